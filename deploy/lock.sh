@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Resolves pyproject.toml into two hash-pinned locks for every platform and Python >= 3.11:
+# requirements.lock (run, dev) for machines that develop, requirements-run.lock for the image.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+UV="${UV:-}"
+if [ -z "$UV" ]; then
+  if command -v uv >/dev/null; then UV=uv; else
+    tool="$(mktemp -d)"; trap 'rm -rf "$tool"' EXIT
+    .venv/bin/python -m venv "$tool" && "$tool/bin/pip" install --quiet uv
+    UV="$tool/bin/uv"
+  fi
+fi
+options=(--quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links
+  --no-annotate --custom-compile-command "make lock")
+"$UV" pip compile "${options[@]}" --extra dev -o requirements.lock pyproject.toml
+"$UV" pip compile "${options[@]}" -o requirements-run.lock pyproject.toml
