@@ -1,0 +1,108 @@
+"""An event: what happened, normalised to a CloudEvents 1.0 object with `account` and `contact`.
+
+The struct is the wire form of `touchline.events` (contract, section 2). Inside the code a moment is an integer of
+microseconds since the epoch, UTC; `Event.time` keeps the RFC 3339 text as a datetime only while it is decoded.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+RESERVED = frozenset({"account.updated", "contact.updated", "account.deleted", "contact.deleted"})
+OWN_PREFIX = "touchline."
+CLOCK = "touchline.clock"  # control record: carries a partition's clock to `time`
+RULES_SAVED = "touchline.rules.saved"  # control record: revision `data.revision` takes effect at this place
+CONTROL = frozenset({CLOCK, RULES_SAVED})
+
+DAY_US = 86_400_000_000
+FUTURE_LIMIT_US = 5 * 60 * 1_000_000  # with the wall clock, a time further ahead is set to the receipt time
+LATE_US = 7 * DAY_US  # an event further behind its account's newest takes part in no window
+
+
+class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One event as it travels. Names follow CloudEvents; unknown extension attributes are ignored."""
+
+    specversion: str = "1.0"
+    id: str = ""
+    source: str = "api"
+    type: str
+    time: datetime | None = None
+    account: str | None = None
+    subject: str | None = None
+    contact: str | None = None
+    data: Any = None
+    historical: bool = False
+    originaltime: str | None = None
+
+
+_decode = msgspec.json.Decoder(Event).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Malformed(ValueError):
+    """A record that is no event: `field` names what is wrong with it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+def decode(value: bytes, *, place: str, timestamp: int) -> Event:
+    """The event in a record's value, defaults filled in.
+
+    `place` ("topic/partition/offset") becomes a missing id, `timestamp` (receipt, microseconds) a missing time,
+    `subject` a missing account. Raises `Malformed` for what is no event.
+    """
+    try:
+        event = _decode(value)
+    except msgspec.DecodeError as error:  # ValidationError is a DecodeError
+        raise Malformed("event", str(error)) from error
+    if event.account is None:
+        event.account = event.subject
+        if not event.account and event.type not in CONTROL:
+            raise Malformed("account", "is required")
+    if not event.type:
+        raise Malformed("type", "is required")
+    if not event.id:
+        event.id = place
+    if event.time is None:
+        event.time = from_microseconds(timestamp)
+    elif event.time.tzinfo is None:
+        raise Malformed("time", "needs an offset, such as Z")
+    return event
+
+
+def clamp_future(event: Event, timestamp: int) -> None:
+    """Wall clock only: a time more than five minutes ahead of receipt is set to the receipt time, the sent one kept."""
+    if event.time is not None and microseconds(event.time) > timestamp + FUTURE_LIMIT_US:
+        event.originaltime = event.originaltime or event.time.isoformat()
+        event.time = from_microseconds(timestamp)
+
+
+def encode(event: Event) -> bytes:
+    """The record value of an event: compact JSON without attributes that hold their default."""
+    return _encode(event)
+
+
+def is_reserved(type_: str) -> bool:
+    """Whether `"*"` leaves this type out: account and contact updates, erasures, Touchline's own events."""
+    return type_ in RESERVED or type_.startswith(OWN_PREFIX)
+
+
+def microseconds(moment: datetime) -> int:
+    """Microseconds since the epoch of an aware datetime, exact."""
+    return round(moment.timestamp() * 1_000_000)
+
+
+def from_microseconds(us: int) -> datetime:
+    """The UTC datetime of a moment in microseconds since the epoch."""
+    return datetime.fromtimestamp(us // 1_000_000, UTC).replace(microsecond=us % 1_000_000)
+
+
+def rfc3339(us: int) -> str:
+    """`2026-11-22T09:00:00Z`, with none, three or six fractional digits, as needed."""
+    moment = from_microseconds(us).replace(tzinfo=None)
+    spec = "seconds" if us % 1_000_000 == 0 else "milliseconds" if us % 1_000 == 0 else "microseconds"
+    return moment.isoformat(timespec=spec) + "Z"
