@@ -1,0 +1,1 @@
+"""Kafka, PostgreSQL and the three services as plain processes of this machine."""
