@@ -1,0 +1,353 @@
+"""The loop: records in order, the clock before each, every rule worked out from scratch."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+from tests.oracle import checks, profile, windows
+from tests.oracle.checks import Hold, Scene
+from tests.oracle.conditions import holds
+from tests.oracle.history import Account, Arrived, History, Revision, event_time
+from tests.oracle.rules import Rule, starts_anew
+from tests.oracle.times import LATE, SECOND, midnights, parse_time, span
+from tests.oracle.windows import Subject
+
+JSON = dict[str, Any]
+Trigger = dict[str, Any]
+Step = tuple[int, int]  # the clock's move: (from, to], in us
+Holds = dict[Subject, list[tuple[int, Hold]]]  # per subject: (member, hold)
+
+GRACE = SECOND  # the wall clock stays this far behind receipt
+
+
+class Oracle:
+    """One partition, read once from start to end."""
+
+    def __init__(self, clock: str) -> None:
+        self.mode = clock
+        self.clock: int | None = None
+        self.seq = 0
+        self.accounts: dict[str, Account] = {}
+        self.rules: dict[str, Rule] = {}
+        self.policy: list[JSON] = Revision().tier_policy()
+        self.triggers: list[Trigger] = []
+
+    # -- the log ---------------------------------------------------------------------------------------------
+
+    def save(self, revision: Revision) -> None:
+        """A save takes effect here."""
+        old = self.rules
+        self.rules = {}
+        for body in revision.rules:
+            kept = old.get(body["name"])
+            if kept is None or starts_anew(kept.body, body):
+                self.rules[body["name"]] = Rule(body, self.seq)
+            else:
+                self.rules[body["name"]] = Rule(body, kept.start, kept.memory)
+        self.policy = revision.tier_policy()
+        for account in self.accounts.values():
+            self._overdue(account, silent=False)
+
+    def read(self, receipt: int, event: JSON) -> None:
+        """One record: first the clock and what falls due by it, then the event."""
+        own = event["type"].startswith("touchline.")
+        if event["type"] == "touchline.clock":
+            self.advance(parse_time(event["time"]) if self.mode == "log" else receipt - GRACE)
+            return
+        time = event_time(event, receipt)
+        if self.mode == "wall":
+            self.advance(receipt - GRACE)
+        elif not own:
+            self.advance(time)
+        account = self.accounts.setdefault(event["account"], Account(event["account"]))
+        repeat = self._repeated(account, event, time)
+        late = account.newest is not None and time < account.newest - LATE
+        if not own or account.newest is None:
+            account.newest = max(time, account.newest or time)
+        if not repeat:
+            self._remember(account, event, time)
+            self._apply(account, event, time, late)
+
+    def _repeated(self, account: Account, event: JSON, time: int) -> bool:
+        arrivals = account.names.get((event.get("source", "api"), event["id"]), [])
+        if any(time == first for first, _ in arrivals):
+            return True
+        return bool(arrivals) and account.newest is not None and account.newest <= arrivals[-1][1] + LATE
+
+    def _remember(self, account: Account, event: JSON, time: int) -> None:
+        assert account.newest is not None
+        name = (event.get("source", "api"), event["id"])
+        account.names.setdefault(name, []).append((time, account.newest))
+        account.earliest = time if account.earliest is None else min(account.earliest, time)
+
+    def _apply(self, account: Account, event: JSON, time: int, late: bool) -> None:
+        known = bool(account.events)
+        before = self._view(account)
+        if event["type"] == "account.updated":
+            profile.merge_account(account.profile, event.get("data") or {})
+        if event["type"] == "contact.updated" and event.get("contact"):
+            profile.merge_contact(account.profile, event["contact"], event.get("data") or {})
+        arrived = Arrived(self.seq, event, time, late, self._view(account))
+        self.seq += 1
+        account.events.append(arrived)
+        if not arrived.silent:
+            for rule in self._firing():
+                found = self._at_event(rule, account, arrived, before if known else None)
+                self._fire_all(rule, account, found)
+        self._overdue(account, silent=arrived.silent)
+
+    def _view(self, account: Account) -> JSON:
+        return profile.account_view(account.id, account.profile, self.policy)
+
+    def _firing(self) -> list[Rule]:
+        return [rule for rule in self.rules.values() if rule.firing]
+
+    def _scene(self, rule: Rule, account: Account, member: JSON, subject: Subject) -> Scene:
+        return Scene(account, self._view(account), rule.body, member, subject, rule.start)
+
+    # -- events ----------------------------------------------------------------------------------------------
+
+    def _at_event(self, rule: Rule, account: Account, event: Arrived, before: JSON | None) -> Holds:
+        found: Holds = {}
+        for index, member in enumerate(rule.members):
+            kind, body = windows.kind_of(member)
+            if kind == "becomes":
+                for subject, hold in self._becomes(rule, account, body, event, before):
+                    found.setdefault(subject, []).append((index, hold))
+            elif kind in ("threshold", "absence") and windows.selected(body, event):
+                for subject in windows.subjects_of(rule.body, event):
+                    scene = self._scene(rule, account, member, subject)
+                    found.setdefault(subject, []).extend((index, h) for h in _event_holds(scene, kind, event))
+        return found
+
+    def _becomes(
+        self, rule: Rule, account: Account, body: JSON, event: Arrived, before: JSON | None
+    ) -> list[tuple[Subject, Hold]]:
+        if event.type not in ("account.updated", "contact.updated"):
+            return []
+        after = self._view(account)
+        if rule.body.get("scope", "account") == "account":
+            subjects = [event.contact]
+        else:
+            subjects = list(after.get("contacts", {}))
+        turned = [
+            contact
+            for contact in subjects
+            if _is(body, after, contact)
+            and not (_knows(rule, before, contact) and before is not None and _is(body, before, contact))
+        ]
+        contact_scope = rule.body.get("scope", "account") == "contact"
+        return [
+            ((contact if contact_scope else None, None), Hold(event.time, event, False)) for contact in turned
+        ]
+
+    # -- moments ---------------------------------------------------------------------------------------------
+
+    def advance(self, to: int) -> None:
+        """Carry the clock to `to`, after all that falls due up to then, per account in time order."""
+        if self.clock is not None and to <= self.clock:
+            return
+        if self.clock is not None:
+            for account in self.accounts.values():
+                self._moments(account, self.clock, to, silent=False)
+        self.clock = to
+
+    def _overdue(self, account: Account, *, silent: bool) -> None:
+        """Decide what an event, a tier change or a save made fall due in the past."""
+        assert self.clock is not None
+        self._moments(account, self.clock, self.clock, silent=silent)
+
+    def _moments(self, account: Account, before: int, to: int, *, silent: bool) -> None:
+        for rule in self.rules.values():
+            due: dict[int, Holds] = {}
+            for at in midnights(before, to):
+                self._tick(rule, account, at, due)
+            for index, member in enumerate(rule.members):
+                kind, body = windows.kind_of(member)
+                if kind == "absence" and body.get("fire", "at_deadline") == "at_deadline":
+                    self._absences(rule, account, index, (before, to), due, silent=silent)
+                if kind == "date":
+                    self._dates(rule, account, index, (before, to), due, silent=silent)
+            for at in sorted(due):
+                if rule.firing:
+                    self._fire_all(rule, account, due[at])
+
+    def _tick(self, rule: Rule, account: Account, at: int, due: dict[int, Holds]) -> None:
+        for index, member in enumerate(rule.members):
+            if not checks.ticks(member):
+                continue
+            scene = self._scene(rule, account, member, (None, None))
+            is_trend = windows.kind_of(member)[0] == "trend"
+            hold = checks.trend(scene, at) if is_trend else checks.threshold(scene, at, None)
+            _note(due, at, (None, None), index, hold)
+
+    def _absences(
+        self, rule: Rule, account: Account, index: int, step: Step, due: dict[int, Holds], *, silent: bool
+    ) -> None:
+        member = rule.members[index]
+        body = windows.kind_of(member)[1]
+        for subject in self._arm_subjects(rule, account, body):
+            scene = self._scene(rule, account, member, subject)
+            memory = rule.of(account.id, subject)
+            length = windows.tiered(body["for"], scene.tier)
+            for arm, event in checks.arms(scene).items():
+                if length is None or (index, arm) in memory.arms or arm + span(length) > step[1]:
+                    continue
+                memory.arms.add((index, arm))
+                at = arm + span(length)
+                hold = checks.absence(scene, arm, event, at, past=at <= step[0])
+                _note(due, at, subject, index, None if silent else hold)
+
+    def _arm_subjects(self, rule: Rule, account: Account, body: JSON) -> list[Subject]:
+        selector, since = (body["since"], True) if "since" in body else (body, False)
+        found = {
+            subject: None
+            for event in account.events
+            if windows.selected(selector, event)
+            for subject in windows.subjects_of(rule.body, event, since=since)
+        }
+        return list(found)
+
+    def _dates(
+        self, rule: Rule, account: Account, index: int, step: Step, due: dict[int, Holds], *, silent: bool
+    ) -> None:
+        member = rule.members[index]
+        late = span(windows.kind_of(member)[1].get("late", "1d"))
+        contacts: list[str | None] = [None]
+        if rule.body.get("scope", "account") == "contact":
+            contacts = list(account.profile.get("contacts", {}))
+        for contact in contacts:
+            scene = self._scene(rule, account, member, (contact, None))
+            memory = rule.of(account.id, (contact, None))
+            for value, n, at in checks.date_moments(scene, step[1]):
+                if (index, value, n) in memory.dated or (index, value, n, at) in memory.dates:
+                    continue
+                memory.dates.add((index, value, n, at))
+                skipped = at <= step[0] and (silent or step[0] - at > late)
+                if not skipped:
+                    memory.dated.add((index, value, n))
+                    _note(due, at, (contact, None), index, Hold(at, None, True))
+
+    # -- firing ----------------------------------------------------------------------------------------------
+
+    def _fire_all(self, rule: Rule, account: Account, found: Holds) -> None:
+        for subject, entries in found.items():
+            if rule.joint is not None:
+                entries = self._joined(rule, account, subject, entries)
+            for _, hold in entries:
+                self._fire(rule, account, subject, hold)
+
+    def _joined(
+        self, rule: Rule, account: Account, subject: Subject, entries: list[tuple[int, Hold]]
+    ) -> list[tuple[int, Hold]]:
+        """Those holds of members at which every member has held within the joint window."""
+        assert rule.joint is not None
+        held = rule.of(account.id, subject).held
+        for index, hold in entries:
+            held.setdefault(index, set()).add(hold.at)
+        length = span(rule.joint["within"])
+        members = range(len(rule.members))
+        entries = sorted(entries, key=lambda entry: entry[1].at)
+        return [
+            entry
+            for entry in entries
+            if all(any(entry[1].at - length < u <= entry[1].at for u in held.get(m, ())) for m in members)
+        ]
+
+    def _fire(self, rule: Rule, account: Account, subject: Subject, hold: Hold) -> None:
+        memory = rule.of(account.id, subject)
+        scene = self._scene(rule, account, rule.body["when"], subject)
+        cause = hold.at if hold.moment or hold.event is None else (hold.event.seq, "event")
+        if cause in memory.fired or _cooling(rule.body, scene.tier, memory.last, hold.at):
+            return
+        contact = subject[0] or (hold.event.contact if hold.event else None)
+        view = {"account": scene.view, "contact": profile.contact_view(scene.view, contact)}
+        if hold.event is not None and not hold.moment:
+            view = windows.event_view(hold.event, scene.view)
+        if not holds(rule.body.get("where"), view):
+            return
+        if checks.held_back(scene, hold.at, moment=hold.moment):
+            return
+        memory.fired.add(cause)
+        memory.last = hold.at if memory.last is None else max(memory.last, hold.at)
+        self.triggers.append(_trigger(rule.body, account, subject, scene.tier, contact, hold))
+
+
+def _event_holds(scene: Scene, kind: str, event: Arrived) -> list[Hold]:
+    if kind == "absence":
+        if scene.body.get("fire", "at_deadline") != "on_return":
+            return []
+        hold = checks.on_return(scene, event)
+        return [hold] if hold else []
+    if checks.ticks(scene.member):
+        return []
+    found = [checks.threshold(scene, e.time, e) for e in checks.rechecked(scene, event)]
+    return [hold for hold in found if hold is not None]
+
+
+def _note(due: dict[int, Holds], at: int, subject: Subject, index: int, hold: Hold | None) -> None:
+    if hold is not None:
+        due.setdefault(at, {}).setdefault(subject, []).append((index, hold))
+
+
+def _is(body: JSON, account: JSON, contact: str | None) -> bool:
+    return holds(body["is"], {"account": account, "contact": profile.contact_view(account, contact)})
+
+
+def _knows(rule: Rule, before: JSON | None, contact: str | None) -> bool:
+    """Whether the condition had a value before: the account was there, and in contact scope the contact."""
+    if before is None:
+        return False
+    return rule.body.get("scope", "account") == "account" or contact in before.get("contacts", {})
+
+
+def _cooling(rule: JSON, tier: str | None, last: int | None, at: int) -> bool:
+    if last is None:
+        return False
+    cooldown = rule.get("cooldown") or windows.default_cooldown(rule["when"], tier)
+    if cooldown == "once":
+        return True
+    return span(cooldown) > 0 and at - last < span(cooldown)
+
+
+def _trigger(
+    rule: JSON, account: Account, subject: Subject, tier: str | None, contact: str | None, hold: Hold
+) -> Trigger:
+    event = hold.event
+    cause: tuple[Any, ...] = ("moment", hold.at)
+    if event is not None and not hold.moment:
+        cause = ("event", event.source, event.id, event.time)
+    return {
+        "rule": rule["name"],
+        "account": account.id,
+        "contact": contact,
+        "contact_subject": subject[0],
+        "key": subject[1],
+        "tier": tier,
+        "at": hold.at,
+        "event_id": event.id if event else None,
+        "value": hold.value,
+        "threshold": hold.threshold,
+        "cause": cause,
+        "evidence": hold.evidence,
+        "figures": hold.figures,
+        "shadow": rule.get("status") == "shadow",
+        "kind": windows.kind_of(rule["when"])[0],
+    }
+
+
+def run(history: History) -> list[Trigger]:
+    """Every trigger of a history, in the order decided."""
+    oracle = Oracle(history.clock)
+    saves = list(history.config)
+    for offset, receipt, event in history.events:
+        while saves and saves[0][0] <= offset:
+            oracle.save(copy.deepcopy(saves.pop(0)[1]))
+        oracle.read(receipt, json.loads(json.dumps(event)))
+    for _, revision in saves:
+        oracle.save(revision)
+    if history.final_clock is not None:
+        oracle.advance(history.final_clock)
+    return oracle.triggers

@@ -1,0 +1,78 @@
+"""A rule in force: its members, what it did so far, and what a save leaves of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.oracle import windows
+from tests.oracle.times import span
+from tests.oracle.windows import Subject
+
+JSON = dict[str, Any]
+
+FIRING = ("active", "shadow")
+ANEW = ("event", "where", "aggregate", "of", "since")
+WINDOWS = ("within", "over", "baseline")
+
+
+@dataclass
+class Memory:
+    """What one rule must remember of one subject: what it did, never what it counted."""
+
+    last: int | None = None
+    fired: set[Any] = field(default_factory=set)  # places of events, moments
+    arms: set[tuple[int, int]] = field(default_factory=set)  # (member, arm): their moment has been
+    dates: set[tuple[int, str, int, int]] = field(default_factory=set)  # (member, value, n, moment): has been
+    dated: set[tuple[int, str, int]] = field(default_factory=set)  # (member, value, n): has fired
+    held: dict[int, set[int]] = field(default_factory=dict)  # all_of: member -> moments it held at
+
+
+@dataclass
+class Rule:
+    """A rule in force and everything it did since its state began at place `start`."""
+
+    body: JSON
+    start: int
+    memory: dict[tuple[str, Subject], Memory] = field(default_factory=dict)
+
+    @property
+    def members(self) -> list[JSON]:
+        kind, body = windows.kind_of(self.body["when"])
+        return list(body["of"]) if kind == "all_of" else [self.body["when"]]
+
+    @property
+    def joint(self) -> JSON | None:
+        kind, body = windows.kind_of(self.body["when"])
+        return body if kind == "all_of" else None
+
+    @property
+    def firing(self) -> bool:
+        return self.body.get("status", "draft") in FIRING
+
+    def of(self, account: str, subject: Subject) -> Memory:
+        return self.memory.setdefault((account, subject), Memory())
+
+
+def _grew(old: JSON, new: JSON, name: str) -> bool:
+    if name not in old:
+        return False
+    return name not in new or span(new[name]) > span(old[name])
+
+
+def _part_anew(old: JSON, new: JSON) -> bool:
+    """Whether a member's change makes its rule start anew."""
+    (old_kind, before), (new_kind, after) = windows.kind_of(old), windows.kind_of(new)
+    if old_kind != new_kind or any(_grew(before, after, name) for name in WINDOWS):
+        return True
+    if old_kind != "all_of":
+        return any(before.get(name) != after.get(name) for name in ANEW)
+    if len(before["of"]) != len(after["of"]):
+        return True
+    return any(_part_anew(a, b) for a, b in zip(before["of"], after["of"], strict=True))
+
+
+def starts_anew(old: JSON, new: JSON) -> bool:
+    """Whether a save makes the rule's state start anew (section 6, *Saving*)."""
+    scoped = (old.get("scope", "account"), old.get("by")) != (new.get("scope", "account"), new.get("by"))
+    return scoped or _part_anew(old["when"], new["when"])

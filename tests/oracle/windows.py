@@ -1,0 +1,184 @@
+"""Which events a rule counts, for whom, and what a window is worth (section 6)."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from typing import Any
+
+from tests.oracle.conditions import exact, holds, is_number, lookup, to_millionths
+from tests.oracle.history import Account, Arrived
+from tests.oracle.profile import contact_view
+from tests.oracle.times import DAY, span
+
+JSON = dict[str, Any]
+Subject = tuple[str | None, str | None]  # (contact or None in account scope, key or None without `by`)
+
+RESERVED = {"account.updated", "contact.updated", "account.deleted", "contact.deleted"}
+OPERATORS = ("at_least", "above", "at_most", "below")
+
+
+def kind_of(when: JSON) -> tuple[str, JSON]:
+    """The one kind that a `when` holds."""
+    [(kind, body)] = when.items()
+    return kind, body
+
+
+def tiered(value: Any, tier: str | None) -> Any:
+    """What holds for the tier; None where it is left out."""
+    return value.get(tier) if isinstance(value, dict) else value
+
+
+def event_view(event: Arrived, account: JSON) -> JSON:
+    """What a condition sees of an event, with the account as it is at some place in the log."""
+    return {
+        "data": event.event.get("data"),
+        "type": event.type,
+        "source": event.source,
+        "account": account,
+        "contact": contact_view(account, event.contact),
+    }
+
+
+def of_type(wanted: str | list[str], type_: str) -> bool:
+    if wanted == "*":
+        return type_ not in RESERVED and not type_.startswith("touchline.")
+    return type_ == wanted or (isinstance(wanted, list) and type_ in wanted)
+
+
+def selected(selector: JSON, event: Arrived) -> bool:
+    """Whether `event`, `where` and `of` of a selector take the event, judged where it stood in the log."""
+    if not of_type(selector["event"], event.type):
+        return False
+    view = event_view(event, event.account)
+    if not holds(selector.get("where"), view):
+        return False
+    aggregate = selector.get("aggregate", "count")
+    if "of" not in selector or aggregate in ("count", "days"):
+        return True
+    value = lookup(selector["of"], view)
+    if aggregate == "distinct":
+        return is_number(value) or isinstance(value, str | bool)
+    return is_number(value)
+
+
+def key_text(value: Any) -> str | None:
+    """The `key` of a subject: the string, or the JSON text of a number or truth value."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value) if isinstance(value, bool | int | float) else None
+
+
+def subjects_of(rule: JSON, event: Arrived, *, since: bool = False) -> list[Subject]:
+    """For whom the event counts; a `since` event without a contact stands for every contact then known."""
+    key = None
+    if rule.get("by"):
+        key = key_text(lookup(rule["by"], event_view(event, event.account)))
+        if key is None:
+            return []
+    if rule.get("scope", "account") == "account":
+        return [(None, key)]
+    if event.contact is not None:
+        return [(event.contact, key)]
+    return [(contact, key) for contact in event.account.get("contacts", {})] if since else []
+
+
+def counted(
+    account: Account, rule: JSON, selector: JSON, subject: Subject, start: int, *, since: bool = False
+) -> list[Arrived]:
+    """The subject's matching events so far, from place `start` on, by time and then arrival."""
+    found = [
+        event
+        for event in account.events
+        if event.seq >= start
+        and not event.late
+        and selected(selector, event)
+        and subject in subjects_of(rule, event, since=since)
+    ]
+    return sorted(found, key=lambda event: (event.time, event.seq))
+
+
+def window(account: Account, rule: JSON, when: JSON, subject: Subject, start: int, end: int) -> list[Arrived]:
+    """The events in the window that ends at `end`, included (for a moment D pass D - 1)."""
+    events = [e for e in counted(account, rule, when, subject, start) if e.time <= end]
+    if "since" in when:
+        since = when["since"]
+        marks = [e.time for e in counted(account, rule, since, subject, start, since=True) if e.time <= end]
+        if not marks:
+            return []
+        events = [e for e in events if e.time >= max(marks)]
+        if "for" in since:
+            events = [e for e in events if e.time <= max(marks) + span(since["for"])]
+    return events
+
+
+def newer_than(events: list[Arrived], start: int) -> list[Arrived]:
+    """Those with a time after `start` (a window is open on the left)."""
+    return [e for e in events if e.time > start]
+
+
+def aggregate(when: JSON, events: list[Arrived]) -> Fraction | None:
+    """The exact worth of a window; None where it has none."""
+    kind = when.get("aggregate", "count")
+    if kind == "count":
+        return Fraction(len(events))
+    if kind == "days":
+        return Fraction(len({e.time // DAY for e in events}))
+    values = [lookup(when["of"], event_view(e, e.account)) for e in events]
+    if kind == "distinct":
+        return Fraction(len({_scalar(value) for value in values}))
+    numbers = [Fraction(to_millionths(value), 10**6) for value in values]
+    if kind == "sum":
+        return sum(numbers, Fraction(0))
+    if not numbers:
+        return None
+    if kind == "avg":
+        return sum(numbers, Fraction(0)) / len(numbers)
+    return min(numbers) if kind == "min" else max(numbers)
+
+
+def _scalar(value: Any) -> tuple[str, Any]:
+    if is_number(value):
+        return ("number", exact(value))
+    return (type(value).__name__, value)
+
+
+def divided(when: JSON, value: Fraction | None, account: JSON) -> Fraction | None:
+    """The value over the account attribute that `per` names; None where that is missing or not above 0."""
+    if value is None or not when.get("per"):
+        return value
+    per = lookup(when["per"], {"account": account})
+    if not is_number(per) or per <= 0:
+        return None
+    return value / Fraction(to_millionths(per), 10**6) if to_millionths(per) else None
+
+
+def operator_of(when: JSON) -> str:
+    """Which of the four comparisons a threshold has."""
+    return next(name for name in OPERATORS if name in when)
+
+
+def compare(operator: str, value: Fraction, limit: float) -> bool:
+    wanted = exact(limit)
+    if operator == "at_least":
+        return value >= wanted
+    if operator == "above":
+        return value > wanted
+    return value <= wanted if operator == "at_most" else value < wanted
+
+
+def default_cooldown(when: JSON, tier: str | None) -> str:
+    """What holds where a rule names no cooldown: a duration, `0s` or `once`."""
+    kind, body = kind_of(when)
+    if kind in ("absence", "date", "becomes"):
+        return "0s"
+    if kind == "trend":
+        return str(body["over"])
+    if body.get("within"):
+        return str(body["within"])
+    if kind == "threshold" and body.get("aggregate", "count") == "count" and not body.get("per"):
+        operator = operator_of(body)
+        limit = tiered(body[operator], tier)
+        if (operator, limit) in {("at_least", 1), ("above", 0)}:
+            return "0s"
+    return "once"
