@@ -1,0 +1,98 @@
+"""Java, Maven and PostgreSQL: found, or installed as root on Debian, or named in one line.
+
+`python -m deploy.local.need`; with TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS or TOUCHLINE_DATABASE_URL set, that server is
+somebody else's matter.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+from deploy.local.jars import KAFKA_VERSION, cache_folder, kafka_jars
+from deploy.local.postgres import tool
+from deploy.local.process import LocalError
+
+JAVA_AT_LEAST = 17
+
+
+def main() -> None:
+    """Exits with 1 and one line on standard error if something is missing and cannot be installed."""
+    try:
+        ensure()
+    except LocalError as error:
+        print(f"touchline: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def ensure() -> None:
+    """Make sure that Kafka and PostgreSQL can be started here; raises LocalError with what to install."""
+    packages = missing()
+    if packages and can_apt():
+        print(f"==> installing {' '.join(packages)} (apt-get)", flush=True)
+        _apt(packages)
+        packages = missing()
+    if packages:
+        names = " ".join(packages)
+        raise LocalError(f"please install {names} (Debian: apt-get install {names})")
+    if needs_kafka() and not (cache_folder() / f"kafka-{KAFKA_VERSION}").is_dir():
+        print("==> fetching Apache Kafka from Maven Central (45 MB, once)", flush=True)
+    if needs_kafka():
+        kafka_jars()
+
+
+def needs_kafka() -> bool:
+    return not os.environ.get("TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS")
+
+
+def needs_postgres() -> bool:
+    return not os.environ.get("TOUCHLINE_DATABASE_URL")
+
+
+def missing() -> list[str]:
+    """The Debian packages that would help."""
+    packages = []
+    if needs_kafka() and java_version() < JAVA_AT_LEAST:
+        packages.append("default-jre-headless")
+    if needs_kafka() and shutil.which("mvn") is None:
+        packages.append("maven")
+    if needs_postgres() and not _has_postgres():
+        packages.append("postgresql")
+    return packages
+
+
+def java_version() -> int:
+    """Java's major version on PATH; 0 without one."""
+    if shutil.which("java") is None:
+        return 0
+    said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(\d+)', said)
+    return int(found.group(1)) if found else 0
+
+
+def _has_postgres() -> bool:
+    try:
+        tool("postgres")
+        tool("initdb")
+    except LocalError:
+        return False
+    return True
+
+
+def can_apt() -> bool:
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def _apt(packages: list[str]) -> None:
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *packages]):
+        done = subprocess.run(["apt-get", *command], env=env, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            print((done.stdout + done.stderr)[-1000:], file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

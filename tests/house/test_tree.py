@@ -1,0 +1,92 @@
+"""What must not lie in the repository: paths of one machine, unfinished work, dead links, stale locks."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from tests.house.tree import CODE, ROOT, SHIPPED, files, name_of, python_files
+
+BINARY = {".png", ".jpg", ".ico", ".gz", ".woff2", ".parquet", ".zst", ".xz"}
+# Written in pieces, so that this file passes its own check.
+MACHINE_PATH = re.compile(r"(?<![\w.$~}-])/(?:" + "wo" + "rk|ro" + r"ot|ho" + r"me/\w+|Us" + r"ers/\w+)/")
+UNFINISHED = re.compile(r"\b(?:TO" + "DO|FIX" + "ME|X" + r"XX)\b")
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
+
+
+def _texts() -> list[tuple[str, str]]:
+    return [
+        (name_of(path), path.read_text(encoding="utf-8", errors="replace"))
+        for path in files()
+        if path.suffix not in BINARY
+    ]
+
+
+@pytest.mark.parametrize("forbidden", [MACHINE_PATH, UNFINISHED], ids=["machine paths", "unfinished work"])
+def test_no_file_holds(forbidden: re.Pattern[str]) -> None:
+    found = [
+        f"{name}:{number} {line.strip()[:80]}"
+        for name, text in _texts()
+        for number, line in enumerate(text.splitlines(), 1)
+        if forbidden.search(line)
+    ]
+    assert found == []
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    dead = []
+    for path in files():
+        if path.suffix == ".md":
+            for target in LINK.findall(path.read_text(encoding="utf-8")):
+                if ":" not in target and not (path.parent / target).exists():
+                    dead.append(f"{name_of(path)}: {target}")
+    assert dead == []
+
+
+def test_every_folder_of_shipped_code_is_a_package() -> None:
+    folders = {path.parent for path in python_files(*SHIPPED)}
+    assert sorted(name_of(folder) for folder in folders if not (folder / "__init__.py").is_file()) == []
+
+
+def test_every_shipped_module_says_what_it_is_for() -> None:
+    silent = [
+        name_of(path)
+        for path in python_files(*CODE)
+        if path.name != "__init__.py" and not path.read_text().lstrip().startswith(('"""', 'r"""', "#!"))
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize(("lock", "extras"), [("requirements.lock", ["dev"]), ("requirements-run.lock", [])])
+def test_the_locks_fit_the_declared_dependencies(lock: str, extras: list[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(item for name in extras for item in project["optional-dependencies"][name]),
+    ]
+    pinned = _pins(ROOT / lock)
+    stale = [text for text in wanted if not _fits(Requirement(text), pinned)]
+    assert stale == [], f"run `make lock`: {lock} does not fit pyproject.toml"
+
+
+def _pins(lock: Path) -> dict[str, Version]:
+    found = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE)
+    return {canonicalize_name(name): Version(version) for name, version in found}
+
+
+def _fits(requirement: Requirement, pinned: dict[str, Version]) -> bool:
+    version = pinned.get(canonicalize_name(requirement.name))
+    return version is not None and requirement.specifier.contains(version, prereleases=True)
+
+
+def test_the_locks_name_no_index_and_hash_everything() -> None:
+    for lock in ("requirements.lock", "requirements-run.lock"):
+        text = (ROOT / lock).read_text()
+        assert "://" not in text
+        assert text.count("==") <= text.count("--hash=sha256:")
