@@ -1,0 +1,96 @@
+"""The account states of one partition: a bounded cache in front of `rules_accounts`."""
+
+from collections.abc import Iterable, Iterator
+
+from sqlalchemy import select, tuple_
+
+from backbone.database import Database
+from services.rules import store
+from services.rules.engine.state import AccountState, decode, encode
+from services.rules.tables import accounts
+
+CACHED = 200_000  # states kept in memory a partition at most; beyond it the least recently used leave
+READ_AHEAD = 1_000  # accounts fetched at once when moments come due
+
+
+class StoredAccounts:
+    """What the engine sees as a mapping of account states; the worker prefetches, and saves what was touched."""
+
+    def __init__(self, db: Database, partition: int) -> None:
+        self._db = db
+        self._partition = partition
+        self._states: dict[str, AccountState] = {}
+        self._missing: set[str] = set()
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        """Load the states of a batch's accounts in a few queries."""
+        wanted = [name for name in dict.fromkeys(names) if name not in self._states]
+        if not wanted:
+            return
+        with self._db.read() as conn:
+            found = store.load_accounts(conn, wanted)
+        self._states.update((name, decode(blob)) for name, blob in found.items())
+        self._missing.update(name for name in wanted if name not in found)
+
+    def get(self, account: str) -> AccountState | None:
+        """The account's state, or None for one never seen."""
+        state = self._states.get(account)
+        if state is None and account not in self._missing:
+            self._load_with_neighbours(account)
+            state = self._states.get(account)
+        return state
+
+    def put_new(self, state: AccountState) -> None:
+        """A state that the engine made."""
+        self._states[state.account] = state
+        self._missing.discard(state.account)
+
+    def known(self, account: str) -> bool:
+        """Whether the account is in memory, thus certainly in its partition."""
+        return account in self._states
+
+    def forget(self, account: str) -> None:
+        """The account was erased."""
+        self._states.pop(account, None)
+        self._missing.add(account)
+
+    def all(self) -> Iterator[AccountState]:
+        """Every account of the partition, in memory or not."""
+        with self._db.read() as conn:
+            stored = store.account_names(conn, self._partition)
+        names = list(dict.fromkeys([*stored, *self._states]))
+        for start in range(0, len(names), READ_AHEAD):
+            part = names[start : start + READ_AHEAD]
+            self.prefetch(part)
+            yield from [self._states[name] for name in part if name in self._states]
+
+    def rows(self, touched: Iterable[str], now: int) -> list[store.AccountRow]:
+        """The touched states, encoded for the table; `now` is when a new one was first seen (microseconds)."""
+        return [
+            store.AccountRow(name, self._partition, now, state.due, encode(state))
+            for name in touched
+            if (state := self._states.get(name)) is not None
+        ]
+
+    def trim(self, keep: int = CACHED) -> None:
+        """Let the oldest entries go. Only after a commit: what is touched must be stored first."""
+        self._missing.clear()
+        for name in list(self._states)[: max(0, len(self._states) - keep)]:
+            del self._states[name]
+
+    def _load_with_neighbours(self, account: str) -> None:
+        """Load one account and those that fall due right after it: a tick asks for them next."""
+        self.prefetch([account])
+        state = self._states.get(account)
+        if state is None or state.due is None:
+            return
+        query = (
+            select(accounts.c.account)
+            .where(accounts.c.partition == self._partition)
+            .where(tuple_(accounts.c.due_at, accounts.c.account) > (state.due, account))
+            .order_by(accounts.c.due_at, accounts.c.account)
+            .limit(READ_AHEAD)
+        )
+        with self._db.read() as conn:
+            names = list(conn.scalars(query))
+        self.prefetch(names)

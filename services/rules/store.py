@@ -1,0 +1,196 @@
+"""What the rules worker reads and writes: partitions, account rows, triggers. SQL only; no decisions."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from backbone.database import Database
+from services.rules.tables import accounts, partitions, revisions, triggers
+
+CHUNK = 500  # bound parameters of one IN list; SQLite's own limit is far above
+
+
+class Fenced(Exception):
+    """Another worker owns the partition by now, or our memory is behind the table: drop it and rejoin."""
+
+
+@dataclass(slots=True)
+class PartitionRow:
+    """How far a partition has come; `epoch` is the right to write."""
+
+    partition: int
+    epoch: int
+    next_offset: int
+    clock: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """An account's state, encoded, and the moment it next falls due (microseconds)."""
+
+    account: str
+    partition: int
+    seen_at: int
+    due_at: int | None
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerRow:
+    """A trigger as stored; `doc` is its JSON."""
+
+    id: str
+    rule: str
+    account: str
+    at: int
+    partition: int
+    doc: bytes
+
+
+def take(db: Database, numbers: Sequence[int]) -> list[PartitionRow]:
+    """Become the owner of these partitions: raise each epoch, making the row if it is new."""
+    taken = []
+    with db.write() as conn:
+        for number in numbers:
+            row = conn.execute(
+                select(partitions).where(partitions.c.partition == number).with_for_update()
+            ).one_or_none()
+            if row is None:
+                fresh = {"partition": number, "epoch": 1, "next_offset": 0, "clock": 0, "revision": 0}
+                conn.execute(insert(partitions).values(fresh))
+                taken.append(PartitionRow(**fresh))
+                continue
+            conn.execute(
+                update(partitions).where(partitions.c.partition == number).values(epoch=row.epoch + 1)
+            )
+            taken.append(PartitionRow(number, row.epoch + 1, row.next_offset, row.clock, row.revision))
+    return taken
+
+
+def advance(conn: Connection, row: PartitionRow, expected_offset: int) -> None:
+    """Move a partition on, if it is still ours and where we left it; raises `Fenced` otherwise."""
+    done = conn.execute(
+        update(partitions)
+        .where(
+            partitions.c.partition == row.partition,
+            partitions.c.epoch == row.epoch,
+            partitions.c.next_offset == expected_offset,
+        )
+        .values(next_offset=row.next_offset, clock=row.clock, revision=row.revision)
+    )
+    if done.rowcount != 1:
+        raise Fenced(f"partition {row.partition} has another owner")
+
+
+_account_upsert = {
+    "sqlite": (
+        "INSERT INTO rules_accounts (account, partition, seen_at, due_at, state) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (account) DO UPDATE SET due_at = excluded.due_at, state = excluded.state"
+    ),
+    "postgresql": (
+        "INSERT INTO rules.rules_accounts (account, partition, seen_at, due_at, state) VALUES (%s, %s, %s, %s, %s) "
+        "ON CONFLICT (account) DO UPDATE SET due_at = excluded.due_at, state = excluded.state"
+    ),
+}
+
+
+def save_accounts(conn: Connection, rows: Sequence[AccountRow]) -> None:
+    """Write the touched accounts, straight through the driver: this is the hot path of durability."""
+    if rows:
+        conn.exec_driver_sql(
+            _account_upsert[conn.dialect.name],
+            [(r.account, r.partition, r.seen_at, r.due_at, r.state) for r in rows],
+        )
+
+
+def erase_accounts(conn: Connection, names: Sequence[str]) -> None:
+    """Erasure: nothing of these accounts stays in our tables."""
+    for part in chunked(names):
+        conn.execute(delete(accounts).where(accounts.c.account.in_(part)))
+        conn.execute(delete(triggers).where(triggers.c.account.in_(part)))
+
+
+def load_accounts(conn: Connection, names: Sequence[str]) -> dict[str, bytes]:
+    """The encoded states of the named accounts, as far as there are any."""
+    found: dict[str, bytes] = {}
+    for part in chunked(names):
+        query = select(accounts.c.account, accounts.c.state).where(accounts.c.account.in_(part))
+        found.update({row.account: row.state for row in conn.execute(query)})
+    return found
+
+
+def dues(conn: Connection, partition: int) -> list[tuple[int, str]]:
+    """Every account of the partition that waits for a moment: (due, account)."""
+    query = select(accounts.c.due_at, accounts.c.account).where(
+        accounts.c.partition == partition, accounts.c.due_at.is_not(None)
+    )
+    return [(row.due_at, row.account) for row in conn.execute(query)]
+
+
+def account_names(conn: Connection, partition: int) -> list[str]:
+    """The accounts of a partition."""
+    return list(conn.scalars(select(accounts.c.account).where(accounts.c.partition == partition)))
+
+
+def save_triggers(conn: Connection, rows: Sequence[TriggerRow]) -> None:
+    """Record triggers; one that is there already (the same id) stays as it is."""
+    known = known_triggers(conn, [r.id for r in rows])
+    fresh = {r.id: r for r in rows if r.id not in known}
+    if fresh:
+        conn.execute(
+            insert(triggers),
+            [
+                {"id": r.id, "rule": r.rule, "account": r.account, "at": r.at,
+                 "partition": r.partition, "doc": r.doc, "relayed": False}
+                for r in fresh.values()
+            ],
+        )  # fmt: skip
+
+
+def known_triggers(conn: Connection, ids: Sequence[str]) -> set[str]:
+    """Which of these triggers are recorded."""
+    found: set[str] = set()
+    for part in chunked(ids):
+        found.update(conn.scalars(select(triggers.c.id).where(triggers.c.id.in_(part))))
+    return found
+
+
+def unrelayed(conn: Connection, partition: int, limit: int) -> list[bytes]:
+    """The outbox of a partition in order: triggers as JSON."""
+    query = (
+        select(triggers.c.doc)
+        .where(triggers.c.partition == partition, triggers.c.relayed.is_(False))
+        .order_by(triggers.c.seq)
+        .limit(limit)
+    )
+    return list(conn.scalars(query))
+
+
+def mark_relayed(conn: Connection, ids: Sequence[str]) -> None:
+    """These triggers are on the log."""
+    for part in chunked(ids):
+        conn.execute(update(triggers).where(triggers.c.id.in_(part)).values(relayed=True))
+
+
+def count_unrelayed(conn: Connection) -> int:
+    """How many triggers are not known to be on the log."""
+    return conn.scalar(select(func.count()).select_from(triggers).where(triggers.c.relayed.is_(False))) or 0
+
+
+def positions(conn: Connection) -> dict[int, PartitionRow]:
+    """Every partition's row, by number."""
+    return {row.partition: PartitionRow(*row) for row in conn.execute(select(partitions))}
+
+
+def last_revision(conn: Connection) -> int:
+    """The newest revision saved, 0 if none."""
+    return conn.scalar(select(func.max(revisions.c.revision))) or 0
+
+
+def chunked(values: Iterable[str]) -> Iterator[list[str]]:
+    """Parts of at most CHUNK values."""
+    values = list(values)
+    for start in range(0, len(values), CHUNK):
+        yield values[start : start + CHUNK]

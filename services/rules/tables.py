@@ -1,0 +1,79 @@
+"""The tables of the rules service: schema `rules` on PostgreSQL, prefix `rules_` everywhere."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    false,
+)
+
+metadata = MetaData(schema="rules")
+Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only as INTEGER
+
+# How far this service has come in each partition, and who may write on (`epoch` fences zombies off).
+partitions = Table(
+    "rules_partitions",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", Long, nullable=False),
+    Column("next_offset", Long, nullable=False),
+    Column("clock", Long, nullable=False),  # microseconds since the epoch
+    Column("revision", Integer, nullable=False),
+)
+
+# One row per account: its profile and the state of every rule, in the engine's own encoding.
+accounts = Table(
+    "rules_accounts",
+    metadata,
+    Column("account", String(256), primary_key=True),
+    Column("partition", Integer, nullable=False),
+    Column("seen_at", Long, nullable=False),  # place in the list, newest first
+    Column("due_at", Long),  # the account's next moment, microseconds
+    Column("state", LargeBinary, nullable=False),
+    Index("rules_accounts_due", "partition", "due_at"),
+    Index("rules_accounts_seen", "seen_at"),
+)
+
+# Every save of a rule or of the tiers, in one line of history. A rule's versions are its rows.
+revisions = Table(
+    "rules_revisions",
+    metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(256)),  # null: the tiers
+    Column("version", Integer, nullable=False),
+    Column("generation", Integer, nullable=False, server_default="0"),
+    Column("unless_generation", Integer, nullable=False, server_default="0"),
+    Column("status", String(16), nullable=False),  # draft, active, paused, shadow; deleted
+    Column("backfill", Boolean, nullable=False, server_default=false()),
+    Column("doc", JSON, nullable=False),
+    Column("changed_by", String(256), nullable=False),
+    Column("changed_at", Long, nullable=False),
+    Column("announced", Boolean, nullable=False, server_default=false()),
+    UniqueConstraint("name", "version", name="rules_revisions_version"),
+)
+
+# Every trigger, and at once the outbox: what is not `relayed` is not known to be on the log yet.
+triggers = Table(
+    "rules_triggers",
+    metadata,
+    Column("seq", Long, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("rule", String(256), nullable=False),
+    Column("account", String(256), nullable=False),
+    Column("at", Long, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("doc", LargeBinary, nullable=False),  # the trigger as JSON
+    Column("relayed", Boolean, nullable=False, server_default=false()),
+    Index("rules_triggers_rule", "rule", "seq"),
+    Index("rules_triggers_account", "account", "seq"),
+    Index("rules_triggers_at", "at", "seq"),
+    Index("rules_triggers_outbox", "partition", "relayed"),
+)

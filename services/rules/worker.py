@@ -1,0 +1,150 @@
+"""The rules worker: one thread that reads events, lets the engine judge, and commits everything at once.
+
+Per batch one transaction holds account states, triggers (the outbox) and how far each partition has come, fenced by
+the partition's epoch. Then the triggers go to `touchline.triggers`, followed by how far rules has come.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.errors import DatabaseUnavailable, LogUnavailable
+from backbone.log import DEAD_LETTERS, EVENTS, Log, Record
+from services.rules import store
+from services.rules.metrics import Metrics
+from services.rules.revisions import RuleSets
+from services.rules.relay import Relay
+from services.rules.shard import Shard
+
+GROUP = "touchline-rules"
+BATCH = 20_000  # records a transaction at most
+IDLE_S = 0.2  # how long a poll waits when nothing comes; moments are looked at this often
+RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # pauses between attempts while the log or the database is away
+
+log_ = structlog.get_logger("touchline.rules")
+
+
+class Worker:
+    """Owns the partitions that the log assigns to this process."""
+
+    def __init__(self, db: Database, log: Log, clock: Clock, *, clock_mode: str, metrics: Metrics) -> None:
+        self._db, self._log, self._clock, self._mode = db, log, clock, clock_mode
+        self._metrics = metrics
+        self._rulesets = RuleSets(db)
+        self._relay = Relay(db, log)
+        self.shards: dict[int, Shard] = {}
+        self._stopping = threading.Event()
+        self._consumer = log.consumer(GROUP, [EVENTS])
+        self._thread = threading.Thread(target=self._run, name="rules-worker", daemon=True)
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin to work, in a thread of its own."""
+        self._consumer.subscribe(self._assigned, self._revoked)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the batch in hand and leave; returns when the thread has ended."""
+        self._stopping.set()
+        self._consumer.wake()
+        self._thread.join(timeout=30)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._beat()
+            except (store.Fenced, DatabaseUnavailable, LogUnavailable) as error:
+                log_.warning("batch abandoned; starting again from what is stored", error=str(error))
+                self._restart()
+            except Exception as error:
+                self.failure = error
+                log_.exception("the rules worker stopped")
+                break
+        self._consumer.close()
+
+    def _beat(self) -> None:
+        """One round: read, judge, commit, relay."""
+        records = self._consumer.poll(self._pause(), BATCH)
+        if records:
+            self._apply(records)
+        else:
+            self._commit([shard for shard in self.shards.values() if shard.dirty])
+        if self._mode == "wall":
+            self._moments()
+        self._relay.flush(self.shards.values())
+
+    def _pause(self) -> float:
+        """How long a poll may wait: marking what was relayed must not wait for the next event for long."""
+        return 0.02 if any(shard.relayed for shard in self.shards.values()) else IDLE_S
+
+    def _apply(self, records: Sequence[Record]) -> None:
+        started = time.perf_counter()
+        by_partition: dict[int, list[Record]] = {}
+        for record in records:
+            by_partition.setdefault(record.partition, []).append(record)
+        active = [(self.shards[p], part) for p, part in by_partition.items() if p in self.shards]
+        poison = [entry for shard, part in active for entry in shard.apply(part)]
+        if poison:  # before the commit: a crash in between repeats a dead letter, and loses none
+            self._log.append(DEAD_LETTERS, poison).result(timeout=30)
+        self._commit([shard for shard, _ in active])
+        self._metrics.batch(len(records), time.perf_counter() - started)
+
+    def _moments(self) -> None:
+        """Wall clock: what is due runs once everything that was posted before has been read."""
+        now = self._clock.now()
+        waiting = [shard for shard in self.shards.values() if shard.due(now)]
+        if not waiting:
+            return
+        ends = self._consumer.end_offsets()
+        ready = [s for s in waiting if s.row.next_offset >= ends.get((EVENTS, s.row.partition), 0)]
+        for shard in ready:
+            shard.beat(now)
+        self._commit([shard for shard in ready if shard.dirty])
+
+    def _commit(self, shards: Sequence[Shard]) -> None:
+        if not shards:
+            return
+        now = self._clock.now()
+        with self._db.write() as conn:
+            for shard in shards:
+                shard.save(conn, now)
+        for shard in shards:
+            self._metrics.decided(shard.committed())
+
+    def _assigned(self, numbers: list[int]) -> dict[tuple[str, int], int]:
+        """These partitions are ours from now on: raise their epochs and say where to go on reading."""
+        rows = store.take(self._db, numbers)
+        for row in rows:
+            self.shards[row.partition] = Shard(
+                row, self._db, self._log, clock_mode=self._mode, rulesets=self._rulesets
+            )
+        self._relay.recover(rows)
+        return {(EVENTS, row.partition): row.next_offset for row in rows}
+
+    def _revoked(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self.shards.pop(number, None)
+
+    def _restart(self) -> None:
+        """Drop what is in memory and take the same partitions anew, as soon as the servers answer."""
+        numbers = list(self.shards)
+        for attempt in range(1_000_000):
+            if self._stopping.wait(RETRY_S[min(attempt, len(RETRY_S) - 1)]):
+                return
+            try:
+                offsets = self._assigned(numbers)
+            except (DatabaseUnavailable, LogUnavailable) as error:
+                log_.warning("still away", error=str(error))
+                continue
+            for (topic, partition), offset in offsets.items():
+                self._consumer.seek(topic, partition, offset)
+            return
