@@ -1,0 +1,57 @@
+"""The log: partitioned topics of records on Apache Kafka or embedded in a file, behind one interface."""
+
+from __future__ import annotations
+
+from backbone.log.partitioner import murmur2, partition_for
+from backbone.log.records import (
+    DEAD_LETTERS,
+    EVENTS,
+    MAX_RECORD_BYTES,
+    TOPICS,
+    TRIGGERS,
+    Consumer,
+    Entry,
+    Log,
+    LogInUse,
+    LogUnavailable,
+    OffsetOutOfRange,
+    PartitionsChanged,
+    Record,
+    RecordTooLarge,
+)
+from backbone.settings import Settings
+
+__all__ = [
+    "DEAD_LETTERS",
+    "EVENTS",
+    "MAX_RECORD_BYTES",
+    "TOPICS",
+    "TRIGGERS",
+    "Consumer",
+    "Entry",
+    "Log",
+    "LogInUse",
+    "LogUnavailable",
+    "OffsetOutOfRange",
+    "PartitionsChanged",
+    "Record",
+    "RecordTooLarge",
+    "murmur2",
+    "open_log",
+    "partition_for",
+]
+
+
+def open_log(settings: Settings) -> Log:
+    """The log these settings name: Kafka where bootstrap servers are given, else the embedded one.
+
+    The embedded log raises `LogInUse`, `PartitionsChanged` or `LogUnavailable` here. Kafka is not waited for: what
+    is wrong with it comes out of the calls.
+    """
+    if settings.kafka_bootstrap_servers:
+        from backbone.log.kafka import open_kafka
+
+        return open_kafka(settings)
+    from backbone.log.embedded import EmbeddedLog
+
+    return EmbeddedLog(settings.data_dir, settings.partitions, retention=settings.log_retention)

@@ -1,0 +1,334 @@
+"""The log embedded in one process: appends are committed in groups by one thread and handed to consumers from memory.
+
+An append waits in a bounded queue; the writer takes all that wait, commits them as one transaction with
+`synchronous=FULL`, then publishes them (end offsets, newest records in memory, consumers woken) and resolves their
+futures. So one fsync serves every request that arrived during the one before it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from backbone.log.chunks import Chunk, ChunkStore, StoredLane
+from backbone.log.embedded_consumer import EmbeddedConsumer, Groups
+from backbone.log.partitioner import partition_for
+from backbone.log.records import (
+    MAX_HEADER_BYTES,
+    MAX_RECORD_BYTES,
+    TOPICS,
+    Entry,
+    LogUnavailable,
+    OffsetOutOfRange,
+    Place,
+    Record,
+    RecordTooLarge,
+)
+
+QUEUE_BYTES = 64 << 20  # accepted and not yet durable; beyond it appends are refused
+COMMIT_BYTES = 16 << 20  # about what one commit takes at most
+TAIL_BYTES = 48 << 20  # newest records kept in memory for consumers
+CHUNK_BYTES = 512 << 10
+CHUNK_RECORDS = 4096
+RECORD_OVERHEAD = 200  # bytes that a record takes in memory beside its value, roughly
+SWEEP_S = 60.0  # how often retention looks
+SWEEP_CHUNKS = 256  # how much it removes between two commits
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class LaneState:
+    """A lane in memory. `tail` holds the newest records, up to `next` - 1; guarded by the log's condition."""
+
+    stored: StoredLane
+    start: int
+    next: int
+    timestamp: int
+    tail: list[Record] = field(default_factory=list)
+
+    def copy_tail(self, offset: int, limit: int) -> list[Record] | None:
+        """Up to `limit` records from `offset` on, None if they are no longer in memory."""
+        skip = offset - (self.next - len(self.tail))
+        return self.tail[skip : skip + limit] if skip >= 0 else None
+
+
+@dataclass(slots=True)
+class _Append:
+    """One call of `append`, waiting."""
+
+    lanes: list[LaneState]
+    entries: Sequence[Entry]
+    size: int
+    future: Future[list[Place]]
+    places: list[Place] = field(default_factory=list)
+
+
+def receipt_time() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+class EmbeddedLog:
+    """See `backbone.log.Log`. One process; a second one is refused with `LogInUse`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        partitions: int,
+        *,
+        retention: int | None = None,
+        now: Callable[[], int] = receipt_time,
+        queue_bytes: int = QUEUE_BYTES,
+        tail_bytes: int = TAIL_BYTES,
+    ) -> None:
+        """`retention`: microseconds after receipt at which records may go; None keeps all.
+
+        Raises `LogInUse`, `PartitionsChanged`, `LogUnavailable`.
+        """
+        self.partitions = partitions
+        self._retention, self._now = retention, now
+        self._queue_bytes, self._tail_bytes = queue_bytes, tail_bytes
+        self._store = ChunkStore(folder, TOPICS, partitions)
+        self._lanes = {(s.topic, s.partition): LaneState(s, s.start, s.next, s.timestamp) for s in self._store.lanes()}
+        self._waiting: deque[_Append] = deque()
+        self._waiting_bytes = self._tail_used = 0
+        self._closed = False
+        self._failed: str | None = None
+        self._arrived = threading.Condition()  # guards what waits for the writer
+        self.changed = threading.Condition()  # guards the lanes' state; notified after each commit
+        self.version = 0  # commits seen so far; guarded by `changed`
+        self._groups = Groups(partitions, self.changed)
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+
+    # -- appending
+
+    def append(self, topic: str, entries: Sequence[Entry]) -> Future[list[Place]]:
+        """See `Log.append`."""
+        future: Future[list[Place]] = Future()
+        try:
+            size = checked_size(entries)
+            waiting = _Append([self._lane_of(topic, e) for e in entries], entries, size, future)
+            self._enqueue(waiting)
+        except (LogUnavailable, RecordTooLarge) as error:
+            future.set_exception(error)
+        return future
+
+    def _lane_of(self, topic: str, entry: Entry) -> LaneState:
+        if entry.partition is not None:
+            return self._lanes[topic, entry.partition]
+        return self._lanes[topic, 0 if entry.key is None else partition_for(entry.key, self.partitions)]
+
+    def _enqueue(self, waiting: _Append) -> None:
+        with self._arrived:
+            if self._closed:
+                raise LogUnavailable("the log is closed")
+            if self._waiting_bytes + waiting.size > self._queue_bytes and self._waiting:
+                raise LogUnavailable("the log's queue is full: appends arrive faster than the disk takes them")
+            self._waiting.append(waiting)
+            self._waiting_bytes += waiting.size
+            self._arrived.notify()
+
+    # -- the writer's thread
+
+    def _run(self) -> None:
+        sweep_at = time.monotonic()
+        while True:
+            with self._arrived:
+                if not self._waiting and not self._closed:
+                    self._arrived.wait(max(0.0, sweep_at - time.monotonic()))
+                taken = self._take()
+                if not taken and not self._waiting and self._closed:
+                    return
+            if taken:
+                self._commit(taken)
+            if time.monotonic() >= sweep_at:
+                sweep_at = time.monotonic() + (0.0 if self._sweep() else SWEEP_S)
+
+    def _take(self) -> list[_Append]:
+        taken: list[_Append] = []
+        size = 0
+        while self._waiting and size < COMMIT_BYTES:
+            waiting = self._waiting.popleft()
+            self._waiting_bytes -= waiting.size
+            if waiting.future.set_running_or_notify_cancel():
+                size += waiting.size
+                taken.append(waiting)
+        return taken
+
+    def _commit(self, taken: list[_Append]) -> None:
+        try:
+            added = self._place(taken)
+            chunks = [c for lane, entries in added for c in _chunks(lane, entries, self._stamp(lane))]
+            self._store.write(chunks)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must reach those who wait
+            self._refuse(taken, error)
+            return
+        self._failed = None
+        self._publish(added, chunks)
+        for waiting in taken:
+            waiting.future.set_result(waiting.places)
+
+    def _refuse(self, taken: list[_Append], error: Exception) -> None:
+        self._failed = str(error)
+        _log.error("log.append_failed", appends=len(taken), error=self._failed)
+        unavailable = error if isinstance(error, LogUnavailable) else LogUnavailable(f"the log failed: {error!r}")
+        for waiting in taken:
+            waiting.future.set_exception(unavailable)
+
+    def _place(self, taken: list[_Append]) -> list[tuple[LaneState, list[Entry]]]:
+        """Give every entry its place; the new entries by lane."""
+        added: dict[int, tuple[LaneState, list[Entry]]] = {}
+        for waiting in taken:
+            for lane, entry in zip(waiting.lanes, waiting.entries, strict=True):
+                key = lane.stored.lane
+                entries = (added.get(key) or added.setdefault(key, (lane, [])))[1]
+                waiting.places.append((lane.stored.partition, lane.next + len(entries)))
+                entries.append(entry)
+        return list(added.values())
+
+    def _stamp(self, lane: LaneState) -> int:
+        return max(self._now(), lane.timestamp)
+
+    def _publish(self, added: list[tuple[LaneState, list[Entry]]], chunks: list[Chunk]) -> None:
+        stamps = {c.lane: c.timestamp for c in chunks}
+        fresh = [(lane, _records(lane, entries, stamps[lane.stored.lane])) for lane, entries in added]
+        size = sum(len(e.value) + RECORD_OVERHEAD for _, entries in added for e in entries)
+        with self.changed:
+            for lane, records in fresh:
+                lane.tail += records
+                lane.next += len(records)
+                lane.timestamp = records[-1].timestamp
+            self._tail_used += size
+            if self._tail_used > self._tail_bytes:
+                self._trim()
+            self.version += 1
+            self.changed.notify_all()
+
+    def _trim(self) -> None:
+        """Drop the older half of every tail: seldom, so that it costs next to nothing per record."""
+        for lane in self._lanes.values():
+            keep = len(lane.tail) // 2
+            lane.tail = lane.tail[len(lane.tail) - keep :]
+        self._tail_used = sum(len(r.value) + RECORD_OVERHEAD for s in self._lanes.values() for r in s.tail)
+
+    def _sweep(self) -> bool:
+        """Remove what is older than the retention, a bounded amount; whether there may be more."""
+        if self._retention is None:
+            return False
+        before, more = self._now() - self._retention, False
+        for lane in self._lanes.values():
+            try:
+                start = self._store.forget(lane.stored.lane, before, SWEEP_CHUNKS)
+            except LogUnavailable:
+                _log.exception("log.retention_failed")
+                return False
+            if start is not None:
+                more = True
+                with self.changed:
+                    lane.start = start
+                    lane.tail = lane.tail[max(0, start - (lane.next - len(lane.tail))) :]
+        return more
+
+    # -- reading
+
+    def start_offsets(self, topic: str) -> dict[int, int]:
+        """See `Log.start_offsets`."""
+        with self.changed:
+            return {p: self._lanes[topic, p].start for p in range(self.partitions)}
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """See `Log.end_offsets`."""
+        with self.changed:
+            return {p: self._lanes[topic, p].next for p in range(self.partitions)}
+
+    def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> list[Record]:
+        """See `Log.read`."""
+        lane = self._lanes[topic, partition]
+        with self.changed:
+            found = self.lookup(lane, offset, limit)
+            end = lane.next
+        return found if found is not None else self._store.read(lane.stored, offset, min(limit, end - offset))
+
+    def lookup(self, lane: LaneState, offset: int, limit: int) -> list[Record] | None:
+        """From memory, None if it must be read from disk. Called with `changed` held; raises `OffsetOutOfRange`."""
+        if not lane.start <= offset <= lane.next:
+            raise OffsetOutOfRange(lane.stored.topic, lane.stored.partition, offset, lane.start, lane.next)
+        return lane.copy_tail(offset, limit)
+
+    def lane(self, topic: str, partition: int) -> LaneState:
+        """A lane's state; KeyError for an unknown topic or partition."""
+        return self._lanes[topic, partition]
+
+    def consumer(self, group: str, topics: Sequence[str]) -> EmbeddedConsumer:
+        """See `Log.consumer`."""
+        return EmbeddedConsumer(self, self._groups, group, topics)
+
+    # -- the rest
+
+    @property
+    def open(self) -> bool:
+        """Whether `close` has not been called."""
+        return not self._closed
+
+    def ready(self) -> bool:
+        """Whether the last commit succeeded and more can follow."""
+        return not self._closed and self._thread.is_alive() and self._failed is None
+
+    def close(self) -> None:
+        """See `Log.close`."""
+        with self._arrived:
+            if self._closed:
+                return
+            self._closed = True
+            self._arrived.notify()
+        self._thread.join()
+        with self.changed:
+            self.changed.notify_all()
+        self._store.close()
+
+
+def checked_size(entries: Sequence[Entry]) -> int:
+    """Bytes of memory these take, roughly. Raises `RecordTooLarge`, naming the entry."""
+    size = RECORD_OVERHEAD * len(entries)
+    for index, entry in enumerate(entries):
+        size += len(entry.value)
+        if len(entry.value) > MAX_RECORD_BYTES:
+            raise RecordTooLarge(f"entry {index}: {len(entry.value)} bytes, the log takes {MAX_RECORD_BYTES}")
+        if entry.headers or (entry.key is not None and len(entry.key) > 1024):
+            size += _checked_head(index, entry)
+    return size
+
+
+def _checked_head(index: int, entry: Entry) -> int:
+    size = 4 * len(entry.key or "") + sum(len(name) + len(value) for name, value in entry.headers)
+    if size > MAX_HEADER_BYTES:
+        raise RecordTooLarge(f"entry {index}: key and headers exceed {MAX_HEADER_BYTES} bytes")
+    return size
+
+
+def _chunks(lane: LaneState, entries: list[Entry], timestamp: int) -> list[Chunk]:
+    """The lane's new entries, cut where a chunk is long enough."""
+    chunks, begin, size = [], 0, 0
+    for index, entry in enumerate(entries):
+        if index > begin and (size + len(entry.value) > CHUNK_BYTES or index - begin >= CHUNK_RECORDS):
+            chunks.append(Chunk(lane.stored.lane, lane.next + begin, timestamp, entries[begin:index]))
+            begin, size = index, 0
+        size += len(entry.value)
+    chunks.append(Chunk(lane.stored.lane, lane.next + begin, timestamp, entries[begin:]))
+    return chunks
+
+
+def _records(lane: LaneState, entries: list[Entry], timestamp: int) -> list[Record]:
+    topic, partition, first = lane.stored.topic, lane.stored.partition, lane.next
+    return [
+        Record(topic, partition, first + i, e.key, e.value, timestamp, e.headers) for i, e in enumerate(entries)
+    ]

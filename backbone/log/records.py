@@ -1,0 +1,163 @@
+"""What goes into a log and what comes out, the two roles of an adapter, and what can go wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+import msgspec
+
+from backbone.errors import LogUnavailable, TouchlineError
+
+EVENTS = "touchline.events"
+TRIGGERS = "touchline.triggers"
+DEAD_LETTERS = "touchline.dead-letters"
+TOPICS = (EVENTS, TRIGGERS, DEAD_LETTERS)
+
+MAX_RECORD_BYTES = 1_048_576  # the largest value an append takes
+MAX_HEADER_BYTES = 65_536  # key and headers together
+
+Headers = Sequence[tuple[str, bytes]]
+Place = tuple[int, int]  # partition, offset
+Lane = tuple[str, int]  # topic, partition
+Assigned = Callable[[list[int]], Mapping[Lane, int]]
+Revoked = Callable[[list[int]], None]
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One record as read. `timestamp` is its receipt by the log, in microseconds since the epoch.
+
+    Records may be shared between consumers, hence frozen. A key that is no UTF-8 comes with backslash escapes.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    key: str | None
+    value: bytes
+    timestamp: int
+    headers: Headers = ()
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One record to append. Its partition is `partition`, else that of its `key`, else 0."""
+
+    value: bytes
+    key: str | None = None
+    partition: int | None = None
+    headers: Headers = ()
+
+
+class RecordTooLarge(TouchlineError):
+    """A value above `MAX_RECORD_BYTES`, or key and headers above `MAX_HEADER_BYTES`. Trying again will not help."""
+
+
+class PartitionsChanged(LogUnavailable):
+    """The log has another number of partitions than is configured. Nothing can be read or written until it fits."""
+
+
+class LogInUse(LogUnavailable):
+    """Another process has this embedded log open."""
+
+
+class OffsetOutOfRange(TouchlineError):
+    """A reader stands at an offset that the log does not hold: retention passed it by, or the log was replaced."""
+
+    def __init__(self, topic: str, partition: int, offset: int, start: int | None, end: int | None) -> None:
+        held = "" if start is None else f"; the log holds offsets {start} to {end}"
+        super().__init__(
+            f"{topic} partition {partition}: offset {offset} is not in the log{held}. Records may have been removed "
+            "by retention before they were read, or the log and the database do not belong together"
+        )
+        self.topic, self.partition, self.offset, self.start, self.end = topic, partition, offset, start, end
+
+
+class Log(Protocol):
+    """Partitioned topics of records. All methods may be called from any thread."""
+
+    partitions: int
+
+    def append(self, topic: str, entries: Sequence[Entry]) -> Future[list[Place]]:
+        """Append in order; never blocks. The future resolves, once all are durable, to each entry's place.
+
+        It fails with `LogUnavailable` if the log cannot take them (some may have been written all the same, so a
+        repeat needs the same ids), with `RecordTooLarge` if one never fits (nothing was written).
+        Appends made one after the other keep their order within a partition.
+        """
+        ...
+
+    def start_offsets(self, topic: str) -> dict[int, int]:
+        """The oldest offset kept, by partition. Raises `LogUnavailable`."""
+        ...
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """The offset that the next record will get, by partition. Raises `LogUnavailable`."""
+        ...
+
+    def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> list[Record]:
+        """Up to `limit` records from `offset` on; empty only at the end. Blocks.
+
+        Raises `OffsetOutOfRange` for an offset before the start or behind the end, and `LogUnavailable`.
+        """
+        ...
+
+    def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
+        """A new member of `group`; the members share the partitions."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether the log can be reached now. Takes a second at most."""
+        ...
+
+    def close(self) -> None:
+        """Write what was accepted, then let go of everything."""
+        ...
+
+
+class Consumer(Protocol):
+    """Reads in order within a partition. Belongs to the one thread that polls it; only `wake` may come from others."""
+
+    def subscribe(self, on_assigned: Assigned, on_revoked: Revoked) -> None:
+        """Join the group; `poll` calls back.
+
+        `on_assigned(partitions)` is given all partitions now owned, the same of every topic, and answers where to
+        read on, by (topic, partition), for every one. When the group changes, `on_revoked(all owned so far)` comes
+        first. What the callbacks raise comes out of `poll`; an assignment that failed is tried at the next `poll`.
+        """
+        ...
+
+    def poll(self, timeout: float, max_records: int) -> list[Record]:
+        """Up to `max_records`, waiting at most about `timeout` seconds for the first one.
+
+        A server that is away yields nothing. Raises `OffsetOutOfRange` and `PartitionsChanged`.
+        """
+        ...
+
+    def end_offsets(self) -> dict[Lane, int]:
+        """The offset after the last record, of each owned lane. Raises `LogUnavailable`."""
+        ...
+
+    def pause(self, topic: str, partition: int) -> None:
+        """Yield no records of this lane until `resume`; a new assignment resumes all."""
+        ...
+
+    def resume(self, topic: str, partition: int) -> None:
+        """Undo `pause`."""
+        ...
+
+    def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Read an owned lane on from `offset`."""
+        ...
+
+    def commit(self, offsets: Mapping[Lane, int]) -> None:
+        """Tell the log how far we are, for its lag monitoring. Never fails, never decides where reading starts."""
+        ...
+
+    def wake(self) -> None:
+        """From any thread: let the running `poll`, else the next one, return at once."""
+        ...
+
+    def close(self) -> None:
+        """Leave the group."""
+        ...
