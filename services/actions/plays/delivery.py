@@ -1,0 +1,54 @@
+"""The delivery policy: what becomes of an action after an attempt. Pure; the channels only report outcomes."""
+
+from typing import Literal
+
+import msgspec
+
+SECOND, MINUTE, HOUR = 1_000_000, 60_000_000, 3_600_000_000
+
+Kind = Literal["done", "temporary", "permanent", "uncertain", "skipped", "interrupted"]
+
+# Pauses before the second, third, … attempt. Webhooks: the schedule that Standard Webhooks 1.0.0 recommends.
+WEBHOOK_SCHEDULE = (
+    5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR,
+)  # fmt: skip
+EMAIL_SCHEDULE = (30 * SECOND, 2 * MINUTE, 10 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR, 24 * HOUR)
+SCHEDULES = {"webhook": WEBHOOK_SCHEDULE, "email": EMAIL_SCHEDULE}
+LONGEST_PAUSE = 24 * HOUR  # a `Retry-After` beyond it is cut
+
+
+class Outcome(msgspec.Struct, kw_only=True, frozen=True):
+    """How an attempt ended.
+
+    done: it arrived · temporary: try again · permanent: no use in trying again · uncertain: it may have arrived, and
+    must not be sent twice · skipped: it was not tried (suppressed, play exited) · interrupted: the process died
+    between the start of the attempt and its end.
+    """
+
+    kind: Kind
+    reason: str | None = None  # one of the closed set
+    detail: str = ""  # for people: the server's answer, the error
+    retry_after: int | None = None  # microseconds from now, as the other side asked
+
+
+class Decision(msgspec.Struct, kw_only=True, frozen=True):
+    """What to write into the action's row; `next_attempt_at` only with status `retrying`."""
+
+    status: Literal["done", "retrying", "failed", "uncertain", "skipped"]
+    reason: str | None = None
+    next_attempt_at: int | None = None
+
+
+def decide(outcome: Outcome, attempt: int, now: int, schedule: tuple[int, ...]) -> Decision:
+    """The decision after attempt number `attempt` (from 1) that ended at `now`."""
+    match outcome.kind:
+        case "done" | "uncertain" | "skipped":
+            return Decision(status=outcome.kind, reason=outcome.reason)
+        case "permanent":
+            return Decision(status="failed", reason=outcome.reason)
+    if attempt > len(schedule):
+        return Decision(status="failed", reason="attempts_exhausted")
+    pause = 0 if outcome.kind == "interrupted" else schedule[attempt - 1]
+    if outcome.retry_after is not None:
+        pause = min(max(pause, outcome.retry_after), LONGEST_PAUSE)
+    return Decision(status="retrying", reason=outcome.reason, next_attempt_at=now + pause)

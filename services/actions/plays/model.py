@@ -1,0 +1,202 @@
+"""The words of the actions service as plain structs: plays, waits, the drafts of actions, and what rendering gives.
+
+Everything here is pure data. Moments are microseconds since the epoch (UTC), durations microseconds.
+
+How an action lives: the step machine drafts it (`ActionDraft`); before the worker commits, the renderer turns the
+draft into its final content (`Rendered`), which is stored in the action's row, so a mail depends on nothing but the
+place in the log at which its step ran. A task is done by that commit itself; `pending` emails and webhooks are leased
+and sent by the delivery loop afterwards.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+Channel = Literal["email", "task", "webhook"]
+PlayStatus = Literal["open", "finished", "exited", "skipped"]
+ActionStatus = Literal["pending", "retrying", "done", "failed", "skipped", "uncertain"]
+TaskStatus = Literal["open", "snoozed", "completed", "closed"]
+
+SENDABLE: tuple[ActionStatus, ...] = ("pending", "retrying")  # what the delivery loop may lease
+OPEN_TASK: tuple[TaskStatus, ...] = ("open", "snoozed")
+SOURCE = "touchline"  # the `source` of Touchline's own events
+
+
+class Wait(msgspec.Struct, kw_only=True):
+    """What an open play stands at. `until` events are looked up in the playbook's version by the play's step."""
+
+    due: int
+    until: bool = False  # an event may end it before it is due
+    dated: bool = False  # due follows an attribute; reckoned anew when the account or the contact is updated
+
+
+class Play(msgspec.Struct, kw_only=True):
+    """One run of a playbook. `trigger` is the trigger as JSON object (contract, section 6)."""
+
+    id: str
+    playbook: str
+    playbook_version: int | None
+    rule: str
+    trigger_id: str
+    account: str
+    contact: str | None
+    key: str | None
+    scope: str = "account"  # what the rule counts for: with `contact`, the subject is the contact
+    tier: str
+    topic: str = "lifecycle"
+    status: PlayStatus
+    reason: str | None = None
+    step: str | None = None
+    started_at: int
+    ended_at: int | None = None
+    wait: Wait | None = None
+    trigger: dict[str, Any] = {}
+    templates: dict[str, int] = {}  # the versions that hold for the whole play
+    partition: int = 0
+
+
+class EmailSpec(msgspec.Struct, kw_only=True, tag="email"):
+    """An email to be rendered: the template's document at the version that the play holds (None: there is none)."""
+
+    template: str
+    version: int | None
+    document: dict[str, Any] | None  # subject, markdown or html, text?
+    to_name: str | None = None  # of the recipient; the address is `ActionDraft.recipient`
+    sender: str | None = None  # the step's `from`: an address; None: the owner, else the configured sender
+    owner: dict[str, Any] = {}  # {"name", "email"} of the account's owner; replies go there
+    internal: bool = False  # to the owner or a fixed address: no unsubscribing
+
+
+class TaskSpec(msgspec.Struct, kw_only=True, tag="task"):
+    """A task; `title`, `body` and `key` are templates. `subject` sets apart the default keys of two subjects."""
+
+    title: str
+    body: str | None = None
+    assignee: str | None = None
+    due_at: int | None = None
+    priority: str | None = None
+    key: str
+
+
+class WebhookSpec(msgspec.Struct, kw_only=True, tag="webhook"):
+    """A webhook; every string in `body` is a template. Address and secret are those of the endpoint when it is sent."""
+
+    endpoint: str
+    body: Any
+
+
+Spec = EmailSpec | TaskSpec | WebhookSpec
+
+
+class ActionDraft(msgspec.Struct, kw_only=True):
+    """What a step produced for one recipient. `status` is pending, or skipped with a reason.
+
+    `context` holds the names in scope of templates: account, contact, owner, trigger, tier, now (RFC 3339);
+    `unsubscribe_url` is added by the renderer. `account` etc. are JSON objects whose known fields are always there.
+    """
+
+    id: str
+    play: str
+    playbook: str
+    account: str
+    contact: str | None
+    channel: Channel
+    step: str
+    recipient: str | None  # an email address, a task's assignee, an endpoint's name
+    topic: str
+    status: ActionStatus = "pending"
+    reason: str | None = None
+    due_at: int
+    spec: Spec
+    context: dict[str, Any] = {}
+
+
+class RenderJob(msgspec.Struct, kw_only=True):
+    """One draft for the renderer."""
+
+    draft: ActionDraft
+
+
+class Rendered(msgspec.Struct, kw_only=True):
+    """The final content, as it is stored in the action's row and shown by the API.
+
+    email: {"subject", "html", "text", "to": {"name", "email"}, "from": {"name", "email"}, "reply_to", ...}
+    task: {"title", "body", "key"} · webhook: {"body"}
+    """
+
+    content: dict[str, Any]
+
+
+class RenderFailure(msgspec.Struct, kw_only=True):
+    """A draft that could not be rendered: its action fails with this reason; the play goes on."""
+
+    reason: str
+    detail: str
+
+
+class Renderer(Protocol):
+    """Turns drafts into content; bounded in time and memory, whatever the templates do."""
+
+    def render_many(self, jobs: Sequence[RenderJob]) -> list[Rendered | RenderFailure]:
+        """One answer per job, in order. Raises nothing for what a template does."""
+        ...
+
+    def check(self, sources: dict[str, str]) -> list[tuple[str, str]]:
+        """What is wrong with templates given by field: (field, message) per error; empty if all can be read."""
+        ...
+
+
+class OwnEvent(msgspec.Struct, kw_only=True):
+    """An event of Touchline's own, on its way to the log by the outbox; `type` begins with `touchline.`."""
+
+    id: str
+    type: str
+    account: str
+    contact: str | None
+    time: int
+    data: dict[str, Any]
+
+
+class Cancel(msgspec.Struct):
+    """Nothing more of this play is sent: actions that wait are skipped with the reason."""
+
+    play: str
+    reason: str
+    at: int
+
+
+class CloseTasks(msgspec.Struct):
+    """The open tasks of this play are closed with the reason."""
+
+    play: str
+    reason: str
+    at: int
+
+
+Op = ActionDraft | Cancel | CloseTasks | OwnEvent  # what the machine leaves for the store, in order
+
+
+def play_id(trigger: str, playbook: str) -> str:
+    """The id of the play that a trigger starts: the same trigger gives the same play."""
+    return "ply_" + _digest(trigger, playbook)
+
+
+def action_id(play: str, step: str, recipient: str) -> str:
+    """The id of an action: a function of the play, the step and the recipient."""
+    return "act_" + _digest(play, step, recipient)
+
+
+def event_id(kind: str, *parts: str) -> str:
+    """The id of an event of Touchline's own: a function of what it tells about."""
+    return "evt_" + _digest(kind, *parts)
+
+
+def _digest(*parts: str) -> str:
+    """26 hexadecimal digits; a length before each part keeps ("ab", "c") and ("a", "bc") apart."""
+    digest = blake2b(digest_size=13)
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass")
+        digest.update(len(raw).to_bytes(4, "big") + raw)
+    return digest.hexdigest()

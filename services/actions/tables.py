@@ -1,0 +1,182 @@
+"""The tables of the actions service: schema `actions` on PostgreSQL, prefix `actions_` everywhere.
+
+Moments are microseconds since the epoch. `seq` numbers rows in the order of their making, for lists newest first.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
+
+metadata = MetaData(schema="actions")
+Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only as INTEGER
+
+# How far this service has come in each partition, and who may write on (`epoch` fences zombies off).
+partitions = Table(
+    "actions_partitions",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", Long, nullable=False),
+    Column("next_event", Long, nullable=False),  # offset in touchline.events: applied up to here, exclusive
+    Column("next_trigger", Long, nullable=False),  # offset in touchline.triggers, likewise
+    Column("past", Long, nullable=False),  # rules' progress: every trigger at a place before it has been read
+    Column("clock", Long, nullable=False),
+)
+
+# What we know of accounts, learnt from the log.
+accounts = Table(
+    "actions_accounts",
+    metadata,
+    Column("account", String(256), primary_key=True),
+    Column("partition", Integer, nullable=False),
+    Column("profile", LargeBinary, nullable=False),
+)
+
+# Events whose repeat would matter (updates, and what ends plays and waits), as keyed digests.
+seen = Table(
+    "actions_seen",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary(16), primary_key=True),
+    Column("at", Long, nullable=False),  # the partition's clock then; old ones are dropped
+    Index("actions_seen_at", "partition", "at"),
+)
+
+plays = Table(
+    "actions_plays",
+    metadata,
+    Column("seq", Long, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("partition", Integer, nullable=False),
+    Column("playbook", String(256), nullable=False),
+    Column("playbook_version", Integer),
+    Column("rule", String(256), nullable=False),
+    Column("trigger_id", String(64), nullable=False),
+    Column("account", String(256), nullable=False),
+    Column("contact", String(256)),
+    Column("key", Text),
+    Column("scope", String(16), nullable=False),
+    Column("tier", String(16), nullable=False),
+    Column("topic", String(256), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("reason", String(64)),
+    Column("step", String(256)),
+    Column("started_at", Long, nullable=False),
+    Column("ended_at", Long),
+    Column("due_at", Long),  # of the wait the play stands at; null: it stands at none
+    Column("until", Boolean, nullable=False, server_default=false()),
+    Column("dated", Boolean, nullable=False, server_default=false()),
+    Column("trigger", JSON, nullable=False),
+    Column("templates", JSON, nullable=False),
+    Index("actions_plays_due", "partition", "due_at"),
+    Index("actions_plays_account", "account", "status"),
+    Index("actions_plays_playbook", "playbook", "seq"),
+    Index("actions_plays_status", "status", "seq"),
+)
+
+actions = Table(
+    "actions_actions",
+    metadata,
+    Column("seq", Long, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("partition", Integer, nullable=False),
+    Column("play", String(64), nullable=False),
+    Column("playbook", String(256), nullable=False),
+    Column("account", String(256), nullable=False),
+    Column("contact", String(256)),
+    Column("channel", String(16), nullable=False),
+    Column("step", String(256), nullable=False),
+    Column("recipient", String(512)),
+    Column("topic", String(256), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("reason", String(64)),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("created_at", Long, nullable=False),
+    Column("due_at", Long, nullable=False),
+    Column("done_at", Long),
+    Column("next_attempt_at", Long),  # wall clock, with either clock mode; null: nothing more to do
+    Column("lease_owner", String(64)),
+    Column("lease_until", Long),
+    Column("rendered", JSON),
+    Index("actions_actions_next", "next_attempt_at"),
+    Index("actions_actions_play", "play", "seq"),
+    Index("actions_actions_account", "account", "seq"),
+    Index("actions_actions_status", "status", "seq"),
+)
+
+# Every try to carry out an action. `ended_at` null: under way, or the process died in it.
+attempts = Table(
+    "actions_attempts",
+    metadata,
+    Column("action", String(64), primary_key=True),
+    Column("n", Integer, primary_key=True, autoincrement=False),
+    Column("started_at", Long, nullable=False),
+    Column("ended_at", Long),
+    Column("outcome", String(16)),
+    Column("reason", String(64)),
+    Column("detail", Text),
+)
+
+tasks = Table(
+    "actions_tasks",
+    metadata,
+    Column("seq", Long, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),  # the id of the action that made it
+    Column("play", String(64), nullable=False),
+    Column("playbook", String(256), nullable=False),
+    Column("step", String(256), nullable=False),
+    Column("account", String(256), nullable=False),
+    Column("contact", String(256)),
+    Column("title", Text, nullable=False),
+    Column("body", Text),
+    Column("assignee", String(512)),
+    Column("reassigned", Boolean, nullable=False, server_default=false()),  # by hand: a step does not undo it
+    Column("priority", String(32)),
+    Column("key", String(512), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("reason", String(64)),
+    Column("due_at", Long),
+    Column("snoozed_until", Long),
+    Column("created_at", Long, nullable=False),
+    Column("completed_at", Long),
+    Index("actions_tasks_identity", "account", "key", "status"),
+    Index("actions_tasks_play", "play"),
+    Index("actions_tasks_assignee", "assignee", "seq"),
+    Index("actions_tasks_status", "status", "seq"),
+)
+
+# Touchline's own events on their way to the log; a row is deleted once the log has it.
+outbox = Table(
+    "actions_outbox",
+    metadata,
+    Column("seq", Long, primary_key=True, autoincrement=True),
+    Column("partition", Integer, nullable=False),
+    Column("account", String(256), nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Index("actions_outbox_partition", "partition", "seq"),
+)
+
+# Who gets no mail. `address` is a keyed hash (it survives erasure); topic "" holds for all topics.
+suppressions = Table(
+    "actions_suppressions",
+    metadata,
+    Column("seq", Long, primary_key=True, autoincrement=True),
+    Column("address", String(64), nullable=False),
+    Column("topic", String(256), nullable=False),
+    Column("shown", String(512)),  # the address itself, as far as it may be kept
+    Column("reason", String(64), nullable=False),
+    Column("created_at", Long, nullable=False),
+    UniqueConstraint("address", "topic", name="actions_suppressions_address"),
+    Index("actions_suppressions_shown", "shown"),
+)
