@@ -8,14 +8,15 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     UniqueConstraint,
     false,
 )
 
-metadata = MetaData(schema="rules")
+from backbone.database import metadata as room_metadata
+
+metadata = room_metadata("rules")
 Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only as INTEGER
 
 # How far this service has come in each partition, and who may write on (`epoch` fences zombies off).
