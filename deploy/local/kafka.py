@@ -86,14 +86,20 @@ class Kafka:
     def log(self) -> Path:
         return self._folder / "kafka.log"
 
-    def start(self) -> Kafka:
-        """Format the storage if it is new, start the broker, and wait until it answers."""
+    def launch(self) -> None:
+        """Format the storage if it is new, and start the broker anew without waiting for it."""
         config = self._configure()
         data = self._folder / "data"
         if not (data / "meta.properties").is_file():
             self._run("kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(config))
+        if self._child is not None:
+            self._child.stop()
         self._child = Child("Kafka", self._java("kafka.Kafka", str(config)), self.log)
         self._child.start()
+
+    def start(self) -> Kafka:
+        """Launch the broker, and wait until it answers."""
+        self.launch()
         wait_until("Kafka starts", lambda: port_is_open(self.port), START_S, self._child)
         wait_until("Kafka answers", self._answers, START_S, self._child)
         return self
@@ -112,8 +118,6 @@ class Kafka:
 
     def restart(self) -> None:
         """Stop if it runs, and start again on the same port and data."""
-        if self._child is not None:
-            self._child.stop()
         self.start()
 
     def clear(self, timeout_s: float = 30.0) -> None:

@@ -1,7 +1,7 @@
 """Java, Maven and PostgreSQL: found, or installed as root on Debian, or named in one line.
 
-`python -m deploy.local.need`; with TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS or TOUCHLINE_DATABASE_URL set, that server is
-somebody else's matter.
+`python -m deploy.local.need`; with TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS or TOUCHLINE_DATABASE_URL set, that
+server is somebody else's matter.
 """
 
 from __future__ import annotations
@@ -22,44 +22,37 @@ JAVA_AT_LEAST = 17
 def main() -> None:
     """Exits with 1 and one line on standard error if something is missing and cannot be installed."""
     try:
-        ensure()
+        given = os.environ.get
+        ensure(not given("TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS"), not given("TOUCHLINE_DATABASE_URL"))
     except LocalError as error:
         print(f"touchline: {error}", file=sys.stderr)
         sys.exit(1)
 
 
-def ensure() -> None:
+def ensure(kafka: bool, postgres: bool) -> None:
     """Make sure that Kafka and PostgreSQL can be started here; raises LocalError with what to install."""
-    packages = missing()
+    packages = missing(kafka, postgres)
     if packages and can_apt():
         print(f"==> installing {' '.join(packages)} (apt-get)", flush=True)
         _apt(packages)
-        packages = missing()
+        packages = missing(kafka, postgres)
     if packages:
         names = " ".join(packages)
         raise LocalError(f"please install {names} (Debian: apt-get install {names})")
-    if needs_kafka() and not (cache_folder() / f"kafka-{KAFKA_VERSION}").is_dir():
+    if kafka and not (cache_folder() / f"kafka-{KAFKA_VERSION}").is_dir():
         print("==> fetching Apache Kafka from Maven Central (45 MB, once)", flush=True)
-    if needs_kafka():
+    if kafka:
         kafka_jars()
 
 
-def needs_kafka() -> bool:
-    return not os.environ.get("TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS")
-
-
-def needs_postgres() -> bool:
-    return not os.environ.get("TOUCHLINE_DATABASE_URL")
-
-
-def missing() -> list[str]:
+def missing(kafka: bool, postgres: bool) -> list[str]:
     """The Debian packages that would help."""
     packages = []
-    if needs_kafka() and java_version() < JAVA_AT_LEAST:
+    if kafka and java_version() < JAVA_AT_LEAST:
         packages.append("default-jre-headless")
-    if needs_kafka() and shutil.which("mvn") is None:
+    if kafka and shutil.which("mvn") is None:
         packages.append("maven")
-    if needs_postgres() and not _has_postgres():
+    if postgres and not _has_postgres():
         packages.append("postgresql")
     return packages
 

@@ -64,18 +64,24 @@ class Postgres:
         """The database's address, as TOUCHLINE_DATABASE_URL takes it (it holds the password)."""
         return f"postgresql+psycopg://{_SUPERUSER}:{self._password}@127.0.0.1:{self.port}/{quote(database)}"
 
-    def start(self) -> Postgres:
-        """Make the cluster if it is new, start the server, and wait until it answers."""
+    def launch(self) -> None:
+        """Make the cluster if it is new, and start the server anew without waiting for it."""
         self._prepare()
+        if self._child is not None:
+            self._child.stop(first=signal.SIGINT)
+        self._child = Child("PostgreSQL", self._command(), self.log, user=self._user, cwd=Path("/"))
+        self._child.start()
+
+    def start(self) -> Postgres:
+        """Launch the server, and wait until it answers."""
         deadline = time.monotonic() + START_S
         while True:
-            self._child = Child("PostgreSQL", self._command(), self.log, user=self._user, cwd=Path("/"))
-            self._child.start()
+            self.launch()
             try:
                 wait_until("PostgreSQL starts", self._answers, START_S, self._child)
             except LocalError:
                 # after a kill -9 the old back ends hold the shared memory for a moment
-                if self._child.alive or time.monotonic() > deadline or "shared memory" not in tail(self.log):
+                if self.alive or time.monotonic() > deadline or "shared memory" not in tail(self.log):
                     raise
                 time.sleep(0.2)
             else:
@@ -95,8 +101,6 @@ class Postgres:
 
     def restart(self) -> None:
         """Stop if it runs, and start again on the same port and data."""
-        if self._child is not None:
-            self._child.stop(first=signal.SIGINT)
         self.start()
 
     def create_database(self, name: str) -> str:

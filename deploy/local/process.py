@@ -129,6 +129,8 @@ class Child:
         """Start the program; its output is appended to the log."""
         if self.alive:
             return
+        if self._process is not None:
+            _reaper.forget(self._process.pid)
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
                 list(self.command),
