@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import getpass
-import hashlib
 import os
 import pwd
 import re
@@ -243,8 +242,11 @@ def reachable_folder(folder: Path, user: str | None) -> Path:
     )
     if probe.returncode == 0:
         return folder
-    short = hashlib.blake2b(str(folder).encode(), digest_size=6).hexdigest()
-    return Path(f"/var/tmp/touchline-postgres-{short}")
+    # The place is written down here, so that whoever deletes the data folder starts afresh.
+    elsewhere = folder / "elsewhere"
+    if not elsewhere.is_file():
+        elsewhere.write_text(tempfile.mkdtemp(prefix="touchline-postgres-", dir="/var/tmp"))
+    return Path(elsewhere.read_text().strip())
 
 
 def main() -> None:

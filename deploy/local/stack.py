@@ -114,7 +114,7 @@ class Stack:
         env["TOUCHLINE_DATABASE_URL"] = self.postgres.url(DATABASE)
         env["TOUCHLINE_HOST"] = "127.0.0.1"
         env.setdefault("TOUCHLINE_PUBLIC_URL", f"http://127.0.0.1:{PORTS['actions']}")
-        env.setdefault("TOUCHLINE_SECRET_KEY", kept_secret(self.home / "secret.key"))
+        env.setdefault("TOUCHLINE_SECRET_KEY", kept_secret(self.data / "secret.key"))
         return env
 
     def _plan(self) -> list[Service]:
