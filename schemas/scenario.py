@@ -40,6 +40,7 @@ class ScenarioEvent(_Strict):
     historical: bool = False
     repeat: int = Field(1, ge=1, le=100_000, description="How many events.")
     every: Span | None = Field(None, description="Distance between two of them; needed with repeat.")
+    arrives: Moment | None = Field(None, description="When it arrives, if later than `at`: a late event.")
 
 
 class Expectation(_Strict):
@@ -58,6 +59,6 @@ class Scenario(_Strict):
         default_factory=dict,
         description="Known before the first event: the body of PUT /v1/accounts/{id}. They fire nothing themselves.",
     )
-    events: list[ScenarioEvent] = Field(default_factory=list, description="In the order of their arrival.")
+    events: list[ScenarioEvent] = Field(default_factory=list, description="They arrive in the order of time; equal times as they stand.")
     until: Moment | None = Field(None, description="The clock is carried to this time at the end.")
     expect: Expectation
