@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Resolves pyproject.toml into two hash-pinned locks for every platform and Python >= 3.11:
-# requirements.lock (run, dev) for machines that develop, requirements-run.lock for the image.
+# Resolves pyproject.toml into hash-pinned locks for every platform and Python >= 3.11:
+# requirements.lock (run, dev) for machines that develop, requirements-run.lock for the image. A third,
+# requirements-build.lock, holds the build back end, so that the image is built from pinned packages alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 UV="${UV:-}"
@@ -15,3 +16,5 @@ options=(--quiet --universal --python-version 3.11 --generate-hashes --no-emit-i
   --no-annotate --custom-compile-command "make lock")
 "$UV" pip compile "${options[@]}" --extra dev -o requirements.lock pyproject.toml
 "$UV" pip compile "${options[@]}" -o requirements-run.lock pyproject.toml
+.venv/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' |
+  "$UV" pip compile "${options[@]}" -o requirements-build.lock -

@@ -20,6 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from backbone.auth import ensure_admin_key
+from backbone.clock import WallClock
+from backbone.database import Database
+from backbone.settings import write_private
 from deploy.local.kafka import START_S, Kafka
 from deploy.local.need import ensure
 from deploy.local.postgres import Postgres
@@ -88,6 +92,7 @@ class Stack:
         self.postgres.create_database(DATABASE)
         say("database migrations …")
         self.touchline("migrate")
+        self._admin_key()
         for service in self._plan():
             self.services.append(service)
             self.watches.append(Watch(service.name, service))
@@ -95,7 +100,6 @@ class Stack:
         for service in self.services:
             say(f"{service.name} on {service.address} …")
             wait_until(f"{service.name} gets ready", service.ready, START_S, service.child)
-        self._admin_key()
         self.write()
 
     def touchline(self, *arguments: str) -> str:
@@ -130,13 +134,12 @@ class Stack:
         return plan
 
     def _admin_key(self) -> None:
-        """Keep a working `admin.key`, readable only to its user; a new one if the database knows it not."""
-        path = self.data / "admin.key"
-        actions = f"http://127.0.0.1:{PORTS['actions']}/v1/plays?limit=1"
-        if path.is_file() and _status(actions, path.read_text().strip()) == 200:
-            return
-        key = self.touchline("keys", "create", "--name", "admin", "--scope", "admin").strip()
-        write_private(path, key + "\n")
+        """Make `admin.key`, readable only to its user; one that is there already holds here too."""
+        database = Database(self.postgres.url(DATABASE), pool_size=1)
+        try:
+            ensure_admin_key(database, WallClock(), self.data / "admin.key")
+        finally:
+            database.close()
 
     def write(self) -> None:
         """Write `stack.json`: name → pid, address, log. Private, for it holds the database's password."""
@@ -163,15 +166,6 @@ def say(text: str) -> None:
     print(f"==> {text}", flush=True)
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its user may read, in one step: a reader sees the old one or the new one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as out:
-        out.write(text)
-    draft.replace(path)
-
-
 def kept_secret(path: Path) -> str:
     """The secret in this file; made on first use."""
     if not path.is_file():
@@ -183,11 +177,10 @@ def _touchline() -> str:
     return str(Path(sys.executable).with_name("touchline"))
 
 
-def _status(url: str, key: str | None = None) -> int:
+def _status(url: str) -> int:
     """The status that a GET of a local address answers; 0 if nobody does."""
-    request = urllib.request.Request(url, headers={} if key is None else {"Authorization": f"Bearer {key}"})
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=5) as answer:
             status: int = answer.status
             return status
     except urllib.error.HTTPError as error:
