@@ -11,7 +11,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
@@ -19,7 +18,9 @@ from sqlalchemy import (
     false,
 )
 
-metadata = MetaData(schema="actions")
+from backbone.database import metadata as room
+
+metadata = room("actions")
 Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only as INTEGER
 
 # How far this service has come in each partition, and who may write on (`epoch` fences zombies off).
@@ -106,6 +107,7 @@ actions = Table(
     Column("due_at", Long, nullable=False),
     Column("done_at", Long),
     Column("next_attempt_at", Long),  # wall clock, with either clock mode; null: nothing more to do
+    Column("attempting", Boolean, nullable=False, server_default=false()),  # an attempt is under way
     Column("lease_owner", String(64)),
     Column("lease_until", Long),
     Column("rendered", JSON),

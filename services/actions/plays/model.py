@@ -70,28 +70,33 @@ class EmailSpec(msgspec.Struct, kw_only=True, tag="email"):
 
 
 class TaskSpec(msgspec.Struct, kw_only=True, tag="task"):
-    """A task; `title`, `body` and `key` are templates. `subject` sets apart the default keys of two subjects."""
+    """A task; `title`, `body` and `key` are templates. Without a `key`, `default_key` stands as it is."""
 
     title: str
     body: str | None = None
     assignee: str | None = None
     due_at: int | None = None
     priority: str | None = None
-    key: str
+    key: str | None = None
+    default_key: str
 
 
 class WebhookSpec(msgspec.Struct, kw_only=True, tag="webhook"):
-    """A webhook; every string in `body` is a template. Address and secret are those of the endpoint when it is sent."""
+    """A webhook; every string in `body` is a template. Address and secret are those of the endpoint when it is sent.
+
+    `literal`: the step gave no body; it stands as it is and is never handed to the renderer.
+    """
 
     endpoint: str
     body: Any
+    literal: bool = False
 
 
 Spec = EmailSpec | TaskSpec | WebhookSpec
 
 
 class ActionDraft(msgspec.Struct, kw_only=True):
-    """What a step produced for one recipient. `status` is pending, or skipped with a reason.
+    """What a step produced for one recipient. `status` is pending; or skipped or failed with a reason, and not rendered.
 
     `context` holds the names in scope of templates: account, contact, owner, trigger, tier, now (RFC 3339);
     `unsubscribe_url` is added by the renderer. `account` etc. are JSON objects whose known fields are always there.
@@ -123,7 +128,7 @@ class Rendered(msgspec.Struct, kw_only=True):
     """The final content, as it is stored in the action's row and shown by the API.
 
     email: {"subject", "html", "text", "to": {"name", "email"}, "from": {"name", "email"}, "reply_to", ...}
-    task: {"title", "body", "key"} · webhook: {"body"}
+    task: {"title", "body", "key"} (key null: the step gave none) · webhook: {"body"}
     """
 
     content: dict[str, Any]

@@ -1,0 +1,54 @@
+"""A webhook endpoint as it is written (contract, section 7)."""
+
+import base64
+import binascii
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from schemas.names import Name
+from schemas.playbook import Strict
+
+SECRET_PREFIX = "whsec_"  # noqa: S105  (the prefix of Standard Webhooks, not a secret)
+MIN_SECRET, MAX_SECRET = 24, 64  # bytes, by Standard Webhooks
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  (raises for a port that is none)
+    except ValueError as error:
+        raise ValueError("is no address") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an http or https address")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold a user name or password")
+    if any(ord(char) <= 32 or ord(char) == 127 for char in text):  # noqa: PLR2004
+        raise ValueError("must not hold spaces or control characters")
+    return text
+
+
+def _secret(text: str) -> str:
+    try:
+        raw = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("must be base64, optionally with the prefix whsec_") from error
+    if not MIN_SECRET <= len(raw) <= MAX_SECRET:
+        raise ValueError(f"must hold {MIN_SECRET} to {MAX_SECRET} bytes")
+    return text if text.startswith(SECRET_PREFIX) else SECRET_PREFIX + text
+
+
+class EndpointIn(Strict):
+    """The body of an endpoint: where webhooks go, and what they are signed with."""
+
+    name: Name = Field(description="What playbooks call it by.", examples=["crm"])
+    description: str | None = Field(None, max_length=10_000, description="For people.")
+    url: Annotated[str, Field(max_length=2_048), AfterValidator(_url)] = Field(
+        description="An http or https address.", examples=["https://crm.example.com/hooks/touchline"]
+    )
+    secret: Annotated[str, Field(max_length=200), AfterValidator(_secret)] | None = Field(
+        None,
+        description="Base64 of 24 to 64 bytes, with or without whsec_. Made if none is given, and shown once.",
+        examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+    )

@@ -1,0 +1,75 @@
+"""Why a play or an action ended as it did: a closed set, each with a sentence for people."""
+
+from enum import StrEnum
+
+
+class PlayReason(StrEnum):
+    """Of a play (`finished`, `exited`, `skipped`), and of the tasks that its end closes."""
+
+    COMPLETED = "completed"
+    EXIT_EVENT = "exit_event"
+    UNTIL_EVENT = "until_event"
+    BY_HAND = "by_hand"
+    PLAY_OPEN = "play_open"
+    PLAYBOOK_UNKNOWN = "playbook_unknown"
+    TIER_NOT_COVERED = "tier_not_covered"
+
+
+class ActionReason(StrEnum):
+    """Of an action that was not simply done."""
+
+    TASK_UPDATED = "task_updated"
+    NO_RECIPIENT = "no_recipient"
+    NO_OWNER = "no_owner"
+    NO_ADDRESS = "no_address"
+    INVALID_ADDRESS = "invalid_address"
+    CONTACT_UNKNOWN = "contact_unknown"
+    CONTACT_INACTIVE = "contact_inactive"
+    DUPLICATE_RECIPIENT = "duplicate_recipient"
+    SUPPRESSED = "suppressed"
+    PLAY_EXITED = "play_exited"
+    TEMPLATE_UNKNOWN = "template_unknown"
+    TEMPLATE_ERROR = "template_error"
+    TEMPLATE_LIMITS = "template_limits"
+    ENDPOINT_UNKNOWN = "endpoint_unknown"
+    ADDRESS_REFUSED = "address_refused"
+    REJECTED = "rejected"
+    BOUNCED = "bounced"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    MAYBE_DELIVERED = "maybe_delivered"
+    INTERRUPTED = "interrupted"
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+
+
+EXPLAINED: dict[StrEnum, str] = {
+    PlayReason.COMPLETED: "All steps were gone through.",
+    PlayReason.EXIT_EVENT: "An event named in exit_when came.",
+    PlayReason.UNTIL_EVENT: "The event that a wait with `then: exit` was for came.",
+    PlayReason.BY_HAND: "Somebody ended the play over the API.",
+    PlayReason.PLAY_OPEN: "The subject already had an open play of this playbook.",
+    PlayReason.PLAYBOOK_UNKNOWN: "The rule names a playbook that did not exist when it triggered.",
+    PlayReason.TIER_NOT_COVERED: "The playbook has no steps for the account's tier.",
+    ActionReason.TASK_UPDATED: "A task with the same account and key was open, and was updated instead of doubled.",
+    ActionReason.NO_RECIPIENT: "Nobody at the account fits the step's `to`.",
+    ActionReason.NO_OWNER: "The step is for the owner, and the account has none with an address.",
+    ActionReason.NO_ADDRESS: "The contact has no email address.",
+    ActionReason.INVALID_ADDRESS: "What stands as the email address is none.",
+    ActionReason.CONTACT_UNKNOWN: "The trigger's contact is not known at the account.",
+    ActionReason.CONTACT_INACTIVE: "The contact is marked as not active.",
+    ActionReason.DUPLICATE_RECIPIENT: "Another contact with the same address got this email.",
+    ActionReason.SUPPRESSED: "The address is unsubscribed or suppressed for this topic.",
+    ActionReason.PLAY_EXITED: "The play ended before this was sent.",
+    ActionReason.TEMPLATE_UNKNOWN: "The template did not exist when the play started.",
+    ActionReason.TEMPLATE_ERROR: "The template could not be filled in; see the detail.",
+    ActionReason.TEMPLATE_LIMITS: "Filling in the template took too much time, memory or space.",
+    ActionReason.ENDPOINT_UNKNOWN: "The endpoint does not exist any more.",
+    ActionReason.ADDRESS_REFUSED: "The endpoint leads to an address that webhooks may not reach.",
+    ActionReason.REJECTED: "The other side refused it for good.",
+    ActionReason.BOUNCED: "The recipient's server refused the address for good.",
+    ActionReason.UNREACHABLE: "The other side could not be reached.",
+    ActionReason.TIMEOUT: "The other side did not answer in time.",
+    ActionReason.MAYBE_DELIVERED: "The connection broke when it may have been accepted; it is not sent twice.",
+    ActionReason.INTERRUPTED: "The process ended during the attempt.",
+    ActionReason.ATTEMPTS_EXHAUSTED: "Every attempt of the schedule failed.",
+}

@@ -1,0 +1,312 @@
+"""A playbook as it is written: what to do, step by step, per tier (contract, section 7)."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from schemas.choice import Choice
+from schemas.conditions import Condition
+from schemas.duration import Duration
+from schemas.names import Name
+
+TIERS = ("high", "low", "tech")
+MAX_STEPS = 200  # of one tier, branches included
+MAX_DEPTH = 8  # branches inside branches
+
+_PATH = re.compile(r"^(data|account|contact|trigger)(\.[^.\s]+)+$|^(type|source|contact|account)$")
+
+
+def is_address(text: str) -> bool:
+    """Whether the text is an email address (syntax only; nothing is looked up)."""
+    try:
+        validate_email(text, check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        return False
+    return True
+
+
+def _path(text: str) -> str:
+    if not _PATH.match(text):
+        raise ValueError("must be a path such as data.invoice or account.attributes.renewal_date")
+    return text
+
+
+def _recipient(text: str) -> str:
+    if text in {"contact", "all", "owner"} or (text.startswith("role:") and len(text) > len("role:")):
+        return text
+    if not is_address(text):
+        raise ValueError("must be contact, role:<role>, all, owner or an email address")
+    return text
+
+
+def _person(text: str) -> str:
+    if text != "owner" and not is_address(text):
+        raise ValueError("must be owner or an email address")
+    return text
+
+
+Path = Annotated[str, Field(max_length=256), AfterValidator(_path)]
+Recipient = Annotated[str, Field(max_length=320), AfterValidator(_recipient)]
+Person = Annotated[str, Field(max_length=320), AfterValidator(_person)]
+StepId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
+
+
+class Strict(BaseModel):
+    """Unknown fields are errors; fields that clash with Python words go by their alias."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, str_strip_whitespace=False)
+
+
+class EventMatch(Strict):
+    """Which events count: by type, by a condition, and by a value that must equal the trigger's `key`."""
+
+    event: Annotated[
+        str | list[str], Choice(lambda value: EventTypes if isinstance(value, list) else EventType)
+    ] = Field(description='A type, a list of types, or "*": every type that is not reserved.', examples=["invoice.paid"])
+    where: Condition | None = Field(
+        None, description="Must hold for the event.", examples=[{"data.amount": {"gt": 0}}]
+    )
+    by: Path | None = Field(
+        None, description="The event's value at this path must equal the trigger's `key`.", examples=["data.invoice"]
+    )
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types as a tuple."""
+        return (self.event,) if isinstance(self.event, str) else tuple(self.event)
+
+
+EventType = Annotated[str, Field(min_length=1, max_length=256)]
+EventTypes = Annotated[list[EventType], Field(min_length=1, max_length=50)]
+
+
+class EmailStep(Strict):
+    """Send an email, one per recipient."""
+
+    template: Name = Field(description="Name of a saved template.", examples=["invoice-reminder"])
+    to: Recipient = Field(
+        "contact",
+        description="`contact` (the trigger's, else the first active admin, else the first active contact), "
+        "`role:<role>`, `all`, `owner`, or an address.",
+        examples=["role:admin"],
+    )
+    from_: Person | None = Field(
+        None,
+        alias="from",
+        description="An address, or `owner`; default: the owner, else the configured sender.",
+        examples=["success@us.test"],
+    )
+
+
+class TaskStep(Strict):
+    """Make a task, or update the open one with the same account and key."""
+
+    title: str = Field(
+        min_length=1, max_length=2_000, description="A template.", examples=["Call {{ account.name }}"]
+    )
+    body: str | None = Field(None, max_length=50_000, description="A template.", examples=["Last login a month ago."])
+    assignee: Person = Field("owner", description="`owner` or an address.", examples=["finance@us.test"])
+    due: Duration | None = Field(None, description="Time to do it, from the step on.", examples=["2d"])
+    priority: str | None = Field(
+        None, min_length=1, max_length=32, description="Any word that your team uses.", examples=["high"]
+    )
+    key: str | None = Field(
+        None,
+        min_length=1,
+        max_length=400,
+        description="What makes two tasks of an account the same one; a template. Default: playbook and step.",
+        examples=["renewal-call"],
+    )
+
+
+class WebhookStep(Strict):
+    """Call an endpoint, signed as Standard Webhooks 1.0.0."""
+
+    endpoint: Name = Field(description="Name of a saved endpoint.", examples=["crm"])
+    body: Any = Field(
+        None,
+        description="A JSON value; every string in it is a template. Default: play, account, contact and trigger.",
+        examples=[{"account": "{{ account.id }}", "flag": "overdue"}],
+    )
+
+
+class WaitEvent(Strict):
+    """Wait for a time, or until an event comes."""
+
+    for_: Duration = Field(alias="for", description="The longest wait; then the play goes on.", examples=["14d"])
+    until: EventMatch = Field(description="The event that ends the wait.")
+    then: Literal["continue", "exit"] = Field("continue", description="What happens when the event comes.")
+
+
+class WaitDate(Strict):
+    """Wait until a date of the account or contact; a past one, or none, goes on at once."""
+
+    until_date: Path = Field(
+        description="Path to a date or time of the account or contact.",
+        examples=["account.attributes.renewal_date"],
+    )
+    before: Duration | None = Field(None, description="So long before it.", examples=["30d"])
+
+    @model_validator(mode="after")
+    def _of_profile(self) -> Self:
+        if not self.until_date.startswith(("account.", "contact.")):
+            raise ValueError("until_date must be a path of the account or the contact")
+        return self
+
+
+class Branch(Strict):
+    """Go one way or the other."""
+
+    if_: Condition = Field(
+        alias="if",
+        description="A condition over account.…, contact.… and trigger.…",
+        examples=[{"account.attributes.arr": {"gte": 20000}}],
+    )
+    then: list["Step"] = Field(default_factory=list, max_length=MAX_STEPS, description="Steps if it holds.")
+    else_: list["Step"] = Field(
+        default_factory=list, alias="else", max_length=MAX_STEPS, description="Steps if it does not."
+    )
+
+
+def _wait(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return Duration
+    return WaitDate if "until_date" in value or "before" in value else WaitEvent
+
+
+Wait = Annotated[Duration | WaitEvent | WaitDate, Choice(_wait)]
+KINDS = ("email", "task", "webhook", "wait", "branch")
+
+
+class Step(Strict):
+    """One step: exactly one of email, task, webhook, wait, branch."""
+
+    id: StepId | None = Field(None, description="Default: its place, counted from 0.", examples=["reminder"])
+    email: EmailStep | None = Field(None, description="Send an email.", examples=[{"template": "invoice-reminder"}])
+    task: TaskStep | None = Field(None, description="Make a task.", examples=[{"title": "Call {{ account.name }}"}])
+    webhook: WebhookStep | None = Field(None, description="Call an endpoint.", examples=[{"endpoint": "crm"}])
+    wait: Wait | None = Field(None, description="Wait.", examples=["7d"])
+    branch: Branch | None = Field(None, description="Go one way or the other.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs exactly one of {', '.join(KINDS)}; got {', '.join(given) or 'none'}")
+        return self
+
+
+Branch.model_rebuild()
+
+StepList = Annotated[list[Step], Field(max_length=MAX_STEPS)]
+
+
+class TierSteps(Strict):
+    """Steps per tier; a tier left out is not covered."""
+
+    high: StepList | None = Field(None, description="Steps for high touch.")
+    low: StepList | None = Field(None, description="Steps for low touch.")
+    tech: StepList | None = Field(None, description="Steps for tech touch.")
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.high is None and self.low is None and self.tech is None:
+            raise ValueError("needs steps for at least one of high, low, tech")
+        return self
+
+
+Steps = Annotated[
+    list[Step] | TierSteps, Choice(lambda value: StepList if isinstance(value, list) else TierSteps)
+]
+Exits = Annotated[
+    EventMatch | list[EventMatch],
+    Choice(lambda value: ExitList if isinstance(value, list) else EventMatch),
+]
+ExitList = Annotated[list[EventMatch], Field(max_length=20)]
+
+
+class PlaybookIn(Strict):
+    """The body of a playbook."""
+
+    name: Name = Field(description="What rules call it by.", examples=["invoice-overdue"])
+    description: str | None = Field(None, max_length=10_000, description="For people.")
+    topic: str = Field(
+        "lifecycle",
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$",
+        description="What a contact unsubscribes from.",
+        examples=["billing"],
+    )
+    exit_when: Exits | None = Field(
+        None,
+        description="An event, or a list of them, that ends the play.",
+        examples=[{"event": "invoice.paid", "by": "data.invoice"}],
+    )
+    steps: Steps = Field(
+        description="One list for all tiers, or a list per tier.",
+        examples=[[{"email": {"template": "invoice-reminder"}}, {"wait": "7d"}]],
+    )
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        for tier, steps in self.by_tier().items():
+            check_steps(tier, steps)
+        return self
+
+    @property
+    def exits(self) -> list[EventMatch]:
+        """`exit_when` as a list."""
+        if self.exit_when is None:
+            return []
+        return self.exit_when if isinstance(self.exit_when, list) else [self.exit_when]
+
+    def by_tier(self) -> dict[str, list[Step]]:
+        """The steps of every tier that is covered."""
+        if isinstance(self.steps, list):
+            return dict.fromkeys(TIERS, self.steps)
+        every = {"high": self.steps.high, "low": self.steps.low, "tech": self.steps.tech}
+        return {tier: steps for tier, steps in every.items() if steps is not None}
+
+    def references(self) -> Iterator[tuple[str, str, str]]:
+        """Every ("template" | "endpoint", name, path of the field) that the steps name."""
+        lists = {"steps": self.steps} if isinstance(self.steps, list) else self.by_tier()
+        for tier, steps in lists.items():
+            yield from _references(steps, tier if tier == "steps" else f"steps.{tier}")
+
+
+def _references(steps: list[Step], path: str) -> Iterator[tuple[str, str, str]]:
+    for place, step in enumerate(steps):
+        if step.email is not None:
+            yield "template", step.email.template, f"{path}.{place}.email.template"
+        elif step.webhook is not None:
+            yield "endpoint", step.webhook.endpoint, f"{path}.{place}.webhook.endpoint"
+        elif step.branch is not None:
+            yield from _references(step.branch.then, f"{path}.{place}.branch.then")
+            yield from _references(step.branch.else_, f"{path}.{place}.branch.else")
+
+
+def numbered(steps: list[Step], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Step, int]]:
+    """Every step with its id (its own, else its place: `2`, or `2.then.0` inside a branch) and its depth."""
+    for place, step in enumerate(steps):
+        name = step.id or f"{prefix}{place}"
+        yield name, step, depth
+        if step.branch is not None:
+            yield from numbered(step.branch.then, f"{name}.then.", depth + 1)
+            yield from numbered(step.branch.else_, f"{name}.else.", depth + 1)
+
+
+def check_steps(tier: str, steps: list[Step]) -> None:
+    """Raises ValueError for a tier's steps with an id given twice, too many steps, or too deep a branch."""
+    seen: set[str] = set()
+    for name, _, depth in numbered(steps):
+        if name in seen:
+            raise ValueError(f"the steps of tier {tier} have the id {name} twice")
+        seen.add(name)
+        if len(seen) > MAX_STEPS:
+            raise ValueError(f"tier {tier} has more than {MAX_STEPS} steps")
+        if depth > MAX_DEPTH:
+            raise ValueError(f"tier {tier} has branches more than {MAX_DEPTH} deep")

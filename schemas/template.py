@@ -1,0 +1,51 @@
+"""A mail template as it is written (contract, section 7)."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from schemas.names import Name
+from schemas.playbook import Strict
+
+SOURCE_CHARS = 128 * 1024
+
+
+class TemplateIn(Strict):
+    """The body of a template: a subject, and markdown or HTML; the text part is made from it unless given."""
+
+    name: Name = Field(description="What playbooks call it by.", examples=["invoice-reminder"])
+    description: str | None = Field(None, max_length=10_000, description="For people.")
+    subject: str = Field(
+        min_length=1, max_length=2_000, description="One line; a template.", examples=["Invoice {{ trigger.key }}"]
+    )
+    markdown: str | None = Field(
+        None,
+        min_length=1,
+        max_length=SOURCE_CHARS,
+        description="The mail as Markdown; a template. Either this or `html`.",
+        examples=["Hi {{ contact.name }},\n\nyour invoice {{ trigger.key }} is overdue."],
+    )
+    html: str | None = Field(
+        None, min_length=1, max_length=SOURCE_CHARS, description="The mail as HTML; a template.",
+        examples=["<p>Hi {{ contact.name }}</p>"],
+    )  # fmt: skip
+    text: str | None = Field(
+        None,
+        min_length=1,
+        max_length=SOURCE_CHARS,
+        description="The text part; a template. Default: made from the markdown or HTML.",
+        examples=["Hi {{ contact.name }}"],
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.markdown is None) == (self.html is None):
+            raise ValueError("needs exactly one of markdown and html")
+        if "\n" in self.subject or "\r" in self.subject:
+            raise ValueError("the subject must be one line")
+        return self
+
+    def sources(self) -> dict[str, str]:
+        """The templates by field."""
+        fields = {"subject": self.subject, "markdown": self.markdown, "html": self.html, "text": self.text}
+        return {field: source for field, source in fields.items() if source is not None}

@@ -1,0 +1,75 @@
+"""What the pure room asks of the outside: a store of plays and profiles, and the library of configuration."""
+
+from typing import Any, Protocol
+
+from schemas.profile import Profile
+from services.actions.plays.model import Op, Play
+from services.actions.plays.program import Playbook
+
+
+class Store(Protocol):
+    """Everything that a partition remembers. What is put is seen by every later call, committed or not."""
+
+    def profile(self, account: str) -> Profile | None:
+        """The account as it is at this place in the log."""
+        ...
+
+    def put_profile(self, profile: Profile) -> None:
+        """Keep a profile, new or changed."""
+        ...
+
+    def erase_account(self, account: str) -> None:
+        """Forget the account, its plays, actions and tasks."""
+        ...
+
+    def erase_contact(self, account: str, contact: str) -> None:
+        """Forget the plays, actions and tasks of a contact (its profile is merged by the caller)."""
+        ...
+
+    def seen(self, digest: bytes, at: int) -> bool:
+        """Whether this event was seen before; it is from now on."""
+        ...
+
+    def play(self, play: str) -> Play | None:
+        """A play by its id, whatever its status."""
+        ...
+
+    def live_plays(self, account: str) -> list[Play]:
+        """The account's open plays, and the finished ones with open tasks."""
+        ...
+
+    def put_play(self, play: Play) -> None:
+        """Keep a play, new or changed."""
+        ...
+
+    def next_wait(self, upto: int) -> Play | None:
+        """The open play of the partition whose wait falls due first, if at or before `upto`."""
+        ...
+
+    def do(self, op: Op) -> None:
+        """Take what a step left: a draft to render and store, an end to actions or tasks, an event."""
+        ...
+
+
+class Library(Protocol):
+    """The saved playbooks and templates."""
+
+    def playbook(self, name: str) -> Playbook | None:
+        """The playbook as it is now, or None."""
+        ...
+
+    def version(self, name: str, version: int) -> Playbook:
+        """A playbook as it was at a version."""
+        ...
+
+    def template_versions(self, names: frozenset[str]) -> dict[str, int]:
+        """The present versions of these templates, as far as they exist."""
+        ...
+
+    def template(self, name: str, version: int) -> dict[str, Any]:
+        """A template's document at a version."""
+        ...
+
+    def watches(self, type_: str) -> bool:
+        """Whether some playbook has an exit or a wait for events of this type."""
+        ...

@@ -1,0 +1,132 @@
+"""A playbook made ready to run: the steps of a tier as a flat list, its conditions and event matchers compiled.
+
+A play remembers only the id of the step it stands at; ids do not move, since a play keeps its playbook's version.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from schemas.conditions import Scope, compile_condition
+from schemas.event import Event, is_reserved
+from schemas.playbook import EventMatch, PlaybookIn, Step, WaitEvent
+from services.actions.plays.paths import key_text, value_at
+
+END = -1
+
+Condition = Callable[[Scope], bool]
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """Whether an event ends a play or a wait."""
+
+    types: frozenset[str]
+    every: bool  # "*": every type that is not reserved
+    where: Condition | None
+    by: str | None
+
+    def matches(self, scope: Scope, event: Event, key: str | None) -> bool:
+        """Whether this event counts for a play whose trigger has this key; `scope` is for the condition."""
+        if event.type not in self.types and not (self.every and not is_reserved(event.type)):
+            return False
+        if self.by is not None and (key is None or key_text(value_at(self.by, scope)) != key):
+            return False
+        return self.where is None or self.where(scope)
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """A step in its place: where to go on (`END`: nowhere), and for a branch, where its two ways begin."""
+
+    id: str
+    step: Step
+    next: int
+    then: int = END
+    otherwise: int = END
+    condition: Condition | None = None
+    until: Matcher | None = None
+    on_until: str = "continue"
+
+
+@dataclass(frozen=True)
+class Program:
+    """The steps of one tier; the first instruction is at `start` (`END` for a tier without steps)."""
+
+    instructions: tuple[Instruction, ...]
+    start: int
+    places: dict[str, int] = field(default_factory=dict)
+    templates: frozenset[str] = frozenset()
+
+    def at(self, step: str) -> Instruction:
+        """The instruction with this step id."""
+        return self.instructions[self.places[step]]
+
+
+@dataclass(frozen=True)
+class Playbook:
+    """A version of a playbook, ready to run."""
+
+    name: str
+    version: int
+    topic: str
+    exits: tuple[Matcher, ...]
+    programs: dict[str, Program]
+
+    def matchers(self) -> Iterable[Matcher]:
+        """Every matcher of its exits and waits."""
+        yield from self.exits
+        for program in self.programs.values():
+            yield from (one.until for one in program.instructions if one.until is not None)
+
+
+def compile_playbook(version: int, doc: PlaybookIn) -> Playbook:
+    """Make a playbook ready to run."""
+    return Playbook(
+        name=doc.name,
+        version=version,
+        topic=doc.topic,
+        exits=tuple(_matcher(match) for match in doc.exits),
+        programs={tier: _program(steps) for tier, steps in doc.by_tier().items()},
+    )
+
+
+def _matcher(match: EventMatch) -> Matcher:
+    return Matcher(
+        types=frozenset(match.types) - {"*"},
+        every="*" in match.types,
+        where=None if match.where is None else compile_condition(match.where),
+        by=match.by,
+    )
+
+
+def _program(steps: list[Step]) -> Program:
+    built: list[Instruction] = []
+    start = _lay(built, steps, "", END)
+    return Program(
+        instructions=tuple(built),
+        start=start,
+        places={one.id: place for place, one in enumerate(built)},
+        templates=frozenset(one.step.email.template for one in built if one.step.email is not None),
+    )
+
+
+def _lay(built: list[Instruction], steps: list[Step], prefix: str, after: int) -> int:
+    """Append the steps, last first, so that every instruction knows where to go on; returns the place of the first."""
+    following = after
+    for place in range(len(steps) - 1, -1, -1):
+        step = steps[place]
+        name = step.id or f"{prefix}{place}"
+        if step.branch is not None:
+            then = _lay(built, step.branch.then, f"{name}.then.", following)
+            otherwise = _lay(built, step.branch.else_, f"{name}.else.", following)
+            condition = compile_condition(step.branch.if_)
+            one = Instruction(name, step, following, then, otherwise, condition)
+        elif isinstance(step.wait, WaitEvent):
+            one = Instruction(
+                name, step, following, until=_matcher(step.wait.until), on_until=step.wait.then
+            )
+        else:
+            one = Instruction(name, step, following)
+        built.append(one)
+        following = len(built) - 1
+    return following

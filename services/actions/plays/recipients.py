@@ -1,0 +1,76 @@
+"""Who gets an email: the step's `to`, looked up in the account as it is at the step."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from schemas.play_reasons import ActionReason
+from schemas.profile import Contact, Profile
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """Somebody to write to, or a reason why not. `identity` sets the recipients of one step apart."""
+
+    identity: str
+    contact: Contact | None = None
+    address: str | None = None
+    name: str | None = None
+    reason: ActionReason | None = None
+    internal: bool = False  # the owner or a fixed address: not a customer's contact
+
+
+def resolve(to: str, profile: Profile, contact: str | None) -> list[Recipient]:
+    """The recipients of an email step; `contact` is the id of the trigger's contact."""
+    if to == "owner":
+        return [_owner(profile)]
+    if to == "contact":
+        return [_contact(profile, contact)]
+    if to == "all":
+        return _several(profile.contacts.values())
+    if to.startswith("role:"):
+        role = to.removeprefix("role:")
+        return _several(one for one in profile.contacts.values() if role in (one.roles or ()))
+    return [Recipient(identity=to, address=to, internal=True)]
+
+
+def _owner(profile: Profile) -> Recipient:
+    owner = profile.owner or {}
+    if not owner.get("email"):
+        return Recipient(identity="owner", reason=ActionReason.NO_OWNER, internal=True)
+    return Recipient(identity="owner", address=owner["email"], name=owner.get("name"), internal=True)
+
+
+def _contact(profile: Profile, wanted: str | None) -> Recipient:
+    """The trigger's contact; without one the first active admin, else the first active contact."""
+    if wanted is not None:
+        found = profile.contacts.get(wanted)
+        if found is None:
+            return Recipient(identity=wanted, reason=ActionReason.CONTACT_UNKNOWN)
+        return _of(found)
+    active = [one for one in profile.contacts.values() if one.active]
+    admins = [one for one in active if "admin" in (one.roles or ())]
+    chosen = (admins or active or [None])[0]
+    return _of(chosen) if chosen is not None else Recipient(identity="", reason=ActionReason.NO_RECIPIENT)
+
+
+def _several(contacts: Iterable[Contact]) -> list[Recipient]:
+    """All of them, each address once."""
+    recipients: list[Recipient] = []
+    addresses: set[str] = set()
+    for contact in contacts:
+        one = _of(contact)
+        if one.reason is None and one.address is not None:
+            if one.address.casefold() in addresses:
+                one = Recipient(contact.id, contact, one.address, one.name, ActionReason.DUPLICATE_RECIPIENT)
+            addresses.add((one.address or "").casefold())
+        recipients.append(one)
+    return recipients or [Recipient(identity="", reason=ActionReason.NO_RECIPIENT)]
+
+
+def _of(contact: Contact) -> Recipient:
+    reason = None
+    if not contact.active:
+        reason = ActionReason.CONTACT_INACTIVE
+    elif not contact.email:
+        reason = ActionReason.NO_ADDRESS
+    return Recipient(contact.id, contact, contact.email or None, contact.name, reason)

@@ -1,0 +1,39 @@
+"""Touchline's own events about actions and tasks: their types, their ids, what stands in them. Pure."""
+
+from typing import Any
+
+from schemas.event import OWN_PREFIX
+from schemas.play_reasons import ActionReason
+from services.actions.plays.model import OwnEvent, event_id
+
+_ENDS = {
+    ("email", "done"): "email.sent",
+    ("webhook", "done"): "webhook.delivered",
+    ("webhook", "failed"): "webhook.failed",
+}
+
+
+def kind_of_end(channel: str, status: str, reason: str | None) -> str | None:
+    """The kind of event that tells of this end of an action; None: none does."""
+    if channel == "email" and status == "failed" and reason == ActionReason.BOUNCED:
+        return "email.bounced"
+    return _ENDS.get((channel, status))
+
+
+def about(
+    kind: str,
+    *,
+    action: str,
+    play: str,
+    playbook: str,
+    step: str,
+    account: str,
+    contact: str | None,
+    time: int,
+    more: dict[str, Any] | None = None,
+) -> OwnEvent:
+    """An event about an action or the task that it made."""
+    data = {"play": play, "playbook": playbook, "step": step, "action": action, **(more or {})}
+    return OwnEvent(
+        id=event_id(kind, action), type=OWN_PREFIX + kind, account=account, contact=contact, time=time, data=data
+    )

@@ -1,0 +1,241 @@
+"""What the delivery loop reads and writes: leases of due actions, attempts, and how they ended. SQL only.
+
+One action goes: `lease_due` (ours for a while) → `start_attempts` (durable before anything leaves the house) → sending →
+`finish_attempts` (row, attempt and the event about it in one transaction). All take lists: one transaction serves many.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, insert, or_, select, update
+
+from schemas.play_reasons import ActionReason
+from services.actions import store_outbox
+from services.actions.plays.delivery import Decision
+from services.actions.plays.model import SENDABLE, OwnEvent
+from services.actions.plays.telling import about, kind_of_end
+from services.actions.tables import actions, attempts, plays
+
+LEASE_US = 60_000_000
+CHUNK = 500
+
+
+class Leased(msgspec.Struct, kw_only=True, frozen=True):
+    """An action to carry out; `rendered` is its final content. Times in microseconds, wall clock."""
+
+    id: str
+    play: str
+    playbook: str
+    account: str
+    contact: str | None
+    channel: str
+    step: str
+    recipient: str | None
+    topic: str
+    attempts: int  # begun so far
+    due_at: int
+    rendered: dict[str, Any]
+    interrupted: bool  # the last attempt began and its process died: it may have had its effect
+
+
+class Finished(msgspec.Struct, kw_only=True, frozen=True):
+    """How an attempt ended. `n` None: none was begun (the action was skipped before)."""
+
+    action: str
+    n: int | None
+    outcome: str
+    decision: Decision
+    detail: str = ""
+
+
+def lease_due(conn: Connection, now: int, owner: str, limit: int, lease: int = LEASE_US) -> list[Leased]:
+    """Take up to `limit` actions that are due and nobody holds, for `lease` microseconds, the longest due first.
+
+    Those whose play has been exited are marked skipped instead. Expired leases are taken over.
+    """
+    query = (
+        select(actions, plays.c.status.label("play_status"))
+        .join(plays, plays.c.id == actions.c.play)
+        .where(
+            actions.c.next_attempt_at <= now,
+            actions.c.status.in_(SENDABLE),
+            or_(actions.c.lease_until.is_(None), actions.c.lease_until < now),
+        )
+        .order_by(actions.c.next_attempt_at, actions.c.seq)
+        .limit(limit)
+        .with_for_update(of=actions, skip_locked=True)
+    )
+    rows = conn.execute(query).all()
+    _interrupted(conn, [row.id for row in rows if row.attempting], now)
+    _skip_exited(conn, [row.id for row in rows if row.play_status == "exited"], now)
+    mine = [row for row in rows if row.play_status != "exited"]
+    _update(conn, [row.id for row in mine], lease_owner=owner, lease_until=now + lease, attempting=False)
+    return [_leased(row) for row in mine]
+
+
+def _leased(row: Row[Any]) -> Leased:
+    return Leased(
+        id=row.id,
+        play=row.play,
+        playbook=row.playbook,
+        account=row.account,
+        contact=row.contact,
+        channel=row.channel,
+        step=row.step,
+        recipient=row.recipient,
+        topic=row.topic,
+        attempts=row.attempts,
+        due_at=row.due_at,
+        rendered=row.rendered or {},
+        interrupted=row.attempting,
+    )
+
+
+def _update(conn: Connection, ids: Sequence[str], **values: Any) -> None:
+    for start in range(0, len(ids), CHUNK):
+        conn.execute(update(actions).where(actions.c.id.in_(ids[start : start + CHUNK])).values(**values))
+
+
+def _skip_exited(conn: Connection, ids: Sequence[str], now: int) -> None:
+    _update(
+        conn, ids, status="skipped", reason=ActionReason.PLAY_EXITED, done_at=now, next_attempt_at=None,
+        lease_owner=None, lease_until=None, attempting=False,
+    )  # fmt: skip
+
+
+def _interrupted(conn: Connection, ids: Sequence[str], now: int) -> None:
+    """Close attempts whose process died."""
+    for start in range(0, len(ids), CHUNK):
+        conn.execute(
+            update(attempts)
+            .where(attempts.c.action.in_(ids[start : start + CHUNK]), attempts.c.ended_at.is_(None))
+            .values(ended_at=now, outcome="interrupted", reason=ActionReason.INTERRUPTED)
+        )
+
+
+def extend_leases(conn: Connection, ids: Sequence[str], owner: str, until: int) -> None:
+    """Hold leased actions longer: for sends that take their time."""
+    for start in range(0, len(ids), CHUNK):
+        part = ids[start : start + CHUNK]
+        conn.execute(
+            update(actions).where(actions.c.id.in_(part), actions.c.lease_owner == owner).values(lease_until=until)
+        )
+
+
+def release_leases(conn: Connection) -> None:
+    """End all leases: for the start of a process that is the only one on its database."""
+    conn.execute(update(actions).where(actions.c.lease_until.is_not(None)).values(lease_until=0))
+
+
+def start_attempts(conn: Connection, ids: Sequence[str], owner: str, now: int) -> dict[str, int]:
+    """Begin attempts; the number (from 1) of each that may begin.
+
+    What is missing in the answer must not be sent: the lease was lost, the play was exited, the account erased.
+    """
+    begun: dict[str, int] = {}
+    for start in range(0, len(ids), CHUNK):
+        query = (
+            select(actions.c.id, actions.c.attempts, plays.c.status.label("play_status"))
+            .join(plays, plays.c.id == actions.c.play)
+            .where(
+                actions.c.id.in_(ids[start : start + CHUNK]),
+                actions.c.lease_owner == owner,
+                actions.c.status.in_(SENDABLE),
+            )
+            .with_for_update(of=actions)
+        )
+        rows = conn.execute(query).all()
+        _skip_exited(conn, [row.id for row in rows if row.play_status == "exited"], now)
+        begun |= {row.id: row.attempts + 1 for row in rows if row.play_status != "exited"}
+    if begun:
+        _update(conn, list(begun), attempts=actions.c.attempts + 1, attempting=True)
+        conn.execute(
+            insert(attempts), [{"action": one, "n": n, "started_at": now} for one, n in begun.items()]
+        )
+    return begun
+
+
+def finish_attempts(
+    conn: Connection, ends: Sequence[Finished], now: int, *, partitions: int, log_clock: bool
+) -> dict[str, str]:
+    """Record how attempts ended, and put the events about them into the outbox; the final status of each action.
+
+    With the log clock an action's end carries its due time, which follows from the log alone.
+    """
+    statuses: dict[str, str] = {}
+    events: list[OwnEvent] = []
+    rows = _rows(conn, [end.action for end in ends])
+    for end in ends:
+        row = rows.get(end.action)
+        if row is None or row.status not in SENDABLE:
+            continue  # erased, or ended by somebody who took the lease over
+        _end_attempt(conn, end, now)
+        decision = end.decision
+        if decision.status == "retrying" and row.play_status == "exited":
+            decision = Decision(status="skipped", reason=ActionReason.PLAY_EXITED)
+        moment = row.due_at if log_clock else now
+        _end_action(conn, end.action, decision, moment)
+        statuses[end.action] = decision.status
+        events += _event(row, decision, moment)
+    store_outbox.emit(conn, events, partitions)
+    return statuses
+
+
+def _rows(conn: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
+    found: dict[str, Row[Any]] = {}
+    for start in range(0, len(ids), CHUNK):
+        query = (
+            select(actions, plays.c.status.label("play_status"))
+            .join(plays, plays.c.id == actions.c.play)
+            .where(actions.c.id.in_(ids[start : start + CHUNK]))
+            .with_for_update(of=actions)
+        )
+        found.update({row.id: row for row in conn.execute(query)})
+    return found
+
+
+def _end_attempt(conn: Connection, end: Finished, now: int) -> None:
+    if end.n is None:
+        return
+    conn.execute(
+        update(attempts)
+        .where(attempts.c.action == end.action, attempts.c.n == end.n)
+        .values(ended_at=now, outcome=end.outcome, reason=end.decision.reason, detail=end.detail[:2_000])
+    )
+
+
+def _end_action(conn: Connection, action: str, decision: Decision, moment: int) -> None:
+    again = decision.status == "retrying"
+    conn.execute(
+        update(actions)
+        .where(actions.c.id == action)
+        .values(
+            status=decision.status,
+            reason=decision.reason,
+            next_attempt_at=decision.next_attempt_at if again else None,
+            done_at=None if again else moment,
+            lease_owner=None,
+            lease_until=None,
+            attempting=False,
+        )
+    )
+
+
+def _event(row: Row[Any], decision: Decision, moment: int) -> list[OwnEvent]:
+    kind = kind_of_end(row.channel, decision.status, decision.reason)
+    if kind is None:
+        return []
+    return [
+        about(
+            kind,
+            action=row.id,
+            play=row.play,
+            playbook=row.playbook,
+            step=row.step,
+            account=row.account,
+            contact=row.contact,
+            time=moment,
+            more={"reason": decision.reason},
+        )
+    ]
