@@ -1,4 +1,4 @@
-"""Every number of a rule, a playbook or the tiers, moved by one: what a scenario of the library has to notice."""
+"""Every number of a rule, a playbook or the tiers, moved by one: what the library's scenarios must notice."""
 
 from __future__ import annotations
 
