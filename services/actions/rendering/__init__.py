@@ -1,0 +1,19 @@
+"""Rendering: from templates and what is known to mails, tasks and webhook bodies, in processes that can be
+killed."""
+
+from services.actions.rendering.drafts import DraftRenderer, mail_job
+from services.actions.rendering.model import Body, Checked, Flaw, Mail, MailJob, RenderError, TextJob
+from services.actions.rendering.renderer import Renderer
+
+__all__ = [
+    "Body",
+    "Checked",
+    "DraftRenderer",
+    "Flaw",
+    "Mail",
+    "MailJob",
+    "RenderError",
+    "Renderer",
+    "TextJob",
+    "mail_job",
+]

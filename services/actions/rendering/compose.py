@@ -1,0 +1,169 @@
+"""From a job to its answer. Runs in the worker process only: a template may loop for ever or ask for all
+the memory."""
+
+from collections import OrderedDict
+from html import escape
+from traceback import walk_tb
+from typing import Any
+
+from jinja2 import TemplateSyntaxError, UndefinedError
+from jinja2.exceptions import SecurityError
+
+from services.actions.rendering import layout, sandbox
+from services.actions.rendering.markdown import Converted, convert, fill_html, fill_text
+from services.actions.rendering.model import (
+    PART_CHARS,
+    SCOPE,
+    SUBJECT_CHARS,
+    Answer,
+    Body,
+    Checked,
+    CheckJob,
+    Failure,
+    Job,
+    Mail,
+    MailJob,
+    TextJob,
+)
+from services.actions.rendering.plain import text_of_html
+from services.actions.rendering.sandbox import CLOSE, OPEN, OverLimit
+
+_CACHED_LETTERS = 256
+_CACHED_CHARS = 64 * 1024  # longer letters are converted anew, so that the cache stays small
+_MESSAGE_CHARS = 300
+_LIMITS = (OverLimit, RecursionError, OverflowError)
+
+
+class _Field:
+    """The field a rendering is at, for its error message."""
+
+    name = ""
+
+
+def answer(job: Job) -> Answer:
+    """What becomes of a job; every error but `MemoryError` is an answer."""
+    field = _Field()
+    try:
+        match job:
+            case MailJob():
+                return _mail(job, field)
+            case TextJob():
+                return Body(_filled(job.body, job.context, "", field))
+            case CheckJob():
+                flaws, names = sandbox.check(job.sources)
+                return Checked(flaws, sorted(names))
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  a template can raise anything
+        return _failure(error, field.name)
+
+
+def _mail(job: MailJob, field: _Field) -> Mail:
+    field.name = "subject"
+    subject = _subject(job)
+    lines = layout.footer_lines(job.context, job.sent_by)
+    url = str(job.context.get("unsubscribe_url") or "")
+    html, text = _markdown(job, subject, lines, url, field) if job.markdown is not None else _html(
+        job, subject, lines, url, field)  # fmt: skip
+    if job.text is not None:
+        field.name = "text"
+        text = sandbox.PLAIN.render(job.text, job.context)
+    return Mail(subject, html, text.strip("\n") + layout.footer_text(lines, url, job.topic) + "\n")
+
+
+def _subject(job: MailJob) -> str:
+    """One line: line breaks and control characters of a value become spaces."""
+    drawn = sandbox.PLAIN.render(job.subject, job.context)
+    subject = " ".join("".join(c if c.isprintable() else " " for c in drawn).split())
+    if not subject:
+        raise ValueError("the subject is empty")
+    if len(subject) > SUBJECT_CHARS:
+        raise OverLimit(f"the subject has more than {SUBJECT_CHARS} characters")
+    return subject
+
+
+def _markdown(job: MailJob, subject: str, lines: list[str], url: str, field: _Field) -> tuple[str, str]:
+    field.name = "markdown"
+    slots = sandbox.MARKDOWN.slots
+    slots.clear()
+    source = sandbox.MARKDOWN.render(job.markdown or "", job.context)
+    if sum(map(len, slots)) > PART_CHARS:
+        raise OverLimit(f"the output has more than {PART_CHARS:,} characters")
+    letter = _letter(source, len(lines))
+    own = [subject, job.topic, url, *lines]
+    values = [*own, *slots]
+    return fill_html(letter.html, values, letter.urls), fill_text(letter.text, values)
+
+
+_letters: OrderedDict[tuple[str, int], Converted] = OrderedDict()
+
+
+def _letter(source: str, lines: int) -> Converted:
+    """The whole document of a markdown text, its own slots behind those of subject, topic, address and
+    footer."""
+    key = (source, lines)
+    known = _letters.get(key)
+    if known is not None:
+        _letters.move_to_end(key)
+        return known
+    letter = convert(_shifted(source, 3 + lines))
+    foot = layout.footer_html([_slot(3 + at) for at in range(lines)], _slot(2), _slot(1))
+    letter.html = layout.document(_slot(0), letter.html, foot)
+    if len(letter.html) <= _CACHED_CHARS:
+        _letters[key] = letter
+        while len(_letters) > _CACHED_LETTERS:
+            _letters.popitem(last=False)
+    return letter
+
+
+def _slot(number: int) -> str:
+    return f"{OPEN}{number}{CLOSE}"
+
+
+def _shifted(source: str, by: int) -> str:
+    head, *rest = source.split(OPEN)
+    pieces = [head]
+    for piece in rest:
+        number, _, tail = piece.partition(CLOSE)
+        pieces += (_slot(int(number) + by), tail)
+    return "".join(pieces)
+
+
+def _html(job: MailJob, subject: str, lines: list[str], url: str, field: _Field) -> tuple[str, str]:
+    field.name = "html"
+    body = sandbox.HTML.render(job.html or "", job.context)
+    foot = layout.footer_html(lines, url, job.topic)
+    return layout.whole(body, escape(subject), foot), text_of_html(body)
+
+
+def _filled(value: Any, context: dict[str, Any], path: str, field: _Field) -> Any:
+    if isinstance(value, str):
+        field.name = path
+        return sandbox.PLAIN.render(value, context)
+    if isinstance(value, dict):
+        return {
+            key: _filled(item, context, f"{path}.{key}".lstrip("."), field) for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_filled(item, context, f"{path}[{at}]", field) for at, item in enumerate(value)]
+    return value
+
+
+def _failure(error: Exception, field: str) -> Failure:
+    message = str(error) or type(error).__name__
+    if isinstance(error, _LIMITS):
+        message = "calls itself too often" if isinstance(error, RecursionError) else message
+        return Failure("template_limits", message[:_MESSAGE_CHARS], field, 0)
+    if isinstance(error, TemplateSyntaxError):
+        return Failure("template_error", message[:_MESSAGE_CHARS], field, error.lineno)
+    if isinstance(error, UndefinedError) and "has no attribute" not in message:
+        message += f"; known are {', '.join(SCOPE)}"
+    elif not isinstance(error, (UndefinedError, SecurityError, ValueError)):
+        message = f"{type(error).__name__}: {message}"
+    return Failure("template_error", message[:_MESSAGE_CHARS], field, _line(error))
+
+
+def _line(error: Exception) -> int:
+    """The line of the template that raised; Jinja2 puts it into the traceback."""
+    lines = [line for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == "<template>"]
+    return lines[-1] if lines else 0

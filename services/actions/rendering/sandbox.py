@@ -1,0 +1,183 @@
+"""The Jinja2 sandbox: three environments that differ in what happens to a value on its way into the text.
+
+plain     a value stands as it is (subjects, texts, task titles, webhook bodies)
+html      a value is HTML-escaped, as Jinja2 does it
+markdown  a value is replaced by a slot (two private-use characters around a number) and put in, escaped,
+          after the
+          markdown has become HTML: whatever a value holds, it can be no markup
+
+The sandbox keeps templates away from Python's insides; it does not bound time or memory. That is why
+templates are only ever compiled and run in the worker process (`worker.py`), never in the service.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError, meta, pass_context
+from jinja2.runtime import Context, Undefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from services.actions.rendering.model import PART_CHARS, SCOPE, SOURCE_CHARS, Flaw
+
+OPEN, CLOSE = "\ue000", "\ue001"  # around the number of a slot
+OPEN_URL, CLOSE_URL = "\ue002", "\ue003"  # around the number of an address that holds slots
+_PRIVATE = {ord(mark): None for mark in (OPEN, CLOSE, OPEN_URL, CLOSE_URL)}
+
+_RANDOM_OR_COSTLY = ("lipsum", "cycler", "joiner")
+_CACHED_TEMPLATES = 256
+
+
+class OverLimit(Exception):  # noqa: N818
+    """A template whose output outgrew `PART_CHARS`."""
+
+
+class Captured(str):
+    """What a macro or a `{% set %}` block gave: a plain string for the template, with its slots kept in
+    `source`."""
+
+    source: str
+
+    def __new__(cls, plain: str, source: str) -> "Captured":
+        captured = super().__new__(cls, plain)
+        captured.source = source
+        return captured
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Names of a mapping come before its methods, so `data.items` is the event's `items` if it has such."""
+
+    def __init__(self, finalize: Callable[[Context, Any], Any], *, autoescape: bool = False) -> None:
+        super().__init__(
+            undefined=StrictUndefined, autoescape=autoescape, finalize=finalize, optimized=False,
+            cache_size=0, auto_reload=False, keep_trailing_newline=False,
+        )  # fmt: skip
+        for name in _RANDOM_OR_COSTLY:
+            del self.globals[name]
+        del self.filters["random"]  # a mail follows from the log alone
+        self.filters["date"] = as_date
+        self.slots: list[str] = []
+        self._compiled: dict[str, Template] = {}
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """An attribute in a template: the item of that name where `obj` is a mapping that has it."""
+        if isinstance(obj, Mapping) and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+    def template(self, source: str) -> Template:
+        """The compiled template; raises `TemplateSyntaxError`."""
+        compiled = self._compiled.get(source)
+        if compiled is None:
+            if len(source) > SOURCE_CHARS:
+                raise OverLimit(f"the template has more than {SOURCE_CHARS:,} characters")
+            while len(self._compiled) >= _CACHED_TEMPLATES:
+                del self._compiled[next(iter(self._compiled))]
+            compiled = self._compiled[source] = self.from_string(source.translate(_PRIVATE))
+        return compiled
+
+    def render(self, source: str, context: Mapping[str, Any]) -> str:
+        """The filled-in template. Raises what Jinja2 raises, `OverLimit`, and whatever an expression runs
+        into."""
+        parts: list[str] = []
+        size = 0
+        for part in self.template(source).generate(context):
+            size += len(part)
+            if size > PART_CHARS:
+                raise OverLimit(f"the output has more than {PART_CHARS:,} characters")
+            parts.append(part)
+        return "".join(parts)
+
+
+class MarkdownSandbox(Sandbox):
+    """Values become slots; `slots[n]` is the value of slot n of the rendering under way."""
+
+    def __init__(self) -> None:
+        super().__init__(_to_slot)
+
+    def concat(self, parts: Iterable[str]) -> str:
+        """How Jinja2 joins what a macro, a `{% set %}` or `{% filter %}` block captured."""
+        source = "".join(parts)
+        return Captured(self.plain(source), source) if OPEN in source else source
+
+    def plain(self, text: str) -> str:
+        """The text with its slots filled in as they are."""
+        head, *rest = text.split(OPEN)
+        pieces = [head]
+        for piece in rest:
+            number, _, tail = piece.partition(CLOSE)
+            pieces += (self.slots[int(number)], tail)
+        return "".join(pieces)
+
+
+@pass_context
+def _to_slot(context: Context, value: Any) -> str:
+    if isinstance(value, Captured):
+        return value.source
+    slots = context.environment.slots  # type: ignore[attr-defined]
+    text = str(_printed(context, value))  # an unknown name raises here
+    if not text:
+        return ""
+    slots.append(text)
+    return f"{OPEN}{len(slots) - 1}{CLOSE}"
+
+
+@pass_context
+def _printed(_: Context, value: Any) -> Any:
+    """What a value looks like: nothing for null, as JSON has it for truth values, whole floats without a
+    `.0`."""
+    if value is None:
+        return ""
+    if value is True or value is False:
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, Undefined) or hasattr(value, "__html__"):
+        return value  # the one raises as soon as it is printed, the other is escaped already
+    return str(value)
+
+
+def as_date(value: Any, pattern: str = "%-d %B %Y") -> str:
+    """`{{ account.attributes.renewal_date | date }}` gives 3 March 2027; null and text that is no date stay
+    as is."""
+    moment = value
+    if isinstance(value, str):
+        try:
+            moment = dt.datetime.fromisoformat(value)
+        except ValueError:
+            return value
+    if isinstance(moment, dt.date):
+        return moment.strftime(pattern)
+    return "" if value is None else str(value)
+
+
+PLAIN = Sandbox(_printed)
+HTML = Sandbox(_printed, autoescape=True)
+MARKDOWN = MarkdownSandbox()
+
+
+def check(sources: Mapping[str, str]) -> tuple[list[Flaw], set[str]]:
+    """The flaws of the templates (field to source) and the names they take from the scope."""
+    flaws: list[Flaw] = []
+    names: set[str] = set()
+    for field, source in sources.items():
+        try:
+            PLAIN.template(
+                source
+            )  # parsing alone misses what only the compiler sees: unknown filters and tests
+            used = meta.find_undeclared_variables(PLAIN.parse(source)) - PLAIN.globals.keys()
+        except TemplateSyntaxError as error:
+            flaws.append(Flaw(field, error.lineno, error.message or "cannot be read"))
+            continue
+        except OverLimit as error:
+            flaws.append(Flaw(field, 1, str(error)))
+            continue
+        names |= used
+        for name in sorted(used - set(SCOPE)):
+            known = ", ".join(SCOPE)
+            flaws.append(Flaw(field, _line_of(source, name), f"unknown name '{name}'; known are {known}"))
+    return flaws, names
+
+
+def _line_of(source: str, name: str) -> int:
+    return next((at for at, line in enumerate(source.splitlines(), 1) if name in line), 1)
