@@ -26,6 +26,7 @@ app.kubernetes.io/component: {{ .component }}
 
 {{- define "touchline.pod" -}}
 automountServiceAccountToken: false
+enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
   runAsUser: 10001
