@@ -1,0 +1,149 @@
+"""Request bodies, read whole before anything else runs: within limits on size, time and depth, and as JSON.
+
+The limits hold for the body as sent and as it is after `Content-Encoding: gzip`.
+"""
+
+import asyncio
+import re
+import zlib
+from typing import Any
+
+import msgspec
+from starlette.types import Message, Receive, Scope
+
+from backbone.errors import BadRequest, TooLarge, TouchlineError, UnsupportedMedia
+
+MAX_BODY = 1_048_576  # bytes
+MAX_DEPTH = 64  # of JSON in general; `data` of an event has its own limit
+_BRACKETS_ONLY = bytes(byte for byte in range(256) if byte not in b"{}[]")
+_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_decode = msgspec.json.Decoder().decode
+
+
+class BodyTimeout(TouchlineError):
+    """The body did not arrive in time."""
+
+    status = 408
+    code = "timeout"
+    title = "The body did not arrive in time"
+
+
+class NotJson(BadRequest):
+    """A body that is no JSON, or JSON beyond our limits."""
+
+    code = "not_json"
+    title = "The body is not JSON"
+
+
+async def read_body(scope: Scope, receive: Receive, seconds: float) -> bytes:
+    """The whole body, unpacked. Raises `TooLarge`, `BodyTimeout`, `UnsupportedMedia`, `BadRequest`."""
+    encoding = length = b""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            length = value
+        elif name == b"content-encoding":
+            encoding = value.strip().lower()
+    if length.isdigit() and int(length[:20]) > MAX_BODY:
+        raise _too_large()
+    if encoding not in {b"", b"identity", b"gzip", b"x-gzip"}:
+        raise UnsupportedMedia("the Content-Encoding should be gzip or identity")
+    try:
+        async with asyncio.timeout(seconds):
+            body = await _receive_all(receive)
+    except TimeoutError:
+        raise BodyTimeout from None
+    return gunzip(body) if encoding.endswith(b"gzip") else body
+
+
+async def _receive_all(receive: Receive) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        return _checked(body, message)
+    parts, size = [body], len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MAX_BODY:
+            raise _too_large()
+    return _checked(b"".join(parts), message)
+
+
+def _checked(body: bytes, message: Message) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise BadRequest("the client went away while it sent the body", code="disconnected")
+    if len(body) > MAX_BODY:
+        raise _too_large()
+    return body
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"a request may have {MAX_BODY:,} bytes, unpacked too", code="request_too_large")
+
+
+def gunzip(body: bytes, limit: int = MAX_BODY) -> bytes:
+    """Unpack gzip (of one or more members), never more than `limit` bytes.
+
+    Raises `BadRequest`, `TooLarge`.
+    """
+    out = bytearray()
+    rest = body
+    try:
+        while rest:
+            unpacker = zlib.decompressobj(wbits=31)
+            out += unpacker.decompress(rest, limit + 1 - len(out))
+            if len(out) > limit:
+                raise _too_large()
+            if not unpacker.eof:
+                raise BadRequest("the gzip body is cut short", code="bad_gzip")
+            rest = unpacker.unused_data.lstrip(b"\0")
+    except zlib.error:
+        raise BadRequest("the body is not gzip, but Content-Encoding says so", code="bad_gzip") from None
+    if not body:
+        raise BadRequest("the gzip body is empty", code="bad_gzip")
+    return bytes(out)
+
+
+def deeper_than(body: bytes, depth: int) -> bool:
+    """Whether brackets nest deeper than `depth`.
+
+    Linear, without recursion; text that is no JSON may give True.
+    """
+    if body.count(b"[") + body.count(b"{") <= depth:
+        return False
+    brackets = _STRING.sub(b"", body).translate(_TO_SQUARE, _BRACKETS_ONLY)
+    for _ in range(depth):
+        if b"[]" not in brackets:
+            break
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
+
+
+def has_nul(body: bytes) -> bool:
+    """Whether any string in this JSON holds a NUL."""
+    return b"\\u0000" in body and _NUL.search(body) is not None
+
+
+def parse_json(body: bytes) -> Any:
+    """Decoded JSON: at most `MAX_DEPTH` deep, no NUL, UTF-8, no NaN, no endless numbers. Raises `NotJson`."""
+    try:
+        data = _decode(body)
+    except RecursionError:
+        raise NotJson(f"JSON may nest {MAX_DEPTH} deep", code="too_deep") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NotJson(f"not JSON: {error}") from None
+    if deeper_than(body, MAX_DEPTH):
+        raise NotJson(f"JSON may nest {MAX_DEPTH} deep", code="too_deep")
+    if has_nul(body):
+        raise NotJson("text may not contain NUL", code="nul")
+    return data
+
+
+def check_json_type(content_type: str) -> None:
+    """Raise `UnsupportedMedia` unless the content type is JSON; none at all is taken for JSON."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind and kind != "application/json" and not kind.endswith("+json"):
+        raise UnsupportedMedia(f"the Content-Type should be application/json, not {kind[:100]}")

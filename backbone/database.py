@@ -1,0 +1,170 @@
+"""One database for all rooms: SQLite or PostgreSQL through SQLAlchemy Core, sync; used from worker threads.
+
+Tables carry their room's name as schema and as prefix (`Table("rules_accounts", metadata("rules"), …)`).
+SQLite knows no schemas: there a translate map drops it. SQLite allows one writer: `write()` holds a
+process-wide lock and begins with BEGIN IMMEDIATE, so that a transaction never fails half way for want of the
+lock.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, MetaData, Table, create_engine, event, exc, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool, StaticPool
+
+from backbone.errors import DatabaseUnavailable
+
+ROOMS = ("backbone", "ingest", "rules", "actions")
+BUSY_S = 10.0  # how long another process may hold SQLite's write lock before we give up
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+def metadata(room: str) -> MetaData:
+    """The MetaData that a room's tables belong to: schema named after the room, constraints named by rule."""
+    return MetaData(schema=room, naming_convention=NAMING)
+
+
+class Database:
+    """Connections to one database. Opens nothing before the first use. Safe to use from several threads."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        parsed = make_url(url)
+        self.dialect = parsed.get_backend_name()  # "sqlite" or "postgresql"
+        options: dict[str, Any] = {}
+        if self.dialect == "sqlite":
+            memory = parsed.database in {None, "", ":memory:"}
+            options["poolclass"] = StaticPool if memory else NullPool
+            options["connect_args"] = {"timeout": BUSY_S, "check_same_thread": False}
+            if not memory:
+                options.pop("poolclass")
+                options |= {"pool_size": pool_size, "max_overflow": pool_size}
+        else:
+            options |= {"pool_size": pool_size, "max_overflow": pool_size, "pool_pre_ping": True}
+            options |= {
+                "pool_timeout": BUSY_S,
+                "connect_args": {"connect_timeout": 5, "application_name": "touchline"},
+            }
+        engine = create_engine(parsed, **options)
+        if self.dialect == "sqlite":
+            event.listen(engine, "connect", _sqlite_connect)
+            event.listen(engine, "begin", _sqlite_begin)
+            engine = engine.execution_options(schema_translate_map=dict.fromkeys(ROOMS))
+        self.engine = engine
+        self._writer = threading.Lock()
+        self._writing = threading.local()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction to read in: one consistent snapshot on SQLite. Raises `DatabaseUnavailable`."""
+        with _translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction to write in, committed at the end of the block, rolled back on an exception.
+
+        Raises `DatabaseUnavailable`; after one raised by the commit itself it is unknown whether it took
+        place.
+        """
+        if self.dialect != "sqlite":
+            with _translated(), self.engine.begin() as connection:
+                yield connection
+            return
+        if getattr(self._writing, "on", False):
+            raise RuntimeError("write() inside write(): pass the connection down instead")
+        with self._writer:
+            self._writing.on = True
+            try:
+                with _translated(), self.engine.connect() as plain:
+                    connection = plain.execution_options(touchline_immediate=True)
+                    with connection.begin():
+                        yield connection
+            finally:
+                self._writing.on = False
+
+    def ping(self) -> bool:
+        """Whether the database answers."""
+        try:
+            with self.read() as connection:
+                connection.execute(text("SELECT 1"))
+        except DatabaseUnavailable:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+        raise DatabaseUnavailable(_first_line(error)) from error
+    except exc.DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise DatabaseUnavailable(_first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    origin = getattr(error, "orig", None) or error
+    text = str(origin).strip() or repr(origin)
+    return f"the database cannot be used now: {text.splitlines()[0]}"
+
+
+def _sqlite_connect(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we begin ourselves, see _sqlite_begin
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "temp_store=MEMORY",
+        "cache_size=-16000",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get("touchline_immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
+
+
+def upsert(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], keys: Sequence[str]
+) -> None:
+    """Insert the rows; where one with the same `keys` exists, set its other given columns instead."""
+    if not rows:
+        return
+    statement = _insert(connection, table)
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    if changed:
+        statement = statement.on_conflict_do_update(index_elements=list(keys), set_=changed)
+    else:
+        statement = statement.on_conflict_do_nothing(index_elements=list(keys))
+    connection.execute(statement, [dict(row) for row in rows])
+
+
+def insert_new(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], keys: Sequence[str] | None = None
+) -> int:
+    """Insert the rows that are not there yet, by `keys` (default.
+
+    Any unique index); how many were inserted.
+    """
+    statement = _insert(connection, table).on_conflict_do_nothing(index_elements=list(keys) if keys else None)
+    return sum(connection.execute(statement, dict(row)).rowcount for row in rows)

@@ -1,0 +1,233 @@
+"""The HTTP side that all services share: the app, problem+json, bodies; lists, ETags and repeats by name.
+
+app = create_app("Touchline", settings=…, db=…, log=…, clock=…, services=[…])
+@router.get("/v1/things")            def things(pages: Pages, _: Principal = require("rules:read")) -> …
+@router.post("/v1/things")           def create(body: Json, once: Once, …)   # Json: decoded, checked JSON
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Annotated, Any, Protocol
+
+import msgspec
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from backbone.auth import ANY, Keys, Principal, open_route, require
+from backbone.bodies import NotJson, check_json_type, parse_json
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.errors import FieldError, Invalid, TouchlineError
+from backbone.gate import Gate, problem, problem_of
+from backbone.idempotency import Idempotency, Once
+from backbone.log import Log
+from backbone.openapi import declared_scopes, install, reads
+from backbone.paging import Pages, Paging, check_if_match, decode_cursor, encode_cursor, etag, page
+from backbone.settings import Settings
+from backbone.telemetry import REGISTRY
+from backbone.validation import field_errors, validate
+
+__all__ = [
+    "Idempotency",
+    "Json",
+    "Once",
+    "Pages",
+    "Paging",
+    "Service",
+    "check_if_match",
+    "create_app",
+    "declared_scopes",
+    "decode_cursor",
+    "encode_cursor",
+    "etag",
+    "json_response",
+    "page",
+    "problem",
+    "reads",
+    "validate",
+]
+VERSION = "0.1.0"
+
+
+class Service(Protocol):
+    """What `services/<x>/service.py: build(settings, db, log, clock)` gives."""
+
+    name: str
+
+    @property
+    def routers(self) -> Sequence[APIRouter]:
+        """Its routes."""
+        ...
+
+    def start(self) -> None:
+        """Start its threads."""
+        ...
+
+    def stop(self) -> None:
+        """Stop them; returns once they have ended."""
+        ...
+
+    def status(self) -> Mapping[str, Any]:
+        """Its part of `/v1/status`: `lag`, `clock`, …; `idle` says whether there is nothing left to do."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether it can work now."""
+        ...
+
+
+async def _json(request: Request) -> Any:
+    check_json_type(request.headers.get("content-type", ""))
+    body = await request.body()
+    return parse_json(body) if body else None
+
+
+Json = Annotated[
+    Any, Depends(_json)
+]  # a handler's parameter: the decoded body; check it with `validate(Model, body)`
+
+
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer, encoded by msgspec (Structs, datetimes and pydantic's dumps alike)."""
+    return Response(msgspec.json.encode(content), status, headers, "application/json")
+
+
+def create_app(
+    title: str,
+    *,
+    settings: Settings,
+    db: Database,
+    log: Log,
+    clock: Clock,
+    services: Sequence[Service],
+    description: str = "",
+) -> FastAPI:
+    """The app of these services, with health, metrics, status and docs. It starts and stops the services."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> Any:
+        started: list[Service] = []
+        try:
+            for service in services:
+                service.start()
+                started.append(service)
+            yield
+        finally:
+            for service in reversed(started):
+                service.stop()
+
+    app = FastAPI(
+        title=title,
+        version=VERSION,
+        description=description,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        docs_url=None,
+        openapi_url=None,
+        strict_content_type=False,
+    )
+    app.state.settings, app.state.db, app.state.log, app.state.clock = settings, db, log, clock
+    app.state.keys = Keys(db)
+    for router in [
+        _health(db, log, services),
+        *(router for service in services for router in service.routers),
+    ]:
+        app.router.routes.extend(
+            router.routes
+        )  # flat: one look-up a request, and every route is there to be seen
+    app.router.routes.extend(_docs(app).routes)
+    app.add_exception_handler(TouchlineError, _own)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http_error)
+    install(app)
+    app.add_middleware(Gate, body_timeout=settings.body_timeout)
+    return app
+
+
+def _health(db: Database, log: Log, services: Sequence[Service]) -> APIRouter:
+    router = APIRouter(tags=["status"])
+
+    @router.get("/healthz", dependencies=[open_route], summary="The process is alive")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz", dependencies=[open_route], summary="The log and the database can be reached")
+    def readyz() -> Response:
+        checks = {"log": log.ready(), "database": db.ping(), **{each.name: each.ready() for each in services}}
+        ready = all(checks.values())
+        body = {"status": "ready" if ready else "not ready", "checks": checks}
+        return json_response(body, 200 if ready else 503, {} if ready else {"Retry-After": "1"})
+
+    @router.get("/metrics", dependencies=[open_route], summary="Metrics for Prometheus")
+    def metrics() -> Response:
+        return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+    @router.get("/v1/status", summary="Whether there is anything left to do, and how far each service is")
+    def status(_: Principal = require(ANY)) -> Response:
+        parts = {each.name: dict(each.status()) for each in services}
+        idle = all(tuple(bool(part.pop("idle", True)) for part in parts.values()))
+        return json_response({"idle": idle, "services": {name: part for name, part in parts.items() if part}})
+
+    return router
+
+
+def _docs(app: FastAPI) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/openapi.json", dependencies=[open_route])
+    async def openapi() -> JSONResponse:
+        return JSONResponse(app.openapi())
+
+    @router.get("/docs", dependencies=[open_route])
+    async def docs() -> Response:
+        return get_swagger_ui_html(openapi_url="/openapi.json", title=app.title)
+
+    return router
+
+
+async def _own(_: Request, error: Exception) -> Response:
+    assert isinstance(error, TouchlineError)  # noqa: S101 - how it was registered
+    return problem_of(error)
+
+
+async def _validation(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - how it was registered
+    if any(item["type"] == "json_invalid" for item in error.errors()):
+        return problem_of(NotJson("the body is not JSON"))
+    in_body = [item for item in error.errors() if item["loc"] and item["loc"][0] == "body"]
+    found: list[FieldError] = []
+    for item in error.errors():
+        data = error.body if item in in_body else None
+        found += field_errors([{**item, "loc": item["loc"][1:]}], data) if item not in in_body else []
+    found = [*field_errors([{**item, "loc": item["loc"][1:]} for item in in_body], error.body), *found]
+    return problem_of(Invalid(found))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - how it was registered
+    headers = dict(error.headers or {})
+    if error.status_code == 404:
+        detail = f"there is nothing at {request.url.path[:200]}"
+        return problem(404, "not_found", "Not found", detail, headers=headers)
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed(request))
+        detail = f"{request.method[:20]} is not possible here; possible: {headers['Allow']}"
+        return problem(405, "method_not_allowed", "Method not allowed", detail, headers=headers)
+    title = HTTPStatus(error.status_code).phrase
+    code = title.lower().replace(" ", "_")
+    return problem(error.status_code, code, title, str(error.detail), headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] != Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    return sorted(found)

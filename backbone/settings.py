@@ -1,0 +1,210 @@
+"""All settings, read once from the environment and `.env`, checked as a whole, then frozen."""
+
+import ipaddress
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from backbone.errors import ConfigurationError
+
+PREFIX = "TOUCHLINE_"
+SECOND_US = 1_000_000
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
+
+Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+Seconds = Annotated[float, Field(gt=0, le=3_600)]
+
+
+class Settings(BaseSettings):
+    """What can be set; the environment variable is the name in capitals after `TOUCHLINE_`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore", env_ignore_empty=True
+    )
+
+    data_dir: Path = Field(Path("data"), description="folder of everything kept on this machine")
+    database_url: str = Field(
+        "", description="sqlite:///… or postgresql://…; empty: SQLite in the data folder"
+    )
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8080, ge=0, le=65_535, description="port to listen on")
+    public_url: str = Field("", description="how links in mails reach us; empty: http://host:port")
+    secret_key: SecretStr | None = Field(
+        None, description="signs unsubscribe links, keys the hashes of the erased"
+    )
+    smtp_url: SecretStr | None = Field(
+        None, description="smtp://user:password@host:587 or smtps://…; unset: .eml files"
+    )
+    sender: str = Field("Touchline <touchline@localhost>", description="From of mails without an owner")
+    webhook_allowed_networks: Annotated[Networks, NoDecode] = Field(
+        (), description="private networks that webhooks may reach, as CIDR, separated by commas"
+    )
+    clock: Literal["wall", "log"] = Field("wall", description="where the time comes from")
+    partitions: int = Field(8, ge=1, le=1_000, description="partitions of the topics on creation")
+    log_retention: int = Field(
+        90 * 86_400 * SECOND_US, description="how long the log is kept, such as 90d (inside: microseconds)"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level written")
+    log_format: Literal["auto", "json", "pretty"] = Field("auto", description="auto: pretty on a terminal")
+
+    kafka_bootstrap_servers: str = Field("", description="host:port,…; empty: the embedded log")
+    kafka_replication_factor: int = Field(1, ge=1, le=32, description="replicas of topics that we create")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: str | None = Field(None, description="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, …")
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_cafile: str | None = None
+    kafka_ssl_certfile: str | None = None
+    kafka_ssl_keyfile: str | None = None
+    kafka_ssl_password: SecretStr | None = None
+    kafka_ssl_check_hostname: bool = True
+
+    ingest_max_in_flight: int = Field(
+        256, ge=1, le=100_000, description="event requests waiting for the log at once; more get 429"
+    )
+    ingest_rate_limit: int = Field(0, ge=0, description="events a second and key; more get 429; 0: no limit")
+    database_pool: int = Field(10, ge=1, le=200, description="database connections of one process")
+    header_timeout: Seconds = Field(10, description="seconds for a request's headers to arrive")
+    body_timeout: Seconds = Field(20, description="seconds for a request's body to arrive")
+
+    @field_validator("log_retention", mode="before")
+    @classmethod
+    def _duration(cls, value: object) -> object:
+        if isinstance(value, int):
+            return value
+        found = _DURATION.fullmatch(str(value).strip())
+        if found is None or int(found[1]) == 0:
+            raise ValueError("should be a duration such as 12h, 90d or 4w")
+        return int(found[1]) * _UNITS[found[2]] * SECOND_US
+
+    @field_validator("webhook_allowed_networks", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+    @field_validator("log_level", "clock", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_url(cls, value: str) -> str:
+        scheme = value.partition(":")[0].partition("+")[0]
+        if value and scheme not in {"sqlite", "postgresql", "postgres"}:
+            raise ValueError("should begin with sqlite:// or postgresql://")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+            raise ValueError("should be a http:// or https:// address")
+        return value.rstrip("/")
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"smtp", "smtps"}:
+            raise ValueError("should begin with smtp:// or smtps://")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 16:
+            raise ValueError("should have at least 16 characters")
+        return value
+
+    @model_validator(mode="after")
+    def _sasl(self) -> "Settings":
+        if self.kafka_security_protocol.startswith("SASL") and not self.kafka_sasl_mechanism:
+            raise ValueError("kafka_sasl_mechanism is needed with that kafka_security_protocol")
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Whether everything lives in the data folder: the embedded log and SQLite."""
+        return not self.kafka_bootstrap_servers and self.url.startswith("sqlite")
+
+    @property
+    def url(self) -> str:
+        """The database's SQLAlchemy URL."""
+        if not self.database_url:
+            return f"sqlite:///{(self.data_dir / 'touchline.db').absolute()}"
+        scheme, _, rest = self.database_url.partition(":")
+        return f"postgresql+psycopg:{rest}" if scheme in {"postgresql", "postgres"} else self.database_url
+
+    @property
+    def base_url(self) -> str:
+        """How the world reaches us, without a slash at the end."""
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
+        return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process.
+
+    Raises `ConfigurationError` with one line that names every wrong setting.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        wrong = "; ".join(_setting_error(dict(item)) for item in error.errors(include_url=False))
+        raise ConfigurationError(wrong) from None
+
+
+def _setting_error(item: dict[str, Any]) -> str:
+    message = str(item["msg"]).removeprefix("Value error, ").replace("Input should", "should")
+    name = PREFIX + str(item["loc"][0]).upper() if item["loc"] else "settings"
+    return f"{name}: {message}"
+
+
+def unknown_settings(environ: dict[str, str] | None = None) -> list[str]:
+    """`TOUCHLINE_…` variables that no setting reads: most likely misspelt."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "URL", PREFIX + "API_KEY"}
+    return sorted(name for name in (environ or os.environ) if name.startswith(PREFIX) and name not in known)
+
+
+def make_data_dir(settings: Settings) -> Path:
+    """The data folder, made where it is missing, readable to this user only."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigurationError(f"TOUCHLINE_DATA_DIR: {settings.data_dir}: {error.strerror}") from None
+    return settings.data_dir
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only this user can read, whole or not at all, and durably."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def secret_key(settings: Settings) -> bytes:
+    """The key that signs links and hashes: `TOUCHLINE_SECRET_KEY`; embedded, one made and kept in `secret.key`.
+
+    Raises `ConfigurationError` where it is unset and several processes would each make their own.
+    """
+    if settings.secret_key is not None:
+        return settings.secret_key.get_secret_value().encode()
+    if not settings.embedded:
+        raise ConfigurationError("TOUCHLINE_SECRET_KEY: is required with Kafka or PostgreSQL")
+    path = make_data_dir(settings) / "secret.key"
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(32) + "\n")
+    return path.read_text(encoding="utf-8").strip().encode()

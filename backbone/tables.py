@@ -1,0 +1,34 @@
+"""The tables of the backbone: API keys, and the answers kept for `Idempotency-Key`."""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text
+
+from backbone.database import metadata as room
+
+metadata = room("backbone")
+
+keys = Table(
+    "backbone_keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(256), nullable=False),
+    Column("prefix", String(16), nullable=False),  # the start of the key, to tell keys apart in lists
+    Column(
+        "hash", LargeBinary(32), nullable=False, unique=True
+    ),  # SHA-256 of the key, the key itself is not kept
+    Column("scopes", Text, nullable=False),  # separated by spaces
+    Column("created_at", BigInteger, nullable=False),  # microseconds since the epoch
+    Column("revoked_at", BigInteger),
+)
+
+idempotency = Table(
+    "backbone_idempotency",
+    metadata,
+    Column("owner", String(32), primary_key=True),  # follows from the API key: nobody sees another's answers
+    Column("idempotency_key", String(256), primary_key=True),
+    Column("fingerprint", LargeBinary(32), nullable=False),  # SHA-256 of method, path and body
+    Column("status", Integer, nullable=False),
+    Column("headers", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Index("ix_backbone_idempotency_created_at", "created_at"),
+)

@@ -1,0 +1,107 @@
+"""Logs and metrics: set-up, and every metric of every room in one place.
+
+No label carries an account, a contact, an address or a key: label values come from closed sets or from
+configuration.
+"""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+
+LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3_600, 86_400)
+QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+# HTTP, every service
+REQUESTS = Counter("touchline_http_requests", "HTTP requests answered", ["route", "method", "status"])
+REQUEST_SECONDS = Histogram(
+    "touchline_http_request_seconds", "Time to answer a request", ["route"], buckets=QUICK
+)
+
+# Ingest
+EVENTS_ACCEPTED = Counter("touchline_events_accepted", "Events written to the log", ["source"])
+EVENTS_REJECTED = Counter("touchline_events_rejected", "Events refused, by the code of the refusal", ["code"])
+APPEND_SECONDS = Histogram(
+    "touchline_append_seconds", "Time the log took to make a request durable", buckets=QUICK
+)
+
+# Rules
+EVENTS_DECIDED = Counter("touchline_events_decided", "Events that rules has processed")
+EVENTS_LATE = Counter("touchline_events_late", "Events more than 7 days behind their account's newest")
+EVENTS_REPEATED = Counter("touchline_events_repeated", "Events that were there already")
+DECISIONS = Counter("touchline_decisions", "Decisions of rules, by reason", ["rule", "reason"])
+RULE_UNHEALTHY = Gauge("touchline_rule_unhealthy", "1 for a rule that cannot be evaluated", ["rule"])
+
+# Actions
+PLAYS = Counter("touchline_plays", "Plays by the status they came to", ["playbook", "status", "reason"])
+ACTIONS = Counter("touchline_actions", "Actions by the status they came to", ["channel", "status", "reason"])
+ATTEMPTS = Counter("touchline_attempts", "Attempts to carry out an action", ["channel", "outcome"])
+ACTIONS_DUE = Gauge("touchline_actions_due", "Actions due and not done")
+EVENT_TO_ACTION = Histogram(
+    "touchline_event_to_action_seconds", "From an event's time to its action", buckets=LATENCY
+)
+RECEIPT_TO_ACTION = Histogram(
+    "touchline_receipt_to_action_seconds", "From receipt to the action", buckets=LATENCY
+)
+
+# Workers
+LAG = Gauge("touchline_lag", "Records not yet processed", ["service", "partition"])
+CLOCK = Gauge(
+    "touchline_partition_clock_seconds",
+    "A partition's clock, seconds since the epoch",
+    ["service", "partition"],
+)
+BATCH_SECONDS = Histogram(
+    "touchline_batch_seconds", "Time of one batch, commit included", ["service"], buckets=QUICK
+)
+DEAD_LETTERED = Counter("touchline_dead_lettered", "Records put to the dead letters", ["service"])
+
+__all__ = ["REGISTRY", "configure_logging", "get_logger"]
+
+_SHARED: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+]
+
+
+def configure_logging(level: str = "info", format: str = "auto") -> None:
+    """Write structured logs to standard error: JSON, one object a line, or in colour on a terminal."""
+    pretty = format == "pretty" or (format == "auto" and sys.stderr.isatty())
+    tail: list[Any] = [structlog.dev.ConsoleRenderer()]
+    if not pretty:
+        tail = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_SHARED,
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for noisy in ("kafka", "httpx", "httpcore", "alembic", "uvicorn", "uvicorn.error", "asyncio"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_SHARED,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger; say what happened as a short event name and the rest as keywords.
+
+    `log.info("batch", size=3)`.
+    """
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger

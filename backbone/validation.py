@@ -1,0 +1,166 @@
+"""Turns pydantic's errors into ours: every wrong field with its path in the body and what is allowed there.
+
+pydantic puts the names of union members into an error's location and reports every member that did not fit.
+Here the location is walked beside the input, which tells fields from such labels; of a union the member that
+came nearest is reported, or what all of them would take.
+"""
+
+import difflib
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from backbone.errors import FieldError, Invalid
+
+Model = TypeVar("Model", bound=BaseModel)
+MAX_ERRORS = 100
+_SHOULD = "should be "
+
+
+class _Error(NamedTuple):
+    path: tuple[str | int, ...]
+    labels: tuple[tuple[int, str], ...]  # (length of the path where it stood, name of the union member)
+    type: str
+    message: str
+
+
+def validate(model: type[Model], data: Any) -> Model:
+    """The model made of decoded JSON. Raises `Invalid` with every wrong field."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise Invalid(field_errors(error.errors(include_url=False), data, model)) from None
+
+
+def field_errors(
+    errors: Iterable[Mapping[str, Any]], data: Any, model: type[BaseModel] | None = None
+) -> list[FieldError]:
+    """Our form of pydantic's `errors()`.
+
+    `data` is what was validated, `model` helps to say what is allowed.
+    """
+    located = [_locate(error, data, model) for error in errors]
+    found: dict[tuple[str, str], FieldError] = {}
+    for error in _reduce(located):
+        item = FieldError(field=dotted(error.path), message=error.message)
+        found.setdefault((item["field"], item["message"]), item)
+    return list(found.values())[:MAX_ERRORS]
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """`("steps", 0, "email")` as `steps.0.email`."""
+    return ".".join(str(piece) for piece in path)
+
+
+def _locate(error: Mapping[str, Any], data: Any, model: type[BaseModel] | None) -> _Error:
+    path: list[str | int] = []
+    labels: list[tuple[int, str]] = []
+    here = data
+    location = error["loc"]
+    for index, piece in enumerate(location):
+        last = index == len(location) - 1
+        if isinstance(piece, int) and isinstance(here, list | tuple):
+            path.append(piece)
+            here = here[piece] if 0 <= piece < len(here) else None
+        elif isinstance(here, dict) and piece in here:
+            path.append(piece)
+            here = here[piece]
+        elif last and "missing" in error["type"]:
+            path.append(piece)
+        elif piece != "[key]":
+            labels.append((len(path), str(piece)))
+    return _Error(tuple(path), tuple(labels), error["type"], _message(error, path, model))
+
+
+def _message(error: Mapping[str, Any], path: Sequence[str | int], model: type[BaseModel] | None) -> str:
+    kind = error["type"]
+    if "missing" in kind:
+        return "is required"
+    if kind == "extra_forbidden":
+        return _unknown(str(path[-1]) if path else "", fields_at(model, path[:-1]) if model else [])
+    text = str(error["msg"])
+    for prefix in ("Value error, ", "Assertion failed, "):
+        text = text.removeprefix(prefix)
+    for old, new in (
+        ("Input should ", "should "),
+        ("String should ", "should "),
+        ("List should ", "should "),
+    ):
+        text = text.replace(old, new)
+    text = text.replace("a valid dictionary or object to extract fields from", "an object")
+    return text.replace("a valid dictionary", "an object").replace("a valid list", "a list")
+
+
+def _unknown(name: str, allowed: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, allowed, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"is not a known field{hint}" + (f" Allowed: {', '.join(allowed)}" if allowed and not hint else "")
+
+
+def _reduce(errors: Sequence[_Error]) -> list[_Error]:
+    """Of every union in which no member fitted, the errors that help."""
+    plain = [error for error in errors if not error.labels]
+    unions: dict[tuple[str | int, ...], dict[str, list[_Error]]] = {}
+    for error in errors:
+        if error.labels:
+            length, label = error.labels[0]
+            members = unions.setdefault(error.path[:length], {})
+            members.setdefault(label, []).append(error._replace(labels=error.labels[1:]))
+    for place, members in unions.items():
+        plain += _nearest(place, [_reduce(member) for member in members.values()])
+    return plain
+
+
+def _nearest(place: tuple[str | int, ...], members: list[list[_Error]]) -> list[_Error]:
+    if len(members) == 1:
+        return members[0]
+    inside = [member for member in members if all(len(error.path) > len(place) for error in member)]
+    if inside:
+        return min(inside, key=len)
+    at_place = [error for member in members for error in member if len(error.path) == len(place)]
+    telling = [error for error in at_place if not _is_type_error(error.type)] or at_place
+    wanted = list(dict.fromkeys(error.message for error in telling))
+    head, *rest = wanted
+    return [telling[0]._replace(message=", or ".join([head, *(text.removeprefix(_SHOULD) for text in rest)]))]
+
+
+def _is_type_error(kind: str) -> bool:
+    return kind.endswith(("_type", "_parsing", "is_instance_of", "none_required"))
+
+
+def fields_at(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    """The names of the fields that may stand at a path of a model's input, as far as its types tell."""
+    here: set[Any] = set(_unwrap(model))
+    for piece in path:
+        here = {inner for kind in here for inner in _step(kind, piece)}
+    names: dict[str, None] = {}
+    for kind in sorted(here, key=str):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            names.update((field.alias or name, None) for name, field in kind.model_fields.items())
+    return list(names)
+
+
+def _step(kind: Any, piece: str | int) -> Iterable[Any]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        for name, field in kind.model_fields.items():
+            if piece in {name, field.alias}:
+                yield from _unwrap(field.annotation)
+    elif isinstance(piece, int) and get_origin(kind) in {list, tuple, Sequence}:
+        yield from _unwrap(get_args(kind)[0])
+    elif get_origin(kind) in {dict, Mapping}:
+        yield from _unwrap(get_args(kind)[1])
+
+
+def _unwrap(kind: Any) -> Iterable[Any]:
+    """The hashable members of a possibly nested union, annotation or alias."""
+    if get_origin(kind) in {Union, types.UnionType}:
+        for member in get_args(kind):
+            yield from _unwrap(member)
+    elif get_origin(kind) is Annotated:
+        yield from _unwrap(get_args(kind)[0])
+    elif hasattr(kind, "__value__"):
+        yield from _unwrap(kind.__value__)
+    else:
+        yield kind
