@@ -45,8 +45,8 @@ __all__ = [
 def open_log(settings: Settings) -> Log:
     """The log these settings name: Kafka where bootstrap servers are given, else the embedded one.
 
-    The embedded log raises `LogInUse`, `PartitionsChanged` or `LogUnavailable` here. Kafka is not waited for: what
-    is wrong with it comes out of the calls.
+    The embedded log raises `LogInUse`, `PartitionsChanged` or `LogUnavailable` here. Kafka is not waited for:
+    what is wrong with it comes out of the calls.
     """
     if settings.kafka_bootstrap_servers:
         from backbone.log.kafka import open_kafka

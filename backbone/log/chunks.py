@@ -1,11 +1,12 @@
 """How the embedded log lies on disk: chunks of records in one SQLite file.
 
-A chunk is one blob: the records that one commit added to one partition. Against a row per record that writes four
-to eight times as many records a second and takes a fraction of the space (LZ4 finds the repeated attribute names).
-A chunk's rowid is its place: the lane's number in the upper bits, the first record's offset in the lower 48.
+A chunk is one blob: the records that one commit added to one partition. Against a row per record that writes
+four to eight times as many records a second and takes a fraction of the space (LZ4 finds the repeated
+attribute names). A chunk's rowid is its place: the lane's number in the upper bits, the first record's offset
+in the lower 48.
 
-One connection writes and checkpoints, in one thread; the other only reads. SQLite before 3.51.3 can corrupt a WAL
-when two connections write or checkpoint at the same instant; here there is only ever one that does.
+One connection writes and checkpoints, in one thread; the other only reads. SQLite before 3.51.3 can corrupt a
+WAL when two connections write or checkpoint at the same instant; here there is only ever one that does.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _unpack = msgspec.msgpack.Decoder(_Body).decode
 
 
 class StoredLane(NamedTuple):
-    """A partition of a topic as the file knows it: offsets `start` to `next` - 1, the newest record's timestamp."""
+    """A partition of a topic in the file: offsets `start` to `next` - 1, the newest record's timestamp."""
 
     lane: int
     topic: str
@@ -92,7 +93,7 @@ def translated(what: str) -> Iterator[None]:
 
 
 class ChunkStore:
-    """`log.db` in a folder, for one process. Writing methods belong to one thread; reading ones take a lock."""
+    """`log.db` in a folder, for one process. Writing belongs to one thread; reading takes a lock."""
 
     def __init__(self, folder: Path, topics: Sequence[str], partitions: int) -> None:
         """Open or create. Raises `LogInUse`, `PartitionsChanged`, `LogUnavailable`."""
@@ -140,7 +141,8 @@ class ChunkStore:
         self._writer.execute("INSERT OR IGNORE INTO about VALUES ('format', ?)", (_FORMAT,))
         self._writer.execute("INSERT OR IGNORE INTO about VALUES ('partitions', ?)", (str(partitions),))
         self._writer.executemany(
-            "INSERT OR IGNORE INTO lanes (topic, partition, start, next, timestamp) VALUES (?, ?, 0, 0, 0)", rows
+            "INSERT OR IGNORE INTO lanes (topic, partition, start, next, timestamp) VALUES (?, ?, 0, 0, 0)",
+            rows,
         )
         self._writer.execute("COMMIT")
 
@@ -150,8 +152,10 @@ class ChunkStore:
         return [StoredLane(*row) for row in rows]
 
     def write(self, chunks: Sequence[Chunk]) -> None:
-        """Store the chunks and move their lanes on, all or nothing; durable on return. Raises `LogUnavailable`."""
-        rows = [(c.lane << _OFFSET_BITS | c.first, len(c.entries), c.timestamp, encode(c.entries)) for c in chunks]
+        """Store the chunks and move their lanes on: all or nothing, and durable. Raises `LogUnavailable`."""
+        rows = [
+            (c.lane << _OFFSET_BITS | c.first, len(c.entries), c.timestamp, encode(c.entries)) for c in chunks
+        ]
         ends = [(c.first + len(c.entries), c.timestamp, c.lane) for c in chunks]
         with translated("write"), self._transaction():
             self._writer.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?)", rows)
@@ -176,7 +180,8 @@ class ChunkStore:
         """
         with translated("remove old records"):
             oldest = self._writer.execute(
-                "SELECT place, count, timestamp FROM chunks WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?",
+                "SELECT place, count, timestamp FROM chunks WHERE place BETWEEN ? AND ?"
+                " ORDER BY place LIMIT ?",
                 (lane << _OFFSET_BITS, lane << _OFFSET_BITS | _LAST_OFFSET, limit),
             ).fetchall()
             gone = [(place, count) for place, count, timestamp in oldest if timestamp < before]
@@ -184,7 +189,9 @@ class ChunkStore:
                 return None
             start: int = (gone[-1][0] & _LAST_OFFSET) + gone[-1][1]
             with self._transaction():
-                self._writer.executemany("DELETE FROM chunks WHERE place = ?", [(place,) for place, _ in gone])
+                self._writer.executemany(
+                    "DELETE FROM chunks WHERE place = ?", [(place,) for place, _ in gone]
+                )
                 self._writer.execute("UPDATE lanes SET start = ? WHERE lane = ?", (start, lane))
         return start
 
@@ -246,8 +253,8 @@ def _lock(folder: Path) -> int:
         holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
         os.close(fd)
         raise LogInUse(
-            f"the embedded log in {folder} is open in another process (pid {holder or 'unknown'}). It serves one "
-            "process: stop that one, choose another TOUCHLINE_DATA_DIR, or use Kafka"
+            f"the embedded log in {folder} is open in another process (pid {holder or 'unknown'}). It serves "
+            "one process: stop that one, choose another TOUCHLINE_DATA_DIR, or use Kafka"
         ) from error
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)

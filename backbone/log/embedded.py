@@ -1,8 +1,8 @@
-"""The log embedded in one process: appends are committed in groups by one thread and handed to consumers from memory.
+"""The log embedded in one process: one thread commits appends in groups, consumers get them from memory.
 
 An append waits in a bounded queue; the writer takes all that wait, commits them as one transaction with
-`synchronous=FULL`, then publishes them (end offsets, newest records in memory, consumers woken) and resolves their
-futures. So one fsync serves every request that arrived during the one before it.
+`synchronous=FULL`, then publishes them (end offsets, newest records in memory, consumers woken) and resolves
+their futures. So one fsync serves every request that arrived during the one before it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ import structlog
 
 from backbone.log.chunks import Chunk, ChunkStore, StoredLane
 from backbone.log.embedded_consumer import EmbeddedConsumer, Groups
+from backbone.log.limits import RECORD_OVERHEAD, checked_size
 from backbone.log.partitioner import partition_for
 from backbone.log.records import (
-    MAX_HEADER_BYTES,
-    MAX_RECORD_BYTES,
     TOPICS,
     Entry,
     LogUnavailable,
@@ -37,7 +36,6 @@ COMMIT_BYTES = 16 << 20  # about what one commit takes at most
 TAIL_BYTES = 48 << 20  # newest records kept in memory for consumers
 CHUNK_BYTES = 512 << 10
 CHUNK_RECORDS = 4096
-RECORD_OVERHEAD = 200  # bytes that a record takes in memory beside its value, roughly
 SWEEP_S = 60.0  # how often retention looks
 SWEEP_CHUNKS = 256  # how much it removes between two commits
 
@@ -97,7 +95,9 @@ class EmbeddedLog:
         self._retention, self._now = retention, now
         self._queue_bytes, self._tail_bytes = queue_bytes, tail_bytes
         self._store = ChunkStore(folder, TOPICS, partitions)
-        self._lanes = {(s.topic, s.partition): LaneState(s, s.start, s.next, s.timestamp) for s in self._store.lanes()}
+        self._lanes = {
+            (s.topic, s.partition): LaneState(s, s.start, s.next, s.timestamp) for s in self._store.lanes()
+        }
         self._waiting: deque[_Append] = deque()
         self._waiting_bytes = self._tail_used = 0
         self._closed = False
@@ -132,7 +132,9 @@ class EmbeddedLog:
             if self._closed:
                 raise LogUnavailable("the log is closed")
             if self._waiting_bytes + waiting.size > self._queue_bytes and self._waiting:
-                raise LogUnavailable("the log's queue is full: appends arrive faster than the disk takes them")
+                raise LogUnavailable(
+                    "the log's queue is full: appends arrive faster than the disk takes them"
+                )
             self._waiting.append(waiting)
             self._waiting_bytes += waiting.size
             self._arrived.notify()
@@ -178,10 +180,17 @@ class EmbeddedLog:
             waiting.future.set_result(waiting.places)
 
     def _refuse(self, taken: list[_Append], error: Exception) -> None:
+        """Fail these, and all that came after them: nothing may be written behind what was not."""
         self._failed = str(error)
-        _log.error("log.append_failed", appends=len(taken), error=self._failed)
-        unavailable = error if isinstance(error, LogUnavailable) else LogUnavailable(f"the log failed: {error!r}")
-        for waiting in taken:
+        with self._arrived:
+            behind = [w for w in self._waiting if w.future.set_running_or_notify_cancel()]
+            self._waiting.clear()
+            self._waiting_bytes = 0
+        _log.error("log.append_failed", appends=len(taken) + len(behind), error=self._failed)
+        unavailable = (
+            error if isinstance(error, LogUnavailable) else LogUnavailable(f"the log failed: {error!r}")
+        )
+        for waiting in taken + behind:
             waiting.future.set_exception(unavailable)
 
     def _place(self, taken: list[_Append]) -> list[tuple[LaneState, list[Entry]]]:
@@ -259,7 +268,7 @@ class EmbeddedLog:
         return found if found is not None else self._store.read(lane.stored, offset, min(limit, end - offset))
 
     def lookup(self, lane: LaneState, offset: int, limit: int) -> list[Record] | None:
-        """From memory, None if it must be read from disk. Called with `changed` held; raises `OffsetOutOfRange`."""
+        """From memory, None if only the disk has it. Called with `changed` held. `OffsetOutOfRange`."""
         if not lane.start <= offset <= lane.next:
             raise OffsetOutOfRange(lane.stored.topic, lane.stored.partition, offset, lane.start, lane.next)
         return lane.copy_tail(offset, limit)
@@ -296,25 +305,6 @@ class EmbeddedLog:
         self._store.close()
 
 
-def checked_size(entries: Sequence[Entry]) -> int:
-    """Bytes of memory these take, roughly. Raises `RecordTooLarge`, naming the entry."""
-    size = RECORD_OVERHEAD * len(entries)
-    for index, entry in enumerate(entries):
-        size += len(entry.value)
-        if len(entry.value) > MAX_RECORD_BYTES:
-            raise RecordTooLarge(f"entry {index}: {len(entry.value)} bytes, the log takes {MAX_RECORD_BYTES}")
-        if entry.headers or (entry.key is not None and len(entry.key) > 1024):
-            size += _checked_head(index, entry)
-    return size
-
-
-def _checked_head(index: int, entry: Entry) -> int:
-    size = 4 * len(entry.key or "") + sum(len(name) + len(value) for name, value in entry.headers)
-    if size > MAX_HEADER_BYTES:
-        raise RecordTooLarge(f"entry {index}: key and headers exceed {MAX_HEADER_BYTES} bytes")
-    return size
-
-
 def _chunks(lane: LaneState, entries: list[Entry], timestamp: int) -> list[Chunk]:
     """The lane's new entries, cut where a chunk is long enough."""
     chunks, begin, size = [], 0, 0
@@ -330,5 +320,6 @@ def _chunks(lane: LaneState, entries: list[Entry], timestamp: int) -> list[Chunk
 def _records(lane: LaneState, entries: list[Entry], timestamp: int) -> list[Record]:
     topic, partition, first = lane.stored.topic, lane.stored.partition, lane.next
     return [
-        Record(topic, partition, first + i, e.key, e.value, timestamp, e.headers) for i, e in enumerate(entries)
+        Record(topic, partition, first + i, e.key, e.value, timestamp, e.headers)
+        for i, e in enumerate(entries)
     ]

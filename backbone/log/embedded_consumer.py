@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from backbone.log.records import Assigned, Lane, LogUnavailable, Record, Revoked
+from backbone.log.records import Assigned, Lane, LogUnavailable, OffsetOutOfRange, Record, Revoked
 
 if TYPE_CHECKING:
     from backbone.log.embedded import EmbeddedLog
@@ -94,16 +94,16 @@ class EmbeddedConsumer:
 
     def _news(self, version: int) -> bool:
         log = self._log
-        return log.version != version or not log.open or self._groups.generation(self._group) != self._generation
+        return (
+            log.version != version or not log.open or self._groups.generation(self._group) != self._generation
+        )
 
     def _rebalance(self) -> None:
         if self._callbacks is None or self._groups.generation(self._group) == self._generation:
             return
-        on_assigned, on_revoked = self._callbacks
+        on_assigned, _ = self._callbacks
         generation, partitions = self._groups.share(self._group, self)
-        if self._owned:
-            owned, self._owned, self._positions = self._owned, [], {}
-            on_revoked(owned)
+        self._revoke()
         self._positions = dict(on_assigned(partitions))
         self._owned, self._generation = partitions, generation
         self._paused.clear()
@@ -111,13 +111,24 @@ class EmbeddedConsumer:
         if missing := [lane for lane in self._order if lane not in self._positions]:
             raise KeyError(f"on_assigned gave no offset for {missing}")
 
+    def _revoke(self) -> None:
+        owned, self._owned, self._order = self._owned, [], []
+        if owned and self._callbacks is not None:
+            self._callbacks[1](owned)
+
     def _gather(self, limit: int) -> list[Record]:
         found: list[Record] = []
         order = self._order
         for index, lane in enumerate(order):
             if lane in self._paused:
                 continue
-            if records := self._log.read(*lane, self._positions[lane], limit - len(found)):
+            try:
+                records = self._log.read(*lane, self._positions[lane], limit - len(found))
+            except OffsetOutOfRange:
+                if found:  # these first; the next poll fails
+                    break
+                raise
+            if records:
                 self._positions[lane] = records[-1].offset + 1
                 found += records
             if len(found) >= limit:  # the others go first next time
@@ -129,6 +140,10 @@ class EmbeddedConsumer:
         """See `Consumer.end_offsets`."""
         ends = {topic: self._log.end_offsets(topic) for topic in self._topics}
         return {(topic, p): ends[topic][p] for topic in self._topics for p in self._owned}
+
+    def positions(self) -> dict[Lane, int]:
+        """See `Consumer.positions`."""
+        return {(topic, p): self._positions[topic, p] for topic in self._topics for p in self._owned}
 
     def pause(self, topic: str, partition: int) -> None:
         """See `Consumer.pause`."""
@@ -147,6 +162,13 @@ class EmbeddedConsumer:
     def commit(self, offsets: Mapping[Lane, int]) -> None:
         """Nothing to tell: whoever could watch the lag of a process's own log sits in the process."""
 
+    def rejoin(self) -> None:
+        """See `Consumer.rejoin`."""
+        self._groups.leave(self._group, self)
+        self._revoke()
+        if self._callbacks is not None:
+            self._groups.join(self._group, self)
+
     def wake(self) -> None:
         """See `Consumer.wake`."""
         with self._log.changed:
@@ -157,3 +179,4 @@ class EmbeddedConsumer:
         """See `Consumer.close`."""
         self._closed = True
         self._groups.leave(self._group, self)
+        self._revoke()

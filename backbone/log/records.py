@@ -8,7 +8,8 @@ from typing import Protocol
 
 import msgspec
 
-from backbone.errors import LogUnavailable, TouchlineError
+from backbone.errors import ConfigurationError, TooLarge, TouchlineError
+from backbone.errors import LogUnavailable as LogUnavailable
 
 EVENTS = "touchline.events"
 TRIGGERS = "touchline.triggers"
@@ -28,7 +29,7 @@ Revoked = Callable[[list[int]], None]
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One record as read. `timestamp` is its receipt by the log, in microseconds since the epoch.
 
-    Records may be shared between consumers, hence frozen. A key that is no UTF-8 comes with backslash escapes.
+    Consumers may share records, hence frozen. A key that is no UTF-8 comes with backslash escapes.
     """
 
     topic: str
@@ -49,26 +50,35 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     headers: Headers = ()
 
 
-class RecordTooLarge(TouchlineError):
-    """A value above `MAX_RECORD_BYTES`, or key and headers above `MAX_HEADER_BYTES`. Trying again will not help."""
+class RecordTooLarge(TooLarge):
+    """A value above `MAX_RECORD_BYTES`, or key and headers above `MAX_HEADER_BYTES`: it will never fit."""
 
 
-class PartitionsChanged(LogUnavailable):
-    """The log has another number of partitions than is configured. Nothing can be read or written until it fits."""
+class PartitionsChanged(ConfigurationError, LogUnavailable):
+    """The log has another number of partitions than is configured; nothing works until it fits."""
+
+    code = "partitions_changed"
+    title = "The log's partition count does not fit"
 
 
-class LogInUse(LogUnavailable):
+class LogInUse(ConfigurationError):
     """Another process has this embedded log open."""
+
+    code = "log_in_use"
+    title = "The log is in use"
 
 
 class OffsetOutOfRange(TouchlineError):
-    """A reader stands at an offset that the log does not hold: retention passed it by, or the log was replaced."""
+    """A reader stands where the log holds nothing: retention passed it by, or the log was replaced."""
+
+    code = "offset_out_of_range"
+    title = "The log does not hold that offset"
 
     def __init__(self, topic: str, partition: int, offset: int, start: int | None, end: int | None) -> None:
         held = "" if start is None else f"; the log holds offsets {start} to {end}"
         super().__init__(
-            f"{topic} partition {partition}: offset {offset} is not in the log{held}. Records may have been removed "
-            "by retention before they were read, or the log and the database do not belong together"
+            f"{topic} partition {partition}: offset {offset} is not in the log{held}. Records may have been "
+            "removed by retention before they were read, or the log and the database do not belong together"
         )
         self.topic, self.partition, self.offset, self.start, self.end = topic, partition, offset, start, end
 
@@ -81,9 +91,10 @@ class Log(Protocol):
     def append(self, topic: str, entries: Sequence[Entry]) -> Future[list[Place]]:
         """Append in order; never blocks. The future resolves, once all are durable, to each entry's place.
 
-        It fails with `LogUnavailable` if the log cannot take them (some may have been written all the same, so a
-        repeat needs the same ids), with `RecordTooLarge` if one never fits (nothing was written).
-        Appends made one after the other keep their order within a partition.
+        It fails with `LogUnavailable` if the log cannot take them (some may have been written all the same,
+        so a repeat needs the same ids), with `RecordTooLarge` if one never fits (nothing was written).
+        Appends made one after the other keep their order within a partition, and there one entry that fails
+        is never followed by one that succeeds, unless that was appended after the failure was known.
         """
         ...
 
@@ -116,14 +127,15 @@ class Log(Protocol):
 
 
 class Consumer(Protocol):
-    """Reads in order within a partition. Belongs to the one thread that polls it; only `wake` may come from others."""
+    """Reads in order within a partition. Belongs to the thread that polls it; `wake` is for others."""
 
     def subscribe(self, on_assigned: Assigned, on_revoked: Revoked) -> None:
         """Join the group; `poll` calls back.
 
-        `on_assigned(partitions)` is given all partitions now owned, the same of every topic, and answers where to
-        read on, by (topic, partition), for every one. When the group changes, `on_revoked(all owned so far)` comes
-        first. What the callbacks raise comes out of `poll`; an assignment that failed is tried at the next `poll`.
+        `on_assigned(partitions)` is given all partitions now owned, the same of every topic, and answers
+        where to read on, by (topic, partition), for every one. When the group changes, `on_revoked(all owned
+        so far)` comes first. What the callbacks raise comes out of `poll`; the next `poll` tries that
+        assignment again.
         """
         ...
 
@@ -136,6 +148,14 @@ class Consumer(Protocol):
 
     def end_offsets(self) -> dict[Lane, int]:
         """The offset after the last record, of each owned lane. Raises `LogUnavailable`."""
+        ...
+
+    def positions(self) -> dict[Lane, int]:
+        """Where the next `poll` reads on, of each owned lane.
+
+        May be past the last record + 1 where the log holds more than records (Kafka's transaction markers):
+        who asks whether all was read compares this with the end offset.
+        """
         ...
 
     def pause(self, topic: str, partition: int) -> None:
@@ -151,7 +171,15 @@ class Consumer(Protocol):
         ...
 
     def commit(self, offsets: Mapping[Lane, int]) -> None:
-        """Tell the log how far we are, for its lag monitoring. Never fails, never decides where reading starts."""
+        """Tell the log how far we are, for lag monitoring only: never fails, never decides where to start."""
+        ...
+
+    def rejoin(self) -> None:
+        """Leave the group and join it anew: `on_revoked` now, `on_assigned` in a later `poll`.
+
+        For a worker that lost its footing (fenced, or its database was away): it starts again from what is
+        stored.
+        """
         ...
 
     def wake(self) -> None:

@@ -1,0 +1,205 @@
+"""What all our Kafka clients share: where the cluster is, how to get in, which topics there must be."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import structlog
+from kafka import errors
+from kafka.admin import ConfigResource, KafkaAdminClient
+from kafka.net.compat import KafkaNetClient
+
+from backbone.log.records import MAX_HEADER_BYTES, MAX_RECORD_BYTES, TOPICS, LogUnavailable, PartitionsChanged
+from backbone.settings import Settings
+
+MAX_REQUEST_BYTES = 2 * (MAX_RECORD_BYTES + MAX_HEADER_BYTES)
+BOOTSTRAP_MS = 2_000
+PROBE_S = 0.5  # to open a connection to one server
+RECHECK_S = 10.0  # topics that were found right are not looked at again for so long
+STAMPS = "message.timestamp.type"
+
+Client = TypeVar("Client")
+_log = structlog.get_logger(__name__)
+
+
+@dataclass
+class Cluster:
+    """A Kafka cluster and our topics on it. May be used from any thread."""
+
+    servers: list[str]
+    partitions: int
+    replication: int = 1
+    retention: int | None = None  # microseconds; None keeps all
+    security: dict[str, Any] = field(default_factory=dict)
+    prefix: str = ""  # of topic and group names; several installations, or tests, can share a cluster
+    _checked: float = -RECHECK_S
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def config(self) -> dict[str, Any]:
+        """What every client is made with."""
+        return {
+            "bootstrap_servers": self.servers,
+            "client_id": "touchline",
+            "bootstrap_timeout_ms": BOOTSTRAP_MS,
+            "reconnect_backoff_max_ms": 1_000,
+            "metadata_max_age_ms": 30_000,
+            **self.security,
+        }
+
+    def connect(self, make: Callable[..., Client], **config: Any) -> Client:
+        """A client; with what its constructor started stopped again if it fails. Raises `LogUnavailable`."""
+        if not self.reachable():
+            raise LogUnavailable(f"no Kafka server can be reached at {', '.join(self.servers)}")
+        started: list[KafkaNetClient] = []
+
+        def remembered(**settings: Any) -> KafkaNetClient:
+            started.append(KafkaNetClient(**settings))
+            return started[-1]
+
+        try:
+            with translated("connect"):
+                return make(**self.config(), kafka_client=remembered, **config)
+        except BaseException:
+            for client in started:
+                with suppress(Exception):
+                    client.close()
+            raise
+
+    def reachable(self) -> bool:
+        """Whether one of the servers takes connections."""
+        for server in self.servers:
+            host, _, port = server.rpartition(":")
+            with (
+                suppress(OSError, ValueError),
+                socket.create_connection((host.strip("[]"), int(port)), PROBE_S),
+            ):
+                return True
+        return False
+
+    def check_topics(self) -> None:
+        """Create topics that are missing, see that all fit. Raises `PartitionsChanged`, `LogUnavailable`."""
+        with self._lock:
+            if time.monotonic() - self._checked < RECHECK_S:
+                return
+            admin = self.connect(KafkaAdminClient, request_timeout_ms=5_000)
+            try:
+                with translated("prepare the topics"):
+                    self._prepare(admin)
+            finally:
+                admin.close()
+            self._checked = time.monotonic()
+
+    def recheck(self) -> None:
+        """Let the next `check_topics` look again."""
+        self._checked = -RECHECK_S
+
+    def _prepare(self, admin: KafkaAdminClient) -> None:
+        names = [self.prefix + topic for topic in TOPICS]
+        if missing := [name for name, count in _counts(admin, names).items() if count == 0]:
+            # Another process may be creating them too, which is no error: what is there afterwards counts.
+            answer = admin.create_topics({name: self._new_topic() for name in missing}, raise_errors=False)
+            _refused(answer)
+            admin.wait_for_topics(names)
+        for name, count in _counts(admin, names).items():
+            self.check_count(name, count)
+        self._stamp_on_receipt(admin, [name for name in names if name not in missing])
+
+    def check_count(self, name: str, count: int) -> None:
+        """Raises `PartitionsChanged` unless a topic has the partitions it should have."""
+        if count != self.partitions:
+            raise PartitionsChanged(
+                f"the topic {name} has {count} partitions, TOUCHLINE_PARTITIONS says {self.partitions}. "
+                "Accounts would change partition: set it back, or start with new topics"
+            )
+
+    def _new_topic(self) -> dict[str, Any]:
+        configs = {
+            STAMPS: "LogAppendTime",
+            "retention.ms": str(-1 if self.retention is None else max(1, self.retention // 1000)),
+            "min.insync.replicas": str(self.replication // 2 + 1),  # a majority: 1 of 1, 2 of 3
+            "max.message.bytes": str(MAX_REQUEST_BYTES),
+        }
+        return {"num_partitions": self.partitions, "replication_factor": self.replication, "configs": configs}
+
+    def _stamp_on_receipt(self, admin: KafkaAdminClient, names: list[str]) -> None:
+        """With the wall clock, time is the broker's receipt time; topics made by others may say otherwise."""
+        for name in names:
+            try:
+                with translated(f"read the configuration of {name}"):
+                    found = admin.describe_configs(
+                        [ConfigResource("TOPIC", name, [STAMPS])], config_filter="all"
+                    )
+                    if found["topic"][name][STAMPS]["value"] != "LogAppendTime":
+                        admin.alter_configs([ConfigResource("TOPIC", name, {STAMPS: "LogAppendTime"})])
+                        _log.warning(
+                            "log.topic_reconfigured", topic=name, setting=STAMPS, value="LogAppendTime"
+                        )
+            except (LogUnavailable, KeyError, TypeError) as error:
+                _log.warning("log.topic_unchecked", topic=name, setting=STAMPS, error=str(error))
+
+
+def cluster_of(settings: Settings) -> Cluster:
+    """The cluster that the settings name."""
+    logging.getLogger("kafka").setLevel(
+        logging.CRITICAL
+    )  # it reports every retry as an error; we report outcomes
+    return Cluster(
+        servers=[server.strip() for server in settings.kafka_bootstrap_servers.split(",") if server.strip()],
+        partitions=settings.partitions,
+        replication=settings.kafka_replication_factor,
+        retention=settings.log_retention,
+        security=_security(settings),
+    )
+
+
+def _security(settings: Settings) -> dict[str, Any]:
+    """kafka-python's names for the TLS and SASL settings; those that are not set are left out."""
+    sasl, tls = settings.kafka_sasl_password, settings.kafka_ssl_password
+    given: dict[str, Any] = {
+        "sasl_mechanism": settings.kafka_sasl_mechanism,
+        "sasl_plain_username": settings.kafka_sasl_username,
+        "sasl_plain_password": sasl.get_secret_value() if sasl else None,
+        "ssl_cafile": settings.kafka_ssl_cafile,
+        "ssl_certfile": settings.kafka_ssl_certfile,
+        "ssl_keyfile": settings.kafka_ssl_keyfile,
+        "ssl_password": tls.get_secret_value() if tls else None,
+    }
+    return {
+        "security_protocol": settings.kafka_security_protocol,
+        "ssl_check_hostname": settings.kafka_ssl_check_hostname,
+        **{name: value for name, value in given.items() if value is not None},
+    }
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """kafka-python's errors, and what its event loop throws when it ends, as `LogUnavailable`."""
+    try:
+        yield
+    except (errors.KafkaError, OSError, RuntimeError, ValueError) as error:
+        raise LogUnavailable(f"Kafka: cannot {what}: {type(error).__name__}: {error}") from error
+
+
+def _counts(admin: KafkaAdminClient, names: list[str]) -> dict[str, int]:
+    """Partitions by topic, 0 for one that is not there."""
+    counts = dict.fromkeys(names, 0)
+    for topic in admin.describe_topics(names):
+        error = errors.for_code(topic["error_code"])
+        if error not in (errors.NoError, errors.UnknownTopicOrPartitionError):
+            raise error(topic["name"])
+        counts[topic["name"]] = len(topic["partitions"] or ())
+    return counts
+
+
+def _refused(answer: dict[str, Any]) -> None:
+    for topic in answer["topics"]:
+        error = errors.for_code(topic["error_code"])
+        if error not in (errors.NoError, errors.TopicAlreadyExistsError):
+            raise error(f"{topic['name']}: {topic.get('error_message') or error.__name__}")
