@@ -19,10 +19,11 @@ JSON = dict[str, Any]
 
 _HEAD = """# The canned library
 
-One line for each folder below `playbooks/`, made from the files themselves; a test fails when this page is
-stale, and `python -m tests.house.library_table > docs/library.md` freshens it. Three values stand for high, low,
-tech touch, a dash for a tier that is not covered. In the steps an arrow is a wait, and `due` is the time that a
-task gives its assignee. How to change, test and roll one out: [Writing playbooks](writing-playbooks.md).
+One line for each folder below `playbooks/`, made from the files themselves; a test fails when this page
+is stale, and `python -m tests.house.library_table > docs/library.md` freshens it. Three values are for high,
+low and tech touch, a dash for a tier that is not covered. In the steps an arrow is a wait, and `due` is the
+time that a task gives its assignee. How to change, test and roll one out:
+[Writing playbooks](writing-playbooks.md).
 
 | playbook | fires when | high touch | low touch | tech touch | ends on |
 |---|---|---|---|---|---|
