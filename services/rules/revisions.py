@@ -97,6 +97,12 @@ def latest(conn: Connection, name: str | None) -> Row[Any] | None:
     return conn.execute(select(revisions).where(same).order_by(revisions.c.version.desc()).limit(1)).first()
 
 
+def exists_at(conn: Connection, name: str) -> bool:
+    """Whether there is a rule of that name now."""
+    row = latest(conn, name)
+    return row is not None and row.status != DELETED
+
+
 class RuleSets:
     """Revision number to compiled rules; safe to share between threads."""
 

@@ -8,14 +8,12 @@ import threading
 import time
 from collections.abc import Sequence
 
-import structlog
-
+from backbone import telemetry
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable, LogUnavailable
 from backbone.log import DEAD_LETTERS, EVENTS, Log, Record
 from services.rules import store
-from services.rules.metrics import Metrics
 from services.rules.revisions import RuleSets
 from services.rules.relay import Relay
 from services.rules.shard import Shard
@@ -25,15 +23,14 @@ BATCH = 20_000  # records a transaction at most
 IDLE_S = 0.2  # how long a poll waits when nothing comes; moments are looked at this often
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # pauses between attempts while the log or the database is away
 
-log_ = structlog.get_logger("touchline.rules")
+logger = telemetry.get_logger("touchline.rules")
 
 
 class Worker:
     """Owns the partitions that the log assigns to this process."""
 
-    def __init__(self, db: Database, log: Log, clock: Clock, *, clock_mode: str, metrics: Metrics) -> None:
+    def __init__(self, db: Database, log: Log, clock: Clock, *, clock_mode: str) -> None:
         self._db, self._log, self._clock, self._mode = db, log, clock, clock_mode
-        self._metrics = metrics
         self._rulesets = RuleSets(db)
         self._relay = Relay(db, log)
         self.shards: dict[int, Shard] = {}
@@ -58,16 +55,27 @@ class Worker:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
+    def unreported(self) -> int:
+        """Partitions whose progress is not on `touchline.triggers` yet."""
+        return sum(shard.reported != shard.row.next_offset for shard in list(self.shards.values()))
+
+    def unhealthy(self, rule: str) -> str | None:
+        """What is wrong with a rule that failed in a partition of this process, or None."""
+        for shard in list(self.shards.values()):
+            if rule in shard.engine.unhealthy:
+                return str(shard.engine.unhealthy[rule])
+        return None
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 self._beat()
             except (store.Fenced, DatabaseUnavailable, LogUnavailable) as error:
-                log_.warning("batch abandoned; starting again from what is stored", error=str(error))
+                logger.warning("batch abandoned; starting again from what is stored", error=str(error))
                 self._restart()
             except Exception as error:
                 self.failure = error
-                log_.exception("the rules worker stopped")
+                logger.exception("the rules worker stopped")
                 break
         self._consumer.close()
 
@@ -95,8 +103,10 @@ class Worker:
         poison = [entry for shard, part in active for entry in shard.apply(part)]
         if poison:  # before the commit: a crash in between repeats a dead letter, and loses none
             self._log.append(DEAD_LETTERS, poison).result(timeout=30)
+            telemetry.DEAD_LETTERED.labels("rules").inc(len(poison))
         self._commit([shard for shard, _ in active])
-        self._metrics.batch(len(records), time.perf_counter() - started)
+        telemetry.EVENTS_DECIDED.inc(len(records))
+        telemetry.BATCH_SECONDS.labels("rules").observe(time.perf_counter() - started)
 
     def _moments(self) -> None:
         """Wall clock: what is due runs once everything that was posted before has been read."""
@@ -118,7 +128,9 @@ class Worker:
             for shard in shards:
                 shard.save(conn, now)
         for shard in shards:
-            self._metrics.decided(shard.committed())
+            for (rule, reason), count in shard.committed().items():
+                telemetry.DECISIONS.labels(rule, reason).inc(count)
+            telemetry.CLOCK.labels("rules", str(shard.row.partition)).set(shard.row.clock / 1e6)
 
     def _assigned(self, numbers: list[int]) -> dict[tuple[str, int], int]:
         """These partitions are ours from now on: raise their epochs and say where to go on reading."""
@@ -143,7 +155,7 @@ class Worker:
             try:
                 offsets = self._assigned(numbers)
             except (DatabaseUnavailable, LogUnavailable) as error:
-                log_.warning("still away", error=str(error))
+                logger.warning("still away", error=str(error))
                 continue
             for (topic, partition), offset in offsets.items():
                 self._consumer.seek(topic, partition, offset)

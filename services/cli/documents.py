@@ -1,0 +1,126 @@
+"""Files of rules, playbooks, templates, endpoints and tiers: read, checked, each error with its file and line."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from backbone.errors import Invalid
+from backbone.validation import validate
+from schemas.endpoint import EndpointIn
+from schemas.playbook import PlaybookIn
+from schemas.rule import RuleIn, TiersDoc
+from schemas.template import TemplateIn
+from services.cli.yamlfile import Located, YamlError, read_yaml
+
+# In the order in which they can be applied: what others refer to comes first.
+KINDS: dict[str, type[BaseModel]] = {
+    "tiers": TiersDoc,
+    "endpoint": EndpointIn,
+    "template": TemplateIn,
+    "playbook": PlaybookIn,
+    "rule": RuleIn,
+}
+TEST_SUFFIX = ".test.yaml"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong, and where."""
+
+    path: Path
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.message}"
+
+
+class Problems(Exception):
+    """All that is wrong with the files."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = list(problems)
+
+
+@dataclass(frozen=True)
+class Document:
+    """One valid document: `body` is what the API takes, `model` the same, checked."""
+
+    kind: str
+    name: str
+    body: dict[str, Any]
+    model: BaseModel
+    source: Located
+
+    def problem(self, field: str, message: str) -> Problem:
+        """A problem with one of its fields, at that field's line."""
+        text = f"{self.kind} {self.name}: {field}: {message}" if field else f"{self.kind} {self.name}: {message}"
+        return Problem(self.source.path, self.source.line(field), text)
+
+
+def find(paths: Iterable[Path], *, tests: bool = False) -> list[Path]:
+    """The YAML files under these paths: scenarios, or everything else. A path named itself is always taken."""
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            for file in sorted([*path.rglob("*.yaml"), *path.rglob("*.yml")]):
+                if file.name.endswith(TEST_SUFFIX) == tests:
+                    found[file] = None
+        else:
+            found[path] = None
+    return list(found)
+
+
+def load(files: Iterable[Path]) -> list[Document]:
+    """Every document of the files in an order that can be applied. Raises `Problems` with all that is wrong."""
+    problems: list[Problem] = []
+    documents: list[Document] = []
+    for file in files:
+        try:
+            located = read_yaml(file)
+        except YamlError as error:
+            problems.append(Problem(error.path, error.line, error.message))
+            continue
+        for item in located:
+            result = _document(item)
+            if isinstance(result, Document):
+                documents.append(result)
+            else:
+                problems += result
+    problems += _doubles(documents)
+    if problems:
+        raise Problems(problems)
+    order = list(KINDS)
+    return sorted(documents, key=lambda document: order.index(document.kind))
+
+
+def _document(item: Located) -> Document | list[Problem]:
+    if not isinstance(item.value, dict) or item.value.get("kind") not in KINDS:
+        kinds = ", ".join(KINDS)
+        return [Problem(item.path, item.line("kind"), f"kind: should be one of {kinds}")]
+    kind = item.value["kind"]
+    body = {key: value for key, value in item.value.items() if key != "kind"}
+    name = "tiers" if kind == "tiers" else str(body.get("name", ""))
+    try:
+        model = validate(KINDS[kind], body)
+    except Invalid as error:
+        return [
+            Problem(item.path, item.line(wrong["field"]), f"{kind} {name}: {wrong['field']}: {wrong['message']}")
+            for wrong in error.errors
+        ]
+    return Document(kind, name, body, model, item)
+
+
+def _doubles(documents: Sequence[Document]) -> list[Problem]:
+    first: dict[tuple[str, str], Document] = {}
+    problems = []
+    for document in documents:
+        other = first.setdefault((document.kind, document.name), document)
+        if other is not document:
+            where = f"{other.source.path}:{other.source.line()}"
+            problems.append(document.problem("", f"stands also in {where}"))
+    return problems

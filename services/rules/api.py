@@ -1,0 +1,159 @@
+"""Rules and tiers over HTTP (contract, sections 4 and 6)."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Query, Response
+from sqlalchemy import Connection, Row, func, select
+
+from backbone.auth import Principal, require
+from backbone.database import Database
+from backbone.errors import Invalid, NotFound
+from backbone.http import Json, Once, Pages, etag, json_response, page, reads, validate
+from schemas.event import rfc3339
+from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, RuleIn, TiersDoc
+from services.rules.explaining import Explainer
+from services.rules.revisions import DEFAULT_TIERS, DELETED, latest
+from services.rules.saving import Saver, exists
+from services.rules.tables import revisions
+
+Name = Annotated[str, Path(min_length=1, max_length=256)]
+IfMatch = Annotated[str | None, Header(description="the ETag that the change builds on")]
+
+
+def rules_router(db: Database, saver: Saver, explainer: Explainer) -> APIRouter:
+    """`/v1/rules` and `/v1/tiers`."""
+    router = APIRouter(tags=["rules"])
+    _writing(router, saver)
+    _reading(router, db, explainer)
+    _verbs(router, saver)
+    _tiers(router, db, saver)
+    return router
+
+
+def _writing(router: APIRouter, saver: Saver) -> None:
+    @router.post("/v1/rules", status_code=201, summary="Create a rule")
+    @reads(RuleIn, RULE_EXAMPLE)
+    def create(body: Json, once: Once, principal: Principal = require("rules:write")) -> Response:
+        rule = validate(RuleIn, body)
+
+        def change(conn: Connection) -> Response:
+            return once.run(conn, lambda: _answer(saver.create(conn, rule, principal.name), 201))
+
+        response: Response = saver.run(change)
+        return response
+
+    @router.put("/v1/rules/{name}", summary="Create or replace a rule")
+    @reads(RuleIn, RULE_EXAMPLE)
+    def put(
+        name: Name, body: Json, if_match: IfMatch = None, principal: Principal = require("rules:write")
+    ) -> Response:
+        rule = validate(RuleIn, _named(body, name))
+        row, new = saver.run(lambda conn: saver.put(conn, rule, if_match, principal.name))
+        return _answer(row, 201 if new else 200)
+
+    @router.delete("/v1/rules/{name}", status_code=204, summary="Delete a rule; its triggers stay")
+    def delete(name: Name, if_match: IfMatch = None, principal: Principal = require("rules:write")) -> Response:
+        saver.run(lambda conn: saver.delete(conn, name, if_match, principal.name))
+        return Response(status_code=204)
+
+
+def _verbs(router: APIRouter, saver: Saver) -> None:
+    @router.post("/v1/rules/{name}/activate", summary="Let the rule fire")
+    @reads(ActivateIn, {"backfill": True})
+    def activate(name: Name, body: Json = None, principal: Principal = require("rules:write")) -> Response:
+        backfill = validate(ActivateIn, body or {}).backfill
+        return _answer(saver.run(lambda c: saver.turn(c, name, "active", principal.name, backfill=backfill)))
+
+    @router.post("/v1/rules/{name}/shadow", summary="Let the rule decide and record, but start no play")
+    @reads(ActivateIn, {"backfill": True})
+    def shadow(name: Name, body: Json = None, principal: Principal = require("rules:write")) -> Response:
+        backfill = validate(ActivateIn, body or {}).backfill
+        return _answer(saver.run(lambda c: saver.turn(c, name, "shadow", principal.name, backfill=backfill)))
+
+    @router.post("/v1/rules/{name}/pause", summary="Let the rule count on, but not fire")
+    def pause(name: Name, principal: Principal = require("rules:write")) -> Response:
+        return _answer(saver.run(lambda conn: saver.turn(conn, name, "paused", principal.name)))
+
+
+def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
+    @router.get("/v1/rules", summary="All rules, the last changed first")
+    def rules(pages: Pages, _: Principal = require("rules:read")) -> Response:
+        newest = select(func.max(revisions.c.revision)).where(revisions.c.name.is_not(None)).group_by(revisions.c.name)
+        query = select(revisions).where(revisions.c.revision.in_(newest), revisions.c.status != DELETED)
+        with db.read() as conn:
+            return json_response(page(conn, query, [revisions.c.revision], pages, shown))
+
+    @router.get("/v1/rules/{name}", summary="A rule as it is now")
+    def rule(name: Name, _: Principal = require("rules:read")) -> Response:
+        with db.read() as conn:
+            row = latest(conn, name)
+        if row is None or not exists(row):
+            raise NotFound(f"there is no rule named {name}")
+        return _answer(row, 200, unhealthy=explainer.unhealthy(name))
+
+    @router.get("/v1/rules/{name}/versions", summary="Every version of a rule, newest first")
+    def versions(name: Name, pages: Pages, _: Principal = require("rules:read")) -> Response:
+        query = select(revisions).where(revisions.c.name == name)
+        with db.read() as conn:
+            if latest(conn, name) is None:
+                raise NotFound(f"there was never a rule named {name}")
+            return json_response(page(conn, query, [revisions.c.version], pages, shown))
+
+    @router.get("/v1/rules/{name}/explain", summary="Why the rule fires for a subject now, or why not")
+    def explain(
+        name: Name,
+        account: Annotated[str, Query(min_length=1, max_length=256)],
+        contact: Annotated[str | None, Query(max_length=256, description="for rules of contact scope")] = None,
+        key: Annotated[str | None, Query(max_length=256, description="for rules with `by`")] = None,
+        _: Principal = require("rules:read"),
+    ) -> Response:
+        return json_response(explainer.explain(name, account, contact, key))
+
+
+def _tiers(router: APIRouter, db: Database, saver: Saver) -> None:
+    @router.get("/v1/tiers", summary="Which account is served how")
+    def read(_: Principal = require("rules:read")) -> Response:
+        with db.read() as conn:
+            row = latest(conn, None)
+        if row is None:
+            return json_response({"tiers": list(DEFAULT_TIERS), "version": 0}, headers={"ETag": etag(0)})
+        return json_response(_tiers_shown(row), headers={"ETag": etag(row.version)})
+
+    @router.put("/v1/tiers", summary="Change the tier policy")
+    @reads(TiersDoc, TIERS_EXAMPLE)
+    def write(body: Json, if_match: IfMatch = None, principal: Principal = require("rules:write")) -> Response:
+        doc = validate(TiersDoc, body)
+        row = saver.run(lambda conn: saver.tiers(conn, doc, if_match, principal.name))
+        return json_response(_tiers_shown(row), headers={"ETag": etag(row.version)})
+
+
+def shown(row: Row[Any]) -> dict[str, Any]:
+    """A rule's version as the API shows it."""
+    return {
+        **row.doc,
+        "status": row.status,
+        "version": row.version,
+        "changed_by": row.changed_by,
+        "changed_at": rfc3339(row.changed_at),
+    }
+
+
+def _tiers_shown(row: Row[Any]) -> dict[str, Any]:
+    return {**row.doc, "version": row.version, "changed_by": row.changed_by, "changed_at": rfc3339(row.changed_at)}
+
+
+def _answer(row: Row[Any], status: int = 200, *, unhealthy: str | None = None) -> Response:
+    headers = {"ETag": etag(row.version)}
+    if status == 201:
+        headers["Location"] = f"/v1/rules/{row.name}"
+    health = {"unhealthy": unhealthy} if unhealthy else {}
+    return json_response({**shown(row), **health}, status, headers)
+
+
+def _named(body: Any, name: str) -> Any:
+    """The body of a PUT: its name may be left out, but not differ from the address."""
+    if not isinstance(body, dict):
+        return body
+    if body.get("name", name) != name:
+        raise Invalid([{"field": "name", "message": f"is {body['name']!r}, but the address says {name!r}"}])
+    return {**body, "name": name}

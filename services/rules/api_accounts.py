@@ -1,0 +1,77 @@
+"""Accounts and triggers over HTTP: what rules has learnt from the log, and what it decided."""
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import AwareDatetime
+from sqlalchemy import Row, select
+
+from backbone.auth import Principal, require
+from backbone.database import Database
+from backbone.errors import NotFound
+from backbone.http import Pages, json_response, page
+from schemas.event import microseconds
+from services.rules.explaining import Explainer
+from services.rules.tables import accounts, triggers
+
+Id = Annotated[str, Path(min_length=1, max_length=256)]
+Filter = Annotated[str | None, Query(max_length=256)]
+
+
+def accounts_router(db: Database, explainer: Explainer) -> APIRouter:
+    """`/v1/accounts`."""
+    router = APIRouter(tags=["accounts"])
+
+    @router.get("/v1/accounts", summary="All accounts, the newest first")
+    def listed(pages: Pages, _: Principal = require("rules:read")) -> Response:
+        with db.read() as conn:
+            view = explainer.account_view(conn)
+            return json_response(page(conn, select(accounts), [accounts.c.seen_at, accounts.c.account], pages, view))
+
+    @router.get("/v1/accounts/{id}", summary="An account with its tier, and why it has it")
+    def one(id: Id, _: Principal = require("rules:read")) -> Response:
+        with db.read() as conn:
+            row = conn.execute(select(accounts).where(accounts.c.account == id)).one_or_none()
+            if row is None:
+                raise NotFound(f"no event of an account {id!r} has been processed yet")
+            return json_response(explainer.account_view(conn)(row))
+
+    return router
+
+
+def triggers_router(db: Database) -> APIRouter:
+    """`/v1/triggers`."""
+    router = APIRouter(tags=["triggers"])
+
+    @router.get("/v1/triggers", summary="What fired, newest first")
+    def listed(
+        pages: Pages,
+        rule: Filter = None,
+        account: Filter = None,
+        after: Annotated[AwareDatetime | None, Query(description="only later than this time")] = None,
+        _: Principal = require("rules:read"),
+    ) -> Response:
+        query = select(triggers)
+        if rule is not None:
+            query = query.where(triggers.c.rule == rule)
+        if account is not None:
+            query = query.where(triggers.c.account == account)
+        if after is not None:
+            query = query.where(triggers.c.at > microseconds(after))
+        with db.read() as conn:
+            return json_response(page(conn, query, [triggers.c.seq], pages, _shown))
+
+    @router.get("/v1/triggers/{id}", summary="A trigger with its evidence")
+    def one(id: Id, _: Principal = require("rules:read")) -> Response:
+        with db.read() as conn:
+            row = conn.execute(select(triggers).where(triggers.c.id == id)).one_or_none()
+        if row is None:
+            raise NotFound(f"there is no trigger {id}")
+        return json_response(_shown(row))
+
+    return router
+
+
+def _shown(row: Row[Any]) -> msgspec.Raw:
+    return msgspec.Raw(row.doc)

@@ -1,0 +1,72 @@
+"""Answers for people, from what is stored: why a rule fires or not, and an account with its tier."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.errors import Invalid, NotFound
+from schemas.event import rfc3339
+from services.rules import store
+from services.rules.engine.compile import RuleSet
+from services.rules.engine.explain import explain, tier_of
+from services.rules.engine.state import AccountState, decode
+from services.rules.revisions import RuleSets, exists_at
+from services.rules.tables import accounts
+
+
+class Explainer:
+    """Reads committed state; any rules process can answer for any account."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        wall: bool,
+        partition_of: Callable[[str], int],
+        unhealthy: Callable[[str], str | None],
+    ) -> None:
+        self._db, self._clock, self._wall = db, clock, wall
+        self._partition_of = partition_of
+        self._rulesets = RuleSets(db)
+        self.unhealthy = unhealthy  # rule name to what is wrong with it
+
+    def explain(self, rule: str, account: str, contact: str | None, key: str | None) -> dict[str, Any]:
+        """The verdict for one subject now; raises `NotFound` for an unknown rule."""
+        with self._db.read() as conn:
+            if not exists_at(conn, rule):
+                raise NotFound(f"there is no rule named {rule}")
+            row = conn.execute(select(accounts).where(accounts.c.account == account)).one_or_none()
+            place = store.positions(conn).get(self._partition_of(account))
+            revision = store.last_revision(conn)
+        now = self._clock.now() if self._wall or place is None else place.clock
+        state = decode(row.state) if row is not None else None
+        try:
+            return explain(self._rulesets(revision), rule, state, account, contact, key, now)
+        except ValueError as error:
+            raise Invalid([{"field": "contact", "message": str(error)}]) from None
+
+    def account_view(self, conn: Connection) -> Callable[[Row[Any]], dict[str, Any]]:
+        """What makes an account's row an item of the API, with the tiers as they are now."""
+        ruleset = self._rulesets(store.last_revision(conn))
+        return lambda row: _account(decode(row.state), ruleset)
+
+
+def _account(state: AccountState, ruleset: RuleSet) -> dict[str, Any]:
+    tier, why = tier_of(ruleset, state)
+    profile = state.profile
+    return {
+        "id": state.account,
+        "name": profile.name,
+        "tier": tier,
+        "tier_reason": why,
+        "owner": profile.owner,
+        "timezone": profile.timezone,
+        "attributes": profile.attributes,
+        "contacts": list(profile.contacts.values()),
+        "first_event_at": rfc3339(state.earliest),
+        "last_event_at": rfc3339(state.newest),
+    }

@@ -1,0 +1,75 @@
+"""Wires the rules service: its API, its worker, its part of the status."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.log import EVENTS, Log, partition_for
+from backbone.settings import Settings
+from schemas.event import rfc3339
+from services.rules import store
+from services.rules.api import rules_router
+from services.rules.api_accounts import accounts_router, triggers_router
+from services.rules.explaining import Explainer
+from services.rules.saving import Saver
+from services.rules.worker import Worker
+
+
+class RulesService:
+    """The judge: rules, tiers, accounts and triggers over HTTP, and the worker that decides."""
+
+    name = "rules"
+
+    def __init__(self, settings: Settings, db: Database, log: Log, clock: Clock) -> None:
+        self._db, self._log = db, log
+        self.worker = Worker(db, log, clock, clock_mode=settings.clock)
+        self._saver = Saver(db, log, clock)
+        explainer = Explainer(
+            db,
+            clock,
+            wall=settings.clock == "wall",
+            partition_of=lambda account: partition_for(account, log.partitions),
+            unhealthy=self.worker.unhealthy,
+        )
+        self.routers = [
+            rules_router(db, self._saver, explainer),
+            accounts_router(db, explainer),
+            triggers_router(db),
+        ]
+
+    def start(self) -> None:
+        """Announce what a crash left unannounced, then work."""
+        self._saver.announce()
+        self.worker.start()
+
+    def stop(self) -> None:
+        """Finish the batch in hand."""
+        self.worker.stop()
+
+    def ready(self) -> bool:
+        """Whether the worker runs."""
+        return self.worker.alive and self.worker.failure is None
+
+    def status(self) -> Mapping[str, Any]:
+        """Events not yet processed, triggers not yet on the log, and the slowest partition's clock."""
+        with self._db.read() as conn:
+            places = store.positions(conn)
+            waiting = store.count_unrelayed(conn)
+        ends = self._log.end_offsets(EVENTS)
+        starts = self._log.start_offsets(EVENTS)
+        lag = sum(
+            max(0, end - (places[p].next_offset if p in places else starts.get(p, 0))) for p, end in ends.items()
+        )
+        behind = self.worker.unreported()
+        clocks = [place.clock for place in places.values() if place.clock]
+        return {
+            "lag": lag + waiting,
+            "clock": rfc3339(min(clocks)) if clocks else None,
+            "idle": lag + waiting + behind == 0,
+        }
+
+
+def build(settings: Settings, db: Database, log: Log, clock: Clock) -> RulesService:
+    """The rules service, not started yet."""
+    return RulesService(settings, db, log, clock)
