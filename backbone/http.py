@@ -23,7 +23,7 @@ from backbone.auth import ANY, Keys, Principal, open_route, require
 from backbone.bodies import NotJson, check_json_type, parse_json
 from backbone.clock import Clock
 from backbone.database import Database
-from backbone.errors import FieldError, Invalid, TouchlineError
+from backbone.errors import Invalid, TouchlineError
 from backbone.gate import Gate, problem, problem_of
 from backbone.idempotency import Idempotency, Once
 from backbone.log import Log
@@ -31,7 +31,7 @@ from backbone.openapi import declared_scopes, install, reads
 from backbone.paging import Pages, Paging, check_if_match, decode_cursor, encode_cursor, etag, page
 from backbone.settings import Settings
 from backbone.telemetry import REGISTRY
-from backbone.validation import field_errors, validate
+from backbone.validation import dotted, field_errors, validate
 
 __all__ = [
     "Idempotency",
@@ -201,12 +201,12 @@ async def _validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - how it was registered
     if any(item["type"] == "json_invalid" for item in error.errors()):
         return problem_of(NotJson("the body is not JSON"))
-    in_body = [item for item in error.errors() if item["loc"] and item["loc"][0] == "body"]
-    found: list[FieldError] = []
-    for item in error.errors():
-        data = error.body if item in in_body else None
-        found += field_errors([{**item, "loc": item["loc"][1:]}], data) if item not in in_body else []
-    found = [*field_errors([{**item, "loc": item["loc"][1:]} for item in in_body], error.body), *found]
+    in_body = [{**item, "loc": item["loc"][1:]} for item in error.errors() if item["loc"][:1] == ("body",)]
+    elsewhere = [item for item in error.errors() if item["loc"][:1] != ("body",)]
+    found = field_errors(in_body, error.body)
+    for item in elsewhere:  # a query parameter, header or piece of the path
+        name = dotted(item["loc"][1:])
+        found += [{**one, "field": name} for one in field_errors([item], None)]
     return problem_of(Invalid(found))
 
 

@@ -50,16 +50,24 @@ class Problem(BaseModel):
     errors: list[WrongField] | None = Field(None, description="every wrong field, for invalid input")
 
 
-def reads(model: type[BaseModel], example: Any = None, *, examples: dict[str, Any] | None = None) -> Any:
+def reads(
+    model: type[BaseModel],
+    example: Any = None,
+    *,
+    examples: dict[str, Any] | None = None,
+    required: bool = True,
+) -> Callable[[Handler], Handler]:
     """Decorator: this handler reads its body raw (`json_body`).
 
     Document it as this model, with examples by name.
     """
+    single = {"example": example} if example is not None else {}
 
     def mark(handler: Handler) -> Handler:
         handler.body_model = model  # type: ignore[attr-defined]
-        handler.body_examples = examples or ({"example": example} if example is not None else {})  # type:
-        ignore[attr-defined] return handler
+        handler.body_examples = examples or single  # type: ignore[attr-defined]
+        handler.body_required = required  # type: ignore[attr-defined]
+        return handler
 
     return mark
 
@@ -141,7 +149,10 @@ def _finish(operation: dict[str, Any], route: APIRoute) -> None:
         named = getattr(route.endpoint, "body_examples", {})
         if named:
             content["examples"] = {name: {"value": value} for name, value in named.items()}
-        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+        operation["requestBody"] = {
+            "required": getattr(route.endpoint, "body_required", True),
+            "content": {"application/json": content},
+        }
     scope = route_scope(route)
     responses = operation.setdefault("responses", {})
     problem = {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}

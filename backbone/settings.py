@@ -196,7 +196,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def secret_key(settings: Settings) -> bytes:
-    """The key that signs links and hashes: `TOUCHLINE_SECRET_KEY`; embedded, one made and kept in `secret.key`.
+    """The key that signs links and hashes: `TOUCHLINE_SECRET_KEY`; embedded, one kept in `secret.key`.
 
     Raises `ConfigurationError` where it is unset and several processes would each make their own.
     """

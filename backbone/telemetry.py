@@ -69,10 +69,22 @@ _SHARED: list[Any] = [
 ]
 
 
+structlog.configure(  # all goes through the standard library, which stays silent until set up
+    processors=[
+        structlog.stdlib.filter_by_level,
+        *_SHARED,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
+    wrapper_class=structlog.stdlib.BoundLogger,
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)
+
+
 def configure_logging(level: str = "info", format: str = "auto") -> None:
     """Write structured logs to standard error: JSON, one object a line, or in colour on a terminal."""
     pretty = format == "pretty" or (format == "auto" and sys.stderr.isatty())
-    tail: list[Any] = [structlog.dev.ConsoleRenderer()]
+    tail: list[Any] = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
     if not pretty:
         tail = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     formatter = structlog.stdlib.ProcessorFormatter(
@@ -86,16 +98,6 @@ def configure_logging(level: str = "info", format: str = "auto") -> None:
     root.setLevel(level.upper())
     for noisy in ("kafka", "httpx", "httpcore", "alembic", "uvicorn", "uvicorn.error", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *_SHARED,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

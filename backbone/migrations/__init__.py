@@ -1,4 +1,4 @@
-"""Alembic for every room: one chain of versions each, in `<room>/migrations/versions`, each with its own version table.
+"""Alembic for every room: a chain of versions each, in `<room>/migrations/versions`, with a version table.
 
 Safe to run twice, and by several processes at once: PostgreSQL holds an advisory lock, SQLite its write lock.
 """
@@ -47,10 +47,9 @@ def migrate_all(db: Database, rooms: Sequence[str] = ROOMS) -> None:
 
 
 def check_schema(db: Database, room: str, metadata: MetaData) -> None:
-    """Raise `ConfigurationError` unless the room is at its newest version and its tables and unique indexes are there.
+    """Raise `ConfigurationError` unless a room is at its newest version, with its tables and unique indexes.
 
-    On PostgreSQL also that every unique index is valid: one that was built concurrently and failed keeps nothing
-    unique.
+    On PostgreSQL every unique index has to be valid: one whose concurrent making failed keeps nothing unique.
     """
     with db.read() as connection:
         head = ScriptDirectory.from_config(_config(room)).get_current_head()
@@ -88,8 +87,10 @@ def _missing(connection: Connection, metadata: MetaData) -> list[str]:
 
 def _unique_in(seen: Inspector, table: str, schema: str | None) -> set[frozenset[str]]:
     """The sets of columns that the database keeps unique."""
-    indexes = [index["column_names"] for index in seen.get_indexes(table, schema=schema) if index["unique"]]
-    constraints = [one["column_names"] for one in seen.get_unique_constraints(table, schema=schema)]
+    indexes: Any = [
+        index["column_names"] for index in seen.get_indexes(table, schema=schema) if index["unique"]
+    ]
+    constraints: Any = [one["column_names"] for one in seen.get_unique_constraints(table, schema=schema)]
     primary = seen.get_pk_constraint(table, schema=schema)["constrained_columns"]
     return {frozenset(name for name in names if name) for names in (primary, *indexes, *constraints)}
 
@@ -108,7 +109,8 @@ def _invalid_indexes(connection: Connection, room: str) -> list[str]:
         return []
     query = text(
         "SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
-        "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = :room AND i.indisunique AND NOT i.indisvalid"
+        "JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = :room AND i.indisunique AND NOT i.indisvalid"
     )
     return [
         f"the unique index {name} is invalid" for name in connection.execute(query, {"room": room}).scalars()

@@ -1,0 +1,140 @@
+"""The HTTP side of `versioned`: POST, GET, PUT, DELETE and versions of one kind of named documents.
+
+documents_router(Kind(path="/v1/playbooks", noun="playbook", model=PlaybookIn, example=…, read="actions:read",
+                      write="actions:write"), Documents(tables, "playbook"), db, clock)
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Header, Path, Response
+from pydantic import BaseModel
+from sqlalchemy import Connection
+
+from backbone.auth import Principal, require
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.errors import Invalid
+from backbone.http import Json, Once, Pages, json_response, reads, validate
+from backbone.versioned import Documents, Stored
+from schemas.event import rfc3339
+
+Name = Annotated[str, Path(min_length=1, max_length=256)]
+IfMatch = Annotated[str | None, Header(description="the ETag that the change builds on")]
+Prepared = Mapping[str, Any]
+
+
+def dump(_: Connection, model: BaseModel, __: Stored | None) -> Prepared:
+    """What is stored of a body: its fields as they were given."""
+    return model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def show(stored: Stored) -> dict[str, Any]:
+    """A version as the API shows it: its fields, then who changed it and when."""
+    return {
+        **stored.doc,
+        "name": stored.name,
+        "version": stored.version,
+        "changed_by": stored.changed_by,
+        "changed_at": rfc3339(stored.changed_at),
+        **({"deleted": True} if stored.deleted else {}),
+    }
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of documents. The hooks run in the saving transaction and may raise `Invalid`."""
+
+    path: str
+    noun: str
+    model: type[BaseModel]
+    example: Any
+    read: str  # scope
+    write: str  # scope
+    prepare: Callable[[Connection, Any, Stored | None], Prepared] = (
+        dump  # body, version before → stored fields
+    )
+    render: Callable[[Stored], dict[str, Any]] = show
+    created: Callable[[Stored], dict[str, Any]] | None = None  # answers a save; default: as `render`
+    removing: Callable[[Connection, str], None] = lambda _connection, _name: None
+    warn: Callable[[Connection, Stored], list[str]] | None = None  # adds `warnings` to the answer to a save
+
+
+def documents_router(kind: Kind, documents: Documents, db: Database, clock: Clock) -> APIRouter:
+    """The routes of one kind."""
+    router = APIRouter(tags=[kind.path.rpartition("/")[2]])
+    _saving(router, kind, documents, db, clock)
+    _reading(router, kind, documents, db)
+    return router
+
+
+def _saving(router: APIRouter, kind: Kind, documents: Documents, db: Database, clock: Clock) -> None:
+    @router.post(kind.path, status_code=201, summary=f"Create a {kind.noun}")
+    @reads(kind.model, kind.example)
+    def create(body: Json, once: Once, principal: Principal = require(kind.write)) -> Response:
+        model: Any = validate(kind.model, body)
+        with db.write() as connection:
+
+            def make() -> Response:
+                doc = kind.prepare(connection, model, None)
+                saved = documents.create(connection, model.name, doc, principal.name, clock.now())
+                return _answer(kind, connection, saved, 201)
+
+            return once.run(connection, make)
+
+    @router.put(kind.path + "/{name}", summary=f"Create or replace a {kind.noun}")
+    @reads(kind.model, kind.example)
+    def put(
+        name: Name, body: Json, if_match: IfMatch = None, principal: Principal = require(kind.write)
+    ) -> Response:
+        model = validate(kind.model, named(body, name))
+        with db.write() as connection:
+            doc = kind.prepare(connection, model, documents.get(connection, name))
+            saved, new = documents.put(connection, name, doc, principal.name, clock.now(), if_match)
+            return _answer(kind, connection, saved, 201 if new else 200)
+
+    @router.delete(kind.path + "/{name}", status_code=204, summary=f"Delete a {kind.noun}; its versions stay")
+    def delete(name: Name, if_match: IfMatch = None, principal: Principal = require(kind.write)) -> Response:
+        with db.write() as connection:
+            kind.removing(connection, name)
+            documents.delete(connection, name, principal.name, clock.now(), if_match)
+        return Response(status_code=204)
+
+
+def _reading(router: APIRouter, kind: Kind, documents: Documents, db: Database) -> None:
+    @router.get(kind.path, summary=f"All {kind.noun}s, newest first")
+    def listed(pages: Pages, _: Principal = require(kind.read)) -> Response:
+        with db.read() as connection:
+            return json_response(documents.page(connection, pages, kind.render))
+
+    @router.get(kind.path + "/{name}", summary=f"A {kind.noun} as it is now")
+    def one(name: Name, _: Principal = require(kind.read)) -> Response:
+        with db.read() as connection:
+            stored = documents.fetch(connection, name)
+        return json_response(kind.render(stored), headers={"ETag": stored.etag})
+
+    @router.get(kind.path + "/{name}/versions", summary=f"Every version of a {kind.noun}, newest first")
+    def versions(name: Name, pages: Pages, _: Principal = require(kind.read)) -> Response:
+        with db.read() as connection:
+            return json_response(documents.versions(connection, name, pages, kind.render))
+
+
+def named(body: Any, name: str) -> Any:
+    """The body of a PUT: its name may be left out, but not differ from the address. Raises `Invalid`."""
+    if not isinstance(body, dict):
+        return body
+    if body.get("name", name) != name:
+        raise Invalid([{"field": "name", "message": f"should be {name!r} as in the address, or left out"}])
+    return {**body, "name": name}
+
+
+def _answer(kind: Kind, connection: Connection, stored: Stored, status: int) -> Response:
+    body = (kind.created or kind.render)(stored)
+    if kind.warn is not None:
+        body = {**body, "warnings": kind.warn(connection, stored)}
+    headers = {"ETag": stored.etag}
+    if status == 201:
+        headers["Location"] = f"{kind.path}/{quote(stored.name, safe='')}"
+    return json_response(body, status, headers)
