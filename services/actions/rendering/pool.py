@@ -27,7 +27,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Answer).decode
 
 
-class WorkerGone(Exception):  # noqa: N818
+class WorkerGone(Exception):
     """The process ended before it answered; `starved` if that need not be the job's fault."""
 
     def __init__(self, *, starved: bool) -> None:

@@ -14,7 +14,8 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateSyntaxError, meta, pass_context
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError, meta, nodes, pass_context
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.runtime import Context, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -28,7 +29,7 @@ _RANDOM_OR_COSTLY = ("lipsum", "cycler", "joiner")
 _CACHED_TEMPLATES = 256
 
 
-class OverLimit(Exception):  # noqa: N818
+class OverLimit(Exception):
     """A template whose output outgrew `PART_CHARS`."""
 
 
@@ -44,8 +45,37 @@ class Captured(str):
         return captured
 
 
+class _Generator(CodeGenerator):
+    """Jinja2 prints what `{% filter %}` and `{% call %}` gave as it is; here it is a value like any other."""
+
+    def visit_FilterBlock(self, node: nodes.FilterBlock, frame: Frame) -> None:  # noqa: N802
+        filtered = frame.inner()
+        filtered.symbols.analyze_node(node)
+        self.enter_frame(filtered)
+        self.buffer(filtered)
+        self.blockvisit(node.body, filtered)
+        self.start_write(frame, node)
+        self.write("str(environment.finalize(context, ")
+        self.visit_Filter(node.filter, filtered)
+        self.write("))")
+        self.end_write(frame)
+        self.leave_frame(filtered)
+
+    def visit_CallBlock(self, node: nodes.CallBlock, frame: Frame) -> None:  # noqa: N802
+        call, macro = self.macro_body(node, frame)
+        self.writeline("caller = ")
+        self.macro_def(macro, call)
+        self.start_write(frame, node)
+        self.write("str(environment.finalize(context, ")
+        self.visit_Call(node.call, frame, forward_caller=True)
+        self.write("))")
+        self.end_write(frame)
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
     """Names of a mapping come before its methods, so `data.items` is the event's `items` if it has such."""
+
+    code_generator_class = _Generator
 
     def __init__(self, finalize: Callable[[Context, Any], Any], *, autoescape: bool = False) -> None:
         super().__init__(
