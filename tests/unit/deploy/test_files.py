@@ -1,0 +1,86 @@
+"""The files of deploy/ name metrics, settings, commands and files that exist."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.metrics import MetricWrapperBase
+
+from backbone import telemetry
+from backbone.settings import unknown_settings
+
+DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
+METRIC = re.compile(r"\btouchline_[a-z_]+")
+
+
+def exported() -> dict[str, set[str]]:
+    """Every series' name, as Prometheus sees it, with its labels."""
+    found: dict[str, set[str]] = {}
+    for meter in vars(telemetry).values():
+        if isinstance(meter, MetricWrapperBase):
+            (family,) = meter.describe()
+            suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
+            for suffix in suffixes.get(family.type, [""]):
+                found[family.name + suffix] = {*meter._labelnames, "le"}
+    return found
+
+
+def expressions() -> list[str]:
+    """All PromQL of the alerts and the dashboard."""
+    alerts = yaml.safe_load((DEPLOY / "prometheus/alerts.yaml").read_text())
+    board = json.loads((DEPLOY / "grafana/touchline.json").read_text())
+    found = [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
+    return found + [each["expr"] for panel in board["panels"] for each in panel.get("targets", [])]
+
+
+@pytest.mark.parametrize("expression", expressions())
+def test_alerts_and_dashboard_name_metrics_that_exist(expression: str) -> None:
+    known = exported()
+    names = METRIC.findall(expression)
+    assert names
+    assert [name for name in names if name not in known] == []
+    labels = {
+        part.strip() for group in re.findall(r"by \(([^)]*)\)", expression) for part in group.split(",")
+    }
+    labels |= set(re.findall(r"[{,]\s*([a-z_]+)\s*[!=]", expression))
+    assert labels <= set().union(*(known[name] for name in names))
+
+
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    return found
+
+
+def test_compose_runs_the_three_services_and_the_migration() -> None:
+    commands = {name: each["command"] for name, each in compose()["services"].items() if "command" in each}
+    assert commands == {
+        "migrate": ["migrate"],
+        "ingest": ["serve", "ingest"],
+        "rules": ["serve", "rules"],
+        "actions": ["serve", "actions"],
+    }
+
+
+def test_compose_and_chart_set_settings_that_exist() -> None:
+    values = yaml.safe_load((DEPLOY / "helm/touchline/values.yaml").read_text())
+    set_here = {**compose()["services"]["rules"]["environment"], **values["settings"], **values["secrets"]}
+    assert unknown_settings(set_here) == []
+    assert set(values["services"]) == {"ingest", "rules", "actions"}
+
+
+def test_the_image_copies_what_is_there() -> None:
+    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
+    copied = [
+        word
+        for line in lines
+        if line.startswith("COPY ") and "--from" not in line
+        for word in line.split()[1:-1]
+    ]
+    allowed = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    assert [name for name in copied if not (DEPLOY.parent / name).exists()] == []
+    assert [name for name in copied if f"!{name}" not in allowed] == []
