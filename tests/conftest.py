@@ -10,6 +10,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -28,6 +29,21 @@ def _no_settings_of_the_developer() -> Iterator[None]:
         for name in _GIVEN:
             patch.delenv(name, raising=False)
         yield
+
+
+# The quick ones first, so that a run that fails fails soon.
+_ORDER = ("house", "unit", "oracle", "conformance", "scenarios", "services", "e2e", "chaos")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the rooms of tests; within a room the order stays, so that module fixtures live once."""
+    here = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        room = item.path.relative_to(here).parts[0] if here in item.path.parents else ""
+        return _ORDER.index(room) if room in _ORDER else len(_ORDER)
+
+    items.sort(key=rank)
 
 
 class KafkaServer(Protocol):
