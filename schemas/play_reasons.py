@@ -37,6 +37,7 @@ class ActionReason(StrEnum):
     BOUNCED = "bounced"
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
+    DEFERRED = "deferred"
     MAYBE_DELIVERED = "maybe_delivered"
     INTERRUPTED = "interrupted"
     ATTEMPTS_EXHAUSTED = "attempts_exhausted"
@@ -68,6 +69,7 @@ EXPLAINED: dict[StrEnum, str] = {
     ActionReason.REJECTED: "The other side refused it for good.",
     ActionReason.BOUNCED: "The recipient's server refused the address for good.",
     ActionReason.UNREACHABLE: "The other side could not be reached.",
+    ActionReason.DEFERRED: "The other side answered that it should be tried again later.",
     ActionReason.TIMEOUT: "The other side did not answer in time.",
     ActionReason.MAYBE_DELIVERED: "The connection broke when it may have been accepted; it is not sent twice.",
     ActionReason.INTERRUPTED: "The process ended during the attempt.",
