@@ -1,0 +1,137 @@
+"""What is known of an account and its contacts, and how updates merge into it.
+
+Rules and actions both build this from the log, in log order. Merging is per attribute, `null` deletes, contacts merge
+by `id`. What does not have the expected type is left alone: other programs may write to the topic.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from schemas.event import Event
+
+TEXTS = ("name", "timezone")
+CONTACT_TEXTS = ("email", "name", "timezone", "locale")
+
+
+class Owner(msgspec.Struct, omit_defaults=True):
+    """The person on our side who looks after an account."""
+
+    name: str | None = None
+    email: str | None = None
+
+
+class Contact(msgspec.Struct, omit_defaults=True):
+    """A person at an account."""
+
+    id: str
+    email: str | None = None
+    name: str | None = None
+    roles: list[str] = []
+    active: bool = True
+    timezone: str | None = None
+    locale: str | None = None
+    attributes: dict[str, Any] = {}
+
+
+class Profile(msgspec.Struct, omit_defaults=True):
+    """An account as it is at a place in the log. `tier` is its own override, not the resolved one."""
+
+    id: str
+    name: str | None = None
+    tier: str | None = None
+    owner: Owner | None = None
+    timezone: str | None = None
+    attributes: dict[str, Any] = {}
+    contacts: dict[str, Contact] = {}
+
+
+def apply_update(profile: Profile, event: Event) -> None:
+    """Merge an `account.updated` or `contact.updated`, or carry out a deletion, in place. Other types change nothing.
+
+    After `account.deleted` only the id is left; the caller drops what else it keeps.
+    """
+    if event.type == "account.updated":
+        if isinstance(event.data, dict):
+            _merge_account(profile, event.data)
+    elif event.type == "contact.updated":
+        _update_contact(profile, event)
+    elif event.type == "contact.deleted":
+        profile.contacts.pop(contact_of(event) or "", None)
+    elif event.type == "account.deleted":
+        _clear(profile)
+
+
+def contact_of(event: Event) -> str | None:
+    """The contact that an event names: its attribute, for contact updates and deletions also `data.id`."""
+    if event.contact or not event.type.startswith("contact.") or not isinstance(event.data, dict):
+        return event.contact or None
+    named = event.data.get("id")
+    return named if isinstance(named, str) and named else None
+
+
+def _clear(profile: Profile) -> None:
+    profile.name = profile.tier = profile.owner = profile.timezone = None
+    profile.attributes, profile.contacts = {}, {}
+
+
+def _merge_account(profile: Profile, data: Mapping[str, Any]) -> None:
+    for field in (*TEXTS, "tier"):
+        if field in data and isinstance(data[field], str | None):
+            setattr(profile, field, data[field])
+    if "owner" in data:
+        _merge_owner(profile, data["owner"])
+    _merge_attributes(profile, data)
+    contacts = data.get("contacts")
+    for entry in contacts if isinstance(contacts, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str) and entry["id"]:
+            _merge_contact(profile, entry["id"], entry)
+
+
+def _merge_owner(profile: Profile, owner: Any) -> None:
+    """An owner is replaced as a whole: half of the old one's name beside the new one's address would be wrong."""
+    if owner is None:
+        profile.owner = None
+    elif isinstance(owner, dict):
+        name, email = owner.get("name"), owner.get("email")
+        profile.owner = Owner(
+            name=name if isinstance(name, str) else None, email=email if isinstance(email, str) else None
+        )
+
+
+def _update_contact(profile: Profile, event: Event) -> None:
+    contact = contact_of(event)
+    if contact is not None:
+        _merge_contact(profile, contact, event.data if isinstance(event.data, dict) else {})
+
+
+def _merge_contact(profile: Profile, contact_id: str, data: Mapping[str, Any]) -> None:
+    contact = profile.contacts.get(contact_id)
+    if contact is None:
+        contact = profile.contacts[contact_id] = Contact(id=contact_id)
+    for field in CONTACT_TEXTS:
+        if field in data and isinstance(data[field], str | None):
+            setattr(contact, field, data[field])
+    if "roles" in data:
+        roles = data["roles"]
+        contact.roles = [role for role in roles if isinstance(role, str)] if isinstance(roles, list) else []
+    if "active" in data:
+        contact.active = data["active"] is not False  # null deletes what was said: active again
+    _merge_attributes(contact, data)
+
+
+def _merge_attributes(target: Profile | Contact, data: Mapping[str, Any]) -> None:
+    if "attributes" not in data:
+        return
+    attributes = data["attributes"]
+    if attributes is None:
+        target.attributes = {}
+    elif isinstance(attributes, dict):
+        merged = dict(target.attributes)
+        for name, value in attributes.items():
+            if value is None:
+                merged.pop(name, None)
+            else:
+                merged[name] = value
+        target.attributes = merged

@@ -1,0 +1,59 @@
+"""Tiers, and values that differ by tier: one value for all, or an object with `high`, `low`, `tech`.
+
+A tier that the object leaves out is not covered. The union's branches carry tags in angle brackets; whoever turns a
+validation error's location into a field path drops parts of that shape (`field_path`).
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, Union
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+TIERS = ("high", "low", "tech")
+Tier = Literal["high", "low", "tech"]
+T = TypeVar("T")
+
+
+class TierMap(BaseModel, Generic[T]):
+    """A value per tier. What is left out (or null) is not covered: a rule does not fire there."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    high: T | None = None
+    low: T | None = None
+    tech: T | None = None
+
+    @model_validator(mode="after")
+    def _names_a_tier(self) -> "TierMap[T]":
+        if self.high is None and self.low is None and self.tech is None:
+            raise PydanticCustomError("tiered", "must name at least one of high, low, tech")
+        return self
+
+
+def _branch(value: Any) -> str:
+    return "<tiers>" if isinstance(value, (dict, TierMap)) else "<value>"
+
+
+if TYPE_CHECKING:
+    Tiered = Union[T, TierMap[T]]  # noqa: UP007 - a generic alias
+else:
+
+    class Tiered:
+        """`Tiered[int]`: an int, or a `TierMap` of ints."""
+
+        def __class_getitem__(cls, item: Any) -> Any:
+            value, tiers = Annotated[item, Tag("<value>")], Annotated[TierMap[item], Tag("<tiers>")]
+            return Annotated[Union[value, tiers], Discriminator(_branch)]  # noqa: UP007
+
+
+def for_tier(value: Any, tier: str | None) -> Any:
+    """What a tiered value says for `tier`; None where the tier is not covered (or the value is None)."""
+    if isinstance(value, TierMap):
+        return getattr(value, tier) if tier in TIERS else None
+    return value
+
+
+def field_path(location: Sequence[int | str]) -> str:
+    """`when.threshold.within` from a validation error's location, without the tags of unions."""
+    return ".".join(str(part) for part in location if not (isinstance(part, str) and part.startswith("<")))
