@@ -75,7 +75,7 @@ def kafka_server() -> Iterator[KafkaServer]:
     if given := _GIVEN.get("TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS"):
         yield GivenKafka(given)
         return
-    with Kafka() as server:
+    with Kafka(quick=True) as server:
         yield server
 
 
