@@ -59,7 +59,7 @@ START_S = 60.0
 class Kafka:
     """One broker; a context manager. Without a `folder` its data are temporary and go at the end.
 
-    `quick` starts it in half the time but leaves out Java's optimising compiler: for tests, not for benchmarks.
+    `quick` starts it in half the time, without Java's optimising compiler: for tests, not for benchmarks.
     """
 
     def __init__(
