@@ -54,7 +54,7 @@ class Client:
         try:
             found: dict[str, Any] = self.call("GET", path)
         except ApiError as error:
-            if error.status == 404:  # noqa: PLR2004
+            if error.status == 404:
                 return None
             raise
         return found

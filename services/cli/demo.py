@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +23,7 @@ from rich.table import Table
 
 from backbone.errors import ConfigurationError
 from backbone.settings import load_settings
-from services.cli.client import Client
+from services.cli.client import ApiError, Client
 from services.cli.documents import find, load
 from services.cli.files import PATHS
 
@@ -31,8 +31,54 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "cdnow"
 END = datetime(1998, 7, 1, tzinfo=UTC)  # the day after the last one in the log
 BATCH = 500
 READY_S, IDLE_S = 60.0, 900.0
-FIRST = "Ada Ben Cleo Dan Eva Finn Gus Hana Ida Jon Kim Leo Mia Ned Ola Pia Quinn Rae Sam Tess Uma Vic Wim Zoe".split()
-LAST = "Adler Brook Cole Dunn Ellis Ford Grant Hale Iver Joyce Keane Lowe Marsh Nash Otto Pell Reed Stone Todd Voss".split()
+FIRST = [
+    "Ada",
+    "Ben",
+    "Cleo",
+    "Dan",
+    "Eva",
+    "Finn",
+    "Gus",
+    "Hana",
+    "Ida",
+    "Jon",
+    "Kim",
+    "Leo",
+    "Mia",
+    "Ned",
+    "Ola",
+    "Pia",
+    "Quinn",
+    "Rae",
+    "Sam",
+    "Tess",
+    "Uma",
+    "Vic",
+    "Wim",
+    "Zoe",
+]
+LAST = [
+    "Adler",
+    "Brook",
+    "Cole",
+    "Dunn",
+    "Ellis",
+    "Ford",
+    "Grant",
+    "Hale",
+    "Iver",
+    "Joyce",
+    "Keane",
+    "Lowe",
+    "Marsh",
+    "Nash",
+    "Otto",
+    "Pell",
+    "Reed",
+    "Stone",
+    "Todd",
+    "Voss",
+]
 OWNERS = {"high": "Jo Park", "low": "Sam Ito", "tech": "Record Desk"}
 
 console = Console(highlight=False)
@@ -83,7 +129,9 @@ def read_log(path: Path) -> list[Purchase]:
     purchases = []
     for number, line in enumerate(path.read_text(encoding="ascii").splitlines()):
         _, customer, day, cds, dollars = line.split()
-        at = datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC) + timedelta(hours=9, seconds=number % 28_800)
+        at = datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC) + timedelta(
+            hours=9, seconds=number % 28_800
+        )
         purchases.append(Purchase(f"c{customer}", at, int(cds), float(dollars)))
     return sorted(purchases, key=lambda purchase: purchase.at)
 
@@ -95,7 +143,12 @@ def events(purchases: list[Purchase]) -> Iterator[dict[str, Any]]:
         common = {"source": "cdnow", "account": purchase.customer, "time": purchase.at.isoformat()}
         if purchase.customer not in known:
             known.add(purchase.customer)
-            yield {**common, "id": f"{purchase.customer}-new", "type": "account.updated", "data": introduce(purchase)}
+            yield {
+                **common,
+                "id": f"{purchase.customer}-new",
+                "type": "account.updated",
+                "data": introduce(purchase),
+            }
         data = {"cds": purchase.cds, "dollars": purchase.dollars}
         contact = {"contact": "buyer"}
         yield {**common, **contact, "id": f"p{number}", "type": "purchase.made", "data": data}
@@ -103,9 +156,11 @@ def events(purchases: list[Purchase]) -> Iterator[dict[str, Any]]:
 
 def introduce(purchase: Purchase) -> dict[str, Any]:
     """An account as `account.updated` carries it; the name is made up, always the same for a customer."""
-    rng = random.Random(purchase.customer)
+    rng = random.Random(purchase.customer)  # noqa: S311  (a name, not a secret)
     name = f"{rng.choice(FIRST)} {rng.choice(LAST)}"
-    tier = "high" if purchase.dollars >= 100 else "low" if purchase.dollars >= 30 else "tech"  # as tiers.yaml has it
+    tier = (
+        "high" if purchase.dollars >= 100 else "low" if purchase.dollars >= 30 else "tech"
+    )  # as tiers.yaml has it
     owner = OWNERS[tier]
     return {
         "name": name,
@@ -141,18 +196,19 @@ def _ready(server: subprocess.Popen[bytes], folder: Path, url: str) -> Client:
     while time.monotonic() < deadline:
         if server.poll() is not None:
             said = (folder / "server.log").read_text(encoding="utf-8", errors="replace").strip()
-            raise ConfigurationError(f"the demo's server did not start: {said.splitlines()[-1] if said else ''}")
+            raise ConfigurationError(
+                f"the demo's server did not start: {said.splitlines()[-1] if said else ''}"
+            )
         key = folder / "admin.key"
         if key.exists():
-            try:
+            with suppress(ConfigurationError, ApiError):  # not up yet, in whatever way
                 client = Client(url, key.read_text(encoding="utf-8").strip())
                 client.call("GET", "/readyz")
-            except Exception:  # noqa: BLE001  (not up yet, in whatever way)
-                pass
-            else:
                 return client
         time.sleep(0.1)
-    raise ConfigurationError(f"the demo's server was not ready within {READY_S:.0f} s; see {folder / 'server.log'}")
+    raise ConfigurationError(
+        f"the demo's server was not ready within {READY_S:.0f} s; see {folder / 'server.log'}"
+    )
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
@@ -243,7 +299,9 @@ def _triggers_table(triggers: list[dict[str, Any]]) -> Table:
         row = [counts[rule, tier] for tier in ("high", "low", "tech")]
         table.add_row(rule, *map(str, row), str(sum(row)))
     table.add_section()
-    table.add_row("", *(str(sum(c for (_, t), c in counts.items() if t == tier)) for tier in OWNERS), str(len(triggers)))
+    table.add_row(
+        "", *(str(sum(c for (_, t), c in counts.items() if t == tier)) for tier in OWNERS), str(len(triggers))
+    )
     return table
 
 
@@ -279,24 +337,37 @@ def _story(
     actions: list[dict[str, Any]],
 ) -> Table:
     known = client.call("GET", f"/v1/accounts/{account}")
-    lines: list[tuple[datetime, int, str]] = []
-    for purchase in purchases:
-        if purchase.customer == account:
-            lines.append((purchase.at, 0, f"bought {purchase.cds} CD for ${purchase.dollars:.2f}"))
-    for trigger in triggers:
-        if trigger["account"] == account:
-            at = datetime.fromisoformat(trigger["at"])
-            value = "" if trigger["value"] is None else f" ({trigger['value']:g}, asked for {trigger['threshold']})"
-            lines.append((at, 1, f"[yellow]fired[/] {trigger['rule']}{value}"))
-    for action in actions:
-        if action["account"] == account:
-            at = datetime.fromisoformat(action["due_at"])
-            lines.append((at, 2, f"[green]{action['channel']}[/] {_title(client, action)} → {action['recipient']}"
-                          + ("" if action["status"] == "done" else f" [dim]{action['status']}: {action['reason']}[/]")))  # fmt: skip
-    table = Table(title=f"{known['name']} ({account}, {known['tier']} touch)", title_justify="left", show_header=False)
+    lines = [
+        (purchase.at, 0, f"bought {purchase.cds} CD for ${purchase.dollars:.2f}")
+        for purchase in purchases
+        if purchase.customer == account
+    ]
+    lines += [
+        (datetime.fromisoformat(trigger["at"]), 1, _fired(trigger))
+        for trigger in triggers
+        if trigger["account"] == account
+    ]
+    lines += [
+        (datetime.fromisoformat(action["due_at"]), 2, _done(client, action))
+        for action in actions
+        if action["account"] == account
+    ]
+    table = Table(
+        title=f"{known['name']} ({account}, {known['tier']} touch)", title_justify="left", show_header=False
+    )
     for at, _, text in sorted(lines):
         table.add_row(f"{at:%d %b %Y}", text)
     return table
+
+
+def _fired(trigger: dict[str, Any]) -> str:
+    value = "" if trigger["value"] is None else f" ({trigger['value']:g}, asked for {trigger['threshold']})"
+    return f"[yellow]fired[/] {trigger['rule']}{value}"
+
+
+def _done(client: Client, action: dict[str, Any]) -> str:
+    end = "" if action["status"] == "done" else f" [dim]{action['status']}: {action['reason']}[/]"
+    return f"[green]{action['channel']}[/] {_title(client, action)} → {action['recipient']}{end}"
 
 
 def _title(client: Client, action: dict[str, Any]) -> str:

@@ -58,7 +58,9 @@ class Document:
 
     def problem(self, field: str, message: str) -> Problem:
         """A problem with one of its fields, at that field's line."""
-        text = f"{self.kind} {self.name}: {field}: {message}" if field else f"{self.kind} {self.name}: {message}"
+        text = (
+            f"{self.kind} {self.name}: {field}: {message}" if field else f"{self.kind} {self.name}: {message}"
+        )
         return Problem(self.source.path, self.source.line(field), text)
 
 
@@ -109,7 +111,9 @@ def _document(item: Located) -> Document | list[Problem]:
         model = validate(KINDS[kind], body)
     except Invalid as error:
         return [
-            Problem(item.path, item.line(wrong["field"]), f"{kind} {name}: {wrong['field']}: {wrong['message']}")
+            Problem(
+                item.path, item.line(wrong["field"]), f"{kind} {name}: {wrong['field']}: {wrong['message']}"
+            )
             for wrong in error.errors
         ]
     return Document(kind, name, body, model, item)

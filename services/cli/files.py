@@ -45,7 +45,12 @@ class Change:
         old = _yaml(self._now()) if self.before is not None else ""
         new = _yaml(comparable(self.document))
         lines = difflib.unified_diff(
-            old.splitlines(), new.splitlines(), "on the server", str(self.document.source.path), lineterm="", n=2
+            old.splitlines(),
+            new.splitlines(),
+            "on the server",
+            str(self.document.source.path),
+            lineterm="",
+            n=2,
         )
         return "\n".join(lines)
 
@@ -184,7 +189,7 @@ def _dump(path: Path, kind: str, item: dict[str, Any]) -> None:
 class _Dumper(yaml.SafeDumper):
     """Long texts as blocks, no aliases."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
 
 

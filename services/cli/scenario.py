@@ -179,7 +179,7 @@ class World:
     def _append(self, event: Event) -> None:
         offset = len(self._log)
         self._log.append(event)
-        at = microseconds(cast(datetime, event.time))
+        at = microseconds(cast("datetime", event.time))
         self.engine.apply([(offset, at, event)])
         fired = self.engine.drain()
         self.engine.forget_changes()
@@ -241,7 +241,7 @@ def arrivals(scenario: Scenario) -> list[Event]:
     """The log of a scenario: what is known at the beginning, the events in the order of arrival, the last time."""
     sent = [one for place, event in enumerate(scenario.events) for one in _repeated(place, event)]
     sent.sort(key=lambda pair: pair[0])
-    first = min((cast(datetime, event.time) for _, event in sent), default=scenario.until or BEGINNING)
+    first = min((cast("datetime", event.time) for _, event in sent), default=scenario.until or BEGINNING)
     known = [
         Event(
             id=f"accounts.{name}", source="test", type="account.updated", account=name, time=first, data=body or {},
@@ -249,7 +249,9 @@ def arrivals(scenario: Scenario) -> list[Event]:
         )
         for name, body in scenario.accounts.items()
     ]  # fmt: skip
-    end = [] if scenario.until is None else [Event(id="until", source="test", type=CLOCK, time=scenario.until)]
+    end = (
+        [] if scenario.until is None else [Event(id="until", source="test", type=CLOCK, time=scenario.until)]
+    )
     return known + [event for _, event in sent] + end
 
 
@@ -316,7 +318,9 @@ def compare_actions(
 def fits(expected: Any, got: Any) -> bool:
     """Whether `got` has what `expected` gives; times may be written in any way."""
     if isinstance(expected, dict):
-        return isinstance(got, dict) and all(key in got and fits(value, got[key]) for key, value in expected.items())
+        return isinstance(got, dict) and all(
+            key in got and fits(value, got[key]) for key, value in expected.items()
+        )
     if expected == got and isinstance(expected, bool) == isinstance(got, bool):
         return True
     moment = _moment(expected)
@@ -363,14 +367,22 @@ def _show(difference: Difference) -> None:
     table = Table(title=f"  {difference.what}", title_justify="left", show_lines=True)
     table.add_column("expected, did not come", style="red", ratio=1)
     table.add_column("came, not expected", style="yellow", ratio=1)
-    shown = {key for entry in difference.missing for key in entry} or {"rule", "account", "channel", "at", "step"}
+    shown = {key for entry in difference.missing for key in entry} or {
+        "rule",
+        "account",
+        "channel",
+        "at",
+        "step",
+    }
     rows = max(len(difference.missing), len(difference.unexpected))
     for place in range(rows):
         left = _lines(difference.missing[place]) if place < len(difference.missing) else ""
         right = ""
         if place < len(difference.unexpected):
             item = difference.unexpected[place]
-            right = _lines({key: value for key, value in item.items() if key in shown or key in {"tier", "reason"}})
+            right = _lines(
+                {key: value for key, value in item.items() if key in shown or key in {"tier", "reason"}}
+            )
         table.add_row(escape(left), escape(right))
     console.print(table)
     for text in difference.why:

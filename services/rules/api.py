@@ -52,7 +52,9 @@ def _writing(router: APIRouter, saver: Saver) -> None:
         return _answer(row, 201 if new else 200)
 
     @router.delete("/v1/rules/{name}", status_code=204, summary="Delete a rule; its triggers stay")
-    def delete(name: Name, if_match: IfMatch = None, principal: Principal = require("rules:write")) -> Response:
+    def delete(
+        name: Name, if_match: IfMatch = None, principal: Principal = require("rules:write")
+    ) -> Response:
         saver.run(lambda conn: saver.delete(conn, name, if_match, principal.name))
         return Response(status_code=204)
 
@@ -78,7 +80,11 @@ def _verbs(router: APIRouter, saver: Saver) -> None:
 def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
     @router.get("/v1/rules", summary="All rules, the last changed first")
     def rules(pages: Pages, _: Principal = require("rules:read")) -> Response:
-        newest = select(func.max(revisions.c.revision)).where(revisions.c.name.is_not(None)).group_by(revisions.c.name)
+        newest = (
+            select(func.max(revisions.c.revision))
+            .where(revisions.c.name.is_not(None))
+            .group_by(revisions.c.name)
+        )
         query = select(revisions).where(revisions.c.revision.in_(newest), revisions.c.status != DELETED)
         with db.read() as conn:
             return json_response(page(conn, query, [revisions.c.revision], pages, shown))
@@ -103,7 +109,9 @@ def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
     def explain(
         name: Name,
         account: Annotated[str, Query(min_length=1, max_length=256)],
-        contact: Annotated[str | None, Query(max_length=256, description="for rules of contact scope")] = None,
+        contact: Annotated[
+            str | None, Query(max_length=256, description="for rules of contact scope")
+        ] = None,
         key: Annotated[str | None, Query(max_length=256, description="for rules with `by`")] = None,
         _: Principal = require("rules:read"),
     ) -> Response:
@@ -121,7 +129,9 @@ def _tiers(router: APIRouter, db: Database, saver: Saver) -> None:
 
     @router.put("/v1/tiers", summary="Change the tier policy")
     @reads(TiersDoc, TIERS_EXAMPLE)
-    def write(body: Json, if_match: IfMatch = None, principal: Principal = require("rules:write")) -> Response:
+    def write(
+        body: Json, if_match: IfMatch = None, principal: Principal = require("rules:write")
+    ) -> Response:
         doc = validate(TiersDoc, body)
         row = saver.run(lambda conn: saver.tiers(conn, doc, if_match, principal.name))
         return json_response(_tiers_shown(row), headers={"ETag": etag(row.version)})
@@ -139,7 +149,12 @@ def shown(row: Row[Any]) -> dict[str, Any]:
 
 
 def _tiers_shown(row: Row[Any]) -> dict[str, Any]:
-    return {**row.doc, "version": row.version, "changed_by": row.changed_by, "changed_at": rfc3339(row.changed_at)}
+    return {
+        **row.doc,
+        "version": row.version,
+        "changed_by": row.changed_by,
+        "changed_at": rfc3339(row.changed_at),
+    }
 
 
 def _answer(row: Row[Any], status: int = 200, *, unhealthy: str | None = None) -> Response:

@@ -27,7 +27,9 @@ def accounts_router(db: Database, explainer: Explainer) -> APIRouter:
     def listed(pages: Pages, _: Principal = require("rules:read")) -> Response:
         with db.read() as conn:
             view = explainer.account_view(conn)
-            return json_response(page(conn, select(accounts), [accounts.c.seen_at, accounts.c.account], pages, view))
+            return json_response(
+                page(conn, select(accounts), [accounts.c.seen_at, accounts.c.account], pages, view)
+            )
 
     @router.get("/v1/accounts/{id}", summary="An account with its tier, and why it has it")
     def one(id: Id, _: Principal = require("rules:read")) -> Response:

@@ -70,7 +70,9 @@ def announce(db: Database, log: Log, clock: Clock) -> None:
     with db.read() as conn:
         numbers = list(
             conn.scalars(
-                select(revisions.c.revision).where(revisions.c.announced.is_(False)).order_by(revisions.c.revision)
+                select(revisions.c.revision)
+                .where(revisions.c.announced.is_(False))
+                .order_by(revisions.c.revision)
             )
         )
     if not numbers:

@@ -44,7 +44,9 @@ class Saver:
         """The rule ends, its history stays; raises `NotFound`, `PreconditionFailed`."""
         before = self._existing(conn, name)
         check_if_match(if_match, etag(before.version))
-        save = Save(name, before.version + 1, DELETED, before.doc, before.generation, before.unless_generation)
+        save = Save(
+            name, before.version + 1, DELETED, before.doc, before.generation, before.unless_generation
+        )
         write(conn, save, by, self._clock.now())
 
     def turn(self, conn: Connection, name: str, status: str, by: str, *, backfill: bool = False) -> Row[Any]:

@@ -59,7 +59,8 @@ class RulesService:
         ends = self._log.end_offsets(EVENTS)
         starts = self._log.start_offsets(EVENTS)
         lag = sum(
-            max(0, end - (places[p].next_offset if p in places else starts.get(p, 0))) for p, end in ends.items()
+            max(0, end - (places[p].next_offset if p in places else starts.get(p, 0)))
+            for p, end in ends.items()
         )
         behind = self.worker.unreported()
         clocks = [place.clock for place in places.values() if place.clock]

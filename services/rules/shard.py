@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection
 
 from backbone.database import Database
 from backbone.log import EVENTS, Entry, Log, Record, partition_for
-from schemas.event import CONTROL, Event, Malformed, clamp_future, decode
+from schemas.event import CONTROL, Event, Malformed, clamp_future, decode, microseconds
 from schemas.trigger import Trigger
 from services.rules import store
 from services.rules.accounts import StoredAccounts
@@ -137,7 +138,9 @@ class Shard:
         if not wrong:
             return
         offsets = {offset for offset, _, event in batch if event.account in wrong}
-        poison += [dead_letter(r, "the account belongs to another partition") for r in records if r.offset in offsets]
+        poison += [
+            dead_letter(r, "the account belongs to another partition") for r in records if r.offset in offsets
+        ]
         batch[:] = [item for item in batch if item[0] not in offsets]
 
     def _fetch(self, offset: int) -> Event:
@@ -171,7 +174,7 @@ def stored(trigger: Trigger) -> store.TriggerRow:
         id=trigger.id,
         rule=trigger.rule,
         account=trigger.account,
-        at=moment(trigger.at),
+        at=microseconds(datetime.fromisoformat(trigger.at)),
         partition=trigger.position.partition,
         doc=_trigger_json(trigger),
     )

@@ -40,7 +40,7 @@ accounts = Table(
     Column("due_at", Long),  # the account's next moment, microseconds
     Column("state", LargeBinary, nullable=False),
     Index("rules_accounts_due", "partition", "due_at"),
-    Index("rules_accounts_seen", "seen_at"),
+    Index("rules_accounts_seen", "seen_at", "account"),
 )
 
 # Every save of a rule or of the tiers, in one line of history. A rule's versions are its rows.
@@ -66,13 +66,14 @@ triggers = Table(
     "rules_triggers",
     metadata,
     Column("seq", Long, primary_key=True, autoincrement=True),
-    Column("id", String(64), nullable=False, unique=True),
+    Column("id", String(64), nullable=False),
     Column("rule", String(256), nullable=False),
     Column("account", String(256), nullable=False),
     Column("at", Long, nullable=False),
     Column("partition", Integer, nullable=False),
     Column("doc", LargeBinary, nullable=False),  # the trigger as JSON
     Column("relayed", Boolean, nullable=False, server_default=false()),
+    UniqueConstraint("id", name="rules_triggers_id"),
     Index("rules_triggers_rule", "rule", "seq"),
     Index("rules_triggers_account", "account", "seq"),
     Index("rules_triggers_at", "at", "seq"),

@@ -14,8 +14,8 @@ from backbone.database import Database
 from backbone.errors import DatabaseUnavailable, LogUnavailable
 from backbone.log import DEAD_LETTERS, EVENTS, Log, Record
 from services.rules import store
-from services.rules.revisions import RuleSets
 from services.rules.relay import Relay
+from services.rules.revisions import RuleSets
 from services.rules.shard import Shard
 
 GROUP = "touchline-rules"
