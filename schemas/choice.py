@@ -1,7 +1,7 @@
 """A field that may be written in several ways, with errors that name the field as the user wrote it.
 
-A plain pydantic union puts the name of each tried variant into an error's path and reports every one of them. Here the
-shape of the input picks the variant first, so that `steps.low.2.email.template` stays just that.
+A plain pydantic union puts the name of each tried variant into an error's path and reports every one of them.
+Here the shape of the input picks the variant first, so that `steps.low.2.email.template` stays just that.
 """
 
 from collections.abc import Callable

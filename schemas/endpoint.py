@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from schemas.names import Name
 from schemas.playbook import Strict
+from schemas.rule import Name
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  (the prefix of Standard Webhooks, not a secret)
 MIN_SECRET, MAX_SECRET = 24, 64  # bytes, by Standard Webhooks
@@ -24,7 +24,7 @@ def _url(text: str) -> str:
         raise ValueError("must be an http or https address")
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not hold a user name or password")
-    if any(ord(char) <= 32 or ord(char) == 127 for char in text):  # noqa: PLR2004
+    if any(ord(char) <= 32 or ord(char) == 127 for char in text):
         raise ValueError("must not hold spaces or control characters")
     return text
 
@@ -49,6 +49,6 @@ class EndpointIn(Strict):
     )
     secret: Annotated[str, Field(max_length=200), AfterValidator(_secret)] | None = Field(
         None,
-        description="Base64 of 24 to 64 bytes, with or without whsec_. Made if none is given, and shown once.",
+        description="Base64 of 24 to 64 bytes, with or without whsec_. Made if none is given, shown once.",
         examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
     )

@@ -51,7 +51,7 @@ EXPLAINED: dict[StrEnum, str] = {
     PlayReason.PLAY_OPEN: "The subject already had an open play of this playbook.",
     PlayReason.PLAYBOOK_UNKNOWN: "The rule names a playbook that did not exist when it triggered.",
     PlayReason.TIER_NOT_COVERED: "The playbook has no steps for the account's tier.",
-    ActionReason.TASK_UPDATED: "A task with the same account and key was open, and was updated instead of doubled.",
+    ActionReason.TASK_UPDATED: "A task with the same account and key was open; it was updated, not doubled.",
     ActionReason.NO_RECIPIENT: "Nobody at the account fits the step's `to`.",
     ActionReason.NO_OWNER: "The step is for the owner, and the account has none with an address.",
     ActionReason.NO_ADDRESS: "The contact has no email address.",
@@ -71,7 +71,7 @@ EXPLAINED: dict[StrEnum, str] = {
     ActionReason.UNREACHABLE: "The other side could not be reached.",
     ActionReason.DEFERRED: "The other side answered that it should be tried again later.",
     ActionReason.TIMEOUT: "The other side did not answer in time.",
-    ActionReason.MAYBE_DELIVERED: "The connection broke when it may have been accepted; it is not sent twice.",
+    ActionReason.MAYBE_DELIVERED: "The connection broke when it may have been taken; it is not sent twice.",
     ActionReason.INTERRUPTED: "The process ended during the attempt.",
     ActionReason.ATTEMPTS_EXHAUSTED: "Every attempt of the schedule failed.",
 }

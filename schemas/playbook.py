@@ -1,6 +1,5 @@
 """A playbook as it is written: what to do, step by step, per tier (contract, section 7)."""
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
@@ -8,15 +7,13 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.choice import Choice
-from schemas.conditions import Condition
-from schemas.duration import Duration
-from schemas.names import Name
+from schemas.conditions import BranchCondition, EventCondition
+from schemas.duration import Duration, parse_duration
+from schemas.rule import DatePath, EventPath, Name, Types
+from schemas.tiered import TIERS
 
-TIERS = ("high", "low", "tech")
 MAX_STEPS = 200  # of one tier, branches included
 MAX_DEPTH = 8  # branches inside branches
-
-_PATH = re.compile(r"^(data|account|contact|trigger)(\.[^.\s]+)+$|^(type|source|contact|account)$")
 
 
 def is_address(text: str) -> bool:
@@ -28,17 +25,16 @@ def is_address(text: str) -> bool:
     return True
 
 
-def _path(text: str) -> str:
-    if not _PATH.match(text):
-        raise ValueError("must be a path such as data.invoice or account.attributes.renewal_date")
-    return text
-
-
 def _recipient(text: str) -> str:
     if text in {"contact", "all", "owner"} or (text.startswith("role:") and len(text) > len("role:")):
         return text
     if not is_address(text):
         raise ValueError("must be contact, role:<role>, all, owner or an email address")
+    return text
+
+
+def _delay(text: str) -> str:
+    parse_duration(text)
     return text
 
 
@@ -48,8 +44,8 @@ def _person(text: str) -> str:
     return text
 
 
-Path = Annotated[str, Field(max_length=256), AfterValidator(_path)]
 Recipient = Annotated[str, Field(max_length=320), AfterValidator(_recipient)]
+Delay = Annotated[str, Field(strict=True), AfterValidator(_delay)]  # a duration, which may be nothing: 0s
 Person = Annotated[str, Field(max_length=320), AfterValidator(_person)]
 StepId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
 
@@ -63,24 +59,23 @@ class Strict(BaseModel):
 class EventMatch(Strict):
     """Which events count: by type, by a condition, and by a value that must equal the trigger's `key`."""
 
-    event: Annotated[
-        str | list[str], Choice(lambda value: EventTypes if isinstance(value, list) else EventType)
-    ] = Field(description='A type, a list of types, or "*": every type that is not reserved.', examples=["invoice.paid"])
-    where: Condition | None = Field(
+    event: Types = Field(
+        description='A type, a list of types, or "*": every type that is not reserved.',
+        examples=["invoice.paid"],
+    )
+    where: EventCondition | None = Field(
         None, description="Must hold for the event.", examples=[{"data.amount": {"gt": 0}}]
     )
-    by: Path | None = Field(
-        None, description="The event's value at this path must equal the trigger's `key`.", examples=["data.invoice"]
+    by: EventPath | None = Field(
+        None,
+        description="The event's value at this path must equal the trigger's `key`.",
+        examples=["data.invoice"],
     )
 
     @property
     def types(self) -> tuple[str, ...]:
         """The types as a tuple."""
         return (self.event,) if isinstance(self.event, str) else tuple(self.event)
-
-
-EventType = Annotated[str, Field(min_length=1, max_length=256)]
-EventTypes = Annotated[list[EventType], Field(min_length=1, max_length=50)]
 
 
 class EmailStep(Strict):
@@ -107,9 +102,11 @@ class TaskStep(Strict):
     title: str = Field(
         min_length=1, max_length=2_000, description="A template.", examples=["Call {{ account.name }}"]
     )
-    body: str | None = Field(None, max_length=50_000, description="A template.", examples=["Last login a month ago."])
+    body: str | None = Field(
+        None, max_length=50_000, description="A template.", examples=["Last login a month ago."]
+    )
     assignee: Person = Field("owner", description="`owner` or an address.", examples=["finance@us.test"])
-    due: Duration | None = Field(None, description="Time to do it, from the step on.", examples=["2d"])
+    due: Delay | None = Field(None, description="Time to do it, from the step on.", examples=["2d"])
     priority: str | None = Field(
         None, min_length=1, max_length=32, description="Any word that your team uses.", examples=["high"]
     )
@@ -117,7 +114,7 @@ class TaskStep(Strict):
         None,
         min_length=1,
         max_length=400,
-        description="What makes two tasks of an account the same one; a template. Default: playbook and step.",
+        description="What makes two tasks of an account one; a template. Default: playbook, step, subject.",
         examples=["renewal-call"],
     )
 
@@ -128,7 +125,7 @@ class WebhookStep(Strict):
     endpoint: Name = Field(description="Name of a saved endpoint.", examples=["crm"])
     body: Any = Field(
         None,
-        description="A JSON value; every string in it is a template. Default: play, account, contact and trigger.",
+        description="A JSON value; every string is a template. Default: play, account, contact, trigger.",
         examples=[{"account": "{{ account.id }}", "flag": "overdue"}],
     )
 
@@ -136,7 +133,9 @@ class WebhookStep(Strict):
 class WaitEvent(Strict):
     """Wait for a time, or until an event comes."""
 
-    for_: Duration = Field(alias="for", description="The longest wait; then the play goes on.", examples=["14d"])
+    for_: Duration = Field(
+        alias="for", description="The longest wait; then the play goes on.", examples=["14d"]
+    )
     until: EventMatch = Field(description="The event that ends the wait.")
     then: Literal["continue", "exit"] = Field("continue", description="What happens when the event comes.")
 
@@ -144,23 +143,17 @@ class WaitEvent(Strict):
 class WaitDate(Strict):
     """Wait until a date of the account or contact; a past one, or none, goes on at once."""
 
-    until_date: Path = Field(
+    until_date: DatePath = Field(
         description="Path to a date or time of the account or contact.",
         examples=["account.attributes.renewal_date"],
     )
-    before: Duration | None = Field(None, description="So long before it.", examples=["30d"])
-
-    @model_validator(mode="after")
-    def _of_profile(self) -> Self:
-        if not self.until_date.startswith(("account.", "contact.")):
-            raise ValueError("until_date must be a path of the account or the contact")
-        return self
+    before: Delay | None = Field(None, description="So long before it.", examples=["30d"])
 
 
 class Branch(Strict):
     """Go one way or the other."""
 
-    if_: Condition = Field(
+    if_: BranchCondition = Field(
         alias="if",
         description="A condition over account.…, contact.… and trigger.…",
         examples=[{"account.attributes.arr": {"gte": 20000}}],
@@ -173,11 +166,11 @@ class Branch(Strict):
 
 def _wait(value: Any) -> Any:
     if not isinstance(value, dict):
-        return Duration
+        return Delay
     return WaitDate if "until_date" in value or "before" in value else WaitEvent
 
 
-Wait = Annotated[Duration | WaitEvent | WaitDate, Choice(_wait)]
+Wait = Annotated[Delay | WaitEvent | WaitDate, Choice(_wait)]
 KINDS = ("email", "task", "webhook", "wait", "branch")
 
 
@@ -185,8 +178,12 @@ class Step(Strict):
     """One step: exactly one of email, task, webhook, wait, branch."""
 
     id: StepId | None = Field(None, description="Default: its place, counted from 0.", examples=["reminder"])
-    email: EmailStep | None = Field(None, description="Send an email.", examples=[{"template": "invoice-reminder"}])
-    task: TaskStep | None = Field(None, description="Make a task.", examples=[{"title": "Call {{ account.name }}"}])
+    email: EmailStep | None = Field(
+        None, description="Send an email.", examples=[{"template": "invoice-reminder"}]
+    )
+    task: TaskStep | None = Field(
+        None, description="Make a task.", examples=[{"title": "Call {{ account.name }}"}]
+    )
     webhook: WebhookStep | None = Field(None, description="Call an endpoint.", examples=[{"endpoint": "crm"}])
     wait: Wait | None = Field(None, description="Wait.", examples=["7d"])
     branch: Branch | None = Field(None, description="Go one way or the other.")

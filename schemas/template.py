@@ -4,8 +4,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from schemas.names import Name
 from schemas.playbook import Strict
+from schemas.rule import Name
 
 SOURCE_CHARS = 128 * 1024
 
@@ -16,7 +16,10 @@ class TemplateIn(Strict):
     name: Name = Field(description="What playbooks call it by.", examples=["invoice-reminder"])
     description: str | None = Field(None, max_length=10_000, description="For people.")
     subject: str = Field(
-        min_length=1, max_length=2_000, description="One line; a template.", examples=["Invoice {{ trigger.key }}"]
+        min_length=1,
+        max_length=2_000,
+        description="One line; a template.",
+        examples=["Invoice {{ trigger.key }}"],
     )
     markdown: str | None = Field(
         None,

@@ -1,7 +1,8 @@
 """What the delivery loop reads and writes: leases of due actions, attempts, and how they ended. SQL only.
 
-One action goes: `lease_due` (ours for a while) → `start_attempts` (durable before anything leaves the house) → sending →
-`finish_attempts` (row, attempt and the event about it in one transaction). All take lists: one transaction serves many.
+One action goes: `lease_due` (ours for a while) → `start_attempts` (durable before anything leaves the house)
+→ sending → `finish_attempts` (row, attempt and the event about it in one transaction). All take lists: one
+transaction serves many.
 """
 
 from collections.abc import Sequence
@@ -50,7 +51,8 @@ class Finished(msgspec.Struct, kw_only=True, frozen=True):
 
 
 def lease_due(conn: Connection, now: int, owner: str, limit: int, lease: int = LEASE_US) -> list[Leased]:
-    """Take up to `limit` actions that are due and nobody holds, for `lease` microseconds, the longest due first.
+    """Take up to `limit` actions that are due and nobody holds, for `lease` microseconds, the longest due
+    first.
 
     Those whose play has been exited are marked skipped instead. Expired leases are taken over.
     """
@@ -119,7 +121,9 @@ def extend_leases(conn: Connection, ids: Sequence[str], owner: str, until: int) 
     for start in range(0, len(ids), CHUNK):
         part = ids[start : start + CHUNK]
         conn.execute(
-            update(actions).where(actions.c.id.in_(part), actions.c.lease_owner == owner).values(lease_until=until)
+            update(actions)
+            .where(actions.c.id.in_(part), actions.c.lease_owner == owner)
+            .values(lease_until=until)
         )
 
 
@@ -131,7 +135,8 @@ def release_leases(conn: Connection) -> None:
 def start_attempts(conn: Connection, ids: Sequence[str], owner: str, now: int) -> dict[str, int]:
     """Begin attempts; the number (from 1) of each that may begin.
 
-    What is missing in the answer must not be sent: the lease was lost, the play was exited, the account erased.
+    What is missing in the answer must not be sent: the lease was lost, the play was exited, the account
+    erased.
     """
     begun: dict[str, int] = {}
     for start in range(0, len(ids), CHUNK):
@@ -159,7 +164,8 @@ def start_attempts(conn: Connection, ids: Sequence[str], owner: str, now: int) -
 def finish_attempts(
     conn: Connection, ends: Sequence[Finished], now: int, *, partitions: int, log_clock: bool
 ) -> dict[str, str]:
-    """Record how attempts ended, and put the events about them into the outbox; the final status of each action.
+    """Record how attempts ended, and put the events about them into the outbox; the final status of each
+    action.
 
     With the log clock an action's end carries its due time, which follows from the log alone.
     """
@@ -168,9 +174,11 @@ def finish_attempts(
     rows = _rows(conn, [end.action for end in ends])
     for end in ends:
         row = rows.get(end.action)
-        if row is None or row.status not in SENDABLE:
-            continue  # erased, or ended by somebody who took the lease over
+        if row is None:
+            continue  # erased in the meantime
         _end_attempt(conn, end, now)
+        if row.status not in SENDABLE:
+            continue  # ended by somebody who took the lease over
         decision = end.decision
         if decision.status == "retrying" and row.play_status == "exited":
             decision = Decision(status="skipped", reason=ActionReason.PLAY_EXITED)

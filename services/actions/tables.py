@@ -1,6 +1,7 @@
 """The tables of the actions service: schema `actions` on PostgreSQL, prefix `actions_` everywhere.
 
-Moments are microseconds since the epoch. `seq` numbers rows in the order of their making, for lists newest first.
+Moments are microseconds since the epoch. `seq` numbers rows in the order of their making, for lists newest
+first.
 """
 
 from sqlalchemy import (
@@ -19,9 +20,13 @@ from sqlalchemy import (
 )
 
 from backbone.database import metadata as room
+from backbone.versioned import document_tables
 
 metadata = room("actions")
 Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only as INTEGER
+
+# Playbooks, templates and endpoints, every version of them.
+documents = document_tables(metadata)
 
 # How far this service has come in each partition, and who may write on (`epoch` fences zombies off).
 partitions = Table(
@@ -98,7 +103,7 @@ actions = Table(
     Column("contact", String(256)),
     Column("channel", String(16), nullable=False),
     Column("step", String(256), nullable=False),
-    Column("recipient", String(512)),
+    Column("recipient", Text),
     Column("topic", String(256), nullable=False),
     Column("status", String(16), nullable=False),
     Column("reason", String(64)),
@@ -142,9 +147,9 @@ tasks = Table(
     Column("contact", String(256)),
     Column("title", Text, nullable=False),
     Column("body", Text),
-    Column("assignee", String(512)),
+    Column("assignee", Text),
     Column("reassigned", Boolean, nullable=False, server_default=false()),  # by hand: a step does not undo it
-    Column("priority", String(32)),
+    Column("priority", String(64)),
     Column("key", String(512), nullable=False),
     Column("status", String(16), nullable=False),
     Column("reason", String(64)),

@@ -1,7 +1,8 @@
 """What templates and webhooks get to see of an account, a contact, its owner and the trigger: JSON objects.
 
-Fields that an account or contact may have are always there, null where unknown, so that a template can ask for them
-without failing; `attributes` hold only what was set, and a template that names an unknown one fails loudly.
+Fields that an account or contact may have are always there, null where unknown, so that a template can ask
+for them without failing; `attributes` hold only what was set, and a template that names an unknown one fails
+loudly.
 """
 
 from typing import Any
@@ -45,7 +46,7 @@ def contact_document(contact: Contact | None) -> dict[str, Any]:
         "id": contact.id,
         "email": contact.email,
         "name": contact.name,
-        "roles": list(contact.roles or ()),
+        "roles": list(contact.roles),
         "active": contact.active,
         "timezone": contact.timezone,
         "locale": contact.locale,
@@ -58,11 +59,12 @@ def owner_document(profile: Profile) -> dict[str, Any]:
     owner = profile.owner
     if owner is None:
         return {"name": None, "email": None}
-    return {"name": owner.get("name"), "email": owner.get("email")}
+    return {"name": owner.name, "email": owner.email}
 
 
 def render_context(play: Play, profile: Profile, contact: Contact | None, now: int) -> dict[str, Any]:
-    """The names in scope of a template at a step; `contact` is the recipient of an email, else the trigger's."""
+    """The names in scope of a template at a step; `contact` is the recipient of an email, else the
+    trigger's."""
     return {
         "account": account_document(profile, play.tier),
         "contact": contact_document(contact),

@@ -1,4 +1,5 @@
-"""The delivery policy: what becomes of an action after an attempt. Pure; the channels only report outcomes."""
+"""The delivery policy: what becomes of an action after an attempt. Pure; the channels only report
+outcomes."""
 
 from typing import Literal
 
@@ -20,9 +21,9 @@ LONGEST_PAUSE = 24 * HOUR  # a `Retry-After` beyond it is cut
 class Outcome(msgspec.Struct, kw_only=True, frozen=True):
     """How an attempt ended.
 
-    done: it arrived · temporary: try again · permanent: no use in trying again · uncertain: it may have arrived, and
-    must not be sent twice · skipped: it was not tried (suppressed, play exited) · interrupted: the process died
-    between the start of the attempt and its end.
+    done: it arrived · temporary: try again · permanent: no use in trying again · uncertain: it may have
+    arrived, and must not be sent twice · skipped: it was not tried (suppressed, play exited) · interrupted:
+    the process died between the start of the attempt and its end.
     """
 
     kind: Kind

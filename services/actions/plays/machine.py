@@ -1,20 +1,21 @@
-"""The step machine: how a play starts, goes through its steps, waits, and ends. Pure; effects go to the store.
+"""The step machine: how a play starts, goes through its steps, waits, and ends. Pure; effects go to the
+store.
 
-    trigger ──► open ──► (step, step, wait …) ──► finished
-                  │  └── exit_when, `then: exit`, by hand ──► exited
-    no playbook, tier not covered, play open already ──► skipped
+trigger ──► open ──► (step, step, wait …) ──► finished
+              │  └── exit_when, `then: exit`, by hand ──► exited
+no playbook, tier not covered, play open already ──► skipped
 """
 
 from typing import Any
 
 from schemas.conditions import Scope
+from schemas.duration import parse_duration
 from schemas.event import OWN_PREFIX, Event, is_reserved
 from schemas.play_reasons import ActionReason, PlayReason
 from schemas.playbook import EmailStep, TaskStep, WaitDate, WaitEvent, WebhookStep
-from schemas.duration import parse_duration
-from schemas.profile import Profile
+from schemas.profile import Profile, contact_of
 from schemas.trigger import Trigger
-from services.actions.plays.context import default_body, render_context, trigger_document
+from services.actions.plays.context import default_body, owner_document, render_context, trigger_document
 from services.actions.plays.model import (
     ActionDraft,
     ActionStatus,
@@ -31,16 +32,16 @@ from services.actions.plays.model import (
     play_id,
 )
 from services.actions.plays.moments import moment_of
-from services.actions.plays.paths import value_at
 from services.actions.plays.ports import Library, Store
-from services.actions.plays.program import END, Instruction, Matcher, Program
+from services.actions.plays.program import END, Instruction, Program
 from services.actions.plays.recipients import Recipient, resolve
 
 MAX_RECIPIENTS = 10_000  # of one email step; the rest of a larger account is left out
 
 
 class Machine:
-    """Runs plays against a store and a library. One instance serves one partition; it keeps nothing of its own."""
+    """Runs plays against a store and a library. One instance serves one partition; it keeps nothing of its
+    own."""
 
     def __init__(self, store: Store, library: Library, partition: int = 0) -> None:
         self._store, self._library, self._partition = store, library, partition
@@ -133,7 +134,8 @@ class Machine:
             self.resume(play, now)
 
     def _concerns(self, play: Play, event: Event) -> bool:
-        """Touchline's own events count for their play only; what another contact did not for a contact's play."""
+        """Touchline's own events count for their play only; what another contact did not for a contact's
+        play."""
         if event.type.startswith(OWN_PREFIX):
             return isinstance(event.data, dict) and event.data.get("play") == play.id
         if play.scope != "contact" or is_reserved(event.type):
@@ -144,8 +146,7 @@ class Machine:
         """The account or a contact was updated: a wait for one of its dates is reckoned anew."""
         if play.status != "open" or play.wait is None or not play.wait.dated:
             return
-        wait = self._program(play).at(play.step or "").step.wait
-        due = _dated(play, wait, profile) if isinstance(wait, WaitDate) else None
+        due = _dated(play, self._program(play).at(play.step or ""), profile)
         if due is None or due == play.wait.due:
             return
         if due <= now:
@@ -183,7 +184,7 @@ class Machine:
         if wait is None:
             return None
         if isinstance(wait, WaitDate):
-            due = _dated(play, wait, profile)
+            due = _dated(play, one, profile)
             return None if due is None or due <= now else Wait(due=due, dated=True)
         until = isinstance(wait, WaitEvent)
         due = now + parse_duration(wait.for_ if isinstance(wait, WaitEvent) else wait)
@@ -212,7 +213,7 @@ class Machine:
                 document=document,
                 to_name=recipient.name,
                 sender=None if email.from_ == "owner" else email.from_,
-                owner=dict(profile.owner or {}),
+                owner=owner_document(profile),
                 internal=recipient.internal,
             )
             self._store.do(self._mail_draft(play, step, recipient, spec, profile, now))
@@ -245,7 +246,7 @@ class Machine:
         )
 
     def _task(self, play: Play, step: str, task: TaskStep, profile: Profile, now: int) -> None:
-        assignee = (profile.owner or {}).get("email") if task.assignee == "owner" else task.assignee
+        assignee = owner_document(profile)["email"] if task.assignee == "owner" else task.assignee
         spec = TaskSpec(
             title=task.title,
             body=task.body,
@@ -264,7 +265,14 @@ class Machine:
         self._draft(play, step, "webhook", hook.endpoint, spec, profile, now)
 
     def _draft(
-        self, play: Play, step: str, channel: Any, recipient: str | None, spec: Any, profile: Profile, now: int
+        self,
+        play: Play,
+        step: str,
+        channel: Any,
+        recipient: str | None,
+        spec: Any,
+        profile: Profile,
+        now: int,
     ) -> None:
         contact = None if play.contact is None else profile.contacts.get(play.contact)
         draft = ActionDraft(
@@ -327,7 +335,7 @@ def _named(play: Play, recipient: Recipient) -> str | None:
 
 def _scope(play: Play, event: Event | None, profile: Profile) -> Scope:
     """What a condition sees: of an event its own contact, of a branch the trigger's."""
-    contact = play.contact if event is None else event.contact
+    contact = play.contact if event is None else contact_of(event)
     return Scope(
         event=event,
         profile=profile,
@@ -337,12 +345,12 @@ def _scope(play: Play, event: Event | None, profile: Profile) -> Scope:
     )
 
 
-def _dated(play: Play, wait: WaitDate, profile: Profile) -> int | None:
-    value = value_at(wait.until_date, _scope(play, None, profile))
-    moment = moment_of(value, profile.timezone)
+def _dated(play: Play, one: Instruction, profile: Profile) -> int | None:
+    """The moment that a wait for a date is for; None if there is no such date."""
+    wait = one.step.wait
+    if one.date is None or not isinstance(wait, WaitDate):
+        return None
+    moment = moment_of(one.date(_scope(play, None, profile)), profile.timezone)
     if moment is None:
         return None
     return moment - (0 if wait.before is None else parse_duration(wait.before))
-
-
-__all__ = ["Machine", "Matcher"]

@@ -1,6 +1,8 @@
-"""The store and the library in memory: what `touchline test` and the unit tests run plays on. Nothing is sent.
+"""The store and the library in memory: what `touchline test` and the unit tests run plays on. Nothing is
+sent.
 
-An email or webhook counts as carried out the moment its step runs, and tells so by the same event as in earnest.
+An email or webhook counts as carried out the moment its step runs, and tells so by the same event as in
+earnest.
 """
 
 import copy
@@ -129,7 +131,9 @@ class MemoryStore:
         doomed = {p.id for p in self.plays.values() if p.account == account and p.contact == contact}
         _drop(self.plays, lambda one: one.id in doomed)
         _drop(self.tasks, lambda one: one.play in doomed)
-        _drop(self.actions, lambda one: one.play in doomed or (one.account, one.contact) == (account, contact))
+        _drop(
+            self.actions, lambda one: one.play in doomed or (one.account, one.contact) == (account, contact)
+        )
 
     def seen(self, digest: bytes, at: int) -> bool:  # noqa: ARG002
         known = digest in self._seen

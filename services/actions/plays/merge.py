@@ -1,13 +1,14 @@
 """One order out of two topics: event o, then the triggers decided at o, then event o + 1.
 
-The topics share no order, but a trigger names the place at which it was decided, and rules writes onto the topic of
-triggers how far it has come. So an event is let through once rules is known to be past it, and a trigger once the
-event of its place has been. However the two are read, the same order comes out. Pure.
+The topics share no order, but a trigger names the place at which it was decided, and rules writes onto the
+topic of triggers how far it has come. So an event is let through once rules is known to be past it, and a
+trigger once the event of its place has been. However the two are read, the same order comes out. Pure.
 """
 
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from schemas.event import Event
 from schemas.trigger import Trigger
@@ -60,7 +61,8 @@ class Merge:
         self._events.extend(item for item in items if item.offset >= self.next_event)
 
     def offer_trigger(self, item: TriggerItem) -> None:
-        """A trigger read; one at an earlier place than the last is a repeat after a crash, and does no harm."""
+        """A trigger read; one at an earlier place than the last is a repeat after a crash, and does no
+        harm."""
         if item.offset < self._read_trigger:
             return
         self._read_trigger = item.offset + 1
@@ -69,7 +71,8 @@ class Merge:
         self.past = max(self.past, item.trigger.position.offset + 1)
 
     def offer_progress(self, offset: int, past: int) -> None:
-        """A record of progress (or one that could not be read: `past` 0) at `offset` of touchline.triggers."""
+        """A record of progress (or one that could not be read: `past` 0) at `offset` of
+        touchline.triggers."""
         if offset < self._read_trigger:
             return
         self._read_trigger = offset + 1
@@ -93,8 +96,14 @@ class Merge:
             self._events.popleft()
             self.next_event = head.offset + 1
 
+    def ahead(self, limit: int) -> tuple[list[EventItem], list[TriggerItem]]:
+        """What may be taken soon: at most `limit` events that rules is past, and triggers."""
+        events = [item for item in islice(self._events, limit) if item.offset < self.past]
+        return events, list(islice(self._triggers, limit))
+
     def caught_up(self, end: int) -> bool:
-        """Whether every event before `end` and every trigger of rules' progress up to there has been taken."""
+        """Whether every event before `end` and every trigger of rules' progress up to there has been
+        taken."""
         return self.next_event >= end and self.past >= end and not self._triggers
 
     def repeated(self, item: TriggerItem) -> bool:

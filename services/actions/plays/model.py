@@ -1,11 +1,12 @@
-"""The words of the actions service as plain structs: plays, waits, the drafts of actions, and what rendering gives.
+"""The words of the actions service as plain structs: plays, waits, the drafts of actions, and what rendering
+gives.
 
 Everything here is pure data. Moments are microseconds since the epoch (UTC), durations microseconds.
 
-How an action lives: the step machine drafts it (`ActionDraft`); before the worker commits, the renderer turns the
-draft into its final content (`Rendered`), which is stored in the action's row, so a mail depends on nothing but the
-place in the log at which its step ran. A task is done by that commit itself; `pending` emails and webhooks are leased
-and sent by the delivery loop afterwards.
+How an action lives: the step machine drafts it (`ActionDraft`); before the worker commits, the renderer turns
+the draft into its final content (`Rendered`), which is stored in the action's row, so a mail depends on
+nothing but the place in the log at which its step ran. A task is done by that commit itself; `pending` emails
+and webhooks are leased and sent by the delivery loop afterwards.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,8 @@ SOURCE = "touchline"  # the `source` of Touchline's own events
 
 
 class Wait(msgspec.Struct, kw_only=True):
-    """What an open play stands at. `until` events are looked up in the playbook's version by the play's step."""
+    """What an open play stands at. `until` events are looked up in the playbook's version by the play's
+    step."""
 
     due: int
     until: bool = False  # an event may end it before it is due
@@ -58,7 +60,8 @@ class Play(msgspec.Struct, kw_only=True):
 
 
 class EmailSpec(msgspec.Struct, kw_only=True, tag="email"):
-    """An email to be rendered: the template's document at the version that the play holds (None: there is none)."""
+    """An email to be rendered: the template's document at the version that the play holds (None: there is
+    none)."""
 
     template: str
     version: int | None
@@ -82,7 +85,8 @@ class TaskSpec(msgspec.Struct, kw_only=True, tag="task"):
 
 
 class WebhookSpec(msgspec.Struct, kw_only=True, tag="webhook"):
-    """A webhook; every string in `body` is a template. Address and secret are those of the endpoint when it is sent.
+    """A webhook; every string in `body` is a template. Address and secret are those of the endpoint when it
+    is sent.
 
     `literal`: the step gave no body; it stands as it is and is never handed to the renderer.
     """
@@ -96,10 +100,12 @@ Spec = EmailSpec | TaskSpec | WebhookSpec
 
 
 class ActionDraft(msgspec.Struct, kw_only=True):
-    """What a step produced for one recipient. `status` is pending; or skipped or failed with a reason, and not rendered.
+    """What a step produced for one recipient. `status` is pending; or skipped or failed with a reason, and
+    not rendered.
 
     `context` holds the names in scope of templates: account, contact, owner, trigger, tier, now (RFC 3339);
-    `unsubscribe_url` is added by the renderer. `account` etc. are JSON objects whose known fields are always there.
+    `unsubscribe_url` is added by the renderer. `account` etc. are JSON objects whose known fields are always
+    there.
     """
 
     id: str
@@ -149,7 +155,8 @@ class Renderer(Protocol):
         ...
 
     def check(self, sources: dict[str, str]) -> list[tuple[str, str]]:
-        """What is wrong with templates given by field: (field, message) per error; empty if all can be read."""
+        """What is wrong with templates given by field: (field, message) per error; empty if all can be
+        read."""
         ...
 
 

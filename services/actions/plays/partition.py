@@ -1,14 +1,14 @@
 """One partition of plays: the two topics in their one order, the clock, waits in time order. Pure.
 
-The worker drives it against the database, `touchline test` against memory. It advances by small steps, so that whoever
-drives it may stop (and commit) between any two: a wait that fell due, an event, a trigger.
+The worker drives it against the database, `touchline test` against memory. It advances by small steps, so
+that whoever drives it may stop (and commit) between any two: a wait that fell due, an event, a trigger.
 """
 
 from hashlib import blake2b
 from typing import Literal
 
 from schemas.event import CLOCK, OWN_PREFIX, RESERVED, Event, microseconds
-from schemas.profile import Profile, apply_update
+from schemas.profile import Profile, apply_update, contact_of
 from schemas.trigger import Trigger
 from services.actions.plays.machine import Machine
 from services.actions.plays.merge import EventItem, Merge, TriggerItem
@@ -39,7 +39,8 @@ class PlaysPartition:
         self._machine = Machine(store, library, number)
 
     def step(self) -> bool:
-        """Apply the next thing in order: a wait due before it, or it. False when nothing can be applied now."""
+        """Apply the next thing in order: a wait due before it, or it. False when nothing can be applied
+        now."""
         head = self.merge.head()
         if head is None:
             return False
@@ -55,7 +56,8 @@ class PlaysPartition:
         return True
 
     def beat(self, now: int, end: int) -> bool:
-        """Wall clock: once all before `end` (the end of the events, read at `now`) is applied, run a wait that is due.
+        """Wall clock: once all before `end` (the end of the events, read at `now`) is applied, run a wait
+        that is due.
 
         Returns whether there was one; call again until there is none.
         """
@@ -132,8 +134,9 @@ class PlaysPartition:
         if event.type == "account.deleted":
             self._store.erase_account(account)
             return
-        if event.type == "contact.deleted" and event.contact is not None:
-            self._store.erase_contact(account, event.contact)
+        contact = contact_of(event)
+        if event.type == "contact.deleted" and contact is not None:
+            self._store.erase_contact(account, contact)
         profile = self._store.profile(account) or Profile(id=account)
         apply_update(profile, event)
         self._store.put_profile(profile)

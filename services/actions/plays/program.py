@@ -1,6 +1,8 @@
-"""A playbook made ready to run: the steps of a tier as a flat list, its conditions and event matchers compiled.
+"""A playbook made ready to run: the steps of a tier as a flat list, its conditions and event matchers
+compiled.
 
-A play remembers only the id of the step it stands at; ids do not move, since a play keeps its playbook's version.
+A play remembers only the id of the step it stands at; ids do not move, since a play keeps its playbook's
+version.
 """
 
 from collections.abc import Callable, Iterable
@@ -8,8 +10,8 @@ from dataclasses import dataclass, field
 
 from schemas.conditions import Scope, compile_condition
 from schemas.event import Event, is_reserved
-from schemas.playbook import EventMatch, PlaybookIn, Step, WaitEvent
-from services.actions.plays.paths import key_text, value_at
+from schemas.playbook import EventMatch, PlaybookIn, Step, WaitDate, WaitEvent
+from services.actions.plays.paths import Getter, getter, key_text
 
 END = -1
 
@@ -23,13 +25,13 @@ class Matcher:
     types: frozenset[str]
     every: bool  # "*": every type that is not reserved
     where: Condition | None
-    by: str | None
+    by: Getter | None
 
     def matches(self, scope: Scope, event: Event, key: str | None) -> bool:
         """Whether this event counts for a play whose trigger has this key; `scope` is for the condition."""
         if event.type not in self.types and not (self.every and not is_reserved(event.type)):
             return False
-        if self.by is not None and (key is None or key_text(value_at(self.by, scope)) != key):
+        if self.by is not None and (key is None or key_text(self.by(scope)) != key):
             return False
         return self.where is None or self.where(scope)
 
@@ -46,6 +48,7 @@ class Instruction:
     condition: Condition | None = None
     until: Matcher | None = None
     on_until: str = "continue"
+    date: Getter | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def _matcher(match: EventMatch) -> Matcher:
         types=frozenset(match.types) - {"*"},
         every="*" in match.types,
         where=None if match.where is None else compile_condition(match.where),
-        by=match.by,
+        by=None if match.by is None else getter(match.by),
     )
 
 
@@ -111,7 +114,8 @@ def _program(steps: list[Step]) -> Program:
 
 
 def _lay(built: list[Instruction], steps: list[Step], prefix: str, after: int) -> int:
-    """Append the steps, last first, so that every instruction knows where to go on; returns the place of the first."""
+    """Append the steps, last first, so that every instruction knows where to go on; returns the place of the
+    first."""
     following = after
     for place in range(len(steps) - 1, -1, -1):
         step = steps[place]
@@ -122,9 +126,9 @@ def _lay(built: list[Instruction], steps: list[Step], prefix: str, after: int) -
             condition = compile_condition(step.branch.if_)
             one = Instruction(name, step, following, then, otherwise, condition)
         elif isinstance(step.wait, WaitEvent):
-            one = Instruction(
-                name, step, following, until=_matcher(step.wait.until), on_until=step.wait.then
-            )
+            one = Instruction(name, step, following, until=_matcher(step.wait.until), on_until=step.wait.then)
+        elif isinstance(step.wait, WaitDate):
+            one = Instruction(name, step, following, date=getter(step.wait.until_date))
         else:
             one = Instruction(name, step, following)
         built.append(one)

@@ -29,15 +29,15 @@ def resolve(to: str, profile: Profile, contact: str | None) -> list[Recipient]:
         return _several(profile.contacts.values())
     if to.startswith("role:"):
         role = to.removeprefix("role:")
-        return _several(one for one in profile.contacts.values() if role in (one.roles or ()))
+        return _several(one for one in profile.contacts.values() if role in one.roles)
     return [Recipient(identity=to, address=to, internal=True)]
 
 
 def _owner(profile: Profile) -> Recipient:
-    owner = profile.owner or {}
-    if not owner.get("email"):
+    owner = profile.owner
+    if owner is None or not owner.email:
         return Recipient(identity="owner", reason=ActionReason.NO_OWNER, internal=True)
-    return Recipient(identity="owner", address=owner["email"], name=owner.get("name"), internal=True)
+    return Recipient(identity="owner", address=owner.email, name=owner.name, internal=True)
 
 
 def _contact(profile: Profile, wanted: str | None) -> Recipient:
@@ -48,9 +48,10 @@ def _contact(profile: Profile, wanted: str | None) -> Recipient:
             return Recipient(identity=wanted, reason=ActionReason.CONTACT_UNKNOWN)
         return _of(found)
     active = [one for one in profile.contacts.values() if one.active]
-    admins = [one for one in active if "admin" in (one.roles or ())]
-    chosen = (admins or active or [None])[0]
-    return _of(chosen) if chosen is not None else Recipient(identity="", reason=ActionReason.NO_RECIPIENT)
+    admins = [one for one in active if "admin" in one.roles]
+    if not active:
+        return Recipient(identity="", reason=ActionReason.NO_RECIPIENT)
+    return _of((admins or active)[0])
 
 
 def _several(contacts: Iterable[Contact]) -> list[Recipient]:

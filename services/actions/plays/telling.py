@@ -35,5 +35,10 @@ def about(
     """An event about an action or the task that it made."""
     data = {"play": play, "playbook": playbook, "step": step, "action": action, **(more or {})}
     return OwnEvent(
-        id=event_id(kind, action), type=OWN_PREFIX + kind, account=account, contact=contact, time=time, data=data
+        id=event_id(kind, action),
+        type=OWN_PREFIX + kind,
+        account=account,
+        contact=contact,
+        time=time,
+        data=data,
     )

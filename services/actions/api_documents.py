@@ -1,0 +1,159 @@
+"""`/v1/playbooks`, `/v1/templates`, `/v1/endpoints`: versioned documents, and what is checked when one is
+saved."""
+
+import base64
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from sqlalchemy import Connection
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.documents_api import Kind, documents_router, dump, show
+from backbone.errors import FieldError, Invalid
+from backbone.versioned import Stored
+from schemas.endpoint import SECRET_PREFIX, EndpointIn
+from schemas.playbook import PlaybookIn, Step
+from schemas.template import TemplateIn
+from services.actions.library import ENDPOINTS, PLAYBOOKS, TEMPLATES
+from services.actions.plays.model import Renderer
+
+SECRET_BYTES = 32
+FRESH = "secret_is_new"  # in a stored endpoint: this save made or changed the secret
+
+PLAYBOOK_EXAMPLE = {
+    "name": "invoice-overdue",
+    "topic": "billing",
+    "exit_when": {"event": "invoice.paid", "by": "data.invoice"},
+    "steps": {
+        "high": [
+            {"task": {"title": "Call {{ account.name }}: invoice {{ trigger.key }} is overdue", "due": "1d"}}
+        ],
+        "low": [
+            {"email": {"template": "invoice-reminder"}},
+            {"wait": "7d"},
+            {"task": {"title": "Phone them"}},
+        ],
+        "tech": [{"email": {"template": "invoice-reminder"}}],
+    },
+}
+TEMPLATE_EXAMPLE = {
+    "name": "invoice-reminder",
+    "subject": "Invoice {{ trigger.key }}",
+    "markdown": "Hi {{ contact.name or 'there' }},\n\ninvoice {{ trigger.key }} is overdue.",
+}
+ENDPOINT_EXAMPLE = {"name": "crm", "url": "https://crm.example.com/hooks/touchline"}
+
+
+def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], None]) -> list[APIRouter]:
+    """The three routers. `saved` is called when a playbook is about to be saved."""
+
+    def playbook(connection: Connection, body: PlaybookIn, before: Stored | None) -> Mapping[str, Any]:
+        errors = [*_unknown(connection, body), *_flaws(body, renderer)]
+        if errors:
+            raise Invalid(errors)
+        saved()
+        return dump(connection, body, before)
+
+    def template(connection: Connection, body: TemplateIn, before: Stored | None) -> Mapping[str, Any]:
+        flaws = renderer.check(body.sources())
+        if flaws:
+            raise Invalid([FieldError(field=field, message=message) for field, message in flaws])
+        return dump(connection, body, before)
+
+    return [
+        documents_router(
+            Kind(
+                "/v1/playbooks", "playbook", PlaybookIn, PLAYBOOK_EXAMPLE,
+                "actions:read", "actions:write", prepare=playbook,
+            ), PLAYBOOKS, db, clock,
+        ),
+        documents_router(
+            Kind(
+                "/v1/templates", "template", TemplateIn, TEMPLATE_EXAMPLE,
+                "actions:read", "actions:write", prepare=template,
+            ), TEMPLATES, db, clock,
+        ),
+        documents_router(
+            Kind(
+                "/v1/endpoints", "endpoint", EndpointIn, ENDPOINT_EXAMPLE,
+                "actions:read", "actions:write", prepare=_endpoint, render=_hidden, created=_shown_once,
+            ), ENDPOINTS, db, clock,
+        ),
+    ]  # fmt: skip
+
+
+def _unknown(connection: Connection, body: PlaybookIn) -> list[FieldError]:
+    """The templates and endpoints that the steps name and that do not exist."""
+    kinds = {"template": TEMPLATES, "endpoint": ENDPOINTS}
+    known: dict[tuple[str, str], bool] = {}
+    errors = []
+    for kind, name, path in body.references():
+        if (kind, name) not in known:
+            known[kind, name] = kinds[kind].get(connection, name) is not None
+        if not known[kind, name]:
+            errors.append(FieldError(field=path, message=f"there is no {kind} {name!r}"))
+    return errors
+
+
+def _flaws(body: PlaybookIn, renderer: Renderer) -> list[FieldError]:
+    """What is wrong with the templates that stand in the steps themselves."""
+    lists = {"steps": body.steps} if isinstance(body.steps, list) else body.by_tier()
+    sources: dict[str, str] = {}
+    for tier, steps in lists.items():
+        sources |= dict(_sources(steps, tier if tier == "steps" else f"steps.{tier}"))
+    if not sources:
+        return []
+    return [FieldError(field=field, message=message) for field, message in renderer.check(sources)]
+
+
+def _sources(steps: list[Step], path: str) -> Iterator[tuple[str, str]]:
+    for place, step in enumerate(steps):
+        here = f"{path}.{place}"
+        if step.task is not None:
+            texts = {"title": step.task.title, "body": step.task.body, "key": step.task.key}
+            yield from ((f"{here}.task.{name}", text) for name, text in texts.items() if text is not None)
+        elif step.webhook is not None:
+            yield from _strings(step.webhook.body, f"{here}.webhook.body")
+        elif step.branch is not None:
+            yield from _sources(step.branch.then, f"{here}.branch.then")
+            yield from _sources(step.branch.else_, f"{here}.branch.else")
+
+
+def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every string in a JSON value, by its path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _strings(inner, f"{path}.{name}")
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _strings(inner, f"{path}.{place}")
+
+
+def _endpoint(connection: Connection, body: EndpointIn, before: Stored | None) -> Mapping[str, Any]:
+    """An endpoint keeps its secret unless a new one is given; without any, one is made."""
+    doc = dict(dump(connection, body, before))
+    held = None if before is None else before.doc.get("secret")
+    given = doc.get("secret")
+    doc["secret"] = given or held or make_secret()
+    doc[FRESH] = doc["secret"] != held
+    return doc
+
+
+def make_secret() -> str:
+    """A new signing secret in the form of Standard Webhooks."""
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+
+
+def _hidden(stored: Stored) -> dict[str, Any]:
+    return {name: value for name, value in show(stored).items() if name not in {"secret", FRESH}}
+
+
+def _shown_once(stored: Stored) -> dict[str, Any]:
+    """The answer to a save: with the secret if this save made or changed it."""
+    shown = _hidden(stored)
+    return {**shown, "secret": stored.doc["secret"]} if stored.doc.get(FRESH) else shown

@@ -1,0 +1,132 @@
+"""`/v1/plays` and `/v1/actions`: what was done, what was rendered, every attempt; and the end of a play by
+hand."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from sqlalchemy import Select, select
+
+from backbone.auth import Principal, require
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.errors import NotFound, StateConflict
+from backbone.http import Pages, json_response, page
+from schemas.play_reasons import PlayReason
+from services.actions import store_partitions
+from services.actions.library import SqlLibrary
+from services.actions.metrics import count_plays
+from services.actions.plays.machine import Machine
+from services.actions.plays.model import ActionStatus, Channel, PlayStatus
+from services.actions.store_plays import PlayStore
+from services.actions.tables import actions, attempts, plays
+from services.actions.views import action_view, attempt_view, play_view
+
+Text = Annotated[str | None, Query(max_length=256)]
+
+
+class Times:
+    """What time it is for an account: the wall clock's, or with the log clock its partition's."""
+
+    def __init__(self, db: Database, clock: Clock, *, log_clock: bool) -> None:
+        self._db, self._clock, self._log_clock = db, clock, log_clock
+
+    def now(self, connection: Any, partition: int | None) -> int:
+        """Microseconds. Without a partition: the wall clock, or the furthest of all partitions."""
+        if not self._log_clock:
+            return self._clock.now()
+        if partition is not None:
+            return store_partitions.clock_of(connection, partition)
+        return max((row.clock for row in store_partitions.positions(connection).values()), default=0)
+
+
+def filtered(query: Select[Any], **wanted: Any) -> Select[Any]:
+    """Only rows that have these values in these columns; None asks for nothing."""
+    columns = query.selected_columns
+    for name, value in wanted.items():
+        if value is not None:
+            query = query.where(columns[name] == value)
+    return query
+
+
+def router(
+    db: Database, clock: Clock, times: Times, partitions: int, changed: Callable[[], None]
+) -> APIRouter:
+    """The routes. `changed` is called when something was put into the outbox."""
+    routes = APIRouter(tags=["plays"])
+    _plays(routes, db)
+    _actions(routes, db)
+
+    @routes.post(
+        "/v1/plays/{play}/exit", summary="End an open play: nothing more is sent, its tasks are closed"
+    )
+    def exit_play(play: str, _: Principal = require("actions:write")) -> Response:
+        with db.write() as connection:
+            store = PlayStore(0, partitions, lambda: connection)
+            held = store.hold(play)
+            if held is None:
+                raise NotFound(f"there is no play {play!r}")
+            if held.status != "open":
+                raise StateConflict(f"the play is {held.status}; only an open one can be ended")
+            now = times.now(connection, held.partition)
+            library = SqlLibrary(db, lambda: connection)
+            Machine(store, library, held.partition).exit(held, PlayReason.BY_HAND, max(now, held.started_at))
+            store.flush(connection, None, clock.now())
+            row = connection.execute(select(plays).where(plays.c.id == play)).one()
+            view = play_view(row)
+        count_plays([held], clock.now())
+        changed()
+        return json_response(view)
+
+    return routes
+
+
+def _plays(routes: APIRouter, db: Database) -> None:
+    @routes.get("/v1/plays", summary="Plays, newest first")
+    def listed(
+        pages: Pages,
+        account: Text = None,
+        playbook: Text = None,
+        status: PlayStatus | None = None,
+        _: Principal = require("actions:read"),
+    ) -> Response:
+        query = filtered(select(plays), account=account, playbook=playbook, status=status)
+        with db.read() as connection:
+            return json_response(page(connection, query, [plays.c.seq], pages, play_view))
+
+    @routes.get("/v1/plays/{play}", summary="A play, with its trigger and its actions")
+    def one(play: str, _: Principal = require("actions:read")) -> Response:
+        with db.read() as connection:
+            row = connection.execute(select(plays).where(plays.c.id == play)).one_or_none()
+            if row is None:
+                raise NotFound(f"there is no play {play!r}")
+            mine = select(actions).where(actions.c.play == play).order_by(actions.c.seq).limit(1_000)
+            steps = [action_view(action) for action in connection.execute(mine)]
+        return json_response({**play_view(row), "trigger_event": row.trigger.get("event"), "actions": steps})
+
+
+def _actions(routes: APIRouter, db: Database) -> None:
+    @routes.get("/v1/actions", summary="Actions, newest first", tags=["actions"])
+    def listed(
+        pages: Pages,
+        play: Text = None,
+        account: Text = None,
+        channel: Channel | None = None,
+        status: ActionStatus | None = None,
+        _: Principal = require("actions:read"),
+    ) -> Response:
+        query = filtered(select(actions), play=play, account=account, channel=channel, status=status)
+        with db.read() as connection:
+            return json_response(page(connection, query, [actions.c.seq], pages, action_view))
+
+    @routes.get(
+        "/v1/actions/{action}", summary="An action: what was rendered, and every attempt", tags=["actions"]
+    )
+    def one(action: str, _: Principal = require("actions:read")) -> Response:
+        with db.read() as connection:
+            row = connection.execute(select(actions).where(actions.c.id == action)).one_or_none()
+            if row is None:
+                raise NotFound(f"there is no action {action!r}")
+            tried = select(attempts).where(attempts.c.action == action).order_by(attempts.c.n)
+            history = [attempt_view(attempt) for attempt in connection.execute(tried)]
+        return json_response({**action_view(row), "rendered": row.rendered, "history": history})

@@ -1,0 +1,109 @@
+"""The saved playbooks and templates, for the pure room: compiled once per version, read where they are first
+needed."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from backbone.database import Database
+from backbone.versioned import Documents
+from schemas.playbook import PlaybookIn
+from services.actions.plays.model import OPEN_TASK
+from services.actions.plays.program import Playbook, compile_playbook
+from services.actions.tables import documents, plays, tasks
+
+REFRESH_S = 2.0  # how old the set of event types that matter may be; a play's own types are always in it
+CACHED = 2_000  # compiled versions and templates kept
+
+PLAYBOOKS = Documents(documents, "playbook")
+TEMPLATES = Documents(documents, "template")
+ENDPOINTS = Documents(documents, "endpoint")
+
+
+class SqlLibrary:
+    """Implements `plays.ports.Library`. Belongs to the worker's thread, but for `stale`."""
+
+    def __init__(self, db: Database, connect: Callable[[], Connection]) -> None:
+        self._db, self._connect = db, connect
+        self.stale = True  # set from any thread: something was saved, or partitions came along
+        self._refreshed = 0.0
+        self._compiled: dict[tuple[str, int], Playbook] = {}
+        self._templates: dict[tuple[str, int], dict[str, Any]] = {}
+        self._current: dict[str, int | None] = {}  # of this batch
+        self._types: set[str] = set()
+        self._every = False
+
+    def refresh(self) -> None:
+        """Learn which event types playbooks look out for, if that was long ago."""
+        if not self.stale and time.monotonic() - self._refreshed < REFRESH_S:
+            return
+        with self._db.read() as conn:
+            for stored in PLAYBOOKS.all(conn):
+                self._compile(stored.name, stored.version, stored.doc)
+            if self.stale:
+                self._of_plays(conn)
+        self.stale, self._refreshed = False, time.monotonic()
+
+    def _of_plays(self, conn: Connection) -> None:
+        """The versions that plays hold which are open, or have open tasks."""
+        tasked = select(tasks.c.play).where(tasks.c.status.in_(OPEN_TASK))
+        query = (
+            select(plays.c.playbook, plays.c.playbook_version)
+            .where((plays.c.status == "open") | plays.c.id.in_(tasked), plays.c.playbook_version.is_not(None))
+            .distinct()
+        )
+        for name, version in conn.execute(query).all():
+            if (name, version) not in self._compiled:
+                self._compile(name, version, PLAYBOOKS.version(conn, name, version).doc)
+
+    def end_batch(self) -> None:
+        """What is current may change from here on."""
+        self._current = {}
+        for cache in (self._compiled, self._templates):
+            while len(cache) > CACHED:
+                del cache[next(iter(cache))]
+
+    def playbook(self, name: str) -> Playbook | None:
+        if name not in self._current:
+            stored = PLAYBOOKS.get(self._connect(), name)
+            self._current[name] = None if stored is None else stored.version
+            if stored is not None:
+                self._compile(name, stored.version, stored.doc)
+        version = self._current[name]
+        return None if version is None else self.version(name, version)
+
+    def version(self, name: str, version: int) -> Playbook:
+        found = self._compiled.get((name, version))
+        if found is None:
+            found = self._compile(name, version, PLAYBOOKS.version(self._connect(), name, version).doc)
+        return found
+
+    def template_versions(self, names: frozenset[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for name in sorted(names):
+            stored = TEMPLATES.get(self._connect(), name)
+            if stored is not None:
+                found[name] = stored.version
+                self._templates[name, stored.version] = stored.doc
+        return found
+
+    def template(self, name: str, version: int) -> dict[str, Any]:
+        found = self._templates.get((name, version))
+        if found is None:
+            found = self._templates[name, version] = TEMPLATES.version(self._connect(), name, version).doc
+        return found
+
+    def watches(self, type_: str) -> bool:
+        return self._every or type_ in self._types
+
+    def _compile(self, name: str, version: int, doc: dict[str, Any]) -> Playbook:
+        found = self._compiled.get((name, version))
+        if found is None:
+            found = compile_playbook(version, PlaybookIn.model_validate({**doc, "name": name}))
+            self._compiled[name, version] = found
+            for matcher in found.matchers():
+                self._types |= matcher.types
+                self._every = self._every or matcher.every
+        return found

@@ -1,0 +1,183 @@
+"""One partition in the hands of this worker: its plays, its store, and what a batch left to save."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+from sqlalchemy import Connection
+
+from backbone.log import EVENTS, TRIGGERS, Entry, Record, partition_for
+from schemas.event import CONTROL, Event, Malformed, decode
+from schemas.trigger import Trigger, TriggerRecord
+from services.actions import store_partitions
+from services.actions.plays.merge import EventItem, Merge, TriggerItem
+from services.actions.plays.model import Play, Renderer
+from services.actions.plays.moments import instant
+from services.actions.plays.partition import GRACE_US, ClockMode, PlaysPartition, digest
+from services.actions.plays.ports import Library
+from services.actions.store_flush import Written
+from services.actions.store_partitions import PartitionRow
+from services.actions.store_plays import PlayStore
+
+MAX_STEPS = 5_000  # of a shard in one transaction
+MAX_OPS = 100  # drafts and such of a shard in one transaction: rendering holds it open
+BUFFER_RECORDS = 20_000  # read and not yet applied, of one topic; beyond it reading pauses
+BUFFER_BYTES = 16 * 1024 * 1024
+MAX_NAME = 256
+SEEN_FOR_US = 30 * 86_400_000_000  # how long an event is remembered, by the partition's clock
+PRUNE_EVERY_US = SEEN_FOR_US // 6
+
+_decode_trigger = msgspec.json.Decoder(TriggerRecord).decode
+
+
+class Shard:
+    """Everything about one partition that lives only while we own it."""
+
+    def __init__(
+        self,
+        row: PartitionRow,
+        *,
+        connect: Callable[[], Connection],
+        library: Library,
+        mode: ClockMode,
+        partitions: int,
+    ) -> None:
+        self.row, self._partitions = row, partitions
+        self._expected = (row.next_event, row.next_trigger)
+        self._pruned = row.clock
+        self._sizes: dict[str, int] = {EVENTS: 0, TRIGGERS: 0}
+        self.store = PlayStore(row.partition, partitions, connect)
+        self.merge = Merge(next_event=row.next_event, next_trigger=row.next_trigger, past=row.past)
+        self.plays = PlaysPartition(
+            row.partition, mode=mode, store=self.store, library=library, merge=self.merge, clock=row.clock
+        )
+
+    # -- in
+
+    def offer(self, records: Sequence[Record]) -> list[Entry]:
+        """Take in records of both topics; returns the dead letters for triggers that could not be read.
+
+        What could not be read of touchline.events is put to the dead letters by rules, once.
+        """
+        poison: list[Entry] = []
+        for record in records:
+            self._sizes[record.topic] += len(record.value)
+            if record.topic == EVENTS:
+                item = EventItem(record.offset, record.timestamp, self._event(record))
+                self.merge.offer_events((item,))
+            elif (error := self._trigger(record)) is not None:
+                poison.append(dead_letter(record, error))
+        return poison
+
+    def _event(self, record: Record) -> Event | None:
+        place = f"{record.topic}/{record.partition}/{record.offset}"
+        try:
+            event = decode(record.value, place=place, timestamp=record.timestamp)
+        except Malformed:
+            return None
+        if event.type in CONTROL:
+            return event
+        if not _sound(event.account) or not _sound(event.contact or "-"):
+            return None
+        return event if partition_for(event.account or "", self._partitions) == self.row.partition else None
+
+    def _trigger(self, record: Record) -> str | None:
+        """Take in a record of touchline.triggers; what is wrong with it, if something is."""
+        try:
+            found = _decode_trigger(record.value)
+            error = None if found.trigger is None else self._flaw(found.trigger)
+        except (msgspec.DecodeError, ValueError) as problem:
+            found, error = TriggerRecord(), str(problem)
+        if found.trigger is not None and error is None:
+            self.merge.offer_trigger(TriggerItem(record.offset, found.trigger))
+            return None
+        progress = found.progress
+        if progress is not None and progress.partition == self.row.partition:
+            self.merge.offer_progress(record.offset, progress.offset)
+            return None
+        self.merge.offer_progress(record.offset, 0)
+        return error or "neither a trigger nor progress of this partition"
+
+    def _flaw(self, trigger: Trigger) -> str | None:
+        names = (trigger.account, trigger.contact or "-", trigger.rule, trigger.playbook or "-")
+        if not all(_sound(name) for name in names) or "\0" in (trigger.key or "") or len(trigger.id) > 64:
+            return "a name is empty, too long, or holds NUL"
+        if trigger.position.partition != self.row.partition:
+            return "the trigger belongs to another partition"
+        instant(trigger.at)  # raises ValueError for what is no time
+        return None
+
+    def full(self, topic: str) -> bool:
+        """Whether enough of a topic is waiting, so that reading it should pause."""
+        waiting = self.merge.waiting_events if topic == EVENTS else self.merge.waiting_triggers
+        if waiting == 0:
+            self._sizes[topic] = 0
+        return waiting >= BUFFER_RECORDS or self._sizes[topic] >= BUFFER_BYTES
+
+    # -- work
+
+    def run(self) -> int:
+        """Apply what can be applied, up to what fits a transaction; how many steps that were."""
+        if self.merge.head() is None:
+            return 0
+        self._preload()
+        steps = 0
+        while steps < MAX_STEPS and len(self.store.ops) < MAX_OPS and self.plays.step():
+            steps += 1
+        return steps
+
+    def _preload(self) -> None:
+        events, triggers = self.merge.ahead(MAX_STEPS)
+        concerned = [
+            item.event for item in events if item.event is not None and self.plays.concerns(item.event.type)
+        ]
+        names = [event.account for event in concerned if event.account is not None]
+        names += [item.trigger.account for item in triggers[:MAX_OPS] if item.trigger.playbook is not None]
+        if names:
+            self.store.preload(names, [digest(event) for event in concerned])
+
+    def due(self, now: int) -> bool:
+        """Whether a wait may lie at or before `now`, less the grace."""
+        return self.store.floor <= now - GRACE_US
+
+    def beat(self, now: int, end: int) -> int:
+        """Wall clock, `end` read at `now`: run the waits that are due; how many."""
+        steps = 0
+        while steps < MAX_STEPS and len(self.store.ops) < MAX_OPS and self.plays.beat(now, end):
+            steps += 1
+        return steps
+
+    # -- out
+
+    @property
+    def moved(self) -> bool:
+        """Whether there is anything to save, be it only how far we have come."""
+        return self.store.dirty or (self.merge.next_event, self.merge.next_trigger) != self._expected
+
+    def save(self, conn: Connection, renderer: Renderer, now: int) -> Written:
+        """Write all that changed since the last commit; raises `Fenced` if the partition is no longer
+        ours."""
+        self.row.next_event, self.row.next_trigger = self.merge.next_event, self.merge.next_trigger
+        self.row.past, self.row.clock = self.merge.past, self.plays.clock
+        store_partitions.advance(conn, self.row, self._expected)
+        if self.row.clock - self._pruned > PRUNE_EVERY_US:
+            self.store.forget_seen(conn, self.row.clock - SEEN_FOR_US)
+            self._pruned = self.row.clock
+        return self.store.flush(conn, renderer, now)
+
+    def committed(self) -> list[Play]:
+        """The transaction stands: forget the batch. Returns the plays it wrote."""
+        written = self.store.plays_written()
+        self._expected = (self.row.next_event, self.row.next_trigger)
+        self.store.end(committed=True)
+        return written
+
+
+def _sound(name: str | None) -> bool:
+    return bool(name) and len(name or "") <= MAX_NAME and "\0" not in (name or "")
+
+
+def dead_letter(record: Record, error: str) -> Entry:
+    """A record that could not be read, with where it came from and why it was refused."""
+    origin = f"{record.topic}/{record.partition}/{record.offset}"
+    headers = [*record.headers, ("origin", origin.encode()), ("error", error.encode()[:1_000])]
+    return Entry(key=record.key, value=record.value, headers=headers)

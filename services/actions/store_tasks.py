@@ -1,0 +1,122 @@
+"""Tasks: made or updated by a step, closed with a play, completed, snoozed and reassigned by people. SQL
+only."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, insert, select, update
+
+from services.actions.plays.model import OPEN_TASK, ActionDraft, CloseTasks, OwnEvent, TaskSpec
+from services.actions.plays.telling import about
+from services.actions.tables import tasks
+
+MAX_TITLE, MAX_BODY, MAX_KEY = 2_000, 50_000, 512  # characters kept of what a template gave
+
+
+class TaskContent(msgspec.Struct, kw_only=True):
+    """A task's rendered fields."""
+
+    title: str
+    body: str | None
+    key: str
+
+
+def content_of(spec: TaskSpec, rendered: dict[str, Any]) -> TaskContent:
+    """What a rendered task says, cut to what is kept; a title that came out empty falls back on the key."""
+    key = _clean(rendered.get("key") or spec.default_key, MAX_KEY) or "task"
+    title = _clean(rendered.get("title"), MAX_TITLE) or key
+    return TaskContent(title=title, body=_clean(rendered.get("body"), MAX_BODY), key=key)
+
+
+def _clean(text: Any, limit: int) -> str | None:
+    return None if text is None else str(text).replace("\0", "").strip()[:limit]
+
+
+def put_task(conn: Connection, draft: ActionDraft, spec: TaskSpec, content: TaskContent) -> tuple[str, bool]:
+    """Make the task of a step, or update the open one with the same account and key: (its id, whether it is
+    new)."""
+    found = conn.execute(
+        select(tasks.c.id, tasks.c.reassigned)
+        .where(tasks.c.account == draft.account, tasks.c.key == content.key, tasks.c.status.in_(OPEN_TASK))
+        .order_by(tasks.c.seq.desc())
+        .limit(1)
+        .with_for_update()
+    ).one_or_none()
+    values: dict[str, Any] = {
+        "play": draft.play,
+        "playbook": draft.playbook,
+        "step": draft.step,
+        "contact": draft.contact,
+        "title": content.title,
+        "body": content.body,
+        "assignee": spec.assignee,
+        "priority": spec.priority,
+        "due_at": spec.due_at,
+    }
+    if found is not None:
+        if found.reassigned:
+            del values["assignee"]
+        conn.execute(update(tasks).where(tasks.c.id == found.id).values(values))
+        return str(found.id), False
+    fresh = {"id": draft.id, "account": draft.account, "key": content.key, "status": "open"}
+    conn.execute(insert(tasks).values(values | fresh | {"created_at": draft.due_at}))
+    return draft.id, True
+
+
+def created_event(draft: ActionDraft, content: TaskContent) -> OwnEvent:
+    """`touchline.task.created`."""
+    return about(
+        "task.created",
+        action=draft.id,
+        play=draft.play,
+        playbook=draft.playbook,
+        step=draft.step,
+        account=draft.account,
+        contact=draft.contact,
+        time=draft.due_at,
+        more={"key": content.key},
+    )
+
+
+def close_tasks(conn: Connection, op: CloseTasks) -> int:
+    """Close the open tasks of a play with the reason; how many there were."""
+    done = conn.execute(
+        update(tasks)
+        .where(tasks.c.play == op.play, tasks.c.status.in_(OPEN_TASK))
+        .values(status="closed", reason=op.reason, snoozed_until=None)
+    )
+    return done.rowcount
+
+
+def plays_with_open_tasks(conn: Connection, accounts: Sequence[str]) -> set[str]:
+    """The plays of these accounts that have open tasks."""
+    query = (
+        select(tasks.c.play).where(tasks.c.account.in_(accounts), tasks.c.status.in_(OPEN_TASK)).distinct()
+    )
+    return set(conn.scalars(query))
+
+
+def locked(conn: Connection, task: str) -> Row[Any] | None:
+    """A task's row, held against others until the transaction ends."""
+    return conn.execute(select(tasks).where(tasks.c.id == task).with_for_update()).one_or_none()
+
+
+def change(conn: Connection, task: str, **values: Any) -> None:
+    """Set columns of a task."""
+    conn.execute(update(tasks).where(tasks.c.id == task).values(**values))
+
+
+def completed_event(row: Row[Any], now: int) -> OwnEvent:
+    """`touchline.task.completed`."""
+    return about(
+        "task.completed",
+        action=row.id,
+        play=row.play,
+        playbook=row.playbook,
+        step=row.step,
+        account=row.account,
+        contact=row.contact,
+        time=now,
+        more={"key": row.key},
+    )

@@ -1,0 +1,90 @@
+"""Plays, actions, attempts and tasks as the API shows them."""
+
+from typing import Any
+
+from sqlalchemy import Row
+
+from schemas.event import rfc3339
+
+
+def moment(us: int | None) -> str | None:
+    """A moment as RFC 3339."""
+    return None if us is None else rfc3339(us)
+
+
+def play_view(row: Row[Any]) -> dict[str, Any]:
+    """A play."""
+    return {
+        "id": row.id,
+        "playbook": row.playbook,
+        "playbook_version": row.playbook_version,
+        "rule": row.rule,
+        "trigger": row.trigger_id,
+        "account": row.account,
+        "contact": row.contact,
+        "key": row.key,
+        "tier": row.tier,
+        "status": row.status,
+        "reason": row.reason,
+        "step": row.step,
+        "started_at": moment(row.started_at),
+        "ended_at": moment(row.ended_at),
+        "waits_until": moment(row.due_at),
+    }
+
+
+def action_view(row: Row[Any]) -> dict[str, Any]:
+    """An action as in lists."""
+    return {
+        "id": row.id,
+        "play": row.play,
+        "playbook": row.playbook,
+        "account": row.account,
+        "contact": row.contact,
+        "channel": row.channel,
+        "step": row.step,
+        "recipient": row.recipient,
+        "topic": row.topic,
+        "status": row.status,
+        "reason": row.reason,
+        "attempts": row.attempts,
+        "due_at": moment(row.due_at),
+        "done_at": moment(row.done_at),
+        "next_attempt_at": moment(row.next_attempt_at) if row.status == "retrying" else None,
+    }
+
+
+def attempt_view(row: Row[Any]) -> dict[str, Any]:
+    """An attempt."""
+    return {
+        "n": row.n,
+        "started_at": moment(row.started_at),
+        "ended_at": moment(row.ended_at),
+        "outcome": row.outcome,
+        "reason": row.reason,
+        "detail": row.detail,
+    }
+
+
+def task_view(row: Row[Any], now: int) -> dict[str, Any]:
+    """A task; a snoozed one whose time has come is open again."""
+    snoozed = row.status == "snoozed" and (row.snoozed_until or 0) > now
+    return {
+        "id": row.id,
+        "play": row.play,
+        "playbook": row.playbook,
+        "step": row.step,
+        "account": row.account,
+        "contact": row.contact,
+        "title": row.title,
+        "body": row.body,
+        "assignee": row.assignee,
+        "priority": row.priority,
+        "key": row.key,
+        "status": "open" if row.status == "snoozed" and not snoozed else row.status,
+        "reason": row.reason,
+        "due_at": moment(row.due_at),
+        "snoozed_until": moment(row.snoozed_until) if snoozed else None,
+        "created_at": moment(row.created_at),
+        "completed_at": moment(row.completed_at),
+    }

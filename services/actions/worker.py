@@ -1,0 +1,276 @@
+"""The actions worker: one thread that reads both topics, runs plays, and commits everything at once.
+
+Per batch one transaction holds plays, actions, tasks, profiles, the events about them (the outbox) and how
+far each partition has come, fenced by the partition's epoch. Rendering happens before the commit. A batch
+that concerned no play and no profile is not committed by itself: applying it again changes nothing.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from sqlalchemy import Connection
+
+from backbone import telemetry
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.errors import DatabaseUnavailable, LogUnavailable
+from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Log, Record
+from services.actions import store_outbox, store_partitions
+from services.actions.library import SqlLibrary
+from services.actions.metrics import count_actions, count_plays
+from services.actions.plays.model import Renderer
+from services.actions.plays.partition import ClockMode
+from services.actions.shard import Shard
+
+GROUP = "touchline-actions"
+BATCH = 5_000  # records a poll at most
+IDLE_S = 0.1  # how long a poll waits when nothing comes; waits and the outbox are looked at this often
+LAZY_S = 1.0  # how long the place of batches that changed nothing may stay uncommitted
+RELAY = 500  # events of the outbox in one append
+RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # pauses between attempts while the log or the database is away
+
+log_ = telemetry.get_logger("touchline.actions")
+
+
+class Worker:
+    """Owns the partitions that the log assigns to this process."""
+
+    def __init__(
+        self,
+        db: Database,
+        log: Log,
+        clock: Clock,
+        renderer: Renderer,
+        *,
+        mode: ClockMode,
+        on_due: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._db, self._log, self._clock, self._renderer, self._mode = db, log, clock, renderer, mode
+        self._on_due = on_due  # called after a commit that left actions to be sent
+        self._conn: Connection | None = None
+        self._stack = ExitStack()
+        self.library = SqlLibrary(db, self._connect)
+        self.shards: dict[int, Shard] = {}
+        self._paused: set[tuple[str, int]] = set()
+        self._committed_at = 0.0
+        self._outbox = threading.Event()  # something may wait in the outbox
+        self._looked_at = 0.0
+        self._stopping = threading.Event()
+        self._consumer = log.consumer(GROUP, [EVENTS, TRIGGERS])
+        self._thread = threading.Thread(target=self._run, name="actions-worker", daemon=True)
+        self.failure: BaseException | None = None
+
+    # -- life
+
+    def start(self) -> None:
+        """Begin to work, in a thread of its own."""
+        self._consumer.subscribe(self._assigned, self._revoked)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the batch in hand and leave; returns when the thread has ended."""
+        self._stopping.set()
+        self._consumer.wake()
+        if self._thread.is_alive():
+            self._thread.join(timeout=30)
+
+    def wake(self) -> None:
+        """From any thread: something was put into the outbox, or a playbook was saved."""
+        self.library.stale = True
+        self._outbox.set()
+        self._consumer.wake()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.beat()
+            except (store_partitions.Fenced, DatabaseUnavailable, LogUnavailable) as error:
+                log_.warning("batch abandoned; starting again from what is stored", error=str(error))
+                self._restart()
+            except Exception as error:
+                self.failure = error
+                log_.exception("the actions worker stopped")
+                break
+        self._consumer.close()
+
+    # -- one round
+
+    def beat(self) -> None:
+        """One round: read, apply, commit, relay."""
+        records = self._consumer.poll(self._pause(), BATCH)
+        self.library.refresh()
+        self._offer(records)
+        while self._batch(idle=not records):
+            pass
+        self._throttle()
+        self._relay()
+
+    def _pause(self) -> float:
+        """How long a poll may wait: a place not yet committed must not wait for the next event for long."""
+        return 0.02 if any(shard.moved for shard in self.shards.values()) else IDLE_S
+
+    def _offer(self, records: Sequence[Record]) -> None:
+        parts: dict[int, list[Record]] = {}
+        for record in records:
+            parts.setdefault(record.partition, []).append(record)
+        poison = [
+            entry for p, part in parts.items() if p in self.shards for entry in self.shards[p].offer(part)
+        ]
+        if poison:  # before the commit: a crash in between repeats a dead letter, and loses none
+            telemetry.DEAD_LETTERED.labels("actions").inc(len(poison))
+            self._log.append(DEAD_LETTERS, poison).result(timeout=30)
+
+    def _batch(self, *, idle: bool) -> bool:
+        """Apply what can be applied in one transaction; whether there may be more."""
+        started = time.perf_counter()
+        steps = 0
+        with self._transaction():
+            for shard in self.shards.values():
+                steps += shard.run()
+            if self._mode == "wall":
+                steps += self._waits()
+            moved = [shard for shard in self.shards.values() if shard.moved]
+            lazy = not idle and self._conn is None and time.monotonic() - self._committed_at < LAZY_S
+            if not moved or lazy:
+                for shard in self.shards.values() if self._conn is not None else ():
+                    shard.store.end(committed=True)  # it was only read
+                self._conn = None
+                return bool(steps)
+            now = self._clock.now()
+            conn = self._connect()
+            due = 0
+            actions: Counter[tuple[str, str, str]] = Counter()
+            for shard in moved:
+                written = shard.save(conn, self._renderer, now)
+                due += written.due
+                actions += written.actions
+        self._committed(moved, actions, due)
+        telemetry.BATCH_SECONDS.labels("actions").observe(time.perf_counter() - started)
+        return bool(steps)
+
+    def _waits(self) -> int:
+        """Wall clock: what is due runs once everything that was posted before has been applied."""
+        now = self._clock.now()
+        waiting = [shard for shard in self.shards.values() if shard.due(now)]
+        if not waiting:
+            return 0
+        ends = self._consumer.end_offsets()
+        return sum(shard.beat(now, ends.get((EVENTS, shard.row.partition), 0)) for shard in waiting)
+
+    def _transaction(self) -> ExitStack:
+        """The batch's transaction, opened by the first `_connect`, committed at the end of the block."""
+        self._conn = None
+        self._stack = ExitStack()
+        return self._stack
+
+    def _connect(self) -> Connection:
+        if self._conn is None:
+            self._conn = self._stack.enter_context(self._db.write())
+        return self._conn
+
+    def _committed(self, shards: Sequence[Shard], actions: Counter[tuple[str, str, str]], due: int) -> None:
+        self._conn = None
+        self._committed_at = time.monotonic()
+        self.library.end_batch()
+        for shard in shards:
+            count_plays(shard.committed(), self._clock.now())
+        for shard in self.shards.values():
+            if shard not in shards:
+                shard.store.end(committed=True)
+        count_actions(actions)
+        self._outbox.set()
+        self._consumer.commit(
+            {
+                lane: offset
+                for shard in shards
+                for lane, offset in (
+                    ((EVENTS, shard.row.partition), shard.row.next_event),
+                    ((TRIGGERS, shard.row.partition), shard.row.next_trigger),
+                )
+            }
+        )
+        if due:
+            self._on_due()
+
+    def _throttle(self) -> None:
+        """Pause a lane whose records cannot be applied yet, so that memory stays bounded."""
+        for number, shard in self.shards.items():
+            for topic in (EVENTS, TRIGGERS):
+                lane, full = (topic, number), shard.full(topic)
+                if full and lane not in self._paused:
+                    self._consumer.pause(*lane)
+                    self._paused.add(lane)
+                elif not full and lane in self._paused:
+                    self._consumer.resume(*lane)
+                    self._paused.discard(lane)
+
+    # -- the outbox
+
+    def _relay(self) -> None:
+        """Append what waits in the outbox of our partitions to touchline.events, then drop it."""
+        if not self._outbox.is_set() and time.monotonic() - self._looked_at < IDLE_S:
+            return
+        self._outbox.clear()
+        self._looked_at = time.monotonic()
+        while True:
+            with self._db.read() as conn:
+                rows = store_outbox.waiting(conn, list(self.shards), RELAY)
+            if not rows:
+                return
+            store_outbox.append(self._log, rows)
+            with self._db.write() as conn:
+                store_outbox.relayed(conn, rows)
+
+    # -- owning partitions
+
+    def _assigned(self, numbers: list[int]) -> dict[tuple[str, int], int]:
+        """These partitions are ours from now on: raise their epochs and say where to go on reading."""
+        rows = store_partitions.take(
+            self._db, numbers, self._log.start_offsets(EVENTS), self._log.start_offsets(TRIGGERS)
+        )
+        self._paused.clear()
+        self.library.stale = True
+        for row in rows:
+            self.shards[row.partition] = Shard(
+                row,
+                connect=self._connect,
+                library=self.library,
+                mode=self._mode,
+                partitions=self._log.partitions,
+            )
+        self._outbox.set()
+        offsets = {(EVENTS, row.partition): row.next_event for row in rows}
+        return offsets | {(TRIGGERS, row.partition): row.next_trigger for row in rows}
+
+    def _revoked(self, numbers: list[int]) -> None:
+        for number in numbers:
+            self.shards.pop(number, None)
+        self._paused.clear()
+
+    def _restart(self) -> None:
+        """Drop what is in memory and take the same partitions anew, as soon as the servers answer."""
+        self._conn = None
+        self.library.end_batch()
+        numbers = list(self.shards)
+        paused = list(self._paused)
+        for attempt in range(1_000_000):
+            if self._stopping.wait(RETRY_S[min(attempt, len(RETRY_S) - 1)]):
+                return
+            try:
+                offsets = self._assigned(numbers)
+            except (DatabaseUnavailable, LogUnavailable) as error:
+                log_.warning("still away", error=str(error))
+                continue
+            for (topic, partition), offset in offsets.items():
+                self._consumer.seek(topic, partition, offset)
+            for lane in paused:
+                self._consumer.resume(*lane)
+            return
