@@ -29,13 +29,15 @@ def problem(
     *,
     errors: object = None,
     headers: Mapping[str, str] | None = None,
+    extra: Mapping[str, object] | None = None,
 ) -> Response:
-    """An `application/problem+json` answer (RFC 9457)."""
+    """An `application/problem+json` answer (RFC 9457); `extra`: members of its own."""
     body: dict[str, object] = {
         "type": "about:blank", "title": title, "status": status, "detail": detail or title, "code": code
     }  # fmt: skip
     if errors:
         body["errors"] = errors
+    body |= extra or {}
     return Response(msgspec.json.encode(body), status, headers, "application/problem+json")
 
 

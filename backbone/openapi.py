@@ -136,6 +136,7 @@ def _build(app: FastAPI) -> dict[str, Any]:
 
 def _add_models(schemas: dict[str, Any], routes: Sequence[APIRoute]) -> None:
     models = [route.endpoint.body_model for route in routes if hasattr(route.endpoint, "body_model")]
+    models += [model for route in routes for model in getattr(route.endpoint, "extra_models", ())]
     wanted: list[Any] = [(model, "validation") for model in dict.fromkeys([Problem, *models])]
     _, definitions = models_json_schema(wanted, ref_template=_REF)
     for name, schema in definitions.get("$defs", {}).items():

@@ -1,0 +1,94 @@
+"""An account and its contacts as written by `PUT /v1/accounts/{id}` and in the data of update events.
+
+`null` deletes. The bodies of the API refuse unknown fields; the data of events may carry more than we read.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Text = Annotated[str, Field(max_length=1_000)]
+Id = Annotated[str, Field(min_length=1, max_length=256)]
+Tier = Literal["high", "low", "tech"]
+Attributes = dict[Annotated[str, Field(max_length=256)], Any]
+
+
+class OwnerIn(BaseModel):
+    """The person on our side who looks after an account."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Text | None = Field(None, description="What mails call them.", examples=["Jo Doe"])
+    email: Text | None = Field(
+        None, description="Mails come from it, replies go to it.", examples=["jo@us.test"]
+    )
+
+
+class ContactUpdate(BaseModel):
+    """The data of a `contact.updated` event."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    email: Text | None = Field(None, description="Where mails go.", examples=["ann@acme.test"])
+    name: Text | None = Field(None, description="What mails call them.", examples=["Ann"])
+    roles: list[Text] | None = Field(
+        None, description="Such as `admin`.", max_length=100, examples=[["admin"]]
+    )
+    active: bool | None = Field(None, description="Inactive contacts get no mail.", examples=[True])
+    timezone: Text | None = Field(None, description="An IANA name.", examples=["Europe/Berlin"])
+    locale: Text | None = Field(None, description="A BCP 47 tag.", examples=["en"])
+    attributes: Attributes | None = Field(
+        None, description="Merged one by one; null deletes one.", examples=[{"title": "CTO"}]
+    )
+
+
+class ContactIn(ContactUpdate):
+    """A contact of an account; merged by `id`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    id: Id = Field(description="Names the contact within the account.", examples=["ann"])
+
+
+class _ContactEntry(ContactUpdate):
+    id: Id
+
+
+class _OwnerEntry(OwnerIn):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class _Account(BaseModel):
+    name: Text | None = Field(None, description="What mails call the account.", examples=["Acme Inc."])
+    tier: Tier | None = Field(None, description="Overrides the tier policy; null gives way to it.")
+    timezone: Text | None = Field(None, description="An IANA name, for dates.", examples=["Europe/Berlin"])
+    attributes: Attributes | None = Field(
+        None, description="Merged one by one; null deletes one.", examples=[{"arr": 60000, "plan": "pro"}]
+    )
+
+
+class AccountUpdate(_Account):
+    """The data of an `account.updated` event."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    owner: _OwnerEntry | None = None
+    contacts: list[_ContactEntry] | None = None
+
+
+class AccountIn(_Account):
+    """The body of `PUT /v1/accounts/{id}`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    owner: OwnerIn | None = Field(None, description="Who looks after the account.")
+    contacts: list[ContactIn] | None = Field(None, description="Merged by id.", max_length=1_000)
+
+
+ACCOUNT_EXAMPLE = {
+    "name": "Acme Inc.",
+    "owner": {"name": "Jo Doe", "email": "jo@us.test"},
+    "timezone": "Europe/Berlin",
+    "attributes": {"arr": 60000, "plan": "pro"},
+    "contacts": [{"id": "ann", "email": "ann@acme.test", "name": "Ann", "roles": ["admin"]}],
+}

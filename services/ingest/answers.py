@@ -1,0 +1,49 @@
+"""What ingest answers: how many events were taken, and every refusal with its place."""
+
+import hashlib
+from collections.abc import Callable
+
+from fastapi import Response
+
+from backbone.http import json_response, problem
+from services.ingest.intake import Taken
+from services.ingest.sources.base import Refusal
+
+
+def accepted(taken: Taken, *, alone: bool) -> Response:
+    """202, or 422 with the same two fields if nothing was accepted; `alone`: the body was a single event."""
+    rejected = [
+        {
+            "index": index,
+            "id": refusal.id,
+            "error": {"code": refusal.code, "field": refusal.field, "message": refusal.message},
+        }
+        for index, refusal in taken.rejected
+    ]
+    body = {"accepted": len(taken.events), "rejected": rejected}
+    if taken.events:
+        return json_response(body, 202)
+    errors = wrong_fields(taken.rejected, alone=alone)
+    detail = errors[0]["message"] if errors else "there is no event in it"
+    return problem(422, "nothing_accepted", "No event was accepted", detail, errors=errors, extra=body)
+
+
+def wrong_fields(rejected: list[tuple[int, Refusal]], *, alone: bool) -> list[dict[str, str]]:
+    """The refusals as `errors`: `3.time` is the time of the event at index 3."""
+    return [
+        {
+            "field": refusal.field if alone else f"{index}.{refusal.field}".rstrip("."),
+            "message": refusal.message,
+        }
+        for index, refusal in rejected
+    ]
+
+
+def ids_from(idempotency_key: str, key_id: str) -> Callable[[int], str]:
+    """Ids that follow from an `Idempotency-Key`: the same request sent again names the same events."""
+
+    def new_id(index: int) -> str:
+        text = f"{key_id}\n{idempotency_key}\n{index}".encode("utf-8", "surrogatepass")
+        return "idem-" + hashlib.blake2b(text, digest_size=16).hexdigest()
+
+    return new_id

@@ -1,0 +1,138 @@
+"""`POST /v1/events`, `PUT /v1/accounts/{id}`, `POST /v1/clock` (contract, section 3)."""
+
+from typing import Annotated
+
+import msgspec
+import uuid_utils
+from fastapi import APIRouter, Path, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from backbone.auth import Principal, require
+from backbone.bodies import NotJson
+from backbone.errors import Invalid, StateConflict, UnsupportedMedia
+from backbone.http import Json, json_response, reads, validate
+from backbone.log import Entry
+from backbone.settings import Settings
+from schemas.account import ACCOUNT_EXAMPLE, AccountIn
+from schemas.event import CLOCK, Event, encode
+from services.ingest import pages
+from services.ingest.answers import accepted, ids_from
+from services.ingest.groups import Groups
+from services.ingest.intake import HEADERS, Intake
+from services.ingest.sources import SOURCES
+from services.ingest.sources.base import NotReadable
+from services.ingest.sources.cloudevents import is_binary
+
+_JSON = frozenset(
+    {
+        "",
+        "application/json",
+        "application/cloudevents+json",
+        "application/cloudevents-batch+json",
+        "text/json",
+    }
+)
+
+
+def events_router(intake: Intake, groups: Groups) -> APIRouter:
+    """`POST /v1/events`."""
+    router = APIRouter(tags=["events"])
+
+    @router.post(
+        "/v1/events",
+        status_code=202,
+        summary="Take events",
+        response_model=pages.EventsAccepted,
+        openapi_extra=pages.EVENTS_BODY,
+    )
+    @pages.documents(pages.EventIn, pages.EventsAccepted)
+    async def events(request: Request, principal: Principal = require("events:write")) -> Response:
+        """One event, an array, or `{"events": […]}`; CloudEvents structured, batched or binary; gzip.
+
+        Events without an id get one; with an `Idempotency-Key` it follows from that key, so that a request sent
+        again names the same events. Answers 202 once the accepted events are durable.
+        """
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]
+        }
+        source = source_of(headers)
+        body = await request.body()
+        try:
+            items = SOURCES[source](body, headers)
+        except NotReadable as error:
+            raise NotJson(str(error)) from None
+        repeat = headers.get("idempotency-key")
+        taken = await intake.take(
+            items,
+            source=source,
+            key_id=principal.key_id,
+            erasing=principal.allows("admin"),
+            new_id=ids_from(repeat, principal.key_id) if repeat else None,
+        )
+        if principal.allows("admin"):
+            await run_in_threadpool(groups.erase, taken.events)
+        return accepted(taken, alone=len(items) == 1 and not body.lstrip()[:1] == b"[")
+
+    return router
+
+
+def source_of(headers: dict[str, str]) -> str:
+    """Which of `SOURCES` reads a request with these headers. Raises `UnsupportedMedia`."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not kind.startswith("application/cloudevents") and is_binary(headers):
+        return "cloudevents"
+    if kind not in _JSON:
+        wanted = ", ".join(sorted(_JSON - {"", "text/json"}))
+        raise UnsupportedMedia(f"the Content-Type should be one of {wanted}; or send ce- headers")
+    return "native"
+
+
+def accounts_router(intake: Intake) -> APIRouter:
+    """`PUT /v1/accounts/{id}`: an `account.updated` event."""
+    router = APIRouter(tags=["accounts"])
+
+    @router.put("/v1/accounts/{id:path}", status_code=202, summary="Say what is known of an account")
+    @reads(AccountIn, ACCOUNT_EXAMPLE)
+    async def put_account(
+        id: Annotated[
+            str, Path(min_length=1, max_length=256, description="names the account", examples=["acme"])
+        ],
+        body: Json,
+        historical: Annotated[bool, Query(description="an import: it shall fire nothing")] = False,
+        principal: Principal = require("events:write"),
+    ) -> Response:
+        """Merged per attribute; `null` deletes; contacts merge by `id`. It is an `account.updated` event."""
+        data = validate(AccountIn, body).model_dump(exclude_unset=True)
+        event = Event(
+            type="account.updated",
+            account=id,
+            id=str(uuid_utils.uuid7()),
+            data=data,
+            historical=historical,
+        )
+        taken = await intake.take([event], source="account", key_id=principal.key_id, erasing=False)
+        if taken.rejected:
+            refusal = taken.rejected[0][1]
+            raise Invalid([{"field": refusal.field.removeprefix("data."), "message": refusal.message}])
+        return json_response({"accepted": 1, "id": event.id}, 202)
+
+    return router
+
+
+def clock_router(intake: Intake, settings: Settings, partitions: int) -> APIRouter:
+    """`POST /v1/clock`: carry every partition's clock to a time."""
+    router = APIRouter(tags=["events"])
+
+    @router.post("/v1/clock", status_code=202, summary="Carry the log clock to a time")
+    @reads(pages.ClockIn, {"time": "2026-12-01T00:00:00Z"})
+    async def clock(body: Json, principal: Principal = require("admin")) -> Response:
+        """Only with `TOUCHLINE_CLOCK=log`; 409 with the wall clock. What falls due by then is run."""
+        time = validate(pages.ClockIn, body).time
+        if settings.clock != "log":
+            raise StateConflict("the wall clock cannot be set: this works only with TOUCHLINE_CLOCK=log")
+        event = Event(type=CLOCK, id=str(uuid_utils.uuid7()), source="touchline", time=time)
+        value = encode(event)
+        await intake.append([Entry(value, None, number, HEADERS) for number in range(partitions)])
+        return json_response({"time": msgspec.to_builtins(time)}, 202)
+
+    return router

@@ -1,0 +1,124 @@
+"""From items to the log: check, append once, wait until durable; with limits on what may be under way."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+import uuid_utils
+
+from backbone.clock import Clock
+from backbone.errors import LogUnavailable, RateLimited, TooLarge
+from backbone.log import EVENTS, Entry, Log
+from backbone.settings import Settings
+from backbone.telemetry import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJECTED
+from schemas.event import Event
+from services.ingest.sources.base import Code, Item, Refusal
+from services.ingest.sources.normal import Door, Normal
+
+MAX_EVENTS = 500  # a request
+PATIENCE_S = 30.0  # how long a request waits for the log
+HEADERS = (("content-type", b"application/cloudevents+json"),)
+_rejected = {code: EVENTS_REJECTED.labels(code.value) for code in Code}
+
+
+class Taken(msgspec.Struct):
+    """What became of a request's items: the events that are durable, and the refusals with their index."""
+
+    events: list[Normal]
+    rejected: list[tuple[int, Refusal]]
+
+
+class Buckets:
+    """A token bucket a key: `rate` events a second, a second's worth (at least one full request) at once."""
+
+    def __init__(self, rate: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._burst = max(rate, MAX_EVENTS)
+        self._monotonic = monotonic
+        self._left: dict[str, tuple[float, float]] = {}  # key id → tokens left, when
+
+    def take(self, key_id: str, count: int) -> None:
+        """Take `count` tokens. Raises `RateLimited` with the time to wait."""
+        if not self._rate:
+            return
+        now = self._monotonic()
+        left, then = self._left.get(key_id, (float(self._burst), now))
+        left = min(self._burst, left + (now - then) * self._rate)
+        if left < count:
+            self._left[key_id] = (left, now)
+            wait = (count - left) / self._rate
+            raise RateLimited(f"this key may send {self._rate:,} events a second", retry_after=wait)
+        self._left[key_id] = (left - count, now)
+
+
+class Intake:
+    """Belongs to the event loop; all its methods run there."""
+
+    def __init__(self, settings: Settings, log: Log, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+        self._wall = settings.clock == "wall"
+        self._most = settings.ingest_max_in_flight
+        self._buckets = Buckets(settings.ingest_rate_limit)
+        self.in_flight = 0
+
+    async def take(
+        self,
+        items: Sequence[Item | None],
+        *,
+        source: str,
+        key_id: str,
+        erasing: bool,
+        new_id: Callable[[int], str] | None = None,
+    ) -> Taken:
+        """Check the items and make the good ones durable; None is passed over.
+
+        Raises `TooLarge` (too many), `RateLimited`, `LogUnavailable`: then nothing was taken for certain.
+        """
+        if len(items) > MAX_EVENTS:
+            message = f"a request may have {MAX_EVENTS} events, this one has {len(items):,}"
+            raise TooLarge(message, code="too_many_events")
+        self._buckets.take(key_id, len(items))
+        door = Door(now=self._clock.now(), wall=self._wall, erasing=erasing, new_id=new_id or _uuid7)
+        taken = _sort(items, door)
+        for _, refusal in taken.rejected:
+            _rejected[refusal.code].inc()
+        if taken.events:
+            await self.append([Entry(event.value, event.account, None, HEADERS) for event in taken.events])
+            EVENTS_ACCEPTED.labels(source).inc(len(taken.events))
+        return taken
+
+    async def append(self, entries: Sequence[Entry]) -> None:
+        """Append and wait until durable. Raises `RateLimited` if too much is under way, `LogUnavailable`."""
+        if self.in_flight >= self._most:
+            message = f"{self._most} requests wait for the log already"
+            raise RateLimited(message, retry_after=1, code="busy")
+        self.in_flight += 1
+        began = time.perf_counter()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await asyncio.wrap_future(self._log.append(EVENTS, entries))
+        except TimeoutError:
+            raise LogUnavailable(f"the log did not take the events within {PATIENCE_S:.0f} s") from None
+        finally:
+            self.in_flight -= 1
+            APPEND_SECONDS.observe(time.perf_counter() - began)
+
+
+def _sort(items: Sequence[Item | None], door: Door) -> Taken:
+    events: list[Normal] = []
+    rejected: list[tuple[int, Refusal]] = []
+    for index, item in enumerate(items):
+        if item is None:
+            continue
+        checked = door.check(index, item) if isinstance(item, Event) else item
+        if isinstance(checked, Normal):
+            events.append(checked)
+        else:
+            rejected.append((index, checked))
+    return Taken(events, rejected)
+
+
+def _uuid7(_index: int) -> str:
+    return str(uuid_utils.uuid7())

@@ -1,0 +1,50 @@
+"""Wires the ingest service: the door. It has no worker and keeps nothing but Segment's groups."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.log import Log
+from backbone.settings import Settings
+from services.ingest.api import accounts_router, clock_router, events_router
+from services.ingest.groups import Groups
+from services.ingest.intake import Intake
+from services.ingest.segment_api import segment_router
+
+
+class IngestService:
+    """Takes events over HTTP and appends them to the log."""
+
+    name = "ingest"
+
+    def __init__(self, settings: Settings, db: Database, log: Log, clock: Clock) -> None:
+        self.intake = Intake(settings, log, clock)
+        groups = Groups(db, clock)
+        self.routers: Sequence[APIRouter] = [
+            events_router(self.intake, groups),
+            accounts_router(self.intake),
+            clock_router(self.intake, settings, log.partitions),
+            segment_router(self.intake, groups),
+        ]
+
+    def start(self) -> None:
+        """Nothing to start: requests do all the work."""
+
+    def stop(self) -> None:
+        """Nothing to stop: the server has answered every request by then."""
+
+    def ready(self) -> bool:
+        """Ready whenever the log and the database are."""
+        return True
+
+    def status(self) -> Mapping[str, Any]:
+        """Busy while requests wait for the log."""
+        return {"idle": self.intake.in_flight == 0}
+
+
+def build(settings: Settings, db: Database, log: Log, clock: Clock) -> IngestService:
+    """The ingest service, not started yet."""
+    return IngestService(settings, db, log, clock)

@@ -1,0 +1,107 @@
+"""What every source gives: events, or refusals that name the field and what is allowed there."""
+
+import re
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from schemas.event import Event
+
+
+class Code(StrEnum):
+    """Why an event was refused: a closed set, used in answers and as a metric's label."""
+
+    INVALID = "invalid"  # a field of the wrong kind
+    REQUIRED = "required"  # a field that has to be there
+    LENGTH = "length"  # empty or longer than 256 characters
+    TIME = "time"  # no offset, or no time that can be
+    TOO_LARGE = "event_too_large"
+    TOO_DEEP = "too_deep"
+    NUL = "nul"
+    RESERVED = "reserved_type"  # only Touchline itself sends these
+    SCOPE = "forbidden_type"  # the key lacks the scope for this type
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """An event that was not taken."""
+
+    code: Code
+    field: str
+    message: str
+    id: str | None = None
+
+
+class NotReadable(ValueError):
+    """The body as a whole cannot be read: not JSON, or not the JSON that this format wants."""
+
+
+Item = Event | Refusal
+Source = Callable[[bytes, Mapping[str, str]], list[Item]]  # body, headers in lower case → items in order
+MAX_EVENT = 65_536  # bytes of one event as sent
+decode_raw_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+decode_any = msgspec.json.Decoder().decode
+_decode_event = msgspec.json.Decoder(Event).decode
+_AT = re.compile(r" - at `\$\.?(.*?)`$")
+_KINDS = {
+    "str": "text",
+    "bool": "true or false",
+    "int": "a number",
+    "float": "a number",
+    "object": "an object",
+    "array": "an array",
+    "null": "null",
+}
+READ_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def read_event(raw: bytes | memoryview) -> Item:
+    """One event in JSON, or why it is none."""
+    try:
+        return _decode_event(raw)
+    except READ_ERRORS as error:
+        return refusal_of(error, id_in(raw))
+
+
+def convert_event(attributes: Mapping[str, Any]) -> Item:
+    """One event from decoded attributes, or why it is none."""
+    sent = attributes.get("id")
+    try:
+        return msgspec.convert(attributes, Event)
+    except msgspec.ValidationError as error:
+        return refusal_of(error, sent if isinstance(sent, str) else None)
+
+
+def id_in(raw: bytes | memoryview) -> str | None:
+    """The id of an event that cannot be taken, as far as it can be read."""
+    try:
+        sent = decode_any(raw)
+    except READ_ERRORS:
+        return None
+    found = sent.get("id") if isinstance(sent, dict) else None
+    return found[:256] if isinstance(found, str) else None
+
+
+def refusal_of(error: Exception, sent_id: str | None = None) -> Refusal:
+    """msgspec's error as ours."""
+    if isinstance(error, RecursionError):
+        return Refusal(Code.TOO_DEEP, "data", "may nest 32 deep", sent_id)
+    if isinstance(error, UnicodeDecodeError):
+        return Refusal(Code.INVALID, "", "should be UTF-8", sent_id)
+    text = str(error)
+    place = _AT.search(text)
+    field = place[1] if place else ""
+    what = text[: place.start()] if place else text
+    missing = re.search(r"missing required field `(.*)`", what)
+    if missing:
+        return Refusal(Code.REQUIRED, missing[1], "is required", sent_id)
+    if "RFC3339" in what or "datetime" in what:
+        message = "should be a time with an offset, such as 2026-11-22T09:00:00Z"
+        return Refusal(Code.TIME, field or "time", message, sent_id)
+    kinds = re.search(r"Expected `(.*)`, got `(.*)`", what)
+    if kinds:
+        wanted = [_KINDS.get(kind, kind) for kind in kinds[1].split(" | ")]
+        got = _KINDS.get(kinds[2], kinds[2])
+        return Refusal(Code.INVALID, field, f"should be {' or '.join(wanted)}, not {got}", sent_id)
+    return Refusal(Code.INVALID, field, what[:1].lower() + what[1:], sent_id)

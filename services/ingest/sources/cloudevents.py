@@ -1,0 +1,39 @@
+"""CloudEvents in binary mode: attributes in `ce-` headers, the body is the data.
+
+Structured and batched mode are our own JSON: see `native`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from services.ingest.sources.base import READ_ERRORS, Code, Item, NotReadable, Refusal, convert_event
+from services.ingest.sources.native import content_of
+
+PREFIX = "ce-"
+_TRUTH = {"true": True, "false": False}
+
+
+def is_binary(headers: Mapping[str, str]) -> bool:
+    """Whether these headers (names in lower case) are those of an event in binary mode."""
+    return "ce-type" in headers or "ce-specversion" in headers or "ce-id" in headers
+
+
+def decode(body: bytes, headers: Mapping[str, str]) -> list[Item]:
+    """The one event. Raises `NotReadable` if its data is not what the content type says."""
+    attributes: dict[str, Any] = {
+        name.removeprefix(PREFIX): unquote(value)
+        for name, value in headers.items()
+        if name.startswith(PREFIX)
+    }
+    if "historical" in attributes:
+        truth = _TRUTH.get(attributes["historical"].strip().lower())
+        if truth is None:
+            message = "should be true or false"
+            return [Refusal(Code.INVALID, "ce-historical", message, attributes.get("id"))]
+        attributes["historical"] = truth
+    try:
+        attributes["data"] = content_of(body, headers.get("content-type", "application/json"))
+    except READ_ERRORS as error:
+        raise NotReadable(f"the data cannot be read: {error}") from None
+    return [convert_event(attributes)]

@@ -1,0 +1,109 @@
+"""Our own JSON: an event, an array, `{"events": […]}`. Structured and batched CloudEvents are the same."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from schemas.event import Event
+from services.ingest.sources.base import (
+    MAX_EVENT,
+    READ_ERRORS,
+    Code,
+    Item,
+    NotReadable,
+    Refusal,
+    convert_event,
+    decode_any,
+    decode_raw_list,
+    id_in,
+    read_event,
+)
+
+
+class _Batch(msgspec.Struct, forbid_unknown_fields=True):
+    events: list[msgspec.Raw]
+
+
+_decode_events = msgspec.json.Decoder(list[Event]).decode
+_decode_batch = msgspec.json.Decoder(_Batch).decode
+_decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+def decode(body: bytes, _headers: Mapping[str, str]) -> list[Item]:
+    """The events of a body, in order. Raises `NotReadable` if it is no JSON or neither object nor array."""
+    start = body.lstrip(b" \t\r\n")[:1]
+    small = len(body) <= MAX_EVENT and b'"data_base64"' not in body
+    if start == b"[" and small:
+        try:
+            return [*_decode_events(body)]
+        except READ_ERRORS:
+            pass  # one of them is wrong: read them one by one
+    if start not in {b"[", b"{"}:
+        raise NotReadable(_why_not_json(body) or "the body should be an object or an array")
+    return [_one(raw) for raw in _split(body, start)]
+
+
+def _split(body: bytes, start: bytes) -> list[memoryview]:
+    """Each event's own JSON."""
+    try:
+        if start == b"[":
+            return [memoryview(raw) for raw in decode_raw_list(body)]
+        whole = memoryview(_decode_raw(body))
+    except RecursionError:
+        raise NotReadable("the body nests too deep") from None
+    except READ_ERRORS as error:
+        raise NotReadable(f"not JSON: {error}") from None
+    if b'"events"' in body:
+        try:
+            return [memoryview(raw) for raw in _decode_batch(body).events]
+        except READ_ERRORS as error:
+            if not isinstance(read_event(whole), Event):
+                raise NotReadable(f'the body should be an event or {{"events": […]}}: {error}') from None
+    return [whole]
+
+
+def _one(raw: memoryview) -> Item:
+    if len(raw) > MAX_EVENT:
+        message = f"an event may have {MAX_EVENT:,} bytes, this one has {len(raw):,}"
+        return Refusal(Code.TOO_LARGE, "", message, id_in(raw))
+    if b'"data_base64"' in bytes(raw):
+        return _with_base64(raw)
+    return read_event(raw)
+
+
+def _with_base64(raw: memoryview) -> Item:
+    """CloudEvents' way to carry bytes."""
+    try:
+        attributes = decode_any(raw)
+    except READ_ERRORS:
+        return read_event(raw)
+    if not isinstance(attributes, dict) or "data_base64" not in attributes:
+        return read_event(raw)
+    sent = attributes.get("id")
+    try:
+        content = base64.b64decode(attributes.pop("data_base64"), validate=True)
+        attributes["data"] = content_of(content, str(attributes.get("datacontenttype", "application/json")))
+    except (TypeError, ValueError, *READ_ERRORS):
+        message = "should be base64 of data of the kind that datacontenttype names"
+        return Refusal(Code.INVALID, "data_base64", message, sent if isinstance(sent, str) else None)
+    return convert_event(attributes)
+
+
+def content_of(content: bytes, content_type: str) -> Any:
+    """An event's data: JSON decoded, text as text, anything else as base64 text. Raises `READ_ERRORS`."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind.endswith(("/json", "+json")) or not kind:
+        return decode_any(content) if content else None
+    if kind.startswith("text/") or kind.endswith(("/xml", "+xml")):
+        return content.decode()
+    return base64.b64encode(content).decode()
+
+
+def _why_not_json(body: bytes) -> str | None:
+    try:
+        decode_any(body)
+    except READ_ERRORS as error:
+        return f"not JSON: {error}"
+    return None

@@ -1,0 +1,138 @@
+"""What holds for every event, whatever its format: defaults, limits, reserved types, times in UTC."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+
+from schemas.account import AccountUpdate, ContactUpdate
+from schemas.event import OWN_PREFIX, Event, clamp_future, encode, from_microseconds
+from services.ingest.sources.base import Code, Refusal
+
+MAX_NAME = 256  # characters of id, source, type, account, contact
+MAX_DEPTH = 32  # of `data`
+FIRST_YEAR, END_YEAR = 1900, 2200  # of an event's time; what lies outside is a mistake
+ERASURES = frozenset({"account.deleted", "contact.deleted"})
+_NAMES = ("id", "source", "type", "account", "contact")
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_REST = bytes(byte for byte in range(256) if byte not in b"{}[]")
+
+
+class Normal(msgspec.Struct, frozen=True):
+    """An event that is taken: its account (the record's key), type and contact, and the record's value."""
+
+    account: str
+    type: str
+    contact: str | None
+    value: bytes
+
+
+class Door:
+    """Checks the events of one request.
+
+    `now`: receipt, in microseconds; `wall`: times ahead of it are cut back; `erasing`: the key may erase;
+    `new_id`: makes the id of the event at an index.
+    """
+
+    def __init__(self, *, now: int, wall: bool, erasing: bool, new_id: Callable[[int], str]) -> None:
+        self._now = now
+        self._wall = wall
+        self._erasing = erasing
+        self._new_id = new_id
+
+    def check(self, index: int, event: Event) -> Normal | Refusal:
+        """The event as it goes into the log, or why it does not."""
+        if event.account is None:
+            event.account = event.subject
+        if not event.id:
+            event.id = self._new_id(index)
+        refusal = _names(event) or self._reserved(event) or self._time(event)
+        if refusal is not None:
+            return refusal
+        value = encode(event)
+        if value.count(b"{") + value.count(b"[") > MAX_DEPTH + 1 and _deeper(value, MAX_DEPTH + 1):
+            return Refusal(Code.TOO_DEEP, "data", f"may nest {MAX_DEPTH} deep", event.id)
+        if b"\\u0000" in value and _NUL.search(value):
+            return Refusal(Code.NUL, "", "text may not contain NUL", None)
+        assert event.account is not None  # noqa: S101 - `_names` saw to it
+        return Normal(event.account, event.type, event.contact, value)
+
+    def _time(self, event: Event) -> Refusal | None:
+        moment = event.time
+        if moment is None:
+            event.time = from_microseconds(self._now)
+            return None
+        if moment.tzinfo is None:
+            message = "needs an offset, such as the Z in 2026-11-22T09:00:00Z"
+            return Refusal(Code.TIME, "time", message, event.id)
+        if not FIRST_YEAR < moment.year < END_YEAR - 1:
+            message = f"should lie between the years {FIRST_YEAR} and {END_YEAR}"
+            return Refusal(Code.TIME, "time", message, event.id)
+        if moment.tzinfo is not UTC:
+            event.time = moment.astimezone(UTC)
+        if self._wall:
+            clamp_future(event, self._now)
+        return None
+
+    def _reserved(self, event: Event) -> Refusal | None:
+        kind = event.type
+        if kind.startswith(OWN_PREFIX):
+            return Refusal(
+                Code.RESERVED, "type", f"types under {OWN_PREFIX} come only from Touchline", event.id
+            )
+        if not kind.startswith(("account.", "contact.")):
+            return None
+        if kind in ERASURES and not self._erasing:
+            return Refusal(
+                Code.SCOPE, "type", f"{kind} erases: it needs a key with the scope admin", event.id
+            )
+        if kind in {"contact.updated", "contact.deleted"}:
+            return _contact(event) or (_update(event, ContactUpdate) if kind == "contact.updated" else None)
+        return _update(event, AccountUpdate) if kind == "account.updated" else None
+
+
+def _names(event: Event) -> Refusal | None:
+    if event.account is None:
+        return Refusal(Code.REQUIRED, "account", "is required", event.id)
+    for name in _NAMES:
+        value = getattr(event, name)
+        if value is not None and not 1 <= len(value) <= MAX_NAME:
+            sent = event.id if name != "id" else None
+            return Refusal(Code.LENGTH, name, f"should have 1 to {MAX_NAME} characters", sent)
+    if event.specversion != "1.0":
+        return Refusal(Code.INVALID, "specversion", 'should be "1.0"', event.id)
+    return None
+
+
+def _contact(event: Event) -> Refusal | None:
+    """Contact updates and erasures name their contact, if need be in `data.id`."""
+    if event.contact is None and isinstance(event.data, dict) and isinstance(event.data.get("id"), str):
+        event.contact = event.data["id"]
+    if event.contact is None:
+        return Refusal(Code.REQUIRED, "contact", f"is required for {event.type}", event.id)
+    return None if 1 <= len(event.contact) <= MAX_NAME else _names(event)
+
+
+def _update(event: Event, model: type[AccountUpdate] | type[ContactUpdate]) -> Refusal | None:
+    """The first thing wrong with the data of an update."""
+    try:
+        model.model_validate(event.data)
+    except ValidationError as error:
+        first: Any = error.errors(include_url=False)[0]
+        field = ".".join(["data", *(str(piece) for piece in first["loc"])])
+        message = str(first["msg"]).replace("Input should", "should").removeprefix("Value error, ")
+        return Refusal(Code.INVALID, field, message, event.id)
+    return None
+
+
+def _deeper(value: bytes, depth: int) -> bool:
+    """Whether this JSON nests deeper than `depth`; linear, without recursion."""
+    brackets = _STRING.sub(b"", value).translate(_BRACKETS, _REST)
+    for _ in range(depth):
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
