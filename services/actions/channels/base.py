@@ -1,0 +1,57 @@
+"""What every channel is: it prepares an action, then sends it, and says how that ended."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from backbone.settings import Settings
+from services.actions.plays.delivery import Outcome
+from services.actions.store import Leased
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A webhook endpoint as it is now; the secret is `whsec_…`."""
+
+    url: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What channels are built from. `endpoint` looks a target up by name (blocking; None: there is none)."""
+
+    settings: Settings
+    endpoint: Callable[[str], Target | None]
+
+
+class Prepared(Protocol):
+    """An action ready to leave the house. Exactly one of the two is called, once."""
+
+    async def send(self) -> Outcome:
+        """Let it go, and say how that ended. Raises nothing but `CancelledError`."""
+        ...
+
+    async def drop(self) -> None:
+        """It is not to be sent after all: give back what it holds."""
+        ...
+
+
+class Channel(Protocol):
+    """One way of reaching somebody. It lives on the delivery loop's event loop."""
+
+    concurrency: int  # actions prepared or under way at once
+    per_lane: int  # of these, with the same `lane`
+    repeatable: bool  # whether an attempt of which nobody knows how it ended may be made again
+
+    def lane(self, action: Leased) -> str:
+        """What else goes the same way: the recipient's domain, the endpoint."""
+        ...
+
+    async def prepare(self, action: Leased) -> Prepared | Outcome:
+        """Everything short of the effect itself; an outcome if it comes to nothing. Raises nothing else."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...

@@ -1,0 +1,60 @@
+"""Channel `email`: over SMTP where `TOUCHLINE_SMTP_URL` is set, else as files in `outbox/` under the data
+folder."""
+
+from typing import Protocol
+
+from services.actions.channels.base import Prepared, Surroundings
+from services.actions.channels.mailing.message import BadAddress, Envelope, build
+from services.actions.channels.mailing.outbox import Outbox
+from services.actions.channels.mailing.smtp import Server, Smtp
+from services.actions.plays.delivery import Outcome
+from services.actions.store import Leased
+
+
+class Transport(Protocol):
+    """A way of handing over a message."""
+
+    repeatable: bool
+
+    async def prepare(self, action: str, due_at: int, envelope: Envelope) -> Prepared | Outcome:
+        """All that can be done before the message is handed over."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class EmailChannel:
+    """Mails, built from what was rendered when the step ran."""
+
+    concurrency = 20
+    per_lane = 10
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.repeatable = transport.repeatable
+
+    def lane(self, action: Leased) -> str:
+        """The recipient's domain: no other mail server is kept busy by many mails at once."""
+        return (action.recipient or "").rpartition("@")[2].lower()
+
+    async def prepare(self, action: Leased) -> Prepared | Outcome:
+        """The message and a connection for it."""
+        try:
+            envelope = build(action.id, action.rendered, action.due_at)
+        except BadAddress as error:
+            return Outcome(kind="permanent", reason="invalid_address", detail=str(error))
+        return await self._transport.prepare(action.id, action.due_at, envelope)
+
+    async def close(self) -> None:
+        """Close the transport."""
+        await self._transport.close()
+
+
+def channel(around: Surroundings) -> EmailChannel:
+    """The channel that the settings ask for."""
+    url = around.settings.smtp_url
+    if url is None:
+        return EmailChannel(Outbox(around.settings.data_dir / "outbox"))
+    return EmailChannel(Smtp(Server.of(url.get_secret_value())))

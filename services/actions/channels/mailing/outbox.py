@@ -1,0 +1,57 @@
+"""The transport without a server: each mail is an `.eml` file, whole or not there at all."""
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from services.actions.channels.mailing.message import Envelope
+from services.actions.plays.delivery import Outcome
+
+
+class Outbox:
+    """Writes to a folder. Sending an action again overwrites its file, so there is never a second copy."""
+
+    repeatable = True
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def prepare(self, action: str, due_at: int, envelope: Envelope) -> "Letter":
+        """A letter for this folder; `due_at` (microseconds) orders the files."""
+        moment = datetime.fromtimestamp(due_at // 1_000_000, UTC).strftime("%Y%m%dT%H%M%SZ")
+        return Letter(self._folder / f"{moment}-{action}.eml", envelope.message)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class Letter:
+    """One mail on its way to its file."""
+
+    def __init__(self, path: Path, message: bytes) -> None:
+        self._path = path
+        self._message = message
+
+    async def send(self) -> Outcome:
+        """Writes the file; a full disk is a passing fault."""
+        try:
+            await asyncio.to_thread(self._write)
+        except OSError as error:
+            return Outcome(
+                kind="temporary", reason="unreachable", detail=f"{self._path.name}: {error.strerror}"
+            )
+        return Outcome(kind="done", detail=self._path.name)
+
+    async def drop(self) -> None:
+        """Nothing was written."""
+
+    def _write(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = self._path.with_name(f".{self._path.name}.tmp")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(self._message)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._path)

@@ -1,0 +1,30 @@
+"""Channel `task`. A task is done by the very commit in which its step ran; there is nothing left to
+deliver."""
+
+from services.actions.channels.base import Prepared, Surroundings
+from services.actions.plays.delivery import Outcome
+from services.actions.store import Leased
+
+
+class TaskChannel:
+    """Says `done` to a task that reaches the delivery loop all the same."""
+
+    concurrency = 1
+    per_lane = 1
+    repeatable = True
+
+    def lane(self, action: Leased) -> str:
+        """One lane."""
+        return action.channel
+
+    async def prepare(self, action: Leased) -> Prepared | Outcome:  # noqa: ARG002
+        """Done."""
+        return Outcome(kind="done")
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def channel(around: Surroundings) -> TaskChannel:  # noqa: ARG001
+    """The channel."""
+    return TaskChannel()

@@ -1,0 +1,201 @@
+"""Channel `webhook`: a signed POST to an endpoint, the same id at every attempt.
+
+Nothing of the other side is trusted: no redirect is followed, no compressed answer is asked for or
+unpacked, at most 64 KiB of it are read, one deadline holds for everything, proxies of the environment are
+ignored.
+"""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from services.actions.channels.base import Prepared, Surroundings, Target
+from services.actions.channels.posting.guard import AddressRefused, Guard
+from services.actions.channels.posting.signing import signed_headers
+from services.actions.plays.delivery import Outcome
+from services.actions.store import Leased
+
+DEADLINE_S = 20.0  # for all of it: name, connection, request, answer
+ANSWER_BYTES = 64 * 1024
+KEEP_S = 3.0  # an idle connection is not used later: many servers hang up after five seconds
+SHOWN_CHARS = 300
+SECOND_US = 1_000_000
+AGAIN = frozenset((408, 425, 429))  # and 5xx: not now, but later
+
+_HEADERS = {
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+    "User-Agent": "Touchline (webhooks)",
+}
+
+
+class Resolver(AbstractResolver):
+    """Names to addresses, every one of them allowed: one that is not refuses the name."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """What the system's resolver says, in its order."""
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
+        for _, _, _, _, place in found:
+            self._guard.check(str(place[0]))
+        return [
+            ResolveResult(
+                hostname=host, host=str(place[0]), port=port, family=kind, proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, protocol, _, place in found
+        ]  # fmt: skip
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class WebhookChannel:
+    """Posts to endpoints."""
+
+    concurrency = 50
+    per_lane = 20
+    repeatable = True  # the receiver knows the id
+
+    def __init__(self, around: Surroundings, *, deadline: float = DEADLINE_S) -> None:
+        self._endpoint = around.endpoint
+        self._guard = Guard(around.settings.webhook_allowed_networks)
+        self._deadline = deadline
+        self._session: aiohttp.ClientSession | None = None
+
+    def lane(self, action: Leased) -> str:
+        """The endpoint."""
+        return action.recipient or ""
+
+    async def prepare(self, action: Leased) -> Prepared | Outcome:
+        """The endpoint as it is now, and the body."""
+        target = await asyncio.to_thread(self._endpoint, action.recipient or "")
+        if target is None:
+            return Outcome(kind="permanent", reason="endpoint_unknown", detail=str(action.recipient))
+        body = msgspec.json.encode(action.rendered.get("body"))
+        return Post(self._open(), target, action.id, body, self._deadline)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                resolver=Resolver(self._guard), socket_factory=self._guard.socket, limit=0, keepalive_timeout=KEEP_S,
+            )  # fmt: skip
+            self._session = aiohttp.ClientSession(
+                connector=connector, trust_env=False, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None),
+            )  # fmt: skip
+        return self._session
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+class Post:
+    """One webhook, ready to be posted."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, target: Target, action: str, body: bytes, deadline: float
+    ) -> None:
+        self._session = session
+        self._target = target
+        self._action = action
+        self._body = body
+        self._deadline = deadline
+
+    async def drop(self) -> None:
+        """Nothing is held."""
+
+    async def send(self) -> Outcome:
+        """Post it. Without an answer it is tried again: the receiver tells a repeat by its id."""
+        try:
+            async with asyncio.timeout(self._deadline):
+                return await self._post()
+        except AddressRefused as error:
+            return Outcome(kind="permanent", reason="address_refused", detail=str(error))
+        except TimeoutError:
+            return Outcome(
+                kind="temporary", reason="timeout", detail=f"no answer within {self._deadline:g} s"
+            )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            refused = _refusal_in(error)
+            if refused is not None:
+                return Outcome(kind="permanent", reason="address_refused", detail=str(refused))
+            return Outcome(
+                kind="temporary", reason="unreachable", detail=f"{type(error).__name__}: {error}"[:500]
+            )
+
+    async def _post(self) -> Outcome:
+        headers = _HEADERS | signed_headers(self._action, int(time()), self._body, self._target.secret)
+        async with self._session.post(
+            self._target.url, data=self._body, headers=headers, allow_redirects=False
+        ) as response:
+            answer = await _read(response)
+            return judged(response.status, response.headers, answer)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The answer up to the cap; a longer one costs the connection."""
+    pieces, size = [], 0
+    async for piece in response.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > ANSWER_BYTES:
+            response.close()
+            break
+    return b"".join(pieces)[:ANSWER_BYTES]
+
+
+def judged(status: int, headers: Mapping[str, str], answer: bytes) -> Outcome:
+    """The outcome of an answer: 2xx arrived; 408, 425, 429 and 5xx may be tried again; all else is final."""
+    detail = f"{status} {_shown(answer)}".strip()
+    if 200 <= status < 300:
+        return Outcome(kind="done", detail=detail)
+    if status in AGAIN or status >= 500:
+        return Outcome(kind="temporary", reason="deferred", detail=detail, retry_after=_retry_after(headers))
+    if 300 <= status < 400:
+        return Outcome(kind="permanent", reason="rejected", detail=f"{status}: redirects are not followed")
+    return Outcome(kind="permanent", reason="rejected", detail=detail)
+
+
+def _shown(answer: bytes) -> str:
+    text = answer[: SHOWN_CHARS * 4].decode("utf-8", "replace")
+    return " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())[:SHOWN_CHARS]
+
+
+def _retry_after(headers: Mapping[str, str]) -> int | None:
+    """Microseconds from now, by `Retry-After`: seconds or a date (RFC 9110)."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(int(text[:9]), 10**9) * SECOND_US
+    try:
+        return max(0, round((parsedate_to_datetime(text).timestamp() - time()) * SECOND_US))
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _refusal_in(error: BaseException | None) -> Any:
+    """The guard's word behind an error of the HTTP client."""
+    while error is not None:
+        if isinstance(error, AddressRefused):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def channel(around: Surroundings) -> WebhookChannel:
+    """The channel."""
+    return WebhookChannel(around)
