@@ -37,6 +37,7 @@ __all__ = [
 
 MAX_DEPTH, MAX_ENTRIES, MAX_LIST, MAX_TEXT = 12, 100, 1000, 4096
 MAX_NUMBER = 1e15
+_UNSET: Any = None  # a field left out; null is refused
 
 
 def _scalar(value: Any) -> Any:
@@ -80,21 +81,27 @@ class Operators(BaseModel):
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
-    eq: Scalar = Field(default=None, description="The same type and value.", examples=["high"])
-    ne: Scalar = Field(default=None, description="Not `eq`; a missing value satisfies it.", examples=["low"])
-    gt: Orderable = Field(default=None, description="Greater than.", examples=[100])
-    gte: Orderable = Field(default=None, description="Greater than or equal to.", examples=[100])
-    lt: Orderable = Field(default=None, description="Less than.", examples=[500])
-    lte: Orderable = Field(default=None, description="Less than or equal to.", examples=[500])
-    in_: Scalars = Field(default=None, alias="in", description="One of these.", examples=[["high", "urgent"]])  # type: ignore[assignment,arg-type]
-    not_in: Scalars = Field(default=None, description="None of these.", examples=[["low"]])  # type: ignore[assignment,arg-type]
-    exists: bool = Field(default=None, strict=True, description="Whether there is a value.", examples=[True])  # type: ignore[assignment,arg-type]
-    contains: Scalar = Field(
-        default=None, description="A list with this member, or a text with this in it.", examples=["admin"]
+    eq: Scalar = Field(default=_UNSET, description="The same type and value.", examples=["high"])
+    ne: Scalar = Field(
+        default=_UNSET, description="Not `eq`; a missing value satisfies it.", examples=["low"]
     )
-    starts_with: Text = Field(default=None, description="A text that begins so.", examples=["EU-"])  # type: ignore[assignment,arg-type]
+    gt: Orderable = Field(default=_UNSET, description="Greater than.", examples=[100])
+    gte: Orderable = Field(default=_UNSET, description="Greater than or equal to.", examples=[100])
+    lt: Orderable = Field(default=_UNSET, description="Less than.", examples=[500])
+    lte: Orderable = Field(default=_UNSET, description="Less than or equal to.", examples=[500])
+    in_: Scalars = Field(
+        default=_UNSET, alias="in", description="One of these.", examples=[["high", "urgent"]]
+    )
+    not_in: Scalars = Field(default=_UNSET, description="None of these.", examples=[["low"]])
+    exists: bool = Field(
+        default=_UNSET, strict=True, description="Whether there is a value.", examples=[True]
+    )
+    contains: Scalar = Field(
+        default=_UNSET, description="A list with this member, or a text with this in it.", examples=["admin"]
+    )
+    starts_with: Text = Field(default=_UNSET, description="A text that begins so.", examples=["EU-"])
     matches: Annotated[Text, AfterValidator(_pattern)] = Field(
-        default=None,  # type: ignore[assignment,arg-type]
+        default=_UNSET,
         description="A text in which this regular expression (RE2) is found.",
         examples=["^enterprise"],
     )
@@ -124,20 +131,20 @@ class Condition(BaseModel):
     __pydantic_extra__: "dict[str, Operand]" = Field(init=False)
 
     all_: "list[Condition]" = Field(
-        default=None,  # type: ignore[assignment,arg-type]
+        default=_UNSET,
         alias="all",
         min_length=1,
         max_length=MAX_ENTRIES,
         description="Every one of these holds.",
     )
     any_: "list[Condition]" = Field(
-        default=None,  # type: ignore[assignment,arg-type]
+        default=_UNSET,
         alias="any",
         min_length=1,
         max_length=MAX_ENTRIES,
         description="At least one of these holds.",
     )
-    not_: "Condition" = Field(default=None, alias="not", description="This does not hold.")  # type: ignore[assignment,arg-type]
+    not_: "Condition" = Field(default=_UNSET, alias="not", description="This does not hold.")
 
     @model_validator(mode="after")
     def _well_formed(self) -> "Condition":

@@ -1,7 +1,7 @@
 """Durations as people write them: `90s`, `15m`, `12h`, `30d`, `2w`; in date rules also `3mo`, `1y`.
 
-Inside the code a plain duration is an integer of microseconds. Months and years have no fixed length, so they stay a
-`CalendarDuration` until they are added to a civil date (clamped to the month's end).
+Inside the code a plain duration is an integer of microseconds. Months and years have no fixed length, so they
+stay a `CalendarDuration` until they are added to a civil date (clamped to the month's end).
 """
 
 import calendar
@@ -25,7 +25,7 @@ class CalendarDuration(NamedTuple):
     months: int
 
     def after(self, moment: datetime, times: int = 1) -> datetime:
-        """`moment` plus `times` this span in civil time, the day clamped to the month's end; negative goes back.
+        """`moment` plus `times` this span in civil time, the day clamped to the month's end; negative: back.
 
         Raises `OverflowError` outside the years 1 to 9999.
         """

@@ -1,9 +1,9 @@
 """Conditions as generated Python: every path is looked up once, every comparison is typed by its operand.
 
-`Emitter` collects lookups and yields expressions; the rules engine shares one among all conditions of an event type.
-A value has three views: as it is (`v3`), as a number or NaN (`n3`), as a text or None (`s3`). NaN and None make
-comparisons with unlike types false without a test. Nothing of the user's document becomes code but through `repr` of
-strings and numbers.
+`Emitter` collects lookups and yields expressions; the rules engine shares one among all conditions of an event
+type. A value has three views: as it is (`v3`), as a number or NaN (`n3`), as a text or None (`s3`). NaN and None
+make comparisons with unlike types false without a test. Nothing of the user's document becomes code but through
+`repr` of strings and numbers.
 """
 
 import re

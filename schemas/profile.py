@@ -1,7 +1,7 @@
 """What is known of an account and its contacts, and how updates merge into it.
 
-Rules and actions both build this from the log, in log order. Merging is per attribute, `null` deletes, contacts merge
-by `id`. What does not have the expected type is left alone: other programs may write to the topic.
+Rules and actions both build this from the log, in log order. Merging is per attribute, `null` deletes, contacts
+merge by `id`. What does not have the expected type is left alone: other programs may write to the topic.
 """
 
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ class Profile(msgspec.Struct, omit_defaults=True):
 
 
 def apply_update(profile: Profile, event: Event) -> None:
-    """Merge an `account.updated` or `contact.updated`, or carry out a deletion, in place. Other types change nothing.
+    """Merge an `account.updated` or `contact.updated`, or carry out a deletion, in place.
 
     After `account.deleted` only the id is left; the caller drops what else it keeps.
     """
@@ -90,7 +90,7 @@ def _merge_account(profile: Profile, data: Mapping[str, Any]) -> None:
 
 
 def _merge_owner(profile: Profile, owner: Any) -> None:
-    """An owner is replaced as a whole: half of the old one's name beside the new one's address would be wrong."""
+    """An owner is replaced as a whole: the old one's name beside the new one's address would be wrong."""
     if owner is None:
         profile.owner = None
     elif isinstance(owner, dict):

@@ -1,7 +1,7 @@
 """Tiers, and values that differ by tier: one value for all, or an object with `high`, `low`, `tech`.
 
-A tier that the object leaves out is not covered. The union's branches carry tags in angle brackets; whoever turns a
-validation error's location into a field path drops parts of that shape (`field_path`).
+A tier that the object leaves out is not covered. The union's branches carry tags in angle brackets; whoever turns
+a validation error's location into a field path drops parts of that shape (`field_path`).
 """
 
 from collections.abc import Sequence
