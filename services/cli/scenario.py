@@ -257,12 +257,13 @@ def arrivals(scenario: Scenario) -> list[Event]:
 
 def _repeated(place: int, event: ScenarioEvent) -> Iterable[tuple[datetime, Event]]:
     every = timedelta(microseconds=parse_duration(event.every) if event.every else 0)
+    name = event.id or f"events.{place}"
     for number in range(event.repeat):
         at = event.at + every * number
         yield (
             event.arrives or at,
             Event(
-                id=event.id if event.id is not None and event.repeat == 1 else f"{event.id or f'events.{place}'}.{number}",
+                id=name if event.repeat == 1 else f"{name}.{number}",
                 source=event.source,
                 type=event.type,
                 account=event.account,

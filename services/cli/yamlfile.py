@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -68,7 +68,8 @@ def _documents(text: str, path: Path) -> Iterator[Located]:
 class _Loader(yaml.CSafeLoader):
     """The C parser with the scalars of the core schema."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+_Loader.yaml_implicit_resolvers = {}  # of its own: none of YAML 1.1's
 
 
 for _tag, _pattern, _first in (
@@ -97,7 +98,7 @@ def _mapping(node: yaml.Node, key: PathKey, into: Located) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name_node, value_node in node.value:
         name = name_node.value
-        if not isinstance(name_node, yaml.ScalarNode):
+        if not isinstance(name, str):
             raise YamlError(into.path, name_node.start_mark.line + 1, "a key must be a text")
         if name in result:
             raise YamlError(into.path, name_node.start_mark.line + 1, f"{name!r} stands here twice")

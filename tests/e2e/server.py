@@ -1,0 +1,126 @@
+"""The real server in a process of its own, to be used over HTTP, killed and started again."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+READY_S = 60.0
+SETTLED_S = 120.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Server:
+    """`touchline serve all` on a folder."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._settings = {"DATA_DIR": str(folder / "data"), "PORT": str(self.port), **settings}
+        self._process: subprocess.Popen[bytes] | None = None
+        self.kills = 0
+
+    def start(self) -> None:
+        """Start and wait until it is ready."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("TOUCHLINE_")}
+        environment |= {f"TOUCHLINE_{name}": value for name, value in self._settings.items()}
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "services.cli.main", "serve", "all"],
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        """Poll until it is ready; fails with the server's own words."""
+        deadline = time.monotonic() + READY_S
+        while time.monotonic() < deadline:
+            assert self._process is not None and self._process.poll() is None, self.log()
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{self.url}/readyz").status_code == 200:
+                    return
+            time.sleep(0.05)
+        raise AssertionError(f"not ready after {READY_S} s: {self.log()}")
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self.kills += 1
+
+    def stop(self) -> int:
+        """Ctrl-C; the exit status."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        return self._process.wait(timeout=30)
+
+    def log(self) -> str:
+        """What it said last."""
+        return (self.folder / "server.log").read_text(errors="replace")[-4_000:]
+
+    @property
+    def key(self) -> str:
+        """The admin key."""
+        return (self.folder / "data" / "admin.key").read_text().strip()
+
+    def client(self) -> httpx.Client:
+        """A client with the admin key."""
+        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=30)
+
+    def settle(self) -> None:
+        """Poll until everything is decided, played and sent."""
+        deadline = time.monotonic() + SETTLED_S
+        status: Any = None
+        with self.client() as client:
+            while time.monotonic() < deadline:
+                status = client.get("/v1/status").json()
+                if status["idle"]:
+                    return
+                time.sleep(0.05)
+        raise AssertionError(f"not idle after {SETTLED_S} s: {status}\n{self.log()}")
+
+
+@contextlib.contextmanager
+def running(folder: Path, **settings: str) -> Iterator[Server]:
+    """A started server, stopped at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    server = Server(folder, **settings)
+    server.start()
+    try:
+        yield server
+    finally:
+        if server._process is not None and server._process.poll() is None:
+            server.stop()
+
+
+def items(client: httpx.Client, path: str, **query: Any) -> list[dict[str, Any]]:
+    """Every item of a list."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        page = client.get(
+            path, params={"limit": 1_000, **query, **({"cursor": cursor} if cursor else {})}
+        ).json()
+        found += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return found

@@ -1,0 +1,192 @@
+"""kill -9 at random moments while clients post and retry: nothing lost, nothing doubled."""
+
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.server import Server, items, running
+
+EVENTS, CLIENTS, ACCOUNTS, KILLS, BATCH = 20_000, 4, 80, 10, 50
+START = datetime(2026, 1, 1, tzinfo=UTC)
+RETRY_S = 180.0
+
+RULES: list[dict[str, Any]] = [
+    {
+        "name": "spike", "playbook": "outreach", "status": "active", "cooldown": "6h",
+        "when": {"threshold": {"event": "ticket", "within": "6h", "at_least": {"high": 4, "low": 6, "tech": 9}}},
+    },
+    {
+        "name": "spender", "playbook": "thanks", "status": "active", "cooldown": "1d",
+        "when": {"threshold": {"event": "bought", "aggregate": "sum", "of": "data.amount", "within": "1d",
+                               "at_least": 500}},
+    },
+    {
+        "name": "back", "playbook": "welcome", "status": "active",
+        "when": {"absence": {"event": "login", "for": "5h", "fire": "on_return"}},
+    },
+]  # fmt: skip
+PLAYBOOKS: list[dict[str, Any]] = [
+    {
+        "name": "outreach",
+        "steps": {"high": [{"task": {"title": "Call {{ account.id }}", "key": "{{ trigger.id }}"}}],
+                  "low": [{"email": {"template": "sorry"}}],
+                  "tech": [{"email": {"template": "sorry"}}, {"webhook": {"endpoint": "crm"}}]},
+    },
+    {"name": "thanks", "steps": [{"webhook": {"endpoint": "crm", "body": {"id": "{{ trigger.id }}"}}}]},
+    {"name": "welcome", "steps": [{"email": {"template": "sorry"}}, {"task": {"title": "Greet {{ account.id }}"}}]},
+]  # fmt: skip
+
+
+@pytest.fixture
+def sink() -> Iterator[tuple[str, Counter[str]]]:
+    """A webhook receiver; counts what came by the message's id."""
+    seen: Counter[str] = Counter()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            seen[self.headers["webhook-id"]] += 1
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/", seen
+    server.shutdown()
+
+
+def configure(server: Server, crm: str) -> None:
+    tiers = [{"tier": "high", "where": {"account.attributes.n": {"lt": 10}}},
+             {"tier": "low", "where": {"account.attributes.n": {"lt": 30}}}, {"tier": "tech"}]  # fmt: skip
+    with server.client() as client:
+        client.put("/v1/tiers", json={"tiers": tiers}).raise_for_status()
+        client.post("/v1/endpoints", json={"name": "crm", "url": crm}).raise_for_status()
+        template = {
+            "name": "sorry",
+            "subject": "About {{ account.id }}",
+            "markdown": "Hello {{ contact.name }}",
+        }
+        client.post("/v1/templates", json=template).raise_for_status()
+        for body in PLAYBOOKS:
+            client.post("/v1/playbooks", json=body).raise_for_status()
+        for body in RULES:
+            client.post("/v1/rules", json=body).raise_for_status()
+        for n in range(ACCOUNTS):
+            contacts = [{"id": "ann", "name": "Ann", "email": f"ann@a{n}.test"}]
+            account = {"attributes": {"n": n}, "owner": {"email": "jo@us.test"}, "contacts": contacts}
+            client.put(f"/v1/accounts/a{n}?historical=true", json=account).raise_for_status()
+
+
+def batches(client: int) -> list[list[dict[str, Any]]]:
+    """What one client posts: its own accounts, a little disorder, the same on every run."""
+    rng = random.Random(client)
+    own = range(client, ACCOUNTS, CLIENTS)
+    sent = []
+    for number in range(EVENTS // CLIENTS):
+        at = START + timedelta(minutes=number * 2 - (rng.randrange(240) if rng.random() < 0.1 else 0))
+        sent.append({
+            "id": f"c{client}-{number}", "source": "test", "type": rng.choice(["ticket", "bought", "login"]),
+            "account": f"a{rng.choice(own)}", "time": at.isoformat(), "data": {"amount": rng.randrange(400) / 4},
+        })  # fmt: skip
+    return [sent[place : place + BATCH] for place in range(0, len(sent), BATCH)]
+
+
+def post(server: Server, client: int) -> None:
+    """Post everything in order, each batch until it is taken."""
+    deadline = time.monotonic() + RETRY_S
+    headers = {"Authorization": f"Bearer {server.key}"}
+    with httpx.Client(base_url=server.url, headers=headers, timeout=10) as http:
+        for batch in batches(client):
+            while True:
+                assert time.monotonic() < deadline, "the server took no events for too long"
+                try:
+                    answer = http.post("/v1/events", json=batch)
+                except httpx.HTTPError:
+                    time.sleep(0.02)
+                    continue
+                if answer.status_code == 202:
+                    assert answer.json() == {"accepted": len(batch), "rejected": []}
+                    break
+                time.sleep(0.02)
+
+
+def outcome(server: Server) -> dict[str, Any]:
+    """Everything that was decided and done, in a form to compare."""
+    server.settle()
+    with server.client() as client:
+        triggers = {t["id"]: (t["rule"], t["account"], t["at"], t["event_id"], t["value"], t["evidence"])
+                    for t in items(client, "/v1/triggers")}  # fmt: skip
+        plays = {
+            p["id"]: (p["playbook"], p["account"], p["status"], p["reason"])
+            for p in items(client, "/v1/plays")
+        }
+        actions = items(client, "/v1/actions")
+        tasks = {t["id"]: (t["account"], t["title"], t["status"]) for t in items(client, "/v1/tasks")}
+    mails = Counter(path.read_bytes().split(b"Message-ID:", 1)[1].split(b"\n", 1)[0].strip()
+                    for path in (server.folder / "data" / "outbox").glob("*.eml"))  # fmt: skip
+    return {
+        "triggers": triggers,
+        "plays": plays,
+        "actions": {
+            a["id"]: (a["account"], a["channel"], a["step"], a["recipient"], a["status"]) for a in actions
+        },
+        "tasks": tasks,
+        "mails": mails,
+    }
+
+
+def run(server: Server, crm: str, kills: int) -> dict[str, Any]:
+    configure(server, crm)
+    threads = [threading.Thread(target=post, args=(server, number)) for number in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    rng = random.Random(kills)
+    for _ in range(kills):
+        time.sleep(rng.uniform(0.3, 1.5))  # the moment of the kill, not a wait for something
+        server.kill()
+        server.start()
+    for thread in threads:
+        thread.join()
+    return outcome(server)
+
+
+@pytest.mark.timeout(600)
+def test_killed_ten_times_as_undisturbed(tmp_path: Path, sink: tuple[str, Counter[str]]) -> None:
+    crm, seen = sink
+    allowed = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
+    with running(tmp_path / "calm", **allowed) as calm:
+        expected = run(calm, crm, kills=0)
+    assert len(expected["triggers"]) > 500
+    assert all(count == 1 for count in seen.values()), "without faults no webhook is repeated"
+    undisturbed = set(seen)
+    seen.clear()
+    with running(tmp_path / "killed", **allowed) as killed:
+        got = run(killed, crm, kills=KILLS)
+    for what, before in expected.items():
+        after = got[what]
+        assert before.keys() == after.keys(), _difference(what, before, after)
+        assert before == after, what
+    assert set(seen) == undisturbed
+    assert all(count == 1 for count in got["mails"].values())
+    assert sum(count - 1 for count in seen.values()) <= KILLS * 100, "repeats stay few"
+
+
+def _difference(what: str, before: dict[Any, Any], after: dict[Any, Any]) -> str:
+    lost = [(key, before[key]) for key in before.keys() - after.keys()]
+    extra = [(key, after[key]) for key in after.keys() - before.keys()]
+    return f"{what}: {len(lost)} lost, {len(extra)} too many: " + json.dumps(
+        [lost[:5], extra[:5]], default=str
+    )
