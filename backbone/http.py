@@ -6,7 +6,6 @@ app = create_app("Touchline", settings=…, db=…, log=…, clock=…, services
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Annotated, Any, Protocol
 
@@ -26,7 +25,7 @@ from backbone.database import Database
 from backbone.errors import Invalid, TouchlineError
 from backbone.gate import Gate, problem, problem_of
 from backbone.idempotency import Idempotency, Once
-from backbone.log import Log
+from backbone.log import EVENTS, TRIGGERS, Log
 from backbone.openapi import declared_scopes, install, reads
 from backbone.paging import Pages, Paging, check_if_match, decode_cursor, encode_cursor, etag, page
 from backbone.settings import Settings
@@ -108,25 +107,12 @@ def create_app(
     services: Sequence[Service],
     description: str = "",
 ) -> FastAPI:
-    """The app of these services, with health, metrics, status and docs. It starts and stops the services."""
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> Any:
-        started: list[Service] = []
-        try:
-            for service in services:
-                service.start()
-                started.append(service)
-            yield
-        finally:
-            for service in reversed(started):
-                service.stop()
+    """The app of these services, with health, metrics, status and docs. Whoever wires starts and stops the services."""
 
     app = FastAPI(
         title=title,
         version=VERSION,
         description=description,
-        lifespan=lifespan,
         redirect_slashes=False,
         redoc_url=None,
         docs_url=None,
@@ -171,11 +157,18 @@ def _health(db: Database, log: Log, services: Sequence[Service]) -> APIRouter:
 
     @router.get("/v1/status", summary="Whether there is anything left to do, and how far each service is")
     def status(_: Principal = require(ANY)) -> Response:
+        before = _ends(log)
         parts = {each.name: dict(each.status()) for each in services}
         idle = all(tuple(bool(part.pop("idle", True)) for part in parts.values()))
+        # Each service looked at a moment of its own: they were idle together if the log stood still meanwhile.
+        idle = idle and before == _ends(log)
         return json_response({"idle": idle, "services": {name: part for name, part in parts.items() if part}})
 
     return router
+
+
+def _ends(log: Log) -> list[dict[int, int]]:
+    return [log.end_offsets(topic) for topic in (EVENTS, TRIGGERS)]
 
 
 def _docs(app: FastAPI) -> APIRouter:

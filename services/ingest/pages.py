@@ -59,7 +59,7 @@ class EventsAccepted(BaseModel):
 
 
 def _sane(moment: datetime) -> datetime:
-    utc = moment.astimezone(UTC) if 1900 < moment.year < 2199 else None  # noqa: PLR2004 - as for events
+    utc = moment.astimezone(UTC) if 1900 < moment.year < 2199 else None
     if utc is None:
         raise ValueError("should lie between the years 1900 and 2200")
     return utc

@@ -1,0 +1,142 @@
+"""The house: any of the three services in one process, on what the settings name. `make run` and tests live here.
+
+    with house(load_settings()) as rooms:      # migrated, log open, services started
+        serve(rooms)                           # until a signal
+
+One straight function builds everything; what was opened is closed in reverse order.
+"""
+
+import importlib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+
+from backbone import server
+from backbone.auth import ensure_admin_key
+from backbone.clock import Clock, WallClock
+from backbone.database import Database
+from backbone.errors import ConfigurationError, LogUnavailable
+from backbone.http import Service, create_app
+from backbone.log import Log, open_log
+from backbone.migrations import check_schema, migrate_all
+from backbone.settings import Settings, make_data_dir, secret_key
+from backbone.telemetry import get_logger
+
+SERVICES = ("ingest", "rules", "actions")
+STOP_S = 15.0  # after that much stopping the process ends as if killed, which loses nothing
+log = get_logger("touchline")
+
+
+@dataclass
+class House:
+    """What runs in this process. `new_admin_key` is set on the first start."""
+
+    settings: Settings
+    db: Database
+    log: Log
+    clock: Clock
+    services: Sequence[Service]
+    app: FastAPI
+    new_admin_key: str | None = None
+
+
+@contextmanager
+def house(
+    settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock | None = None
+) -> Iterator[House]:
+    """Everything open and started, in the order: tables, log, services. Raises `ConfigurationError`."""
+    with ExitStack() as stack:
+        make_data_dir(settings)
+        time = clock or WallClock()
+        db = Database(settings.url, pool_size=settings.database_pool)
+        stack.callback(db.close)
+        prepare(db, names)
+        if "actions" in names:
+            secret_key(settings)  # refuse now rather than at the first mail
+        new_key = ensure_admin_key(db, time, settings.data_dir / "admin.key") if settings.embedded else None
+        records = _open_log(settings)
+        stack.callback(records.close)
+        services = [_build(name, settings, db, records, time) for name in names]
+        app = create_app(_title(names), settings=settings, db=db, log=records, clock=time, services=services)
+        for service in services:
+            stack.callback(service.stop)
+            service.start()
+        yield House(settings, db, records, time, services, app, new_key)
+
+
+def prepare(db: Database, names: Sequence[str]) -> None:
+    """Bring SQLite's tables up to date; check those of PostgreSQL, which `touchline migrate` makes."""
+    rooms = ["backbone", *names]
+    if db.dialect == "sqlite":
+        migrate_all(db, rooms)
+    for room in rooms:
+        package = "backbone" if room == "backbone" else f"services.{room}"
+        check_schema(db, room, importlib.import_module(f"{package}.tables").metadata)
+
+
+def serve(settings: Settings, names: Sequence[str] = SERVICES) -> None:
+    """Serve until SIGINT or SIGTERM. Raises `ConfigurationError` if the start is refused."""
+    listener = server.bind(settings)
+    with listener, house(settings, names) as rooms:
+        if rooms.new_admin_key is not None:
+            _show_admin_key(settings, rooms.new_admin_key)
+        _say_where(settings, names)
+        server.run(rooms.app, settings, listener)
+        log.info("stopping")
+        _stop_for_sure()
+    log.info("stopped")
+
+
+@contextmanager
+def running(settings: Settings, names: Sequence[str] = SERVICES) -> Iterator[tuple[House, str]]:
+    """A house behind a server in a thread: (house, its address). For tests and the demo; port 0 takes a free one."""
+    with house(settings, names) as rooms:
+        threaded = server.ThreadedServer(rooms.app, settings)
+        threaded.start()
+        try:
+            yield rooms, threaded.url
+        finally:
+            threaded.stop()
+
+
+def _open_log(settings: Settings) -> Log:
+    try:
+        return open_log(settings)
+    except LogUnavailable as error:
+        raise ConfigurationError(error.message) from error
+
+
+def _build(name: str, settings: Settings, db: Database, records: Log, clock: Clock) -> Service:
+    module: Any = importlib.import_module(f"services.{name}.service")
+    built: Service = module.build(settings, db, records, clock)
+    return built
+
+
+def _title(names: Sequence[str]) -> str:
+    return "Touchline" if set(names) == set(SERVICES) else f"Touchline {', '.join(names)}"
+
+
+def _show_admin_key(settings: Settings, key: str) -> None:
+    path = settings.data_dir / "admin.key"
+    print(f"Admin key, shown this once and kept in {path}:\n\n    {key}\n", flush=True)  # noqa: T201
+
+
+def _say_where(settings: Settings, names: Sequence[str]) -> None:
+    log.info("serving", services=list(names), url=settings.base_url, docs=f"{settings.base_url}/docs")
+
+
+def _stop_for_sure() -> None:
+    """A service that hangs while it stops shall not keep the process: what is not committed is done again."""
+
+    def end() -> None:
+        log.error("a service did not stop in time", seconds=STOP_S)
+        os._exit(1)
+
+    timer = threading.Timer(STOP_S, end)
+    timer.daemon = True
+    timer.start()
