@@ -93,7 +93,7 @@ def translated(what: str) -> Iterator[None]:
 
 
 class ChunkStore:
-    """`log.db` in a folder, for one process. Writing belongs to one thread; reading takes a lock."""
+    """`log.db` in a folder, for one process. Safe to use from several threads."""
 
     def __init__(self, folder: Path, topics: Sequence[str], partitions: int) -> None:
         """Open or create. Raises `LogInUse`, `PartitionsChanged`, `LogUnavailable`."""
@@ -108,7 +108,7 @@ class ChunkStore:
         except BaseException:
             os.close(self._lock_fd)
             raise
-        self._reading = threading.Lock()
+        self._reading, self._writing = threading.Lock(), threading.Lock()
         self._cache: OrderedDict[int, list[Record]] = OrderedDict()
 
     def _open(self, path: Path, topics: Sequence[str], partitions: int) -> None:
@@ -163,15 +163,16 @@ class ChunkStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._writer.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._writer.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-            raise
+        with self._writing:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._writer.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    if self._writer.in_transaction:
+                        self._writer.execute("ROLLBACK")
+                raise
 
     def forget(self, lane: int, before: int, limit: int) -> int | None:
         """Remove up to `limit` of a lane's oldest chunks, while received before `before` (microseconds).

@@ -23,8 +23,10 @@ class Groups:
 
     def join(self, group: str, member: EmbeddedConsumer) -> None:
         with self._changed:
-            self._members.setdefault(group, []).append(member)
-            self._turn(group)
+            members = self._members.setdefault(group, [])
+            if member not in members:
+                members.append(member)
+                self._turn(group)
 
     def leave(self, group: str, member: EmbeddedConsumer) -> None:
         with self._changed:

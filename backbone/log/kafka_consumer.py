@@ -40,7 +40,7 @@ COMMON: dict[str, Any] = {
 }
 GROUP: dict[str, Any] = {
     "session_timeout_ms": 10_000,
-    "heartbeat_interval_ms": 2_000,
+    "heartbeat_interval_ms": 1_000,
     "partition_assignment_strategy": (RangePartitionAssignor,),
 }
 
@@ -154,6 +154,14 @@ class GroupConsumer:
         self._consumer = self._cluster.connect(KafkaConsumer, group_id=self._group, **COMMON, **GROUP)
         self._notes = _Notes(self._consumer)
         self._consumer.subscribe(list(self._topics), listener=self._notes)
+        try:
+            # A member that leads the group before it knows the topics hands out nothing, and all join twice.
+            with translated("learn about the topics"):
+                lanes = [TopicPartition(n, p) for n in self._topics for p in range(self._cluster.partitions)]
+                self._consumer.end_offsets(lanes, timeout_ms=LOOKUP_MS)
+        except LogUnavailable:
+            self._drop()
+            raise
 
     def _gone(self, error: LogUnavailable) -> None:
         """Say once that the cluster is away; `poll` goes on trying."""

@@ -54,9 +54,10 @@ class RecordTooLarge(TooLarge):
     """A value above `MAX_RECORD_BYTES`, or key and headers above `MAX_HEADER_BYTES`: it will never fit."""
 
 
-class PartitionsChanged(ConfigurationError, LogUnavailable):
+class PartitionsChanged(ConfigurationError):
     """The log has another number of partitions than is configured; nothing works until it fits."""
 
+    status = 503
     code = "partitions_changed"
     title = "The log's partition count does not fit"
 
