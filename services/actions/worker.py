@@ -67,8 +67,12 @@ class Worker:
 
     def start(self) -> None:
         """Begin to work, in a thread of its own."""
-        self._consumer.subscribe(self._assigned, self._revoked)
+        self.join()
         self._thread.start()
+
+    def join(self) -> None:
+        """Join the group of workers; `beat` does the rest."""
+        self._consumer.subscribe(self._assigned, self._revoked)
 
     def stop(self) -> None:
         """Finish the batch in hand and leave; returns when the thread has ended."""
