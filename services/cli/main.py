@@ -1,0 +1,204 @@
+"""The `touchline` command. What a command needs is imported when it runs, so that `--help` is there at once."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backbone.errors import TouchlineError
+
+if TYPE_CHECKING:
+    from backbone.database import Database
+
+app = typer.Typer(
+    name="touchline",
+    help="Lifecycle touches from product events: exact rules, tiered playbooks, durable actions.",
+    epilog="Settings come from the environment (TOUCHLINE_…) and a .env file; see the README.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+keys = typer.Typer(help="API keys: make, list, revoke.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+
+class Which(StrEnum):
+    """What to serve."""
+
+    ingest = "ingest"
+    rules = "rules"
+    actions = "actions"
+    all = "all"
+
+
+@app.command()
+def serve(
+    which: Annotated[Which, typer.Argument(help="One service, or all three in one process.")],
+    host: Annotated[str | None, typer.Option(help="Address to listen on, instead of TOUCHLINE_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on, instead of TOUCHLINE_PORT.")] = None,
+) -> None:
+    """Serve until Ctrl-C. Several processes of one service share the work (with Kafka)."""
+    from backbone.settings import load_settings, unknown_settings
+    from backbone.telemetry import configure_logging, get_logger
+    from services.embedded import SERVICES
+    from services.embedded import serve as serve_until_signal
+
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    settings = load_settings(**given)
+    configure_logging(settings.log_level, settings.log_format)
+    for name in unknown_settings():
+        get_logger("touchline").warning("there is no such setting", name=name)
+    serve_until_signal(settings, SERVICES if which is Which.all else (which.value,))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's tables up to date. Safe to run twice, and by two processes at once."""
+    from backbone.database import ROOMS
+    from backbone.migrations import migrate_all
+
+    with _database() as db:
+        migrate_all(db)
+    typer.echo(f"up to date: {', '.join(ROOMS)}")
+
+
+@keys.command("create")
+def keys_create(
+    name: Annotated[str, typer.Option(help="Who it is for; shown as changed_by.")],
+    scope: Annotated[
+        list[str], typer.Option(help="What it may do; give it several times for several scopes.")
+    ],
+) -> None:
+    """Make a key and print it, alone: it cannot be shown again.
+
+    Scopes: events:write, rules:read, rules:write, actions:read, actions:write, admin (all of them).
+    """
+    from backbone.auth import create_key
+    from backbone.clock import WallClock
+
+    scopes = [part.strip() for text in scope for part in text.split(",") if part.strip()]
+    with _keys_database() as db:
+        typer.echo(create_key(db, WallClock(), name, scopes))
+
+
+@keys.command("list")
+def keys_list() -> None:
+    """All keys, newest first: how each begins, never the whole."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from backbone.auth import list_keys
+    from schemas.event import rfc3339
+
+    with _keys_database() as db:
+        found = list_keys(db)
+    table = Table("id", "name", "begins", "scopes", "created", "revoked", box=None)
+    for key in found:
+        revoked = rfc3339(key.revoked_at) if key.revoked_at else ""
+        table.add_row(
+            key.id, key.name, key.prefix + "…", " ".join(key.scopes), rfc3339(key.created_at), revoked
+        )
+    Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
+
+
+@keys.command("revoke")
+def keys_revoke(key: Annotated[str, typer.Argument(help="Its id, its beginning, or its name.")]) -> None:
+    """Revoke a key; of a name, every key that bears it. In force when the command returns."""
+    from backbone.auth import revoke_key
+    from backbone.clock import WallClock
+
+    with _keys_database() as db:
+        count = revoke_key(db, WallClock(), key)
+    typer.echo(f"revoked: {count}")
+
+
+@app.command()
+def apply(
+    paths: Annotated[list[Path], typer.Argument(help="YAML files or folders of them.", metavar="PATH…")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change, change nothing.")
+    ] = False,
+) -> None:
+    """Bring the server to what the files say: all of it, or nothing if anything is invalid."""
+    from services.cli import files
+
+    raise typer.Exit(files.apply(paths, dry_run=dry_run))
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where to write; made if it is missing.", metavar="DIR")],
+) -> None:
+    """Write the server's rules, playbooks, templates, endpoints and tiers as files for `apply`."""
+    from services.cli import files
+
+    raise typer.Exit(files.export(folder))
+
+
+@app.command()
+def test(
+    paths: Annotated[
+        list[Path], typer.Argument(help="*.test.yaml files or folders of them.", metavar="PATH…")
+    ],
+) -> None:
+    """Run scenarios on the production engine, in memory. Exit status 1: one failed; 2: one cannot be read."""
+    from services.cli import scenario
+
+    raise typer.Exit(scenario.test(paths))
+
+
+@app.command()
+def demo(
+    detach: Annotated[
+        bool | None, typer.Option("--detach/--stay", help="Whether the server stays behind on its own.")
+    ] = None,
+) -> None:
+    """Replay a bundled real purchase log through the canned playbooks and show what came of it."""
+    from services.cli import demo as story
+
+    raise typer.Exit(story.demo(detach=detach))
+
+
+@contextmanager
+def _database() -> "Iterator[Database]":
+    from backbone.database import Database
+    from backbone.settings import load_settings, make_data_dir
+
+    settings = load_settings()
+    if settings.url.startswith("sqlite"):
+        make_data_dir(settings)
+    db = Database(settings.url)
+    try:
+        yield db
+    finally:
+        db.close()
+
+
+@contextmanager
+def _keys_database() -> "Iterator[Database]":
+    from services.embedded import prepare
+
+    with _database() as db:
+        prepare(db, [])
+        yield db
+
+
+def main() -> None:
+    """The entry point: what is wrong with the set-up is one line, not a traceback."""
+    try:
+        app()
+    except TouchlineError as error:
+        typer.echo(f"touchline: {error.message}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
