@@ -1,0 +1,76 @@
+"""How a figure is taken: two sides in turn (A B A B …), so that a noisy machine is noisy for both; medians count."""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+REPEATS = 3
+
+# Shares of the floor, by path and number of rules (../docs/performance.md says what each means).
+GOALS: dict[tuple[str, int | None], float] = {
+    ("memory", 10): 0.40, ("memory", 100): 0.25, ("memory", 1000): 0.10,
+    ("durable", 10): 0.10, ("durable", 100): 0.10, ("durable", 1000): 0.05,
+    ("kafka", 10): 0.60, ("kafka", 100): 0.50, ("kafka", 1000): 0.25,
+    ("ingest_batch", None): 0.50, ("ingest_single", None): 0.60,
+    ("webhooks", None): 0.50, ("mails", None): 0.50, ("backtest", None): 0.50,
+    ("idle_rules", None): 1.2,
+}  # fmt: skip
+
+
+@dataclass
+class Result:
+    """One figure; `share` is value / of, `raw` every repeat of both sides."""
+
+    path: str
+    value: float
+    unit: str
+    rules: int | None = None
+    of: float | None = None
+    raw: dict[str, list[float]] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def share(self) -> float | None:
+        """The value as a share of what it is held against."""
+        return self.value / self.of if self.of else None
+
+    @property
+    def goal(self) -> float | None:
+        """What we aim for."""
+        return GOALS.get((self.path, self.rules))
+
+    def document(self) -> dict[str, Any]:
+        """As it is written to the JSON file."""
+        return {
+            "path": self.path,
+            "rules": self.rules,
+            "value": round(self.value, 3),
+            "unit": self.unit,
+            "of": None if self.of is None else round(self.of, 3),
+            "share": None if self.share is None else round(self.share, 4),
+            "goal": self.goal,
+            "raw": self.raw,
+            "note": self.note,
+        }
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Wall time of one call, after a collection."""
+    gc.collect()
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def paired(
+    ours: Callable[[], float], floor: Callable[[], float], repeats: int = REPEATS
+) -> tuple[float, float, dict[str, list[float]]]:
+    """Rates (something per second) of both sides, in turn: (median ours, median floor, every repeat)."""
+    raw: dict[str, list[float]] = {"ours": [], "floor": []}
+    for _ in range(repeats):
+        raw["floor"].append(round(floor(), 1))
+        raw["ours"].append(round(ours(), 1))
+    return statistics.median(raw["ours"]), statistics.median(raw["floor"]), raw
