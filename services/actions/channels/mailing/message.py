@@ -69,7 +69,7 @@ def valid_address(text: object) -> str:
 def _validated(text: str) -> str:
     try:
         found = validate_email(
-            text, check_deliverability=False, globally_deliverable=False, test_environment=True
+            text, check_deliverability=False, globally_deliverable=False, test_environment=True, strict=True
         )
     except EmailNotValidError as error:
         raise BadAddress(str(error)) from None
@@ -155,5 +155,5 @@ def _parts(action: str, content: dict[str, Any]) -> bytes:
 
 
 def _quoted(text: str) -> bytes:
-    lines = "\r\n".join(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
-    return binascii.b2a_qp(lines.encode("utf-8", "replace"), istext=True)
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return binascii.b2a_qp(lines.encode("utf-8", "replace"), istext=True).replace(b"\n", b"\r\n")

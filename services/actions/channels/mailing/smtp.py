@@ -11,7 +11,7 @@ import socket
 from collections import deque
 from dataclasses import dataclass
 from time import monotonic
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 from aiosmtplib.protocol import SMTPProtocol
