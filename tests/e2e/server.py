@@ -52,7 +52,8 @@ class Server:
         """Poll until it is ready; fails with the server's own words."""
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline:
-            assert self._process is not None and self._process.poll() is None, self.log()
+            assert self._process is not None
+            assert self._process.poll() is None, self.log()
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(f"{self.url}/readyz").status_code == 200:
                     return
