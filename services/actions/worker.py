@@ -47,8 +47,10 @@ class Worker:
         *,
         mode: ClockMode,
         on_due: Callable[[], None] = lambda: None,
+        idle: float = IDLE_S,
     ) -> None:
         self._db, self._log, self._clock, self._renderer, self._mode = db, log, clock, renderer, mode
+        self._idle = idle
         self._on_due = on_due  # called after a commit that left actions to be sent
         self._conn: Connection | None = None
         self._stack = ExitStack()
@@ -119,7 +121,7 @@ class Worker:
 
     def _pause(self) -> float:
         """How long a poll may wait: a place not yet committed must not wait for the next event for long."""
-        return 0.02 if any(shard.moved for shard in self.shards.values()) else IDLE_S
+        return min(0.02, self._idle) if any(shard.moved for shard in self.shards.values()) else self._idle
 
     def _offer(self, records: Sequence[Record]) -> None:
         parts: dict[int, list[Record]] = {}
@@ -220,7 +222,7 @@ class Worker:
 
     def _relay(self) -> None:
         """Append what waits in the outbox of our partitions to touchline.events, then drop it."""
-        if not self._outbox.is_set() and time.monotonic() - self._looked_at < IDLE_S:
+        if not self._outbox.is_set() and time.monotonic() - self._looked_at < self._idle:
             return
         self._outbox.clear()
         self._looked_at = time.monotonic()
