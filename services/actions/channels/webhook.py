@@ -124,7 +124,7 @@ class Post:
         try:
             async with asyncio.timeout(self._deadline):
                 return await self._post()
-        except AddressRefused as error:
+        except (AddressRefused, aiohttp.InvalidURL) as error:
             return Outcome(kind="permanent", reason="address_refused", detail=str(error))
         except TimeoutError:
             return Outcome(

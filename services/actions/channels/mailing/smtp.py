@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from time import monotonic
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from aiosmtplib import SMTP, SMTPException, SMTPResponseException
+from aiosmtplib import SMTP, SMTPException, SMTPHeloError, SMTPResponseException
 from aiosmtplib.protocol import SMTPProtocol
 
 from services.actions.channels.mailing.message import Envelope
@@ -128,6 +128,7 @@ class Smtp:
         try:
             async with asyncio.timeout(CONNECT_S):
                 await smtp.connect()
+                await _greet(smtp)
         except BaseException:
             smtp.close()
             raise
@@ -251,6 +252,16 @@ class Submission:
         if code // 100 == 2:
             return Outcome(kind="done", detail=_said(code, text))
         return _verdict(code, text)
+
+
+async def _greet(smtp: SMTP) -> None:
+    """aiosmtplib says EHLO only where it logs in or upgrades to TLS."""
+    if not smtp.is_ehlo_or_helo_needed:
+        return
+    try:
+        await smtp.ehlo()
+    except SMTPHeloError:
+        await smtp.helo()
 
 
 def _verdict(code: int, text: str) -> Outcome:

@@ -1,0 +1,323 @@
+"""Webhooks: signed as the standard's own library verifies them, kept from private addresses, patient with no one."""
+
+# ruff: noqa: E501  vectors read better in one line
+
+import asyncio
+import socket
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from services.actions.channels.base import Target
+from services.actions.channels.posting.guard import AddressRefused, Guard, networks
+from services.actions.channels.webhook import WebhookChannel, judged
+from services.actions.plays.delivery import Outcome
+from tests.unit.channels.helpers import SECRET, Server, deliver, leased, surroundings
+
+
+class Scripted:
+    """An HTTP server that answers everything with the same bytes, and keeps what it was asked."""
+
+    def __init__(self, answer: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") -> None:
+        self.answer = answer
+        self.requests: list[tuple[dict[str, str], bytes]] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := (await reader.readuntil(b"\r\n\r\n")).decode():
+            lines = head.split("\r\n")[1:-2]
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+            body = await reader.readexactly(int(headers["content-length"]))
+            self.requests.append((headers, body))
+            await self.respond(writer)
+
+    async def respond(self, writer: asyncio.StreamWriter) -> None:
+        writer.write(self.answer)
+        await writer.drain()
+
+
+def to(tmp_path: Path, url: str, *, allowed: str = "127.0.0.0/8", deadline: float = 5) -> WebhookChannel:
+    """A channel whose every endpoint is that address."""
+    around = surroundings(tmp_path, lambda _: Target(url, SECRET), webhook_allowed_networks=allowed)
+    return WebhookChannel(around, deadline=deadline)
+
+
+async def post(
+    tmp_path: Path, script: Scripted, host: str = "127.0.0.1", body: Any = None, **options: Any
+) -> Outcome:
+    """One webhook to a server of this machine."""
+    async with Server(script) as server:
+        sender = to(tmp_path, f"http://{host}:{server.port}/hook?x=1", **options)
+        try:
+            return await deliver(sender, leased(channel="webhook", rendered={"body": body or {"ü": 1}}))
+        finally:
+            await sender.close()
+
+
+async def test_the_standards_own_library_verifies_it(tmp_path: Path) -> None:
+    script = Scripted()
+    outcome = await post(tmp_path, script, body={"account": "acme", "ü": [1, 2.5, None]})
+    assert (outcome.kind, outcome.detail) == ("done", "200 ok")
+    headers, body = script.requests[0]
+    assert Webhook(SECRET).verify(body, headers) == {"account": "acme", "ü": [1, 2.5, None]}
+    assert headers["webhook-id"] == "act_1"
+    assert headers["content-type"] == "application/json"
+    assert headers["accept-encoding"] == "identity"
+
+
+async def test_the_id_and_the_body_stay_the_same_at_every_attempt(tmp_path: Path) -> None:
+    script = Scripted()
+    for _ in range(2):
+        await post(tmp_path, script)
+    (first, body), (second, again) = script.requests
+    assert first["webhook-id"] == second["webhook-id"]
+    assert body == again
+
+
+async def test_connections_are_used_again(tmp_path: Path) -> None:
+    async with Server(Scripted()) as server:
+        sender = to(tmp_path, f"http://127.0.0.1:{server.port}/")
+        for number in range(5):
+            assert (await deliver(sender, leased(f"act_{number}", "webhook"))).kind == "done"
+        assert server.connections == 1
+        await sender.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "reason"),
+    [
+        (200, "done", None), (204, "done", None), (299, "done", None),
+        (301, "permanent", "rejected"), (302, "permanent", "rejected"), (307, "permanent", "rejected"),
+        (400, "permanent", "rejected"), (401, "permanent", "rejected"), (404, "permanent", "rejected"),
+        (410, "permanent", "rejected"), (413, "permanent", "rejected"), (422, "permanent", "rejected"),
+        (408, "temporary", "deferred"), (425, "temporary", "deferred"), (429, "temporary", "deferred"),
+        (500, "temporary", "deferred"), (502, "temporary", "deferred"), (503, "temporary", "deferred"),
+        (599, "temporary", "deferred"),
+    ],
+)  # fmt: skip
+def test_what_an_answer_means(status: int, kind: str, reason: str | None) -> None:
+    outcome = judged(status, {}, b"why\x00 \xff not")
+    assert (outcome.kind, outcome.reason) == (kind, reason)
+    assert outcome.detail.startswith(str(status))
+    assert outcome.detail.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("120", 120),
+        ("0", 0),
+        ("99999999999999", 999_999_999),
+        ("-1", None),
+        ("soon", None),
+        ("", None),
+        ("1e9", None),
+    ],
+)
+def test_retry_after(written: str, seconds: int | None) -> None:
+    asked = judged(503, {"Retry-After": written}, b"").retry_after
+    assert asked == (None if seconds is None else seconds * 1_000_000)
+
+
+def test_retry_after_as_a_date() -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    asked = judged(429, {"Retry-After": soon}, b"").retry_after
+    assert asked is not None
+    assert 80_000_000 < asked <= 90_000_000
+    assert judged(429, {"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}, b"").retry_after == 0
+
+
+async def test_no_redirect_is_followed(tmp_path: Path) -> None:
+    canary = Scripted()
+    async with Server(canary) as server:
+        answer = f"HTTP/1.1 307 Go\r\nLocation: http://127.0.0.1:{server.port}/\r\nContent-Length: 0\r\n\r\n"
+        outcome = await post(tmp_path, Scripted(answer.encode()))
+    assert outcome.reason == "rejected"
+    assert canary.requests == []
+
+
+async def test_an_answer_without_end_is_cut_off(tmp_path: Path) -> None:
+    class Endless(Scripted):
+        sent = 0
+
+        async def respond(self, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
+            while True:
+                writer.write(b"x" * 65536)
+                self.sent += 65536
+                await writer.drain()
+
+    script = Endless()
+    assert (await post(tmp_path, script)).kind == "done"
+    assert script.sent < 100 * 65536
+
+
+async def test_a_packed_answer_stays_packed(tmp_path: Path) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope"
+    assert (await post(tmp_path, Scripted(answer))).detail == "200 nope"
+
+
+async def test_one_deadline_holds_for_a_slow_drip(tmp_path: Path) -> None:
+    class Drip(Scripted):
+        async def respond(self, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            while True:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    outcome = await post(tmp_path, Drip(), deadline=0.1)
+    assert (outcome.kind, outcome.reason) == ("temporary", "timeout")
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"gibberish\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"]
+)
+async def test_a_broken_answer_is_tried_again(tmp_path: Path, answer: bytes) -> None:
+    class Broken(Scripted):
+        async def respond(self, writer: asyncio.StreamWriter) -> None:
+            await super().respond(writer)
+            raise ConnectionError
+
+    outcome = await post(tmp_path, Broken(answer))
+    assert (outcome.kind, outcome.reason) == ("temporary", "unreachable")
+
+
+async def test_nobody_listens(tmp_path: Path) -> None:
+    async with Server(Scripted()) as server:
+        port = server.port
+    sender = to(tmp_path, f"http://127.0.0.1:{port}/")
+    outcome = await deliver(sender, leased(channel="webhook"))
+    await sender.close()
+    assert (outcome.kind, outcome.reason) == ("temporary", "unreachable")
+
+
+async def test_an_endpoint_that_is_gone(tmp_path: Path) -> None:
+    outcome = await deliver(WebhookChannel(surroundings(tmp_path)), leased(channel="webhook"))
+    assert (outcome.kind, outcome.reason) == ("permanent", "endpoint_unknown")
+
+
+async def test_a_proxy_of_the_environment_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary = Scripted()
+    async with Server(canary) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.port}")
+        assert (await post(tmp_path, Scripted())).kind == "done"
+    assert canary.requests == []
+
+
+V4 = [
+    "127.0.0.1", "127.255.255.254", "10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.0.1",
+    "169.254.169.254", "169.254.0.1", "100.64.0.1", "100.100.100.200", "100.127.255.255", "0.0.0.0", "0.1.2.3",
+    "192.0.0.1", "192.0.0.192", "192.0.2.1", "198.18.0.1", "198.19.255.255", "198.51.100.1", "203.0.113.1", "224.0.0.1",
+    "239.255.255.255", "240.0.0.1", "255.255.255.255", "192.88.99.1", "168.63.129.16", "192.31.196.1",
+]  # fmt: skip
+V6 = [
+    "::1", "::", "fe80::1", "fe80::1%1", "febf::1", "fec0::1", "fc00::1", "fd00:ec2::254", "ff02::1", "ff0e::1", "100::1",
+    "2001:db8::1", "2001::1", "2001:10::1", "2002:7f00:1::", "2002:a9fe:a9fe::", "3fff::1", "5f00::1", "64:ff9b:1::1",
+    "4000::1", "8000::1",
+]  # fmt: skip
+INSIDE = [form.format(v4) for v4 in V4 for form in ("::ffff:{}", "64:ff9b::{}", "::{}")]
+NAMED = [
+    "localhost", "LOCALHOST", "localhost.", "127.1", "0x7f000001", "2130706433", "0177.0.0.1", "0x7f.1", "127.0.1", "0",
+    "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[0:0:0:0:0:0:0:1]", "[64:ff9b::7f00:1]", "[::127.0.0.1]",
+]  # fmt: skip
+
+
+def test_there_are_a_hundred_and_fifty_vectors() -> None:
+    assert len(V4) + len(V6) + len(INSIDE) + len(NAMED) >= 145
+
+
+@pytest.mark.parametrize("address", V4 + V6 + INSIDE)
+def test_no_private_address_is_reached(address: str) -> None:
+    with pytest.raises(AddressRefused):
+        Guard().check(address)
+
+
+@pytest.mark.parametrize("host", NAMED)
+async def test_no_name_or_number_leads_inside(tmp_path: Path, host: str) -> None:
+    canary = Scripted()
+    outcome = await post(tmp_path, canary, host=host, allowed="")
+    assert outcome.kind == "permanent" or outcome.reason == "unreachable"
+    assert canary.requests == []
+    if host in ("localhost", "127.1", "2130706433", "[::1]", "[::ffff:127.0.0.1]"):
+        assert outcome.reason == "address_refused"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "1.1.1.1",
+        "8.8.8.8",
+        "172.15.255.255",
+        "172.32.0.1",
+        "2606:4700::1111",
+        "2a00:1450::1",
+        "::ffff:8.8.8.8",
+        "64:ff9b::8.8.8.8",
+    ],
+)
+def test_public_addresses_are_reached(address: str) -> None:
+    Guard().check(address)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1", "10.1.2.3", "fd00::1"])
+def test_networks_of_the_settings_are_reached(address: str) -> None:
+    guard = Guard(networks(["127.0.0.0/8", "10.1.0.0/16", "fd00::/8"]))
+    guard.check(address)
+    for closed in ("10.2.0.1", "169.254.169.254", "::1"):
+        with pytest.raises(AddressRefused):
+            guard.check(closed)
+
+
+@pytest.mark.parametrize("others", [["127.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["::1", "8.8.8.8"]])
+async def test_a_name_with_one_private_address_is_refused(
+    tmp_path: Path, others: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(self: Any, host: str, port: int, **_: Any) -> list[Any]:
+        return [(socket.AF_INET6 if ":" in one else socket.AF_INET, 1, 6, "", (one, port)) for one in others]
+
+    canary = Scripted()
+    async with Server(canary) as server:
+        sender = to(tmp_path, f"http://rebound.test:{server.port}/", allowed="")
+        monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", answer)
+        outcome = await deliver(sender, leased(channel="webhook"))
+        await sender.close()
+    assert outcome.reason == "address_refused"
+    assert canary.requests == []
+
+
+async def test_a_name_server_that_changes_its_mind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the addresses that were looked at are connected to, and each is looked at again as it is."""
+    asked = 0
+
+    async def answer(self: Any, host: str, port: int, **_: Any) -> list[Any]:
+        nonlocal asked
+        asked += 1
+        return [(socket.AF_INET, 1, 6, "", ("127.0.0.1", port))]
+
+    canary = Scripted()
+    async with Server(canary) as server:
+        sender = to(tmp_path, f"http://rebound.test:{server.port}/", allowed="")
+        monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", answer)
+        monkeypatch.setattr("services.actions.channels.webhook.Resolver.resolve", _unchecked)
+        outcome = await deliver(sender, leased(channel="webhook"))
+        await sender.close()
+    assert outcome.reason == "address_refused"
+    assert canary.requests == []
+
+
+async def _unchecked(self: Any, host: str, port: int = 0, family: int = 0) -> list[Any]:
+    return [
+        {
+            "hostname": host,
+            "host": "127.0.0.1",
+            "port": port,
+            "family": socket.AF_INET,
+            "proto": 6,
+            "flags": 0,
+        }
+    ]
