@@ -1,0 +1,79 @@
+"""The library's scenarios on the production engine and step machine, everything in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from backbone.errors import Invalid
+from backbone.validation import validate
+from schemas.scenario import Scenario
+from services.actions.rendering.compose import answer
+from services.actions.rendering.drafts import DraftRenderer
+from services.actions.rendering.model import Body, Checked, Failure, Job, Mail, RenderError
+from services.cli.documents import KINDS, Document, find, load
+from services.cli.scenario import Difference, play, read_scenario
+from tests.unit.library.files import LIBRARY
+from tests.unit.library.mutations import Mutation
+
+
+class Here:
+    """The renderer without its worker processes: the library's own templates are trusted."""
+
+    def render_many(self, jobs: Sequence[Job]) -> list[Mail | Body | RenderError]:
+        return [_rendered(job) for job in jobs]
+
+
+def _rendered(job: Job) -> Mail | Body | RenderError:
+    given = answer(job)
+    assert not isinstance(given, Checked)
+    return RenderError.of(given) if isinstance(given, Failure) else given
+
+
+RENDER = DraftRenderer(Here(), {"name": None, "email": None}, lambda _: "https://us.test/u/1")  # type: ignore[arg-type]
+
+
+@cache
+def scenarios() -> tuple[Path, ...]:
+    """Every scenario of the library."""
+    return tuple(find([LIBRARY], tests=True))
+
+
+@cache
+def prepared(file: Path) -> tuple[Scenario, tuple[Document, ...]]:
+    """A scenario and the documents that it loads."""
+    scenario = read_scenario(file)
+    return scenario, tuple(load(find([file.parent / name for name in scenario.load])))
+
+
+def played(file: Path) -> list[Difference]:
+    """What differs from the expectations of a scenario."""
+    return play(*prepared(file), RENDER)
+
+
+@cache
+def library() -> tuple[Document, ...]:
+    """Every document of the library."""
+    return tuple(load(find([LIBRARY])))
+
+
+def noticed(mutation: Mutation) -> bool:
+    """Whether a mutated document is refused, or a scenario that loads it fails."""
+    kind, name = mutation.document["kind"], mutation.document.get("name", "tiers")
+    body = {field: value for field, value in mutation.applied().items() if field != "kind"}
+    try:
+        model = validate(KINDS[kind], body)
+    except Invalid:
+        return True
+    for file in scenarios():
+        scenario, documents = prepared(file)
+        if any((one.kind, one.name) == (kind, name) for one in documents):
+            changed = [
+                replace(one, body=body, model=model) if (one.kind, one.name) == (kind, name) else one
+                for one in documents
+            ]
+            if play(scenario, changed, RENDER):
+                return True
+    return False
