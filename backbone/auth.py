@@ -144,6 +144,16 @@ class Keys:
         known = self._known.get(key)
         return known[0] if known is not None and self._monotonic() - known[1] < CACHE_S else None
 
+    async def authorize(self, header: str | None, scope: str) -> Principal:
+        """The caller, by its Authorization header. Raises `Unauthorized` or `Forbidden`."""
+        key = key_of(header)
+        principal = self.cached(key)
+        if principal is None:
+            principal = await run_in_threadpool(self.find, key)
+        if not principal.allows(scope):
+            raise Forbidden(f"the key {principal.name!r} lacks the scope {scope}")
+        return principal
+
     def find(self, key: str) -> Principal:
         """Look a key up. Raises `Unauthorized`, and `DatabaseUnavailable` for keys not seen lately.
 
@@ -192,15 +202,8 @@ def key_of(header: str | None) -> str:
 
 async def authorize(request: Request, scope: str) -> Principal:
     """The caller, if its key carries the scope. Raises `Unauthorized` or `Forbidden`."""
-    known: Keys = request.app.state.keys
-    key = key_of(request.headers.get("authorization"))
-    principal = known.cached(key)
-    if principal is None:
-        principal = await run_in_threadpool(known.find, key)
-    if not principal.allows(scope):
-        raise Forbidden(f"the key {principal.name!r} lacks the scope {scope}")
-    request.state.principal = principal
-    return principal
+    keys_: Keys = request.app.state.keys
+    return await keys_.authorize(request.headers.get("authorization"), scope)
 
 
 Checker = Callable[[Request], Awaitable[Principal]]

@@ -3,7 +3,6 @@
 The limits hold for the body as sent and as it is after `Content-Encoding: gzip`.
 """
 
-import asyncio
 import re
 import zlib
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import msgspec
 from starlette.types import Message, Receive, Scope
 
-from backbone.errors import BadRequest, TooLarge, TouchlineError, UnsupportedMedia
+from backbone.errors import BadRequest, TooLarge, UnsupportedMedia
 
 MAX_BODY = 1_048_576  # bytes
 MAX_DEPTH = 64  # of JSON in general; `data` of an event has its own limit
@@ -22,14 +21,6 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _decode = msgspec.json.Decoder().decode
 
 
-class BodyTimeout(TouchlineError):
-    """The body did not arrive in time."""
-
-    status = 408
-    code = "timeout"
-    title = "The body did not arrive in time"
-
-
 class NotJson(BadRequest):
     """A body that is no JSON, or JSON beyond our limits."""
 
@@ -37,8 +28,8 @@ class NotJson(BadRequest):
     title = "The body is not JSON"
 
 
-async def read_body(scope: Scope, receive: Receive, seconds: float) -> bytes:
-    """The whole body, unpacked. Raises `TooLarge`, `BodyTimeout`, `UnsupportedMedia`, `BadRequest`."""
+async def read_body(scope: Scope, receive: Receive) -> bytes:
+    """The whole body, unpacked. Raises `TooLarge`, `UnsupportedMedia`, `BadRequest`. The server has the patience."""
     encoding = length = b""
     for name, value in scope["headers"]:
         if name == b"content-length":
@@ -49,11 +40,7 @@ async def read_body(scope: Scope, receive: Receive, seconds: float) -> bytes:
         raise _too_large()
     if encoding not in {b"", b"identity", b"gzip", b"x-gzip"}:
         raise UnsupportedMedia("the Content-Encoding should be gzip or identity")
-    try:
-        async with asyncio.timeout(seconds):
-            body = await _receive_all(receive)
-    except TimeoutError:
-        raise BodyTimeout from None
+    body = await _receive_all(receive)
     return gunzip(body) if encoding.endswith(b"gzip") else body
 
 

@@ -5,13 +5,15 @@ A pure ASGI middleware, the only one. The body is read whole here, so that no ro
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from backbone.auth import Keys, Principal
 from backbone.bodies import read_body
 from backbone.errors import BadRequest, FieldError, TouchlineError
 from backbone.telemetry import REQUEST_SECONDS, REQUESTS, get_logger
@@ -50,14 +52,31 @@ def problem_of(error: TouchlineError) -> Response:
     return problem(error.status, error.code, error.title, error.message, errors=errors, headers=headers)
 
 
+Handler = Callable[[Mapping[str, str], bytes, Principal], Awaitable[Response]]
+
+
+class Express(NamedTuple):
+    """A route so busy that the framework's own work would be most of its cost; the Gate serves it itself."""
+
+    route: BaseRoute
+    scope: str
+    handler: Handler  # headers (names in lower case), body, caller → answer
+
+
 class Gate:
     """`on_error` may be told every unexpected exception; tests use it to fail loudly."""
 
     def __init__(
-        self, app: ASGIApp, *, body_timeout: float, on_error: Callable[[Exception], None] | None = None
-    ):
+        self,
+        app: ASGIApp,
+        *,
+        keys: Keys,
+        express: Mapping[tuple[str, str], Express],
+        on_error: Callable[[Exception], None] | None = None,
+    ) -> None:
         self.app = app
-        self._body_timeout = body_timeout
+        self._keys = keys
+        self._express = express
         self._on_error = on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,7 +113,15 @@ class Gate:
         if scope["method"] in _BODILESS:
             await self.app(scope, receive, send)
             return
-        body = await read_body(scope, receive, self._body_timeout)
+        body = await read_body(scope, receive)
+        express = self._express.get((scope["method"], scope["path"]))
+        if express is not None:
+            scope["route"] = express.route
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+            principal = await self._keys.authorize(headers.get("authorization"), express.scope)
+            answer = await express.handler(headers, body, principal)
+            await answer(scope, receive, send)
+            return
         first = True
 
         async def replay() -> Message:

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -23,10 +24,10 @@ from backbone.bodies import NotJson, check_json_type, parse_json
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import Invalid, TouchlineError
-from backbone.gate import Gate, problem, problem_of
+from backbone.gate import Express, Gate, problem, problem_of
 from backbone.idempotency import Idempotency, Once
 from backbone.log import EVENTS, TRIGGERS, Log
-from backbone.openapi import declared_scopes, install, reads
+from backbone.openapi import declared_scopes, install, reads, route_scope
 from backbone.paging import Pages, Paging, check_if_match, decode_cursor, encode_cursor, etag, page
 from backbone.settings import Settings
 from backbone.telemetry import REGISTRY
@@ -133,8 +134,18 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http_error)
     install(app)
-    app.add_middleware(Gate, body_timeout=settings.body_timeout)
+    app.add_middleware(Gate, keys=app.state.keys, express=_express(app))
     return app
+
+
+def _express(app: FastAPI) -> dict[tuple[str, str], Express]:
+    """The routes whose endpoint carries `express`, the same handler without the framework around it."""
+    return {
+        (method, route.path): Express(route, route_scope(route) or "", route.endpoint.express)
+        for route in app.routes
+        if isinstance(route, APIRoute) and hasattr(route.endpoint, "express")
+        for method in route.methods or ()
+    }
 
 
 def _health(db: Database, log: Log, services: Sequence[Service]) -> APIRouter:

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from types import FrameType
 from typing import Any
 
@@ -13,26 +14,26 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from backbone.bodies import MAX_BODY
 from backbone.errors import ConfigurationError
 from backbone.gate import problem
 from backbone.settings import Settings
 
-MAX_HEADERS = 65_536  # bytes of address and headers of one request, trailers included
+MAX_HEADERS = 65_536  # bytes of address and headers of one request
+MAX_RAW_BODY = 16 * MAX_BODY  # bytes of a body on the wire: chunks have headers, and there may be trailers
 MAX_CONNECTIONS = 2_000
 KEEP_ALIVE_S = 15
 GRACE_S = 5  # for requests under way when the server stops
-
-
-class _TooMuchHeader(Exception):
-    """Raised inside the parser to stop it."""
+_IDLE, _HEADERS, _BODY = range(3)
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's, but headers have to arrive in time, within a size, on a limited number of connections."""
+    """uvicorn's, but requests have to arrive in time and within a size, on a limited number of connections."""
 
-    header_timeout = 10.0  # seconds; set from the settings
+    header_timeout = body_timeout = 10.0  # seconds; set from the settings
     _deadline: asyncio.TimerHandle | None = None
-    _header_bytes = 0
+    _phase = _IDLE
+    _received = 0  # bytes in this phase
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Refuse what is beyond the number of connections."""
@@ -50,39 +51,41 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A new request on this connection."""
         super().on_message_begin()
-        self._header_bytes = 0
-        self._start_timer()
-
-    def on_url(self, url: bytes) -> None:
-        """Count its bytes."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Count its bytes."""
-        self._count(len(name) + len(value))
-        super().on_header(name, value)
+        self._phase, self._received = _HEADERS, 0
 
     def on_headers_complete(self) -> None:
-        """The headers came in time."""
-        self._stop_timer()
+        """The headers are whole."""
+        self._phase, self._received = _BODY, 0
         super().on_headers_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        """What the parser could not read; it may have been stopped by `_count`."""
-        if self._header_bytes > MAX_HEADERS:
-            self._refuse(431, "headers_too_large", f"address and headers may have {MAX_HEADERS:,} bytes")
-        else:
-            self._refuse(400, "bad_request", msg)
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._phase, self._received = _IDLE, 0
+        super().on_message_complete()
 
-    def _count(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > MAX_HEADERS:
-            raise _TooMuchHeader
+    def data_received(self, data: bytes) -> None:
+        """Count and time what belongs to one request: the parser keeps headers of any length, for ever."""
+        before = self._phase
+        super().data_received(data)
+        if self._phase == _IDLE or self._phase != before:
+            self._stop_timer()
+        if self._phase == _IDLE:
+            return
+        if self._deadline is None:
+            self._start_timer()
+        self._received += len(data)
+        if self._phase == _HEADERS and self._received > MAX_HEADERS:
+            self._refuse(431, "headers_too_large", f"address and headers may have {MAX_HEADERS:,} bytes")
+        elif self._phase == _BODY and self._received > MAX_RAW_BODY:
+            self.transport.close()  # its answer, 413, was given long ago
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser could not read."""
+        self._refuse(400, "bad_request", msg)
 
     def _start_timer(self) -> None:
-        self._stop_timer()
-        self._deadline = self.loop.call_later(self.header_timeout, self._late)
+        seconds = self.body_timeout if self._phase == _BODY else self.header_timeout
+        self._deadline = self.loop.call_later(seconds, self._late)
 
     def _stop_timer(self) -> None:
         if self._deadline is not None:
@@ -90,13 +93,14 @@ class Protocol(HttpToolsProtocol):
             self._deadline = None
 
     def _late(self) -> None:
-        self._refuse(408, "timeout", "the headers did not arrive in time")
+        what = "body" if self._phase == _BODY else "headers"
+        self._refuse(408, "timeout", f"the {what} did not arrive in time")
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         if self.transport.is_closing():
             return
-        answer = problem(status, code, message)
-        lines = [f"HTTP/1.1 {status} {message}".encode(), b"connection: close"]
+        answer = problem(status, code, HTTPStatus(status).phrase, message)
+        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), b"connection: close"]
         lines += [name + b": " + value for name, value in answer.raw_headers]
         self.transport.write(b"\r\n".join([*lines, b"", bytes(answer.body)]))
         self.transport.close()
@@ -120,7 +124,8 @@ def bind(settings: Settings) -> socket.socket:
 
 def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
     """A server for this app, not running yet."""
-    patient = type("PatientProtocol", (Protocol,), {"header_timeout": settings.header_timeout})
+    limits = {"header_timeout": settings.header_timeout, "body_timeout": settings.body_timeout}
+    patient = type("PatientProtocol", (Protocol,), limits)
     config = uvicorn.Config(
         app,
         http=patient,

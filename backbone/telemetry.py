@@ -96,8 +96,9 @@ def configure_logging(level: str = "info", format: str = "auto") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("kafka", "httpx", "httpcore", "alembic", "uvicorn", "uvicorn.error", "asyncio"):
+    for noisy in ("kafka", "httpx", "httpcore", "alembic", "uvicorn", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # warns of every request it cannot parse
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from fastapi import Response
 
+from backbone.errors import FieldError, summary
 from backbone.http import json_response, problem
 from services.ingest.intake import Taken
 from services.ingest.sources.base import Refusal
@@ -20,21 +21,21 @@ def accepted(taken: Taken, *, alone: bool) -> Response:
         }
         for index, refusal in taken.rejected
     ]
-    body = {"accepted": len(taken.events), "rejected": rejected}
-    if taken.events:
+    body = {"accepted": taken.accepted, "rejected": rejected}
+    if taken.accepted:
         return json_response(body, 202)
     errors = wrong_fields(taken.rejected, alone=alone)
-    detail = errors[0]["message"] if errors else "there is no event in it"
+    detail = summary(errors) if errors else "there is no event in it"
     return problem(422, "nothing_accepted", "No event was accepted", detail, errors=errors, extra=body)
 
 
-def wrong_fields(rejected: list[tuple[int, Refusal]], *, alone: bool) -> list[dict[str, str]]:
+def wrong_fields(rejected: list[tuple[int, Refusal]], *, alone: bool) -> list[FieldError]:
     """The refusals as `errors`: `3.time` is the time of the event at index 3."""
     return [
-        {
-            "field": refusal.field if alone else f"{index}.{refusal.field}".rstrip("."),
-            "message": refusal.message,
-        }
+        FieldError(
+            field=refusal.field if alone else f"{index}.{refusal.field}".rstrip("."),
+            message=refusal.message,
+        )
         for index, refusal in rejected
     ]
 

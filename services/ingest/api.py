@@ -1,5 +1,6 @@
 """`POST /v1/events`, `PUT /v1/accounts/{id}`, `POST /v1/clock` (contract, section 3)."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -22,7 +23,6 @@ from services.ingest.intake import HEADERS, Intake
 from services.ingest.sources import SOURCES
 from services.ingest.sources.base import NotReadable
 from services.ingest.sources.cloudevents import is_binary
-from services.ingest.sources.normal import ERASURES
 
 _JSON = frozenset(
     {
@@ -39,25 +39,8 @@ def events_router(intake: Intake, groups: Groups) -> APIRouter:
     """`POST /v1/events`."""
     router = APIRouter(tags=["events"])
 
-    @router.post(
-        "/v1/events",
-        status_code=202,
-        summary="Take events",
-        response_model=pages.EventsAccepted,
-        openapi_extra=pages.EVENTS_BODY,
-    )
-    @pages.documents(pages.EventIn, pages.EventsAccepted)
-    async def events(request: Request, principal: Principal = require("events:write")) -> Response:
-        """One event, an array, or `{"events": […]}`; CloudEvents structured, batched or binary; gzip.
-
-        Events without an id get one; with an `Idempotency-Key` it follows from that key, so that a request sent
-        again names the same events. Answers 202 once the accepted events are durable.
-        """
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]
-        }
+    async def take(headers: Mapping[str, str], body: bytes, principal: Principal) -> Response:
         source = source_of(headers)
-        body = await request.body()
         try:
             items = SOURCES[source](body, headers)
         except NotReadable as error:
@@ -69,15 +52,33 @@ def events_router(intake: Intake, groups: Groups) -> APIRouter:
             key_id=principal.key_id,
             erasing=principal.allows("admin"),
             new_id=ids_from(repeat, principal.key_id) if repeat else None,
+            nul=source != "native" or b"\\u0000" in body,
         )
-        if any(event.type in ERASURES for event in taken.events):
-            await run_in_threadpool(groups.erase, taken.events)
+        if taken.erasures:
+            await run_in_threadpool(groups.erase, taken.erasures)
         return accepted(taken, alone=len(items) == 1 and body.lstrip()[:1] != b"[")
+
+    @router.post(
+        "/v1/events",
+        status_code=202,
+        summary="Take events",
+        response_model=pages.EventsAccepted,
+        openapi_extra=pages.EVENTS_BODY,
+    )
+    @pages.documents(pages.EventIn, pages.EventsAccepted)
+    @pages.express(take)
+    async def events(request: Request, principal: Principal = require("events:write")) -> Response:
+        """One event, an array, or `{"events": […]}`; CloudEvents structured, batched or binary; gzip.
+
+        Events without an id get one; with an `Idempotency-Key` it follows from that key, so that a request sent
+        again names the same events. Answers 202 once the accepted events are durable.
+        """
+        return await take(dict(request.headers), await request.body(), principal)
 
     return router
 
 
-def source_of(headers: dict[str, str]) -> str:
+def source_of(headers: Mapping[str, str]) -> str:
     """Which of `SOURCES` reads a request with these headers. Raises `UnsupportedMedia`."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if not kind.startswith("application/cloudevents") and is_binary(headers):

@@ -6,7 +6,7 @@ from sqlalchemy import delete, or_, select
 
 from backbone.clock import Clock
 from backbone.database import Database, upsert
-from services.ingest.sources.normal import ERASURES, Normal
+from services.ingest.sources.normal import Normal
 from services.ingest.tables import groups
 
 CHUNK = 500  # bound parameters of one IN list
@@ -37,11 +37,8 @@ class Groups:
         with self._db.write() as connection:
             upsert(connection, groups, rows, ["user"])
 
-    def erase(self, events: Sequence[Normal]) -> None:
-        """Forget what erasures among these events name."""
-        erasures = [event for event in events if event.type in ERASURES]
-        if not erasures:
-            return
+    def erase(self, erasures: Sequence[Normal]) -> None:
+        """Forget what these erasures name."""
         with self._db.write() as connection:
             for event in erasures:
                 named = or_(groups.c.user == event.account, groups.c.group == event.account)

@@ -12,21 +12,23 @@ from backbone.errors import LogUnavailable, RateLimited, TooLarge
 from backbone.log import EVENTS, Entry, Log
 from backbone.settings import Settings
 from backbone.telemetry import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJECTED
-from schemas.event import Event
+from services.ingest.sources import SOURCES
 from services.ingest.sources.base import Code, Item, Refusal
-from services.ingest.sources.normal import Door, Normal
+from services.ingest.sources.normal import ERASURES, Door, Normal
 
 MAX_EVENTS = 500  # a request
 PATIENCE_S = 30.0  # how long a request waits for the log
 HEADERS = (("content-type", b"application/cloudevents+json"),)
+_accepted = {name: EVENTS_ACCEPTED.labels(name) for name in (*SOURCES, "segment", "account")}
 _rejected = {code: EVENTS_REJECTED.labels(code.value) for code in Code}
 
 
 class Taken(msgspec.Struct):
-    """What became of a request's items: the events that are durable, and the refusals with their index."""
+    """What became of a request's items: how many events are durable, and the refusals with their index."""
 
-    events: list[Normal]
+    accepted: int
     rejected: list[tuple[int, Refusal]]
+    erasures: list[Normal]
 
 
 class Buckets:
@@ -71,8 +73,9 @@ class Intake:
         key_id: str,
         erasing: bool,
         new_id: Callable[[int], str] | None = None,
+        nul: bool = True,
     ) -> Taken:
-        """Check the items and make the good ones durable; None is passed over.
+        """Check the items and make the good ones durable; None is passed over. `nul`: see `Door`.
 
         Raises `TooLarge` (too many), `RateLimited`, `LogUnavailable`: then nothing was taken for certain.
         """
@@ -80,14 +83,14 @@ class Intake:
             message = f"a request may have {MAX_EVENTS} events, this one has {len(items):,}"
             raise TooLarge(message, code="too_many_events")
         self._buckets.take(key_id, len(items))
-        door = Door(now=self._clock.now(), wall=self._wall, erasing=erasing, new_id=new_id or _uuid7)
-        taken = _sort(items, door)
-        for _, refusal in taken.rejected:
+        door = Door(now=self._clock.now(), wall=self._wall, erasing=erasing, new_id=new_id or _uuid7, nul=nul)
+        entries, rejected, erasures = _sort(items, door)
+        for _, refusal in rejected:
             _rejected[refusal.code].inc()
-        if taken.events:
-            await self.append([Entry(event.value, event.account, None, HEADERS) for event in taken.events])
-            EVENTS_ACCEPTED.labels(source).inc(len(taken.events))
-        return taken
+        if entries:
+            await self.append(entries)
+            _accepted[source].inc(len(entries))
+        return Taken(len(entries), rejected, erasures)
 
     async def append(self, entries: Sequence[Entry]) -> None:
         """Append and wait until durable. Raises `RateLimited` if too much is under way, `LogUnavailable`."""
@@ -106,18 +109,23 @@ class Intake:
             APPEND_SECONDS.observe(time.perf_counter() - began)
 
 
-def _sort(items: Sequence[Item | None], door: Door) -> Taken:
-    events: list[Normal] = []
+def _sort(
+    items: Sequence[Item | None], door: Door
+) -> tuple[list[Entry], list[tuple[int, Refusal]], list[Normal]]:
+    entries: list[Entry] = []
     rejected: list[tuple[int, Refusal]] = []
+    erasures: list[Normal] = []
     for index, item in enumerate(items):
         if item is None:
             continue
-        checked = door.check(index, item) if isinstance(item, Event) else item
-        if isinstance(checked, Normal):
-            events.append(checked)
-        else:
+        checked = item if isinstance(item, Refusal) else door.check(index, item)
+        if isinstance(checked, Refusal):
             rejected.append((index, checked))
-    return Taken(events, rejected)
+            continue
+        entries.append(Entry(checked.value, checked.account, None, HEADERS))
+        if checked.type in ERASURES:
+            erasures.append(checked)
+    return entries, rejected, erasures
 
 
 def _uuid7(_index: int) -> str:

@@ -5,7 +5,7 @@ from starlette.concurrency import run_in_threadpool
 
 from backbone.auth import Principal, require
 from backbone.bodies import NotJson
-from backbone.errors import BadRequest
+from backbone.errors import BadRequest, summary
 from backbone.http import json_response, reads
 from services.ingest import pages
 from services.ingest.answers import wrong_fields
@@ -51,5 +51,5 @@ async def _take(body: bytes, kind: str, intake: Intake, groups: Groups, principa
         return json_response({"success": True})
     errors = wrong_fields(taken.rejected, alone=kind != "batch")
     if len(taken.rejected) == len(items):
-        raise BadRequest(f"{errors[0]['field']}: {errors[0]['message']}", code="nothing_accepted")
+        raise BadRequest(summary(errors), code="nothing_accepted")
     return json_response({"success": True, "rejected": errors})

@@ -17,6 +17,8 @@ from services.ingest.sources.base import (
     convert_event,
     decode_any,
     decode_raw_list,
+    decode_wire,
+    decode_wires,
     id_in,
     read_event,
 )
@@ -26,7 +28,6 @@ class _Batch(msgspec.Struct, forbid_unknown_fields=True):
     events: list[msgspec.Raw]
 
 
-_decode_events = msgspec.json.Decoder(list[Event]).decode
 _decode_batch = msgspec.json.Decoder(_Batch).decode
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
@@ -35,11 +36,11 @@ def decode(body: bytes, _headers: Mapping[str, str]) -> list[Item]:
     """The events of a body, in order. Raises `NotReadable` if it is no JSON or neither object nor array."""
     start = body.lstrip(b" \t\r\n")[:1]
     small = len(body) <= MAX_EVENT and b'"data_base64"' not in body
-    if start == b"[" and small:
+    if small:
         try:
-            return [*_decode_events(body)]
+            return [*decode_wires(body)] if start == b"[" else [decode_wire(body)]
         except READ_ERRORS:
-            pass  # one of them is wrong: read them one by one
+            pass  # something is wrong, or it is {"events": […]}: read them one by one
     if start not in {b"[", b"{"}:
         raise NotReadable(_why_not_json(body) or "the body should be an object or an array")
     return [_one(raw) for raw in _split(body, start)]

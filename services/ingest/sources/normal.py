@@ -2,19 +2,20 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from pydantic import ValidationError
 
 from schemas.account import AccountUpdate, ContactUpdate
-from schemas.event import OWN_PREFIX, Event, clamp_future, encode, from_microseconds
-from services.ingest.sources.base import Code, Refusal
+from schemas.event import FUTURE_LIMIT_US, OWN_PREFIX, Event, clamp_future, encode, from_microseconds
+from services.ingest.sources.base import Code, Refusal, Wire
 
 MAX_NAME = 256  # characters of id, source, type, account, contact
 MAX_DEPTH = 32  # of `data`
-FIRST_YEAR, END_YEAR = 1900, 2200  # of an event's time; what lies outside is a mistake
+_FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)  # outside: a mistake
+_GUARDED = ("account.", "contact.", OWN_PREFIX)
 ERASURES = frozenset({"account.deleted", "contact.deleted"})
 _NAMES = ("id", "source", "type", "account", "contact")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -23,7 +24,7 @@ _BRACKETS = bytes.maketrans(b"{}", b"[]")
 _REST = bytes(byte for byte in range(256) if byte not in b"{}[]")
 
 
-class Normal(msgspec.Struct, frozen=True):
+class Normal(msgspec.Struct, frozen=True, gc=False):
     """An event that is taken: its account (the record's key), type and contact, and the record's value."""
 
     account: str
@@ -36,14 +37,19 @@ class Door:
     """Checks the events of one request.
 
     `now`: receipt, in microseconds; `wall`: times ahead of it are cut back; `erasing`: the key may erase;
-    `new_id`: makes the id of the event at an index.
+    `new_id`: makes the id of the event at an index; `nul`: the body may hold a NUL, look at every event.
     """
 
-    def __init__(self, *, now: int, wall: bool, erasing: bool, new_id: Callable[[int], str]) -> None:
+    def __init__(
+        self, *, now: int, wall: bool, erasing: bool, new_id: Callable[[int], str], nul: bool = True
+    ) -> None:
         self._now = now
+        self._receipt = from_microseconds(now)
+        self._end = from_microseconds(now + FUTURE_LIMIT_US) if wall else _LAST
         self._wall = wall
         self._erasing = erasing
         self._new_id = new_id
+        self._nul = nul
 
     def check(self, index: int, event: Event) -> Normal | Refusal:
         """The event as it goes into the log, or why it does not."""
@@ -51,30 +57,34 @@ class Door:
             event.account = event.subject
         if not event.id:
             event.id = self._new_id(index)
-        refusal = _names(event) or self._reserved(event) or self._time(event)
+        refusal = None
+        if type(event) is not Wire or event.account is event.subject:
+            refusal = _names(event)
+        if event.type.startswith(_GUARDED):
+            refusal = refusal or self._reserved(event)
+        moment = event.time
+        if moment is None:
+            event.time = self._receipt
+        elif moment.tzinfo is not UTC or not _FIRST < moment <= self._end:
+            refusal = refusal or self._unusual(event, moment)
         if refusal is not None:
             return refusal
         value = encode(event)
         if value.count(b"{") + value.count(b"[") > MAX_DEPTH + 1 and _deeper(value, MAX_DEPTH + 1):
             return Refusal(Code.TOO_DEEP, "data", f"may nest {MAX_DEPTH} deep", event.id)
-        if b"\\u0000" in value and _NUL.search(value):
+        if self._nul and b"\\u0000" in value and _NUL.search(value):
             return Refusal(Code.NUL, "", "text may not contain NUL", None)
-        assert event.account is not None  # noqa: S101 - `_names` saw to it
-        return Normal(event.account, event.type, event.contact, value)
+        return Normal(event.account, event.type, event.contact, value)  # type: ignore[arg-type]
 
-    def _time(self, event: Event) -> Refusal | None:
-        moment = event.time
-        if moment is None:
-            event.time = from_microseconds(self._now)
-            return None
+    def _unusual(self, event: Event, moment: datetime) -> Refusal | None:
+        """A time without an offset, in another zone, out of all bounds, or ahead of the wall clock."""
         if moment.tzinfo is None:
             message = "needs an offset, such as the Z in 2026-11-22T09:00:00Z"
             return Refusal(Code.TIME, "time", message, event.id)
-        if not FIRST_YEAR < moment.year < END_YEAR - 1:
-            message = f"should lie between the years {FIRST_YEAR} and {END_YEAR}"
+        if not _FIRST < moment < _LAST:
+            message = f"should lie between the years {_FIRST.year} and {_LAST.year}"
             return Refusal(Code.TIME, "time", message, event.id)
-        if moment.tzinfo is not UTC:
-            event.time = moment.astimezone(UTC)
+        event.time = moment.astimezone(UTC)
         if self._wall:
             clamp_future(event, self._now)
         return None
@@ -85,8 +95,6 @@ class Door:
             return Refusal(
                 Code.RESERVED, "type", f"types under {OWN_PREFIX} come only from Touchline", event.id
             )
-        if not kind.startswith(("account.", "contact.")):
-            return None
         if kind in ERASURES and not self._erasing:
             return Refusal(
                 Code.SCOPE, "type", f"{kind} erases: it needs a key with the scope admin", event.id
