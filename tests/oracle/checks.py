@@ -41,6 +41,7 @@ class Scene:
     member: JSON
     subject: Subject
     start: int
+    unless_start: int
 
     @property
     def tier(self) -> str | None:
@@ -88,7 +89,9 @@ def held_back(scene: Scene, at: int, *, moment: bool) -> bool:
     if limit is None:
         return False
     without_by = {**scene.rule, "by": None}
-    plain = Scene(scene.account, scene.view, without_by, {}, (scene.subject[0], None), scene.start)
+    subject = (scene.subject[0], None)
+    start = scene.unless_start
+    plain = Scene(scene.account, scene.view, without_by, {}, subject, start, start)
     _, value = measure(plain, body, at, moment=moment)
     return value is not None and windows.compare(windows.operator_of(body), value, limit)
 

@@ -10,7 +10,7 @@ from tests.oracle import checks, profile, windows
 from tests.oracle.checks import Hold, Scene
 from tests.oracle.conditions import holds
 from tests.oracle.history import Account, Arrived, History, Revision, event_time
-from tests.oracle.rules import Rule, starts_anew
+from tests.oracle.rules import Rule, starts_anew, unless_anew
 from tests.oracle.times import LATE, SECOND, midnights, parse_time, span
 from tests.oracle.windows import Subject
 
@@ -41,14 +41,19 @@ class Oracle:
         old = self.rules
         self.rules = {}
         for body in revision.rules:
-            kept = old.get(body["name"])
-            if kept is None or starts_anew(kept.body, body):
-                self.rules[body["name"]] = Rule(body, self.seq)
-            else:
-                self.rules[body["name"]] = Rule(body, kept.start, kept.memory)
+            if body.get("status", "draft") != "draft":
+                self.rules[body["name"]] = self._saved(old.get(body["name"]), body)
         self.policy = revision.tier_policy()
         for account in self.accounts.values():
             self._overdue(account, silent=False)
+
+    def _saved(self, kept: Rule | None, body: JSON) -> Rule:
+        if kept is None:
+            return Rule(body, self.seq, self.seq)
+        unless_start = self.seq if unless_anew(kept.body, body) else kept.unless_start
+        if starts_anew(kept.body, body):
+            return Rule(body, self.seq, unless_start)
+        return Rule(body, kept.start, unless_start, kept.memory)
 
     def read(self, receipt: int, event: JSON) -> None:
         """One record: first the clock and what falls due by it, then the event."""
@@ -93,7 +98,7 @@ class Oracle:
         self.seq += 1
         account.events.append(arrived)
         if not arrived.silent:
-            for rule in self._firing():
+            for rule in self.rules.values():
                 found = self._at_event(rule, account, arrived, before if known else None)
                 self._fire_all(rule, account, found)
         self._overdue(account, silent=arrived.silent)
@@ -101,11 +106,9 @@ class Oracle:
     def _view(self, account: Account) -> JSON:
         return profile.account_view(account.id, account.profile, self.policy)
 
-    def _firing(self) -> list[Rule]:
-        return [rule for rule in self.rules.values() if rule.firing]
-
     def _scene(self, rule: Rule, account: Account, member: JSON, subject: Subject) -> Scene:
-        return Scene(account, self._view(account), rule.body, member, subject, rule.start)
+        view = self._view(account)
+        return Scene(account, view, rule.body, member, subject, rule.start, rule.unless_start)
 
     # -- events ----------------------------------------------------------------------------------------------
 
@@ -171,8 +174,7 @@ class Oracle:
                 if kind == "date":
                     self._dates(rule, account, index, (before, to), due, silent=silent)
             for at in sorted(due):
-                if rule.firing:
-                    self._fire_all(rule, account, due[at])
+                self._fire_all(rule, account, due[at])
 
     def _tick(self, rule: Rule, account: Account, at: int, due: dict[int, Holds]) -> None:
         for index, member in enumerate(rule.members):
@@ -237,7 +239,8 @@ class Oracle:
             if rule.joint is not None:
                 entries = self._joined(rule, account, subject, entries)
             for _, hold in entries:
-                self._fire(rule, account, subject, hold)
+                if rule.firing:
+                    self._fire(rule, account, subject, hold)
 
     def _joined(
         self, rule: Rule, account: Account, subject: Subject, entries: list[tuple[int, Hold]]

@@ -30,10 +30,11 @@ class Memory:
 
 @dataclass
 class Rule:
-    """A rule in force and everything it did since its state began at place `start`."""
+    """A rule in force and everything it did since its state began at place `start` (`unless` has its own)."""
 
     body: JSON
     start: int
+    unless_start: int
     memory: dict[tuple[str, Subject], Memory] = field(default_factory=dict)
 
     @property
@@ -70,6 +71,13 @@ def _part_anew(old: JSON, new: JSON) -> bool:
     if len(before["of"]) != len(after["of"]):
         return True
     return any(_part_anew(a, b) for a, b in zip(before["of"], after["of"], strict=True))
+
+
+def unless_anew(old: JSON, new: JSON) -> bool:
+    """Whether what `unless` counted is of no use after a save."""
+    if not old.get("unless") or not new.get("unless"):
+        return True
+    return old.get("scope") != new.get("scope") or _part_anew(old["unless"], new["unless"])
 
 
 def starts_anew(old: JSON, new: JSON) -> bool:
