@@ -57,7 +57,7 @@ def decode(value: bytes, *, place: str, timestamp: int) -> Event:
     """
     try:
         event = _decode(value)
-    except msgspec.DecodeError as error:  # ValidationError is a DecodeError
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed("event", str(error)) from error
     if event.account is None:
         event.account = event.subject
