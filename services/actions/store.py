@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import bindparam as bind
 
 from schemas.play_reasons import ActionReason
 from services.actions import store_outbox
@@ -20,6 +21,7 @@ from services.actions.tables import actions, attempts, plays
 
 LEASE_US = 60_000_000
 CHUNK = 500
+MAX_DETAIL = 2_000  # characters kept of an attempt's detail
 
 
 class Leased(msgspec.Struct, kw_only=True, frozen=True):
@@ -171,21 +173,27 @@ def finish_attempts(
     """
     statuses: dict[str, str] = {}
     events: list[OwnEvent] = []
+    tried: list[dict[str, Any]] = []
+    ended: list[dict[str, Any]] = []
     rows = _rows(conn, [end.action for end in ends])
     for end in ends:
         row = rows.get(end.action)
         if row is None:
             continue  # erased in the meantime
-        _end_attempt(conn, end, now)
-        if row.status not in SENDABLE:
+        tried += _attempt_end(end, now)
+        if row.status not in SENDABLE or end.action in statuses:
             continue  # ended by somebody who took the lease over
         decision = end.decision
         if decision.status == "retrying" and row.play_status == "exited":
             decision = Decision(status="skipped", reason=ActionReason.PLAY_EXITED)
         moment = row.due_at if log_clock else now
-        _end_action(conn, end.action, decision, moment)
+        ended.append(_action_end(end.action, decision, moment))
         statuses[end.action] = decision.status
         events += _event(row, decision, moment)
+    if tried:
+        conn.execute(_update_attempt, tried)
+    if ended:
+        conn.execute(_update_action, ended)
     store_outbox.emit(conn, events, partitions)
     return statuses
 
@@ -203,31 +211,42 @@ def _rows(conn: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
     return found
 
 
-def _end_attempt(conn: Connection, end: Finished, now: int) -> None:
+_update_attempt = (
+    update(attempts)
+    .where(attempts.c.action == bind("b_action"), attempts.c.n == bind("b_n"))
+    .values({name: bind(f"b_{name}") for name in ("ended_at", "outcome", "reason", "detail")})
+)
+_update_action = (
+    update(actions)
+    .where(actions.c.id == bind("b_id"))
+    .values({name: bind(f"b_{name}") for name in ("status", "reason", "next_attempt_at", "done_at")})
+    .values(lease_owner=None, lease_until=None, attempting=False)
+)
+
+
+def _attempt_end(end: Finished, now: int) -> list[dict[str, Any]]:
     if end.n is None:
-        return
-    conn.execute(
-        update(attempts)
-        .where(attempts.c.action == end.action, attempts.c.n == end.n)
-        .values(ended_at=now, outcome=end.outcome, reason=end.decision.reason, detail=end.detail[:2_000])
-    )
+        return []
+    detail = end.detail[:MAX_DETAIL].replace("\0", "")
+    found = {"action": end.action, "n": end.n, "ended_at": now, "outcome": end.outcome}
+    return [_bound(found | {"reason": end.decision.reason, "detail": detail})]
 
 
-def _end_action(conn: Connection, action: str, decision: Decision, moment: int) -> None:
+def _action_end(action: str, decision: Decision, moment: int) -> dict[str, Any]:
     again = decision.status == "retrying"
-    conn.execute(
-        update(actions)
-        .where(actions.c.id == action)
-        .values(
-            status=decision.status,
-            reason=decision.reason,
-            next_attempt_at=decision.next_attempt_at if again else None,
-            done_at=None if again else moment,
-            lease_owner=None,
-            lease_until=None,
-            attempting=False,
-        )
+    return _bound(
+        {
+            "id": action,
+            "status": decision.status,
+            "reason": decision.reason,
+            "next_attempt_at": decision.next_attempt_at if again else None,
+            "done_at": None if again else moment,
+        }
     )
+
+
+def _bound(values: dict[str, Any]) -> dict[str, Any]:
+    return {f"b_{name}": value for name, value in values.items()}
 
 
 def _event(row: Row[Any], decision: Decision, moment: int) -> list[OwnEvent]:

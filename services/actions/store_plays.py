@@ -14,7 +14,7 @@ from sqlalchemy import bindparam as bind
 
 from backbone.database import upsert
 from schemas.profile import Profile
-from services.actions import store_tasks
+from services.actions import store_tasks, suppressions
 from services.actions.plays.model import ActionDraft, Op, OwnEvent, Play, Renderer
 from services.actions.store_flush import Written, write_ops
 from services.actions.store_rows import PLAY_COLUMNS, play_of, play_row
@@ -211,6 +211,9 @@ class PlayStore:
 
     def erase_account(self, account: str) -> None:
         conn = self._connect()
+        known = self.profile(account)
+        if known is not None:
+            suppressions.forget(conn, [contact.email for contact in known.contacts.values()])
         ids = select(actions.c.id).where(actions.c.account == account)
         conn.execute(delete(attempts).where(attempts.c.action.in_(ids)))
         for table in (actions, tasks, plays, outbox, accounts):
@@ -222,6 +225,9 @@ class PlayStore:
 
     def erase_contact(self, account: str, contact: str) -> None:
         conn = self._connect()
+        known = self.profile(account)
+        if known is not None and contact in known.contacts:
+            suppressions.forget(conn, [known.contacts[contact].email])
         mine = select(plays.c.id).where(plays.c.account == account, plays.c.contact == contact)
         doomed = set(conn.scalars(mine))
         doomed |= {p.id for p in self._plays.values() if p.account == account and p.contact == contact}

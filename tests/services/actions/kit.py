@@ -1,4 +1,5 @@
-"""The actions worker on SQLite and the embedded log, driven by hand: no threads, a clock that stands still."""
+"""The actions worker on SQLite and the embedded log, driven by hand: no threads, a clock that stands
+still."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,7 +98,8 @@ class House:
         """Rules has gone through everything that is on the log."""
         ends = self.log.end_offsets(EVENTS)
         entries = [
-            Entry(partition=p, value=_json(TriggerRecord(progress=Progress(p, end, 0)))) for p, end in ends.items()
+            Entry(partition=p, value=_json(TriggerRecord(progress=Progress(p, end, 0))))
+            for p, end in ends.items()
         ]
         self.log.append(TRIGGERS, entries).result(10)
 
@@ -110,7 +112,8 @@ class House:
         return made.id
 
     def work(self, rounds: int = 8) -> None:
-        """Let the worker take in and apply all that is there, its own events too (rules is past everything)."""
+        """Let the worker take in and apply all that is there, its own events too (rules is past
+        everything)."""
         for _ in range(rounds):
             self.worker.beat()
 

@@ -94,7 +94,9 @@ def test_a_restart_between_any_two_batches_changes_nothing(tmp_path: Path) -> No
     assert results[0] == results[1]
 
 
-def test_a_failed_commit_leaves_no_trace_and_is_made_up_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_commit_leaves_no_trace_and_is_made_up_for(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     house.save(book(steps=STEPS))
     (place,) = house.post(account())
     house.fire(T0, place)
@@ -193,7 +195,9 @@ def test_a_task_that_cannot_be_rendered_fails_with_the_error(house: House) -> No
     failed, done = house.rows(ACTIONS)
     assert (failed.status, failed.reason, failed.attempts) == ("failed", "template_error", 1)
     assert done.status == "done"
-    assert [(a.action, a.outcome, a.detail) for a in house.rows(ATTEMPTS)] == [(failed.id, "permanent", "boom")]
+    assert [(a.action, a.outcome, a.detail) for a in house.rows(ATTEMPTS)] == [
+        (failed.id, "permanent", "boom")
+    ]
     assert len(house.rows(TASKS)) == 1
 
 
@@ -213,12 +217,22 @@ def test_an_open_task_is_updated_by_the_next_play_and_belongs_to_it(house: House
 def test_poison_among_the_triggers_goes_to_the_dead_letters_and_blocks_nothing(house: House) -> None:
     house.save(book())
     (place,) = house.post(account())
-    bad = [b"\xff", b"{}", b'{"trigger": {"id": "x"}}', b'{"progress": {"partition": 7, "offset": 1, "clock": 0}}']
+    bad = [
+        b"\xff",
+        b"{}",
+        b'{"trigger": {"id": "x"}}',
+        b'{"progress": {"partition": 7, "offset": 1, "clock": 0}}',
+    ]
     house.log.append(TRIGGERS, [Entry(partition=place[0], value=value) for value in bad]).result(10)
     house.fire(T0, place)
     house.settle()
     assert len(house.rows(PLAYS)) == 1
-    letters = [r for p in range(2) for r in house.log.read(DEAD_LETTERS, p, 0) if house.log.end_offsets(DEAD_LETTERS)[p]]
+    letters = [
+        r
+        for p in range(2)
+        for r in house.log.read(DEAD_LETTERS, p, 0)
+        if house.log.end_offsets(DEAD_LETTERS)[p]
+    ]
     assert sorted(bytes(letter.value) for letter in letters) == sorted(bad)
     assert all({name for name, _ in letter.headers} == {"origin", "error"} for letter in letters)
 

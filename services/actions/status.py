@@ -1,0 +1,64 @@
+"""What the actions service says of itself in `/v1/status`, from the database and the log: true of all its
+processes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, func, or_, select
+
+from backbone import telemetry
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.log import EVENTS, TRIGGERS, Log
+from schemas.event import rfc3339
+from services.actions import store_outbox, store_partitions
+from services.actions.plays.model import SENDABLE
+from services.actions.store_partitions import PartitionRow
+from services.actions.tables import actions, plays
+
+
+def status(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Mapping[str, Any]:
+    """`lag`: events and triggers not yet processed and own events not yet on the log; `due`: not done yet.
+
+    What the database says is read before the log's ends: if nothing is left by the second, nothing was at the
+    first. With the log clock the waits up to a partition's clock are run with its events, so none is ever
+    due.
+    """
+    now = clock.now()
+    with db.read() as conn:
+        places = store_partitions.positions(conn)
+        waiting = store_outbox.count(conn)
+        due = _due(conn, now, [] if log_clock else list(places))
+    lag = waiting + sum(_behind(log, topic, places) for topic in (EVENTS, TRIGGERS))
+    telemetry.ACTIONS_DUE.set(due)
+    clocks = [row.clock for row in places.values() if row.clock]
+    shown = (min(clocks) if clocks else None) if log_clock else now
+    return {
+        "lag": lag,
+        "due": due,
+        "clock": None if shown is None else rfc3339(shown),
+        "idle": lag + due == 0,
+    }
+
+
+def _due(conn: Connection, now: int, partitions: Sequence[int]) -> int:
+    """Actions that could be tried now (those under way too), and waits of these partitions not acted on."""
+    ready = select(func.count()).where(
+        actions.c.status.in_(SENDABLE), or_(actions.c.next_attempt_at <= now, actions.c.attempting)
+    )
+    over = select(func.count()).where(plays.c.partition.in_(partitions), plays.c.due_at <= now)
+    return (conn.scalar(ready) or 0) + ((conn.scalar(over) or 0) if partitions else 0)
+
+
+def _behind(log: Log, topic: str, places: Mapping[int, PartitionRow]) -> int:
+    ends = log.end_offsets(topic)
+    starts = log.start_offsets(topic) if len(places) < len(ends) else {}
+    lag = 0
+    for partition, end in ends.items():
+        row = places.get(partition)
+        mine = starts.get(partition, 0)
+        if row is not None:
+            mine = row.next_event if topic == EVENTS else row.next_trigger
+        lag += max(0, end - mine)
+        telemetry.LAG.labels(f"actions {topic.rpartition('.')[2]}", str(partition)).set(max(0, end - mine))
+    return lag

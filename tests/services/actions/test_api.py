@@ -1,0 +1,283 @@
+"""The API of playbooks, templates, endpoints, plays, actions and tasks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from backbone.auth import create_key
+from backbone.http import create_app
+from backbone.settings import Settings
+from services.actions import api_documents, api_plays, api_tasks
+from services.actions.status import status
+from tests.services.actions.kit import House
+from tests.unit.plays.kit import DAY, T0, account, event
+
+PLAYBOOK = {
+    "name": "chase",
+    "exit_when": {"event": "paid", "by": "data.invoice"},
+    "steps": {
+        "low": [
+            {"email": {"template": "hello"}},
+            {"task": {"title": "Call", "due": "2d", "priority": "high"}},
+            {"wait": "7d"},
+            {"webhook": {"endpoint": "crm", "body": {"a": "b"}}},
+        ]
+    },
+}
+TEMPLATE = {"name": "hello", "subject": "Hi", "markdown": "Hello"}
+ENDPOINT = {"name": "crm", "url": "https://crm.test/hook"}
+
+
+class Api:
+    """The service's routes over the house's tables."""
+
+    name = "actions"
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.changes = 0
+        times = api_plays.Times(house.db, house.clock, log_clock=house.mode == "log")
+        self.routers = [
+            *api_documents.routers(house.db, house.clock, house.renderer, self.changed),
+            api_plays.router(house.db, house.clock, times, house.log.partitions, self.changed),
+            api_tasks.router(house.db, times, house.log.partitions, self.changed),
+        ]
+
+    def changed(self) -> None:
+        self.changes += 1
+        self.house.worker.wake()
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def ready(self) -> bool:
+        return True
+
+    def status(self) -> Any:
+        return status(self.house.db, self.house.log, self.house.clock, log_clock=self.house.mode == "log")
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(house: House) -> Iterator[TestClient]:
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    app = create_app(
+        "t", settings=settings, db=house.db, log=house.log, clock=house.clock, services=[Api(house)]
+    )
+    key = create_key(house.db, house.clock, "tester", ["admin"])
+    with TestClient(app, headers={"Authorization": f"Bearer {key}"}, raise_server_exceptions=True) as made:
+        yield made
+
+
+def saved(client: TestClient) -> None:
+    for path, doc in (("templates", TEMPLATE), ("endpoints", ENDPOINT), ("playbooks", PLAYBOOK)):
+        answer = client.post(f"/v1/{path}", json=doc)
+        assert answer.status_code == 201, answer.text
+
+
+def fields(answer: Any) -> list[str]:
+    assert answer.status_code == 422, answer.text
+    return [error["field"] for error in answer.json()["errors"]]
+
+
+def test_documents_are_versioned(client: TestClient) -> None:
+    saved(client)
+    made = client.get("/v1/playbooks/chase")
+    assert made.headers["etag"] == '"1"'
+    body = made.json()
+    assert {key: body[key] for key in PLAYBOOK} == PLAYBOOK
+    assert (body["version"], body["changed_by"]) == (1, "tester")
+    assert client.post("/v1/playbooks", json=PLAYBOOK).status_code == 409
+    changed = client.put(
+        "/v1/playbooks/chase", json=PLAYBOOK | {"topic": "billing"}, headers={"If-Match": '"1"'}
+    )
+    assert (changed.status_code, changed.json()["version"]) == (200, 2)
+    stale = client.put("/v1/playbooks/chase", json=PLAYBOOK, headers={"If-Match": '"1"'})
+    assert stale.status_code == 412
+    assert [one["version"] for one in client.get("/v1/playbooks/chase/versions").json()["items"]] == [2, 1]
+    assert client.delete("/v1/playbooks/chase").status_code == 204
+    assert client.get("/v1/playbooks/chase").status_code == 404
+    assert client.put("/v1/playbooks/chase", json=PLAYBOOK).status_code == 201
+
+
+def test_unknown_templates_and_endpoints_are_named_by_their_field(client: TestClient) -> None:
+    assert fields(client.post("/v1/playbooks", json=PLAYBOOK)) == [
+        "steps.low.0.email.template",
+        "steps.low.3.webhook.endpoint",
+    ]
+    assert client.get("/v1/playbooks/chase").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("steps", "field"),
+    [
+        ({"low": [{"email": {"template": "hello"}}, {"wait": "1q"}]}, "steps.low.1.wait"),
+        ({"low": [{"task": {"title": "x", "colour": "red"}}]}, "steps.low.0.task.colour"),
+        ([{"task": {"title": "x {{"}}], "steps.0.task.title"),
+        ([{"webhook": {"endpoint": "crm", "body": {"a": ["{{"]}}}], "steps.0.webhook.body.a.0"),
+        ([{"task": {"title": "x"}, "wait": "1d"}], "steps.0"),
+        ([{"email": {"template": "hello", "to": "nobody"}}], "steps.0.email.to"),
+        ([{"wait": {"for": "1d", "until": {"event": "x", "by": "nothing.at"}}}], "steps.0.wait.until.by"),
+        ([{"branch": {"if": {"data.x": 1}}}], "steps.0.branch.if"),
+        ({"middle": []}, "steps.middle"),
+        ({}, "steps"),
+        ([{"task": {"title": "x", "assignee": "me"}}], "steps.0.task.assignee"),
+    ],
+)
+def test_wrong_steps_are_named_by_their_field(client: TestClient, steps: Any, field: str) -> None:
+    saved(client)
+    assert fields(client.put("/v1/playbooks/new", json={"steps": steps})) == [field]
+
+
+def test_wrong_templates_and_endpoints(client: TestClient) -> None:
+    assert fields(client.post("/v1/templates", json=TEMPLATE | {"markdown": "{{"})) == ["markdown"]
+    assert fields(client.post("/v1/templates", json=TEMPLATE | {"html": "x"})) == [""]
+    assert fields(client.post("/v1/endpoints", json=ENDPOINT | {"url": "ftp://x"})) == ["url"]
+    assert fields(client.post("/v1/endpoints", json=ENDPOINT | {"secret": "short"})) == ["secret"]
+
+
+def test_an_endpoints_secret_is_shown_once(client: TestClient) -> None:
+    made = client.post("/v1/endpoints", json=ENDPOINT).json()
+    assert made["secret"].startswith("whsec_")
+    assert "secret" not in client.get("/v1/endpoints/crm").json()
+    assert "secret" not in client.get("/v1/endpoints").json()["items"][0]
+    assert "secret" not in client.get("/v1/endpoints/crm/versions").json()["items"][0]
+    kept = client.put("/v1/endpoints/crm", json=ENDPOINT | {"url": "https://new.test/"})
+    assert "secret" not in kept.json()
+    given = "whsec_" + "A" * 32
+    assert client.put("/v1/endpoints/crm", json=ENDPOINT | {"secret": given}).json()["secret"] == given
+
+
+def played(house: House, client: TestClient, **fields: Any) -> dict[str, Any]:
+    (place,) = house.post(account())
+    house.fire(T0, place, **({"playbook": "chase", "contact": "ann", "key": "88"} | fields))
+    house.settle()
+    play: dict[str, Any] = client.get("/v1/plays").json()["items"][0]
+    return play
+
+
+def test_plays_and_actions_can_be_looked_at(house: House, client: TestClient) -> None:
+    saved(client)
+    play = played(house, client)
+    assert {name: play[name] for name in ("playbook", "playbook_version", "rule", "account", "contact", "key", "tier")} == {
+        "playbook": "chase", "playbook_version": 1, "rule": "rule", "account": "acme", "contact": "ann", "key": "88",
+        "tier": "low",
+    }  # fmt: skip
+    assert (play["status"], play["reason"], play["step"], play["ended_at"]) == ("open", None, "2", None)
+    assert play["started_at"] == "2026-01-01T00:00:00Z"
+    assert client.get(f"/v1/plays/{play['id']}").json()["waits_until"] == "2026-01-08T00:00:00Z"
+    listed = client.get("/v1/actions", params={"play": play["id"]}).json()["items"]
+    assert [(one["channel"], one["status"]) for one in listed] == [("task", "done"), ("email", "pending")]
+    mail = client.get(f"/v1/actions/{listed[1]['id']}").json()
+    assert (mail["recipient"], mail["attempts"], mail["history"]) == ("ann@acme.test", 0, [])
+    assert mail["rendered"]["subject"] == "Hi"
+    for query in ({"account": "beta"}, {"channel": "webhook"}, {"status": "failed"}, {"play": "none"}):
+        assert client.get("/v1/actions", params=query).json()["items"] == []
+    for query in ({"account": "beta"}, {"playbook": "none"}, {"status": "exited"}):
+        assert client.get("/v1/plays", params=query).json()["items"] == []
+    assert client.get("/v1/plays", params={"status": "open", "playbook": "chase"}).json()["items"] == [play]
+    assert client.get("/v1/plays/none").status_code == client.get("/v1/actions/none").status_code == 404
+    assert client.get("/v1/plays", params={"status": "odd"}).status_code == 422
+
+
+def test_a_play_can_be_ended_by_hand_once(house: House, client: TestClient) -> None:
+    saved(client)
+    play = played(house, client)
+    ended = client.post(f"/v1/plays/{play['id']}/exit")
+    assert ended.status_code == 200
+    assert (ended.json()["status"], ended.json()["reason"]) == ("exited", "by_hand")
+    assert ended.json()["waits_until"] is None
+    assert client.post(f"/v1/plays/{play['id']}/exit").status_code == 409
+    assert client.post("/v1/plays/none/exit").status_code == 404
+    assert [one["status"] for one in client.get("/v1/actions").json()["items"]] == ["done", "skipped"]
+    (task,) = client.get("/v1/tasks").json()["items"]
+    assert (task["status"], task["reason"]) == ("closed", "by_hand")
+    house.settle()
+    assert [one.type for one in house.told()][-1] == "touchline.play.exited"
+    house.post(event("clock", T0 + 30 * DAY))
+    house.settle()
+    assert len(client.get("/v1/actions").json()["items"]) == 2
+
+
+def test_tasks_by_hand(house: House, client: TestClient) -> None:
+    saved(client)
+    play = played(house, client)
+    (task,) = client.get("/v1/tasks", params={"assignee": "jo@us.test", "status": "open"}).json()["items"]
+    assert {name: task[name] for name in ("play", "account", "contact", "title", "priority", "key", "status")} == {
+        "play": play["id"], "account": "acme", "contact": "ann", "title": "Call", "priority": "high",
+        "key": "chase/1/88", "status": "open",
+    }  # fmt: skip
+    assert (task["due_at"], task["completed_at"]) == ("2026-01-03T00:00:00Z", None)
+    path = f"/v1/tasks/{task['id']}"
+    assert (
+        client.post(f"{path}/reassign", json={"assignee": "kim@us.test"}).json()["assignee"] == "kim@us.test"
+    )
+    assert client.post(f"{path}/reassign", json={"assignee": "kim"}).status_code == 422
+    assert client.post(f"{path}/reassign", json={"assignee": "owner"}).json()["assignee"] == "jo@us.test"
+    assert fields(client.post(f"{path}/snooze", json={"until": "2025-01-01T00:00:00Z"})) == ["until"]
+    assert fields(client.post(f"{path}/snooze", json={"until": "tomorrow"})) == ["until"]
+    snoozed = client.post(f"{path}/snooze", json={"until": "2026-01-02T00:00:00Z"}).json()
+    assert (snoozed["status"], snoozed["snoozed_until"]) == ("snoozed", "2026-01-02T00:00:00Z")
+    assert client.get("/v1/tasks", params={"status": "open"}).json()["items"] == []
+    house.post(event("later", T0 + 2 * DAY))
+    house.settle()
+    assert client.get("/v1/tasks", params={"status": "open"}).json()["items"][0]["status"] == "open"
+    done = client.post(f"{path}/complete")
+    assert (done.json()["status"], done.json()["completed_at"]) == ("completed", "2026-01-03T00:00:00Z")
+    for verb, body in (
+        ("complete", None),
+        ("snooze", {"until": "2027-01-01T00:00:00Z"}),
+        ("reassign", {"assignee": "owner"}),
+    ):
+        assert client.post(f"{path}/{verb}", json=body).status_code == 409
+    assert client.post("/v1/tasks/none/complete").status_code == 404
+    house.settle()
+    completed = [one for one in house.told() if one.type == "touchline.task.completed"]
+    assert [one.data["action"] for one in completed] == [task["id"]]
+
+
+def test_keys_need_the_scope(house: House, client: TestClient) -> None:
+    reader = create_key(house.db, house.clock, "reader", ["actions:read"])
+    other = create_key(house.db, house.clock, "other", ["rules:write"])
+    headers = {"Authorization": f"Bearer {reader}"}
+    assert client.get("/v1/plays", headers=headers).status_code == 200
+    assert client.post("/v1/plays/x/exit", headers=headers).status_code == 403
+    assert client.post("/v1/templates", json=TEMPLATE, headers=headers).status_code == 403
+    assert client.get("/v1/tasks", headers={"Authorization": f"Bearer {other}"}).status_code == 403
+    assert client.get("/v1/actions", headers={"Authorization": ""}).status_code == 401
+
+
+def test_status_counts_what_is_left(house: House, client: TestClient) -> None:
+    saved(client)
+    house.work()
+
+    def actions() -> Any:
+        return client.get("/v1/status").json()["services"]["actions"]
+
+    assert (actions()["lag"], actions()["due"], actions()["clock"]) == (0, 0, None)
+    (place,) = house.post(account())
+    assert actions()["lag"] == 1
+    house.fire(T0, place, playbook="chase")
+    assert actions()["lag"] == 2
+    house.settle()
+    after = actions()
+    assert (after["lag"], after["due"], after["clock"]) == (0, 1, "2026-01-01T00:00:00Z")
+    assert client.get("/v1/status").json()["idle"] is False
+
+
+def test_idempotency_key_on_creation(client: TestClient) -> None:
+    headers = {"Idempotency-Key": "once"}
+    first = client.post("/v1/templates", json=TEMPLATE, headers=headers)
+    again = client.post("/v1/templates", json=TEMPLATE, headers=headers)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.headers["location"] == again.headers["location"] == "/v1/templates/hello"

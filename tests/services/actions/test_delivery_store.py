@@ -1,0 +1,171 @@
+"""Leases, attempts and their ends: what the delivery loop relies on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.actions.plays.delivery import Decision
+from services.actions.store import (
+    Finished,
+    Leased,
+    finish_attempts,
+    lease_due,
+    release_leases,
+    start_attempts,
+)
+from tests.services.actions.kit import ACTIONS, ATTEMPTS, House
+from tests.unit.plays.kit import SECOND, T0, account, book, event
+
+MINUTE = 60 * SECOND
+DONE = Decision(status="done")
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    steps = [{"email": {"template": "hello"}}, {"webhook": {"endpoint": "crm"}}, {"wait": "1d"}]
+    made.save(book(steps=steps, exit_when={"event": "stop"}))
+    (place,) = made.post(account())
+    made.fire(T0, place)
+    made.settle()
+    yield made
+    made.close()
+
+
+def lease(house: House, now: int = T0, owner: str = "me", limit: int = 10) -> list[Leased]:
+    with house.db.write() as conn:
+        return lease_due(conn, now, owner, limit)
+
+
+def start(house: House, actions: list[Leased], owner: str = "me", now: int = T0) -> dict[str, int]:
+    with house.db.write() as conn:
+        return start_attempts(conn, [one.id for one in actions], owner, now)
+
+
+def finish(
+    house: House, action: str, n: int | None, decision: Decision, outcome: str = "done", now: int = T0
+) -> Any:
+    with house.db.write() as conn:
+        end = Finished(action=action, n=n, outcome=outcome, decision=decision, detail="why")
+        return finish_attempts(conn, [end], now, partitions=2, log_clock=True)
+
+
+def stop(house: House) -> None:
+    house.post(event("stop", T0 + 1))
+    house.settle()
+
+
+def states(house: House) -> list[tuple[str, str | None]]:
+    return [(row.status, row.reason) for row in house.rows(ACTIONS)]
+
+
+def test_an_action_goes_through_lease_attempt_and_end(house: House) -> None:
+    mail, hook = lease(house)
+    assert (mail.channel, mail.recipient, mail.attempts, mail.interrupted) == (
+        "email",
+        "ann@acme.test",
+        0,
+        False,
+    )
+    assert hook.rendered["body"]["account"]["id"] == "acme"
+    assert start(house, [mail]) == {mail.id: 1}
+    assert finish(house, mail.id, 1, DONE, now=T0 + 5) == {mail.id: "done"}
+    row = house.rows(ACTIONS)[0]
+    assert (row.status, row.attempts, row.done_at, row.lease_owner, row.attempting) == (
+        "done",
+        1,
+        T0,
+        None,
+        False,
+    )
+    (attempt,) = house.rows(ATTEMPTS)
+    assert (attempt.n, attempt.started_at, attempt.ended_at, attempt.outcome, attempt.detail) == (
+        1, T0, T0 + 5, "done", "why",
+    )  # fmt: skip
+    house.work(2)
+    assert [one.type for one in house.told()][-1] == "touchline.email.sent"
+
+
+def test_what_is_leased_is_not_leased_again_until_the_lease_ends(house: House) -> None:
+    assert len(lease(house)) == 2
+    assert lease(house, T0 + MINUTE, "other") == []
+    assert len(lease(house, T0 + MINUTE + 1, "other")) == 2
+    assert start(house, lease(house, T0 + 5 * MINUTE, "third"), "me") == {}  # the lease was lost
+
+
+def test_released_leases_can_be_taken_at_once(house: House) -> None:
+    lease(house)
+    with house.db.write() as conn:
+        release_leases(conn)
+    assert len(lease(house, T0, "other")) == 2
+
+
+def test_an_attempt_whose_process_died_is_closed_and_told(house: House) -> None:
+    mail, _ = lease(house)
+    start(house, [mail])
+    again, hook = lease(house, T0 + 2 * MINUTE, "other")
+    assert (again.id, again.attempts, again.interrupted, hook.interrupted) == (mail.id, 1, True, False)
+    assert [(a.outcome, a.ended_at) for a in house.rows(ATTEMPTS)] == [("interrupted", T0 + 2 * MINUTE)]
+    assert start(house, [again], "other") == {mail.id: 2}
+
+
+def test_a_retry_waits_for_its_time(house: House) -> None:
+    _, hook = lease(house)
+    start(house, [hook])
+    finish(
+        house,
+        hook.id,
+        1,
+        Decision(status="retrying", reason="timeout", next_attempt_at=T0 + MINUTE),
+        "temporary",
+    )
+    assert states(house)[1] == ("retrying", "timeout")
+    assert hook.id not in [one.id for one in lease(house, T0 + MINUTE - 1, "other")]
+    assert hook.id in [one.id for one in lease(house, T0 + MINUTE, "third")]
+
+
+def test_no_attempt_begins_after_an_exit(house: House) -> None:
+    leased = lease(house)
+    stop(house)
+    assert start(house, leased) == {}
+    assert states(house) == [("skipped", "play_exited")] * 2
+    assert lease(house, T0 + 10 * MINUTE) == []
+
+
+def test_an_attempt_under_way_ends_by_itself_after_an_exit(house: House) -> None:
+    mail, hook = lease(house)
+    start(house, [mail, hook])
+    stop(house)
+    assert states(house) == [("pending", None)] * 2
+    assert finish(house, mail.id, 1, DONE) == {mail.id: "done"}
+    retry = Decision(status="retrying", reason="timeout", next_attempt_at=T0 + MINUTE)
+    assert finish(house, hook.id, 1, retry, "temporary") == {hook.id: "skipped"}
+    assert states(house) == [("done", None), ("skipped", "play_exited")]
+
+
+def test_a_late_end_changes_nothing_that_has_ended(house: House) -> None:
+    mail, _ = lease(house)
+    start(house, [mail])
+    finish(house, mail.id, 1, DONE)
+    assert finish(house, mail.id, 1, Decision(status="failed", reason="rejected")) == {}
+    assert states(house)[0] == ("done", None)
+
+
+def test_an_erased_action_is_forgotten(house: House) -> None:
+    mail, _ = lease(house)
+    start(house, [mail])
+    house.post(event("account.deleted", T0 + 1))
+    house.settle()
+    assert finish(house, mail.id, 1, DONE) == {}
+    assert house.rows(ATTEMPTS) == []
+
+
+def test_a_skip_without_an_attempt(house: House) -> None:
+    mail, _ = lease(house)
+    finish(house, mail.id, None, Decision(status="skipped", reason="suppressed"), "skipped")
+    assert states(house)[0] == ("skipped", "suppressed")
+    assert house.rows(ATTEMPTS) == []
+    house.work(2)
+    assert not [one for one in house.told() if one.type == "touchline.email.sent"]
