@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backbone.log.dead_letters import dead_letter
 from backbone.log.partitioner import murmur2, partition_for
 from backbone.log.records import (
     DEAD_LETTERS,
@@ -36,6 +37,7 @@ __all__ = [
     "PartitionsChanged",
     "Record",
     "RecordTooLarge",
+    "dead_letter",
     "murmur2",
     "open_log",
     "partition_for",
