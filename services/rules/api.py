@@ -1,18 +1,20 @@
 """Rules and tiers over HTTP (contract, sections 4 and 6)."""
 
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Response
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
 
 from backbone.auth import Principal, require
 from backbone.database import Database
 from backbone.errors import Invalid, NotFound
 from backbone.http import Json, Once, Pages, etag, json_response, page, reads, validate
 from schemas.event import rfc3339
+from schemas.lint import Doubt
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, RuleIn, TiersDoc
 from services.rules.explaining import Explainer
-from services.rules.revisions import DEFAULT_TIERS, DELETED, latest
+from services.rules.revisions import DEFAULT_TIERS, latest, newest_rules
 from services.rules.saving import Saver, exists
 from services.rules.tables import revisions
 
@@ -20,24 +22,30 @@ Name = Annotated[str, Path(min_length=1, max_length=256)]
 IfMatch = Annotated[str | None, Header(description="the ETag that the change builds on")]
 
 
-def rules_router(db: Database, saver: Saver, explainer: Explainer) -> APIRouter:
+Lint = Callable[[RuleIn], list[Doubt]]
+
+
+def rules_router(db: Database, saver: Saver, explainer: Explainer, lint: Lint) -> APIRouter:
     """`/v1/rules` and `/v1/tiers`."""
     router = APIRouter(tags=["rules"])
-    _writing(router, saver)
+    _writing(router, saver, lint)
     _reading(router, db, explainer)
     _verbs(router, saver)
     _tiers(router, db, saver)
     return router
 
 
-def _writing(router: APIRouter, saver: Saver) -> None:
+def _writing(router: APIRouter, saver: Saver, lint: Lint) -> None:
     @router.post("/v1/rules", status_code=201, summary="Create a rule")
     @reads(RuleIn, RULE_EXAMPLE)
     def create(body: Json, once: Once, principal: Principal = require("rules:write")) -> Response:
         rule = validate(RuleIn, body)
+        warnings = lint(rule)
 
         def change(conn: Connection) -> Response:
-            return once.run(conn, lambda: _answer(saver.create(conn, rule, principal.name), 201))
+            return once.run(
+                conn, lambda: _answer(saver.create(conn, rule, principal.name), 201, warnings=warnings)
+            )
 
         response: Response = saver.run(change)
         return response
@@ -49,7 +57,12 @@ def _writing(router: APIRouter, saver: Saver) -> None:
     ) -> Response:
         rule = validate(RuleIn, _named(body, name))
         row, new = saver.run(lambda conn: saver.put(conn, rule, if_match, principal.name))
-        return _answer(row, 201 if new else 200)
+        return _answer(row, 201 if new else 200, warnings=lint(rule))
+
+    @router.post("/v1/rules/check", summary="What a rule would be warned about; nothing is saved")
+    @reads(RuleIn, RULE_EXAMPLE)
+    def check(body: Json, _: Principal = require("rules:read")) -> Response:
+        return json_response({"warnings": lint(validate(RuleIn, body))})
 
     @router.delete("/v1/rules/{name}", status_code=204, summary="Delete a rule; its triggers stay")
     def delete(
@@ -80,14 +93,8 @@ def _verbs(router: APIRouter, saver: Saver) -> None:
 def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
     @router.get("/v1/rules", summary="All rules, the last changed first")
     def rules(pages: Pages, _: Principal = require("rules:read")) -> Response:
-        newest = (
-            select(func.max(revisions.c.revision))
-            .where(revisions.c.name.is_not(None))
-            .group_by(revisions.c.name)
-        )
-        query = select(revisions).where(revisions.c.revision.in_(newest), revisions.c.status != DELETED)
         with db.read() as conn:
-            return json_response(page(conn, query, [revisions.c.revision], pages, shown))
+            return json_response(page(conn, newest_rules(), [revisions.c.revision], pages, shown))
 
     @router.get("/v1/rules/{name}", summary="A rule as it is now")
     def rule(name: Name, _: Principal = require("rules:read")) -> Response:
@@ -157,12 +164,14 @@ def _tiers_shown(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def _answer(row: Row[Any], status: int = 200, *, unhealthy: str | None = None) -> Response:
+def _answer(
+    row: Row[Any], status: int = 200, *, unhealthy: str | None = None, warnings: Sequence[Doubt] = ()
+) -> Response:
     headers = {"ETag": etag(row.version)}
     if status == 201:
         headers["Location"] = f"/v1/rules/{row.name}"
-    health = {"unhealthy": unhealthy} if unhealthy else {}
-    return json_response({**shown(row), **health}, status, headers)
+    more = {"unhealthy": unhealthy, "warnings": list(warnings)}
+    return json_response({**shown(row), **{k: v for k, v in more.items() if v}}, status, headers)
 
 
 def _named(body: Any, name: str) -> Any:

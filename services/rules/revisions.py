@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, text, update
+from sqlalchemy import Connection, Row, Select, func, insert, select, text, update
 
 from backbone.clock import Clock
 from backbone.database import Database
@@ -97,6 +97,14 @@ def latest(conn: Connection, name: str | None) -> Row[Any] | None:
     """The newest row of a rule (or of the tiers), deleted or not."""
     same = revisions.c.name.is_(None) if name is None else revisions.c.name == name
     return conn.execute(select(revisions).where(same).order_by(revisions.c.version.desc()).limit(1)).first()
+
+
+def newest_rules() -> Select[Any]:
+    """The newest row of every rule that is there."""
+    last = (
+        select(func.max(revisions.c.revision)).where(revisions.c.name.is_not(None)).group_by(revisions.c.name)
+    )
+    return select(revisions).where(revisions.c.revision.in_(last), revisions.c.status != DELETED)
 
 
 def exists_at(conn: Connection, name: str) -> bool:

@@ -1,6 +1,7 @@
 """Wires the rules service: its API, its worker, its part of the status."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from backbone.clock import Clock
@@ -12,7 +13,9 @@ from services.rules import store
 from services.rules.api import rules_router
 from services.rules.api_accounts import accounts_router, triggers_router
 from services.rules.explaining import Explainer
+from services.rules.revisions import RuleSets
 from services.rules.saving import Saver
+from services.rules.seen import doubts
 from services.rules.worker import Worker
 
 
@@ -33,7 +36,7 @@ class RulesService:
             unhealthy=self.worker.unhealthy,
         )
         self.routers = [
-            rules_router(db, self._saver, explainer),
+            rules_router(db, self._saver, explainer, partial(doubts, db, RuleSets(db))),
             accounts_router(db, explainer),
             triggers_router(db),
         ]

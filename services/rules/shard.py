@@ -8,13 +8,14 @@ import msgspec
 from sqlalchemy import Connection
 
 from backbone.database import Database
-from backbone.log import EVENTS, Entry, Log, Record, partition_for
+from backbone.log import EVENTS, Entry, Log, Record, dead_letter, partition_for
 from schemas.event import CONTROL, Event, Malformed, clamp_future, decode, microseconds
 from schemas.trigger import Trigger
 from services.rules import store
 from services.rules.accounts import StoredAccounts
 from services.rules.engine.partition import PartitionEngine
 from services.rules.revisions import RuleSets
+from services.rules.seen import Seen
 
 GRACE_US = 1_000_000  # the wall clock runs this far behind: what was posted just in time still counts
 HISTORY_PAGE = 5_000
@@ -26,10 +27,18 @@ class Shard:
     """Everything about one partition that lives only while we own it."""
 
     def __init__(
-        self, row: store.PartitionRow, db: Database, log: Log, *, clock_mode: str, rulesets: RuleSets
+        self,
+        row: store.PartitionRow,
+        db: Database,
+        log: Log,
+        *,
+        clock_mode: str,
+        rulesets: RuleSets,
+        seen: Seen,
     ) -> None:
         self.row = row
         self._log, self._wall = log, clock_mode == "wall"
+        self._seen = seen
         self._accounts = StoredAccounts(db, row.partition)
         self._expected = row.next_offset
         self._fetched: dict[int, Event] = {}
@@ -78,6 +87,7 @@ class Shard:
         self._accounts.prefetch(e.account for _, _, e in batch if e.account is not None)
         self._check_partition(records, batch, poison)
         self._fetched = {offset: event for offset, _, event in batch}
+        self._seen.note(list(self._fetched.values()))
         self.engine.apply(batch)
         self._collect()
         if records:
@@ -178,10 +188,3 @@ def stored(trigger: Trigger) -> store.TriggerRow:
         partition=trigger.position.partition,
         doc=_trigger_json(trigger),
     )
-
-
-def dead_letter(record: Record, error: str) -> Entry:
-    """A record that could not be read, with where it came from and why it was refused."""
-    origin = f"{record.topic}/{record.partition}/{record.offset}"
-    headers = [*record.headers, ("origin", origin.encode()), ("error", error.encode())]
-    return Entry(key=record.key, value=record.value, headers=headers)

@@ -79,3 +79,11 @@ triggers = Table(
     Index("rules_triggers_at", "at", "seq"),
     Index("rules_triggers_outbox", "partition", "relayed"),
 )
+
+# Event types, and under each the names seen in its data ("" for the type itself): what the lint knows.
+seen = Table(
+    "rules_seen",
+    metadata,
+    Column("type", String(256), primary_key=True),
+    Column("name", String(256), primary_key=True),
+)

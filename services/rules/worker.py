@@ -16,6 +16,7 @@ from backbone.log import DEAD_LETTERS, EVENTS, Log, Record
 from services.rules import store
 from services.rules.relay import Relay
 from services.rules.revisions import RuleSets
+from services.rules.seen import Seen
 from services.rules.shard import Shard
 
 GROUP = "touchline-rules"
@@ -33,6 +34,7 @@ class Worker:
         self._db, self._log, self._clock, self._mode = db, log, clock, clock_mode
         self._rulesets = RuleSets(db)
         self._relay = Relay(db, log)
+        self._seen = Seen(db)
         self.shards: dict[int, Shard] = {}
         self._stopping = threading.Event()
         self._consumer = log.consumer(GROUP, [EVENTS])
@@ -127,6 +129,7 @@ class Worker:
         with self._db.write() as conn:
             for shard in shards:
                 shard.save(conn, now)
+            self._seen.save(conn)
         for shard in shards:
             for (rule, reason), count in shard.committed().items():
                 telemetry.DECISIONS.labels(rule, reason).inc(count)
@@ -137,7 +140,7 @@ class Worker:
         rows = store.take(self._db, numbers)
         for row in rows:
             self.shards[row.partition] = Shard(
-                row, self._db, self._log, clock_mode=self._mode, rulesets=self._rulesets
+                row, self._db, self._log, clock_mode=self._mode, rulesets=self._rulesets, seen=self._seen
             )
         self._relay.recover(rows)
         return {(EVENTS, row.partition): row.next_offset for row in rows}

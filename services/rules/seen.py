@@ -1,0 +1,76 @@
+"""What the log has shown: event types and the names in their data, for the lint. A sample, kept small."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, select
+
+from backbone.database import Database, insert_new
+from schemas.event import Event, is_reserved
+from schemas.lint import Doubt, Facts, lint_rule
+from schemas.rule import RuleIn
+from services.rules import store
+from services.rules.engine.explain import tier_of
+from services.rules.engine.state import decode
+from services.rules.revisions import RuleSets, newest_rules
+from services.rules.tables import accounts, seen
+
+MAX_TYPES, MAX_NAMES = 1_000, 200
+SAMPLE = 200  # events of a batch that are looked at
+ACCOUNTS = 500  # accounts whose tiers are looked at, the newest ones
+
+
+class Seen:
+    """Notes new types and names; used by the worker's thread only."""
+
+    def __init__(self, db: Database) -> None:
+        with db.read() as conn:
+            self._known = _paths(conn)
+        self._new: list[tuple[str, str]] = []
+
+    def note(self, events: list[Event]) -> None:
+        """Look at some events of a batch (all of a small one)."""
+        for event in events[:: max(1, len(events) // SAMPLE)]:
+            if is_reserved(event.type):
+                continue
+            names = self._known.get(event.type)
+            if names is None:
+                if len(self._known) >= MAX_TYPES:
+                    continue
+                names = self._known[event.type] = set()
+                self._new.append((event.type, ""))
+            for name in event.data if isinstance(event.data, dict) else ():
+                if name not in names and len(names) < MAX_NAMES and len(name) <= 256:
+                    names.add(name)
+                    self._new.append((event.type, name))
+
+    def save(self, conn: Connection) -> None:
+        """Write what is new; other workers may have written the same."""
+        if self._new:
+            rows = [{"type": type_, "name": name} for type_, name in self._new]
+            insert_new(conn, seen, rows, ["type", "name"])
+            self._new = []
+
+
+def doubts(db: Database, rulesets: RuleSets, rule: RuleIn) -> list[Doubt]:
+    """What is doubtful about a rule, going by the log so far and the other rules."""
+    with db.read() as conn:
+        rows = conn.execute(newest_rules()).all()
+    return lint_rule(rule, facts(db, rulesets), [RuleIn.model_validate(row.doc) for row in rows])
+
+
+def facts(db: Database, rulesets: RuleSets) -> Facts:
+    """What is known now."""
+    with db.read() as conn:
+        ruleset = rulesets(store.last_revision(conn))
+        rows: Iterable[bytes] = conn.scalars(
+            select(accounts.c.state).order_by(accounts.c.seen_at.desc()).limit(ACCOUNTS)
+        )
+        tiers = frozenset(tier_of(ruleset, decode(row))[0] for row in rows)
+        return Facts({type_: frozenset(names) for type_, names in _paths(conn).items()}, tiers)
+
+
+def _paths(conn: Connection) -> dict[str, set[str]]:
+    known: dict[str, set[str]] = {}
+    for type_, name in conn.execute(select(seen.c.type, seen.c.name)):
+        known.setdefault(type_, set()).update({name} - {""})
+    return known
