@@ -1,0 +1,70 @@
+"""Wires the actions service: its API, the worker that runs plays, the loop that delivers, its part of the status."""
+
+from collections.abc import Mapping, Sequence
+from email.utils import parseaddr
+from typing import Any
+
+from fastapi import APIRouter
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.log import Log
+from backbone.settings import Settings, secret_key
+from services.actions import api_documents, api_plays, api_suppressions, api_tasks, unsubscribe
+from services.actions.api_plays import Times
+from services.actions.rendering.drafts import DraftRenderer
+from services.actions.rendering.renderer import Renderer
+from services.actions.status import status
+from services.actions.suppressions import Hasher
+from services.actions.unsubscribe import Links
+from services.actions.unsubscribe_token import Tokens
+from services.actions.worker import Worker
+
+
+class ActionsService:
+    """The hand: playbooks, plays, actions and tasks over HTTP, the worker, and delivery."""
+
+    name = "actions"
+
+    def __init__(self, settings: Settings, db: Database, log: Log, clock: Clock) -> None:
+        self._db, self._log, self._clock = db, log, clock
+        self._log_clock = settings.clock == "log"
+        key = secret_key(settings)
+        hasher, tokens = Hasher(key), Tokens(key)
+        self._pool = Renderer()
+        name, address = parseaddr(settings.sender)
+        links = Links(settings.base_url, hasher, tokens)
+        self.renderer = DraftRenderer(self._pool, {"name": name or None, "email": address}, links.of)
+        self.worker = Worker(db, log, clock, self.renderer, mode=settings.clock)
+        times = Times(db, clock, log_clock=self._log_clock)
+        changed = self.worker.wake
+        self.routers: Sequence[APIRouter] = [
+            *api_documents.routers(db, clock, self.renderer, changed),
+            api_plays.router(db, clock, times, log.partitions, changed),
+            api_tasks.router(db, times, log.partitions, changed),
+            api_suppressions.router(db, clock, hasher),
+            unsubscribe.router(db, clock, times, hasher, tokens, log.partitions, changed),
+        ]
+
+    def start(self) -> None:
+        """Start the first rendering process, then the threads."""
+        self._pool.warm_up()
+        self.worker.start()
+
+    def stop(self) -> None:
+        """Finish what is in hand; returns when the threads have ended."""
+        self.worker.stop()
+        self._pool.close()
+
+    def ready(self) -> bool:
+        """Whether the threads run."""
+        return self.worker.alive and self.worker.failure is None
+
+    def status(self) -> Mapping[str, Any]:
+        """How much is left to do; the same from every process of the service."""
+        return status(self._db, self._log, self._clock, log_clock=self._log_clock)
+
+
+def build(settings: Settings, db: Database, log: Log, clock: Clock) -> ActionsService:
+    """The actions service, not started yet."""
+    return ActionsService(settings, db, log, clock)
