@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from sqlalchemy import Connection
 
-from backbone.log import EVENTS, TRIGGERS, Entry, Record, partition_for
+from backbone.log import EVENTS, TRIGGERS, Entry, Record, dead_letter, partition_for
 from schemas.event import CONTROL, Event, Malformed, decode
 from schemas.trigger import Trigger, TriggerRecord
 from services.actions import store_partitions
@@ -174,10 +174,3 @@ class Shard:
 
 def _sound(name: str | None) -> bool:
     return bool(name) and len(name or "") <= MAX_NAME and "\0" not in (name or "")
-
-
-def dead_letter(record: Record, error: str) -> Entry:
-    """A record that could not be read, with where it came from and why it was refused."""
-    origin = f"{record.topic}/{record.partition}/{record.offset}"
-    headers = [*record.headers, ("origin", origin.encode()), ("error", error.encode()[:1_000])]
-    return Entry(key=record.key, value=record.value, headers=headers)
