@@ -14,8 +14,11 @@ import yaml
 from rich.console import Console
 
 from schemas.playbook import PlaybookIn
+from schemas.rule import RuleIn
+from schemas.template import TemplateIn
 from services.cli.client import ApiError, Client
 from services.cli.documents import KINDS, Document, Problem, Problems, find, load
+from services.cli.lint import lint_together
 
 PATHS = {"rule": "rules", "playbook": "playbooks", "template": "templates", "endpoint": "endpoints"}
 # What the server adds to a document; a file does not hold it.
@@ -76,6 +79,7 @@ def apply(paths: Sequence[Path], *, dry_run: bool = False) -> int:
         _check_references(client, documents)
         if dry_run:
             _show(changes)
+            _warn(client, documents)
         else:
             _write(client, changes)
     except Problems as error:
@@ -138,6 +142,28 @@ def _show(changes: Iterable[Change]) -> None:
         _say(change, change.word)
         if change.word != "unchanged":
             out.print(change.difference(), markup=False)
+
+
+def _warn(client: Client, documents: Sequence[Document]) -> None:
+    """Point out what is legal but probably wrong: of each rule by what the server has seen, and of all together."""
+    for document in documents:
+        if document.kind == "rule":
+            for doubt in client.call("POST", "/v1/rules/check", document.body)["warnings"]:
+                err.print(
+                    f"warning: {document.problem(doubt['field'], doubt['message'])}",
+                    style="yellow",
+                    markup=False,
+                )
+    models = [document.model for document in documents]
+    together = lint_together(
+        [m for m in models if isinstance(m, RuleIn)],
+        [m for m in models if isinstance(m, PlaybookIn)],
+        [m for m in models if isinstance(m, TemplateIn)],
+    )
+    by_name = {(document.kind, document.name): document for document in documents}
+    for one in together:
+        problem = by_name[one.kind, one.name].problem(one.doubt["field"], one.doubt["message"])
+        err.print(f"warning: {problem}", style="yellow", markup=False)
 
 
 def _write(client: Client, changes: Iterable[Change]) -> None:

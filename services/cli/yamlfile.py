@@ -57,8 +57,6 @@ def read_yaml(path: Path) -> list[Located]:
 
 def _documents(text: str, path: Path) -> Iterator[Located]:
     for node in yaml.compose_all(text, Loader=_Loader):
-        if node is None:
-            continue
         located = Located(None, path)
         located.value = _value(node, (), located)
         if located.value is not None:
@@ -98,7 +96,7 @@ def _mapping(node: yaml.Node, key: PathKey, into: Located) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name_node, value_node in node.value:
         name = name_node.value
-        if not isinstance(name, str):
+        if not isinstance(name_node, yaml.ScalarNode):
             raise YamlError(into.path, name_node.start_mark.line + 1, "a key must be a text")
         if name in result:
             raise YamlError(into.path, name_node.start_mark.line + 1, f"{name!r} stands here twice")
