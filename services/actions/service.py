@@ -1,4 +1,5 @@
-"""Wires the actions service: its API, the worker that runs plays, the loop that delivers, its part of the status."""
+"""Wires the actions service: its API, the worker that runs plays, the loop that delivers, its part of the
+status."""
 
 from collections.abc import Mapping, Sequence
 from email.utils import parseaddr
@@ -10,8 +11,9 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import Log
 from backbone.settings import Settings, secret_key
-from services.actions import api_documents, api_plays, api_suppressions, api_tasks, unsubscribe
+from services.actions import api_documents, api_plays, api_preview, api_suppressions, api_tasks, unsubscribe
 from services.actions.api_plays import Times
+from services.actions.delivery import Delivery
 from services.actions.rendering.drafts import DraftRenderer
 from services.actions.rendering.renderer import Renderer
 from services.actions.status import status
@@ -34,14 +36,19 @@ class ActionsService:
         self._pool = Renderer()
         name, address = parseaddr(settings.sender)
         links = Links(settings.base_url, hasher, tokens)
-        self.renderer = DraftRenderer(self._pool, {"name": name or None, "email": address}, links.of)
-        self.worker = Worker(db, log, clock, self.renderer, mode=settings.clock)
+        sender = {"name": name or None, "email": address}
+        self.renderer = DraftRenderer(self._pool, sender, links.of)
+        self.worker = Worker(db, log, clock, self.renderer, mode=settings.clock, on_due=self._due)
+        self.delivery = Delivery(
+            settings, db, clock, hasher, log.partitions, self.worker.wake, alone=db.dialect == "sqlite"
+        )
         times = Times(db, clock, log_clock=self._log_clock)
         changed = self.worker.wake
         self.routers: Sequence[APIRouter] = [
             *api_documents.routers(db, clock, self.renderer, changed),
             api_plays.router(db, clock, times, log.partitions, changed),
             api_tasks.router(db, times, log.partitions, changed),
+            api_preview.router(db, times, self._pool, links, sender, log.partitions),
             api_suppressions.router(db, clock, hasher),
             unsubscribe.router(db, clock, times, hasher, tokens, log.partitions, changed),
         ]
@@ -50,15 +57,21 @@ class ActionsService:
         """Start the first rendering process, then the threads."""
         self._pool.warm_up()
         self.worker.start()
+        self.delivery.start()
 
     def stop(self) -> None:
         """Finish what is in hand; returns when the threads have ended."""
+        self.delivery.stop()
         self.worker.stop()
         self._pool.close()
 
+    def _due(self) -> None:
+        self.delivery.wake()
+
     def ready(self) -> bool:
         """Whether the threads run."""
-        return self.worker.alive and self.worker.failure is None
+        threads = (self.worker, self.delivery)
+        return all(one.alive and one.failure is None for one in threads)
 
     def status(self) -> Mapping[str, Any]:
         """How much is left to do; the same from every process of the service."""

@@ -1,0 +1,258 @@
+"""Leases due actions, sends them through their channels, and records beginnings and ends. One event loop,
+one thread.
+
+An action goes: leased → `prepare` (message built, connection there) → its beginning committed, in the same
+transaction in which the suppressions are looked at → `send` → its end committed. What a crash leaves begun
+and not ended is `interrupted`: a channel that can repeat sends it again under the same id, one that cannot
+says `uncertain`.
+"""
+
+import asyncio
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from backbone import telemetry
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.errors import DatabaseUnavailable
+from backbone.settings import Settings
+from services.actions import store
+from services.actions.channels import CHANNELS
+from services.actions.channels.base import Channel, Prepared, Surroundings, Target
+from services.actions.delivery.commits import Commits
+from services.actions.delivery.record import LEASE_US, Recorder, Written
+from services.actions.library import ENDPOINTS
+from services.actions.plays.delivery import Outcome
+from services.actions.store import Leased
+from services.actions.suppressions import Hasher
+
+WINDOW = 400  # actions leased at once
+ROOM = 50  # places that have to be free before more are leased
+QUEUE = 4  # times what a lane carries at once may wait for it; the rest is put back
+IDLE_S = 5.0  # how long to wait, at most, for a wake-up
+KEEP_S = LEASE_US / 3_000_000
+GRACE_S = 10.0  # for sends under way when the service stops
+
+log_ = telemetry.get_logger("touchline.delivery")
+
+
+class Delivery:
+    """The loop. `on_events` is called, from a thread of its own, after a commit that put events into the
+    outbox.
+
+    `alone`: no other process works on this database, so that what an earlier one had leased is free at once.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        db: Database,
+        clock: Clock,
+        hasher: Hasher,
+        partitions: int,
+        on_events: Callable[[], None],
+        *,
+        alone: bool,
+        channels: Mapping[str, Callable[[Surroundings], Channel]] = CHANNELS,
+    ) -> None:
+        self._db, self._clock, self._alone = db, clock, alone
+        self._around = Surroundings(settings, self._endpoint)
+        self._makers = channels
+        owner = f"delivery-{secrets.token_hex(8)}"
+        self._recorder = Recorder(owner, hasher, partitions, log_clock=settings.clock == "log")
+        self._on_events = on_events
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._woken: asyncio.Event | None = None
+        self._stopping = False
+        self._channels: dict[str, Channel] = {}
+        self._places: dict[str, asyncio.Semaphore] = {}
+        self._lanes: dict[tuple[str, str], asyncio.Semaphore] = {}
+        self._in_lane: Counter[tuple[str, str]] = Counter()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._thread = threading.Thread(target=self._run, name="actions-delivery", daemon=True)
+        self.failure: BaseException | None = None
+
+    # -- life, from other threads
+
+    def start(self) -> None:
+        """Begin to work, in a thread of its own."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something may be due."""
+        loop, woken = self._loop, self._woken
+        if loop is not None and woken is not None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(woken.set)
+
+    def stop(self) -> None:
+        """Finish what is under way, as far as that is quick, and leave; returns when the thread has ended."""
+        self._stopping = True
+        self.wake()
+        if self._thread.is_alive():
+            self._thread.join(GRACE_S + 20)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def _endpoint(self, name: str) -> Target | None:
+        with self._db.read() as conn:
+            stored = ENDPOINTS.get(conn, name)
+        return None if stored is None else Target(stored.doc["url"], stored.doc["secret"])
+
+    # -- the loop
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except Exception as error:
+            self.failure = error
+            log_.exception("the delivery loop stopped")
+
+    async def _main(self) -> None:
+        self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
+        self._channels = {name: make(self._around) for name, make in self._makers.items()}
+        self._places = {name: asyncio.Semaphore(one.concurrency) for name, one in self._channels.items()}
+        commits = Commits(self._db, self._clock, self._recorder, self._on_events)
+        if self._alone:
+            await self._take_over()
+        helpers = [asyncio.create_task(commits.run()), asyncio.create_task(self._keep(commits))]
+        try:
+            await self._feed(commits, helpers)
+            await self._wind_up()
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            await asyncio.to_thread(commits.close)
+            for channel in self._channels.values():
+                await channel.close()
+
+    async def _take_over(self) -> None:
+        def work() -> None:
+            with self._db.write() as conn:
+                store.release_leases(conn)
+
+        while not self._stopping:
+            try:
+                await asyncio.to_thread(work)
+            except DatabaseUnavailable:
+                await asyncio.sleep(1)
+            else:
+                break
+
+    async def _feed(self, commits: Commits, helpers: list[asyncio.Task[None]]) -> None:
+        """Lease while there is room and something due; else wait for either."""
+        woken = self._woken
+        assert woken is not None  # noqa: S101  set by _main
+        while not self._stopping:
+            for helper in helpers:
+                if helper.done():
+                    helper.result()  # raises what ended it
+            woken.clear()
+            room = WINDOW - len(self._tasks)
+            if room < ROOM:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(woken.wait(), IDLE_S)
+                continue
+            written = await commits.lease(room, [])
+            full = self._spawn(commits, written.leased)
+            if full:
+                await commits.lease(0, full)
+            elif len(written.leased) < room:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(woken.wait(), self._pause(written))
+
+    def _pause(self, written: Written) -> float:
+        if written.next_due is None:
+            return IDLE_S
+        return min(IDLE_S, max(0.0, (written.next_due - self._clock.now()) / 1_000_000))
+
+    def _spawn(self, commits: Commits, leased: list[Leased]) -> list[str]:
+        """Start on what was leased; the ids of those whose lane is too full already."""
+        full = []
+        for action in leased:
+            channel = self._channels.get(action.channel)
+            if channel is None or action.id in self._tasks:
+                continue  # of a newer version of the service; or held for so long that the lease ran out
+            lane = (action.channel, channel.lane(action))
+            if self._in_lane[lane] >= channel.per_lane * (1 + QUEUE):
+                full.append(action.id)
+                continue
+            self._in_lane[lane] += 1
+            task = asyncio.create_task(self._carry(commits, channel, lane, action))
+            self._tasks[action.id] = task
+        return full
+
+    async def _carry(self, commits: Commits, channel: Channel, lane: tuple[str, str], action: Leased) -> None:
+        way = self._lanes.setdefault(lane, asyncio.Semaphore(channel.per_lane))
+        try:
+            if action.interrupted and not channel.repeatable:
+                await commits.end(action, 0, Outcome(kind="uncertain", reason="maybe_delivered"))
+                return
+            async with way, self._places[action.channel]:
+                await self._attempt(commits, channel, action)
+        except Exception:
+            log_.exception("an action was left for later", action=action.id)
+        finally:
+            self._leave(lane, action)
+
+    def _leave(self, lane: tuple[str, str], action: Leased) -> None:
+        del self._tasks[action.id]
+        self._in_lane[lane] -= 1
+        if not self._in_lane[lane]:
+            del self._in_lane[lane], self._lanes[lane]
+        if self._woken is not None and len(self._tasks) == WINDOW - ROOM:
+            self._woken.set()
+
+    async def _attempt(self, commits: Commits, channel: Channel, action: Leased) -> None:
+        if self._stopping:
+            return  # the lease is let go of
+        ready = await _prepared(channel, action)
+        n = await commits.begin(action)
+        if isinstance(ready, Outcome):
+            if n is not None:
+                await commits.end(action, n, ready)
+        elif n is None:
+            await ready.drop()
+        else:
+            await commits.end(action, n, await _sent(ready, channel))
+
+    async def _keep(self, commits: Commits) -> None:
+        """Leases of what takes long are extended."""
+        while True:
+            await asyncio.sleep(KEEP_S)
+            if self._tasks:
+                await commits.extend(list(self._tasks))
+
+    async def _wind_up(self) -> None:
+        """What is under way may end; what is not done by then counts as interrupted."""
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=GRACE_S)
+        for task in list(self._tasks.values()):
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+
+async def _prepared(channel: Channel, action: Leased) -> Prepared | Outcome:
+    try:
+        return await channel.prepare(action)
+    except Exception as error:
+        log_.exception("a channel failed to prepare an action", action=action.id)
+        return Outcome(kind="temporary", reason="interrupted", detail=repr(error))
+
+
+async def _sent(ready: Prepared, channel: Channel) -> Outcome:
+    """Channels raise nothing; should one do so all the same, nobody knows what had happened by then."""
+    try:
+        return await ready.send()
+    except Exception as error:
+        log_.exception("a channel failed to send an action")
+        if channel.repeatable:
+            return Outcome(kind="temporary", reason="interrupted", detail=repr(error))
+        return Outcome(kind="uncertain", reason="maybe_delivered", detail=repr(error))

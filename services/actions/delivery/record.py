@@ -1,0 +1,163 @@
+"""What the delivery loop has the database do, as one transaction for all that wait: SQL, sync, in a thread
+of its own."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import msgspec
+from sqlalchemy import Connection, and_, func, select, update
+
+from services.actions import store, suppressions
+from services.actions.plays.delivery import SCHEDULES, Decision, Outcome, decide
+from services.actions.plays.model import SENDABLE
+from services.actions.store import Finished, Leased
+from services.actions.suppressions import ALL_TOPICS, Hasher
+from services.actions.tables import actions
+
+LEASE_US = 60_000_000
+SPREAD = 0.1  # of a pause: retries of one moment are spread over so much of it
+SUPPRESSED = Decision(status="skipped", reason="suppressed")
+
+
+class End(msgspec.Struct, frozen=True):
+    """How an attempt ended; `n` 0: none was begun."""
+
+    action: Leased
+    n: int
+    outcome: Outcome
+
+
+class Batch(msgspec.Struct):
+    """What waits to be written, and how many actions may be leased."""
+
+    begins: list[Leased] = []
+    ends: list[End] = []
+    put_back: list[str] = []
+    lease: int = 0
+
+
+class Written(msgspec.Struct):
+    """What became of a batch. What is missing in `begun` must not be sent."""
+
+    begun: dict[str, int] = {}
+    tally: list[
+        tuple[str, str, str]
+    ] = []  # (channel, status, reason) of every action that ended or is put off
+    leased: list[Leased] = []
+    next_due: int | None = None  # microseconds; of what is not due yet
+
+
+class Recorder:
+    """Writes batches. `owner` names this process among those that lease."""
+
+    def __init__(self, owner: str, hasher: Hasher, partitions: int, *, log_clock: bool) -> None:
+        self.owner = owner
+        self._hasher = hasher
+        self._partitions = partitions
+        self._log_clock = log_clock
+
+    def write(self, conn: Connection, batch: Batch, now: int) -> Written:
+        """Ends, beginnings and leases, in this order. Written twice, ends count once."""
+        written = Written()
+        blocked = self._suppressed(conn, batch.begins)
+        refused = [End(action, 0, Outcome(kind="skipped", reason="suppressed")) for action in blocked]
+        self._finish(conn, [*batch.ends, *refused], now, written)
+        allowed = [action.id for action in batch.begins if action not in blocked]
+        if allowed:
+            written.begun = store.start_attempts(conn, allowed, self.owner, now)
+        if batch.put_back:
+            self._put_back(conn, batch.put_back, now)
+        if batch.lease:
+            written.leased = store.lease_due(conn, now, self.owner, batch.lease, LEASE_US)
+            if len(written.leased) < batch.lease:
+                written.next_due = self._next_due(conn, now)
+        return written
+
+    def _suppressed(self, conn: Connection, begins: Sequence[Leased]) -> list[Leased]:
+        """The mails that may not be sent. Their addresses are held until the transaction ends."""
+        mails = [
+            (action, self._hasher.digest(action.recipient or ""))
+            for action in begins
+            if action.channel == "email"
+        ]
+        if not mails:
+            return []
+        suppressions.lock(conn, {digest for _, digest in mails}, shared=True)
+        found = suppressions.suppressed(conn, ((digest, action.topic) for action, digest in mails))
+        return [action for action, digest in mails if (digest, action.topic) in found]
+
+    def _finish(self, conn: Connection, ends: Sequence[End], now: int, written: Written) -> None:
+        if not ends:
+            return
+        by_id = {end.action.id: end for end in ends}
+        finished = [_finished(end, now) for end in ends]
+        statuses = store.finish_attempts(
+            conn, finished, now, partitions=self._partitions, log_clock=self._log_clock
+        )
+        reasons = {end.action: end.decision.reason or "" for end in finished}
+        written.tally = [
+            (by_id[one].action.channel, status, reasons[one]) for one, status in statuses.items()
+        ]
+        for one in statuses:
+            self._bounced(conn, by_id[one], now)
+
+    def _bounced(self, conn: Connection, end: End, now: int) -> None:
+        """An address that its server refused for good gets no more mail of any topic."""
+        address = end.action.recipient
+        if end.outcome.reason == "bounced" and end.action.channel == "email" and address:
+            shown = suppressions.normal(address)
+            suppressions.add(conn, self._hasher.digest(address), ALL_TOPICS, shown, "bounced", now)
+
+    def _put_back(self, conn: Connection, ids: Sequence[str], now: int) -> None:
+        """Leave actions whose lane is full for a second, so that others get their turn."""
+        conn.execute(
+            update(actions)
+            .where(actions.c.id.in_(ids), actions.c.lease_owner == self.owner, actions.c.status.in_(SENDABLE))
+            .values(lease_owner=None, lease_until=None, next_attempt_at=now + 1_000_000)
+        )
+
+    @staticmethod
+    def _next_due(conn: Connection, now: int) -> int | None:
+        query = select(func.min(actions.c.next_attempt_at)).where(actions.c.next_attempt_at > now)
+        moment: int | None = conn.scalar(query)
+        return moment
+
+    def extend(self, conn: Connection, ids: Sequence[str], now: int) -> None:
+        """Hold what is under way for another while."""
+        store.extend_leases(conn, ids, self.owner, now + LEASE_US)
+
+    def let_go(self, conn: Connection) -> None:
+        """At the end: what was leased and not begun is for others to take at once."""
+        mine = and_(actions.c.lease_owner == self.owner, actions.c.attempting.is_(False))
+        conn.execute(update(actions).where(mine).values(lease_owner=None, lease_until=None))
+
+
+def _finished(end: End, now: int) -> Finished:
+    outcome = end.outcome
+    if not end.n and outcome.kind == "skipped":
+        decision = SUPPRESSED
+    else:
+        schedule = SCHEDULES.get(end.action.channel, ())
+        decision = _spread(end, decide(outcome, max(end.n, end.action.attempts), now, schedule), now)
+    return Finished(
+        action=end.action.id,
+        n=end.n or None,
+        outcome=outcome.kind,
+        decision=decision,
+        detail=_plain(outcome.detail),
+    )
+
+
+def _plain(detail: str) -> str:
+    """What the other side said, as every database takes it: no NUL, no half of a surrogate pair."""
+    return detail.encode("utf-8", "replace").decode().replace("\0", " ")
+
+
+def _spread(end: End, decision: Decision, now: int) -> Decision:
+    """The same pause, longer by up to a tenth; by how much follows from the action and the attempt."""
+    if decision.next_attempt_at is None:
+        return decision
+    digest = blake2b(f"{end.action.id} {end.n}".encode(), digest_size=4).digest()
+    more = SPREAD * int.from_bytes(digest, "big") / 2**32
+    pause = decision.next_attempt_at - now
+    return msgspec.structs.replace(decision, next_attempt_at=decision.next_attempt_at + round(pause * more))
