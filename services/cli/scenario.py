@@ -37,8 +37,7 @@ from services.cli.documents import TEST_SUFFIX, Document, Problem, Problems, fin
 from services.cli.yamlfile import YamlError, read_yaml
 from services.rules.engine.compile import RuleRevision, RuleSet, compile_rules
 from services.rules.engine.explain import explain
-from services.rules.engine.memory import MemoryAccounts
-from services.rules.engine.partition import PartitionEngine
+from services.rules.engine.partition import MemoryAccounts, PartitionEngine
 from services.rules.revisions import DEFAULT_TIERS
 
 MAX_EVENTS = 1_000_000

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from backbone.database import Database
 from backbone.log import EVENTS, Entry, Log, Record, dead_letter, partition_for
 from schemas.event import CONTROL, Event, Malformed, clamp_future, decode, microseconds
+from schemas.profile import contact_of
 from schemas.trigger import Trigger
 from services.rules import store
 from services.rules.accounts import StoredAccounts
@@ -60,6 +61,7 @@ class Shard:
         self.triggers: list[Trigger] = []
         self._touched: set[str] = set()
         self._erased: set[str] = set()
+        self._erased_contacts: list[tuple[str, str]] = []
         self._reasons: Counter[tuple[str, str]] = Counter()
 
     @property
@@ -89,6 +91,11 @@ class Shard:
         self._fetched = {offset: event for offset, _, event in batch}
         self._seen.note(list(self._fetched.values()))
         self.engine.apply(batch)
+        self._erased_contacts += [
+            (event.account or "", contact_of(event) or "")
+            for _, _, event in batch
+            if event.type == "contact.deleted"
+        ]
         self._collect()
         if records:
             self.row.next_offset = records[-1].offset + 1
@@ -103,18 +110,18 @@ class Shard:
         """Write all that changed since the last commit; raises `Fenced` if the partition is no longer ours."""
         self.row.clock, self.row.revision = self.engine.clock, self.engine.revision_number
         store.advance(conn, self.row, self._expected)
-        store.save_accounts(conn, self._accounts.rows(self._touched - self._erased, now))
         store.erase_accounts(conn, sorted(self._erased))
+        store.erase_contacts(conn, self._erased_contacts)
+        store.save_accounts(conn, self._accounts.rows(self._touched, now))
         store.save_triggers(conn, [stored(trigger) for trigger in self.triggers])
         store.mark_relayed(conn, self.relayed)
 
     def committed(self) -> Counter[tuple[str, str]]:
         """The transaction stands: forget what it saved. Returns the decisions counted by (rule, reason)."""
         self._expected = self.row.next_offset
-        for account in self._erased:
-            self._accounts.forget(account)
         self.outbox += self.triggers
         self._touched, self._erased, self.triggers, self.relayed = set(), set(), [], []
+        self._erased_contacts = []
         self._accounts.trim()
         reasons, self._reasons = self._reasons, Counter()
         return reasons
@@ -184,6 +191,7 @@ def stored(trigger: Trigger) -> store.TriggerRow:
         id=trigger.id,
         rule=trigger.rule,
         account=trigger.account,
+        contact=trigger.contact,
         at=microseconds(datetime.fromisoformat(trigger.at)),
         partition=trigger.position.partition,
         doc=_trigger_json(trigger),

@@ -1,7 +1,7 @@
 """What the rules worker reads and writes: partitions, account rows, triggers. SQL only; no decisions."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -44,13 +44,14 @@ class TriggerRow:
     id: str
     rule: str
     account: str
+    contact: str | None
     at: int
     partition: int
     doc: bytes
 
 
-def take(db: Database, numbers: Sequence[int]) -> list[PartitionRow]:
-    """Become the owner of these partitions: raise each epoch, making the row if it is new."""
+def take(db: Database, numbers: Sequence[int], starts: Mapping[int, int]) -> list[PartitionRow]:
+    """Become the owner of these partitions: raise each epoch; a new one begins where the log does (`starts`)."""
     taken = []
     with db.write() as conn:
         for number in numbers:
@@ -58,7 +59,13 @@ def take(db: Database, numbers: Sequence[int]) -> list[PartitionRow]:
                 select(partitions).where(partitions.c.partition == number).with_for_update()
             ).one_or_none()
             if row is None:
-                fresh = {"partition": number, "epoch": 1, "next_offset": 0, "clock": 0, "revision": 0}
+                fresh = {
+                    "partition": number,
+                    "epoch": 1,
+                    "next_offset": starts.get(number, 0),
+                    "clock": 0,
+                    "revision": 0,
+                }
                 conn.execute(insert(partitions).values(fresh))
                 taken.append(PartitionRow(**fresh))
                 continue
@@ -112,6 +119,12 @@ def erase_accounts(conn: Connection, names: Sequence[str]) -> None:
         conn.execute(delete(triggers).where(triggers.c.account.in_(part)))
 
 
+def erase_contacts(conn: Connection, contacts: Sequence[tuple[str, str]]) -> None:
+    """Erasure of (account, contact): the triggers that show them go."""
+    for account, contact in contacts:
+        conn.execute(delete(triggers).where(triggers.c.account == account, triggers.c.contact == contact))
+
+
 def load_accounts(conn: Connection, names: Sequence[str]) -> dict[str, bytes]:
     """The encoded states of the named accounts, as far as there are any."""
     found: dict[str, bytes] = {}
@@ -142,7 +155,7 @@ def save_triggers(conn: Connection, rows: Sequence[TriggerRow]) -> None:
         conn.execute(
             insert(triggers),
             [
-                {"id": r.id, "rule": r.rule, "account": r.account, "at": r.at,
+                {"id": r.id, "rule": r.rule, "account": r.account, "contact": r.contact, "at": r.at,
                  "partition": r.partition, "doc": r.doc, "relayed": False}
                 for r in fresh.values()
             ],

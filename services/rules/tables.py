@@ -69,6 +69,7 @@ triggers = Table(
     Column("id", String(64), nullable=False),
     Column("rule", String(256), nullable=False),
     Column("account", String(256), nullable=False),
+    Column("contact", String(256)),
     Column("at", Long, nullable=False),
     Column("partition", Integer, nullable=False),
     Column("doc", LargeBinary, nullable=False),  # the trigger as JSON

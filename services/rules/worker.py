@@ -22,7 +22,7 @@ from services.rules.shard import Shard
 GROUP = "touchline-rules"
 BATCH = 20_000  # records a transaction at most
 IDLE_S = 0.2  # how long a poll waits when nothing comes; moments are looked at this often
-RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # pauses between attempts while the log or the database is away
+RETRY_S = 0.5  # pause between attempts while the log or the database is away, or a partition is another's
 
 logger = telemetry.get_logger("touchline.rules")
 
@@ -74,7 +74,7 @@ class Worker:
                 self._beat()
             except (store.Fenced, DatabaseUnavailable, LogUnavailable) as error:
                 logger.warning("batch abandoned; starting again from what is stored", error=str(error))
-                self._restart()
+                self._start_again()
             except Exception as error:
                 self.failure = error
                 logger.exception("the rules worker stopped")
@@ -116,8 +116,9 @@ class Worker:
         waiting = [shard for shard in self.shards.values() if shard.due(now)]
         if not waiting:
             return
-        ends = self._consumer.end_offsets()
-        ready = [s for s in waiting if s.row.next_offset >= ends.get((EVENTS, s.row.partition), 0)]
+        ends, read = self._consumer.end_offsets(), self._consumer.positions()
+        lanes = {(EVENTS, shard.row.partition): shard for shard in waiting}
+        ready = [shard for lane, shard in lanes.items() if lane in ends and read.get(lane, -1) >= ends[lane]]
         for shard in ready:
             shard.beat(now)
         self._commit([shard for shard in ready if shard.dirty])
@@ -130,6 +131,7 @@ class Worker:
             for shard in shards:
                 shard.save(conn, now)
             self._seen.save(conn)
+        self._consumer.commit({(EVENTS, shard.row.partition): shard.row.next_offset for shard in shards})
         for shard in shards:
             for (rule, reason), count in shard.committed().items():
                 telemetry.DECISIONS.labels(rule, reason).inc(count)
@@ -137,7 +139,7 @@ class Worker:
 
     def _assigned(self, numbers: list[int]) -> dict[tuple[str, int], int]:
         """These partitions are ours from now on: raise their epochs and say where to go on reading."""
-        rows = store.take(self._db, numbers)
+        rows = store.take(self._db, numbers, self._log.start_offsets(EVENTS))
         for row in rows:
             self.shards[row.partition] = Shard(
                 row, self._db, self._log, clock_mode=self._mode, rulesets=self._rulesets, seen=self._seen
@@ -149,17 +151,8 @@ class Worker:
         for number in numbers:
             self.shards.pop(number, None)
 
-    def _restart(self) -> None:
-        """Drop what is in memory and take the same partitions anew, as soon as the servers answer."""
-        numbers = list(self.shards)
-        for attempt in range(1_000_000):
-            if self._stopping.wait(RETRY_S[min(attempt, len(RETRY_S) - 1)]):
-                return
-            try:
-                offsets = self._assigned(numbers)
-            except (DatabaseUnavailable, LogUnavailable) as error:
-                logger.warning("still away", error=str(error))
-                continue
-            for (topic, partition), offset in offsets.items():
-                self._consumer.seek(topic, partition, offset)
-            return
+    def _start_again(self) -> None:
+        """Drop what is in memory and ask for partitions anew; those we get start from what is stored."""
+        self.shards.clear()
+        self._stopping.wait(RETRY_S)
+        self._consumer.rejoin()

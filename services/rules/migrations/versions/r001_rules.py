@@ -67,6 +67,7 @@ def _triggers() -> None:
         sa.Column("id", sa.String(64), nullable=False),
         sa.Column("rule", sa.String(256), nullable=False),
         sa.Column("account", sa.String(256), nullable=False),
+        sa.Column("contact", sa.String(256)),
         sa.Column("at", Long, nullable=False),
         sa.Column("partition", sa.Integer, nullable=False),
         sa.Column("doc", sa.LargeBinary, nullable=False),
