@@ -6,6 +6,7 @@ came nearest is reported, or what all of them would take.
 """
 
 import difflib
+import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
@@ -89,14 +90,14 @@ def _message(error: Mapping[str, Any], path: Sequence[str | int], model: type[Ba
         ("List should ", "should "),
     ):
         text = text.replace(old, new)
-    text = text.replace("a valid dictionary or object to extract fields from", "an object")
+    text = re.sub(r"a valid dictionary or (object to extract fields from|instance of \w+)", "an object", text)
     return text.replace("a valid dictionary", "an object").replace("a valid list", "a list")
 
 
 def _unknown(name: str, allowed: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, allowed, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    return f"is not a known field{hint}" + (f" Allowed: {', '.join(allowed)}" if allowed and not hint else "")
+    return f"is not a known field{hint}" + (f"; allowed: {', '.join(allowed)}" if allowed and not hint else "")
 
 
 def _reduce(errors: Sequence[_Error]) -> list[_Error]:

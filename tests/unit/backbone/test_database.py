@@ -1,0 +1,158 @@
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Column, Integer, String, Table, func, insert, select
+
+from backbone import tables as backbone_tables
+from backbone.database import Database, insert_new, metadata, upsert
+from backbone.errors import ConfigurationError, DatabaseUnavailable
+from backbone.migrations import check_schema, migrate, migrate_all
+from services.ingest import tables as ingest_tables
+
+room = metadata("rules")
+things = Table("rules_things", room, Column("name", String(10), primary_key=True), Column("n", Integer))
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Database:
+    database = Database(f"sqlite:///{tmp_path}/x.db")
+    with database.write() as connection:
+        room.create_all(connection)
+    return database
+
+
+def test_upsert_and_insert_new(db: Database) -> None:
+    with db.write() as connection:
+        upsert(connection, things, [{"name": "a", "n": 1}, {"name": "b", "n": 1}], ["name"])
+        upsert(connection, things, [{"name": "a", "n": 2}], ["name"])
+        upsert(connection, things, [], ["name"])
+        assert insert_new(connection, things, [{"name": "a", "n": 3}, {"name": "c", "n": 3}]) == 1
+    with db.read() as connection:
+        rows = connection.execute(select(things).order_by(things.c.name)).all()
+    assert [tuple(row) for row in rows] == [("a", 2), ("b", 1), ("c", 3)]
+
+
+def test_an_exception_rolls_back(db: Database) -> None:
+    def fail() -> None:
+        with db.write() as connection:
+            connection.execute(insert(things).values(name="a", n=1))
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        fail()
+    with db.read() as connection:
+        assert connection.execute(select(func.count()).select_from(things)).scalar() == 0
+
+
+def test_writers_take_turns(db: Database) -> None:
+    """Read, then write what was read plus one, from several threads: no update is lost."""
+    with db.write() as connection:
+        connection.execute(insert(things).values(name="a", n=0))
+
+    def add() -> None:
+        for _ in range(20):
+            with db.write() as connection:
+                n = connection.execute(select(things.c.n)).scalar_one()
+                connection.execute(things.update().values(n=n + 1))
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with db.read() as connection:
+        assert connection.execute(select(things.c.n)).scalar_one() == 80
+
+
+def test_reading_sees_one_snapshot(db: Database) -> None:
+    with db.read() as reader:
+        assert reader.execute(select(func.count()).select_from(things)).scalar() == 0
+        with db.write() as writer:
+            writer.execute(insert(things).values(name="a", n=1))
+        assert reader.execute(select(func.count()).select_from(things)).scalar() == 0
+
+
+def test_write_inside_write_is_a_mistake(db: Database) -> None:
+    with db.write(), pytest.raises(RuntimeError, match="inside"), db.write():
+        pass
+    with db.write():
+        pass
+
+
+def test_what_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/no/such/folder/x.db")
+    with pytest.raises(DatabaseUnavailable), database.read():
+        pass
+    assert not database.ping()
+
+
+def test_durability_settings(db: Database) -> None:
+    with db.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+
+
+def test_migrations_fit_the_tables(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/m.db")
+    with pytest.raises(ConfigurationError, match="touchline migrate"):
+        check_schema(database, "backbone", backbone_tables.metadata)
+    migrate_all(database, ["backbone", "ingest"])
+    migrate(database, "backbone")
+    check_schema(database, "backbone", backbone_tables.metadata)
+    check_schema(database, "ingest", ingest_tables.metadata)
+    with database.write() as connection:
+        connection.exec_driver_sql("DROP TABLE ingest_groups")
+        connection.exec_driver_sql("CREATE TABLE ingest_groups (user TEXT, 'group' TEXT)")
+    with pytest.raises(ConfigurationError) as caught:
+        check_schema(database, "ingest", ingest_tables.metadata)
+    assert "no column ingest_groups.updated_at" in caught.value.message
+    assert "not unique by user" in caught.value.message
+
+
+def test_migrations_run_from_several_processes_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/m.db"
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            migrate_all(Database(url), ["backbone", "ingest"])
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    check_schema(Database(url), "ingest", ingest_tables.metadata)
+
+
+@pytest.mark.postgres
+def test_migrations_on_postgresql(fresh_postgres_url: str) -> None:
+    from backbone.settings import load_settings
+
+    url = load_settings(database_url=fresh_postgres_url).url
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            migrate_all(Database(url))
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    database = Database(url)
+    check_schema(database, "backbone", backbone_tables.metadata)
+    check_schema(database, "ingest", ingest_tables.metadata)
+    with database.write() as connection:
+        rows = [{"user": "u", "group": "g", "updated_at": 1}]
+        upsert(connection, ingest_tables.groups, rows, ["user"])
+        assert insert_new(connection, ingest_tables.groups, rows, ["user"]) == 0
+    database.close()

@@ -1,0 +1,91 @@
+import stat
+from pathlib import Path
+
+import pytest
+
+from backbone.errors import ConfigurationError
+from backbone.settings import load_settings, make_data_dir, secret_key, unknown_settings, write_private
+
+
+def test_defaults_are_embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings()
+    assert settings.embedded
+    assert settings.base_url == "http://127.0.0.1:8080"
+    assert settings.url == f"sqlite:///{tmp_path}/data/touchline.db"
+    assert settings.log_retention == 90 * 86_400 * 1_000_000
+
+
+def test_environment_and_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("TOUCHLINE_PORT=9000\nTOUCHLINE_CLOCK=LOG\n")
+    monkeypatch.setenv("TOUCHLINE_PORT", "9001")
+    monkeypatch.setenv("TOUCHLINE_WEBHOOK_ALLOWED_NETWORKS", "10.0.0.0/8, ::1/128")
+    settings = load_settings()
+    assert (settings.port, settings.clock) == (9001, "log")
+    assert [str(net) for net in settings.webhook_allowed_networks] == ["10.0.0.0/8", "::1/128"]
+
+
+def test_every_wrong_setting_is_named() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(
+            port=-1, clock="sun", log_retention="soon", database_url="mysql://x", smtp_url="http://x"
+        )
+    for name in ("PORT", "CLOCK", "LOG_RETENTION", "DATABASE_URL", "SMTP_URL"):
+        assert f"TOUCHLINE_{name}: " in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("15m", 900), ("12h", 43_200), ("30d", 2_592_000), ("2w", 1_209_600)]
+)
+def test_retention_is_a_duration(text: str, seconds: int) -> None:
+    assert load_settings(log_retention=text).log_retention == seconds * 1_000_000
+
+
+def test_postgresql_urls_get_the_driver() -> None:
+    settings = load_settings(database_url="postgresql://u:p@h/d")
+    assert settings.url == "postgresql+psycopg://u:p@h/d"
+    assert not settings.embedded
+
+
+def test_sasl_needs_a_mechanism() -> None:
+    with pytest.raises(ConfigurationError, match="kafka_sasl_mechanism"):
+        load_settings(kafka_security_protocol="SASL_SSL")
+
+
+def test_misspelt_settings_are_found() -> None:
+    environ = {"TOUCHLINE_PRT": "1", "TOUCHLINE_PORT": "1", "TOUCHLINE_URL": "x", "HOME": "x"}
+    assert unknown_settings(environ) == ["TOUCHLINE_PRT"]
+
+
+def test_secret_key_is_made_once_when_embedded(tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path / "d")
+    key = secret_key(settings)
+    assert len(key) >= 32
+    assert secret_key(settings) == key
+    assert stat.S_IMODE((tmp_path / "d" / "secret.key").stat().st_mode) == 0o600
+    assert secret_key(load_settings(secret_key="sixteen letters!!")) == b"sixteen letters!!"
+    with pytest.raises(ConfigurationError, match="TOUCHLINE_SECRET_KEY"):
+        secret_key(load_settings(database_url="postgresql://h/d"))
+
+
+def test_secrets_do_not_show(tmp_path: Path) -> None:
+    settings = load_settings(secret_key="sixteen letters!!", smtp_url="smtp://u:hunter2@h")
+    assert "hunter2" not in repr(settings)
+    assert "sixteen" not in repr(settings)
+
+
+def test_private_files(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    write_private(path, "a")
+    write_private(path, "b")
+    assert path.read_text() == "b"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_data_dir_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="TOUCHLINE_DATA_DIR"):
+        make_data_dir(load_settings(data_dir=tmp_path / "file"))
