@@ -40,7 +40,7 @@ class ActionsService:
         self.renderer = DraftRenderer(self._pool, sender, links.of)
         self.worker = Worker(db, log, clock, self.renderer, mode=settings.clock, on_due=self._due)
         self.delivery = Delivery(
-            settings, db, clock, hasher, log.partitions, self.worker.wake, alone=db.dialect == "sqlite"
+            settings, db, clock, hasher, log.partitions, self.worker.relay, alone=db.dialect == "sqlite"
         )
         times = Times(db, clock, log_clock=self._log_clock)
         changed = self.worker.wake

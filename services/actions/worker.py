@@ -89,6 +89,11 @@ class Worker:
         self._outbox.set()
         self._consumer.wake()
 
+    def relay(self) -> None:
+        """From any thread: something was put into the outbox."""
+        self._outbox.set()
+        self._consumer.wake()
+
     @property
     def alive(self) -> bool:
         """Whether the thread runs."""
