@@ -167,4 +167,5 @@ def insert_new(
     Any unique index); how many were inserted.
     """
     statement = _insert(connection, table).on_conflict_do_nothing(index_elements=list(keys) if keys else None)
-    return sum(connection.execute(statement, dict(row)).rowcount for row in rows)
+    counted = {"preserve_rowcount": True}  # PostgreSQL's INSERT tells no count otherwise
+    return sum(connection.execute(statement, dict(row), execution_options=counted).rowcount for row in rows)
