@@ -1,0 +1,53 @@
+"""Event ids in few bytes: canonical UUIDs as 16 bytes each, anything else as it is, in order of arrival."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from services.rules.engine.state import AccountState, EventKey
+
+UUID_BYTES = 16
+_OTHER = b"\x00" * UUID_BYTES  # stands where the next of the other ids comes; the nil UUID is one of these
+
+
+def _uuid(key: Any) -> bytes | None:
+    if type(key) is not str or len(key) != 36:
+        return None
+    try:
+        packed = bytes.fromhex(key.replace("-", ""))
+    except ValueError:
+        return None
+    return packed if _text(packed) == key and packed != _OTHER else None
+
+
+def _text(packed: bytes) -> str:
+    digits = packed.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def pack_ids(state: "AccountState") -> tuple[bytes, list[Any]]:
+    """The ids an account has sent: packed bytes, and the others. Packs only what came since the last time."""
+    keys = list(state.seen)
+    if state.packed_count > len(keys):
+        state.packed.clear()
+        state.packed_count = 0
+    for key in keys[state.packed_count :]:
+        state.packed += _uuid(key) or _OTHER
+    state.packed_count = len(keys)
+    packed = bytes(state.packed)
+    if _OTHER not in packed:
+        return packed, []
+    others = [k for i, k in enumerate(keys) if packed[i * UUID_BYTES : (i + 1) * UUID_BYTES] == _OTHER]
+    return packed, others
+
+
+def unpack_ids(packed: bytes, others: list[Any]) -> Iterator["EventKey"]:
+    """The ids back, in order."""
+    rest = iter(others)
+    for place in range(0, len(packed), UUID_BYTES):
+        one = packed[place : place + UUID_BYTES]
+        if one != _OTHER:
+            yield _text(one)
+        else:
+            key = next(rest)
+            yield tuple(key) if isinstance(key, list) else key

@@ -1,0 +1,191 @@
+"""absence: no matching event for a while after the last one, or after the last `since` event; or the return from it.
+
+An arm is a time at which waiting began. Its moment comes `for` later and sees what came before it. Of the times up to
+the clock only the newest matters: whatever is older has been decided or was ended by it.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
+
+from schemas import rule as doc
+from schemas.reasons import Reason
+from services.rules.engine.agenda import note
+from services.rules.engine.context import MOMENT, Context, Hold
+from services.rules.engine.limits import per_tier, spans
+from services.rules.engine.live import LiveRule, Plain, Verdict
+from services.rules.engine.selector import Selector
+from services.rules.engine.state import (
+    AccountState,
+    Arm,
+    Arming,
+    Subject,
+    SubjectKey,
+    Watch,
+    subject_key,
+    subject_of,
+)
+
+
+class Absence(Plain):
+    """A compiled absence."""
+
+    name = "absence"
+    ticks = False
+
+    def __init__(self, body: doc.Absence, slot: int) -> None:
+        self.slot, self.body = slot, body
+        self.selector = Selector(body)
+        self.since = Selector(body.since) if body.since is not None else None
+        self.spans, self.shown = spans(body.for_), per_tier(body.for_)
+        self.on_return = body.fire == "on_return"
+        self.moments = not self.on_return
+
+    def selectors(self) -> Iterable[Selector]:
+        """What ends the absence, and what arms it."""
+        return [self.selector] if self.since is None else [self.selector, self.since]
+
+    # -- events ----------------------------------------------------------------------------------------------
+
+    def arrive(self, rule: LiveRule, ctx: Context) -> list[Hold]:
+        """A matching event ends, a `since` event (or, without one, the matching event) arms."""
+        matches = self.selector.worth(ctx.scope) is not None
+        subject = rule.subject(ctx.scope) if matches else None
+        found: list[Hold] = []
+        if subject is not None:
+            watch = self._watch(ctx.state, subject)
+            if self.since is not None:
+                insort(watch.seen, ctx.time)
+            else:
+                found = self._returns(ctx, subject, watch)
+                self._arm(ctx, subject, watch)
+            self._collapse(ctx, watch)
+        if self.since is not None and self.since.worth(ctx.scope) is not None:
+            for armed in rule.since_subjects(ctx):
+                watch = self._watch(ctx.state, armed)
+                self._arm(ctx, armed, watch)
+                self._collapse(ctx, watch)
+        return found
+
+    def _watch(self, state: AccountState, subject: Subject) -> Watch:
+        key = subject_key(self.slot, subject)
+        watch = state.watches.get(key)
+        if watch is None:
+            watch = state.watches[key] = Watch()
+        return watch
+
+    def _returns(self, ctx: Context, subject: Subject, watch: Watch) -> list[Hold]:
+        span = self.spans.get(ctx.state.tier)
+        if not self.on_return or ctx.silent or span is None or not watch.arms:
+            return []
+        if ctx.time - watch.arms[-1].time < span:
+            return []
+        return [self._hold(ctx, ctx.time, ctx.offset, subject, [ctx.offset])]
+
+    def _hold(
+        self,
+        ctx: Context,
+        at: int,
+        offset: int,
+        subject: Subject,
+        evidence: list[int],
+        arming: Arming | None = None,
+    ) -> Hold:
+        shown = self.shown[ctx.state.tier]
+        return Hold(at, offset, subject, threshold=shown, evidence=lambda: evidence, arming=arming)
+
+    def _arm(self, ctx: Context, subject: Subject, watch: Watch) -> None:
+        place = bisect_left(watch.arms, ctx.time, key=lambda arm: arm.time)
+        if place < len(watch.arms) and watch.arms[place].time == ctx.time:
+            return  # two events of one time arm once
+        event = ctx.event
+        arming = None
+        if event is not None and not self.on_return:
+            arming = Arming(
+                event.id, event.source, event.type, ctx.time, ctx.offset, event.contact, event.data
+            )
+        watch.arms.insert(place, Arm(ctx.time, False, arming))
+        self._note(ctx.state, subject_key(self.slot, subject), watch)
+
+    def _note(self, state: AccountState, key: SubjectKey, watch: Watch) -> None:
+        span = self.spans.get(state.tier)
+        if self.on_return or span is None:
+            return
+        ahead = [arm.time for arm in watch.arms if not arm.over]
+        if ahead and (watch.scheduled is None or ahead[0] + span < watch.scheduled):
+            watch.scheduled = ahead[0] + span
+            note(state, watch.scheduled, key)
+
+    def _collapse(self, ctx: Context, watch: Watch) -> None:
+        """Keep the newest time up to the clock, and all beyond it."""
+        if len(watch.arms) > 1:
+            past = bisect_right(watch.arms, ctx.now, key=lambda arm: arm.time)
+            del watch.arms[: max(0, past - 1)]
+        if len(watch.seen) > 1:
+            del watch.seen[: max(0, bisect_right(watch.seen, ctx.now) - 1)]
+
+    # -- moments ---------------------------------------------------------------------------------------------
+
+    def schedule(self, rule: LiveRule, ctx: Context) -> None:
+        """Reckon every deadline anew."""
+        for key in ctx.watched.get(self.slot, ()):
+            watch = ctx.state.watches[key]
+            watch.scheduled = None
+            self._note(ctx.state, key, watch)
+
+    def falls_due(self, rule: LiveRule, ctx: Context, key: SubjectKey) -> list[Hold]:
+        """The deadlines that are at `ctx.time` for a subject."""
+        watch, span = ctx.state.watches.get(key), self.spans.get(ctx.state.tier)
+        if watch is None or span is None or self.on_return:
+            return []
+        if watch.scheduled is not None and watch.scheduled <= ctx.time:
+            watch.scheduled = None
+        found = []
+        for arm in watch.arms:
+            if not arm.over and arm.time + span <= ctx.time:
+                if not ctx.silent and not self._ended(ctx, watch, arm.time):
+                    evidence = [arm.event.offset] if arm.event is not None else []
+                    found.append(self._hold(ctx, ctx.time, MOMENT, subject_of(key), evidence, arm.event))
+                arm.over, arm.event = True, None
+        self._note(ctx.state, key, watch)
+        return found
+
+    def _ended(self, ctx: Context, watch: Watch, armed: int) -> bool:
+        """Whether something came from the arm on and before the moment (before now, if that is past already)."""
+        times = [arm.time for arm in watch.arms if arm.time > armed]
+        times += [time for time in watch.seen if time >= armed]
+        return bool(times) if ctx.past else any(time < ctx.time for time in times)
+
+    def sweep(self, rule: LiveRule, state: AccountState, key: SubjectKey, floor: int) -> None:
+        """A subject that nothing can touch any more goes; an `on_return` needs its last time for ever."""
+        watch = state.watches[key]
+        if self.on_return or any(not arm.over for arm in watch.arms):
+            return
+        if all(arm.time < floor for arm in watch.arms) and all(time < floor for time in watch.seen):
+            del state.watches[key]
+
+    # -- explaining ------------------------------------------------------------------------------------------
+
+    def verdict(self, rule: LiveRule, ctx: Context, subject: Subject) -> Verdict:
+        """Where the subject stands: not armed, waiting for its deadline, or away."""
+        span, shown = self.spans.get(ctx.state.tier), self.shown.get(ctx.state.tier)
+        if span is None:
+            return Verdict(False, Reason.TIER_NOT_COVERED)
+        watch = ctx.state.watches.get(subject_key(self.slot, subject))
+        arms = watch.arms if watch is not None else []
+        if watch is None or not arms:
+            return Verdict(False, Reason.NOT_ARMED, threshold=shown)
+        arm = arms[-1]
+        window = (arm.time, min(ctx.now, arm.time + span))
+        evidence = [arm.event.offset] if arm.event is not None else []
+        if self.on_return:
+            away = ctx.now - arm.time >= span
+            reason = Reason.RETURNED if away else Reason.NOT_AWAY_LONG_ENOUGH
+            hold = Hold(ctx.now, ctx.offset, subject, threshold=shown)
+            return Verdict(away, reason, hold, None, shown, (arm.time, ctx.now), evidence)
+        due = arm.time + span
+        if arm.over or any(time >= arm.time and time < due for time in watch.seen):
+            return Verdict(False, Reason.NOT_ARMED, None, None, shown, window, evidence)
+        if due > ctx.now:
+            return Verdict(False, Reason.DEADLINE_AHEAD, None, None, shown, window, evidence, due)
+        hold = Hold(due, MOMENT, subject, threshold=shown, arming=arm.event)
+        return Verdict(True, Reason.ABSENT, hold, None, shown, window, evidence)

@@ -1,0 +1,134 @@
+"""date: a span before or after a date that the account (or contact) carries, once per value of it.
+
+A moment that is past when it becomes known still runs if it is not past by more than `late`.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from schemas import rule as doc
+from schemas.duration import parse_duration
+from schemas.predicates import Scope, getter_of
+from schemas.reasons import Reason
+from services.rules.engine.agenda import note
+from services.rules.engine.calendar import Span, anchor, first_after
+from services.rules.engine.context import MOMENT, Context, Hold
+from services.rules.engine.limits import date_spans, per_tier
+from services.rules.engine.live import LiveRule, Plain, Verdict
+from services.rules.engine.selector import Selector
+from services.rules.engine.state import (
+    AccountState,
+    Dates,
+    Subject,
+    SubjectKey,
+    subject_key,
+    subject_of,
+)
+
+UPDATES = ("account.updated", "contact.updated")
+VALUES_KEPT, MOMENTS_KEPT = 16, 32
+
+
+class Date(Plain):
+    """A compiled date."""
+
+    name = "date"
+    ticks = False
+    moments = True
+
+    def __init__(self, body: doc.Date, slot: int) -> None:
+        self.slot, self.body = slot, body
+        self._get: Callable[[Scope], object] = getter_of(body.attribute)
+        span = body.before if body.before is not None else body.after
+        self.sign = -1 if body.before is not None else 1
+        self.spans, self.shown = date_spans(span), per_tier(span)
+        self.late = parse_duration(body.late)
+        self._updates = Selector(doc.Selector(event=list(UPDATES)))
+
+    def selectors(self) -> Iterable[Selector]:
+        """Updates bring new dates."""
+        return [self._updates]
+
+    def arrive(self, rule: LiveRule, ctx: Context) -> list[Hold]:
+        """An update: its moments come over the agenda (the engine schedules anew after updates)."""
+        return []
+
+    def schedule(self, rule: LiveRule, ctx: Context) -> None:
+        """Put the next moment of every subject onto the agenda."""
+        for subject in self._subjects(rule, ctx.state):
+            self._note(ctx, subject_key(self.slot, subject), ctx.now)
+
+    @staticmethod
+    def _subjects(rule: LiveRule, state: AccountState) -> list[Subject]:
+        return [(contact, None) for contact in state.profile.contacts] if rule.per_contact else [(None, None)]
+
+    def _note(self, ctx: Context, key: SubjectKey, now: int) -> None:
+        found = self._next(ctx.state, key, now)
+        if found is not None and ctx.state.noted.get(key) != found:
+            ctx.state.noted[key] = found
+            note(ctx.state, found, key)
+
+    def _value(self, state: AccountState, subject: Subject) -> object:
+        return self._get(Scope(None, state.profile, state.contact(subject[0]), state.tier))
+
+    def _next(self, state: AccountState, key: SubjectKey, now: int) -> int | None:
+        """The next moment to run: one not yet been, past by no more than `late`, or ahead."""
+        span = self.spans.get(state.tier)
+        value = self._value(state, subject_of(key))
+        start = anchor(value, state.profile.timezone) if span is not None else None
+        if span is None or start is None:
+            return None
+        been = state.dates[key].been.get(str(value), []) if key in state.dates else []
+        if not self.body.repeat and any(ran for _, ran in been):
+            return None  # once per value
+        return self._unspent(start, span, [at for at, _ in been], now)
+
+    def _unspent(self, start: datetime, span: Span, been: list[int], now: int) -> int | None:
+        time = now - self.late - 1
+        while True:
+            at = first_after(start, span, self.sign, repeat=self.body.repeat, time=time)
+            if at is None or at not in been:
+                return at
+            time = at
+
+    def falls_due(self, rule: LiveRule, ctx: Context, key: SubjectKey) -> list[Hold]:
+        """A moment has come, unless the date or the tier has changed since it was put down."""
+        state, subject = ctx.state, subject_of(key)
+        if state.noted.get(key) == ctx.time:
+            del state.noted[key]
+        gone = rule.per_contact and subject[0] not in state.profile.contacts
+        if gone or self._next(state, key, ctx.now) != ctx.time:
+            return []
+        self._remember(state, key, ctx.time, ran=not ctx.silent)
+        self._note(ctx, key, ctx.now)
+        return [] if ctx.silent else [Hold(ctx.time, MOMENT, subject, threshold=self.shown[state.tier])]
+
+    def _remember(self, state: AccountState, key: SubjectKey, at: int, *, ran: bool) -> None:
+        been = state.dates.setdefault(key, Dates()).been
+        text = str(self._value(state, subject_of(key)))
+        been[text] = [*been.pop(text, []), (at, ran)][-MOMENTS_KEPT:]
+        while len(been) > VALUES_KEPT:
+            del been[next(iter(been))]
+
+    def sweep(self, rule: LiveRule, state: AccountState, key: SubjectKey, floor: int) -> None:
+        """Contacts that are gone are forgotten."""
+        contact = subject_of(key)[0]
+        if contact is not None and contact not in state.profile.contacts:
+            del state.dates[key]
+
+    # -- explaining ------------------------------------------------------------------------------------------
+
+    def verdict(self, rule: LiveRule, ctx: Context, subject: Subject) -> Verdict:
+        """When the next moment is, or why there is none."""
+        state, key = ctx.state, subject_key(self.slot, subject)
+        span, shown = self.spans.get(state.tier), self.shown.get(state.tier)
+        if span is None:
+            return Verdict(False, Reason.TIER_NOT_COVERED)
+        if anchor(self._value(state, subject), state.profile.timezone) is None:
+            return Verdict(False, Reason.NO_DATE, threshold=shown)
+        at = self._next(state, key, ctx.now)
+        if at is None:
+            return Verdict(False, Reason.DATE_PAST, threshold=shown)
+        if at > ctx.now:
+            return Verdict(False, Reason.DATE_AHEAD, threshold=shown, next_check=at)
+        return Verdict(True, Reason.DATE_REACHED, Hold(at, MOMENT, subject, threshold=shown), None, shown)

@@ -1,0 +1,245 @@
+"""threshold: an aggregate over an exact sliding window, or over all time, compared with a number.
+
+`at_least` and `above` are checked at events: at the one that arrives and, if it came late, at every matching one
+whose window it is in. `at_most` and `below` are checked at the daily tick. Also counts for `unless`.
+"""
+
+from array import array
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+
+from schemas import rule as doc
+from schemas.duration import parse_duration
+from schemas.predicates import Scope, getter_of
+from schemas.reasons import Reason
+from services.rules.engine.context import MOMENT, Context, Hold
+from services.rules.engine.limits import limits, per_tier
+from services.rules.engine.live import LiveRule, Plain, Verdict
+from services.rules.engine.numbers import Value, as_json, holds, micro
+from services.rules.engine.selector import Selector
+from services.rules.engine.state import AccountState, Subject, SubjectKey, subject_key
+from services.rules.engine.totals import combined, fold
+from services.rules.engine.windows import FOREVER, WIDTHS, drop_before, insert, upto
+
+EVIDENCE = 20
+Window = tuple[int, int]  # first and last time that count, both included
+
+
+class Threshold(Plain):
+    """A compiled threshold."""
+
+    name = "threshold"
+    moments = False
+
+    def __init__(self, body: doc.Threshold, slot: int, *, unless: bool = False) -> None:
+        self.slot, self.since_slot = slot, slot ^ 1
+        self.body, self._unless = body, unless
+        self.aggregate, self.width = body.aggregate, WIDTHS[body.aggregate]
+        self.selector = Selector(body, body.aggregate, body.of)
+        self.operator = body.operator
+        self.limits: dict[str, Fraction] = limits(getattr(body, self.operator))
+        self.shown = per_tier(getattr(body, self.operator))
+        self.within = parse_duration(body.within) if body.within is not None else None
+        self.since = Selector(body.since) if body.since is not None else None
+        self.since_for = (
+            parse_duration(body.since.for_) if body.since is not None and body.since.for_ else None
+        )
+        self._per = getter_of(body.per) if body.per is not None else None
+        self.ticks = body.at_tick and not unless
+
+    def selectors(self) -> Iterable[Selector]:
+        """What it counts, and what it counts from."""
+        return [self.selector] if self.since is None else [self.selector, self.since]
+
+    # -- events ----------------------------------------------------------------------------------------------
+
+    def arrive(self, rule: LiveRule, ctx: Context) -> list[Hold]:
+        """Count an event; the checks that hold, in time order."""
+        if self.since is not None and self.since.worth(ctx.scope) is not None:
+            mark = array("q", (ctx.time, ctx.offset))
+            for begun in rule.since_subjects(ctx):
+                key = subject_key(self.since_slot, begun)
+                insert(ctx.state.stores.setdefault(key, array("q")), 2, mark)
+        amount = self.selector.worth(ctx.scope)
+        if amount is None:
+            return []
+        subject = self._unless_subject(rule, ctx) if self._unless else rule.subject(ctx.scope)
+        if subject is None:
+            return []
+        key = subject_key(self.slot, subject)
+        record = array("q", (ctx.time, ctx.offset, amount)[: self.width])
+        insert(ctx.state.stores.setdefault(key, array("q")), self.width, record)
+        ctx.state.running.pop(key, None)
+        if self._unless or self.ticks or ctx.silent:
+            return []
+        return self._checks(rule, ctx, subject, key)
+
+    @staticmethod
+    def _unless_subject(rule: LiveRule, ctx: Context) -> Subject | None:
+        if not rule.per_contact:
+            return (None, None)
+        contact = ctx.event.contact if ctx.event is not None else None
+        return None if contact is None else (contact, None)
+
+    def _checks(self, rule: LiveRule, ctx: Context, subject: Subject, key: SubjectKey) -> list[Hold]:
+        state = ctx.state
+        if state.tier not in self.limits:
+            return []
+        series, width = state.stores[key], self.width
+        end = FOREVER if self.within is None else ctx.time + self.within
+        place = upto(series, width, ctx.time) * width
+        found = [self._check(state, subject, key, ctx.time, ctx.offset)]
+        while place < len(series) and series[place] < end:
+            offset = series[place + 1]
+            if offset not in state.muted:
+                found.append(self._check(state, subject, key, series[place], offset))
+            place += width
+        return [hold for hold in found if hold is not None]
+
+    def _check(
+        self, state: AccountState, subject: Subject, key: SubjectKey, at: int, offset: int
+    ) -> Hold | None:
+        last = at - 1 if offset == MOMENT else at
+        value, window = self.value(state, subject, at, last)
+        if value is None or not holds(self.operator, value, self.limits[state.tier]):
+            return None
+        return Hold(
+            at,
+            offset,
+            subject,
+            value=value,
+            threshold=self.shown[state.tier],
+            evidence=self._evidence(state, key, window),
+        )
+
+    def _evidence(self, state: AccountState, key: SubjectKey, window: Window) -> Callable[[], list[int]]:
+        def offsets() -> list[int]:
+            series = state.stores.get(key, array("q"))
+            low = upto(series, self.width, window[0] - 1)
+            high = upto(series, self.width, window[1])
+            low = max(low, high - EVIDENCE)
+            return list(series[low * self.width + 1 : high * self.width : self.width])
+
+        return offsets
+
+    # -- values ----------------------------------------------------------------------------------------------
+
+    def value(self, state: AccountState, subject: Subject, at: int, last: int) -> tuple[Value | None, Window]:
+        """The window (at - within, last] from the latest `since` on, and its worth (None: it has none)."""
+        first = -FOREVER if self.within is None else at - self.within + 1
+        mark = None
+        if self.since is not None:
+            mark = self._mark(state, subject, last)
+            if mark is None:
+                first, last = 0, -1
+            else:
+                first = max(first, mark)
+                last = last if self.since_for is None else min(last, mark + self.since_for)
+        key = subject_key(self.slot, subject)
+        series = state.stores.get(key, array("q"))
+        low = upto(series, self.width, first - 1)
+        high = max(low, upto(series, self.width, last))
+        base = state.bases.get(key) if self.within is None else None
+        if base is not None and self.since is not None and base.mark != mark:
+            base = None
+        value = combined(self.aggregate, base, series, self.width, low, high)
+        return self._divided(state, value), (first, last)
+
+    def _mark(self, state: AccountState, subject: Subject, last: int) -> int | None:
+        """The time of the subject's last `since` event up to `last`."""
+        marks = state.stores.get(subject_key(self.since_slot, subject))
+        count = upto(marks, 2, last) if marks is not None else 0
+        return marks[(count - 1) * 2] if marks is not None and count else None
+
+    def _divided(self, state: AccountState, value: Value | None) -> Value | None:
+        if value is None or self._per is None:
+            return value
+        divisor = self._divisor(state)
+        return value.over(divisor) if divisor is not None else None
+
+    def _divisor(self, state: AccountState) -> int | None:
+        assert self._per is not None  # noqa: S101 - asked only where there is one
+        divisor = micro(self._per(Scope(profile=state.profile, tier=state.tier)))
+        return divisor if divisor is not None and divisor > 0 else None
+
+    def holds_at(self, rule: LiveRule, state: AccountState, hold: Hold) -> bool:
+        """Whether this `unless` holds for the subject of a hold, at its time. A tier left out never does."""
+        limit = self.limits.get(state.tier)
+        if limit is None:
+            return False
+        last = hold.at - 1 if hold.offset == MOMENT else hold.at
+        value, _ = self.value(state, rule.unless_subject(hold.subject), hold.at, last)
+        return value is not None and holds(self.operator, value, limit)
+
+    # -- ticks -----------------------------------------------------------------------------------------------
+
+    def first_tick(self, rule: LiveRule, ctx: Context) -> int | None:
+        """Once the account is known for the length of the window."""
+        if ctx.state.tier not in self.limits or self.within is None:
+            return None
+        return ctx.state.earliest + self.within
+
+    def tick(self, rule: LiveRule, ctx: Context) -> list[Hold]:
+        """Check the window that ends before the tick."""
+        state = ctx.state
+        if state.tier not in self.limits or self.within is None or state.earliest > ctx.time - self.within:
+            return []
+        hold = self._check(state, (None, None), self.slot, ctx.time, MOMENT)
+        return [] if hold is None else [hold]
+
+    # -- housekeeping ----------------------------------------------------------------------------------------
+
+    def sweep(self, rule: LiveRule, state: AccountState, key: SubjectKey, floor: int) -> None:
+        """Drop what lies before every window that can still be asked for; fold the old part of all time."""
+        series = state.stores[key]
+        kept_since = (key if isinstance(key, int) else key[0]) == self.since_slot
+        if kept_since:
+            count = upto(series, 2, floor)
+            if count > 1:
+                del series[: (count - 1) * 2]
+        elif self.within is not None:
+            drop_before(series, self.width, floor - self.within + 1)
+        else:
+            subject = (None, None) if isinstance(key, int) else (key[1], key[2])
+            mark = self._mark(state, subject, floor - 1) if self.since is not None else None
+            if self.since is not None and mark is None:
+                drop_before(series, self.width, floor)  # what counting begins with can only come later
+            else:
+                fold(state.bases, key, self.aggregate, series, self.width, floor, mark, self.since_for)
+        state.running.pop(key, None)
+        if not series and key not in state.bases:
+            del state.stores[key]
+
+    # -- explaining ------------------------------------------------------------------------------------------
+
+    def verdict(self, rule: LiveRule, ctx: Context, subject: Subject) -> Verdict:
+        """Whether it holds now; for the daily tick, whether it will if nothing more comes."""
+        state, at = ctx.state, ctx.now
+        offset = ctx.offset
+        if state.tier not in self.limits:
+            return Verdict(False, Reason.TIER_NOT_COVERED)
+        last = at - 1 if offset == MOMENT else at
+        value, window = self.value(state, subject, at, last)
+        shown = self.shown[state.tier]
+        span = (at - self.within if self.within is not None else state.earliest, at)
+        if self.since is not None and window[1] >= window[0]:
+            span = (max(span[0], window[0]), min(at, window[1]))
+        key = subject_key(self.slot, subject)
+        evidence = self._evidence(state, key, window)()
+        reason = self._why(state, subject, last, value, at)
+        hold = Hold(at, MOMENT if self.ticks else offset, subject, value=value, threshold=shown)
+        done = reason is Reason.THRESHOLD_REACHED
+        return Verdict(done, reason, hold, as_json(value), shown, span, evidence, at if self.ticks else None)
+
+    def _why(self, state: AccountState, subject: Subject, last: int, value: Value | None, at: int) -> Reason:
+        if self.ticks and self.within is not None and state.earliest > at - self.within:
+            return Reason.NOT_KNOWN_LONG_ENOUGH
+        if self._per is not None and self._divisor(state) is None:
+            return Reason.PER_MISSING
+        if value is not None and holds(self.operator, value, self.limits[state.tier]):
+            return Reason.THRESHOLD_REACHED
+        if self.since is not None and self._mark(state, subject, last) is None:
+            return Reason.NOT_SINCE
+        if value is None:
+            return Reason.NO_VALUE
+        return Reason.BELOW_THRESHOLD if self.operator in ("at_least", "above") else Reason.ABOVE_THRESHOLD

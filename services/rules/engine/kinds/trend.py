@@ -1,0 +1,106 @@
+"""trend: the rate of the recent span against that of the span just before it, decided at the daily tick."""
+
+from array import array
+from collections.abc import Iterable
+
+from schemas import rule as doc
+from schemas.duration import parse_duration
+from schemas.reasons import Reason
+from services.rules.engine.context import MOMENT, Context, Hold
+from services.rules.engine.limits import limits, per_tier
+from services.rules.engine.live import LiveRule, Plain, Verdict
+from services.rules.engine.numbers import Value
+from services.rules.engine.selector import Selector
+from services.rules.engine.state import AccountState, Subject, SubjectKey
+from services.rules.engine.windows import WIDTHS, drop_before, insert, measure, upto
+
+EVIDENCE = 20
+
+
+class Trend(Plain):
+    """A compiled trend; it counts for whole accounts only."""
+
+    name = "trend"
+    ticks = True
+    moments = False
+
+    def __init__(self, body: doc.Trend, slot: int) -> None:
+        self.slot, self.body = slot, body
+        self.aggregate, self.width = body.aggregate, WIDTHS[body.aggregate]
+        self.selector = Selector(body, body.aggregate, body.of)
+        self.over, self.baseline = parse_duration(body.over), parse_duration(body.baseline)
+        self.falls = body.falls_by is not None
+        share = body.falls_by if self.falls else body.rises_by
+        self.limits, self.shown = limits(share), per_tier(share)
+
+    def selectors(self) -> Iterable[Selector]:
+        """What it counts."""
+        return [self.selector]
+
+    def arrive(self, rule: LiveRule, ctx: Context) -> list[Hold]:
+        """Count an event."""
+        amount = self.selector.worth(ctx.scope)
+        if amount is not None:
+            ctx.retick = ctx.retick or self._dormant(ctx)
+            record = array("q", (ctx.time, ctx.offset, amount)[: self.width])
+            insert(ctx.state.stores.setdefault(self.slot, array("q")), self.width, record)
+        return []
+
+    def _dormant(self, ctx: Context) -> bool:
+        """Whether nothing lies in either span, now and (but for new events) at every tick to come."""
+        series = ctx.state.stores.get(self.slot)
+        return not series or series[-self.width] <= ctx.now - self.over - self.baseline
+
+    def first_tick(self, rule: LiveRule, ctx: Context) -> int | None:
+        """Once the account is known for both spans; without events in them there is nothing to compare."""
+        if ctx.state.tier not in self.limits or self._dormant(ctx):
+            return None
+        return ctx.state.earliest + self.over + self.baseline
+
+    def tick(self, rule: LiveRule, ctx: Context) -> list[Hold]:
+        """Compare the spans that end before the tick."""
+        verdict = self._compare(ctx.state, ctx.time)
+        return [verdict.hold] if verdict.holds and verdict.hold is not None else []
+
+    def sweep(self, rule: LiveRule, state: AccountState, key: SubjectKey, floor: int) -> None:
+        """Drop what lies before every baseline to come."""
+        series = state.stores[key]
+        drop_before(series, self.width, floor - self.over - self.baseline)
+        if not series:
+            del state.stores[key]
+
+    def verdict(self, rule: LiveRule, ctx: Context, subject: Subject) -> Verdict:
+        """Whether it will hold at the next tick if nothing more comes."""
+        return self._compare(ctx.state, ctx.now)
+
+    def _compare(self, state: AccountState, at: int) -> Verdict:
+        if state.tier not in self.limits:
+            return Verdict(False, Reason.TIER_NOT_COVERED)
+        shown, window = self.shown[state.tier], (at - self.over - self.baseline, at)
+        if state.earliest > window[0]:
+            return Verdict(False, Reason.NOT_KNOWN_LONG_ENOUGH, None, None, shown, window)
+        series, width = state.stores.get(self.slot, array("q")), self.width
+        low, middle = upto(series, width, window[0]), upto(series, width, at - self.over)
+        high = max(middle, upto(series, width, at - 1))
+        recent, old = self._worth(series, middle, high), self._worth(series, low, middle)
+        offsets = list(series[max(middle, high - EVIDENCE) * width + 1 : high * width : width])
+        if middle - low < self.body.min_baseline or old.num <= 0:
+            return Verdict(False, Reason.BASELINE_TOO_SMALL, None, None, shown, window, offsets)
+        if not self._changed(state, recent, old):
+            return Verdict(False, Reason.CHANGE_TOO_SMALL, None, None, shown, window, offsets)
+        figures = {"recent": recent, "baseline": old}
+        hold = Hold(at, MOMENT, (None, None), threshold=shown, evidence=lambda: offsets, figures=figures)
+        reason = Reason.TREND_FELL if self.falls else Reason.TREND_ROSE
+        return Verdict(True, reason, hold, None, shown, window, offsets)
+
+    def _worth(self, series: "array[int]", low: int, high: int) -> Value:
+        worth = measure(self.aggregate, series, self.width, low, high)
+        return worth if worth is not None else Value(0, 1)
+
+    def _changed(self, state: AccountState, recent: Value, old: Value) -> bool:
+        """recent / over against old / baseline · (1 ∓ share/100), without dividing."""
+        share = self.limits[state.tier] / 100
+        factor = 1 - share if self.falls else 1 + share
+        left = recent.num * old.den * self.baseline * factor.denominator
+        right = old.num * recent.den * self.over * factor.numerator
+        return left <= right if self.falls else left >= right

@@ -1,0 +1,57 @@
+"""Tiered documents made ready: exact limits, spans and cooldowns per tier."""
+
+from fractions import Fraction
+from typing import Any
+
+from schemas import rule as doc
+from schemas.duration import CalendarDuration, parse_calendar, parse_duration
+from schemas.rule import exact
+from schemas.tiered import TIERS, for_tier
+
+NEVER = 1 << 62  # a cooldown without end
+
+
+def per_tier(value: Any) -> dict[str, Any]:
+    """What a tiered value says per tier; tiers not covered are left out."""
+    found = {tier: for_tier(value, tier) for tier in TIERS}
+    return {tier: one for tier, one in found.items() if one is not None}
+
+
+def limits(value: Any) -> dict[str, Fraction]:
+    """Exact numbers per tier."""
+    return {tier: exact(one) for tier, one in per_tier(value).items()}
+
+
+def spans(value: Any) -> dict[str, int]:
+    """Microseconds per tier."""
+    return {tier: parse_duration(one) for tier, one in per_tier(value).items()}
+
+
+def date_spans(value: Any) -> dict[str, int | CalendarDuration]:
+    """Microseconds, or months, per tier."""
+    return {tier: parse_calendar(one) for tier, one in per_tier(value).items()}
+
+
+def cooldowns(rule: doc.RuleIn) -> dict[str, int]:
+    """Microseconds without a further trigger, per tier: 0 none, `NEVER` once."""
+    return {tier: _cooldown(rule, tier) for tier in TIERS}
+
+
+def _cooldown(rule: doc.RuleIn, tier: str) -> int:
+    if rule.cooldown is not None:
+        return NEVER if rule.cooldown == "once" else parse_duration(rule.cooldown)
+    when = rule.when
+    if when.absence is not None or when.date is not None or when.becomes is not None:
+        return 0
+    if when.trend is not None:
+        return parse_duration(when.trend.over)
+    window = when.all_of.within if when.all_of is not None else when.threshold and when.threshold.within
+    if window:
+        return parse_duration(window)
+    return 0 if when.threshold is not None and _every_event(when.threshold, tier) else NEVER
+
+
+def _every_event(threshold: doc.Threshold, tier: str) -> bool:
+    if threshold.aggregate != "count" or threshold.per is not None:
+        return False
+    return bool(for_tier(threshold.at_least, tier) == 1 or for_tier(threshold.above, tier) == 0)

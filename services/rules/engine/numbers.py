@@ -1,0 +1,53 @@
+"""Exact arithmetic: amounts are whole millionths, values are fractions of integers, comparisons cross-multiply."""
+
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+MILLION = 1_000_000
+_EDGE = 9_000_000_000_000  # beyond it an amount stays at the edge: its millionths must fit 64 bits
+
+
+class Value(NamedTuple):
+    """What a window is worth: `num / den`, `den` above zero."""
+
+    num: int
+    den: int
+
+    def over(self, divisor: int) -> "Value":
+        """This divided by `divisor` millionths (above zero)."""
+        return Value(self.num * MILLION, self.den * divisor)
+
+
+def micro(value: Any) -> int | None:
+    """A JSON number in millionths, finer digits rounded half to even; None for what is no number."""
+    if type(value) is int:
+        return value * MILLION if -_EDGE <= value <= _EDGE else _clamped(value)
+    if type(value) is float:
+        return round(value * MILLION) if -_EDGE <= value <= _EDGE else _clamped(value)
+    return None
+
+
+def _clamped(value: float) -> int | None:
+    if value != value:  # NaN
+        return None
+    return _EDGE * MILLION if value > 0 else -_EDGE * MILLION
+
+
+def holds(operator: str, value: Value, limit: Fraction) -> bool:
+    """Whether `value operator limit`, for at_least, above, at_most, below."""
+    left, right = value.num * limit.denominator, limit.numerator * value.den
+    match operator:
+        case "at_least":
+            return left >= right
+        case "above":
+            return left > right
+        case "at_most":
+            return left <= right
+    return left < right
+
+
+def as_json(value: Value | None) -> int | float | None:
+    """The number to show: an int where it is one."""
+    if value is None:
+        return None
+    return value.num // value.den if value.num % value.den == 0 else value.num / value.den

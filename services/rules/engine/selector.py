@@ -1,0 +1,63 @@
+"""Which events a rule counts, what they are worth, and for whom."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from schemas import rule as doc
+from schemas.conditions import compile_condition
+from schemas.event import is_reserved
+from schemas.predicates import Scope, getter_of
+from services.rules.engine.numbers import micro
+from services.rules.engine.windows import token
+
+MAX_KEY = 1024  # characters; an event with a longer key does not match
+
+
+def value_getter(path: str) -> Callable[[Scope], Any]:
+    """Looks up a path of an event; a bare `contact` is the contact's id."""
+    return getter_of("contact.id" if path == "contact" else path)
+
+
+def key_text(value: Any) -> str | None:
+    """The key of a value: a string as it is, a number's or truth value's JSON text; None for anything else."""
+    if type(value) is str:
+        return value if len(value) <= MAX_KEY else None
+    return json.dumps(value) if type(value) in (bool, int, float) else None
+
+
+def _one(scope: Scope) -> int:  # noqa: ARG001
+    return 0
+
+
+class Selector:
+    """A compiled `event`, `where` and `of`."""
+
+    def __init__(self, selector: doc.Selector, aggregate: str = "count", of: str | None = None) -> None:
+        named = [selector.event] if isinstance(selector.event, str) else selector.event
+        self.types: frozenset[str] | None = None if named == ["*"] else frozenset(named)
+        self.document, self.of = selector, of
+        self.where = compile_condition(selector.where) if selector.where is not None else None
+        self.amount = self._amount(aggregate, of)
+
+    def listens(self, type_: str) -> bool:
+        """Whether events of this type can match."""
+        return not is_reserved(type_) if self.types is None else type_ in self.types
+
+    def worth(self, scope: Scope) -> int | None:
+        """What the scope's event adds (millionths, a token, or 0 where it is only counted); None: no match."""
+        event = scope.event
+        if (
+            event is None
+            or not self.listens(event.type)
+            or (self.where is not None and not self.where(scope))
+        ):
+            return None
+        return self.amount(scope)
+
+    @staticmethod
+    def _amount(aggregate: str, of: str | None) -> Callable[[Scope], int | None]:
+        if of is None:
+            return _one
+        get, convert = value_getter(of), token if aggregate == "distinct" else micro
+        return lambda scope: convert(get(scope))

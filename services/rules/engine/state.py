@@ -1,0 +1,257 @@
+"""What is remembered of one account: its profile, the ids it has sent, and a small state per rule and subject.
+
+`slots` are 62-bit digests of rule, generation and part, the same in every process. A subject's key in the dicts is the
+slot alone for a whole account, else `(slot, contact, key)`.
+"""
+
+from array import array
+from typing import Any
+
+import msgspec
+
+from schemas.profile import Contact, Profile
+from services.rules.engine.codec import pack_ids, unpack_ids
+
+SubjectKey = int | tuple[int, str | None, str | None]
+Subject = tuple[str | None, str | None]  # contact (in contact scope), key (with `by`)
+EventKey = str | tuple[str, str]  # id, or (source, id) for other sources than the account's first
+OFFSET_BITS = 40
+OFFSETS = (1 << OFFSET_BITS) - 1
+FORMAT = 1
+SWEEP_FLOOR = 64
+
+
+class Arming(msgspec.Struct, array_like=True):
+    """The event that armed an absence: its trigger shows it, however old it is by then."""
+
+    id: str
+    source: str
+    type: str
+    time: int
+    offset: int
+    contact: str | None = None
+    data: Any = None
+
+
+class Arm(msgspec.Struct, array_like=True):
+    """One time at which an absence was armed. `over`: its moment has been, or something ended it."""
+
+    time: int
+    over: bool = False
+    event: Arming | None = None
+
+
+class Watch(msgspec.Struct, array_like=True):
+    """The absence of one subject: its arms, and with `since` the matching times that can still end one."""
+
+    arms: list[Arm] = []
+    seen: list[int] = []
+    scheduled: int | None = None  # the earliest moment that the account's agenda holds for it (not stored)
+
+
+class Dates(msgspec.Struct, array_like=True):
+    """The moments of a date rule's subject that have been: value as text to (moment, whether it ran)."""
+
+    been: dict[str, list[tuple[int, bool]]] = {}
+
+
+class Base(msgspec.Struct, array_like=True):
+    """Old records of an all-time aggregate, folded: their number and sum, extremes, and distinct tokens or days."""
+
+    count: int = 0
+    total: str = "0"  # millionths, as text: it may exceed 64 bits
+    low: int = 0
+    high: int = 0
+    tokens: list[int] = []
+    mark: int = 0  # with `since`: the time of the event that these were counted from
+
+
+class AccountState:
+    """Everything remembered of one account. Times in microseconds; the engine alone changes it."""
+
+    __slots__ = (
+        "account",
+        "agenda",
+        "bases",
+        "dates",
+        "due",
+        "earliest",
+        "fired",
+        "held",
+        "last",
+        "muted",
+        "newest",
+        "noted",
+        "older",
+        "packed",
+        "packed_count",
+        "profile",
+        "revision",
+        "running",
+        "seen",
+        "source",
+        "stores",
+        "sweep_at",
+        "tick_at",
+        "tier",
+        "updates",
+        "wake",
+        "watches",
+    )
+
+    def __init__(self, account: str) -> None:
+        self.account = account
+        self.profile = Profile(id=account)
+        self.earliest = 0
+        self.newest = 0
+        self.due: int | None = None  # no moment of this account lies before it
+        self.revision = -1  # the rule set that `tier` and `agenda` fit; -1: none yet
+        self.source = ""  # events of this source are known by their bare id
+        self.seen: dict[EventKey, int] = {}  # (newest time when it came) << 40 | offset, in order of arrival
+        self.older: dict[int, str] = {}  # offset to id, of evidence that `seen` has forgotten
+        self.updates: list[int] = []  # digests of the newest updates: sent again, they must not merge again
+        self.muted: dict[int, int] = {}  # offsets of backfilled events to their times: nothing fires at them
+        self.stores: dict[SubjectKey, array[int]] = {}
+        self.bases: dict[SubjectKey, Base] = {}
+        self.last: dict[SubjectKey, int] = {}  # time of the latest trigger
+        self.fired: dict[SubjectKey, dict[int, int]] = {}  # offset (or ~moment) that fired, to its time
+        self.watches: dict[SubjectKey, Watch] = {}
+        self.dates: dict[SubjectKey, Dates] = {}
+        self.held: dict[SubjectKey, list[list[int]]] = {}  # all_of: per member, when it held
+        self.sweep_at = SWEEP_FLOOR  # number of ids at which old things are cleared away
+        # what follows is derived and not stored
+        self.tier = "tech"
+        self.agenda: list[tuple[int, int, SubjectKey]] = []  # heap: moment, order put down, subject
+        self.noted: dict[SubjectKey, int] = {}  # date parts' subjects on the agenda, to their moment
+        self.tick_at: int | None = None
+        self.wake: int | None = None  # the engine's agenda holds this account at that time
+        self.running: dict[SubjectKey, list[Any]] = {}  # windows that slide along, rebuilt when missing
+        self.packed = bytearray()
+        self.packed_count = 0
+
+    def contact(self, contact: str | None) -> Contact | None:
+        """What is known of a contact; one that was only named has but its id."""
+        if contact is None:
+            return None
+        return self.profile.contacts.get(contact) or Contact(id=contact)
+
+
+def subject_key(slot: int, subject: Subject) -> SubjectKey:
+    """Where a part keeps a subject's state."""
+    return slot if subject == (None, None) else (slot, *subject)
+
+
+def subject_of(key: SubjectKey) -> Subject:
+    """The subject of a key."""
+    return (key[1], key[2]) if isinstance(key, tuple) else (None, None)
+
+
+def slot_of(key: SubjectKey) -> int:
+    """The slot of a key."""
+    return key[0] if isinstance(key, tuple) else key
+
+
+_Keyed = list[tuple[Any, Any]]
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    """The stored form. Arrays are their bytes, little-endian machines only (as are all that CPython runs on)."""
+
+    format: int
+    account: str
+    profile: Profile
+    times: tuple[int, int, int | None, int]
+    source: str
+    ids: bytes
+    others: list[Any]
+    stamps: bytes
+    older: dict[int, str]
+    updates: list[int]
+    muted: dict[int, int]
+    stores: dict[int, bytes]
+    parted: _Keyed
+    bases: _Keyed
+    last: _Keyed
+    fired: _Keyed
+    watches: _Keyed
+    dates: _Keyed
+    held: _Keyed
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Stored).decode
+
+
+def _pairs(mapping: dict[SubjectKey, Any]) -> _Keyed:
+    return list(mapping.items())
+
+
+def encode(state: AccountState) -> bytes:
+    """The state as bytes, the same for the same history."""
+    stores, parted = {}, []
+    for key, series in state.stores.items():
+        if type(key) is int:
+            stores[key] = series.tobytes()
+        else:
+            parted.append((key, series.tobytes()))
+    packed, others = pack_ids(state)
+    values = state.seen.values()
+    stamps = array("q", [value >> OFFSET_BITS for value in values])
+    stamps.extend([value & OFFSETS for value in values])
+    return _encode(
+        _Stored(
+            FORMAT,
+            state.account,
+            state.profile,
+            (state.earliest, state.newest, state.due, state.sweep_at),
+            state.source,
+            packed,
+            others,
+            stamps.tobytes(),
+            state.older,
+            state.updates,
+            state.muted,
+            stores,
+            parted,
+            _pairs(state.bases),
+            _pairs(state.last),
+            _pairs(state.fired),
+            [(key, (watch.arms, watch.seen)) for key, watch in state.watches.items()],
+            _pairs(state.dates),
+            _pairs(state.held),
+        )
+    )
+
+
+def decode(blob: bytes) -> AccountState:
+    """The state of `encode`d bytes. Raises `ValueError` for a form of another release."""
+    stored = _decode(blob)
+    if stored.format != FORMAT:
+        raise ValueError(f"an account's state has the form {stored.format}, this release reads {FORMAT}")
+    state = AccountState(stored.account)
+    state.profile, state.source = stored.profile, stored.source
+    state.earliest, state.newest, state.due, state.sweep_at = stored.times
+    stamps = _series(stored.stamps)
+    count = len(stamps) // 2
+    values = [stamps[i] << OFFSET_BITS | stamps[count + i] for i in range(count)]
+    state.seen = dict(zip(unpack_ids(stored.ids, stored.others), values, strict=True))
+    state.older, state.updates, state.muted = stored.older, stored.updates, stored.muted
+    state.stores = {key: _series(part) for key, part in stored.stores.items()}
+    state.stores.update((_key(key), _series(part)) for key, part in stored.parted)
+    state.bases = {_key(key): msgspec.convert(value, Base) for key, value in stored.bases}
+    state.last = {_key(key): value for key, value in stored.last}
+    state.fired = {_key(key): value for key, value in stored.fired}
+    state.watches = {_key(key): msgspec.convert(value, Watch) for key, value in stored.watches}
+    state.dates = {_key(key): msgspec.convert(value, Dates) for key, value in stored.dates}
+    state.held = {_key(key): value for key, value in stored.held}
+    return state
+
+
+def _series(part: bytes) -> "array[int]":
+    series = array("q")
+    series.frombytes(part)
+    return series
+
+
+def _key(key: Any) -> SubjectKey:
+    return tuple(key) if isinstance(key, list) else key

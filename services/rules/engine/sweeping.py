@@ -1,0 +1,99 @@
+"""Clearing away what nothing can need any more: ids past the time in which repeats are known, old records, old marks.
+
+A sweep comes after so many events of an account, never by the clock or by batches: the same history sweeps alike.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from schemas.event import LATE_US
+from services.rules.engine.compile import RuleSet
+from services.rules.engine.live import LiveRule
+from services.rules.engine.state import (
+    OFFSET_BITS,
+    OFFSETS,
+    SWEEP_FLOOR,
+    AccountState,
+    slot_of,
+)
+
+EVIDENCE = 20
+HOUR = 3_600_000_000
+
+
+def sweep(state: AccountState, rules: RuleSet) -> None:
+    """Clear the account and set when it is due again."""
+    floor = state.newest - LATE_US
+    _drop_unknown(state, rules)
+    for key in list(state.stores):
+        rule, _, kind = rules.parts[slot_of(key)]
+        kind.sweep(rule, state, key, _floor(state, rule, floor))
+    for key in list(state.watches):
+        rule, _, kind = rules.parts[slot_of(key)]
+        kind.sweep(rule, state, key, floor)
+    for key in list(state.dates):
+        rule, _, kind = rules.parts[slot_of(key)]
+        kind.sweep(rule, state, key, floor)
+    for key, held in list(state.held.items()):
+        joint = rules.rule_slots[slot_of(key)].joint
+        if joint is None or not joint.sweep(held, floor):
+            del state.held[key]
+    for key, fired in list(state.fired.items()):
+        kept = {cause: time for cause, time in fired.items() if time >= floor}
+        if kept:
+            state.fired[key] = kept
+        else:
+            del state.fired[key]
+    state.muted = {offset: time for offset, time in state.muted.items() if time >= floor}
+    _forget_ids(state)
+    state.sweep_at = len(state.seen) + max(SWEEP_FLOOR, len(state.seen), len(state.stores) // 2)
+
+
+def _floor(state: AccountState, rule: LiveRule, floor: int) -> int:
+    """The earliest time that something of the rule may still be asked at: `unless` also at old moments."""
+    if rule.unless is None or not rule.moments:
+        return floor
+    late = max((getattr(member, "late", 0) for member in rule.members), default=0)
+    floor = min(floor, state.newest - late - HOUR)
+    slots = {member.slot for member in rule.members}
+    for key, watch in state.watches.items():
+        if slot_of(key) in slots:
+            floor = min([floor, *(arm.time for arm in watch.arms if not arm.over)])
+    return floor
+
+
+def _drop_unknown(state: AccountState, rules: RuleSet) -> None:
+    """State of rules that are gone, or began anew under another generation."""
+    mappings: tuple[tuple[dict[Any, Any], Collection[int]], ...] = (
+        (state.stores, rules.parts),
+        (state.bases, rules.parts),
+        (state.watches, rules.parts),
+        (state.dates, rules.parts),
+        (state.last, rules.rule_slots),
+        (state.fired, rules.rule_slots),
+        (state.held, rules.rule_slots),
+    )
+    for mapping, known in mappings:
+        for key in [key for key in mapping if slot_of(key) not in known]:
+            del mapping[key]
+
+
+def _forget_ids(state: AccountState) -> None:
+    """Forget ids that a repeat may now carry again, but for those that evidence can still name."""
+    bound = (state.newest - LATE_US) << OFFSET_BITS
+    gone = {value & OFFSETS: key for key, value in state.seen.items() if value < bound}
+    if not gone and not state.older:
+        return
+    wanted: set[int] = set()
+    for series in state.stores.values():
+        # records are two or three wide: offsets of both readings do no harm, they only keep an id too many
+        wanted.update(series[-2 * EVIDENCE + 1 :: 2] if len(series) % 2 == 0 else ())
+        wanted.update(series[-3 * EVIDENCE + 1 :: 3] if len(series) % 3 == 0 else ())
+    older = {offset: id_ for offset, id_ in state.older.items() if offset in wanted}
+    for offset, key in gone.items():
+        if offset in wanted:
+            older[offset] = key if isinstance(key, str) else key[1]
+    state.older = older
+    state.seen = {key: value for key, value in state.seen.items() if value >= bound}
+    state.packed.clear()
+    state.packed_count = 0

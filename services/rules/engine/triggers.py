@@ -1,0 +1,108 @@
+"""Triggers as they leave the engine. Ids follow from what caused them, so that a history always gives the same."""
+
+from hashlib import blake2b
+
+from schemas.event import Event, microseconds, rfc3339
+from schemas.reasons import Reason
+from schemas.trigger import Position, Trigger, TriggerEvent
+from services.rules.engine.context import MOMENT, Hold
+from services.rules.engine.live import LiveRule
+from services.rules.engine.numbers import as_json
+from services.rules.engine.state import OFFSETS, AccountState
+
+REASONS = {
+    "threshold": Reason.THRESHOLD_REACHED,
+    "absence": Reason.ABSENT,
+    "date": Reason.DATE_REACHED,
+    "becomes": Reason.BECAME_TRUE,
+}
+
+
+def trigger_id(
+    rule: str, account: str, subject: tuple[str | None, str | None], cause: tuple[object, ...]
+) -> str:
+    """`trg_` and 26 hex digits of the rule, the subject and the event or moment that caused the trigger."""
+    text = repr((rule, account, *subject, *cause)).encode("utf-8", "surrogatepass")
+    return f"trg_{blake2b(text, digest_size=13).hexdigest()}"
+
+
+def make_trigger(
+    rule: LiveRule,
+    state: AccountState,
+    hold: Hold,
+    event: Event | None,
+    evidence: list[str],
+    position: Position,
+) -> Trigger:
+    """The trigger of a hold that fires; `event` is the one it fired at (None at a moment)."""
+    cause: tuple[object, ...] = (hold.at, "moment")
+    if event is not None and event.time is not None:
+        cause = (event.source, event.id, microseconds(event.time))
+    shown = _shown(hold, event)
+    named = event.contact if event is not None else hold.arming.contact if hold.arming is not None else None
+    return Trigger(
+        id=trigger_id(rule.name, state.account, hold.subject, cause),
+        rule=rule.name,
+        rule_version=rule.version,
+        account=state.account,
+        contact=hold.subject[0] if hold.subject[0] is not None else named,
+        key=hold.subject[1],
+        tier=state.tier,
+        at=rfc3339(hold.at),
+        event_id=shown.id if shown is not None else None,
+        event=shown,
+        value=as_json(hold.value),
+        threshold=hold.threshold,
+        reason=reason_of(rule, hold),
+        playbook=rule.doc.playbook,
+        evidence=evidence,
+        position=position,
+        figures=_figures(hold),
+        shadow=rule.status == "shadow",
+        scope=rule.doc.scope,
+    )
+
+
+def reason_of(rule: LiveRule, hold: Hold) -> Reason:
+    """Why it fires, in one word."""
+    if rule.joint is not None:
+        return Reason.ALL_HELD
+    member = rule.members[0]
+    if member.name == "trend":
+        return Reason.TREND_FELL if getattr(member, "falls", True) else Reason.TREND_ROSE
+    if member.name == "absence" and hold.offset != MOMENT:
+        return Reason.RETURNED
+    return REASONS[member.name]
+
+
+def _shown(hold: Hold, event: Event | None) -> TriggerEvent | None:
+    if event is not None and event.time is not None:
+        time = rfc3339(microseconds(event.time))
+        return TriggerEvent(id=event.id, source=event.source, type=event.type, time=time, data=event.data)
+    arming = hold.arming
+    if arming is None:
+        return None
+    return TriggerEvent(
+        id=arming.id, source=arming.source, type=arming.type, time=rfc3339(arming.time), data=arming.data
+    )
+
+
+def _figures(hold: Hold) -> dict[str, int | float] | None:
+    if hold.figures is None:
+        return None
+    return {name: number for name, value in hold.figures.items() if (number := as_json(value)) is not None}
+
+
+def ids_of(state: AccountState, offsets: list[int]) -> dict[int, str]:
+    """The ids that the account's events at these offsets came with, as far as they are remembered."""
+    wanted = set(offsets)
+    found = {offset: state.older[offset] for offset in wanted if offset in state.older}
+    wanted -= found.keys()
+    for key, value in reversed(state.seen.items()):
+        if not wanted:
+            break
+        offset = value & OFFSETS
+        if offset in wanted:
+            found[offset] = key if isinstance(key, str) else key[1]
+            wanted.discard(offset)
+    return found
