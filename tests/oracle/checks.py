@@ -159,11 +159,18 @@ def on_return(scene: Scene, event: Arrived) -> Hold | None:
     return Hold(event.time, event, False, None, gap, [event.id])
 
 
+def date_span(scene: Scene) -> str | None:
+    """How long before or after its date a date rule fires in the account's tier."""
+    body = scene.body
+    duration: str | None = tiered(body["before" if "before" in body else "after"], scene.tier)
+    return duration
+
+
 def date_moments(scene: Scene, until: int) -> list[tuple[str, int, int]]:
     """(value, n, moment) of every moment of a date rule up to `until`; n counts the multiples from 1."""
     body = scene.body
     operator = "before" if "before" in body else "after"
-    duration = tiered(body[operator], scene.tier)
+    duration = date_span(scene)
     subject_view = contact_view(scene.view, scene.subject[0])
     value = lookup(body["attribute"], {"account": scene.view, "contact": subject_view})
     base = attribute_moment(value, scene.view.get("timezone"))

@@ -230,7 +230,8 @@ class Oracle:
                 skipped = at <= step[0] and (silent or step[0] - at > late)
                 if not skipped:
                     memory.dated.add((index, value, n))
-                    _note(due, at, (contact, None), index, Hold(at, None, True))
+                    threshold = checks.date_span(scene)
+                    _note(due, at, (contact, None), index, Hold(at, None, True, None, threshold))
 
     # -- firing ----------------------------------------------------------------------------------------------
 
@@ -331,6 +332,7 @@ def _trigger(
         "tier": tier,
         "at": hold.at,
         "event_id": event.id if event else None,
+        "event": (event.source, event.id, event.time) if event else None,
         "value": hold.value,
         "threshold": hold.threshold,
         "cause": cause,

@@ -39,15 +39,15 @@ def merge_contact(profile: JSON, contact: str, data: JSON) -> None:
     _merge(known.setdefault(contact, {}), data, CONTACT_FIELDS)
 
 
-def resolve_tier(account: str, profile: JSON, policy: list[JSON]) -> str | None:
-    """The account's own tier, else the first of the policy that matches."""
+def resolve_tier(account: str, profile: JSON, policy: list[JSON]) -> str:
+    """The account's own tier, else the first of the policy that matches, else `tech`."""
     if profile.get("tier"):
         return str(profile["tier"])
     view = {"account": {**profile, "id": account, "tier": None}}
     for entry in policy:
         if holds(entry.get("where"), view):
             return str(entry["tier"])
-    return None
+    return "tech"
 
 
 def account_view(account: str, profile: JSON, policy: list[JSON]) -> JSON:
@@ -59,7 +59,7 @@ def account_view(account: str, profile: JSON, policy: list[JSON]) -> JSON:
 
 
 def contact_view(account: JSON, contact: str | None) -> JSON | None:
-    """What `contact.` paths see: None without a contact."""
+    """What `contact.` paths see: None without a contact; nobody is inactive unless somebody said so."""
     if contact is None:
         return None
-    return {"id": contact, **account.get("contacts", {}).get(contact, {})}
+    return {"id": contact, "active": True, "roles": [], **account.get("contacts", {}).get(contact, {})}
