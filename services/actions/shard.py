@@ -10,7 +10,7 @@ from schemas.event import CONTROL, Event, Malformed, decode
 from schemas.trigger import Trigger, TriggerRecord
 from services.actions import store_partitions
 from services.actions.plays.merge import EventItem, Merge, TriggerItem
-from services.actions.plays.model import Play, Renderer
+from services.actions.plays.model import Play, Renderer, play_id
 from services.actions.plays.moments import instant
 from services.actions.plays.partition import GRACE_US, ClockMode, PlaysPartition, digest
 from services.actions.plays.ports import Library
@@ -131,9 +131,11 @@ class Shard:
             item.event for item in events if item.event is not None and self.plays.concerns(item.event.type)
         ]
         names = [event.account for event in concerned if event.account is not None]
-        names += [item.trigger.account for item in triggers[:MAX_OPS] if item.trigger.playbook is not None]
+        soon = [item.trigger for item in triggers[:MAX_OPS] if item.trigger.playbook is not None]
+        names += [trigger.account for trigger in soon]
         if names:
-            self.store.preload(names, [digest(event) for event in concerned])
+            started = [play_id(trigger.id, trigger.playbook or "") for trigger in soon]
+            self.store.preload(names, [digest(event) for event in concerned], started)
 
     def due(self, now: int) -> bool:
         """Whether a wait may lie at or before `now`, less the grace."""

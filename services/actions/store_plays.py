@@ -41,6 +41,7 @@ class PlayStore:
 
     def _forget(self) -> None:
         self._plays: dict[str, Play] = {}
+        self._absent: set[str] = set()  # plays that the database does not have
         self._new: set[str] = set()
         self._changed: set[str] = set()
         self._live: dict[str, set[str]] = {}  # accounts whose live plays are in memory
@@ -59,15 +60,22 @@ class PlayStore:
 
     # -- loading ahead
 
-    def preload(self, names: Iterable[str], digests: Iterable[bytes]) -> None:
-        """Fetch what a batch will ask for in few queries: the live plays and profiles of accounts, known
-        events."""
+    def preload(self, names: Iterable[str], digests: Iterable[bytes], started: Iterable[str]) -> None:
+        """Fetch in few queries what a batch will ask for.
+
+        That is: the live plays and profiles of accounts, which of these events are known, which plays are there.
+        """
         wanted = [name for name in dict.fromkeys(names) if name not in self._live]
         for start in range(0, len(wanted), CHUNK):
             self._load_accounts(wanted[start : start + CHUNK])
         unknown = [digest for digest in dict.fromkeys(digests) if digest not in self._seen]
         for start in range(0, len(unknown), CHUNK):
             self._load_seen(unknown[start : start + CHUNK])
+        asked = [play for play in dict.fromkeys(started) if play not in self._plays]
+        for start in range(0, len(asked), CHUNK):
+            part = asked[start : start + CHUNK]
+            query = select(plays.c.id).where(plays.c.id.in_(part))
+            self._absent.update(set(part).difference(self._connect().scalars(query)))
 
     def _load_accounts(self, names: Sequence[str]) -> None:
         conn = self._connect()
@@ -135,6 +143,8 @@ class PlayStore:
         return False
 
     def play(self, play: str) -> Play | None:
+        if play in self._absent and play not in self._plays:
+            return None
         if play not in self._plays:
             row = self._connect().execute(select(*PLAY_COLUMNS).where(plays.c.id == play)).one_or_none()
             return None if row is None else play_of(row)

@@ -52,8 +52,10 @@ class PlainRenderer:
 class House:
     """One database and one log; `worker` may be replaced, as after a crash."""
 
-    def __init__(self, folder: Path, *, mode: Any = "log", partitions: int = 2) -> None:
-        self.db = Database(f"sqlite:///{folder / 'touchline.db'}")
+    def __init__(
+        self, folder: Path, *, mode: Any = "log", partitions: int = 2, url: str | None = None
+    ) -> None:
+        self.db = Database(url or f"sqlite:///{folder / 'touchline.db'}")
         migrate_all(self.db)
         self.log = EmbeddedLog(folder, partitions)
         self.clock = ManualClock(T0)

@@ -1,7 +1,6 @@
 """The API of playbooks, templates, endpoints, plays, actions and tasks."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,13 +58,6 @@ class Api:
 
     def status(self) -> Any:
         return status(self.house.db, self.house.log, self.house.clock, log_clock=self.house.mode == "log")
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -169,7 +161,8 @@ def played(house: House, client: TestClient, **fields: Any) -> dict[str, Any]:
 def test_plays_and_actions_can_be_looked_at(house: House, client: TestClient) -> None:
     saved(client)
     play = played(house, client)
-    assert {name: play[name] for name in ("playbook", "playbook_version", "rule", "account", "contact", "key", "tier")} == {
+    named = ("playbook", "playbook_version", "rule", "account", "contact", "key", "tier")
+    assert {name: play[name] for name in named} == {
         "playbook": "chase", "playbook_version": 1, "rule": "rule", "account": "acme", "contact": "ann", "key": "88",
         "tier": "low",
     }  # fmt: skip

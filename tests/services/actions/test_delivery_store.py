@@ -1,7 +1,5 @@
 """Leases, attempts and their ends: what the delivery loop relies on."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,16 +20,14 @@ MINUTE = 60 * SECOND
 DONE = Decision(status="done")
 
 
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
+@pytest.fixture(autouse=True)
+def play(house: House) -> None:
+    """A play with a mail and a webhook to be sent."""
     steps = [{"email": {"template": "hello"}}, {"webhook": {"endpoint": "crm"}}, {"wait": "1d"}]
-    made.save(book(steps=steps, exit_when={"event": "stop"}))
-    (place,) = made.post(account())
-    made.fire(T0, place)
-    made.settle()
-    yield made
-    made.close()
+    house.save(book(steps=steps, exit_when={"event": "stop"}))
+    (place,) = house.post(account())
+    house.fire(T0, place)
+    house.settle()
 
 
 def lease(house: House, now: int = T0, owner: str = "me", limit: int = 10) -> list[Leased]:

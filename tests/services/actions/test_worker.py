@@ -1,7 +1,6 @@
 """The worker: one transaction a batch, restarts, fences, poison, erasure, the outbox."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,13 +21,6 @@ STEPS = [
     {"wait": "1d"},
     {"webhook": {"endpoint": "crm", "body": {"a": "b"}}},
 ]
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
-    yield made
-    made.close()
 
 
 def clock(at: int) -> Event:
@@ -71,11 +63,10 @@ def test_nothing_is_applied_before_rules_has_passed_it(house: House) -> None:
     assert len(house.rows(tables.accounts)) == 1
 
 
-def test_a_restart_between_any_two_batches_changes_nothing(tmp_path: Path) -> None:
+def test_a_restart_between_any_two_batches_changes_nothing(build: Callable[..., House]) -> None:
     results = []
-    for name, restarting in (("calm", False), ("stormy", True)):
-        (tmp_path / name).mkdir()
-        house = House(tmp_path / name)
+    for restarting in (False, True):
+        house = build()
         house.save(book(steps=STEPS, exit_when={"event": "stop"}))
         (place,) = house.post(account())
         house.fire(T0, place)
@@ -90,7 +81,6 @@ def test_a_restart_between_any_two_batches_changes_nothing(tmp_path: Path) -> No
         results.append([[row.id for row in house.rows(table)] for table in (PLAYS, ACTIONS, TASKS)])
         assert [row.status for row in house.rows(PLAYS)] == ["finished"]
         assert sorted(one.id for one in house.told()) == sorted({one.id for one in house.told()})
-        house.close()
     assert results[0] == results[1]
 
 
@@ -282,8 +272,8 @@ def test_waits_of_many_plays_run_in_order_page_by_page(house: House) -> None:
     assert dues == sorted(dues)
 
 
-def test_wall_clock_a_wait_is_acted_on_when_its_moment_has_come(tmp_path: Path) -> None:
-    house = House(tmp_path, mode="wall")
+def test_wall_clock_a_wait_is_acted_on_when_its_moment_has_come(build: Callable[..., House]) -> None:
+    house = build(mode="wall")
     house.clock.set(2**50)
     house.save(book(steps=[{"wait": "1d"}, {"task": {"title": "Go"}}]))
     (place,) = house.post(account())
@@ -299,7 +289,6 @@ def test_wall_clock_a_wait_is_acted_on_when_its_moment_has_come(tmp_path: Path) 
     assert not house.rows(ACTIONS)
     house.settle()
     assert [row.due_at for row in house.rows(ACTIONS)] == [play.due_at]
-    house.close()
 
 
 def test_quiet_batches_are_not_committed_one_by_one(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,8 @@ from tests.unit.plays.kit import DAY, SECOND, T0, TEMPLATES, World, account, boo
 BOOKS = [
     book("chase", exit_when={"event": "paid", "by": "data.invoice"},
          steps=[{"email": {"template": "hello"}}, {"wait": "2d"}, {"email": {"template": "final"}}]),
-    book("ask", steps=[{"wait": {"for": "3d", "until": {"event": "login"}, "then": "exit"}}, {"task": {"title": "Call"}},
-                       {"wait": "1d"}, {"branch": {"if": {"account.attributes.arr": {"gte": 5}},
+    book("ask", steps=[{"wait": {"for": "3d", "until": {"event": "login"}, "then": "exit"}},
+                       {"task": {"title": "Call"}}, {"wait": "1d"}, {"branch": {"if": {"account.attributes.arr": {"gte": 5}},
                                                    "then": [{"webhook": {"endpoint": "crm"}}]}}]),
 ]  # fmt: skip
 
