@@ -13,7 +13,7 @@ import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
@@ -27,7 +27,7 @@ from backbone.errors import Invalid, TouchlineError
 from backbone.gate import Express, Gate, problem, problem_of
 from backbone.idempotency import Idempotency, Once
 from backbone.log import EVENTS, TRIGGERS, Log
-from backbone.openapi import declared_scopes, install, reads, route_scope
+from backbone.openapi import declared_scopes, describes, install, reads, route_scope
 from backbone.paging import Pages, Paging, check_if_match, decode_cursor, encode_cursor, etag, page
 from backbone.settings import Settings
 from backbone.telemetry import REGISTRY
@@ -155,14 +155,29 @@ def _health(db: Database, log: Log, services: Sequence[Service]) -> APIRouter:
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/readyz", dependencies=[open_route], summary="The log and the database can be reached")
+    not_ready: dict[int | str, dict[str, Any]] = {
+        503: {"description": "Something cannot be reached", "content": {"application/json": {}}}
+    }
+
+    @router.get(
+        "/readyz",
+        dependencies=[open_route],
+        responses=not_ready,
+        summary="The log and the database can be reached",
+    )
+    @describes("503")
     def readyz() -> Response:
         checks = {"log": log.ready(), "database": db.ping(), **{each.name: each.ready() for each in services}}
         ready = all(checks.values())
         body = {"status": "ready" if ready else "not ready", "checks": checks}
         return json_response(body, 200 if ready else 503, {} if ready else {"Retry-After": "1"})
 
-    @router.get("/metrics", dependencies=[open_route], summary="Metrics for Prometheus")
+    @router.get(
+        "/metrics",
+        dependencies=[open_route],
+        response_class=PlainTextResponse,
+        summary="Metrics for Prometheus",
+    )
     def metrics() -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 

@@ -72,6 +72,16 @@ def reads(
     return mark
 
 
+def describes(*statuses: str) -> Callable[[Handler], Handler]:
+    """Decorator: the route's own `responses` say what these statuses are, not ours."""
+
+    def mark(handler: Handler) -> Handler:
+        handler.own_responses = statuses  # type: ignore[attr-defined]
+        return handler
+
+    return mark
+
+
 def route_scope(route: BaseRoute) -> str | None:
     """The scope that a route declares by `require`, `open_route` or an endpoint attribute.
 

@@ -1,5 +1,6 @@
 """The `touchline` command. What a command needs is imported when it runs, so that `--help` is there at once."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,6 +56,9 @@ def serve(
     for name in unknown_settings():
         get_logger("touchline").warning("there is no such setting", name=name)
     serve_until_signal(settings, SERVICES if which is Which.all else (which.value,))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # everything is closed; taking the interpreter apart would only cost seconds
 
 
 @app.command()

@@ -9,6 +9,7 @@ import uuid_utils
 
 from backbone.clock import Clock
 from backbone.errors import LogUnavailable, RateLimited, TooLarge
+from backbone.failpoint import hit
 from backbone.log import EVENTS, Entry, Log
 from backbone.settings import Settings
 from backbone.telemetry import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJECTED
@@ -102,6 +103,7 @@ class Intake:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await asyncio.wrap_future(self._log.append(EVENTS, entries))
+            hit("ingest.after_append_before_answer")
         except TimeoutError:
             raise LogUnavailable(f"the log did not take the events within {PATIENCE_S:.0f} s") from None
         finally:

@@ -24,7 +24,7 @@ from services.ingest.sources.base import (
 )
 
 CALLS = ("track", "identify", "group", "page", "screen", "alias")
-SOURCE = "segment"
+_FROM = "segment"
 _OUTSIDE = re.compile(r"[^a-z0-9.]+")
 _CONTACT_FIELDS = ("email", "name", "timezone", "locale")
 
@@ -127,7 +127,7 @@ def _event(call: Call, groups: Mapping[str, str]) -> Item | None:
     if isinstance(made, Refusal):
         return made
     attributes: dict[str, Any] = {
-        "source": SOURCE,
+        "source": _FROM,
         "account": group or groups.get(user or "") or user,
         "contact": _text(call.body.get("userId")),
         **made,
