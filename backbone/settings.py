@@ -56,6 +56,9 @@ class Settings(BaseSettings):
 
     kafka_bootstrap_servers: str = Field("", description="host:port,…; empty: the embedded log")
     kafka_replication_factor: int = Field(1, ge=1, le=32, description="replicas of topics that we create")
+    kafka_session_timeout: Annotated[float, Field(ge=1, le=300)] = Field(
+        10, description="seconds without a sign of life after which a worker's partitions go to others"
+    )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: str | None = Field(None, description="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, …")
     kafka_sasl_username: str | None = None
@@ -171,7 +174,8 @@ def _setting_error(item: dict[str, Any]) -> str:
 
 def unknown_settings(environ: dict[str, str] | None = None) -> list[str]:
     """`TOUCHLINE_…` variables that no setting reads: most likely misspelt."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + "URL", PREFIX + "API_KEY"}
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    known |= {PREFIX + name for name in ("URL", "API_KEY", "FAILPOINT")}
     return sorted(name for name in (environ or os.environ) if name.startswith(PREFIX) and name not in known)
 
 

@@ -38,6 +38,7 @@ class Cluster:
     replication: int = 1
     retention: int | None = None  # microseconds; None keeps all
     security: dict[str, Any] = field(default_factory=dict)
+    session_s: float = 10.0  # without a sign of life, after which a member of a group is given up
     prefix: str = ""  # of topic and group names; several installations, or tests, can share a cluster
     _checked: float = -RECHECK_S
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -156,6 +157,7 @@ def cluster_of(settings: Settings) -> Cluster:
         replication=settings.kafka_replication_factor,
         retention=settings.log_retention,
         security=_security(settings),
+        session_s=settings.kafka_session_timeout,
     )
 
 

@@ -38,11 +38,6 @@ COMMON: dict[str, Any] = {
     "request_timeout_ms": 10_000,
     "metrics_enabled": False,
 }
-GROUP: dict[str, Any] = {
-    "session_timeout_ms": 10_000,
-    "heartbeat_interval_ms": 1_000,
-    "partition_assignment_strategy": (RangePartitionAssignor,),
-}
 
 _log = structlog.get_logger(__name__)
 
@@ -151,7 +146,7 @@ class GroupConsumer:
         if self._consumer is not None:
             return
         self._cluster.check_topics()
-        self._consumer = self._cluster.connect(KafkaConsumer, group_id=self._group, **COMMON, **GROUP)
+        self._consumer = self._cluster.connect(KafkaConsumer, group_id=self._group, **COMMON, **self._membership())
         self._notes = _Notes(self._consumer)
         self._consumer.subscribe(list(self._topics), listener=self._notes)
         try:
@@ -162,6 +157,14 @@ class GroupConsumer:
         except LogUnavailable:
             self._drop()
             raise
+
+    def _membership(self) -> dict[str, Any]:
+        session_ms = int(self._cluster.session_s * 1000)
+        return {
+            "partition_assignment_strategy": (RangePartitionAssignor,),
+            "session_timeout_ms": session_ms,
+            "heartbeat_interval_ms": min(1_000, session_ms // 4),
+        }
 
     def _gone(self, error: LogUnavailable) -> None:
         """Say once that the cluster is away; `poll` goes on trying."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from backbone.database import Database
+from backbone.failpoint import hit
 from backbone.log import TRIGGERS, Entry, Log
 from schemas.trigger import Progress, Trigger, TriggerRecord
 from services.rules import store
@@ -50,6 +51,7 @@ class Relay:
             progress = Progress(partition=number, offset=shard.row.next_offset, clock=shard.row.clock)
             entries.append(Entry(value=_encode(TriggerRecord(progress=progress)), partition=number))
         self._append(entries)
+        hit("rules.after_relay_before_mark")
         for shard in moved:
             shard.relayed += [trigger.id for trigger in shard.outbox]
             shard.outbox, shard.reported = [], shard.row.next_offset

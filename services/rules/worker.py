@@ -12,6 +12,7 @@ from backbone import telemetry
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable, LogUnavailable
+from backbone.failpoint import hit
 from backbone.log import DEAD_LETTERS, EVENTS, Log, Record
 from services.rules import store
 from services.rules.relay import Relay
@@ -72,8 +73,8 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 self._beat()
-            except (store.Fenced, DatabaseUnavailable, LogUnavailable) as error:
-                logger.warning("batch abandoned; starting again from what is stored", error=str(error))
+            except (store.Fenced, DatabaseUnavailable, LogUnavailable, TimeoutError) as error:
+                logger.warning("batch abandoned; starting again from what is stored", error=repr(error))
                 self._start_again()
             except Exception as error:
                 self.failure = error
@@ -85,6 +86,7 @@ class Worker:
         """One round: read, judge, commit, relay."""
         records = self._consumer.poll(self._pause(), BATCH)
         if records:
+            hit("rules.after_poll")
             self._apply(records)
         else:
             self._commit([shard for shard in self.shards.values() if shard.dirty])
@@ -131,6 +133,8 @@ class Worker:
             for shard in shards:
                 shard.save(conn, now)
             self._seen.save(conn)
+            hit("rules.before_commit")
+        hit("rules.after_commit_before_relay")
         self._consumer.commit({(EVENTS, shard.row.partition): shard.row.next_offset for shard in shards})
         for shard in shards:
             for (rule, reason), count in shard.committed().items():

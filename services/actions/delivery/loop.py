@@ -18,6 +18,7 @@ from backbone import telemetry
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
+from backbone.failpoint import hit
 from backbone.settings import Settings
 from services.actions import store
 from services.actions.channels import CHANNELS
@@ -221,7 +222,11 @@ class Delivery:
         elif n is None:
             await ready.drop()
         else:
-            await commits.end(action, n, await _sent(ready, channel))
+            hit("delivery.after_begin_before_wire")
+            outcome = await _sent(ready, channel)
+            hit("delivery.after_wire_before_commit")
+            await commits.end(action, n, outcome)
+            hit("delivery.after_commit")
 
     async def _keep(self, commits: Commits) -> None:
         """Leases of what takes long are extended."""
