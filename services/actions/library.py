@@ -27,7 +27,8 @@ class SqlLibrary:
 
     def __init__(self, db: Database, connect: Callable[[], Connection]) -> None:
         self._db, self._connect = db, connect
-        self.stale = True  # set from any thread: something was saved, or partitions came along
+        self.stale = True  # set from any thread: a playbook was saved
+        self.moved = True  # partitions came along, with plays that hold older versions
         self._refreshed = 0.0
         self._compiled: dict[tuple[str, int], Playbook] = {}
         self._templates: dict[tuple[str, int], dict[str, Any]] = {}
@@ -37,14 +38,15 @@ class SqlLibrary:
 
     def refresh(self) -> None:
         """Learn which event types playbooks look out for, if that was long ago."""
-        if not self.stale and time.monotonic() - self._refreshed < REFRESH_S:
+        if not self.stale and not self.moved and time.monotonic() - self._refreshed < REFRESH_S:
             return
+        self.stale = False  # before reading: what is saved from here on will be read again
         with self._db.read() as conn:
             for stored in PLAYBOOKS.all(conn):
                 self._compile(stored.name, stored.version, stored.doc)
-            if self.stale:
+            if self.moved:
                 self._of_plays(conn)
-        self.stale, self._refreshed = False, time.monotonic()
+        self.moved, self._refreshed = False, time.monotonic()
 
     def _of_plays(self, conn: Connection) -> None:
         """The versions that plays hold which are open, or have open tasks."""

@@ -1,5 +1,4 @@
-"""Wires the actions service: its API, the worker that runs plays, the loop that delivers, its part of the
-status."""
+"""Wires the actions service: its API, the worker that runs plays, the loop that delivers, its status."""
 
 from collections.abc import Mapping, Sequence
 from email.utils import parseaddr
@@ -40,12 +39,12 @@ class ActionsService:
         self.renderer = DraftRenderer(self._pool, sender, links.of)
         self.worker = Worker(db, log, clock, self.renderer, mode=settings.clock, on_due=self._due)
         self.delivery = Delivery(
-            settings, db, clock, hasher, log.partitions, self.worker.relay, alone=db.dialect == "sqlite"
+            settings, db, clock, hasher, log.partitions, self.worker.wake, alone=db.dialect == "sqlite"
         )
         times = Times(db, clock, log_clock=self._log_clock)
         changed = self.worker.wake
         self.routers: Sequence[APIRouter] = [
-            *api_documents.routers(db, clock, self.renderer, changed),
+            *api_documents.routers(db, clock, self.renderer, self.worker.playbook_saved),
             api_plays.router(db, clock, times, log.partitions, changed),
             api_tasks.router(db, times, log.partitions, changed),
             api_preview.router(db, times, self._pool, links, sender, log.partitions),

@@ -17,6 +17,7 @@ from backbone import telemetry
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable, LogUnavailable
+from backbone.failpoint import hit
 from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Log, Record
 from services.actions import store_outbox, store_partitions
 from services.actions.library import SqlLibrary
@@ -84,15 +85,13 @@ class Worker:
             self._thread.join(timeout=30)
 
     def wake(self) -> None:
-        """From any thread: something was put into the outbox, or a playbook was saved."""
-        self.library.stale = True
-        self._outbox.set()
-        self._consumer.wake()
-
-    def relay(self) -> None:
         """From any thread: something was put into the outbox."""
         self._outbox.set()
         self._consumer.wake()
+
+    def playbook_saved(self) -> None:
+        """From any thread: look again which types of events playbooks wait for."""
+        self.library.stale = True
 
     @property
     def alive(self) -> bool:
@@ -103,8 +102,11 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 self.beat()
-            except (store_partitions.Fenced, DatabaseUnavailable, LogUnavailable) as error:
-                log_.warning("batch abandoned; starting again from what is stored", error=str(error))
+            except store_partitions.Fenced as error:
+                log_.warning("another worker has taken over", error=str(error))
+                self._rejoin()
+            except (DatabaseUnavailable, LogUnavailable, TimeoutError) as error:
+                log_.warning("batch abandoned; starting again from what is stored", error=repr(error))
                 self._restart()
             except Exception as error:
                 self.failure = error
@@ -118,6 +120,8 @@ class Worker:
         """One round: read, apply, commit, relay."""
         records = self._consumer.poll(self._pause(), BATCH)
         self.library.refresh()
+        if records:
+            hit("actions.after_poll")
         self._offer(records)
         while self._batch(idle=not records):
             pass
@@ -163,6 +167,8 @@ class Worker:
                 written = shard.save(conn, self._renderer, now)
                 due += written.due
                 actions += written.actions
+            hit("actions.before_commit")
+        hit("actions.after_commit_before_relay")
         self._committed(moved, actions, due)
         telemetry.BATCH_SECONDS.labels("actions").observe(time.perf_counter() - started)
         return bool(steps)
@@ -237,6 +243,7 @@ class Worker:
             if not rows:
                 return
             store_outbox.append(self._log, rows)
+            hit("actions.after_relay_before_mark")
             with self._db.write() as conn:
                 store_outbox.relayed(conn, rows)
 
@@ -248,7 +255,7 @@ class Worker:
             self._db, numbers, self._log.start_offsets(EVENTS), self._log.start_offsets(TRIGGERS)
         )
         self._paused.clear()
-        self.library.stale = True
+        self.library.moved = True
         for row in rows:
             self.shards[row.partition] = Shard(
                 row,
@@ -265,6 +272,15 @@ class Worker:
         for number in numbers:
             self.shards.pop(number, None)
         self._paused.clear()
+
+    def _rejoin(self) -> None:
+        """Our partitions are another's: drop what is in memory and ask for a share anew, never take them back."""
+        self._conn = None
+        self.library.end_batch()
+        self.shards.clear()
+        self._paused.clear()
+        self._stopping.wait(RETRY_S[0])
+        self._consumer.rejoin()
 
     def _restart(self) -> None:
         """Drop what is in memory and take the same partitions anew, as soon as the servers answer."""

@@ -48,6 +48,7 @@ class Api:
     def changed(self) -> None:
         self.changes += 1
         self.house.worker.wake()
+        self.house.worker.playbook_saved()
 
     def start(self) -> None: ...
 

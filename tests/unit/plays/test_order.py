@@ -12,13 +12,23 @@ from services.actions.plays.merge import EventItem, Merge, TriggerItem
 from services.actions.plays.partition import GRACE_US, PlaysPartition
 from tests.unit.plays.kit import DAY, SECOND, T0, TEMPLATES, World, account, book, event, trigger
 
+RICH = {"if": {"account.attributes.arr": {"gte": 5}}, "then": [{"webhook": {"endpoint": "crm"}}]}
 BOOKS = [
-    book("chase", exit_when={"event": "paid", "by": "data.invoice"},
-         steps=[{"email": {"template": "hello"}}, {"wait": "2d"}, {"email": {"template": "final"}}]),
-    book("ask", steps=[{"wait": {"for": "3d", "until": {"event": "login"}, "then": "exit"}},
-                       {"task": {"title": "Call"}}, {"wait": "1d"}, {"branch": {"if": {"account.attributes.arr": {"gte": 5}},
-                                                   "then": [{"webhook": {"endpoint": "crm"}}]}}]),
-]  # fmt: skip
+    book(
+        "chase",
+        exit_when={"event": "paid", "by": "data.invoice"},
+        steps=[{"email": {"template": "hello"}}, {"wait": "2d"}, {"email": {"template": "final"}}],
+    ),
+    book(
+        "ask",
+        steps=[
+            {"wait": {"for": "3d", "until": {"event": "login"}, "then": "exit"}},
+            {"task": {"title": "Call"}},
+            {"wait": "1d"},
+            {"branch": RICH},
+        ],
+    ),
+]
 
 
 @st.composite
