@@ -85,8 +85,13 @@ def mail_job(document: Mapping[str, Any], context: dict[str, Any], topic: str, s
         text=document.get("text"),
         context=context,
         topic=topic,
-        sent_by=", ".join(filter(None, (sender.get("name"), sender.get("email")))),
+        sent_by=_shown(sender),
     )
+
+
+def _shown(person: Person) -> str:
+    name, address = person.get("name"), person.get("email")
+    return f"{name} ({address})" if name and address else name or address or ""
 
 
 def from_of(spec: EmailSpec, sender: Person) -> Person:

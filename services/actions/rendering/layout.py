@@ -40,7 +40,7 @@ def footer_lines(context: Mapping[str, Any], sent_by: str) -> list[str]:
     if not context.get("unsubscribe_url"):
         return []
     account, contact, owner = (context.get(name) or {} for name in ("account", "contact", "owner"))
-    sender = sent_by or ", ".join(filter(None, (owner.get("name"), owner.get("email"))))
+    sender = sent_by or owner.get("name") or owner.get("email")
     whom = contact.get("email") or "you"
     name = account.get("name") or account.get("id")
     # A person who is an account of his own is no contact "of" it.

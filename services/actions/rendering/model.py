@@ -19,7 +19,7 @@ SCOPE = ("account", "contact", "owner", "trigger", "tier", "unsubscribe_url", "n
 class MailJob(msgspec.Struct, tag="mail", kw_only=True, omit_defaults=True):
     """One mail to render. `markdown` or `html` is given; `context` holds the names of `SCOPE`.
 
-    `sent_by` ("Jo Doe, jo@us.test") and `topic` stand in the footer; without a `context["unsubscribe_url"]`
+    `sent_by` ("Jo Doe (jo@us.test)") and `topic` stand in the footer; without a `context["unsubscribe_url"]`
     the mail is an internal one and has no footer.
     """
 

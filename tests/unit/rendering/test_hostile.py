@@ -1,6 +1,6 @@
 """Forty templates that want out, or want everything: each is stopped, and none gets anything."""
 
-# ruff: noqa: E501  templates read better in one line
+
 import os
 import time
 from pathlib import Path

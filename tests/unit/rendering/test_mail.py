@@ -107,7 +107,7 @@ def test_the_text_part_reads_like_the_letter(renderer: Renderer, context: dict[s
     assert text == (
         "Hi Ann Lee\n\nyour plan at our site (https://a.test):\n\n- one\n- two x\n  1. deep\n\n"
         "> quoted\n> text\n\n----------------------------------------\n\na | b\n1 | 1200\n\ncode\n\n-- \n"
-        "Sent by Jo Doe, jo@us.test to ann@acme.test, as a contact of Acme & Sons.\n"
+        "Sent by Jo Doe to ann@acme.test, as a contact of Acme & Sons.\n"
         "Unsubscribe from lifecycle mails: https://us.test/u/token?a=1&b=2\n"
     )
 
