@@ -37,7 +37,7 @@ _name, _left = _armed(os.environ.get("TOUCHLINE_FAILPOINT", ""))
 
 def hit(name: str) -> None:
     """The process passes this place; it ends here if this is the one and the count is reached."""
-    global _left  # noqa: PLW0603
+    global _left
     if name != _name:
         return
     _left -= 1

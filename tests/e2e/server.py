@@ -53,7 +53,7 @@ class Server:
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline:
             assert self._process is not None
-            assert self._process.poll() is None, self.log()
+            assert self._process.poll() is None, f"ended with {self._process.returncode}: {self.log()}"
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(f"{self.url}/readyz").status_code == 200:
                     return
