@@ -1,0 +1,245 @@
+"""Kafka, PostgreSQL and any number of service processes, to be used over HTTP, killed, stopped and frozen."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from backbone.auth import ensure_admin_key
+from backbone.clock import WallClock
+from backbone.database import Database
+from backbone.log import Log, open_log
+from backbone.migrations import migrate_all
+from backbone.settings import Settings, load_settings
+from deploy.local.process import Child, free_port, tail, wait_until
+
+READY_S = 90.0
+SETTLED_S = 150.0
+KINDS = ("ingest", "rules", "actions")
+SECRET = "a secret for tests only"
+# Written in the workers' logs; a test that meets none of these has met no surprise.
+SURPRISES = ("worker stopped", "loop stopped", "Traceback")
+
+
+@dataclass
+class Process:
+    """One `touchline serve` process."""
+
+    kind: str
+    port: int
+    child: Child
+    environment: dict[str, str]
+    kills: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, failpoint: str = "") -> None:
+        """Start it without waiting; with a failpoint (`name:count`) it will end by itself there."""
+        self.child.env = {**self.environment, **({"TOUCHLINE_FAILPOINT": failpoint} if failpoint else {})}
+        self.child.start()
+
+    def ready(self) -> bool:
+        """Whether it says so."""
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+        return False
+
+    def kill9(self) -> None:
+        """kill -9, and with it what it has started."""
+        self.child.kill()
+        self.kills += 1
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        os.kill(self.child.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        os.kill(self.child.pid, signal.SIGCONT)
+
+
+class Routes(httpx.BaseTransport):
+    """What a reverse proxy would do (docs/operations.md): each call to a process of the service that answers it."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._under = httpx.HTTPTransport()
+        self._turn = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Hand the request on, to the processes of a kind in turn."""
+        processes = [p for p in self._stack.of(service_of(request.method, request.url.path)) if p.child.alive]
+        if not processes:
+            raise httpx.ConnectError("no process of that service runs", request=request)
+        self._turn += 1
+        port = processes[self._turn % len(processes)].port
+        request.url = request.url.copy_with(port=port)
+        request.headers["Host"] = f"127.0.0.1:{port}"
+        return self._under.handle_request(request)
+
+    def close(self) -> None:
+        self._under.close()
+
+
+def service_of(method: str, path: str) -> str:
+    """The service that answers a call."""
+    parts = path.strip("/").split("/")
+    first = parts[1] if len(parts) > 1 else ""
+    if first in {"events", "clock"} or (first == "accounts" and method == "PUT"):
+        return "ingest"
+    return "rules" if first in {"rules", "tiers", "triggers", "accounts"} else "actions"
+
+
+@dataclass
+class Stack:
+    """The processes on one broker and one database (empty ones). `settings`: names without TOUCHLINE_."""
+
+    folder: Path
+    kafka: str
+    database: str
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 1))
+    settings: dict[str, str] = field(default_factory=dict)
+    processes: list[Process] = field(default_factory=list)
+    key: str = ""
+
+    def environment(self) -> dict[str, str]:
+        """What every process gets."""
+        env = {name: value for name, value in os.environ.items() if not name.startswith("TOUCHLINE_")}
+        mine = {
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka, "DATABASE_URL": self.database, "DATA_DIR": str(self.folder),
+            "SECRET_KEY": SECRET, "KAFKA_SESSION_TIMEOUT": "3", "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+            "LOG_FORMAT": "json", **self.settings,
+        }  # fmt: skip
+        return env | {f"TOUCHLINE_{name}": value for name, value in mine.items()}
+
+    def loaded(self) -> Settings:
+        """The processes' settings, for what a test does itself."""
+        prefix = "TOUCHLINE_"
+        mine = {
+            k.removeprefix(prefix).lower(): v for k, v in self.environment().items() if k.startswith(prefix)
+        }
+        return load_settings(**mine)
+
+    def open_log(self) -> Log:
+        """The log, for reading it in the test."""
+        return open_log(self.loaded())
+
+    def open_database(self) -> Database:
+        """The database, for looking into the tables."""
+        return Database(self.loaded().url, pool_size=2)
+
+    def start(self) -> None:
+        """Migrate, make the admin key, start all and wait until they are ready."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        database = self.open_database()
+        try:
+            migrate_all(database)
+            self.key = ensure_admin_key(database, WallClock(), self.folder / "admin.key") or ""
+        finally:
+            database.close()
+        for kind, count in self.counts.items():
+            for _ in range(count):
+                self.add(kind).start()
+        self.wait_ready()
+
+    def add(self, kind: str) -> Process:
+        """One more process, not started yet."""
+        port, number = free_port(), len(self.of(kind)) + 1
+        command = [sys.executable, "-m", "services.cli.main", "serve", kind]
+        environment = {**self.environment(), "TOUCHLINE_PORT": str(port)}
+        log = self.folder / f"{kind}-{number}.log"
+        self.processes.append(
+            Process(kind, port, Child(f"{kind}-{number}", command, log, environment), environment)
+        )
+        return self.processes[-1]
+
+    def of(self, kind: str) -> list[Process]:
+        """The processes of a service."""
+        return [process for process in self.processes if process.kind == kind]
+
+    def one(self, kind: str) -> Process:
+        """The first process of a service."""
+        return self.of(kind)[0]
+
+    def wait_ready(self) -> None:
+        """Until every process that runs is ready."""
+        for process in self.processes:
+            if process.child.alive:
+                wait_until(f"{process.child.name} gets ready", process.ready, READY_S, process.child)
+
+    def client(self) -> httpx.Client:
+        """A client with the admin key for all services at once."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return httpx.Client(base_url="http://127.0.0.1", headers=headers, timeout=60, transport=Routes(self))
+
+    def idle(self) -> bool:
+        """Whether all is decided, played and sent. Actions are past no event that rules is not past."""
+        for kind in ("rules", "actions", "rules"):
+            status = self.status(kind)
+            if not status or not status["idle"]:
+                return False
+        return True
+
+    def status(self, kind: str) -> dict[str, Any] | None:
+        """What a service says of itself; None if none of its processes answers."""
+        for process in self.of(kind):
+            with contextlib.suppress(httpx.HTTPError, ValueError):
+                headers = {"Authorization": f"Bearer {self.key}"}
+                answer = httpx.get(f"{process.url}/v1/status", headers=headers, timeout=10)
+                if answer.status_code == 200:
+                    found: dict[str, Any] = answer.json()
+                    return found
+        return None
+
+    def settle(self, timeout_s: float = SETTLED_S) -> None:
+        """Poll until idle."""
+        deadline = time.monotonic() + timeout_s
+        while not self.idle():
+            if time.monotonic() > deadline:
+                said = {kind: self.status(kind) for kind in ("rules", "actions")}
+                raise AssertionError(f"not idle after {timeout_s:g} s: {said}\n{self.said()}")
+            time.sleep(0.1)
+
+    def said(self) -> str:
+        """The ends of all logs."""
+        return "\n".join(f"--- {p.child.name}\n{tail(p.child.log)}" for p in self.processes)
+
+    def surprises(self) -> list[str]:
+        """Lines of the logs that tell of what must not happen, whatever is killed."""
+        return [
+            f"{process.child.name}: {line[:2000]}"
+            for process in self.processes
+            for line in process.child.log.read_text(errors="replace").splitlines()
+            if any(word in line for word in SURPRISES)
+        ]
+
+    def stop(self) -> None:
+        """Stop all, by kill -9: what is checked is on the disk."""
+        for process in self.processes:
+            process.child.kill()
+
+
+@contextlib.contextmanager
+def stacked(stack: Stack) -> Iterator[Stack]:
+    """A started stack, stopped at the end."""
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+
+
+def until(what: str, check: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+    """Poll until `check` gives something true, and return that."""
+    return wait_until(what, check, timeout_s)

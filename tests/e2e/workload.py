@@ -1,0 +1,154 @@
+"""One workload for both stacks: thresholds, an absence, plays with waits and exits, three tiers; on the log clock."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from tests.e2e.stack import until
+
+JSON = dict[str, Any]
+START = datetime(2026, 1, 1, tzinfo=UTC)
+BATCH = 50
+
+TIERS = [{"tier": "high", "where": {"account.attributes.n": {"lt": 20}}},
+         {"tier": "low", "where": {"account.attributes.n": {"lt": 60}}}, {"tier": "tech"}]  # fmt: skip
+RULES: list[JSON] = [
+    {
+        "name": "spike", "playbook": "outreach", "status": "active", "cooldown": "2d",
+        "when": {"threshold": {"event": "ticket", "within": "1d", "at_least": {"high": 2, "low": 3, "tech": 4}}},
+    },
+    {
+        "name": "spender", "playbook": "thanks", "status": "active", "cooldown": "3d",
+        "when": {"threshold": {"event": "bought", "aggregate": "sum", "of": "data.amount", "within": "2d",
+                               "at_least": 200}},
+    },
+    {
+        "name": "gone", "playbook": "missing", "status": "active",
+        "when": {"absence": {"event": "login", "for": {"high": "30h", "low": "2d", "tech": "3d"}}},
+    },
+    {
+        "name": "late-payer", "playbook": "dunning", "status": "active", "by": "data.invoice",
+        "when": {"absence": {"event": "paid", "for": "12h", "since": {"event": "invoiced"}}},
+    },
+]  # fmt: skip
+PLAYBOOKS: list[JSON] = [
+    {
+        "name": "outreach", "exit_when": {"event": "login"},
+        "steps": {"high": [{"task": {"title": "Call {{ account.id }}", "key": "{{ trigger.id }}"}}],
+                  "low": [{"email": {"template": "sorry"}}, {"wait": "1d"}, {"task": {"title": "Ring"}}],
+                  "tech": [{"webhook": {"endpoint": "crm"}}]},
+    },
+    {"name": "thanks", "steps": [{"webhook": {"endpoint": "crm", "body": {"id": "{{ trigger.id }}"}}}]},
+    {
+        "name": "missing", "exit_when": {"event": "login"},
+        "steps": [{"wait": "6h"}, {"email": {"template": "sorry"}},
+                  {"wait": {"for": "1d", "until": {"event": "bought"}, "then": "exit"}},
+                  {"task": {"title": "Look after {{ account.id }}"}}],
+    },
+    {
+        "name": "dunning", "topic": "billing", "exit_when": {"event": "paid", "by": "data.invoice"},
+        "steps": [{"email": {"template": "sorry"}}, {"wait": "1d"}, {"email": {"template": "sorry"}}],
+    },
+]  # fmt: skip
+TEMPLATE = {
+    "name": "sorry",
+    "subject": "About {{ account.id }}",
+    "markdown": "Hello {{ contact.name }} ({{ tier }})",
+}
+
+
+def configure(client: httpx.Client, crm: str, accounts: int) -> None:
+    """Tiers, playbooks, rules and accounts; returns when they are in force."""
+    client.put("/v1/tiers", json={"tiers": TIERS}).raise_for_status()
+    client.post("/v1/endpoints", json={"name": "crm", "url": crm}).raise_for_status()
+    client.post("/v1/templates", json=TEMPLATE).raise_for_status()
+    for body in PLAYBOOKS:
+        client.post("/v1/playbooks", json=body).raise_for_status()
+    for body in RULES:
+        answer = client.post("/v1/rules", json=body)
+        assert answer.status_code == 201, answer.text
+    for start in range(0, accounts, 500):
+        part = [known(n) for n in range(start, min(accounts, start + 500))]
+        client.post("/v1/events", json=part).raise_for_status()
+
+
+def known(n: int) -> JSON:
+    """An account, at the beginning of time."""
+    contacts = [{"id": "ann", "name": "Ann", "email": f"ann@a{n}.test", "roles": ["admin"]}]
+    data = {"attributes": {"n": n}, "owner": {"email": "jo@us.test"}, "contacts": contacts}
+    return {"id": f"known-{n}", "type": "account.updated", "account": f"a{n}", "time": START.isoformat(),
+            "historical": True, "data": data}  # fmt: skip
+
+
+def events(seed: int, count: int, accounts: Sequence[int], *, days: float = 8) -> Iterator[JSON]:
+    """Events of these accounts over some days, a tenth of them up to four hours late, a few sent twice."""
+    rng = random.Random(seed)
+    step = timedelta(days=days) / count
+    before: JSON | None = None
+    for number in range(count):
+        at = START + timedelta(minutes=1) + step * number
+        if rng.random() < 0.1:
+            at = max(START, at - timedelta(minutes=rng.randrange(240)))
+        type_ = rng.choices(["ticket", "bought", "login", "invoiced", "paid"], [4, 3, 3, 1, 1])[0]
+        data: JSON = {"amount": rng.randrange(400) / 4}
+        if type_ in {"invoiced", "paid"}:
+            data["invoice"] = f"i{rng.randrange(3)}"
+        event = {"id": f"s{seed}-{number}", "source": "test", "type": type_, "account": f"a{rng.choice(accounts)}",
+                 "time": at.isoformat(), "data": data}  # fmt: skip
+        yield event
+        if before is not None and rng.random() < 0.01:
+            yield before  # a sender that repeats itself
+        before = event
+
+
+def batches(sent: Iterator[JSON], size: int = BATCH) -> Iterator[list[JSON]]:
+    """Events in requests."""
+    batch: list[JSON] = []
+    for event in sent:
+        batch.append(event)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def post(client: httpx.Client, batch: list[JSON], retry_s: float = 120.0) -> None:
+    """Post until it is taken; what was answered 202 is acknowledged."""
+
+    def taken() -> bool:
+        try:
+            answer = client.post("/v1/events", json=batch, timeout=15)
+        except httpx.HTTPError:
+            return False
+        if answer.status_code == 202:
+            assert answer.json() == {"accepted": len(batch), "rejected": []}
+            return True
+        assert answer.status_code in {429, 500, 503}, answer.text
+        return False
+
+    until("the events are taken", taken, retry_s)
+
+
+def post_all(
+    connect: Callable[[], httpx.Client], count: int, accounts: int, *, clients: int = 4, days: float = 8
+) -> set[tuple[str, str]]:
+    """All events by several clients, each with accounts of its own; the acknowledged (account, id)."""
+
+    def one(number: int) -> set[tuple[str, str]]:
+        own = range(number, accounts, clients)
+        acknowledged: set[tuple[str, str]] = set()
+        with connect() as client:
+            for batch in batches(events(number, count // clients, own, days=days)):
+                post(client, batch)
+                acknowledged |= {(event["account"], event["id"]) for event in batch}
+        return acknowledged
+
+    with ThreadPoolExecutor(clients) as pool:
+        return set().union(*pool.map(one, range(clients)))
