@@ -71,7 +71,7 @@ def router(
             now = times.now(connection, held.partition)
             library = SqlLibrary(db, lambda: connection)
             Machine(store, library, held.partition).exit(held, PlayReason.BY_HAND, max(now, held.started_at))
-            store.flush(connection, None, clock.now())
+            store.flush(connection, clock.now())
             row = connection.execute(select(plays).where(plays.c.id == play)).one()
             view = play_view(row)
         count_plays([held], clock.now())

@@ -10,7 +10,7 @@ from schemas.event import CONTROL, Event, Malformed, decode
 from schemas.trigger import Trigger, TriggerRecord
 from services.actions import store_partitions
 from services.actions.plays.merge import EventItem, Merge, TriggerItem
-from services.actions.plays.model import Play, Renderer, play_id
+from services.actions.plays.model import Play, play_id
 from services.actions.plays.moments import instant
 from services.actions.plays.partition import GRACE_US, ClockMode, PlaysPartition, digest
 from services.actions.plays.ports import Library
@@ -19,7 +19,7 @@ from services.actions.store_partitions import PartitionRow
 from services.actions.store_plays import PlayStore
 
 MAX_STEPS = 5_000  # of a shard in one transaction
-MAX_OPS = 100  # drafts and such of a shard in one transaction: rendering holds it open
+MAX_OPS = 200  # drafts and such of a shard in one transaction
 BUFFER_RECORDS = 20_000  # read and not yet applied, of one topic; beyond it reading pauses
 BUFFER_BYTES = 16 * 1024 * 1024
 MAX_NAME = 256
@@ -155,16 +155,17 @@ class Shard:
         """Whether there is anything to save, be it only how far we have come."""
         return self.store.dirty or (self.merge.next_event, self.merge.next_trigger) != self._expected
 
-    def save(self, conn: Connection, renderer: Renderer, now: int) -> Written:
+    def save(self, conn: Connection, now: int) -> Written:
         """Write all that changed since the last commit; raises `Fenced` if the partition is no longer
         ours."""
         self.row.next_event, self.row.next_trigger = self.merge.next_event, self.merge.next_trigger
         self.row.past, self.row.clock = self.merge.past, self.plays.clock
         store_partitions.advance(conn, self.row, self._expected)
+        self.store.verify(conn)
         if self.row.clock - self._pruned > PRUNE_EVERY_US:
             self.store.forget_seen(conn, self.row.clock - SEEN_FOR_US)
             self._pruned = self.row.clock
-        return self.store.flush(conn, renderer, now)
+        return self.store.flush(conn, now)
 
     def committed(self) -> list[Play]:
         """The transaction stands: forget the batch. Returns the plays it wrote."""

@@ -38,18 +38,19 @@ class Written(msgspec.Struct):
     due: int = 0
 
 
+Content = dict[str, Rendered | RenderFailure]  # by action
+
+
+def render_ops(ops: Sequence[Op], renderer: Renderer) -> Content:
+    """What the drafts among the ops say. Takes its time; no transaction should be open meanwhile."""
+    _cancel_drafts(ops)
+    return _render([op for op in ops if isinstance(op, ActionDraft)], renderer)
+
+
 def write_ops(
-    conn: Connection,
-    ops: Sequence[Op],
-    renderer: Renderer | None,
-    *,
-    partition: int,
-    partitions: int,
-    now: int,
+    conn: Connection, ops: Sequence[Op], content: Content, *, partition: int, partitions: int, now: int
 ) -> Written:
     """Store the ops of a batch. `now`: wall clock, from when on the new actions may be sent."""
-    _cancel_drafts(ops)
-    content = _render([op for op in ops if isinstance(op, ActionDraft)], renderer)
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []
     events: list[OwnEvent] = []
@@ -89,7 +90,7 @@ def insert_rows(conn: Connection, rows: list[dict[str, Any]]) -> None:
 def _cancel_drafts(ops: Sequence[Op]) -> None:
     """A play that was exited in the same batch as its steps sends nothing."""
     for place, op in enumerate(ops):
-        if not isinstance(op, Cancel):
+        if not isinstance(op, Cancel) or op.tried_only:
             continue
         for draft in ops[:place]:
             if not isinstance(draft, ActionDraft) or draft.play != op.play or draft.channel == "task":
@@ -98,9 +99,9 @@ def _cancel_drafts(ops: Sequence[Op]) -> None:
                 draft.status, draft.reason = "skipped", op.reason
 
 
-def _render(drafts: Sequence[ActionDraft], renderer: Renderer | None) -> dict[str, Rendered | RenderFailure]:
-    """The content of every draft that is to be carried out, by action."""
-    content: dict[str, Rendered | RenderFailure] = {}
+def _render(drafts: Sequence[ActionDraft], renderer: Renderer) -> Content:
+    """The content of every draft that is to be carried out."""
+    content: Content = {}
     wanted: list[ActionDraft] = []
     for draft in drafts:
         if draft.status != "pending":
@@ -110,8 +111,6 @@ def _render(drafts: Sequence[ActionDraft], renderer: Renderer | None) -> dict[st
         else:
             wanted.append(draft)
     if wanted:
-        if renderer is None:
-            raise RuntimeError("drafts to render, but no renderer")
         answers = renderer.render_many([RenderJob(draft=draft) for draft in wanted])
         content |= {draft.id: answer for draft, answer in zip(wanted, answers, strict=True)}
     return content
@@ -162,9 +161,11 @@ def _failure(draft: ActionDraft, row: dict[str, Any], answer: RenderFailure, now
 
 def cancel_actions(conn: Connection, op: Cancel) -> None:
     """Skip what the play has not begun to send; an attempt under way ends by itself, and is not repeated."""
+    least = 1 if op.tried_only else 0
     conn.execute(
         update(actions)
         .where(actions.c.play == op.play, actions.c.status.in_(SENDABLE), actions.c.attempting.is_(False))
+        .where(actions.c.attempts >= least)
         .values(
             status="skipped",
             reason=op.reason,

@@ -1,8 +1,8 @@
 """The store of plays and profiles of one partition, for the pure room, on the database.
 
-A batch is one transaction: `begin` opens it at the first need, `flush` writes everything that was put, `end`
-forgets. Within a batch plays live in an identity map, so the pure room sees its own changes before they are
-written.
+A batch reads in one transaction, renders in none, and writes in another: `verify` makes sure that nobody changed in
+between what it builds on. Within a batch plays live in an identity map, so the pure room sees its own changes
+before they are written.
 """
 
 import heapq
@@ -14,11 +14,13 @@ from sqlalchemy import bindparam as bind
 
 from backbone.database import upsert
 from schemas.profile import Profile
-from services.actions import store_tasks, suppressions
+from services.actions import store_tasks
 from services.actions.plays.model import ActionDraft, Op, OwnEvent, Play, Renderer
-from services.actions.store_flush import Written, write_ops
+from services.actions.store_erasure import Erasure, erase
+from services.actions.store_flush import Content, Written, render_ops, write_ops
+from services.actions.store_partitions import Fenced
 from services.actions.store_rows import PLAY_COLUMNS, play_of, play_row
-from services.actions.tables import accounts, actions, attempts, outbox, plays, seen, tasks
+from services.actions.tables import accounts, plays, seen
 
 NEVER = 2**62
 PAGE = 200
@@ -41,6 +43,9 @@ class PlayStore:
 
     def _forget(self) -> None:
         self._plays: dict[str, Play] = {}
+        self._loaded_as: dict[str, str] = {}  # the status that a play had in the database
+        self._erasures: list[Erasure] = []
+        self._gone: set[tuple[str, str | None]] = set()  # (account, contact) erased; contact None: all of it
         self._absent: set[str] = set()  # plays that the database does not have
         self._new: set[str] = set()
         self._changed: set[str] = set()
@@ -50,13 +55,16 @@ class PlayStore:
         self._new_profiles: set[str] = set()
         self._seen: dict[bytes, bool] = {}
         self._new_seen: dict[bytes, int] = {}
+        self._content: Content = {}
         self._waits: list[tuple[int, str]] = []
         self._loaded = (-1, "")  # waits up to here, (due, id), are in memory
 
     @property
     def dirty(self) -> bool:
         """Whether there is something to write."""
-        return bool(self.ops or self._new or self._changed or self._new_profiles or self._new_seen)
+        return bool(
+            self.ops or self._new or self._changed or self._new_profiles or self._new_seen or self._erasures
+        )
 
     # -- loading ahead
 
@@ -82,7 +90,7 @@ class PlayStore:
         tasked = store_tasks.plays_with_open_tasks(conn, names)
         self._tasked |= tasked
         alive = or_(plays.c.status == "open", plays.c.id.in_(tasked)) if tasked else plays.c.status == "open"
-        query = select(*PLAY_COLUMNS).where(plays.c.account.in_(names), alive).with_for_update()
+        query = select(*PLAY_COLUMNS).where(plays.c.account.in_(names), alive)
         self._live |= {name: set() for name in names}
         for row in conn.execute(query):
             self._remember(play_of(row))
@@ -103,7 +111,10 @@ class PlayStore:
         """A play as loaded; the one in memory stays if there is one."""
         if play.id in self._plays:
             return self._plays[play.id]
+        if self._is_gone(play):
+            return play
         self._plays[play.id] = play
+        self._loaded_as[play.id] = play.status
         if play.account in self._live:
             self._live[play.account].add(play.id)
         if play.wait is not None:
@@ -199,7 +210,6 @@ class PlayStore:
             )
             .order_by(plays.c.due_at, plays.c.id)
             .limit(PAGE)
-            .with_for_update()
         )
         rows = self._connect().execute(query).all()
         for row in rows:
@@ -220,40 +230,28 @@ class PlayStore:
     # -- erasure
 
     def erase_account(self, account: str) -> None:
-        conn = self._connect()
         known = self.profile(account)
-        if known is not None:
-            suppressions.forget(conn, [contact.email for contact in known.contacts.values()])
-        ids = select(actions.c.id).where(actions.c.account == account)
-        conn.execute(delete(attempts).where(attempts.c.action.in_(ids)))
-        for table in (actions, tasks, plays, outbox, accounts):
-            conn.execute(delete(table).where(table.c.account == account))
+        addresses = [] if known is None else [contact.email for contact in known.contacts.values()]
+        self._erasures.append(Erasure(account, None, addresses))
+        self._gone.add((account, None))
+        self._live.setdefault(account, set())
         self._drop({play.id for play in self._plays.values() if play.account == account})
         self.ops = [op for op in self.ops if not _about(op, account)]
         self._profiles[account] = None
         self._new_profiles.discard(account)
 
     def erase_contact(self, account: str, contact: str) -> None:
-        conn = self._connect()
         known = self.profile(account)
-        if known is not None and contact in known.contacts:
-            suppressions.forget(conn, [known.contacts[contact].email])
-        mine = select(plays.c.id).where(plays.c.account == account, plays.c.contact == contact)
-        doomed = set(conn.scalars(mine))
-        doomed |= {p.id for p in self._plays.values() if p.account == account and p.contact == contact}
-        hit = (actions.c.account == account) & (
-            or_(actions.c.contact == contact, actions.c.play.in_(list(doomed)))
-        )
-        conn.execute(delete(attempts).where(attempts.c.action.in_(select(actions.c.id).where(hit))))
-        conn.execute(delete(actions).where(hit))
-        conn.execute(
-            delete(tasks).where(
-                tasks.c.account == account, or_(tasks.c.contact == contact, tasks.c.play.in_(list(doomed)))
-            )
-        )
-        conn.execute(delete(plays).where(plays.c.account == account, plays.c.contact == contact))
+        addresses = [known.contacts[contact].email] if known is not None and contact in known.contacts else []
+        self._erasures.append(Erasure(account, contact, addresses))
+        self._gone.add((account, contact))
+        doomed = {p.id for p in self._plays.values() if p.account == account and p.contact == contact}
         self._drop(doomed)
         self.ops = [op for op in self.ops if not _about(op, account, contact, doomed)]
+
+    def _is_gone(self, play: Play) -> bool:
+        """Whether what the database has of this play is erased by this batch."""
+        return (play.account, None) in self._gone or (play.account, play.contact) in self._gone
 
     def _drop(self, doomed: set[str]) -> None:
         for play in doomed:
@@ -266,8 +264,24 @@ class PlayStore:
 
     # -- writing
 
-    def flush(self, conn: Connection, renderer: Renderer | None, now: int) -> Written:
+    def render(self, renderer: Renderer) -> None:
+        """Give the drafts their content. Takes its time; no transaction should be open meanwhile."""
+        self._content = render_ops(self.ops, renderer)
+
+    def verify(self, conn: Connection) -> None:
+        """Raise `Fenced` if a play that this batch changes was changed by somebody else since it was loaded."""
+        changed = sorted(self._changed)
+        for start in range(0, len(changed), CHUNK):
+            part = changed[start : start + CHUNK]
+            query = select(plays.c.id, plays.c.status).where(plays.c.id.in_(part)).with_for_update()
+            now = {row.id: row.status for row in conn.execute(query)}
+            if now != {one: self._loaded_as[one] for one in part}:
+                raise Fenced(f"a play of partition {self.partition} was ended by hand meanwhile")
+
+    def flush(self, conn: Connection, now: int) -> Written:
         """Write everything that was put. `now`: wall clock."""
+        for erasure in self._erasures:
+            erase(conn, erasure)
         if self._new:
             conn.execute(insert(plays), [play_row(self._plays[one]) for one in self._new_in_order()])
         if self._changed:
@@ -281,7 +295,7 @@ class PlayStore:
             rows = [{"partition": self.partition, "digest": d, "at": at} for d, at in self._new_seen.items()]
             conn.execute(insert(seen), rows)
         return write_ops(
-            conn, self.ops, renderer, partition=self.partition, partitions=self._partitions, now=now
+            conn, self.ops, self._content, partition=self.partition, partitions=self._partitions, now=now
         )
 
     def end(self, *, committed: bool) -> None:

@@ -8,8 +8,8 @@ that concerned no play and no profile is not committed by itself: applying it ag
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from sqlalchemy import Connection
 
@@ -36,6 +36,20 @@ RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # pauses between attempts while the log or 
 log_ = telemetry.get_logger("touchline.actions")
 
 
+class Reading:
+    """A transaction to read in, opened by the first `connect`."""
+
+    def __init__(self, db: Database, stack: ExitStack) -> None:
+        self._db, self._stack = db, stack
+        self.conn: Connection | None = None
+
+    def connect(self) -> Connection:
+        """The connection."""
+        if self.conn is None:
+            self.conn = self._stack.enter_context(self._db.read())
+        return self.conn
+
+
 class Worker:
     """Owns the partitions that the log assigns to this process."""
 
@@ -53,8 +67,7 @@ class Worker:
         self._db, self._log, self._clock, self._renderer, self._mode = db, log, clock, renderer, mode
         self._idle = idle
         self._on_due = on_due  # called after a commit that left actions to be sent
-        self._conn: Connection | None = None
-        self._stack = ExitStack()
+        self._open: Reading | None = None
         self.library = SqlLibrary(db, self._connect)
         self.shards: dict[int, Shard] = {}
         self._paused: set[tuple[str, int]] = set()
@@ -144,34 +157,43 @@ class Worker:
             self._log.append(DEAD_LETTERS, poison).result(timeout=30)
 
     def _batch(self, *, idle: bool) -> bool:
-        """Apply what can be applied in one transaction; whether there may be more."""
+        """Apply what can be applied, and commit it; whether there may be more."""
         started = time.perf_counter()
-        steps = 0
-        with self._transaction():
-            for shard in self.shards.values():
-                steps += shard.run()
+        with self._reading() as reading:
+            steps = sum(shard.run() for shard in self.shards.values())
             if self._mode == "wall":
                 steps += self._waits()
-            moved = [shard for shard in self.shards.values() if shard.moved]
-            lazy = not idle and self._conn is None and time.monotonic() - self._committed_at < LAZY_S
-            if not moved or lazy:
-                for shard in self.shards.values() if self._conn is not None else ():
-                    shard.store.end(committed=True)  # it was only read
-                self._conn = None
-                return bool(steps)
-            now = self._clock.now()
-            conn = self._connect()
-            due = 0
-            actions: Counter[tuple[str, str, str]] = Counter()
-            for shard in moved:
-                written = shard.save(conn, self._renderer, now)
+            quiet = reading.conn is None
+        moved = [shard for shard in self.shards.values() if shard.moved]
+        if not moved or (quiet and not idle and time.monotonic() - self._committed_at < LAZY_S):
+            self._end_batch()
+            return bool(steps)
+        for shard in moved:
+            shard.store.render(self._renderer)
+        self._commit(moved)
+        telemetry.BATCH_SECONDS.labels("actions").observe(time.perf_counter() - started)
+        return bool(steps)
+
+    def _commit(self, shards: Sequence[Shard]) -> None:
+        now = self._clock.now()
+        due = 0
+        actions: Counter[tuple[str, str, str]] = Counter()
+        with self._db.write() as conn:
+            for shard in shards:
+                written = shard.save(conn, now)
                 due += written.due
                 actions += written.actions
             hit("actions.before_commit")
         hit("actions.after_commit_before_relay")
-        self._committed(moved, actions, due)
-        telemetry.BATCH_SECONDS.labels("actions").observe(time.perf_counter() - started)
-        return bool(steps)
+        self._committed_at = time.monotonic()
+        for shard in shards:
+            count_plays(shard.committed(), now)
+        count_actions(actions)
+        self._end_batch()
+        self._outbox.set()
+        self._report(shards)
+        if due:
+            self._on_due()
 
     def _waits(self) -> int:
         """Wall clock: what is due runs once everything that was posted before has been applied."""
@@ -182,40 +204,32 @@ class Worker:
         ends = self._consumer.end_offsets()
         return sum(shard.beat(now, ends.get((EVENTS, shard.row.partition), 0)) for shard in waiting)
 
-    def _transaction(self) -> ExitStack:
-        """The batch's transaction, opened by the first `_connect`, committed at the end of the block."""
-        self._conn = None
-        self._stack = ExitStack()
-        return self._stack
+    @contextmanager
+    def _reading(self) -> Iterator[Reading]:
+        """What the batch reads from; the transaction is opened by the first `_connect`."""
+        with ExitStack() as stack:
+            self._open = Reading(self._db, stack)
+            try:
+                yield self._open
+            finally:
+                self._open = None
 
     def _connect(self) -> Connection:
-        if self._conn is None:
-            self._conn = self._stack.enter_context(self._db.write())
-        return self._conn
+        if self._open is None:
+            raise RuntimeError("read outside of a batch")
+        return self._open.connect()
 
-    def _committed(self, shards: Sequence[Shard], actions: Counter[tuple[str, str, str]], due: int) -> None:
-        self._conn = None
-        self._committed_at = time.monotonic()
+    def _end_batch(self) -> None:
+        """Forget what the batch read: from here on it may change."""
         self.library.end_batch()
-        for shard in shards:
-            count_plays(shard.committed(), self._clock.now())
         for shard in self.shards.values():
-            if shard not in shards:
-                shard.store.end(committed=True)
-        count_actions(actions)
-        self._outbox.set()
-        self._consumer.commit(
-            {
-                lane: offset
-                for shard in shards
-                for lane, offset in (
-                    ((EVENTS, shard.row.partition), shard.row.next_event),
-                    ((TRIGGERS, shard.row.partition), shard.row.next_trigger),
-                )
-            }
-        )
-        if due:
-            self._on_due()
+            shard.store.end(committed=True)
+
+    def _report(self, shards: Sequence[Shard]) -> None:
+        """Tell the log how far we are, for its monitoring."""
+        events = {(EVENTS, shard.row.partition): shard.row.next_event for shard in shards}
+        triggers = {(TRIGGERS, shard.row.partition): shard.row.next_trigger for shard in shards}
+        self._consumer.commit(events | triggers)
 
     def _throttle(self) -> None:
         """Pause a lane whose records cannot be applied yet, so that memory stays bounded."""
@@ -284,7 +298,6 @@ class Worker:
 
     def _restart(self) -> None:
         """Drop what is in memory and take the same partitions anew, as soon as the servers answer."""
-        self._conn = None
         self.library.end_batch()
         numbers = list(self.shards)
         paused = list(self._paused)
