@@ -1,0 +1,145 @@
+"""Segment's calls as events."""
+
+import json
+from typing import Any
+
+import pytest
+
+from schemas.event import RESERVED, Event, is_reserved
+from services.ingest.sources.base import Item, NotReadable, Refusal
+from services.ingest.sources.segment import Call, events_of, read, type_of, users_of
+
+
+def one(kind: str, body: dict[str, Any], groups: dict[str, str] | None = None) -> Item | None:
+    calls = read(json.dumps(body).encode(), kind)
+    [item], _ = events_of(calls, groups or {})
+    return item
+
+
+def event(kind: str, body: dict[str, Any], groups: dict[str, str] | None = None) -> Event:
+    item = one(kind, body, groups)
+    assert isinstance(item, Event), item
+    return item
+
+
+def refused(kind: str, body: dict[str, Any]) -> str:
+    item = one(kind, body)
+    assert isinstance(item, Refusal), item
+    return item.field
+
+
+def test_track() -> None:
+    body = {
+        "messageId": "m1",
+        "userId": "ann",
+        "event": "Ticket  Opened!",
+        "properties": {"severity": "high"},
+        "timestamp": "2026-01-01T00:00:00Z",
+    }
+    made = event("track", body)
+    assert (made.id, made.type, made.contact, made.account) == ("m1", "ticket_opened_", "ann", "ann")
+    assert made.data == {"severity": "high"}
+    assert made.source == "segment"
+    assert made.time is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Order Completed", "order_completed"),
+        ("invoice.paid", "invoice.paid"),
+        ("a--b__c", "a_b_c"),
+        ("Größe", "gr_e"),
+        ("Account.Deleted", "track.account.deleted"),
+        ("ACCOUNT.UPDATED", "track.account.updated"),
+        ("touchline.clock", "track.touchline.clock"),
+    ],
+)
+def test_types(name: str, kind: str) -> None:
+    assert type_of(name) == kind
+
+
+@pytest.mark.parametrize("name", [*RESERVED, "touchline.email.sent", "Touchline.Rules.Saved"])
+def test_no_call_yields_a_reserved_type(name: str) -> None:
+    assert not is_reserved(event("track", {"userId": "u", "event": name}).type)
+
+
+def test_the_account_of_a_call() -> None:
+    body = {"userId": "ann", "event": "x", "context": {"groupId": "here"}}
+    assert event("track", body, {"ann": "before"}).account == "here"
+    assert event("track", {"userId": "ann", "event": "x"}, {"ann": "before"}).account == "before"
+    assert event("track", {"userId": "ann", "event": "x"}).account == "ann"
+    anonymous = event("track", {"anonymousId": "anon", "event": "x"})
+    assert (anonymous.account, anonymous.contact) == ("anon", None)
+    assert event("track", {"userId": 7, "event": "x"}).contact == "7"
+
+
+def test_a_group_holds_for_the_calls_after_it() -> None:
+    track = {"type": "track", "userId": "ann", "event": "x"}
+    group = {"type": "group", "userId": "ann", "groupId": "acme"}
+    body = {"batch": [track, group, track, {**group, "groupId": "other"}, track]}
+    calls = read(json.dumps(body).encode(), "batch")
+    assert users_of(calls) == ["ann"]
+    items, named = events_of(calls, {"ann": "before"})
+    accounts = [item.account for item in items if isinstance(item, Event)]
+    assert accounts == ["before", "acme", "acme", "other", "other"]
+    assert named == {"ann": "other"}
+
+
+def test_identify() -> None:
+    traits = {"email": "ann@acme.test", "firstName": "Ann", "lastName": "Doe", "plan": "pro", "timezone": 5}
+    made = event("identify", {"userId": "ann", "traits": traits}, {"ann": "acme"})
+    assert (made.type, made.account, made.contact) == ("contact.updated", "acme", "ann")
+    attributes = {"firstName": "Ann", "lastName": "Doe", "plan": "pro", "timezone": 5}
+    assert made.data == {"email": "ann@acme.test", "name": "Ann Doe", "attributes": attributes}
+    assert event("identify", {"anonymousId": "anon", "traits": {}}).contact == "anon"
+
+
+def test_group() -> None:
+    made = event("group", {"userId": "ann", "groupId": "acme", "traits": {"name": "Acme", "plan": "pro"}})
+    assert (made.type, made.account, made.contact) == ("account.updated", "acme", "ann")
+    assert made.data == {"name": "Acme", "attributes": {"name": "Acme", "plan": "pro"}}
+    assert refused("group", {"userId": "ann"}) == "groupId"
+
+
+@pytest.mark.parametrize("kind", ["page", "screen"])
+def test_pages(kind: str) -> None:
+    made = event(kind, {"userId": "ann", "name": "Pricing", "properties": {"url": "/"}})
+    assert (made.type, made.data) == (kind, {"url": "/", "name": "Pricing"})
+
+
+def test_alias_says_nothing() -> None:
+    assert one("alias", {"userId": "ann", "previousId": "anon"}) is None
+
+
+def test_a_batch_has_a_context_of_its_own() -> None:
+    body = {"context": {"groupId": "acme"}, "batch": [{"type": "track", "userId": "u", "event": "x"}]}
+    [item], _ = events_of(read(json.dumps(body).encode(), "batch"), {})
+    assert isinstance(item, Event)
+    assert item.account == "acme"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "field"),
+    [
+        ("track", {"userId": "u"}, "event"),
+        ("track", {"event": "x"}, "userId"),
+        ("track", {"event": "x", "userId": "u", "timestamp": "soon"}, "timestamp"),
+        ("track", {"event": "x", "userId": "u", "messageId": 5}, "messageId"),
+    ],
+)
+def test_refusals_use_their_names(kind: str, body: dict[str, Any], field: str) -> None:
+    assert refused(kind, body) == field
+
+
+def test_batches_refuse_what_is_no_call() -> None:
+    calls = read(b'{"batch": [5, {"type": "x"}, {"type": "track", "userId": "u", "event": "e"}]}', "batch")
+    assert [type(call) for call in calls] == [Refusal, Refusal, Call]
+    big = {"type": "track", "userId": "u", "event": "e", "properties": {"x": "x" * 70_000}}
+    assert isinstance(read(json.dumps({"batch": [big]}).encode(), "batch")[0], Refusal)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"5", b"{}", b'{"batch": {}}'])
+def test_what_is_not_readable(body: bytes) -> None:
+    with pytest.raises(NotReadable):
+        read(body, "batch")
