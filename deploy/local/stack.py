@@ -30,7 +30,8 @@ from deploy.local.postgres import Postgres
 from deploy.local.process import Child, LocalError, free_port, port_is_open, wait_until
 from deploy.local.supervisor import Watch, interrupt_on_signals, stop_all, supervise
 
-PORTS = {"ingest": 8081, "rules": 8082, "actions": 8083}
+KINDS = ("ingest", "rules", "actions")
+FIRST_PORT = 8081
 DATABASE = "touchline"
 
 
@@ -68,7 +69,8 @@ class Service:
 class Stack:
     """The whole of it, in the order in which it is started: Kafka, PostgreSQL, migration, key, services."""
 
-    def __init__(self, data: Path, counts: dict[str, int]) -> None:
+    def __init__(self, data: Path, counts: dict[str, int], first_port: int = FIRST_PORT) -> None:
+        self.ports = {kind: first_port + place for place, kind in enumerate(KINDS)}
         self.data = data.resolve()
         self.home = self.data / "stack"
         self.home.mkdir(parents=True, exist_ok=True)
@@ -80,7 +82,7 @@ class Stack:
 
     def start(self) -> None:
         """Start everything and wait until every service is ready; raises LocalError with the end of a log."""
-        for port in PORTS.values():
+        for port in self.ports.values():
             if port_is_open(port):
                 raise LocalError(f"port {port} is taken; is another stack running?")
         say("Kafka …")
@@ -117,7 +119,7 @@ class Stack:
         env["TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS"] = self.kafka.bootstrap_servers
         env["TOUCHLINE_DATABASE_URL"] = self.postgres.url(DATABASE)
         env["TOUCHLINE_HOST"] = "127.0.0.1"
-        env.setdefault("TOUCHLINE_PUBLIC_URL", f"http://127.0.0.1:{PORTS['actions']}")
+        env.setdefault("TOUCHLINE_PUBLIC_URL", f"http://127.0.0.1:{self.ports['actions']}")
         env.setdefault("TOUCHLINE_SECRET_KEY", kept_secret(self.data / "secret.key"))
         return env
 
@@ -127,7 +129,7 @@ class Stack:
         for kind, count in self.counts.items():
             for number in range(1, count + 1):
                 name = kind if number == 1 else f"{kind}-{number}"
-                port = PORTS[kind] if number == 1 else free_port()
+                port = self.ports[kind] if number == 1 else free_port()
                 env = {**self.environment(), "TOUCHLINE_PORT": str(port)}
                 child = Child(name, [_touchline(), "serve", kind], self.home / f"{name}.log", env)
                 plan.append(Service(name, port, child))
@@ -206,16 +208,17 @@ def _options() -> argparse.Namespace:
     )
     default = Path(os.environ.get("TOUCHLINE_DATA_DIR") or "data")
     parser.add_argument("--data", type=Path, default=default, help="default: TOUCHLINE_DATA_DIR or ./data")
-    for kind in PORTS:
+    parser.add_argument("--first-port", type=int, default=FIRST_PORT, help="of ingest; then rules, actions")
+    for kind in KINDS:
         parser.add_argument(f"--{kind}", type=int, default=1, help=f"how many {kind} processes")
     return parser.parse_args()
 
 
-def run(data: Path, counts: dict[str, int]) -> None:
+def run(data: Path, counts: dict[str, int], first_port: int = FIRST_PORT) -> None:
     """Start the stack, look after it until interrupted, stop it."""
     with _locked(data):
         ensure(kafka=True, postgres=True)
-        stack = Stack(data, counts)
+        stack = Stack(data, counts, first_port)
         try:
             stack.start()
             say(f"ready; admin key: {stack.data / 'admin.key'}; pids, addresses: {stack.data / 'stack.json'}")
@@ -231,7 +234,7 @@ def main() -> None:
     interrupt_on_signals()
     options = _options()
     try:
-        run(options.data, {kind: getattr(options, kind) for kind in PORTS})
+        run(options.data, {kind: getattr(options, kind) for kind in KINDS}, options.first_port)
     except LocalError as error:
         print(f"touchline: {error}", file=sys.stderr)
         sys.exit(1)

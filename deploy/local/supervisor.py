@@ -78,8 +78,6 @@ def supervise(watches: Sequence[Watch], say: Callable[[str], None], changed: Cal
 
 def stop_all(watches: Sequence[Watch], say: Callable[[str], None]) -> None:
     """Stop every part, the last first; one that fails to stop does not keep the others from it."""
-    for number in STOPPING:
-        signal.signal(number, signal.SIG_IGN)
     for watch in reversed(watches):
         say(f"stopping {watch.name}")
         try:
@@ -91,7 +89,14 @@ def stop_all(watches: Sequence[Watch], say: Callable[[str], None]) -> None:
 def interrupt_on_signals() -> None:
     """SIGTERM and SIGHUP interrupt as Ctrl-C does: wherever we are, KeyboardInterrupt is raised.
 
-    A flag that the loop looks at would not end a start that waits for Kafka.
+    A flag that the loop looks at would not end a start that waits for Kafka. Only the first signal counts:
+    `make` and the terminal may both send one, and the second must not cut the stopping short.
     """
+
+    def interrupt(*_: object) -> None:
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
     for number in STOPPING:
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, interrupt)
