@@ -1,0 +1,130 @@
+"""The `touchline` command and the house behind it."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from backbone.auth import OPEN
+from backbone.http import declared_scopes
+from backbone.settings import load_settings
+from services.cli import main
+from services.embedded import house, running
+
+COMMAND = [sys.executable, "-m", "services.cli.main"]
+KEY = re.compile(r"tl_[A-Za-z0-9_-]{43}\n")
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOUCHLINE_DATA_DIR", str(tmp_path / "data"))
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+def call(*arguments: str) -> str:
+    result = CliRunner().invoke(main.app, arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_help_reads_well() -> None:
+    text = call("--help")
+    for word in ("serve", "migrate", "keys", "apply", "export", "test", "demo"):
+        assert re.search(rf"\b{word}\b .*[A-Z]", text), word
+    assert "events:write" in call("keys", "create", "--help")
+
+
+def test_keys_from_creation_to_revocation(tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path / "data", port=0)
+    with running(settings, ["ingest"]) as (_, url):
+        created = call("keys", "create", "--name", "ci", "--scope", "events:write", "--scope", "rules:read")
+        assert KEY.fullmatch(created)
+        headers = {"authorization": f"Bearer {created.strip()}"}
+        assert httpx.get(f"{url}/v1/status", headers=headers).status_code == 200
+        listed = call("keys", "list")
+        assert "ci" in listed
+        assert "events:write rules:read" in listed
+        assert created.strip() not in listed
+        assert call("keys", "revoke", "ci") == "revoked: 1\n"
+        assert httpx.get(f"{url}/v1/status", headers=headers).status_code == 401
+
+
+def test_refusals_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = run("keys", "create", "--name", "x", "--scope", "everything")
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("touchline: scope: everything; allowed: events:write")
+    assert len(wrong.stderr.splitlines()) == 1
+    monkeypatch.setenv("TOUCHLINE_CLOCK", "sundial")
+    refused = run("serve", "all")
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "touchline: TOUCHLINE_CLOCK: should be 'wall' or 'log'\n",
+    )
+
+
+def test_a_taken_port_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused = run("serve", "all", "--port", str(taken.getsockname()[1]))
+    assert refused.returncode == 1
+    assert "Address already in use" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_migrate_twice() -> None:
+    assert call("migrate") == call("migrate") == "up to date: backbone, ingest, rules, actions\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serving_everything_until_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [*COMMAND, "serve", "all", "--port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stderr is not None
+        for line in server.stderr:  # the line comes once the port answers
+            if '"serving"' in line:
+                break
+        assert httpx.get(f"http://127.0.0.1:{port}/readyz").json()["checks"].keys() >= {
+            "ingest",
+            "rules",
+            "actions",
+        }
+        server.send_signal(number)
+        out, _ = server.communicate(timeout=20)
+    finally:
+        server.kill()
+    assert server.returncode == 0
+    key = (tmp_path / "data" / "admin.key").read_text().strip()
+    assert out.count(key) == 1
+
+
+def test_every_route_of_the_house(tmp_path: Path) -> None:
+    """Each declares its scope, only the contract's are open, and each that reads a body shows an example."""
+    with house(load_settings(data_dir=tmp_path / "data")) as rooms:
+        scopes = declared_scopes(rooms.app)
+        page = rooms.app.openapi()
+    assert [each for each in scopes if each[2] is None] == []
+    open_paths = {path for _, path, scope in scopes if scope == OPEN}
+    assert open_paths == {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/u/{token}"}
+    without = [
+        (method, path)
+        for path, methods in page["paths"].items()
+        for method, operation in methods.items()
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+        if "example" not in content and "examples" not in content
+    ]
+    assert without == []
