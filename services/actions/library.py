@@ -33,6 +33,7 @@ class SqlLibrary:
         self._compiled: dict[tuple[str, int], Playbook] = {}
         self._templates: dict[tuple[str, int], dict[str, Any]] = {}
         self._current: dict[str, int | None] = {}  # of this batch
+        self._current_templates: dict[str, int | None] = {}  # likewise
         self._types: set[str] = set()
         self._every = False
 
@@ -62,7 +63,7 @@ class SqlLibrary:
 
     def end_batch(self) -> None:
         """What is current may change from here on."""
-        self._current = {}
+        self._current, self._current_templates = {}, {}
         for cache in (self._compiled, self._templates):
             while len(cache) > CACHED:
                 del cache[next(iter(cache))]
@@ -85,10 +86,14 @@ class SqlLibrary:
     def template_versions(self, names: frozenset[str]) -> dict[str, int]:
         found: dict[str, int] = {}
         for name in sorted(names):
-            stored = TEMPLATES.get(self._connect(), name)
-            if stored is not None:
-                found[name] = stored.version
-                self._templates[name, stored.version] = stored.doc
+            if name not in self._current_templates:
+                stored = TEMPLATES.get(self._connect(), name)
+                self._current_templates[name] = None if stored is None else stored.version
+                if stored is not None:
+                    self._templates[name, stored.version] = stored.doc
+            version = self._current_templates[name]
+            if version is not None:
+                found[name] = version
         return found
 
     def template(self, name: str, version: int) -> dict[str, Any]:

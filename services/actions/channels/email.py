@@ -15,6 +15,8 @@ class Transport(Protocol):
     """A way of handing over a message."""
 
     repeatable: bool
+    concurrency: int  # mails under way at once
+    per_domain: int  # of these, to one domain
 
     async def prepare(self, action: str, due_at: int, envelope: Envelope) -> Prepared | Outcome:
         """All that can be done before the message is handed over."""
@@ -28,15 +30,13 @@ class Transport(Protocol):
 class EmailChannel:
     """Mails, built from what was rendered when the step ran."""
 
-    concurrency = 20
-    per_lane = 10
-
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self.repeatable = transport.repeatable
+        self.concurrency, self.per_lane = transport.concurrency, transport.per_domain
 
     def lane(self, action: Leased) -> str:
-        """The recipient's domain: no other mail server is kept busy by many mails at once."""
+        """The recipient's domain."""
         return (action.recipient or "").rpartition("@")[2].lower()
 
     async def prepare(self, action: Leased) -> Prepared | Outcome:

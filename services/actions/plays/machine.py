@@ -43,8 +43,11 @@ class Machine:
     """Runs plays against a store and a library. One instance serves one partition; it keeps nothing of its
     own."""
 
-    def __init__(self, store: Store, library: Library, partition: int = 0) -> None:
+    def __init__(
+        self, store: Store, library: Library, partition: int = 0, *, log_clock: bool = False
+    ) -> None:
         self._store, self._library, self._partition = store, library, partition
+        self._log_clock = log_clock
 
     # -- beginnings
 
@@ -159,7 +162,7 @@ class Machine:
         """End an open play: nothing more is sent, its open tasks are closed."""
         play.status, play.reason, play.ended_at, play.wait = "exited", reason, now, None
         self._store.put_play(play)
-        self._store.do(Cancel(play.id, ActionReason.PLAY_EXITED, now))
+        self._store.do(Cancel(play.id, ActionReason.PLAY_EXITED, now, tried_only=self._log_clock))
         self._store.do(CloseTasks(play.id, reason, now))
         self._tell("play.exited", play, now)
 

@@ -172,11 +172,16 @@ class OwnEvent(msgspec.Struct, kw_only=True):
 
 
 class Cancel(msgspec.Struct):
-    """Nothing more of this play is sent: actions that wait are skipped with the reason."""
+    """Nothing more of this play is sent: actions that wait are skipped with the reason.
+
+    `tried_only`: with the log clock, what has not been tried yet counts as sent when its step ran. Only its delivery
+    lags behind the log; it must not depend on that lag whether a customer of a replay got the mail.
+    """
 
     play: str
     reason: str
     at: int
+    tried_only: bool = False
 
 
 class CloseTasks(msgspec.Struct):

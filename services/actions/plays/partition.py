@@ -36,7 +36,7 @@ class PlaysPartition:
         self.number, self.mode, self.clock = number, mode, clock
         self.merge = merge or Merge()
         self._store, self._library = store, library
-        self._machine = Machine(store, library, number)
+        self._machine = Machine(store, library, number, log_clock=mode == "log")
 
     def step(self) -> bool:
         """Apply the next thing in order: a wait due before it, or it. False when nothing can be applied

@@ -94,6 +94,7 @@ class Smtp:
     """Hands mails to one server, over connections that are used again."""
 
     repeatable = False
+    concurrency, per_domain = 40, 20  # no other mail server is kept busy by many mails at once
 
     def __init__(self, server: Server) -> None:
         self._server = server
