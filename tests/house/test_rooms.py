@@ -15,7 +15,8 @@ ROOMS = {
     "rules": "services.rules.tables",
     "actions": "services.actions.tables",
 }
-READS_SETTINGS = {"backbone/settings.py", "services/cli"}
+# a failpoint is no setting: tests of crashes arm it, before any settings are read
+READS_SETTINGS = {"backbone/settings.py", "backbone/failpoint.py", "services/cli"}
 READS_THE_TIME = {"backbone/clock.py", "backbone/log/embedded.py"}
 
 
