@@ -167,12 +167,12 @@ def router(
 
 
 def _asking(claim: Claim, address: str | None) -> Response:
-    whom = f"<strong>{escape(address)}</strong>" if address else "You"
+    whom = f" to <strong>{escape(address)}</strong>" if address else ""
     topic = escape(claim.topic)
     return _html(
         "Unsubscribe",
         f"""<h1>No more of these mails?</h1>
-<p>{whom} will get no more mails about <strong>{topic}</strong> from us, or no more at all, as you like.</p>
+<p>Stop our mails about <strong>{topic}</strong>{whom}, or all of them.</p>
 <form method="post"><button>Unsubscribe from {topic} mails</button></form>
 <form method="post"><input type="hidden" name="topics" value="all"><button class="second">Unsubscribe from
 all topics</button></form>

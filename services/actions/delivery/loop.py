@@ -32,7 +32,7 @@ from services.actions.suppressions import Hasher
 
 WINDOW = 400  # actions leased at once
 ROOM = 50  # places that have to be free before more are leased
-QUEUE = 4  # times what a lane carries at once may wait for it; the rest is put back
+STALL_S = 0.25  # without room for so long, the lane that most wait for is thinned out
 IDLE_S = 5.0  # how long to wait, at most, for a wake-up
 KEEP_S = LEASE_US / 3_000_000
 GRACE_S = 10.0  # for sends under way when the service stops
@@ -72,6 +72,7 @@ class Delivery:
         self._places: dict[str, asyncio.Semaphore] = {}
         self._lanes: dict[tuple[str, str], asyncio.Semaphore] = {}
         self._in_lane: Counter[tuple[str, str]] = Counter()
+        self._waiting: dict[str, tuple[str, str]] = {}  # actions that wait for a place in their lane
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._thread = threading.Thread(target=self._run, name="actions-delivery", daemon=True)
         self.failure: BaseException | None = None
@@ -158,37 +159,44 @@ class Delivery:
             woken.clear()
             room = WINDOW - len(self._tasks)
             if room < ROOM:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(woken.wait(), IDLE_S)
+                await self._make_room(commits, woken)
                 continue
             written = await commits.lease(room, [])
-            full = self._spawn(commits, written.leased)
-            if full:
-                await commits.lease(0, full)
-            elif len(written.leased) < room:
+            self._spawn(commits, written.leased)
+            if len(written.leased) < room:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(woken.wait(), self._pause(written))
+
+    async def _make_room(self, commits: Commits, woken: asyncio.Event) -> None:
+        """Wait for room; if none comes, put back what waits for the fullest lane, so that others get their turn."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(woken.wait(), STALL_S)
+        if WINDOW - len(self._tasks) >= ROOM or not self._waiting:
+            return
+        ((lane, _),) = Counter(self._waiting.values()).most_common(1)
+        surplus = [one for one, way in self._waiting.items() if way == lane][
+            self._channels[lane[0]].per_lane :
+        ]
+        for one in surplus:
+            self._tasks[one].cancel()
+        await asyncio.sleep(0)
+        await commits.lease(0, surplus)
 
     def _pause(self, written: Written) -> float:
         if written.next_due is None:
             return IDLE_S
         return min(IDLE_S, max(0.0, (written.next_due - self._clock.now()) / 1_000_000))
 
-    def _spawn(self, commits: Commits, leased: list[Leased]) -> list[str]:
-        """Start on what was leased; the ids of those whose lane is too full already."""
-        full = []
+    def _spawn(self, commits: Commits, leased: list[Leased]) -> None:
+        """Start on what was leased."""
         for action in leased:
             channel = self._channels.get(action.channel)
             if channel is None or action.id in self._tasks:
                 continue  # of a newer version of the service; or held for so long that the lease ran out
             lane = (action.channel, channel.lane(action))
-            if self._in_lane[lane] >= channel.per_lane * (1 + QUEUE):
-                full.append(action.id)
-                continue
             self._in_lane[lane] += 1
-            task = asyncio.create_task(self._carry(commits, channel, lane, action))
-            self._tasks[action.id] = task
-        return full
+            self._waiting[action.id] = lane
+            self._tasks[action.id] = asyncio.create_task(self._carry(commits, channel, lane, action))
 
     async def _carry(self, commits: Commits, channel: Channel, lane: tuple[str, str], action: Leased) -> None:
         way = self._lanes.setdefault(lane, asyncio.Semaphore(channel.per_lane))
@@ -197,36 +205,44 @@ class Delivery:
                 await commits.end(action, 0, Outcome(kind="uncertain", reason="maybe_delivered"))
                 return
             async with way, self._places[action.channel]:
-                await self._attempt(commits, channel, action)
-        except Exception:
+                self._waiting.pop(action.id, None)
+                ended = await self._attempt(commits, channel, action)
+            if (
+                ended is not None
+            ):  # the place is free for the next one, whose beginning goes into the same commit
+                await commits.end(action, *ended)
+                hit("delivery.after_commit")
+        except Exception:  # one action must not stop its neighbours
             log_.exception("an action was left for later", action=action.id)
         finally:
             self._leave(lane, action)
 
     def _leave(self, lane: tuple[str, str], action: Leased) -> None:
         del self._tasks[action.id]
+        self._waiting.pop(action.id, None)
         self._in_lane[lane] -= 1
         if not self._in_lane[lane]:
             del self._in_lane[lane], self._lanes[lane]
         if self._woken is not None and len(self._tasks) == WINDOW - ROOM:
             self._woken.set()
 
-    async def _attempt(self, commits: Commits, channel: Channel, action: Leased) -> None:
+    async def _attempt(
+        self, commits: Commits, channel: Channel, action: Leased
+    ) -> tuple[int, Outcome] | None:
+        """The attempt's number and how it ended; None if none was begun."""
         if self._stopping:
-            return  # the lease is let go of
+            return None  # the lease is let go of
         ready = await _prepared(channel, action)
         n = await commits.begin(action)
         if isinstance(ready, Outcome):
-            if n is not None:
-                await commits.end(action, n, ready)
-        elif n is None:
+            return None if n is None else (n, ready)
+        if n is None:
             await ready.drop()
-        else:
-            hit("delivery.after_begin_before_wire")
-            outcome = await _sent(ready, channel)
-            hit("delivery.after_wire_before_commit")
-            await commits.end(action, n, outcome)
-            hit("delivery.after_commit")
+            return None
+        hit("delivery.after_begin_before_wire")
+        outcome = await _sent(ready, channel)
+        hit("delivery.after_wire_before_commit")
+        return n, outcome
 
     async def _keep(self, commits: Commits) -> None:
         """Leases of what takes long are extended."""
