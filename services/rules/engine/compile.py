@@ -13,6 +13,7 @@ from schemas.rule import RuleIn, TiersDoc
 from schemas.tiered import TIERS
 from services.rules.engine.kinds.becomes import Becomes
 from services.rules.engine.live import Kind, LiveRule
+from services.rules.engine.plans import Plans
 
 DEFAULT_TIER = "tech"  # of an account that no entry of the policy matches
 TYPES_KEPT = 10_000  # event types whose listeners are remembered
@@ -63,7 +64,7 @@ class RuleSet:
         self.becomes = [
             (rule, member) for rule in rules for member in rule.members if isinstance(member, Becomes)
         ]
-        self.plans: dict[tuple[str, str], Any] = {}
+        self.plans: dict[str, Plans] = {}  # event type to its generated functions; filled by the engines
         self._by_type, self._any_type = self._index()
         self._listeners: dict[str, list[LiveRule]] = {}
         self._policy = [(e.tier, compile_condition(e.where) if e.where else None) for e in tiers.tiers]

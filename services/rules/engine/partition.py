@@ -5,75 +5,37 @@ records, states through `Accounts`, and what was decided is handed out by `drain
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from heapq import heappop, heappush
-from typing import Literal, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from heapq import heappush
+from typing import Literal
 
-from schemas.event import CLOCK, CONTROL, LATE_US, OWN_PREFIX, RULES_SAVED, Event, microseconds
+from schemas.event import CLOCK, CONTROL, LATE_US, OWN_PREFIX, RULES_SAVED, Event, is_reserved, microseconds
 from schemas.profile import apply_update, contact_of
 from schemas.reasons import Reason
 from schemas.trigger import Position, Trigger
-from services.rules.engine.agenda import TICK, note
+from services.rules.engine.accounts import Accounts, MemoryAccounts
 from services.rules.engine.backfill import History, backfill
-from services.rules.engine.compile import RuleSet
-from services.rules.engine.context import MOMENT, Context, Hold
+from services.rules.engine.compile import TYPES_KEPT, RuleSet
+from services.rules.engine.context import Context, Hold
 from services.rules.engine.erasure import forget_contact
-from services.rules.engine.live import LiveRule, cause_of
+from services.rules.engine.live import ALL, LiveRule, cause_of
+from services.rules.engine.moments import Moments
+from services.rules.engine.plans import plans_for, straight
 from services.rules.engine.repeats import merged_before, seen_before
-from services.rules.engine.state import (
-    OFFSET_BITS,
-    AccountState,
-    SubjectKey,
-    slot_of,
-    subject_key,
-    subject_of,
-)
+from services.rules.engine.state import OFFSET_BITS, OFFSETS, AccountState, subject_key
 from services.rules.engine.sweeping import sweep
 from services.rules.engine.triggers import ids_of, make_trigger
-from services.rules.engine.windows import DAY
+
+__all__ = ["Accounts", "MemoryAccounts", "PartitionEngine"]
 
 UPDATES = frozenset({"account.updated", "contact.updated"})
-NO_TIME = -(1 << 62)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY, SECOND = 86_400_000_000, 1_000_000
 
 
-class Accounts(Protocol):
-    """The states of the partition's accounts; in tests a dict will do (see `MemoryAccounts`)."""
-
-    def get(self, account: str) -> AccountState | None:
-        """The account's state, or None for one never seen."""
-
-    def put_new(self, state: AccountState) -> None:
-        """Keep a state that the engine made."""
-
-    def forget(self, account: str) -> None:
-        """The account was erased."""
-
-    def all(self) -> Iterator[AccountState]:
-        """Every state, in any order."""
-
-
-class MemoryAccounts:
-    """`Accounts` in memory: for tests, backtests and `touchline test`."""
-
-    def __init__(self) -> None:
-        self.states: dict[str, AccountState] = {}
-        self.get = self.states.get
-
-    def put_new(self, state: AccountState) -> None:
-        """Keep a new state."""
-        self.states[state.account] = state
-
-    def forget(self, account: str) -> None:
-        """Drop a state."""
-        self.states.pop(account, None)
-
-    def all(self) -> Iterator[AccountState]:
-        """Every state."""
-        return iter(list(self.states.values()))
-
-
-class PartitionEngine:
-    """Judges one partition. Times in microseconds; `clock` moves by records (and, by the wall clock, by `beat`)."""
+class PartitionEngine(Moments):
+    """Judges one partition. Times in microseconds; `clock` moves by records (by the wall clock, also by `beat`)."""
 
     def __init__(
         self,
@@ -87,17 +49,12 @@ class PartitionEngine:
         fetch: Callable[[int], Event],
         history: Callable[[int], History],
     ) -> None:
-        self.partition, self.clock, self.rules = partition, clock, revision
+        super().__init__(revision, clock, accounts)
+        self.partition = partition
         self._wall = clock_mode == "wall"
-        self._accounts, self._rulesets = accounts, rulesets
-        self.fetch, self._history = fetch, history
-        self._heap: list[tuple[int, str]] = []
-        self._ctx = Context()
+        self._rulesets, self._fetch, self._history = rulesets, fetch, history
         self._triggers: list[Trigger] = []
-        self.touched: set[str] = set()
         self.erased: set[str] = set()
-        self.reasons: Counter[tuple[str, str]] = Counter()
-        self.unhealthy: dict[str, str] = {}
 
     # -- what the worker sees --------------------------------------------------------------------------------
 
@@ -126,158 +83,72 @@ class PartitionEngine:
         self.touched, self.erased, self.reasons = set(), set(), Counter()
 
     def apply(self, records: Sequence[tuple[int, int, Event]]) -> None:
-        """(offset, receipt less the grace, event) in order. Before a record that moves the clock what is due runs."""
+        """(offset, receipt less the grace, event) in order. Before a record that moves the clock what is due runs.
+
+        The loop is the hot path: an event of a plain type, in order, new, from an account that is up to date. All
+        else takes `_record` or `_event`; either way gives the same.
+        """
+        find, wall, heap, touch = self._accounts.get, self._wall, self._heap, self.touched.add
         for offset, received, event in records:
-            assert event.time is not None  # noqa: S101 - decoding fills it in
-            time = microseconds(event.time)
-            type_ = event.type
-            own = type_.startswith(OWN_PREFIX)
-            to = received if self._wall else time if not own or type_ == CLOCK else self.clock
-            if to > self.clock:
-                self._advance(to, offset - 1)
-            if type_ in CONTROL:
-                if type_ == RULES_SAVED:
-                    self._switch(event, offset)
+            plans = self.rules.plans.get(event.type)
+            if plans is None:
+                self._record(offset, received, event)
                 continue
-            self._event(offset, time, event, own=own)
+            since = event.time - EPOCH  # type: ignore[operator]  # decoding fills it in
+            time = since.days * DAY + since.seconds * SECOND + since.microseconds
+            to = received if wall else time
+            if to > self.clock:
+                if heap and heap[0][0] <= to:
+                    self._advance(to, offset - 1)
+                else:
+                    self.clock = to
+            account, id_ = event.account, event.id
+            state = find(account)  # type: ignore[arg-type]  # only control records have none
+            if (
+                state is None
+                or time < state.newest
+                or id_ in state.seen
+                or event.source != state.source
+                or event.historical
+                or state.revision != self.rules.revision
+            ):
+                self._event(offset, time, event, own=False)
+                continue
+            state.newest = time
+            state.seen[id_] = time << OFFSET_BITS | offset
+            touch(state.account)
+            plans[state.tier](state, time, offset, event, self)
+            if state.agenda and (state.agenda[0][0] != state.due or self._ctx.retick):
+                self._settle(state, offset, silent=False)
+            if len(state.seen) >= state.sweep_at:
+                sweep(state, self.rules)
 
     def beat(self, now: int, next_offset: int) -> None:
         """By the wall clock, once all is read: run what is due up to `now`."""
         if now > self.clock:
             self._advance(now, next_offset - 1)
 
-    # -- the clock -------------------------------------------------------------------------------------------
+    def fetch(self, offset: int) -> Event:
+        """The event at a place of this partition: rare, for late events that complete a check at another."""
+        return self._fetch(offset)
 
-    def _advance(self, to: int, position: int) -> None:
-        """Run all moments up to `to`, each account's in time order; then the clock stands there."""
-        before, heap = self.clock, self._heap
-        while heap and heap[0][0] <= to:
-            due, account = heappop(heap)
-            state = self._state(account)
-            if state is None:
-                continue
-            if state.wake == due:
-                state.wake = None
-            if state.agenda and state.agenda[0][0] <= due:
-                self.clock = max(before, due)
-                self._run(state, due, position, past=due <= before, silent=False)
-            self._wake(state)
-        self.clock = to
-
-    def _run(self, state: AccountState, upto: int, position: int, *, past: bool, silent: bool) -> None:
-        agenda, ctx = state.agenda, self._ctx
-        ctx.state, ctx.event, ctx.offset, ctx.position = state, None, MOMENT, position
-        ctx.past, ctx.silent, ctx.now = past, silent, self.clock
-        ctx.scope.event, ctx.scope.profile, ctx.scope.tier = None, state.profile, state.tier
-        while agenda and agenda[0][0] <= upto:
-            ctx.time = agenda[0][0]
-            keys: set[SubjectKey] = set()
-            while agenda and agenda[0][0] == ctx.time:
-                keys.add(heappop(agenda)[2])
-            self._moment(ctx, keys)
-        self.touched.add(state.account)
-
-    def _moment(self, ctx: Context, keys: set[SubjectKey]) -> None:
-        """All moments of an account at one time, rule by rule."""
-        found: dict[int, list[tuple[int, Hold]]] = {}
-        ticks = TICK in keys
-        keys.discard(TICK)
-        for key in sorted(keys, key=self._order):
-            part = self.rules.parts.get(slot_of(key))
-            if part is None:
-                continue
-            holds = self._asked(part.rule, part.kind.falls_due, part.rule, ctx, key)
-            place = self.rules.place[part.rule.name]
-            found.setdefault(place, []).extend((part.place, hold) for hold in holds)
-        if ticks:
-            self._ticks(ctx, found)
-        for place in sorted(found):
-            if found[place]:
-                rule = self.rules.rules[place]
-                self._asked(rule, rule.decide, ctx, found[place], self)
-        if ticks:
-            self._note_tick(ctx)
-
-    def _ticks(self, ctx: Context, found: dict[int, list[tuple[int, Hold]]]) -> None:
-        ctx.state.tick_at = None
-        for rule in self.rules.tick_rules:
-            for place, member in enumerate(rule.members):
-                if member.ticks:
-                    holds = self._asked(rule, member.tick, rule, ctx)
-                    found.setdefault(self.rules.place[rule.name], []).extend((place, hold) for hold in holds)
-
-    def _order(self, key: SubjectKey) -> tuple[int, str, str]:
-        part = self.rules.parts.get(slot_of(key))
-        contact, value = subject_of(key)
-        return (self.rules.place[part.rule.name] if part is not None else -1, contact or "", value or "")
-
-    def _note_tick(self, ctx: Context) -> None:
-        """Put the next daily tick that could decide anything onto the account's agenda."""
-        first: int | None = None
-        for rule in self.rules.tick_rules:
-            if not rule.fires and rule.joint is None:
-                continue
-            for member in rule.members:
-                known = member.first_tick(rule, ctx) if member.ticks else None
-                if known is not None:
-                    known = max(known, self._cooled(rule, ctx.state))
-                    first = known if first is None else min(first, known)
-        if first is None or first >= MAX_TIME:
+    def _record(self, offset: int, received: int, event: Event) -> None:
+        """A record of any type."""
+        type_ = event.type
+        time = microseconds(event.time) if event.time is not None else 0
+        own = type_.startswith(OWN_PREFIX)
+        to = received if self._wall else time if not own or type_ == CLOCK else self.clock
+        if to > self.clock:
+            self._advance(to, offset - 1)
+        if type_ in CONTROL:
+            if type_ == RULES_SAVED:
+                self._switch(event, offset)
             return
-        at = max(-(-first // DAY), ctx.now // DAY + 1) * DAY
-        if ctx.state.tick_at is None or at < ctx.state.tick_at:
-            ctx.state.tick_at = at
-            note(ctx.state, at, TICK)
-
-    @staticmethod
-    def _cooled(rule: LiveRule, state: AccountState) -> int:
-        """When the cooldown of a rule that ticks is over: before it, ticks need not be tried."""
-        last = state.last.get(rule.slot)
-        span = rule.cooldowns[state.tier]
-        return NO_TIME if rule.joint is not None or last is None or span == 0 else last + span
-
-    def _wake(self, state: AccountState) -> None:
-        """Keep the partition's agenda in step with the account's."""
-        due = state.agenda[0][0] if state.agenda else None
-        state.due = due
-        if due is not None and (state.wake is None or due < state.wake):
-            state.wake = due
-            heappush(self._heap, (due, state.account))
-
-    # -- states ----------------------------------------------------------------------------------------------
-
-    def _state(self, account: str) -> AccountState | None:
-        state = self._accounts.get(account)
-        if state is not None and state.revision != self.rules.revision:
-            self._adopt(state)
-        return state
-
-    def _adopt(self, state: AccountState) -> None:
-        """Fit what is derived from rules and tiers to those in force."""
-        state.revision = self.rules.revision
-        state.tier = self.rules.tier(state.profile)[0]
-        self._reschedule(state)
-
-    def _reschedule(self, state: AccountState) -> None:
-        """Reckon all moments of an account anew."""
-        state.agenda.clear()
-        state.noted.clear()
-        state.tick_at = None
-        if not self.rules.has_moments:
-            state.due = None
-            return
-        ctx = self._ctx
-        ctx.state, ctx.now = state, self.clock
-        ctx.watched = {}
-        for key in state.watches:
-            ctx.watched.setdefault(slot_of(key), []).append(key)
-        for rule in self.rules.moment_rules:
-            for member in rule.members:
-                if member.moments:
-                    self._asked(rule, member.schedule, rule, ctx)
-        self._note_tick(ctx)
-        state.wake = None
-        self._wake(state)
+        if not is_reserved(type_):
+            if len(self.rules.plans) >= TYPES_KEPT:
+                self.rules.plans.clear()
+            self.rules.plans[type_] = plans_for(self.rules, type_)
+        self._event(offset, time, event, own=own)
 
     def _switch(self, event: Event, offset: int) -> None:
         """A revision takes effect at this place."""
@@ -306,18 +177,6 @@ class PartitionEngine:
             self._overdue(state, offset, silent=False)
             if state.due != before:
                 self.touched.add(state.account)
-
-    def _spend(self, state: AccountState, fresh: list[LiveRule]) -> None:
-        """Moments of rules built from the log that are past already do not run."""
-        names = {rule.name for rule in fresh if rule.moments}
-        past = sorted(entry for entry in state.agenda if entry[0] <= self.clock) if names else []
-        ctx = self._ctx
-        ctx.event, ctx.offset, ctx.past, ctx.silent, ctx.now = None, MOMENT, True, True, self.clock
-        for at, _, key in past:
-            part = self.rules.parts.get(slot_of(key))
-            if part is not None and part.rule.name in names:
-                ctx.time = at
-                self._asked(part.rule, part.kind.falls_due, part.rule, ctx, key)
 
     # -- events ----------------------------------------------------------------------------------------------
 
@@ -355,7 +214,9 @@ class PartitionEngine:
 
     def _remember(self, state: AccountState, event: Event, time: int, offset: int) -> None:
         key = event.id if event.source == state.source else (event.source, event.id)
-        state.seen.pop(key, None)  # an id whose time was over comes in at the end
+        forgotten = state.seen.pop(key, None)  # an id whose time was over comes in at the end
+        if forgotten is not None:
+            state.older[forgotten & OFFSETS] = event.id
         state.seen[key] = max(state.newest, time) << OFFSET_BITS | offset
         if time < state.earliest:
             state.earliest = time
@@ -386,10 +247,7 @@ class PartitionEngine:
             for rule in self.rules.listeners(event.type):
                 self._asked(rule, rule.arrive, ctx, self)
         if self.rules.has_moments:
-            if self.rules.tick_rules and (ctx.retick or state.tick_at is None):
-                ctx.retick = False
-                self._note_tick(ctx)
-            self._overdue(state, offset, silent=ctx.silent)
+            self._settle(state, offset, silent=ctx.silent)
 
     def _update(self, ctx: Context, *, late: bool, known: bool) -> None:
         """Merge an update; what it makes of the tier and of dates is reckoned anew."""
@@ -411,26 +269,38 @@ class PartitionEngine:
             for rule, part in self.rules.date_parts:
                 self._asked(rule, part.schedule, rule, ctx)
 
-    def _overdue(self, state: AccountState, offset: int, *, silent: bool) -> None:
-        """What an event, a tier change or a save made fall due in the past runs at once."""
-        if state.agenda and state.agenda[0][0] <= self.clock:
-            self._run(state, self.clock, offset, past=True, silent=silent)
-        self._wake(state)
+    def _settle(self, state: AccountState, offset: int, *, silent: bool) -> None:
+        """After an event: daily ticks it may have brought nearer, and what it made fall due in the past."""
+        ctx = self._ctx
+        if ctx.retick:
+            ctx.retick = False
+            ctx.state, ctx.now = state, self.clock
+            self._note_tick(ctx)
+        self._overdue(state, offset, silent=silent)
 
     # -- decisions -------------------------------------------------------------------------------------------
 
-    def _asked(self, rule: LiveRule, call: Callable[..., object], *args: object) -> list[Hold]:
-        """Ask something of a rule. A rule that breaks is marked and never stops its neighbours."""
-        try:
-            answer = call(*args)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this rule's alone
-            self.unhealthy[rule.name] = f"{type(error).__name__}: {error}"[:500]
-            return []
-        return answer if isinstance(answer, list) else []
+    def hit(self, rule: LiveRule, state: AccountState, time: int, offset: int, event: Event) -> None:
+        """A straight rule's window reached what it needs, outside the cooldown: judge it."""
+        ctx = self._at(state, time, offset, event)
+        member = straight(rule)
+        hold = member.check(state, ALL, member.slot, time, offset) if member is not None else None
+        if hold is not None:
+            self._asked(rule, rule.decide, ctx, [(0, hold)], self)
 
-    def note(self, rule: str, reason: Reason) -> None:
-        """Count a decision (rule "" for what holds for all)."""
-        self.reasons[rule, reason] += 1
+    def ask(self, rule: LiveRule, state: AccountState, time: int, offset: int, event: Event) -> None:
+        """A rule that is not straight takes an event in."""
+        ctx = self._at(state, time, offset, event)
+        self._asked(rule, rule.arrive, ctx, self)
+
+    def _at(self, state: AccountState, time: int, offset: int, event: Event) -> Context:
+        ctx, scope = self._ctx, self._ctx.scope
+        if ctx.event is not event or ctx.offset != offset:
+            ctx.state, ctx.event, ctx.time, ctx.offset, ctx.position = state, event, time, offset, offset
+            ctx.now, ctx.past, ctx.silent = self.clock, False, False
+            scope.event, scope.profile, scope.tier = event, state.profile, state.tier
+            scope.contact = state.contact(event.contact)
+        return ctx
 
     def fire(self, rule: LiveRule, ctx: Context, hold: Hold, event: Event | None) -> None:
         """A hold has passed judgement: remember it and make its trigger."""
@@ -448,6 +318,3 @@ class PartitionEngine:
         offsets = hold.evidence() if hold.evidence is not None else []
         found = ids_of(state, offsets)
         return [found[offset] for offset in offsets if offset in found]
-
-
-MAX_TIME = 1 << 61

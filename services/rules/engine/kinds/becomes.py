@@ -55,7 +55,7 @@ class Becomes(Plain):
 
     def arrive(self, rule: LiveRule, ctx: Context) -> list[Hold]:
         """The contacts (or the account) for which the update made it true."""
-        if ctx.silent:
+        if ctx.silent or ctx.event is None or ctx.event.type not in UPDATES:
             return []
         before = ctx.before.get(self.slot, NOBODY)
         turned = [c for c in self._asked(rule, ctx) if c not in before and self._is(ctx.state, c)]

@@ -88,17 +88,18 @@ class Threshold(Plain):
         series, width = state.stores[key], self.width
         end = FOREVER if self.within is None else ctx.time + self.within
         place = upto(series, width, ctx.time) * width
-        found = [self._check(state, subject, key, ctx.time, ctx.offset)]
+        found = [self.check(state, subject, key, ctx.time, ctx.offset)]
         while place < len(series) and series[place] < end:
             offset = series[place + 1]
             if offset not in state.muted:
-                found.append(self._check(state, subject, key, series[place], offset))
+                found.append(self.check(state, subject, key, series[place], offset))
             place += width
         return [hold for hold in found if hold is not None]
 
-    def _check(
+    def check(
         self, state: AccountState, subject: Subject, key: SubjectKey, at: int, offset: int
     ) -> Hold | None:
+        """Whether the window that ends at `at` (of the event at `offset`, or a moment) holds; the tier is covered."""
         last = at - 1 if offset == MOMENT else at
         value, window = self.value(state, subject, at, last)
         if value is None or not holds(self.operator, value, self.limits[state.tier]):
@@ -184,7 +185,7 @@ class Threshold(Plain):
         state = ctx.state
         if state.tier not in self.limits or self.within is None or state.earliest > ctx.time - self.within:
             return []
-        hold = self._check(state, (None, None), self.slot, ctx.time, MOMENT)
+        hold = self.check(state, (None, None), self.slot, ctx.time, MOMENT)
         return [] if hold is None else [hold]
 
     # -- housekeeping ----------------------------------------------------------------------------------------

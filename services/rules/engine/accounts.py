@@ -1,0 +1,42 @@
+"""Where the engine finds the states of its accounts."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from services.rules.engine.state import AccountState
+
+
+class Accounts(Protocol):
+    """The states of the partition's accounts; in tests a dict will do (see `MemoryAccounts`)."""
+
+    def get(self, account: str) -> AccountState | None:
+        """The account's state, or None for one never seen."""
+
+    def put_new(self, state: AccountState) -> None:
+        """Keep a state that the engine made."""
+
+    def forget(self, account: str) -> None:
+        """The account was erased."""
+
+    def all(self) -> Iterator[AccountState]:
+        """Every state, in any order."""
+
+
+class MemoryAccounts:
+    """`Accounts` in memory: for tests, backtests and `touchline test`."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, AccountState] = {}
+        self.get = self.states.get
+
+    def put_new(self, state: AccountState) -> None:
+        """Keep a new state."""
+        self.states[state.account] = state
+
+    def forget(self, account: str) -> None:
+        """Drop a state."""
+        self.states.pop(account, None)
+
+    def all(self) -> Iterator[AccountState]:
+        """Every state."""
+        return iter(list(self.states.values()))

@@ -1,0 +1,173 @@
+"""The hot path: one generated function per event type, for events that come in order.
+
+Rules of the commonest form (a rising count, sum or distinct over a window, for whole accounts) become a few lines of
+straight code each: the condition over shared lookups, the record appended, and a test that can only err towards
+asking. Whatever passes it is judged by the same code as everything else (`PartitionEngine.hit`). All other rules are
+called as usual, in their order among the rest.
+"""
+
+from collections.abc import Callable
+from math import ceil, floor
+from types import CodeType
+from typing import TYPE_CHECKING, Any
+
+from schemas.conditions import plain
+from schemas.event import OWN_PREFIX
+from schemas.predicates import Emitter
+from services.rules.engine.kinds.threshold import Threshold
+from services.rules.engine.live import LiveRule
+from services.rules.engine.numbers import MILLION, micro
+from services.rules.engine.running import counts, sums
+from services.rules.engine.windows import token
+
+if TYPE_CHECKING:
+    from services.rules.engine.compile import RuleSet
+
+Plan = Callable[..., None]  # (state, time, offset, event, engine)
+AGGREGATES = ("count", "sum", "distinct")
+UNREACHED = 1 << 100  # a number of events, or of millionths, that no window comes to
+NEVER_FIRED = -(1 << 80)
+
+
+class Plans(dict[str, Plan]):
+    """The functions of one event type by tier; made when first asked for."""
+
+    def __init__(self, rules: list[LiveRule]) -> None:
+        super().__init__()
+        self._rules = rules
+        self._made: tuple[CodeType, dict[str, Any]] | None = None
+
+    def __missing__(self, tier: str) -> Plan:
+        if self._made is None:
+            self._made = _Writer(self._rules).code()
+        code, env = self._made
+        names = {**env, **_limits(self._rules, tier)}
+        exec(code, names)  # noqa: S102 - our own code, see `schemas.predicates`
+        plan: Plan = names["plan"]
+        self[tier] = plan
+        return plan
+
+
+def plans_for(rules: "RuleSet", type_: str) -> Plans:
+    """The functions for an event type that is neither reserved nor Touchline's own."""
+    return Plans(rules.listeners(type_))
+
+
+def straight(rule: LiveRule) -> Threshold | None:
+    """The rule's threshold, if it is of the form that becomes straight code."""
+    member = rule.members[0]
+    if rule.joint is not None or rule.unless is not None or rule.per_contact or rule.doc.by is not None:
+        return None
+    if not isinstance(member, Threshold) or member.ticks or member.within is None or member.since is not None:
+        return None
+    own = any(type_.startswith(OWN_PREFIX) for type_ in member.selector.types or ())
+    usual = member.aggregate in AGGREGATES and member.body.per is None and not own
+    return member if usual else None
+
+
+def _limits(rules: list[LiveRule], tier: str) -> dict[str, int]:
+    """What differs by tier: the number to reach and the cooldown, per rule."""
+    names = {}
+    for place, rule in enumerate(rules):
+        member = straight(rule)
+        if member is not None:
+            names[f"K{place}"] = _needed(rule, member, tier)
+            names[f"C{place}"] = rule.cooldowns[tier]
+    return names
+
+
+def _needed(rule: LiveRule, member: Threshold, tier: str) -> int:
+    """The least count (or number of millionths) that holds; for counts as the length of the records."""
+    limit = member.limits.get(tier)
+    if limit is None or not rule.fires:
+        return UNREACHED
+    scaled = limit * MILLION if member.aggregate == "sum" else limit
+    least = ceil(scaled) if member.operator == "at_least" else floor(scaled) + 1
+    if member.aggregate == "sum":
+        return least
+    return max(1, least) * (member.width if member.aggregate == "count" else 1)
+
+
+class _Writer:
+    """Writes the function of one event type."""
+
+    def __init__(self, rules: list[LiveRule]) -> None:
+        self._rules = rules
+        self._emitter = Emitter()
+        self._body: list[str] = []
+        self._spans: dict[int, str] = {}
+        self._amounts: dict[tuple[str, str], str] = {}
+        self._env: dict[str, Any] = {"NOTHING": {}, "NONE": NEVER_FIRED}
+
+    def code(self) -> tuple[CodeType, dict[str, Any]]:
+        """The compiled function and its constants."""
+        from array import array
+
+        for place, rule in enumerate(self._rules):
+            self._env[f"R{place}"] = rule
+            member = straight(rule)
+            if member is None:
+                self._body.append(f"engine.ask(R{place}, state, time, offset, e)")
+            else:
+                self._rule(place, rule, member)
+        lines = ["def plan(state, time, offset, e, engine):", *(f" {line}" for line in self._head())]
+        lines += [f" {line}" for line in self._body] or [" pass"]
+        env = {**self._emitter.env, **self._env, "micro": micro, "token": token, "array": array}
+        env |= {"sums": sums, "counts": counts}
+        return compile("\n".join(lines), "<plan>", "exec"), env
+
+    def _head(self) -> list[str]:
+        """Lookups and constants shared by the rules."""
+        roots = {path.split(".")[0] for path in self._emitter.places}
+        lines = []
+        if self._spans:
+            lines.append("stores = state.stores; find = stores.get; last = state.last.get")
+            lines += [f"{name} = time - {span}" for span, name in self._spans.items()]
+        if "data" in roots:
+            lines += ["data = e.data", "if data.__class__ is not dict: data = NOTHING"]
+        if "account" in roots:
+            lines.append("p = state.profile; tier = state.tier")
+        if "contact" in roots:
+            lines.append("c = state.contact(e.contact)")
+        lines += self._emitter.prelude()
+        for (path, convert), name in self._amounts.items():
+            lines.append(f"{name} = {convert}({self._emitter.view(path)})")
+        return lines
+
+    def _rule(self, place: int, rule: LiveRule, member: Threshold) -> None:
+        assert member.within is not None  # noqa: S101 - `straight` asks for a window
+        start = self._spans.setdefault(member.within, f"w{len(self._spans)}")
+        where = member.selector.document.where
+        tests = [self._emitter.expression(plain(where))] if where is not None else []
+        amount = self._amount(member)
+        if amount is not None:
+            tests.insert(0, f"{amount} is not None")
+        indent = ""
+        if tests:
+            self._body.append(f"if {' and '.join(tests)}:")
+            indent = " "
+        lines = [
+            f"s = find({member.slot})",
+            f"if s is None: s = stores[{member.slot}] = array('q')",
+            "s.append(time); s.append(offset)" + (f"; s.append({amount})" if amount else ""),
+            *_test(place, member, start, amount),
+        ]
+        fire = f"if not C{place} or time - last({rule.slot}, NONE) >= C{place}: "
+        lines.append(f" {fire}engine.hit(R{place}, state, time, offset, e)")
+        self._body += [indent + line for line in lines]
+
+    def _amount(self, member: Threshold) -> str | None:
+        if member.selector.of is None:
+            return None
+        path = "contact.id" if member.selector.of == "contact" else member.selector.of
+        self._emitter.view(path)
+        convert = "token" if member.aggregate == "distinct" else "micro"
+        return self._amounts.setdefault((path, convert), f"m{len(self._amounts)}")
+
+
+def _test(place: int, member: Threshold, start: str, amount: str | None) -> list[str]:
+    """Lines that end in the head of an `if`: whether the window that ends here reaches what is needed."""
+    if member.aggregate == "count":
+        return [f"if len(s) >= K{place} and s[-K{place}] > {start}:"]
+    running = "sums" if member.aggregate == "sum" else "counts"
+    return [f"if {running}(state, {member.slot}, s, {start}, {amount}) >= K{place}:"]
