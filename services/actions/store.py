@@ -52,11 +52,13 @@ class Finished(msgspec.Struct, kw_only=True, frozen=True):
     detail: str = ""
 
 
-def lease_due(conn: Connection, now: int, owner: str, limit: int, lease: int = LEASE_US) -> list[Leased]:
+def lease_due(
+    conn: Connection, now: int, owner: str, limit: int, lease: int = LEASE_US, *, log_clock: bool = False
+) -> list[Leased]:
     """Take up to `limit` actions that are due and nobody holds, for `lease` microseconds, the longest due
     first.
 
-    Those whose play has been exited are marked skipped instead. Expired leases are taken over.
+    Those tried before whose play has been exited since are marked skipped instead. Expired leases are taken over.
     """
     query = (
         select(actions, plays.c.status.label("play_status"))
@@ -72,8 +74,10 @@ def lease_due(conn: Connection, now: int, owner: str, limit: int, lease: int = L
     )
     rows = conn.execute(query).all()
     _interrupted(conn, [row.id for row in rows if row.attempting], now)
-    _skip_exited(conn, [row.id for row in rows if row.play_status == "exited"], now)
-    mine = [row for row in rows if row.play_status != "exited"]
+    over = {row.id for row in rows if _over(row.play_status, row.attempts, log_clock=log_clock)}
+    _skip_exited(conn, [row.id for row in rows if row.id in over and not row.attempting], now)
+    _leave_uncertain(conn, [row.id for row in rows if row.id in over and row.attempting], now)
+    mine = [row for row in rows if row.id not in over]
     _update(conn, [row.id for row in mine], lease_owner=owner, lease_until=now + lease, attempting=False)
     return [_leased(row) for row in mine]
 
@@ -101,9 +105,26 @@ def _update(conn: Connection, ids: Sequence[str], **values: Any) -> None:
         conn.execute(update(actions).where(actions.c.id.in_(ids[start : start + CHUNK])).values(**values))
 
 
+def _over(play_status: str, attempts: int, *, log_clock: bool) -> bool:
+    """Whether an action must not be tried again since its play was exited.
+
+    One never tried was skipped by the exit itself. With the log clock what was to be sent before the exit is sent,
+    however late it is carried out (`Cancel.tried_only`).
+    """
+    return play_status == "exited" and attempts > 0 and not log_clock
+
+
 def _skip_exited(conn: Connection, ids: Sequence[str], now: int) -> None:
     _update(
         conn, ids, status="skipped", reason=ActionReason.PLAY_EXITED, done_at=now, next_attempt_at=None,
+        lease_owner=None, lease_until=None, attempting=False,
+    )  # fmt: skip
+
+
+def _leave_uncertain(conn: Connection, ids: Sequence[str], now: int) -> None:
+    """Their last attempt may have arrived, and there will be no other."""
+    _update(
+        conn, ids, status="uncertain", reason=ActionReason.INTERRUPTED, done_at=now, next_attempt_at=None,
         lease_owner=None, lease_until=None, attempting=False,
     )  # fmt: skip
 
@@ -134,7 +155,9 @@ def release_leases(conn: Connection) -> None:
     conn.execute(update(actions).where(actions.c.lease_until.is_not(None)).values(lease_until=0))
 
 
-def start_attempts(conn: Connection, ids: Sequence[str], owner: str, now: int) -> dict[str, int]:
+def start_attempts(
+    conn: Connection, ids: Sequence[str], owner: str, now: int, *, log_clock: bool = False
+) -> dict[str, int]:
     """Begin attempts; the number (from 1) of each that may begin.
 
     What is missing in the answer must not be sent: the lease was lost, the play was exited, the account
@@ -153,8 +176,9 @@ def start_attempts(conn: Connection, ids: Sequence[str], owner: str, now: int) -
             .with_for_update(of=actions)
         )
         rows = conn.execute(query).all()
-        _skip_exited(conn, [row.id for row in rows if row.play_status == "exited"], now)
-        begun |= {row.id: row.attempts + 1 for row in rows if row.play_status != "exited"}
+        over = {row.id for row in rows if _over(row.play_status, row.attempts, log_clock=log_clock)}
+        _skip_exited(conn, sorted(over), now)
+        begun |= {row.id: row.attempts + 1 for row in rows if row.id not in over}
     if begun:
         _update(conn, list(begun), attempts=actions.c.attempts + 1, attempting=True)
         conn.execute(
@@ -202,7 +226,7 @@ def _rows(conn: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
     found: dict[str, Row[Any]] = {}
     for start in range(0, len(ids), CHUNK):
         query = (
-            select(actions, plays.c.status.label("play_status"))
+            select(*_BUT_CONTENT, plays.c.status.label("play_status"))
             .join(plays, plays.c.id == actions.c.play)
             .where(actions.c.id.in_(ids[start : start + CHUNK]))
             .with_for_update(of=actions)
@@ -211,6 +235,7 @@ def _rows(conn: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
     return found
 
 
+_BUT_CONTENT = [column for column in actions.c if column.name != "rendered"]
 _update_attempt = (
     update(attempts)
     .where(attempts.c.action == bind("b_action"), attempts.c.n == bind("b_n"))

@@ -64,11 +64,15 @@ class Recorder:
         self._finish(conn, [*batch.ends, *refused], now, written)
         allowed = [action.id for action in batch.begins if action not in blocked]
         if allowed:
-            written.begun = store.start_attempts(conn, allowed, self.owner, now)
+            written.begun = store.start_attempts(
+                conn, allowed, self.owner, now, log_clock=self._log_clock
+            )
         if batch.put_back:
             self._put_back(conn, batch.put_back, now)
         if batch.lease:
-            written.leased = store.lease_due(conn, now, self.owner, batch.lease, LEASE_US)
+            written.leased = store.lease_due(
+                conn, now, self.owner, batch.lease, LEASE_US, log_clock=self._log_clock
+            )
             if len(written.leased) < batch.lease:
                 written.next_due = self._next_due(conn, now)
         return written

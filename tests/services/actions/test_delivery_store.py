@@ -122,8 +122,18 @@ def test_a_retry_waits_for_its_time(house: House) -> None:
     assert hook.id in [one.id for one in lease(house, T0 + MINUTE, "third")]
 
 
-def test_no_attempt_begins_after_an_exit(house: House) -> None:
-    leased = lease(house)
+def retrying(house: House) -> list[Leased]:
+    """Both actions, tried once and leased for the second time."""
+    for one in lease(house):
+        start(house, [one])
+        finish(
+            house, one.id, 1, Decision(status="retrying", reason="timeout", next_attempt_at=T0), "temporary"
+        )
+    return lease(house)
+
+
+def test_no_further_attempt_begins_after_an_exit(house: House) -> None:
+    leased = retrying(house)
     stop(house)
     assert start(house, leased) == {}
     assert states(house) == [("skipped", "play_exited")] * 2
@@ -131,14 +141,31 @@ def test_no_attempt_begins_after_an_exit(house: House) -> None:
 
 
 def test_an_attempt_under_way_ends_by_itself_after_an_exit(house: House) -> None:
-    mail, hook = lease(house)
+    mail, hook = retrying(house)
     start(house, [mail, hook])
     stop(house)
-    assert states(house) == [("pending", None)] * 2
-    assert finish(house, mail.id, 1, DONE) == {mail.id: "done"}
+    assert states(house) == [("retrying", "timeout")] * 2
+    assert finish(house, mail.id, 2, DONE) == {mail.id: "done"}
     retry = Decision(status="retrying", reason="timeout", next_attempt_at=T0 + MINUTE)
-    assert finish(house, hook.id, 1, retry, "temporary") == {hook.id: "skipped"}
+    assert finish(house, hook.id, 2, retry, "temporary") == {hook.id: "skipped"}
     assert states(house) == [("done", None), ("skipped", "play_exited")]
+
+
+def test_an_attempt_whose_process_died_is_not_repeated_after_an_exit(house: House) -> None:
+    start(house, retrying(house))
+    stop(house)
+    assert lease(house, T0 + 2 * MINUTE, "other") == []
+    assert states(house) == [("uncertain", "interrupted")] * 2
+
+
+def test_with_the_log_clock_it_is_for_what_was_sent_before_the_exit_has_to_arrive(house: House) -> None:
+    start(house, lease(house))
+    stop(house)
+    with house.db.write() as conn:
+        again = lease_due(conn, T0 + 2 * MINUTE, "other", 10, log_clock=True)
+        assert [one.interrupted for one in again] == [True, True]
+        begun = start_attempts(conn, [one.id for one in again], "other", T0, log_clock=True)
+    assert sorted(begun.values()) == [2, 2]
 
 
 def test_a_late_end_changes_nothing_that_has_ended(house: House) -> None:
