@@ -159,7 +159,7 @@ class Shard:
         """Write all that changed since the last commit; raises `Fenced` if the partition is no longer
         ours."""
         self.row.next_event, self.row.next_trigger = self.merge.next_event, self.merge.next_trigger
-        self.row.past, self.row.clock = self.merge.past, self.plays.clock
+        self.row.past, self.row.clock = self.merge.kept_past, self.plays.clock
         store_partitions.advance(conn, self.row, self._expected)
         self.store.verify(conn)
         if self.row.clock - self._pruned > PRUNE_EVERY_US:

@@ -47,6 +47,11 @@ class Merge:
         return self._triggers[0].offset if self._triggers else self._read_trigger
 
     @property
+    def kept_past(self) -> int:
+        """What of `past` a restart may rely on: no event is to overtake a trigger that is yet to be read anew."""
+        return min(self.past, self._triggers[0].trigger.position.offset + 1) if self._triggers else self.past
+
+    @property
     def waiting_events(self) -> int:
         """Events read and not yet taken."""
         return len(self._events)

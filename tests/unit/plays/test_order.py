@@ -85,7 +85,7 @@ def run(
                 break
         if restart and restart[turn % len(restart)]:
             kept = partition.merge
-            merge = Merge(next_event=kept.next_event, next_trigger=kept.next_trigger, past=kept.past)
+            merge = Merge(next_event=kept.next_event, next_trigger=kept.next_trigger, past=kept.kept_past)
             partition = PlaysPartition(
                 0, mode="log", store=store, library=library, merge=merge, clock=partition.clock
             )
