@@ -96,6 +96,7 @@ class Server:
                 status = client.get("/v1/status").json()
                 if status["idle"]:
                     return
+                assert "worker stopped" not in self.log(), self.log()
                 time.sleep(0.05)
         raise AssertionError(f"not idle after {SETTLED_S} s: {status}\n{self.log()}")
 

@@ -206,6 +206,7 @@ class Stack:
         """Poll until idle."""
         deadline = time.monotonic() + timeout_s
         while not self.idle():
+            assert not (wrong := self.surprises()), wrong[:3]
             if time.monotonic() > deadline:
                 said = {kind: self.status(kind) for kind in ("rules", "actions")}
                 raise AssertionError(f"not idle after {timeout_s:g} s: {said}\n{self.said()}")

@@ -64,7 +64,7 @@ def test_the_workload_does_something_of_every_kind(embedded: dict[str, Any]) -> 
     rules = {trigger["rule"] for trigger in embedded["triggers"].values()}
     assert rules == {"spike", "spender", "gone", "late-payer"}
     assert {t["tier"] for t in embedded["triggers"].values()} == {"high", "low", "tech"}
-    assert {p["status"] for p in embedded["plays"].values()} == {"finished", "exited", "skipped"}
+    assert {p["status"] for p in embedded["plays"].values()} >= {"finished", "exited", "skipped"}
     assert {a["channel"] for a in embedded["actions"].values()} == {"email", "task", "webhook"}
     assert {a["status"] for a in embedded["actions"].values()} == {"done"}
     assert embedded["tasks"]
