@@ -118,7 +118,7 @@ class PartitionEngine(Moments):
             state.seen[id_] = time << OFFSET_BITS | offset
             touch(state.account)
             plans[state.tier](state, time, offset, event, self)
-            if state.agenda and (state.agenda[0][0] != state.due or self._ctx.retick):
+            if self._ctx.retick or (state.agenda and state.agenda[0][0] != state.due):
                 self._settle(state, offset, silent=False)
             if len(state.seen) >= state.sweep_at:
                 sweep(state, self.rules)
