@@ -113,7 +113,8 @@ def test_any_interleaving_and_any_restart_gives_the_same(history: Any, order: An
     assert run(events, triggers, order, []) == expected
     assert run(events, triggers, [False], []) == expected  # all events first
     assert run(events, triggers, [True], []) == expected  # all triggers first
-    assert run(events, triggers, order, restart) == expected
+    for side in (order, [False], [True]):  # after a restart too, either topic may be read far ahead of the other
+        assert run(events, triggers, side, restart) == expected
 
 
 @settings(max_examples=50, deadline=None)
