@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from schemas.fields import Name
 from schemas.playbook import Strict
-from schemas.rule import Name
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  (the prefix of Standard Webhooks, not a secret)
 MIN_SECRET, MAX_SECRET = 24, 64  # bytes, by Standard Webhooks

@@ -7,8 +7,9 @@ from typing import Any, TypedDict
 from schemas.conditions import Condition, paths_of
 from schemas.duration import parse_duration
 from schemas.event import DAY_US, RESERVED, is_reserved
-from schemas.rule import RuleIn, Threshold, Trend
+from schemas.rule import RuleIn
 from schemas.tiered import TIERS, TierMap, for_tier
+from schemas.when import Threshold, Trend
 
 
 class Doubt(TypedDict):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from schemas.choice import Choice
 from schemas.conditions import BranchCondition, EventCondition
 from schemas.duration import Duration, parse_duration
-from schemas.rule import DatePath, EventPath, Name, Types
+from schemas.fields import DatePath, EventPath, Name, Types
 from schemas.tiered import TIERS
 
 MAX_STEPS = 200  # of one tier, branches included

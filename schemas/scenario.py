@@ -46,19 +46,27 @@ class ScenarioEvent(_Strict):
 class Expectation(_Strict):
     """What must happen, completely: what is not named must not happen. A missing list is not looked at."""
 
-    triggers: list[dict[str, Any]] | None = Field(None, description="Each matches on the fields that it gives.")
-    actions: list[dict[str, Any]] | None = Field(None, description="Each matches on the fields that it gives.")
+    triggers: list[dict[str, Any]] | None = Field(
+        None, description="Each matches on the fields that it gives."
+    )
+    actions: list[dict[str, Any]] | None = Field(
+        None, description="Each matches on the fields that it gives."
+    )
 
 
 class Scenario(_Strict):
     """A test of rules and playbooks, run on the production engine with the log clock."""
 
     description: str | None = None
-    load: list[str] = Field(min_length=1, description="Files of rules, playbooks, templates; relative to this one.")
+    load: list[str] = Field(
+        min_length=1, description="Files of rules, playbooks, templates; relative to this one."
+    )
     accounts: dict[str, dict[str, Any] | None] = Field(
         default_factory=dict,
         description="Known before the first event: the body of PUT /v1/accounts/{id}. They fire nothing themselves.",
     )
-    events: list[ScenarioEvent] = Field(default_factory=list, description="They arrive in the order of time; equal times as they stand.")
+    events: list[ScenarioEvent] = Field(
+        default_factory=list, description="They arrive in the order of time; equal times as they stand."
+    )
     until: Moment | None = Field(None, description="The clock is carried to this time at the end.")
     expect: Expectation

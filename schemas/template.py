@@ -4,8 +4,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from schemas.fields import Name
 from schemas.playbook import Strict
-from schemas.rule import Name
 
 SOURCE_CHARS = 128 * 1024
 

@@ -44,7 +44,9 @@ class Trigger(msgspec.Struct, kw_only=True):
     position: Position
     figures: dict[str, int | float] | None = None
     shadow: bool = False
-    scope: str = "account"  # of the rule; with `contact`, the subject is the contact, else the account (split by key)
+    scope: str = (
+        "account"  # of the rule; with `contact`, the subject is the contact, else the account (split by key)
+    )
 
 
 class Progress(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """What the rules worker reads and writes: partitions, account rows, triggers. SQL only; no decisions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -59,15 +59,9 @@ def take(db: Database, numbers: Sequence[int], starts: Mapping[int, int]) -> lis
                 select(partitions).where(partitions.c.partition == number).with_for_update()
             ).one_or_none()
             if row is None:
-                fresh = {
-                    "partition": number,
-                    "epoch": 1,
-                    "next_offset": starts.get(number, 0),
-                    "clock": 0,
-                    "revision": 0,
-                }
-                conn.execute(insert(partitions).values(fresh))
-                taken.append(PartitionRow(**fresh))
+                fresh = PartitionRow(number, epoch=1, next_offset=starts.get(number, 0), clock=0, revision=0)
+                conn.execute(insert(partitions).values(asdict(fresh)))
+                taken.append(fresh)
                 continue
             conn.execute(
                 update(partitions).where(partitions.c.partition == number).values(epoch=row.epoch + 1)

@@ -3,9 +3,9 @@
 from fractions import Fraction
 from typing import Any
 
-from schemas import rule as doc
+from schemas import when as doc
 from schemas.duration import CalendarDuration, parse_calendar, parse_duration
-from schemas.rule import exact
+from schemas.fields import exact
 from schemas.tiered import TIERS, for_tier
 
 NEVER = 1 << 62  # a cooldown without end

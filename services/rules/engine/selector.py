@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from schemas import rule as doc
+from schemas import when as doc
 from schemas.conditions import compile_condition
 from schemas.event import is_reserved
 from schemas.predicates import Scope, getter_of

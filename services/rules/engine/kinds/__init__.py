@@ -1,4 +1,4 @@
-"""The kinds of a rule's `when`, one file each. A new kind: its file, its line here, its model in `schemas.rule`."""
+"""The kinds of a rule's `when`, one file each. A new kind: its file, its line here, its model in `schemas.when`."""
 
 from collections.abc import Callable
 from typing import Any

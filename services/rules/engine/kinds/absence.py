@@ -7,7 +7,7 @@ the clock only the newest matters: whatever is older has been decided or was end
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 
-from schemas import rule as doc
+from schemas import when as doc
 from schemas.reasons import Reason
 from services.rules.engine.agenda import note
 from services.rules.engine.context import MOMENT, Context, Hold

@@ -3,7 +3,7 @@
 from bisect import bisect_right, insort
 from typing import TYPE_CHECKING
 
-from schemas import rule as doc
+from schemas import when as doc
 from schemas.duration import parse_duration
 from schemas.reasons import Reason
 from services.rules.engine.context import Hold

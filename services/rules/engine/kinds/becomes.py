@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from schemas import rule as doc
+from schemas import when as doc
 from schemas.conditions import compile_condition
 from schemas.predicates import Scope
 from schemas.profile import contact_of

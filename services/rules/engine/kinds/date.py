@@ -6,7 +6,7 @@ A moment that is past when it becomes known still runs if it is not past by more
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from schemas import rule as doc
+from schemas import when as doc
 from schemas.duration import parse_duration
 from schemas.predicates import Scope, getter_of
 from schemas.reasons import Reason

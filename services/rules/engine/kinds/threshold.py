@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Callable, Iterable
 from fractions import Fraction
 
-from schemas import rule as doc
+from schemas import when as doc
 from schemas.duration import parse_duration
 from schemas.predicates import Scope, getter_of
 from schemas.reasons import Reason

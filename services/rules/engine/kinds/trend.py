@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import Iterable
 
-from schemas import rule as doc
+from schemas import when as doc
 from schemas.duration import parse_duration
 from schemas.reasons import Reason
 from services.rules.engine.context import MOMENT, Context, Hold

@@ -1,0 +1,94 @@
+"""What the fields of rules may hold: event types, numbers, paths, names. Pure."""
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from schemas.predicates import Problem, check_path
+
+MAX_TYPES = 100
+
+
+def invalid(message: str, **values: Any) -> PydanticCustomError:
+    """A validation error with this message."""
+    return PydanticCustomError("rule", message, values or None)
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise invalid("must be a number")
+    if not abs(value) <= 1e15:  # refuses NaN too
+        raise invalid("must be a number of at most ±10^15")
+    return value
+
+
+def _share(value: Any) -> Any:
+    if _number(value) < 0:
+        raise invalid("must not be negative")
+    return value
+
+
+def exact(value: float) -> Fraction:
+    """A JSON number as it is written, exactly."""
+    return Fraction(Decimal(repr(value)))
+
+
+def _path(*roots: str) -> Any:
+    def check(path: str) -> str:
+        if path == "contact" and "contact" in roots:
+            return path
+        try:
+            check_path(path)
+        except Problem as error:
+            raise PydanticCustomError("path", "{why}", {"why": str(error)}) from error
+        if path.split(".")[0] not in roots:
+            raise invalid("must begin with one of: {roots}", roots=", ".join(roots))
+        return path
+
+    return AfterValidator(check)
+
+
+def _type(value: Any) -> Any:
+    if not isinstance(value, str) or not 1 <= len(value) <= 256 or "\x00" in value:
+        raise invalid("must be an event type of 1 to 256 characters")
+    return value
+
+
+def _types(value: Any) -> Any:
+    if not isinstance(value, list):
+        return _type(value)
+    if not 1 <= len(value) <= MAX_TYPES:
+        raise invalid("must name 1 to 100 event types")
+    if len(value) > 1 and "*" in value:
+        raise invalid('"*" must stand alone')
+    return [_type(one) for one in value]
+
+
+_TYPE_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 256}
+Types = Annotated[
+    str | list[str],
+    PlainValidator(_types),
+    WithJsonSchema({"anyOf": [_TYPE_SCHEMA, {"type": "array", "items": _TYPE_SCHEMA, "minItems": 1}]}),
+]
+Number = Annotated[float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
+Share = Annotated[float, PlainValidator(_share), WithJsonSchema({"type": "number", "minimum": 0})]
+EventPath = Annotated[str, Field(strict=True), _path("data", "contact", "account", "type", "source")]
+AccountPath = Annotated[str, Field(strict=True), _path("account")]
+DatePath = Annotated[str, Field(strict=True), _path("account", "contact")]
+Name = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+
+
+class Strict(BaseModel):
+    """A model that refuses fields it does not know."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
