@@ -1,7 +1,7 @@
 """What the rules worker reads and writes: partitions, account rows, triggers. SQL only; no decisions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 

@@ -6,6 +6,7 @@ from typing import Any
 from schemas import when as doc
 from schemas.duration import CalendarDuration, parse_calendar, parse_duration
 from schemas.fields import exact
+from schemas.rule import RuleIn
 from schemas.tiered import TIERS, for_tier
 
 NEVER = 1 << 62  # a cooldown without end
@@ -32,12 +33,12 @@ def date_spans(value: Any) -> dict[str, int | CalendarDuration]:
     return {tier: parse_calendar(one) for tier, one in per_tier(value).items()}
 
 
-def cooldowns(rule: doc.RuleIn) -> dict[str, int]:
+def cooldowns(rule: RuleIn) -> dict[str, int]:
     """Microseconds without a further trigger, per tier: 0 none, `NEVER` once."""
     return {tier: _cooldown(rule, tier) for tier in TIERS}
 
 
-def _cooldown(rule: doc.RuleIn, tier: str) -> int:
+def _cooldown(rule: RuleIn, tier: str) -> int:
     if rule.cooldown is not None:
         return NEVER if rule.cooldown == "once" else parse_duration(rule.cooldown)
     when = rule.when
