@@ -158,7 +158,7 @@ def compare(want: Expected, got: Expected) -> None:
         counts = (
             f"{what}: {len(before)} expected, {len(lost)} lost, {len(extra)} too many, {len(unlike)} unlike"
         )
-        assert not (lost or extra or unlike), f"{counts}: {examples}"
+        assert [*lost, *extra, *unlike] == [], f"{counts}: {examples}"
 
 
 @dataclass

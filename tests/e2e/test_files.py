@@ -1,0 +1,177 @@
+"""`touchline apply`, `export` and `test` as a person uses them, against a running server."""
+
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.server import Server, running
+
+ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "playbooks"
+TOUCHLINE = ROOT / ".venv" / "bin" / "touchline"
+
+RULE = """\
+kind: rule
+name: spike
+when:
+  threshold:
+    event: ticket.opened
+    within: 30d
+    at_least: {high: 3}
+playbook: outreach
+"""
+PLAYBOOK = """\
+kind: playbook
+name: outreach
+steps:
+  high:
+    - task: {title: "Call {{ account.name }}"}
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("files")) as server:
+        yield server
+
+
+def touchline(server: Server, *words: str | Path) -> tuple[int, str, str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TOUCHLINE_")}
+    environment |= {"TOUCHLINE_URL": server.url, "TOUCHLINE_API_KEY": server.key, "COLUMNS": "200"}
+    done = subprocess.run(
+        [str(TOUCHLINE), *map(str, words)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def words(said: str) -> Counter[str]:
+    """How often each first word stands on a line: created, updated, unchanged."""
+    return Counter(line.split()[0] for line in said.splitlines() if line.strip())
+
+
+@pytest.mark.timeout(300)
+def test_the_whole_library_there_and_back(server: Server, tmp_path: Path) -> None:
+    status, said, wrong = touchline(server, "apply", LIBRARY)
+    assert status == 0, wrong
+    created = words(said)["created"]
+    assert created > 100
+    assert words(said).keys() == {"created"}
+
+    status, said, wrong = touchline(server, "apply", LIBRARY)
+    assert (status, words(said)) == (0, Counter(unchanged=created)), said + wrong
+
+    status, said, wrong = touchline(server, "export", tmp_path / "out")
+    assert status == 0, wrong
+    status, said, wrong = touchline(server, "apply", tmp_path / "out")
+    assert (status, words(said)) == (0, Counter(unchanged=created)), said + wrong
+
+
+def test_dry_run_shows_and_changes_nothing(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "all.yaml").write_text(
+        f"{RULE.replace('spike', 'dry')}---\n{PLAYBOOK.replace('outreach', 'dry-run')}"
+    )
+    status, said, wrong = touchline(server, "apply", "--dry-run", tmp_path)
+    assert status == 0, wrong
+    assert "+name: dry" in said
+    with server.client() as client:
+        assert client.get("/v1/rules/dry").status_code == 404
+        assert client.get("/v1/playbooks/dry-run").status_code == 404
+
+    assert touchline(server, "apply", tmp_path)[0] == 0
+    text = (tmp_path / "all.yaml").read_text()
+    (tmp_path / "all.yaml").write_text(text.replace("high: 3", "high: 4"))
+    status, said, _ = touchline(server, "apply", "--dry-run", tmp_path)
+    assert words(said)["updated"] == 1
+    assert words(said)["unchanged"] == 1
+    assert "-      high: 3" in said
+    assert "+      high: 4" in said
+    with server.client() as client:
+        assert client.get("/v1/rules/dry").json()["version"] == 1
+
+
+def test_nothing_is_applied_if_anything_is_invalid(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(PLAYBOOK.replace("outreach", "never"))
+    (tmp_path / "bad.yaml").write_text(RULE.replace("30d", "30 days").replace("spike", "never"))
+    (tmp_path / "lost.yaml").write_text(
+        "kind: playbook\nname: lost\nsteps:\n  - email:\n      template: nowhere\n"
+    )
+    status, _, wrong = touchline(server, "apply", tmp_path)
+    assert status == 1
+    assert f"{tmp_path}/bad.yaml:6: rule never: when.threshold.within:" in wrong
+    (tmp_path / "bad.yaml").unlink()
+    status, _, wrong = touchline(server, "apply", tmp_path)
+    assert status == 1
+    assert (
+        f"{tmp_path}/lost.yaml:5: playbook lost: steps.0.email.template: there is no template nowhere"
+        in wrong
+    )
+    with server.client() as client:
+        assert client.get("/v1/playbooks/never").status_code == 404
+
+
+def test_dry_run_warns_of_what_is_probably_wrong(server: Server, tmp_path: Path) -> None:
+    events = [{"type": "login", "account": "a1", "data": {"device": "web"}}]
+    with server.client() as client:
+        client.put("/v1/accounts/a1", json={"tier": "low"}).raise_for_status()
+        client.post("/v1/events", json=events).raise_for_status()
+        server.settle()
+        answer = client.post("/v1/rules/check", json={
+            "name": "x", "when": {"threshold": {"event": "login", "where": {"data.browser": "x"}, "within": "30d",
+                                                "aggregate": "days", "at_least": {"high": 40, "low": 10}}}})  # fmt: skip
+        fields = {one["field"] for one in answer.json()["warnings"]}
+        assert fields == {"when.threshold.where", "when.threshold.at_least.high"}
+        fine = {
+            "name": "x",
+            "when": {"threshold": {"event": "login", "within": "30d", "at_least": {"low": 10}}},
+        }
+        assert client.post("/v1/rules/check", json=fine).json() == {"warnings": []}
+    (tmp_path / "rule.yaml").write_text(RULE.replace("{high: 3}", "{high: 3, low: 4}") + "cooldown: 1d\n")
+    (tmp_path / "book.yaml").write_text(PLAYBOOK + "    - wait: 2d\n    - email: {template: hello}\n")
+    (tmp_path / "mail.yaml").write_text(
+        "kind: template\nname: hello\nsubject: Hi\nmarkdown: 'About {{ trigger.key }} and {{ trigger.value }}'\n"
+    )
+    status, _, wrong = touchline(server, "apply", "--dry-run", tmp_path)
+    assert status == 0
+    assert "rule spike: when.threshold.event: no event of type ticket.opened has been seen" in wrong
+    assert "book.yaml:3: playbook outreach: steps: the rule spike covers the tier low" in wrong
+    assert "waits 2d, longer than spike cools down (1d)" in wrong
+    assert "mail.yaml:4: template hello: markdown: trigger.key is empty when spike fires" in wrong
+    assert "trigger.value" not in wrong
+
+
+def test_scenarios_say_what_differs_and_exit_so(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "rule.yaml").write_text(RULE + "---\n" + PLAYBOOK)
+    scenario = (
+        "load: [rule.yaml]\naccounts:\n  acme: {tier: high, name: Acme, owner: {email: jo@us.test}}\nevents:\n"
+        "  - {at: 2026-01-01T09:00:00Z, account: acme, type: ticket.opened, repeat: 3, every: 1d}\nexpect:\n"
+        "  triggers: [{rule: spike, account: acme, at: 2026-01-03T09:00:00Z}]\n"
+        '  actions: [{account: acme, channel: task, title: "Call Acme"}]\n'
+    )
+    test = tmp_path / "spike.test.yaml"
+    test.write_text(scenario)
+    assert touchline(server, "test", tmp_path)[0] == 0
+    test.write_text(scenario.replace("repeat: 3", "repeat: 2"))
+    status, said, _ = touchline(server, "test", test)
+    assert status == 1
+    assert "expected, did not come" in said
+    assert "below_threshold" in said
+    test.write_text(scenario.replace("repeat: 3", "repeat: 6"))
+    status, said, _ = touchline(server, "test", test)
+    assert status == 0, "the cooldown holds the rest back"
+    test.write_text(scenario.replace("Call Acme", "Phone Acme"))
+    status, said, _ = touchline(server, "test", test)
+    assert status == 1
+    assert "came, not expected" in said
+    test.write_text("load: [rule.yaml]\nexpects: {}\n")
+    assert touchline(server, "test", test)[0] == 2
+    test.write_text("{")
+    assert touchline(server, "test", test)[0] == 2
