@@ -9,20 +9,9 @@ from pydantic import BaseModel
 
 from backbone.errors import Invalid
 from backbone.validation import validate
-from schemas.endpoint import EndpointIn
-from schemas.playbook import PlaybookIn
-from schemas.rule import RuleIn, TiersDoc
-from schemas.template import TemplateIn
+from schemas.files import KINDS
 from services.cli.yamlfile import Located, YamlError, read_yaml
 
-# In the order in which they can be applied: what others refer to comes first.
-KINDS: dict[str, type[BaseModel]] = {
-    "tiers": TiersDoc,
-    "endpoint": EndpointIn,
-    "template": TemplateIn,
-    "playbook": PlaybookIn,
-    "rule": RuleIn,
-}
 TEST_SUFFIX = ".test.yaml"
 
 

@@ -13,11 +13,12 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from schemas.files import KINDS
 from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn
 from schemas.template import TemplateIn
 from services.cli.client import ApiError, Client
-from services.cli.documents import KINDS, Document, Problem, Problems, find, load
+from services.cli.documents import Document, Problem, Problems, find, load
 from services.cli.lint import lint_together
 
 PATHS = {"rule": "rules", "playbook": "playbooks", "template": "templates", "endpoint": "endpoints"}

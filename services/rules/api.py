@@ -6,11 +6,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Response
 from sqlalchemy import Connection, Row, select
 
-from backbone.auth import Principal, require
+from backbone.auth import ANY, Principal, require
 from backbone.database import Database
 from backbone.errors import Invalid, NotFound
 from backbone.http import Json, Once, Pages, etag, json_response, page, reads, validate
 from schemas.event import rfc3339
+from schemas.files import DOCUMENT, KINDS, TEST, schema_of
 from schemas.lint import Doubt
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, RuleIn, TiersDoc
 from services.rules.explaining import Explainer
@@ -32,6 +33,7 @@ def rules_router(db: Database, saver: Saver, explainer: Explainer, lint: Lint) -
     _reading(router, db, explainer)
     _verbs(router, saver)
     _tiers(router, db, saver)
+    _schemas(router)
     return router
 
 
@@ -142,6 +144,20 @@ def _tiers(router: APIRouter, db: Database, saver: Saver) -> None:
         doc = validate(TiersDoc, body)
         row = saver.run(lambda conn: saver.tiers(conn, doc, if_match, principal.name))
         return json_response(_tiers_shown(row), headers={"ETag": etag(row.version)})
+
+
+def _schemas(router: APIRouter) -> None:
+    @router.get("/v1/schemas/{kind}", summary="The JSON Schema of a kind of file, for editors")
+    def schema(
+        kind: Annotated[str, Path(description="rule, playbook, template, endpoint, tiers, test or document")],
+        _: Principal = require(ANY),
+    ) -> Response:
+        try:
+            return json_response(schema_of(kind))
+        except KeyError:
+            raise NotFound(
+                f"there is no kind {kind}; there are: {', '.join((*KINDS, TEST, DOCUMENT))}"
+            ) from None
 
 
 def shown(row: Row[Any]) -> dict[str, Any]:

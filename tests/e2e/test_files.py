@@ -124,9 +124,9 @@ def test_dry_run_warns_of_what_is_probably_wrong(server: Server, tmp_path: Path)
         client.put("/v1/accounts/a1", json={"tier": "low"}).raise_for_status()
         client.post("/v1/events", json=events).raise_for_status()
         server.settle()
-        answer = client.post("/v1/rules/check", json={
-            "name": "x", "when": {"threshold": {"event": "login", "where": {"data.browser": "x"}, "within": "30d",
-                                                "aggregate": "days", "at_least": {"high": 40, "low": 10}}}})  # fmt: skip
+        threshold = {"event": "login", "where": {"data.browser": "x"}, "within": "30d", "aggregate": "days"}
+        doubtful = {"name": "x", "when": {"threshold": {**threshold, "at_least": {"high": 40, "low": 10}}}}
+        answer = client.post("/v1/rules/check", json=doubtful)
         fields = {one["field"] for one in answer.json()["warnings"]}
         assert fields == {"when.threshold.where", "when.threshold.at_least.high"}
         fine = {

@@ -1,0 +1,140 @@
+"""Plays, actions and tasks as the API answers them: what the OpenAPI page shows. The reasons are a closed set."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.play_reasons import EXPLAINED, ActionReason, PlayReason
+
+PlayStatus = Literal["open", "finished", "exited", "skipped"]
+ActionStatus = Literal["pending", "retrying", "done", "failed", "skipped", "uncertain"]
+TaskStatus = Literal["open", "snoozed", "completed", "closed"]
+Moment = Annotated[str, Field(description="RFC 3339, UTC.", examples=["2026-11-22T09:00:00Z"])]
+
+
+def _explained(reasons: type[StrEnum]) -> str:
+    return "Why. " + " · ".join(f"`{reason}`: {EXPLAINED[reason]}" for reason in reasons)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PlayOut(_Answer):
+    """One run of a playbook."""
+
+    id: str = Field(examples=["ply_ce521eed584b1c0cd6d8dba36c"])
+    playbook: str = Field(examples=["invoice-overdue"])
+    playbook_version: int | None = Field(
+        description="Holds for the whole play; null if there was no playbook."
+    )
+    rule: str = Field(description="The rule that triggered.", examples=["invoice-overdue"])
+    trigger: str = Field(description="The trigger's id.", examples=["trg_902958824fa9c769ac0f2d310e"])
+    account: str = Field(examples=["acme"])
+    contact: str | None = Field(examples=["ann"])
+    key: str | None = Field(description="The value of the rule's `by`.", examples=["88"])
+    tier: str = Field(description="At the start; holds for the whole play.", examples=["low"])
+    status: PlayStatus
+    reason: PlayReason | None = Field(description=_explained(PlayReason))
+    step: str | None = Field(description="The step it stands at, or ended at.", examples=["2"])
+    started_at: Moment
+    ended_at: Moment | None
+    waits_until: Moment | None = Field(description="When the wait it stands at is over.")
+
+
+class ActionOut(_Answer):
+    """One email, task or webhook that a step produced."""
+
+    id: str = Field(examples=["act_8c7c9d8a45d0e66598b16977d1"])
+    play: str
+    playbook: str
+    account: str
+    contact: str | None
+    channel: Literal["email", "task", "webhook"]
+    step: str = Field(examples=["0"])
+    recipient: str | None = Field(
+        description="An address; of a webhook, the endpoint's name.", examples=["ann@acme.test"]
+    )
+    topic: str = Field(description="What a contact unsubscribes from.", examples=["billing"])
+    status: ActionStatus = Field(description="`uncertain`: it may have arrived, and is not sent twice.")
+    reason: ActionReason | None = Field(description=_explained(ActionReason))
+    attempts: int = Field(description="How many were begun.")
+    due_at: Moment
+    done_at: Moment | None = Field(description="When it came to its end, whichever it was.")
+    next_attempt_at: Moment | None = Field(description="Of an action that is `retrying`.")
+
+
+class AttemptOut(_Answer):
+    """One try to carry out an action."""
+
+    n: int
+    started_at: Moment
+    ended_at: Moment | None = Field(description="Null: under way, or the process died in it.")
+    outcome: str | None = Field(description="done, temporary, permanent, uncertain, skipped or interrupted.")
+    reason: str | None
+    detail: str | None = Field(description="What the other side said, or the error.")
+
+
+class ActionDetail(ActionOut):
+    """An action with what was rendered and every attempt."""
+
+    rendered: dict[str, Any] | None = Field(
+        description="email: subject, html, text, to, from, reply_to · task: title, body, key · webhook: body."
+    )
+    history: list[AttemptOut]
+
+
+class PlayDetail(PlayOut):
+    """A play with the event of its trigger and its actions, oldest first."""
+
+    trigger_event: dict[str, Any] | None
+    actions: list[ActionOut]
+
+
+class TaskOut(_Answer):
+    """What somebody is asked to do."""
+
+    id: str = Field(description="The id of the action that made it.")
+    play: str = Field(description="The play that made or last updated it.")
+    playbook: str
+    step: str
+    account: str
+    contact: str | None
+    title: str = Field(examples=["Call Acme"])
+    body: str | None
+    assignee: str | None = Field(description="Null: the account has no owner with an address.")
+    priority: str | None
+    key: str = Field(description="While one with this account and key is open, it is updated, not doubled.")
+    status: TaskStatus
+    reason: PlayReason | None = Field(description="Why it was closed.")
+    due_at: Moment | None
+    snoozed_until: Moment | None
+    created_at: Moment
+    completed_at: Moment | None
+
+
+class PlayList(_Answer):
+    """A page of plays."""
+
+    items: list[PlayOut]
+    next_cursor: str | None
+
+
+class ActionList(_Answer):
+    """A page of actions."""
+
+    items: list[ActionOut]
+    next_cursor: str | None
+
+
+class TaskList(_Answer):
+    """A page of tasks."""
+
+    items: list[TaskOut]
+    next_cursor: str | None
+
+
+def answer(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """`responses` of a route that answers 200 with this model."""
+    return {200: {"model": model}}
