@@ -12,6 +12,7 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import NotFound, StateConflict
 from backbone.http import Pages, json_response, page
+from schemas.play import ActionDetail, ActionList, PlayDetail, PlayList, PlayOut, answer
 from schemas.play_reasons import PlayReason
 from services.actions import store_partitions
 from services.actions.library import SqlLibrary
@@ -58,7 +59,9 @@ def router(
     _actions(routes, db)
 
     @routes.post(
-        "/v1/plays/{play}/exit", summary="End an open play: nothing more is sent, its tasks are closed"
+        "/v1/plays/{play}/exit",
+        summary="End an open play: nothing more is sent, its tasks are closed",
+        responses=answer(PlayOut),
     )
     def exit_play(play: str, _: Principal = require("actions:write")) -> Response:
         with db.write() as connection:
@@ -82,7 +85,7 @@ def router(
 
 
 def _plays(routes: APIRouter, db: Database) -> None:
-    @routes.get("/v1/plays", summary="Plays, newest first")
+    @routes.get("/v1/plays", summary="Plays, newest first", responses=answer(PlayList))
     def listed(
         pages: Pages,
         account: Text = None,
@@ -94,7 +97,9 @@ def _plays(routes: APIRouter, db: Database) -> None:
         with db.read() as connection:
             return json_response(page(connection, query, [plays.c.seq], pages, play_view))
 
-    @routes.get("/v1/plays/{play}", summary="A play, with its trigger and its actions")
+    @routes.get(
+        "/v1/plays/{play}", summary="A play, with its trigger and its actions", responses=answer(PlayDetail)
+    )
     def one(play: str, _: Principal = require("actions:read")) -> Response:
         with db.read() as connection:
             row = connection.execute(select(plays).where(plays.c.id == play)).one_or_none()
@@ -106,7 +111,9 @@ def _plays(routes: APIRouter, db: Database) -> None:
 
 
 def _actions(routes: APIRouter, db: Database) -> None:
-    @routes.get("/v1/actions", summary="Actions, newest first", tags=["actions"])
+    @routes.get(
+        "/v1/actions", summary="Actions, newest first", tags=["actions"], responses=answer(ActionList)
+    )
     def listed(
         pages: Pages,
         play: Text = None,
@@ -120,7 +127,10 @@ def _actions(routes: APIRouter, db: Database) -> None:
             return json_response(page(connection, query, [actions.c.seq], pages, action_view))
 
     @routes.get(
-        "/v1/actions/{action}", summary="An action: what was rendered, and every attempt", tags=["actions"]
+        "/v1/actions/{action}",
+        summary="An action: what was rendered, and every attempt",
+        tags=["actions"],
+        responses=answer(ActionDetail),
     )
     def one(action: str, _: Principal = require("actions:read")) -> Response:
         with db.read() as connection:

@@ -15,6 +15,7 @@ from backbone.errors import Invalid, NotFound, StateConflict
 from backbone.http import Json, Pages, json_response, page, reads, validate
 from backbone.log import partition_for
 from schemas.event import microseconds
+from schemas.play import TaskList, TaskOut, answer
 from schemas.playbook import Person, Strict
 from services.actions import store_outbox, store_tasks
 from services.actions.api_plays import Text, Times, filtered
@@ -43,7 +44,7 @@ def router(db: Database, times: Times, partitions: int, changed: Callable[[], No
     routes = APIRouter(tags=["tasks"])
     verbs = _Verbs(db, times, partitions)
 
-    @routes.get("/v1/tasks", summary="Tasks, newest first")
+    @routes.get("/v1/tasks", summary="Tasks, newest first", responses=answer(TaskList))
     def listed(
         pages: Pages,
         assignee: Annotated[str | None, Field(max_length=320)] = None,
@@ -60,7 +61,7 @@ def router(db: Database, times: Times, partitions: int, changed: Callable[[], No
                 page(connection, query, [tasks.c.seq], pages, lambda row: task_view(row, now))
             )
 
-    @routes.get("/v1/tasks/{task}", summary="A task")
+    @routes.get("/v1/tasks/{task}", summary="A task", responses=answer(TaskOut))
     def one(task: str, _: Principal = require("actions:read")) -> Response:
         with db.read() as connection:
             row = connection.execute(select(tasks).where(tasks.c.id == task)).one_or_none()
@@ -70,19 +71,21 @@ def router(db: Database, times: Times, partitions: int, changed: Callable[[], No
                 task_view(row, times.now(connection, partition_for(row.account, partitions)))
             )
 
-    @routes.post("/v1/tasks/{task}/complete", summary="The task is done")
+    @routes.post("/v1/tasks/{task}/complete", summary="The task is done", responses=answer(TaskOut))
     def complete(task: str, _: Principal = require("actions:write")) -> Response:
         view = verbs.run(task, _complete)
         changed()
         return json_response(view)
 
-    @routes.post("/v1/tasks/{task}/snooze", summary="Put the task off")
+    @routes.post("/v1/tasks/{task}/snooze", summary="Put the task off", responses=answer(TaskOut))
     @reads(SnoozeIn, {"until": "2026-12-01T08:00:00Z"})
     def snooze(task: str, body: Json, _: Principal = require("actions:write")) -> Response:
         until = _moment(validate(SnoozeIn, body).until)
         return json_response(verbs.run(task, partial(_snooze, until=until)))
 
-    @routes.post("/v1/tasks/{task}/reassign", summary="Give the task to somebody else")
+    @routes.post(
+        "/v1/tasks/{task}/reassign", summary="Give the task to somebody else", responses=answer(TaskOut)
+    )
     @reads(ReassignIn, {"assignee": "kim@us.test"})
     def reassign(task: str, body: Json, _: Principal = require("actions:write")) -> Response:
         assignee = validate(ReassignIn, body).assignee

@@ -9,6 +9,8 @@ from fastapi.testclient import TestClient
 from backbone.auth import create_key
 from backbone.http import create_app
 from backbone.settings import Settings
+from schemas.play import ActionDetail, ActionList, PlayDetail, PlayList, TaskList
+from schemas.play_reasons import EXPLAINED, ActionReason, PlayReason
 from services.actions import api_documents, api_plays, api_tasks
 from services.actions.status import status
 from tests.services.actions.kit import House
@@ -275,3 +277,22 @@ def test_idempotency_key_on_creation(client: TestClient) -> None:
     again = client.post("/v1/templates", json=TEMPLATE, headers=headers)
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.headers["location"] == again.headers["location"] == "/v1/templates/hello"
+
+
+def test_answers_are_as_the_openapi_page_says(house: House, client: TestClient) -> None:
+    saved(client)
+    play = played(house, client)
+    for path, model in (("plays", PlayList), ("actions", ActionList), ("tasks", TaskList)):
+        assert model.model_validate(client.get(f"/v1/{path}").json()).items  # type: ignore[attr-defined]
+    PlayDetail.model_validate(client.get(f"/v1/plays/{play['id']}").json())
+    for action in client.get("/v1/actions").json()["items"]:
+        ActionDetail.model_validate(client.get(f"/v1/actions/{action['id']}").json())
+    page = client.get("/openapi.json").json()
+    assert (
+        "$ref"
+        in page["paths"]["/v1/plays"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    )
+
+
+def test_every_reason_is_explained() -> None:
+    assert set(EXPLAINED) == {*PlayReason, *ActionReason}
