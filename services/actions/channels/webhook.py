@@ -65,14 +65,15 @@ class Resolver(AbstractResolver):
 class WebhookChannel:
     """Posts to endpoints."""
 
-    concurrency = 50
-    per_lane = 20
+    concurrency = 100
+    per_lane = 40
     repeatable = True  # the receiver knows the id
 
     def __init__(self, around: Surroundings, *, deadline: float = DEADLINE_S) -> None:
         self._endpoint = around.endpoint
         self._guard = Guard(around.settings.webhook_allowed_networks)
         self._deadline = deadline
+        self._asked: dict[str, asyncio.Task[Target | None]] = {}
         self._session: aiohttp.ClientSession | None = None
 
     def lane(self, action: Leased) -> str:
@@ -81,11 +82,22 @@ class WebhookChannel:
 
     async def prepare(self, action: Leased) -> Prepared | Outcome:
         """The endpoint as it is now, and the body."""
-        target = await asyncio.to_thread(self._endpoint, action.recipient or "")
+        target = await self._target(action.recipient or "")
         if target is None:
             return Outcome(kind="permanent", reason="endpoint_unknown", detail=str(action.recipient))
         body = msgspec.json.encode(action.rendered.get("body"))
         return Post(self._open(), target, action.id, body, self._deadline)
+
+    async def _target(self, name: str) -> Target | None:
+        """The endpoint as it is now; those who ask in one round of the event loop share the look."""
+        if name not in self._asked:
+            self._asked[name] = asyncio.create_task(self._look_up(name))
+        return await asyncio.shield(self._asked[name])
+
+    async def _look_up(self, name: str) -> Target | None:
+        await asyncio.sleep(0)
+        del self._asked[name]  # who comes from here on wants to see what was saved until then
+        return await asyncio.to_thread(self._endpoint, name)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -15,16 +15,27 @@ from services.actions.metrics import count_actions
 from services.actions.plays.delivery import Outcome
 from services.actions.store import Leased
 
+GATHER_S = 0.001  # between looks at whether all that is under way has something to write by now
+GATHERINGS = 8  # looks at most: a commit serves many, and one action alone does not wait
 PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # between tries while the database is away
 
 log_ = telemetry.get_logger("touchline.delivery")
 
 
 class Commits:
-    """Belongs to one event loop. `on_events` is called after a commit that put events into the outbox."""
+    """Belongs to one event loop. `on_events` is called after a commit that put events into the outbox;
+    `under_way` says how many actions are between their preparation and their end."""
 
-    def __init__(self, db: Database, clock: Clock, recorder: Recorder, on_events: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        recorder: Recorder,
+        on_events: Callable[[], None],
+        under_way: Callable[[], int],
+    ) -> None:
         self._db, self._clock, self._recorder, self._on_events = db, clock, recorder, on_events
+        self._under_way = under_way
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="actions-delivery-commits")
         self._waiting = Batch(begins=[], ends=[], put_back=[])
         self._next: asyncio.Future[Written] | None = None
@@ -57,6 +68,7 @@ class Commits:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
+            await self._gather()
             batch, future = self._waiting, self._next
             self._waiting, self._next = Batch(begins=[], ends=[], put_back=[]), None
             if future is None:
@@ -64,6 +76,13 @@ class Commits:
             written = await self._commit(batch)
             if not future.done():
                 future.set_result(written)
+
+    async def _gather(self) -> None:
+        """Wait a little for others that are under way and may have something to write in a moment."""
+        for _ in range(GATHERINGS):
+            if self._under_way() <= len(self._waiting.begins) + len(self._waiting.ends):
+                return
+            await asyncio.sleep(GATHER_S)
 
     async def _commit(self, batch: Batch) -> Written:
         """Writes a batch, however long the database is away; one that it refuses is written piece by

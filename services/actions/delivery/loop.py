@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+import uvloop
+
 from backbone import telemetry
 from backbone.clock import Clock
 from backbone.database import Database
@@ -102,6 +104,9 @@ class Delivery:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
+    def _under_way(self) -> int:
+        return len(self._tasks) - len(self._waiting)
+
     def _endpoint(self, name: str) -> Target | None:
         with self._db.read() as conn:
             stored = ENDPOINTS.get(conn, name)
@@ -111,7 +116,8 @@ class Delivery:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._main())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._main())
         except Exception as error:
             self.failure = error
             log_.exception("the delivery loop stopped")
@@ -120,7 +126,7 @@ class Delivery:
         self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
         self._channels = {name: make(self._around) for name, make in self._makers.items()}
         self._places = {name: asyncio.Semaphore(one.concurrency) for name, one in self._channels.items()}
-        commits = Commits(self._db, self._clock, self._recorder, self._on_events)
+        commits = Commits(self._db, self._clock, self._recorder, self._on_events, self._under_way)
         if self._alone:
             await self._take_over()
         helpers = [asyncio.create_task(commits.run()), asyncio.create_task(self._keep(commits))]

@@ -64,9 +64,7 @@ class Recorder:
         self._finish(conn, [*batch.ends, *refused], now, written)
         allowed = [action.id for action in batch.begins if action not in blocked]
         if allowed:
-            written.begun = store.start_attempts(
-                conn, allowed, self.owner, now, log_clock=self._log_clock
-            )
+            written.begun = store.start_attempts(conn, allowed, self.owner, now, log_clock=self._log_clock)
         if batch.put_back:
             self._put_back(conn, batch.put_back, now)
         if batch.lease:

@@ -94,14 +94,14 @@ class House:
         made.start()
         return made
 
-    def put(self, *ids: str, play: str = "ply_1", status: str = "open", **fields: Any) -> None:
+    def put(self, *ids: str, play: str = "ply_1", play_status: str = "open", **fields: Any) -> None:
         """Actions that are due."""
         now = self.clock.now()
         with self.db.write() as conn:
             if conn.execute(select(plays.c.id).where(plays.c.id == play)).one_or_none() is None:
                 conn.execute(insert(plays), [{
                     "id": play, "partition": 0, "playbook": "p", "playbook_version": 1, "rule": "r", "trigger_id": "t",
-                    "account": "acme", "scope": "account", "tier": "low", "topic": "lifecycle", "status": status,
+                    "account": "acme", "scope": "account", "tier": "low", "topic": "lifecycle", "status": play_status,
                     "started_at": now, "trigger": {}, "templates": {},
                 }])  # fmt: skip
             conn.execute(insert(actions), [{

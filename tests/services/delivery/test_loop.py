@@ -148,10 +148,10 @@ def test_what_another_process_holds_is_left_alone_until_its_lease_ends(house: Ho
 
 
 def test_an_exited_play_sends_nothing_more(house: House) -> None:
-    house.put("act_1", play="ply_x", status="exited")
+    house.put("act_1", play="ply_x", play_status="exited", status="retrying", attempts=1)
     channel = Fake()
     house.loop(email=channel)
-    house.settled()
+    house.until(lambda: house.states()["act_1"][0] != "retrying")
     assert house.states()["act_1"] == ("skipped", "play_exited")
     assert channel.sent == []
 
@@ -164,9 +164,9 @@ def test_a_play_that_exits_between_lease_and_beginning_sends_nothing(house: Hous
             return await super().prepare(action)
 
     channel = Slow()
-    house.put("act_1")
+    house.put("act_1", status="retrying", attempts=1)
     house.loop(email=channel)
-    house.settled()
+    house.until(lambda: house.states()["act_1"][0] != "retrying")
     assert house.states()["act_1"] == ("skipped", "play_exited")
     assert (channel.sent, channel.dropped) == ([], ["act_1"])
 

@@ -94,7 +94,9 @@ class Smtp:
     """Hands mails to one server, over connections that are used again."""
 
     repeatable = False
-    concurrency, per_domain = 40, 20  # no other mail server is kept busy by many mails at once
+    concurrency = per_domain = (
+        40  # connections to the one server, which spreads mails over domains as it sees fit
+    )
 
     def __init__(self, server: Server) -> None:
         self._server = server
