@@ -130,12 +130,20 @@ def create_app(
             router.routes
         )  # flat: one look-up a request, and every route is there to be seen
     app.router.routes.extend(_docs(app).routes)
+    _keys_first(app)
     app.add_exception_handler(TouchlineError, _own)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http_error)
     install(app)
     app.add_middleware(Gate, keys=app.state.keys, express=_express(app))
     return app
+
+
+def _keys_first(app: FastAPI) -> None:
+    """Look at the key before anything else of a request: who may not ask learns nothing of what is wrong with it."""
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            route.dependant.dependencies.sort(key=lambda each: not hasattr(each.call, "route_scope"))
 
 
 def _express(app: FastAPI) -> dict[tuple[str, str], Express]:

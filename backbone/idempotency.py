@@ -1,6 +1,6 @@
 """`Idempotency-Key`: the same POST sent again gets the same answer and creates nothing a second time.
 
-The answer is stored in the transaction that creates, so a crash keeps both or neither. Kept for 48 hours, per
+The answer is stored in the transaction that creates, so a crash keeps both or neither. Kept for 24 hours, per
 API key.
 """
 
@@ -15,10 +15,10 @@ from sqlalchemy import Connection, delete, select, update
 from backbone.auth import hash_key, key_of
 from backbone.clock import WallClock
 from backbone.database import insert_new
-from backbone.errors import Invalid
+from backbone.errors import Conflict
 from backbone.tables import idempotency as table
 
-KEPT_US = 48 * 3_600 * 1_000_000
+KEPT_US = 24 * 3_600 * 1_000_000
 _KEPT_HEADERS = ("location", "etag", "content-type")
 
 
@@ -33,7 +33,7 @@ class Idempotency:
     def run(self, connection: Connection, make: Callable[[], Response]) -> Response:
         """`make()`, or the answer it gave when this key was first used, in the creating transaction.
 
-        Raises `Invalid` if the key was used with another request before. What `make` raises is not kept.
+        Raises `Conflict` if the key was used with another request before. What `make` raises is not kept.
         """
         if self._key is None:
             return make()
@@ -49,10 +49,10 @@ class Idempotency:
         if not insert_new(connection, table, [row], ["owner", "idempotency_key"]):
             stored = connection.execute(select(table).where(mine)).one()
             if stored.fingerprint != self._fingerprint:
-                message = "was used with another request before; use a new key for a new request"
-                raise Invalid(
-                    [{"field": "Idempotency-Key", "message": message}], code="idempotency_key_reused"
+                message = (
+                    "this Idempotency-Key was used with another request; use a new key for a new request"
                 )
+                raise Conflict(message, code="idempotency_key_reused")
             headers = msgspec.json.decode(stored.headers, type=dict[str, str])
             return Response(stored.body, stored.status, {**headers, "Idempotency-Replayed": "true"})
         response = make()

@@ -97,7 +97,9 @@ def _message(error: Mapping[str, Any], path: Sequence[str | int], model: type[Ba
 def _unknown(name: str, allowed: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, allowed, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    return f"is not a known field{hint}" + (f"; allowed: {', '.join(allowed)}" if allowed and not hint else "")
+    return f"is not a known field{hint}" + (
+        f"; allowed: {', '.join(allowed)}" if allowed and not hint else ""
+    )
 
 
 def _reduce(errors: Sequence[_Error]) -> list[_Error]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
+Name = Annotated[str, Field(min_length=1, max_length=256)]
 EVENT = {
     "id": "inv-88",
     "source": "billing",
@@ -18,19 +19,25 @@ EVENT = {
 }
 
 
+def _one_of(*names: str) -> ConfigDict:
+    return ConfigDict(extra="allow", json_schema_extra={"anyOf": [{"required": [name]} for name in names]})
+
+
 class EventIn(BaseModel):
     """A CloudEvents 1.0 object with `account` and `contact`; other extension attributes are ignored."""
 
+    model_config = _one_of("account", "subject")
+
     specversion: Literal["1.0"] = "1.0"
-    id: str = Field(
-        "", max_length=256, description="with account and source it names the event; default: a UUIDv7"
+    id: Name = Field("", description="with account and source it names the event; default: a UUIDv7")
+    source: Name = "api"
+    type: Name = Field(examples=["invoice.overdue"])
+    time: AwareDatetime | None = Field(
+        None, description="RFC 3339 with an offset; default: the moment of receipt"
     )
-    source: str = Field("api", min_length=1, max_length=256)
-    type: str = Field(min_length=1, max_length=256, examples=["invoice.overdue"])
-    time: datetime | None = Field(None, description="RFC 3339 with an offset; default: the moment of receipt")
-    account: str | None = Field(None, description="required, unless `subject` names it", examples=["acme"])
-    subject: str | None = Field(None, description="the account, where `account` is missing")
-    contact: str | None = Field(None, description="the person at the account", examples=["ann"])
+    account: Name = Field("", description="required, unless `subject` names it", examples=["acme"])
+    subject: Name = Field("", description="the account, where `account` is missing")
+    contact: Name | None = Field(None, description="the person at the account", examples=["ann"])
     data: Any = Field(None, description="any JSON, at most 32 deep")
     historical: bool = Field(False, description="a backfill: logged and counted, fires nothing")
 
@@ -74,15 +81,48 @@ class ClockIn(BaseModel):
 
 
 class SegmentCall(BaseModel):
-    """A call of Segment's tracking API."""
+    """What all calls of Segment's tracking API have; one of `userId` and `anonymousId` is required."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = _one_of("userId", "anonymousId")
 
-    messageId: str | None = Field(None, description="becomes the event's id")  # noqa: N815 - Segment's names
-    userId: str | None = Field(None, description="becomes the contact")  # noqa: N815
-    anonymousId: str | None = None  # noqa: N815
-    timestamp: datetime | None = None
+    userId: Name = Field("", description="becomes the contact")  # noqa: N815 - Segment's names
+    anonymousId: Name = ""  # noqa: N815
+    messageId: Name | None = Field(None, description="becomes the event's id")  # noqa: N815
+    timestamp: AwareDatetime | None = None
     context: dict[str, Any] | None = Field(None, description="`context.groupId` names the account")
+
+
+class SegmentTrack(SegmentCall):
+    """Something the user did."""
+
+    event: Name = Field(description="becomes the type: `Ticket Opened` is `ticket_opened`")
+    properties: dict[str, Any] | None = Field(None, description="become the data")
+
+
+class SegmentTraits(SegmentCall):
+    """Who the user is."""
+
+    traits: dict[str, Any] | None = Field(None, description="`email`, `name`, … and attributes")
+
+
+class SegmentGroup(SegmentTraits):
+    """Which account the user belongs to."""
+
+    groupId: Name = Field(description="the account")  # noqa: N815
+
+
+class SegmentPage(SegmentCall):
+    """What the user looked at."""
+
+    name: str | None = None
+    properties: dict[str, Any] | None = None
+
+
+class SegmentEntry(SegmentTrack):
+    """A call in a batch; which fields it has follows from its `type`."""
+
+    type: Literal["track", "identify", "group", "page", "screen", "alias"]
+    groupId: Name = "-"  # noqa: N815
 
 
 class SegmentBatch(BaseModel):
@@ -90,7 +130,18 @@ class SegmentBatch(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    batch: list[SegmentCall]
+    batch: list[SegmentEntry] = Field(min_length=1)
+
+
+SEGMENT_MODELS: dict[str, type[BaseModel]] = {
+    "track": SegmentTrack,
+    "identify": SegmentTraits,
+    "group": SegmentGroup,
+    "page": SegmentPage,
+    "screen": SegmentPage,
+    "alias": SegmentCall,
+    "batch": SegmentBatch,
+}
 
 
 def documents(*models: type[BaseModel]) -> Callable[[Handler], Handler]:
@@ -114,7 +165,7 @@ def express(take: Callable[..., Any]) -> Callable[[Handler], Handler]:
 
 
 _ONE: dict[str, Any] = {"$ref": "#/components/schemas/EventIn"}
-_MANY: dict[str, Any] = {"type": "array", "items": _ONE, "maxItems": 500}
+_MANY: dict[str, Any] = {"type": "array", "items": _ONE, "minItems": 1, "description": "at most 500"}
 _WRAPPED: dict[str, Any] = {
     "type": "object",
     "properties": {"events": _MANY},

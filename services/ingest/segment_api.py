@@ -24,12 +24,11 @@ def segment_router(intake: Intake, groups: Groups) -> APIRouter:
 
 
 def _add(router: APIRouter, intake: Intake, groups: Groups, kind: str) -> None:
-    model = pages.SegmentBatch if kind == "batch" else pages.SegmentCall
 
     @router.post(
         f"/v1/{kind}", name=f"segment_{kind}", summary=f"Segment: {kind}", operation_id=f"segment_{kind}"
     )
-    @reads(model, pages.SEGMENT_EXAMPLES[kind])
+    @reads(pages.SEGMENT_MODELS[kind], pages.SEGMENT_EXAMPLES[kind])
     async def call(request: Request, principal: Principal = require("events:write")) -> Response:
         """For Segment-compatible libraries: set their host to this server, the write key to an API key."""
         return await _take(await request.body(), kind, intake, groups, principal)

@@ -183,7 +183,7 @@ async def test_the_same_request_again(call: Client, app: Any) -> None:
     for name in ("location", "etag", "content-type"):
         assert again.headers[name] == first.headers[name]
     other = await call("POST", "/v1/things", json={"name": "b"}, headers=headers)
-    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_key_reused")
     stranger = Client(app, create_key(app.state.db, CLOCK, "other", ["admin"]))
     assert (await stranger("POST", "/v1/things", json={"name": "c"}, headers=headers)).status_code == 201
     taken = {"idempotency-key": "k2"}
@@ -276,3 +276,9 @@ async def test_metrics_name_routes_not_things(call: Client) -> None:
     text = (await call("GET", "/metrics")).text
     assert 'route="/v1/things/{name}"' in text
     assert "personal-data" not in text
+
+
+async def test_who_may_not_ask_learns_nothing_else(app: Any) -> None:
+    stranger = Client(app, "")
+    assert (await stranger("GET", "/v1/things?cursor=x&limit=0")).status_code == 401
+    assert (await stranger("POST", "/v1/things", content=b"{")).status_code == 401
