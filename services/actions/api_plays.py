@@ -77,7 +77,7 @@ def router(
             store.flush(connection, clock.now())
             row = connection.execute(select(plays).where(plays.c.id == play)).one()
             view = play_view(row)
-        count_plays([held], clock.now())
+        count_plays([held])
         changed()
         return json_response(view)
 

@@ -170,6 +170,7 @@ class Shard:
     def committed(self) -> list[Play]:
         """The transaction stands: forget the batch. Returns the plays it wrote."""
         written = self.store.plays_written()
+        self.plays.answered.clear()
         self._expected = (self.row.next_event, self.row.next_trigger)
         self.store.end(committed=True)
         return written

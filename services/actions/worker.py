@@ -21,7 +21,7 @@ from backbone.failpoint import hit
 from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Log, Record
 from services.actions import store_outbox, store_partitions
 from services.actions.library import SqlLibrary
-from services.actions.metrics import count_actions, count_plays
+from services.actions.metrics import count_actions, count_plays, measure
 from services.actions.plays.model import Renderer
 from services.actions.plays.partition import ClockMode
 from services.actions.shard import Shard
@@ -187,7 +187,8 @@ class Worker:
         hit("actions.after_commit_before_relay")
         self._committed_at = time.monotonic()
         for shard in shards:
-            count_plays(shard.committed(), now)
+            measure(shard.plays.answered, self._clock.now(), log_clock=self._mode == "log")
+            count_plays(shard.committed())
         count_actions(actions)
         self._end_batch()
         self._outbox.set()

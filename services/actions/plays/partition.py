@@ -36,6 +36,10 @@ class PlaysPartition:
         self.number, self.mode, self.clock = number, mode, clock
         self.merge = merge or Merge()
         self._store, self._library = store, library
+        self.answered: list[
+            tuple[int, int]
+        ] = []  # (time, receipt) of events that started plays; the caller drains it
+        self._received = 0  # receipt of the event applied last
         self._machine = Machine(store, library, number, log_clock=mode == "log")
 
     def step(self) -> bool:
@@ -49,7 +53,7 @@ class PlaysPartition:
         upto = self._clock_of(head)
         if self._run_wait(upto):
             return True
-        self.clock = upto
+        self.clock, self._received = upto, head.timestamp
         if head.event is not None:
             self._event(head.event)
         self.merge.take()
@@ -94,7 +98,9 @@ class PlaysPartition:
             now = max(self.clock, instant(trigger.at))
             if self.mode == "log" and self._run_wait_of(trigger, now):
                 return True
-            self._machine.start(trigger, now)
+            play = self._machine.start(trigger, now)
+            if play is not None and play.status != "skipped" and trigger.event_id is not None:
+                self.answered.append((instant(trigger.at), self._received))
         self.merge.take()
         return True
 
