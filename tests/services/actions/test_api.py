@@ -296,3 +296,18 @@ def test_answers_are_as_the_openapi_page_says(house: House, client: TestClient) 
 
 def test_every_reason_is_explained() -> None:
     assert set(EXPLAINED) == {*PlayReason, *ActionReason}
+
+
+@pytest.mark.parametrize("odd", ["%00", "a%00b", "%ED%A0%80", "%FF", "x" * 300, "%F0%9F%98%80"])
+def test_odd_names_are_answered_like_any_other(client: TestClient, odd: str) -> None:
+    for path in (
+        f"/v1/plays/{odd}",
+        f"/v1/actions/{odd}",
+        f"/v1/tasks/{odd}",
+        f"/v1/playbooks/{odd}",
+        f"/v1/plays?account={odd}",
+        f"/v1/tasks?assignee={odd}",
+    ):
+        assert client.get(path).status_code < 500, path
+    for path in (f"/v1/plays/{odd}/exit", f"/v1/tasks/{odd}/complete"):
+        assert 400 <= client.post(path).status_code < 500, path
