@@ -48,7 +48,8 @@ async def _take(body: bytes, kind: str, intake: Intake, groups: Groups, principa
     taken = await intake.take(items, source="segment", key_id=principal.key_id, erasing=False)
     if not taken.rejected:
         return json_response({"success": True})
-    errors = wrong_fields(taken.rejected, alone=kind != "batch")
+    rejected = [(index, segment.in_their_words(refusal)) for index, refusal in taken.rejected]
+    errors = wrong_fields(rejected, alone=kind != "batch")
     if len(taken.rejected) == len(items):
         raise BadRequest(summary(errors), code="nothing_accepted")
     return json_response({"success": True, "rejected": errors})

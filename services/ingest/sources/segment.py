@@ -138,10 +138,11 @@ def _event(call: Call, groups: Mapping[str, str]) -> Item | None:
     if call.kind == "identify" and attributes["contact"] is None:
         attributes["contact"] = user
     event = convert_event(attributes)
-    return event if isinstance(event, Event) else _in_their_words(event)
+    return event if isinstance(event, Event) else in_their_words(event)
 
 
-def _in_their_words(refusal: Refusal) -> Refusal:
+def in_their_words(refusal: Refusal) -> Refusal:
+    """A refusal that names the field as Segment's API does."""
     names = {"id": "messageId", "time": "timestamp", "contact": "userId", "account": "groupId"}
     return msgspec.structs.replace(refusal, field=names.get(refusal.field, refusal.field))
 

@@ -240,6 +240,8 @@ async def test_segment_calls(kit: Kit) -> None:
         "acme": ["account.updated", "contact.updated", "page", "screen", "second"],
     }
     assert (await call("track", {"userId": "ann"})).status_code == 400
+    ancient = await call("track", {"userId": "ann", "event": "x", "timestamp": "0001-01-01T00:00:00Z"})
+    assert (ancient.status_code, ancient.json()["detail"][:10]) == (400, "timestamp:")
     mixed = {"batch": [{"type": "track", "userId": "a"}, {"type": "track", "userId": "a", "event": "x"}]}
     answer = await call("batch", mixed)
     assert answer.status_code == 200
