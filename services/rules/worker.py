@@ -44,8 +44,12 @@ class Worker:
 
     def start(self) -> None:
         """Begin to work, in a thread of its own."""
-        self._consumer.subscribe(self._assigned, self._revoked)
+        self.join()
         self._thread.start()
+
+    def join(self) -> None:
+        """Join the group of workers; `beat` does the rest."""
+        self._consumer.subscribe(self._assigned, self._revoked)
 
     def stop(self) -> None:
         """Finish the batch in hand and leave; returns when the thread has ended."""
@@ -72,7 +76,7 @@ class Worker:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._beat()
+                self.beat()
             except (store.Fenced, DatabaseUnavailable, LogUnavailable, TimeoutError) as error:
                 logger.warning("batch abandoned; starting again from what is stored", error=repr(error))
                 self._start_again()
@@ -82,7 +86,7 @@ class Worker:
                 break
         self._consumer.close()
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
         """One round: read, judge, commit, relay."""
         records = self._consumer.poll(self._pause(), BATCH)
         if records:

@@ -1,0 +1,77 @@
+"""The rules worker as `touchline serve` runs it: from the embedded log to committed states, offsets and triggers."""
+
+import tempfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+from backbone.clock import WallClock
+from backbone.database import Database
+from backbone.log import EVENTS, Entry, open_log
+from backbone.migrations import migrate_all
+from backbone.settings import Settings, load_settings
+from bench.engine import floor
+from bench.measure import Result, paired, seconds
+from bench.workload import TIERS, accounts, lines, rule_documents
+from schemas.rule import RuleIn, TiersDoc
+from services.rules.saving import Saver
+from services.rules.tables import partitions
+from services.rules.worker import Worker
+
+COUNT = 200_000
+
+
+def durable(tick: Callable[[], None]) -> list[Result]:
+    """Events a second with everything durable, against the floor, by number of rules."""
+    results = []
+    for rules in (10, 100, 1_000):
+        ours, base, raw = paired(lambda rules=rules: _rate(rules), floor)  # type: ignore[misc]
+        results.append(Result("durable", ours, "events/s", rules, base, raw))
+        tick()
+    return results
+
+
+@lru_cache(maxsize=1)
+def _keys() -> list[str]:
+    return [line.split(b'"account":"', 1)[1].split(b'"', 1)[0].decode() for line in lines(COUNT)]
+
+
+def _rate(rules: int) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load_settings(data_dir=Path(folder), clock="log", log_retention="3650d")
+        return COUNT / _catch_up(settings, rules)
+
+
+def _catch_up(settings: Settings, rules: int) -> float:
+    """Seconds in which the worker works off a log of the workload."""
+    db, clock = Database(settings.url), WallClock()
+    migrate_all(db)
+    log = open_log(settings)
+    saver = Saver(db, log, clock)
+    with db.write() as conn:
+        saver.tiers(conn, TiersDoc.model_validate(TIERS), None, "bench")
+        for document in rule_documents(rules):
+            saver.create(conn, RuleIn.model_validate(document), "bench")
+    saver.announce()
+    names = [line.split(b'"account": "', 1)[1].split(b'"', 1)[0].decode() for line in accounts()]
+    log.append(EVENTS, [Entry(value=v, key=k) for k, v in zip(names, accounts(), strict=True)]).result()
+    log.append(EVENTS, [Entry(value=v, key=k) for k, v in zip(_keys(), lines(COUNT), strict=True)]).result()
+    worker = Worker(db, log, clock, clock_mode="log")
+    goal = sum(log.end_offsets(EVENTS).values())
+    try:
+        return seconds(lambda: _until(worker, db, goal))
+    finally:
+        worker.stop()
+        log.close()
+        db.close()
+
+
+def _until(worker: Worker, db: Database, goal: int) -> None:
+    worker.join()
+    while True:
+        worker.beat()
+        with db.read() as conn:
+            if (conn.scalar(select(func.sum(partitions.c.next_offset))) or 0) >= goal:
+                return

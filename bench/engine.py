@@ -1,0 +1,112 @@
+"""The engine in memory: against the floor, with idle rules, a backtest, and the size of its state.
+
+What runs here is `PartitionEngine`, the driver that the worker runs, on records as the worker hands them over.
+"""
+
+from collections.abc import Callable
+from collections import Counter
+
+import msgspec
+
+from bench.measure import Result, paired, seconds
+from bench.workload import accounts, lines, rule_documents, rule_set
+from schemas.event import Event, decode
+from services.rules.engine.compile import RuleSet
+from services.rules.engine.partition import MemoryAccounts, PartitionEngine
+from services.rules.engine.state import encode
+
+EVENTS = 200_000
+BATCH = 20_000  # as the worker polls
+DAY_US = 86_400_000_000
+
+
+def floor(count: int = EVENTS) -> float:
+    """Events a second: msgspec decodes each, and one dictionary is incremented."""
+    events = lines(count)
+    untyped = msgspec.json.Decoder().decode
+
+    def work() -> None:
+        counts: Counter[str] = Counter()
+        for line in events:
+            counts[untyped(line)["type"]] += 1
+
+    return count / seconds(work)
+
+
+def engine(rules: RuleSet) -> tuple[PartitionEngine, MemoryAccounts]:
+    """An engine on memory that knows every account's tier."""
+    states = MemoryAccounts()
+    made = PartitionEngine(
+        0, clock_mode="log", clock=0, revision=rules, accounts=states, rulesets=lambda _: rules,
+        fetch=_fetch, history=lambda _: (),
+    )  # fmt: skip
+    made.apply([(n, 0, decode(line, place="", timestamp=0)) for n, line in enumerate(accounts())])
+    made.forget_changes()
+    return made, states
+
+
+def _fetch(offset: int) -> Event:
+    return decode(lines(EVENTS)[offset - len(accounts())], place="", timestamp=0)
+
+
+def run(made: PartitionEngine, count: int = EVENTS) -> int:
+    """Decode and judge the workload in the worker's batches; how many triggers."""
+    events, first, fired = lines(count), len(accounts()), 0
+    for start in range(0, count, BATCH):
+        part = events[start : start + BATCH]
+        made.apply([
+            (first + start + n, 0, decode(line, place="", timestamp=0)) for n, line in enumerate(part)
+        ])  # fmt: skip
+        fired += len(made.drain())
+        made.forget_changes()
+    return fired
+
+
+def rate(rules: RuleSet) -> float:
+    """Events a second."""
+    made, _ = engine(rules)
+    return EVENTS / seconds(lambda: run(made))
+
+
+def memory(tick: Callable[[], None]) -> list[Result]:
+    """The engine against the floor, by number of rules."""
+    results = []
+    for count in (10, 100, 1_000):
+        rules = rule_set(rule_documents(count))
+        ours, base, raw = paired(lambda rules=rules: rate(rules), floor)  # type: ignore[misc]
+        results.append(Result("memory", ours, "events/s", count, base, raw))
+        tick()
+    return results
+
+
+def idle_rules(tick: Callable[[], None]) -> list[Result]:
+    """Cost per event with 10,000 rules that do not match, against 10 of them: a ratio of times."""
+    few, many = rule_set(rule_documents(10, idle=True)), rule_set(rule_documents(10_000, idle=True))
+    fast, slow, raw = paired(lambda: rate(few), lambda: rate(many))
+    tick()
+    return [Result("idle_rules", fast / slow, "times", 10_000, None, raw, "cost per event, 10,000 to 10 idle rules")]
+
+
+def backtest(tick: Callable[[], None]) -> list[Result]:
+    """One rule over the whole log, against the engine with ten: what a backtest runs is the engine itself."""
+    one, ten = rule_set(rule_documents(1)), rule_set(rule_documents(10))
+    ours, base, raw = paired(lambda: rate(one), lambda: rate(ten))
+    tick()
+    return [Result("backtest", ours, "events/s", 1, base, raw)]
+
+
+def bytes_per_state(tick: Callable[[], None]) -> list[Result]:
+    """Stored bytes per (rule, account) that has state, beyond 24 for each event kept."""
+    rules = rule_set(rule_documents(1_000))
+    made, states = engine(rules)
+    bare = sum(len(encode(state)) for state in states.all())
+    run(made)
+    total = pairs = kept = 0
+    for state in states.all():
+        total += len(encode(state))
+        pairs += len(state.stores)
+        kept += sum(len(store) for store in state.stores.values())
+    tick()
+    value = (total - bare) / pairs
+    note = f"{pairs} pairs, {kept} numbers kept, {total} bytes in all, ids included"
+    return [Result("bytes_per_state", value, "bytes", 1_000, None, {}, note)]
