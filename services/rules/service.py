@@ -13,6 +13,7 @@ from services.rules import store
 from services.rules.api import rules_router
 from services.rules.api_accounts import accounts_router, triggers_router
 from services.rules.explaining import Explainer
+from services.rules.metrics import show_lag
 from services.rules.revisions import RuleSets
 from services.rules.saving import Saver
 from services.rules.seen import doubts
@@ -61,10 +62,10 @@ class RulesService:
             waiting = store.count_unrelayed(conn)
         ends = self._log.end_offsets(EVENTS)
         starts = self._log.start_offsets(EVENTS)
-        lag = sum(
-            max(0, end - (places[p].next_offset if p in places else starts.get(p, 0)))
-            for p, end in ends.items()
-        )
+        first = {p: places[p].next_offset if p in places else starts.get(p, 0) for p in ends}
+        lags = {p: max(0, end - first[p]) for p, end in ends.items()}
+        show_lag(lags)
+        lag = sum(lags.values())
         behind = self.worker.unreported()
         clocks = [place.clock for place in places.values() if place.clock]
         return {

@@ -15,6 +15,7 @@ from backbone.errors import DatabaseUnavailable, LogUnavailable
 from backbone.failpoint import hit
 from backbone.log import DEAD_LETTERS, EVENTS, Log, Record
 from services.rules import store
+from services.rules.metrics import count_decisions, show_health
 from services.rules.relay import Relay
 from services.rules.revisions import RuleSets
 from services.rules.seen import Seen
@@ -55,7 +56,10 @@ class Worker:
         """Finish the batch in hand and leave; returns when the thread has ended."""
         self._stopping.set()
         self._consumer.wake()
-        self._thread.join(timeout=30)
+        if self._thread.is_alive():
+            self._thread.join(timeout=30)
+        else:
+            self._consumer.close()
 
     @property
     def alive(self) -> bool:
@@ -141,8 +145,8 @@ class Worker:
         hit("rules.after_commit_before_relay")
         self._consumer.commit({(EVENTS, shard.row.partition): shard.row.next_offset for shard in shards})
         for shard in shards:
-            for (rule, reason), count in shard.committed().items():
-                telemetry.DECISIONS.labels(rule, reason).inc(count)
+            count_decisions(shard.committed())
+            show_health(shard.engine.unhealthy)
             telemetry.CLOCK.labels("rules", str(shard.row.partition)).set(shard.row.clock / 1e6)
 
     def _assigned(self, numbers: list[int]) -> dict[tuple[str, int], int]:
