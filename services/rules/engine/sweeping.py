@@ -45,7 +45,7 @@ def sweep(state: AccountState, rules: RuleSet) -> None:
         else:
             del state.fired[key]
     state.muted = {offset: time for offset, time in state.muted.items() if time >= floor}
-    _forget_ids(state)
+    _forget_ids(state, rules)
     state.sweep_at = len(state.seen) + max(SWEEP_FLOOR, len(state.seen), len(state.stores) // 2)
 
 
@@ -78,17 +78,16 @@ def _drop_unknown(state: AccountState, rules: RuleSet) -> None:
             del mapping[key]
 
 
-def _forget_ids(state: AccountState) -> None:
+def _forget_ids(state: AccountState, rules: RuleSet) -> None:
     """Forget ids that a repeat may now carry again, but for those that evidence can still name."""
     bound = (state.newest - LATE_US) << OFFSET_BITS
     gone = {value & OFFSETS: key for key, value in state.seen.items() if value < bound}
     if not gone and not state.older:
         return
     wanted: set[int] = set()
-    for series in state.stores.values():
-        # records are two or three wide: offsets of both readings do no harm, they only keep an id too many
-        wanted.update(series[-2 * EVIDENCE + 1 :: 2] if len(series) % 2 == 0 else ())
-        wanted.update(series[-3 * EVIDENCE + 1 :: 3] if len(series) % 3 == 0 else ())
+    for key, series in state.stores.items():
+        width = getattr(rules.parts[slot_of(key)].kind, "width", 2)
+        wanted.update(series[max(0, len(series) - EVIDENCE * width) + 1 :: width])
     older = {offset: id_ for offset, id_ in state.older.items() if offset in wanted}
     for offset, key in gone.items():
         if offset in wanted:
