@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 from backbone.errors import DatabaseUnavailable
 
 ROOMS = ("backbone", "ingest", "rules", "actions")
+IDLE_IN_TRANSACTION_S = 30  # after which PostgreSQL ends the transaction of a process that stands still
 BUSY_S = 10.0  # how long another process may hold SQLite's write lock before we give up
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -53,6 +54,9 @@ class Database:
                 "pool_timeout": BUSY_S,
                 "connect_args": {"connect_timeout": 5, "application_name": "touchline"},
             }
+            if "options" not in parsed.query:  # a frozen worker must not keep its rows locked from the next one
+                end = f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_S}s"
+                options["connect_args"]["options"] = end
         engine = create_engine(parsed, **options)
         if self.dialect == "sqlite":
             event.listen(engine, "connect", _sqlite_connect)

@@ -115,10 +115,7 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 self.beat()
-            except store_partitions.Fenced as error:
-                log_.warning("another worker has taken over", error=str(error))
-                self._rejoin()
-            except (DatabaseUnavailable, LogUnavailable, TimeoutError) as error:
+            except (store_partitions.Fenced, DatabaseUnavailable, LogUnavailable, TimeoutError) as error:
                 log_.warning("batch abandoned; starting again from what is stored", error=repr(error))
                 self._restart()
             except Exception as error:
@@ -288,30 +285,18 @@ class Worker:
             self.shards.pop(number, None)
         self._paused.clear()
 
-    def _rejoin(self) -> None:
-        """Our partitions are another's: drop what is in memory and ask for a share anew, never take them back."""
+    def _restart(self) -> None:
+        """Drop what is in memory and, as soon as the servers answer, ask for a share of the partitions anew.
+
+        Never take the same ones back unasked: after a long stop they may be another worker's.
+        """
         self._conn = None
         self.library.end_batch()
         self.shards.clear()
         self._paused.clear()
-        self._stopping.wait(RETRY_S[0])
-        self._consumer.rejoin()
-
-    def _restart(self) -> None:
-        """Drop what is in memory and take the same partitions anew, as soon as the servers answer."""
-        self.library.end_batch()
-        numbers = list(self.shards)
-        paused = list(self._paused)
         for attempt in range(1_000_000):
             if self._stopping.wait(RETRY_S[min(attempt, len(RETRY_S) - 1)]):
                 return
-            try:
-                offsets = self._assigned(numbers)
-            except (DatabaseUnavailable, LogUnavailable) as error:
-                log_.warning("still away", error=str(error))
-                continue
-            for (topic, partition), offset in offsets.items():
-                self._consumer.seek(topic, partition, offset)
-            for lane in paused:
-                self._consumer.resume(*lane)
-            return
+            if self._db.ping() and self._log.ready():
+                break
+        self._consumer.rejoin()

@@ -164,7 +164,12 @@ class Worker:
             self.shards.pop(number, None)
 
     def _start_again(self) -> None:
-        """Drop what is in memory and ask for partitions anew; those we get start from what is stored."""
+        """Drop what is in memory and, as soon as the servers answer, ask for partitions anew.
+
+        Those we get start from what is stored.
+        """
         self.shards.clear()
-        self._stopping.wait(RETRY_S)
+        while not self._stopping.wait(RETRY_S):
+            if self._db.ping() and self._log.ready():
+                break
         self._consumer.rejoin()
