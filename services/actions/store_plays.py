@@ -15,7 +15,7 @@ from sqlalchemy import bindparam as bind
 from backbone.database import upsert
 from schemas.profile import Profile
 from services.actions import store_tasks
-from services.actions.plays.model import ActionDraft, Op, OwnEvent, Play, Renderer
+from services.actions.plays.model import ActionDraft, Op, OwnEvent, Play, Renderer, Sighting
 from services.actions.store_erasure import Erasure, erase
 from services.actions.store_flush import Content, Written, render_ops, write_ops
 from services.actions.store_partitions import Fenced
@@ -53,8 +53,8 @@ class PlayStore:
         self._tasked: set[str] = set()  # plays with open tasks
         self._profiles: dict[str, Profile | None] = {}
         self._new_profiles: set[str] = set()
-        self._seen: dict[bytes, bool] = {}
-        self._new_seen: dict[bytes, int] = {}
+        self._seen: dict[bytes, Sighting | None] = {}
+        self._new_seen: set[bytes] = set()
         self._content: Content = {}
         self._waits: list[tuple[int, str]] = []
         self._loaded = (-1, "")  # waits up to here, (due, id), are in memory
@@ -103,9 +103,12 @@ class PlayStore:
                 self._profiles[account] = _profile(profile)
 
     def _load_seen(self, digests: Sequence[bytes]) -> None:
-        self._seen |= dict.fromkeys(digests, False)
-        query = select(seen.c.digest).where(seen.c.partition == self.partition, seen.c.digest.in_(digests))
-        self._seen |= dict.fromkeys((bytes(one) for one in self._connect().scalars(query)), True)
+        self._seen |= dict.fromkeys(digests)
+        query = select(seen.c.digest, seen.c.time, seen.c.at).where(
+            seen.c.partition == self.partition, seen.c.digest.in_(digests)
+        )
+        for row in self._connect().execute(query):
+            self._seen[bytes(row.digest)] = Sighting(time=row.time, at=row.at)
 
     def _remember(self, play: Play) -> Play:
         """A play as loaded; the one in memory stays if there is one."""
@@ -144,14 +147,14 @@ class PlayStore:
         self._profiles[profile.id] = profile
         self._new_profiles.add(profile.id)
 
-    def seen(self, digest: bytes, at: int) -> bool:
+    def sighted(self, digest: bytes) -> Sighting | None:
         if digest not in self._seen:
             self._load_seen([digest])
-        if self._seen[digest]:
-            return True
-        self._seen[digest] = True
-        self._new_seen[digest] = at
-        return False
+        return self._seen[digest]
+
+    def put_sighting(self, digest: bytes, sighting: Sighting) -> None:
+        self._seen[digest] = sighting
+        self._new_seen.add(digest)
 
     def play(self, play: str) -> Play | None:
         if play in self._absent and play not in self._plays:
@@ -292,8 +295,8 @@ class PlayStore:
                 conn, accounts, [self._account_row(one) for one in sorted(self._new_profiles)], ["account"]
             )
         if self._new_seen:
-            rows = [{"partition": self.partition, "digest": d, "at": at} for d, at in self._new_seen.items()]
-            conn.execute(insert(seen), rows)
+            rows = [self._seen_row(digest) for digest in sorted(self._new_seen)]
+            upsert(conn, seen, rows, ["partition", "digest"])
         return write_ops(
             conn, self.ops, self._content, partition=self.partition, partitions=self._partitions, now=now
         )
@@ -315,6 +318,11 @@ class PlayStore:
 
     def _new_in_order(self) -> list[str]:
         return sorted(self._new, key=lambda one: (self._plays[one].started_at, one))
+
+    def _seen_row(self, digest: bytes) -> dict[str, object]:
+        held = self._seen[digest]
+        assert held is not None  # noqa: S101  put by put_sighting
+        return {"partition": self.partition, "digest": digest, "time": held.time, "at": held.at}
 
     def _account_row(self, account: str) -> dict[str, object]:
         return {

@@ -49,12 +49,13 @@ accounts = Table(
     Column("profile", LargeBinary, nullable=False),
 )
 
-# Events whose repeat would matter (updates, and what ends plays and waits), as keyed digests.
+# Events whose repeat would matter (updates, and what ends plays and waits), as digests.
 seen = Table(
     "actions_seen",
     metadata,
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("digest", LargeBinary(16), primary_key=True),
+    Column("time", Long, nullable=False),  # of the event
     Column("at", Long, nullable=False),  # the partition's clock then; old ones are dropped
     Index("actions_seen_at", "partition", "at"),
 )

@@ -28,6 +28,7 @@ from services.actions.plays.model import (
     Renderer,
     RenderFailure,
     RenderJob,
+    Sighting,
     TaskSpec,
     WebhookSpec,
 )
@@ -107,7 +108,7 @@ class MemoryStore:
         self.actions: dict[str, MemoryAction] = {}
         self.tasks: dict[str, MemoryTask] = {}
         self.events: list[OwnEvent] = []
-        self._seen: set[bytes] = set()
+        self._seen: dict[bytes, Sighting] = {}
 
     def drain(self) -> list[OwnEvent]:
         """The events told since the last call."""
@@ -135,10 +136,11 @@ class MemoryStore:
             self.actions, lambda one: one.play in doomed or (one.account, one.contact) == (account, contact)
         )
 
-    def seen(self, digest: bytes, at: int) -> bool:  # noqa: ARG002
-        known = digest in self._seen
-        self._seen.add(digest)
-        return known
+    def sighted(self, digest: bytes) -> Sighting | None:
+        return self._seen.get(digest)
+
+    def put_sighting(self, digest: bytes, sighting: Sighting) -> None:
+        self._seen[digest] = sighting
 
     def play(self, play: str) -> Play | None:
         return self.plays.get(play)

@@ -171,6 +171,13 @@ class OwnEvent(msgspec.Struct, kw_only=True):
     data: dict[str, Any]
 
 
+class Sighting(msgspec.Struct, frozen=True):
+    """When an event was seen: its own time, and the partition's clock then."""
+
+    time: int
+    at: int
+
+
 class Cancel(msgspec.Struct):
     """Nothing more of this play is sent: actions that wait are skipped with the reason.
 

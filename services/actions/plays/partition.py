@@ -7,15 +7,18 @@ that whoever drives it may stop (and commit) between any two: a wait that fell d
 from hashlib import blake2b
 from typing import Literal
 
-from schemas.event import CLOCK, OWN_PREFIX, RESERVED, Event, microseconds
+from schemas.event import CLOCK, DAY_US, OWN_PREFIX, RESERVED, Event, microseconds
 from schemas.profile import Profile, apply_update, contact_of
 from schemas.trigger import Trigger
 from services.actions.plays.machine import Machine
 from services.actions.plays.merge import EventItem, Merge, TriggerItem
+from services.actions.plays.model import Sighting
 from services.actions.plays.moments import instant
 from services.actions.plays.ports import Library, Store
 
 GRACE_US = 1_000_000  # the wall clock runs this far behind: what was posted just in time still counts
+
+REPEAT_US = 7 * DAY_US  # how long the same name with another time is taken for the same event
 
 ClockMode = Literal["wall", "log"]
 
@@ -78,11 +81,11 @@ class PlaysPartition:
         if self.mode == "wall":
             return max(self.clock, item.timestamp - GRACE_US)
         event = item.event
-        if event is None or event.time is None:
+        if event is None:
             return self.clock
         if event.type.startswith(OWN_PREFIX) and event.type != CLOCK:
             return self.clock
-        return max(self.clock, microseconds(event.time))
+        return max(self.clock, _time(event))
 
     def _run_wait(self, upto: int) -> bool:
         play = self._store.next_wait(upto)
@@ -122,7 +125,7 @@ class PlaysPartition:
         account = event.account
         if account is None or not self.concerns(event.type):
             return
-        if self._store.seen(digest(event), self.clock):
+        if self._repeats(event):
             return
         if event.type in RESERVED:
             self._update(account, event)
@@ -131,6 +134,16 @@ class PlaysPartition:
             if event.type in RESERVED:
                 self._machine.on_update(play, profile, self.clock)
             self._machine.on_event(play, event, profile, self.clock)
+
+    def _repeats(self, event: Event) -> bool:
+        """Whether the event was there before: with the same time for good, with another for seven days."""
+        name = digest(event)
+        sighting = Sighting(time=_time(event), at=self.clock)
+        before = self._store.sighted(name)
+        if before is not None and (before.time == sighting.time or self.clock <= before.at + REPEAT_US):
+            return True
+        self._store.put_sighting(name, sighting)
+        return False
 
     def concerns(self, type_: str) -> bool:
         """Whether events of this type can change anything here."""
@@ -146,6 +159,10 @@ class PlaysPartition:
         profile = self._store.profile(account) or Profile(id=account)
         apply_update(profile, event)
         self._store.put_profile(profile)
+
+
+def _time(event: Event) -> int:
+    return 0 if event.time is None else microseconds(event.time)  # `decode` always gives a time
 
 
 def digest(event: Event) -> bytes:

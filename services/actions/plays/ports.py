@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 from schemas.profile import Profile
-from services.actions.plays.model import Op, Play
+from services.actions.plays.model import Op, Play, Sighting
 from services.actions.plays.program import Playbook
 
 
@@ -26,8 +26,12 @@ class Store(Protocol):
         """Forget the plays, actions and tasks of a contact (its profile is merged by the caller)."""
         ...
 
-    def seen(self, digest: bytes, at: int) -> bool:
-        """Whether this event was seen before; it is from now on."""
+    def sighted(self, digest: bytes) -> Sighting | None:
+        """When an event of this name was last taken for a new one."""
+        ...
+
+    def put_sighting(self, digest: bytes, sighting: Sighting) -> None:
+        """Keep it."""
         ...
 
     def play(self, play: str) -> Play | None:

@@ -217,3 +217,14 @@ def test_erasure_of_a_contact_leaves_the_others() -> None:
     profile = world.store.profile("acme")
     assert profile is not None
     assert list(profile.contacts) == ["bob"]
+
+
+def test_a_name_used_again_is_a_repeat_for_seven_days_and_with_the_same_time_for_good() -> None:
+    for later, time, ends in ((7, None, False), (8, None, True), (8, T0, False), (3, None, False)):
+        world = World(book(steps=WAITING, exit_when={"event": "paid"}))
+        world.say(account(), event("paid", T0, id="inv-88"))
+        world.clock(T0 + later * DAY)
+        play = world.fire(T0 + later * DAY)
+        world.say(event("paid", T0 + later * DAY if time is None else time, id="inv-88"))
+        assert play is not None
+        assert (play.status == "exited") == ends, (later, time)

@@ -99,6 +99,7 @@ def _seen() -> None:
         "actions_seen",
         sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("digest", sa.LargeBinary(16), primary_key=True),
+        sa.Column("time", Long, nullable=False),
         sa.Column("at", Long, nullable=False),
         schema=SCHEMA,
     )
