@@ -54,7 +54,9 @@ class Database:
                 "pool_timeout": BUSY_S,
                 "connect_args": {"connect_timeout": 5, "application_name": "touchline"},
             }
-            if "options" not in parsed.query:  # a frozen worker must not keep its rows locked from the next one
+            if (
+                "options" not in parsed.query
+            ):  # a frozen worker must not keep its rows locked from the next one
                 end = f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_S}s"
                 options["connect_args"]["options"] = end
         engine = create_engine(parsed, **options)

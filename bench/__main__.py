@@ -71,7 +71,11 @@ def _table(results: list[Result]) -> Table:
 def _write(results: list[Result], floor: float) -> None:
     RESULTS.mkdir(exist_ok=True)
     document = {
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()},
+        "machine": {
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "system": platform.system(),
+        },
         "floor_events_per_s": round(floor),
         "results": [one.document() for one in results],
     }

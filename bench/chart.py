@@ -22,7 +22,9 @@ def draw(results: list[Result], path: Path) -> None:
         name = one.path if one.rules is None else f"{one.path}, {one.rules:,} rules"
         colour = "#2a7d4f" if goal is None or share >= goal else "#c2571a"
         parts.append(f'<text x="{LEFT - 10}" y="{top + 14}" text-anchor="end">{escape(name)}</text>')
-        parts.append(f'<rect x="{LEFT}" y="{top}" width="{min(share, 1) * WIDTH:.1f}" height="18" fill="{colour}"/>')
+        parts.append(
+            f'<rect x="{LEFT}" y="{top}" width="{min(share, 1) * WIDTH:.1f}" height="18" fill="{colour}"/>'
+        )
         parts.append(f'<text x="{LEFT + min(share, 1) * WIDTH + 6:.1f}" y="{top + 14}">{share:.1%}</text>')
         if goal is not None:
             x = LEFT + min(goal, 1) * WIDTH

@@ -3,8 +3,8 @@
 What runs here is `PartitionEngine`, the driver that the worker runs, on records as the worker hands them over.
 """
 
-from collections.abc import Callable
 from collections import Counter
+from collections.abc import Callable
 
 import msgspec
 
@@ -84,7 +84,11 @@ def idle_rules(tick: Callable[[], None]) -> list[Result]:
     few, many = rule_set(rule_documents(10, idle=True)), rule_set(rule_documents(10_000, idle=True))
     fast, slow, raw = paired(lambda: rate(few), lambda: rate(many))
     tick()
-    return [Result("idle_rules", fast / slow, "times", 10_000, None, raw, "cost per event, 10,000 to 10 idle rules")]
+    return [
+        Result(
+            "idle_rules", fast / slow, "times", 10_000, None, raw, "cost per event, 10,000 to 10 idle rules"
+        )
+    ]
 
 
 def backtest(tick: Callable[[], None]) -> list[Result]:

@@ -44,7 +44,11 @@ def rule_set(documents: list[dict[str, Any]]) -> RuleSet:
     """The rules, compiled as a revision has them."""
     revisions = [
         RuleRevision(
-            name=document["name"], version=1, generation=0, status="active", doc=RuleIn.model_validate(document)
+            name=document["name"],
+            version=1,
+            generation=0,
+            status="active",
+            doc=RuleIn.model_validate(document),
         )
         for document in documents
     ]
