@@ -13,8 +13,8 @@ def draw(results: list[Result], path: Path) -> None:
     rows = [one for one in results if one.share is not None]
     height = ROW * len(rows) + 40
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 90}" height="{height}" '
-        'font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="white"/>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 90}" height="{height}">',
+        '<g font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="white"/>',
     ]
     for number, one in enumerate(rows):
         top = 20 + number * ROW
@@ -29,4 +29,4 @@ def draw(results: list[Result], path: Path) -> None:
         if goal is not None:
             x = LEFT + min(goal, 1) * WIDTH
             parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 3}" y2="{top + 21}" stroke="black"/>')
-    path.write_text("\n".join([*parts, "</svg>"]) + "\n", encoding="utf-8")
+    path.write_text("\n".join([*parts, "</g></svg>"]) + "\n", encoding="utf-8")
