@@ -85,8 +85,8 @@ def _forget_ids(state: AccountState, rules: RuleSet) -> None:
     if not gone and not state.older:
         return
     wanted: set[int] = set()
-    for key, series in state.stores.items():
-        width = getattr(rules.parts[slot_of(key)].kind, "width", 2)
+    for subject, series in state.stores.items():
+        width = getattr(rules.parts[slot_of(subject)].kind, "width", 2)
         wanted.update(series[max(0, len(series) - EVIDENCE * width) + 1 :: width])
     older = {offset: id_ for offset, id_ in state.older.items() if offset in wanted}
     for offset, key in gone.items():
