@@ -1,10 +1,11 @@
-"""Named places at which a process can be made to die at once, as kill -9 would: for tests of crashes.
+"""Named places at which a process can be made to die at once, as kill -9 would, or to freeze: for tests of faults.
 
-`TOUCHLINE_FAILPOINT=rules.before_commit:3` ends the process the third time it passes that place. Unset, a place
-costs one comparison.
+`TOUCHLINE_FAILPOINT=rules.before_commit:3` ends the process the third time it passes that place;
+`rules.before_commit:3:stop` stops it there (SIGSTOP) until somebody lets it go on. Unset, a place costs one comparison.
 """
 
 import os
+import signal
 
 POINTS = frozenset(
     {
@@ -23,23 +24,27 @@ POINTS = frozenset(
     }
 )
 STATUS = 77  # what the process ends with
+STOP = "stop"
 
 
-def _armed(text: str) -> tuple[str, int]:
-    name, _, count = text.partition(":")
-    if name and name not in POINTS:
-        raise ValueError(f"there is no failpoint {name}; there are {', '.join(sorted(POINTS))}")
-    return name, int(count or 1)
+def _armed(text: str) -> tuple[str, int, bool]:
+    name, _, rest = text.partition(":")
+    count, _, how = rest.partition(":")
+    if name and (name not in POINTS or how not in {"", STOP}):
+        raise ValueError(f"there is no failpoint {text}; there are {', '.join(sorted(POINTS))}")
+    return name, int(count or 1), how == STOP
 
 
-_name, _left = _armed(os.environ.get("TOUCHLINE_FAILPOINT", ""))
+_name, _left, _stop = _armed(os.environ.get("TOUCHLINE_FAILPOINT", ""))
 
 
 def hit(name: str) -> None:
-    """The process passes this place; it ends here if this is the one and the count is reached."""
+    """The process passes this place; it ends (or stops) here if this is the one and the count is reached."""
     global _left
     if name != _name:
         return
     _left -= 1
-    if _left == 0:
+    if _left == 0 and _stop:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif _left == 0:
         os._exit(STATUS)
