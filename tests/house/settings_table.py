@@ -1,0 +1,31 @@
+"""`docs/settings.md`, made from the settings themselves: `python -m tests.house.settings_table > docs/settings.md`."""
+
+from pydantic import SecretStr
+
+from backbone.settings import PREFIX, Settings
+
+HEAD = """\
+# Settings
+
+From the environment, or a `.env` file in the folder that Touchline is started in. Made by
+`python -m tests.house.settings_table`; a house test keeps it true.
+
+| setting | default | meaning |
+|---|---|---|
+"""
+SHOWN = {"log_retention": "90d"}  # kept in microseconds inside
+
+
+def table() -> str:
+    """The page."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = SHOWN.get(name, field.default)
+        blank = default is None or default in ("", ()) or isinstance(default, SecretStr)
+        shown = "" if blank else f"`{default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description or ''} |")
+    return HEAD + "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(table(), end="")
