@@ -26,13 +26,14 @@ class RulesService:
     name = "rules"
 
     def __init__(self, settings: Settings, db: Database, log: Log, clock: Clock) -> None:
-        self._db, self._log = db, log
+        self._db, self._log, self._clock = db, log, clock
+        self._wall = settings.clock == "wall"
         self.worker = Worker(db, log, clock, clock_mode=settings.clock)
         self._saver = Saver(db, log, clock)
         explainer = Explainer(
             db,
             clock,
-            wall=settings.clock == "wall",
+            wall=self._wall,
             partition_of=lambda account: partition_for(account, log.partitions),
             unhealthy=self.worker.unhealthy,
         )
@@ -70,9 +71,15 @@ class RulesService:
         clocks = [place.clock for place in places.values() if place.clock]
         return {
             "lag": lag + waiting,
-            "clock": rfc3339(min(clocks)) if clocks else None,
+            "clock": self._shown(clocks, lag),
             "idle": lag + waiting + behind == 0,
         }
+
+    def _shown(self, clocks: list[int], lag: int) -> str | None:
+        """The slowest partition's clock; the wall's own where nothing waits to be read."""
+        if self._wall and not lag:
+            return rfc3339(self._clock.now())
+        return rfc3339(min(clocks)) if clocks else None
 
 
 def build(settings: Settings, db: Database, log: Log, clock: Clock) -> RulesService:
