@@ -1,0 +1,1 @@
+"""The rules engine, kind by kind."""
