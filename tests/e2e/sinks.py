@@ -60,8 +60,14 @@ def sinks() -> Iterator[Sinks]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    hooks = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    hooks.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128
+
+        def handle_error(self, *_: Any) -> None:
+            """A sender that was killed; nothing to print."""
+
+    hooks = Server(("127.0.0.1", 0), Hook)
     threading.Thread(target=hooks.serve_forever, daemon=True).start()
     mails = Controller(_Post(found), hostname="127.0.0.1", port=free_port())
     mails.start()

@@ -16,7 +16,7 @@ from tests.e2e.workload import batches, configure, events, post
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
 
-ACCOUNTS, EVENTS, MOST_S = 200, 12_000, 90.0
+ACCOUNTS, EVENTS, MOST_S = 200, 6_000, 90.0
 PREFIXES = {"ingest": ("ingest.",), "rules": ("rules.",), "actions": ("actions.", "delivery.")}
 
 

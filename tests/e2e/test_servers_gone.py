@@ -43,7 +43,12 @@ def refused(stack: Stack) -> None:
     """A burst of requests while the log is away: every one is told so, in time, to come back later."""
 
     def one(number: int) -> tuple[httpx.Response, float]:
-        event = {"id": f"refused-{number}", "type": "padding", "account": f"a{number}", "data": {"x": PADDING}}
+        event = {
+            "id": f"refused-{number}",
+            "type": "padding",
+            "account": f"a{number}",
+            "data": {"x": PADDING},
+        }
         began = time.monotonic()
         with stack.client() as client:
             return client.post("/v1/events", json=event), time.monotonic() - began
