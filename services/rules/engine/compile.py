@@ -13,7 +13,7 @@ from schemas.rule import RuleIn, TiersDoc
 from schemas.tiered import TIERS
 from services.rules.engine.kinds.becomes import Becomes
 from services.rules.engine.live import Kind, LiveRule
-from services.rules.engine.plans import Plans
+from services.rules.engine.plans import Plan
 
 DEFAULT_TIER = "tech"  # of an account that no entry of the policy matches
 TYPES_KEPT = 10_000  # event types whose listeners are remembered
@@ -58,13 +58,16 @@ class RuleSet:
         self.rule_slots = {rule.slot: rule for rule in rules}
         self.tick_rules = [rule for rule in rules if rule.ticks]
         self.moment_rules = [rule for rule in rules if rule.moments]
+        self.has_moments = bool(self.tick_rules or self.moment_rules)  # an account can have an agenda
         self.date_parts = [
             (rule, member) for rule in self.moment_rules for member in rule.members if member.name == "date"
         ]
         self.becomes = [
             (rule, member) for rule in rules for member in rule.members if isinstance(member, Becomes)
         ]
-        self.plans: dict[str, Plans] = {}  # event type to its generated functions; filled by the engines
+        self.plans: dict[
+            str, dict[str, Plan]
+        ] = {}  # event type to its generated functions; filled by the engines
         self._by_type, self._any_type = self._index()
         self._listeners: dict[str, list[LiveRule]] = {}
         self._policy = [(e.tier, compile_condition(e.where) if e.where else None) for e in tiers.tiers]
@@ -86,11 +89,6 @@ class RuleSet:
             for type_ in types:
                 by_type.setdefault(type_, []).append(rule)
         return by_type, any_type
-
-    @property
-    def has_moments(self) -> bool:
-        """Whether any account can have something on its agenda."""
-        return bool(self.tick_rules or self.moment_rules)
 
     def listeners(self, type_: str) -> list[LiveRule]:
         """The rules that must see events of this type, in order."""

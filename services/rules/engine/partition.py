@@ -31,7 +31,7 @@ __all__ = ["Accounts", "MemoryAccounts", "PartitionEngine"]
 
 UPDATES = frozenset({"account.updated", "contact.updated"})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-DAY, SECOND = 86_400_000_000, 1_000_000
+SECOND = 1_000_000
 
 
 class PartitionEngine(Moments):
@@ -88,40 +88,40 @@ class PartitionEngine(Moments):
         The loop is the hot path: an event of a plain type, in order, new, from an account that is up to date. All
         else takes `_record` or `_event`; either way gives the same.
         """
-        find, wall, heap, touch = self._accounts.get, self._wall, self._heap, self.touched.add
+        find, wall, heap, touch, ctx = self._accounts.get, self._wall, self._heap, self.touched.add, self._ctx
+        rules = self.rules
         for offset, received, event in records:
-            plans = self.rules.plans.get(event.type)
+            plans = rules.plans.get(event.type)
             if plans is None:
                 self._record(offset, received, event)
+                rules = self.rules  # it may have been a save
                 continue
             since = event.time - EPOCH  # type: ignore[operator]  # decoding fills it in
-            time = since.days * DAY + since.seconds * SECOND + since.microseconds
+            time = (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
             to = received if wall else time
             if to > self.clock:
                 if heap and heap[0][0] <= to:
                     self._advance(to, offset - 1)
                 else:
                     self.clock = to
-            account, id_ = event.account, event.id
-            state = find(account)  # type: ignore[arg-type]  # only control records have none
+            state = find(event.account)  # type: ignore[arg-type]  # only control records have none
             if (
                 state is None
                 or time < state.newest
-                or id_ in state.seen
                 or event.source != state.source
                 or event.historical
-                or state.revision != self.rules.revision
+                or state.revision != rules.revision
+                or state.seen.setdefault(event.id, mark := time << OFFSET_BITS | offset) is not mark
             ):
                 self._event(offset, time, event, own=False)
                 continue
             state.newest = time
-            state.seen[id_] = time << OFFSET_BITS | offset
             touch(state.account)
             plans[state.tier](state, time, offset, event, self)
-            if self._ctx.retick or (state.agenda and state.agenda[0][0] != state.due):
+            if rules.has_moments and (ctx.retick or (state.agenda and state.agenda[0][0] != state.due)):
                 self._settle(state, offset, silent=False)
             if len(state.seen) >= state.sweep_at:
-                sweep(state, self.rules)
+                sweep(state, rules)
 
     def beat(self, now: int, next_offset: int) -> None:
         """By the wall clock, once all is read: run what is due up to `now`."""

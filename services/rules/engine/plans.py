@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from schemas.conditions import plain
 from schemas.event import OWN_PREFIX
 from schemas.predicates import Emitter
+from schemas.tiered import TIERS
 from services.rules.engine.kinds.threshold import Threshold
 from services.rules.engine.live import LiveRule
 from services.rules.engine.numbers import MILLION, micro
@@ -29,28 +30,17 @@ UNREACHED = 1 << 100  # a number of events, or of millionths, that no window com
 NEVER_FIRED = -(1 << 80)
 
 
-class Plans(dict[str, Plan]):
-    """The functions of one event type by tier; made when first asked for."""
-
-    def __init__(self, rules: list[LiveRule]) -> None:
-        super().__init__()
-        self._rules = rules
-        self._made: tuple[CodeType, dict[str, Any]] | None = None
-
-    def __missing__(self, tier: str) -> Plan:
-        if self._made is None:
-            self._made = _Writer(self._rules).code()
-        code, env = self._made
-        names = {**env, **_limits(self._rules, tier)}
-        exec(code, names)  # noqa: S102 - our own code, see `schemas.predicates`
-        plan: Plan = names["plan"]
-        self[tier] = plan
-        return plan
+def plans_for(rules: "RuleSet", type_: str) -> dict[str, Plan]:
+    """The functions per tier for an event type that is neither reserved nor Touchline's own."""
+    listeners = rules.listeners(type_)
+    code, env = _Writer(listeners).code()
+    return {tier: _plan(code, {**env, **_limits(listeners, tier)}) for tier in TIERS}
 
 
-def plans_for(rules: "RuleSet", type_: str) -> Plans:
-    """The functions for an event type that is neither reserved nor Touchline's own."""
-    return Plans(rules.listeners(type_))
+def _plan(code: CodeType, names: dict[str, Any]) -> Plan:
+    exec(code, names)  # noqa: S102 - our own code, see `schemas.predicates`
+    plan: Plan = names["plan"]
+    return plan
 
 
 def straight(rule: LiveRule) -> Threshold | None:
