@@ -48,13 +48,13 @@ class Run:
 
 
 @contextmanager
-def loaded(stack: Stack, sinks: Sinks, events: int, accounts: int) -> Iterator[Run]:
+def loaded(stack: Stack, sinks: Sinks, events: int, accounts: int, seed: int = 0) -> Iterator[Run]:
     """The stack configured and events being posted; at the end of the block all of them are acknowledged."""
     run = Run(stack, sinks, accounts)
     with stack.client() as client:
         configure(client, sinks.hook_url, accounts)
     with ThreadPoolExecutor(1) as pool:
-        posted = pool.submit(post_all, stack.client, events, accounts, days=DAYS)
+        posted = pool.submit(post_all, stack.client, events, accounts, days=DAYS, seed=seed)
         yield run
         run.acknowledged |= posted.result()
 

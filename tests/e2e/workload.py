@@ -137,7 +137,13 @@ def post(client: httpx.Client, batch: list[JSON], retry_s: float = 120.0) -> Non
 
 
 def post_all(
-    connect: Callable[[], httpx.Client], count: int, accounts: int, *, clients: int = 4, days: float = 8
+    connect: Callable[[], httpx.Client],
+    count: int,
+    accounts: int,
+    *,
+    clients: int = 4,
+    days: float = 8,
+    seed: int = 0,
 ) -> set[tuple[str, str]]:
     """All events by several clients, each with accounts of its own; the acknowledged (account, id)."""
 
@@ -145,7 +151,7 @@ def post_all(
         own = range(number, accounts, clients)
         acknowledged: set[tuple[str, str]] = set()
         with connect() as client:
-            for batch in batches(events(number, count // clients, own, days=days)):
+            for batch in batches(events(seed + number, count // clients, own, days=days)):
                 post(client, batch)
                 acknowledged |= {(event["account"], event["id"]) for event in batch}
         return acknowledged

@@ -76,7 +76,12 @@ def test_the_workload_does_something_of_every_kind(embedded: dict[str, Any]) -> 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("workers", [1, 3])
 def test_kafka_and_postgres_give_the_same(
-    embedded: dict[str, Any], workers: int, kafka: KafkaServer, fresh_postgres_url: str, sink: Sinks, tmp_path: Path
+    embedded: dict[str, Any],
+    workers: int,
+    kafka: KafkaServer,
+    fresh_postgres_url: str,
+    sink: Sinks,
+    tmp_path: Path,
 ) -> None:
     counts = {"ingest": 1, "rules": workers, "actions": 1}
     stack = Stack(
