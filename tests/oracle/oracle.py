@@ -77,9 +77,14 @@ class Oracle:
 
     def _repeated(self, account: Account, event: JSON, time: int) -> bool:
         arrivals = account.names.get((event.get("source", "api"), event["id"]), [])
-        if any(time == first for first, _ in arrivals):
+        if not arrivals or account.newest is None:
+            return False
+        if account.newest <= arrivals[-1][1] + LATE:
             return True
-        return bool(arrivals) and account.newest is not None and account.newest <= arrivals[-1][1] + LATE
+        again = any(time == first for first, _ in arrivals)
+        if again:  # "for at least 7 days": counted from here once more, as the contract leaves open
+            arrivals.append((time, account.newest))
+        return again
 
     def _remember(self, account: Account, event: JSON, time: int) -> None:
         assert account.newest is not None
@@ -131,6 +136,9 @@ class Oracle:
         if event.type not in ("account.updated", "contact.updated"):
             return []
         after = self._view(account)
+        key = windows.key_of(rule.body, event)
+        if rule.body.get("by") and key is None:
+            return []
         if rule.body.get("scope", "account") == "account":
             subjects = [event.contact]
         else:
@@ -143,7 +151,7 @@ class Oracle:
         ]
         contact_scope = rule.body.get("scope", "account") == "contact"
         return [
-            ((contact if contact_scope else None, None), Hold(event.time, event, False)) for contact in turned
+            ((contact if contact_scope else None, key), Hold(event.time, event, False)) for contact in turned
         ]
 
     # -- moments ---------------------------------------------------------------------------------------------

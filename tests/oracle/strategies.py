@@ -143,7 +143,11 @@ class _Writer:
         else:
             event |= {"type": "tick", "time": format_time(time), "source": "test"}
         if change == "account":
-            event |= {"type": "account.updated", "data": self.draw(self.data)}
+            data = self.draw(self.data)
+            event |= {
+                "type": "account.updated",
+                "data": {**data, "k": "a"} if self.draw(st.booleans()) else data,
+            }
         elif change == "contact":
             event |= {"type": "contact.updated", "contact": "ann", "data": self.draw(CONTACT_DATA)}
         else:

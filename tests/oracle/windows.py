@@ -69,13 +69,18 @@ def key_text(value: Any) -> str | None:
     return json.dumps(value) if isinstance(value, bool | int | float) else None
 
 
+def key_of(rule: JSON, event: Arrived) -> str | None:
+    """The event's value of `by`; None without one."""
+    if not rule.get("by"):
+        return None
+    return key_text(lookup(rule["by"], event_view(event, event.account)))
+
+
 def subjects_of(rule: JSON, event: Arrived, *, since: bool = False) -> list[Subject]:
     """For whom the event counts; a `since` event without a contact stands for every contact then known."""
-    key = None
-    if rule.get("by"):
-        key = key_text(lookup(rule["by"], event_view(event, event.account)))
-        if key is None:
-            return []
+    key = key_of(rule, event)
+    if rule.get("by") and key is None:
+        return []
     if rule.get("scope", "account") == "account":
         return [(None, key)]
     if event.contact is not None:
