@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from datetime import timedelta
 from tests.e2e.history import Report, check
 from tests.e2e.sinks import Sinks
 from tests.e2e.stack import KINDS, Process, Stack
-from tests.e2e.workload import START, configure, post_all
+from tests.e2e.workload import START, batches, configure, events, post, post_all
 
 DAYS = 8
 END = START + timedelta(days=DAYS + 4)
@@ -57,6 +58,31 @@ def loaded(stack: Stack, sinks: Sinks, events: int, accounts: int, seed: int = 0
         posted = pool.submit(post_all, stack.client, events, accounts, days=DAYS, seed=seed)
         yield run
         run.acknowledged |= posted.result()
+
+
+@contextmanager
+def posting(stack: Stack, sinks: Sinks, accounts: int, seed: int, most: int = 30_000) -> Iterator[Run]:
+    """The stack configured and events being posted in small requests, for as long as the block runs."""
+    run = Run(stack, sinks, accounts)
+    over = threading.Event()
+
+    def work() -> None:
+        with stack.client() as client:
+            for batch in batches(events(seed, most, range(accounts), days=DAYS), 20):
+                post(client, batch)
+                run.acknowledged |= {(event["account"], event["id"]) for event in batch}
+                if over.is_set():
+                    return
+
+    with stack.client() as client:
+        configure(client, sinks.hook_url, accounts)
+    with ThreadPoolExecutor(1) as pool:
+        posted = pool.submit(work)
+        try:
+            yield run
+        finally:
+            over.set()
+        posted.result()
 
 
 def kill_each(run: Run, times: int, seed: int, most_s: float) -> int:

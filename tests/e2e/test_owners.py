@@ -14,7 +14,7 @@ from backbone.database import Database
 from services.actions.tables import partitions as actions_partitions
 from services.rules.tables import partitions as rules_partitions
 from tests.e2e.conftest import MakeStack
-from tests.e2e.faults import loaded
+from tests.e2e.faults import loaded, posting
 from tests.e2e.sinks import Sinks
 from tests.e2e.stack import Process, Stack, until
 
@@ -52,10 +52,11 @@ def test_zombies_write_nothing(make_stack: MakeStack, sink: Sinks, fresh_postgre
     stack = make_stack(rules=1, actions=1, DATABASE_URL=url)
     db = stack.open_database()
     zombies: list[tuple[str, Process, dict[int, int]]] = []
-    with loaded(stack, sink, events=8_000, accounts=200) as run:
-        for kind in TABLES:
-            zombie = stack.add(kind)
+    with posting(stack, sink, accounts=200, seed=4) as run:
+        started = [(kind, stack.add(kind)) for kind in TABLES]
+        for kind, zombie in started:
             zombie.start(failpoint=f"{kind}.before_commit:2:stop")
+        for kind, zombie in started:
             until(f"{kind} freezes", partial(stopped, zombie))
             zombies.append((kind, zombie, epochs(db, kind)))
         for kind, zombie, before in zombies:
