@@ -23,7 +23,11 @@ def micro(value: Any) -> int | None:
     if type(value) is int:
         return value * MILLION if -_EDGE <= value <= _EDGE else _clamped(value)
     if type(value) is float:
-        return round(value * MILLION) if -_EDGE <= value <= _EDGE else _clamped(value)
+        if not -_EDGE <= value <= _EDGE:
+            return _clamped(value)
+        scaled = value * MILLION
+        whole = int(scaled)
+        return whole if whole == scaled else round(scaled)  # `round` is slow, and hardly ever needed
     return None
 
 

@@ -19,7 +19,7 @@ from services.rules.engine.kinds.threshold import Threshold
 from services.rules.engine.live import LiveRule
 from services.rules.engine.numbers import MILLION, micro
 from services.rules.engine.running import counts, sums
-from services.rules.engine.windows import token
+from services.rules.engine.windows import known_token, token
 
 if TYPE_CHECKING:
     from services.rules.engine.compile import RuleSet
@@ -87,6 +87,7 @@ class _Writer:
         self._body: list[str] = []
         self._spans: dict[int, str] = {}
         self._amounts: dict[tuple[str, str], str] = {}
+        self._records: dict[str, str] = {}  # made once per event: appending a whole one is many times quicker
         self._env: dict[str, Any] = {"NOTHING": {}, "NONE": NEVER_FIRED}
 
     def code(self) -> tuple[CodeType, dict[str, Any]]:
@@ -102,7 +103,14 @@ class _Writer:
                 self._rule(place, rule, member)
         lines = ["def plan(state, time, offset, e, engine):", *(f" {line}" for line in self._head())]
         lines += [f" {line}" for line in self._body] or [" pass"]
-        env = {**self._emitter.env, **self._env, "micro": micro, "token": token, "array": array}
+        env = {
+            **self._emitter.env,
+            **self._env,
+            "micro": micro,
+            "token": token,
+            "known": known_token,
+            "array": array,
+        }
         env |= {"sums": sums, "counts": counts}
         return compile("\n".join(lines), "<plan>", "exec"), env
 
@@ -121,7 +129,11 @@ class _Writer:
             lines.append("c = state.contact(e.contact)")
         lines += self._emitter.prelude()
         for (path, convert), name in self._amounts.items():
-            lines.append(f"{name} = {convert}({self._emitter.view(path)})")
+            view = self._emitter.view(path)
+            known = f"known({view}) or " if convert == "token" else ""
+            quick = f"({known}token({view})) if {view}.__class__ is str else token({view})"
+            lines.append(f"{name} = {quick if known else f'micro({view})'}")
+        lines += [f"{name} = None" for name in self._records]
         return lines
 
     def _rule(self, place: int, rule: LiveRule, member: Threshold) -> None:
@@ -136,10 +148,13 @@ class _Writer:
         if tests:
             self._body.append(f"if {' and '.join(tests)}:")
             indent = " "
+        record = f"r_{amount or ''}"
+        self._records[record] = "(time, offset, " + (f"{amount})" if amount else ")")
         lines = [
+            f"if {record} is None: {record} = array('q', {self._records[record]})",
             f"s = find({member.slot})",
-            f"if s is None: s = stores[{member.slot}] = array('q')",
-            "s.append(time); s.append(offset)" + (f"; s.append({amount})" if amount else ""),
+            f"if s is None: stores[{member.slot}] = s = {record}[:]",
+            f"else: s += {record}",
             *_test(place, member, start, amount),
         ]
         fire = f"if not C{place} or time - last({rule.slot}, NONE) >= C{place}: "

@@ -67,6 +67,9 @@ def token(value: Any) -> int | None:
     return found
 
 
+known_token = _TOKENS.get  # of a text, if it was seen lately: quicker than asking `token`
+
+
 def days_between(series: "array[int]", width: int, low: int, high: int) -> int:
     """Distinct UTC days among the records [low, high): one search per day."""
     days = 0
