@@ -1,0 +1,216 @@
+"""What the two databases promise alike: transactions, upserts, fences, migrations that can be run at any time."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    func,
+    insert,
+    inspect,
+    select,
+    update,
+)
+
+from backbone import tables as backbone_tables
+from backbone.database import Database, insert_new, metadata, upsert
+from backbone.errors import ConfigurationError
+from backbone.migrations import check_schema, migrate_all
+from services.actions import store_partitions
+from services.actions import tables as actions_tables
+from services.ingest import tables as ingest_tables
+from services.rules import store
+from services.rules import tables as rules_tables
+
+ROOMS = {
+    "backbone": backbone_tables.metadata,
+    "ingest": ingest_tables.metadata,
+    "rules": rules_tables.metadata,
+    "actions": actions_tables.metadata,
+}
+room = metadata("backbone")
+things = Table(
+    "backbone_things",
+    room,
+    Column("name", String(10), primary_key=True),
+    Column("n", Integer),
+    Column("big", BigInteger),
+    Column("raw", LargeBinary),
+)
+
+
+@pytest.fixture
+def with_things(db: Database) -> Database:
+    migrate_all(db, ["backbone"])
+    with db.write() as conn:
+        room.create_all(conn, tables=[things])
+    return db
+
+
+def at_once(work: Callable[[int], Any], count: int = 4) -> list[Exception]:
+    """Run it in so many threads; what they raised."""
+    errors: list[Exception] = []
+
+    def one(number: int) -> None:
+        try:
+            work(number)
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            errors.append(error)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
+
+
+def test_upsert_and_insert_new(with_things: Database) -> None:
+    rows = [{"name": "a", "n": 1}, {"name": "b", "n": 1}]
+    with with_things.write() as conn:
+        upsert(conn, things, rows, ["name"])
+        upsert(conn, things, [{"name": "a", "n": 2}], ["name"])
+        upsert(conn, things, [], ["name"])
+        assert insert_new(conn, things, [{"name": "a", "n": 3}, {"name": "c", "n": 3}], ["name"]) == 1
+    with with_things.read() as conn:
+        found = conn.execute(select(things.c.name, things.c.n).order_by(things.c.name)).all()
+    assert [tuple(row) for row in found] == [("a", 2), ("b", 1), ("c", 3)]
+
+
+def test_values_come_back_as_they_were(with_things: Database) -> None:
+    row = {"name": "ü\U0001f600", "n": -1, "big": 9_007_199_254_740_993, "raw": bytes(range(256))}
+    with with_things.write() as conn:
+        conn.execute(insert(things).values(row))
+    with with_things.read() as conn:
+        assert conn.execute(select(things)).one()._asdict() == row
+
+
+def test_an_exception_rolls_back(with_things: Database) -> None:
+    def fail() -> None:
+        with with_things.write() as conn:
+            conn.execute(insert(things).values(name="a", n=1))
+            raise LookupError("no")
+
+    with pytest.raises(LookupError):
+        fail()
+    with with_things.read() as conn:
+        assert conn.scalar(select(func.count()).select_from(things)) == 0
+
+
+def test_the_same_new_row_from_many_threads_is_one(with_things: Database) -> None:
+    counts: list[int] = []
+
+    def work(_: int) -> None:
+        with with_things.write() as conn:
+            counts.append(insert_new(conn, things, [{"name": "a", "n": 1}], ["name"]))
+
+    assert at_once(work) == []
+    assert sorted(counts) == [0, 0, 0, 1]
+
+
+def test_an_update_tells_how_many_rows_it_met(with_things: Database) -> None:
+    """The fences rest on it: `WHERE epoch = mine` that meets no row is somebody else's partition."""
+    with with_things.write() as conn:
+        conn.execute(insert(things).values(name="a", n=1))
+        assert conn.execute(update(things).where(things.c.n == 1).values(n=1)).rowcount == 1, (
+            "no change counts too"
+        )
+        assert conn.execute(update(things).where(things.c.n == 2).values(n=3)).rowcount == 0
+
+
+def test_the_last_to_take_a_rules_partition_owns_it(db: Database) -> None:
+    migrate_all(db, ["backbone", "rules"])
+    (old,) = store.take(db, [3], {3: 40})
+    (new,) = store.take(db, [3], {3: 0})
+    assert (old.next_offset, new.next_offset, new.epoch) == (40, 40, old.epoch + 1)
+    old.next_offset = 50
+    with pytest.raises(store.Fenced), db.write() as conn:
+        store.advance(conn, old, 40)
+    new.next_offset = 45
+    with db.write() as conn:
+        store.advance(conn, new, 40)
+    with pytest.raises(store.Fenced), db.write() as conn:
+        store.advance(conn, new, 40)
+    with db.read() as conn:
+        assert store.positions(conn)[3].next_offset == 45
+
+
+def test_the_last_to_take_an_actions_partition_owns_it(db: Database) -> None:
+    migrate_all(db, ["backbone", "actions"])
+    (old,) = store_partitions.take(db, [3], {3: 4}, {3: 5})
+    (new,) = store_partitions.take(db, [3], {}, {})
+    old.next_event = new.next_event = 9
+    with pytest.raises(store_partitions.Fenced), db.write() as conn:
+        store_partitions.advance(conn, old, (4, 5))
+    with db.write() as conn:
+        store_partitions.advance(conn, new, (4, 5))
+
+
+def test_takers_at_once_get_epochs_of_their_own(db: Database) -> None:
+    migrate_all(db, ["backbone", "rules"])
+    store.take(db, [0], {})
+    taken: list[int] = []
+    assert at_once(lambda _: taken.append(store.take(db, [0], {})[0].epoch)) == []
+    assert sorted(taken) == [2, 3, 4, 5]
+
+
+def test_migrations_twice(db: Database) -> None:
+    migrate_all(db)
+    migrate_all(db)
+    for name, tables in ROOMS.items():
+        check_schema(db, name, tables)
+
+
+def test_migrations_by_processes_at_once(url: str, db: Database) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TOUCHLINE_")}
+    env |= {"TOUCHLINE_DATABASE_URL": url}
+    command = [sys.executable, "-m", "services.cli.main", "migrate"]
+    running = [
+        subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(3)
+    ]
+    said = [process.communicate(timeout=120)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], said
+    for name, tables in ROOMS.items():
+        check_schema(db, name, tables)
+
+
+def test_a_boot_on_tables_that_do_not_fit_is_refused(db: Database) -> None:
+    with pytest.raises(ConfigurationError, match="touchline migrate"):
+        check_schema(db, "rules", rules_tables.metadata)
+    migrate_all(db)
+    table = "rules.rules_triggers" if db.dialect == "postgresql" else "rules_triggers"
+    with db.write() as conn:
+        if db.dialect == "postgresql":
+            conn.exec_driver_sql(f"ALTER TABLE {table} DROP CONSTRAINT rules_triggers_id")
+        else:
+            conn.exec_driver_sql(f"DROP TABLE {table}")
+            conn.exec_driver_sql(f"CREATE TABLE {table} (seq INTEGER PRIMARY KEY, id TEXT)")
+    with pytest.raises(ConfigurationError, match="do not fit") as caught:
+        check_schema(db, "rules", rules_tables.metadata)
+    assert "not unique by id" in caught.value.message
+
+
+def test_the_migrations_make_what_the_tables_say(db: Database) -> None:
+    """Columns, and every index by name."""
+    migrate_all(db)
+    seen = inspect(db.engine)
+    for name, tables in ROOMS.items():
+        schema = name if db.dialect == "postgresql" else None
+        for table in tables.sorted_tables:
+            columns = {column["name"] for column in seen.get_columns(table.name, schema=schema)}
+            assert columns == set(table.columns.keys()), table.name
+            made = {index["name"] for index in seen.get_indexes(table.name, schema=schema)}
+            assert {index.name for index in table.indexes} <= made, table.name
