@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
-from backbone.database import Database
+from backbone.database import Database, insert_new
 from services.actions.tables import partitions
 
 
@@ -32,14 +32,10 @@ def take(
     taken = []
     with db.write() as conn:
         for number in numbers:
+            fresh = PartitionRow(number, 0, events.get(number, 0), triggers.get(number, 0), 0, 0)
+            insert_new(conn, partitions, [_columns(fresh)], ["partition"])  # two may come at once
             query = select(partitions).where(partitions.c.partition == number).with_for_update()
-            row = conn.execute(query).one_or_none()
-            if row is None:
-                fresh = PartitionRow(number, 1, events.get(number, 0), triggers.get(number, 0), 0, 0)
-                conn.execute(insert(partitions).values(**_columns(fresh)))
-                taken.append(fresh)
-                continue
-            mine = PartitionRow(*row)
+            mine = PartitionRow(*conn.execute(query).one())
             mine.epoch += 1
             conn.execute(update(partitions).where(partitions.c.partition == number).values(epoch=mine.epoch))
             taken.append(mine)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from backbone.database import Database
+from backbone.database import Database, insert_new
 from services.rules.tables import accounts, partitions, revisions, triggers
 
 CHUNK = 500  # bound parameters of one IN list; SQLite's own limit is far above
@@ -55,18 +55,14 @@ def take(db: Database, numbers: Sequence[int], starts: Mapping[int, int]) -> lis
     taken = []
     with db.write() as conn:
         for number in numbers:
-            row = conn.execute(
-                select(partitions).where(partitions.c.partition == number).with_for_update()
-            ).one_or_none()
-            if row is None:
-                fresh = PartitionRow(number, epoch=1, next_offset=starts.get(number, 0), clock=0, revision=0)
-                conn.execute(insert(partitions).values(asdict(fresh)))
-                taken.append(fresh)
-                continue
-            conn.execute(
-                update(partitions).where(partitions.c.partition == number).values(epoch=row.epoch + 1)
+            fresh = PartitionRow(number, 0, starts.get(number, 0), 0, 0)
+            insert_new(conn, partitions, [asdict(fresh)], ["partition"])  # two may come at once
+            mine = PartitionRow(
+                *conn.execute(select(partitions).where(partitions.c.partition == number).with_for_update()).one()
             )
-            taken.append(PartitionRow(number, row.epoch + 1, row.next_offset, row.clock, row.revision))
+            mine.epoch += 1
+            conn.execute(update(partitions).where(partitions.c.partition == number).values(epoch=mine.epoch))
+            taken.append(mine)
     return taken
 
 
