@@ -55,15 +55,13 @@ def main() -> int:
 def _table(results: list[Result]) -> Table:
     table = Table("path", "rules", "value", "of", "share", "goal")
     for one in results:
-        share = one.value if one.of is None else one.share or 0.0
-        good = one.goal is None or (share <= one.goal if one.path == "idle_rules" else share >= one.goal)
         table.add_row(
             one.path,
             "" if one.rules is None else f"{one.rules:,}",
             f"{one.value:,.1f} {one.unit}",
             "" if one.of is None else f"{one.of:,.0f}",
             "" if one.share is None else f"{one.share:.1%}",
-            "" if one.goal is None else f"[{'green' if good else 'red'}]{one.goal:g}[/]",
+            "" if one.goal is None else f"[{'green' if one.met else 'red'}]{one.goal:g}[/]",
         )
     return table
 

@@ -20,7 +20,7 @@ def draw(results: list[Result], path: Path) -> None:
         top = 20 + number * ROW
         share, goal = one.share or 0.0, one.goal
         name = one.path if one.rules is None else f"{one.path}, {one.rules:,} rules"
-        colour = "#2a7d4f" if goal is None or share >= goal else "#c2571a"
+        colour = "#2a7d4f" if one.met is not False else "#c2571a"
         parts.append(f'<text x="{LEFT - 10}" y="{top + 14}" text-anchor="end">{escape(name)}</text>')
         parts.append(
             f'<rect x="{LEFT}" y="{top}" width="{min(share, 1) * WIDTH:.1f}" height="18" fill="{colour}"/>'

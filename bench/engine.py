@@ -100,7 +100,7 @@ def backtest(tick: Callable[[], None]) -> list[Result]:
 
 
 def bytes_per_state(tick: Callable[[], None]) -> list[Result]:
-    """Stored bytes per (rule, account) that has state, beyond 24 for each event kept."""
+    """Stored bytes per (rule, account) that has state, as a share of what we allow: 200 and 24 an event kept."""
     rules = rule_set(rule_documents(1_000))
     made, states = engine(rules)
     bare = sum(len(encode(state)) for state in states.all())
@@ -113,4 +113,4 @@ def bytes_per_state(tick: Callable[[], None]) -> list[Result]:
     tick()
     value = (total - bare) / pairs
     note = f"{pairs} pairs, {kept} numbers kept, {total} bytes in all, ids included"
-    return [Result("bytes_per_state", value, "bytes", 1_000, None, {}, note)]
+    return [Result("bytes_per_state", value, "bytes", 1_000, 200 + 24 * kept / pairs, {}, note)]

@@ -10,14 +10,17 @@ from typing import Any
 REPEATS = 3
 
 # Shares of the floor, by path and number of rules (../docs/performance.md says what each means).
-GOALS: dict[tuple[str, int | None], float] = {
+GOALS: dict[tuple[str, int | str | None], float] = {
     ("memory", 10): 0.40, ("memory", 100): 0.25, ("memory", 1000): 0.10,
     ("durable", 10): 0.10, ("durable", 100): 0.10, ("durable", 1000): 0.05,
     ("kafka", 10): 0.60, ("kafka", 100): 0.50, ("kafka", 1000): 0.25,
     ("ingest_batch", None): 0.50, ("ingest_single", None): 0.60,
     ("webhooks", None): 0.50, ("mails", None): 0.50, ("backtest", None): 0.50,
-    ("idle_rules", None): 1.2,
+    ("idle_rules", 10_000): 1.2, ("bytes_per_state", 1_000): 1.0,
+    ("latency_embedded", "ms p50"): 50, ("latency_embedded", "ms p99"): 250,
+    ("latency_kafka", "ms p50"): 100, ("latency_kafka", "ms p99"): 500,
 }  # fmt: skip
+LESS_IS_BETTER = frozenset({"idle_rules", "bytes_per_state", "latency_embedded", "latency_kafka"})
 
 
 @dataclass
@@ -40,7 +43,15 @@ class Result:
     @property
     def goal(self) -> float | None:
         """What we aim for."""
-        return GOALS.get((self.path, self.rules))
+        return GOALS.get((self.path, self.rules), GOALS.get((self.path, self.unit)))
+
+    @property
+    def met(self) -> bool | None:
+        """Whether it is as we aim for; None without an aim."""
+        if self.goal is None:
+            return None
+        figure = self.value if self.share is None else self.share
+        return figure <= self.goal if self.path in LESS_IS_BETTER else figure >= self.goal
 
     def document(self) -> dict[str, Any]:
         """As it is written to the JSON file."""
@@ -52,6 +63,7 @@ class Result:
             "of": None if self.of is None else round(self.of, 3),
             "share": None if self.share is None else round(self.share, 4),
             "goal": self.goal,
+            "met": self.met,
             "raw": self.raw,
             "note": self.note,
         }
@@ -74,3 +86,8 @@ def paired(
         raw["floor"].append(round(floor(), 1))
         raw["ours"].append(round(ours(), 1))
     return statistics.median(raw["ours"]), statistics.median(raw["floor"]), raw
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value below which `share` of them lie."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]

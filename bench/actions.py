@@ -1,0 +1,161 @@
+"""Webhooks and mails a second: the delivery loop with all that it commits, against a bare loop at the same concurrency.
+
+The sinks are processes of their own, the same for both sides.
+"""
+
+import asyncio
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import uvloop
+from aiosmtplib import SMTP
+from sqlalchemy import func, insert, select
+
+from backbone.clock import WallClock
+from backbone.database import Database
+from backbone.migrations import migrate_all
+from backbone.settings import Settings, load_settings
+from bench import floors
+from bench.measure import Result, paired
+from services.actions.channels.mailing.message import build
+from services.actions.channels.mailing.smtp import Smtp
+from services.actions.channels.webhook import WebhookChannel
+from services.actions.delivery import Delivery
+from services.actions.library import ENDPOINTS
+from services.actions.plays.model import SENDABLE
+from services.actions.suppressions import Hasher
+from services.actions.tables import actions, plays
+
+HOOKS, MAILS = 2_000, 1_000  # a repeat
+PATIENCE_S = 60.0
+WEBHOOK = {"play": "ply_1", "account": {"id": "acme", "name": "Acme"}, "trigger": {"rule": "r", "value": 7, "tier": "low"}}
+MAIL = {
+    "subject": "Your week", "text": "Hi Ann,\n\n" + "a line of some length\n" * 20,
+    "html": "<p>Hi Ann</p>" + "<p>a line of some length</p>" * 20,
+    "from": {"name": "Jo Doe", "email": "jo@us.test"}, "to": {"name": "Ann Lee", "email": "ann@acme.test"},
+    "reply_to": {"name": "Jo Doe", "email": "jo@us.test"}, "unsubscribe_url": "https://us.test/u/token",
+}  # fmt: skip
+
+
+def webhooks(tick: Callable[[], None]) -> list[Result]:
+    """Webhooks a second to one endpoint."""
+    with floors.running("hooks") as port:
+        url, most = f"http://127.0.0.1:{port}/", WebhookChannel.per_lane
+        ours, base, raw = paired(
+            lambda: _delivered("webhook", HOOKS, {"body": WEBHOOK}, url), lambda: _timed(_posts(url, most), HOOKS)
+        )
+    tick()
+    return [Result("webhooks", ours, "webhooks/s", None, base, raw, f"{most} at once")]
+
+
+def mails(tick: Callable[[], None]) -> list[Result]:
+    """Mails a second to one server."""
+    with floors.running("mails") as port:
+        ours, base, raw = paired(
+            lambda: _delivered("email", MAILS, MAIL, f"smtp://127.0.0.1:{port}"),
+            lambda: _timed(_sends(port, Smtp.concurrency), MAILS),
+        )
+    tick()
+    return [Result("mails", ours, "mails/s", None, base, raw, f"{Smtp.concurrency} connections")]
+
+
+def _delivered(channel: str, count: int, rendered: dict[str, Any], target: str) -> float:
+    """A second's worth of our delivery loop, which ends when the last action's end is committed."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load_settings(
+            data_dir=Path(folder), webhook_allowed_networks="127.0.0.0/8",
+            smtp_url=target if channel == "email" else None,
+        )  # fmt: skip
+        db = Database(settings.url)
+        migrate_all(db)
+        _put(db, channel, count, rendered, target)
+        try:
+            return count / _run(settings, db)
+        finally:
+            db.close()
+
+
+def _run(settings: Settings, db: Database) -> float:
+    left = threading.Event()
+    delivery = Delivery(
+        settings, db, WallClock(), Hasher(b"a key for benchmarks"), settings.partitions, left.set, alone=True
+    )
+    started = time.perf_counter()
+    delivery.start()
+    try:
+        while time.perf_counter() - started < PATIENCE_S:
+            left.wait(1)  # set at every commit that ended something
+            left.clear()
+            if not _waiting(db):
+                return time.perf_counter() - started
+    finally:
+        delivery.stop()
+    raise RuntimeError(f"{_waiting(db)} actions are left: {delivery.failure!r}")
+
+
+def _waiting(db: Database) -> int:
+    with db.read() as conn:
+        return conn.scalar(select(func.count()).select_from(actions).where(actions.c.status.in_(SENDABLE))) or 0
+
+
+def _put(db: Database, channel: str, count: int, rendered: dict[str, Any], target: str) -> None:
+    now = WallClock().now()
+    recipient = "ann@acme.test" if channel == "email" else "sink"
+    with db.write() as conn:
+        if channel == "webhook":
+            document = {"url": target, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+            ENDPOINTS.put(conn, "sink", document, "bench", now)
+        conn.execute(insert(plays), [{
+            "id": "ply_1", "partition": 0, "playbook": "p", "playbook_version": 1, "rule": "r", "trigger_id": "t",
+            "account": "acme", "scope": "account", "tier": "low", "topic": "lifecycle", "status": "open",
+            "started_at": now, "trigger": {}, "templates": {},
+        }])  # fmt: skip
+        conn.execute(insert(actions), [{
+            "id": f"act_{number}", "partition": 0, "play": "ply_1", "playbook": "p", "account": "acme",
+            "contact": "ann", "channel": channel, "step": "0", "recipient": recipient, "topic": "lifecycle",
+            "status": "pending", "created_at": now, "due_at": now, "next_attempt_at": now, "rendered": rendered,
+        } for number in range(count)])  # fmt: skip
+
+
+def _timed(work: Callable[[int], Coroutine[Any, Any, None]], count: int) -> float:
+    started = time.perf_counter()
+    uvloop.run(work(count))
+    return count / (time.perf_counter() - started)
+
+
+def _posts(url: str, most: int) -> Callable[[int], Coroutine[Any, Any, None]]:
+    """The bare loop: aiohttp posts, so many at once."""
+    body = msgspec.json.encode(WEBHOOK)
+
+    async def work(count: int) -> None:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+            async def lane(share: int) -> None:
+                for _ in range(share):
+                    async with session.post(url, data=body, headers={"Content-Type": "application/json"}) as answer:
+                        await answer.read()
+
+            await asyncio.gather(*(lane(count // most) for _ in range(most)))
+
+    return work
+
+
+def _sends(port: int, most: int) -> Callable[[int], Coroutine[Any, Any, None]]:
+    """The bare loop: aiosmtplib sends the same message, over so many connections."""
+    message = build("act_1", MAIL, 1_790_000_000_000_000)
+
+    async def work(count: int) -> None:
+        async def lane(share: int) -> None:
+            async with SMTP(hostname="127.0.0.1", port=port, start_tls=False) as smtp:
+                for _ in range(share):
+                    await smtp.sendmail(message.sender, [message.recipient], message.message)
+
+        await asyncio.gather(*(lane(count // most) for _ in range(most)))
+
+    return work
