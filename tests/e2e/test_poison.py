@@ -41,9 +41,7 @@ def allow_large(stack: Stack) -> None:
 
 def poison(run: Run) -> int:
     """Every kind into every partition, and an account to where it does not belong; how many records."""
-    producer = KafkaProducer(
-        bootstrap_servers=run.stack.kafka, max_request_size=2 * TEN_MB, buffer_memory=8 * TEN_MB
-    )
+    producer = KafkaProducer(bootstrap_servers=run.stack.kafka, max_request_size=2 * TEN_MB)
     sent = []
     for partition in range(PARTITIONS):
         kinds = POISON if partition == 0 else {k: v for k, v in POISON.items() if k != "10 MB"}
