@@ -9,7 +9,7 @@ import difflib
 import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
@@ -68,11 +68,19 @@ def _locate(error: Mapping[str, Any], data: Any, model: type[BaseModel] | None) 
         elif isinstance(here, dict) and piece in here:
             path.append(piece)
             here = here[piece]
-        elif last and "missing" in error["type"]:
+        elif last and ("missing" in error["type"] or _left_out(piece, here, path, model)):
             path.append(piece)
         elif piece != "[key]":
             labels.append((len(path), str(piece)))
+    place = error.get("ctx", {}).get("at")  # where in there, from a validator that looks at the whole
+    if place is not None:
+        path.append(place)
     return _Error(tuple(path), tuple(labels), error["type"], _message(error, path, model))
+
+
+def _left_out(piece: str | int, here: Any, path: Sequence[str | int], model: type[BaseModel] | None) -> bool:
+    """Whether the last piece of a location names a field that the input left out (its default was refused)."""
+    return model is not None and isinstance(here, dict) and piece in fields_at(model, path)
 
 
 def _message(error: Mapping[str, Any], path: Sequence[str | int], model: type[BaseModel] | None) -> str:
@@ -147,9 +155,12 @@ def fields_at(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
 
 def _step(kind: Any, piece: str | int) -> Iterable[Any]:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        for name, field in kind.model_fields.items():
-            if piece in {name, field.alias}:
-                yield from _unwrap(field.annotation)
+        found = [field for name, field in kind.model_fields.items() if piece in {name, field.alias}]
+        for field in found:
+            yield from _unwrap(field.annotation)
+        if not found and kind.model_config.get("extra") == "allow":  # names of the user's own
+            extra = get_type_hints(kind, include_extras=True).get("__pydantic_extra__")
+            yield from (inner for each in _unwrap(extra) for inner in _step(each, piece))
     elif isinstance(piece, int) and get_origin(kind) in {list, tuple, Sequence}:
         yield from _unwrap(get_args(kind)[0])
     elif get_origin(kind) in {dict, Mapping}:

@@ -157,7 +157,7 @@ class Condition(BaseModel):
             try:
                 check_path(path)
             except Problem as error:
-                raise PydanticCustomError("path", "{why}", {"why": str(error)}) from error
+                raise PydanticCustomError("path", "{why}", {"why": str(error), "at": path}) from error
         if _depth(self) > MAX_DEPTH:
             raise PydanticCustomError("condition", "must be nested at most 12 deep")
         return self
@@ -179,14 +179,25 @@ def paths_of(condition: Condition) -> Iterator[str]:
         yield from paths_of(child)
 
 
+def _places(condition: Condition, above: str = "") -> Iterator[tuple[str, str]]:
+    """Every path that a condition names, behind the place where it stands."""
+    for path in condition.__pydantic_extra__ or {}:
+        yield above + path, path
+    for name, list_ in (("all", condition.all_), ("any", condition.any_)):
+        for number, child in enumerate(list_ or []):
+            yield from _places(child, f"{above}{name}.{number}.")
+    if condition.not_ is not None:
+        yield from _places(condition.not_, f"{above}not.")
+
+
 def _over(*roots: str) -> Callable[[Condition], Condition]:
     def check(condition: Condition) -> Condition:
-        for path in paths_of(condition):
+        for place, path in _places(condition):
             if path.split(".")[0] not in roots:
                 raise PydanticCustomError(
                     "path",
                     "{path} is not known here; allowed: {roots}",
-                    {"path": path, "roots": ", ".join(roots)},
+                    {"path": path, "roots": ", ".join(roots), "at": place},
                 )
         return condition
 

@@ -58,7 +58,7 @@ def decode(value: bytes, *, place: str, timestamp: int) -> Event:
     try:
         event = _decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed("event", str(error)) from error
+        event = _without_nulls(value, error)
     if event.account is None:
         event.account = event.subject
         if not event.account and event.type not in CONTROL:
@@ -72,6 +72,20 @@ def decode(value: bytes, *, place: str, timestamp: int) -> Event:
     elif event.time.tzinfo is None:
         raise Malformed("time", "needs an offset, such as Z")
     return event
+
+
+def _without_nulls(value: bytes, error: Exception) -> Event:
+    try:
+        return msgspec.convert(set_attributes(msgspec.json.decode(value)), Event)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Malformed("event", str(error)) from error
+
+
+def set_attributes(sent: Any) -> Any:
+    """A decoded event without the attributes that are null: CloudEvents takes those as left out."""
+    if not isinstance(sent, dict):
+        return sent
+    return {name: each for name, each in sent.items() if each is not None}
 
 
 def clamp_future(event: Event, timestamp: int) -> None:

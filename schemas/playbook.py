@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from schemas.choice import Choice
 from schemas.conditions import BranchCondition, EventCondition
 from schemas.duration import Duration, parse_duration
-from schemas.fields import DatePath, EventPath, Name, Types
+from schemas.fields import DatePath, EventPath, Name, Types, invalid
 from schemas.tiered import TIERS
 
 MAX_STEPS = 200  # of one tier, branches included
@@ -251,7 +251,7 @@ class PlaybookIn(Strict):
     @model_validator(mode="after")
     def _sound(self) -> Self:
         for tier, steps in self.by_tier().items():
-            check_steps(tier, steps)
+            check_steps(tier, steps, "steps" if isinstance(self.steps, list) else f"steps.{tier}")
         return self
 
     @property
@@ -296,14 +296,17 @@ def numbered(steps: list[Step], prefix: str = "", depth: int = 0) -> Iterator[tu
             yield from numbered(step.branch.else_, f"{name}.else.", depth + 1)
 
 
-def check_steps(tier: str, steps: list[Step]) -> None:
-    """Raises ValueError for a tier's steps with an id given twice, too many steps, or too deep a branch."""
+def check_steps(tier: str, steps: list[Step], at: str = "steps") -> None:
+    """Raises ValueError for a tier's steps with an id given twice, too many steps, or too deep a branch.
+
+    `at`: where the steps stand in the playbook.
+    """
     seen: set[str] = set()
     for name, _, depth in numbered(steps):
         if name in seen:
-            raise ValueError(f"the steps of tier {tier} have the id {name} twice")
+            raise invalid("the steps of tier {tier} have the id {id} twice", tier=tier, id=name, at=at)
         seen.add(name)
         if len(seen) > MAX_STEPS:
-            raise ValueError(f"tier {tier} has more than {MAX_STEPS} steps")
+            raise invalid("tier {tier} has more than {most} steps", tier=tier, most=MAX_STEPS, at=at)
         if depth > MAX_DEPTH:
-            raise ValueError(f"tier {tier} has branches more than {MAX_DEPTH} deep")
+            raise invalid("tier {tier} has branches more than {most} deep", tier=tier, most=MAX_DEPTH, at=at)

@@ -75,13 +75,14 @@ class RuleIn(Strict):
 
     @model_validator(mode="after")
     def _dates_fit(self) -> "RuleIn":
-        for member in self.when.members:
+        for place, member in enumerate(self.when.members):
             if (
                 member.date is not None
                 and self.scope == "account"
                 and member.date.attribute.startswith("contact")
             ):
-                raise invalid("a date of contacts needs scope contact")
+                inside = "" if self.when.all_of is None else f"all_of.of.{place}."
+                raise invalid("a date of contacts needs scope contact", at=f"when.{inside}date.attribute")
         return self
 
 

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from schemas.fields import Name
+from schemas.fields import Name, invalid
 from schemas.playbook import Strict
 
 SOURCE_CHARS = 128 * 1024
@@ -43,9 +43,9 @@ class TemplateIn(Strict):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.markdown is None) == (self.html is None):
-            raise ValueError("needs exactly one of markdown and html")
+            raise invalid("needs exactly one of markdown and html", at="markdown")
         if "\n" in self.subject or "\r" in self.subject:
-            raise ValueError("the subject must be one line")
+            raise invalid("the subject must be one line", at="subject")
         return self
 
     def sources(self) -> dict[str, str]:

@@ -5,14 +5,17 @@ from collections.abc import Callable
 
 from fastapi import Response
 
-from backbone.errors import FieldError, summary
+from backbone.errors import FieldError, Forbidden, summary
 from backbone.http import json_response, problem
 from services.ingest.intake import Taken
-from services.ingest.sources.base import Refusal
+from services.ingest.sources.base import Code, Refusal
 
 
 def accepted(taken: Taken, *, alone: bool) -> Response:
-    """202, or 422 with the same two fields if nothing was accepted; `alone`: the body was a single event."""
+    """202, or 422 with the same two fields if nothing was accepted; `alone`: the body was a single event.
+
+    403 if it was only for want of a scope.
+    """
     rejected = [
         {
             "index": index,
@@ -26,6 +29,8 @@ def accepted(taken: Taken, *, alone: bool) -> Response:
         return json_response(body, 202)
     errors = wrong_fields(taken.rejected, alone=alone)
     detail = summary(errors) if errors else "there is no event in it"
+    if errors and all(refusal.code == Code.SCOPE for _, refusal in taken.rejected):
+        return problem(403, Forbidden.code, Forbidden.title, detail, errors=errors, extra=body)
     return problem(422, "nothing_accepted", "No event was accepted", detail, errors=errors, extra=body)
 
 

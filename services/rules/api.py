@@ -75,21 +75,35 @@ def _writing(router: APIRouter, saver: Saver, lint: Lint) -> None:
 
 
 def _verbs(router: APIRouter, saver: Saver) -> None:
+    def turned(
+        name: str, status: str, if_match: str | None, principal: Principal, *, backfill: bool = False
+    ) -> Response:
+        def turn(conn: Connection) -> Row[Any]:
+            return saver.turn(conn, name, status, principal.name, backfill=backfill, if_match=if_match)
+
+        return _answer(saver.run(turn))
+
     @router.post("/v1/rules/{name}/activate", summary="Let the rule fire")
     @reads(ActivateIn, {"backfill": True})
-    def activate(name: Name, body: Json = None, principal: Principal = require("rules:write")) -> Response:
-        backfill = validate(ActivateIn, body or {}).backfill
-        return _answer(saver.run(lambda c: saver.turn(c, name, "active", principal.name, backfill=backfill)))
+    def activate(
+        name: Name, body: Json = None, if_match: IfMatch = None, principal: Principal = require("rules:write")
+    ) -> Response:
+        backfill = validate(ActivateIn, {} if body is None else body).backfill
+        return turned(name, "active", if_match, principal, backfill=backfill)
 
     @router.post("/v1/rules/{name}/shadow", summary="Let the rule decide and record, but start no play")
     @reads(ActivateIn, {"backfill": True})
-    def shadow(name: Name, body: Json = None, principal: Principal = require("rules:write")) -> Response:
-        backfill = validate(ActivateIn, body or {}).backfill
-        return _answer(saver.run(lambda c: saver.turn(c, name, "shadow", principal.name, backfill=backfill)))
+    def shadow(
+        name: Name, body: Json = None, if_match: IfMatch = None, principal: Principal = require("rules:write")
+    ) -> Response:
+        backfill = validate(ActivateIn, {} if body is None else body).backfill
+        return turned(name, "shadow", if_match, principal, backfill=backfill)
 
     @router.post("/v1/rules/{name}/pause", summary="Let the rule count on, but not fire")
-    def pause(name: Name, principal: Principal = require("rules:write")) -> Response:
-        return _answer(saver.run(lambda conn: saver.turn(conn, name, "paused", principal.name)))
+    def pause(
+        name: Name, if_match: IfMatch = None, principal: Principal = require("rules:write")
+    ) -> Response:
+        return turned(name, "paused", if_match, principal)
 
 
 def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Row, select
 
 from backbone.clock import Clock
@@ -63,10 +64,10 @@ def _account(state: AccountState, ruleset: RuleSet) -> dict[str, Any]:
         "name": profile.name,
         "tier": tier,
         "tier_reason": why,
-        "owner": profile.owner,
+        "owner": None if profile.owner is None else msgspec.structs.asdict(profile.owner),
         "timezone": profile.timezone,
         "attributes": profile.attributes,
-        "contacts": list(profile.contacts.values()),
+        "contacts": [msgspec.structs.asdict(contact) for contact in profile.contacts.values()],
         "first_event_at": rfc3339(state.earliest),
         "last_event_at": rfc3339(state.newest),
     }

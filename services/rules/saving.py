@@ -49,9 +49,22 @@ class Saver:
         )
         write(conn, save, by, self._clock.now())
 
-    def turn(self, conn: Connection, name: str, status: str, by: str, *, backfill: bool = False) -> Row[Any]:
-        """Activate, pause or shadow; raises `NotFound`, `StateConflict`. The same status again changes nothing."""
+    def turn(
+        self,
+        conn: Connection,
+        name: str,
+        status: str,
+        by: str,
+        *,
+        backfill: bool = False,
+        if_match: str | None = None,
+    ) -> Row[Any]:
+        """Activate, pause or shadow; the same status again changes nothing.
+
+        Raises `NotFound`, `PreconditionFailed`, `StateConflict`.
+        """
         before = self._existing(conn, name)
+        check_if_match(if_match, etag(before.version))
         if status == "paused" and before.status == "draft":
             raise StateConflict(f"{name} is a draft: there is nothing to pause")
         if before.status == status and not backfill:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from schemas.event import Event
+from schemas.event import Event, set_attributes
 
 
 class Code(StrEnum):
@@ -75,14 +75,35 @@ READ_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 def read_event(raw: bytes | memoryview) -> Item:
     """One event in JSON, or why it is none."""
     try:
-        return _decode_event(raw)
+        event = _decode_event(raw)
     except READ_ERRORS as error:
-        return refusal_of(error, id_in(raw))
+        return _read_with_nulls(raw) or refusal_of(error, id_in(raw))
+    if not event.id and b'"id"' in bytes(raw) and id_in(raw) == "":
+        return _empty_id()
+    return event
 
 
-def convert_event(attributes: Mapping[str, Any]) -> Item:
+def _read_with_nulls(raw: bytes | memoryview) -> Item | None:
+    """The event without the attributes that are null; None if there are none."""
+    try:
+        sent = decode_any(raw)
+    except READ_ERRORS:
+        return None
+    if not isinstance(sent, dict) or None not in sent.values():
+        return None
+    return convert_event(sent)
+
+
+def _empty_id() -> Refusal:
+    return Refusal(Code.LENGTH, "id", "should have 1 to 256 characters, or be left out")
+
+
+def convert_event(sent_attributes: Mapping[str, Any]) -> Item:
     """One event from decoded attributes, or why it is none."""
+    attributes = set_attributes(sent_attributes)
     sent = attributes.get("id")
+    if sent == "":
+        return _empty_id()
     try:
         return msgspec.convert(attributes, Event)
     except msgspec.ValidationError as error:
@@ -107,7 +128,7 @@ def refusal_of(error: Exception, sent_id: str | None = None) -> Refusal:
         return Refusal(Code.INVALID, "", "should be UTF-8", sent_id)
     text = str(error)
     place = _AT.search(text)
-    field = place[1] if place else ""
+    field = place[1].replace("[...]", "") if place else ""
     what = text[: place.start()] if place else text
     missing = re.search(r"missing required field `(.*)`", what)
     if missing:

@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from schemas.event import Event
 from services.ingest.sources.base import (
     MAX_EVENT,
     READ_ERRORS,
@@ -29,11 +28,12 @@ class _Batch(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decode_batch = msgspec.json.Decoder(_Batch).decode
+_SHAPES = 'an event, an array of events, or {"events": […]} and nothing else'
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def decode(body: bytes, _headers: Mapping[str, str]) -> list[Item]:
-    """The events of a body, in order. Raises `NotReadable` if it is no JSON or neither object nor array."""
+    """The events of a body, in order. Raises `NotReadable` if it is no JSON."""
     start = body.lstrip(b" \t\r\n")[:1]
     small = len(body) <= MAX_EVENT and b'"data_base64"' not in body
     if small:
@@ -42,27 +42,42 @@ def decode(body: bytes, _headers: Mapping[str, str]) -> list[Item]:
         except READ_ERRORS:
             pass  # something is wrong, or it is {"events": […]}: read them one by one
     if start not in {b"[", b"{"}:
-        raise NotReadable(_why_not_json(body) or "the body should be an object or an array")
-    return [_one(raw) for raw in _split(body, start)]
+        why_not = _why_not_json(body)
+        if why_not is not None:
+            raise NotReadable(why_not)
+        return [Refusal(Code.INVALID, "", f"the body should be {_SHAPES}")]
+    parts = _split(body, start)
+    return [parts] if isinstance(parts, Refusal) else [_one(raw) for raw in parts]
 
 
-def _split(body: bytes, start: bytes) -> list[memoryview]:
-    """Each event's own JSON."""
+def _split(body: bytes, start: bytes) -> list[memoryview] | Refusal:
+    """Each event's own JSON, or what is wrong with the object or array around them."""
     try:
         if start == b"[":
             return [memoryview(raw) for raw in decode_raw_list(body)]
         whole = memoryview(_decode_raw(body))
     except RecursionError:
-        raise NotReadable("the body nests too deep") from None
+        if body.rstrip()[-1:] != (b"]" if start == b"[" else b"}"):
+            raise NotReadable("not JSON: it ends too early") from None
+        return Refusal(Code.TOO_DEEP, "data", "may nest 32 deep")
     except READ_ERRORS as error:
         raise NotReadable(f"not JSON: {error}") from None
     if b'"events"' in body:
         try:
             return [memoryview(raw) for raw in _decode_batch(body).events]
-        except READ_ERRORS as error:
-            if not isinstance(read_event(whole), Event):
-                raise NotReadable(f'the body should be an event or {{"events": […]}}: {error}') from None
+        except READ_ERRORS:
+            if _is_list(whole):
+                return Refusal(Code.INVALID, "events", f"the body should be {_SHAPES}")
     return [whole]
+
+
+def _is_list(whole: memoryview) -> bool:
+    """Whether an object means to be `{"events": […]}` rather than an event."""
+    try:
+        sent = decode_any(whole)
+    except READ_ERRORS:
+        return False
+    return isinstance(sent, dict) and "events" in sent and "type" not in sent
 
 
 def _one(raw: memoryview) -> Item:

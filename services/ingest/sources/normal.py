@@ -73,7 +73,7 @@ class Door:
         if value.count(b"{") + value.count(b"[") > MAX_DEPTH + 1 and _deeper(value, MAX_DEPTH + 1):
             return Refusal(Code.TOO_DEEP, "data", f"may nest {MAX_DEPTH} deep", event.id)
         if self._nul and b"\\u0000" in value and _NUL.search(value):
-            return Refusal(Code.NUL, "", "text may not contain NUL", None)
+            return _with_nul(event)
         return Normal(event.account, event.type, event.contact, value)  # type: ignore[arg-type]
 
     def _unusual(self, event: Event, moment: datetime) -> Refusal | None:
@@ -115,6 +115,11 @@ def _names(event: Event) -> Refusal | None:
     if event.specversion != "1.0":
         return Refusal(Code.INVALID, "specversion", 'should be "1.0"', event.id)
     return None
+
+
+def _with_nul(event: Event) -> Refusal:
+    field = next((name for name in _NAMES if "\0" in (getattr(event, name) or "")), "data")
+    return Refusal(Code.NUL, field, "may not contain NUL", None if "\0" in event.id else event.id)
 
 
 def _contact(event: Event) -> Refusal | None:

@@ -133,7 +133,7 @@ def _event(call: Call, groups: Mapping[str, str]) -> Item | None:
         **made,
     }
     for name, key in (("id", "messageId"), ("time", "timestamp")):
-        if call.body.get(key) is not None:
+        if call.body.get(key) not in (None, ""):
             attributes[name] = call.body[key]
     if call.kind == "identify" and attributes["contact"] is None:
         attributes["contact"] = user

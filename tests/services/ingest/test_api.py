@@ -127,7 +127,7 @@ async def test_gzip(kit: Kit) -> None:
     [
         (b"", "application/json", 400),
         (b"{", "application/json", 400),
-        (b'"x"', "application/json", 400),
+        (b'"x"', "application/json", 422),
         (b"[" * 400_000, "application/json", 400),
         (b"[]", "application/json", 422),
         (b"{}", "application/json", 422),
@@ -158,7 +158,7 @@ async def test_scopes(kit: Kit) -> None:
     assert (await kit.http.post("/v1/events", json=EVENT)).status_code == 401
     erase = {"type": "account.deleted", "account": "acme"}
     answer = await kit.post("/v1/events", erase)
-    assert answer.status_code == 422
+    assert answer.status_code == 403
     assert answer.json()["rejected"][0]["error"]["code"] == "forbidden_type"
     assert (await kit.post("/v1/events", erase, key=kit.admin)).status_code == 202
     ours = {"type": "touchline.play.started", "account": "acme"}

@@ -89,8 +89,8 @@ def test_the_future_is_cut_back_with_the_wall_clock() -> None:
 
 
 def test_nul() -> None:
-    assert refused(event(data={"a": "x\0"})) == (Code.NUL, "")
-    assert refused(event(id="a\0")) == (Code.NUL, "")
+    assert refused(event(data={"a": "x\0"})) == (Code.NUL, "data")
+    assert refused(event(id="a\0")) == (Code.NUL, "id")
     assert taken(event(data={"a": "\\u0000"})).data == {"a": "\\u0000"}
 
 

@@ -1,0 +1,19 @@
+"""All three services behind a real port, on the log clock: what the public contract says of each call."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from backbone.settings import load_settings
+from services.embedded import running
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client with the admin key."""
+    settings = load_settings(data_dir=tmp_path_factory.mktemp("data"), port=0, partitions=1, clock="log")
+    with running(settings) as (rooms, url):
+        key = (rooms.settings.data_dir / "admin.key").read_text().strip()
+        with httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=30) as client:
+            yield client
