@@ -12,6 +12,7 @@ from schemas.profile import Profile
 from schemas.rule import RuleIn, TiersDoc
 from schemas.tiered import TIERS
 from services.rules.engine.kinds.becomes import Becomes
+from services.rules.engine.kinds.threshold import Threshold
 from services.rules.engine.live import Kind, LiveRule
 from services.rules.engine.plans import Plan
 
@@ -53,6 +54,9 @@ class RuleSet:
         self.by_name = {rule.name: rule for rule in rules}
         self.place = {rule.name: place for place, rule in enumerate(rules)}
         self.parts: dict[int, Part] = {}
+        self.spans: dict[
+            int, int
+        ] = {}  # of series of a plain window: how far back from the oldest check they count
         for rule in rules:
             self._add_parts(rule)
         self.rule_slots = {rule.slot: rule for rule in rules}
@@ -75,6 +79,8 @@ class RuleSet:
     def _add_parts(self, rule: LiveRule) -> None:
         for place, kind in enumerate(rule.members):
             self.parts[kind.slot] = self.parts[kind.slot ^ 1] = Part(rule, place, kind)
+            if isinstance(kind, Threshold) and kind.within is not None:
+                self.spans[kind.slot] = kind.within
         if rule.unless is not None:
             self.parts[rule.unless.slot] = Part(rule, -1, rule.unless)
 

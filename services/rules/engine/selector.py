@@ -26,6 +26,10 @@ def key_text(value: Any) -> str | None:
     return json.dumps(value) if type(value) in (bool, int, float) else None
 
 
+def _true(scope: Scope) -> bool:  # noqa: ARG001
+    return True
+
+
 def _one(scope: Scope) -> int:  # noqa: ARG001
     return 0
 
@@ -37,7 +41,7 @@ class Selector:
         named = [selector.event] if isinstance(selector.event, str) else selector.event
         self.types: frozenset[str] | None = None if named == ["*"] else frozenset(named)
         self.document, self.of = selector, of
-        self.where = compile_condition(selector.where) if selector.where is not None else None
+        self._where: Callable[[Scope], bool] | None = None
         self.amount = self._amount(aggregate, of)
 
     def listens(self, type_: str) -> bool:
@@ -47,13 +51,17 @@ class Selector:
     def worth(self, scope: Scope) -> int | None:
         """What the scope's event adds (millionths, a token, or 0 where it is only counted); None: no match."""
         event = scope.event
-        if (
-            event is None
-            or not self.listens(event.type)
-            or (self.where is not None and not self.where(scope))
-        ):
+        if event is None or not self.listens(event.type):
+            return None
+        if self.document.where is not None and not self.where(scope):
             return None
         return self.amount(scope)
+
+    def where(self, scope: Scope) -> bool:
+        """Whether the condition on the event holds. It is compiled when first asked: many rules never do."""
+        if self._where is None:
+            self._where = compile_condition(self.document.where) if self.document.where is not None else _true
+        return self._where(scope)
 
     @staticmethod
     def _amount(aggregate: str, of: str | None) -> Callable[[Scope], int | None]:

@@ -92,6 +92,7 @@ class AccountState:
         "source",
         "stores",
         "sweep_at",
+        "swept",
         "tick_at",
         "tier",
         "updates",
@@ -122,6 +123,7 @@ class AccountState:
         # what follows is derived and not stored
         self.tier = "tech"
         self.agenda: list[tuple[int, int, SubjectKey]] = []  # heap: moment, order put down, subject
+        self.swept = -1  # the rule set whose last sweep dropped the state of rules that are gone
         self.noted: dict[SubjectKey, int] = {}  # date parts' subjects on the agenda, to their moment
         self.tick_at: int | None = None
         self.wake: int | None = None  # the engine's agenda holds this account at that time

@@ -7,12 +7,12 @@ from collections.abc import Collection
 from typing import Any
 
 from schemas.event import LATE_US
+from services.rules.engine import state as states
 from services.rules.engine.compile import RuleSet
 from services.rules.engine.live import LiveRule
 from services.rules.engine.state import (
     OFFSET_BITS,
     OFFSETS,
-    SWEEP_FLOOR,
     AccountState,
     slot_of,
 )
@@ -22,31 +22,43 @@ HOUR = 3_600_000_000
 
 
 def sweep(state: AccountState, rules: RuleSet) -> None:
-    """Clear the account and set when it is due again."""
+    """Clear the account and set when it is due again: a sweep costs as much as the account has series and ids."""
+    if len(state.seen) < len(state.stores):
+        state.sweep_at = len(state.stores)
+        return
     floor = state.newest - LATE_US
-    _drop_unknown(state, rules)
-    for key in list(state.stores):
-        rule, _, kind = rules.parts[slot_of(key)]
-        kind.sweep(rule, state, key, _floor(state, rule, floor))
-    for key in list(state.watches):
-        rule, _, kind = rules.parts[slot_of(key)]
-        kind.sweep(rule, state, key, floor)
-    for key in list(state.dates):
-        rule, _, kind = rules.parts[slot_of(key)]
-        kind.sweep(rule, state, key, floor)
+    if state.swept != rules.revision:
+        _drop_unknown(state, rules)
+        state.swept = rules.revision
+    _sweep_series(state, rules, floor)
+    for kept in (state.watches, state.dates):
+        for key in list(kept):
+            rule, _, kind = rules.parts[slot_of(key)]
+            kind.sweep(rule, state, key, floor)
     for key, held in list(state.held.items()):
         joint = rules.rule_slots[slot_of(key)].joint
         if joint is None or not joint.sweep(held, floor):
             del state.held[key]
     for key, fired in list(state.fired.items()):
-        kept = {cause: time for cause, time in fired.items() if time >= floor}
-        if kept:
-            state.fired[key] = kept
+        recent = {cause: time for cause, time in fired.items() if time >= floor}
+        if recent:
+            state.fired[key] = recent
         else:
             del state.fired[key]
     state.muted = {offset: time for offset, time in state.muted.items() if time >= floor}
     _forget_ids(state, rules)
-    state.sweep_at = len(state.seen) + max(SWEEP_FLOOR, len(state.seen), len(state.stores) // 2)
+    state.sweep_at = len(state.seen) + max(states.SWEEP_FLOOR, len(state.seen), len(state.stores))
+
+
+def _sweep_series(state: AccountState, rules: RuleSet, floor: int) -> None:
+    spans = rules.spans
+    for key, series in list(state.stores.items()):
+        slot = key if isinstance(key, int) else key[0]
+        span = spans.get(slot)
+        if span is not None and series[0] > floor - span:
+            continue  # the usual case: nothing is that old yet
+        rule, _, kind = rules.parts[slot]
+        kind.sweep(rule, state, key, _floor(state, rule, floor))
 
 
 def _floor(state: AccountState, rule: LiveRule, floor: int) -> int:
@@ -80,14 +92,17 @@ def _drop_unknown(state: AccountState, rules: RuleSet) -> None:
 
 def _forget_ids(state: AccountState, rules: RuleSet) -> None:
     """Forget ids that a repeat may now carry again, but for those that evidence can still name."""
-    bound = (state.newest - LATE_US) << OFFSET_BITS
+    floor = state.newest - LATE_US
+    bound = floor << OFFSET_BITS
     gone = {value & OFFSETS: key for key, value in state.seen.items() if value < bound}
     if not gone and not state.older:
         return
     wanted: set[int] = set()
     for subject, series in state.stores.items():
         width = getattr(rules.parts[slot_of(subject)].kind, "width", 2)
-        wanted.update(series[max(0, len(series) - EVIDENCE * width) + 1 :: width])
+        first = max(0, len(series) - EVIDENCE * width)
+        if series[first] <= floor:
+            wanted.update(series[first + 1 :: width])
     older = {offset: id_ for offset, id_ in state.older.items() if offset in wanted}
     for offset, key in gone.items():
         if offset in wanted:
