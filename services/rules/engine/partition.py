@@ -117,7 +117,7 @@ class PartitionEngine(Moments):
                 continue
             state.newest = time
             touch(state.account)
-            plans[state.tier](state, time, offset, event, self)
+            plans[state.tier](state, time, offset, event, self, False)
             if rules.has_moments and (ctx.retick or (state.agenda and state.agenda[0][0] != state.due)):
                 self._settle(state, offset, silent=False)
             if len(state.seen) >= state.sweep_at:
@@ -244,8 +244,12 @@ class PartitionEngine(Moments):
             if event.historical:
                 state.muted[offset] = time
                 self.note("", Reason.HISTORICAL)
-            for rule in self.rules.listeners(event.type):
-                self._asked(rule, rule.arrive, ctx, self)
+            plans = self.rules.plans.get(event.type)
+            if plans is not None:
+                plans[state.tier](state, time, offset, event, self, True)
+            else:
+                for rule in self.rules.listeners(event.type):
+                    self._asked(rule, rule.arrive, ctx, self)
         if self.rules.has_moments:
             self._settle(state, offset, silent=ctx.silent)
 
@@ -287,6 +291,16 @@ class PartitionEngine(Moments):
         hold = member.check(state, ALL, member.slot, time, offset) if member is not None else None
         if hold is not None:
             self._asked(rule, rule.decide, ctx, [(0, hold)], self)
+
+    def late(
+        self, rule: LiveRule, state: AccountState, time: int, offset: int, event: Event, amount: int
+    ) -> None:
+        """A straight rule counts an event that came out of order, or that is historical."""
+        ctx = self._at(state, time, offset, event)
+        member = straight(rule)
+        found = self._asked(rule, member.put, rule, ctx, ALL, amount) if member is not None else []
+        if found:
+            self._asked(rule, rule.decide, ctx, [(0, hold) for hold in found], self)
 
     def ask(self, rule: LiveRule, state: AccountState, time: int, offset: int, event: Event) -> None:
         """A rule that is not straight takes an event in."""

@@ -1,9 +1,10 @@
-"""The hot path: one generated function per event type, for events that come in order.
+"""The hot path: one generated function per event type.
 
 Rules of the commonest form (a rising count, sum or distinct over a window, for whole accounts) become a few lines of
 straight code each: the condition over shared lookups, the record appended, and a test that can only err towards
 asking. Whatever passes it is judged by the same code as everything else (`PartitionEngine.hit`). All other rules are
-called as usual, in their order among the rest.
+called as usual, in their order among the rest. An event out of order (or historical: `late`) shares the lookups and
+conditions, and goes into the series the long way.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from services.rules.engine.windows import known_token, token
 if TYPE_CHECKING:
     from services.rules.engine.compile import RuleSet
 
-Plan = Callable[..., None]  # (state, time, offset, event, engine)
+Plan = Callable[..., None]  # (state, time, offset, event, engine, late)
 AGGREGATES = ("count", "sum", "distinct")
 UNREACHED = 1 << 100  # a number of events, or of millionths, that no window comes to
 NEVER_FIRED = -(1 << 80)
@@ -101,7 +102,7 @@ class _Writer:
                 self._body.append(f"engine.ask(R{place}, state, time, offset, e)")
             else:
                 self._rule(place, rule, member)
-        lines = ["def plan(state, time, offset, e, engine):", *(f" {line}" for line in self._head())]
+        lines = ["def plan(state, time, offset, e, engine, late):", *(f" {line}" for line in self._head())]
         lines += [f" {line}" for line in self._body] or [" pass"]
         env = {
             **self._emitter.env,
@@ -144,10 +145,9 @@ class _Writer:
         amount = self._amount(member)
         if amount is not None:
             tests.insert(0, f"{amount} is not None")
-        indent = ""
-        if tests:
-            self._body.append(f"if {' and '.join(tests)}:")
-            indent = " "
+        self._body += [f"if {' and '.join(tests)}:"] if tests else []
+        self._body += [f"{' ' if tests else ''}{line}" for line in self._late(place, amount)]
+        indent = "  " if tests else " "
         record = f"r_{amount or ''}"
         self._records[record] = "(time, offset, " + (f"{amount})" if amount else ")")
         lines = [
@@ -160,6 +160,10 @@ class _Writer:
         fire = f"if not C{place} or time - last({rule.slot}, NONE) >= C{place}: "
         lines.append(f" {fire}engine.hit(R{place}, state, time, offset, e)")
         self._body += [indent + line for line in lines]
+
+    @staticmethod
+    def _late(place: int, amount: str | None) -> list[str]:
+        return [f"if late: engine.late(R{place}, state, time, offset, e, {amount or 0})", "else:"]
 
     def _amount(self, member: Threshold) -> str | None:
         if member.selector.of is None:

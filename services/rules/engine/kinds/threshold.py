@@ -66,6 +66,10 @@ class Threshold(Plain):
         subject = self._unless_subject(rule, ctx) if self._unless else rule.subject(ctx.scope)
         if subject is None:
             return []
+        return self.put(rule, ctx, subject, amount)
+
+    def put(self, rule: LiveRule, ctx: Context, subject: Subject, amount: int) -> list[Hold]:
+        """Count a matching event of a subject; the checks that hold, in time order."""
         key = subject_key(self.slot, subject)
         record = array("q", (ctx.time, ctx.offset, amount)[: self.width])
         insert(ctx.state.stores.setdefault(key, array("q")), self.width, record)
