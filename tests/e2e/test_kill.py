@@ -66,6 +66,7 @@ def sink() -> Iterator[tuple[str, Counter[str]]]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/", seen
     server.shutdown()
+    server.server_close()
 
 
 def configure(server: Server, crm: str) -> None:
