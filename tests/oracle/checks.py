@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
-from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
@@ -166,30 +166,24 @@ def date_span(scene: Scene) -> str | None:
     return duration
 
 
-def date_moments(scene: Scene, until: int) -> list[tuple[str, int, int]]:
-    """(value, n, moment) of every moment of a date rule up to `until`; n counts the multiples from 1."""
+def date_moments(scene: Scene, floor: int, until: int) -> list[tuple[str, int]]:
+    """(value, moment) of every moment of a date rule from `floor` to `until`."""
     body = scene.body
-    operator = "before" if "before" in body else "after"
     duration = date_span(scene)
     subject_view = contact_view(scene.view, scene.subject[0])
     value = lookup(body["attribute"], {"account": scene.view, "contact": subject_view})
     base = attribute_moment(value, scene.view.get("timezone"))
     if duration is None or base is None:
         return []
-    return [(str(value), n, at) for n, at in _multiples(base, duration, operator, body, until)]
-
-
-def _multiples(base: datetime, duration: str, operator: str, body: JSON, until: int) -> list[tuple[int, int]]:
-    if operator == "before":
-        first = shifted(base, duration, -1)
-        return [(1, first)] if first <= until else []
+    sign = -1 if "before" in body else 1
     found = []
-    n = 1
-    while (at := shifted(base, duration, n)) <= until:
-        found.append((n, at))
-        if not body.get("repeat"):
+    for n in itertools.count(1):
+        at = shifted(base, duration, sign * n)
+        if floor <= at <= until:
+            found.append((str(value), at))
+        beyond = at > until if sign > 0 else at < floor
+        if beyond or not body.get("repeat"):
             break
-        n += 1
     return found
 
 

@@ -224,20 +224,22 @@ class Oracle:
         self, rule: Rule, account: Account, index: int, step: Step, due: dict[int, Holds], *, silent: bool
     ) -> None:
         member = rule.members[index]
-        late = span(windows.kind_of(member)[1].get("late", "1d"))
+        body = windows.kind_of(member)[1]
+        late = span(body.get("late", "1d"))
         contacts: list[str | None] = [None]
         if rule.body.get("scope", "account") == "contact":
             contacts = list(account.profile.get("contacts", {}))
         for contact in contacts:
             scene = self._scene(rule, account, member, (contact, None))
             memory = rule.of(account.id, (contact, None))
-            for value, n, at in checks.date_moments(scene, step[1]):
-                if (index, value, n) in memory.dated or (index, value, n, at) in memory.dates:
+            for value, at in checks.date_moments(scene, step[0] - late, step[1]):
+                if (index, value) in memory.dated or (index, value, at) in memory.dates:
                     continue
-                memory.dates.add((index, value, n, at))
-                skipped = at <= step[0] and (silent or step[0] - at > late)
+                memory.dates.add((index, value, at))
+                skipped = at <= step[0] and silent
                 if not skipped:
-                    memory.dated.add((index, value, n))
+                    if not body.get("repeat"):
+                        memory.dated.add((index, value))
                     threshold = checks.date_span(scene)
                     _note(due, at, (contact, None), index, Hold(at, None, True, None, threshold))
 

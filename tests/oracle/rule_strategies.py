@@ -176,8 +176,7 @@ def date(draw: Draw, scope: str = "account") -> JSON:
     calendar = st.sampled_from(("1d", "6h", "2d", "1mo", "1d", "3d", "6h", "1d", "2d", "1w", "2mo", "1y"))
     operator = draw(st.sampled_from(("after", "before")))
     body[operator] = draw(tiered(calendar))
-    if operator == "after":
-        _sometimes(draw, body, "repeat", st.just(True), 3)
+    _sometimes(draw, body, "repeat", st.just(True), 3)
     _sometimes(draw, body, "late", st.sampled_from(("6h", "3d", "2w")), 3)
     return {"date": body}
 

@@ -23,8 +23,8 @@ class Memory:
     last: int | None = None
     fired: set[Any] = field(default_factory=set)  # places of events, moments
     arms: set[tuple[int, int]] = field(default_factory=set)  # (member, arm): their moment has been
-    dates: set[tuple[int, str, int, int]] = field(default_factory=set)  # (member, value, n, moment): has been
-    dated: set[tuple[int, str, int]] = field(default_factory=set)  # (member, value, n): has fired
+    dates: set[tuple[int, str, int]] = field(default_factory=set)  # (member, value, moment): has been
+    dated: set[tuple[int, str]] = field(default_factory=set)  # (member, value): done, if without `repeat`
     held: dict[int, set[int]] = field(default_factory=dict)  # all_of: member -> moments it held at
 
 
