@@ -80,8 +80,9 @@ Types = Annotated[
     PlainValidator(_types),
     WithJsonSchema({"anyOf": [_TYPE_SCHEMA, {"type": "array", "items": _TYPE_SCHEMA, "minItems": 1}]}),
 ]
-Number = Annotated[float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
-Share = Annotated[float, PlainValidator(_share), WithJsonSchema({"type": "number", "minimum": 0})]
+# int | float: 10 is stored, answered and put into mails as 10, not as 10.0
+Number = Annotated[int | float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
+Share = Annotated[int | float, PlainValidator(_share), WithJsonSchema({"type": "number", "minimum": 0})]
 EventPath = Annotated[str, Field(strict=True), _path("data", "contact", "account", "type", "source")]
 AccountPath = Annotated[str, Field(strict=True), _path("account")]
 DatePath = Annotated[str, Field(strict=True), _path("account", "contact")]

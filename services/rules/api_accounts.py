@@ -31,7 +31,7 @@ def accounts_router(db: Database, explainer: Explainer) -> APIRouter:
                 page(conn, select(accounts), [accounts.c.seen_at, accounts.c.account], pages, view)
             )
 
-    @router.get("/v1/accounts/{id}", summary="An account with its tier, and why it has it")
+    @router.get("/v1/accounts/{id:path}", summary="An account with its tier, and why it has it")
     def one(id: Id, _: Principal = require("rules:read")) -> Response:
         with db.read() as conn:
             row = conn.execute(select(accounts).where(accounts.c.account == id)).one_or_none()

@@ -133,6 +133,8 @@ def _contact(event: Event) -> Refusal | None:
 
 def _update(event: Event, model: type[AccountUpdate] | type[ContactUpdate]) -> Refusal | None:
     """The first thing wrong with the data of an update."""
+    if not isinstance(event.data, dict):
+        return Refusal(Code.INVALID, "data", "should be an object", event.id)
     try:
         model.model_validate(event.data)
     except ValidationError as error:

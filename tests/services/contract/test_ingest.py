@@ -70,6 +70,12 @@ def test_json_that_is_no_event_is_invalid(api: httpx.Client, body: str, field: s
     assert refusal(answer)["field"] == field
 
 
+def test_an_update_without_data_says_what_data_should_be(api: httpx.Client) -> None:
+    for kind in ("account.updated", "contact.updated"):
+        found = refusal(api.post("/v1/events", json={**EVENT, "type": kind, "contact": "ann"}))
+        assert (found["field"], found["message"]) == ("data", "should be an object")
+
+
 @pytest.mark.parametrize("body", ["", "{", "nul", "[]x", '{"type": NaN}'])
 def test_what_is_not_json_cannot_be_read(api: httpx.Client, body: str) -> None:
     answer = api.post("/v1/events", content=body, headers={"content-type": "application/json"})

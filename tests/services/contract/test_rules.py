@@ -7,6 +7,11 @@ import httpx
 RULE = {"name": "spike", "when": {"threshold": {"event": "ticket", "at_least": 1}}, "status": "active"}
 
 
+def settled(api: httpx.Client) -> None:
+    while not api.get("/v1/status").json()["idle"]:
+        time.sleep(0.02)
+
+
 def test_every_change_heeds_if_match(api: httpx.Client) -> None:
     made = api.post("/v1/rules", json=RULE)
     assert (made.status_code, made.headers["location"]) == (201, "/v1/rules/spike")
@@ -23,11 +28,23 @@ def test_every_change_heeds_if_match(api: httpx.Client) -> None:
 def test_an_account_is_shown_with_all_its_fields(api: httpx.Client) -> None:
     body = {"owner": {"email": "jo@us.test"}, "contacts": [{"id": "ann"}]}
     assert api.put("/v1/accounts/acme", json=body).status_code == 202
-    while not api.get("/v1/status").json()["idle"]:
-        time.sleep(0.02)
+    settled(api)
     account = api.get("/v1/accounts/acme").json()
     assert account["owner"] == {"name": None, "email": "jo@us.test"}
     assert account["contacts"] == [
         {"id": "ann", "email": None, "name": None, "roles": [], "active": True, "timezone": None, "locale": None,
          "attributes": {}}
     ]  # fmt: skip
+
+
+def test_an_accounts_name_may_be_any_text(api: httpx.Client) -> None:
+    assert api.put("/v1/accounts/a%2Fb%20%C3%A9", json={"name": "Odd"}).status_code == 202
+    settled(api)
+    assert api.get("/v1/accounts/a%2Fb%20%C3%A9").json()["id"] == "a/b é"
+
+
+def test_numbers_are_answered_as_they_were_sent(api: httpx.Client) -> None:
+    when = {"threshold": {"event": "x", "within": "1d", "at_least": {"high": 10, "low": 2.5}}}
+    assert '"high":10,' in api.put("/v1/rules/numbers", json={"when": when}).text
+    trend = {"trend": {"event": "x", "over": "7d", "baseline": "7d", "falls_by": 20}}
+    assert '"falls_by":20}' in api.put("/v1/rules/numbers", json={"when": trend}).text
