@@ -71,7 +71,7 @@ def posting(stack: Stack, sinks: Sinks, accounts: int, seed: int, most: int = 30
             for batch in batches(events(seed, most, range(accounts), days=DAYS), 20):
                 post(client, batch)
                 run.acknowledged |= {(event["account"], event["id"]) for event in batch}
-                if over.is_set():
+                if over.wait(0.05):  # a stream, not a flood: there must be something to come until the end
                     return
 
     with stack.client() as client:
