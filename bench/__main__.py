@@ -6,12 +6,14 @@ import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench import actions, durable, engine, http
+from backbone.collector import collect_less
+from bench import actions, durable, engine, http, kafka
 from bench.chart import draw
 from bench.measure import Result
 
@@ -26,6 +28,8 @@ PATHS: dict[str, tuple[Callable[[Callable[[], None]], list[Result]], int]] = {
     "ingest_batch": (http.ingest_batch, 1),
     "ingest_single": (http.ingest_single, 1),
     "latency_embedded": (http.latency_embedded, 1),
+    "kafka": (kafka.kafka, 3),
+    "latency_kafka": (kafka.latency_kafka, 1),
     "webhooks": (actions.webhooks, 1),
     "mails": (actions.mails, 1),
 }
@@ -39,6 +43,7 @@ def main() -> int:
     if unknown:
         console.print(f"no such path: {', '.join(unknown)}; there are: {', '.join(PATHS)}", style="red")
         return 2
+    collect_less()  # as in every process of ours
     results: list[Result] = []
     columns = (TextColumn("{task.description:24}"), BarColumn(40), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
@@ -80,6 +85,15 @@ def _write(results: list[Result], floor: float) -> None:
     (RESULTS / "latest.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     draw(results, RESULTS / "latest.svg")
     console.print(f"written to {RESULTS / 'latest.json'} and latest.svg")
+
+
+def _earlier(machine: dict[str, Any]) -> list[Result]:
+    try:
+        document = json.loads((RESULTS / "latest.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    same = document["machine"] == machine
+    return [Result.of_document(one) for one in document["results"]] if same else []
 
 
 if __name__ == "__main__":

@@ -34,7 +34,11 @@ from services.actions.tables import actions, plays
 
 HOOKS, MAILS = 2_000, 1_000  # a repeat
 PATIENCE_S = 60.0
-WEBHOOK = {"play": "ply_1", "account": {"id": "acme", "name": "Acme"}, "trigger": {"rule": "r", "value": 7, "tier": "low"}}
+WEBHOOK = {
+    "play": "ply_1",
+    "account": {"id": "acme", "name": "Acme"},
+    "trigger": {"rule": "r", "value": 7, "tier": "low"},
+}
 MAIL = {
     "subject": "Your week", "text": "Hi Ann,\n\n" + "a line of some length\n" * 20,
     "html": "<p>Hi Ann</p>" + "<p>a line of some length</p>" * 20,
@@ -48,7 +52,8 @@ def webhooks(tick: Callable[[], None]) -> list[Result]:
     with floors.running("hooks") as port:
         url, most = f"http://127.0.0.1:{port}/", WebhookChannel.per_lane
         ours, base, raw = paired(
-            lambda: _delivered("webhook", HOOKS, {"body": WEBHOOK}, url), lambda: _timed(_posts(url, most), HOOKS)
+            lambda: _delivered("webhook", HOOKS, {"body": WEBHOOK}, url),
+            lambda: _timed(_posts(url, most), HOOKS),
         )
     tick()
     return [Result("webhooks", ours, "webhooks/s", None, base, raw, f"{most} at once")]
@@ -101,7 +106,9 @@ def _run(settings: Settings, db: Database) -> float:
 
 def _waiting(db: Database) -> int:
     with db.read() as conn:
-        return conn.scalar(select(func.count()).select_from(actions).where(actions.c.status.in_(SENDABLE))) or 0
+        return (
+            conn.scalar(select(func.count()).select_from(actions).where(actions.c.status.in_(SENDABLE))) or 0
+        )
 
 
 def _put(db: Database, channel: str, count: int, rendered: dict[str, Any], target: str) -> None:
@@ -138,7 +145,9 @@ def _posts(url: str, most: int) -> Callable[[int], Coroutine[Any, Any, None]]:
 
             async def lane(share: int) -> None:
                 for _ in range(share):
-                    async with session.post(url, data=body, headers={"Content-Type": "application/json"}) as answer:
+                    async with session.post(
+                        url, data=body, headers={"Content-Type": "application/json"}
+                    ) as answer:
                         await answer.read()
 
             await asyncio.gather(*(lane(count // most) for _ in range(most)))

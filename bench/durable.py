@@ -9,18 +9,19 @@ from sqlalchemy import func, select
 
 from backbone.clock import WallClock
 from backbone.database import Database
-from backbone.log import EVENTS, Entry, open_log
+from backbone.log import EVENTS, Entry, Log, open_log
 from backbone.migrations import migrate_all
 from backbone.settings import Settings, load_settings
 from bench.engine import floor
-from bench.measure import Result, paired, seconds
+from bench.measure import SCALE, Result, paired, seconds
 from bench.workload import TIERS, accounts, lines, rule_documents
 from schemas.rule import RuleIn, TiersDoc
 from services.rules.saving import Saver
 from services.rules.tables import partitions
 from services.rules.worker import Worker
 
-COUNT = 200_000
+COUNT = int(200_000 * SCALE)
+PART = 5_000  # records appended at once
 
 
 def durable(tick: Callable[[], None]) -> list[Result]:
@@ -33,19 +34,19 @@ def durable(tick: Callable[[], None]) -> list[Result]:
     return results
 
 
-@lru_cache(maxsize=1)
-def _keys() -> list[str]:
-    return [line.split(b'"account":"', 1)[1].split(b'"', 1)[0].decode() for line in lines(COUNT)]
+@lru_cache(maxsize=2)
+def _keys(count: int) -> list[str]:
+    return [line.split(b'"account":"', 1)[1].split(b'"', 1)[0].decode() for line in lines(count)]
 
 
 def _rate(rules: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings(data_dir=Path(folder), clock="log", log_retention="3650d")
-        return COUNT / _catch_up(settings, rules)
+        return COUNT / catch_up(settings, rules, COUNT)
 
 
-def _catch_up(settings: Settings, rules: int) -> float:
-    """Seconds in which the worker works off a log of the workload."""
+def catch_up(settings: Settings, rules: int, count: int) -> float:
+    """Seconds in which the worker works off a log of the workload's first events."""
     db, clock = Database(settings.url), WallClock()
     migrate_all(db)
     log = open_log(settings)
@@ -55,9 +56,7 @@ def _catch_up(settings: Settings, rules: int) -> float:
         for document in rule_documents(rules):
             saver.create(conn, RuleIn.model_validate(document), "bench")
     saver.announce()
-    names = [line.split(b'"account": "', 1)[1].split(b'"', 1)[0].decode() for line in accounts()]
-    log.append(EVENTS, [Entry(value=v, key=k) for k, v in zip(names, accounts(), strict=True)]).result()
-    log.append(EVENTS, [Entry(value=v, key=k) for k, v in zip(_keys(), lines(COUNT), strict=True)]).result()
+    _fill(log, count)
     worker = Worker(db, log, clock, clock_mode="log")
     goal = sum(log.end_offsets(EVENTS).values())
     try:
@@ -66,6 +65,15 @@ def _catch_up(settings: Settings, rules: int) -> float:
         worker.stop()
         log.close()
         db.close()
+
+
+def _fill(log: Log, count: int) -> None:
+    """The accounts' tiers, then the events, in parts that fit into the producer's queue."""
+    names = [line.split(b'"account": "', 1)[1].split(b'"', 1)[0].decode() for line in accounts()]
+    entries = [Entry(value=v, key=k) for k, v in zip(names, accounts(), strict=True)]
+    entries += [Entry(value=v, key=k) for k, v in zip(_keys(count), lines(count), strict=True)]
+    for start in range(0, len(entries), PART):
+        log.append(EVENTS, entries[start : start + PART]).result()
 
 
 def _until(worker: Worker, db: Database, goal: int) -> None:

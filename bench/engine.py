@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 import msgspec
 
-from bench.measure import Result, paired, seconds
+from bench.measure import SCALE, Result, paired, seconds
 from bench.workload import accounts, lines, rule_documents, rule_set
 from schemas.event import Event, decode
 from services.rules.engine.compile import RuleSet
 from services.rules.engine.partition import MemoryAccounts, PartitionEngine
 from services.rules.engine.state import encode
 
-EVENTS = 200_000
+EVENTS = int(200_000 * SCALE)
 BATCH = 20_000  # as the worker polls
 DAY_US = 86_400_000_000
 

@@ -1,6 +1,6 @@
 """What our servers are held against, and what our messages are sent to: each a process of its own.
 
-    python -m bench.floors (http | hooks | mails) PORT
+python -m bench.floors (http | hooks | mails) PORT
 """
 
 import asyncio
@@ -24,7 +24,8 @@ from deploy.local.process import free_port, port_is_open, wait_until
 def running(what: str) -> Iterator[int]:
     """One of them, in a process; its port."""
     port = free_port()
-    child = subprocess.Popen([sys.executable, "-m", "bench.floors", what, str(port)])
+    command = [sys.executable, "-m", "bench.floors", what, str(port)]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         wait_until(what, lambda: port_is_open(port), 30)
         yield port

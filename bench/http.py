@@ -39,7 +39,11 @@ def ingest_single(tick: Callable[[], None]) -> list[Result]:
 def _ingest(
     path: str, bodies: Sequence[bytes], size: int, *, connections: int, tick: Callable[[], None]
 ) -> list[Result]:
-    with tempfile.TemporaryDirectory() as folder, served(Path(folder), "ingest") as ours, floors.running("http") as port:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(Path(folder), "ingest") as ours,
+        floors.running("http") as port,
+    ):
         requests = [client.post("/v1/events", body, ours.key) for body in bodies]
 
         def rate(at: int) -> float:
@@ -53,7 +57,10 @@ def _ingest(
 def latency_embedded(tick: Callable[[], None]) -> list[Result]:
     """From POST to webhook at 100 events a second, beyond a bare append-and-poll of the same log."""
     bare = _bare()
-    with tempfile.TemporaryDirectory() as folder, served(Path(folder), WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8") as ours:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(Path(folder), WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8") as ours,
+    ):
         whole = post_to_webhook(ours)
     tick()
     return latencies("latency_embedded", whole, bare)

@@ -1,13 +1,15 @@
 """How a figure is taken: two sides in turn (A B A B …), so that a noisy machine is noisy for both; medians count."""
 
 import gc
+import os
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 REPEATS = 3
+SCALE = float(os.environ.get("SCALE", "1"))  # of the number of events; less than 1 for a quick look
 
 # Shares of the floor, by path and number of rules (../docs/performance.md says what each means).
 GOALS: dict[tuple[str, int | str | None], float] = {
@@ -34,6 +36,12 @@ class Result:
     of: float | None = None
     raw: dict[str, list[float]] = field(default_factory=dict)
     note: str = ""
+    scale: float | None = None  # that of this run where None
+
+    @classmethod
+    def of_document(cls, document: dict[str, Any]) -> "Result":
+        """One that an earlier run wrote."""
+        return cls(**{each.name: document[each.name] for each in fields(cls)})
 
     @property
     def share(self) -> float | None:
@@ -64,6 +72,7 @@ class Result:
             "share": None if self.share is None else round(self.share, 4),
             "goal": self.goal,
             "met": self.met,
+            "scale": SCALE if self.scale is None else self.scale,
             "raw": self.raw,
             "note": self.note,
         }
@@ -78,13 +87,13 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def paired(
-    ours: Callable[[], float], floor: Callable[[], float], repeats: int = REPEATS
+    ours: Callable[[], float], floor: Callable[[], float], repeats: int = REPEATS, *, ours_first: bool = False
 ) -> tuple[float, float, dict[str, list[float]]]:
     """Rates (something per second) of both sides, in turn: (median ours, median floor, every repeat)."""
     raw: dict[str, list[float]] = {"ours": [], "floor": []}
     for _ in range(repeats):
-        raw["floor"].append(round(floor(), 1))
-        raw["ours"].append(round(ours(), 1))
+        for name in ("ours", "floor") if ours_first else ("floor", "ours"):
+            raw[name].append(round((ours if name == "ours" else floor)(), 1))
     return statistics.median(raw["ours"]), statistics.median(raw["floor"]), raw
 
 

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from backbone import server
 from backbone.auth import ensure_admin_key
 from backbone.clock import Clock, WallClock
+from backbone.collector import collect_less
 from backbone.database import Database
 from backbone.errors import ConfigurationError, LogUnavailable
 from backbone.http import Service, create_app
@@ -50,6 +51,7 @@ def house(
     settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock | None = None
 ) -> Iterator[House]:
     """Everything open and started, in the order: tables, log, services. Raises `ConfigurationError`."""
+    collect_less()
     with ExitStack() as stack:
         make_data_dir(settings)
         time = clock or WallClock()
