@@ -327,8 +327,8 @@ def _subject(play: Play) -> tuple[str | None, str | None]:
 
 
 def _default_key(play: Play, step: str) -> str:
-    """Playbook and step, and what sets the play's subject apart from others of the account."""
-    return "/".join([play.playbook, step, *(part for part in _subject(play) if part is not None)])
+    """Playbook and step: an account has one open task of a step, unless the playbook gives a key."""
+    return f"{play.playbook}/{step}"
 
 
 def _named(play: Play, recipient: Recipient) -> str | None:

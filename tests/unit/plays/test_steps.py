@@ -102,11 +102,11 @@ def test_a_closed_task_is_not_updated() -> None:
     [
         ({}, "book/0"),
         ({"contact": "ann"}, "book/0"),
-        ({"key": "88"}, "book/0/88"),
-        ({"scope": "contact", "contact": "ann"}, "book/0/ann"),
+        ({"key": "88"}, "book/0"),
+        ({"scope": "contact", "contact": "ann"}, "book/0"),
     ],
 )
-def test_default_keys_of_tasks_keep_subjects_apart(fields: dict[str, Any], key: str) -> None:
+def test_default_keys_are_playbook_and_step(fields: dict[str, Any], key: str) -> None:
     world = World(book())
     world.say(account())
     world.fire(T0, **fields)
