@@ -146,7 +146,9 @@ class GroupConsumer:
         if self._consumer is not None:
             return
         self._cluster.check_topics()
-        self._consumer = self._cluster.connect(KafkaConsumer, group_id=self._group, **COMMON, **self._membership())
+        self._consumer = self._cluster.connect(
+            KafkaConsumer, group_id=self._group, **COMMON, **self._membership()
+        )
         self._notes = _Notes(self._consumer)
         self._consumer.subscribe(list(self._topics), listener=self._notes)
         try:

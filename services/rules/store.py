@@ -58,7 +58,9 @@ def take(db: Database, numbers: Sequence[int], starts: Mapping[int, int]) -> lis
             fresh = PartitionRow(number, 0, starts.get(number, 0), 0, 0)
             insert_new(conn, partitions, [asdict(fresh)], ["partition"])  # two may come at once
             mine = PartitionRow(
-                *conn.execute(select(partitions).where(partitions.c.partition == number).with_for_update()).one()
+                *conn.execute(
+                    select(partitions).where(partitions.c.partition == number).with_for_update()
+                ).one()
             )
             mine.epoch += 1
             conn.execute(update(partitions).where(partitions.c.partition == number).values(epoch=mine.epoch))

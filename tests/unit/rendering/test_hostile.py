@@ -1,6 +1,5 @@
 """Forty templates that want out, or want everything: each is stopped, and none gets anything."""
 
-
 import os
 import time
 from pathlib import Path
