@@ -10,7 +10,7 @@ from pydantic import (
 )
 
 from schemas.conditions import EventCondition, ProfileCondition
-from schemas.duration import DateDuration, Duration
+from schemas.duration import CalendarDuration, DateDuration, Duration, parse_calendar
 from schemas.fields import AccountPath, DatePath, EventPath, Number, Share, Strict, Types, invalid
 from schemas.tiered import Tiered
 
@@ -178,6 +178,14 @@ class Trend(Selector):
         return self
 
 
+HOUR_US = 3_600_000_000
+
+
+def _repeatable(span: str) -> bool:
+    parsed = parse_calendar(span)
+    return parsed.months > 0 if isinstance(parsed, CalendarDuration) else parsed >= HOUR_US
+
+
 class Date(Strict):
     """A while before or after a date that the account or contact carries."""
 
@@ -209,8 +217,8 @@ class Date(Strict):
         if span is None:
             raise invalid("must hold before or after")
         spans = [span] if isinstance(span, str) else [span.high, span.low, span.tech]
-        if self.repeat and any(one is not None and one.rstrip("smhdwoy").strip("0") == "" for one in spans):
-            raise invalid("repeat needs a span longer than nothing")
+        if self.repeat and any(one is not None and not _repeatable(one) for one in spans):
+            raise invalid("repeat needs a span of at least an hour")
         return self
 
 

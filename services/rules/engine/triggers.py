@@ -53,7 +53,7 @@ def make_trigger(
         event=shown,
         value=as_json(hold.value),
         threshold=hold.threshold,
-        reason=reason_of(rule, hold),
+        reason=str(reason_of(rule, hold)),
         playbook=rule.doc.playbook,
         evidence=evidence,
         position=position,

@@ -147,6 +147,13 @@ def test_a_repeating_date_is_clamped_to_the_end_of_months_and_stands_in_the_zone
     assert world.told == ["r acme 02-27T23:00", "r acme 03-30T22:00"]
 
 
+def test_a_repeating_date_catches_up_on_what_is_not_too_late_and_runs_each_moment_once() -> None:
+    when = {"date": {"attribute": "account.attributes.d", "after": "6h", "repeat": True, "late": "30d"}}
+    world = World(rule(when)).update("01-01T00:00", attributes={"d": "2026-01-01"}).clock("02-16T00:00")
+    world.update("02-16T00:00", name="Acme").clock("02-16T06:00")
+    assert len(world.triggers) == len({trigger.at for trigger in world.triggers}) == 46 * 4 + 1
+
+
 def test_dates_of_contacts_and_what_is_no_date() -> None:
     when = {"date": {"attribute": "contact.attributes.d", "after": "1d"}}
     world = World(rule(when, scope="contact"))

@@ -26,7 +26,7 @@ from services.rules.engine.state import (
 )
 
 UPDATES = ("account.updated", "contact.updated")
-VALUES_KEPT, MOMENTS_KEPT = 16, 32
+VALUES_KEPT, MOMENTS_KEPT = 16, 64
 
 
 class Date(Plain):
@@ -85,6 +85,8 @@ class Date(Plain):
 
     def _unspent(self, start: datetime, span: Span, been: list[int], now: int) -> int | None:
         time = now - self.late - 1
+        if len(been) >= MOMENTS_KEPT:
+            time = max(time, been[0])  # what lies before the oldest one remembered has been, too
         while True:
             at = first_after(start, span, self.sign, repeat=self.body.repeat, time=time)
             if at is None or at not in been:
@@ -106,7 +108,7 @@ class Date(Plain):
     def _remember(self, state: AccountState, key: SubjectKey, at: int, *, ran: bool) -> None:
         been = state.dates.setdefault(key, Dates()).been
         text = str(self._value(state, subject_of(key)))
-        been[text] = [*been.pop(text, []), (at, ran)][-MOMENTS_KEPT:]
+        been[text] = sorted([*been.pop(text, []), (at, ran)])[-MOMENTS_KEPT:]
         while len(been) > VALUES_KEPT:
             del been[next(iter(been))]
 
