@@ -260,7 +260,6 @@ def moved(draw: Draw, rules: list[JSON]) -> list[JSON]:
         if kind == "absence":
             body["for"] = draw(tiered(SPANS))
         elif kind == "date":
-            body.pop("repeat", None)
             body["before" if "before" in body else "after"] = draw(tiered(SPANS))
     return rules
 
