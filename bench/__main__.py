@@ -71,14 +71,15 @@ def _table(results: list[Result]) -> Table:
     return table
 
 
-def _write(results: list[Result], floor: float) -> None:
+def _write(fresh: list[Result], floor: float) -> None:
+    """With ONLY, the other paths' figures stay as they were measured last on a machine like this."""
     RESULTS.mkdir(exist_ok=True)
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()}
+    ran = {one.path for one in fresh}
+    kept = [one for one in _earlier(machine) if one.path in PATHS and one.path not in ran]
+    results = sorted([*fresh, *kept], key=lambda one: list(PATHS).index(one.path))
     document = {
-        "machine": {
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-            "system": platform.system(),
-        },
+        "machine": machine,
         "floor_events_per_s": round(floor),
         "results": [one.document() for one in results],
     }

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, insert, select
 
 from backbone.clock import WallClock
 from backbone.database import Database
@@ -16,6 +16,7 @@ from bench.engine import floor
 from bench.measure import SCALE, Result, paired, seconds
 from bench.workload import TIERS, accounts, lines, rule_documents
 from schemas.rule import RuleIn, TiersDoc
+from services.rules import store
 from services.rules.saving import Saver
 from services.rules.tables import partitions
 from services.rules.worker import Worker
@@ -46,7 +47,7 @@ def _rate(rules: int) -> float:
 
 
 def catch_up(settings: Settings, rules: int, count: int) -> float:
-    """Seconds in which the worker works off a log of the workload's first events."""
+    """Seconds in which the worker works off the workload's first events, rules and accounts known before."""
     db, clock = Database(settings.url), WallClock()
     migrate_all(db)
     log = open_log(settings)
@@ -55,29 +56,39 @@ def catch_up(settings: Settings, rules: int, count: int) -> float:
         saver.tiers(conn, TiersDoc.model_validate(TIERS), None, "bench")
         for document in rule_documents(rules):
             saver.create(conn, RuleIn.model_validate(document), "bench")
-    saver.announce()
-    _fill(log, count)
+        _in_force(conn, log)
     worker = Worker(db, log, clock, clock_mode="log")
-    goal = sum(log.end_offsets(EVENTS).values())
     try:
-        return seconds(lambda: _until(worker, db, goal))
+        worker.join()
+        _append(log, *_tiers())
+        _work_off(worker, db, log)
+        _append(log, _keys(count), lines(count))
+        return seconds(lambda: _work_off(worker, db, log))
     finally:
         worker.stop()
         log.close()
         db.close()
 
 
-def _fill(log: Log, count: int) -> None:
-    """The accounts' tiers, then the events, in parts that fit into the producer's queue."""
-    names = [line.split(b'"account": "', 1)[1].split(b'"', 1)[0].decode() for line in accounts()]
-    entries = [Entry(value=v, key=k) for k, v in zip(names, accounts(), strict=True)]
-    entries += [Entry(value=v, key=k) for k, v in zip(_keys(count), lines(count), strict=True)]
+def _in_force(conn: Connection, log: Log) -> None:
+    """Every partition has the rules already, as after a restart: a worker passes through saves one by one."""
+    row = {"epoch": 0, "next_offset": 0, "clock": 0, "revision": store.last_revision(conn)}
+    conn.execute(insert(partitions), [{"partition": number, **row} for number in range(log.partitions)])
+
+
+def _tiers() -> tuple[list[str], list[bytes]]:
+    return [line.split(b'"account": "', 1)[1].split(b'"', 1)[0].decode() for line in accounts()], accounts()
+
+
+def _append(log: Log, keys: list[str], values: list[bytes]) -> None:
+    """In parts that fit into the producer's queue."""
+    entries = [Entry(value=v, key=k) for k, v in zip(keys, values, strict=True)]
     for start in range(0, len(entries), PART):
         log.append(EVENTS, entries[start : start + PART]).result()
 
 
-def _until(worker: Worker, db: Database, goal: int) -> None:
-    worker.join()
+def _work_off(worker: Worker, db: Database, log: Log) -> None:
+    goal = sum(log.end_offsets(EVENTS).values())
     while True:
         worker.beat()
         with db.read() as conn:
