@@ -19,9 +19,10 @@ from services.rules.engine.backfill import History, backfill
 from services.rules.engine.compile import TYPES_KEPT, RuleSet
 from services.rules.engine.context import Context, Hold
 from services.rules.engine.erasure import forget_contact
+from services.rules.engine.kinds.threshold import Threshold
 from services.rules.engine.live import ALL, LiveRule, cause_of
 from services.rules.engine.moments import Moments
-from services.rules.engine.plans import plans_for, straight
+from services.rules.engine.plans import plans_for
 from services.rules.engine.repeats import merged_before, seen_before
 from services.rules.engine.state import OFFSET_BITS, OFFSETS, AccountState, subject_key
 from services.rules.engine.sweeping import sweep
@@ -284,21 +285,28 @@ class PartitionEngine(Moments):
 
     # -- decisions -------------------------------------------------------------------------------------------
 
-    def hit(self, rule: LiveRule, state: AccountState, time: int, offset: int, event: Event) -> None:
+    def hit(
+        self, rule: LiveRule, member: Threshold, state: AccountState, time: int, offset: int, event: Event
+    ) -> None:
         """A straight rule's window reached what it needs, outside the cooldown: judge it."""
         ctx = self._at(state, time, offset, event)
-        member = straight(rule)
-        hold = member.check(state, ALL, member.slot, time, offset) if member is not None else None
+        hold = member.check(state, ALL, member.slot, time, offset)
         if hold is not None:
             self._asked(rule, rule.decide, ctx, [(0, hold)], self)
 
     def late(
-        self, rule: LiveRule, state: AccountState, time: int, offset: int, event: Event, amount: int
+        self,
+        rule: LiveRule,
+        member: Threshold,
+        state: AccountState,
+        time: int,
+        offset: int,
+        event: Event,
+        amount: int,
     ) -> None:
         """A straight rule counts an event that came out of order, or that is historical."""
         ctx = self._at(state, time, offset, event)
-        member = straight(rule)
-        found = self._asked(rule, member.put, rule, ctx, ALL, amount) if member is not None else []
+        found = self._asked(rule, member.put, rule, ctx, ALL, amount)
         if found:
             self._asked(rule, rule.decide, ctx, [(0, hold) for hold in found], self)
 

@@ -8,7 +8,6 @@ conditions, and goes into the series the long way.
 """
 
 from collections.abc import Callable
-from math import ceil, floor
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from schemas.predicates import Emitter
 from schemas.tiered import TIERS
 from services.rules.engine.kinds.threshold import Threshold
 from services.rules.engine.live import LiveRule
-from services.rules.engine.numbers import MILLION, micro
+from services.rules.engine.numbers import micro
 from services.rules.engine.running import counts, sums
 from services.rules.engine.windows import known_token, token
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from services.rules.engine.compile import RuleSet
 
 Plan = Callable[..., None]  # (state, time, offset, event, engine, late)
-AGGREGATES = ("count", "sum", "distinct")
 UNREACHED = 1 << 100  # a number of events, or of millionths, that no window comes to
 NEVER_FIRED = -(1 << 80)
 
@@ -49,11 +47,10 @@ def straight(rule: LiveRule) -> Threshold | None:
     member = rule.members[0]
     if rule.joint is not None or rule.unless is not None or rule.per_contact or rule.doc.by is not None:
         return None
-    if not isinstance(member, Threshold) or member.ticks or member.within is None or member.since is not None:
+    if not isinstance(member, Threshold) or member.needed is None:
         return None
     own = any(type_.startswith(OWN_PREFIX) for type_ in member.selector.types or ())
-    usual = member.aggregate in AGGREGATES and member.body.per is None and not own
-    return member if usual else None
+    return None if own else member  # Touchline's own events may come out of order among the others
 
 
 def _limits(rules: list[LiveRule], tier: str) -> dict[str, int]:
@@ -68,15 +65,11 @@ def _limits(rules: list[LiveRule], tier: str) -> dict[str, int]:
 
 
 def _needed(rule: LiveRule, member: Threshold, tier: str) -> int:
-    """The least count (or number of millionths) that holds; for counts as the length of the records."""
-    limit = member.limits.get(tier)
-    if limit is None or not rule.fires:
+    """The least that holds; for counts as the length of the records."""
+    least = (member.needed or {}).get(tier)
+    if least is None or not rule.fires:
         return UNREACHED
-    scaled = limit * MILLION if member.aggregate == "sum" else limit
-    least = ceil(scaled) if member.operator == "at_least" else floor(scaled) + 1
-    if member.aggregate == "sum":
-        return least
-    return max(1, least) * (member.width if member.aggregate == "count" else 1)
+    return least * member.width if member.aggregate == "count" else least
 
 
 class _Writer:
@@ -96,8 +89,8 @@ class _Writer:
         from array import array
 
         for place, rule in enumerate(self._rules):
-            self._env[f"R{place}"] = rule
             member = straight(rule)
+            self._env |= {f"R{place}": rule, f"M{place}": member}
             if member is None:
                 self._body.append(f"engine.ask(R{place}, state, time, offset, e)")
             else:
@@ -158,12 +151,12 @@ class _Writer:
             *_test(place, member, start, amount),
         ]
         fire = f"if not C{place} or time - last({rule.slot}, NONE) >= C{place}: "
-        lines.append(f" {fire}engine.hit(R{place}, state, time, offset, e)")
+        lines.append(f" {fire}engine.hit(R{place}, M{place}, state, time, offset, e)")
         self._body += [indent + line for line in lines]
 
     @staticmethod
     def _late(place: int, amount: str | None) -> list[str]:
-        return [f"if late: engine.late(R{place}, state, time, offset, e, {amount or 0})", "else:"]
+        return [f"if late: engine.late(R{place}, M{place}, state, time, offset, e, {amount or 0})", "else:"]
 
     def _amount(self, member: Threshold) -> str | None:
         if member.selector.of is None:

@@ -1,5 +1,6 @@
 """Triggers as they leave the engine. Ids follow from what caused them, so that a history always gives the same."""
 
+from bisect import bisect_left
 from hashlib import blake2b
 
 from schemas.event import Event, microseconds, rfc3339
@@ -8,7 +9,7 @@ from schemas.trigger import Position, Trigger, TriggerEvent
 from services.rules.engine.context import MOMENT, Hold
 from services.rules.engine.live import LiveRule
 from services.rules.engine.numbers import as_json
-from services.rules.engine.state import OFFSETS, AccountState
+from services.rules.engine.state import OFFSETS, AccountState, EventKey
 
 REASONS = {
     "threshold": Reason.THRESHOLD_REACHED,
@@ -95,14 +96,17 @@ def _figures(hold: Hold) -> dict[str, int | float] | None:
 
 def ids_of(state: AccountState, offsets: list[int]) -> dict[int, str]:
     """The ids that the account's events at these offsets came with, as far as they are remembered."""
-    wanted = set(offsets)
-    found = {offset: state.older[offset] for offset in wanted if offset in state.older}
-    wanted -= found.keys()
-    for key, value in reversed(state.seen.items()):
-        if not wanted:
-            break
-        offset = value & OFFSETS
-        if offset in wanted:
+    found = {offset: state.older[offset] for offset in offsets if offset in state.older}
+    seen = state.seen
+    order = list(seen)  # in order of arrival, thus of offsets
+
+    def offset_of(key: EventKey) -> int:
+        return seen[key] & OFFSETS
+
+    place = 0
+    for offset in sorted(set(offsets) - found.keys()):
+        place = bisect_left(order, offset, lo=place, key=offset_of)
+        if place < len(order) and offset_of(order[place]) == offset:
+            key = order[place]
             found[offset] = key if isinstance(key, str) else key[1]
-            wanted.discard(offset)
     return found

@@ -34,10 +34,11 @@ def upto(series: "array[int]", width: int, time: int) -> int:
     return low
 
 
-def insert(series: "array[int]", width: int, record: "array[int]") -> None:
-    """Put a record in its place, after those of the same time."""
-    place = upto(series, width, record[0]) * width
-    series[place:place] = record
+def insert(series: "array[int]", width: int, record: "array[int]") -> int:
+    """Put a record in its place, after those of the same time; returns the place."""
+    place = upto(series, width, record[0])
+    series[place * width : place * width] = record
+    return place
 
 
 def drop_before(series: "array[int]", width: int, time: int) -> None:

@@ -7,21 +7,25 @@ whose window it is in. `at_most` and `below` are checked at the daily tick. Also
 from array import array
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from math import ceil, floor
 
 from schemas import when as doc
 from schemas.duration import parse_duration
 from schemas.predicates import Scope, getter_of
 from schemas.reasons import Reason
+from services.rules.engine import running
 from services.rules.engine.context import MOMENT, Context, Hold
 from services.rules.engine.limits import limits, per_tier
 from services.rules.engine.live import LiveRule, Plain, Verdict
-from services.rules.engine.numbers import Value, as_json, holds, micro
+from services.rules.engine.numbers import MILLION, Value, as_json, holds, micro
+from services.rules.engine.running import reaching
 from services.rules.engine.selector import Selector
 from services.rules.engine.state import AccountState, Subject, SubjectKey, subject_key
 from services.rules.engine.totals import combined, fold
 from services.rules.engine.windows import FOREVER, WIDTHS, drop_before, insert, upto
 
 EVIDENCE = 20
+STRAIGHT = ("count", "sum", "distinct")  # what a window that slides along can keep
 Window = tuple[int, int]  # first and last time that count, both included
 
 
@@ -46,6 +50,17 @@ class Threshold(Plain):
         )
         self._per = getter_of(body.per) if body.per is not None else None
         self.ticks = body.at_tick and not unless
+        self.needed = self._needed()
+
+    def _needed(self) -> dict[str, int] | None:
+        """For a rising count, sum or distinct of a plain window: the least that holds, per tier (sums: millionths)."""
+        plain = self.within is not None and self.since is None and self._per is None
+        if not plain or self.operator not in ("at_least", "above") or self.aggregate not in STRAIGHT:
+            return None
+        scale = MILLION if self.aggregate == "sum" else 1
+        least = {t: x * scale for t, x in self.limits.items()}
+        found = {t: ceil(x) if self.operator == "at_least" else floor(x) + 1 for t, x in least.items()}
+        return found if self.aggregate == "sum" else {t: max(1, x) for t, x in found.items()}
 
     def selectors(self) -> Iterable[Selector]:
         """What it counts, and what it counts from."""
@@ -72,11 +87,11 @@ class Threshold(Plain):
         """Count a matching event of a subject; the checks that hold, in time order."""
         key = subject_key(self.slot, subject)
         record = array("q", (ctx.time, ctx.offset, amount)[: self.width])
-        insert(ctx.state.stores.setdefault(key, array("q")), self.width, record)
-        ctx.state.running.pop(key, None)
-        if self._unless or self.ticks or ctx.silent:
+        place = insert(ctx.state.stores.setdefault(key, array("q")), self.width, record)
+        running.put(ctx.state, key, self.aggregate, place, amount)
+        if self._unless or self.ticks or ctx.silent or ctx.state.tier not in self.limits:
             return []
-        return self._checks(rule, ctx, subject, key)
+        return self._checks(ctx.state, subject, key, place)
 
     @staticmethod
     def _unless_subject(rule: LiveRule, ctx: Context) -> Subject | None:
@@ -85,19 +100,21 @@ class Threshold(Plain):
         contact = ctx.event.contact if ctx.event is not None else None
         return None if contact is None else (contact, None)
 
-    def _checks(self, rule: LiveRule, ctx: Context, subject: Subject, key: SubjectKey) -> list[Hold]:
-        state = ctx.state
-        if state.tier not in self.limits:
-            return []
+    def _checks(self, state: AccountState, subject: Subject, key: SubjectKey, place: int) -> list[Hold]:
+        """The checks that hold at a record just put in its place, and at those whose window it is in."""
         series, width = state.stores[key], self.width
-        end = FOREVER if self.within is None else ctx.time + self.within
-        place = upto(series, width, ctx.time) * width
-        found = [self.check(state, subject, key, ctx.time, ctx.offset)]
-        while place < len(series) and series[place] < end:
-            offset = series[place + 1]
-            if offset not in state.muted:
-                found.append(self.check(state, subject, key, series[place], offset))
-            place += width
+        high = len(series) // width
+        if self.within is not None:
+            high = upto(series, width, series[place * width] + self.within - 1)
+        places: Iterable[int] = range(place, high)
+        if self.needed is not None and self.within is not None:
+            needed = self.needed[state.tier]
+            places = list(reaching(series, width, self.aggregate, range(place, high), self.within, needed))
+        found = []
+        for one in places:
+            at, offset = series[one * width], series[one * width + 1]
+            if one == place or offset not in state.muted:
+                found.append(self.check(state, subject, key, at, offset))
         return [hold for hold in found if hold is not None]
 
     def check(
