@@ -152,6 +152,7 @@ class Moments:
     def _adopt(self, state: AccountState) -> None:
         """Fit what is derived from rules and tiers to those in force."""
         state.revision = self.rules.revision
+        state.running.clear()
         state.tier = self.rules.tier(state.profile)[0]
         self._reschedule(state)
 

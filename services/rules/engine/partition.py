@@ -269,6 +269,7 @@ class PartitionEngine(Moments):
         tier = self.rules.tier(state.profile)[0]
         if tier != state.tier:
             state.tier = tier
+            state.running.clear()
             self._reschedule(state)
         else:
             for rule, part in self.rules.date_parts:

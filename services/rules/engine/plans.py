@@ -171,5 +171,8 @@ def _test(place: int, member: Threshold, start: str, amount: str | None) -> list
     """Lines that end in the head of an `if`: whether the window that ends here reaches what is needed."""
     if member.aggregate == "count":
         return [f"if len(s) >= K{place} and s[-K{place}] > {start}:"]
-    running = "sums" if member.aggregate == "sum" else "counts"
-    return [f"if {running}(state, {member.slot}, s, {start}, {amount}) >= K{place}:"]
+    if member.aggregate == "sum":
+        return [f"if sums(state, {member.slot}, s, {start}, {amount}) >= K{place}:"]
+    # fewer records than tokens needed: not even asked (a change of K drops what slides along)
+    asked = f"counts(state, {member.slot}, s, {start}, {amount})"
+    return [f"if len(s) >= K{place} * {member.width} and {asked} >= K{place}:"]
