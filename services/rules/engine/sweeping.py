@@ -40,7 +40,8 @@ def sweep(state: AccountState, rules: RuleSet) -> None:
         if joint is None or not joint.sweep(held, floor):
             del state.held[key]
     for key, fired in list(state.fired.items()):
-        recent = {cause: time for cause, time in fired.items() if time >= floor}
+        oldest = floor - _late(rules.rule_slots[slot_of(key)])
+        recent = {cause: time for cause, time in fired.items() if time >= oldest}
         if recent:
             state.fired[key] = recent
         else:
@@ -61,12 +62,16 @@ def _sweep_series(state: AccountState, rules: RuleSet, floor: int) -> None:
         kind.sweep(rule, state, key, _floor(state, rule, floor))
 
 
+def _late(rule: LiveRule) -> int:
+    """How far back a date of the rule may still run a moment."""
+    return max((getattr(member, "late", 0) for member in rule.members), default=0)
+
+
 def _floor(state: AccountState, rule: LiveRule, floor: int) -> int:
     """The earliest time that something of the rule may still be asked at: `unless` also at old moments."""
     if rule.unless is None or not rule.moments:
         return floor
-    late = max((getattr(member, "late", 0) for member in rule.members), default=0)
-    floor = min(floor, state.newest - late - HOUR)
+    floor = min(floor, state.newest - _late(rule) - HOUR)
     slots = {member.slot for member in rule.members}
     for key, watch in state.watches.items():
         if slot_of(key) in slots:
