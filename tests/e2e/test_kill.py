@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.server import Server, items, running
+from tests.e2e.server import SETTLED_S, Server, items, running
 
 EVENTS, CLIENTS, ACCOUNTS, KILLS, BATCH = 20_000, 4, 80, 10, 50
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -62,7 +62,12 @@ def sink() -> Iterator[tuple[str, Counter[str]]]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Sink(ThreadingHTTPServer):
+        request_queue_size = (
+            512  # as many as may come at once; a dropped connection would be a fault of the test's
+        )
+
+    server = Sink(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/", seen
     server.shutdown()
@@ -129,9 +134,19 @@ def post(server: Server, client: int) -> None:
                 time.sleep(0.02)
 
 
+def carried_out(server: Server) -> None:
+    """Poll until no action is to be tried again: a slow machine may have made one time out."""
+    deadline = time.monotonic() + SETTLED_S
+    with server.client() as client:
+        while any(items(client, "/v1/actions", status=status) for status in ("pending", "retrying")):
+            assert time.monotonic() < deadline, "actions are still to be carried out"
+            time.sleep(0.2)
+
+
 def outcome(server: Server) -> dict[str, Any]:
     """Everything that was decided and done, in a form to compare."""
     server.settle()
+    carried_out(server)
     with server.client() as client:
         triggers = {t["id"]: (t["rule"], t["account"], t["at"], t["event_id"], t["value"], t["evidence"])
                     for t in items(client, "/v1/triggers")}  # fmt: skip
@@ -146,6 +161,7 @@ def outcome(server: Server) -> dict[str, Any]:
     return {
         "triggers": triggers,
         "plays": plays,
+        "attempts": {a["id"]: a["attempts"] for a in actions},
         "actions": {
             a["id"]: (a["account"], a["channel"], a["step"], a["recipient"], a["status"]) for a in actions
         },
@@ -176,7 +192,10 @@ def test_killed_ten_times_as_undisturbed(tmp_path: Path, sink: tuple[str, Counte
     with running(tmp_path / "calm", **allowed) as calm:
         expected = run(calm, crm, kills=0)
     assert len(expected["triggers"]) > 500
-    assert all(count == 1 for count in seen.values()), "without faults no webhook is repeated"
+    assert all(count <= expected["attempts"][action] for action, count in seen.items()), (
+        "a repeat is an attempt"
+    )
+    expected.pop("attempts")
     undisturbed = set(seen)
     seen.clear()
     with running(tmp_path / "killed", **allowed) as killed:
