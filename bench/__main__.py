@@ -1,4 +1,7 @@
-"""`make bench`: one table, `bench/results/latest.json` and a picture. `make bench ONLY=memory` runs one path."""
+"""`make bench`: one table, `bench/results/latest.json` and a picture. `make bench ONLY=memory` runs one path.
+
+`RULES=10` takes one number of rules only, `SCALE=0.25` a quarter of the events: for a quick look, and noted beside.
+"""
 
 import json
 import os
@@ -15,20 +18,20 @@ from rich.table import Table
 from backbone.collector import collect_less
 from bench import actions, durable, engine, http, kafka
 from bench.chart import draw
-from bench.measure import Result
+from bench.measure import RULES, Result
 
 RESULTS = Path(__file__).parent / "results"
 # Path to what measures it and how many steps it has.
 PATHS: dict[str, tuple[Callable[[Callable[[], None]], list[Result]], int]] = {
-    "memory": (engine.memory, 3),
+    "memory": (engine.memory, len(RULES)),
     "idle_rules": (engine.idle_rules, 1),
     "bytes_per_state": (engine.bytes_per_state, 1),
     "backtest": (engine.backtest, 1),
-    "durable": (durable.durable, 3),
+    "durable": (durable.durable, len(RULES)),
     "ingest_batch": (http.ingest_batch, 1),
     "ingest_single": (http.ingest_single, 1),
     "latency_embedded": (http.latency_embedded, 1),
-    "kafka": (kafka.kafka, 3),
+    "kafka": (kafka.kafka, len(RULES)),
     "latency_kafka": (kafka.latency_kafka, 1),
     "webhooks": (actions.webhooks, 1),
     "mails": (actions.mails, 1),
@@ -75,9 +78,11 @@ def _write(fresh: list[Result], floor: float) -> None:
     """With ONLY, the other paths' figures stay as they were measured last on a machine like this."""
     RESULTS.mkdir(exist_ok=True)
     machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()}
-    ran = {one.path for one in fresh}
-    kept = [one for one in _earlier(machine) if one.path in PATHS and one.path not in ran]
-    results = sorted([*fresh, *kept], key=lambda one: list(PATHS).index(one.path))
+    ran = {(one.path, one.rules, one.unit) for one in fresh}
+    kept = [
+        one for one in _earlier(machine) if one.path in PATHS and (one.path, one.rules, one.unit) not in ran
+    ]
+    results = sorted([*fresh, *kept], key=lambda one: (list(PATHS).index(one.path), one.rules or 0))
     document = {
         "machine": machine,
         "floor_events_per_s": round(floor),

@@ -12,7 +12,7 @@ from backbone.log import EVENTS, open_log
 from backbone.settings import Settings, load_settings
 from bench.durable import catch_up
 from bench.http import append_and_poll, latencies, post_to_webhook
-from bench.measure import SCALE, Result, paired
+from bench.measure import RULES, SCALE, Result, paired
 from bench.served import served
 from deploy.local.kafka import Kafka
 from deploy.local.postgres import Postgres
@@ -25,7 +25,7 @@ def kafka(tick: Callable[[], None]) -> list[Result]:
     """Events a second of one worker, by number of rules; both servers are on this machine, and take their share."""
     results = []
     with Kafka() as broker, Postgres() as database:
-        for rules in (10, 100, 1_000):
+        for rules in RULES:
             ours, base, raw = paired(
                 lambda rules=rules: _rate(broker, database, rules),  # type: ignore[misc]
                 lambda: _bare(broker),
@@ -59,7 +59,7 @@ def latency_kafka(tick: Callable[[], None]) -> list[Result]:
 def _rate(broker: Kafka, database: Postgres, rules: int) -> float:
     broker.clear()
     with tempfile.TemporaryDirectory() as folder:
-        return COUNT / catch_up(_settings(Path(folder), broker, database), rules, COUNT)
+        return COUNT / catch_up(_settings(Path(folder), broker, database), rules, COUNT, [])
 
 
 def _settings(folder: Path, broker: Kafka, database: Postgres) -> Settings:
