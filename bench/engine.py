@@ -16,7 +16,8 @@ from services.rules.engine.partition import MemoryAccounts, PartitionEngine
 from services.rules.engine.state import encode
 
 EVENTS = int(200_000 * SCALE)
-BATCH = 2_500  # as the worker hands them over: it polls 20,000, and decodes and judges by partition, of which there are 8
+# as the worker hands them over: it polls 20,000, and decodes and judges by partition, of which there are 8
+BATCH = 2_500
 DAY_US = 86_400_000_000
 
 
