@@ -9,10 +9,10 @@ from typing import Any
 
 from tests.oracle import windows
 from tests.oracle.conditions import exact, lookup
-from tests.oracle.history import Account, Arrived
+from tests.oracle.history import Arrived
 from tests.oracle.profile import contact_view
 from tests.oracle.times import attribute_moment, shifted, span
-from tests.oracle.windows import Subject, tiered
+from tests.oracle.windows import Scene, tiered
 
 JSON = dict[str, Any]
 MIN_BASELINE = 10
@@ -31,35 +31,10 @@ class Hold:
     figures: dict[str, Fraction] | None = None
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A rule's member for a subject of an account, as everything stands right now."""
-
-    account: Account
-    view: JSON
-    rule: JSON
-    member: JSON
-    subject: Subject
-    start: int
-    unless_start: int
-
-    @property
-    def tier(self) -> str | None:
-        tier: str | None = self.view["tier"]
-        return tier
-
-    @property
-    def body(self) -> JSON:
-        return windows.kind_of(self.member)[1]
-
-    def known_for(self, at: int, length: int) -> bool:
-        return self.account.earliest is not None and self.account.earliest <= at - length
-
-
 def measure(scene: Scene, body: JSON, at: int, *, moment: bool) -> tuple[list[Arrived], Fraction | None]:
     """The window that ends at `at` (open there for a moment) and its value, `per` included."""
     end = at - 1 if moment else at
-    events = windows.window(scene.account, scene.rule, body, scene.subject, scene.start, end)
+    events = windows.window(scene, body, end)
     if body.get("within"):
         events = windows.newer_than(events, at - span(body["within"]))
     return events, windows.divided(body, windows.aggregate(body, events), scene.view)
@@ -91,7 +66,7 @@ def held_back(scene: Scene, at: int, *, moment: bool) -> bool:
     without_by = {**scene.rule, "by": None}
     subject = (scene.subject[0], None)
     start = scene.unless_start
-    plain = Scene(scene.account, scene.view, without_by, {}, subject, start, start)
+    plain = Scene(scene.account, scene.view, without_by, {}, subject, start, start, scene.built)
     _, value = measure(plain, body, at, moment=moment)
     return value is not None and windows.compare(windows.operator_of(body), value, limit)
 
@@ -104,7 +79,7 @@ def trend(scene: Scene, at: int) -> Hold | None:
     limit = tiered(body[operator], scene.tier)
     if limit is None or not scene.known_for(at, over + baseline):
         return None
-    events = windows.window(scene.account, scene.rule, body, scene.subject, scene.start, at - 1)
+    events = windows.window(scene, body, at - 1)
     recent_events = windows.newer_than(events, at - over)
     old_events = [e for e in windows.newer_than(events, at - over - baseline) if e.time <= at - over]
     recent, old = windows.aggregate(body, recent_events), windows.aggregate(body, old_events)
@@ -126,9 +101,7 @@ def arms(scene: Scene) -> dict[int, Arrived]:
     body = scene.body
     selector, since = (body["since"], True) if "since" in body else (body, False)
     found: dict[int, Arrived] = {}
-    for event in windows.counted(
-        scene.account, scene.rule, selector, scene.subject, scene.start, since=since
-    ):
+    for event in windows.counted(scene, selector, since=since):
         found.setdefault(event.time, event)
     return found
 
@@ -136,7 +109,7 @@ def arms(scene: Scene) -> dict[int, Arrived]:
 def absence(scene: Scene, arm: int, event: Arrived, at: int, *, past: bool) -> Hold | None:
     """An absence deadline `at`; `past`: it was past already, so anything later than the arm ends it."""
     body = scene.body
-    matching = [e.time for e in windows.counted(scene.account, scene.rule, body, scene.subject, scene.start)]
+    matching = [e.time for e in windows.counted(scene, body)]
     ended = [time for time in matching if time > arm or ("since" in body and time == arm)]
     ended += [time for time in arms(scene) if time > arm]
     if any(past or time < at for time in ended):
@@ -149,11 +122,7 @@ def on_return(scene: Scene, event: Arrived) -> Hold | None:
     gap = tiered(scene.body["for"], scene.tier)
     if gap is None:
         return None
-    others = [
-        e
-        for e in windows.counted(scene.account, scene.rule, scene.body, scene.subject, scene.start)
-        if e is not event
-    ]
+    others = [e for e in windows.counted(scene, scene.body) if e is not event]
     if not others or event.time - others[-1].time < span(gap):
         return None
     return Hold(event.time, event, False, None, gap, [event.id])
@@ -198,8 +167,8 @@ def rechecked(scene: Scene, event: Arrived) -> list[Arrived]:
     body = scene.body
     later = [
         e
-        for e in windows.counted(scene.account, scene.rule, body, scene.subject, scene.start)
-        if e.time > event.time and not e.historical
+        for e in windows.counted(scene, body)
+        if e.time > event.time and not e.historical and e.seq >= scene.built
     ]
     if body.get("within"):
         later = [e for e in later if e.time < event.time + span(body["within"])]

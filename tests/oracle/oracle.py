@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from tests.oracle import checks, profile, windows
-from tests.oracle.checks import Hold, Scene
+from tests.oracle.checks import Hold
 from tests.oracle.conditions import holds
 from tests.oracle.history import Account, Arrived, History, Revision, event_time
 from tests.oracle.rules import Rule, starts_anew, unless_anew
 from tests.oracle.times import LATE, SECOND, midnights, parse_time, span
-from tests.oracle.windows import Subject
+from tests.oracle.windows import Scene, Subject
 
 JSON = dict[str, Any]
 Trigger = dict[str, Any]
@@ -28,7 +29,8 @@ class Oracle:
     def __init__(self, clock: str) -> None:
         self.mode = clock
         self.clock: int | None = None
-        self.seq = 0
+        self.seq = 0  # of distinct events
+        self.place = -1  # of the last record applied, saves counted
         self.accounts: dict[str, Account] = {}
         self.rules: dict[str, Rule] = {}
         self.policy: list[JSON] = Revision().tier_policy()
@@ -44,28 +46,36 @@ class Oracle:
             if body.get("status", "draft") != "draft":
                 self.rules[body["name"]] = self._saved(old.get(body["name"]), body)
         self.policy = revision.tier_policy()
+        self.place += 1
+        built = [rule for name, rule in self.rules.items() if _builds(old.get(name), rule.body)]
         for account in self.accounts.values():
+            assert self.clock is not None
+            self._moments(built, account, (self.clock, self.clock), silent=True)
             self._overdue(account, silent=False)
 
     def _saved(self, kept: Rule | None, body: JSON) -> Rule:
+        if _builds(kept, body):
+            return Rule(body, 0, 0, self.seq)
         if kept is None:
-            return Rule(body, self.seq, self.seq)
+            return Rule(body, self.seq, self.seq, 0)
         unless_start = self.seq if unless_anew(kept.body, body) else kept.unless_start
         if starts_anew(kept.body, body):
-            return Rule(body, self.seq, unless_start)
-        return Rule(body, kept.start, unless_start, kept.memory)
+            return Rule(body, self.seq, unless_start, 0)
+        return Rule(body, kept.start, unless_start, kept.built, kept.memory)
 
     def read(self, receipt: int, event: JSON) -> None:
         """One record: first the clock and what falls due by it, then the event."""
         own = event["type"].startswith("touchline.")
         if event["type"] == "touchline.clock":
             self.advance(parse_time(event["time"]) if self.mode == "log" else receipt - GRACE)
+            self.place += 1
             return
         time = event_time(event, receipt)
         if self.mode == "wall":
             self.advance(receipt - GRACE)
         elif not own:
             self.advance(time)
+        self.place += 1
         account = self.accounts.setdefault(event["account"], Account(event["account"]))
         repeat = self._repeated(account, event, time)
         late = account.newest is not None and time < account.newest - LATE
@@ -113,7 +123,7 @@ class Oracle:
 
     def _scene(self, rule: Rule, account: Account, member: JSON, subject: Subject) -> Scene:
         view = self._view(account)
-        return Scene(account, view, rule.body, member, subject, rule.start, rule.unless_start)
+        return Scene(account, view, rule.body, member, subject, rule.start, rule.unless_start, rule.built)
 
     # -- events ----------------------------------------------------------------------------------------------
 
@@ -162,25 +172,25 @@ class Oracle:
             return
         if self.clock is not None:
             for account in self.accounts.values():
-                self._moments(account, self.clock, to, silent=False)
+                self._moments(self.rules.values(), account, (self.clock, to), silent=False)
         self.clock = to
 
     def _overdue(self, account: Account, *, silent: bool) -> None:
         """Decide what an event, a tier change or a save made fall due in the past."""
         assert self.clock is not None
-        self._moments(account, self.clock, self.clock, silent=silent)
+        self._moments(self.rules.values(), account, (self.clock, self.clock), silent=silent)
 
-    def _moments(self, account: Account, before: int, to: int, *, silent: bool) -> None:
-        for rule in self.rules.values():
+    def _moments(self, rules: Iterable[Rule], account: Account, step: Step, *, silent: bool) -> None:
+        for rule in rules:
             due: dict[int, Holds] = {}
-            for at in midnights(before, to):
+            for at in midnights(*step):
                 self._tick(rule, account, at, due)
             for index, member in enumerate(rule.members):
                 kind, body = windows.kind_of(member)
                 if kind == "absence" and body.get("fire", "at_deadline") == "at_deadline":
-                    self._absences(rule, account, index, (before, to), due, silent=silent)
+                    self._absences(rule, account, index, step, due, silent=silent)
                 if kind == "date":
-                    self._dates(rule, account, index, (before, to), due, silent=silent)
+                    self._dates(rule, account, index, step, due, silent=silent)
             for at in sorted(due):
                 self._fire_all(rule, account, due[at])
 
@@ -286,7 +296,13 @@ class Oracle:
             return
         memory.fired.add(cause)
         memory.last = hold.at if memory.last is None else max(memory.last, hold.at)
-        self.triggers.append(_trigger(rule.body, account, subject, scene.tier, contact, hold))
+        found = _trigger(rule.body, account, subject, scene.tier, contact, hold)
+        self.triggers.append({**found, "position": self.place})
+
+
+def _builds(before: Rule | None, body: JSON) -> bool:
+    """Whether a save asks for the rule's state to be built from the log."""
+    return bool(body.get("backfill")) and (before is None or before.body != body)
 
 
 def _event_holds(scene: Scene, kind: str, event: Arrived) -> list[Hold]:

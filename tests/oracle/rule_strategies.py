@@ -20,8 +20,12 @@ class Draw(Protocol):
 SPANS = st.sampled_from(("1d", "6h", "12h", "1d", "2d", "2d", "3d", "7d", "1w", "10d"))
 SHORT = st.sampled_from(("6h", "12h", "1d", "2d"))
 EVENTS = st.sampled_from(
-    ("tick",) * 5 + (["tick", "boom"],) * 4 + ("*",) * 3 + ("boom", "touchline.email.sent")
+    ("tick",) * 5
+    + (["tick", "boom"],) * 4
+    + ("*",) * 3
+    + ("boom", "touchline.email.sent", ["tick", "account.updated"])
 )
+BYS = ("data.k", "data.k", "data.k", "type", "contact.id", "account.attributes.status")
 PER = "account.attributes.seats"
 WHERES = st.sampled_from(
     (
@@ -99,7 +103,7 @@ def _aggregate(draw: Draw, body: JSON, names: tuple[str, ...]) -> st.SearchStrat
         body["aggregate"] = aggregate
     if aggregate in ("count", "days"):
         return COUNTS
-    body["of"] = "data.x"
+    body["of"] = draw(st.sampled_from(("data.x",) * 9 + (PER, "data.k")))
     return COUNTS if aggregate == "distinct" else AMOUNTS
 
 
@@ -213,7 +217,7 @@ def unless(draw: Draw) -> JSON:
     values = _aggregate(draw, body, ("count", "count", "sum", "max", "distinct"))
     if draw(st.integers(0, 3)):
         body["within"] = draw(SPANS)
-    body["at_least"] = draw(values)
+    body[draw(st.sampled_from(("at_least", "at_least", "above")))] = draw(values)
     return {"threshold": body}
 
 
@@ -223,7 +227,7 @@ def rule(draw: Draw, when: st.SearchStrategy[JSON], *, split: bool, name: str = 
     body: JSON = {"name": name, "when": draw(when), "status": "active"}
     if split:
         _sometimes(draw, body, "scope", st.just("contact"), 4)
-        _sometimes(draw, body, "by", st.just("data.k"), 5)
+        _sometimes(draw, body, "by", st.sampled_from(BYS), 5)
     _sometimes(draw, body, "where", STATES, 5)
     _sometimes(draw, body, "unless", unless(), held)
     cooldown = draw(COOLDOWNS)
@@ -285,6 +289,26 @@ def joint() -> st.SearchStrategy[list[JSON]]:
     return st.one_of(one(all_of(ticks=False), split=True), one(all_of(), split=False))
 
 
+def crowd() -> st.SearchStrategy[list[JSON]]:
+    """Many rules that listen to the same events."""
+    split = often((3, rising()), (2, absence()), (1, all_of(ticks=False)), (1, becomes()))
+    whole = often((2, falling()), (1, trend()), (1, date()), (1, all_of()))
+    these = [rule(split, split=True, name=f"s{n}") for n in range(6)]
+    those = [rule(whole, split=False, name=f"w{n}") for n in range(3)]
+    return st.tuples(*these, *those).map(list)
+
+
+@st.composite
+def large(draw: Draw) -> JSON:
+    """A threshold that takes many events."""
+    body: JSON = {"event": draw(EVENTS)}
+    values = _aggregate(draw, body, ALL)
+    _sometimes(draw, body, "within", st.sampled_from(("7d", "30d", "10d")), 2)
+    many = tiered(st.sampled_from((10, 20, 21, 25, 30)))
+    body["at_least"] = draw(many if values is COUNTS else values)
+    return {"threshold": body}
+
+
 def anything() -> st.SearchStrategy[list[JSON]]:
     """Several rules of all kinds at once."""
     split = st.one_of(rising(), absence(), all_of(ticks=False))
@@ -298,8 +322,13 @@ def changed(draw: Draw, rules: list[JSON]) -> list[JSON]:
     """The rules after a save of one of them."""
     rules = copy.deepcopy(rules)
     target = rules[draw(st.integers(0, len(rules) - 1))]
+    target.pop("backfill", None)
     [(kind, body)] = target["when"].items()
-    what = draw(st.sampled_from(("limit", "window", "cooldown", "where", "status", "by", "selector", "gone")))
+    what = draw(
+        st.sampled_from(
+            ("limit", "window", "cooldown", "where", "status", "by", "selector", "gone", "backfill")
+        )
+    )
     if what == "limit" and kind == "threshold":
         for operator in ("at_least", "above", "at_most", "below"):
             if operator in body:
@@ -318,6 +347,8 @@ def changed(draw: Draw, rules: list[JSON]) -> list[JSON]:
         target["by"] = "data.k"
     elif what == "selector" and kind in ("threshold", "absence"):
         body["where"] = draw(WHERES)
+    elif what == "backfill" and target["status"] in ("active", "shadow"):
+        target["backfill"] = True
     elif what == "gone" and len(rules) > 1:
         rules.remove(target)
     return rules

@@ -35,6 +35,7 @@ class Rule:
     body: JSON
     start: int
     unless_start: int
+    built: int  # what came before this place was counted by a backfill: late or not, and nothing fires at it
     memory: dict[tuple[str, Subject], Memory] = field(default_factory=dict)
 
     @property

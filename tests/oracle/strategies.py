@@ -31,7 +31,28 @@ ACCOUNTS = st.sampled_from(("a", "a", "a", "b"))
 CONTACTS = st.sampled_from((None, "ann", "ann", "ann", "bob"))
 TYPES = st.sampled_from(("tick", "tick", "tick", "tick", "tick", "boom", "start", "paid"))
 NUMBERS = st.sampled_from(
-    (1, 2, 1, 0, -1, 0.1, 0.2, 0.3, 1.0, 3, 2, 1, -0.3, 0.000001, -0.000001, 999999999.999999, 1e9, True, "1")
+    (
+        1,
+        2,
+        1,
+        0,
+        -1,
+        0.1,
+        0.2,
+        0.3,
+        1.0,
+        3,
+        2,
+        1,
+        -0.3,
+        0.000001,
+        -0.000001,
+        999999999.999999,
+        1e9,
+        0.1234567,
+        True,
+        "1",
+    )
 )
 KEYS = st.sampled_from(("a", "a", "a", "a", "b", 1, "1", True, "true", None, 1.5, ""))
 SEVERITIES = st.sampled_from(("high", "high", "low", None))
@@ -73,6 +94,7 @@ ATTRIBUTES = st.sampled_from(
     )
 )
 TIERS = st.sampled_from(("high", "low", "tech", None))
+LONG = st.integers(40, 120)
 SIZES = st.sampled_from((*range(2, 36), *range(12, 36), *range(20, 36)))
 ACCOUNT_DATA = st.one_of(
     st.builds(lambda tier: {"tier": tier}, TIERS),
@@ -197,13 +219,14 @@ def histories(
     change: Callable[[Draw, list[JSON]], list[JSON]] | None = None,
     wall: bool = False,
     data: st.SearchStrategy[JSON] | None = None,
+    sizes: st.SearchStrategy[int] = SIZES,
 ) -> History:
     """A history under some rules; `change` makes later saves of them; `wall` reads it by the
     wall clock; `data`: many updates of accounts, with that."""
     body = draw(rules)
     writer = _Writer(draw, wall=wall, data=data)
     config = [(0, Revision(tuple(body), draw(TIER_POLICIES)))]
-    for place in range(draw(SIZES)):
+    for place in range(draw(sizes)):
         if change is not None and place and draw(SAVES):
             body = change(draw, body)
             config.append((place, Revision(tuple(body), draw(TIER_POLICIES))))

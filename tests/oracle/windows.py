@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -88,27 +89,51 @@ def subjects_of(rule: JSON, event: Arrived, *, since: bool = False) -> list[Subj
     return [(contact, key) for contact in event.account.get("contacts", {})] if since else []
 
 
-def counted(
-    account: Account, rule: JSON, selector: JSON, subject: Subject, start: int, *, since: bool = False
-) -> list[Arrived]:
-    """The subject's matching events so far, from place `start` on, by time and then arrival."""
+@dataclass(frozen=True)
+class Scene:
+    """A rule's member for a subject of an account, as everything stands right now."""
+
+    account: Account
+    view: JSON
+    rule: JSON
+    member: JSON
+    subject: Subject
+    start: int
+    unless_start: int
+    built: int
+
+    @property
+    def tier(self) -> str | None:
+        tier: str | None = self.view["tier"]
+        return tier
+
+    @property
+    def body(self) -> JSON:
+        return kind_of(self.member)[1]
+
+    def known_for(self, at: int, length: int) -> bool:
+        return self.account.earliest is not None and self.account.earliest <= at - length
+
+
+def counted(scene: Scene, selector: JSON, *, since: bool = False) -> list[Arrived]:
+    """The subject's matching events so far, from the rule's start on, by time and then arrival."""
     found = [
         event
-        for event in account.events
-        if event.seq >= start
-        and not event.late
+        for event in scene.account.events
+        if event.seq >= scene.start
+        and (not event.late or event.seq < scene.built)
         and selected(selector, event)
-        and subject in subjects_of(rule, event, since=since)
+        and scene.subject in subjects_of(scene.rule, event, since=since)
     ]
     return sorted(found, key=lambda event: (event.time, event.seq))
 
 
-def window(account: Account, rule: JSON, when: JSON, subject: Subject, start: int, end: int) -> list[Arrived]:
+def window(scene: Scene, when: JSON, end: int) -> list[Arrived]:
     """The events in the window that ends at `end`, included (for a moment D pass D - 1)."""
-    events = [e for e in counted(account, rule, when, subject, start) if e.time <= end]
+    events = [e for e in counted(scene, when) if e.time <= end]
     if "since" in when:
         since = when["since"]
-        marks = [e.time for e in counted(account, rule, since, subject, start, since=True) if e.time <= end]
+        marks = [e.time for e in counted(scene, since, since=True) if e.time <= end]
         if not marks:
             return []
         events = [e for e in events if e.time >= max(marks)]

@@ -63,8 +63,15 @@ def differences(expected: list[JSON], got: list[JSON]) -> list[str]:
         missing = _without(keys_wanted, keys_found)
         surplus = _without(keys_found, keys_wanted)
         return [f"missing: {one}" for one in missing] + [f"too many: {one}" for one in surplus]
-    pairs = zip(wanted, found, strict=True)
-    return [text for one, other in pairs if one["rule"] not in joint for text in _details(one, other)]
+    pairs = list(zip(wanted, found, strict=True))
+    places = [
+        f"{one['rule']} at {one['at']}: position {other['position']}, should be {one['position']}"
+        for one, other in pairs
+        if one["position"] != other["position"]
+    ]
+    return places + [
+        text for one, other in pairs if one["rule"] not in joint for text in _details(one, other)
+    ]
 
 
 def _without(these: list[Any], those: list[Any]) -> list[Any]:

@@ -77,26 +77,25 @@ class Book:
                 self.rows[name] = _with_status(row, "deleted")
 
     def _row(self, doc: JSON) -> RuleRevision:
-        rule = RuleIn.model_validate(doc)
+        rule = RuleIn.model_validate({**doc, "backfill": False})
+        backfill = doc.get("backfill", False)
         old = self.rows.get(rule.name)
         status = rule.status or "draft"
         if old is None:
-            return RuleRevision(rule.name, 1, 0, status, rule)
-        if old.doc == rule and old.status == status:
+            return RuleRevision(rule.name, 1, 0, status, rule, backfill)
+        if old.doc == rule and (old.status, old.backfill) == (status, backfill):
             return old
-        if old.status in ("deleted", "draft"):
+        if old.status in ("deleted", "draft") or backfill:
             generations = (old.generation + 1, old.unless_generation + 1)
         else:
             generations = next_generations(old.doc, rule, old.generation, old.unless_generation)
         return RuleRevision(
-            rule.name, old.version + 1, generations[0], status, rule, unless_generation=generations[1]
+            rule.name, old.version + 1, generations[0], status, rule, backfill, generations[1]
         )
 
 
 def _with_status(row: RuleRevision, status: str) -> RuleRevision:
-    return RuleRevision(
-        row.name, row.version, row.generation, status, row.doc, unless_generation=row.unless_generation
-    )
+    return RuleRevision(row.name, row.version, row.generation, status, row.doc, False, row.unless_generation)
 
 
 def _event(body: JSON, offset: int, receipt: int) -> Event:
@@ -222,4 +221,5 @@ def plain(trigger: Trigger) -> JSON:
         "evidence": trigger.evidence,
         "figures": trigger.figures,
         "shadow": trigger.shadow,
+        "position": trigger.position.offset,
     }

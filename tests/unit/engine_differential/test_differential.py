@@ -18,7 +18,7 @@ from services.rules.engine import state
 from tests.oracle import rule_strategies as rules
 from tests.oracle import run
 from tests.oracle.history import History
-from tests.oracle.strategies import ACCOUNT_DATA, CONTACT_DATES, DATE_DATA, histories
+from tests.oracle.strategies import ACCOUNT_DATA, CONTACT_DATES, DATE_DATA, LONG, histories
 from tests.unit.engine_differential.comparing import differences, story
 from tests.unit.engine_differential.engine_runner import Cut, plain, run_engine
 
@@ -122,6 +122,16 @@ def test_all_of(history: History, cut: Cut) -> None:
 
 @differential(120, histories(rules.anything(), change=rules.changed))
 def test_saves(history: History, cut: Cut) -> None:
+    agree(history, cut)
+
+
+@differential(40, histories(rules.crowd()))
+def test_many_rules(history: History, cut: Cut) -> None:
+    agree(history, cut)
+
+
+@differential(30, histories(rules.one(rules.large(), split=True), sizes=LONG))
+def test_many_events(history: History, cut: Cut) -> None:
     agree(history, cut)
 
 
