@@ -62,7 +62,10 @@ test: check ## check, then every test, those on real Kafka and PostgreSQL includ
 	$(PY) -m deploy.local.need
 	$(PY) -m pytest
 
-bench: setup ## the benchmarks
+bench: setup ## the benchmarks; ONLY=memory runs one path
+	@[ $(VENV)/.bench-stamp -nt requirements-bench.lock ] || \
+		{ $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock && \
+		touch $(VENV)/.bench-stamp; } || echo "touchline: the peers could not be installed; their rows are left out" >&2
 	@exec $(PY) -m bench
 
 chaos: setup ## kill -9 and restart everything at random for a while
