@@ -131,8 +131,13 @@ class Child:
             return
         if self._process is not None:
             _reaper.forget(self._process.pid)
+        self._process = self.launch()
+        _reaper.watch(self._process.pid)
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """A new process of the command, in a session of its own."""
         with self.log.open("ab") as out:
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 list(self.command),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -144,7 +149,6 @@ class Child:
                 extra_groups=None if self.user is None else [],
                 start_new_session=True,
             )
-        _reaper.watch(self._process.pid)
 
     def stop(self, timeout_s: float = 20.0, first: signal.Signals = signal.SIGTERM) -> None:
         """Ask it to end, wait, and kill it at the deadline. Does nothing if it does not run."""

@@ -1,32 +1,59 @@
-"""The faults of `tests/e2e` at full size: a million events, two hundred kills of each service, servers that go too."""
+"""Kills at full size: a million events, two hundred kills of each service."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 
 import pytest
 
+from tests.chaos.conftest import Size, Told
 from tests.e2e.conftest import MakeStack
 from tests.e2e.faults import kill_each, loaded
+from tests.e2e.progress import Progress
 from tests.e2e.sinks import Sinks
+from tests.e2e.stack import KINDS
 
-pytestmark = [pytest.mark.chaos, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.chaos, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(8 * 3600),
+]  # fmt: skip
 
-EVENTS = int(os.environ.get("TOUCHLINE_CHAOS_EVENTS", "1000000"))
-KILLS = int(os.environ.get("TOUCHLINE_CHAOS_KILLS", "200"))  # of each service
+BATCH = 200
 
 
-@pytest.mark.timeout(6 * 3600)
 @pytest.mark.parametrize("workers", [1, 3])
 def test_kills(
-    make_stack: MakeStack, sink: Sinks, seed: int, workers: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+    make_stack: MakeStack, sink: Sinks, seed: int, workers: int, size: Size, told: Told,
+    progress: Callable[..., Progress],
+) -> None:  # fmt: skip
     """Nothing acknowledged is lost, nothing is decided, played or recorded twice."""
+    events, times = size(1_000_000, "EVENTS"), size(200, "KILLS")
+    shown = progress(events=events, kills=times * len(KINDS))
     stack = make_stack(ingest=1, rules=workers, actions=workers)
-    with loaded(stack, sink, events=EVENTS, accounts=max(200, EVENTS // 50), seed=seed) as run:
-        kills = kill_each(run, times=KILLS, seed=seed, most_s=3.0)
+    with loaded(
+        stack, sink, events, accounts(events), seed, lanes=KINDS, times=times, batch=BATCH, progress=shown
+    ) as run:
+        kills = kill_each(run, times, seed, most_s=2.0)
     report = run.finish(kills)
-    with capsys.disabled():
-        print(f"{kills} kills: {report}")
-    assert report.acknowledged == EVENTS
-    assert report.sink_repeats <= kills
+    told(f"{times} kills of each service", report)
+    assert report.acknowledged == events
+    assert report.sink_repeats <= kills, "at most one a kill of actions"
+
+
+def test_calm(
+    make_stack: MakeStack, sink: Sinks, seed: int, size: Size, told: Told, progress: Callable[..., Progress]
+) -> None:
+    """Without faults nothing leaves the house twice."""
+    events = size(1_000_000, "EVENTS")
+    stack = make_stack()
+    with loaded(
+        stack, sink, events, accounts(events), seed, batch=BATCH, progress=progress(events=events)
+    ) as run:
+        pass
+    report = run.finish()
+    told("no faults", report)
+    assert (report.acknowledged, report.sink_repeats, report.uncertain) == (events, 0, 0)
+
+
+def accounts(events: int) -> int:
+    """Enough for some dozens of events each."""
+    return max(200, events // 50)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from deploy.local.process import wait_until
 from tests.e2e.history import Report, check
+from tests.e2e.pace import Pace
+from tests.e2e.progress import Progress
 from tests.e2e.sinks import Sinks
-from tests.e2e.stack import KINDS, Process, Stack
-from tests.e2e.workload import START, batches, configure, events, post, post_all
+from tests.e2e.stack import KINDS, READY_S, Process, Stack
+from tests.e2e.workload import BATCH, START, batches, configure, events, post, post_all
 
 DAYS = 8
 END = START + timedelta(days=DAYS + 4)
@@ -30,14 +33,17 @@ class Run:
     sinks: Sinks
     accounts: int
     acknowledged: set[tuple[str, str]] = field(default_factory=set)
+    progress: Progress = field(default_factory=Progress)
+    pace: Pace | None = None
 
     def finish(self, kills: int = 0) -> Report:
-        """The clock to the end, all settled, everything checked; prints the figures."""
+        """The clock to the end, all settled, everything checked; prints the figures. `kills`: of actions."""
         self.stack.wait_ready()
         with self.stack.client() as client:
             client.post("/v1/clock", json={"time": END.isoformat()}).raise_for_status()
         self.stack.settle()
         assert self.stack.surprises() == []
+        self.progress.note("settled; now held against the pure engine's answer")
         log, database = self.stack.open_log(), self.stack.open_database()
         try:
             report = check(log, database, self.acknowledged, self.sinks, kills)
@@ -49,15 +55,49 @@ class Run:
 
 
 @contextmanager
-def loaded(stack: Stack, sinks: Sinks, events: int, accounts: int, seed: int = 0) -> Iterator[Run]:
-    """The stack configured and events being posted; at the end of the block all of them are acknowledged."""
-    run = Run(stack, sinks, accounts)
+def loaded(
+    stack: Stack,
+    sinks: Sinks,
+    events: int,
+    accounts: int,
+    seed: int = 0,
+    *,
+    lanes: Sequence[str] = (),
+    times: int = 0,
+    batch: int = BATCH,
+    progress: Progress | None = None,
+) -> Iterator[Run]:
+    """The stack configured and events being posted; at the end of the block all of them are acknowledged.
+
+    With `lanes` the load goes on in step with the faults of these, `times` each (`Run.pace`).
+    """
+    run = Run(stack, sinks, accounts, progress=progress or Progress())
+    run.pace = pace = Pace(events, lanes, times) if times else None
+
+    def posted(count: int) -> None:
+        run.progress.step("events", count)
+        if pace is not None:
+            pace.posted(count)
+
+    def work() -> None:
+        try:
+            run.acknowledged |= post_all(
+                stack.client, events, accounts, days=DAYS, seed=seed, size=batch, posted=posted
+            )
+        finally:
+            if pace is not None:
+                pace.end()
+
     with stack.client() as client:
         configure(client, sinks.hook_url, accounts)
     with ThreadPoolExecutor(1) as pool:
-        posted = pool.submit(post_all, stack.client, events, accounts, days=DAYS, seed=seed)
-        yield run
-        run.acknowledged |= posted.result()
+        posting_all = pool.submit(work)
+        try:
+            yield run
+        finally:
+            if pace is not None:
+                pace.end()
+        posting_all.result()
 
 
 @contextmanager
@@ -86,25 +126,38 @@ def posting(stack: Stack, sinks: Sinks, accounts: int, seed: int, most: int = 30
 
 
 def kill_each(run: Run, times: int, seed: int, most_s: float) -> int:
-    """kill -9 the first process of every kind so many times, some moments after it got to work again; how many."""
+    """kill -9 of processes of every kind so many times, moments after they got to work again; how many of actions.
 
-    def one(kind: str) -> int:
+    With a pace, each in its share of the load; without, as fast as they come back.
+    """
+
+    def one(kind: str) -> None:
         rng = random.Random(f"{seed} {kind}")
-        victim = run.stack.one(kind)
         for _ in range(times):
-            _until_ready(victim)
+            if run.pace is not None:
+                run.pace.due(kind)
+            victim = rng.choice(run.stack.of(kind))
+            until_ready(victim)
             time.sleep(rng.uniform(0, most_s))
             victim.kill9()
             victim.start()
-        return times
+            run.progress.step("kills")
+            if run.pace is not None:
+                run.pace.struck(kind)
+
+    def kept(kind: str) -> None:
+        try:
+            one(kind)
+        except BaseException:
+            if run.pace is not None:
+                run.pace.end()
+            raise
 
     with ThreadPoolExecutor(len(KINDS)) as pool:
-        return sum(pool.map(one, KINDS))
+        list(pool.map(kept, KINDS))
+    return times
 
 
-def _until_ready(process: Process, timeout_s: float = 90.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not process.ready():
-        assert process.child.alive, process.child.log.read_text(errors="replace")[-2000:]
-        assert time.monotonic() < deadline, f"{process.child.name} does not get ready"
-        time.sleep(0.1)
+def until_ready(process: Process, timeout_s: float = READY_S) -> None:
+    """Poll until it says so; fails with its own words if it ends."""
+    wait_until(f"{process.child.name} gets ready", process.ready, timeout_s, process.child)

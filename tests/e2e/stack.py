@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from backbone.log import Log, open_log
 from backbone.migrations import migrate_all
 from backbone.settings import Settings, load_settings
 from deploy.local.process import Child, free_port, tail, wait_until
+from tests.e2e.nursery import Service
 
 READY_S = 90.0
 SETTLED_S = 150.0
@@ -39,6 +39,7 @@ class Process:
     child: Child
     environment: dict[str, str]
     kills: int = 0
+    read: int = 0  # bytes of its log that were searched
 
     @property
     def url(self) -> str:
@@ -112,6 +113,7 @@ class Stack:
     settings: dict[str, str] = field(default_factory=dict)
     processes: list[Process] = field(default_factory=list)
     key: str = ""
+    _surprises: list[str] = field(default_factory=list)
 
     def environment(self) -> dict[str, str]:
         """What every process gets."""
@@ -156,11 +158,11 @@ class Stack:
     def add(self, kind: str) -> Process:
         """One more process, not started yet."""
         port, number = free_port(), len(self.of(kind)) + 1
-        command = [sys.executable, "-m", "services.cli.main", "serve", kind]
+        command = ["serve", kind]
         environment = {**self.environment(), "TOUCHLINE_PORT": str(port)}
         log = self.folder / f"{kind}-{number}.log"
         self.processes.append(
-            Process(kind, port, Child(f"{kind}-{number}", command, log, environment), environment)
+            Process(kind, port, Service(f"{kind}-{number}", command, log, environment), environment)
         )
         return self.processes[-1]
 
@@ -203,13 +205,14 @@ class Stack:
         return None
 
     def settle(self, timeout_s: float = SETTLED_S) -> None:
-        """Poll until idle."""
-        deadline = time.monotonic() + timeout_s
+        """Poll until idle. `timeout_s`: how long what is left to do may stay as it is."""
+        deadline, left = time.monotonic() + timeout_s, None
         while not self.idle():
             assert not (wrong := self.surprises()), wrong[:3]
-            if time.monotonic() > deadline:
-                said = {kind: self.status(kind) for kind in ("rules", "actions")}
-                raise AssertionError(f"not idle after {timeout_s:g} s: {said}\n{self.said()}")
+            said = {kind: (self.status(kind) or {}) | {"clock": None} for kind in ("rules", "actions")}
+            if said != left:
+                deadline, left = time.monotonic() + timeout_s, said
+            assert time.monotonic() < deadline, f"not idle: {said}\n{self.said()}"
             time.sleep(0.1)
 
     def said(self) -> str:
@@ -218,12 +221,18 @@ class Stack:
 
     def surprises(self) -> list[str]:
         """Lines of the logs that tell of what must not happen, whatever is killed."""
-        return [
-            f"{process.child.name}: {line[:2000]}"
-            for process in self.processes
-            for line in process.child.log.read_text(errors="replace").splitlines()
-            if any(word in line for word in SURPRISES)
-        ]
+        for process in self.processes:
+            with process.child.log.open("rb") as log:
+                log.seek(process.read)
+                said = log.read()
+            whole = said.rfind(b"\n") + 1
+            process.read += whole
+            self._surprises += [
+                f"{process.child.name}: {line[:2000]}"
+                for line in said[:whole].decode(errors="replace").splitlines()
+                if any(word in line for word in SURPRISES)
+            ]
+        return self._surprises
 
     def stop(self) -> None:
         """Stop all, by kill -9: what is checked is on the disk."""

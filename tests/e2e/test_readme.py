@@ -14,7 +14,7 @@ README = Path(__file__).parents[2] / "README.md"
 def pasted(url: str, data: Path) -> str:
     """The second shell block, for another address and data folder."""
     blocks = re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    block = next(block for block in blocks if block.startswith("export KEY="))
+    block: str = next(block for block in blocks if block.startswith("export KEY="))
     assert "data/admin.key" in block
     assert "http://127.0.0.1:8080" in block
     return block.replace("http://127.0.0.1:8080", url).replace("data/", f"{data}/")

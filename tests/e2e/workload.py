@@ -144,16 +144,23 @@ def post_all(
     clients: int = 4,
     days: float = 8,
     seed: int = 0,
+    size: int = BATCH,
+    posted: Callable[[int], None] = lambda _: None,
 ) -> set[tuple[str, str]]:
-    """All events by several clients, each with accounts of its own; the acknowledged (account, id)."""
+    """All events by several clients, each with accounts of its own; the acknowledged (account, id).
+
+    `posted` hears of every request's new events, and may hold its client back.
+    """
 
     def one(number: int) -> set[tuple[str, str]]:
         own = range(number, accounts, clients)
         acknowledged: set[tuple[str, str]] = set()
         with connect() as client:
-            for batch in batches(events(seed + number, count // clients, own, days=days)):
+            for batch in batches(events(seed + number, count // clients, own, days=days), size):
                 post(client, batch)
+                known = len(acknowledged)
                 acknowledged |= {(event["account"], event["id"]) for event in batch}
+                posted(len(acknowledged) - known)
         return acknowledged
 
     with ThreadPoolExecutor(clients) as pool:
