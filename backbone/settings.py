@@ -16,6 +16,7 @@ from backbone.errors import ConfigurationError
 PREFIX = "TOUCHLINE_"
 SECOND_US = 1_000_000
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/]+):[0-9]{1,5}")
 _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
@@ -59,15 +60,28 @@ class Settings(BaseSettings):
     kafka_session_timeout: Annotated[float, Field(ge=1, le=300)] = Field(
         10, description="seconds without a sign of life after which a worker's partitions go to others"
     )
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_sasl_mechanism: str | None = Field(None, description="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, …")
-    kafka_sasl_username: str | None = None
-    kafka_sasl_password: SecretStr | None = None
-    kafka_ssl_cafile: str | None = None
-    kafka_ssl_certfile: str | None = None
-    kafka_ssl_keyfile: str | None = None
-    kafka_ssl_password: SecretStr | None = None
-    kafka_ssl_check_hostname: bool = True
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; required with SASL_…"
+    )
+    kafka_sasl_username: str | None = Field(None, description="required with SASL_…")
+    kafka_sasl_password: SecretStr | None = Field(None, description="required with SASL_…")
+    kafka_ssl_cafile: str | None = Field(
+        None,
+        description="PEM file of the authorities that sign the brokers' certificates; unset: the system's",
+    )
+    kafka_ssl_certfile: str | None = Field(
+        None, description="PEM file of our own certificate, where the brokers ask for one"
+    )
+    kafka_ssl_keyfile: str | None = Field(
+        None, description="PEM file of its private key; unset: in the same file"
+    )
+    kafka_ssl_password: SecretStr | None = Field(None, description="of the private key")
+    kafka_ssl_check_hostname: bool = Field(
+        True, description="whether a broker's certificate has to name its host"
+    )
 
     ingest_max_in_flight: int = Field(
         256, ge=1, le=100_000, description="event requests waiting for the log at once; more get 429"
@@ -93,6 +107,19 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        for server in filter(None, (part.strip() for part in value.split(","))):
+            if not _SERVER.fullmatch(server):
+                raise ValueError(f"should be host:port,…; this is not: {server}")
+        return value
+
+    @field_validator("kafka_security_protocol", "kafka_sasl_mechanism", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.strip().upper() if isinstance(value, str) else value
 
     @field_validator("log_level", "clock", "log_format", mode="before")
     @classmethod
@@ -129,9 +156,21 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _sasl(self) -> "Settings":
-        if self.kafka_security_protocol.startswith("SASL") and not self.kafka_sasl_mechanism:
-            raise ValueError("kafka_sasl_mechanism is needed with that kafka_security_protocol")
+    def _kafka_security(self) -> "Settings":
+        """What is needed is there, and nothing that would be passed over in silence."""
+        protocol = self.kafka_security_protocol
+        sasl = ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password")
+        tls = ("kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile", "kafka_ssl_password")
+        wrong = [
+            f"{PREFIX}{name.upper()}: {why}"
+            for names, used, required in ((sasl, "SASL" in protocol, True), (tls, "SSL" in protocol, False))
+            for name in names
+            for why in _misfit(getattr(self, name) is not None, used, required, protocol)
+        ]
+        if self.kafka_ssl_keyfile and not self.kafka_ssl_certfile:
+            wrong.append(f"{PREFIX}KAFKA_SSL_KEYFILE: needs {PREFIX}KAFKA_SSL_CERTFILE")
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
     @property
@@ -154,6 +193,14 @@ class Settings(BaseSettings):
         return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
+def _misfit(given: bool, used: bool, required: bool, protocol: str) -> list[str]:
+    if given and not used:
+        return [f"has no meaning with {PREFIX}KAFKA_SECURITY_PROTOCOL={protocol}"]
+    if used and required and not given:
+        return [f"is required with {PREFIX}KAFKA_SECURITY_PROTOCOL={protocol}"]
+    return []
+
+
 def load_settings(**overrides: Any) -> Settings:
     """The settings of this process.
 
@@ -168,8 +215,8 @@ def load_settings(**overrides: Any) -> Settings:
 
 def _setting_error(item: dict[str, Any]) -> str:
     message = str(item["msg"]).removeprefix("Value error, ").replace("Input should", "should")
-    name = PREFIX + str(item["loc"][0]).upper() if item["loc"] else "settings"
-    return f"{name}: {message}"
+    # what is wrong with several settings together names them itself
+    return f"{PREFIX}{str(item['loc'][0]).upper()}: {message}" if item["loc"] else message
 
 
 def unknown_settings(environ: dict[str, str] | None = None) -> list[str]:

@@ -43,8 +43,8 @@ class KafkaLog:
         return GroupConsumer(self._cluster, group, topics)
 
     def ready(self) -> bool:
-        """Whether one of the servers takes connections."""
-        return self._cluster.reachable()
+        """Whether a server takes connections, lets us in, and has our topics as they must be."""
+        return self._cluster.ready()
 
     def close(self) -> None:
         """See `Log.close`."""

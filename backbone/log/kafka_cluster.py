@@ -15,13 +15,16 @@ import structlog
 from kafka import errors
 from kafka.admin import ConfigResource, KafkaAdminClient
 from kafka.net.compat import KafkaNetClient
+from kafka.protocol.metadata import MetadataRequest
 
+from backbone.log.kafka_security import explained, security_of, shake_hands
 from backbone.log.records import MAX_HEADER_BYTES, MAX_RECORD_BYTES, TOPICS, LogUnavailable, PartitionsChanged
 from backbone.settings import Settings
 
 MAX_REQUEST_BYTES = 2 * (MAX_RECORD_BYTES + MAX_HEADER_BYTES)
 BOOTSTRAP_MS = 2_000
 PROBE_S = 0.5  # to open a connection to one server
+KNOCK_MS = 2_000  # for one server to let us in
 RECHECK_S = 10.0  # topics that were found right are not looked at again for so long
 STAMPS = "message.timestamp.type"
 
@@ -41,6 +44,7 @@ class Cluster:
     session_s: float = 10.0  # without a sign of life, after which a member of a group is given up
     prefix: str = ""  # of topic and group names; several installations, or tests, can share a cluster
     _checked: float = -RECHECK_S
+    _fit: bool = False  # whether we got in last time, and found the topics right
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def config(self) -> dict[str, Any]:
@@ -56,8 +60,7 @@ class Cluster:
 
     def connect(self, make: Callable[..., Client], **config: Any) -> Client:
         """A client; with what its constructor started stopped again if it fails. Raises `LogUnavailable`."""
-        if not self.reachable():
-            raise LogUnavailable(f"no Kafka server can be reached at {', '.join(self.servers)}")
+        self._knock()
         started: list[KafkaNetClient] = []
 
         def remembered(**settings: Any) -> KafkaNetClient:
@@ -68,6 +71,7 @@ class Cluster:
             with translated("connect"):
                 return make(**self.config(), kafka_client=remembered, **config)
         except BaseException:
+            self._fit = False
             for client in started:
                 with suppress(Exception):
                     client.close()
@@ -75,31 +79,73 @@ class Cluster:
 
     def reachable(self) -> bool:
         """Whether one of the servers takes connections."""
-        for server in self.servers:
-            host, _, port = server.rpartition(":")
-            with (
-                suppress(OSError, ValueError),
-                socket.create_connection((host.strip("[]"), int(port)), PROBE_S),
-            ):
-                return True
-        return False
+        return any(_open(server) for server in self.servers)
+
+    def ready(self) -> bool:
+        """Whether a server takes connections, lets us in, and has our topics as they must be.
+
+        Only the first is asked every time; one caller at a time looks at the rest, the others do not wait.
+        """
+        if not self.reachable():
+            return False
+        if not self._fit and self._lock.acquire(blocking=False):
+            try:
+                with suppress(LogUnavailable, PartitionsChanged):
+                    self._check()
+            finally:
+                self._lock.release()
+        return self._fit
+
+    def _knock(self) -> None:
+        """See that a server lets us in: kafka-python's clients try again until time is up, and tell no reason."""
+        reasons = []
+        for server in filter(_open, self.servers):
+            try:
+                self._greet(server)
+            except (errors.KafkaError, OSError, RuntimeError) as error:
+                reasons.append(f"Kafka at {server}: {explained(error, self.security)}")
+            else:
+                return
+        self._fit = False
+        raise LogUnavailable(
+            reasons[0] if reasons else f"no Kafka server can be reached at {', '.join(self.servers)}"
+        )
+
+    def _greet(self, server: str) -> None:
+        with socket.create_connection(_host(server), KNOCK_MS / 1000) as connection:
+            shake_hands(connection, _host(server)[0], self.security)
+        client = KafkaNetClient(**{**self.config(), "bootstrap_servers": [server]})
+        try:
+            (node,) = client.cluster.bootstrap_brokers()
+            answer = client.send(node.node_id, MetadataRequest(topics=[]))
+            client.poll(timeout_ms=KNOCK_MS, future=answer)
+            if not answer.is_done:
+                raise errors.KafkaTimeoutError(f"no answer within {KNOCK_MS / 1000:g} s")
+            if answer.failed():
+                raise answer.exception
+        finally:
+            client.close()
 
     def check_topics(self) -> None:
         """Create topics that are missing, see that all fit. Raises `PartitionsChanged`, `LogUnavailable`."""
         with self._lock:
-            if time.monotonic() - self._checked < RECHECK_S:
-                return
-            admin = self.connect(KafkaAdminClient, request_timeout_ms=5_000)
-            try:
-                with translated("prepare the topics"):
-                    self._prepare(admin)
-            finally:
-                admin.close()
-            self._checked = time.monotonic()
+            if time.monotonic() - self._checked >= RECHECK_S:
+                self._check()
+
+    def _check(self) -> None:
+        """Under the lock."""
+        self._fit = False
+        admin = self.connect(KafkaAdminClient, request_timeout_ms=5_000)
+        try:
+            with translated("prepare the topics"):
+                self._prepare(admin)
+        finally:
+            admin.close()
+        self._checked, self._fit = time.monotonic(), True
 
     def recheck(self) -> None:
-        """Let the next `check_topics` look again."""
-        self._checked = -RECHECK_S
+        """Let the next `check_topics`, and the next `ready`, look again."""
+        self._checked, self._fit = -RECHECK_S, False
 
     def _prepare(self, admin: KafkaAdminClient) -> None:
         names = [self.prefix + topic for topic in TOPICS]
@@ -146,6 +192,19 @@ class Cluster:
                 _log.warning("log.topic_unchecked", topic=name, setting=STAMPS, error=str(error))
 
 
+def _host(server: str) -> tuple[str, int]:
+    """Of `host:port`, `[address]:port`."""
+    host, _, port = server.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _open(server: str) -> bool:
+    """Whether a server takes connections."""
+    with suppress(OSError), socket.create_connection(_host(server), PROBE_S):
+        return True
+    return False
+
+
 def cluster_of(settings: Settings) -> Cluster:
     """The cluster that the settings name."""
     logging.getLogger("kafka").setLevel(
@@ -156,28 +215,9 @@ def cluster_of(settings: Settings) -> Cluster:
         partitions=settings.partitions,
         replication=settings.kafka_replication_factor,
         retention=settings.log_retention,
-        security=_security(settings),
+        security=security_of(settings),
         session_s=settings.kafka_session_timeout,
     )
-
-
-def _security(settings: Settings) -> dict[str, Any]:
-    """kafka-python's names for the TLS and SASL settings; those that are not set are left out."""
-    sasl, tls = settings.kafka_sasl_password, settings.kafka_ssl_password
-    given: dict[str, Any] = {
-        "sasl_mechanism": settings.kafka_sasl_mechanism,
-        "sasl_plain_username": settings.kafka_sasl_username,
-        "sasl_plain_password": sasl.get_secret_value() if sasl else None,
-        "ssl_cafile": settings.kafka_ssl_cafile,
-        "ssl_certfile": settings.kafka_ssl_certfile,
-        "ssl_keyfile": settings.kafka_ssl_keyfile,
-        "ssl_password": tls.get_secret_value() if tls else None,
-    }
-    return {
-        "security_protocol": settings.kafka_security_protocol,
-        "ssl_check_hostname": settings.kafka_ssl_check_hostname,
-        **{name: value for name, value in given.items() if value is not None},
-    }
 
 
 @contextmanager

@@ -12,6 +12,8 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
@@ -25,10 +27,10 @@ _PROPERTIES = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{listeners}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={data}
 auto.create.topics.enable=false
 offsets.topic.num.partitions=4
@@ -56,6 +58,25 @@ _LOGGING = """<Configuration status="ERROR"><Appenders><Console name="out">
 START_S = 60.0
 
 
+@dataclass(frozen=True)
+class Listener:
+    """A further way into the broker, on a free port of 127.0.0.1 beside the plain one.
+
+    `properties` stand under `listener.name.<name>.`; `scram` is users and their passwords (SCRAM-SHA-512).
+    """
+
+    name: str
+    protocol: str  # SSL, SASL_SSL, SASL_PLAINTEXT
+    properties: Mapping[str, str]
+    scram: Mapping[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port`, as TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS takes it."""
+        return f"127.0.0.1:{self.port}"
+
+
 class Kafka:
     """One broker; a context manager. Without a `folder` its data are temporary and go at the end.
 
@@ -68,8 +89,10 @@ class Kafka:
         port: int | None = None,
         heap: str = "384m",
         quick: bool = False,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         self._quick = quick
+        self._listeners = listeners
         self._temporary = folder is None
         self._folder = folder or Path(tempfile.mkdtemp(prefix="touchline-kafka-"))
         self._folder = self._folder.resolve()
@@ -108,6 +131,7 @@ class Kafka:
                 _cluster_id(),
                 "-c",
                 str(config),
+                *self._users(),
             )
         if self._child is not None:
             self._child.stop()
@@ -163,8 +187,28 @@ class Kafka:
         data.mkdir(parents=True, exist_ok=True)
         (self._folder / "log4j2.xml").write_text(_LOGGING)
         config = self._folder / "server.properties"
-        config.write_text(_PROPERTIES.format(port=self.port, controller=self._controller, data=data))
+        more = self._listeners
+        text = _PROPERTIES.format(
+            port=self.port,
+            controller=self._controller,
+            data=data,
+            listeners="".join(f",{each.name}://{each.bootstrap_servers}" for each in more),
+            protocols="".join(f",{each.name}:{each.protocol}" for each in more),
+        )
+        for each in more:
+            lines = (f"listener.name.{each.name.lower()}.{k}={v}\n" for k, v in each.properties.items())
+            text += "".join(lines)
+        config.write_text(text)
         return config
+
+    def _users(self) -> list[str]:
+        """What StorageTool is told of the listeners' users."""
+        users = [pair for each in self._listeners for pair in each.scram.items()]
+        return [
+            word
+            for name, password in users
+            for word in ("--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]")
+        ]
 
     def _java(self, *arguments: str) -> list[str]:
         java = shutil.which("java")

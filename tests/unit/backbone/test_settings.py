@@ -1,5 +1,6 @@
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,9 +50,56 @@ def test_postgresql_urls_get_the_driver() -> None:
     assert not settings.embedded
 
 
-def test_sasl_needs_a_mechanism() -> None:
-    with pytest.raises(ConfigurationError, match="kafka_sasl_mechanism"):
-        load_settings(kafka_security_protocol="SASL_SSL")
+SASL = {
+    "kafka_security_protocol": "sasl_ssl",
+    "kafka_sasl_mechanism": "scram-sha-512",
+    "kafka_sasl_username": "touchline",
+    "kafka_sasl_password": "hunter2",
+}
+
+
+def test_kafka_security() -> None:
+    settings = load_settings(**SASL, kafka_ssl_cafile="ca.pem")
+    assert (settings.kafka_security_protocol, settings.kafka_sasl_mechanism) == ("SASL_SSL", "SCRAM-SHA-512")
+    assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize("missing", sorted(set(SASL) - {"kafka_security_protocol"}))
+def test_sasl_needs_all_three(missing: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=rf"^TOUCHLINE_{missing.upper()}: is required with .*SASL_SSL$"
+    ):
+        load_settings(**{name: value for name, value in SASL.items() if name != missing})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"kafka_sasl_password": "p"}, r"TOUCHLINE_KAFKA_SASL_PASSWORD: has no meaning with .*=PLAINTEXT$"),
+        (
+            {**SASL, "kafka_security_protocol": "SSL"},
+            r"TOUCHLINE_KAFKA_SASL_USERNAME: has no meaning with .*=SSL",
+        ),
+        (
+            {**SASL, "kafka_security_protocol": "SASL_PLAINTEXT", "kafka_ssl_cafile": "x"},
+            r"^\S+SSL_CAFILE: has no",
+        ),
+        (
+            {"kafka_security_protocol": "SSL", "kafka_ssl_keyfile": "x"},
+            r"needs TOUCHLINE_KAFKA_SSL_CERTFILE$",
+        ),
+        ({**SASL, "kafka_sasl_mechanism": "GSSAPI"}, r"^TOUCHLINE_KAFKA_SASL_MECHANISM: should be 'PLAIN', "),
+        ({"kafka_bootstrap_servers": "a:9092,b"}, r"^TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS: .* host:port.*: b$"),
+    ],
+)
+def test_kafka_settings_that_do_not_go_together(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        load_settings(**given)
+
+
+@pytest.mark.parametrize("servers", ["a:9092", "a.b-c_d:1, [::1]:9092,127.0.0.1:65535,"])
+def test_bootstrap_servers(servers: str) -> None:
+    assert load_settings(kafka_bootstrap_servers=servers).kafka_bootstrap_servers == servers
 
 
 def test_misspelt_settings_are_found() -> None:
