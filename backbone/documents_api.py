@@ -6,10 +6,10 @@ documents_router(Kind(path="/v1/playbooks", noun="playbook", model=PlaybookIn, e
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Path, Response
+from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
@@ -20,6 +20,7 @@ from backbone.errors import Invalid
 from backbone.http import Json, Once, Pages, json_response, reads, validate
 from backbone.versioned import Documents, Stored
 from schemas.event import rfc3339
+from schemas.lint import Doubt
 
 Name = Annotated[str, Path(min_length=1, max_length=256)]
 IfMatch = Annotated[str | None, Header(description="the ETag that the change builds on")]
@@ -43,6 +44,12 @@ def show(stored: Stored) -> dict[str, Any]:
     }
 
 
+class Check(Protocol):
+    """What is doubtful about a body; `alone`: without looking at other documents. Raises `Invalid`."""
+
+    def __call__(self, connection: Connection, body: Any, *, alone: bool) -> list[Doubt]: ...
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of documents. The hooks run in the saving transaction and may raise `Invalid`."""
@@ -58,14 +65,18 @@ class Kind:
     )
     render: Callable[[Stored], dict[str, Any]] = show
     created: Callable[[Stored], dict[str, Any]] | None = None  # answers a save; default: as `render`
+    saved: Callable[[Connection, Any, Stored], None] = lambda _connection, _body, _stored: None
     removing: Callable[[Connection, str], None] = lambda _connection, _name: None
-    warn: Callable[[Connection, Stored], list[str]] | None = None  # adds `warnings` to the answer to a save
+    lint: Callable[[Connection, Any], list[Doubt]] | None = None  # `warnings` of the answer to a save
+    check: Check | None = None  # answers POST …/check
 
 
 def documents_router(kind: Kind, documents: Documents, db: Database, clock: Clock) -> APIRouter:
     """The routes of one kind."""
     router = APIRouter(tags=[kind.path.rpartition("/")[2]])
     _saving(router, kind, documents, db, clock)
+    if kind.check is not None:
+        _checking(router, kind, kind.check, db)
     _reading(router, kind, documents, db)
     return router
 
@@ -80,7 +91,7 @@ def _saving(router: APIRouter, kind: Kind, documents: Documents, db: Database, c
             def make() -> Response:
                 doc = kind.prepare(connection, model, None)
                 saved = documents.create(connection, model.name, doc, principal.name, clock.now())
-                return _answer(kind, connection, saved, 201)
+                return _answer(kind, connection, model, saved, 201)
 
             return once.run(connection, make)
 
@@ -93,7 +104,7 @@ def _saving(router: APIRouter, kind: Kind, documents: Documents, db: Database, c
         with db.write() as connection:
             doc = kind.prepare(connection, model, documents.get(connection, name))
             saved, new = documents.put(connection, name, doc, principal.name, clock.now(), if_match)
-            return _answer(kind, connection, saved, 201 if new else 200)
+            return _answer(kind, connection, model, saved, 201 if new else 200)
 
     @router.delete(kind.path + "/{name}", status_code=204, summary=f"Delete a {kind.noun}; its versions stay")
     def delete(name: Name, if_match: IfMatch = None, principal: Principal = require(kind.write)) -> Response:
@@ -101,6 +112,21 @@ def _saving(router: APIRouter, kind: Kind, documents: Documents, db: Database, c
             kind.removing(connection, name)
             documents.delete(connection, name, principal.name, clock.now(), if_match)
         return Response(status_code=204)
+
+
+def _checking(router: APIRouter, kind: Kind, checked: Check, db: Database) -> None:
+    summary = f"What a {kind.noun} would be refused or warned for; nothing is saved"
+
+    @router.post(kind.path + "/check", summary=summary)
+    @reads(kind.model, kind.example)
+    def check(
+        body: Json,
+        alone: Annotated[bool, Query(description="leave other saved documents out")] = False,
+        _: Principal = require(kind.read),
+    ) -> Response:
+        model: Any = validate(kind.model, body)
+        with db.read() as connection:
+            return json_response({"warnings": checked(connection, model, alone=alone)})
 
 
 def _reading(router: APIRouter, kind: Kind, documents: Documents, db: Database) -> None:
@@ -130,10 +156,12 @@ def named(body: Any, name: str) -> Any:
     return {**body, "name": name}
 
 
-def _answer(kind: Kind, connection: Connection, stored: Stored, status: int) -> Response:
+def _answer(kind: Kind, connection: Connection, model: Any, stored: Stored, status: int) -> Response:
+    """The answer to a save, with `warnings` if there are any."""
     body = (kind.created or kind.render)(stored)
-    if kind.warn is not None:
-        body = {**body, "warnings": kind.warn(connection, stored)}
+    kind.saved(connection, model, stored)
+    if kind.lint is not None and (doubts := kind.lint(connection, model)):
+        body = {**body, "warnings": doubts}
     headers = {"ETag": stored.etag}
     if status == 201:
         headers["Location"] = f"{kind.path}/{quote(stored.name, safe='')}"

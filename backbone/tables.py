@@ -1,4 +1,4 @@
-"""The tables of the backbone: API keys, and the answers kept for `Idempotency-Key`."""
+"""The tables of the backbone: API keys, the answers kept for `Idempotency-Key`, the board of outlines."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text
 
@@ -31,4 +31,26 @@ idempotency = Table(
     Column("body", LargeBinary, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Index("ix_backbone_idempotency_created_at", "created_at"),
+)
+
+# What services let one another know of their documents, for warnings (see `backbone.outlines`).
+outlines = Table(
+    "backbone_outlines",
+    metadata,
+    Column("kind", String(32), primary_key=True),  # rule, playbook, template
+    Column("name", String(256), primary_key=True),
+    Column("version", Integer, nullable=False),  # of the document
+    Column("format", Integer, nullable=False),  # of the outline
+    Column("outline", LargeBinary, nullable=False),  # JSON
+)
+
+# Which documents an outline names.
+references = Table(
+    "backbone_references",
+    metadata,
+    Column("kind", String(32), primary_key=True),
+    Column("name", String(256), primary_key=True),
+    Column("to_kind", String(32), primary_key=True),
+    Column("to_name", String(256), primary_key=True),
+    Index("ix_backbone_references_to", "to_kind", "to_name", "kind"),
 )

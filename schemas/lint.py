@@ -1,14 +1,19 @@
-"""What is legal but probably wrong with a rule. Pure: what the log has shown comes in as `Facts`."""
+"""What is legal but probably wrong with one document. Pure: what the log has shown comes in as `Facts`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from schemas.conditions import Condition, paths_of
 from schemas.duration import parse_duration
 from schemas.event import DAY_US, RESERVED, is_reserved
+from schemas.outline import TIERED
+from schemas.playbook import PlaybookIn
+from schemas.playbook_texts import texts_of
 from schemas.rule import RuleIn
-from schemas.tiered import TIERS, TierMap, for_tier
+from schemas.template import TemplateIn
+from schemas.template_names import unknown_names
+from schemas.tiered import TIERS, TierMap
 from schemas.when import Threshold, Trend
 
 
@@ -27,24 +32,28 @@ class Facts:
     tiers: frozenset[str] = frozenset()  # tiers that some account has
 
 
-def lint_rule(rule: RuleIn, facts: Facts, others: Iterable[RuleIn] = ()) -> list[Doubt]:
-    """All that is doubtful about a rule; `others` are the rules beside it."""
-    found = [*_parts(rule, facts), *_tiers(rule, facts), *_competing(rule, others)]
+def lint_rule(rule: RuleIn, facts: Facts) -> list[Doubt]:
+    """All that is doubtful about a rule by itself. With others: `schemas.lint_together`."""
+    found = [*_parts(rule, facts), *_tiers(rule, facts)]
     return list({(one["field"], one["message"]): one for one in found}.values())
 
 
-def covered(rule: RuleIn) -> set[str]:
-    """The tiers in which the rule can fire."""
-    return {tier for tier in TIERS if all(_covers(member.body, tier) for member in rule.when.members)}
+def lint_template(template: TemplateIn) -> list[Doubt]:
+    """The names that a template uses and that nothing in its scope can have."""
+    return _unknown(template.sources())
 
 
-def _covers(body: Any, tier: str) -> bool:
-    tiered = [getattr(body, name, None) for name in (*_TIERED, "for_")]
-    given = [value for value in tiered if value is not None]
-    return all(for_tier(value, tier) is not None for value in given)
+def lint_playbook(playbook: PlaybookIn) -> list[Doubt]:
+    """The same for the templates that stand in a playbook's steps."""
+    return _unknown(texts_of(playbook))
 
 
-_TIERED = ("at_least", "above", "at_most", "below", "falls_by", "rises_by", "before", "after")
+def _unknown(sources: Mapping[str, str]) -> list[Doubt]:
+    return [
+        _warning(field, f"there is no {name}; there is {', '.join(sorted(known))}")
+        for field, source in sources.items()
+        for name, known in unknown_names(source)
+    ]
 
 
 def _parts(rule: RuleIn, facts: Facts) -> Iterator[Doubt]:
@@ -135,23 +144,13 @@ def _tiers(rule: RuleIn, facts: Facts) -> Iterator[Doubt]:
         return
     for place, member in enumerate(rule.when.members):
         where = f"when.{member.kind}" if rule.when.all_of is None else f"when.all_of.of.{place}.{member.kind}"
-        for name in (*_TIERED, "for_"):
+        for name in TIERED:
             value = getattr(member.body, name, None)
             for tier in TIERS if isinstance(value, TierMap) else ():
                 if getattr(value, tier) is not None and tier not in facts.tiers:
                     yield _warning(
                         f"{where}.{name.rstrip('_')}.{tier}", f"no account is served in the tier {tier}"
                     )
-
-
-def _competing(rule: RuleIn, others: Iterable[RuleIn]) -> Iterator[Doubt]:
-    for other in others:
-        same = rule.playbook is not None and other.playbook == rule.playbook and other.name != rule.name
-        if same and covered(rule) & covered(other):
-            yield _warning(
-                "playbook",
-                f"{other.name} starts {rule.playbook} too: while one of their plays is open, the other's is skipped",
-            )
 
 
 def _warning(where: str, message: str) -> Doubt:

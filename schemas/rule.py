@@ -86,6 +86,18 @@ class RuleIn(Strict):
         return self
 
 
+def cooldown_span(rule: RuleIn) -> str | None:
+    """How long a rule cools down: as given, else its window by default. None: not at all, or for ever."""
+    if rule.cooldown is not None:
+        return None if rule.cooldown == "once" else rule.cooldown
+    when = rule.when
+    if when.trend is not None:
+        return when.trend.over
+    if when.all_of is not None:
+        return when.all_of.within
+    return when.threshold.within if when.threshold is not None else None
+
+
 class TierEntry(Strict):
     """A tier and what an account must satisfy to be served so."""
 

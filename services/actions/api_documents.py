@@ -3,20 +3,24 @@ saved."""
 
 import base64
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import APIRouter
 from sqlalchemy import Connection
 
+from backbone import outlines
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents_api import Kind, documents_router, dump, show
 from backbone.errors import FieldError, Invalid
 from backbone.versioned import Stored
 from schemas.endpoint import SECRET_PREFIX, EndpointIn
-from schemas.playbook import PlaybookIn, Step
+from schemas.lint import Doubt
+from schemas.playbook import PlaybookIn
+from schemas.playbook_texts import texts_of
 from schemas.template import TemplateIn
+from services.actions import outlining
 from services.actions.library import ENDPOINTS, PLAYBOOKS, TEMPLATES
 from services.actions.plays.model import Renderer
 
@@ -50,17 +54,29 @@ ENDPOINT_EXAMPLE = {"name": "crm", "url": "https://crm.example.com/hooks/touchli
 def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], None]) -> list[APIRouter]:
     """The three routers. `saved` is called when a playbook is about to be saved."""
 
+    def check_playbook(connection: Connection, body: PlaybookIn, *, alone: bool = False) -> list[Doubt]:
+        errors = [*([] if alone else _unknown(connection, body)), *_flaws(texts_of(body), renderer)]
+        if errors:
+            raise Invalid(errors)
+        return outlining.doubts(connection, body, alone=alone)
+
     def playbook(connection: Connection, body: PlaybookIn, before: Stored | None) -> Mapping[str, Any]:
-        errors = [*_unknown(connection, body), *_flaws(body, renderer)]
+        errors = [*_unknown(connection, body), *_flaws(texts_of(body), renderer)]
         if errors:
             raise Invalid(errors)
         saved()
         return dump(connection, body, before)
 
+    def check_template(connection: Connection, body: TemplateIn, *, alone: bool = False) -> list[Doubt]:
+        errors = _flaws(body.sources(), renderer)
+        if errors:
+            raise Invalid(errors)
+        return outlining.doubts(connection, body, alone=alone)
+
     def template(connection: Connection, body: TemplateIn, before: Stored | None) -> Mapping[str, Any]:
-        flaws = renderer.check(body.sources())
-        if flaws:
-            raise Invalid([FieldError(field=field, message=message) for field, message in flaws])
+        errors = _flaws(body.sources(), renderer)
+        if errors:
+            raise Invalid(errors)
         return dump(connection, body, before)
 
     return [
@@ -68,12 +84,16 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
             Kind(
                 "/v1/playbooks", "playbook", PlaybookIn, PLAYBOOK_EXAMPLE,
                 "actions:read", "actions:write", prepare=playbook,
+                saved=outlining.put_up, removing=_take_down("playbook"), lint=outlining.doubts,
+                check=check_playbook,
             ), PLAYBOOKS, db, clock,
         ),
         documents_router(
             Kind(
                 "/v1/templates", "template", TemplateIn, TEMPLATE_EXAMPLE,
                 "actions:read", "actions:write", prepare=template,
+                saved=outlining.put_up, removing=_take_down("template"), lint=outlining.doubts,
+                check=check_template,
             ), TEMPLATES, db, clock,
         ),
         documents_router(
@@ -83,6 +103,10 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
             ), ENDPOINTS, db, clock,
         ),
     ]  # fmt: skip
+
+
+def _take_down(kind: str) -> Callable[[Connection, str], None]:
+    return lambda connection, name: outlines.remove(connection, kind, name)
 
 
 def _unknown(connection: Connection, body: PlaybookIn) -> list[FieldError]:
@@ -98,40 +122,11 @@ def _unknown(connection: Connection, body: PlaybookIn) -> list[FieldError]:
     return errors
 
 
-def _flaws(body: PlaybookIn, renderer: Renderer) -> list[FieldError]:
-    """What is wrong with the templates that stand in the steps themselves."""
-    lists = {"steps": body.steps} if isinstance(body.steps, list) else body.by_tier()
-    sources: dict[str, str] = {}
-    for tier, steps in lists.items():
-        sources |= dict(_sources(steps, tier if tier == "steps" else f"steps.{tier}"))
+def _flaws(sources: dict[str, str], renderer: Renderer) -> list[FieldError]:
+    """What is wrong with templates, by the path at which they stand."""
     if not sources:
         return []
     return [FieldError(field=field, message=message) for field, message in renderer.check(sources)]
-
-
-def _sources(steps: list[Step], path: str) -> Iterator[tuple[str, str]]:
-    for place, step in enumerate(steps):
-        here = f"{path}.{place}"
-        if step.task is not None:
-            texts = {"title": step.task.title, "body": step.task.body, "key": step.task.key}
-            yield from ((f"{here}.task.{name}", text) for name, text in texts.items() if text is not None)
-        elif step.webhook is not None:
-            yield from _strings(step.webhook.body, f"{here}.webhook.body")
-        elif step.branch is not None:
-            yield from _sources(step.branch.then, f"{here}.branch.then")
-            yield from _sources(step.branch.else_, f"{here}.branch.else")
-
-
-def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Every string in a JSON value, by its path."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _strings(inner, f"{path}.{name}")
-    elif isinstance(value, list):
-        for place, inner in enumerate(value):
-            yield from _strings(inner, f"{path}.{place}")
 
 
 def _endpoint(connection: Connection, body: EndpointIn, before: Stored | None) -> Mapping[str, Any]:

@@ -10,7 +10,15 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import Log
 from backbone.settings import Settings, secret_key
-from services.actions import api_documents, api_plays, api_preview, api_suppressions, api_tasks, unsubscribe
+from services.actions import (
+    api_documents,
+    api_plays,
+    api_preview,
+    api_suppressions,
+    api_tasks,
+    outlining,
+    unsubscribe,
+)
 from services.actions.api_plays import Times
 from services.actions.delivery import Delivery
 from services.actions.rendering.drafts import DraftRenderer
@@ -54,6 +62,7 @@ class ActionsService:
 
     def start(self) -> None:
         """Start the first rendering process, then the threads."""
+        outlining.refresh(self._db)
         self._pool.warm_up()
         self.worker.start()
         self.delivery.start()

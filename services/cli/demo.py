@@ -23,9 +23,9 @@ from rich.table import Table
 
 from backbone.errors import ConfigurationError
 from backbone.settings import load_settings
+from services.cli.checking import PATHS
 from services.cli.client import ApiError, Client
 from services.cli.documents import find, load
-from services.cli.files import PATHS
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "cdnow"
 END = datetime(1998, 7, 1, tzinfo=UTC)  # the day after the last one in the log

@@ -15,15 +15,10 @@ from rich.console import Console
 
 from schemas.files import KINDS
 from schemas.playbook import PlaybookIn
-from schemas.rule import RuleIn
-from schemas.template import TemplateIn
+from services.cli.checking import PATHS, check, check_together, problems, without_added
 from services.cli.client import ApiError, Client
 from services.cli.documents import Document, Problem, Problems, find, load
-from services.cli.lint import lint_together
 
-PATHS = {"rule": "rules", "playbook": "playbooks", "template": "templates", "endpoint": "endpoints"}
-# What the server adds to a document; a file does not hold it.
-ADDED = {"version", "changed_by", "changed_at", "unhealthy", "warnings", "secret", "created_at", "updated_at"}
 _STYLE = {"created": "green", "updated": "yellow", "unchanged": "dim"}
 
 out = Console(highlight=False, soft_wrap=True)
@@ -61,7 +56,7 @@ class Change:
     def _now(self) -> dict[str, Any]:
         if self.before is None:
             return {}
-        kept = {key: value for key, value in self.before.items() if key not in ADDED and value is not None}
+        kept = without_added(self.before)
         if self.document.kind == "rule" and "status" not in self.document.body:
             kept.pop("status", None)  # a rule without a status keeps the one it has
         return normal(self.document.kind, kept)
@@ -78,11 +73,15 @@ def apply(paths: Sequence[Path], *, dry_run: bool = False) -> int:
         client = Client()
         changes = [Change(document, _on_server(client, document)) for document in documents]
         _check_references(client, documents)
+        changed = [change.document for change in changes if change.word != "unchanged"]
+        concerned = documents if dry_run else changed
+        doubts = check(client, concerned) + check_together(client, documents, concerned)
         if dry_run:
             _show(changes)
-            _warn(client, documents)
         else:
             _write(client, changes)
+        for doubt in doubts:
+            err.print(f"warning: {doubt}", style="yellow", markup=False)
     except Problems as error:
         for problem in error.problems:
             err.print(str(problem), style="red", markup=False)
@@ -145,40 +144,16 @@ def _show(changes: Iterable[Change]) -> None:
             out.print(change.difference(), markup=False)
 
 
-def _warn(client: Client, documents: Sequence[Document]) -> None:
-    """Point out what is legal but probably wrong: of each rule by what the server has seen, and of all together."""
-    for document in documents:
-        if document.kind == "rule":
-            for doubt in client.call("POST", "/v1/rules/check", document.body)["warnings"]:
-                err.print(
-                    f"warning: {document.problem(doubt['field'], doubt['message'])}",
-                    style="yellow",
-                    markup=False,
-                )
-    models = [document.model for document in documents]
-    together = lint_together(
-        [m for m in models if isinstance(m, RuleIn)],
-        [m for m in models if isinstance(m, PlaybookIn)],
-        [m for m in models if isinstance(m, TemplateIn)],
-    )
-    by_name = {(document.kind, document.name): document for document in documents}
-    for one in together:
-        problem = by_name[one.kind, one.name].problem(one.doubt["field"], one.doubt["message"])
-        err.print(f"warning: {problem}", style="yellow", markup=False)
-
-
 def _write(client: Client, changes: Iterable[Change]) -> None:
     done: list[Change] = []
     for change in changes:
         if change.word != "unchanged":
             try:
-                answer = _put(client, change.document.kind, change.document.name, change.document.body)
+                _put(client, change.document.kind, change.document.name, change.document.body)
             except ApiError as error:
                 _put_back(client, done)
-                raise Problems(_refused(change.document, error)) from None
+                raise Problems(problems(change.document, error)) from None
             done.append(change)
-            for warning in (answer or {}).get("warnings") or []:
-                err.print(str(change.document.problem(warning["field"], warning["message"])), style="yellow")
         _say(change, change.word)
 
 
@@ -190,16 +165,9 @@ def _put_back(client: Client, done: Sequence[Change]) -> None:
     for change in reversed(done):
         kind, name = change.document.kind, change.document.name
         if change.before is not None:
-            kept = {key: value for key, value in change.before.items() if key not in ADDED}
-            _put(client, kind, name, kept)
+            _put(client, kind, name, without_added(change.before))
         elif kind != "tiers":
             client.call("DELETE", f"/v1/{PATHS[kind]}/{name}")
-
-
-def _refused(document: Document, error: ApiError) -> list[Problem]:
-    if error.errors:
-        return [document.problem(wrong["field"], wrong["message"]) for wrong in error.errors]
-    return [document.problem("", str(error))]
 
 
 def _say(change: Change, word: str) -> None:
@@ -208,9 +176,8 @@ def _say(change: Change, word: str) -> None:
 
 
 def _dump(path: Path, kind: str, item: dict[str, Any]) -> None:
-    kept = {key: value for key, value in item.items() if key not in ADDED and value is not None}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_yaml({"kind": kind, **kept}), encoding="utf-8")
+    path.write_text(_yaml({"kind": kind, **without_added(item)}), encoding="utf-8")
 
 
 class _Dumper(yaml.SafeDumper):

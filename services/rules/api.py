@@ -1,7 +1,7 @@
 """Rules and tiers over HTTP (contract, sections 4 and 6)."""
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Header, Path, Query, Response
 from sqlalchemy import Connection, Row, select
@@ -23,7 +23,10 @@ Name = Annotated[str, Path(min_length=1, max_length=256)]
 IfMatch = Annotated[str | None, Header(description="the ETag that the change builds on")]
 
 
-Lint = Callable[[RuleIn], list[Doubt]]
+class Lint(Protocol):
+    """What is doubtful about a rule; `alone`: without looking at other documents."""
+
+    def __call__(self, rule: RuleIn, *, alone: bool = False) -> list[Doubt]: ...
 
 
 def rules_router(db: Database, saver: Saver, explainer: Explainer, lint: Lint) -> APIRouter:
@@ -63,8 +66,12 @@ def _writing(router: APIRouter, saver: Saver, lint: Lint) -> None:
 
     @router.post("/v1/rules/check", summary="What a rule would be warned about; nothing is saved")
     @reads(RuleIn, RULE_EXAMPLE)
-    def check(body: Json, _: Principal = require("rules:read")) -> Response:
-        return json_response({"warnings": lint(validate(RuleIn, body))})
+    def check(
+        body: Json,
+        alone: Annotated[bool, Query(description="leave saved rules, playbooks and templates out")] = False,
+        _: Principal = require("rules:read"),
+    ) -> Response:
+        return json_response({"warnings": lint(validate(RuleIn, body), alone=alone)})
 
     @router.delete("/v1/rules/{name}", status_code=204, summary="Delete a rule; its triggers stay")
     def delete(

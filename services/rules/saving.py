@@ -11,6 +11,7 @@ from backbone.errors import Invalid, NotFound, StateConflict, Taken
 from backbone.http import check_if_match, etag
 from backbone.log import Log
 from schemas.rule import RuleIn, TiersDoc
+from services.rules import outlining
 from services.rules.engine.compile import next_generations
 from services.rules.revisions import DELETED, Save, announce, latest, lock, write
 
@@ -47,7 +48,7 @@ class Saver:
         save = Save(
             name, before.version + 1, DELETED, before.doc, before.generation, before.unless_generation
         )
-        write(conn, save, by, self._clock.now())
+        self._write(conn, save, by)
 
     def turn(
         self,
@@ -79,7 +80,7 @@ class Saver:
             before.unless_generation + (1 if again else 0),
             backfill,
         )
-        write(conn, save, by, self._clock.now())
+        self._write(conn, save, by)
         return present(latest(conn, name))
 
     def tiers(self, conn: Connection, doc: TiersDoc, if_match: str | None, by: str) -> Row[Any]:
@@ -87,7 +88,7 @@ class Saver:
         before = self._locked(conn, None)
         check_if_match(if_match, etag(before.version if before is not None else 0))
         version = 1 if before is None else before.version + 1
-        write(conn, Save(None, version, "active", dumped(doc)), by, self._clock.now())
+        self._write(conn, Save(None, version, "active", dumped(doc)), by)
         return present(latest(conn, None))
 
     def run(self, change: Callable[[Connection], Any]) -> Any:
@@ -111,8 +112,13 @@ class Saver:
             generations = next_generations(old, rule, before.generation, before.unless_generation)
         version = 1 if before is None else before.version + 1
         save = Save(rule.name, version, status, doc, *generations, backfill=rule.backfill)
-        write(conn, save, by, self._clock.now())
+        self._write(conn, save, by)
         return present(latest(conn, rule.name))
+
+    def _write(self, conn: Connection, save: Save, by: str) -> None:
+        write(conn, save, by, self._clock.now())
+        if save.name is not None:
+            outlining.put_up(conn, save.name, save.version, save.status, save.doc)
 
     def _existing(self, conn: Connection, name: str) -> Row[Any]:
         before = self._locked(conn, name)

@@ -4,14 +4,16 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
 
+from backbone import outlines
 from backbone.database import Database, insert_new
 from schemas.event import Event, is_reserved
 from schemas.lint import Doubt, Facts, lint_rule
+from schemas.outline import outline_rule
 from schemas.rule import RuleIn
 from services.rules import store
 from services.rules.engine.explain import tier_of
 from services.rules.engine.state import decode
-from services.rules.revisions import RuleSets, newest_rules
+from services.rules.revisions import RuleSets
 from services.rules.tables import accounts, seen
 
 MAX_TYPES, MAX_NAMES = 1_000, 200
@@ -51,11 +53,13 @@ class Seen:
             self._new = []
 
 
-def doubts(db: Database, rulesets: RuleSets, rule: RuleIn) -> list[Doubt]:
-    """What is doubtful about a rule, going by the log so far and the other rules."""
-    with db.read() as conn:
-        rows = conn.execute(newest_rules()).all()
-    return lint_rule(rule, facts(db, rulesets), [RuleIn.model_validate(row.doc) for row in rows])
+def doubts(db: Database, rulesets: RuleSets, rule: RuleIn, *, alone: bool = False) -> list[Doubt]:
+    """What is doubtful about a rule, going by the log so far, and (unless `alone`) by what it has to do with."""
+    found = lint_rule(rule, facts(db, rulesets))
+    if not alone:
+        with db.read() as conn:
+            found += outlines.doubts(conn, outline_rule(rule))
+    return found
 
 
 def facts(db: Database, rulesets: RuleSets) -> Facts:

@@ -9,7 +9,7 @@ from backbone.database import Database
 from backbone.log import EVENTS, Log, partition_for
 from backbone.settings import Settings
 from schemas.event import rfc3339
-from services.rules import store
+from services.rules import outlining, store
 from services.rules.api import rules_router
 from services.rules.api_accounts import accounts_router, triggers_router
 from services.rules.explaining import Explainer
@@ -45,6 +45,7 @@ class RulesService:
 
     def start(self) -> None:
         """Announce what a crash left unannounced, then work."""
+        outlining.refresh(self._db)
         self._saver.announce()
         self.worker.start()
 

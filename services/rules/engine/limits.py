@@ -6,7 +6,7 @@ from typing import Any
 from schemas import when as doc
 from schemas.duration import CalendarDuration, parse_calendar, parse_duration
 from schemas.fields import exact
-from schemas.rule import RuleIn
+from schemas.rule import RuleIn, cooldown_span
 from schemas.tiered import TIERS, for_tier
 
 NEVER = 1 << 62  # a cooldown without end
@@ -39,16 +39,14 @@ def cooldowns(rule: RuleIn) -> dict[str, int]:
 
 
 def _cooldown(rule: RuleIn, tier: str) -> int:
-    if rule.cooldown is not None:
-        return NEVER if rule.cooldown == "once" else parse_duration(rule.cooldown)
+    if rule.cooldown == "once":
+        return NEVER
+    span = cooldown_span(rule)
+    if span is not None:
+        return parse_duration(span)
     when = rule.when
     if when.absence is not None or when.date is not None or when.becomes is not None:
         return 0
-    if when.trend is not None:
-        return parse_duration(when.trend.over)
-    window = when.all_of.within if when.all_of is not None else when.threshold and when.threshold.within
-    if window:
-        return parse_duration(window)
     return 0 if when.threshold is not None and _every_event(when.threshold, tier) else NEVER
 
 

@@ -1,0 +1,146 @@
+"""What the services let one another know of the documents they keep: the board that saves are checked against.
+
+A service writes the outline of a rule, playbook or template here in the transaction of the save, so that the next
+save of any of them, in whichever process, is warned of what does not fit. Nothing but warnings rests on it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import msgspec
+from pydantic import ValidationError
+from sqlalchemy import Connection, Select, delete, insert, select, text
+
+from backbone.database import Database, upsert
+from backbone.tables import outlines, references
+from schemas.lint import Doubt
+from schemas.lint_together import lint_together, told
+from schemas.outline import (
+    FORMAT,
+    TYPES,
+    Outline,
+    PlaybookOutline,
+    RuleOutline,
+    TemplateOutline,
+    kind_of,
+    refers,
+)
+
+MOST_BESIDE = 1_000  # rules, or playbooks, that one save is held against
+MOST_RIVALS_READ = 50  # rules for the same playbook that the save of a rule is held against
+MOST_DOUBTS = 100  # told of one document
+AT_ONCE = 500  # names in one query
+Kind = TypeVar("Kind", RuleOutline, PlaybookOutline, TemplateOutline)
+_encode = msgspec.json.Encoder().encode
+
+
+def write(conn: Connection, outline: Outline, version: int) -> None:
+    """Put up the outline of a document that is being saved."""
+    kind, name = kind_of(outline), outline.name
+    row = {
+        "kind": kind,
+        "name": name,
+        "version": version,
+        "format": FORMAT,
+        "outline": _encode(outline),
+    }
+    upsert(conn, outlines, [row], ["kind", "name"])
+    conn.execute(delete(references).where(references.c.kind == kind, references.c.name == name))
+    if named := refers(outline):
+        rows = [{"kind": kind, "name": name, "to_kind": k, "to_name": n} for k, n in sorted(named)]
+        conn.execute(insert(references), rows)
+
+
+def remove(conn: Connection, kind: str, name: str) -> None:
+    """Take down the outline of a document that is being deleted."""
+    for table in (outlines, references):
+        conn.execute(delete(table).where(table.c.kind == kind, table.c.name == name))
+
+
+def doubts(conn: Connection, outline: Outline) -> list[Doubt]:
+    """What this document, as it would be, has to be told about it and the documents on the board."""
+    rules, books, mails = _beside(conn, outline)
+    return told(lint_together(rules, books, mails), kind_of(outline), outline.name)[:MOST_DOUBTS]
+
+
+def _beside(
+    conn: Connection, outline: Outline
+) -> tuple[list[RuleOutline], dict[str, PlaybookOutline], dict[str, TemplateOutline]]:
+    """The document and those that it has to do with."""
+    if isinstance(outline, RuleOutline):
+        books = _named(conn, PlaybookOutline, [outline.playbook] if outline.playbook is not None else [])
+        mails = _mails(conn, books)
+    elif isinstance(outline, PlaybookOutline):
+        books = {outline.name: outline}
+        mails = _mails(conn, books)
+    else:
+        books = _referring(conn, PlaybookOutline, "template", [outline.name])
+        mails = {outline.name: outline}
+    if isinstance(outline, RuleOutline):
+        started = [outline.playbook] if outline.playbook is not None else []
+        rivals = _referring(conn, RuleOutline, "playbook", started, MOST_RIVALS_READ)
+        rules = {**rivals, outline.name: outline}
+    else:
+        rules = _referring(conn, RuleOutline, "playbook", books)
+    return list(rules.values()), books, mails
+
+
+def _mails(conn: Connection, books: Mapping[str, PlaybookOutline]) -> dict[str, TemplateOutline]:
+    return _named(conn, TemplateOutline, {use.what for book in books.values() for use in book.templates})
+
+
+def _named(conn: Connection, type_: type[Kind], names: Iterable[str]) -> dict[str, Kind]:
+    """The outlines of these names, as far as they are there."""
+    listed = sorted(names)
+    parts = (listed[start : start + AT_ONCE] for start in range(0, len(listed), AT_ONCE))
+    return _read(conn, type_, (select(outlines.c.outline).where(outlines.c.name.in_(part)) for part in parts))
+
+
+def _referring(
+    conn: Connection, type_: type[Kind], to_kind: str, names: Iterable[str], most: int = MOST_BESIDE
+) -> dict[str, Kind]:
+    """The outlines of the documents that name these, not more than `most` of each."""
+    same = (references.c.kind == outlines.c.kind) & (references.c.name == outlines.c.name)
+    joined = select(outlines.c.outline).join(references, same).where(references.c.to_kind == to_kind)
+    ordered = joined.order_by(outlines.c.name).limit(most)
+    return _read(conn, type_, (ordered.where(references.c.to_name == name) for name in sorted(names)))
+
+
+def _read(conn: Connection, type_: type[Kind], queries: Iterable[Select[Any]]) -> dict[str, Kind]:
+    kind = next(kind for kind, one in TYPES.items() if one is type_)
+    decode = msgspec.json.Decoder(type_).decode
+    whole = (query.where(outlines.c.kind == kind, outlines.c.format == FORMAT) for query in queries)
+    found = (decode(row) for query in whole for row in conn.scalars(query))
+    return {one.name: one for one in found}
+
+
+def refresh(
+    db: Database,
+    kind: str,
+    versions: Callable[[Connection], Mapping[str, int]],
+    make: Callable[[Connection, str], Outline],
+) -> None:
+    """Bring the board to what the tables of a service say: after an upgrade, or saves that went by it.
+
+    `versions`: the documents that are there, each with its version; `make` gives the outline of one.
+    """
+    with db.read() as conn:
+        if _known(conn, kind) == versions(conn):
+            return
+    with db.write() as conn:
+        if conn.dialect.name == "postgresql":  # no save writes here meanwhile
+            conn.execute(text("LOCK TABLE backbone.backbone_outlines IN EXCLUSIVE MODE"))
+        known, there = _known(conn, kind), versions(conn)
+        for name in known.keys() - there.keys():
+            remove(conn, kind, name)
+        for name, version in there.items():
+            if known.get(name) != version:
+                with suppress(ValidationError):  # written by an older version of this program: no warnings
+                    write(conn, make(conn, name), version)
+
+
+def _known(conn: Connection, kind: str) -> dict[str, int]:
+    """The version of each outline; 0 where it is of another format."""
+    mine = select(outlines.c.name, outlines.c.version, outlines.c.format).where(outlines.c.kind == kind)
+    return {name: version if format_ == FORMAT else 0 for name, version, format_ in conn.execute(mine)}

@@ -1,0 +1,124 @@
+"""What is doubtful about documents taken together: a rule, the playbook it starts, the templates that it sends.
+
+A doubt concerns several documents; each of them has its own view of it, so that whichever is saved last, or is the
+only one in a file, can be told of it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import NamedTuple
+
+from schemas.duration import parse_duration
+from schemas.lint import Doubt
+from schemas.outline import PlaybookOutline, RuleOutline, TemplateOutline
+
+MOST_RIVALS = 10  # rules for the same playbook that a rule is warned of
+
+
+class View(NamedTuple):
+    """A doubt as it is told to whoever writes this document."""
+
+    kind: str
+    name: str
+    doubt: Doubt
+
+
+Finding = tuple[View, ...]  # one doubt; the document to change comes first
+
+
+def lint_together(
+    rules: Iterable[RuleOutline],
+    playbooks: Mapping[str, PlaybookOutline],
+    templates: Mapping[str, TemplateOutline],
+) -> Iterator[Finding]:
+    """The doubts about documents that refer to one another."""
+    starting: dict[str, list[RuleOutline]] = {}
+    for rule in rules:
+        if rule.playbook is not None:
+            starting.setdefault(rule.playbook, []).append(rule)
+    for name, rivals in starting.items():
+        book = playbooks.get(name)
+        for rule in rivals:
+            yield from _rivals(rule, rivals)
+            if book is not None:
+                yield from _steps(rule, book)
+                yield from _waits(rule, book)
+                yield from _texts(rule, book)
+                yield from _mails(rule, book, templates)
+
+
+def told(findings: Iterable[Finding], kind: str, name: str) -> list[Doubt]:
+    """What one of the documents is told, each doubt once."""
+    views = (view for finding in findings for view in finding if (view.kind, view.name) == (kind, name))
+    return list({(view.doubt["field"], view.doubt["message"]): view.doubt for view in views}.values())
+
+
+def _rivals(rule: RuleOutline, rivals: Iterable[RuleOutline]) -> Iterator[Finding]:
+    others = (one for one in rivals if one.name != rule.name and set(one.tiers) & set(rule.tiers))
+    for other in islice(others, MOST_RIVALS):
+        message = f"{other.name} starts {rule.playbook} too: while one of their plays is open, the other's is skipped"
+        yield (_view(rule, "playbook", message),)
+
+
+def _steps(rule: RuleOutline, book: PlaybookOutline) -> Iterator[Finding]:
+    for tier in sorted(set(rule.tiers) - set(book.tiers)):
+        yield (
+            _view(
+                book, "steps", f"the rule {rule.name} covers the tier {tier}, for which there are no steps"
+            ),
+            _view(rule, "playbook", f"{book.name} has no steps for the tier {tier}, which the rule covers"),
+        )
+
+
+def _waits(rule: RuleOutline, book: PlaybookOutline) -> Iterator[Finding]:
+    if rule.cooldown is None or not (cooldown := parse_duration(rule.cooldown)):
+        return
+    for path, tier, span in ((use.path, use.tier, use.what) for use in book.waits):
+        if _meets(rule, tier) and parse_duration(span) > cooldown:
+            why = f"cools down ({rule.cooldown}): its next trigger is skipped"
+            yield (
+                _view(book, path, f"waits {span}, longer than {rule.name} {why}"),
+                _view(rule, "cooldown", f"{book.name} waits {span}, longer than the rule {why}"),
+            )
+
+
+def _texts(rule: RuleOutline, book: PlaybookOutline) -> Iterator[Finding]:
+    for use in book.uses:
+        why = rule.missing.get(use.what)
+        if why is not None and _meets(rule, use.tier):
+            yield (
+                _view(book, use.path, f"trigger.{use.what} is empty when {rule.name} fires: {why}"),
+                _view(
+                    rule,
+                    "playbook",
+                    f"{book.name} uses trigger.{use.what}, which is empty when the rule fires: {why}",
+                ),
+            )
+
+
+def _mails(
+    rule: RuleOutline, book: PlaybookOutline, templates: Mapping[str, TemplateOutline]
+) -> Iterator[Finding]:
+    for path, tier, name in ((use.path, use.tier, use.what) for use in book.templates):
+        template = templates.get(name)
+        if template is None or not _meets(rule, tier):
+            continue
+        for field, _, what in ((use.path, use.tier, use.what) for use in template.uses):
+            why = rule.missing.get(what)
+            if why is not None:
+                uses = f"the template {name} uses trigger.{what}, which is empty when"
+                yield (
+                    _view(template, field, f"trigger.{what} is empty when {rule.name} fires: {why}"),
+                    _view(book, path, f"{uses} {rule.name} fires: {why}"),
+                    _view(rule, "playbook", f"{uses} the rule fires: {why}"),
+                )
+
+
+def _meets(rule: RuleOutline, tier: str | None) -> bool:
+    """Whether the rule can start a play of that tier (None: of any)."""
+    return tier is None or tier in rule.tiers
+
+
+def _view(document: RuleOutline | PlaybookOutline | TemplateOutline, field: str, message: str) -> View:
+    kind = {RuleOutline: "rule", PlaybookOutline: "playbook", TemplateOutline: "template"}[type(document)]
+    return View(kind, document.name, {"field": field, "message": message})

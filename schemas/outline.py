@@ -1,0 +1,135 @@
+"""What others need to know of a saved rule, playbook or template to say whether they fit together. Small and flat."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from schemas.playbook import PlaybookIn
+from schemas.playbook_texts import spans_of, texts_of, tier_of, trigger_paths
+from schemas.rule import RuleIn, cooldown_span
+from schemas.template import TemplateIn
+from schemas.template_names import trigger_names
+from schemas.tiered import TIERS, for_tier
+
+FORMAT = 1  # counts up when outlines come to hold something else: those on record are then made anew
+TIERED = ("at_least", "above", "at_most", "below", "falls_by", "rises_by", "before", "after", "for_")
+TICK_KINDS = frozenset({"trend", "date"})  # decided at a moment: their triggers have no event
+UNCOUNTED = frozenset({"date", "becomes", "absence", "trend"})  # their triggers have no value
+CAN_LACK = frozenset({"event", "event_id", "contact", "key", "figures", "value", "threshold"})
+
+
+class RuleOutline(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A rule: the tiers in which it can fire, and what its triggers cannot have (first name, and why)."""
+
+    name: str
+    playbook: str | None = None
+    tiers: list[str] = []
+    cooldown: str | None = None  # a duration; None: none, or for ever
+    missing: dict[str, str] = {}
+
+
+class Use(msgspec.Struct, frozen=True, array_like=True):
+    """A place in a document, the tier it serves (None: all), and what stands there."""
+
+    path: str
+    tier: str | None
+    what: str
+
+
+class PlaybookOutline(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A playbook: its tiers, how long it waits, which templates it sends, what of the trigger it needs itself."""
+
+    name: str
+    tiers: list[str] = []
+    waits: list[Use] = []
+    templates: list[Use] = []
+    uses: list[Use] = []
+
+
+class TemplateOutline(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A template: what of the trigger it needs, by field."""
+
+    name: str
+    uses: list[Use] = []
+
+
+Outline = RuleOutline | PlaybookOutline | TemplateOutline
+TYPES: dict[str, type[Outline]] = {
+    "rule": RuleOutline,
+    "playbook": PlaybookOutline,
+    "template": TemplateOutline,
+}
+
+
+def kind_of(outline: Outline) -> str:
+    """`rule`, `playbook` or `template`."""
+    return next(kind for kind, type_ in TYPES.items() if isinstance(outline, type_))
+
+
+def refers(outline: Outline) -> set[tuple[str, str]]:
+    """The documents that it names: (kind, name)."""
+    if isinstance(outline, RuleOutline):
+        return set() if outline.playbook is None else {("playbook", outline.playbook)}
+    return {("template", one.what) for one in getattr(outline, "templates", ())}
+
+
+def outline_rule(rule: RuleIn) -> RuleOutline:
+    """The outline of a rule."""
+    tiers = [tier for tier in TIERS if all(_covers(member.body, tier) for member in rule.when.members)]
+    return RuleOutline(rule.name, rule.playbook, tiers, cooldown_span(rule), _missing(rule))
+
+
+def _covers(body: Any, tier: str) -> bool:
+    given = [value for name in TIERED if (value := getattr(body, name, None)) is not None]
+    return all(for_tier(value, tier) is not None for value in given)
+
+
+def _missing(rule: RuleIn) -> dict[str, str]:
+    members = rule.when.members
+    kinds = {member.kind for member in members}
+    missing: dict[str, str] = {}
+    if all(member.kind in TICK_KINDS or getattr(member.body, "at_tick", False) for member in members):
+        missing["event"] = missing["event_id"] = "it fires at a moment, not at an event"
+        if rule.scope == "account":
+            missing["contact"] = missing["event"]
+    if rule.by is None:
+        missing["key"] = "the rule has no by"
+    if "trend" not in kinds:
+        missing["figures"] = "only a trend has figures"
+    if kinds <= UNCOUNTED:
+        missing["value"] = "its figures stand in trigger.figures" if "trend" in kinds else "it counts nothing"
+    if kinds == {"becomes"}:
+        missing["threshold"] = "it compares with no number"
+    return missing
+
+
+def outline_playbook(body: PlaybookIn) -> PlaybookOutline:
+    """The outline of a playbook."""
+    templates = [(path, name) for kind, name, path in body.references() if kind == "template"]
+    texts = [(path, name) for path, source in texts_of(body).items() for name in _needs(source)]
+    needed = [(path, name) for path, name in trigger_paths(body) if name in CAN_LACK]
+    return PlaybookOutline(
+        body.name,
+        list(body.by_tier()),
+        [Use(path, tier_of(path), span) for path, span in spans_of(body)],
+        [Use(path, tier_of(path), name) for path, name in templates],
+        [Use(path, tier_of(path), name) for path, name in [*texts, *needed]],
+    )
+
+
+def outline_template(body: TemplateIn) -> TemplateOutline:
+    """The outline of a template."""
+    uses = [Use(field, None, name) for field, source in body.sources().items() for name in _needs(source)]
+    return TemplateOutline(body.name, uses)
+
+
+def _needs(source: str) -> Iterator[str]:
+    yield from sorted(trigger_names(source) & CAN_LACK)
+
+
+def outline(model: RuleIn | PlaybookIn | TemplateIn) -> Outline:
+    """The outline of a document."""
+    if isinstance(model, RuleIn):
+        return outline_rule(model)
+    return outline_playbook(model) if isinstance(model, PlaybookIn) else outline_template(model)

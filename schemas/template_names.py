@@ -1,0 +1,102 @@
+"""The names that a template looks up, read from its source without running it."""
+
+from collections.abc import Iterable, Iterator
+
+from jinja2 import Environment, TemplateSyntaxError, nodes
+
+from schemas.trigger import Position, Trigger, TriggerEvent
+
+Names = tuple[str, ...]  # ("trigger", "event", "data")
+
+_ACCOUNT = ("attributes", "contacts", "id", "name", "owner", "tier", "timezone")
+_CONTACT = ("active", "attributes", "email", "id", "locale", "name", "roles", "timezone")
+_OWNER = ("email", "name")
+# What these objects have, always; what a template asks them for beside it fails when it is rendered.
+FIELDS: dict[Names, frozenset[str]] = {
+    ("account",): frozenset(_ACCOUNT),
+    ("account", "owner"): frozenset(_OWNER),
+    ("contact",): frozenset(_CONTACT),
+    ("owner",): frozenset(_OWNER),
+    ("trigger",): frozenset(Trigger.__struct_fields__) - {"shadow", "scope"},
+    ("trigger", "event"): frozenset(TriggerEvent.__struct_fields__),
+    ("trigger", "position"): frozenset(Position.__struct_fields__),
+    ("trigger", "figures"): frozenset({"recent", "baseline"}),
+}
+_OF_EVERY_OBJECT = frozenset(dir(dict))  # get, items, …
+_parser = Environment(autoescape=True)
+
+
+def names_in(source: str) -> set[Names]:
+    """Every chain of names that the template looks up, but for those it gives a value itself.
+
+    Of a template that cannot be read: none, for that is an error of its own.
+    """
+    try:
+        return _names(_parser.parse(source))[0]
+    except (TemplateSyntaxError, RecursionError):
+        return set()
+
+
+def trigger_names(source: str) -> set[str]:
+    """The first names that a template looks up in `trigger`, without those of which it asks whether they are there.
+
+    `{{ trigger.event.data.invoice }}` gives `event`; `{{ trigger.key or 'yours' }}` gives nothing.
+    """
+    try:
+        found, asked = _names(_parser.parse(source))
+    except (TemplateSyntaxError, RecursionError):
+        return set()
+    return {names[1] for names in found if names[0] == "trigger" and names[:2] not in asked}
+
+
+def unknown_names(source: str) -> Iterator[tuple[str, frozenset[str]]]:
+    """Every name that cannot be there, in full, with those that could: (`trigger.invoice`, {`account`, `at`, …})."""
+    for names in sorted(names_in(source)):
+        known = FIELDS.get(names[:-1])
+        if known is not None and names[-1] not in known | _OF_EVERY_OBJECT:
+            yield ".".join(names), known
+
+
+def _names(tree: nodes.Template) -> tuple[set[Names], set[Names]]:
+    """What is looked up, and of what of that the template asks whether it is there."""
+    own = {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
+    chains = (_chain(node) for node in tree.find_all((nodes.Getattr, nodes.Getitem)))
+    found = {names for names in chains if names is not None and names[0] not in own}
+    return found, {names for node in _questions(tree) if (names := _chain(node)) is not None}
+
+
+def _chain(node: nodes.Node) -> Names | None:
+    """The names of `a.b.c` or `a['b'].c`; None for anything else."""
+    names: list[str] = []
+    while not isinstance(node, nodes.Name):
+        if isinstance(node, nodes.Getattr):
+            names.append(node.attr)
+        elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
+            names.append(str(node.arg.value))
+        else:
+            return None
+        node = node.node
+    return (node.name, *reversed(names))
+
+
+def _questions(tree: nodes.Template) -> Iterator[nodes.Node]:
+    """The expressions that the template takes for true or false, or puts something else in the place of."""
+    for branch in tree.find_all(nodes.If):
+        yield from _operands(branch.test)
+    for choice in tree.find_all(nodes.CondExpr):
+        yield from _operands(choice.test)
+    for either in tree.find_all((nodes.Or, nodes.And)):
+        yield from _operands(either.left)
+    for test in tree.find_all(nodes.Test):
+        yield test.node
+    for filtered in tree.find_all(nodes.Filter):
+        if filtered.name in {"default", "d"} and filtered.node is not None:
+            yield filtered.node
+
+
+def _operands(node: nodes.Node) -> Iterable[nodes.Node]:
+    if isinstance(node, nodes.Or | nodes.And):
+        return [*_operands(node.left), *_operands(node.right)]
+    if isinstance(node, nodes.Not):
+        return _operands(node.node)
+    return [node.expr] if isinstance(node, nodes.Compare) else [node]

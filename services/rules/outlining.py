@@ -1,0 +1,40 @@
+"""What the other services are told of rules: their outlines, on the board of `backbone.outlines`."""
+
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from backbone import outlines
+from backbone.database import Database
+from schemas.outline import RuleOutline, outline_rule
+from schemas.rule import RuleIn
+from services.rules.revisions import DELETED, latest
+from services.rules.tables import revisions
+
+
+def put_up(conn: Connection, name: str, version: int, status: str, doc: dict[str, Any]) -> None:
+    """Tell of a rule that is being saved or deleted."""
+    if status == DELETED:
+        outlines.remove(conn, "rule", name)
+    else:
+        outlines.write(conn, outline_rule(RuleIn.model_validate(doc)), version)
+
+
+def refresh(db: Database) -> None:
+    """Tell of what was saved before there was a board, or while an older program ran."""
+    outlines.refresh(db, "rule", _versions, _outline)
+
+
+def _versions(conn: Connection) -> dict[str, int]:
+    last = select(func.max(revisions.c.revision)).where(revisions.c.name.is_not(None))
+    query = select(revisions.c.name, revisions.c.version).where(
+        revisions.c.revision.in_(last.group_by(revisions.c.name)), revisions.c.status != DELETED
+    )
+    return {row.name: row.version for row in conn.execute(query)}
+
+
+def _outline(conn: Connection, name: str) -> RuleOutline:
+    row = latest(conn, name)
+    if row is None:
+        raise LookupError(f"the rule {name} is gone")
+    return outline_rule(RuleIn.model_validate(row.doc))

@@ -1,0 +1,145 @@
+"""The board that the services share: filled by an upgrade, kept by saves, bounded, the same on both databases."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Connection, delete, select, update
+
+from backbone import outlines
+from backbone.clock import ManualClock
+from backbone.database import Database
+from backbone.log.embedded import EmbeddedLog
+from backbone.migrations import migrate_all
+from backbone.settings import load_settings
+from backbone.tables import outlines as board
+from backbone.tables import references
+from schemas.outline import PlaybookOutline, RuleOutline, TemplateOutline, Use
+from schemas.rule import RuleIn
+from services.actions import outlining as of_actions
+from services.actions.library import PLAYBOOKS, TEMPLATES
+from services.embedded import running
+from services.rules import outlining as of_rules
+from services.rules.saving import Saver
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database with all tables."""
+    url = f"sqlite:///{tmp_path / 'touchline.db'}"
+    if request.param == "postgresql":
+        make: Callable[[], str] = request.getfixturevalue("new_database")
+        url = make().replace("postgresql://", "postgresql+psycopg://")
+    made = Database(url)
+    migrate_all(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def saver(db: Database, tmp_path: Path) -> Iterator[Saver]:
+    log = EmbeddedLog(tmp_path, 1)
+    yield Saver(db, log, ManualClock(0))
+    log.close()
+
+
+def rule(name: str, **fields: Any) -> RuleIn:
+    when = {"threshold": {"event": "e", "within": "2d", "at_least": 1}}
+    return RuleIn.model_validate({"name": name, "when": when, "playbook": "outreach", **fields})
+
+
+def on_board(db: Database) -> dict[tuple[str, str], int]:
+    with db.read() as conn:
+        return {(row.kind, row.name): row.version for row in conn.execute(select(board))}
+
+
+def doubts(db: Database, *places: Use) -> list[str]:
+    with db.read() as conn:
+        found = outlines.doubts(conn, PlaybookOutline("outreach", ["high", "low", "tech"], list(places)))
+    return [one["message"] for one in found]
+
+
+LONG = Use("steps.0.wait", None, "3d")
+
+
+def test_saves_keep_it(db: Database, saver: Saver) -> None:
+    saver.run(lambda conn: saver.put(conn, rule("a"), None, "test"))
+    saver.run(lambda conn: saver.put(conn, rule("b", playbook=None), None, "test"))
+    saver.run(lambda conn: saver.turn(conn, "a", "active", "test"))
+    assert on_board(db) == {("rule", "a"): 2, ("rule", "b"): 1}
+    assert len(doubts(db, LONG)) == 1
+    saver.run(lambda conn: saver.put(conn, rule("a", playbook="other"), None, "test"))
+    assert doubts(db, LONG) == []
+    saver.run(lambda conn: saver.delete(conn, "a", None, "test"))
+    assert on_board(db) == {("rule", "b"): 1}
+    with db.read() as conn:
+        assert conn.execute(select(references)).all() == []
+
+
+def test_a_save_that_fails_leaves_it_alone(db: Database, saver: Saver) -> None:
+    def fail(conn: Connection) -> None:
+        saver.put(conn, rule("a"), None, "test")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        saver.run(fail)
+    assert on_board(db) == {}
+
+
+def test_a_start_fills_it_after_an_upgrade(db: Database, saver: Saver) -> None:
+    for name in ("a", "b", "gone"):
+        saver.run(lambda conn, name=name: saver.put(conn, rule(name), None, "test"))
+    saver.run(lambda conn: saver.delete(conn, "gone", None, "test"))
+    with db.write() as conn:
+        conn.execute(delete(board))
+        conn.execute(delete(references))
+        PLAYBOOKS.put(conn, "outreach", {"steps": [{"email": {"template": "hello"}}]}, "test", 0)
+        PLAYBOOKS.put(conn, "unreadable", {"steps": 3}, "test", 0)
+        TEMPLATES.put(conn, "hello", {"subject": "{{ trigger.key }}", "markdown": "m"}, "test", 0)
+    of_rules.refresh(db)
+    of_actions.refresh(db)
+    expected = {("rule", "a"): 1, ("rule", "b"): 1, ("playbook", "outreach"): 1, ("template", "hello"): 1}
+    assert on_board(db) == expected
+    with db.read() as conn:
+        found = outlines.doubts(conn, TemplateOutline("hello", [Use("subject", None, "key")]))
+    assert len(found) == 2
+
+    with db.write() as conn:
+        conn.execute(update(board).values(format=0))
+    assert doubts(db, LONG) == []  # of a format that this program does not read
+    with db.write() as conn:
+        outlines.write(conn, RuleOutline("ghost", "outreach"), 1)
+    of_rules.refresh(db)
+    of_actions.refresh(db)
+    assert on_board(db) == expected
+    assert len(doubts(db, LONG)) == 2
+
+
+def test_a_crowd_of_rules_is_bounded(db: Database) -> None:
+    with db.write() as conn:
+        for number in range(outlines.MOST_DOUBTS + 50):
+            outlines.write(conn, RuleOutline(f"r{number}", "outreach", ["high"], "1d"), 1)
+    assert len(doubts(db, LONG)) == outlines.MOST_DOUBTS
+    with db.read() as conn:
+        assert len(outlines.doubts(conn, RuleOutline("new", "outreach", ["high"]))) == 10
+        assert outlines.doubts(conn, RuleOutline("new", "outreach", ["tech"])) == []
+
+
+def test_every_start_looks_whether_the_board_is_whole(tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path, port=0, partitions=1)
+    when = {"threshold": {"event": "e", "at_least": {"high": 1, "low": 1}}}
+    for start in ("first", "second"):
+        with running(settings) as (rooms, url):
+            key = (tmp_path / "admin.key").read_text().strip()
+            with httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=30) as api:
+                if start == "first":
+                    body = {"when": when, "playbook": "outreach"}
+                    assert "warnings" not in api.put("/v1/rules/spike", json=body).json()
+                steps = {"high": [{"wait": "1d"}]}
+                answer = api.put("/v1/playbooks/outreach", json={"steps": steps}).json()
+                assert [one["field"] for one in answer["warnings"]] == ["steps"]
+            with rooms.db.write() as conn:
+                conn.execute(delete(references))
+                conn.execute(delete(board))
