@@ -1,41 +1,48 @@
 """`make bench`: one table, `bench/results/latest.json` and a picture. `make bench ONLY=memory` runs one path.
 
-`RULES=10` takes one number of rules only, `SCALE=0.25` a quarter of the events: for a quick look, and noted beside.
+`ONLY=memory,kafka` runs these. `RULES=10` takes one number of rules only, `SCALE=0.25` a quarter of the events: both
+are for a quick look, and are written to `bench/results/quick.json` instead.
 """
 
-import json
 import os
-import platform
 import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from backbone.collector import collect_less
-from bench import actions, durable, engine, http, kafka
-from bench.chart import draw
-from bench.measure import RULES, Result
+from bench import actions, durable, engine, growth, http, kafka, peers, report, soak, starting
+from bench.measure import RULES, SCALE, Result
+from deploy.local.need import ensure
+from deploy.local.process import LocalError
 
-RESULTS = Path(__file__).parent / "results"
-# Path to what measures it and how many steps it has.
-PATHS: dict[str, tuple[Callable[[Callable[[], None]], list[Result]], int]] = {
-    "memory": (engine.memory, len(RULES)),
-    "idle_rules": (engine.idle_rules, 1),
-    "bytes_per_state": (engine.bytes_per_state, 1),
-    "backtest": (engine.backtest, 1),
-    "durable": (durable.durable, len(RULES)),
-    "ingest_batch": (http.ingest_batch, 1),
-    "ingest_single": (http.ingest_single, 1),
-    "latency_embedded": (http.latency_embedded, 1),
-    "kafka": (kafka.kafka, len(RULES)),
-    "latency_kafka": (kafka.latency_kafka, 1),
-    "webhooks": (actions.webhooks, 1),
-    "mails": (actions.mails, 1),
+Measure = Callable[[Callable[[], None]], list[Result]]
+
+# Path: what measures it, how many steps it has, and seconds that a step takes on two cores, for the bar.
+PATHS: dict[str, tuple[Measure, int, float]] = {
+    "memory": (engine.memory, len(RULES), 12),
+    "idle_rules": (engine.idle_rules, 1, 12),
+    "bytes_per_state": (engine.bytes_per_state, 1, 10),
+    "backtest": (engine.backtest, 1, 10),
+    "durable": (durable.durable, len(RULES), 40),
+    "ingest_batch": (http.ingest_batch, 1, 16),
+    "ingest_single": (http.ingest_single, 1, 16),
+    "latency_embedded": (http.latency_embedded, 1, 32),
+    "kafka": (kafka.kafka, len(RULES), 35),
+    "kafka_two_workers": (kafka.two_workers, 1, 60),
+    "latency_kafka": (kafka.latency_kafka, 1, 45),
+    "webhooks": (actions.webhooks, 1, 12),
+    "mails": (actions.mails, 1, 15),
+    "start_to_ready": (starting.start_to_ready, 1, 8),
+    "soak": (soak.soak, 1, soak.SECONDS + 5),
+    "peers": (peers.peers, len(RULES), 25),
+    "growth": (growth.growth, growth.STEPS, 8),
 }
+ON_SERVERS = frozenset({"kafka", "kafka_two_workers", "latency_kafka"})
 console = Console()
 
 
@@ -46,60 +53,75 @@ def main() -> int:
     if unknown:
         console.print(f"no such path: {', '.join(unknown)}; there are: {', '.join(PATHS)}", style="red")
         return 2
-    collect_less()  # as in every process of ours
-    results: list[Result] = []
-    columns = (TextColumn("{task.description:24}"), BarColumn(40), TimeElapsedColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=sum(PATHS[name][1] for name in only))
-        for name in only:
-            bar.update(task, description=name)
-            results += PATHS[name][0](lambda: bar.advance(task))
-    floor = engine.floor()
-    console.print(_table(results))
-    _write(results, floor)
-    return 0
-
-
-def _table(results: list[Result]) -> Table:
-    table = Table("path", "rules", "value", "of", "share", "goal")
-    for one in results:
-        table.add_row(
-            one.path,
-            "" if one.rules is None else f"{one.rules:,}",
-            f"{one.value:,.1f} {one.unit}",
-            "" if one.of is None else f"{one.of:,.0f}",
-            "" if one.share is None else f"{one.share:.1%}",
-            "" if one.goal is None else f"[{'green' if one.met else 'red'}]{one.goal:g}[/]",
-        )
-    return table
-
-
-def _write(fresh: list[Result], floor: float) -> None:
-    """With ONLY, the other paths' figures stay as they were measured last on a machine like this."""
-    RESULTS.mkdir(exist_ok=True)
-    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.system()}
-    ran = {(one.path, one.rules, one.unit) for one in fresh}
-    kept = [
-        one for one in _earlier(machine) if one.path in PATHS and (one.path, one.rules, one.unit) not in ran
-    ]
-    results = sorted([*fresh, *kept], key=lambda one: (list(PATHS).index(one.path), one.rules or 0))
-    document = {
-        "machine": machine,
-        "floor_events_per_s": round(floor),
-        "results": [one.document() for one in results],
-    }
-    (RESULTS / "latest.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    draw(results, RESULTS / "latest.svg")
-    console.print(f"written to {RESULTS / 'latest.json'} and latest.svg")
-
-
-def _earlier(machine: dict[str, Any]) -> list[Result]:
     try:
-        document = json.loads((RESULTS / "latest.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return []
-    same = document["machine"] == machine
-    return [Result.of_document(one) for one in document["results"]] if same else []
+        if ON_SERVERS & set(only):
+            ensure(kafka=True, postgres=True)
+    except LocalError as error:
+        console.print(f"without {', '.join(sorted(ON_SERVERS & set(only)))}: {error}", style="red")
+        only = [name for name in only if name not in ON_SERVERS]
+    if "peers" in only and peers.missing():
+        console.print(peers.missing(), style="yellow")
+    collect_less()  # as in every process of ours
+    started = time.monotonic()
+    results, failed = _run(only)
+    console.print(report.table(results))
+    console.print(f"{(time.monotonic() - started) / 60:.1f} minutes")
+    quick = SCALE != 1 or "RULES" in os.environ
+    for path in report.write(results, engine.floor(), list(PATHS), quick=quick):
+        console.print(f"written to {path}", highlight=False)
+    return 1 if failed else 0
+
+
+def _run(only: list[str]) -> tuple[list[Result], list[str]]:
+    """A path that fails is said, and the others still come."""
+    results: list[Result] = []
+    failed: list[str] = []
+    with _bar(sum(PATHS[name][1] * PATHS[name][2] for name in only)) as advance:
+        for name in only:
+            measure, steps, weight = PATHS[name]
+            left = [steps]
+
+            def tick(name: str = name, weight: float = weight, left: list[int] = left) -> None:
+                left[0] -= 1
+                advance(name, weight)
+
+            advance(name, 0)
+            try:
+                results += measure(tick)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this path's
+                failed.append(name)
+                console.print(f"{name} failed: {error!r}", style="red")
+            advance(name, weight * max(0, left[0]))
+    return results, failed
+
+
+class _Left(ProgressColumn):
+    """What is still to come at the pace so far; a step counts as many seconds as it should take."""
+
+    def render(self, task: Task) -> Text:
+        """As minutes and seconds."""
+        total, pace = task.total or 0.0, 1.0
+        if task.completed > 10 and task.elapsed:
+            pace = task.elapsed / task.completed
+        left = round((total - task.completed) * pace)
+        return Text(f"{left // 60}:{left % 60:02} left")
+
+
+@contextmanager
+def _bar(total: float) -> Iterator[Callable[[str, float], None]]:
+    """A progress bar on a terminal; elsewhere a line for each path."""
+    columns = (TextColumn("{task.description:18}"), BarColumn(40), TimeElapsedColumn(), _Left())
+    seen: set[str] = set()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+
+        def advance(name: str, weight: float) -> None:
+            bar.update(task, description=name, advance=weight)
+            if not console.is_terminal and name not in seen:
+                seen.add(name)
+                console.print(f"{name} …", highlight=False)
+
+        yield advance
 
 
 if __name__ == "__main__":

@@ -1,32 +1,60 @@
-"""The shares as bars, in SVG, without a library: what is measured beside what we aim for."""
+"""The figures as bars, in SVG, without a library: each as a multiple of what we aim for, which is one line for all."""
 
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from bench.measure import Result
+from bench.measure import LATENCIES, LESS_IS_BETTER, Result
 
-ROW, LEFT, WIDTH = 26, 190, 520
+ROW, LEFT, UNIT, MOST = 24, 230, 170, 3.0  # pixels; a bar ends at three times its goal
+GOOD, BAD = "#2a7d4f", "#c2571a"
 
 
 def draw(results: list[Result], path: Path) -> None:
     """Write the picture."""
-    rows = [one for one in results if one.share is not None]
-    height = ROW * len(rows) + 40
+    rows = [one for one in results if one.goal is not None]
+    height, width = ROW * len(rows) + 64, LEFT + int(UNIT * MOST) + 230
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 90}" height="{height}">',
-        '<g font-family="sans-serif" font-size="13"><rect width="100%" height="100%" fill="white"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">',
+        '<g font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>',
+        f'<text x="{LEFT}" y="18" font-weight="bold">How near to the goal (the line): longer is better</text>',
     ]
     for number, one in enumerate(rows):
-        top = 20 + number * ROW
-        share, goal = one.share or 0.0, one.goal
-        name = one.path if one.rules is None else f"{one.path}, {one.rules:,} rules"
-        colour = "#2a7d4f" if one.met is not False else "#c2571a"
-        parts.append(f'<text x="{LEFT - 10}" y="{top + 14}" text-anchor="end">{escape(name)}</text>')
-        parts.append(
-            f'<rect x="{LEFT}" y="{top}" width="{min(share, 1) * WIDTH:.1f}" height="18" fill="{colour}"/>'
-        )
-        parts.append(f'<text x="{LEFT + min(share, 1) * WIDTH + 6:.1f}" y="{top + 14}">{share:.1%}</text>')
-        if goal is not None:
-            x = LEFT + min(goal, 1) * WIDTH
-            parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top - 3}" y2="{top + 21}" stroke="black"/>')
+        parts += _bar(one, 32 + number * ROW)
+    bottom = 32 + len(rows) * ROW
+    parts.append(f'<line x1="{LEFT + UNIT}" x2="{LEFT + UNIT}" y1="26" y2="{bottom}" stroke="black"/>')
+    parts.append(f'<text x="{LEFT + UNIT}" y="{bottom + 16}" text-anchor="middle">goal</text>')
     path.write_text("\n".join([*parts, "</g></svg>"]) + "\n", encoding="utf-8")
+
+
+def _bar(one: Result, top: int) -> list[str]:
+    goal, figure = one.goal or 1.0, one.figure
+    times = goal / max(figure, goal / MOST) if one.path in LESS_IS_BETTER else figure / goal
+    length = max(0.0, min(times, MOST)) * UNIT
+    said = escape(f"{_figure(one)}, goal {_goal(one)}")
+    return [
+        f'<text x="{LEFT - 8}" y="{top + 14}" text-anchor="end">{escape(_name(one))}</text>',
+        f'<rect x="{LEFT}" y="{top + 2}" width="{length:.1f}" height="16" fill="{GOOD if one.met else BAD}"/>',
+        f'<text x="{max(LEFT + length, LEFT + UNIT) + 6:.1f}" y="{top + 14}">{said}</text>',
+    ]
+
+
+def _name(one: Result) -> str:
+    if one.path in LATENCIES:
+        return f"{one.path}, {one.unit.removeprefix('ms ')}"
+    return one.path if one.rules is None else f"{one.path}, {one.rules:,} rules"
+
+
+def _figure(one: Result) -> str:
+    if one.share is None:
+        return f"{one.value:,.1f} {one.unit.split()[0]}"
+    return f"{one.share:.2f} ×" if _is_ratio(one) else f"{one.share:.1%}"
+
+
+def _goal(one: Result) -> str:
+    if one.share is None:
+        return f"{one.goal:g}"
+    return f"{one.goal:g} ×" if _is_ratio(one) else f"{one.goal:.0%}"
+
+
+def _is_ratio(one: Result) -> bool:
+    return (one.goal or 0) > 1

@@ -1,10 +1,10 @@
-"""The rules worker as `touchline serve` runs it: from the embedded log to committed states, offsets and triggers."""
+"""The rules worker as `touchline serve` runs it: from the log to committed states, offsets and triggers."""
 
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection, func, insert, select
@@ -32,7 +32,7 @@ def durable(tick: Callable[[], None]) -> list[Result]:
     results = []
     for rules in RULES:
         cpu: list[float] = []
-        ours, base, raw = paired(lambda rules=rules, cpu=cpu: _rate(rules, cpu), lambda: floor(timed=seconds))  # type: ignore[misc]
+        ours, base, raw = paired(partial(rate, rules, cpu), partial(floor, timed=seconds))
         busy = statistics.median(cpu)
         note = f"{COUNT / busy:,.0f} events a second of CPU time, {COUNT / busy / floor():.1%} of the floor's"
         raw["ours_cpu"] = [round(COUNT / each, 1) for each in cpu]
@@ -41,15 +41,11 @@ def durable(tick: Callable[[], None]) -> list[Result]:
     return results
 
 
-@lru_cache(maxsize=2)
-def _keys(count: int) -> list[str]:
-    return [line.split(b'"account":"', 1)[1].split(b'"', 1)[0].decode() for line in lines(count)]
-
-
-def _rate(rules: int, cpu: list[float]) -> float:
+def rate(rules: int, cpu: list[float], *, count: int = COUNT, shards: int = 8) -> float:
+    """Events a second on the embedded log and SQLite."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = load_settings(data_dir=Path(folder), clock="log", log_retention="3650d")
-        return COUNT / catch_up(settings, rules, COUNT, cpu)
+        settings = load_settings(data_dir=Path(folder), clock="log", log_retention="3650d", partitions=shards)
+        return count / catch_up(settings, rules, count, cpu)
 
 
 def catch_up(settings: Settings, rules: int, count: int, cpu: list[float]) -> float:
@@ -57,52 +53,81 @@ def catch_up(settings: Settings, rules: int, count: int, cpu: list[float]) -> fl
 
     CPU seconds of the process are added to `cpu`.
     """
-    db, clock = Database(settings.url), WallClock()
-    migrate_all(db)
-    log = open_log(settings)
-    saver = Saver(db, log, clock)
-    with db.write() as conn:
-        saver.tiers(conn, TiersDoc.model_validate(TIERS), None, "bench")
-        for document in rule_documents(rules):
-            saver.create(conn, RuleIn.model_validate(document), "bench")
-        _in_force(conn, log)
-    worker = Worker(db, log, clock, clock_mode="log")
+    bench = Bench(settings, rules)
     try:
-        worker.join()
-        _append(log, *_tiers())
-        _work_off(worker, db, log)
-        _append(log, _keys(count), lines(count))
+        bench.append_accounts()
+        bench.work_off()
+        bench.append_events(count)
         before = time.process_time()
-        taken = seconds(lambda: _work_off(worker, db, log))
+        taken = seconds(bench.work_off)
         cpu.append(time.process_time() - before)
         return taken
     finally:
-        worker.stop()
-        log.close()
-        db.close()
+        bench.close()
+
+
+class Bench:
+    """A log and a database with rules in force, and a worker of this process unless `working` is false."""
+
+    def __init__(self, settings: Settings, rules: int, *, working: bool = True) -> None:
+        self._db, clock = Database(settings.url), WallClock()
+        migrate_all(self._db)
+        self._log = open_log(settings)
+        saver = Saver(self._db, self._log, clock)
+        with self._db.write() as conn:
+            saver.tiers(conn, TiersDoc.model_validate(TIERS), None, "bench")
+            for document in rule_documents(rules):
+                saver.create(conn, RuleIn.model_validate(document), "bench")
+            _in_force(conn, self._log)
+        self._worker = Worker(self._db, self._log, clock, clock_mode="log") if working else None
+        if self._worker is not None:
+            self._worker.join()
+
+    def append(self, keys: Iterable[str], values: Iterable[bytes]) -> None:
+        """In parts that fit into the producer's queue."""
+        entries = [Entry(value=value, key=key) for key, value in zip(keys, values, strict=True)]
+        for start in range(0, len(entries), PART):
+            self._log.append(EVENTS, entries[start : start + PART]).result()
+
+    def append_accounts(self) -> None:
+        """Every account's tier."""
+        self.append(_accounts_of(accounts(), b'"account": "'), accounts())
+
+    def append_events(self, count: int) -> None:
+        """The workload's first events."""
+        self.append(_accounts_of(lines(count), b'"account":"'), lines(count))
+
+    def work_off(self) -> None:
+        """Until everything appended is decided and committed."""
+        assert self._worker is not None
+        goal = self.goal()
+        while True:
+            self._worker.beat()
+            if self.done() >= goal:
+                return
+
+    def goal(self) -> int:
+        """Records on the log."""
+        return sum(self._log.end_offsets(EVENTS).values())
+
+    def done(self) -> int:
+        """Records decided and committed."""
+        with self._db.read() as conn:
+            return conn.scalar(select(func.sum(partitions.c.next_offset))) or 0
+
+    def close(self) -> None:
+        """Leave the group, close the log and the database."""
+        if self._worker is not None:
+            self._worker.stop()
+        self._log.close()
+        self._db.close()
+
+
+def _accounts_of(events: Iterable[bytes], field: bytes) -> list[str]:
+    return [line.split(field, 1)[1].split(b'"', 1)[0].decode() for line in events]
 
 
 def _in_force(conn: Connection, log: Log) -> None:
     """Every partition has the rules already, as after a restart: a worker passes through saves one by one."""
     row = {"epoch": 0, "next_offset": 0, "clock": 0, "revision": store.last_revision(conn)}
     conn.execute(insert(partitions), [{"partition": number, **row} for number in range(log.partitions)])
-
-
-def _tiers() -> tuple[list[str], list[bytes]]:
-    return [line.split(b'"account": "', 1)[1].split(b'"', 1)[0].decode() for line in accounts()], accounts()
-
-
-def _append(log: Log, keys: list[str], values: list[bytes]) -> None:
-    """In parts that fit into the producer's queue."""
-    entries = [Entry(value=v, key=k) for k, v in zip(keys, values, strict=True)]
-    for start in range(0, len(entries), PART):
-        log.append(EVENTS, entries[start : start + PART]).result()
-
-
-def _work_off(worker: Worker, db: Database, log: Log) -> None:
-    goal = sum(log.end_offsets(EVENTS).values())
-    while True:
-        worker.beat()
-        with db.read() as conn:
-            if (conn.scalar(select(func.sum(partitions.c.next_offset))) or 0) >= goal:
-                return

@@ -1,24 +1,35 @@
 """The rules worker on Kafka and PostgreSQL, against a bare kafka-python poll loop on the same topic."""
 
+import os
+import signal
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
+import uvloop
 from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
 
-from backbone.log import EVENTS, open_log
+from backbone.log import EVENTS
 from backbone.settings import Settings, load_settings
-from bench.durable import catch_up
-from bench.http import append_and_poll, latencies, post_to_webhook
+from bench.durable import Bench, catch_up
+from bench.http import bare_log, in_turn, latencies
 from bench.measure import RULES, SCALE, Result, paired
-from bench.served import served
+from bench.served import Served, served
 from deploy.local.kafka import Kafka
 from deploy.local.postgres import Postgres
+from deploy.local.process import wait_until
+from services.rules.worker import GROUP
 
-COUNT = int(60_000 * SCALE)
+COUNT = int(100_000 * SCALE)
+FLEET_RULES = 100
 SECRET = "a key for benchmarks"
+PATIENCE_S = 120.0
 
 
 def kafka(tick: Callable[[], None]) -> list[Result]:
@@ -26,40 +37,98 @@ def kafka(tick: Callable[[], None]) -> list[Result]:
     results = []
     with Kafka() as broker, Postgres() as database:
         for rules in RULES:
+            # ours first: the bare loop reads what our side wrote
             ours, base, raw = paired(
-                lambda rules=rules: _rate(broker, database, rules),  # type: ignore[misc]
-                lambda: _bare(broker),
-                repeats=2,
-                ours_first=True,  # the bare loop reads what our side wrote
+                partial(_rate, broker, database, rules), partial(_bare, broker), ours_first=True
             )
             results.append(Result("kafka", ours, "events/s", rules, base, raw))
             tick()
     return results
 
 
+def two_workers(tick: Callable[[], None]) -> list[Result]:
+    """Two `touchline serve rules` against one, each catching up with the same backlog."""
+    with Kafka() as broker, Postgres() as database:
+        ours, base, raw = paired(
+            partial(_fleet, broker, database, 2), partial(_fleet, broker, database, 1), repeats=2
+        )
+    tick()
+    note = f"{os.cpu_count()} cores for the workers, the broker and the database"
+    return [Result("kafka_two_workers", ours, "events/s", FLEET_RULES, base, raw, note)]
+
+
 def latency_kafka(tick: Callable[[], None]) -> list[Result]:
     """From POST to webhook at 100 events a second on Kafka and PostgreSQL, beyond a bare append-and-poll."""
     with Kafka() as broker, Postgres() as database, tempfile.TemporaryDirectory() as folder:
-        log = open_log(_settings(Path(folder), broker, database))
-        try:
-            bare = append_and_poll(log)
-        finally:
-            log.close()
-        broker.clear()
         named = {
             "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers, "SECRET_KEY": SECRET,
             "DATABASE_URL": _fresh(database), "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
         }  # fmt: skip
-        with served(Path(folder), **named) as ours:
-            whole = post_to_webhook(ours)
+        with (
+            served(Path(folder), **named) as ours,
+            bare_log(_settings(Path(folder, "bare"), broker, database)) as bare,
+        ):
+            rounds = uvloop.run(in_turn(ours, bare))
     tick()
-    return latencies("latency_kafka", whole, bare)
+    return latencies("latency_kafka", rounds)
 
 
 def _rate(broker: Kafka, database: Postgres, rules: int) -> float:
     broker.clear()
     with tempfile.TemporaryDirectory() as folder:
         return COUNT / catch_up(_settings(Path(folder), broker, database), rules, COUNT, [])
+
+
+def _fleet(broker: Kafka, database: Postgres, workers: int) -> float:
+    """Events a second of so many worker processes, which stand still while the backlog is written."""
+    broker.clear()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        settings = _settings(Path(folder), broker, database)
+        bench = Bench(settings, FLEET_RULES, working=False)
+        stack.callback(bench.close)
+        bench.append_accounts()
+        named = {
+            "KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers, "SECRET_KEY": SECRET, "CLOCK": "log",
+            "LOG_RETENTION": "3650d", "DATABASE_URL": settings.database_url,
+        }  # fmt: skip
+        fleet = [stack.enter_context(served(Path(folder), "rules", **named)) for _ in range(workers)]
+        _share(broker, workers)
+        wait_until("the accounts are known", lambda: bench.done() >= bench.goal(), PATIENCE_S)
+        with _standing_still(fleet):
+            bench.append_events(COUNT)
+            goal = bench.goal()
+        started = time.perf_counter()
+        wait_until("the backlog is worked off", lambda: bench.done() >= goal, PATIENCE_S)
+        return COUNT / (time.perf_counter() - started)
+
+
+@contextmanager
+def _standing_still(fleet: list[Served]) -> Iterator[None]:
+    for one in fleet:
+        os.kill(one.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for one in fleet:
+            os.kill(one.pid, signal.SIGCONT)
+
+
+def _share(broker: Kafka, workers: int) -> None:
+    """Wait until the group has so many members, each with partitions."""
+    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
+
+    def shared() -> bool:
+        try:
+            group = admin.describe_groups([GROUP])[GROUP]
+        except KafkaError:  # the coordinator is not there yet
+            return False
+        held = [member["member_assignment"]["assigned_partitions"] for member in group["members"]]
+        return group["group_state"] == "Stable" and len(held) == workers and all(held)
+
+    try:
+        wait_until("the workers share the partitions", shared, PATIENCE_S)
+    finally:
+        admin.close()
 
 
 def _settings(folder: Path, broker: Kafka, database: Postgres) -> Settings:

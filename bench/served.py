@@ -28,6 +28,7 @@ class Served:
 
     port: int
     key: str
+    pid: int
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One request; raises on anything but success."""
@@ -51,10 +52,14 @@ def served(folder: Path, service: str = "all", **settings: str) -> Iterator[Serv
     child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         wait_until("touchline serve", lambda: _ready(port), READY_S)
-        yield Served(port, key)
+        yield Served(port, key, child.pid)
     finally:
         child.terminate()
-        child.wait(30)
+        try:
+            child.wait(30)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
 
 
 def _prepared(folder: Path, given: dict[str, str]) -> str:

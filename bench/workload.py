@@ -31,6 +31,12 @@ def accounts() -> list[bytes]:
     ]  # fmt: skip
 
 
+def forget() -> None:
+    """Make it anew: the population has changed."""
+    lines.cache_clear()
+    accounts.cache_clear()
+
+
 def rule_documents(count: int, *, idle: bool = False) -> list[dict[str, Any]]:
     """Rules as POST /v1/rules takes them; `idle` ones listen to types that never come."""
     documents = list(gen.rules(count))
