@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import structlog
@@ -21,6 +22,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, T
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from backbone.log.kafka_cluster import MAX_REQUEST_BYTES, Cluster, translated
+from backbone.log.kafka_records import read_fast
 from backbone.log.records import Assigned, Lane, LogUnavailable, OffsetOutOfRange, Record, Revoked
 
 SLICE_S = 0.1  # how long kafka-python is left alone before `wake` is looked at
@@ -40,13 +42,6 @@ COMMON: dict[str, Any] = {
 }
 
 _log = structlog.get_logger(__name__)
-
-
-def record(topic: str, raw: Any) -> Record:
-    """kafka-python's record as ours; the broker's milliseconds become microseconds."""
-    key = None if raw.key is None else raw.key.decode("utf-8", "backslashreplace")
-    value = raw.value if raw.value is not None else b""
-    return Record(topic, raw.partition, raw.offset, key, value, raw.timestamp * 1000, raw.headers)
 
 
 class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -115,12 +110,14 @@ class GroupConsumer:
             _log.info("log.back", group=self._group)
         self._rebalance()
         self._send_commit()
-        return [record(self._topics[lane.topic], raw) for lane, raws in found.items() for raw in raws]
+        return list(chain.from_iterable(found.values()))
 
-    def _raw_poll(self, timeout: float, max_records: int) -> dict[TopicPartition, list[Any]]:
+    def _raw_poll(self, timeout: float, max_records: int) -> dict[TopicPartition, list[Record]]:
         try:
             with translated("poll"):
-                found: dict[TopicPartition, list[Any]] = self._consumer.poll(int(timeout * 1000), max_records)
+                found: dict[TopicPartition, list[Record]] = self._consumer.poll(
+                    int(timeout * 1000), max_records
+                )
                 return found
         except LogUnavailable as error:
             cause = error.__cause__
@@ -149,6 +146,7 @@ class GroupConsumer:
         self._consumer = self._cluster.connect(
             KafkaConsumer, group_id=self._group, **COMMON, **self._membership()
         )
+        read_fast(self._consumer, self._topics)
         self._notes = _Notes(self._consumer)
         self._consumer.subscribe(list(self._topics), listener=self._notes)
         try:

@@ -11,8 +11,9 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 
 from backbone.log.kafka_cluster import Cluster, translated
-from backbone.log.kafka_consumer import COMMON, LOOKUP_MS, record
-from backbone.log.records import LogUnavailable, OffsetOutOfRange, Record
+from backbone.log.kafka_consumer import COMMON, LOOKUP_MS
+from backbone.log.kafka_records import read_fast
+from backbone.log.records import TOPICS, LogUnavailable, OffsetOutOfRange, Record
 
 READ_S = 10.0
 
@@ -36,6 +37,7 @@ class Reader:
                 if self._consumer is None:
                     self._cluster.check_topics()
                     self._consumer = self._cluster.connect(KafkaConsumer, **COMMON)
+                    read_fast(self._consumer, {self._cluster.prefix + topic: topic for topic in TOPICS})
                 with translated(what):
                     yield self._consumer
             except LogUnavailable:
@@ -67,17 +69,17 @@ class Reader:
             if self._at != (lane, offset):
                 client.assign([lane])
                 client.seek(lane, offset)
-            raws = self._poll(client, lane, end, limit)
-            self._at = (lane, raws[-1].offset + 1) if raws else None
-        return [record(topic, raw) for raw in raws]
+            records = self._poll(client, lane, end, limit)
+            self._at = (lane, records[-1].offset + 1) if records else None
+        return records
 
-    def _poll(self, client: Any, lane: TopicPartition, end: int, limit: int) -> list[Any]:
+    def _poll(self, client: Any, lane: TopicPartition, end: int, limit: int) -> list[Record]:
         """Until records come, or the end is reached with none (what is left are no records)."""
         deadline = time.monotonic() + READ_S
         while client.position(lane, timeout_ms=0) < end:
-            raws: list[Any] = client.poll(100, limit).get(lane, [])
-            if raws:
-                return raws
+            records: list[Record] = client.poll(100, limit).get(lane, [])
+            if records:
+                return records
             if time.monotonic() > deadline:
                 raise LogUnavailable(f"Kafka: no answer to a read of {lane} within {READ_S:g} s")
         return []
