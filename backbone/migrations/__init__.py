@@ -78,7 +78,7 @@ def _missing(connection: Connection, metadata: MetaData) -> list[str]:
         out += [f"no column {table.name}.{name}" for name in table.columns.keys() if name not in columns]  # noqa: SIM118
         unique = _unique_in(seen, table.name, schema)
         out += [
-            f"{table.name} is not unique by {', '.join(sorted(wanted))}"
+            f"no unique index on {table.name} ({', '.join(sorted(wanted))})"
             for wanted in _unique_of(table)
             if wanted not in unique
         ]
@@ -86,9 +86,11 @@ def _missing(connection: Connection, metadata: MetaData) -> list[str]:
 
 
 def _unique_in(seen: Inspector, table: str, schema: str | None) -> set[frozenset[str]]:
-    """The sets of columns that the database keeps unique."""
+    """The sets of columns that the database keeps unique, in all rows."""
     indexes: Any = [
-        index["column_names"] for index in seen.get_indexes(table, schema=schema) if index["unique"]
+        index["column_names"]
+        for index in seen.get_indexes(table, schema=schema)
+        if index["unique"] and not any("where" in name for name in index.get("dialect_options", {}))
     ]
     constraints: Any = [one["column_names"] for one in seen.get_unique_constraints(table, schema=schema)]
     primary = seen.get_pk_constraint(table, schema=schema)["constrained_columns"]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,11 +24,13 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from backbone import tables as backbone_tables
 from backbone.database import Database, insert_new, metadata, upsert
 from backbone.errors import ConfigurationError
 from backbone.migrations import check_schema, migrate_all
+from backbone.settings import load_settings
 from services.actions import store_partitions
 from services.actions import tables as actions_tables
 from services.ingest import tables as ingest_tables
@@ -199,7 +202,38 @@ def test_a_boot_on_tables_that_do_not_fit_is_refused(db: Database) -> None:
             conn.exec_driver_sql(f"CREATE TABLE {table} (seq INTEGER PRIMARY KEY, id TEXT)")
     with pytest.raises(ConfigurationError, match="do not fit") as caught:
         check_schema(db, "rules", rules_tables.metadata)
-    assert "not unique by id" in caught.value.message
+    assert "no unique index on rules_triggers (id)" in caught.value.message
+
+
+def start(url: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """`touchline serve rules` on that database, until it ends."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TOUCHLINE_")}
+    env |= {"TOUCHLINE_DATABASE_URL": url, "TOUCHLINE_DATA_DIR": str(folder), "TOUCHLINE_PORT": "0"}
+    command = [sys.executable, "-m", "services.cli.main", "serve", "rules"]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.postgres
+def test_a_service_refuses_to_start_on_a_broken_index(fresh_postgres_url: str, tmp_path: Path) -> None:
+    """Dropped, replaced by one that holds for some rows only, or left invalid by a making that failed."""
+    db = Database(load_settings(database_url=fresh_postgres_url).url)
+    migrate_all(db)
+    with db.write() as conn:
+        conn.exec_driver_sql("ALTER TABLE rules.rules_triggers DROP CONSTRAINT rules_triggers_id")
+        conn.exec_driver_sql("CREATE UNIQUE INDEX later_ones ON rules.rules_triggers (id) WHERE seq > 9")
+        row = "(name, number, due) VALUES ('a', 1, 0), ('a', 2, 0)"
+        conn.exec_driver_sql("CREATE TABLE rules.spare (name TEXT, number INT, due INT)")
+        conn.exec_driver_sql(f"INSERT INTO rules.spare {row}")
+    making = db.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with pytest.raises(IntegrityError), making.connect() as conn:
+        conn.exec_driver_sql("CREATE UNIQUE INDEX CONCURRENTLY spare_name ON rules.spare (name)")
+    db.close()
+    ended = start(fresh_postgres_url, tmp_path)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 1, said
+    assert "no unique index on rules_triggers (id)" in said
+    assert "the unique index spare_name is invalid" in said
+    assert "Traceback" not in said
 
 
 def test_the_migrations_make_what_the_tables_say(db: Database) -> None:

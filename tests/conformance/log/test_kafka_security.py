@@ -23,7 +23,7 @@ from backbone.log.kafka_cluster import cluster_of
 from backbone.settings import load_settings
 from deploy.local.kafka import Kafka, Listener
 from services.embedded import running
-from tests.conformance.log.certificates import Certificates, make_certificates
+from tests.conformance.certificates import Certificates, make_certificates
 from tests.conformance.log.conftest import Twin
 
 pytestmark = pytest.mark.kafka

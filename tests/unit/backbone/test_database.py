@@ -107,7 +107,7 @@ def test_migrations_fit_the_tables(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_schema(database, "ingest", ingest_tables.metadata)
     assert "no column ingest_groups.updated_at" in caught.value.message
-    assert "not unique by user" in caught.value.message
+    assert "no unique index on ingest_groups (user)" in caught.value.message
 
 
 def test_migrations_run_from_several_processes_at_once(tmp_path: Path) -> None:
