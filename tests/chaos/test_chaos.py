@@ -18,6 +18,7 @@ pytestmark = [
 ]  # fmt: skip
 
 BATCH = 200
+QUIET = 0.5  # of the events, as in life: most are nobody's business
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -30,7 +31,16 @@ def test_kills(
     shown = progress(events=events, kills=times * len(KINDS))
     stack = make_stack(ingest=1, rules=workers, actions=workers)
     with loaded(
-        stack, sink, events, accounts(events), seed, lanes=KINDS, times=times, batch=BATCH, progress=shown
+        stack,
+        sink,
+        events,
+        accounts(events),
+        seed,
+        lanes=KINDS,
+        times=times,
+        batch=BATCH,
+        quiet=QUIET,
+        progress=shown,
     ) as run:
         kills = kill_each(run, times, seed, most_s=2.0)
     report = run.finish(kills)
@@ -46,7 +56,14 @@ def test_calm(
     events = size(1_000_000, "EVENTS")
     stack = make_stack()
     with loaded(
-        stack, sink, events, accounts(events), seed, batch=BATCH, progress=progress(events=events)
+        stack,
+        sink,
+        events,
+        accounts(events),
+        seed,
+        batch=BATCH,
+        quiet=QUIET,
+        progress=progress(events=events),
     ) as run:
         pass
     report = run.finish()

@@ -41,7 +41,7 @@ class Run:
         self.stack.wait_ready()
         with self.stack.client() as client:
             client.post("/v1/clock", json={"time": END.isoformat()}).raise_for_status()
-        self.stack.settle()
+        self.stack.settle(told=self.progress.note)
         assert self.stack.surprises() == []
         self.progress.note("settled; now held against the pure engine's answer")
         log, database = self.stack.open_log(), self.stack.open_database()
@@ -65,6 +65,7 @@ def loaded(
     lanes: Sequence[str] = (),
     times: int = 0,
     batch: int = BATCH,
+    quiet: float = 0,
     progress: Progress | None = None,
 ) -> Iterator[Run]:
     """The stack configured and events being posted; at the end of the block all of them are acknowledged.
@@ -82,14 +83,13 @@ def loaded(
     def work() -> None:
         try:
             run.acknowledged |= post_all(
-                stack.client, events, accounts, days=DAYS, seed=seed, size=batch, posted=posted
+                stack.client, events, accounts, days=DAYS, seed=seed, size=batch, quiet=quiet, posted=posted
             )
         finally:
             if pace is not None:
                 pace.end()
 
-    with stack.client() as client:
-        configure(client, sinks.hook_url, accounts)
+    _configure(run)
     with ThreadPoolExecutor(1) as pool:
         posting_all = pool.submit(work)
         try:
@@ -101,9 +101,29 @@ def loaded(
 
 
 @contextmanager
-def posting(stack: Stack, sinks: Sinks, accounts: int, seed: int, most: int = 30_000) -> Iterator[Run]:
+def configured(stack: Stack, sinks: Sinks, accounts: int, progress: Progress | None = None) -> Iterator[Run]:
+    """The stack configured, with nothing posted to it."""
+    run = Run(stack, sinks, accounts, progress=progress or Progress())
+    _configure(run)
+    yield run
+
+
+def _configure(run: Run) -> None:
+    with run.stack.client() as client:
+        configure(client, run.sinks.hook_url, run.accounts)
+
+
+@contextmanager
+def posting(
+    stack: Stack,
+    sinks: Sinks,
+    accounts: int,
+    seed: int,
+    most: int = 30_000,
+    progress: Progress | None = None,
+) -> Iterator[Run]:
     """The stack configured and events being posted in small requests, for as long as the block runs."""
-    run = Run(stack, sinks, accounts)
+    run = Run(stack, sinks, accounts, progress=progress or Progress())
     over = threading.Event()
 
     def work() -> None:
@@ -114,8 +134,7 @@ def posting(stack: Stack, sinks: Sinks, accounts: int, seed: int, most: int = 30
                 if over.wait(0.05):  # a stream, not a flood: there must be something to come until the end
                     return
 
-    with stack.client() as client:
-        configure(client, sinks.hook_url, accounts)
+    _configure(run)
     with ThreadPoolExecutor(1) as pool:
         posted = pool.submit(work)
         try:

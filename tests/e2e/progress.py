@@ -27,6 +27,10 @@ class Progress:
             self._done[what] = self._done.get(what, 0) + by
             self._say()
 
+    def done(self, what: str) -> float:
+        """How many are."""
+        return self._done.get(what, 0)
+
     def note(self, text: str) -> None:
         """Something to know, on a line of its own."""
         if self._shown:

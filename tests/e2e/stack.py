@@ -24,6 +24,7 @@ from tests.e2e.nursery import Service
 
 READY_S = 90.0
 SETTLED_S = 150.0
+TOLD_S = 30.0
 KINDS = ("ingest", "rules", "actions")
 SECRET = "a secret for tests only"
 # Written in the workers' logs; a test that meets none of these has met no surprise.
@@ -185,13 +186,13 @@ class Stack:
         headers = {"Authorization": f"Bearer {self.key}"}
         return httpx.Client(base_url="http://127.0.0.1", headers=headers, timeout=60, transport=Routes(self))
 
-    def idle(self) -> bool:
-        """Whether all is decided, played and sent. Actions are past no event that rules is not past."""
-        for kind in ("rules", "actions", "rules"):
-            status = self.status(kind)
-            if not status or not status["idle"]:
-                return False
-        return True
+    def left(self) -> list[dict[str, Any]]:
+        """What rules, actions, and rules again say is left to do; empty when all is decided, played and sent.
+
+        Actions are past no event that rules is not past.
+        """
+        said = [self.status(kind) or {} for kind in ("rules", "actions", "rules")]
+        return [] if all(one.get("idle") for one in said) else said
 
     def status(self, kind: str) -> dict[str, Any] | None:
         """What a service says of itself; None if none of its processes answers."""
@@ -204,16 +205,21 @@ class Stack:
                     return found
         return None
 
-    def settle(self, timeout_s: float = SETTLED_S) -> None:
-        """Poll until idle. `timeout_s`: how long what is left to do may stay as it is."""
-        deadline, left = time.monotonic() + timeout_s, None
-        while not self.idle():
+    def settle(self, timeout_s: float = SETTLED_S, told: Callable[[str], None] = lambda _: None) -> None:
+        """Poll until idle. `timeout_s`: how long what is left to do may stay as it is; `told` hears of it."""
+        began = changed = spoke = time.monotonic()
+        before: list[dict[str, Any]] = []
+        while left := self.left():
             assert not (wrong := self.surprises()), wrong[:3]
-            said = {kind: (self.status(kind) or {}) | {"clock": None} for kind in ("rules", "actions")}
-            if said != left:
-                deadline, left = time.monotonic() + timeout_s, said
-            assert time.monotonic() < deadline, f"not idle: {said}\n{self.said()}"
-            time.sleep(0.1)
+            left = [one | {"clock": None} for one in left]
+            now = time.monotonic()
+            changed = changed if left == before else now
+            assert now - changed < timeout_s, f"not idle: {left}\n{self.said()}"
+            if now - spoke > TOLD_S:
+                told(f"to do: {left}")
+                spoke = now
+            before = left
+            time.sleep(min(2.0, max(0.1, (now - began) / 20)))  # to ask is work for who is asked
 
     def said(self) -> str:
         """The ends of all logs."""

@@ -36,6 +36,10 @@ RULES: list[JSON] = [
         "name": "late-payer", "playbook": "dunning", "status": "active", "by": "data.invoice",
         "when": {"absence": {"event": "paid", "for": "12h", "since": {"event": "invoiced"}}},
     },
+    {
+        "name": "each", "playbook": "receipt", "status": "active",
+        "when": {"threshold": {"event": "order", "within": "1h", "at_least": 1}},
+    },
 ]  # fmt: skip
 PLAYBOOKS: list[JSON] = [
     {
@@ -54,6 +58,11 @@ PLAYBOOKS: list[JSON] = [
     {
         "name": "dunning", "topic": "billing", "exit_when": {"event": "paid", "by": "data.invoice"},
         "steps": [{"email": {"template": "sorry"}}, {"wait": "1d"}, {"email": {"template": "sorry"}}],
+    },
+    {
+        "name": "receipt",
+        "steps": [{"task": {"title": "Pack", "key": "{{ trigger.id }}"}},
+                  {"webhook": {"endpoint": "crm", "body": {"id": "{{ trigger.id }}"}}}],
     },
 ]  # fmt: skip
 TEMPLATE = {
@@ -86,8 +95,13 @@ def known(n: int) -> JSON:
             "historical": True, "data": data}  # fmt: skip
 
 
-def events(seed: int, count: int, accounts: Sequence[int], *, days: float = 8) -> Iterator[JSON]:
-    """Events of these accounts over some days, a tenth of them up to four hours late, a few sent twice."""
+def events(
+    seed: int, count: int, accounts: Sequence[int], *, days: float = 8, quiet: float = 0
+) -> Iterator[JSON]:
+    """Events of these accounts over some days, a tenth of them up to four hours late, a few sent twice.
+
+    `quiet`: the share of them that no rule and no playbook waits for.
+    """
     rng = random.Random(seed)
     step = timedelta(days=days) / count
     before: JSON | None = None
@@ -96,6 +110,8 @@ def events(seed: int, count: int, accounts: Sequence[int], *, days: float = 8) -
         if rng.random() < 0.1:
             at = max(START, at - timedelta(minutes=rng.randrange(240)))
         type_ = rng.choices(["ticket", "bought", "login", "invoiced", "paid"], [4, 3, 3, 1, 1])[0]
+        if quiet and rng.random() < quiet:
+            type_ = "seen"
         data: JSON = {"amount": rng.randrange(400) / 4}
         if type_ in {"invoiced", "paid"}:
             data["invoice"] = f"i{rng.randrange(3)}"
@@ -145,6 +161,7 @@ def post_all(
     days: float = 8,
     seed: int = 0,
     size: int = BATCH,
+    quiet: float = 0,
     posted: Callable[[int], None] = lambda _: None,
 ) -> set[tuple[str, str]]:
     """All events by several clients, each with accounts of its own; the acknowledged (account, id).
@@ -156,7 +173,7 @@ def post_all(
         own = range(number, accounts, clients)
         acknowledged: set[tuple[str, str]] = set()
         with connect() as client:
-            for batch in batches(events(seed + number, count // clients, own, days=days), size):
+            for batch in batches(events(seed + number, count // clients, own, days=days, quiet=quiet), size):
                 post(client, batch)
                 known = len(acknowledged)
                 acknowledged |= {(event["account"], event["id"]) for event in batch}

@@ -1,0 +1,40 @@
+"""Processes that end at named places inside, each in the middle of work."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from backbone.failpoint import POINTS, STATUS
+from tests.e2e.faults import Run
+from tests.e2e.stack import KINDS, until
+
+MOST_S = 120.0
+PREFIXES = {"ingest": ("ingest.",), "rules": ("rules.",), "actions": ("actions.", "delivery.")}
+
+
+def hit_all(run: Run, rounds: int, seed: int) -> set[str]:
+    """Every failpoint is hit so often, in the first process of its kind, the kinds side by side; the points."""
+    with ThreadPoolExecutor(len(KINDS)) as pool:
+        return {point for points in pool.map(partial(_hit, run, rounds, seed), KINDS) for point in points}
+
+
+def _hit(run: Run, rounds: int, seed: int, kind: str) -> list[str]:
+    rng = random.Random(f"{seed} {kind}")
+    points = sorted(point for point in POINTS if point.startswith(PREFIXES[kind]))
+    process = run.stack.one(kind)
+    process.kill9()
+    for _ in range(rounds):
+        for point in rng.sample(points, len(points)):
+            process.start(failpoint=f"{point}:{rng.randint(1, 3)}")
+            until(f"{point} is hit", lambda: not process.child.alive, MOST_S)
+            assert process.child.returncode == STATUS, point
+            run.progress.step("hits")
+    process.start()
+    return points
+
+
+def in_actions(rounds: int) -> int:
+    """How often a process of actions ends by that."""
+    return rounds * sum(point.startswith(PREFIXES["actions"]) for point in POINTS) + 1

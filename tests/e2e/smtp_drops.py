@@ -1,0 +1,121 @@
+"""An SMTP server that hangs up at a phase of the dialogue, again and again, and what became of the mails."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+from sqlalchemy import func, select, update
+
+from services.actions.channels import CHANNELS
+from services.actions.tables import actions
+from tests.services.delivery.kit import House
+from tests.unit.channels.helpers import Server
+from tests.unit.channels.test_smtp import PHASES, Scripted
+
+__all__ = ["PHASES", "Dropped", "drop"]
+
+MAILS_AT_ONCE = 40  # of a round at the phase that only the end of a connection has
+
+
+@dataclass
+class Dropped:
+    """What came of some mails: how often the server hung up, statuses, attempts and copies of each."""
+
+    drops: int
+    statuses: Counter[str]
+    attempts: Counter[tuple[str, ...]]
+    copies: Counter[int]
+
+
+@contextmanager
+def _listening(script: Scripted) -> Iterator[str]:
+    """The server's address; it has a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    server = asyncio.run_coroutine_threadsafe(Server(script).__aenter__(), loop).result(10)
+    try:
+        yield f"smtp://127.0.0.1:{server.port}?starttls=false"
+    finally:
+        asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def drop(house: House, phase: str, times: int) -> Dropped:
+    """As many mails as times the server hangs up at this phase; all are carried out to their end."""
+    script = Scripted(drop=phase, times=times)
+    with _listening(script) as url:
+        house.settings = house.settings.model_copy(update={"smtp_url": SecretStr(url)})
+        ids = [f"act_{phase}_{number}" for number in range(times)]
+        if phase == "quit":  # said once a connection: more rounds than one
+            for start in range(0, times, MAILS_AT_ONCE):
+                _carry_out(house, ids[start : start + MAILS_AT_ONCE])
+        else:
+            _carry_out(house, ids)
+        copies = Counter(_named(message) for message in script.accepted)
+    states = house.states()
+    tried = _attempts(house)
+    return Dropped(
+        times - script.times,
+        Counter(states[one][0] for one in ids),
+        Counter(tried[one] for one in ids),
+        Counter(copies[one] for one in ids),
+    )
+
+
+def _carry_out(house: House, ids: list[str]) -> None:
+    house.put(*ids)
+    loop = house.loop(email=CHANNELS["email"])  # type: ignore[arg-type]
+
+    def ended() -> bool:
+        with house.db.write() as conn:  # a retry is due at once
+            again = update(actions).where(actions.c.status == "retrying", actions.c.next_attempt_at > 1)
+            if conn.execute(again.values(next_attempt_at=1)).rowcount:
+                loop.wake()
+            left = select(func.count()).where(actions.c.status.in_(["pending", "retrying"]))
+            return conn.scalar(left) == 0
+
+    house.until(ended)
+    loop.stop()
+    assert loop.failure is None
+    house.loops.remove(loop)
+
+
+def _attempts(house: House) -> dict[str, tuple[str, ...]]:
+    """The outcomes of every action's attempts, in order."""
+    from services.actions.tables import attempts
+
+    found: dict[str, tuple[str, ...]] = {}
+    for row in house.rows(attempts):
+        found[row.action] = (*found.get(row.action, ()), row.outcome or "not ended")
+    return found
+
+
+def _named(message: bytes) -> str:
+    """The action of a mail."""
+    line = next(line for line in message.split(b"\r\n") if line.startswith(b"Message-ID:"))
+    return line.split(b"<")[1].split(b"@")[0].decode()
+
+
+def check(phase: str, times: int, found: Dropped) -> None:
+    """No mail twice; after the dot all `uncertain`; what broke before is tried again and arrives."""
+    assert max(found.copies) <= 1, f"second copies: {found}"
+    if phase == "dot":
+        assert found.statuses == {"uncertain": times}, found
+        assert found.attempts == {("uncertain",): times}, found
+    else:
+        assert found.statuses == {"done": times}, found
+        assert found.copies == {1: times}, found
+        assert all(
+            outcomes[-1] == "done" and set(outcomes[:-1]) <= {"temporary"} for outcomes in found.attempts
+        )
+    if phase != "quit":
+        assert found.drops == times
