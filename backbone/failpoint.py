@@ -18,6 +18,7 @@ POINTS = frozenset(
         "actions.after_commit_before_relay",
         "actions.after_relay_before_mark",
         "delivery.after_begin_before_wire",
+        "delivery.after_wire_before_note",
         "delivery.after_wire_before_commit",
         "delivery.after_commit",
         "ingest.after_append_before_answer",

@@ -2,26 +2,33 @@
 
 One action goes: `lease_due` (ours for a while) → `start_attempts` (durable before anything leaves the house)
 → sending → `finish_attempts` (row, attempt and the event about it in one transaction). All take lists: one
-transaction serves many.
+transaction serves many. Whoever has lost a lease writes nothing: beginnings and ends ask for the owner.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, or_, select, update
-from sqlalchemy import bindparam as bind
+from sqlalchemy import Connection, Row, update
 
 from schemas.play_reasons import ActionReason
 from services.actions import store_outbox
 from services.actions.plays.delivery import Decision
 from services.actions.plays.model import SENDABLE, OwnEvent
 from services.actions.plays.telling import about, kind_of_end
-from services.actions.tables import actions, attempts, plays
+from services.actions.store_sql import Sql, listed
+from services.actions.tables import actions
 
-LEASE_US = 60_000_000
-CHUNK = 500
+LEASE_US = 20_000_000
 MAX_DETAIL = 2_000  # characters kept of an attempt's detail
+
+_WORDS = {
+    "sendable": ", ".join(f"'{status}'" for status in SENDABLE),
+    "leased": "a.id, a.play, a.playbook, a.account, a.contact, a.channel, a.step, a.recipient, a.topic, a.attempts,"
+    " a.due_at, a.attempting",
+    "joined": "actions.actions_actions a JOIN actions.actions_plays p ON p.id = a.play",
+}
 
 
 class Leased(msgspec.Struct, kw_only=True, frozen=True):
@@ -52,6 +59,19 @@ class Finished(msgspec.Struct, kw_only=True, frozen=True):
     detail: str = ""
 
 
+_due = Sql(
+    """
+    SELECT {leased}, CAST(a.rendered AS TEXT) AS rendered, p.status AS play_status FROM {joined}
+    WHERE a.next_attempt_at <= ? AND a.status IN ({sendable}) AND (a.lease_until IS NULL OR a.lease_until < ?)
+    ORDER BY a.next_attempt_at, a.seq LIMIT ? {lock_free}
+""",
+    **_WORDS,
+)
+_lease = Sql("""
+    UPDATE actions.actions_actions SET lease_owner = ?, lease_until = ?, attempting = FALSE WHERE id {ids}
+""")
+
+
 def lease_due(
     conn: Connection, now: int, owner: str, limit: int, lease: int = LEASE_US, *, log_clock: bool = False
 ) -> list[Leased]:
@@ -60,29 +80,18 @@ def lease_due(
 
     Those tried before whose play has been exited since are marked skipped instead. Expired leases are taken over.
     """
-    query = (
-        select(actions, plays.c.status.label("play_status"))
-        .join(plays, plays.c.id == actions.c.play)
-        .where(
-            actions.c.next_attempt_at <= now,
-            actions.c.status.in_(SENDABLE),
-            or_(actions.c.lease_until.is_(None), actions.c.lease_until < now),
-        )
-        .order_by(actions.c.next_attempt_at, actions.c.seq)
-        .limit(limit)
-        .with_for_update(of=actions, skip_locked=True)
-    )
-    rows = conn.execute(query).all()
-    _interrupted(conn, [row.id for row in rows if row.attempting], now)
+    rows = _due.run(conn, now, now, limit).all()
+    interrupt(conn, [row.id for row in rows if row.attempting], now)
     over = {row.id for row in rows if _over(row.play_status, row.attempts, log_clock=log_clock)}
     _skip_exited(conn, [row.id for row in rows if row.id in over and not row.attempting], now)
     _leave_uncertain(conn, [row.id for row in rows if row.id in over and row.attempting], now)
     mine = [row for row in rows if row.id not in over]
-    _update(conn, [row.id for row in mine], lease_owner=owner, lease_until=now + lease, attempting=False)
-    return [_leased(row) for row in mine]
+    if mine:
+        _lease.run(conn, owner, now + lease, listed(conn, [row.id for row in mine]))
+    return [_leased(row, _content(row.rendered)) for row in mine]
 
 
-def _leased(row: Row[Any]) -> Leased:
+def _leased(row: Row[Any], content: dict[str, Any]) -> Leased:
     return Leased(
         id=row.id,
         play=row.play,
@@ -95,14 +104,17 @@ def _leased(row: Row[Any]) -> Leased:
         topic=row.topic,
         attempts=row.attempts,
         due_at=row.due_at,
-        rendered=row.rendered or {},
-        interrupted=row.attempting,
+        rendered=content,
+        interrupted=bool(row.attempting),
     )
 
 
-def _update(conn: Connection, ids: Sequence[str], **values: Any) -> None:
-    for start in range(0, len(ids), CHUNK):
-        conn.execute(update(actions).where(actions.c.id.in_(ids[start : start + CHUNK])).values(**values))
+def _content(text: str | None) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(text or "null")
+    except msgspec.DecodeError:  # what only Python's own JSON knows: NaN, half a surrogate pair
+        found = json.loads(text or "null")
+    return found or {}
 
 
 def _over(play_status: str, attempts: int, *, log_clock: bool) -> bool:
@@ -114,45 +126,90 @@ def _over(play_status: str, attempts: int, *, log_clock: bool) -> bool:
     return play_status == "exited" and attempts > 0 and not log_clock
 
 
+_close = Sql("""
+    UPDATE actions.actions_actions SET status = ?, reason = ?, done_at = ?, next_attempt_at = NULL,
+    lease_owner = NULL, lease_until = NULL, attempting = FALSE WHERE id {ids}
+""")
+
+
 def _skip_exited(conn: Connection, ids: Sequence[str], now: int) -> None:
-    _update(
-        conn, ids, status="skipped", reason=ActionReason.PLAY_EXITED, done_at=now, next_attempt_at=None,
-        lease_owner=None, lease_until=None, attempting=False,
-    )  # fmt: skip
+    if ids:
+        _close.run(conn, "skipped", ActionReason.PLAY_EXITED.value, now, listed(conn, ids))
 
 
 def _leave_uncertain(conn: Connection, ids: Sequence[str], now: int) -> None:
     """Their last attempt may have arrived, and there will be no other."""
-    _update(
-        conn, ids, status="uncertain", reason=ActionReason.INTERRUPTED, done_at=now, next_attempt_at=None,
-        lease_owner=None, lease_until=None, attempting=False,
-    )  # fmt: skip
+    if ids:
+        _close.run(conn, "uncertain", ActionReason.INTERRUPTED.value, now, listed(conn, ids))
 
 
-def _interrupted(conn: Connection, ids: Sequence[str], now: int) -> None:
+_interrupt = Sql("""
+    UPDATE actions.actions_attempts SET ended_at = ?, outcome = 'interrupted', reason = ?
+    WHERE action {ids} AND ended_at IS NULL
+""")
+
+
+def interrupt(conn: Connection, ids: Sequence[str], now: int) -> None:
     """Close attempts whose process died."""
-    for start in range(0, len(ids), CHUNK):
-        conn.execute(
-            update(attempts)
-            .where(attempts.c.action.in_(ids[start : start + CHUNK]), attempts.c.ended_at.is_(None))
-            .values(ended_at=now, outcome="interrupted", reason=ActionReason.INTERRUPTED)
-        )
+    if ids:
+        _interrupt.run(conn, now, ActionReason.INTERRUPTED.value, listed(conn, ids))
+
+
+_extend = Sql("UPDATE actions.actions_actions SET lease_until = ? WHERE id {ids} AND lease_owner = ?")
 
 
 def extend_leases(conn: Connection, ids: Sequence[str], owner: str, until: int) -> None:
     """Hold leased actions longer: for sends that take their time."""
-    for start in range(0, len(ids), CHUNK):
-        part = ids[start : start + CHUNK]
-        conn.execute(
-            update(actions)
-            .where(actions.c.id.in_(part), actions.c.lease_owner == owner)
-            .values(lease_until=until)
-        )
+    if ids:
+        _extend.run(conn, until, listed(conn, ids), owner)
 
 
 def release_leases(conn: Connection) -> None:
     """End all leases: for the start of a process that is the only one on its database."""
     conn.execute(update(actions).where(actions.c.lease_until.is_not(None)).values(lease_until=0))
+
+
+_held = Sql(
+    """
+    SELECT {leased} FROM actions.actions_actions a
+    WHERE a.next_attempt_at <= ? AND a.status IN ({sendable}) AND a.lease_owner = ? {lock}
+""",
+    **_WORDS,
+)
+_release = Sql("UPDATE actions.actions_actions SET lease_until = 0 WHERE id {ids}")
+_not_begun = Sql("UPDATE actions.actions_actions SET attempting = FALSE WHERE id {ids}")
+
+
+def held_by(conn: Connection, owner: str, now: int) -> list[Leased]:
+    """What an owner has leased, without its content; `interrupted`: an attempt is under way."""
+    return [_leased(row, {}) for row in _held.run(conn, now, owner)]
+
+
+def release(conn: Connection, ids: Sequence[str]) -> None:
+    """End these leases: for actions of an owner that is dead."""
+    if ids:
+        _release.run(conn, listed(conn, ids))
+
+
+def never_sent(conn: Connection, ids: Sequence[str], now: int) -> None:
+    """The attempts at these, under way when their process died, had no effect: another may follow."""
+    if ids:
+        interrupt(conn, ids, now)
+        _not_begun.run(conn, listed(conn, ids))
+
+
+_mine = Sql(
+    """
+    SELECT a.id, a.attempts, a.attempting, p.status AS play_status FROM {joined}
+    WHERE a.id {ids} AND a.lease_owner = ? AND a.status IN ({sendable}) {lock}
+""",
+    **_WORDS,
+)
+_begin = Sql("UPDATE actions.actions_actions SET attempts = attempts + 1, attempting = TRUE WHERE id {ids}")
+_write_begin = Sql("""
+    INSERT INTO actions.actions_attempts (action, n, started_at)
+    SELECT id, attempts, ? FROM actions.actions_actions WHERE id {ids}
+""")
 
 
 def start_attempts(
@@ -163,115 +220,76 @@ def start_attempts(
     What is missing in the answer must not be sent: the lease was lost, the play was exited, the account
     erased.
     """
-    begun: dict[str, int] = {}
-    for start in range(0, len(ids), CHUNK):
-        query = (
-            select(actions.c.id, actions.c.attempts, plays.c.status.label("play_status"))
-            .join(plays, plays.c.id == actions.c.play)
-            .where(
-                actions.c.id.in_(ids[start : start + CHUNK]),
-                actions.c.lease_owner == owner,
-                actions.c.status.in_(SENDABLE),
-            )
-            .with_for_update(of=actions)
-        )
-        rows = conn.execute(query).all()
-        over = {row.id for row in rows if _over(row.play_status, row.attempts, log_clock=log_clock)}
-        _skip_exited(conn, sorted(over), now)
-        begun |= {row.id: row.attempts + 1 for row in rows if row.id not in over}
-    if begun:
-        _update(conn, list(begun), attempts=actions.c.attempts + 1, attempting=True)
-        conn.execute(
-            insert(attempts), [{"action": one, "n": n, "started_at": now} for one, n in begun.items()]
-        )
-    return begun
+    rows = _mine.run(conn, listed(conn, ids), owner).all()
+    over = {row.id for row in rows if _over(row.play_status, row.attempts, log_clock=log_clock)}
+    _skip_exited(conn, sorted(over), now)
+    # One that is under way was begun by a commit of which we did not hear: it keeps its number.
+    known = {row.id: row.attempts for row in rows if row.attempting and row.id not in over}
+    new = {row.id: row.attempts + 1 for row in rows if not row.attempting and row.id not in over}
+    if new:
+        parameter = listed(conn, list(new))
+        _begin.run(conn, parameter)
+        _write_begin.run(conn, now, parameter)
+    return known | new
+
+
+_ending = Sql(
+    """
+    SELECT a.id, a.play, a.playbook, a.account, a.contact, a.channel, a.step, a.status, a.attempts, a.due_at,
+    a.lease_owner, p.status AS play_status FROM {joined} WHERE a.id {ids} {lock}
+""",
+    **_WORDS,
+)
+_write_end = Sql("""
+    UPDATE actions.actions_attempts SET ended_at = ?, outcome = ?, reason = ?, detail = ?
+    WHERE action = ? AND n = ? AND ended_at IS NULL
+""")
+_end = Sql("""
+    UPDATE actions.actions_actions SET status = ?, reason = ?, next_attempt_at = ?, done_at = ?,
+    lease_owner = NULL, lease_until = NULL, attempting = FALSE WHERE id = ?
+""")
 
 
 def finish_attempts(
-    conn: Connection, ends: Sequence[Finished], now: int, *, partitions: int, log_clock: bool
+    conn: Connection, ends: Sequence[Finished], owner: str, now: int, *, partitions: int, log_clock: bool
 ) -> dict[str, str]:
-    """Record how attempts ended, and put the events about them into the outbox; the final status of each
-    action.
+    """Record how attempts of this owner ended, and put the events about them into the outbox; the final
+    status of each action.
 
-    With the log clock an action's end carries its due time, which follows from the log alone.
+    With the log clock an action's end carries its due time, which follows from the log alone. What the owner
+    has lost meanwhile stays as it is.
     """
     statuses: dict[str, str] = {}
     events: list[OwnEvent] = []
-    tried: list[dict[str, Any]] = []
-    ended: list[dict[str, Any]] = []
-    rows = _rows(conn, [end.action for end in ends])
+    tried: list[tuple[Any, ...]] = []
+    ended: list[tuple[Any, ...]] = []
+    rows = {row.id: row for row in _ending.run(conn, listed(conn, [end.action for end in ends]))}
     for end in ends:
         row = rows.get(end.action)
-        if row is None:
-            continue  # erased in the meantime
-        tried += _attempt_end(end, now)
-        if row.status not in SENDABLE or end.action in statuses:
-            continue  # ended by somebody who took the lease over
+        if row is None or not _still(row, end, owner) or end.action in statuses:
+            continue  # erased, or taken over by somebody else
         decision = end.decision
+        if end.n is not None:
+            detail = end.detail[:MAX_DETAIL].replace("\0", "")
+            tried.append((now, end.outcome, decision.reason, detail, end.action, end.n))
         if decision.status == "retrying" and row.play_status == "exited":
             decision = Decision(status="skipped", reason=ActionReason.PLAY_EXITED)
         moment = row.due_at if log_clock else now
-        ended.append(_action_end(end.action, decision, moment))
+        again = decision.status == "retrying"
+        due, done = (decision.next_attempt_at, None) if again else (None, moment)
+        ended.append((decision.status, decision.reason, due, done, end.action))
         statuses[end.action] = decision.status
         events += _event(row, decision, moment)
-    if tried:
-        conn.execute(_update_attempt, tried)
-    if ended:
-        conn.execute(_update_action, ended)
+    _write_end.each(conn, tried)
+    _end.each(conn, ended)
     store_outbox.emit(conn, events, partitions)
     return statuses
 
 
-def _rows(conn: Connection, ids: Sequence[str]) -> dict[str, Row[Any]]:
-    found: dict[str, Row[Any]] = {}
-    for start in range(0, len(ids), CHUNK):
-        query = (
-            select(*_BUT_CONTENT, plays.c.status.label("play_status"))
-            .join(plays, plays.c.id == actions.c.play)
-            .where(actions.c.id.in_(ids[start : start + CHUNK]))
-            .with_for_update(of=actions)
-        )
-        found.update({row.id: row for row in conn.execute(query)})
-    return found
-
-
-_BUT_CONTENT = [column for column in actions.c if column.name != "rendered"]
-_update_attempt = (
-    update(attempts)
-    .where(attempts.c.action == bind("b_action"), attempts.c.n == bind("b_n"))
-    .values({name: bind(f"b_{name}") for name in ("ended_at", "outcome", "reason", "detail")})
-)
-_update_action = (
-    update(actions)
-    .where(actions.c.id == bind("b_id"))
-    .values({name: bind(f"b_{name}") for name in ("status", "reason", "next_attempt_at", "done_at")})
-    .values(lease_owner=None, lease_until=None, attempting=False)
-)
-
-
-def _attempt_end(end: Finished, now: int) -> list[dict[str, Any]]:
-    if end.n is None:
-        return []
-    detail = end.detail[:MAX_DETAIL].replace("\0", "")
-    found = {"action": end.action, "n": end.n, "ended_at": now, "outcome": end.outcome}
-    return [_bound(found | {"reason": end.decision.reason, "detail": detail})]
-
-
-def _action_end(action: str, decision: Decision, moment: int) -> dict[str, Any]:
-    again = decision.status == "retrying"
-    return _bound(
-        {
-            "id": action,
-            "status": decision.status,
-            "reason": decision.reason,
-            "next_attempt_at": decision.next_attempt_at if again else None,
-            "done_at": None if again else moment,
-        }
-    )
-
-
-def _bound(values: dict[str, Any]) -> dict[str, Any]:
-    return {f"b_{name}": value for name, value in values.items()}
+def _still(row: Row[Any], end: Finished, owner: str) -> bool:
+    """Whether this end is of the action's last attempt, and the action still this owner's."""
+    mine: bool = row.status in SENDABLE and row.lease_owner == owner
+    return mine and (end.n is None or end.n == row.attempts)
 
 
 def _event(row: Row[Any], decision: Decision, moment: int) -> list[OwnEvent]:

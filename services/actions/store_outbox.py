@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, select
 
 from backbone.log import EVENTS, Entry, Log, partition_for
 from schemas.event import Event, encode, from_microseconds
 from services.actions.plays.model import SOURCE, OwnEvent
+from services.actions.store_sql import Sql
 from services.actions.tables import outbox
 
 APPEND_TIMEOUT_S = 30.0
+_emit = Sql("INSERT INTO actions.actions_outbox (partition, account, value) VALUES (?, ?, ?)")
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -26,17 +28,10 @@ def emit(conn: Connection, events: Sequence[OwnEvent], partitions: int) -> None:
     """Put events into the outbox, in order; `partitions` of the log decide which worker relays them."""
     if not events:
         return
-    conn.execute(
-        insert(outbox),
-        [
-            {
-                "partition": partition_for(event.account, partitions),
-                "account": event.account,
-                "value": encode(as_event(event)),
-            }
-            for event in events
-        ],
-    )
+    rows = [
+        (partition_for(event.account, partitions), event.account, encode(as_event(event))) for event in events
+    ]
+    _emit.each(conn, rows)
 
 
 def as_event(event: OwnEvent) -> Event:

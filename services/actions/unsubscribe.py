@@ -153,6 +153,16 @@ def router(
             return _preview() if token == PREVIEW else _unknown()
         return _asking(claim, desk.recipient(claim))
 
+    # Scanners of links ask with HEAD. The answer's body is left out by the server.
+    routes.add_api_route(
+        "/u/{token}",
+        page,
+        methods=["HEAD"],
+        dependencies=[open_route],
+        responses=answers,
+        include_in_schema=False,
+    )
+
     @routes.post("/u/{token}", dependencies=[open_route], responses=answers, summary="Unsubscribe (RFC 8058)")
     def unsubscribe(token: str, form: dict[str, str] = _Form) -> Response:
         claim = tokens.read(token)

@@ -19,10 +19,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What channels are built from. `endpoint` looks a target up by name (blocking; None: there is none)."""
+    """What channels are built from. `endpoint` looks a target up by name (blocking; None: there is none).
+
+    `passing` is told the action whose effect is about to happen and must not happen twice, at the last moment
+    (see `Channel.tells`). If it raises `OSError`, the effect must not happen.
+    """
 
     settings: Settings
     endpoint: Callable[[str], Target | None]
+    passing: Callable[[str], None] = lambda _: None
 
 
 class Prepared(Protocol):
@@ -43,6 +48,9 @@ class Channel(Protocol):
     concurrency: int  # actions prepared or under way at once
     per_lane: int  # of these, with the same `lane`
     repeatable: bool  # whether an attempt of which nobody knows how it ended may be made again
+    tells: (
+        bool  # where not: whether it calls `Surroundings.passing` itself, later than at the start of `send`
+    )
 
     def lane(self, action: Leased) -> str:
         """What else goes the same way: the recipient's domain, the endpoint."""

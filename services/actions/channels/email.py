@@ -15,6 +15,7 @@ class Transport(Protocol):
     """A way of handing over a message."""
 
     repeatable: bool
+    tells: bool
     concurrency: int  # mails under way at once
     per_domain: int  # of these, to one domain
 
@@ -32,7 +33,7 @@ class EmailChannel:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self.repeatable = transport.repeatable
+        self.repeatable, self.tells = transport.repeatable, transport.tells
         self.concurrency, self.per_lane = transport.concurrency, transport.per_domain
 
     def lane(self, action: Leased) -> str:
@@ -57,4 +58,4 @@ def channel(around: Surroundings) -> EmailChannel:
     url = around.settings.smtp_url
     if url is None:
         return EmailChannel(Outbox(around.settings.data_dir / "outbox"))
-    return EmailChannel(Smtp(Server.of(url.get_secret_value())))
+    return EmailChannel(Smtp(Server.of(url.get_secret_value()), around.passing))

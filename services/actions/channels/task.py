@@ -11,7 +11,7 @@ class TaskChannel:
 
     concurrency = 1
     per_lane = 1
-    repeatable = True
+    repeatable, tells = True, False
 
     def lane(self, action: Leased) -> str:
         """One lane."""

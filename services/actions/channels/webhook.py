@@ -67,7 +67,7 @@ class WebhookChannel:
 
     concurrency = 100
     per_lane = 40
-    repeatable = True  # the receiver knows the id
+    repeatable, tells = True, False  # the receiver knows the id
 
     def __init__(self, around: Surroundings, *, deadline: float = DEADLINE_S) -> None:
         self._endpoint = around.endpoint

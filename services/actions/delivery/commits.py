@@ -3,13 +3,16 @@ together."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from backbone import telemetry
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
+from services.actions.delivery.journal import Journal
 from services.actions.delivery.record import Batch, End, Recorder, Written
 from services.actions.metrics import count_actions
 from services.actions.plays.delivery import Outcome
@@ -19,49 +22,78 @@ GATHER_S = 0.001  # between looks at whether all that is under way has something
 GATHERINGS = 8  # looks at most: a commit serves many, and one action alone does not wait
 PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # between tries while the database is away
 
+Answer = TypeVar("Answer")
 log_ = telemetry.get_logger("touchline.delivery")
 
 
+@dataclass(slots=True)
+class _Round:
+    """What goes into one transaction, and who waits for it."""
+
+    batch: Batch = field(default_factory=Batch)
+    begins: dict[str, asyncio.Future[int | None]] = field(default_factory=dict)
+    leases: list[asyncio.Future[Written]] = field(default_factory=list)
+
+    def tell(self, written: Written) -> None:
+        """It is durable."""
+        for action, begin in self.begins.items():
+            if not begin.done():
+                begin.set_result(written.begun.get(action))
+        for lease in self.leases:
+            if not lease.done():
+                lease.set_result(written)
+
+
 class Commits:
-    """Belongs to one event loop. `on_events` is called after a commit that put events into the outbox;
-    `under_way` says how many actions are between their preparation and their end."""
+    """Belongs to one event loop.
+
+    `on_events` is called after a commit that put events into the outbox, `on_ended` with the actions whose ends
+    have been dealt with; `under_way` says how many actions are between their preparation and their end.
+    """
 
     def __init__(
         self,
         db: Database,
         clock: Clock,
         recorder: Recorder,
+        journal: Journal,
         on_events: Callable[[], None],
+        on_ended: Callable[[Sequence[End]], None],
         under_way: Callable[[], int],
     ) -> None:
-        self._db, self._clock, self._recorder, self._on_events = db, clock, recorder, on_events
-        self._under_way = under_way
+        self._db, self._clock, self._recorder, self._journal = db, clock, recorder, journal
+        self._on_events, self._on_ended, self._under_way = on_events, on_ended, under_way
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="actions-delivery-commits")
-        self._waiting = Batch(begins=[], ends=[], put_back=[])
-        self._next: asyncio.Future[Written] | None = None
+        self._next = _Round()
         self._arrived = asyncio.Event()
 
     async def begin(self, action: Leased) -> int | None:
         """The attempt's number, once its beginning is durable; None: it must not be sent."""
-        self._waiting.begins.append(action)
-        return (await self._written()).begun.get(action.id)
+        future: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._next.batch.begins.append(action)
+        self._next.begins[action.id] = future
+        self._arrived.set()
+        return await future
 
-    async def end(self, action: Leased, n: int, outcome: Outcome) -> None:
-        """Returns once it is durable how the attempt ended. `n` 0: none was begun."""
-        self._waiting.ends.append(End(action, n, outcome))
-        await self._written()
+    def end(self, action: Leased, n: int, outcome: Outcome) -> None:
+        """How an attempt ended, `n` 0: none was begun. `on_ended` is called once it is durable."""
+        self._next.batch.ends.append(End(action, n, outcome))
+        self._arrived.set()
 
     async def lease(self, limit: int, put_back: list[str]) -> Written:
         """Up to `limit` due actions, after some that were leased before are put back."""
-        self._waiting.lease = max(self._waiting.lease, limit)
-        self._waiting.put_back += put_back
-        return await self._written()
-
-    async def _written(self) -> Written:
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
+        batch = self._next.batch
+        batch.lease = max(batch.lease, limit)
+        batch.put_back += put_back
+        self._next.leases.append(future)
         self._arrived.set()
-        return await asyncio.shield(self._next)
+        return await future
+
+    def extend(self, ids: list[str]) -> None:
+        """Hold what is under way."""
+        self._next.batch.extend = ids
+        self._arrived.set()
 
     async def run(self) -> None:
         """Writes until cancelled."""
@@ -69,77 +101,70 @@ class Commits:
             await self._arrived.wait()
             self._arrived.clear()
             await self._gather()
-            batch, future = self._waiting, self._next
-            self._waiting, self._next = Batch(begins=[], ends=[], put_back=[]), None
-            if future is None:
-                continue
-            written = await self._commit(batch)
-            if not future.done():
-                future.set_result(written)
+            this, self._next = self._next, _Round()
+            self._arrived.clear()
+            written = await self._commit(this.batch)
+            self._journal.begun(written.begun.items())
+            this.tell(written)
+            if this.batch.ends:
+                self._on_ended(this.batch.ends)
 
     async def _gather(self) -> None:
         """Wait a little for others that are under way and may have something to write in a moment."""
         for _ in range(GATHERINGS):
-            if self._under_way() <= len(self._waiting.begins) + len(self._waiting.ends):
+            batch = self._next.batch
+            if self._under_way() <= len(batch.begins) + len(batch.ends):
                 return
             await asyncio.sleep(GATHER_S)
 
     async def _commit(self, batch: Batch) -> Written:
         """Writes a batch, however long the database is away; one that it refuses is written piece by
         piece."""
-        loop = asyncio.get_running_loop()
         failures = 0
         while True:
             try:
-                written = await loop.run_in_executor(self._thread, self._write, batch)
+                written = await self.apart(lambda: self._write(batch))
             except DatabaseUnavailable as error:
                 log_.warning("what became of actions cannot be written now", error=str(error))
                 await asyncio.sleep(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
                 failures += 1
             except Exception:
                 log_.exception("the database refused what became of actions", actions=len(batch.ends))
-                return await self._apart(batch)
+                return await self._in_pieces(batch)
             else:
                 break
-        self._tell(batch, written)
+        self.tell(written)
+        for end in batch.ends:
+            telemetry.ATTEMPTS.labels(end.action.channel, end.outcome.kind).inc()
         return written
 
-    async def _apart(self, batch: Batch) -> Written:
+    async def apart(self, work: Callable[[], Answer]) -> Answer:
+        """Blocking work on the database, in the thread that writes."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _in_pieces(self, batch: Batch) -> Written:
         """One bad row costs itself alone: it stays begun, and is `interrupted` once its lease has run out."""
         pieces = [Batch(ends=[end]) for end in batch.ends] + [Batch(begins=[begin]) for begin in batch.begins]
         if len(pieces) <= 1:
             await asyncio.sleep(PAUSES_S[1])  # what is left may be the leasing itself: not in a tight loop
             return Written()
         whole = Written()
-        for piece in [*pieces, Batch(put_back=batch.put_back, lease=batch.lease)]:
+        for piece in [*pieces, Batch(put_back=batch.put_back, extend=batch.extend, lease=batch.lease)]:
             part = await self._commit(piece)
             whole.begun |= part.begun
             whole.leased += part.leased
             whole.next_due = part.next_due
         return whole
 
-    def _tell(self, batch: Batch, written: Written) -> None:
+    def tell(self, written: Written) -> None:
+        """Counts what ended, and says so to whoever relays the events about it."""
         count_actions(Counter(written.tally))
-        for end in batch.ends:
-            telemetry.ATTEMPTS.labels(end.action.channel, end.outcome.kind).inc()
         if written.tally:
             self._on_events()
 
     def _write(self, batch: Batch) -> Written:
         with self._db.write() as conn:
             return self._recorder.write(conn, batch, self._clock.now())
-
-    async def extend(self, ids: list[str]) -> None:
-        """Hold what is under way."""
-
-        def work() -> None:
-            with self._db.write() as conn:
-                self._recorder.extend(conn, ids, self._clock.now())
-
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except DatabaseUnavailable as error:
-            log_.warning("leases could not be extended", error=str(error))
 
     def close(self) -> None:
         """Let go of leases and of the thread; blocking."""

@@ -2,16 +2,16 @@
 one thread.
 
 An action goes: leased → `prepare` (message built, connection there) → its beginning committed, in the same
-transaction in which the suppressions are looked at → `send` → its end committed. What a crash leaves begun
-and not ended is `interrupted`: a channel that can repeat sends it again under the same id, one that cannot
-says `uncertain`.
+transaction in which the suppressions are looked at → `send` → its end written into the journal → and committed.
+What a crash leaves begun and not ended is `interrupted`: a channel that can repeat sends it again under the same
+id, one that cannot says `uncertain`, unless the journal shows that its effect had not begun.
 """
 
 import asyncio
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import uvloop
@@ -26,17 +26,20 @@ from services.actions import store
 from services.actions.channels import CHANNELS
 from services.actions.channels.base import Channel, Prepared, Surroundings, Target
 from services.actions.delivery.commits import Commits
-from services.actions.delivery.record import LEASE_US, Recorder, Written
+from services.actions.delivery.journal import Journal
+from services.actions.delivery.record import End, Recorder, Written
+from services.actions.delivery.takeover import take_over
 from services.actions.library import ENDPOINTS
 from services.actions.plays.delivery import Outcome
-from services.actions.store import Leased
+from services.actions.store import LEASE_US, Leased
 from services.actions.suppressions import Hasher
 
+FOLDER = "delivery"  # under the data folder: the journals of this machine's processes
 WINDOW = 400  # actions leased at once
 ROOM = 50  # places that have to be free before more are leased
 STALL_S = 0.25  # without room for so long, the lane that most wait for is thinned out
 IDLE_S = 5.0  # how long to wait, at most, for a wake-up
-KEEP_S = LEASE_US / 3_000_000
+KEEP_S = LEASE_US / 4_000_000  # between extensions of leases, and looks for what dead processes left
 GRACE_S = 10.0  # for sends under way when the service stops
 
 log_ = telemetry.get_logger("touchline.delivery")
@@ -62,7 +65,8 @@ class Delivery:
         channels: Mapping[str, Callable[[Surroundings], Channel]] = CHANNELS,
     ) -> None:
         self._db, self._clock, self._alone = db, clock, alone
-        self._around = Surroundings(settings, self._endpoint)
+        self._around = Surroundings(settings, self._endpoint, self._passing)
+        self._folder = settings.data_dir / FOLDER
         self._makers = channels
         owner = f"delivery-{secrets.token_hex(8)}"
         self._recorder = Recorder(owner, hasher, partitions, log_clock=settings.clock == "log")
@@ -74,8 +78,10 @@ class Delivery:
         self._places: dict[str, asyncio.Semaphore] = {}
         self._lanes: dict[tuple[str, str], asyncio.Semaphore] = {}
         self._in_lane: Counter[tuple[str, str]] = Counter()
-        self._waiting: dict[str, tuple[str, str]] = {}  # actions that wait for a place in their lane
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._held: dict[str, tuple[str, str]] = {}  # the lane of every action that is leased and not over
+        self._waiting: dict[str, tuple[str, str]] = {}  # of these, those that wait for a place in their lane
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # and those whose end is not known yet
+        self._journal: Journal | None = None
         self._thread = threading.Thread(target=self._run, name="actions-delivery", daemon=True)
         self.failure: BaseException | None = None
 
@@ -105,7 +111,11 @@ class Delivery:
         return self._thread.is_alive()
 
     def _under_way(self) -> int:
-        return len(self._tasks) - len(self._waiting)
+        return len(self._held) - len(self._waiting)
+
+    def _passing(self, action: str) -> None:
+        if self._journal is not None:
+            self._journal.passing(action)
 
     def _endpoint(self, name: str) -> Target | None:
         with self._db.read() as conn:
@@ -126,10 +136,12 @@ class Delivery:
         self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
         self._channels = {name: make(self._around) for name, make in self._makers.items()}
         self._places = {name: asyncio.Semaphore(one.concurrency) for name, one in self._channels.items()}
-        commits = Commits(self._db, self._clock, self._recorder, self._on_events, self._under_way)
-        if self._alone:
-            await self._take_over()
-        helpers = [asyncio.create_task(commits.run()), asyncio.create_task(self._keep(commits))]
+        self._journal = journal = Journal(self._folder, self._recorder.owner)
+        commits = Commits(
+            self._db, self._clock, self._recorder, journal, self._on_events, self._over, self._under_way
+        )  # fmt: skip
+        await self._set_free(commits)
+        helpers = [asyncio.create_task(commits.run()), asyncio.create_task(self._keep(commits, journal))]
         try:
             await self._feed(commits, helpers)
             await self._wind_up()
@@ -138,21 +150,28 @@ class Delivery:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
             await asyncio.to_thread(commits.close)
+            journal.close()
             for channel in self._channels.values():
                 await channel.close()
 
-    async def _take_over(self) -> None:
-        def work() -> None:
-            with self._db.write() as conn:
-                store.release_leases(conn)
-
+    async def _set_free(self, commits: Commits) -> None:
+        """What processes that are dead had leased."""
         while not self._stopping:
             try:
-                await asyncio.to_thread(work)
+                await commits.apart(lambda: self._take_over(commits))
+                if self._alone:
+                    await commits.apart(self._release)
             except DatabaseUnavailable:
                 await asyncio.sleep(1)
             else:
                 break
+
+    def _take_over(self, commits: Commits) -> bool:
+        return take_over(self._folder, self._db, self._clock, self._recorder, commits.tell)
+
+    def _release(self) -> None:
+        with self._db.write() as conn:
+            store.release_leases(conn)
 
     async def _feed(self, commits: Commits, helpers: list[asyncio.Task[None]]) -> None:
         """Lease while there is room and something due; else wait for either."""
@@ -163,7 +182,7 @@ class Delivery:
                 if helper.done():
                     helper.result()  # raises what ended it
             woken.clear()
-            room = WINDOW - len(self._tasks)
+            room = WINDOW - len(self._held)
             if room < ROOM:
                 await self._make_room(commits, woken)
                 continue
@@ -177,7 +196,7 @@ class Delivery:
         """Wait for room; if none comes, put back what waits for the fullest lane, so that others get their turn."""
         with suppress(TimeoutError):
             await asyncio.wait_for(woken.wait(), STALL_S)
-        if WINDOW - len(self._tasks) >= ROOM or not self._waiting:
+        if WINDOW - len(self._held) >= ROOM or not self._waiting:
             return
         ((lane, _),) = Counter(self._waiting.values()).most_common(1)
         surplus = [one for one, way in self._waiting.items() if way == lane][
@@ -197,39 +216,49 @@ class Delivery:
         """Start on what was leased."""
         for action in leased:
             channel = self._channels.get(action.channel)
-            if channel is None or action.id in self._tasks:
+            if channel is None or action.id in self._held:
                 continue  # of a newer version of the service; or held for so long that the lease ran out
             lane = (action.channel, channel.lane(action))
             self._in_lane[lane] += 1
-            self._waiting[action.id] = lane
+            self._held[action.id] = self._waiting[action.id] = lane
             self._tasks[action.id] = asyncio.create_task(self._carry(commits, channel, lane, action))
 
     async def _carry(self, commits: Commits, channel: Channel, lane: tuple[str, str], action: Leased) -> None:
         way = self._lanes.setdefault(lane, asyncio.Semaphore(channel.per_lane))
+        ended: tuple[int, Outcome] | None = None
         try:
             if action.interrupted and not channel.repeatable:
-                await commits.end(action, 0, Outcome(kind="uncertain", reason="maybe_delivered"))
+                ended = 0, Outcome(kind="uncertain", reason="maybe_delivered")
                 return
             async with way, self._places[action.channel]:
                 self._waiting.pop(action.id, None)
                 ended = await self._attempt(commits, channel, action)
-            if (
-                ended is not None
-            ):  # the place is free for the next one, whose beginning goes into the same commit
-                await commits.end(action, *ended)
-                hit("delivery.after_commit")
         except Exception:  # one action must not stop its neighbours
             log_.exception("an action was left for later", action=action.id)
         finally:
-            self._leave(lane, action)
+            # The place is free for the next one, whose beginning goes into the same commit as this one's end.
+            del self._tasks[action.id]
+            if ended is None:
+                self._leave(action.id)
+            else:
+                self._waiting.pop(action.id, None)
+                commits.end(action, *ended)
 
-    def _leave(self, lane: tuple[str, str], action: Leased) -> None:
-        del self._tasks[action.id]
-        self._waiting.pop(action.id, None)
+    def _over(self, ends: Sequence[End]) -> None:
+        """What became of these is durable."""
+        assert self._journal is not None  # noqa: S101  set by _main
+        self._journal.settled(end.action.id for end in ends)
+        for end in ends:
+            self._leave(end.action.id)
+            hit("delivery.after_commit")
+
+    def _leave(self, action: str) -> None:
+        lane = self._held.pop(action)
+        self._waiting.pop(action, None)
         self._in_lane[lane] -= 1
         if not self._in_lane[lane]:
             del self._in_lane[lane], self._lanes[lane]
-        if self._woken is not None and len(self._tasks) == WINDOW - ROOM:
+        if self._woken is not None and len(self._held) == WINDOW - ROOM:
             self._woken.set()
 
     async def _attempt(
@@ -246,21 +275,33 @@ class Delivery:
             await ready.drop()
             return None
         hit("delivery.after_begin_before_wire")
+        if not (channel.repeatable or channel.tells):
+            self._passing(action.id)
         outcome = await _sent(ready, channel)
+        hit("delivery.after_wire_before_note")
+        if self._journal is not None:
+            self._journal.ended(action.id, outcome)
         hit("delivery.after_wire_before_commit")
         return n, outcome
 
-    async def _keep(self, commits: Commits) -> None:
-        """Leases of what takes long are extended."""
+    async def _keep(self, commits: Commits, journal: Journal) -> None:
+        """Leases of what takes long are extended; what died meanwhile is taken over."""
         while True:
             await asyncio.sleep(KEEP_S)
-            if self._tasks:
-                await commits.extend(list(self._tasks))
+            if self._held:
+                commits.extend(list(self._held))
+            journal.tidy()
+            with suppress(DatabaseUnavailable):
+                if await commits.apart(lambda: self._take_over(commits)):
+                    self.wake()
 
     async def _wind_up(self) -> None:
         """What is under way may end; what is not done by then counts as interrupted."""
-        if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=GRACE_S)
+        deadline = asyncio.get_running_loop().time() + GRACE_S
+        while self._held and asyncio.get_running_loop().time() < deadline:
+            await asyncio.wait(self._tasks.values(), timeout=GRACE_S) if self._tasks else await asyncio.sleep(
+                0.01
+            )
         for task in list(self._tasks.values()):
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

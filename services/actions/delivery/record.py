@@ -5,17 +5,18 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 import msgspec
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, and_, update
 
 from services.actions import store, suppressions
 from services.actions.plays.delivery import SCHEDULES, Decision, Outcome, decide
 from services.actions.plays.model import SENDABLE
-from services.actions.store import Finished, Leased
+from services.actions.store import LEASE_US, Finished, Leased
+from services.actions.store_sql import Sql
 from services.actions.suppressions import ALL_TOPICS, Hasher
 from services.actions.tables import actions
 
-LEASE_US = 60_000_000
 SPREAD = 0.1  # of a pause: retries of one moment are spread over so much of it
+_NEXT_DUE = Sql("SELECT min(next_attempt_at) FROM actions.actions_actions WHERE next_attempt_at > ?")
 SUPPRESSED = Decision(status="skipped", reason="suppressed")
 
 
@@ -33,6 +34,7 @@ class Batch(msgspec.Struct):
     begins: list[Leased] = []
     ends: list[End] = []
     put_back: list[str] = []
+    extend: list[str] = []
     lease: int = 0
 
 
@@ -61,16 +63,17 @@ class Recorder:
         written = Written()
         blocked = self._suppressed(conn, batch.begins)
         refused = [End(action, 0, Outcome(kind="skipped", reason="suppressed")) for action in blocked]
-        self._finish(conn, [*batch.ends, *refused], now, written)
-        allowed = [action.id for action in batch.begins if action not in blocked]
+        self.finish(conn, [*batch.ends, *refused], now, written, owner=self.owner)
+        if batch.extend:
+            store.extend_leases(conn, batch.extend, self.owner, now + LEASE_US)
+        kept_back = {action.id for action in blocked}
+        allowed = [action.id for action in batch.begins if action.id not in kept_back]
         if allowed:
             written.begun = store.start_attempts(conn, allowed, self.owner, now, log_clock=self._log_clock)
         if batch.put_back:
             self._put_back(conn, batch.put_back, now)
         if batch.lease:
-            written.leased = store.lease_due(
-                conn, now, self.owner, batch.lease, LEASE_US, log_clock=self._log_clock
-            )
+            written.leased = store.lease_due(conn, now, self.owner, batch.lease, log_clock=self._log_clock)
             if len(written.leased) < batch.lease:
                 written.next_due = self._next_due(conn, now)
         return written
@@ -88,13 +91,16 @@ class Recorder:
         found = suppressions.suppressed(conn, ((digest, action.topic) for action, digest in mails))
         return [action for action, digest in mails if (digest, action.topic) in found]
 
-    def _finish(self, conn: Connection, ends: Sequence[End], now: int, written: Written) -> None:
+    def finish(
+        self, conn: Connection, ends: Sequence[End], now: int, written: Written, *, owner: str
+    ) -> None:
+        """How attempts of `owner` ended; `written` is told."""
         if not ends:
             return
         by_id = {end.action.id: end for end in ends}
         finished = [_finished(end, now) for end in ends]
         statuses = store.finish_attempts(
-            conn, finished, now, partitions=self._partitions, log_clock=self._log_clock
+            conn, finished, owner, now, partitions=self._partitions, log_clock=self._log_clock
         )
         reasons = {end.action: end.decision.reason or "" for end in finished}
         written.tally = [
@@ -120,13 +126,8 @@ class Recorder:
 
     @staticmethod
     def _next_due(conn: Connection, now: int) -> int | None:
-        query = select(func.min(actions.c.next_attempt_at)).where(actions.c.next_attempt_at > now)
-        moment: int | None = conn.scalar(query)
+        moment: int | None = _NEXT_DUE.run(conn, now).scalar()
         return moment
-
-    def extend(self, conn: Connection, ids: Sequence[str], now: int) -> None:
-        """Hold what is under way for another while."""
-        store.extend_leases(conn, ids, self.owner, now + LEASE_US)
 
     def let_go(self, conn: Connection) -> None:
         """At the end: what was leased and not begun is for others to take at once."""

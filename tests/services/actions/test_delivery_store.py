@@ -6,6 +6,7 @@ import pytest
 
 from services.actions.plays.delivery import Decision
 from services.actions.store import (
+    LEASE_US,
     Finished,
     Leased,
     finish_attempts,
@@ -41,11 +42,17 @@ def start(house: House, actions: list[Leased], owner: str = "me", now: int = T0)
 
 
 def finish(
-    house: House, action: str, n: int | None, decision: Decision, outcome: str = "done", now: int = T0
+    house: House,
+    action: str,
+    n: int | None,
+    decision: Decision,
+    outcome: str = "done",
+    now: int = T0,
+    owner: str = "me",
 ) -> Any:
     with house.db.write() as conn:
         end = Finished(action=action, n=n, outcome=outcome, decision=decision, detail="why")
-        return finish_attempts(conn, [end], now, partitions=2, log_clock=True)
+        return finish_attempts(conn, [end], owner, now, partitions=2, log_clock=True)
 
 
 def stop(house: House) -> None:
@@ -86,8 +93,8 @@ def test_an_action_goes_through_lease_attempt_and_end(house: House) -> None:
 
 def test_what_is_leased_is_not_leased_again_until_the_lease_ends(house: House) -> None:
     assert len(lease(house)) == 2
-    assert lease(house, T0 + MINUTE, "other") == []
-    assert len(lease(house, T0 + MINUTE + 1, "other")) == 2
+    assert lease(house, T0 + LEASE_US, "other") == []
+    assert len(lease(house, T0 + LEASE_US + 1, "other")) == 2
     assert start(house, lease(house, T0 + 5 * MINUTE, "third"), "me") == {}  # the lease was lost
 
 
@@ -174,6 +181,26 @@ def test_a_late_end_changes_nothing_that_has_ended(house: House) -> None:
     finish(house, mail.id, 1, DONE)
     assert finish(house, mail.id, 1, Decision(status="failed", reason="rejected")) == {}
     assert states(house)[0] == ("done", None)
+
+
+def test_whoever_lost_the_lease_writes_nothing(house: House) -> None:
+    mail, hook = lease(house)
+    start(house, [mail, hook])
+    taken = lease(house, T0 + 2 * LEASE_US, "other")
+    start(house, taken, "other")
+    before = house.rows(ACTIONS), house.rows(ATTEMPTS)
+    assert start(house, [mail, hook]) == {}
+    assert finish(house, mail.id, 1, DONE) == {}
+    assert finish(house, hook.id, 2, DONE) == {}
+    assert (house.rows(ACTIONS), house.rows(ATTEMPTS)) == before
+    assert finish(house, mail.id, 2, DONE, owner="other") == {mail.id: "done"}
+
+
+def test_a_beginning_written_twice_is_one(house: House) -> None:
+    mail, _ = lease(house)
+    assert start(house, [mail]) == {mail.id: 1}
+    assert start(house, [mail]) == {mail.id: 1}  # the first commit was not heard of
+    assert len(house.rows(ATTEMPTS)) == 1
 
 
 def test_an_erased_action_is_forgotten(house: House) -> None:

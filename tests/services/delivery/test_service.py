@@ -174,6 +174,9 @@ def test_unsubscribing_by_one_click_and_by_hand(running: Running) -> None:
     assert "ann@acme.test" in page.text
     assert "billing" in page.text
     assert page.headers["cache-control"] == "no-store"
+    looked = running.stranger.head(path)
+    assert (looked.status_code, looked.headers["content-type"]) == (200, page.headers["content-type"])
+    assert running.stranger.head(path[:-1] + ("A" if path[-1] != "A" else "B")).status_code == 404
     assert running.client.get("/v1/suppressions").json()["items"] == []
 
     done = running.stranger.post(path, data={"List-Unsubscribe": "One-Click"})

@@ -12,7 +12,7 @@ from services.actions.plays.delivery import Outcome
 class Outbox:
     """Writes to a folder. Sending an action again overwrites its file, so there is never a second copy."""
 
-    repeatable = True
+    repeatable, tells = True, False
     concurrency = per_domain = 200  # files of our own: nobody minds
 
     def __init__(self, folder: Path) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import re
 import socket
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -93,25 +94,26 @@ class Line:
 class Smtp:
     """Hands mails to one server, over connections that are used again."""
 
-    repeatable = False
+    repeatable, tells = False, True
     concurrency = per_domain = (
         40  # connections to the one server, which spreads mails over domains as it sees fit
     )
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, passing: Callable[[str], None] = lambda _: None) -> None:
         self._server = server
+        self.passing = passing  # told the action whose final dot is about to go out
         self._idle: deque[Line] = deque()
         self._name = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "localhost"
 
     async def prepare(self, action: str, due_at: int, envelope: Envelope) -> "Submission | Outcome":  # noqa: ARG002
-        """A connection that is ready for this mail; `action` and `due_at` are the outbox's business."""
+        """A connection that is ready for this mail; `due_at` is the outbox's business."""
         try:
             line = self._reused() or await self._connect()
         except SMTPResponseException as error:
             return Outcome(kind="temporary", reason="deferred", detail=_said(error.code, error.message))
         except _BROKEN as error:
             return Outcome(kind="temporary", reason=_why(error), detail=_sentence(error))
-        return Submission(self, line, envelope)
+        return Submission(self, line, action, envelope)
 
     def _reused(self) -> Line | None:
         while self._idle:
@@ -166,9 +168,10 @@ class Smtp:
 class Submission:
     """One mail on its way through one connection."""
 
-    def __init__(self, transport: Smtp, line: Line, envelope: Envelope) -> None:
+    def __init__(self, transport: Smtp, line: Line, action: str, envelope: Envelope) -> None:
         self._transport = transport
         self._line = line
+        self._action = action
         self._envelope = envelope
         self._dotted = False  # from here on the server may have accepted it
 
@@ -249,6 +252,7 @@ class Submission:
             await protocol._drain_helper()  # noqa: SLF001  all that stands between us and the socket
         await asyncio.sleep(LOOK_S)
         protocol = self._line.protocol  # raises if the server hung up over the body
+        self._transport.passing(self._action)
         self._dotted = True
         protocol.write(b".\r\n")
         code, text = await protocol.read_response(timeout=VERDICT_S)

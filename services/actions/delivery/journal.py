@@ -1,0 +1,211 @@
+"""What this process did and has not committed yet, in a file that outlives `kill -9`.
+
+Two things are written, each by one `os.write`, so that only a death of the machine loses them: that an effect
+which cannot be repeated is about to happen (`passing`), and how an attempt ended. The file is locked (`flock`)
+for as long as its process lives. Whoever finds one unlocked on the same machine knows that its process is dead,
+and what became of everything it had begun; it commits that and deletes the file (`takeover`).
+
+Silence is evidence only within one boot of one kernel: a machine that lost its power may have lost lines too.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from backbone import telemetry
+from services.actions.plays.delivery import Outcome
+
+SUFFIX, DRAFT = ".journal", ".new"
+RENEW_BYTES = 1 << 20  # a longer file is written anew, without what has been committed
+DETAIL_CHARS = 500
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+log_ = telemetry.get_logger("touchline.delivery")
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The first line. `boot` "": this system does not tell one boot from another."""
+
+    owner: str
+    boot: str
+
+
+class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Attempt `n` at an action; without an outcome: its effect is about to happen."""
+
+    action: str
+    n: int
+    outcome: Outcome | None = None
+
+
+class Left(msgspec.Struct, frozen=True):
+    """What a dead process left. `complete`: an attempt that is not in `passed` had no effect."""
+
+    owner: str
+    complete: bool
+    passed: frozenset[tuple[str, int]]
+    ends: dict[tuple[str, int], Outcome]
+
+
+_encode = msgspec.json.Encoder().encode
+_head = msgspec.json.Decoder(Head).decode
+_line = msgspec.json.Decoder(Line).decode
+
+
+def boot_id() -> str:
+    """What names this boot of this kernel; "" where nothing does."""
+    with suppress(OSError):
+        return _BOOT.read_text(encoding="ascii").strip()
+    return ""
+
+
+class Journal:
+    """The journal of this process; of one thread. Where it cannot be written it is withdrawn: without one,
+    everything is as after the death of the machine."""
+
+    def __init__(self, folder: Path, owner: str) -> None:
+        self._path = folder / f"{owner}{SUFFIX}"
+        self._head = _encode(Head(owner, boot_id())) + b"\n"
+        self._begun: dict[str, int] = {}  # attempts whose end is not committed, by action
+        self._lines: dict[str, bytes] = {}  # what was written about them
+        self._size = 0
+        self._file: int | None = None
+        with self._guarded():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._renew()
+
+    def begun(self, attempts: Iterable[tuple[str, int]]) -> None:
+        """These attempts (action, number) are committed as begun."""
+        self._begun.update(attempts)
+
+    def passing(self, action: str) -> None:
+        """The effect of this action's attempt is about to happen, and must not happen twice.
+
+        Raises `OSError` if that can neither be written nor the journal be withdrawn: then it must not happen.
+        """
+        self._write(action, None)
+
+    def ended(self, action: str, outcome: Outcome) -> None:
+        """The attempt at this action ended."""
+        with suppress(OSError):  # what is not known to have ended may be repeated, as far as it can be
+            self._write(action, outcome)
+
+    def settled(self, actions: Iterable[str]) -> None:
+        """What became of these is committed."""
+        for action in actions:
+            self._begun.pop(action, None)
+            self._lines.pop(action, None)
+
+    def tidy(self) -> None:
+        """Drop what has been committed, where that is worth it; call it now and then."""
+        if self._file is not None and (
+            self._size > RENEW_BYTES or (self._size > len(self._head) and not self._lines)
+        ):
+            with self._guarded():
+                self._renew()
+
+    def close(self) -> None:
+        """Delete the file, unless something in it is not committed: then the next process reads it."""
+        if self._file is not None:
+            if not self._begun:
+                self._path.unlink(missing_ok=True)
+            os.close(self._file)
+            self._file = None
+
+    def _write(self, action: str, outcome: Outcome | None) -> None:
+        n = self._begun.get(action)
+        if self._file is None or n is None:
+            return
+        if outcome is not None:
+            shown = outcome.detail[:DETAIL_CHARS].encode("utf-8", "replace").decode()
+            outcome = msgspec.structs.replace(outcome, detail=shown)
+        line = _encode(Line(action, n, outcome)) + b"\n"
+        with self._guarded():
+            _put(self._file, line)
+            self._size += len(line)
+            self._lines[action] = self._lines.get(action, b"") + line
+
+    def _renew(self) -> None:
+        """A new file with what still counts, locked before it takes the old one's place."""
+        draft = self._path.with_suffix(DRAFT)
+        made = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        try:
+            fcntl.flock(made, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            text = self._head + b"".join(self._lines.values())
+            _put(made, text)
+            draft.replace(self._path)
+        except BaseException:
+            os.close(made)
+            raise
+        old, self._file, self._size = self._file, made, len(text)
+        if old is not None:
+            os.close(old)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """An error of the disk costs the journal, not the work."""
+        try:
+            yield
+        except OSError as error:
+            log_.warning("delivery goes on without its journal", path=str(self._path), error=str(error))
+            self._path.unlink(missing_ok=True)  # raises if even that cannot be done: see `passing`
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+
+
+def _put(file: int, data: bytes) -> None:
+    if os.write(file, data) != len(data):
+        raise OSError("the disk took only a part")
+
+
+def read(text: bytes) -> Left:
+    """What a journal holds; of one without a readable head, nothing. The last line may be torn: it is left
+    out."""
+    head, *lines = text.split(b"\n")[:-1] or [b""]
+    try:
+        owner = _head(head)
+    except msgspec.DecodeError:
+        return Left("", False, frozenset(), {})
+    complete = owner.boot != "" and owner.boot == boot_id()
+    found: list[Line] = []
+    for line in lines:
+        try:
+            found.append(_line(line))
+        except msgspec.DecodeError:
+            complete = False
+    passed = frozenset((one.action, one.n) for one in found)
+    ends = {(one.action, one.n): one.outcome for one in found if one.outcome is not None}
+    return Left(owner.owner, complete, passed, ends)
+
+
+@contextmanager
+def taken(path: Path) -> Iterator[Left | None]:
+    """A dead process's journal, held alone, and deleted at the end of the block unless that raises.
+
+    None: its process lives, or somebody else has dealt with it. Raises `OSError`.
+    """
+    file = os.open(path, os.O_RDONLY)
+    try:
+        left = _left(file)
+        yield left
+        if left is not None:
+            path.unlink(missing_ok=True)
+            path.with_suffix(DRAFT).unlink(missing_ok=True)
+    finally:
+        os.close(file)
+
+
+def _left(file: int) -> Left | None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    if os.fstat(file).st_nlink == 0:  # renewed or dealt with since it was opened
+        return None
+    with os.fdopen(os.dup(file), "rb") as text:
+        return read(text.read())
