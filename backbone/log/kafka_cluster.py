@@ -26,7 +26,7 @@ BOOTSTRAP_MS = 2_000
 PROBE_S = 0.5  # to open a connection to one server
 KNOCK_MS = 2_000  # for one server to let us in
 RECHECK_S = 10.0  # topics that were found right are not looked at again for so long
-STAMPS = "message.timestamp.type"
+STAMPS, IN_SYNC = "message.timestamp.type", "min.insync.replicas"
 
 Client = TypeVar("Client")
 _log = structlog.get_logger(__name__)
@@ -156,7 +156,9 @@ class Cluster:
             admin.wait_for_topics(names)
         for name, count in _counts(admin, names).items():
             self.check_count(name, count)
-        self._stamp_on_receipt(admin, [name for name in names if name not in missing])
+        for name in names:
+            if name not in missing:
+                self._look_over(admin, name)
 
     def check_count(self, name: str, count: int) -> None:
         """Raises `PartitionsChanged` unless a topic has the partitions it should have."""
@@ -170,26 +172,40 @@ class Cluster:
         configs = {
             STAMPS: "LogAppendTime",
             "retention.ms": str(-1 if self.retention is None else max(1, self.retention // 1000)),
-            "min.insync.replicas": str(self.replication // 2 + 1),  # a majority: 1 of 1, 2 of 3
+            IN_SYNC: str(self.replication // 2 + 1),  # a majority: 1 of 1, 2 of 3
             "max.message.bytes": str(MAX_REQUEST_BYTES),
         }
         return {"num_partitions": self.partitions, "replication_factor": self.replication, "configs": configs}
 
-    def _stamp_on_receipt(self, admin: KafkaAdminClient, names: list[str]) -> None:
-        """With the wall clock, time is the broker's receipt time; topics made by others may say otherwise."""
-        for name in names:
-            try:
-                with translated(f"read the configuration of {name}"):
-                    found = admin.describe_configs(
-                        [ConfigResource("TOPIC", name, [STAMPS])], config_filter="all"
-                    )
-                    if found["topic"][name][STAMPS]["value"] != "LogAppendTime":
-                        admin.alter_configs([ConfigResource("TOPIC", name, {STAMPS: "LogAppendTime"})])
-                        _log.warning(
-                            "log.topic_reconfigured", topic=name, setting=STAMPS, value="LogAppendTime"
-                        )
-            except (LogUnavailable, KeyError, TypeError) as error:
-                _log.warning("log.topic_unchecked", topic=name, setting=STAMPS, error=str(error))
+    def _look_over(self, admin: KafkaAdminClient, name: str) -> None:
+        """What a topic that others may have made says of time and of acknowledgements."""
+        try:
+            with translated(f"read the configuration of {name}"):
+                asked = ConfigResource("TOPIC", name, [STAMPS, IN_SYNC])
+                found = admin.describe_configs([asked], config_filter="all")["topic"][name]
+                (topic,) = admin.describe_topics([name])
+                self._stamp_on_receipt(admin, name, found[STAMPS]["value"])
+                self._warn_of_few(name, len(topic["partitions"][0]["replica_nodes"]), found[IN_SYNC]["value"])
+        except (LogUnavailable, KeyError, TypeError) as error:
+            _log.warning("log.topic_unchecked", topic=name, error=str(error))
+
+    def _stamp_on_receipt(self, admin: KafkaAdminClient, name: str, value: str) -> None:
+        """With the wall clock, time is the broker's receipt time."""
+        if value != "LogAppendTime":
+            admin.alter_configs([ConfigResource("TOPIC", name, {STAMPS: "LogAppendTime"})])
+            _log.warning("log.topic_reconfigured", topic=name, setting=STAMPS, value="LogAppendTime")
+
+    def _warn_of_few(self, name: str, replicas: int, in_sync: str) -> None:
+        """An acknowledged event survives a broker only where a majority had to have it."""
+        if int(in_sync) < max(replicas, self.replication) // 2 + 1:
+            _log.warning(
+                "log.topic_weak",
+                topic=name,
+                replicas=replicas,
+                min_insync_replicas=int(in_sync),
+                expected_replicas=self.replication,
+                meaning="an acknowledged event can be lost with a broker",
+            )
 
 
 def _host(server: str) -> tuple[str, int]:

@@ -6,8 +6,10 @@ import gc
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+import structlog
 from kafka import KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, KafkaAdminClient, NewPartitions
 
@@ -20,6 +22,7 @@ from tests.conftest import KafkaServer
 
 pytestmark = pytest.mark.kafka
 WAIT_S = 30.0
+DAY_US = 86_400_000_000
 
 
 @pytest.fixture
@@ -37,6 +40,22 @@ def broker() -> Iterator[Kafka]:
     with warnings.catch_warnings():  # kafka-python leaves the sockets of failed connections to the collector
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+@contextmanager
+def administration(server: KafkaServer) -> Iterator[KafkaAdminClient]:
+    admin = KafkaAdminClient(bootstrap_servers=server.bootstrap_servers)
+    try:
+        yield admin
+    finally:
+        admin.close()
+
+
+def make_topics(server: KafkaServer, log: Log, configs: dict[str, str]) -> None:
+    """Our topics, as others would make them."""
+    new = {"num_partitions": PARTITIONS, "replication_factor": 1, "configs": configs}
+    with administration(server) as admin:
+        admin.create_topics({prefix_of(log) + topic: new for topic in (EVENTS, TRIGGERS, DEAD_LETTERS)})
 
 
 def prefix_of(log: Log) -> str:
@@ -61,6 +80,42 @@ def test_the_topics_are_made_as_they_must_be(twin: Twin, kafka_server: KafkaServ
             assert configs["retention.ms"]["value"] == "-1"
     finally:
         admin.close()
+
+
+def test_replicated_topics_ask_for_a_majority() -> None:
+    """More than one broker is not started here; what the topics are made with is looked at instead."""
+    made = [
+        Cluster(["x:1"], PARTITIONS, replication=n, retention=90 * DAY_US)._new_topic() for n in (1, 2, 3, 5)
+    ]
+    assert [each["replication_factor"] for each in made] == [1, 2, 3, 5]
+    assert [each["configs"]["min.insync.replicas"] for each in made] == ["1", "2", "2", "3"]
+    assert {each["configs"]["retention.ms"] for each in made} == {str(90 * 86_400_000)}
+    assert {each["num_partitions"] for each in made} == {PARTITIONS}
+
+
+def test_appends_carry_a_producer_id_and_numbers(twin: Twin, kafka_server: KafkaServer) -> None:
+    """So that Kafka drops a batch that was sent again because its answer was lost; and wait for all in sync."""
+    log = twin.open()
+    for n in range(3):
+        log.append(EVENTS, [Entry(value=b"%d" % n, partition=0)]).result(WAIT_S)
+    lane = TopicPartition(prefix_of(log) + EVENTS, 0)
+    with administration(kafka_server) as admin:
+        (producer,) = admin.describe_producers([lane])[lane].active_producers
+    assert (producer.last_sequence, producer.current_transaction_start_offset) == (2, -1)
+    assert isinstance(log, KafkaLog)
+    assert log._appender._producer.config["acks"] == -1  # all; one broker cannot show the difference
+
+
+def test_a_topic_with_too_few_replicas_in_sync_is_warned_of(twin: Twin, kafka_server: KafkaServer) -> None:
+    """Made by others, with three replicas of which one is enough for an acknowledgement."""
+    log = twin.open()
+    make_topics(kafka_server, log, {"min.insync.replicas": "1"})
+    assert isinstance(log, KafkaLog)
+    log._cluster.replication = 3
+    with structlog.testing.capture_logs() as said:
+        log.end_offsets(EVENTS)
+    weak = [line for line in said if line["event"] == "log.topic_weak"]
+    assert {line["topic"] for line in weak} == {prefix_of(log) + t for t in (EVENTS, TRIGGERS, DEAD_LETTERS)}
 
 
 def test_a_topic_made_by_others_is_set_to_receipt_time(twin: Twin, kafka_server: KafkaServer) -> None:
