@@ -29,6 +29,7 @@ from backbone.log.records import Entry, Headers, LogInUse, LogUnavailable, Parti
 _OFFSET_BITS = 48
 _LAST_OFFSET = (1 << _OFFSET_BITS) - 1
 _COMPRESS_FROM = 512  # bytes; below that LZ4 gains little
+_ACCELERATION = 4  # LZ4's: a fifth less time than 1 for a twentieth more space
 _CACHED_CHUNKS = 32
 _FORMAT = "1"
 
@@ -41,9 +42,20 @@ CREATE TABLE IF NOT EXISTS chunks (
   place INTEGER PRIMARY KEY, count INTEGER NOT NULL, timestamp INTEGER NOT NULL, body BLOB NOT NULL);
 """
 
-_Body = tuple[list[str | None], list[bytes], list[list[tuple[str, bytes]]] | None]
+_Heads = tuple[tuple[str, bytes], ...]
+_Body = tuple[list[str | None], list[bytes], list[_Heads] | None]
+_Alike = tuple[list[str | None], list[bytes], _Heads]
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(_Body).decode
+_unpack_alike = msgspec.msgpack.Decoder(_Alike).decode
+_LZ4, _ALIKE = 1, 2  # bits of a blob's first byte: compressed; one set of headers for all its records
+_ROWS = 1_000  # of one statement
+
+
+_MOVE = """
+WITH new (lane, next, timestamp) AS (VALUES {})
+UPDATE lanes SET next = new.next, timestamp = new.timestamp FROM new WHERE lanes.lane = new.lane
+"""
 
 
 class StoredLane(NamedTuple):
@@ -67,16 +79,27 @@ class Chunk(NamedTuple):
 
 
 def encode(entries: Sequence[Entry]) -> bytes:
-    """A chunk's blob: one byte (1: LZ4 follows) and the MessagePack of keys, values and headers."""
-    headers = [list(e.headers) for e in entries] if any(e.headers for e in entries) else None
-    body = _pack(([e.key for e in entries], [e.value for e in entries], headers))
-    return b"\1" + lz4.block.compress(body) if len(body) >= _COMPRESS_FROM else b"\0" + body
+    """A chunk's blob: one byte (`_LZ4`, `_ALIKE`) and the MessagePack of keys, values and headers."""
+    headers = [e.headers for e in entries]
+    alike = headers.count(headers[0]) == len(headers)
+    body = _pack(([e.key for e in entries], [e.value for e in entries], headers[0] if alike else headers))
+    kind = _ALIKE if alike else 0
+    if len(body) < _COMPRESS_FROM:
+        return bytes((kind,)) + body
+    packed: bytes = lz4.block.compress(body, mode="fast", acceleration=_ACCELERATION)
+    return bytes((kind | _LZ4,)) + packed
 
 
 def decode(body: bytes, lane: StoredLane, first: int, timestamp: int) -> list[Record]:
     """The records of a chunk's blob."""
-    keys, values, headers = _unpack(lz4.block.decompress(body[1:]) if body[0] else body[1:])
-    each: Sequence[Headers] = headers if headers is not None else [()] * len(keys)
+    packed = lz4.block.decompress(body[1:]) if body[0] & _LZ4 else body[1:]
+    each: Sequence[Headers]
+    if body[0] & _ALIKE:
+        keys, values, shared = _unpack_alike(packed)
+        each = [shared] * len(keys)
+    else:
+        keys, values, headers = _unpack(packed)
+        each = headers if headers is not None else [()] * len(keys)
     topic, partition = lane.topic, lane.partition
     return [
         Record(topic, partition, first + i, keys[i], values[i], timestamp, each[i]) for i in range(len(keys))
@@ -156,10 +179,18 @@ class ChunkStore:
         rows = [
             (c.lane << _OFFSET_BITS | c.first, len(c.entries), c.timestamp, encode(c.entries)) for c in chunks
         ]
-        ends = [(c.first + len(c.entries), c.timestamp, c.lane) for c in chunks]
+        ends = {c.lane: (c.lane, c.first + len(c.entries), c.timestamp) for c in chunks}
         with translated("write"), self._transaction():
-            self._writer.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?)", rows)
-            self._writer.executemany("UPDATE lanes SET next = ?, timestamp = ? WHERE lane = ?", ends)
+            self._many("INSERT INTO chunks VALUES {}", rows)
+            self._many(_MOVE, list(ends.values()))
+
+    def _many(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """All rows in one statement: each statement lets go of the interpreter and has to get it back."""
+        for begin in range(0, len(rows), _ROWS):
+            part = rows[begin : begin + _ROWS]
+            marks = "(" + ", ".join("?" * len(part[0])) + ")"
+            values = ", ".join([marks] * len(part))
+            self._writer.execute(statement.format(values), [each for row in part for each in row])
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

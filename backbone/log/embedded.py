@@ -36,6 +36,7 @@ COMMIT_BYTES = 16 << 20  # about what one commit takes at most
 TAIL_BYTES = 48 << 20  # newest records kept in memory for consumers
 CHUNK_BYTES = 512 << 10
 CHUNK_RECORDS = 4096
+KNOWN_KEYS = 100_000  # whose partition is remembered
 SWEEP_S = 60.0  # how often retention looks
 SWEEP_CHUNKS = 256  # how much it removes between two commits
 
@@ -51,6 +52,7 @@ class LaneState:
     next: int
     timestamp: int
     tail: list[Record] = field(default_factory=list)
+    fresh: list[Entry] = field(default_factory=list)  # the writer's: placed by the commit in hand
 
     def copy_tail(self, offset: int, limit: int) -> list[Record] | None:
         """Up to `limit` records from `offset` on, None if they are no longer in memory."""
@@ -98,6 +100,8 @@ class EmbeddedLog:
         self._lanes = {
             (s.topic, s.partition): LaneState(s, s.start, s.next, s.timestamp) for s in self._store.lanes()
         }
+        self._by_topic = {t: [self._lanes[t, p] for p in range(partitions)] for t in TOPICS}
+        self._known: dict[str | None, int] = {None: 0}  # key → partition
         self._waiting: deque[_Append] = deque()
         self._waiting_bytes = self._tail_used = 0
         self._closed = False
@@ -116,16 +120,30 @@ class EmbeddedLog:
         future: Future[list[Place]] = Future()
         try:
             size = checked_size(entries)
-            waiting = _Append([self._lane_of(topic, e) for e in entries], entries, size, future)
+            waiting = _Append(self._lanes_of(topic, entries), entries, size, future)
             self._enqueue(waiting)
         except (LogUnavailable, RecordTooLarge) as error:
             future.set_exception(error)
         return future
 
-    def _lane_of(self, topic: str, entry: Entry) -> LaneState:
-        if entry.partition is not None:
-            return self._lanes[topic, entry.partition]
-        return self._lanes[topic, 0 if entry.key is None else partition_for(entry.key, self.partitions)]
+    def _lanes_of(self, topic: str, entries: Sequence[Entry]) -> list[LaneState]:
+        lanes, known = self._by_topic[topic], self._known
+        found = []
+        for entry in entries:
+            number = entry.partition
+            if number is None:
+                number = known.get(entry.key)
+                found.append(lanes[self._learn(entry.key) if number is None else number])
+            else:
+                found.append(self._lanes[topic, number])
+        return found
+
+    def _learn(self, key: str | None) -> int:
+        if len(self._known) >= KNOWN_KEYS:
+            self._known = {None: 0}
+        number = 0 if key is None else partition_for(key, self.partitions)
+        self._known[key] = number
+        return number
 
     def _enqueue(self, waiting: _Append) -> None:
         with self._arrived:
@@ -175,7 +193,7 @@ class EmbeddedLog:
             self._refuse(taken, error)
             return
         self._failed = None
-        self._publish(added, chunks)
+        self._publish(added, chunks, sum(waiting.size for waiting in taken))
         for waiting in taken:
             waiting.future.set_result(waiting.places)
 
@@ -195,22 +213,26 @@ class EmbeddedLog:
 
     def _place(self, taken: list[_Append]) -> list[tuple[LaneState, list[Entry]]]:
         """Give every entry its place; the new entries by lane."""
-        added: dict[int, tuple[LaneState, list[Entry]]] = {}
+        touched: list[LaneState] = []
         for waiting in taken:
+            place = waiting.places.append
             for lane, entry in zip(waiting.lanes, waiting.entries, strict=True):
-                key = lane.stored.lane
-                entries = (added.get(key) or added.setdefault(key, (lane, [])))[1]
-                waiting.places.append((lane.stored.partition, lane.next + len(entries)))
-                entries.append(entry)
-        return list(added.values())
+                fresh = lane.fresh
+                if not fresh:
+                    touched.append(lane)
+                place((lane.stored.partition, lane.next + len(fresh)))
+                fresh.append(entry)
+        added = [(lane, lane.fresh) for lane in touched]
+        for lane in touched:
+            lane.fresh = []
+        return added
 
     def _stamp(self, lane: LaneState) -> int:
         return max(self._now(), lane.timestamp)
 
-    def _publish(self, added: list[tuple[LaneState, list[Entry]]], chunks: list[Chunk]) -> None:
+    def _publish(self, added: list[tuple[LaneState, list[Entry]]], chunks: list[Chunk], size: int) -> None:
         stamps = {c.lane: c.timestamp for c in chunks}
         fresh = [(lane, _records(lane, entries, stamps[lane.stored.lane])) for lane, entries in added]
-        size = sum(len(e.value) + RECORD_OVERHEAD for _, entries in added for e in entries)
         with self.changed:
             for lane, records in fresh:
                 lane.tail += records

@@ -2,20 +2,27 @@
 
 from collections.abc import Sequence
 
-from backbone.log.records import MAX_HEADER_BYTES, MAX_RECORD_BYTES, Entry, RecordTooLarge
+from backbone.log.records import MAX_HEADER_BYTES, MAX_RECORD_BYTES, Entry, Headers, RecordTooLarge
 
 RECORD_OVERHEAD = 200  # bytes that a record takes in memory beside its value, roughly
+_SHORT_KEY = 1024  # characters
 
 
 def checked_size(entries: Sequence[Entry]) -> int:
     """Bytes of memory these take, roughly. Raises `RecordTooLarge`, naming the entry."""
     size = RECORD_OVERHEAD * len(entries)
+    fitting: Headers = ()  # with any short key; mostly the same object in all entries: looked at once
     for index, entry in enumerate(entries):
-        size += len(entry.value)
-        if len(entry.value) > MAX_RECORD_BYTES:
-            raise RecordTooLarge(f"entry {index}: {len(entry.value)} bytes, the log takes {MAX_RECORD_BYTES}")
-        if entry.headers or (entry.key is not None and len(entry.key) > 1024):
-            size += _checked_head(index, entry)
+        length, key = len(entry.value), entry.key
+        size += length
+        if length > MAX_RECORD_BYTES:
+            raise RecordTooLarge(f"entry {index}: {length} bytes, the log takes {MAX_RECORD_BYTES}")
+        if entry.headers is fitting and (key is None or len(key) <= _SHORT_KEY):
+            continue
+        head = _checked_head(index, entry)
+        size += head
+        if head <= MAX_HEADER_BYTES - 4 * _SHORT_KEY:
+            fitting = entry.headers
     return size
 
 
