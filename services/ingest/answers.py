@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 
 from fastapi import Response
 
 from backbone.errors import FieldError, Forbidden, summary
 from backbone.http import json_response, problem
-from services.ingest.intake import Taken
+from services.ingest.intake import MAX_EVENTS, Taken
 from services.ingest.sources.base import Code, Refusal
 
 
@@ -16,6 +17,8 @@ def accepted(taken: Taken, *, alone: bool) -> Response:
 
     403 if it was only for want of a scope.
     """
+    if not taken.rejected and taken.accepted:
+        return _all_taken(taken.accepted)
     rejected = [
         {
             "index": index,
@@ -32,6 +35,11 @@ def accepted(taken: Taken, *, alone: bool) -> Response:
     if errors and all(refusal.code == Code.SCOPE for _, refusal in taken.rejected):
         return problem(403, Forbidden.code, Forbidden.title, detail, errors=errors, extra=body)
     return problem(422, "nothing_accepted", "No event was accepted", detail, errors=errors, extra=body)
+
+
+@lru_cache(MAX_EVENTS)
+def _all_taken(count: int) -> Response:
+    return json_response({"accepted": count, "rejected": []}, 202)
 
 
 def wrong_fields(rejected: list[tuple[int, Refusal]], *, alone: bool) -> list[FieldError]:

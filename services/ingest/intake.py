@@ -1,6 +1,5 @@
 """From items to the log: check, append once, wait until durable; with limits on what may be under way."""
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 
@@ -14,8 +13,9 @@ from backbone.log import EVENTS, Entry, Log
 from backbone.settings import Settings
 from backbone.telemetry import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJECTED
 from services.ingest.sources import SOURCES
-from services.ingest.sources.base import Code, Item, Refusal
+from services.ingest.sources.base import Code, Item, Refusal, Wire
 from services.ingest.sources.normal import ERASURES, Door, Normal
+from services.ingest.waiting import Waiting
 
 MAX_EVENTS = 500  # a request
 PATIENCE_S = 30.0  # how long a request waits for the log
@@ -64,6 +64,7 @@ class Intake:
         self._wall = settings.clock == "wall"
         self._most = settings.ingest_max_in_flight
         self._buckets = Buckets(settings.ingest_rate_limit)
+        self._waiting = Waiting(PATIENCE_S)
         self.in_flight = 0
 
     async def take(
@@ -101,8 +102,7 @@ class Intake:
         self.in_flight += 1
         began = time.perf_counter()
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                await asyncio.wrap_future(self._log.append(EVENTS, entries))
+            await self._waiting.until_done(self._log.append(EVENTS, entries))
             hit("ingest.after_append_before_answer")
         except TimeoutError:
             raise LogUnavailable(f"the log did not take the events within {PATIENCE_S:.0f} s") from None
@@ -117,14 +117,20 @@ def _sort(
     entries: list[Entry] = []
     rejected: list[tuple[int, Refusal]] = []
     erasures: list[Normal] = []
+    quick, add = door.quick, entries.append
     for index, item in enumerate(items):
+        if type(item) is Wire:
+            value = quick(item)
+            if value is not None:
+                add(Entry(value, item.account, None, HEADERS))
+                continue
         if item is None:
             continue
         checked = item if isinstance(item, Refusal) else door.check(index, item)
         if isinstance(checked, Refusal):
             rejected.append((index, checked))
             continue
-        entries.append(Entry(checked.value, checked.account, None, HEADERS))
+        add(Entry(checked.value, checked.account, None, HEADERS))
         if checked.type in ERASURES:
             erasures.append(checked)
     return entries, rejected, erasures

@@ -1,6 +1,7 @@
 """Our own JSON: an event, an array, `{"events": […]}`. Structured and batched CloudEvents are the same."""
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from services.ingest.sources.base import (
     Item,
     NotReadable,
     Refusal,
+    Wire,
     convert_event,
     decode_any,
     decode_raw_list,
@@ -27,6 +29,16 @@ class _Batch(msgspec.Struct, forbid_unknown_fields=True):
     events: list[msgspec.Raw]
 
 
+class _Wires(msgspec.Struct, forbid_unknown_fields=True):
+    events: list[Wire]
+
+
+class _TooLarge(ValueError):
+    """An event may be larger than allowed."""
+
+
+_BATCH = re.compile(rb'\s*{\s*"events"\s*:')
+_decode_wire_batch = msgspec.json.Decoder(_Wires).decode
 _decode_batch = msgspec.json.Decoder(_Batch).decode
 _SHAPES = 'an event, an array of events, or {"events": […]} and nothing else'
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
@@ -35,12 +47,11 @@ _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 def decode(body: bytes, _headers: Mapping[str, str]) -> list[Item]:
     """The events of a body, in order. Raises `NotReadable` if it is no JSON."""
     start = body.lstrip(b" \t\r\n")[:1]
-    small = len(body) <= MAX_EVENT and b'"data_base64"' not in body
-    if small:
+    if b'"data_base64"' not in body:
         try:
-            return [*decode_wires(body)] if start == b"[" else [decode_wire(body)]
-        except READ_ERRORS:
-            pass  # something is wrong, or it is {"events": […]}: read them one by one
+            return _at_once(body, start)
+        except (*READ_ERRORS, _TooLarge):
+            pass  # something is wrong: read them one by one
     if start not in {b"[", b"{"}:
         why_not = _why_not_json(body)
         if why_not is not None:
@@ -48,6 +59,20 @@ def decode(body: bytes, _headers: Mapping[str, str]) -> list[Item]:
         return [Refusal(Code.INVALID, "", f"the body should be {_SHAPES}")]
     parts = _split(body, start)
     return [parts] if isinstance(parts, Refusal) else [_one(raw) for raw in parts]
+
+
+def _at_once(body: bytes, start: bytes) -> list[Item]:
+    """The events of a body in which all is well. Raises `_TooLarge` and `READ_ERRORS`."""
+    large = len(body) > MAX_EVENT
+    if start == b"[":
+        if large and any(len(memoryview(raw)) > MAX_EVENT for raw in decode_raw_list(body)):
+            raise _TooLarge
+        return [*decode_wires(body)]
+    if large or _BATCH.match(body):
+        if large and any(len(memoryview(raw)) > MAX_EVENT for raw in _decode_batch(body).events):
+            raise _TooLarge
+        return [*_decode_wire_batch(body).events]
+    return [decode_wire(body)]
 
 
 def _split(body: bytes, start: bytes) -> list[memoryview] | Refusal:

@@ -1,0 +1,58 @@
+"""Requests that wait for the log, told by its thread: one wake-up of the event loop for all that a commit served."""
+
+import asyncio
+from collections import deque
+from concurrent.futures import Future
+from typing import Any
+
+
+class Waiting:
+    """Belongs to the event loop that first waits; the futures may be resolved by any thread."""
+
+    def __init__(self, patience: float) -> None:
+        """`patience`: seconds that a request waits at most."""
+        self._patience = patience
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended: deque[tuple[asyncio.Future[None], Future[Any]]] = deque()
+        self._called = False
+
+    async def until_done(self, future: Future[Any]) -> None:
+        """Returns when the future has a result. Raises its exception, or `TimeoutError`: then it is cancelled."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._called = loop, False
+        waiter: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(self._patience, _give_up, waiter)
+        future.add_done_callback(lambda ended: self._tell(loop, waiter, ended))
+        try:
+            await waiter
+        except TimeoutError:
+            future.cancel()
+            raise
+        finally:
+            timer.cancel()
+
+    def _tell(
+        self, loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], ended: Future[Any]
+    ) -> None:
+        self._ended.append((waiter, ended))
+        if not self._called:  # else it is still to come, and takes this one too: it looks after it is reset
+            self._called = True
+            loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._called = False
+        while self._ended:
+            waiter, ended = self._ended.popleft()
+            if waiter.done() or ended.cancelled():
+                continue
+            error = ended.exception()
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+
+
+def _give_up(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
