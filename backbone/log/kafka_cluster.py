@@ -260,4 +260,9 @@ def _refused(answer: dict[str, Any]) -> None:
     for topic in answer["topics"]:
         error = errors.for_code(topic["error_code"])
         if error not in (errors.NoError, errors.TopicAlreadyExistsError):
-            raise error(f"{topic['name']}: {topic.get('error_message') or error.__name__}")
+            setting = (
+                " (TOUCHLINE_KAFKA_REPLICATION_FACTOR)"
+                if error is errors.InvalidReplicationFactorError
+                else ""
+            )
+            raise error(f"{topic['name']}: {topic.get('error_message') or error.__name__}{setting}")

@@ -93,6 +93,17 @@ def test_replicated_topics_ask_for_a_majority() -> None:
     assert {each["num_partitions"] for each in made} == {PARTITIONS}
 
 
+def test_more_replicas_than_brokers_is_refused_by_name(twin: Twin) -> None:
+    log = twin.open()
+    assert isinstance(log, KafkaLog)
+    log._cluster.replication = 3
+    assert not log.ready()
+    with pytest.raises(
+        LogUnavailable, match=r"InvalidReplicationFactor.*\(TOUCHLINE_KAFKA_REPLICATION_FACTOR\)"
+    ):
+        log.end_offsets(EVENTS)
+
+
 def test_appends_carry_a_producer_id_and_numbers(twin: Twin, kafka_server: KafkaServer) -> None:
     """So that Kafka drops a batch that was sent again because its answer was lost; and wait for all in sync."""
     log = twin.open()

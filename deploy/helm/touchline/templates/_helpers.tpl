@@ -45,6 +45,9 @@ tolerations: {{- toYaml . | nindent 2 }}
 volumes:
   - {name: data, emptyDir: {}}
   - {name: tmp, emptyDir: {}}
+{{- with .Values.extraVolumes }}
+{{ toYaml . | indent 2 }}
+{{- end }}
 {{- end -}}
 
 {{- define "touchline.container" -}}
@@ -68,4 +71,7 @@ env:
 volumeMounts:
   - {name: data, mountPath: /var/lib/touchline}
   - {name: tmp, mountPath: /tmp}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . | indent 2 }}
+{{- end }}
 {{- end -}}
