@@ -179,6 +179,16 @@ def paths_of(condition: Condition) -> Iterator[str]:
         yield from paths_of(child)
 
 
+def needed_paths(condition: Condition) -> Iterator[str]:
+    """The paths without which an entry cannot hold; not those that are only asked whether they exist."""
+    for path, operand in (condition.__pydantic_extra__ or {}).items():
+        asked = isinstance(operand, Operators) and operand.model_fields_set <= {"exists", "ne", "not_in"}
+        if not asked:
+            yield path
+    for child in _children(condition):
+        yield from needed_paths(child)
+
+
 def _places(condition: Condition, above: str = "") -> Iterator[tuple[str, str]]:
     """Every path that a condition names, behind the place where it stands."""
     for path in condition.__pydantic_extra__ or {}:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from schemas.conditions import paths_of
+from schemas.conditions import needed_paths
 from schemas.playbook import PlaybookIn, Step, WaitEvent
 from schemas.tiered import TIERS
 
@@ -80,7 +80,7 @@ def trigger_paths(body: PlaybookIn) -> Iterator[tuple[str, str]]:
         if isinstance(step.wait, WaitEvent) and step.wait.until.by is not None:
             yield f"{path}.wait.until.by", "key"
         elif step.branch is not None:
-            for named in paths_of(step.branch.if_):
+            for named in needed_paths(step.branch.if_):
                 root, _, rest = named.partition(".")
                 if root == "trigger" and rest:
                     yield f"{path}.branch.if", rest.split(".")[0]

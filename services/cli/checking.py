@@ -7,7 +7,7 @@ from schemas.files import KINDS
 from schemas.lint_together import Finding, View, lint_together
 from schemas.outline import Outline, PlaybookOutline, RuleOutline, TemplateOutline, outline
 from services.cli.client import ApiError, Client
-from services.cli.documents import Document, Problem, Problems
+from services.cli.documents import Document, Problem
 
 PATHS = {"rule": "rules", "playbook": "playbooks", "template": "templates", "endpoint": "endpoints"}
 # What the server adds to a document; a file does not hold it.
@@ -15,8 +15,8 @@ ADDED = {"version", "changed_by", "changed_at", "unhealthy", "warnings", "secret
 CHECKED = ("rule", "playbook", "template")
 
 
-def check(client: Client, documents: Sequence[Document]) -> list[Problem]:
-    """What is legal but probably wrong with each document by itself. Raises `Problems` with all that is refused."""
+def check(client: Client, documents: Sequence[Document]) -> tuple[list[Problem], list[Problem]]:
+    """What the server would refuse, and what is legal but probably wrong, with each document by itself."""
     refused: list[Problem] = []
     doubtful: list[Problem] = []
     for document in documents:
@@ -28,9 +28,7 @@ def check(client: Client, documents: Sequence[Document]) -> list[Problem]:
                 refused += problems(document, error)
                 continue
             doubtful += [document.problem(one["field"], one["message"]) for one in answer["warnings"]]
-    if refused:
-        raise Problems(refused)
-    return doubtful
+    return refused, doubtful
 
 
 def problems(document: Document, error: ApiError) -> list[Problem]:

@@ -1,5 +1,6 @@
 """Files of rules, playbooks, templates, endpoints and tiers: read, checked, each error with its file and line."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from schemas.files import KINDS
 from services.cli.yamlfile import Located, YamlError, read_yaml
 
 TEST_SUFFIX = ".test.yaml"
+_LINE = re.compile(r"line ([0-9]{1,6}): ")  # how a message about a template begins
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,13 @@ class Document:
     source: Located
 
     def problem(self, field: str, message: str) -> Problem:
-        """A problem with one of its fields, at that field's line."""
+        """A problem with one of its fields, at that field's line, or at the line of its text that is named."""
         text = (
             f"{self.kind} {self.name}: {field}: {message}" if field else f"{self.kind} {self.name}: {message}"
         )
-        return Problem(self.source.path, self.source.line(field), text)
+        inside = _LINE.match(message)
+        line = self.source.line_in(field, int(inside[1])) if inside else self.source.line(field)
+        return Problem(self.source.path, line, text)
 
 
 def find(paths: Iterable[Path], *, tests: bool = False) -> list[Path]:
@@ -96,13 +100,12 @@ def _document(item: Located) -> Document | list[Problem]:
     kind = item.value["kind"]
     body = {key: value for key, value in item.value.items() if key != "kind"}
     name = "tiers" if kind == "tiers" else str(body.get("name", ""))
+    label = f"{kind} {name}".strip()
     try:
         model = validate(KINDS[kind], body)
     except Invalid as error:
         return [
-            Problem(
-                item.path, item.line(wrong["field"]), f"{kind} {name}: {wrong['field']}: {wrong['message']}"
-            )
+            Problem(item.path, item.line(wrong["field"]), f"{label}: {wrong['field']}: {wrong['message']}")
             for wrong in error.errors
         ]
     return Document(kind, name, body, model, item)

@@ -72,10 +72,13 @@ def apply(paths: Sequence[Path], *, dry_run: bool = False) -> int:
         documents = load(files)
         client = Client()
         changes = [Change(document, _on_server(client, document)) for document in documents]
-        _check_references(client, documents)
         changed = [change.document for change in changes if change.word != "unchanged"]
         concerned = documents if dry_run else changed
-        doubts = check(client, concerned) + check_together(client, documents, concerned)
+        refused, doubts = check(client, concerned)
+        refused += _unknown(client, documents)
+        if refused:
+            raise Problems(refused)
+        doubts += check_together(client, documents, concerned)
         if dry_run:
             _show(changes)
         else:
@@ -108,6 +111,7 @@ def normal(kind: str, body: dict[str, Any]) -> dict[str, Any]:
     model = KINDS[kind].model_validate(body)
     result: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_none=True)
     result.pop("secret", None)  # shown once and never again, so it cannot be compared
+    result.pop("backfill", None)  # what to do when it is activated, no part of what it then is
     return result
 
 
@@ -123,8 +127,8 @@ def _on_server(client: Client, document: Document) -> dict[str, Any] | None:
     return client.find(f"/v1/{PATHS[document.kind]}/{document.name}")
 
 
-def _check_references(client: Client, documents: Iterable[Document]) -> None:
-    documents = list(documents)
+def _unknown(client: Client, documents: Sequence[Document]) -> list[Problem]:
+    """The templates and endpoints that playbooks name and that are neither here nor there."""
     here = {(document.kind, document.name) for document in documents}
     problems: list[Problem] = []
     for document in documents:
@@ -133,8 +137,7 @@ def _check_references(client: Client, documents: Iterable[Document]) -> None:
         for kind, name, field in document.model.references():
             if (kind, name) not in here and client.find(f"/v1/{PATHS[kind]}/{name}") is None:
                 problems.append(document.problem(field, f"there is no {kind} {name}"))
-    if problems:
-        raise Problems(problems)
+    return problems
 
 
 def _show(changes: Iterable[Change]) -> None:

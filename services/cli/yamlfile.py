@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 PathKey = tuple[str | int, ...]
+MOST_DIGITS = 1_000  # of a whole number
 
 
 class YamlError(Exception):
@@ -31,13 +32,33 @@ class Located:
     value: Any
     path: Path
     lines: dict[PathKey, int] = field(default_factory=dict)
+    blocks: dict[PathKey, int] = field(default_factory=dict)  # where the text of a `|` begins
 
     def line(self, where: PathKey | str = ()) -> int:
         """The line of a field, or of the nearest thing around it. A text is a dotted path such as `when.within`."""
-        key = tuple(_part(p) for p in where.split(".") if p) if isinstance(where, str) else where
-        while key and key not in self.lines:
-            key = key[:-1]
-        return self.lines.get(key, 1)
+        return self.lines.get(self._nearest(where), 1)
+
+    def line_in(self, where: str, number: int) -> int:
+        """The line of the file on which line `number` of a text begins; where that cannot be said, as `line`."""
+        key = self._nearest(where)
+        return self.blocks[key] + number - 1 if key in self.blocks else self.line(where)
+
+    def _nearest(self, where: PathKey | str) -> PathKey:
+        """The longest way down to `where` that is there. A key may hold dots itself: `data.severity`."""
+        parts = [p for p in where.split(".") if p] if isinstance(where, str) else list(where)
+        found: PathKey = ()
+        at = 0
+        while at < len(parts):
+            for end in range(at + 1, len(parts) + 1):
+                name = ".".join(map(str, parts[at:end]))
+                keys = [(*found, _part(name)), (*found, name)]
+                key = next((key for key in keys if key in self.lines), None)
+                if key is not None:
+                    found, at = key, end
+                    break
+            else:
+                break
+        return found
 
 
 def read_yaml(path: Path) -> list[Located]:
@@ -48,6 +69,8 @@ def read_yaml(path: Path) -> list[Located]:
         raise YamlError(path, 1, f"cannot be read: {error}") from None
     try:
         return list(_documents(text, path))
+    except RecursionError:
+        raise YamlError(path, 1, "is nested too deep, or holds itself") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise YamlError(path, mark.line + 1 if mark else 1, error.problem or "is not YAML") from None
@@ -86,6 +109,8 @@ for _tag, _pattern, _first in (
 def _value(node: yaml.Node, key: PathKey, into: Located) -> Any:
     into.lines[key] = node.start_mark.line + 1
     if isinstance(node, yaml.ScalarNode):
+        if node.style == "|":
+            into.blocks[key] = node.start_mark.line + 2
         return _scalar(node, into.path)
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*key, index), into) for index, item in enumerate(node.value)]
@@ -113,6 +138,8 @@ def _scalar(node: yaml.ScalarNode, path: Path) -> Any:
         case "bool":
             return text.lower() == "true"
         case "int":
+            if len(text) > MOST_DIGITS:
+                raise YamlError(path, node.start_mark.line + 1, "is too long for a number")
             return int(text)
         case "float":
             number = float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".nan", "nan"))

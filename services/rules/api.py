@@ -64,14 +64,16 @@ def _writing(router: APIRouter, saver: Saver, lint: Lint) -> None:
         row, new = saver.run(lambda conn: saver.put(conn, rule, if_match, principal.name))
         return _answer(row, 201 if new else 200, warnings=lint(rule))
 
-    @router.post("/v1/rules/check", summary="What a rule would be warned about; nothing is saved")
+    @router.post("/v1/rules/check", summary="What a rule would be refused or warned for; nothing is saved")
     @reads(RuleIn, RULE_EXAMPLE)
     def check(
         body: Json,
         alone: Annotated[bool, Query(description="leave saved rules, playbooks and templates out")] = False,
         _: Principal = require("rules:read"),
     ) -> Response:
-        return json_response({"warnings": lint(validate(RuleIn, body), alone=alone)})
+        rule = validate(RuleIn, body)
+        saver.check(rule)
+        return json_response({"warnings": lint(rule, alone=alone)})
 
     @router.delete("/v1/rules/{name}", status_code=204, summary="Delete a rule; its triggers stay")
     def delete(

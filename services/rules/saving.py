@@ -28,6 +28,11 @@ class Saver:
         """Tell the workers what is saved; also what an earlier process did not get to tell."""
         announce(self._db, self._log, self._clock)
 
+    def check(self, rule: RuleIn) -> None:
+        """Raises `Invalid` if saving the rule would."""
+        with self._db.read() as conn:
+            _status(rule, latest(conn, rule.name))
+
     def create(self, conn: Connection, rule: RuleIn, by: str) -> Row[Any]:
         """A new rule; raises `Taken`."""
         before = self._locked(conn, rule.name)
@@ -99,11 +104,9 @@ class Saver:
         return result
 
     def _write_rule(self, conn: Connection, rule: RuleIn, before: Row[Any] | None, by: str) -> Row[Any]:
+        status = _status(rule, before)
         old = RuleIn.model_validate(before.doc) if before is not None and exists(before) else None
-        status = rule.status or (before.status if before is not None and old is not None else "draft")
         doc = {**dumped(rule, exclude={"backfill"}), "status": status}
-        if rule.backfill and status not in RUNNING:
-            raise Invalid([{"field": "backfill", "message": "goes with status active or shadow"}])
         if before is None:
             generations = (0, 0)
         elif old is None or rule.backfill or before.status == "draft":
@@ -130,6 +133,15 @@ class Saver:
     def _locked(conn: Connection, name: str | None) -> Row[Any] | None:
         lock(conn)
         return latest(conn, name)
+
+
+def _status(rule: RuleIn, before: Row[Any] | None) -> str:
+    """The status that a rule gets: its own, else the one it has. Raises `Invalid`."""
+    kept: str = before.status if before is not None and exists(before) else "draft"
+    status = rule.status or kept
+    if rule.backfill and status not in RUNNING:
+        raise Invalid([{"field": "backfill", "message": "goes with status active or shadow"}])
+    return status
 
 
 def exists(row: Row[Any] | None) -> bool:

@@ -118,6 +118,58 @@ def test_nothing_is_applied_if_anything_is_invalid(server: Server, tmp_path: Pat
         assert client.get("/v1/playbooks/never").status_code == 404
 
 
+def test_every_refusal_is_told_before_anything_is_written(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "all.yaml").write_text(
+        "kind: template\nname: broken\nsubject: Hi\nmarkdown: |\n  Hello,\n  {{ account.name | nofilter }}\n---\n"
+        + PLAYBOOK.replace("outreach", "broken").replace("account.name", "acount.name")
+        + "    - webhook: {endpoint: nowhere}\n---\n"
+        + RULE.replace("spike", "broken")
+        + "backfill: true\n"
+    )
+    for words in (["apply", "--dry-run"], ["apply"]):
+        status, said, wrong = touchline(server, *words, tmp_path)
+        assert (status, said) == (1, "")
+        assert f"{tmp_path}/all.yaml:6: template broken: markdown: line 2: " in wrong
+        assert (
+            f"{tmp_path}/all.yaml:12: playbook broken: steps.high.0.task.title: line 1: unknown name" in wrong
+        )
+        assert f"{tmp_path}/all.yaml:13: playbook broken: steps.high.1.webhook.endpoint: there is no" in wrong
+        assert f"{tmp_path}/all.yaml:23: rule broken: backfill: goes with status active or shadow" in wrong
+        assert "4 problem(s)" in wrong
+    with server.client() as client:
+        assert client.get("/v1/templates/broken").status_code == 404
+
+
+def test_a_backfill_is_no_change(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "rule.yaml").write_text(RULE.replace("spike", "filled") + "status: active\nbackfill: true\n")
+    assert words(touchline(server, "apply", tmp_path)[1]) == Counter(created=1)
+    assert words(touchline(server, "apply", tmp_path)[1]) == Counter(unchanged=1)
+    with server.client() as client:
+        client.post("/v1/rules/filled/pause").raise_for_status()
+    assert words(touchline(server, "apply", tmp_path)[1]) == Counter(updated=1)
+
+
+def test_files_are_held_against_what_the_server_has(server: Server, tmp_path: Path) -> None:
+    rule, book = tmp_path / "rule.yaml", tmp_path / "book.yaml"
+    rule.write_text(RULE.replace("spike", "held").replace("outreach", "held").replace("3}", "3, low: 4}"))
+    book.write_text(PLAYBOOK.replace("outreach", "held"))
+    assert touchline(server, "apply", book)[2] == ""
+    status, _, wrong = touchline(server, "apply", rule, "--dry-run")
+    told = (
+        f"warning: {rule}:8: rule held: playbook: held has no steps for the tier low, which the rule covers"
+    )
+    assert (status, wrong.splitlines()[-1]) == (0, told)
+    status, _, wrong = touchline(server, "apply", rule)
+    assert (status, wrong.splitlines()[-1]) == (0, told)
+    assert touchline(server, "apply", rule)[2] == "", "it is told once, when it is written"
+
+    book.write_text(book.read_text() + "description: Changed\n")
+    status, _, wrong = touchline(server, "apply", book)
+    assert f"warning: {book}:3: playbook held: steps: the rule held covers the tier low" in wrong
+    book.write_text(PLAYBOOK.replace("outreach", "held") + "  low: []\n")
+    assert touchline(server, "apply", book)[2] == ""
+
+
 def test_dry_run_warns_of_what_is_probably_wrong(server: Server, tmp_path: Path) -> None:
     events = [{"type": "login", "account": "a1", "data": {"device": "web"}}]
     with server.client() as client:

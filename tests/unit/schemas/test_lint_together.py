@@ -137,6 +137,8 @@ def test_templates_in_the_steps_and_paths_in_conditions() -> None:
         ("rule", "playbook"),
     }
     assert not told([rule(by="data.invoice")], playbook)
+    asks = {"branch": {"if": {"trigger.key": {"exists": True}}, "then": [CALL]}}
+    assert not told([rule()], book([asks]))
 
 
 def test_rules_that_compete_for_a_playbook() -> None:
