@@ -122,8 +122,10 @@ def _share(broker: Kafka, workers: int) -> None:
             group = admin.describe_groups([GROUP])[GROUP]
         except KafkaError:  # the coordinator is not there yet
             return False
-        held = [member["member_assignment"]["assigned_partitions"] for member in group["members"]]
-        return group["group_state"] == "Stable" and len(held) == workers and all(held)
+        held = [
+            member["member_assignment"] for member in group["members"]
+        ]  # "" while they are being shared out
+        return len(held) == workers and all(each and each["assigned_partitions"] for each in held)
 
     try:
         wait_until("the workers share the partitions", shared, PATIENCE_S)
