@@ -1,4 +1,5 @@
-"""A field that may be written in several ways, with errors that name the field as the user wrote it.
+"""A field that may be written in several ways, with errors that name the field as the user wrote it; and, for the JSON
+Schemas, objects of which one field must be given.
 
 A plain pydantic union puts the name of each tried variant into an error's path and reports every one of them.
 Here the shape of the input picks the variant first, so that `steps.low.2.email.template` stays just that.
@@ -31,3 +32,17 @@ class Choice:
 @lru_cache(maxsize=256)
 def _adapter(type_: Any) -> TypeAdapter[Any]:
     return TypeAdapter(type_)
+
+
+def exactly_one(*names: str) -> dict[str, Any]:
+    """JSON Schema of an object that has just one of these fields; for `json_schema_extra`."""
+    return {"oneOf": [_given(name) for name in names]}
+
+
+def at_least_one(*names: str) -> dict[str, Any]:
+    """JSON Schema of an object that has one of these fields or several."""
+    return {"anyOf": [_given(name) for name in names]}
+
+
+def _given(name: str) -> dict[str, Any]:
+    return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}

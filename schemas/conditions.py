@@ -79,7 +79,7 @@ Text = Annotated[str, Field(strict=True, max_length=MAX_TEXT)]
 class Operators(BaseModel):
     """What a value must satisfy; several operators must all hold."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", populate_by_name=True, json_schema_extra={"minProperties": 1})
 
     eq: Scalar = Field(default=_UNSET, description="The same type and value.", examples=["high"])
     ne: Scalar = Field(
@@ -126,7 +126,9 @@ class Condition(BaseModel):
     """Paths with what they must satisfy; every entry must hold. `all`, `any` and `not` combine conditions."""
 
     model_config = ConfigDict(
-        extra="allow", populate_by_name=True, json_schema_extra={"examples": [{"data.severity": "high"}]}
+        extra="allow",
+        populate_by_name=True,
+        json_schema_extra={"examples": [{"data.severity": "high"}], "minProperties": 1},
     )
     __pydantic_extra__: "dict[str, Operand]" = Field(init=False)
 

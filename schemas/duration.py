@@ -94,13 +94,13 @@ def _cooldown(text: str) -> str:
     return text
 
 
-_PLAIN_PATTERN = "^[0-9]{1,9}(s|m|h|d|w)$"
+PLAIN_PATTERN = "^[0-9]{1,9}(s|m|h|d|w)$"
 _CALENDAR_PATTERN = "^[0-9]{1,9}(s|m|h|d|w|mo|y)$"
 
 Duration = Annotated[
     str,
     AfterValidator(_plain),
-    Field(strict=True, examples=["30d"], json_schema_extra={"pattern": _PLAIN_PATTERN}),
+    Field(strict=True, examples=["30d"], json_schema_extra={"pattern": PLAIN_PATTERN}),
 ]
 DateDuration = Annotated[
     str,

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, Self
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from schemas.choice import Choice
+from schemas.choice import Choice, at_least_one, exactly_one
 from schemas.conditions import BranchCondition, EventCondition
-from schemas.duration import Duration, parse_duration
+from schemas.duration import PLAIN_PATTERN, Duration, parse_duration
 from schemas.fields import DatePath, EventPath, Name, Types, invalid
 from schemas.tiered import TIERS
 
@@ -45,7 +45,9 @@ def _person(text: str) -> str:
 
 
 Recipient = Annotated[str, Field(max_length=320), AfterValidator(_recipient)]
-Delay = Annotated[str, Field(strict=True), AfterValidator(_delay)]  # a duration, which may be nothing: 0s
+Delay = Annotated[
+    str, Field(strict=True, json_schema_extra={"pattern": PLAIN_PATTERN}), AfterValidator(_delay)
+]  # a duration, which may be nothing: 0s
 Person = Annotated[str, Field(max_length=320), AfterValidator(_person)]
 StepId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
 
@@ -177,6 +179,8 @@ KINDS = ("email", "task", "webhook", "wait", "branch")
 class Step(Strict):
     """One step: exactly one of email, task, webhook, wait, branch."""
 
+    model_config = ConfigDict(json_schema_extra=exactly_one(*KINDS))
+
     id: StepId | None = Field(None, description="Default: its place, counted from 0.", examples=["reminder"])
     email: EmailStep | None = Field(
         None, description="Send an email.", examples=[{"template": "invoice-reminder"}]
@@ -203,6 +207,8 @@ StepList = Annotated[list[Step], Field(max_length=MAX_STEPS)]
 
 class TierSteps(Strict):
     """Steps per tier; a tier left out is not covered."""
+
+    model_config = ConfigDict(json_schema_extra=at_least_one(*TIERS))
 
     high: StepList | None = Field(None, description="Steps for high touch.")
     low: StepList | None = Field(None, description="Steps for low touch.")

@@ -2,8 +2,9 @@
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from schemas.choice import exactly_one
 from schemas.fields import Name, invalid
 from schemas.playbook import Strict
 
@@ -12,6 +13,8 @@ SOURCE_CHARS = 128 * 1024
 
 class TemplateIn(Strict):
     """The body of a template: a subject, and markdown or HTML; the text part is made from it unless given."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one("markdown", "html"))
 
     name: Name = Field(description="What playbooks call it by.", examples=["invoice-reminder"])
     description: str | None = Field(None, max_length=10_000, description="For people.")

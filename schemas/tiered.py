@@ -7,8 +7,10 @@ a validation error's location into a field path drops parts of that shape (`fiel
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, Union
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
+
+from schemas.choice import at_least_one
 
 TIERS = ("high", "low", "tech")
 Tier = Literal["high", "low", "tech"]
@@ -18,11 +20,11 @@ T = TypeVar("T")
 class TierMap(BaseModel, Generic[T]):
     """A value per tier. What is left out (or null) is not covered: a rule does not fire there."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=at_least_one(*TIERS))
 
-    high: T | None = None
-    low: T | None = None
-    tech: T | None = None
+    high: T | None = Field(default=None, description="For high touch.")
+    low: T | None = Field(default=None, description="For low touch.")
+    tech: T | None = Field(default=None, description="For tech touch.")
 
     @model_validator(mode="after")
     def _names_a_tier(self) -> "TierMap[T]":

@@ -3,12 +3,14 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from schemas.choice import exactly_one
 from schemas.conditions import EventCondition, ProfileCondition
 from schemas.duration import CalendarDuration, DateDuration, Duration, parse_calendar
 from schemas.fields import AccountPath, DatePath, EventPath, Number, Share, Strict, Types, invalid
@@ -46,6 +48,8 @@ VALUELESS = ("count", "days")
 
 class Threshold(Selector):
     """An aggregate over a sliding window (or all time) compared with a number."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one(*OPERATORS))
 
     aggregate: Aggregate = Field(default="count", description="What is compared; days: distinct UTC days.")
     of: EventPath | None = Field(
@@ -139,6 +143,8 @@ class Absence(Selector):
 class Trend(Selector):
     """The recent rate against that of the time just before, at the daily tick."""
 
+    model_config = ConfigDict(json_schema_extra=exactly_one("falls_by", "rises_by"))
+
     aggregate: Literal["count", "sum"] = Field(default="count", description="What is compared.")
     of: EventPath | None = Field(
         default=None, validate_default=True, description="The value to sum.", examples=["data.amount"]
@@ -188,6 +194,8 @@ def _repeatable(span: str) -> bool:
 
 class Date(Strict):
     """A while before or after a date that the account or contact carries."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one("before", "after"))
 
     attribute: DatePath = Field(
         description="Path to a date or time; a bare date means 00:00 in the account's timezone, else UTC.",
@@ -263,6 +271,8 @@ class _Kinds(Strict):
 class Member(_Kinds):
     """One of the conditions of an `all_of`."""
 
+    model_config = ConfigDict(json_schema_extra=exactly_one(*KINDS[:-1]))
+
 
 class AllOf(Strict):
     """Several at once: each has held within a span."""
@@ -275,6 +285,8 @@ class AllOf(Strict):
 
 class When(_Kinds):
     """When a rule fires: exactly one kind."""
+
+    model_config = ConfigDict(json_schema_extra=exactly_one(*KINDS))
 
     all_of: AllOf | None = Field(default=None, description="Several of the others, close together.")
 

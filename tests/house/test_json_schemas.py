@@ -1,9 +1,12 @@
 """The bundled JSON Schemas are those of the models, and the library's files satisfy them."""
 
 import json
+from contextlib import nullcontext
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import ValidationError
 
 from schemas.files import DOCUMENT, FOLDER, KINDS, TEST, text_of
 from services.cli.documents import find
@@ -32,7 +35,46 @@ def test_library_fits_and_mistakes_do_not() -> None:
         scenario.validate(read_yaml(path)[0].value)
 
 
+COUNT = {"event": "a", "at_least": 1}
+TREND = {"event": "a", "over": "7d", "baseline": "7d", "falls_by": 20}
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "fits"),
+    [
+        ("rule", {"when": {"threshold": COUNT}}, True),
+        ("rule", {"when": {"threshold": COUNT, "trend": None}}, True),
+        ("rule", {"when": {"threshold": COUNT, "trend": TREND}}, False),
+        ("rule", {"when": {}}, False),
+        ("rule", {"when": {"threshold": {"event": "a"}}}, False),
+        ("rule", {"when": {"threshold": {**COUNT, "at_most": 2}}}, False),
+        ("rule", {"when": {"threshold": {**COUNT, "at_least": {}}}}, False),
+        ("rule", {"when": {"threshold": {**COUNT, "where": {"data.a": {}}}}}, False),
+        ("rule", {"when": {"all_of": {"of": [{"threshold": COUNT}, {}], "within": "1d"}}}, False),
+        ("playbook", {"steps": [{"wait": "0s", "task": None}]}, True),
+        ("playbook", {"steps": [{"wait": "3 days"}]}, False),
+        ("playbook", {"steps": [{"wait": "1d", "task": {"title": "x"}}]}, False),
+        ("playbook", {"steps": [{"id": "x"}]}, False),
+        ("playbook", {"steps": {}}, False),
+        ("template", {"subject": "s", "html": "h"}, True),
+        ("template", {"subject": "s", "html": "h", "markdown": "m"}, False),
+        ("template", {"subject": "s"}, False),
+    ],
+)
+def test_exactly_what_the_models_take(kind: str, fields: dict[str, Any], fits: bool) -> None:
+    schema = Draft202012Validator(json.loads(text_of(kind)))
+    assert schema.is_valid({"kind": kind, "name": "x", **fields}) == fits
+    with nullcontext() if fits else pytest.raises(ValidationError):
+        KINDS[kind].model_validate({"name": "x", **fields})
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_every_field_is_described(name: str) -> None:
-    properties = json.loads(text_of(name))["properties"]
-    assert [field for field, schema in properties.items() if not schema.get("description")] == []
+    schema = json.loads(text_of(name))
+    silent = [
+        f"{title}.{field}"
+        for title, part in [(name, schema), *schema.get("$defs", {}).items()]
+        for field, says in part.get("properties", {}).items()
+        if not says.get("description")
+    ]
+    assert silent == []
