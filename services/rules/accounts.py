@@ -1,6 +1,7 @@
 """The account states of one partition: a bounded cache in front of `rules_accounts`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 
 from sqlalchemy import select, tuple_
 
@@ -21,16 +22,19 @@ class StoredAccounts:
         self._partition = partition
         self._states: dict[str, AccountState] = {}
         self._missing: set[str] = set()
+        self._erased: set[str] = set()  # the table may still have them
 
-    def prefetch(self, names: Iterable[str]) -> None:
-        """Load the states of a batch's accounts in a few queries."""
-        wanted = [name for name in dict.fromkeys(names) if name not in self._states]
+    def prefetch(self, names: Iterable[str]) -> list[str]:
+        """Load the states of a batch's accounts (each named once) in a few queries; those that there are none of."""
+        wanted = [name for name in names if name not in self._states and name not in self._erased]
         if not wanted:
-            return
+            return []
         with self._db.read() as conn:
             found = store.load_accounts(conn, wanted)
         self._states.update((name, decode(blob)) for name, blob in found.items())
-        self._missing.update(name for name in wanted if name not in found)
+        missing = [name for name in wanted if name not in found]
+        self._missing.update(missing)
+        return missing
 
     def get(self, account: str) -> AccountState | None:
         """The account's state, or None for one never seen."""
@@ -45,14 +49,11 @@ class StoredAccounts:
         self._states[state.account] = state
         self._missing.discard(state.account)
 
-    def known(self, account: str) -> bool:
-        """Whether the account is in memory, thus certainly in its partition."""
-        return account in self._states
-
     def forget(self, account: str) -> None:
         """The account was erased."""
         self._states.pop(account, None)
         self._missing.add(account)
+        self._erased.add(account)
 
     def all(self) -> Iterator[AccountState]:
         """Every account of the partition, in memory or not."""
@@ -66,17 +67,25 @@ class StoredAccounts:
 
     def rows(self, touched: Iterable[str], now: int) -> list[store.AccountRow]:
         """The touched states, encoded for the table; `now` is when a new one was first seen (microseconds)."""
+        states, partition = self._states, self._partition
         return [
-            store.AccountRow(name, self._partition, now, state.due, encode(state))
-            for name in touched
-            if (state := self._states.get(name)) is not None
+            store.AccountRow(name, partition, now, state.due, encode(state))
+            for name in sorted(touched)
+            if (state := states.get(name)) is not None
         ]
 
-    def trim(self, keep: int = CACHED) -> None:
-        """Let the oldest entries go. Only after a commit: what is touched must be stored first."""
-        self._missing.clear()
-        for name in list(self._states)[: max(0, len(self._states) - keep)]:
-            del self._states[name]
+    def stored(self, touched: Collection[str], erased: Collection[str], keep: int = CACHED) -> None:
+        """What was given out as `rows` is in the table now, all but what was touched or erased since: those stay.
+
+        Of the others the oldest may go.
+        """
+        self._erased.intersection_update(erased)
+        self._missing.intersection_update(erased)
+        excess = len(self._states) - keep
+        if excess > 0:
+            gone = list(islice((name for name in self._states if name not in touched), excess))
+            for name in gone:
+                del self._states[name]
 
     def _load_with_neighbours(self, account: str) -> None:
         """Load one account and those that fall due right after it: a tick asks for them next."""

@@ -3,22 +3,35 @@
 Ids are deterministic, so a trigger relayed twice after a crash is one trigger to whoever reads it.
 """
 
+from collections import deque
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 
 import msgspec
 
 from backbone.database import Database
 from backbone.failpoint import hit
 from backbone.log import TRIGGERS, Entry, Log
+from backbone.log.records import Place
 from schemas.trigger import Progress, Trigger, TriggerRecord
 from services.rules import store
 from services.rules.shard import Shard
 
 TIMEOUT_S = 30.0
 PAGE = 1_000
+UNDER_WAY = 4  # appends that may wait for the log at a time
 
 _encode = msgspec.json.Encoder().encode
 _trigger = msgspec.json.Decoder(Trigger).decode
+
+
+@dataclass(slots=True)
+class Sent:
+    """An append: by shard the ids of its triggers and the progress told."""
+
+    parts: list[tuple[Shard, list[str], int]]
+    done: Future[list[Place]]
 
 
 class Relay:
@@ -26,6 +39,16 @@ class Relay:
 
     def __init__(self, db: Database, log: Log) -> None:
         self._db, self._log = db, log
+        self._sent: deque[Sent] = deque()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the log has not answered an append yet."""
+        return bool(self._sent)
+
+    def forget(self) -> None:
+        """The partitions are no longer ours."""
+        self._sent.clear()
 
     def recover(self, rows: Sequence[store.PartitionRow]) -> None:
         """What an earlier owner committed and may not have relayed, oldest first."""
@@ -35,29 +58,41 @@ class Relay:
                     waiting = [_trigger(doc) for doc in store.unrelayed(conn, row.partition, PAGE)]
                 if not waiting:
                     break
-                self._append([_entry(row.partition, trigger) for trigger in waiting])
+                entries = [_entry(row.partition, trigger) for trigger in waiting]
+                self._log.append(TRIGGERS, entries).result(timeout=TIMEOUT_S)
                 with self._db.write() as conn:
                     store.mark_relayed(conn, [trigger.id for trigger in waiting])
 
     def flush(self, shards: Iterable[Shard]) -> None:
-        """Relay what the last commits left, for all partitions in one append."""
-        moved = [shard for shard in shards if shard.outbox or shard.reported != shard.row.next_offset]
-        if not moved:
-            return
-        entries: list[Entry] = []
-        for shard in moved:
-            number = shard.row.partition
-            entries += [_entry(number, trigger) for trigger in shard.outbox]
-            progress = Progress(partition=number, offset=shard.row.next_offset, clock=shard.row.clock)
-            entries.append(Entry(value=_encode(TriggerRecord(progress=progress)), partition=number))
-        self._append(entries)
-        hit("rules.after_relay_before_mark")
-        for shard in moved:
-            shard.relayed += [trigger.id for trigger in shard.outbox]
-            shard.outbox, shard.reported = [], shard.row.next_offset
+        """Hand over what the last commits left, for all partitions in one append, and look at the appends before it.
 
-    def _append(self, entries: list[Entry]) -> None:
-        self._log.append(TRIGGERS, entries).result(timeout=TIMEOUT_S)
+        Nothing waits for the log here, unless it is behind: what it has is marked so with a later commit. The log
+        keeps the order. Raises what an append failed with.
+        """
+        moved = [shard for shard in shards if shard.outbox or shard.told != shard.saved.next_offset]
+        if moved:
+            self._send(moved)
+        while self._sent and (self._sent[0].done.done() or len(self._sent) > UNDER_WAY):
+            self._arrived(self._sent.popleft())
+
+    def _send(self, moved: Sequence[Shard]) -> None:
+        entries: list[Entry] = []
+        parts: list[tuple[Shard, list[str], int]] = []
+        for shard in moved:
+            number, offset = shard.row.partition, shard.saved.next_offset
+            entries += [_entry(number, trigger) for trigger in shard.outbox]
+            progress = Progress(partition=number, offset=offset, clock=shard.saved.clock)
+            entries.append(Entry(value=_encode(TriggerRecord(progress=progress)), partition=number))
+            parts.append((shard, [trigger.id for trigger in shard.outbox], offset))
+            shard.outbox, shard.told = [], offset
+        self._sent.append(Sent(parts, self._log.append(TRIGGERS, entries)))
+
+    def _arrived(self, sent: Sent) -> None:
+        sent.done.result(timeout=TIMEOUT_S)
+        hit("rules.after_relay_before_mark")
+        for shard, ids, offset in sent.parts:
+            shard.relayed += ids
+            shard.reported = offset
 
 
 def _entry(partition: int, trigger: Trigger) -> Entry:

@@ -29,9 +29,17 @@ class Seen:
             self._known = _paths(conn)
         self._new: list[tuple[str, str]] = []
 
+    def forget(self) -> None:
+        """What was taken may not have been written: it will be noted once more, with all that is known."""
+        self._known, self._new = {}, []
+
+    def step(self, count: int) -> int:
+        """Which events of a batch of so many are looked at: every one of a small batch."""
+        return max(1, count // SAMPLE)
+
     def note(self, events: list[Event]) -> None:
-        """Look at some events of a batch (all of a small one)."""
-        for event in events[:: max(1, len(events) // SAMPLE)]:
+        """Look at some events of a batch."""
+        for event in events:
             if is_reserved(event.type):
                 continue
             names = self._known.get(event.type)
@@ -45,12 +53,16 @@ class Seen:
                     names.add(name)
                     self._new.append((event.type, name))
 
-    def save(self, conn: Connection) -> None:
-        """Write what is new; other workers may have written the same."""
-        if self._new:
-            rows = [{"type": type_, "name": name} for type_, name in self._new]
-            insert_new(conn, seen, rows, ["type", "name"])
-            self._new = []
+    def take(self) -> list[tuple[str, str]]:
+        """What is new since the last time."""
+        new, self._new = self._new, []
+        return new
+
+
+def save(conn: Connection, new: list[tuple[str, str]]) -> None:
+    """Write what is new; other workers may have written the same."""
+    if new:
+        insert_new(conn, seen, [{"type": type_, "name": name} for type_, name in new], ["type", "name"])
 
 
 def doubts(db: Database, rulesets: RuleSets, rule: RuleIn, *, alone: bool = False) -> list[Doubt]:

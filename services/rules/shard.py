@@ -1,19 +1,20 @@
 """One partition in the hands of this worker: its engine, its accounts in memory, and what a batch left to save."""
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from copy import copy
 
 import msgspec
-from sqlalchemy import Connection
 
 from backbone.database import Database
-from backbone.log import EVENTS, Entry, Log, Record, dead_letter, partition_for
-from schemas.event import CONTROL, Event, Malformed, clamp_future, decode, microseconds
+from backbone.log import EVENTS, Entry, Log, OffsetOutOfRange, Record, dead_letter, partition_for
+from schemas.event import CONTROL, Event, Malformed, clamp_future, decode
 from schemas.profile import contact_of
 from schemas.trigger import Trigger
 from services.rules import store
 from services.rules.accounts import StoredAccounts
+from services.rules.change import Change
 from services.rules.engine.partition import PartitionEngine
 from services.rules.revisions import RuleSets
 from services.rules.seen import Seen
@@ -21,7 +22,9 @@ from services.rules.seen import Seen
 GRACE_US = 1_000_000  # the wall clock runs this far behind: what was posted just in time still counts
 HISTORY_PAGE = 5_000
 
-_trigger_json = msgspec.json.Encoder().encode
+Item = tuple[int, int, Event]  # offset, receipt less the grace, event
+
+_plain = msgspec.json.Decoder(Event).decode
 
 
 class Shard:
@@ -37,12 +40,13 @@ class Shard:
         rulesets: RuleSets,
         seen: Seen,
     ) -> None:
-        self.row = row
+        self.row = row  # how far the engine has come
+        self.saved = copy(row)  # how far the table has
         self._log, self._wall = log, clock_mode == "wall"
         self._seen = seen
         self._accounts = StoredAccounts(db, row.partition)
         self._expected = row.next_offset
-        self._fetched: dict[int, Event] = {}
+        self._batch: list[Item] = []
         self.engine = PartitionEngine(
             row.partition,
             clock_mode="wall" if self._wall else "log",
@@ -55,10 +59,10 @@ class Shard:
         )
         with db.read() as conn:
             self.engine.schedule(store.dues(conn, row.partition))
-        self.outbox: list[Trigger] = []  # committed, not yet on the log
+        self.outbox: list[Trigger] = []  # committed, not yet handed to the log
         self.relayed: list[str] = []  # on the log, not yet marked so
-        self.reported = -1  # progress told to `touchline.triggers`; -1: none since we own the partition
-        self.triggers: list[Trigger] = []
+        self.told = self.reported = -1  # progress handed to `touchline.triggers`, and on it; -1: none as yet
+        self._triggers: list[Trigger] = []
         self._touched: set[str] = set()
         self._erased: set[str] = set()
         self._erased_contacts: list[tuple[str, str]] = []
@@ -67,7 +71,7 @@ class Shard:
     @property
     def dirty(self) -> bool:
         """Whether something waits to be saved."""
-        return bool(self._touched or self.triggers or self._erased or self.relayed)
+        return bool(self._touched or self._triggers or self._erased or self.relayed)
 
     def due(self, now: int) -> bool:
         """Whether a moment lies at or before `now`, less the grace."""
@@ -76,20 +80,14 @@ class Shard:
 
     def apply(self, records: Sequence[Record]) -> list[Entry]:
         """Judge a batch; returns the dead letters for what could not be read."""
-        batch: list[tuple[int, int, Event]] = []
-        poison: list[Entry] = []
-        records = [record for record in records if record.offset >= self.row.next_offset]
-        for record in records:
-            try:
-                event = self._decoded(record)
-            except Malformed as error:
-                poison.append(dead_letter(record, str(error)))
-                continue
-            batch.append((record.offset, record.timestamp - GRACE_US, event))
-        self._accounts.prefetch(e.account for _, _, e in batch if e.account is not None)
-        self._check_partition(records, batch, poison)
-        self._fetched = {offset: event for offset, _, event in batch}
-        self._seen.note(list(self._fetched.values()))
+        if records and records[0].offset < self.row.next_offset:
+            records = [record for record in records if record.offset >= self.row.next_offset]
+        if not records:
+            return []
+        batch, poison = self._read(records)
+        self._load(records, batch, poison)
+        self._batch = batch
+        self._seen.note([event for _, _, event in batch[:: self._seen.step(len(batch))]])
         self.engine.apply(batch)
         self._erased_contacts += [
             (event.account or "", contact_of(event) or "")
@@ -97,8 +95,7 @@ class Shard:
             if event.type == "contact.deleted"
         ]
         self._collect()
-        if records:
-            self.row.next_offset = records[-1].offset + 1
+        self.row.next_offset = records[-1].offset + 1
         return poison
 
     def beat(self, now: int) -> None:
@@ -106,32 +103,58 @@ class Shard:
         self.engine.beat(now - GRACE_US, self.row.next_offset)
         self._collect()
 
-    def save(self, conn: Connection, now: int) -> None:
-        """Write all that changed since the last commit; raises `Fenced` if the partition is no longer ours."""
+    def take(self, now: int) -> Change:
+        """All that changed since the last time. If it cannot be written, this shard must be dropped."""
         self.row.clock, self.row.revision = self.engine.clock, self.engine.revision_number
-        store.advance(conn, self.row, self._expected)
-        store.erase_accounts(conn, sorted(self._erased))
-        store.erase_contacts(conn, self._erased_contacts)
-        store.save_accounts(conn, self._accounts.rows(self._touched, now))
-        store.save_triggers(conn, [stored(trigger) for trigger in self.triggers])
-        store.mark_relayed(conn, self.relayed)
-
-    def committed(self) -> Counter[tuple[str, str]]:
-        """The transaction stands: forget what it saved. Returns the decisions counted by (rule, reason)."""
+        change = Change(
+            row=copy(self.row),
+            expected=self._expected,
+            accounts=self._accounts.rows(self._touched, now),
+            triggers=self._triggers,
+            relayed=self.relayed,
+            erased=sorted(self._erased),
+            erased_contacts=self._erased_contacts,
+            reasons=self._reasons,
+        )
         self._expected = self.row.next_offset
-        self.outbox += self.triggers
-        self._touched, self._erased, self.triggers, self.relayed = set(), set(), [], []
-        self._erased_contacts = []
-        self._accounts.trim()
-        reasons, self._reasons = self._reasons, Counter()
-        return reasons
+        self._touched, self._erased, self._erased_contacts = set(), set(), []
+        self._triggers, self.relayed, self._reasons = [], [], Counter()
+        return change
+
+    def committed(self, change: Change) -> None:
+        """The change stands: its triggers may go out, and its accounts leave the memory."""
+        self.saved = change.row
+        self.outbox += change.triggers
+        self._accounts.stored(self._touched, self._erased)
 
     def _collect(self) -> None:
-        self.triggers += self.engine.drain()
+        self._triggers += self.engine.drain()
         self._touched |= self.engine.touched
         self._erased |= self.engine.erased
         self._reasons += self.engine.reasons
         self.engine.forget_changes()
+
+    def _read(self, records: Sequence[Record]) -> tuple[list[Item], list[Entry]]:
+        """The hot path: an event that lacks nothing is taken as it is, `decode` sees to all others."""
+        batch: list[Item] = []
+        poison: list[Entry] = []
+        wall = self._wall
+        for record in records:
+            try:
+                event = _plain(record.value)
+                time = event.time
+                if time is None or time.tzinfo is None or not (event.account and event.type and event.id):
+                    event = self._decoded(record)
+                elif wall:
+                    clamp_future(event, record.timestamp)
+            except (msgspec.DecodeError, ValueError, RecursionError):
+                try:
+                    event = self._decoded(record)
+                except Malformed as error:
+                    poison.append(dead_letter(record, str(error)))
+                    continue
+            batch.append((record.offset, record.timestamp - GRACE_US, event))
+        return batch, poison
 
     def _decoded(self, record: Record) -> Event:
         place = f"{record.topic}/{record.partition}/{record.offset}"
@@ -140,32 +163,32 @@ class Shard:
             clamp_future(event, record.timestamp)
         return event
 
-    def _check_partition(
-        self, records: Sequence[Record], batch: list[tuple[int, int, Event]], poison: list[Entry]
-    ) -> None:
-        """An account unknown here may have been produced to the wrong partition: its order would be lost."""
-        wrong = {
-            event.account
-            for _, _, event in batch
-            if event.type not in CONTROL
-            and event.account is not None
-            and not self._accounts.known(event.account)
-            and partition_for(event.account, self._log.partitions) != self.row.partition
-        }
-        if not wrong:
+    def _load(self, records: Sequence[Record], batch: list[Item], poison: list[Entry]) -> None:
+        """Fetch the accounts of a batch.
+
+        One that is nowhere may have been produced to the wrong partition, where its order would be lost.
+        """
+        names = {event.account for _, _, event in batch}
+        fresh = self._accounts.prefetch(name for name in names if name is not None)
+        strange = {name for name in fresh if partition_for(name, self._log.partitions) != self.row.partition}
+        if not strange:
             return
-        offsets = {offset for offset, _, event in batch if event.account in wrong}
+        wrong = {
+            offset for offset, _, event in batch if event.account in strange and event.type not in CONTROL
+        }
         poison += [
-            dead_letter(r, "the account belongs to another partition") for r in records if r.offset in offsets
+            dead_letter(r, "the account belongs to another partition") for r in records if r.offset in wrong
         ]
-        batch[:] = [item for item in batch if item[0] not in offsets]
+        batch[:] = [item for item in batch if item[0] not in wrong]
 
     def _fetch(self, offset: int) -> Event:
-        event = self._fetched.get(offset)
-        if event is None:
-            record = self._log.read(EVENTS, self.row.partition, offset, 1)[0]
-            event = self._decoded(record)
-        return event
+        place = bisect_left(self._batch, offset, key=_offset)
+        if place < len(self._batch) and self._batch[place][0] == offset:
+            return self._batch[place][2]
+        try:
+            return self._decoded(self._log.read(EVENTS, self.row.partition, offset, 1)[0])
+        except OffsetOutOfRange as gone:
+            raise LookupError(f"the event at offset {offset} is not in the log any more") from gone
 
     def _history(self, upto: int) -> Iterator[tuple[int, Event]]:
         """Every readable event of the partition from the start of the log to `upto`, exclusive."""
@@ -185,14 +208,5 @@ class Shard:
                 continue  # it is among the dead letters since it was first read
 
 
-def stored(trigger: Trigger) -> store.TriggerRow:
-    """The table row of a trigger."""
-    return store.TriggerRow(
-        id=trigger.id,
-        rule=trigger.rule,
-        account=trigger.account,
-        contact=trigger.contact,
-        at=microseconds(datetime.fromisoformat(trigger.at)),
-        partition=trigger.position.partition,
-        doc=_trigger_json(trigger),
-    )
+def _offset(item: Item) -> int:
+    return item[0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -26,8 +27,7 @@ class PartitionRow:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class AccountRow:
+class AccountRow(NamedTuple):
     """An account's state, encoded, and the moment it next falls due (microseconds)."""
 
     account: str
@@ -100,7 +100,7 @@ def save_accounts(conn: Connection, rows: Sequence[AccountRow]) -> None:
     if rows:
         conn.exec_driver_sql(
             _account_upsert[conn.dialect.name],
-            [(r.account, r.partition, r.seen_at, r.due_at, r.state) for r in rows],
+            list(rows),
         )
 
 

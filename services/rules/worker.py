@@ -2,11 +2,18 @@
 
 Per batch one transaction holds account states, triggers (the outbox) and how far each partition has come, fenced by
 the partition's epoch. Then the triggers go to `touchline.triggers`, followed by how far rules has come.
+
+With a backlog the transaction is written by a second thread while this one reads and judges the next batch. There is
+never more than one under way, so each finds the table where the one before it left it. If one fails, all that is in
+memory is dropped, the batch judged meanwhile included.
 """
 
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
 
 from backbone import telemetry
 from backbone.clock import Clock
@@ -14,7 +21,8 @@ from backbone.database import Database
 from backbone.errors import DatabaseUnavailable, LogUnavailable
 from backbone.failpoint import hit
 from backbone.log import DEAD_LETTERS, EVENTS, Log, Record
-from services.rules import store
+from services.rules import seen, store
+from services.rules.change import Change
 from services.rules.metrics import count_decisions, show_health
 from services.rules.relay import Relay
 from services.rules.revisions import RuleSets
@@ -22,11 +30,22 @@ from services.rules.seen import Seen
 from services.rules.shard import Shard
 
 GROUP = "touchline-rules"
-BATCH = 20_000  # records a transaction at most
+BATCH = 50_000  # records a transaction at most: the larger, the fewer times a busy account is written
+BESIDE = 2_000  # records from which on a batch is written beside the next: there will be one
 IDLE_S = 0.2  # how long a poll waits when nothing comes; moments are looked at this often
 RETRY_S = 0.5  # pause between attempts while the log or the database is away, or a partition is another's
 
 logger = telemetry.get_logger("touchline.rules")
+
+
+@dataclass(slots=True)
+class Commit:
+    """A transaction: what it writes, of how many records, and since when (`time.perf_counter`) we work on them."""
+
+    changes: list[tuple[Shard, Change]]
+    records: int
+    started: float
+    done: Future[None]
 
 
 class Worker:
@@ -38,6 +57,8 @@ class Worker:
         self._relay = Relay(db, log)
         self._seen = Seen(db)
         self.shards: dict[int, Shard] = {}
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="rules-commit")
+        self._under_way: Commit | None = None
         self._stopping = threading.Event()
         self._consumer = log.consumer(GROUP, [EVENTS])
         self._thread = threading.Thread(target=self._run, name="rules-worker", daemon=True)
@@ -59,7 +80,7 @@ class Worker:
         if self._thread.is_alive():
             self._thread.join(timeout=30)
         else:
-            self._consumer.close()
+            self._leave()
 
     @property
     def alive(self) -> bool:
@@ -68,7 +89,7 @@ class Worker:
 
     def unreported(self) -> int:
         """Partitions whose progress is not on `touchline.triggers` yet."""
-        return sum(shard.reported != shard.row.next_offset for shard in list(self.shards.values()))
+        return sum(shard.reported != shard.saved.next_offset for shard in list(self.shards.values()))
 
     def unhealthy(self, rule: str) -> str | None:
         """What is wrong with a rule that failed in a partition of this process, or None."""
@@ -88,26 +109,42 @@ class Worker:
                 self.failure = error
                 logger.exception("the rules worker stopped")
                 break
+        self._leave()
+
+    def _leave(self) -> None:
+        """Finish what is under way, then let the partitions go; what fails now is done again by the next owner."""
+        with suppress(store.Fenced, DatabaseUnavailable, LogUnavailable, TimeoutError):
+            self._settle()
+            self._relay.flush(self.shards.values())
+        self._writer.shutdown()
         self._consumer.close()
 
     def beat(self) -> None:
         """One round: read, judge, commit, relay."""
+        started = time.perf_counter()
         records = self._consumer.poll(self._pause(), BATCH)
         if records:
             hit("rules.after_poll")
-            self._apply(records)
-        else:
-            self._commit([shard for shard in self.shards.values() if shard.dirty])
+            started = time.perf_counter()
+        judged = self._judge(records)
+        self._settle()
+        self._commit(
+            judged or [shard for shard in self.shards.values() if shard.dirty], len(records), started
+        )
+        if len(records) < BESIDE:
+            self._settle()
         if self._mode == "wall":
             self._moments()
         self._relay.flush(self.shards.values())
 
     def _pause(self) -> float:
-        """How long a poll may wait: marking what was relayed must not wait for the next event for long."""
-        return 0.02 if any(shard.relayed for shard in self.shards.values()) else IDLE_S
+        """How long a poll may wait: what waits to be finished must not wait for the next event for long."""
+        if self._under_way is not None:
+            return 0.0
+        return 0.02 if self._relay.waiting or any(s.relayed for s in self.shards.values()) else IDLE_S
 
-    def _apply(self, records: Sequence[Record]) -> None:
-        started = time.perf_counter()
+    def _judge(self, records: Sequence[Record]) -> list[Shard]:
+        """The partitions that the records belong to, as far as they are ours."""
         by_partition: dict[int, list[Record]] = {}
         for record in records:
             by_partition.setdefault(record.partition, []).append(record)
@@ -116,9 +153,7 @@ class Worker:
         if poison:  # before the commit: a crash in between repeats a dead letter, and loses none
             self._log.append(DEAD_LETTERS, poison).result(timeout=30)
             telemetry.DEAD_LETTERED.labels("rules").inc(len(poison))
-        self._commit([shard for shard, _ in active])
-        telemetry.EVENTS_DECIDED.inc(len(records))
-        telemetry.BATCH_SECONDS.labels("rules").observe(time.perf_counter() - started)
+        return [shard for shard, _ in active]
 
     def _moments(self) -> None:
         """Wall clock: what is due runs once everything that was posted before has been read."""
@@ -131,26 +166,50 @@ class Worker:
         ready = [shard for lane, shard in lanes.items() if lane in ends and read.get(lane, -1) >= ends[lane]]
         for shard in ready:
             shard.beat(now)
-        self._commit([shard for shard in ready if shard.dirty])
+        if not ready:
+            return
+        self._settle()
+        self._commit([shard for shard in ready if shard.dirty], 0, time.perf_counter())
+        self._settle()
 
-    def _commit(self, shards: Sequence[Shard]) -> None:
+    def _commit(self, shards: Sequence[Shard], records: int, started: float) -> None:
+        """Begin to write; `_settle` sees to the rest."""
         if not shards:
             return
         now = self._clock.now()
+        changes = [(shard, shard.take(now)) for shard in shards]
+        new = self._seen.take()
+        done = self._writer.submit(self._write, [change for _, change in changes], new)
+        self._under_way = Commit(changes, records, started, done)
+
+    def _write(self, changes: Sequence[Change], new: list[tuple[str, str]]) -> None:
+        """In the thread that commits."""
         with self._db.write() as conn:
-            for shard in shards:
-                shard.save(conn, now)
-            self._seen.save(conn)
+            for change in changes:
+                change.save(conn)
+            seen.save(conn, new)
             hit("rules.before_commit")
         hit("rules.after_commit_before_relay")
-        self._consumer.commit({(EVENTS, shard.row.partition): shard.row.next_offset for shard in shards})
-        for shard in shards:
-            count_decisions(shard.committed())
+
+    def _settle(self) -> None:
+        """Wait for the transaction under way, if there is one. Raises what it raised."""
+        commit, self._under_way = self._under_way, None
+        if commit is None:
+            return
+        commit.done.result()
+        self._consumer.commit({(EVENTS, c.row.partition): c.row.next_offset for _, c in commit.changes})
+        for shard, change in commit.changes:
+            shard.committed(change)
+            count_decisions(change.reasons)
             show_health(shard.engine.unhealthy)
-            telemetry.CLOCK.labels("rules", str(shard.row.partition)).set(shard.row.clock / 1e6)
+            telemetry.CLOCK.labels("rules", str(change.row.partition)).set(change.row.clock / 1e6)
+        if commit.records:
+            telemetry.EVENTS_DECIDED.inc(commit.records)
+            telemetry.BATCH_SECONDS.labels("rules").observe(time.perf_counter() - commit.started)
 
     def _assigned(self, numbers: list[int]) -> dict[tuple[str, int], int]:
         """These partitions are ours from now on: raise their epochs and say where to go on reading."""
+        self._settle()
         rows = store.take(self._db, numbers, self._log.start_offsets(EVENTS))
         for row in rows:
             self.shards[row.partition] = Shard(
@@ -160,6 +219,8 @@ class Worker:
         return {(EVENTS, row.partition): row.next_offset for row in rows}
 
     def _revoked(self, numbers: list[int]) -> None:
+        if self._under_way is not None:
+            wait([self._under_way.done])  # it may still stand; whether it does, `_settle` says
         for number in numbers:
             self.shards.pop(number, None)
 
@@ -168,8 +229,13 @@ class Worker:
 
         Those we get start from what is stored.
         """
+        if self._under_way is not None:
+            wait([self._under_way.done])
+            self._under_way = None
         self.shards.clear()
+        self._relay.forget()
         while not self._stopping.wait(RETRY_S):
             if self._db.ping() and self._log.ready():
                 break
+        self._seen.forget()
         self._consumer.rejoin()

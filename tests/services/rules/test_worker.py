@@ -1,0 +1,173 @@
+"""The rules worker writes a batch while it judges the next one: what it stores does not depend on that."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from backbone.clock import ManualClock
+from backbone.database import Database
+from backbone.log import EVENTS, TRIGGERS, Entry
+from backbone.log.embedded import EmbeddedLog
+from backbone.migrations import migrate_all
+from schemas.event import Event, encode, from_microseconds
+from schemas.rule import RuleIn
+from services.rules import store, worker
+from services.rules.change import Change
+from services.rules.saving import Saver
+from services.rules.tables import accounts, partitions, triggers
+from services.rules.worker import Worker
+
+T0 = 1_790_000_000_000_000
+MINUTE = 60_000_000
+RULE = {
+    "name": "busy", "status": "active",
+    "when": {"threshold": {"event": "login", "within": "1d", "at_least": 3}},
+}  # fmt: skip
+
+
+class Rules:
+    """A rules worker driven by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.db = Database(f"sqlite:///{folder / 'touchline.db'}")
+        migrate_all(self.db)
+        self.log = EmbeddedLog(folder, 2)
+        saver = Saver(self.db, self.log, ManualClock(T0))
+        saver.run(lambda conn: saver.create(conn, RuleIn.model_validate(RULE), "test"))
+        self.worker = Worker(self.db, self.log, ManualClock(T0), clock_mode="log")
+        self.worker.join()
+        self.posted = 0
+
+    def post(self, count: int, type_: str = "login", account: str | None = None) -> None:
+        """Events of seven accounts in turn, or of one."""
+        entries = []
+        for _ in range(count):
+            self.posted += 1
+            name = account or f"a{self.posted % 7}"
+            event = Event(
+                id=f"e{self.posted}", source="t", type=type_, account=name,
+                time=from_microseconds(T0 + self.posted * MINUTE),
+            )  # fmt: skip
+            entries.append(Entry(key=name, value=encode(event)))
+        self.log.append(EVENTS, entries).result(timeout=10)
+
+    def catch_up(self) -> None:
+        """Until all is decided and told."""
+        for _ in range(1_000):
+            self.worker.beat()
+            shards = self.worker.shards
+            ends = self.log.end_offsets(EVENTS)
+            if shards and all(shards[p].reported == end and not shards[p].dirty for p, end in ends.items()):
+                return
+        raise AssertionError("it never comes to rest")
+
+    def stored(self) -> tuple[dict[str, bytes], list[bytes]]:
+        """States by account, and triggers."""
+        with self.db.read() as conn:
+            states = {
+                row.account: row.state for row in conn.execute(select(accounts.c.account, accounts.c.state))
+            }
+            return states, sorted(conn.scalars(select(triggers.c.doc)))
+
+
+@contextmanager
+def rules(folder: Path) -> Iterator[Rules]:
+    made = Rules(folder)
+    try:
+        yield made
+    finally:
+        made.worker.stop()
+        made.log.close()
+        made.db.close()
+
+
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Every batch is written beside the next one, and no sooner than the event is set."""
+    go = threading.Event()
+    save = Change.save
+
+    def wait(self: Change, conn: object) -> None:
+        assert go.wait(30)
+        save(self, conn)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Change, "save", wait)
+    monkeypatch.setattr(worker, "BESIDE", 1)
+    yield go
+    go.set()
+
+
+def test_the_next_batch_is_judged_while_one_is_written(tmp_path: Path, held: threading.Event) -> None:
+    with rules(tmp_path / "beside") as ours:
+        held.set()
+        ours.catch_up()
+        held.clear()
+        ours.post(50)
+        ours.worker.beat()
+        assert ours.worker._under_way is not None
+        assert ours.stored() == ({}, [])
+        held.set()
+        for _ in range(5):
+            ours.post(50)
+            ours.worker.beat()
+        ours.catch_up()
+        beside = ours.stored()
+        told = [r.value for p in range(2) for r in ours.log.read(TRIGGERS, p, 0, 1_000)]
+    with rules(tmp_path / "after") as theirs:
+        theirs.post(300)
+        theirs.catch_up()
+        assert theirs.stored() == beside
+    assert len(beside[0]) == 7
+    assert sum(b'{"trigger"' in value for value in told) == len(beside[1]) > 0
+
+
+def test_an_account_erased_in_the_batch_being_written_begins_anew(
+    tmp_path: Path, held: threading.Event
+) -> None:
+    with rules(tmp_path / "beside") as ours:
+        held.set()
+        ours.post(2, account="a1")
+        ours.catch_up()
+        held.clear()
+        ours.post(1, type_="account.deleted", account="a1")
+        ours.worker.beat()
+        assert ours.worker._under_way is not None
+        ours.post(2, account="a1")
+        threading.Timer(0.2, held.set).start()  # while the second batch is judged, or after
+        ours.catch_up()
+        assert ours.stored()[1] == []  # two logins, not four
+        ours.post(1, account="a1")
+        ours.catch_up()
+        assert len(ours.stored()[1]) == 1
+
+
+def test_a_fenced_batch_takes_the_one_behind_it_along(tmp_path: Path, held: threading.Event) -> None:
+    with rules(tmp_path / "beside") as ours:
+        held.set()
+        ours.post(10)
+        ours.catch_up()
+        before = ours.stored()
+        held.clear()
+        ours.post(50)
+        ours.worker.beat()
+        with ours.db.engine.begin() as conn:  # another owner
+            conn.execute(update(partitions).values(epoch=partitions.c.epoch + 1))
+        ours.post(50)
+        threading.Timer(0.2, held.set).start()
+        with pytest.raises(store.Fenced):
+            ours.worker.beat()
+        assert ours.stored() == before
+        ours.worker._start_again()
+        ours.catch_up()
+        after = ours.stored()
+    with rules(tmp_path / "straight") as theirs:
+        theirs.post(110)
+        theirs.catch_up()
+        assert theirs.stored() == after
