@@ -30,6 +30,7 @@ class Moments:
         self.touched: set[str] = set()
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.unhealthy: dict[str, str] = {}
+        self._unread: Exception | None = None  # why the log did not give an event
 
     def fetch(self, offset: int) -> Event:
         """The event at a place of this partition."""
@@ -196,10 +197,15 @@ class Moments:
                 self._asked(part.rule, part.kind.falls_due, part.rule, ctx, key)
 
     def _asked(self, rule: LiveRule, call: Callable[..., object], *args: object) -> list[Hold]:
-        """Ask something of a rule. A rule that breaks is marked and never stops its neighbours."""
+        """Ask something of a rule. A rule that breaks is marked and never stops its neighbours.
+
+        A log that cannot be read now is not the rule's fault: passing over it would miss a trigger.
+        """
         try:
             answer = call(*args)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this rule's alone
+        except Exception as error:  # whatever else it is, it is this rule's alone
+            if error is self._unread:
+                raise
             self.unhealthy[rule.name] = f"{type(error).__name__}: {error}"[:500]
             return []
         return answer if isinstance(answer, list) else []

@@ -130,8 +130,18 @@ class PartitionEngine(Moments):
             self._advance(now, next_offset - 1)
 
     def fetch(self, offset: int) -> Event:
-        """The event at a place of this partition: rare, for late events that complete a check at another."""
-        return self._fetch(offset)
+        """The event at a place of this partition: rare, for late events that complete a check at another.
+
+        Raises `LookupError` where the log keeps it no more, and then the rule cannot be judged there; whatever
+        else it raises comes out of `apply`, after which this engine is to be thrown away.
+        """
+        try:
+            return self._fetch(offset)
+        except LookupError:
+            raise
+        except Exception as error:
+            self._unread = error
+            raise
 
     def _record(self, offset: int, received: int, event: Event) -> None:
         """A record of any type."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from schemas.event import from_microseconds
 from services.rules.engine.compile import next_generations
 from services.rules.engine.kinds.threshold import Threshold
 from services.rules.engine.state import AccountState, decode, encode
-from tests.unit.engine.world import World, rule
+from tests.unit.engine.world import World, rule, us
 
 
 def tick(**body: Any) -> dict[str, Any]:
@@ -81,6 +83,26 @@ def test_a_broken_rule_does_not_stop_its_neighbours(monkeypatch: Any) -> None:
     world.engine.apply([(0, 0, event)])
     assert [trigger.rule for trigger in world.engine.drain()] == ["good"]
     assert world.engine.unhealthy == {"bad": "RuntimeError: boom"}
+
+
+@pytest.mark.parametrize(
+    ("error", "rules_fault"), [(ConnectionError("away"), False), (LookupError("deleted"), True)]
+)
+def test_an_event_that_the_log_does_not_give(monkeypatch: Any, error: Exception, rules_fault: bool) -> None:
+    """Away: nothing of the batch may count, or a trigger would be missing. Deleted: that one cannot be judged."""
+    world = World(rule(tick(within="7d", at_least=2), "r")).ev("01-02T09:00")
+
+    def unread(offset: int) -> Any:
+        raise error
+
+    monkeypatch.setattr(world.engine, "_fetch", unread)
+    late = World().ev("01-01T09:00", id="late").log[0]  # completes the check at the event before
+    if rules_fault:
+        world.engine.apply([(1, us("01-01T09:00"), late)])
+        assert world.engine.unhealthy == {"r": "LookupError: deleted"}
+    else:
+        with pytest.raises(ConnectionError):
+            world.engine.apply([(1, us("01-01T09:00"), late)])
 
 
 # -- backfill --
@@ -201,7 +223,6 @@ def test_trigger_ids_do_not_depend_on_how_the_log_is_read() -> None:
 def test_memory_is_bounded_by_the_window() -> None:
     world = World(rule(tick(within="1d", at_least=10**6)))
     from schemas.event import Event
-    from tests.unit.engine.world import us
 
     for n in range(4000):
         time = from_microseconds(us("01-01T00:00") + n * 3_600_000_000)
