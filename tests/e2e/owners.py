@@ -56,10 +56,20 @@ def _zombies(run: Run, db: Database, rng: random.Random) -> None:
     zombies = {kind: run.stack.add(kind) for kind in TABLES}
     for kind, zombie in zombies.items():
         zombie.start(failpoint=f"{kind}.before_commit:{rng.randint(1, 3)}:stop")
-    before = {}
-    for kind, zombie in zombies.items():
-        until(f"{kind} freezes", partial(stopped, zombie), 90)
-        before[kind] = epochs(db, kind)
+    before: dict[str, dict[int, int]] = {}
+
+    def frozen() -> bool:
+        """Looks at both at once: who froze first is soon another's prey."""
+        before.update(
+            {
+                kind: epochs(db, kind)
+                for kind, zombie in zombies.items()
+                if kind not in before and stopped(zombie)
+            }
+        )
+        return len(before) == len(zombies)
+
+    until("the workers freeze", frozen, 90)
     for kind, zombie in zombies.items():
         until(f"another takes over from {zombie.child.name}", partial(all_taken, db, kind, before[kind]), 90)
     for zombie in zombies.values():

@@ -113,6 +113,18 @@ def test_events_become_tasks_whatever_is_killed(stack: Running) -> None:
         assert stack.tasks() == sorted(expected)
 
 
+def test_services_apart_warn_of_what_does_not_fit_together(stack: Running) -> None:
+    narrow = {"steps": {"high": [{"wait": "60d"}]}}
+    assert "warnings" not in stack.ask("actions", "PUT", "/v1/playbooks/narrow", narrow)
+    rule = {**RULE, "name": "wide", "playbook": "narrow", "status": "draft"}
+    told = stack.ask("rules", "PUT", "/v1/rules/wide", rule)["warnings"]
+    assert [one["field"] for one in told] == ["playbook", "playbook", "cooldown"]
+    told = stack.ask("actions", "PUT", "/v1/playbooks/narrow", narrow)["warnings"]
+    assert [one["field"] for one in told] == ["steps", "steps", "steps.high.0.wait"]
+    fits = {"steps": [{"wait": "30d"}]}
+    assert "warnings" not in stack.ask("actions", "PUT", "/v1/playbooks/narrow", fits)
+
+
 def test_everything_ends_with_the_stack(stack: Running) -> None:
     pids = [each["pid"] for each in stack.told().values()]
     stack.process.terminate()

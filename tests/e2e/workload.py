@@ -37,7 +37,7 @@ RULES: list[JSON] = [
         "when": {"absence": {"event": "paid", "for": "12h", "since": {"event": "invoiced"}}},
     },
     {
-        "name": "each", "playbook": "receipt", "status": "active",
+        "name": "each", "playbook": "receipt", "status": "active", "cooldown": "0s",
         "when": {"threshold": {"event": "order", "within": "1h", "at_least": 1}},
     },
 ]  # fmt: skip
