@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import Match
 
 from backbone.auth import ANY, Keys, Principal, open_route, require
@@ -135,7 +136,10 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http_error)
     install(app)
-    app.add_middleware(Gate, keys=app.state.keys, express=_express(app))
+    # Outermost, around the framework's own layer for unexpected errors: it answers those itself.
+    inner = app.build_middleware_stack()
+    assert isinstance(inner, ServerErrorMiddleware)  # noqa: S101 - how Starlette builds it
+    app.middleware_stack = Gate(inner.app, keys=app.state.keys, express=_express(app))
     return app
 
 
