@@ -21,6 +21,18 @@ from backbone.errors import DatabaseUnavailable
 ROOMS = ("backbone", "ingest", "rules", "actions")
 IDLE_IN_TRANSACTION_S = 30  # after which PostgreSQL ends the transaction of a process that stands still
 BUSY_S = 10.0  # how long another process may hold SQLite's write lock before we give up
+# What the address may set otherwise. A server that is gone without a word is given up after some 20 seconds: without
+# this the system would wait a quarter of an hour for an answer, and two hours where there is nothing to send.
+_POSTGRES = {
+    "connect_timeout": 5,
+    "application_name": "touchline",
+    "tcp_user_timeout": 20_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    # a frozen worker must not keep its rows locked from the next one
+    "options": f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_S}s",
+}
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -50,15 +62,8 @@ class Database:
                 options |= {"pool_size": pool_size, "max_overflow": pool_size}
         else:
             options |= {"pool_size": pool_size, "max_overflow": pool_size, "pool_pre_ping": True}
-            options |= {
-                "pool_timeout": BUSY_S,
-                "connect_args": {"connect_timeout": 5, "application_name": "touchline"},
-            }
-            if (
-                "options" not in parsed.query
-            ):  # a frozen worker must not keep its rows locked from the next one
-                end = f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_S}s"
-                options["connect_args"]["options"] = end
+            given = {name: value for name, value in _POSTGRES.items() if name not in parsed.query}
+            options |= {"pool_timeout": BUSY_S, "connect_args": given}
         engine = create_engine(parsed, **options)
         if self.dialect == "sqlite":
             event.listen(engine, "connect", _sqlite_connect)

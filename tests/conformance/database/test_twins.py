@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -211,6 +212,22 @@ def start(url: str, folder: Path) -> subprocess.CompletedProcess[str]:
     env |= {"TOUCHLINE_DATABASE_URL": url, "TOUCHLINE_DATA_DIR": str(folder), "TOUCHLINE_PORT": "0"}
     command = [sys.executable, "-m", "services.cli.main", "serve", "rules"]
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.postgres
+def test_a_server_that_is_gone_without_a_word_is_given_up(fresh_postgres_url: str) -> None:
+    """As the address says, or within some 20 seconds."""
+    for query, expected in (("", 20_000), ("?tcp_user_timeout=7000&application_name=mine", 7_000)):
+        db = Database(load_settings(database_url=fresh_postgres_url + query).url, pool_size=1)
+        with db.read() as conn:
+            raw: Any = conn.connection.dbapi_connection
+            with socket.socket(fileno=os.dup(raw.fileno())) as wire:
+                assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == expected
+                assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
+            name = conn.exec_driver_sql("SHOW application_name").scalar_one()
+            assert name == ("mine" if query else "touchline")
+        db.close()
 
 
 @pytest.mark.postgres
