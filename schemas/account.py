@@ -4,13 +4,29 @@
 """
 
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Text = Annotated[str, Field(max_length=1_000)]
 Id = Annotated[str, Field(min_length=1, max_length=256)]
 Tier = Literal["high", "low", "tech"]
 Attributes = dict[Annotated[str, Field(max_length=256)], Any]
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown; no name of a zone; the name of a folder of zones
+        message = (
+            f"should be an IANA name such as Europe/Berlin, or null; there is no timezone {name[:100]!r}"
+        )
+        raise ValueError(message) from None
+    return name
+
+
+# Of bodies. In the data of an event it is text that counts as UTC: for one odd word no event shall be lost.
+Timezone = Annotated[Text, AfterValidator(_known_zone)]
 
 
 class OwnerIn(BaseModel):
@@ -48,6 +64,7 @@ class ContactIn(ContactUpdate):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     id: Id = Field(description="Names the contact within the account.", examples=["ann"])
+    timezone: Timezone | None = Field(None, description="An IANA name.", examples=["Europe/Berlin"])
 
 
 class _ContactEntry(ContactUpdate):
@@ -81,6 +98,9 @@ class AccountIn(_Account):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    timezone: Timezone | None = Field(
+        None, description="An IANA name, for dates.", examples=["Europe/Berlin"]
+    )
     owner: OwnerIn | None = Field(None, description="Who looks after the account.")
     contacts: list[ContactIn] | None = Field(None, description="Merged by id.", max_length=1_000)
 

@@ -53,11 +53,16 @@ def wrong_fields(rejected: list[tuple[int, Refusal]], *, alone: bool) -> list[Fi
     ]
 
 
-def ids_from(idempotency_key: str, key_id: str) -> Callable[[int], str]:
-    """Ids that follow from an `Idempotency-Key`: the same request sent again names the same events."""
+def ids_from(idempotency_key: str, key_id: str, body: bytes) -> Callable[[int], str]:
+    """Ids that follow from an `Idempotency-Key`: the same request sent again names the same events.
+
+    From the body too: were the key reused by mistake, other events under old ids would count as repeats.
+    """
+    request = (
+        f"{key_id}\n{idempotency_key}\n".encode("utf-8", "surrogatepass") + hashlib.sha256(body).digest()
+    )
 
     def new_id(index: int) -> str:
-        text = f"{key_id}\n{idempotency_key}\n{index}".encode("utf-8", "surrogatepass")
-        return "idem-" + hashlib.blake2b(text, digest_size=16).hexdigest()
+        return "idem-" + hashlib.blake2b(request + b"%d" % index, digest_size=16).hexdigest()
 
     return new_id

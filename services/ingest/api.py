@@ -51,7 +51,7 @@ def events_router(intake: Intake, groups: Groups) -> APIRouter:
             source=source,
             key_id=principal.key_id,
             erasing=principal.allows("admin"),
-            new_id=ids_from(repeat, principal.key_id) if repeat else None,
+            new_id=ids_from(repeat, principal.key_id, body) if repeat else None,
             nul=source != "native" or b"\\u0000" in body,
         )
         if taken.erasures:
@@ -70,8 +70,9 @@ def events_router(intake: Intake, groups: Groups) -> APIRouter:
     async def events(request: Request, principal: Principal = require("events:write")) -> Response:
         """One event, an array, or `{"events": […]}`; CloudEvents structured, batched or binary; gzip.
 
-        Events without an id get one; with an `Idempotency-Key` it follows from that key, so that a request sent
-        again names the same events. Answers 202 once the accepted events are durable.
+        Events without an id get one; with an `Idempotency-Key` it follows from that key and the body, so that a
+        request sent again names the same events, and another one under that key loses none. Answers 202 once
+        the accepted events are durable.
         """
         return await take(dict(request.headers), await request.body(), principal)
 

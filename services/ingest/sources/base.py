@@ -53,6 +53,7 @@ class Wire(Event, kw_only=True, omit_defaults=True):
 
 Item = Event | Refusal
 Source = Callable[[bytes, Mapping[str, str]], list[Item]]  # body, headers in lower case → items in order
+MAX_NAME = 256  # characters of id, source, type, account, contact
 MAX_EVENT = 65_536  # bytes of one event as sent
 decode_raw_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 decode_any = msgspec.json.Decoder().decode

@@ -9,6 +9,7 @@ import msgspec
 
 from services.ingest.sources.base import (
     MAX_EVENT,
+    MAX_NAME,
     READ_ERRORS,
     Code,
     Item,
@@ -39,6 +40,7 @@ class _TooLarge(ValueError):
 
 _BATCH = re.compile(rb'\s*{\s*"events"\s*:')
 _decode_wire_batch = msgspec.json.Decoder(_Wires).decode
+_decode_attributes = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_batch = msgspec.json.Decoder(_Batch).decode
 _SHAPES = 'an event, an array of events, or {"events": […]} and nothing else'
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
@@ -108,10 +110,19 @@ def _is_list(whole: memoryview) -> bool:
 def _one(raw: memoryview) -> Item:
     if len(raw) > MAX_EVENT:
         message = f"an event may have {MAX_EVENT:,} bytes, this one has {len(raw):,}"
-        return Refusal(Code.TOO_LARGE, "", message, id_in(raw))
+        return Refusal(Code.TOO_LARGE, _largest(raw), message, id_in(raw))
     if b'"data_base64"' in bytes(raw):
         return _with_base64(raw)
     return read_event(raw)
+
+
+def _largest(raw: memoryview) -> str:
+    """The attribute that takes most of an event that is too large; empty if that cannot be read."""
+    try:
+        sent = _decode_attributes(raw)
+    except READ_ERRORS:
+        return ""
+    return max(sent, key=lambda name: len(memoryview(sent[name])), default="")[:MAX_NAME]
 
 
 def _with_base64(raw: memoryview) -> Item:

@@ -14,6 +14,7 @@ import msgspec
 from schemas.event import Event, is_reserved
 from services.ingest.sources.base import (
     MAX_EVENT,
+    MAX_NAME,
     READ_ERRORS,
     Code,
     Item,
@@ -79,7 +80,8 @@ def _in_batch(entry: Any, shared: Mapping[str, Any]) -> Call | Refusal:
         return Refusal(Code.INVALID, "type", message, _text(entry.get("messageId")))
     if len(msgspec.json.encode(entry)) > MAX_EVENT:
         message = f"a call may have {MAX_EVENT:,} bytes"
-        return Refusal(Code.TOO_LARGE, "", message, _text(entry.get("messageId")))
+        largest = max(entry, key=lambda name: len(msgspec.json.encode(entry[name])))
+        return Refusal(Code.TOO_LARGE, str(largest)[:MAX_NAME], message, _text(entry.get("messageId")))
     own = entry.get("context")
     if shared and not isinstance(own, dict):
         entry = {**entry, "context": dict(shared)}

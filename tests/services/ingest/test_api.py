@@ -175,6 +175,9 @@ async def test_an_idempotency_key_makes_the_ids(kit: Kit) -> None:
     assert ids[0] != ids[1]
     await kit.post("/v1/events", events)
     assert len({event.id for event in kit.events()}) == 4
+    other = [{"type": "a", "account": "acme", "data": 1}]
+    await kit.post("/v1/events", other, headers={"idempotency-key": "k"})
+    assert len({event.id for event in kit.events()}) == 5  # another request, though under the same key
 
 
 async def test_accounts(kit: Kit) -> None:
@@ -198,6 +201,14 @@ async def test_accounts(kit: Kit) -> None:
     wrong = await put("/v1/accounts/acme", {"tier": "gold", "plan": 1, "contacts": [{}]})
     assert wrong.status_code == 422
     assert {error["field"] for error in wrong.json()["errors"]} == {"tier", "plan", "contacts.0.id"}
+    zones = {"timezone": "Mars/Olympus", "contacts": [{"id": "ann", "timezone": "Europe"}]}
+    wrong = await put("/v1/accounts/acme", zones)
+    assert [error["field"] for error in wrong.json()["errors"]] == ["timezone", "contacts.0.timezone"]
+    assert "IANA name such as Europe/Berlin" in wrong.json()["errors"][0]["message"]
+    assert "no timezone 'Mars/Olympus'" in wrong.json()["errors"][0]["message"]
+    assert (await put("/v1/accounts/acme", {"timezone": "Europe/Berlin"})).status_code == 202
+    update = {"type": "account.updated", "account": "acme", "data": {"timezone": "Mars/Olympus"}}
+    assert (await kit.post("/v1/events", update)).status_code == 202  # counts as UTC; no event is lost for it
     assert (await put("/v1/accounts/" + "x" * 257, {})).status_code == 422
     assert (await put("/v1/accounts/x", {"attributes": {"a": "x" * 70_000}})).status_code in {202, 422}
 

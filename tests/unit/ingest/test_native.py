@@ -82,7 +82,7 @@ def test_other_refusals() -> None:
 def test_an_event_may_have_64_kib() -> None:
     room = MAX_EVENT - len(json.dumps(event(data="")))
     assert isinstance(decode(event(data="x" * room))[0], Event)
-    assert refused(event(data="x" * (room + 1)))[0] is Code.TOO_LARGE
+    assert refused(event(data="x" * (room + 1)))[:2] == (Code.TOO_LARGE, "data")
     items = decode([event(data="x" * 40_000), event(data="x" * 70_000), event(data="x" * 40_000)])
     assert [isinstance(item, Event) for item in items] == [True, False, True]
 
