@@ -44,6 +44,8 @@ PATHS: dict[str, tuple[Measure, int, float]] = {
 }
 ON_SERVERS = frozenset({"kafka", "kafka_two_workers", "latency_kafka"})
 console = Console()
+if not console.is_terminal:
+    console = Console(width=140)
 
 
 def main() -> int:

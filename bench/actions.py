@@ -49,7 +49,7 @@ MAIL = {
 
 def webhooks(tick: Callable[[], None]) -> list[Result]:
     """Webhooks a second to one endpoint."""
-    with floors.running("hooks") as port:
+    with floors.running("hooks") as (port, _):
         url, most = f"http://127.0.0.1:{port}/", WebhookChannel.per_lane
         ours, base, raw = paired(
             lambda: _delivered("webhook", HOOKS, {"body": WEBHOOK}, url),
@@ -61,7 +61,7 @@ def webhooks(tick: Callable[[], None]) -> list[Result]:
 
 def mails(tick: Callable[[], None]) -> list[Result]:
     """Mails a second to one server."""
-    with floors.running("mails") as port:
+    with floors.running("mails") as (port, _):
         ours, base, raw = paired(
             lambda: _delivered("email", MAILS, MAIL, f"smtp://127.0.0.1:{port}"),
             lambda: _timed(_sends(port, Smtp.concurrency), MAILS),

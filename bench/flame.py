@@ -38,7 +38,9 @@ def _durable() -> None:
     durable.rate(RULES, [])
 
 
-# What to run, what to call it, and the frame at which its measured part begins.
+WRITER = "Worker._write (services/rules/worker.py)"  # its thread commits while the first judges
+
+# What to run, what to call it, and the frame under which its measured part lies.
 WORK: dict[str, tuple[Callable[[], None], str, str]] = {
     "memory": (_memory, "The engine in memory", "run (bench/engine.py)"),
     "durable": (_durable, "From the embedded log to committed states", "Bench.work_off (bench/durable.py)"),
@@ -69,7 +71,9 @@ def main(names: list[str]) -> int:
         root = Frame()
         for stack, samples in _sampled(name):
             if start in stack:
-                root.add(stack[len(stack) - stack[::-1].index(start) :], samples)
+                root.add(stack[stack.index(start) + 1 :], samples)
+            elif WRITER in stack:
+                root.add(stack[stack.index(WRITER) :], samples)
         if not root.samples:
             print(f"{name}: no samples; may this process trace its children?", file=sys.stderr)
             return 1

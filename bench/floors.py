@@ -21,14 +21,14 @@ from deploy.local.process import free_port, port_is_open, wait_until
 
 
 @contextmanager
-def running(what: str) -> Iterator[int]:
-    """One of them, in a process; its port."""
+def running(what: str) -> Iterator[tuple[int, int]]:
+    """One of them, in a process; its port and process id."""
     port = free_port()
     command = [sys.executable, "-m", "bench.floors", what, str(port)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         wait_until(what, lambda: port_is_open(port), 30)
-        yield port
+        yield port, child.pid
     finally:
         child.kill()
         child.wait()

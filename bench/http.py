@@ -16,7 +16,7 @@ from backbone.log import DEAD_LETTERS, Entry, Log, open_log
 from backbone.settings import Settings, load_settings
 from bench import client, floors
 from bench.measure import Result, paired, percentile
-from bench.served import Served, served
+from bench.served import Served, cpu_seconds, served
 from bench.workload import lines
 from deploy.local.process import free_port, wait_until
 
@@ -46,16 +46,25 @@ def _ingest(
     with (
         tempfile.TemporaryDirectory() as folder,
         served(Path(folder), "ingest") as ours,
-        floors.running("http") as port,
+        floors.running("http") as (port, pid),
     ):
         requests = [client.post("/v1/events", body, ours.key) for body in bodies]
+        busy: dict[str, list[float]] = {"ours_cpu": [], "floor_cpu": []}
 
-        def rate(at: int) -> float:
-            return size * client.rate(at, requests, connections, SECONDS)
+        def rate(at: int, process: int, name: str) -> float:
+            before, started = cpu_seconds(process), time.perf_counter()
+            found = size * client.rate(at, requests, connections, SECONDS)
+            taken = time.perf_counter() - started
+            busy[name].append(round(found * taken / (cpu_seconds(process) - before), 1))
+            return found
 
-        value, base, raw = paired(lambda: rate(ours.port), lambda: rate(port))
+        value, base, raw = paired(
+            lambda: rate(ours.port, ours.pid, "ours_cpu"), lambda: rate(port, pid, "floor_cpu")
+        )
     tick()
-    return [Result(path, value, "events/s", None, base, raw, f"{connections} connections")]
+    mine, bare = (statistics.median(each) for each in busy.values())
+    note = f"{connections} connections; in a second of CPU time {mine:,.0f}, the bare server {bare:,.0f}"
+    return [Result(path, value, "events/s", None, base, raw | busy, note)]
 
 
 def latency_embedded(tick: Callable[[], None]) -> list[Result]:

@@ -182,3 +182,7 @@ def _growth(results: list[Result]) -> list[str]:
 
 def _number(number: int | None) -> str:
     return "" if number is None else f"{number:,}"
+
+
+if __name__ == "__main__":  # after a change of the page or of its tables, without measuring anew
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), load(RESULTS / "latest.json")), encoding="utf-8")
