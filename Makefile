@@ -68,8 +68,9 @@ bench: setup ## the benchmarks; ONLY=memory runs one path
 		touch $(VENV)/.bench-stamp; } || echo "touchline: the peers could not be installed; their rows are left out" >&2
 	@exec $(PY) -m bench
 
-chaos: setup ## kill -9 and restart everything at random for a while
-	$(PY) -m pytest tests/chaos -m chaos -q
+chaos: setup ## every fault at full size (hours); ONLY=test_kills for one, TOUCHLINE_CHAOS_SEED=… for the same again
+	$(PY) -m deploy.local.need
+	$(PY) -m pytest tests/chaos -m chaos -q -s $(if $(ONLY),-k "$(ONLY)")
 
 lock: setup ## make requirements.lock and requirements-run.lock anew from pyproject.toml
 	@exec deploy/lock.sh

@@ -1,81 +1,124 @@
-"""Where mails and webhooks arrive: counted by what names them, whatever was sent twice."""
+"""Where mails and webhooks arrive, in a process of its own: counted by what names them, whatever was sent twice.
+
+Of its own, so that an answer does not wait for what else the test does: what is under way when a sender is killed is
+what may be sent again.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from email import message_from_bytes
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from email.parser import BytesHeaderParser
 from typing import Any
 
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from deploy.local.process import free_port
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+LIMIT = 1 << 20  # bytes of headers
 
 
 @dataclass
 class Sinks:
     """What arrived: mails by Message-ID, webhooks by webhook-id."""
 
-    mails: Counter[str] = field(default_factory=Counter)
-    hooks: Counter[str] = field(default_factory=Counter)
-    smtp_url: str = ""
-    hook_url: str = ""
+    process: subprocess.Popen[bytes]
+    smtp_url: str
+    hook_url: str
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+
+    @property
+    def mails(self) -> Counter[str]:
+        """How often each mail has arrived."""
+        return Counter(self._ask()["mails"])
+
+    @property
+    def hooks(self) -> Counter[str]:
+        """How often each webhook has arrived."""
+        return Counter(self._ask()["hooks"])
 
     def repeats(self) -> int:
         """How many arrivals were not the first of their name."""
-        return sum(count - 1 for seen in (self.mails, self.hooks) for count in seen.values())
+        found = self._ask()
+        return sum(count - 1 for seen in (found["mails"], found["hooks"]) for count in seen.values())
+
+    def _ask(self) -> dict[str, dict[str, int]]:
+        with self._lock:
+            found: dict[str, dict[str, int]] = _line(self.process, b"counts\n")
+        return found
 
 
-class _Post:
-    def __init__(self, sinks: Sinks) -> None:
-        self._sinks = sinks
-
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        content = envelope.content
-        message = message_from_bytes(content if isinstance(content, bytes) else (content or "").encode())
-        self._sinks.mails[str(message["Message-ID"]).strip()] += 1
-        return "250 OK"
+def _line(process: subprocess.Popen[bytes], question: bytes = b"") -> Any:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(question)
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
 
 
 @contextmanager
 def sinks() -> Iterator[Sinks]:
     """An SMTP server and a webhook receiver on free ports of 127.0.0.1."""
-    found = Sinks()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.e2e.sinks"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with process:
+        ports = _line(process)
+        try:
+            yield Sinks(process, f"smtp://127.0.0.1:{ports['smtp']}", f"http://127.0.0.1:{ports['http']}/")
+        finally:
+            process.kill()
 
-    class Hook(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            found.hooks[self.headers["webhook-id"]] += 1
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+# -- the other side
 
-        def log_message(self, *_: Any) -> None:
-            pass
+_mails: Counter[str] = Counter()
+_hooks: Counter[str] = Counter()
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
 
-        def handle_error(self, *_: Any) -> None:
-            """A sender that was killed; nothing to print."""
+class _Post:
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        content = envelope.content
+        message = BytesHeaderParser().parsebytes(content if isinstance(content, bytes) else b"")
+        _mails[str(message["Message-ID"]).strip()] += 1
+        return "250 OK"
 
-    hooks = Server(("127.0.0.1", 0), Hook)
-    threading.Thread(target=hooks.serve_forever, daemon=True).start()
-    mails = Controller(_Post(found), hostname="127.0.0.1", port=free_port())
-    mails.start()
-    found.smtp_url = f"smtp://127.0.0.1:{mails.port}"
-    found.hook_url = f"http://127.0.0.1:{hooks.server_port}/"
-    try:
-        yield found
-    finally:
-        mails.stop()
-        hooks.shutdown()
-        hooks.server_close()
+
+async def _hook(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """HTTP/1.1 as far as our own sender speaks it: a length, and connections that stay."""
+    with suppress(asyncio.IncompleteReadError, ConnectionError):
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            lines = [line.partition(b":") for line in head.split(b"\r\n")[1:]]
+            fields = {name.lower(): value.strip().decode() for name, _, value in lines}
+            await reader.readexactly(int(fields.get(b"content-length", "0")))
+            _hooks[fields[b"webhook-id"]] += 1
+            writer.write(ANSWER)
+            await writer.drain()
+    writer.close()
+
+
+async def _main() -> None:
+    loop = asyncio.get_running_loop()
+    mails = await loop.create_server(lambda: SMTP(_Post(), hostname="sink", loop=loop), "127.0.0.1", 0)
+    hooks = await asyncio.start_server(_hook, "127.0.0.1", 0, limit=LIMIT, backlog=512)
+    print(json.dumps({"smtp": _port(mails), "http": _port(hooks)}), flush=True)
+    while await asyncio.to_thread(sys.stdin.readline):
+        print(json.dumps({"mails": _mails, "hooks": _hooks}), flush=True)
+
+
+def _port(server: asyncio.Server) -> int:
+    port: int = server.sockets[0].getsockname()[1]
+    return port
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +95,15 @@ class House:
         made.start()
         return made
 
-    def put(self, *ids: str, play: str = "ply_1", play_status: str = "open", **fields: Any) -> None:
-        """Actions that are due."""
+    def put(
+        self,
+        *ids: str,
+        play: str = "ply_1",
+        play_status: str = "open",
+        each: Sequence[dict[str, Any]] = (),
+        **fields: Any,
+    ) -> None:
+        """Actions that are due, with these fields; `each`: those of every one of its own."""
         now = self.clock.now()
         with self.db.write() as conn:
             if conn.execute(select(plays.c.id).where(plays.c.id == play)).one_or_none() is None:
@@ -109,8 +116,8 @@ class House:
                 "id": one, "partition": 0, "play": play, "playbook": "p", "account": "acme", "contact": "ann",
                 "channel": "email", "step": "0", "recipient": "ann@acme.test", "topic": "lifecycle",
                 "status": "pending", "created_at": now, "due_at": now, "next_attempt_at": now, "rendered": mail(),
-                **fields,
-            } for one in ids])  # fmt: skip
+                **fields, **own,
+            } for one, own in zip(ids, each or [{}] * len(ids), strict=True)])  # fmt: skip
 
     def rows(self, table: Any) -> list[Any]:
         """Everything in a table, oldest first."""
@@ -137,12 +144,12 @@ class House:
         """Address, topic and reason of every suppression."""
         return [(row.shown, row.topic, row.reason) for row in self.rows(suppressions)]
 
-    def until(self, done: Callable[[], bool]) -> None:
+    def until(self, done: Callable[[], bool], patience: float = PATIENCE_S) -> None:
         """Wait for something that happens in the loop's thread."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + patience
         while not done():
             assert time.monotonic() < deadline, (self.states(), [loop.failure for loop in self.loops])
-            time.sleep(0.005)
+            time.sleep(min(0.5, patience / 6_000))
 
     def settled(self) -> None:
         """Wait until nothing is pending."""
