@@ -54,3 +54,11 @@ references = Table(
     Column("to_name", String(256), primary_key=True),
     Index("ix_backbone_references_to", "to_kind", "to_name", "kind"),
 )
+
+# What is known of the installation as a whole.
+facts = Table(
+    "backbone_facts",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)

@@ -25,6 +25,7 @@ from backbone.errors import ConfigurationError, LogUnavailable
 from backbone.http import Service, create_app
 from backbone.log import Log, open_log
 from backbone.migrations import check_schema, migrate_all
+from backbone.secret import hold_to_secret
 from backbone.settings import Settings, make_data_dir, secret_key
 from backbone.telemetry import get_logger
 
@@ -59,7 +60,7 @@ def house(
         stack.callback(db.close)
         prepare(db, names)
         if "actions" in names:
-            secret_key(settings)  # refuse now rather than at the first mail
+            hold_to_secret(db, secret_key(settings))  # refuse now rather than at the first mail
         new_key = ensure_admin_key(db, time, settings.data_dir / "admin.key") if settings.embedded else None
         records = _open_log(settings)
         stack.callback(records.close)

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from backbone.auth import OPEN
+from backbone.errors import ConfigurationError
 from backbone.http import declared_scopes
 from backbone.settings import load_settings
 from services.cli import main
@@ -41,6 +42,22 @@ def test_help_reads_well() -> None:
     for word in ("serve", "migrate", "keys", "apply", "export", "test", "demo"):
         assert re.search(rf"\b{word}\b .*[A-Z]", text), word
     assert "events:write" in call("keys", "create", "--help")
+
+
+def test_another_secret_is_refused(tmp_path: Path) -> None:
+    """With it nobody who unsubscribed would be known; ingest and rules do not care."""
+    given = {"data_dir": tmp_path / "data", "port": 0}
+    for _ in range(2):
+        with house(load_settings(**given, secret_key="sixteen letters!!"), ["actions"]):
+            pass
+    other = load_settings(**given, secret_key="sixteen others!!!")
+    with (
+        pytest.raises(ConfigurationError, match=r"^TOUCHLINE_SECRET_KEY: is not the one"),
+        house(other, ["actions"]),
+    ):
+        pass
+    with house(other, ["rules"]):
+        pass
 
 
 def test_keys_from_creation_to_revocation(tmp_path: Path) -> None:
