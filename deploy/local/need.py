@@ -1,7 +1,7 @@
 """Java, Maven and PostgreSQL: found, or installed as root on Debian, or named in one line.
 
-`python -m deploy.local.need`; with TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS or TOUCHLINE_DATABASE_URL set, that
-server is somebody else's matter.
+`python -m deploy.local.need`; with TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS or TOUCHLINE_DATABASE_URL set, the tests use
+that server, but for those that kill or rebuild one: what these lack is only told.
 """
 
 from __future__ import annotations
@@ -21,12 +21,17 @@ JAVA_AT_LEAST = 17
 
 def main() -> None:
     """Exits with 1 and one line on standard error if something is missing and cannot be installed."""
+    kafka = bool(os.environ.get("TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS"))
+    postgres = bool(os.environ.get("TOUCHLINE_DATABASE_URL"))
     try:
-        given = os.environ.get
-        ensure(not given("TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS"), not given("TOUCHLINE_DATABASE_URL"))
+        ensure(not kafka, not postgres)
     except LocalError as error:
         print(f"touchline: {error}", file=sys.stderr)
         sys.exit(1)
+    try:
+        ensure(kafka, postgres)
+    except LocalError as error:
+        print(f"touchline: {error}; tests that kill a server of their own will fail", file=sys.stderr)
 
 
 def ensure(kafka: bool, postgres: bool) -> None:
