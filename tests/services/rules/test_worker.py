@@ -154,11 +154,11 @@ def test_a_fenced_batch_takes_the_one_behind_it_along(tmp_path: Path, held: thre
         ours.post(10)
         ours.catch_up()
         before = ours.stored()
+        with ours.db.write() as conn:  # another owner
+            conn.execute(update(partitions).values(epoch=partitions.c.epoch + 1))
         held.clear()
         ours.post(50)
         ours.worker.beat()
-        with ours.db.engine.begin() as conn:  # another owner
-            conn.execute(update(partitions).values(epoch=partitions.c.epoch + 1))
         ours.post(50)
         threading.Timer(0.2, held.set).start()
         with pytest.raises(store.Fenced):
