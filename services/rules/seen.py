@@ -9,11 +9,11 @@ from backbone.database import Database, insert_new
 from schemas.event import Event, is_reserved
 from schemas.lint import Doubt, Facts, lint_rule
 from schemas.outline import outline_rule
-from schemas.rule import RuleIn
-from services.rules import store
+from schemas.rule import RuleIn, TiersDoc
+from services.rules.engine.compile import compile_rules
 from services.rules.engine.explain import tier_of
 from services.rules.engine.state import decode
-from services.rules.revisions import RuleSets
+from services.rules.revisions import DEFAULT_TIERS, latest
 from services.rules.tables import accounts, seen
 
 MAX_TYPES, MAX_NAMES = 1_000, 200
@@ -65,23 +65,25 @@ def save(conn: Connection, new: list[tuple[str, str]]) -> None:
         insert_new(conn, seen, [{"type": type_, "name": name} for type_, name in new], ["type", "name"])
 
 
-def doubts(db: Database, rulesets: RuleSets, rule: RuleIn, *, alone: bool = False) -> list[Doubt]:
+def doubts(db: Database, rule: RuleIn, *, alone: bool = False) -> list[Doubt]:
     """What is doubtful about a rule, going by the log so far, and (unless `alone`) by what it has to do with."""
-    found = lint_rule(rule, facts(db, rulesets))
+    found = lint_rule(rule, facts(db))
     if not alone:
         with db.read() as conn:
             found += outlines.doubts(conn, outline_rule(rule))
     return found
 
 
-def facts(db: Database, rulesets: RuleSets) -> Facts:
+def facts(db: Database) -> Facts:
     """What is known now."""
     with db.read() as conn:
-        ruleset = rulesets(store.last_revision(conn))
-        rows: Iterable[bytes] = conn.scalars(
+        row = latest(conn, None)
+        policy = TiersDoc.model_validate(row.doc if row is not None else {"tiers": DEFAULT_TIERS})
+        tiering = compile_rules(0, [], policy)  # not the rules: they may be thousands
+        states: Iterable[bytes] = conn.scalars(
             select(accounts.c.state).order_by(accounts.c.seen_at.desc()).limit(ACCOUNTS)
         )
-        tiers = frozenset(tier_of(ruleset, decode(row))[0] for row in rows)
+        tiers = frozenset(tier_of(tiering, decode(state))[0] for state in states)
         return Facts({type_: frozenset(names) for type_, names in _paths(conn).items()}, tiers)
 
 

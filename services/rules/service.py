@@ -14,7 +14,6 @@ from services.rules.api import rules_router
 from services.rules.api_accounts import accounts_router, triggers_router
 from services.rules.explaining import Explainer
 from services.rules.metrics import show_lag
-from services.rules.revisions import RuleSets
 from services.rules.saving import Saver
 from services.rules.seen import doubts
 from services.rules.worker import Worker
@@ -38,7 +37,7 @@ class RulesService:
             unhealthy=self.worker.unhealthy,
         )
         self.routers = [
-            rules_router(db, self._saver, explainer, partial(doubts, db, RuleSets(db))),
+            rules_router(db, self._saver, explainer, partial(doubts, db)),
             accounts_router(db, explainer),
             triggers_router(db),
         ]
