@@ -18,7 +18,7 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable, LogUnavailable
 from backbone.failpoint import hit
-from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Log, Record
+from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Log, OffsetOutOfRange, Record
 from services.actions import store_outbox, store_partitions
 from services.actions.library import SqlLibrary
 from services.actions.metrics import count_actions, count_plays, measure
@@ -78,6 +78,7 @@ class Worker:
         self._consumer = log.consumer(GROUP, [EVENTS, TRIGGERS])
         self._thread = threading.Thread(target=self._run, name="actions-worker", daemon=True)
         self.failure: BaseException | None = None
+        self.halted: set[tuple[str, int]] = set()  # lanes that stopped for good, while they are ours
 
     # -- life
 
@@ -128,7 +129,7 @@ class Worker:
 
     def beat(self) -> None:
         """One round: read, apply, commit, relay."""
-        records = self._consumer.poll(self._pause(), BATCH)
+        records = self._poll()
         self.library.refresh()
         if records:
             hit("actions.after_poll")
@@ -137,6 +138,17 @@ class Worker:
             pass
         self._throttle()
         self._relay()
+
+    def _poll(self) -> list[Record]:
+        """Records. A lane whose records were deleted before they were read stops; the other partitions go on."""
+        try:
+            return self._consumer.poll(self._pause(), BATCH)
+        except OffsetOutOfRange as error:
+            self.failure = error
+            self.halted.add((error.topic, error.partition))
+            self._consumer.pause(error.topic, error.partition)
+            log_.error("a partition stopped", partition=error.partition, error=error.message)
+            return []
 
     def _pause(self) -> float:
         """How long a poll may wait: a place not yet committed must not wait for the next event for long."""
@@ -234,6 +246,8 @@ class Worker:
         for number, shard in self.shards.items():
             for topic in (EVENTS, TRIGGERS):
                 lane, full = (topic, number), shard.full(topic)
+                if lane in self.halted:
+                    continue
                 if full and lane not in self._paused:
                     self._consumer.pause(*lane)
                     self._paused.add(lane)
@@ -284,6 +298,13 @@ class Worker:
         for number in numbers:
             self.shards.pop(number, None)
         self._paused.clear()
+        self._unhalt()
+
+    def _unhalt(self) -> None:
+        """Whoever gets the partitions next finds out for himself."""
+        if self.halted:
+            self.halted.clear()
+            self.failure = None
 
     def _restart(self) -> None:
         """Drop what is in memory and, as soon as the servers answer, ask for a share of the partitions anew.
@@ -294,6 +315,7 @@ class Worker:
         self.library.end_batch()
         self.shards.clear()
         self._paused.clear()
+        self._unhalt()
         for attempt in range(1_000_000):
             if self._stopping.wait(RETRY_S[min(attempt, len(RETRY_S) - 1)]):
                 return

@@ -20,7 +20,7 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable, LogUnavailable
 from backbone.failpoint import hit
-from backbone.log import DEAD_LETTERS, EVENTS, Log, Record
+from backbone.log import DEAD_LETTERS, EVENTS, Log, OffsetOutOfRange, Record
 from services.rules import seen, store
 from services.rules.change import Change
 from services.rules.metrics import count_decisions, show_health
@@ -63,6 +63,7 @@ class Worker:
         self._consumer = log.consumer(GROUP, [EVENTS])
         self._thread = threading.Thread(target=self._run, name="rules-worker", daemon=True)
         self.failure: BaseException | None = None
+        self.halted: set[int] = set()  # partitions that stopped for good, while they are ours
 
     def start(self) -> None:
         """Begin to work, in a thread of its own."""
@@ -122,7 +123,7 @@ class Worker:
     def beat(self) -> None:
         """One round: read, judge, commit, relay."""
         started = time.perf_counter()
-        records = self._consumer.poll(self._pause(), BATCH)
+        records = self._poll()
         if records:
             hit("rules.after_poll")
             started = time.perf_counter()
@@ -136,6 +137,17 @@ class Worker:
         if self._mode == "wall":
             self._moments()
         self._relay.flush(self.shards.values())
+
+    def _poll(self) -> list[Record]:
+        """Records. A partition whose events were deleted before they were read stops; the others go on."""
+        try:
+            return self._consumer.poll(self._pause(), BATCH)
+        except OffsetOutOfRange as error:
+            self.failure = error
+            self.halted.add(error.partition)
+            self._consumer.pause(error.topic, error.partition)
+            logger.error("a partition stopped", partition=error.partition, error=error.message)
+            return []
 
     def _pause(self) -> float:
         """How long a poll may wait: what waits to be finished must not wait for the next event for long."""
@@ -158,7 +170,8 @@ class Worker:
     def _moments(self) -> None:
         """Wall clock: what is due runs once everything that was posted before has been read."""
         now = self._clock.now()
-        waiting = [shard for shard in self.shards.values() if shard.due(now)]
+        running = [shard for partition, shard in self.shards.items() if partition not in self.halted]
+        waiting = [shard for shard in running if shard.due(now)]
         if not waiting:
             return
         ends, read = self._consumer.end_offsets(), self._consumer.positions()
@@ -223,6 +236,13 @@ class Worker:
             wait([self._under_way.done])  # it may still stand; whether it does, `_settle` says
         for number in numbers:
             self.shards.pop(number, None)
+        self._unhalt()
+
+    def _unhalt(self) -> None:
+        """Whoever gets the partitions next finds out for himself."""
+        if self.halted:
+            self.halted.clear()
+            self.failure = None
 
     def _start_again(self) -> None:
         """Drop what is in memory and, as soon as the servers answer, ask for partitions anew.
@@ -233,6 +253,7 @@ class Worker:
             wait([self._under_way.done])
             self._under_way = None
         self.shards.clear()
+        self._unhalt()
         self._relay.forget()
         while not self._stopping.wait(RETRY_S):
             if self._db.ping() and self._log.ready():

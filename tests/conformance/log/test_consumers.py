@@ -117,6 +117,22 @@ def test_an_offset_behind_the_end_is_loud(twin: Twin, log: Log) -> None:
         reader.until(lambda: False, "an error")
 
 
+def test_a_partition_out_of_range_is_put_aside_and_the_others_go_on(twin: Twin, log: Log) -> None:
+    fill(log, 3)
+    reader = twin.reader(log, EVENTS)
+    reader.next = {(EVENTS, 1): 9}
+    with pytest.raises(OffsetOutOfRange) as caught:
+        reader.until(lambda: False, "an error")
+    assert (caught.value.topic, caught.value.partition) == (EVENTS, 1)
+    reader.consumer.pause(EVENTS, 1)
+    reader.read(3 * (PARTITIONS - 1))
+    fill(log, 1)
+    reader.read(4 * (PARTITIONS - 1))
+    assert {record.partition for record in reader.records} == {0, 2, 3}
+    assert reader.consumer.end_offsets() == {(EVENTS, p): 4 for p in range(PARTITIONS)}
+    assert reader.consumer.positions() == {(EVENTS, p): 9 if p == 1 else 4 for p in range(PARTITIONS)}
+
+
 def test_a_failing_on_assigned_is_tried_again(twin: Twin, log: Log) -> None:
     fill(log, 2)
     reader = twin.reader(log, EVENTS)

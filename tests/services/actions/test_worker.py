@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from backbone.errors import DatabaseUnavailable
-from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Entry, partition_for
+from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Entry, OffsetOutOfRange, partition_for
 from schemas.event import Event, from_microseconds
 from services.actions import tables
 from services.actions.store_partitions import Fenced, positions
@@ -363,3 +363,24 @@ def test_more_triggers_than_fit_before_the_first_progress_hold_up_nothing(
         house.fire(T0 + n, place, key=str(n))
     house.work(60)  # rules has told no progress yet
     assert len(house.rows(PLAYS)) == 20
+
+
+@pytest.mark.parametrize(("topic", "column"), [(EVENTS, "next_event"), (TRIGGERS, "next_trigger")])
+def test_a_partition_whose_records_were_deleted_unread_stops_alone(
+    house: House, topic: str, column: str
+) -> None:
+    house.save(book())
+    names = {partition_for(name, 2): name for name in ("acme", "b", "c", "d", "e")}
+    lost, fine = partition_for("acme", 2), 1 - partition_for("acme", 2)
+    house.post(account(), account(name=names[fine]))
+    house.settle()
+    places = tables.partitions
+    with house.db.write() as conn:
+        conn.execute(update(places).where(places.c.partition == lost).values({column: 10**6}))
+    house.restart()
+    (_, place) = house.post(account(), account(name=names[fine]))
+    house.fire(T0, place, account=names[fine])
+    house.settle()
+    assert house.worker.halted == {(topic, lost)}
+    assert isinstance(house.worker.failure, OffsetOutOfRange)  # so it is not ready
+    assert [play.account for play in house.rows(PLAYS)] == [names[fine]]

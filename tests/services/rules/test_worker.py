@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from backbone.clock import ManualClock
 from backbone.database import Database
-from backbone.log import EVENTS, TRIGGERS, Entry
+from backbone.log import EVENTS, TRIGGERS, Entry, OffsetOutOfRange
 from backbone.log.embedded import EmbeddedLog
 from backbone.migrations import migrate_all
 from schemas.event import Event, encode, from_microseconds
@@ -171,3 +171,34 @@ def test_a_fenced_batch_takes_the_one_behind_it_along(tmp_path: Path, held: thre
         theirs.post(110)
         theirs.catch_up()
         assert theirs.stored() == after
+
+
+def test_a_partition_whose_events_were_deleted_unread_stops_alone(tmp_path: Path) -> None:
+    with rules(tmp_path / "gap") as ours:
+        ours.post(70)
+        ours.catch_up()
+        before = ours.log.end_offsets(EVENTS)
+        lost, fine = 0, 1
+        with ours.db.write() as conn:
+            conn.execute(update(partitions).where(partitions.c.partition == lost).values(next_offset=10**6))
+        ours.worker._start_again()
+        ours.post(70)
+        after = ours.log.end_offsets(EVENTS)
+        assert all(after[p] > before[p] for p in (lost, fine))
+        for _ in range(1_000):
+            ours.worker.beat()
+            if ours.worker.halted and ours.worker.shards[fine].reported == after[fine]:
+                break
+        assert ours.worker.halted == {lost}
+        failure: object = ours.worker.failure
+        assert isinstance(failure, OffsetOutOfRange)  # so it is not ready
+        with ours.db.read() as conn:
+            places = {row.partition: row.next_offset for row in conn.execute(select(partitions))}
+        assert places == {lost: 10**6, fine: after[fine]}
+        with ours.db.write() as conn:  # mended by hand
+            conn.execute(
+                update(partitions).where(partitions.c.partition == lost).values(next_offset=before[lost])
+            )
+        ours.worker._start_again()
+        ours.catch_up()
+        assert (ours.worker.halted, ours.worker.failure) == (set(), None)
