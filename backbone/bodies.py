@@ -14,6 +14,9 @@ from backbone.errors import BadRequest, TooLarge, UnsupportedMedia
 
 MAX_BODY = 1_048_576  # bytes
 MAX_DEPTH = 64  # of JSON in general; `data` of an event has its own limit
+MAX_VALUES = (
+    20_000  # of JSON in general: each takes many times its bytes in memory, and may be wrong in its own way
+)
 _BRACKETS_ONLY = bytes(byte for byte in range(256) if byte not in b"{}[]")
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -114,8 +117,17 @@ def has_nul(body: bytes) -> bool:
     return b"\\u0000" in body and _NUL.search(body) is not None
 
 
+def _too_many_values(body: bytes) -> bool:
+    return body.count(b",") > MAX_VALUES and _STRING.sub(b"", body).count(b",") > MAX_VALUES
+
+
 def parse_json(body: bytes) -> Any:
-    """Decoded JSON: at most `MAX_DEPTH` deep, no NUL, UTF-8, no NaN, no endless numbers. Raises `NotJson`."""
+    """Decoded JSON: at most `MAX_DEPTH` deep and `MAX_VALUES` values, no NUL, UTF-8, no NaN, no endless numbers.
+
+    Raises `NotJson`.
+    """
+    if _too_many_values(body):
+        raise NotJson(f"JSON may have {MAX_VALUES:,} values", code="too_many_values")
     try:
         data = _decode(body)
     except RecursionError:

@@ -8,8 +8,8 @@ from fastapi import Response
 
 from backbone.errors import FieldError, Forbidden, summary
 from backbone.http import json_response, problem
-from services.ingest.intake import MAX_EVENTS, Taken
-from services.ingest.sources.base import Code, Refusal
+from services.ingest.intake import Taken
+from services.ingest.sources.base import MAX_EVENTS, Code, Refusal
 
 
 def accepted(taken: Taken, *, alone: bool) -> Response:

@@ -13,11 +13,10 @@ from backbone.log import EVENTS, Entry, Log
 from backbone.settings import Settings
 from backbone.telemetry import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJECTED
 from services.ingest.sources import SOURCES
-from services.ingest.sources.base import Code, Item, Refusal, Wire
+from services.ingest.sources.base import MAX_EVENTS, Code, Item, Refusal, Wire
 from services.ingest.sources.normal import ERASURES, Door, Normal
 from services.ingest.waiting import Waiting
 
-MAX_EVENTS = 500  # a request
 PATIENCE_S = 30.0  # how long a request waits for the log
 HEADERS = (("content-type", b"application/cloudevents+json"),)
 _accepted = {name: EVENTS_ACCEPTED.labels(name) for name in (*SOURCES, "segment", "account")}

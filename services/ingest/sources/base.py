@@ -54,9 +54,11 @@ class Wire(Event, kw_only=True, omit_defaults=True):
 Item = Event | Refusal
 Source = Callable[[bytes, Mapping[str, str]], list[Item]]  # body, headers in lower case → items in order
 MAX_NAME = 256  # characters of id, source, type, account, contact
+MAX_EVENTS = 500  # a request
 MAX_EVENT = 65_536  # bytes of one event as sent
 decode_raw_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 decode_any = msgspec.json.Decoder().decode
+_decode_attributes = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_event = msgspec.json.Decoder(Event).decode
 decode_wires = msgspec.json.Decoder(list[Wire]).decode
 decode_wire = msgspec.json.Decoder(Wire).decode
@@ -71,6 +73,49 @@ _KINDS = {
     "null": "null",
 }
 READ_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class _Item:
+    """Stands for an item of a list that is only counted."""
+
+
+class _Events(msgspec.Struct):
+    events: list[_Item]
+
+
+class _Batch(msgspec.Struct):
+    batch: list[_Item]
+
+
+_ITEM = _Item()
+
+
+def _count(_type: type, _sent: Any) -> _Item:
+    return _ITEM
+
+
+_count_list = msgspec.json.Decoder(list[_Item], dec_hook=_count).decode
+_count_events = msgspec.json.Decoder(_Events, dec_hook=_count).decode
+_count_batch = msgspec.json.Decoder(_Batch, dec_hook=_count).decode
+_ONE_TOO_MANY = Refusal(Code.INVALID, "", "there are too many")
+
+
+def too_many(body: bytes, within: Literal["", "events", "batch"]) -> list[Item]:
+    """As many refusals as a list has items, if it has more than a request may; else nothing.
+
+    `within`: the attribute that holds the list; empty: the body is one. Half a million tiny items fit into a
+    body; they are counted without being kept, before anything is made of each.
+    """
+    if body.count(b",") < MAX_EVENTS:
+        return []
+    try:
+        if within == "events":
+            count = len(_count_events(body).events)
+        else:
+            count = len(_count_batch(body).batch if within else _count_list(body))
+    except READ_ERRORS:
+        return []
+    return [_ONE_TOO_MANY] * count if count > MAX_EVENTS else []
 
 
 def read_event(raw: bytes | memoryview) -> Item:
@@ -119,6 +164,17 @@ def id_in(raw: bytes | memoryview) -> str | None:
         return None
     found = sent.get("id") if isinstance(sent, dict) else None
     return found[:256] if isinstance(found, str) else None
+
+
+def too_large(raw: bytes | memoryview, message: str, id_name: str) -> Refusal:
+    """Refuses what is too large, by its largest attribute and its id; the rest of it is not decoded."""
+    try:
+        sent = _decode_attributes(raw)
+    except READ_ERRORS:
+        return Refusal(Code.TOO_LARGE, "", message)
+    largest = max(sent, key=lambda name: len(memoryview(sent[name])), default="")
+    found = id_in(b'{"id":%b}' % bytes(sent[id_name])) if id_name in sent else None
+    return Refusal(Code.TOO_LARGE, largest[:MAX_NAME], message, found)
 
 
 def refusal_of(error: Exception, sent_id: str | None = None) -> Refusal:

@@ -9,7 +9,7 @@ import msgspec
 
 from services.ingest.sources.base import (
     MAX_EVENT,
-    MAX_NAME,
+    MAX_EVENTS,
     READ_ERRORS,
     Code,
     Item,
@@ -21,8 +21,9 @@ from services.ingest.sources.base import (
     decode_raw_list,
     decode_wire,
     decode_wires,
-    id_in,
     read_event,
+    too_large,
+    too_many,
 )
 
 
@@ -40,7 +41,6 @@ class _TooLarge(ValueError):
 
 _BATCH = re.compile(rb'\s*{\s*"events"\s*:')
 _decode_wire_batch = msgspec.json.Decoder(_Wires).decode
-_decode_attributes = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_batch = msgspec.json.Decoder(_Batch).decode
 _SHAPES = 'an event, an array of events, or {"events": […]} and nothing else'
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
@@ -59,6 +59,9 @@ def decode(body: bytes, _headers: Mapping[str, str]) -> list[Item]:
         if why_not is not None:
             raise NotReadable(why_not)
         return [Refusal(Code.INVALID, "", f"the body should be {_SHAPES}")]
+    surplus = too_many(body, "" if start == b"[" else "events")
+    if surplus:
+        return surplus
     parts = _split(body, start)
     return [parts] if isinstance(parts, Refusal) else [_one(raw) for raw in parts]
 
@@ -67,13 +70,17 @@ def _at_once(body: bytes, start: bytes) -> list[Item]:
     """The events of a body in which all is well. Raises `_TooLarge` and `READ_ERRORS`."""
     large = len(body) > MAX_EVENT
     if start == b"[":
-        if large and any(len(memoryview(raw)) > MAX_EVENT for raw in decode_raw_list(body)):
+        wires: list[Item] = [*decode_wires(body)]
+        few = len(wires) <= MAX_EVENTS
+        if large and few and any(len(memoryview(raw)) > MAX_EVENT for raw in decode_raw_list(body)):
             raise _TooLarge
-        return [*decode_wires(body)]
+        return wires
     if large or _BATCH.match(body):
-        if large and any(len(memoryview(raw)) > MAX_EVENT for raw in _decode_batch(body).events):
+        wires = [*_decode_wire_batch(body).events]
+        few = len(wires) <= MAX_EVENTS
+        if large and few and any(len(memoryview(raw)) > MAX_EVENT for raw in _decode_batch(body).events):
             raise _TooLarge
-        return [*_decode_wire_batch(body).events]
+        return wires
     return [decode_wire(body)]
 
 
@@ -110,19 +117,10 @@ def _is_list(whole: memoryview) -> bool:
 def _one(raw: memoryview) -> Item:
     if len(raw) > MAX_EVENT:
         message = f"an event may have {MAX_EVENT:,} bytes, this one has {len(raw):,}"
-        return Refusal(Code.TOO_LARGE, _largest(raw), message, id_in(raw))
+        return too_large(raw, message, "id")
     if b'"data_base64"' in bytes(raw):
         return _with_base64(raw)
     return read_event(raw)
-
-
-def _largest(raw: memoryview) -> str:
-    """The attribute that takes most of an event that is too large; empty if that cannot be read."""
-    try:
-        sent = _decode_attributes(raw)
-    except READ_ERRORS:
-        return ""
-    return max(sent, key=lambda name: len(memoryview(sent[name])), default="")[:MAX_NAME]
 
 
 def _with_base64(raw: memoryview) -> Item:

@@ -14,7 +14,6 @@ import msgspec
 from schemas.event import Event, is_reserved
 from services.ingest.sources.base import (
     MAX_EVENT,
-    MAX_NAME,
     READ_ERRORS,
     Code,
     Item,
@@ -22,10 +21,13 @@ from services.ingest.sources.base import (
     Refusal,
     convert_event,
     decode_any,
+    too_large,
+    too_many,
 )
 
 CALLS = ("track", "identify", "group", "page", "screen", "alias")
 _FROM = "segment"
+_TOO_LARGE = f"a call may have {MAX_EVENT:,} bytes"
 _OUTSIDE = re.compile(r"[^a-z0-9.]+")
 _CONTACT_FIELDS = ("email", "name", "timezone", "locale")
 
@@ -56,6 +58,11 @@ class Call(msgspec.Struct, frozen=True):
 
 def read(body: bytes, kind: str) -> list[Call | Refusal]:
     """The calls of a body; `kind` is the last piece of the address. Raises `NotReadable`."""
+    surplus = too_many(body, "batch") if kind == "batch" else []
+    if surplus:
+        return [one for one in surplus if isinstance(one, Refusal)]
+    if kind != "batch" and len(body) > MAX_EVENT and body.lstrip()[:1] == b"{":
+        return [too_large(body, _TOO_LARGE, "messageId")]
     try:
         sent = decode_any(body)
     except READ_ERRORS as error:
@@ -79,9 +86,7 @@ def _in_batch(entry: Any, shared: Mapping[str, Any]) -> Call | Refusal:
         message = f"should be one of {', '.join(CALLS)}"
         return Refusal(Code.INVALID, "type", message, _text(entry.get("messageId")))
     if len(msgspec.json.encode(entry)) > MAX_EVENT:
-        message = f"a call may have {MAX_EVENT:,} bytes"
-        largest = max(entry, key=lambda name: len(msgspec.json.encode(entry[name])))
-        return Refusal(Code.TOO_LARGE, str(largest)[:MAX_NAME], message, _text(entry.get("messageId")))
+        return too_large(msgspec.json.encode(entry), _TOO_LARGE, "messageId")
     own = entry.get("context")
     if shared and not isinstance(own, dict):
         entry = {**entry, "context": dict(shared)}

@@ -119,3 +119,11 @@ def test_what_is_read_as_json() -> None:
     assert parse_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
     assert not has_nul(b'"\\\\u0000"')
     assert has_nul(b'"\\\\\\u0000"')
+
+
+def test_json_has_a_number_of_values() -> None:
+    assert len(parse_json(b"[" + b"1," * 20_000 + b"1]")) == 20_001
+    assert parse_json(b'["' + b"," * 50_000 + b'"]') == ["," * 50_000]  # in a text they are no values
+    with pytest.raises(NotJson, match="20,000 values") as refused:
+        parse_json(b"[" + b"1," * 20_001 + b"1]")
+    assert refused.value.code == "too_many_values"

@@ -83,6 +83,9 @@ def test_an_event_may_have_64_kib() -> None:
     room = MAX_EVENT - len(json.dumps(event(data="")))
     assert isinstance(decode(event(data="x" * room))[0], Event)
     assert refused(event(data="x" * (room + 1)))[:2] == (Code.TOO_LARGE, "data")
+    [item] = decode(event(id="7", data="x" * (room + 1)))
+    assert isinstance(item, Refusal)
+    assert item.id == "7"
     items = decode([event(data="x" * 40_000), event(data="x" * 70_000), event(data="x" * 40_000)])
     assert [isinstance(item, Event) for item in items] == [True, False, True]
 
@@ -141,3 +144,21 @@ def test_a_deep_event_in_a_batch_is_refused_alone() -> None:
         deep = [deep]
     items = decode([event(), event(data=deep)])
     assert len(items) == 2
+
+
+@pytest.mark.parametrize("form", [b"[%b]", b'{"events":[%b]}'])
+@pytest.mark.parametrize(
+    "one", [b"1", b"{}", b"[]", b'{"type":"a"}', b'{"type":"a","account":"b"}', b'"a,b"']
+)
+def test_more_items_than_a_request_may_have_are_only_counted(form: bytes, one: bytes) -> None:
+    found = SOURCES["native"](form % b",".join([one] * 9_000), {})
+    assert len(found) == 9_000
+    assert len({id(item) for item in found}) == 1 or isinstance(found[0], Wire)
+
+
+def test_commas_within_events_are_no_events() -> None:
+    [item] = decode([event(data=[0] * 5_000)])
+    assert isinstance(item, Event)
+    [item] = decode([event(type=5, data=[0] * 5_000)])
+    assert isinstance(item, Refusal)
+    assert item.field == "type"

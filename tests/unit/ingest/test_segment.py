@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from schemas.event import RESERVED, Event, is_reserved
-from services.ingest.sources.base import Item, NotReadable, Refusal
+from services.ingest.sources.base import Code, Item, NotReadable, Refusal
 from services.ingest.sources.segment import Call, events_of, read, type_of, users_of
 
 
@@ -143,3 +143,11 @@ def test_batches_refuse_what_is_no_call() -> None:
 def test_what_is_not_readable(body: bytes) -> None:
     with pytest.raises(NotReadable):
         read(body, "batch")
+
+
+def test_what_is_too_large_or_too_many_is_not_taken_apart() -> None:
+    [call] = read(b'{"userId":"ann","messageId":"7","traits":{"a":"%b"}}' % (b"x" * 70_000), "identify")
+    assert isinstance(call, Refusal)
+    assert (call.code, call.field, call.id) == (Code.TOO_LARGE, "traits", "7")
+    many = read(b'{"batch":[%b1]}' % (b"1," * 5_000), "batch")
+    assert len(many) == 5_001
