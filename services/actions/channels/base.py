@@ -19,7 +19,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What channels are built from. `endpoint` looks a target up by name (blocking; None: there is none).
+    """What channels are built from. `endpoint` is a target by its name, as it was when the newest attempt at it
+    began; None: there is none. Of any use during `send` only.
 
     `passing` is told the action whose effect is about to happen and must not happen twice, at the last moment
     (see `Channel.tells`). If it raises `OSError`, the effect must not happen.

@@ -7,7 +7,7 @@ ignored.
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any
@@ -17,6 +17,7 @@ import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from services.actions.channels.base import Prepared, Surroundings, Target
+from services.actions.channels.gate import Gate
 from services.actions.channels.posting.guard import AddressRefused, Guard
 from services.actions.channels.posting.signing import signed_headers
 from services.actions.plays.delivery import Outcome
@@ -73,31 +74,19 @@ class WebhookChannel:
         self._endpoint = around.endpoint
         self._guard = Guard(around.settings.webhook_allowed_networks)
         self._deadline = deadline
-        self._asked: dict[str, asyncio.Task[Target | None]] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._gates: dict[str, Gate] = {}  # by endpoint
 
     def lane(self, action: Leased) -> str:
         """The endpoint."""
         return action.recipient or ""
 
     async def prepare(self, action: Leased) -> Prepared | Outcome:
-        """The endpoint as it is now, and the body."""
-        target = await self._target(action.recipient or "")
-        if target is None:
-            return Outcome(kind="permanent", reason="endpoint_unknown", detail=str(action.recipient))
+        """The body. The endpoint is looked up when it is sent."""
+        name = action.recipient or ""
         body = msgspec.json.encode(action.rendered.get("body"))
-        return Post(self._open(), target, action.id, body, self._deadline)
-
-    async def _target(self, name: str) -> Target | None:
-        """The endpoint as it is now; those who ask in one round of the event loop share the look."""
-        if name not in self._asked:
-            self._asked[name] = asyncio.create_task(self._look_up(name))
-        return await asyncio.shield(self._asked[name])
-
-    async def _look_up(self, name: str) -> Target | None:
-        await asyncio.sleep(0)
-        del self._asked[name]  # who comes from here on wants to see what was saved until then
-        return await asyncio.to_thread(self._endpoint, name)
+        gate = self._gates.setdefault(name, Gate())
+        return Post(self._open, gate, self._endpoint, name, action.id, body, self._deadline)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -120,10 +109,19 @@ class Post:
     """One webhook, ready to be posted."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, target: Target, action: str, body: bytes, deadline: float
+        self,
+        session: Callable[[], aiohttp.ClientSession],
+        gate: Gate,
+        endpoint: Callable[[str], Target | None],
+        name: str,
+        action: str,
+        body: bytes,
+        deadline: float,
     ) -> None:
         self._session = session
-        self._target = target
+        self._gate = gate
+        self._endpoint = endpoint
+        self._name = name
         self._action = action
         self._body = body
         self._deadline = deadline
@@ -133,9 +131,12 @@ class Post:
 
     async def send(self) -> Outcome:
         """Post it. Without an answer it is tried again: the receiver tells a repeat by its id."""
+        target = self._endpoint(self._name)
+        if target is None:
+            return Outcome(kind="permanent", reason="endpoint_unknown", detail=self._name)
         try:
             async with asyncio.timeout(self._deadline):
-                return await self._post()
+                return await self._post(target)
         except (AddressRefused, aiohttp.InvalidURL) as error:
             return Outcome(kind="permanent", reason="address_refused", detail=str(error))
         except TimeoutError:
@@ -150,13 +151,14 @@ class Post:
                 kind="temporary", reason="unreachable", detail=f"{type(error).__name__}: {error}"[:500]
             )
 
-    async def _post(self) -> Outcome:
-        headers = _HEADERS | signed_headers(self._action, int(time()), self._body, self._target.secret)
-        async with self._session.post(
-            self._target.url, data=self._body, headers=headers, allow_redirects=False
-        ) as response:
-            answer = await _read(response)
-            return judged(response.status, response.headers, answer)
+    async def _post(self, target: Target) -> Outcome:
+        headers = _HEADERS | signed_headers(self._action, int(time()), self._body, target.secret)
+        with await self._gate.enter():
+            async with self._session().post(
+                target.url, data=self._body, headers=headers, allow_redirects=False
+            ) as response:
+                answer = await _read(response)
+                return judged(response.status, response.headers, answer)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

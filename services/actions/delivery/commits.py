@@ -12,6 +12,7 @@ from backbone import telemetry
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
+from services.actions.channels.base import Target
 from services.actions.delivery.journal import Journal
 from services.actions.delivery.record import Batch, End, Recorder, Written
 from services.actions.metrics import count_actions
@@ -64,6 +65,7 @@ class Commits:
         self._db, self._clock, self._recorder, self._journal = db, clock, recorder, journal
         self._on_events, self._on_ended, self._under_way = on_events, on_ended, under_way
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="actions-delivery-commits")
+        self.targets: dict[str, Target | None] = {}  # endpoints, as of the newest attempt at each
         self._next = _Round()
         self._arrived = asyncio.Event()
 
@@ -104,6 +106,7 @@ class Commits:
             this, self._next = self._next, _Round()
             self._arrived.clear()
             written = await self._commit(this.batch)
+            self.targets |= written.targets
             self._journal.begun(written.begun.items())
             this.tell(written)
             if this.batch.ends:
@@ -152,6 +155,7 @@ class Commits:
         for piece in [*pieces, Batch(put_back=batch.put_back, extend=batch.extend, lease=batch.lease)]:
             part = await self._commit(piece)
             whole.begun |= part.begun
+            whole.targets |= part.targets
             whole.leased += part.leased
             whole.next_due = part.next_due
         return whole

@@ -29,7 +29,6 @@ from services.actions.delivery.commits import Commits
 from services.actions.delivery.journal import Journal
 from services.actions.delivery.record import End, Recorder, Written
 from services.actions.delivery.takeover import take_over
-from services.actions.library import ENDPOINTS
 from services.actions.plays.delivery import Outcome
 from services.actions.store import LEASE_US, Leased
 from services.actions.suppressions import Hasher
@@ -82,6 +81,7 @@ class Delivery:
         self._waiting: dict[str, tuple[str, str]] = {}  # of these, those that wait for a place in their lane
         self._tasks: dict[str, asyncio.Task[None]] = {}  # and those whose end is not known yet
         self._journal: Journal | None = None
+        self._commits: Commits | None = None
         self._thread = threading.Thread(target=self._run, name="actions-delivery", daemon=True)
         self.failure: BaseException | None = None
 
@@ -118,9 +118,7 @@ class Delivery:
             self._journal.passing(action)
 
     def _endpoint(self, name: str) -> Target | None:
-        with self._db.read() as conn:
-            stored = ENDPOINTS.get(conn, name)
-        return None if stored is None else Target(stored.doc["url"], stored.doc["secret"])
+        return None if self._commits is None else self._commits.targets.get(name)
 
     # -- the loop
 
@@ -137,7 +135,7 @@ class Delivery:
         self._channels = {name: make(self._around) for name, make in self._makers.items()}
         self._places = {name: asyncio.Semaphore(one.concurrency) for name, one in self._channels.items()}
         self._journal = journal = Journal(self._folder, self._recorder.owner)
-        commits = Commits(
+        self._commits = commits = Commits(
             self._db, self._clock, self._recorder, journal, self._on_events, self._over, self._under_way
         )  # fmt: skip
         await self._set_free(commits)

@@ -8,14 +8,20 @@ import msgspec
 from sqlalchemy import Connection, and_, update
 
 from services.actions import store, suppressions
+from services.actions.channels.base import Target
 from services.actions.plays.delivery import SCHEDULES, Decision, Outcome, decide
 from services.actions.plays.model import SENDABLE
 from services.actions.store import LEASE_US, Finished, Leased
-from services.actions.store_sql import Sql
+from services.actions.store_sql import Sql, listed
 from services.actions.suppressions import ALL_TOPICS, Hasher
 from services.actions.tables import actions
 
 SPREAD = 0.1  # of a pause: retries of one moment are spread over so much of it
+_TARGETS = Sql("""
+    SELECT h.name, CAST(v.doc AS TEXT) AS doc FROM actions.actions_documents h JOIN actions.actions_versions v
+    ON v.kind = h.kind AND v.name = h.name AND v.version = h.version
+    WHERE h.kind = 'endpoint' AND NOT h.deleted AND h.name {ids}
+""")
 _NEXT_DUE = Sql("SELECT min(next_attempt_at) FROM actions.actions_actions WHERE next_attempt_at > ?")
 SUPPRESSED = Decision(status="skipped", reason="suppressed")
 
@@ -45,6 +51,7 @@ class Written(msgspec.Struct):
     tally: list[
         tuple[str, str, str]
     ] = []  # (channel, status, reason) of every action that ended or is put off
+    targets: dict[str, Target | None] = {}  # the endpoints of the webhooks in `begun`
     leased: list[Leased] = []
     next_due: int | None = None  # microseconds; of what is not due yet
 
@@ -70,6 +77,7 @@ class Recorder:
         allowed = [action.id for action in batch.begins if action.id not in kept_back]
         if allowed:
             written.begun = store.start_attempts(conn, allowed, self.owner, now, log_clock=self._log_clock)
+            written.targets = _targets(conn, batch.begins)
         if batch.put_back:
             self._put_back(conn, batch.put_back, now)
         if batch.lease:
@@ -133,6 +141,15 @@ class Recorder:
         """At the end: what was leased and not begun is for others to take at once."""
         mine = and_(actions.c.lease_owner == self.owner, actions.c.attempting.is_(False))
         conn.execute(update(actions).where(mine).values(lease_owner=None, lease_until=None))
+
+
+def _targets(conn: Connection, begins: Sequence[Leased]) -> dict[str, Target | None]:
+    names = {one.recipient or "" for one in begins if one.channel == "webhook"}
+    targets: dict[str, Target | None] = dict.fromkeys(names)
+    if names:
+        for row in _TARGETS.run(conn, listed(conn, sorted(names))):
+            targets[row.name] = msgspec.json.decode(row.doc, type=Target)
+    return targets
 
 
 def _finished(end: End, now: int) -> Finished:

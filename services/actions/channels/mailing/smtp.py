@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError, SMTPResponseException
 from aiosmtplib.protocol import SMTPProtocol
 
+from services.actions.channels.gate import Gate
 from services.actions.channels.mailing.message import Envelope
 from services.actions.plays.delivery import Outcome
 
@@ -102,6 +103,7 @@ class Smtp:
     def __init__(self, server: Server, passing: Callable[[str], None] = lambda _: None) -> None:
         self._server = server
         self.passing = passing  # told the action whose final dot is about to go out
+        self.gate = Gate()  # between the final dot and its answer
         self._idle: deque[Line] = deque()
         self._name = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "localhost"
 
@@ -251,11 +253,12 @@ class Submission:
         async with asyncio.timeout(BODY_S):
             await protocol._drain_helper()  # noqa: SLF001  all that stands between us and the socket
         await asyncio.sleep(LOOK_S)
-        protocol = self._line.protocol  # raises if the server hung up over the body
-        self._transport.passing(self._action)
-        self._dotted = True
-        protocol.write(b".\r\n")
-        code, text = await protocol.read_response(timeout=VERDICT_S)
+        with await self._transport.gate.enter():
+            protocol = self._line.protocol  # raises if the server hung up over the body
+            self._transport.passing(self._action)
+            self._dotted = True
+            protocol.write(b".\r\n")
+            code, text = await protocol.read_response(timeout=VERDICT_S)
         if code // 100 == 2:
             return Outcome(kind="done", detail=_said(code, text))
         return _verdict(code, text)

@@ -1,0 +1,101 @@
+"""As few on the wire at once as keep it busy: whatever is there without an answer when the process is killed
+is in doubt.
+
+How many that is follows from how quickly the other side answers one alone: two at once keep one busy that takes
+half a millisecond, one that takes 40 ms gets more than twenty. Measured again now and then, with one at a time: the
+answers to many at once tell how long they queue. What stays without an answer for long holds up nobody.
+"""
+
+import asyncio
+from collections import deque
+from types import TracebackType
+
+LEAST = 2  # at once: one under way there, one on its way here
+STEP_S = 0.002  # of the quickest answer, for one more
+PATIENCE_S = 0.05  # then the place is another's, answer or not
+SAMPLES = 3  # answers to one at a time; the quickest counts
+AGAIN_S = 10.0  # between measurements
+
+
+class Gate:
+    """One for each other side; of one event loop. The channel's own limit holds above it."""
+
+    def __init__(self) -> None:
+        self.room = 1  # how many it lets in at once, for now
+        self._inside = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._best = PATIENCE_S
+        self._wanted = SAMPLES
+        self._measured_at = 0.0
+
+    async def enter(self) -> "Pass":
+        """Wait for a place."""
+        loop = asyncio.get_running_loop()
+        if not self._wanted and loop.time() > self._measured_at + AGAIN_S:
+            self.room, self._best, self._wanted = 1, PATIENCE_S, SAMPLES
+        if self._inside < self.room:
+            self._inside += 1
+        else:
+            await self._turn(loop)
+        return Pass(self, loop)
+
+    async def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        turn = loop.create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # the place was given just now
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        """A place is free."""
+        self._inside -= 1
+        while self._queue and self._inside < self.room:
+            turn = self._queue.popleft()
+            if not turn.done():
+                self._inside += 1
+                turn.set_result(None)
+
+    @property
+    def alone(self) -> bool:
+        """Whether one at a time is let in, to be measured."""
+        return self._wanted > 0 and self._inside == 1
+
+    def measured(self, seconds: float, now: float) -> None:
+        """The other side took so long for one that was alone."""
+        self._best = min(self._best, seconds)
+        self._wanted -= 1
+        if self._wanted <= 0:
+            self.room, self._measured_at = LEAST + int(self._best / STEP_S), now
+
+
+class Pass:
+    """A place inside, until the answer is there or patience is over: `with await gate.enter(): …`."""
+
+    __slots__ = ("_alone", "_gate", "_loop", "_since", "_timer")
+
+    def __init__(self, gate: Gate, loop: asyncio.AbstractEventLoop) -> None:
+        self._gate, self._loop, self._since = gate, loop, loop.time()
+        self._alone = gate.alone
+        self._timer: asyncio.TimerHandle | None = loop.call_later(PATIENCE_S, self._end)
+
+    def _end(self) -> None:
+        if self._timer is None:
+            return  # patience was over before
+        self._timer.cancel()
+        self._timer = None
+        if self._alone:
+            now = self._loop.time()
+            self._gate.measured(now - self._since, now)
+        self._gate.leave()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._alone = self._alone and kind is None  # a quick failure is no answer
+        self._end()
