@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from backbone.collector import collect_less
-from bench import actions, durable, engine, growth, http, kafka, peers, report, soak, starting
+from bench import actions, durable, engine, growth, http, kafka, peers, playing, report, soak, starting
 from bench.measure import RULES, SCALE, Result
 from deploy.local.need import ensure
 from deploy.local.process import LocalError
@@ -37,6 +37,7 @@ PATHS: dict[str, tuple[Measure, int, float]] = {
     "latency_kafka": (kafka.latency_kafka, 1, 45),
     "webhooks": (actions.webhooks, 1, 12),
     "mails": (actions.mails, 1, 15),
+    "actions_worker": (playing.actions_worker, 1, 12),
     "start_to_ready": (starting.start_to_ready, 1, 8),
     "soak": (soak.soak, 1, soak.SECONDS + 5),
     "peers": (peers.peers, len(RULES), 25),

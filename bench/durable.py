@@ -91,11 +91,11 @@ class Bench:
 
     def append_accounts(self) -> None:
         """Every account's tier."""
-        self.append(_accounts_of(accounts(), b'"account": "'), accounts())
+        self.append([account_of(line) for line in accounts()], accounts())
 
     def append_events(self, count: int) -> None:
         """The workload's first events."""
-        self.append(_accounts_of(lines(count), b'"account":"'), lines(count))
+        self.append([account_of(line) for line in lines(count)], lines(count))
 
     def work_off(self) -> None:
         """Until everything appended is decided and committed."""
@@ -123,8 +123,9 @@ class Bench:
         self._db.close()
 
 
-def _accounts_of(events: Iterable[bytes], field: bytes) -> list[str]:
-    return [line.split(field, 1)[1].split(b'"', 1)[0].decode() for line in events]
+def account_of(line: bytes) -> str:
+    """The key of an event's record."""
+    return line.split(b'"account":', 1)[1].split(b'"', 2)[1].decode()
 
 
 def _in_force(conn: Connection, log: Log) -> None:
