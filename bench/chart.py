@@ -41,7 +41,7 @@ def _bar(one: Result, top: int) -> list[str]:
 def _name(one: Result) -> str:
     if one.path in LATENCIES:
         return f"{one.path}, {one.unit.removeprefix('ms ')}"
-    return one.path if one.rules is None else f"{one.path}, {one.rules:,} rules"
+    return one.path if one.rules is None else f"{one.path}, {one.rules:,} rule{'' if one.rules == 1 else 's'}"
 
 
 def _figure(one: Result) -> str:
