@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from backbone.database import Database, insert_new
 from services.rules.tables import accounts, partitions, revisions, triggers
@@ -38,8 +38,7 @@ class AccountRow(NamedTuple):
     state: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class TriggerRow:
+class TriggerRow(NamedTuple):
     """A trigger as stored; `doc` is its JSON."""
 
     id: str
@@ -125,9 +124,17 @@ def load_accounts(conn: Connection, names: Sequence[str]) -> dict[str, bytes]:
     """The encoded states of the named accounts, as far as there are any."""
     found: dict[str, bytes] = {}
     for part in chunked(names):
-        query = select(accounts.c.account, accounts.c.state).where(accounts.c.account.in_(part))
-        found.update({row.account: row.state for row in conn.execute(query)})
+        if conn.dialect.name == "postgresql":  # one text, whatever the number: prepared once
+            rows = conn.exec_driver_sql(_LOAD, (part,))
+        else:
+            rows = conn.execute(
+                select(accounts.c.account, accounts.c.state).where(accounts.c.account.in_(part))
+            )
+        found.update((name, state) for name, state in rows)
     return found
+
+
+_LOAD = "SELECT account, state FROM rules.rules_accounts WHERE account = ANY(%b)"
 
 
 def dues(conn: Connection, partition: int) -> list[tuple[int, str]]:
@@ -145,25 +152,14 @@ def account_names(conn: Connection, partition: int) -> list[str]:
 
 def save_triggers(conn: Connection, rows: Sequence[TriggerRow]) -> None:
     """Record triggers; one that is there already (the same id) stays as it is."""
-    known = known_triggers(conn, [r.id for r in rows])
-    fresh = {r.id: r for r in rows if r.id not in known}
-    if fresh:
-        conn.execute(
-            insert(triggers),
-            [
-                {"id": r.id, "rule": r.rule, "account": r.account, "contact": r.contact, "at": r.at,
-                 "partition": r.partition, "doc": r.doc, "relayed": False}
-                for r in fresh.values()
-            ],
-        )  # fmt: skip
-
-
-def known_triggers(conn: Connection, ids: Sequence[str]) -> set[str]:
-    """Which of these triggers are recorded."""
-    found: set[str] = set()
-    for part in chunked(ids):
-        found.update(conn.scalars(select(triggers.c.id).where(triggers.c.id.in_(part))))
-    return found
+    if rows:
+        mark = "?" if conn.dialect.name == "sqlite" else "%s"
+        table = "rules_triggers" if conn.dialect.name == "sqlite" else "rules.rules_triggers"
+        conn.exec_driver_sql(
+            f"INSERT INTO {table} (id, rule, account, contact, at, partition, doc, relayed) "  # noqa: S608
+            f"VALUES ({', '.join([mark] * 7)}, false) ON CONFLICT (id) DO NOTHING",
+            list(rows),
+        )
 
 
 def unrelayed(conn: Connection, partition: int, limit: int) -> list[bytes]:
@@ -179,8 +175,14 @@ def unrelayed(conn: Connection, partition: int, limit: int) -> list[bytes]:
 
 def mark_relayed(conn: Connection, ids: Sequence[str]) -> None:
     """These triggers are on the log."""
-    for part in chunked(ids):
-        conn.execute(update(triggers).where(triggers.c.id.in_(part)).values(relayed=True))
+    if not ids:
+        return
+    if conn.dialect.name == "postgresql":
+        conn.exec_driver_sql(
+            "UPDATE rules.rules_triggers SET relayed = true WHERE id = ANY(%b)", (list(ids),)
+        )
+    else:
+        conn.exec_driver_sql("UPDATE rules_triggers SET relayed = true WHERE id = ?", [(id_,) for id_ in ids])
 
 
 def count_unrelayed(conn: Connection) -> int:

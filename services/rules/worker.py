@@ -132,8 +132,6 @@ class Worker:
         self._commit(
             judged or [shard for shard in self.shards.values() if shard.dirty], len(records), started
         )
-        if len(records) < BESIDE:
-            self._settle()
         if self._mode == "wall":
             self._moments()
         self._relay.flush(self.shards.values())
@@ -183,20 +181,24 @@ class Worker:
             return
         self._settle()
         self._commit([shard for shard in ready if shard.dirty], 0, time.perf_counter())
-        self._settle()
 
     def _commit(self, shards: Sequence[Shard], records: int, started: float) -> None:
-        """Begin to write; `_settle` sees to the rest."""
+        """Write; a large batch is only begun, and `_settle` sees to the rest."""
         if not shards:
             return
         now = self._clock.now()
         changes = [(shard, shard.take(now)) for shard in shards]
         new = self._seen.take()
-        done = self._writer.submit(self._write, [change for _, change in changes], new)
-        self._under_way = Commit(changes, records, started, done)
+        written = [change for _, change in changes]
+        if records < BESIDE:  # at once: every change of thread is a wait for the interpreter
+            self._write(written, new)
+            self._finish(changes, records, started)
+        else:
+            done = self._writer.submit(self._write, written, new)
+            self._under_way = Commit(changes, records, started, done)
 
     def _write(self, changes: Sequence[Change], new: list[tuple[str, str]]) -> None:
-        """In the thread that commits."""
+        """The transaction; with a backlog in a thread of its own."""
         with self._db.write() as conn:
             for change in changes:
                 change.save(conn)
@@ -210,15 +212,19 @@ class Worker:
         if commit is None:
             return
         commit.done.result()
-        self._consumer.commit({(EVENTS, c.row.partition): c.row.next_offset for _, c in commit.changes})
-        for shard, change in commit.changes:
+        self._finish(commit.changes, commit.records, commit.started)
+
+    def _finish(self, changes: Sequence[tuple[Shard, Change]], records: int, started: float) -> None:
+        """What was written stands."""
+        self._consumer.commit({(EVENTS, c.row.partition): c.row.next_offset for _, c in changes})
+        for shard, change in changes:
             shard.committed(change)
             count_decisions(change.reasons)
             show_health(shard.engine.unhealthy)
             telemetry.CLOCK.labels("rules", str(change.row.partition)).set(change.row.clock / 1e6)
-        if commit.records:
-            telemetry.EVENTS_DECIDED.inc(commit.records)
-            telemetry.BATCH_SECONDS.labels("rules").observe(time.perf_counter() - commit.started)
+        if records:
+            telemetry.EVENTS_DECIDED.inc(records)
+            telemetry.BATCH_SECONDS.labels("rules").observe(time.perf_counter() - started)
 
     def _assigned(self, numbers: list[int]) -> dict[tuple[str, int], int]:
         """These partitions are ours from now on: raise their epochs and say where to go on reading."""

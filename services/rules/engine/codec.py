@@ -28,7 +28,9 @@ def _text(packed: bytes) -> str:
 def pack_ids(state: "AccountState") -> tuple[bytes, list[Any]]:
     """The ids an account has sent: packed bytes, and the others. Packs only what came since the last time."""
     keys = list(state.seen)
-    if state.packed_count > len(keys):
+    count = state.packed_count
+    # An id may have gone and come back at the end: then those behind it have moved, the last packed one too.
+    if count > len(keys) or (count and bytes(state.packed[-UUID_BYTES:]) != _uuid(keys[count - 1])):
         state.packed.clear()
         state.packed_count = 0
     for key in keys[state.packed_count :]:

@@ -1,0 +1,61 @@
+"""What rules writes by statements of its own, which the two databases take in different words."""
+
+from __future__ import annotations
+
+import pytest
+
+from backbone.database import Database
+from backbone.migrations import migrate_all
+from services.rules import store
+from services.rules.store import AccountRow, TriggerRow
+
+FAR = 4_000_000_000_000_000  # microseconds: more than 32 bits
+
+
+@pytest.fixture
+def tables(db: Database) -> Database:
+    migrate_all(db, ["backbone", "rules"])
+    return db
+
+
+def account(name: str, due: int | None, state: bytes, seen_at: int = 1) -> AccountRow:
+    return AccountRow(name, 3, seen_at, due, state)
+
+
+def trigger(number: int) -> TriggerRow:
+    return TriggerRow(f"t{number}", "r", "a", None if number % 2 else "c", FAR + number, 3, b"%d" % number)
+
+
+@pytest.mark.parametrize("dues", [(None, None), (FAR, None), (5, FAR)])
+def test_accounts_are_written_anew_and_over(tables: Database, dues: tuple[int | None, int | None]) -> None:
+    one, other = dues
+    with tables.write() as conn:
+        store.save_accounts(conn, [])
+        store.save_accounts(conn, [account("a", None, b"old"), account("ü'\\{}", one, b'\0\xff\\{}"')])
+        store.save_accounts(conn, [account("a", one, b"new", seen_at=9), account("b", other, b"")])
+    with tables.read() as conn:
+        assert store.load_accounts(conn, ["a", "b", "ü'\\{}", "nobody"]) == {
+            "a": b"new", "b": b"", "ü'\\{}": b"\0\xff\\{}\"",
+        }  # fmt: skip
+        waiting = {("a", one), ("b", other), ("ü'\\{}", one)}
+        assert {(name, due) for due, name in store.dues(conn, 3)} == {w for w in waiting if w[1] is not None}
+        assert store.load_accounts(conn, []) == {}
+
+
+def test_more_accounts_than_fit_one_statement(tables: Database) -> None:
+    rows = [account(f"a{n}", n, b"%d" % n) for n in range(2 * store.ROWS + 1)]
+    with tables.write() as conn:
+        store.save_accounts(conn, rows)
+        assert store.load_accounts(conn, [row.account for row in rows]) == {r.account: r.state for r in rows}
+
+
+def test_a_trigger_is_recorded_once_and_marked_once(tables: Database) -> None:
+    with tables.write() as conn:
+        store.save_triggers(conn, [])
+        store.save_triggers(conn, [trigger(n) for n in range(1_200)])
+        store.save_triggers(conn, [trigger(5), trigger(1_200), trigger(1_200)])
+        assert store.unrelayed(conn, 3, 5_000) == [b"%d" % n for n in range(1_201)]
+        store.mark_relayed(conn, [])
+        store.mark_relayed(conn, [f"t{n}" for n in range(1_199)] + ["none"])
+        assert store.unrelayed(conn, 3, 5_000) == [b"1199", b"1200"]
+        assert store.count_unrelayed(conn) == 2

@@ -1,0 +1,35 @@
+"""The ids of an account, packed a few at a time."""
+
+import uuid
+
+import pytest
+
+from services.rules.engine.codec import pack_ids, unpack_ids
+from services.rules.engine.state import AccountState
+
+IDS = [str(uuid.UUID(int=n)) for n in range(1, 8)]
+
+
+def packed(state: AccountState) -> list[object]:
+    return list(unpack_ids(*pack_ids(state)))
+
+
+@pytest.mark.parametrize("ids", [IDS, [f"e{n}" for n in range(7)], [*IDS[:3], "x", *IDS[3:], "y"]])
+def test_an_id_that_comes_back_stands_at_the_end(ids: list[str]) -> None:
+    state = AccountState("a")
+    for place, id_ in enumerate(ids[:-1]):
+        state.seen[id_] = place
+        assert packed(state) == list(state.seen)
+    state.seen[ids[0]] = state.seen.pop(ids[0])
+    assert packed(state) == list(state.seen)
+    state.seen[ids[2]] = state.seen.pop(ids[2])
+    state.seen[ids[-1]] = 9
+    assert packed(state) == list(state.seen)
+
+
+def test_forgotten_ids_go() -> None:
+    state = AccountState("a")
+    state.seen = dict.fromkeys(IDS, 0)
+    packed(state)
+    state.seen = dict.fromkeys(IDS[4:], 0)
+    assert packed(state) == IDS[4:]
