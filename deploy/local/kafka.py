@@ -55,7 +55,7 @@ _LOGGING = """<Configuration status="ERROR"><Appenders><Console name="out">
 <Loggers><Root level="WARN"><AppenderRef ref="out"/></Root></Loggers></Configuration>
 """
 
-START_S = 60.0
+START_S = 180.0  # a limit for a machine under load; it takes some five seconds
 
 
 @dataclass(frozen=True)

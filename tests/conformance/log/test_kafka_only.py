@@ -35,7 +35,7 @@ def twin(kafka_server: KafkaServer) -> Iterator[Twin]:
 @pytest.fixture
 def broker() -> Iterator[Kafka]:
     """One that may be killed."""
-    with Kafka() as server:
+    with Kafka(quick=True) as server:
         yield server
     with warnings.catch_warnings():  # kafka-python leaves the sockets of failed connections to the collector
         warnings.simplefilter("ignore", ResourceWarning)
