@@ -71,8 +71,9 @@ def latency_embedded(tick: Callable[[], None]) -> list[Result]:
     """From POST to webhook at 100 events a second, beyond a bare append-and-poll of the same log."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        served(Path(folder, "ours"), WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8") as ours,
-        bare_log(load_settings(data_dir=Path(folder, "bare"))) as bare,
+        tempfile.TemporaryDirectory() as other,
+        served(Path(folder), WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8") as ours,
+        bare_log(load_settings(data_dir=Path(other))) as bare,
     ):
         rounds = uvloop.run(in_turn(ours, bare))
     tick()

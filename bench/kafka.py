@@ -2,6 +2,7 @@
 
 import os
 import signal
+import statistics
 import tempfile
 import time
 import uuid
@@ -49,11 +50,15 @@ def kafka(tick: Callable[[], None]) -> list[Result]:
 def two_workers(tick: Callable[[], None]) -> list[Result]:
     """Two `touchline serve rules` against one, each catching up with the same backlog."""
     with Kafka() as broker, Postgres() as database:
-        ours, base, raw = paired(
-            partial(_fleet, broker, database, 2), partial(_fleet, broker, database, 1), repeats=2
-        )
+        costs: dict[int, list[float]] = {1: [], 2: []}
+        two, one = (partial(_fleet, broker, database, count, costs[count]) for count in (2, 1))
+        ours, base, raw = paired(two, one, repeats=2)
     tick()
-    note = f"{os.cpu_count()} cores for the workers, the broker and the database"
+    raw |= {"ours_cpu_us": costs[2], "floor_cpu_us": costs[1]}
+    note = (
+        f"{os.cpu_count()} cores for the workers, the broker and the database; {statistics.median(costs[1]):.0f} µs of"
+        f" CPU time an event with one worker, {statistics.median(costs[2]):.0f} with two"
+    )
     return [Result("kafka_two_workers", ours, "events/s", FLEET_RULES, base, raw, note)]
 
 
