@@ -166,6 +166,10 @@ def _finish(operation: dict[str, Any], route: APIRoute) -> None:
         }
     scope = route_scope(route)
     responses = operation.setdefault("responses", {})
+    if "PUT" in (route.methods or ()) and route.path.endswith("/{name}") and "200" in responses:
+        responses.setdefault(
+            "201", {**responses["200"], "description": "There was none of that name: created"}
+        )
     problem = {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}
     own = set(getattr(route.endpoint, "own_responses", ()))
     for status, description in _ERRORS.items():

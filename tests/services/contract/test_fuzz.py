@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backbone.settings import load_settings
-from services.embedded import running
+from services.embedded import house, running
 
 CASES = os.environ.get("TOUCHLINE_FUZZ", "3")
 SEED = "20261123"
@@ -19,6 +19,14 @@ SEED = "20261123"
 # go together, a template has to compile), and less (a batch is taken without its bad events, Segment's calls
 # are read as kindly as Segment does).
 GUESSES = "positive_data_acceptance,negative_data_rejection"
+
+
+def test_a_put_may_create(tmp_path: Path) -> None:
+    with house(load_settings(data_dir=tmp_path)) as rooms:
+        paths = rooms.app.openapi()["paths"]
+    for name in ("rules", "playbooks", "templates", "endpoints"):
+        assert {"200", "201"} <= paths[f"/v1/{name}/{{name}}"]["put"]["responses"].keys()
+    assert "201" not in paths["/v1/tiers"]["put"]["responses"]
 
 
 @pytest.mark.slow
