@@ -27,6 +27,24 @@ def test_an_id_that_comes_back_stands_at_the_end(ids: list[str]) -> None:
     assert packed(state) == list(state.seen)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "", "x", "0" * 36, "-" * 36, IDS[0].upper().replace("0", "A"),
+        IDS[0].replace("-", "", 1) + "-", IDS[0][:-1] + " ",
+        str(uuid.UUID(int=0)), str(uuid.UUID(int=1 << 64)), ("s", IDS[0]), IDS[0][:-1], IDS[0] + "0",
+        "00000000-0000-0000-0000-00000000000-", "0000000-00000-0000-0000-000000000001",
+    ],
+)  # fmt: skip
+def test_what_is_no_uuid_comes_back_as_it_was(odd: str | tuple[str, str]) -> None:
+    for ids in ([odd], [*IDS[:2], odd, *IDS[2:-1]], [odd, IDS[3]], [*IDS[:4], odd]):
+        state = AccountState("a")
+        state.seen = dict.fromkeys(ids, 0)
+        assert packed(state) == ids
+        state.seen[IDS[-1]] = 1
+        assert packed(state) == list(state.seen)
+
+
 def test_forgotten_ids_go() -> None:
     state = AccountState("a")
     state.seen = dict.fromkeys(IDS, 0)
