@@ -23,11 +23,19 @@ from services.actions.tables import actions
 LEASE_US = 20_000_000
 MAX_DETAIL = 2_000  # characters kept of an attempt's detail
 
+# `attempting` stays until an end is recorded, whoever leases the action: its last attempt may have had an effect.
+# Whether that attempt is under way, and not closed as interrupted, its own row says (`open`).
+_COLUMNS = (
+    "a.id, a.play, a.playbook, a.account, a.contact, a.channel, a.step,"  # as `Leased` has them
+    " a.recipient, a.topic, a.attempts, a.due_at"
+)
 _WORDS = {
     "sendable": ", ".join(f"'{status}'" for status in SENDABLE),
-    "leased": "a.id, a.play, a.playbook, a.account, a.contact, a.channel, a.step, a.recipient, a.topic, a.attempts,"
-    " a.due_at, a.attempting",
+    "columns": _COLUMNS,
+    "leased": f"{_COLUMNS}, a.attempting",
     "joined": "actions.actions_actions a JOIN actions.actions_plays p ON p.id = a.play",
+    "open": "EXISTS (SELECT 1 FROM actions.actions_attempts t WHERE t.action = a.id AND t.n = a.attempts"
+    " AND t.ended_at IS NULL)",
 }
 
 
@@ -59,16 +67,24 @@ class Finished(msgspec.Struct, kw_only=True, frozen=True):
     detail: str = ""
 
 
+# First which, then what: sorting a long backlog together with its mails would move all of them through memory.
 _due = Sql(
     """
-    SELECT {leased}, CAST(a.rendered AS TEXT) AS rendered, p.status AS play_status FROM {joined}
+    SELECT a.id FROM actions.actions_actions a
     WHERE a.next_attempt_at <= ? AND a.status IN ({sendable}) AND (a.lease_until IS NULL OR a.lease_until < ?)
     ORDER BY a.next_attempt_at, a.seq LIMIT ? {lock_free}
 """,
     **_WORDS,
 )
+_content_of = Sql(
+    """
+    SELECT {leased}, CAST(a.rendered AS TEXT) AS rendered, p.status AS play_status FROM {joined}
+    WHERE a.id {ids}
+""",
+    **_WORDS,
+)
 _lease = Sql("""
-    UPDATE actions.actions_actions SET lease_owner = ?, lease_until = ?, attempting = FALSE WHERE id {ids}
+    UPDATE actions.actions_actions SET lease_owner = ?, lease_until = ? WHERE id {ids}
 """)
 
 
@@ -80,7 +96,9 @@ def lease_due(
 
     Those tried before whose play has been exited since are marked skipped instead. Expired leases are taken over.
     """
-    rows = _due.run(conn, now, now, limit).all()
+    ids = _due.run(conn, now, now, limit).scalars().all()
+    found = {row.id: row for row in _content_of.run(conn, listed(conn, ids))} if ids else {}
+    rows = [found[one] for one in ids if one in found]
     interrupt(conn, [row.id for row in rows if row.attempting], now)
     over = {row.id for row in rows if _over(row.play_status, row.attempts, log_clock=log_clock)}
     _skip_exited(conn, [row.id for row in rows if row.id in over and not row.attempting], now)
@@ -171,7 +189,7 @@ def release_leases(conn: Connection) -> None:
 
 _held = Sql(
     """
-    SELECT {leased} FROM actions.actions_actions a
+    SELECT {columns}, {open} AS attempting FROM actions.actions_actions a
     WHERE a.next_attempt_at <= ? AND a.status IN ({sendable}) AND a.lease_owner = ? {lock}
 """,
     **_WORDS,
@@ -191,6 +209,20 @@ def release(conn: Connection, ids: Sequence[str]) -> None:
         _release.run(conn, listed(conn, ids))
 
 
+_let_go = Sql(
+    """
+    UPDATE actions.actions_actions AS a SET lease_owner = NULL, lease_until = NULL
+    WHERE a.lease_owner = ? AND NOT {open}
+""",
+    **_WORDS,
+)
+
+
+def let_go(conn: Connection, owner: str) -> None:
+    """What an owner has leased and not begun is for others to take at once."""
+    _let_go.run(conn, owner)
+
+
 def never_sent(conn: Connection, ids: Sequence[str], now: int) -> None:
     """The attempts at these, under way when their process died, had no effect: another may follow."""
     if ids:
@@ -200,7 +232,7 @@ def never_sent(conn: Connection, ids: Sequence[str], now: int) -> None:
 
 _mine = Sql(
     """
-    SELECT a.id, a.attempts, a.attempting, p.status AS play_status FROM {joined}
+    SELECT a.id, a.attempts, {open} AS open, p.status AS play_status FROM {joined}
     WHERE a.id {ids} AND a.lease_owner = ? AND a.status IN ({sendable}) {lock}
 """,
     **_WORDS,
@@ -224,8 +256,8 @@ def start_attempts(
     over = {row.id for row in rows if _over(row.play_status, row.attempts, log_clock=log_clock)}
     _skip_exited(conn, sorted(over), now)
     # One that is under way was begun by a commit of which we did not hear: it keeps its number.
-    known = {row.id: row.attempts for row in rows if row.attempting and row.id not in over}
-    new = {row.id: row.attempts + 1 for row in rows if not row.attempting and row.id not in over}
+    known = {row.id: row.attempts for row in rows if row.open and row.id not in over}
+    new = {row.id: row.attempts + 1 for row in rows if not row.open and row.id not in over}
     if new:
         parameter = listed(conn, list(new))
         _begin.run(conn, parameter)

@@ -14,19 +14,24 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import lru_cache
 from typing import TypeVar
 
 from sqlalchemy import Connection, and_, bindparam, delete, select, text, update
 
 from backbone.clock import Clock
 from backbone.database import Database, insert_new
+from services.actions.store_sql import Sql, listed
 from services.actions.tables import actions, suppressions
 
 ALL_TOPICS = ""
 WAIT_S = 5.0  # for sends that have begun; beyond it the suppression is committed, and holds for what comes after them
 _LOOK_S = 0.02
 _DIGEST = 20  # bytes
+_REMEMBERED = 4_096  # addresses
 _CHUNK = 500
+
+_SUPPRESSED = Sql("SELECT address, topic FROM actions.actions_suppressions WHERE address {ids}")
 
 Answer = TypeVar("Answer")
 
@@ -36,9 +41,13 @@ class Hasher:
 
     def __init__(self, key: bytes) -> None:
         self._key = hmac.new(key, b"touchline suppressions", hashlib.sha256).digest()
+        self._digest = lru_cache(_REMEMBERED)(self._made)
 
     def digest(self, address: str) -> str:
         """40 hexadecimal digits; the same for every way of writing one address."""
+        return self._digest(address)
+
+    def _made(self, address: str) -> str:
         return hmac.new(self._key, normal(address).encode("utf-8", "replace"), hashlib.sha256).hexdigest()[
             : _DIGEST * 2
         ]
@@ -57,13 +66,8 @@ def normal(address: str) -> str:
 def suppressed(conn: Connection, wanted: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     """Which of these (digest, topic) are suppressed, for the topic or for all."""
     pairs = set(wanted)
-    digests = sorted({digest for digest, _ in pairs})
-    found: set[tuple[str, str]] = set()
-    for start in range(0, len(digests), _CHUNK):
-        query = select(suppressions.c.address, suppressions.c.topic).where(
-            suppressions.c.address.in_(digests[start : start + _CHUNK])
-        )
-        found.update((row.address, row.topic) for row in conn.execute(query))
+    rows = _SUPPRESSED.run(conn, listed(conn, sorted({digest for digest, _ in pairs})))
+    found = {(row.address, row.topic) for row in rows}
     return {(digest, topic) for digest, topic in pairs if {(digest, topic), (digest, ALL_TOPICS)} & found}
 
 

@@ -137,8 +137,8 @@ class Commits:
             else:
                 break
         self.tell(written)
-        for end in batch.ends:
-            telemetry.ATTEMPTS.labels(end.action.channel, end.outcome.kind).inc()
+        for labels, count in Counter((end.action.channel, end.outcome.kind) for end in batch.ends).items():
+            telemetry.ATTEMPTS.labels(*labels).inc(count)
         return written
 
     async def apart(self, work: Callable[[], Answer]) -> Answer:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 import msgspec
-from sqlalchemy import Connection, and_, update
+from sqlalchemy import Connection, update
 
 from services.actions import store, suppressions
 from services.actions.channels.base import Target
@@ -139,8 +139,7 @@ class Recorder:
 
     def let_go(self, conn: Connection) -> None:
         """At the end: what was leased and not begun is for others to take at once."""
-        mine = and_(actions.c.lease_owner == self.owner, actions.c.attempting.is_(False))
-        conn.execute(update(actions).where(mine).values(lease_owner=None, lease_until=None))
+        store.let_go(conn, self.owner)
 
 
 def _targets(conn: Connection, begins: Sequence[Leased]) -> dict[str, Target | None]:

@@ -10,7 +10,9 @@ from services.actions.store import (
     Finished,
     Leased,
     finish_attempts,
+    held_by,
     lease_due,
+    let_go,
     release_leases,
     start_attempts,
 )
@@ -194,6 +196,21 @@ def test_whoever_lost_the_lease_writes_nothing(house: House) -> None:
     assert finish(house, hook.id, 2, DONE) == {}
     assert (house.rows(ACTIONS), house.rows(ATTEMPTS)) == before
     assert finish(house, mail.id, 2, DONE, owner="other") == {mail.id: "done"}
+
+
+def test_what_may_have_been_sent_stays_so_whoever_dies_next(house: House) -> None:
+    mail, _ = lease(house)
+    start(house, [mail])
+    for number, owner in enumerate(("second", "third", "fourth"), 1):
+        again = lease(house, T0 + 2 * number * LEASE_US, owner)
+        assert [one.interrupted for one in again] == [True, False]
+        with house.db.write() as conn:  # none of them has begun it
+            assert [one.interrupted for one in held_by(conn, owner, T0 + 2 * number * LEASE_US)] == [
+                False
+            ] * 2
+    with house.db.write() as conn:
+        let_go(conn, "fourth")
+    assert [one.interrupted for one in lease(house, T0 + 8 * LEASE_US, "fifth")] == [True, False]
 
 
 def test_a_beginning_written_twice_is_one(house: House) -> None:
