@@ -22,7 +22,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, T
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from backbone.log.kafka_cluster import MAX_REQUEST_BYTES, Cluster, translated
-from backbone.log.kafka_records import read_fast
+from backbone.log.kafka_records import read_fast, unpark
 from backbone.log.records import Assigned, Lane, LogUnavailable, OffsetOutOfRange, Record, Revoked
 
 SLICE_S = 0.1  # how long kafka-python is left alone before `wake` is looked at
@@ -115,6 +115,7 @@ class GroupConsumer:
     def _raw_poll(self, timeout: float, max_records: int) -> dict[TopicPartition, list[Record]]:
         try:
             with translated("poll"):
+                unpark(self._consumer)
                 found: dict[TopicPartition, list[Record]] = self._consumer.poll(
                     int(timeout * 1000), max_records
                 )

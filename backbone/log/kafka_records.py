@@ -25,6 +25,17 @@ def read_fast(consumer: Any, names: Mapping[str, str]) -> None:
     consumer._fetcher.PartitionRecords = partial(Batches, names=names)  # noqa: SLF001 - no public seam
 
 
+def unpark(consumer: Any) -> None:
+    """Before each `poll`: let kafka-python look at what it read of partitions that were paused and go on by now.
+
+    It looks there only while no partition is in hand, and takes one that was read to its end for one in hand: a
+    partition that was paused with records left, and resumed, would never be read again (kafka-python 3.0.12).
+    """
+    fetcher = consumer._fetcher  # noqa: SLF001 - no public seam
+    if fetcher._next_partition_records is not None and not fetcher._next_partition_records:  # noqa: SLF001
+        fetcher._next_partition_records = None  # noqa: SLF001
+
+
 class Batches(Fetcher.PartitionRecords):  # type: ignore[misc]
     """What one fetch brought of one partition."""
 

@@ -22,6 +22,7 @@ from tests.e2e.workload import BATCH, START, batches, configure, events, post, p
 DAYS = 8
 END = START + timedelta(days=DAYS + 4)
 PARTITIONS = 12
+WORK_S = 20.0
 SETTINGS = {"CLOCK": "log", "PARTITIONS": str(PARTITIONS)}
 
 
@@ -156,7 +157,7 @@ def kill_each(run: Run, times: int, seed: int, most_s: float) -> int:
             if run.pace is not None:
                 run.pace.due(kind)
             victim = rng.choice(run.stack.of(kind))
-            until_ready(victim)
+            until_working(victim)
             time.sleep(rng.uniform(0, most_s))
             victim.kill9()
             victim.start()
@@ -180,3 +181,11 @@ def kill_each(run: Run, times: int, seed: int, most_s: float) -> int:
 def until_ready(process: Process, timeout_s: float = READY_S) -> None:
     """Poll until it says so; fails with its own words if it ends."""
     wait_until(f"{process.child.name} gets ready", process.ready, timeout_s, process.child)
+
+
+def until_working(process: Process) -> None:
+    """Poll until it is ready and has done some work; not for long, where there may be nothing to do."""
+    until_ready(process)
+    deadline = time.monotonic() + WORK_S
+    while time.monotonic() < deadline and not process.working():
+        time.sleep(0.05)

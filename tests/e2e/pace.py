@@ -29,11 +29,10 @@ class Pace:
             self._moved.wait_for(self._may_post)
 
     def due(self, lane: str) -> None:
-        """Returns when the next fault of this lane is due."""
+        """Returns when the next fault of this lane is due: no lane is a fault ahead of another, or it would wait for
+        load that waits for that one."""
         with self._moved:
-            self._moved.wait_for(
-                lambda: self._over or self._posted * self._times >= self._struck[lane] * self._events
-            )
+            self._moved.wait_for(lambda: self._over or self._is_due(lane))
 
     def struck(self, lane: str) -> None:
         """It has happened."""
@@ -46,6 +45,10 @@ class Pace:
         with self._moved:
             self._over = True
             self._moved.notify_all()
+
+    def _is_due(self, lane: str) -> bool:
+        struck = self._struck[lane]
+        return struck == min(self._struck.values()) and self._posted * self._times >= struck * self._events
 
     def _may_post(self) -> bool:
         least = min(self._struck.values())

@@ -4,14 +4,14 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.e2e.nursery import Service
 
 READY_S = 60.0
 SETTLED_S = 120.0
@@ -32,28 +32,22 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._settings = {"DATA_DIR": str(folder / "data"), "PORT": str(self.port), **settings}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process = Service("server", ["serve", "all"], folder / "server.log")
         self.kills = 0
 
     def start(self) -> None:
         """Start and wait until it is ready."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TOUCHLINE_")}
         environment |= {f"TOUCHLINE_{name}": value for name, value in self._settings.items()}
-        with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "services.cli.main", "serve", "all"],
-                env=environment,
-                stdout=log,
-                stderr=log,
-            )
+        self._process.env = environment
+        self._process.start()
         self.wait_ready()
 
     def wait_ready(self) -> None:
         """Poll until it is ready; fails with the server's own words."""
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline:
-            assert self._process is not None
-            assert self._process.poll() is None, f"ended with {self._process.returncode}: {self.log()}"
+            assert self._process.alive, f"ended with {self._process.returncode}: {self.log()}"
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(f"{self.url}/readyz").status_code == 200:
                     return
@@ -62,17 +56,13 @@ class Server:
 
     def kill(self) -> None:
         """kill -9."""
-        assert self._process is not None
         self._process.kill()
-        self._process.wait()
         self.kills += 1
 
     def stop(self) -> int:
         """Ctrl-C; the exit status."""
-        assert self._process is not None
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-        return self._process.wait(timeout=30)
+        self._process.stop(30, signal.SIGINT)
+        return self._process.returncode or 0
 
     def log(self) -> str:
         """What it said last."""
@@ -110,8 +100,7 @@ def running(folder: Path, **settings: str) -> Iterator[Server]:
     try:
         yield server
     finally:
-        if server._process is not None and server._process.poll() is None:
-            server.stop()
+        server.stop()
 
 
 def items(client: httpx.Client, path: str, **query: Any) -> list[dict[str, Any]]:

@@ -26,6 +26,12 @@ READY_S = 90.0
 SETTLED_S = 150.0
 TOLD_S = 30.0
 KINDS = ("ingest", "rules", "actions")
+# What a process counts as soon as it gets to work: by the names of its metrics.
+WORK = {
+    "ingest": "touchline_events_accepted_total",
+    "rules": "touchline_events_decided_total",
+    "actions": 'touchline_batch_seconds_count{service="actions"}',
+}
 SECRET = "a secret for tests only"
 # Written in the workers' logs; a test that meets none of these has met no surprise.
 SURPRISES = ("worker stopped", "loop stopped", "Traceback")
@@ -55,6 +61,14 @@ class Process:
         """Whether it says so."""
         with contextlib.suppress(httpx.HTTPError):
             return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+        return False
+
+    def working(self) -> bool:
+        """Whether it has done any of its work since it was started, by its metrics."""
+        with contextlib.suppress(httpx.HTTPError):
+            lines = httpx.get(f"{self.url}/metrics", timeout=5).text.splitlines()
+            counts = [line.rpartition(" ")[2] for line in lines if line.startswith(WORK[self.kind])]
+            return any(float(count) > 0 for count in counts)
         return False
 
     def kill9(self) -> None:
@@ -121,7 +135,7 @@ class Stack:
         env = {name: value for name, value in os.environ.items() if not name.startswith("TOUCHLINE_")}
         mine = {
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka, "DATABASE_URL": self.database, "DATA_DIR": str(self.folder),
-            "SECRET_KEY": SECRET, "KAFKA_SESSION_TIMEOUT": "3", "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+            "SECRET_KEY": SECRET, "KAFKA_SESSION_TIMEOUT": "1.5", "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
             "LOG_FORMAT": "json", **self.settings,
         }  # fmt: skip
         return env | {f"TOUCHLINE_{name}": value for name, value in mine.items()}

@@ -79,6 +79,23 @@ def test_seeking_reads_again(twin: Twin, log: Log) -> None:
     assert [(r.partition, r.offset) for r in reader.read(6)] == [(2, n) for n in range(4, 10)]
 
 
+def test_a_partition_paused_half_read_goes_on_after_others_were_read_to_their_ends(
+    twin: Twin, log: Log
+) -> None:
+    fill(log, 50)
+    reader = twin.reader(log, EVENTS)
+    reader.until(lambda: bool(reader.records), "a first part", max_records=3)
+    paused = reader.records[0].partition
+    reader.consumer.pause(EVENTS, paused)
+    others = [(EVENTS, p) for p in range(PARTITIONS) if p != paused]
+    reader.until(lambda: all(reader.next.get(lane) == 50 for lane in others), "reading the others")
+    assert reader.next[EVENTS, paused] < 50
+    reader.poll()
+    reader.consumer.resume(EVENTS, paused)
+    reader.read(50 * PARTITIONS)
+    assert [r.offset for r in reader.records if r.partition == paused] == list(range(50))
+
+
 def test_a_paused_partition_rests_and_loses_nothing(twin: Twin, log: Log) -> None:
     fill(log, 10)
     reader = twin.reader(log, EVENTS).join()
