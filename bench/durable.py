@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from backbone.clock import WallClock
 from backbone.database import Database
-from backbone.log import EVENTS, Entry, Log, open_log
+from backbone.log import EVENTS, TRIGGERS, Entry, Log, open_log
 from backbone.migrations import migrate_all
 from backbone.settings import Settings, load_settings
 from bench.engine import floor
@@ -109,6 +109,10 @@ class Bench:
     def goal(self) -> int:
         """Records on the log."""
         return sum(self._log.end_offsets(EVENTS).values())
+
+    def told(self) -> int:
+        """Records of ours about what was decided."""
+        return sum(self._log.end_offsets(TRIGGERS).values())
 
     def done(self) -> int:
         """Records decided and committed."""

@@ -102,6 +102,7 @@ def _fleet(broker: Kafka, database: Postgres, workers: int, costs: list[float]) 
         fleet = [stack.enter_context(served(Path(folder), "rules", **named)) for _ in range(workers)]
         _share(broker, workers)
         wait_until("the accounts are known", lambda: bench.done() >= bench.goal(), PATIENCE_S)
+        wait_until("nothing is on its way", _Quiet(bench), PATIENCE_S)
         with _standing_still(fleet):
             bench.append_events(COUNT)
             goal = bench.goal()
@@ -111,6 +112,19 @@ def _fleet(broker: Kafka, database: Postgres, workers: int, costs: list[float]) 
         taken = time.perf_counter() - started
         costs.append(round(1e6 * (sum(one.cpu_seconds() for one in fleet) - before) / COUNT, 1))
         return COUNT / taken
+
+
+class _Quiet:
+    """Whether nothing has been written for a second: a process may then stand still without missing an answer."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench, self._seen, self._since = bench, -1, time.monotonic()
+
+    def __call__(self) -> bool:
+        written = self._bench.goal() + self._bench.told()
+        if written != self._seen:
+            self._seen, self._since = written, time.monotonic()
+        return time.monotonic() - self._since > 1.0
 
 
 @contextmanager
