@@ -14,10 +14,15 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import settings
 from kafka.admin import KafkaAdminClient
 
 from deploy.local.kafka import Kafka, clear_topics
 from deploy.local.postgres import Postgres, create_database, drop_database
+
+# How long an example takes says something about the machine, not about the code.
+settings.register_profile("touchline", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "touchline")
 
 _GIVEN = {name: value for name, value in os.environ.items() if name.startswith("TOUCHLINE_")}
 
