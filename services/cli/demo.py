@@ -97,10 +97,10 @@ class Purchase:
 def demo(*, detach: bool | None = None) -> int:
     """Replay, tell, and leave the server running: until Ctrl-C on a terminal, else (or with `detach`) on its own."""
     detach = not sys.stdout.isatty() if detach is None else detach
+    purchases = read_log(EXAMPLES / "CDNOW_sample.txt")
     settings = load_settings()
     folder = settings.data_dir / "demo"
     shutil.rmtree(folder, ignore_errors=True)
-    purchases = read_log(EXAMPLES / "CDNOW_sample.txt")
     server = _serve(folder, detach=detach)
     try:
         client = _ready(server, folder, settings.base_url)
@@ -125,7 +125,14 @@ def demo(*, detach: bool | None = None) -> int:
 
 
 def read_log(path: Path) -> list[Purchase]:
-    """The purchases in the order of time; within a day as they stand, a minute apart from nine in the morning."""
+    """The purchases in the order of time; within a day as they stand, a second apart from nine in the morning.
+
+    Raises `ConfigurationError` where there is no log: it comes with the repository, not with the package.
+    """
+    if not path.exists():
+        raise ConfigurationError(
+            "the demo's event log is not part of the package: run `make demo` in a checkout"
+        )
     purchases = []
     for number, line in enumerate(path.read_text(encoding="ascii").splitlines()):
         _, customer, day, cds, dollars = line.split()
