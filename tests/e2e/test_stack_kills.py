@@ -5,16 +5,27 @@ import pytest
 from tests.e2e.conftest import MakeStack
 from tests.e2e.faults import kill_each, loaded
 from tests.e2e.sinks import Sinks
+from tests.e2e.stack import KINDS
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
+
+EVENTS, KILLS = 20_000, 10
 
 
 @pytest.mark.timeout(500)
 def test_each_service_killed_ten_times(make_stack: MakeStack, sink: Sinks) -> None:
-    stack = make_stack()
-    with loaded(stack, sink, events=20_000, accounts=300) as run:
-        kills = kill_each(run, times=10, seed=1, most_s=1.5)
+    with loaded(make_stack(), sink, EVENTS, accounts=300, lanes=KINDS, times=KILLS, quiet=0.5) as run:
+        kills = kill_each(run, times=KILLS, seed=1, most_s=0.5)
     report = run.finish(kills)
-    assert report.acknowledged == 20_000
+    assert report.acknowledged == EVENTS
     assert report.triggers > 500
     assert report.sink_repeats <= kills, "at most one a kill"
+
+
+@pytest.mark.timeout(300)
+def test_without_faults_nothing_leaves_twice(make_stack: MakeStack, sink: Sinks) -> None:
+    with loaded(make_stack(), sink, events=2_000, accounts=60) as run:
+        pass
+    report = run.finish()
+    assert (report.acknowledged, report.sink_repeats, report.uncertain) == (2_000, 0, 0)
+    assert report.triggers > 100
