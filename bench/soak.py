@@ -26,7 +26,7 @@ from bench.measure import Result
 SECONDS = int(os.environ.get("SOAK_S", "60"))
 POPULATION, RULES = 500, 100
 PART, PART_DAYS = 10_000, 10
-WARM = 6  # parts: twice the longest window
+WARM = 6  # parts at least, twice the longest window; a third of all where there are more
 FEWEST = 12  # parts, however slow the machine is
 
 
@@ -35,7 +35,7 @@ def soak(tick: Callable[[], None]) -> list[Result]:
     command = [sys.executable, "-m", "bench.soak", str(SECONDS)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     samples = [tuple(map(float, line.split())) for line in said.splitlines()]
-    sizes = [size for *_, size in samples][WARM:]
+    sizes = [size for *_, size in samples][max(WARM, len(samples) // 3) :]
     share = max(1, len(sizes) // 4)
     tick()
     note = f"{samples[-1][0] / 60:.1f} minutes, {samples[-1][1]:,.0f} events, {POPULATION} accounts, {RULES} rules"
