@@ -11,6 +11,7 @@ from schemas.predicates import Scope
 from schemas.profile import Profile
 from schemas.rule import RuleIn, TiersDoc
 from schemas.tiered import TIERS
+from services.rules.engine.groups import layout_of
 from services.rules.engine.kinds.becomes import Becomes
 from services.rules.engine.kinds.threshold import Threshold
 from services.rules.engine.live import Kind, LiveRule
@@ -59,6 +60,7 @@ class RuleSet:
         ] = {}  # of series of a plain window: how far back from the oldest check they count
         for rule in rules:
             self._add_parts(rule)
+        self.layout = layout_of(rules)
         self.rule_slots = {rule.slot: rule for rule in rules}
         self.tick_rules = [rule for rule in rules if rule.ticks]
         self.moment_rules = [rule for rule in rules if rule.moments]
@@ -70,8 +72,8 @@ class RuleSet:
             (rule, member) for rule in rules for member in rule.members if isinstance(member, Becomes)
         ]
         self.plans: dict[
-            str, dict[str, Plan]
-        ] = {}  # event type to its generated functions; filled by the engines
+            str, dict[str, Plan] | None
+        ] = {}  # event type to its generated functions (None: no rule listens); filled by the engines
         self._by_type, self._any_type = self._index()
         self._listeners: dict[str, list[LiveRule]] = {}
         self._policy = [(e.tier, compile_condition(e.where) if e.where else None) for e in tiers.tiers]

@@ -17,7 +17,6 @@ def forget_contact(state: AccountState, contact: str | None) -> None:
         state.watches,
         state.dates,
         state.held,
-        state.running,
     )
     for mapping in mappings:
         for key in [key for key in mapping if isinstance(key, tuple) and key[1] == contact]:

@@ -9,6 +9,7 @@ from services.rules.engine.context import MOMENT, Context
 from services.rules.engine.limits import NEVER
 from services.rules.engine.live import LiveRule, Verdict
 from services.rules.engine.state import AccountState, Subject, subject_key
+from services.rules.engine.tracks import fit
 from services.rules.engine.triggers import ids_of
 from services.rules.engine.windows import DAY
 
@@ -41,6 +42,7 @@ def explain(
         return _answer(False, Reason.RULE_DRAFT)
     if state is None:
         return _answer(False, Reason.UNKNOWN_ACCOUNT)
+    fit(state, rules.layout, rules.parts)
     tier = rules.tier(state.profile)[0]
     state.tier = tier
     if rule.per_contact and contact is None:

@@ -12,6 +12,7 @@ from services.rules.engine.compile import RuleSet
 from services.rules.engine.context import MOMENT, Context, Hold
 from services.rules.engine.live import LiveRule
 from services.rules.engine.state import AccountState, SubjectKey, slot_of, subject_of
+from services.rules.engine.tracks import fit
 from services.rules.engine.windows import DAY, FOREVER
 
 NO_TIME = -FOREVER
@@ -154,6 +155,7 @@ class Moments:
         """Fit what is derived from rules and tiers to those in force."""
         state.revision = self.rules.revision
         state.running.clear()
+        fit(state, self.rules.layout, self.rules.parts)
         state.tier = self.rules.tier(state.profile)[0]
         self._reschedule(state)
 

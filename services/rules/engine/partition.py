@@ -18,14 +18,16 @@ from services.rules.engine.accounts import Accounts, MemoryAccounts
 from services.rules.engine.backfill import History, backfill
 from services.rules.engine.compile import TYPES_KEPT, RuleSet
 from services.rules.engine.context import Context, Hold
+from services.rules.engine.credits import due_late
 from services.rules.engine.erasure import forget_contact
-from services.rules.engine.kinds.threshold import Threshold
+from services.rules.engine.groups import Bars
 from services.rules.engine.live import ALL, LiveRule, cause_of
 from services.rules.engine.moments import Moments
-from services.rules.engine.plans import plans_for
+from services.rules.engine.plans import Plan, plans_for
 from services.rules.engine.repeats import merged_before, seen_before
 from services.rules.engine.state import OFFSET_BITS, OFFSETS, AccountState, subject_key
 from services.rules.engine.sweeping import sweep
+from services.rules.engine.tracks import bits, put
 from services.rules.engine.triggers import ids_of, make_trigger
 
 __all__ = ["Accounts", "MemoryAccounts", "PartitionEngine"]
@@ -33,6 +35,7 @@ __all__ = ["Accounts", "MemoryAccounts", "PartitionEngine"]
 UPDATES = frozenset({"account.updated", "contact.updated"})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000
+UNKNOWN: dict[str, Plan] = {}  # stands for a type that no plan was made for yet
 
 
 class PartitionEngine(Moments):
@@ -92,8 +95,8 @@ class PartitionEngine(Moments):
         find, wall, heap, touch, ctx = self._accounts.get, self._wall, self._heap, self.touched.add, self._ctx
         rules = self.rules
         for offset, received, event in records:
-            plans = rules.plans.get(event.type)
-            if plans is None:
+            plans = rules.plans.get(event.type, UNKNOWN)
+            if plans is UNKNOWN:
                 self._record(offset, received, event)
                 rules = self.rules  # it may have been a save
                 continue
@@ -118,7 +121,8 @@ class PartitionEngine(Moments):
                 continue
             state.newest = time
             touch(state.account)
-            plans[state.tier](state, time, offset, event, self, False)
+            if plans is not None:
+                plans[state.tier](state, time, offset, event, self, False)
             if rules.has_moments and (ctx.retick or (state.agenda and state.agenda[0][0] != state.due)):
                 self._settle(state, offset, silent=False)
             if len(state.seen) >= state.sweep_at:
@@ -228,6 +232,8 @@ class PartitionEngine(Moments):
         forgotten = state.seen.pop(key, None)  # an id whose time was over comes in at the end
         if forgotten is not None:
             state.older[forgotten & OFFSETS] = event.id
+            state.packed.clear()  # those behind it have moved
+            state.packed_count = 0
         state.seen[key] = max(state.newest, time) << OFFSET_BITS | offset
         if time < state.earliest:
             state.earliest = time
@@ -296,30 +302,35 @@ class PartitionEngine(Moments):
 
     # -- decisions -------------------------------------------------------------------------------------------
 
-    def hit(
-        self, rule: LiveRule, member: Threshold, state: AccountState, time: int, offset: int, event: Event
-    ) -> None:
-        """A straight rule's window reached what it needs, outside the cooldown: judge it."""
-        ctx = self._at(state, time, offset, event)
-        hold = member.check(state, ALL, member.slot, time, offset)
-        if hold is not None:
-            self._asked(rule, rule.decide, ctx, [(0, hold)], self)
+    def late(self, bars: Bars, state: AccountState, row: tuple[int, ...]) -> int:
+        """Put an event that came out of order, or that is historical, into a track: the rules to judge (a mask)."""
+        rows = state.tracks.setdefault(bars.crew.key, [])
+        put(rows, bars.crew.width, row)
+        found = due_late(bars, state, rows, row[2], row)
+        return 0 if self._ctx.silent else found
 
-    def late(
+    def judge(
         self,
-        rule: LiveRule,
-        member: Threshold,
+        due: Iterable[tuple[Bars, int]],
         state: AccountState,
         time: int,
         offset: int,
         event: Event,
-        amount: int,
+        late: bool,
     ) -> None:
-        """A straight rule counts an event that came out of order, or that is historical."""
+        """Rules of tracks whose windows may have come to hold by an event, as masks of groups: judge them in order."""
+        asked = [bars.crew.rules[bit] for bars, mask in due for bit in bits(mask)]
+        if len(asked) > 1:
+            asked.sort(key=lambda one: self.rules.place[one[0].name])
         ctx = self._at(state, time, offset, event)
-        found = self._asked(rule, member.put, rule, ctx, ALL, amount)
-        if found:
-            self._asked(rule, rule.decide, ctx, [(0, hold) for hold in found], self)
+        for rule, member in asked:
+            if late:
+                found = self._asked(rule, member.completed, state, time)
+            else:
+                hold = member.check(state, ALL, member.slot, time, offset)
+                found = [] if hold is None else [hold]
+            if found:
+                self._asked(rule, rule.decide, ctx, [(0, hold) for hold in found], self)
 
     def ask(self, rule: LiveRule, state: AccountState, time: int, offset: int, event: Event) -> None:
         """A rule that is not straight takes an event in."""

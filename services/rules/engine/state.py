@@ -11,13 +11,14 @@ import msgspec
 
 from schemas.profile import Contact, Profile
 from services.rules.engine.codec import pack_ids, unpack_ids
+from services.rules.engine.tracks import EMPTY, Layout, StoredTrack, Track, restore, stored_tracks
 
 SubjectKey = int | tuple[int, str | None, str | None]
 Subject = tuple[str | None, str | None]  # contact (in contact scope), key (with `by`)
 EventKey = str | tuple[str, str]  # id, or (source, id) for other sources than the account's first
 OFFSET_BITS = 40
 OFFSETS = (1 << OFFSET_BITS) - 1
-FORMAT = 1
+FORMAT = 2
 SWEEP_FLOOR = 64
 
 
@@ -78,6 +79,7 @@ class AccountState:
         "earliest",
         "fired",
         "held",
+        "laid",
         "last",
         "muted",
         "newest",
@@ -95,6 +97,7 @@ class AccountState:
         "swept",
         "tick_at",
         "tier",
+        "tracks",
         "updates",
         "wake",
         "watches",
@@ -112,7 +115,8 @@ class AccountState:
         self.older: dict[int, str] = {}  # offset to id, of evidence that `seen` has forgotten
         self.updates: list[int] = []  # digests of the newest updates: sent again, they must not merge again
         self.muted: dict[int, int] = {}  # offsets of backfilled events to their times: nothing fires at them
-        self.stores: dict[SubjectKey, array[int]] = {}
+        self.tracks: dict[int, Track] = {}  # events that several rules count, see there
+        self.stores: dict[SubjectKey, array[int]] = {}  # events that one rule counts
         self.bases: dict[SubjectKey, Base] = {}
         self.last: dict[SubjectKey, int] = {}  # time of the latest trigger
         self.fired: dict[SubjectKey, dict[int, int]] = {}  # offset (or ~moment) that fired, to its time
@@ -127,7 +131,8 @@ class AccountState:
         self.noted: dict[SubjectKey, int] = {}  # date parts' subjects on the agenda, to their moment
         self.tick_at: int | None = None
         self.wake: int | None = None  # the engine's agenda holds this account at that time
-        self.running: dict[SubjectKey, list[Any]] = {}  # windows that slide along, rebuilt when missing
+        self.laid: Layout = EMPTY  # how the tracks are to be read
+        self.running: dict[int, Any] = {}  # tracks' credits, see there; made anew when missing
         self.packed = bytearray()
         self.packed_count = 0
 
@@ -170,6 +175,7 @@ class _Stored(msgspec.Struct, array_like=True):
     older: dict[int, str]
     updates: list[int]
     muted: dict[int, int]
+    tracks: dict[int, StoredTrack]
     stores: dict[int, bytes]
     parted: _Keyed
     bases: _Keyed
@@ -213,6 +219,7 @@ def encode(state: AccountState) -> bytes:
             state.older,
             state.updates,
             state.muted,
+            stored_tracks(state),
             stores,
             parted,
             _pairs(state.bases),
@@ -238,6 +245,7 @@ def decode(blob: bytes) -> AccountState:
     values = [stamps[i] << OFFSET_BITS | stamps[count + i] for i in range(count)]
     state.seen = dict(zip(unpack_ids(stored.ids, stored.others), values, strict=True))
     state.older, state.updates, state.muted = stored.older, stored.updates, stored.muted
+    restore(state, stored.tracks)
     state.stores = {key: _series(part) for key, part in stored.stores.items()}
     state.stores.update((_key(key), _series(part)) for key, part in stored.parted)
     state.bases = {_key(key): msgspec.convert(value, Base) for key, value in stored.bases}

@@ -16,6 +16,7 @@ from services.rules.engine.state import (
     AccountState,
     slot_of,
 )
+from services.rules.engine.tracks import drop_old, newest_of_each
 
 EVIDENCE = 20
 HOUR = 3_600_000_000
@@ -23,13 +24,15 @@ HOUR = 3_600_000_000
 
 def sweep(state: AccountState, rules: RuleSet) -> None:
     """Clear the account and set when it is due again: a sweep costs as much as the account has series and ids."""
-    if len(state.seen) < len(state.stores):
-        state.sweep_at = len(state.stores)
+    kept_series = len(state.stores) + len(state.tracks)
+    if len(state.seen) < kept_series:
+        state.sweep_at = kept_series
         return
     floor = state.newest - LATE_US
     if state.swept != rules.revision:
         _drop_unknown(state, rules)
         state.swept = rules.revision
+    drop_old(state, floor)
     _sweep_series(state, rules, floor)
     for kept in (state.watches, state.dates):
         for key in list(kept):
@@ -48,7 +51,7 @@ def sweep(state: AccountState, rules: RuleSet) -> None:
             del state.fired[key]
     state.muted = {offset: time for offset, time in state.muted.items() if time >= floor}
     _forget_ids(state, rules)
-    state.sweep_at = len(state.seen) + max(states.SWEEP_FLOOR, len(state.seen), len(state.stores))
+    state.sweep_at = len(state.seen) + max(states.SWEEP_FLOOR, len(state.seen), kept_series)
 
 
 def _sweep_series(state: AccountState, rules: RuleSet, floor: int) -> None:
@@ -108,6 +111,8 @@ def _forget_ids(state: AccountState, rules: RuleSet) -> None:
         first = max(0, len(series) - EVIDENCE * width)
         if series[first] <= floor:
             wanted.update(series[first + 1 :: width])
+    for track, rows in state.tracks.items():
+        wanted.update(newest_of_each(rows, state.laid.groups[track].width, EVIDENCE, floor))
     older = {offset: id_ for offset, id_ in state.older.items() if offset in wanted}
     for offset, key in gone.items():
         if offset in wanted:

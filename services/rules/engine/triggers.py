@@ -1,6 +1,5 @@
 """Triggers as they leave the engine. Ids follow from what caused them, so that a history always gives the same."""
 
-from bisect import bisect_left
 from hashlib import blake2b
 
 from schemas.event import Event, microseconds, rfc3339
@@ -9,7 +8,7 @@ from schemas.trigger import Position, Trigger, TriggerEvent
 from services.rules.engine.context import MOMENT, Hold
 from services.rules.engine.live import LiveRule
 from services.rules.engine.numbers import as_json
-from services.rules.engine.state import OFFSETS, AccountState, EventKey
+from services.rules.engine.state import OFFSETS, AccountState
 
 REASONS = {
     "threshold": Reason.THRESHOLD_REACHED,
@@ -97,16 +96,31 @@ def _figures(hold: Hold) -> dict[str, int | float] | None:
 def ids_of(state: AccountState, offsets: list[int]) -> dict[int, str]:
     """The ids that the account's events at these offsets came with, as far as they are remembered."""
     found = {offset: state.older[offset] for offset in offsets if offset in state.older}
-    seen = state.seen
-    order = list(seen)  # in order of arrival, thus of offsets
-
-    def offset_of(key: EventKey) -> int:
-        return seen[key] & OFFSETS
-
-    place = 0
+    values = list(state.seen.values())  # in order of arrival, thus of offsets
+    places, low = {}, 0
     for offset in sorted(set(offsets) - found.keys()):
-        place = bisect_left(order, offset, lo=place, key=offset_of)
-        if place < len(order) and offset_of(order[place]) == offset:
-            key = order[place]
+        low = _place(values, offset, low)
+        if low < len(values) and values[low] & OFFSETS == offset:
+            places[low] = offset
+    if places:
+        keys = list(state.seen)
+        for place, offset in places.items():
+            key = keys[place]
             found[offset] = key if isinstance(key, str) else key[1]
     return found
+
+
+def _place(values: list[int], offset: int, low: int) -> int:
+    """The first place from `low` on of an offset of at least this: the newest are asked for most, thus from the end."""
+    high, step = len(values), 1
+    while high - step >= low and values[high - step] & OFFSETS >= offset:
+        high -= step
+        step *= 2
+    low = max(low, high - step + 1)
+    while low < high:
+        middle = (low + high) >> 1
+        if values[middle] & OFFSETS < offset:
+            low = middle + 1
+        else:
+            high = middle
+    return low

@@ -5,6 +5,7 @@ for distinct values a 63-bit digest). Everything is a slice or a binary search; 
 """
 
 from array import array
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -19,7 +20,7 @@ _TOKENS: dict[Any, int] = {}
 _TOKENS_KEPT = 100_000
 
 
-def upto(series: "array[int]", width: int, time: int) -> int:
+def upto(series: Sequence[int], width: int, time: int) -> int:
     """How many records have a time of at most `time`."""
     high = len(series) // width
     if not high or series[(high - 1) * width] <= time:

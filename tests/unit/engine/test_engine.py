@@ -206,6 +206,7 @@ def test_a_state_survives_its_bytes() -> None:
     state = world.accounts.states["acme"]
     again = decode(encode(state))
     derived = {"agenda", "noted", "tick_at", "wake", "running", "packed", "packed_count", "revision", "tier"}
+    derived |= {"laid"}
     for name in set(AccountState.__slots__) - derived - {"watches"}:
         assert getattr(again, name) == getattr(state, name), name
     assert encode(again) == encode(state)
@@ -229,12 +230,12 @@ def test_memory_is_bounded_by_the_window() -> None:
         world.put(Event(type="tick", id=f"n{n}", time=time, account="a"))
     state = world.accounts.states["a"]
     assert len(state.seen) < 2 * 7 * 24 + 200
-    [series] = state.stores.values()
+    [series] = state.tracks.values()
     assert len(series) < 2 * (2 * 8 * 24 + 200)
 
 
 def test_the_straight_code_is_used_for_plain_thresholds() -> None:
-    from services.rules.engine.plans import straight
+    from services.rules.engine.groups import straight
 
     world = World(rule(tick(within="1d", at_least=2)), rule(tick(at_least=2), "all"))
     assert isinstance(straight(world.engine.rules.rules[0]), Threshold)

@@ -13,15 +13,16 @@ from schemas import when as doc
 from schemas.duration import parse_duration
 from schemas.predicates import Scope, getter_of
 from schemas.reasons import Reason
-from services.rules.engine import running
 from services.rules.engine.context import MOMENT, Context, Hold
 from services.rules.engine.limits import limits, per_tier
 from services.rules.engine.live import LiveRule, Plain, Verdict
+from services.rules.engine.live import slot as digest
 from services.rules.engine.numbers import MILLION, Value, as_json, holds, micro
 from services.rules.engine.running import reaching
 from services.rules.engine.selector import Selector
 from services.rules.engine.state import AccountState, Subject, SubjectKey, subject_key
 from services.rules.engine.totals import combined, fold
+from services.rules.engine.tracks import series_of
 from services.rules.engine.windows import FOREVER, WIDTHS, drop_before, insert, upto
 
 EVIDENCE = 20
@@ -40,6 +41,8 @@ class Threshold(Plain):
         self.body, self._unless = body, unless
         self.aggregate, self.width = body.aggregate, WIDTHS[body.aggregate]
         self.selector = Selector(body, body.aggregate, body.of)
+        # of a track that it shares: what the amounts there are
+        self.column = digest(self.aggregate, body.of) if self.width > 2 else None
         self.operator = body.operator
         self.limits: dict[str, Fraction] = limits(getattr(body, self.operator))
         self.shown = per_tier(getattr(body, self.operator))
@@ -88,10 +91,15 @@ class Threshold(Plain):
         key = subject_key(self.slot, subject)
         record = array("q", (ctx.time, ctx.offset, amount)[: self.width])
         place = insert(ctx.state.stores.setdefault(key, array("q")), self.width, record)
-        running.put(ctx.state, key, self.aggregate, place, amount)
         if self._unless or self.ticks or ctx.silent or ctx.state.tier not in self.limits:
             return []
-        return self._checks(ctx.state, subject, key, place)
+        return self._checks(ctx.state, subject, key, ctx.state.stores[key], place)
+
+    def completed(self, state: AccountState, time: int) -> list[Hold]:
+        """A matching event was put into the track that this shares, out of order: the checks that hold."""
+        assert self.within is not None  # noqa: S101 - only windows share tracks
+        series = series_of(state, self.slot, self.column, time - self.within + 1)
+        return self._checks(state, (None, None), self.slot, series, upto(series, self.width, time) - 1)
 
     @staticmethod
     def _unless_subject(rule: LiveRule, ctx: Context) -> Subject | None:
@@ -100,9 +108,11 @@ class Threshold(Plain):
         contact = ctx.event.contact if ctx.event is not None else None
         return None if contact is None else (contact, None)
 
-    def _checks(self, state: AccountState, subject: Subject, key: SubjectKey, place: int) -> list[Hold]:
+    def _checks(
+        self, state: AccountState, subject: Subject, key: SubjectKey, series: "array[int]", place: int
+    ) -> list[Hold]:
         """The checks that hold at a record just put in its place, and at those whose window it is in."""
-        series, width = state.stores[key], self.width
+        width = self.width
         high = len(series) // width
         if self.within is not None:
             high = upto(series, width, series[place * width] + self.within - 1)
@@ -136,7 +146,7 @@ class Threshold(Plain):
 
     def _evidence(self, state: AccountState, key: SubjectKey, window: Window) -> Callable[[], list[int]]:
         def offsets() -> list[int]:
-            series = state.stores.get(key, array("q"))
+            series = self._series(state, key, window[0])
             low = upto(series, self.width, window[0] - 1)
             high = upto(series, self.width, window[1])
             low = max(low, high - EVIDENCE)
@@ -158,7 +168,7 @@ class Threshold(Plain):
                 first = max(first, mark)
                 last = last if self.since_for is None else min(last, mark + self.since_for)
         key = subject_key(self.slot, subject)
-        series = state.stores.get(key, array("q"))
+        series = self._series(state, key, first)
         low = upto(series, self.width, first - 1)
         high = max(low, upto(series, self.width, last))
         base = state.bases.get(key) if self.within is None else None
@@ -166,6 +176,13 @@ class Threshold(Plain):
             base = None
         value = combined(self.aggregate, base, series, self.width, low, high)
         return self._divided(state, value), (first, last)
+
+    def _series(self, state: AccountState, key: SubjectKey, first: int) -> "array[int]":
+        """The subject's own series, or its part of a track, of times from `first` on (at least)."""
+        found = state.stores.get(key)
+        if found is not None:
+            return found
+        return series_of(state, key, self.column, first) if isinstance(key, int) else array("q")
 
     def _mark(self, state: AccountState, subject: Subject, last: int) -> int | None:
         """The time of the subject's last `since` event up to `last`."""
@@ -228,7 +245,6 @@ class Threshold(Plain):
                 drop_before(series, self.width, floor)  # what counting begins with can only come later
             else:
                 fold(state.bases, key, self.aggregate, series, self.width, floor, mark, self.since_for)
-        state.running.pop(key, None)
         if not series and key not in state.bases:
             del state.stores[key]
 
