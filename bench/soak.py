@@ -1,6 +1,6 @@
 """Memory of a rules worker over time with a bounded population: flat once every window is full.
 
-A process of its own works off one part of the log after the other, ten days of events each, from 500 accounts under 100
+A process of its own works off one part of the log after the other, ten days of events each, from 200 accounts under 100
 rules of up to 30 days. `SOAK_S=1800` runs for half an hour.
 
 python -m bench.soak SECONDS prints what it measured, one line a part: `elapsed events megabytes`.
@@ -24,7 +24,7 @@ from bench.durable import Bench
 from bench.measure import Result
 
 SECONDS = int(os.environ.get("SOAK_S", "60"))
-POPULATION, RULES = 500, 100
+POPULATION, RULES = 200, 100
 PART, PART_DAYS = 10_000, 10
 WARM = 6  # parts at least, twice the longest window; a third of all where there are more
 FEWEST = 12  # parts, however slow the machine is
