@@ -102,7 +102,11 @@ def _forget_ids(state: AccountState, rules: RuleSet) -> None:
     """Forget ids that a repeat may now carry again, but for those that evidence can still name."""
     floor = state.newest - LATE_US
     bound = floor << OFFSET_BITS
-    gone = {value & OFFSETS: key for key, value in state.seen.items() if value < bound}
+    gone = {}
+    for key, value in state.seen.items():  # in order of arrival, which is that of their times
+        if value >= bound:
+            break
+        gone[value & OFFSETS] = key
     if not gone and not state.older:
         return
     wanted: set[int] = set()
@@ -118,6 +122,7 @@ def _forget_ids(state: AccountState, rules: RuleSet) -> None:
         if offset in wanted:
             older[offset] = key if isinstance(key, str) else key[1]
     state.older = older
-    state.seen = {key: value for key, value in state.seen.items() if value >= bound}
+    for key in gone.values():
+        del state.seen[key]
     state.packed.clear()
     state.packed_count = 0

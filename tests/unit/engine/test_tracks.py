@@ -54,6 +54,14 @@ def test_what_came_late_counts_against_the_credit() -> None:
     assert world.ev("01-01T13:00").told == ["r acme 01-01T13:00"]
 
 
+def test_an_event_that_comes_late_completes_the_first_of_one_time() -> None:
+    for body in ({}, {"aggregate": "sum", "of": "data.x"}, {"aggregate": "distinct", "of": "data.y"}):
+        world = World(rule(tick(at_least=4, **body), "r"))
+        for n, hour in enumerate((6, 12, 12, 6)):
+            world.ev(f"01-01T{hour:02}:00", x=1, y=n)
+        assert [trigger.event_id for trigger in world.triggers] == ["e1"]
+
+
 def test_a_sum_may_rise_by_what_is_forgotten() -> None:
     world = World(rule(tick(at_least=10, aggregate="sum", of="data.x"), "r"))
     world.ev("01-01T09:00", x=-50).ev("01-01T10:00", x=9).ev("01-02T09:30", x=0)
