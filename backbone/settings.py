@@ -88,6 +88,12 @@ class Settings(BaseSettings):
     )
     ingest_rate_limit: int = Field(0, ge=0, description="events a second and key; more get 429; 0: no limit")
     database_pool: int = Field(10, ge=1, le=200, description="database connections of one process")
+    accounts_in_memory: int = Field(
+        2_048,
+        ge=1,
+        description="MiB that rules may use, roughly, for account states of all partitions together; a worker "
+        "with some of the partitions uses its share",
+    )
     header_timeout: Seconds = Field(10, description="seconds for a request's headers to arrive")
     body_timeout: Seconds = Field(20, description="seconds for a request's body to arrive")
 

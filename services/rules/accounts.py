@@ -1,7 +1,6 @@
 """The account states of one partition: a bounded cache in front of `rules_accounts`."""
 
 from collections.abc import Collection, Iterable, Iterator
-from itertools import islice
 
 from sqlalchemy import select, tuple_
 
@@ -10,17 +9,25 @@ from services.rules import store
 from services.rules.engine.state import AccountState, decode, encode
 from services.rules.tables import accounts
 
-CACHED = 200_000  # states kept in memory a partition at most; beyond it the least recently used leave
+# What a state takes in memory, roughly: so many bytes, and five for each that is stored (an id: 155 for 32).
+BARE_STATE = 3_000
+EXPANSION = 5
 READ_AHEAD = 1_000  # accounts fetched at once when moments come due
 
 
 class StoredAccounts:
-    """What the engine sees as a mapping of account states; the worker prefetches, and saves what was touched."""
+    """What the engine sees as a mapping of account states; the worker prefetches, and saves what was touched.
 
-    def __init__(self, db: Database, partition: int) -> None:
+    `room`: bytes that states may take in memory; beyond it the least recently changed leave.
+    """
+
+    def __init__(self, db: Database, partition: int, room: int) -> None:
         self._db = db
         self._partition = partition
+        self._room = room
         self._states: dict[str, AccountState] = {}
+        self._sizes: dict[str, int] = {}  # of those that are stored
+        self._taken = 0
         self._missing: set[str] = set()
         self._erased: set[str] = set()  # the table may still have them
 
@@ -31,7 +38,9 @@ class StoredAccounts:
             return []
         with self._db.read() as conn:
             found = store.load_accounts(conn, wanted)
-        self._states.update((name, decode(blob)) for name, blob in found.items())
+        for name, blob in found.items():
+            self._states[name] = decode(blob)
+            self._weigh(name, blob)
         missing = [name for name in wanted if name not in found]
         self._missing.update(missing)
         return missing
@@ -51,7 +60,7 @@ class StoredAccounts:
 
     def forget(self, account: str) -> None:
         """The account was erased."""
-        self._states.pop(account, None)
+        self._drop(account)
         self._missing.add(account)
         self._erased.add(account)
 
@@ -67,25 +76,43 @@ class StoredAccounts:
 
     def rows(self, touched: Iterable[str], now: int) -> list[store.AccountRow]:
         """The touched states, encoded for the table; `now` is when a new one was first seen (microseconds)."""
-        states, partition = self._states, self._partition
-        return [
-            store.AccountRow(name, partition, now, state.due, encode(state))
-            for name in sorted(touched)
-            if (state := states.get(name)) is not None
-        ]
+        given = []
+        for name in sorted(touched):
+            state = self._states.pop(name, None)
+            if state is None:
+                continue
+            self._states[name] = state  # now the last to leave
+            blob = encode(state)
+            self._weigh(name, blob)
+            given.append(store.AccountRow(name, self._partition, now, state.due, blob))
+        return given
 
-    def stored(self, touched: Collection[str], erased: Collection[str], keep: int = CACHED) -> None:
+    def stored(self, touched: Collection[str], erased: Collection[str]) -> None:
         """What was given out as `rows` is in the table now, all but what was touched or erased since: those stay.
 
-        Of the others the oldest may go.
+        Of the others some may have to go.
         """
         self._erased.intersection_update(erased)
         self._missing.intersection_update(erased)
-        excess = len(self._states) - keep
-        if excess > 0:
-            gone = list(islice((name for name in self._states if name not in touched), excess))
-            for name in gone:
-                del self._states[name]
+        excess = self._taken - self._room
+        gone = []
+        for name in self._states if excess > 0 else ():
+            if name not in touched:
+                gone.append(name)
+                excess -= self._sizes.get(name, 0)
+                if excess <= 0:
+                    break
+        for name in gone:
+            self._drop(name)
+
+    def _weigh(self, name: str, blob: bytes) -> None:
+        size = BARE_STATE + EXPANSION * len(blob)
+        self._taken += size - self._sizes.get(name, 0)
+        self._sizes[name] = size
+
+    def _drop(self, name: str) -> None:
+        self._states.pop(name, None)
+        self._taken -= self._sizes.pop(name, 0)
 
     def _load_with_neighbours(self, account: str) -> None:
         """Load one account and those that fall due right after it: a tick asks for them next."""

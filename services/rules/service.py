@@ -27,7 +27,9 @@ class RulesService:
     def __init__(self, settings: Settings, db: Database, log: Log, clock: Clock) -> None:
         self._db, self._log, self._clock = db, log, clock
         self._wall = settings.clock == "wall"
-        self.worker = Worker(db, log, clock, clock_mode=settings.clock)
+        self.worker = Worker(
+            db, log, clock, clock_mode=settings.clock, cache=settings.accounts_in_memory << 20
+        )
         self._saver = Saver(db, log, clock)
         explainer = Explainer(
             db,

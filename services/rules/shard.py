@@ -39,12 +39,13 @@ class Shard:
         clock_mode: str,
         rulesets: RuleSets,
         seen: Seen,
+        room: int,
     ) -> None:
         self.row = row  # how far the engine has come
         self.saved = copy(row)  # how far the table has
         self._log, self._wall = log, clock_mode == "wall"
         self._seen = seen
-        self._accounts = StoredAccounts(db, row.partition)
+        self._accounts = StoredAccounts(db, row.partition, room)
         self._expected = row.next_offset
         self._batch: list[Item] = []
         self.engine = PartitionEngine(

@@ -33,6 +33,7 @@ GROUP = "touchline-rules"
 BATCH = 50_000  # records a transaction at most: the larger, the fewer times a busy account is written
 BESIDE = 2_000  # records from which on a batch is written beside the next: there will be one
 IDLE_S = 0.2  # how long a poll waits when nothing comes; moments are looked at this often
+CACHE = 2 << 30  # bytes, as the setting's default
 RETRY_S = 0.5  # pause between attempts while the log or the database is away, or a partition is another's
 
 logger = telemetry.get_logger("touchline.rules")
@@ -49,10 +50,15 @@ class Commit:
 
 
 class Worker:
-    """Owns the partitions that the log assigns to this process."""
+    """Owns the partitions that the log assigns to this process.
 
-    def __init__(self, db: Database, log: Log, clock: Clock, *, clock_mode: str) -> None:
+    `cache`: bytes that account states may take in memory, over all partitions; a worker with some of them
+    uses its share.
+    """
+
+    def __init__(self, db: Database, log: Log, clock: Clock, *, clock_mode: str, cache: int = CACHE) -> None:
         self._db, self._log, self._clock, self._mode = db, log, clock, clock_mode
+        self._room = cache // log.partitions
         self._rulesets = RuleSets(db)
         self._relay = Relay(db, log)
         self._seen = Seen(db)
@@ -232,7 +238,13 @@ class Worker:
         rows = store.take(self._db, numbers, self._log.start_offsets(EVENTS))
         for row in rows:
             self.shards[row.partition] = Shard(
-                row, self._db, self._log, clock_mode=self._mode, rulesets=self._rulesets, seen=self._seen
+                row,
+                self._db,
+                self._log,
+                clock_mode=self._mode,
+                rulesets=self._rulesets,
+                seen=self._seen,
+                room=self._room,
             )
         self._relay.recover(rows)
         return {(EVENTS, row.partition): row.next_offset for row in rows}

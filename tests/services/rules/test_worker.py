@@ -18,6 +18,7 @@ from backbone.migrations import migrate_all
 from schemas.event import Event, encode, from_microseconds
 from schemas.rule import RuleIn
 from services.rules import store, worker
+from services.rules.accounts import BARE_STATE
 from services.rules.change import Change
 from services.rules.saving import Saver
 from services.rules.tables import accounts, partitions, triggers
@@ -34,14 +35,14 @@ RULE = {
 class Rules:
     """A rules worker driven by hand."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cache: int) -> None:
         folder.mkdir()
         self.db = Database(f"sqlite:///{folder / 'touchline.db'}")
         migrate_all(self.db)
         self.log = EmbeddedLog(folder, 2)
         saver = Saver(self.db, self.log, ManualClock(T0))
         saver.run(lambda conn: saver.create(conn, RuleIn.model_validate(RULE), "test"))
-        self.worker = Worker(self.db, self.log, ManualClock(T0), clock_mode="log")
+        self.worker = Worker(self.db, self.log, ManualClock(T0), clock_mode="log", cache=cache)
         self.worker.join()
         self.posted = 0
 
@@ -78,8 +79,8 @@ class Rules:
 
 
 @contextmanager
-def rules(folder: Path) -> Iterator[Rules]:
-    made = Rules(folder)
+def rules(folder: Path, cache: int = worker.CACHE) -> Iterator[Rules]:
+    made = Rules(folder, cache)
     try:
         yield made
     finally:
@@ -126,6 +127,30 @@ def test_the_next_batch_is_judged_while_one_is_written(tmp_path: Path, held: thr
         assert theirs.stored() == beside
     assert len(beside[0]) == 7
     assert sum(b'{"trigger"' in value for value in told) == len(beside[1]) > 0
+
+
+@pytest.mark.parametrize("beside", [1, worker.BESIDE])
+def test_states_that_leave_the_memory_come_back_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: int
+) -> None:
+    monkeypatch.setattr(worker, "BESIDE", beside)
+    room = 2 * (BARE_STATE + 20_000)  # for one or two of the accounts of each partition
+    with rules(tmp_path / "little", cache=room) as ours:
+        for count in (1, 2, 3, 5, 1, 8, 20, 1, 1, 60, 200):
+            ours.post(count)
+            ours.worker.beat()
+        ours.catch_up()
+        little = ours.stored()
+        held = [shard._accounts for shard in ours.worker.shards.values()]
+        assert 0 < sum(len(one._states) for one in held) < len(little[0])
+        assert all(one._taken == sum(one._sizes.values()) <= room // 2 for one in held)
+    with rules(tmp_path / "plenty") as theirs:
+        theirs.post(302)
+        theirs.catch_up()
+        assert theirs.stored() == little
+        assert sum(len(s._accounts._states) for s in theirs.worker.shards.values()) == len(little[0])
+    assert len(little[0]) == 7
+    assert little[1]
 
 
 def test_an_account_erased_in_the_batch_being_written_begins_anew(
