@@ -50,9 +50,13 @@ class Sinks:
         found = self._ask()
         return sum(count - 1 for seen in (found["mails"], found["hooks"]) for count in seen.values())
 
-    def _ask(self) -> dict[str, dict[str, int]]:
+    def clear(self) -> None:
+        """Nothing has arrived so far."""
+        self._ask(b"forget\n")
+
+    def _ask(self, question: bytes = b"counts\n") -> dict[str, dict[str, int]]:
         with self._lock:
-            found: dict[str, dict[str, int]] = _line(self.process, b"counts\n")
+            found: dict[str, dict[str, int]] = _line(self.process, question)
         return found
 
 
@@ -111,7 +115,10 @@ async def _main() -> None:
     mails = await loop.create_server(lambda: SMTP(_Post(), hostname="sink", loop=loop), "127.0.0.1", 0)
     hooks = await asyncio.start_server(_hook, "127.0.0.1", 0, limit=LIMIT, backlog=512)
     print(json.dumps({"smtp": _port(mails), "http": _port(hooks)}), flush=True)
-    while await asyncio.to_thread(sys.stdin.readline):
+    while question := await asyncio.to_thread(sys.stdin.readline):
+        if question == "forget\n":
+            _mails.clear()
+            _hooks.clear()
         print(json.dumps({"mails": _mails, "hooks": _hooks}), flush=True)
 
 
