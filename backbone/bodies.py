@@ -14,9 +14,7 @@ from backbone.errors import BadRequest, TooLarge, UnsupportedMedia
 
 MAX_BODY = 1_048_576  # bytes
 MAX_DEPTH = 64  # of JSON in general; `data` of an event has its own limit
-MAX_VALUES = (
-    20_000  # of JSON in general: each takes many times its bytes in memory, and may be wrong in its own way
-)
+MAX_VALUES = 20_000  # of JSON in general: each takes many times its bytes in memory
 _BRACKETS_ONLY = bytes(byte for byte in range(256) if byte not in b"{}[]")
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
