@@ -65,6 +65,8 @@ class Database:
             given = {name: value for name, value in _POSTGRES.items() if name not in parsed.query}
             options |= {"pool_timeout": BUSY_S, "connect_args": given}
         engine = create_engine(parsed, **options)
+        if self.dialect == "postgresql":
+            event.listen(engine, "do_executemany", _executemany)
         if self.dialect == "sqlite":
             event.listen(engine, "connect", _sqlite_connect)
             event.listen(engine, "begin", _sqlite_begin)
@@ -132,6 +134,14 @@ def _first_line(error: Exception) -> str:
     origin = getattr(error, "orig", None) or error
     text = str(origin).strip() or repr(origin)
     return f"the database cannot be used now: {text.splitlines()[0]}"
+
+
+def _executemany(cursor: Any, statement: str, parameters: Any, _context: Any) -> bool:
+    """psycopg sends these as a pipeline, behind which PostgreSQL (15, seen) does not look at the time a transaction
+    stands idle until the next statement: here is one, or a frozen worker would keep its rows for ever."""
+    cursor.executemany(statement, parameters)
+    cursor.connection.execute("SELECT 1")
+    return True  # it is done
 
 
 def _sqlite_connect(connection: Any, _record: Any) -> None:

@@ -23,15 +23,17 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    text,
     update,
 )
 from sqlalchemy.exc import IntegrityError
 
 from backbone import tables as backbone_tables
 from backbone.database import Database, insert_new, metadata, upsert
-from backbone.errors import ConfigurationError
+from backbone.errors import ConfigurationError, DatabaseUnavailable
 from backbone.migrations import check_schema, migrate_all
 from backbone.settings import load_settings
+from deploy.local.process import wait_until
 from services.actions import store_partitions
 from services.actions import tables as actions_tables
 from services.ingest import tables as ingest_tables
@@ -228,6 +230,35 @@ def test_a_server_that_is_gone_without_a_word_is_given_up(fresh_postgres_url: st
             name = conn.exec_driver_sql("SHOW application_name").scalar_one()
             assert name == ("mine" if query else "touchline")
         db.close()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("rows", [1, 30])
+def test_rows_of_a_transaction_that_stands_still_are_let_go(fresh_postgres_url: str, rows: int) -> None:
+    """Whatever it did last: many rows at once go as a pipeline, behind which the server alone would not look."""
+    query = "?options=-c%20idle_in_transaction_session_timeout%3D200ms"
+    frozen = Database(load_settings(database_url=fresh_postgres_url + query).url)
+    other = Database(load_settings(database_url=fresh_postgres_url).url)
+    migrate_all(other, ["backbone"])
+    with other.write() as conn:
+        room.create_all(conn, tables=[things])
+    idle = text("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'")
+
+    def let_go() -> bool:
+        with other.read() as conn:
+            return bool(conn.scalar(idle) == 0)
+
+    def stand_still() -> None:
+        with frozen.write() as conn:
+            conn.execute(insert(things), [{"name": str(number), "n": number} for number in range(rows)])
+            wait_until("the server ends it", let_go, 30)
+
+    try:
+        with pytest.raises(DatabaseUnavailable):
+            stand_still()
+    finally:
+        frozen.close()
+        other.close()
 
 
 @pytest.mark.postgres
