@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -17,8 +18,7 @@ pytestmark = [
     pytest.mark.chaos, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(8 * 3600),
 ]  # fmt: skip
 
-BATCH = 200
-QUIET = 0.5  # of the events, as in life: most are nobody's business
+flooded = partial(loaded, batch=200, quiet=0.5)  # half of the events, as in life, are nobody's business
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -30,17 +30,8 @@ def test_kills(
     events, times = size(1_000_000, "EVENTS"), size(200, "KILLS")
     shown = progress(events=events, kills=times * len(KINDS))
     stack = make_stack(ingest=1, rules=workers, actions=workers)
-    with loaded(
-        stack,
-        sink,
-        events,
-        accounts(events),
-        seed,
-        lanes=KINDS,
-        times=times,
-        batch=BATCH,
-        quiet=QUIET,
-        progress=shown,
+    with flooded(
+        stack, sink, events, accounts(events), seed, lanes=KINDS, times=times, progress=shown
     ) as run:
         kills = kill_each(run, times, seed, most_s=2.0)
     report = run.finish(kills)
@@ -54,17 +45,8 @@ def test_calm(
 ) -> None:
     """Without faults nothing leaves the house twice."""
     events = size(1_000_000, "EVENTS")
-    stack = make_stack()
-    with loaded(
-        stack,
-        sink,
-        events,
-        accounts(events),
-        seed,
-        batch=BATCH,
-        quiet=QUIET,
-        progress=progress(events=events),
-    ) as run:
+    shown = progress(events=events)
+    with flooded(make_stack(), sink, events, accounts(events), seed, progress=shown) as run:
         pass
     report = run.finish()
     told("no faults", report)

@@ -1,5 +1,6 @@
 """Moments: what falls due by the clock, per account in time order, and how accounts are put on the agenda."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from heapq import heappop, heappush
@@ -20,7 +21,7 @@ NEVER_TICKS = FOREVER - 1  # stands on an account that no daily tick can concern
 MAX_TIME = 1 << 61
 
 
-class Moments:
+class Moments(ABC):
     """The part of a partition's engine that time drives. `clock` in microseconds."""
 
     def __init__(self, rules: RuleSet, clock: int, accounts: Accounts) -> None:
@@ -33,13 +34,13 @@ class Moments:
         self.unhealthy: dict[str, str] = {}
         self._unread: Exception | None = None  # why the log did not give an event
 
+    @abstractmethod
     def fetch(self, offset: int) -> Event:
         """The event at a place of this partition."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fire(self, rule: LiveRule, ctx: Context, hold: Hold, event: Event | None) -> None:
         """A hold has passed judgement."""
-        raise NotImplementedError
 
     # -- the clock -------------------------------------------------------------------------------------------
 
