@@ -19,7 +19,7 @@ import structlog
 
 from backbone.log.chunks import Chunk, ChunkStore, StoredLane
 from backbone.log.embedded_consumer import EmbeddedConsumer, Groups
-from backbone.log.limits import RECORD_OVERHEAD, checked_size
+from backbone.log.limits import RECORD_OVERHEAD, check_followed, checked_size
 from backbone.log.partitioner import partition_for
 from backbone.log.records import (
     TOPICS,
@@ -115,13 +115,15 @@ class EmbeddedLog:
 
     # -- appending
 
-    def append(self, topic: str, entries: Sequence[Entry]) -> Future[list[Place]]:
+    def append(
+        self, topic: str, entries: Sequence[Entry], *, after: Future[list[Place]] | None = None
+    ) -> Future[list[Place]]:
         """See `Log.append`."""
         future: Future[list[Place]] = Future()
         try:
             size = checked_size(entries)
             waiting = _Append(self._lanes_of(topic, entries), entries, size, future)
-            self._enqueue(waiting)
+            self._enqueue(waiting, after)
         except (LogUnavailable, RecordTooLarge) as error:
             future.set_exception(error)
         return future
@@ -145,10 +147,11 @@ class EmbeddedLog:
         self._known[key] = number
         return number
 
-    def _enqueue(self, waiting: _Append) -> None:
+    def _enqueue(self, waiting: _Append, after: Future[list[Place]] | None) -> None:
         with self._arrived:
             if self._closed:
                 raise LogUnavailable("the log is closed")
+            check_followed(after)
             if self._waiting_bytes + waiting.size > self._queue_bytes and self._waiting:
                 raise LogUnavailable(
                     "the log's queue is full: appends arrive faster than the disk takes them"
@@ -198,18 +201,23 @@ class EmbeddedLog:
             waiting.future.set_result(waiting.places)
 
     def _refuse(self, taken: list[_Append], error: Exception) -> None:
-        """Fail these, and all that came after them: nothing may be written behind what was not."""
+        """Fail these, and all that came after them: nothing may be written behind what was not.
+
+        Whoever appends before a failure is told finds himself among those that wait, and fails as well.
+        """
         self._failed = str(error)
+        unavailable = (
+            error if isinstance(error, LogUnavailable) else LogUnavailable(f"the log failed: {error!r}")
+        )
+        for waiting in taken:
+            waiting.future.set_exception(unavailable)
         with self._arrived:
             behind = [w for w in self._waiting if w.future.set_running_or_notify_cancel()]
             self._waiting.clear()
             self._waiting_bytes = 0
+            for waiting in behind:
+                waiting.future.set_exception(unavailable)
         _log.error("log.append_failed", appends=len(taken) + len(behind), error=self._failed)
-        unavailable = (
-            error if isinstance(error, LogUnavailable) else LogUnavailable(f"the log failed: {error!r}")
-        )
-        for waiting in taken + behind:
-            waiting.future.set_exception(unavailable)
 
     def _place(self, taken: list[_Append]) -> list[tuple[LaneState, list[Entry]]]:
         """Give every entry its place; the new entries by lane."""

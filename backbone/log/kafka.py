@@ -22,9 +22,11 @@ class KafkaLog:
         self._appender = Appender(cluster, queue_bytes)
         self._reader = Reader(cluster)
 
-    def append(self, topic: str, entries: Sequence[Entry]) -> Future[list[Place]]:
+    def append(
+        self, topic: str, entries: Sequence[Entry], *, after: Future[list[Place]] | None = None
+    ) -> Future[list[Place]]:
         """See `Log.append`. Fails within 10 s where Kafka does not acknowledge."""
-        return self._appender.append(topic, entries)
+        return self._appender.append(topic, entries, after=after)
 
     def start_offsets(self, topic: str) -> dict[int, int]:
         """See `Log.start_offsets`."""

@@ -21,7 +21,7 @@ import structlog
 from kafka import KafkaProducer, errors
 
 from backbone.log.kafka_cluster import MAX_REQUEST_BYTES, Cluster, translated
-from backbone.log.limits import checked_size
+from backbone.log.limits import check_followed, checked_size
 from backbone.log.partitioner import partition_for
 from backbone.log.records import TOPICS, Entry, LogUnavailable, PartitionsChanged, Place, RecordTooLarge
 
@@ -74,12 +74,14 @@ class Appender:
         self._thread = threading.Thread(target=self._run, name="log-appender", daemon=True)
         self._thread.start()
 
-    def append(self, topic: str, entries: Sequence[Entry]) -> Future[list[Place]]:
+    def append(
+        self, topic: str, entries: Sequence[Entry], *, after: Future[list[Place]] | None = None
+    ) -> Future[list[Place]]:
         """See `Log.append`."""
         try:
             size = checked_size(entries)
             append = _Append(topic, entries, [self._partition(e) for e in entries], size)
-            self._enqueue(append)
+            self._enqueue(append, after)
         except (LogUnavailable, RecordTooLarge) as error:
             refused: Future[list[Place]] = Future()
             refused.set_exception(error)
@@ -93,10 +95,11 @@ class Appender:
             return entry.partition
         return 0 if entry.key is None else partition_for(entry.key, self._cluster.partitions)
 
-    def _enqueue(self, append: _Append) -> None:
+    def _enqueue(self, append: _Append, after: Future[list[Place]] | None) -> None:
         with self._changed:
             if self._closed:
                 raise LogUnavailable("the log is closed")
+            check_followed(after)
             if self._bytes and self._bytes + append.size > self._queue_bytes:
                 raise LogUnavailable("the log's queue is full: appends arrive faster than Kafka takes them")
             if not append.entries:
@@ -202,21 +205,25 @@ class Appender:
             self._producer._sender.force_close()  # noqa: SLF001
 
     def _replace(self) -> None:
-        """Fail all that was under way and all that waits; the next append gets a new producer."""
+        """Fail all that was under way and all that waits; the next append gets a new producer.
+
+        Whoever appends before a failure is told finds himself among those that wait, and fails as well.
+        """
         self._drop()
-        with self._changed:
-            error, self._broken = self._broken, None
-            lost = [
-                *self._under_way.values(),
-                *(a for a in self._queue if a.future.set_running_or_notify_cancel()),
-            ]
-            self._queue.clear()
-            self._under_way.clear()
-            self._bytes = 0
         self._cluster.recheck()
-        _log.error("log.append_failed", appends=len(lost), error=str(error), kind=type(error).__name__)
+        with self._changed:
+            error, lost = self._broken, list(self._under_way.values())
+            self._under_way.clear()
         for append in lost:
             append.future.set_exception(_answer(append.error or error))
+        with self._changed:
+            behind = [a for a in self._queue if a.future.set_running_or_notify_cancel()]
+            self._queue.clear()
+            self._bytes, self._broken = 0, None
+            for append in behind:
+                append.future.set_exception(_answer(error))
+        count = len(lost) + len(behind)
+        _log.error("log.append_failed", appends=count, error=str(error), kind=type(error).__name__)
 
     def _drop(self) -> None:
         producer, self._producer = self._producer, None

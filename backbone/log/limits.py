@@ -1,8 +1,17 @@
-"""How large a record may be, the same on every backend."""
+"""What an append must keep to, the same on every backend: how large a record may be, and what it may follow."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 
-from backbone.log.records import MAX_HEADER_BYTES, MAX_RECORD_BYTES, Entry, Headers, RecordTooLarge
+from backbone.log.records import (
+    MAX_HEADER_BYTES,
+    MAX_RECORD_BYTES,
+    Entry,
+    Headers,
+    LogUnavailable,
+    Place,
+    RecordTooLarge,
+)
 
 RECORD_OVERHEAD = 200  # bytes that a record takes in memory beside its value, roughly
 _SHORT_KEY = 1024  # characters
@@ -31,3 +40,12 @@ def _checked_head(index: int, entry: Entry) -> int:
     if size > MAX_HEADER_BYTES:
         raise RecordTooLarge(f"entry {index}: key and headers exceed {MAX_HEADER_BYTES} bytes")
     return size
+
+
+def check_followed(after: Future[list[Place]] | None) -> None:
+    """Raises `LogUnavailable` if the append that another is to follow has failed.
+
+    Called where an append is accepted: one that fails later takes all that were accepted behind it along.
+    """
+    if after is not None and after.done() and (after.cancelled() or after.exception() is not None):
+        raise LogUnavailable("what this was to follow has not been written")

@@ -89,13 +89,16 @@ class Log(Protocol):
 
     partitions: int
 
-    def append(self, topic: str, entries: Sequence[Entry]) -> Future[list[Place]]:
+    def append(
+        self, topic: str, entries: Sequence[Entry], *, after: Future[list[Place]] | None = None
+    ) -> Future[list[Place]]:
         """Append in order; never blocks. The future resolves, once all are durable, to each entry's place.
 
         It fails with `LogUnavailable` if the log cannot take them (some may have been written all the same,
         so a repeat needs the same ids), with `RecordTooLarge` if one never fits (nothing was written).
         Appends made one after the other keep their order within a partition, and there one entry that fails
-        is never followed by one that succeeds, unless that was appended after the failure was known.
+        is never followed by one that succeeds, unless that was appended after the failure was known. With
+        `after`, what an earlier append returned, not even then: where that one failed, this one does too.
         """
         ...
 

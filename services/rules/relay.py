@@ -40,6 +40,7 @@ class Relay:
     def __init__(self, db: Database, log: Log) -> None:
         self._db, self._log = db, log
         self._sent: deque[Sent] = deque()
+        self._last: Future[list[Place]] | None = None  # the newest append
 
     @property
     def waiting(self) -> bool:
@@ -49,6 +50,7 @@ class Relay:
     def forget(self) -> None:
         """The partitions are no longer ours."""
         self._sent.clear()
+        self._last = None
 
     def recover(self, rows: Sequence[store.PartitionRow]) -> None:
         """What an earlier owner committed and may not have relayed, oldest first."""
@@ -67,7 +69,8 @@ class Relay:
         """Hand over what the last commits left, for all partitions in one append, and look at the appends before it.
 
         Nothing waits for the log here, unless it is behind: what it has is marked so with a later commit. The log
-        keeps the order. Raises what an append failed with.
+        keeps the order, and takes nothing behind an append that failed: how far we have come must not be told
+        past a trigger that is not there, or it would be taken for a repeat later. Raises what an append failed with.
         """
         moved = [shard for shard in shards if shard.outbox or shard.told != shard.saved.next_offset]
         if moved:
@@ -85,7 +88,8 @@ class Relay:
             entries.append(Entry(value=_encode(TriggerRecord(progress=progress)), partition=number))
             parts.append((shard, [trigger.id for trigger in shard.outbox], offset))
             shard.outbox, shard.told = [], offset
-        self._sent.append(Sent(parts, self._log.append(TRIGGERS, entries)))
+        self._last = self._log.append(TRIGGERS, entries, after=self._last)
+        self._sent.append(Sent(parts, self._last))
 
     def _arrived(self, sent: Sent) -> None:
         sent.done.result(timeout=TIMEOUT_S)

@@ -203,3 +203,17 @@ def test_a_changed_partition_count_is_refused(twin: Twin) -> None:
 
 def test_ready(twin: Twin) -> None:
     assert twin.open().ready()
+
+
+def test_an_append_that_follows_a_failed_one_fails_however_late_it_comes(log: Log) -> None:
+    first = log.append(EVENTS, [Entry(value=b"1", partition=0)])
+    first.result(WAIT_S)
+    log.append(EVENTS, [Entry(value=b"2", partition=0)], after=first).result(WAIT_S)
+    lost: Future[list[tuple[int, int]]] = Future()
+    lost.set_exception(LogUnavailable("away"))
+    behind = log.append(EVENTS, [Entry(value=b"3", partition=0)], after=lost)
+    assert isinstance(behind.exception(WAIT_S), LogUnavailable)
+    further = log.append(EVENTS, [Entry(value=b"4", partition=0)], after=behind)
+    assert isinstance(further.exception(WAIT_S), LogUnavailable)
+    log.append(EVENTS, [Entry(value=b"5", partition=0)]).result(WAIT_S)
+    assert [r.value for r in log.read(EVENTS, 0, 0)] == [b"1", b"2", b"5"]
