@@ -37,7 +37,7 @@ class StoredAccounts:
         if not wanted:
             return []
         with self._db.read() as conn:
-            found = store.load_accounts(conn, wanted)
+            found = store.load_accounts(conn, self._partition, wanted)
         for name, blob in found.items():
             self._states[name] = decode(blob)
             self._weigh(name, blob)

@@ -120,21 +120,23 @@ def erase_contacts(conn: Connection, contacts: Sequence[tuple[str, str]]) -> Non
         conn.execute(delete(triggers).where(triggers.c.account == account, triggers.c.contact == contact))
 
 
-def load_accounts(conn: Connection, names: Sequence[str]) -> dict[str, bytes]:
-    """The encoded states of the named accounts, as far as there are any."""
+def load_accounts(conn: Connection, partition: int, names: Sequence[str]) -> dict[str, bytes]:
+    """The encoded states of the named accounts, as far as the partition has any: another's are not ours to write."""
     found: dict[str, bytes] = {}
     for part in chunked(names):
         if conn.dialect.name == "postgresql":  # one text, whatever the number: prepared once
-            rows = conn.exec_driver_sql(_LOAD, (part,))
+            rows = conn.exec_driver_sql(_LOAD, (part, partition))
         else:
             rows = conn.execute(
-                select(accounts.c.account, accounts.c.state).where(accounts.c.account.in_(part))
+                select(accounts.c.account, accounts.c.state).where(
+                    accounts.c.account.in_(part), accounts.c.partition == partition
+                )
             )
         found.update((name, state) for name, state in rows)
     return found
 
 
-_LOAD = "SELECT account, state FROM rules.rules_accounts WHERE account = ANY(%b)"
+_LOAD = "SELECT account, state FROM rules.rules_accounts WHERE account = ANY(%b) AND partition = %b"
 
 
 def dues(conn: Connection, partition: int) -> list[tuple[int, str]]:

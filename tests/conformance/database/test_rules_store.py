@@ -34,19 +34,21 @@ def test_accounts_are_written_anew_and_over(tables: Database, dues: tuple[int | 
         store.save_accounts(conn, [account("a", None, b"old"), account("ü'\\{}", one, b'\0\xff\\{}"')])
         store.save_accounts(conn, [account("a", one, b"new", seen_at=9), account("b", other, b"")])
     with tables.read() as conn:
-        assert store.load_accounts(conn, ["a", "b", "ü'\\{}", "nobody"]) == {
+        assert store.load_accounts(conn, 3, ["a", "b", "ü'\\{}", "nobody"]) == {
             "a": b"new", "b": b"", "ü'\\{}": b"\0\xff\\{}\"",
         }  # fmt: skip
         waiting = {("a", one), ("b", other), ("ü'\\{}", one)}
         assert {(name, due) for due, name in store.dues(conn, 3)} == {w for w in waiting if w[1] is not None}
-        assert store.load_accounts(conn, []) == {}
+        assert store.load_accounts(conn, 3, []) == {}
 
 
 def test_more_accounts_than_fit_one_statement(tables: Database) -> None:
     rows = [account(f"a{n}", n, b"%d" % n) for n in range(2 * store.ROWS + 1)]
     with tables.write() as conn:
         store.save_accounts(conn, rows)
-        assert store.load_accounts(conn, [row.account for row in rows]) == {r.account: r.state for r in rows}
+        names = [row.account for row in rows]
+        assert store.load_accounts(conn, 3, names) == {r.account: r.state for r in rows}
+        assert store.load_accounts(conn, 4, names) == {}, "another partition's are not for it to write"
 
 
 def test_a_trigger_is_recorded_once_and_marked_once(tables: Database) -> None:
