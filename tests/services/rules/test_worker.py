@@ -7,16 +7,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import select, update
 
 from backbone.clock import ManualClock
 from backbone.database import Database
-from backbone.log import EVENTS, TRIGGERS, Entry, OffsetOutOfRange
+from backbone.log import EVENTS, TRIGGERS, Entry, LogUnavailable, OffsetOutOfRange
+from backbone.log.chunks import Chunk
 from backbone.log.embedded import EmbeddedLog
 from backbone.migrations import migrate_all
 from schemas.event import Event, encode, from_microseconds
 from schemas.rule import RuleIn
+from schemas.trigger import TriggerRecord
 from services.rules import store, worker
 from services.rules.accounts import BARE_STATE
 from services.rules.change import Change
@@ -24,6 +27,7 @@ from services.rules.saving import Saver
 from services.rules.tables import accounts, partitions, triggers
 from services.rules.worker import Worker
 
+_told = msgspec.json.Decoder(TriggerRecord).decode
 T0 = 1_790_000_000_000_000
 MINUTE = 60_000_000
 RULE = {
@@ -196,6 +200,42 @@ def test_a_fenced_batch_takes_the_one_behind_it_along(tmp_path: Path, held: thre
         theirs.post(110)
         theirs.catch_up()
         assert theirs.stored() == after
+
+
+def test_nothing_is_told_past_a_trigger_that_was_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log loses an append of triggers while the worker judges the next batch."""
+    with rules(tmp_path / "lost") as ours:
+        ours.post(4)
+        ours.catch_up()
+        write, lost = ours.log._store.write, []
+
+        def lose(chunks: list[Chunk]) -> None:
+            if not lost and any(b'{"trigger"' in entry.value for c in chunks for entry in c.entries):
+                lost.append(chunks)
+                raise LogUnavailable("the disk is full")
+            write(chunks)
+
+        monkeypatch.setattr(ours.log._store, "write", lose)
+        ours.post(70)
+        ours.worker.beat()
+        (sent,) = ours.worker._relay._sent
+        assert isinstance(sent.done.exception(10), LogUnavailable)
+        ours.post(70)
+        with pytest.raises(LogUnavailable):
+            ours.worker.beat()
+        ours.worker._start_again()
+        ours.catch_up()
+        told = [r.value for p in range(2) for r in ours.log.read(TRIGGERS, p, 0, 10_000)]
+        assert len({record.trigger.id for record in map(_told, told) if record.trigger}) == 7
+    past = {0: 0, 1: 0}
+    for record in map(_told, told):
+        if record.progress is not None:
+            past[record.progress.partition] = max(past[record.progress.partition], record.progress.offset)
+        elif record.trigger is not None:
+            position = record.trigger.position
+            assert position.offset >= past[position.partition]  # else its readers take it for a repeat
 
 
 def test_a_partition_whose_events_were_deleted_unread_stops_alone(tmp_path: Path) -> None:
