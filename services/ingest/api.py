@@ -52,7 +52,7 @@ def events_router(intake: Intake, groups: Groups) -> APIRouter:
             key_id=principal.key_id,
             erasing=principal.allows("admin"),
             new_id=ids_from(repeat, principal.key_id, body) if repeat else None,
-            nul=source != "native" or b"\\u0000" in body,
+            nul=source != "native" or b"\\u0000" in body or b'"data_base64"' in body,
         )
         if taken.erasures:
             await run_in_threadpool(groups.erase, taken.erasures)

@@ -67,6 +67,17 @@ async def test_events_are_on_the_log_when_the_answer_comes(kit: Kit) -> None:
     assert event.time.isoformat() == "2026-11-22T09:00:00+00:00"
 
 
+@pytest.mark.parametrize("data", [b'{"a": "b\\u0000"}', b'"\\u0000"'])
+async def test_no_nul_hides_in_base64(kit: Kit, data: bytes) -> None:
+    sent = {"type": "x", "account": "acme", "id": "1", "data_base64": base64.b64encode(data).decode()}
+    answer = await kit.post("/v1/events", sent)
+    assert answer.status_code == 422
+    assert [each["error"]["code"] for each in answer.json()["rejected"]] == ["nul"]
+    assert kit.events() == []
+    sent["data_base64"] = base64.b64encode(b'{"a": "b"}').decode()
+    assert (await kit.post("/v1/events", sent)).status_code == 202
+
+
 @pytest.mark.parametrize("wrap", [lambda e: e, lambda e: {"events": e}])
 async def test_what_is_good_is_taken(kit: Kit, wrap: Any) -> None:
     answer = await kit.post("/v1/events", wrap([EVENT, {"account": "acme", "id": "2"}, {**EVENT, "id": "3"}]))

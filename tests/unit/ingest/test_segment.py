@@ -86,6 +86,20 @@ def test_a_group_holds_for_the_calls_after_it() -> None:
     assert named == {"ann": "other"}
 
 
+@pytest.mark.parametrize("name", ["u" * 257, "a\0b"])
+def test_what_cannot_be_a_name_is_neither_looked_up_nor_kept(name: str) -> None:
+    """PostgreSQL refuses such a text: the call was answered with 500 instead of what is wrong with it."""
+    track = {"type": "track", "userId": name, "event": "x"}
+    groups = [
+        {"type": "group", "userId": name, "groupId": "acme"},
+        {"type": "group", "userId": "ann", "groupId": name},
+    ]
+    calls = read(json.dumps({"batch": [track, *groups]}).encode(), "batch")
+    assert users_of(calls) == []
+    items, named = events_of(calls, {})
+    assert (len(items), named) == (3, {})
+
+
 def test_identify() -> None:
     traits = {"email": "ann@acme.test", "firstName": "Ann", "lastName": "Doe", "plan": "pro", "timezone": 5}
     made = event("identify", {"userId": "ann", "traits": traits}, {"ann": "acme"})
