@@ -15,6 +15,7 @@ from backbone.errors import BadRequest, TooLarge, UnsupportedMedia
 MAX_BODY = 1_048_576  # bytes
 MAX_DEPTH = 64  # of JSON in general; `data` of an event has its own limit
 MAX_VALUES = 20_000  # of JSON in general: each takes many times its bytes in memory
+MAX_MEMBERS = 500  # of a gzip body: unpacking copies what is left after each
 _BRACKETS_ONLY = bytes(byte for byte in range(256) if byte not in b"{}[]")
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -78,9 +79,12 @@ def gunzip(body: bytes, limit: int = MAX_BODY) -> bytes:
     Raises `BadRequest`, `TooLarge`.
     """
     out = bytearray()
-    rest = body
+    rest, members = body, 0
     try:
         while rest:
+            members += 1
+            if members > MAX_MEMBERS:
+                raise BadRequest(f"a gzip body may have {MAX_MEMBERS} members", code="bad_gzip")
             unpacker = zlib.decompressobj(wbits=31)
             out += unpacker.decompress(rest, limit + 1 - len(out))
             if len(out) > limit:

@@ -4,7 +4,17 @@ from typing import Any
 
 import pytest
 
-from backbone.bodies import MAX_BODY, MAX_DEPTH, NotJson, deeper_than, gunzip, has_nul, parse_json, read_body
+from backbone.bodies import (
+    MAX_BODY,
+    MAX_DEPTH,
+    MAX_MEMBERS,
+    NotJson,
+    deeper_than,
+    gunzip,
+    has_nul,
+    parse_json,
+    read_body,
+)
 from backbone.errors import BadRequest, TooLarge, UnsupportedMedia
 
 
@@ -71,6 +81,14 @@ def test_gzip_bombs_are_stopped() -> None:
     with pytest.raises(TooLarge):
         gunzip(gzip.compress(b"x" * 600_000) * 2)
     assert gunzip(gzip.compress(b"a") + gzip.compress(b"b")) == b"ab"
+
+
+def test_gzip_of_very_many_members_is_refused() -> None:
+    """52,428 empty ones fit into a body, and kept everybody waiting for more than a second."""
+    one = gzip.compress(b"")
+    assert gunzip(one * MAX_MEMBERS) == b""
+    with pytest.raises(BadRequest, match="500 members"):
+        gunzip(one * (MAX_MEMBERS + 1))
 
 
 @pytest.mark.parametrize("body", [b"", b"abc", gzip.compress(b"abc" * 100)[:-9], zlib.compress(b"abc")])
