@@ -4,6 +4,7 @@ import ipaddress
 import os
 import re
 import secrets
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -138,6 +139,8 @@ class Settings(BaseSettings):
         scheme = value.partition(":")[0].partition("+")[0]
         if value and scheme not in {"sqlite", "postgresql", "postgres"}:
             raise ValueError("should begin with sqlite:// or postgresql://")
+        if value and not _is_database(value):
+            raise ValueError("should be such as sqlite:///file or postgresql://user:password@host:5432/name")
         return value
 
     @field_validator("public_url")
@@ -145,6 +148,7 @@ class Settings(BaseSettings):
     def _public_url(cls, value: str) -> str:
         if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
             raise ValueError("should be a http:// or https:// address")
+        _check_port(value)
         return value.rstrip("/")
 
     @field_validator("smtp_url")
@@ -152,6 +156,19 @@ class Settings(BaseSettings):
     def _smtp_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and urlsplit(value.get_secret_value()).scheme not in {"smtp", "smtps"}:
             raise ValueError("should begin with smtp:// or smtps://")
+        if value is not None:
+            _check_port(value.get_secret_value())
+        return value
+
+    @field_validator("sender")
+    @classmethod
+    def _sender(cls, value: str) -> str:
+        from schemas.addresses import BadAddress, valid_address
+
+        try:
+            valid_address(parseaddr(value)[1])
+        except BadAddress:
+            raise ValueError("should be an address, or a name and <an address>") from None
         return value
 
     @field_validator("secret_key")
@@ -197,6 +214,24 @@ class Settings(BaseSettings):
         """How the world reaches us, without a slash at the end."""
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
         return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+def _check_port(url: str) -> None:
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise ValueError("should have a number up to 65535 as its port") from None
+
+
+def _is_database(url: str) -> bool:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):
+        return False
+    return True
 
 
 def _misfit(given: bool, used: bool, required: bool, protocol: str) -> list[str]:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from schemas.addresses import is_address
 from schemas.choice import Choice, at_least_one, exactly_one
 from schemas.conditions import BranchCondition, EventCondition
 from schemas.duration import PLAIN_PATTERN, Duration, parse_duration
@@ -14,15 +14,6 @@ from schemas.tiered import TIERS
 
 MAX_STEPS = 200  # of one tier, branches included
 MAX_DEPTH = 8  # branches inside branches
-
-
-def is_address(text: str) -> bool:
-    """Whether the text is an email address (syntax only; nothing is looked up)."""
-    try:
-        validate_email(text, check_deliverability=False, test_environment=True)
-    except EmailNotValidError:
-        return False
-    return True
 
 
 def _recipient(text: str) -> str:

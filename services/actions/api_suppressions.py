@@ -12,9 +12,9 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import NotFound
 from backbone.http import Json, Once, Pages, etag, json_response, page, reads, validate
+from schemas.addresses import valid_address
 from schemas.playbook import Strict
 from services.actions import suppressions
-from services.actions.channels.mailing.message import valid_address
 from services.actions.suppressions import ALL_TOPICS, Hasher
 from services.actions.tables import suppressions as table
 from services.actions.views import moment

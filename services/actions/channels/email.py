@@ -3,8 +3,9 @@ folder."""
 
 from typing import Protocol
 
+from schemas.addresses import BadAddress
 from services.actions.channels.base import Prepared, Surroundings
-from services.actions.channels.mailing.message import BadAddress, Envelope, build
+from services.actions.channels.mailing.message import Envelope, build
 from services.actions.channels.mailing.outbox import Outbox
 from services.actions.channels.mailing.smtp import Server, Smtp
 from services.actions.plays.delivery import Outcome

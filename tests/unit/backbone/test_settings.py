@@ -38,6 +38,34 @@ def test_every_wrong_setting_is_named() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("smtp_url", "smtp://mail.test:mail"),
+        ("smtp_url", "smtps://mail.test:70000"),
+        ("public_url", "https://us.test:https"),
+        ("database_url", "postgresql://u:p@h:port/touchline"),
+        ("database_url", "sqlite:"),
+        ("sender", "nonsense"),
+        ("sender", "Jo <jo at us.test>"),
+        ("sender", ""),
+    ],
+)
+def test_an_address_that_is_none_stops_the_start(name: str, value: str) -> None:
+    """It showed at the first mail only, or in a traceback, or as a delivery loop that stood still."""
+    with pytest.raises(ConfigurationError, match=f"TOUCHLINE_{name.upper()}: should"):
+        load_settings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "sender", ["touchline@localhost", "Jo Doe <jo@us.test>", '"Doe, Jo" <jo@us.example.com>']
+)
+def test_senders(sender: str) -> None:
+    assert (
+        load_settings(sender=sender, smtp_url="smtp://h:25", public_url="https://[::1]:8083").sender == sender
+    )
+
+
+@pytest.mark.parametrize(
     ("text", "seconds"), [("90s", 90), ("15m", 900), ("12h", 43_200), ("30d", 2_592_000), ("2w", 1_209_600)]
 )
 def test_retention_is_a_duration(text: str, seconds: int) -> None:

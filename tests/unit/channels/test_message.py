@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.actions.channels.mailing.message import BadAddress, build, valid_address
+from schemas.addresses import BadAddress, valid_address
+from services.actions.channels.mailing.message import build
 from tests.unit.channels.helpers import WHEN, mail
 
 HEADERS = [
@@ -152,6 +153,8 @@ def test_an_internal_mail_offers_no_unsubscribing() -> None:
         ("ann@bücher.test", "ann@xn--bcher-kva.test", False),
         ("änn@acme.test", "änn@acme.test", True),
         ("ann@mailhost", "ann@mailhost", False),
+        ("touchline@localhost", "touchline@localhost", False),  # what mails come from by default
+        ("ann@mail.corp.local", "ann@mail.corp.local", False),
         (f"{string.ascii_lowercase}+x@a.test", f"{string.ascii_lowercase}+x@a.test", False),
     ],
 )

@@ -13,21 +13,17 @@ from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from functools import lru_cache
 from typing import Any
 
 import msgspec
-from email_validator import EmailNotValidError, validate_email
+
+from schemas.addresses import BadAddress, valid_address
 
 NAME_CHARS = 200
 SUBJECT_CHARS = 900
 _WORD_BYTES = 45  # of UTF-8 in one encoded word, which may have 75 characters
 _ASCII = re.compile(r"[ -~]+")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")  # a name of these needs no quotes
-
-
-class BadAddress(ValueError):
-    """What stands as an address is none."""
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -56,27 +52,6 @@ def build(action: str, content: dict[str, Any], due_at: int) -> Envelope:
     utf8 = not (sender + recipient).isascii()
     head = b"".join(_header(name, value, utf8=utf8) for name, value in headers)
     return Envelope(sender, recipient, head + _parts(action, content), utf8)
-
-
-def valid_address(text: object) -> str:
-    """The address, normalised; raises `BadAddress`. Nothing is looked up."""
-    if not isinstance(text, str):
-        raise BadAddress("no address")
-    return _validated(text)
-
-
-@lru_cache(4_096)
-def _validated(text: str) -> str:
-    try:
-        found = validate_email(
-            text, check_deliverability=False, globally_deliverable=False, test_environment=True, strict=True
-        )
-    except EmailNotValidError as error:
-        raise BadAddress(str(error)) from None
-    address = found.ascii_email or f"{found.local_part}@{found.ascii_domain}"
-    if any(not mark.isprintable() or mark in '<>"' for mark in address):
-        raise BadAddress("has characters that no address has")
-    return address
 
 
 def _address_of(person: object) -> str:

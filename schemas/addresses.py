@@ -1,0 +1,46 @@
+"""Email addresses: what one is, the same for settings, playbooks, suppressions and mails. Nothing is looked up."""
+
+from functools import lru_cache
+
+import email_validator
+from email_validator import EmailNotValidError, validate_email
+
+# The library refuses these domains as of no use on the internet. On a network of one's own they are: the default
+# sender is at `localhost`, and many a company's mail server at `….local`.
+for _name in ("local", "localhost"):
+    if _name in email_validator.SPECIAL_USE_DOMAIN_NAMES:
+        email_validator.SPECIAL_USE_DOMAIN_NAMES.remove(_name)
+
+
+class BadAddress(ValueError):
+    """What stands as an address is none."""
+
+
+def valid_address(text: object) -> str:
+    """The address, normalised; raises `BadAddress`."""
+    if not isinstance(text, str):
+        raise BadAddress("no address")
+    return _validated(text)
+
+
+@lru_cache(4_096)
+def _validated(text: str) -> str:
+    try:
+        found = validate_email(
+            text, check_deliverability=False, globally_deliverable=False, test_environment=True, strict=True
+        )
+    except EmailNotValidError as error:
+        raise BadAddress(str(error)) from None
+    address = found.ascii_email or f"{found.local_part}@{found.ascii_domain}"
+    if any(not mark.isprintable() or mark in '<>"' for mark in address):
+        raise BadAddress("has characters that no address has")
+    return address
+
+
+def is_address(text: str) -> bool:
+    """Whether somebody who writes this as an address means one: its domain has a dot."""
+    try:
+        validate_email(text, check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        return False
+    return True
