@@ -26,18 +26,26 @@ class Change:
     accounts: list[store.AccountRow]
     triggers: list[Trigger]
     relayed: list[str]  # ids of triggers that are on the log
-    erased: list[str]
-    erased_contacts: list[tuple[str, str]]
+    erased: dict[str, int]  # accounts to the offset of the erasure
+    erased_contacts: dict[tuple[str, str], int]
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def save(self, conn: Connection) -> None:
         """Write it; raises `Fenced` if the partition is no longer ours, or not where it should be."""
         store.advance(conn, self.row, self.expected)
-        store.erase_accounts(conn, self.erased)
-        store.erase_contacts(conn, self.erased_contacts)
+        store.erase_accounts(conn, sorted(self.erased))
+        store.erase_contacts(conn, [(account, _fitting(name)) for account, name in self.erased_contacts])
         store.save_accounts(conn, self.accounts)
-        store.save_triggers(conn, [_stored(trigger) for trigger in self.triggers])
+        store.save_triggers(conn, [_stored(trigger) for trigger in self.triggers if not self._gone(trigger)])
         store.mark_relayed(conn, self.relayed)
+
+    def _gone(self, trigger: Trigger) -> bool:
+        """Whether whom a trigger shows was erased after it was decided: it goes out, but nothing of it stays here."""
+        if not self.erased and not self.erased_contacts:
+            return False
+        account = self.erased.get(trigger.account, -1)
+        contact = self.erased_contacts.get((trigger.account, trigger.contact or ""), -1)  # no contact is ""
+        return trigger.position.offset < max(account, contact)
 
 
 def _stored(trigger: Trigger) -> store.TriggerRow:
@@ -46,8 +54,13 @@ def _stored(trigger: Trigger) -> store.TriggerRow:
         id=trigger.id,
         rule=trigger.rule,
         account=trigger.account,
-        contact=trigger.contact,
+        contact=None if trigger.contact is None else _fitting(trigger.contact),
         at=microseconds(datetime.fromisoformat(trigger.at)),
         partition=trigger.position.partition,
         doc=_trigger_json(trigger),
     )
+
+
+def _fitting(contact: str) -> str:
+    """A contact's id as the column takes it; updates of other programs may bring any. The trigger itself has all."""
+    return contact.replace("\0", "")[:256]

@@ -19,6 +19,8 @@ from services.rules.engine.partition import PartitionEngine
 from services.rules.revisions import RuleSets
 from services.rules.seen import Seen
 
+MAX_NAME = 256  # characters, as the columns have
+ERASURES = frozenset({"account.deleted", "contact.deleted"})
 GRACE_US = 1_000_000  # the wall clock runs this far behind: what was posted just in time still counts
 HISTORY_PAGE = 5_000
 
@@ -65,8 +67,8 @@ class Shard:
         self.told = self.reported = -1  # progress handed to `touchline.triggers`, and on it; -1: none as yet
         self._triggers: list[Trigger] = []
         self._touched: set[str] = set()
-        self._erased: set[str] = set()
-        self._erased_contacts: list[tuple[str, str]] = []
+        self._erased: dict[str, int] = {}  # accounts to the offset at which they were erased last
+        self._erased_contacts: dict[tuple[str, str], int] = {}
         self._reasons: Counter[tuple[str, str]] = Counter()
 
     @property
@@ -90,11 +92,7 @@ class Shard:
         self._batch = batch
         self._seen.note([event for _, _, event in batch[:: self._seen.step(len(batch))]])
         self.engine.apply(batch)
-        self._erased_contacts += [
-            (event.account or "", contact_of(event) or "")
-            for _, _, event in batch
-            if event.type == "contact.deleted"
-        ]
+        self._note_erasures(batch)
         self._collect()
         self.row.next_offset = records[-1].offset + 1
         return poison
@@ -113,12 +111,12 @@ class Shard:
             accounts=self._accounts.rows(self._touched, now),
             triggers=self._triggers,
             relayed=self.relayed,
-            erased=sorted(self._erased),
+            erased=self._erased,
             erased_contacts=self._erased_contacts,
             reasons=self._reasons,
         )
         self._expected = self.row.next_offset
-        self._touched, self._erased, self._erased_contacts = set(), set(), []
+        self._touched, self._erased, self._erased_contacts = set(), {}, {}
         self._triggers, self.relayed, self._reasons = [], [], Counter()
         return change
 
@@ -128,10 +126,17 @@ class Shard:
         self.outbox += change.triggers
         self._accounts.stored(self._touched, self._erased)
 
+    def _note_erasures(self, batch: list[Item]) -> None:
+        for offset, _, event in batch:
+            if event.type in ERASURES and event.account is not None:
+                if event.type == "account.deleted":
+                    self._erased[event.account] = offset
+                elif (contact := contact_of(event)) is not None:
+                    self._erased_contacts[event.account, contact] = offset
+
     def _collect(self) -> None:
         self._triggers += self.engine.drain()
         self._touched |= self.engine.touched
-        self._erased |= self.engine.erased
         self._reasons += self.engine.reasons
         self.engine.forget_changes()
 
@@ -165,22 +170,20 @@ class Shard:
         return event
 
     def _load(self, records: Sequence[Record], batch: list[Item], poison: list[Entry]) -> None:
-        """Fetch the accounts of a batch.
-
-        One that is nowhere may have been produced to the wrong partition, where its order would be lost.
+        """Fetch the accounts of a batch. Some events are put aside: whose names no table can hold, and those of
+        an account that we do not have because it was produced to the wrong partition, where its order would be lost.
         """
-        names = {event.account for _, _, event in batch}
-        fresh = self._accounts.prefetch(name for name in names if name is not None)
+        names = {event.account for _, _, event in batch if event.account is not None}
+        odd: set[str | None] = {name for name in names if not _sound(name)}
+        odd |= {name for name in {event.contact for _, _, event in batch} if name and not _sound(name)}
+        if odd:
+            wrong = {offset for offset, _, event in batch if event.account in odd or event.contact in odd}
+            _put_aside(wrong, "a name is empty, too long, or holds NUL", records, batch, poison)
+        fresh = self._accounts.prefetch(name for name in names if name not in odd)
         strange = {name for name in fresh if partition_for(name, self._log.partitions) != self.row.partition}
-        if not strange:
-            return
-        wrong = {
-            offset for offset, _, event in batch if event.account in strange and event.type not in CONTROL
-        }
-        poison += [
-            dead_letter(r, "the account belongs to another partition") for r in records if r.offset in wrong
-        ]
-        batch[:] = [item for item in batch if item[0] not in wrong]
+        if strange:
+            wrong = {offset for offset, _, event in batch if event.account in strange}
+            _put_aside(wrong, "the account belongs to another partition", records, batch, poison)
 
     def _fetch(self, offset: int) -> Event:
         place = bisect_left(self._batch, offset, key=_offset)
@@ -211,3 +214,16 @@ class Shard:
 
 def _offset(item: Item) -> int:
     return item[0]
+
+
+def _sound(name: str) -> bool:
+    return 0 < len(name) <= MAX_NAME and "\0" not in name
+
+
+def _put_aside(
+    wrong: set[int], error: str, records: Sequence[Record], batch: list[Item], poison: list[Entry]
+) -> None:
+    """Some offsets of a batch, but for control records, become dead letters."""
+    wrong -= {offset for offset, _, event in batch if event.type in CONTROL}
+    poison += [dead_letter(record, error) for record in records if record.offset in wrong]
+    batch[:] = [item for item in batch if item[0] not in wrong]

@@ -58,7 +58,6 @@ class PartitionEngine(Moments):
         self._wall = clock_mode == "wall"
         self._rulesets, self._fetch, self._history = rulesets, fetch, history
         self._triggers: list[Trigger] = []
-        self.erased: set[str] = set()
 
     # -- what the worker sees --------------------------------------------------------------------------------
 
@@ -83,8 +82,8 @@ class PartitionEngine(Moments):
         return triggers
 
     def forget_changes(self) -> None:
-        """What was touched, erased and counted has been saved."""
-        self.touched, self.erased, self.reasons = set(), set(), Counter()
+        """What was touched and counted has been saved."""
+        self.touched, self.reasons = set(), Counter()
 
     def apply(self, records: Sequence[tuple[int, int, Event]]) -> None:
         """(offset, receipt less the grace, event) in order. Before a record that moves the clock what is due runs.
@@ -199,7 +198,6 @@ class PartitionEngine(Moments):
         account = event.account or ""
         if event.type == "account.deleted":
             self._accounts.forget(account)
-            self.erased.add(account)
             self.touched.discard(account)
             return
         state = self._state(account)

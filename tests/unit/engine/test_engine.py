@@ -139,7 +139,6 @@ def test_backfill_sees_the_account_as_it_was() -> None:
 
 def test_an_erased_account_begins_anew() -> None:
     world = World(rule(tick(at_least=2))).ev("01-01T09:00").ev("01-01T10:00", "account.deleted")
-    assert world.engine.erased == {"acme"}
     assert world.accounts.get("acme") is None
     assert world.ev("01-01T11:00").told == []
 
