@@ -284,21 +284,21 @@ _end = Sql("""
 
 def finish_attempts(
     conn: Connection, ends: Sequence[Finished], owner: str, now: int, *, partitions: int, log_clock: bool
-) -> dict[str, str]:
-    """Record how attempts of this owner ended, and put the events about them into the outbox; the final
-    status of each action.
+) -> dict[str, Decision]:
+    """Record how attempts of this owner ended, and put the events about them into the outbox; what was
+    written of each action.
 
     With the log clock an action's end carries its due time, which follows from the log alone. What the owner
     has lost meanwhile stays as it is.
     """
-    statuses: dict[str, str] = {}
+    written: dict[str, Decision] = {}
     events: list[OwnEvent] = []
     tried: list[tuple[Any, ...]] = []
     ended: list[tuple[Any, ...]] = []
     rows = {row.id: row for row in _ending.run(conn, listed(conn, [end.action for end in ends]))}
     for end in ends:
         row = rows.get(end.action)
-        if row is None or not _still(row, end, owner) or end.action in statuses:
+        if row is None or not _still(row, end, owner) or end.action in written:
             continue  # erased, or taken over by somebody else
         decision = end.decision
         if end.n is not None:
@@ -310,12 +310,12 @@ def finish_attempts(
         again = decision.status == "retrying"
         due, done = (decision.next_attempt_at, None) if again else (None, moment)
         ended.append((decision.status, decision.reason, due, done, end.action))
-        statuses[end.action] = decision.status
+        written[end.action] = decision
         events += _event(row, decision, moment)
     _write_end.each(conn, tried)
     _end.each(conn, ended)
     store_outbox.emit(conn, events, partitions)
-    return statuses
+    return written
 
 
 def _still(row: Row[Any], end: Finished, owner: str) -> bool:

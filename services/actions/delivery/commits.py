@@ -3,7 +3,7 @@ together."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -49,7 +49,8 @@ class Commits:
     """Belongs to one event loop.
 
     `on_events` is called after a commit that put events into the outbox, `on_ended` with the actions whose ends
-    have been dealt with; `under_way` says how many actions are between their preparation and their end.
+    have been dealt with, and with those of them that the database refused; `under_way` says how many actions are
+    between their preparation and their end.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Commits:
         recorder: Recorder,
         journal: Journal,
         on_events: Callable[[], None],
-        on_ended: Callable[[Sequence[End]], None],
+        on_ended: Callable[[Sequence[End], Container[str]], None],
         under_way: Callable[[], int],
     ) -> None:
         self._db, self._clock, self._recorder, self._journal = db, clock, recorder, journal
@@ -110,7 +111,7 @@ class Commits:
             self._journal.begun(written.begun.items())
             this.tell(written)
             if this.batch.ends:
-                self._on_ended(this.batch.ends)
+                self._on_ended(this.batch.ends, written.refused)
 
     async def _gather(self) -> None:
         """Wait a little for others that are under way and may have something to write in a moment."""
@@ -146,17 +147,19 @@ class Commits:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def _in_pieces(self, batch: Batch) -> Written:
-        """One bad row costs itself alone: it stays begun, and is `interrupted` once its lease has run out."""
+        """One bad row costs itself alone: it stays begun, and is `interrupted` once its lease has run out. What is
+        in the journal about it stays there: it may have had its effect."""
         pieces = [Batch(ends=[end]) for end in batch.ends] + [Batch(begins=[begin]) for begin in batch.begins]
         if len(pieces) <= 1:
             await asyncio.sleep(PAUSES_S[1])  # what is left may be the leasing itself: not in a tight loop
-            return Written()
+            return Written(refused={end.action.id for end in batch.ends})
         whole = Written()
         for piece in [*pieces, Batch(put_back=batch.put_back, extend=batch.extend, lease=batch.lease)]:
             part = await self._commit(piece)
             whole.begun |= part.begun
             whole.targets |= part.targets
             whole.leased += part.leased
+            whole.refused |= part.refused
             whole.next_due = part.next_due
         return whole
 

@@ -64,8 +64,8 @@ def boot_id() -> str:
 
 
 class Journal:
-    """The journal of this process; of one thread. Where it cannot be written it is withdrawn: without one,
-    everything is as after the death of the machine."""
+    """The journal of this process; of one thread. Where it cannot be written it is withdrawn, until it can be and
+    nothing is under way: without one, everything is as after the death of the machine."""
 
     def __init__(self, folder: Path, owner: str) -> None:
         self._path = folder / f"{owner}{SUFFIX}"
@@ -74,8 +74,8 @@ class Journal:
         self._lines: dict[str, bytes] = {}  # what was written about them
         self._size = 0
         self._file: int | None = None
+        self._told = False  # that it is withdrawn
         with self._guarded():
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._renew()
 
     def begun(self, attempts: Iterable[tuple[str, int]]) -> None:
@@ -101,11 +101,16 @@ class Journal:
             self._lines.pop(action, None)
 
     def tidy(self) -> None:
-        """Drop what has been committed, where that is worth it; call it now and then."""
-        if self._file is not None and (
-            self._size > RENEW_BYTES or (self._size > len(self._head) and not self._lines)
-        ):
-            with self._guarded():
+        """Drop what has been committed, where that is worth it, or begin again after a withdrawal; call it now and
+        then."""
+        if self._file is None:
+            worth = (
+                not self._begun
+            )  # of an attempt without its marks, silence would say that it had no effect
+        else:
+            worth = self._size > RENEW_BYTES or (self._size > len(self._head) and not self._lines)
+        if worth:
+            with suppress(OSError), self._guarded():
                 self._renew()
 
     def close(self) -> None:
@@ -132,6 +137,7 @@ class Journal:
     def _renew(self) -> None:
         """A new file with what still counts, locked before it takes the old one's place."""
         draft = self._path.with_suffix(DRAFT)
+        draft.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         made = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
             fcntl.flock(made, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -140,8 +146,10 @@ class Journal:
             draft.replace(self._path)
         except BaseException:
             os.close(made)
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
             raise
-        old, self._file, self._size = self._file, made, len(text)
+        old, self._file, self._size, self._told = self._file, made, len(text), False
         if old is not None:
             os.close(old)
 
@@ -151,11 +159,21 @@ class Journal:
         try:
             yield
         except OSError as error:
-            log_.warning("delivery goes on without its journal", path=str(self._path), error=str(error))
-            self._path.unlink(missing_ok=True)  # raises if even that cannot be done: see `passing`
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
+            if not self._told:
+                log_.warning("delivery goes on without its journal", path=str(self._path), error=str(error))
+                self._told = True
+            self._withdraw()
+
+    def _withdraw(self) -> None:
+        """Raises `OSError` if that cannot be done: see `passing`."""
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError:  # on a disk that can only be read, also where there is none
+            if self._path.exists():
+                raise
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
 def _put(file: int, data: bytes) -> None:

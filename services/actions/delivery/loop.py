@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 
 import uvloop
@@ -242,10 +242,10 @@ class Delivery:
                 self._waiting.pop(action.id, None)
                 commits.end(action, *ended)
 
-    def _over(self, ends: Sequence[End]) -> None:
-        """What became of these is durable."""
+    def _over(self, ends: Sequence[End], refused: Container[str]) -> None:
+        """What became of these is durable, but for the `refused`."""
         assert self._journal is not None  # noqa: S101  set by _main
-        self._journal.settled(end.action.id for end in ends)
+        self._journal.settled(end.action.id for end in ends if end.action.id not in refused)
         for end in ends:
             self._leave(end.action.id)
             hit("delivery.after_commit")

@@ -54,6 +54,7 @@ class Written(msgspec.Struct):
     targets: dict[str, Target | None] = {}  # the endpoints of the webhooks in `begun`
     leased: list[Leased] = []
     next_due: int | None = None  # microseconds; of what is not due yet
+    refused: set[str] = set()  # actions whose ends the database does not take
 
 
 class Recorder:
@@ -107,14 +108,13 @@ class Recorder:
             return
         by_id = {end.action.id: end for end in ends}
         finished = [_finished(end, now) for end in ends]
-        statuses = store.finish_attempts(
+        decided = store.finish_attempts(
             conn, finished, owner, now, partitions=self._partitions, log_clock=self._log_clock
         )
-        reasons = {end.action: end.decision.reason or "" for end in finished}
         written.tally = [
-            (by_id[one].action.channel, status, reasons[one]) for one, status in statuses.items()
+            (by_id[one].action.channel, what.status, what.reason or "") for one, what in decided.items()
         ]
-        for one in statuses:
+        for one in decided:
             self._bounced(conn, by_id[one], now)
 
     def _bounced(self, conn: Connection, end: End, now: int) -> None:

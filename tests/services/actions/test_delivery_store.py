@@ -54,7 +54,8 @@ def finish(
 ) -> Any:
     with house.db.write() as conn:
         end = Finished(action=action, n=n, outcome=outcome, decision=decision, detail="why")
-        return finish_attempts(conn, [end], owner, now, partitions=2, log_clock=True)
+        decided = finish_attempts(conn, [end], owner, now, partitions=2, log_clock=True)
+    return {action: what.status for action, what in decided.items()}
 
 
 def stop(house: House) -> None:

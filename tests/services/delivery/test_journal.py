@@ -162,6 +162,59 @@ def test_what_can_be_neither_marked_nor_withdrawn_does_not_go_out(
     made.ended("act_1", DONE)  # but what has happened has happened
 
 
+def test_once_nothing_is_under_way_it_begins_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    made = journal(folder)
+    with monkeypatch.context() as broken:
+        broken.setattr(module.os, "write", full)
+        made.passing("act_1")
+        made.settled(["act_1"])
+        made.tidy()
+    made.tidy()
+    assert list(folder.iterdir()) == []  # act_2 is under way, and nothing is known of it
+    made.settled(["act_2"])
+    made.tidy()
+    made.begun([("act_3", 1)])
+    made.passing("act_3")
+    left = read((folder / "me.journal").read_bytes())
+    assert (left.complete, left.passed) == (KNOWN, {("act_3", 1)})
+
+
+def test_where_no_folder_can_be_it_does_without(folder: Path) -> None:
+    folder.write_text("in the way")
+    made = journal(folder)
+    made.passing("act_1")
+    made.ended("act_1", DONE)
+    made.settled(["act_1", "act_2"])
+    made.tidy()
+    folder.unlink()
+    made.tidy()
+    assert [path.name for path in folder.iterdir()] == ["me.journal"]
+    made.close()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_disk_that_can_only_be_read_stops_nothing_else(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> int:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(module, "RENEW_BYTES", 1)
+    made = journal(folder)
+    with monkeypatch.context() as broken:
+        broken.setattr(module.os, "open", fails)
+        broken.setattr(Path, "unlink", fails)
+        made.tidy()
+        none = Journal(folder, "other")
+        none.begun([("act_9", 1)])
+        none.passing("act_9")
+    made.passing("act_1")  # the old one holds
+    assert read((folder / "me.journal").read_bytes()).passed == {("act_1", 1)}
+
+
 class Dead:
     """A process that leased and began four mails, and died."""
 

@@ -8,10 +8,12 @@ from sqlalchemy import delete, update
 
 from backbone.errors import DatabaseUnavailable
 from services.actions.delivery import record
+from services.actions.delivery.journal import read
+from services.actions.delivery.record import End, Recorder, Written
 from services.actions.plays.delivery import Outcome
-from services.actions.store import Leased
+from services.actions.store import Leased, lease_due, start_attempts
 from services.actions.tables import actions, attempts, outbox, plays
-from tests.services.delivery.kit import Fake, House
+from tests.services.delivery.kit import HASHER, Fake, House
 
 
 def test_what_is_due_is_sent_and_told(house: House) -> None:
@@ -264,6 +266,23 @@ def test_one_row_that_the_database_refuses_costs_itself_alone(house: House, monk
     loop.wake()
     house.until(lambda: house.states()["act_later"][0] == "done")
     assert house.states()["act_bad"][0] == "pending"
+    assert loop._journal is not None
+    loop._journal.tidy()
+    [kept] = (house.settings.data_dir / "delivery").glob("*.journal")
+    ends = read(kept.read_bytes()).ends
+    assert ("act_bad", 1) in ends  # it has gone out: were the process killed now, it must not go again
+
+
+def test_what_is_counted_is_what_was_written(house: House) -> None:
+    house.put("act_1", status="retrying", attempts=1)
+    recorder, told = Recorder("me", HASHER, 2, log_clock=False), Written()
+    with house.db.write() as conn:
+        [one] = lease_due(conn, house.clock.now(), "me", 1)
+        begun = start_attempts(conn, ["act_1"], "me", house.clock.now())
+        conn.execute(update(plays).values(status="exited"))
+        end = End(one, begun["act_1"], Outcome(kind="temporary", reason="deferred"))
+        recorder.finish(conn, [end], house.clock.now(), told, owner="me")
+    assert told.tally == [("email", "skipped", "play_exited")]
 
 
 def test_stopping_lets_go_of_what_was_not_begun(house: House) -> None:
