@@ -31,6 +31,7 @@ _LAST_OFFSET = (1 << _OFFSET_BITS) - 1
 _COMPRESS_FROM = 512  # bytes; below that LZ4 gains little
 _ACCELERATION = 4  # LZ4's: a fifth less time than 1 for a twentieth more space
 _CACHED_CHUNKS = 32
+_PROBE_BYTES = 64 << 10
 _FORMAT = "1"
 
 _SCHEMA = """
@@ -205,27 +206,33 @@ class ChunkStore:
                         self._writer.execute("ROLLBACK")
                 raise
 
-    def forget(self, lane: int, before: int, limit: int) -> int | None:
-        """Remove up to `limit` of a lane's oldest chunks, while received before `before` (microseconds).
-
-        Answers the lane's new start, None if there was nothing to remove. Raises `LogUnavailable`.
+    def expired(self, lane: int, before: int, limit: int) -> int | None:
+        """Where a lane would begin without up to `limit` of its oldest chunks, those received before `before`
+        (microseconds). None if there are none. Raises `LogUnavailable`.
         """
-        with translated("remove old records"):
+        with translated("look for old records"):
             oldest = self._writer.execute(
                 "SELECT place, count, timestamp FROM chunks WHERE place BETWEEN ? AND ?"
                 " ORDER BY place LIMIT ?",
                 (lane << _OFFSET_BITS, lane << _OFFSET_BITS | _LAST_OFFSET, limit),
             ).fetchall()
-            gone = [(place, count) for place, count, timestamp in oldest if timestamp < before]
-            if not gone:
-                return None
-            start: int = (gone[-1][0] & _LAST_OFFSET) + gone[-1][1]
+        gone = [(place, count) for place, count, timestamp in oldest if timestamp < before]
+        return (gone[-1][0] & _LAST_OFFSET) + gone[-1][1] if gone else None
+
+    def remove(self, lane: int, start: int) -> None:
+        """Let a lane begin at `start`, where a chunk does. Raises `LogUnavailable`."""
+        base = lane << _OFFSET_BITS
+        with translated("remove old records"), self._transaction():
+            self._writer.execute("DELETE FROM chunks WHERE place >= ? AND place < ?", (base, base | start))
+            self._writer.execute("UPDATE lanes SET start = ? WHERE lane = ?", (start, lane))
+
+    def probe(self) -> None:
+        """Write something and take it back. Raises `LogUnavailable`."""
+        with translated("write"):
             with self._transaction():
-                self._writer.executemany(
-                    "DELETE FROM chunks WHERE place = ?", [(place,) for place, _ in gone]
-                )
-                self._writer.execute("UPDATE lanes SET start = ? WHERE lane = ?", (start, lane))
-        return start
+                self._writer.execute("REPLACE INTO about VALUES ('probe', zeroblob(?))", (_PROBE_BYTES,))
+            with self._transaction():
+                self._writer.execute("DELETE FROM about WHERE name = 'probe'")
 
     def read(self, lane: StoredLane, offset: int, limit: int) -> list[Record]:
         """Up to `limit` committed records from `offset` on. Raises `LogUnavailable`."""

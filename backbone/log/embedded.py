@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +39,7 @@ CHUNK_BYTES = 512 << 10
 CHUNK_RECORDS = 4096
 KNOWN_KEYS = 100_000  # whose partition is remembered
 SWEEP_S = 60.0  # how often retention looks
+PROBE_S = 1.0  # how often the file is tried after a commit has failed
 SWEEP_CHUNKS = 256  # how much it removes between two commits
 
 _log = structlog.get_logger(__name__)
@@ -167,12 +169,15 @@ class EmbeddedLog:
         while True:
             with self._arrived:
                 if not self._waiting and not self._closed:
-                    self._arrived.wait(max(0.0, sweep_at - time.monotonic()))
+                    left = max(0.0, sweep_at - time.monotonic())
+                    self._arrived.wait(left if self._failed is None else min(left, PROBE_S))
                 taken = self._take()
                 if not taken and not self._waiting and self._closed:
                     return
             if taken:
                 self._commit(taken)
+            elif self._failed is not None:
+                self._probe()
             if time.monotonic() >= sweep_at:
                 sweep_at = time.monotonic() + (0.0 if self._sweep() else SWEEP_S)
 
@@ -218,6 +223,12 @@ class EmbeddedLog:
             for waiting in behind:
                 waiting.future.set_exception(unavailable)
         _log.error("log.append_failed", appends=len(taken) + len(behind), error=self._failed)
+
+    def _probe(self) -> None:
+        """See whether the file takes writes again: those who wait until we are `ready` append nothing."""
+        with suppress(LogUnavailable):
+            self._store.probe()
+            self._failed = None
 
     def _place(self, taken: list[_Append]) -> list[tuple[LaneState, list[Entry]]]:
         """Give every entry its place; the new entries by lane."""
@@ -266,15 +277,16 @@ class EmbeddedLog:
         before, more = self._now() - self._retention, False
         for lane in self._lanes.values():
             try:
-                start = self._store.forget(lane.stored.lane, before, SWEEP_CHUNKS)
+                start = self._store.expired(lane.stored.lane, before, SWEEP_CHUNKS)
+                if start is not None:
+                    more = True
+                    with self.changed:  # before they go: whoever finds nothing can tell that from the end
+                        lane.start = start
+                        lane.tail = lane.tail[max(0, start - (lane.next - len(lane.tail))) :]
+                    self._store.remove(lane.stored.lane, start)
             except LogUnavailable:
                 _log.exception("log.retention_failed")
                 return False
-            if start is not None:
-                more = True
-                with self.changed:
-                    lane.start = start
-                    lane.tail = lane.tail[max(0, start - (lane.next - len(lane.tail))) :]
         return more
 
     # -- reading
@@ -295,7 +307,11 @@ class EmbeddedLog:
         with self.changed:
             found = self.lookup(lane, offset, limit)
             end = lane.next
-        return found if found is not None else self._store.read(lane.stored, offset, min(limit, end - offset))
+        if found is None:
+            found = self._store.read(lane.stored, offset, min(limit, end - offset))
+            if not found and limit > 0:  # retention was quicker
+                raise OffsetOutOfRange(topic, partition, offset, lane.start, end)
+        return found
 
     def lookup(self, lane: LaneState, offset: int, limit: int) -> list[Record] | None:
         """From memory, None if only the disk has it. Called with `changed` held. `OffsetOutOfRange`."""

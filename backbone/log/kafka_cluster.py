@@ -161,7 +161,12 @@ class Cluster:
                 self._look_over(admin, name)
 
     def check_count(self, name: str, count: int) -> None:
-        """Raises `PartitionsChanged` unless a topic has the partitions it should have."""
+        """Raises `PartitionsChanged` unless a topic has the partitions it should have.
+
+        One of which nothing is known just now, as while a broker starts: `LogUnavailable`.
+        """
+        if count == 0:
+            raise LogUnavailable(f"Kafka does not tell the partitions of {name}")
         if count != self.partitions:
             raise PartitionsChanged(
                 f"the topic {name} has {count} partitions, TOUCHLINE_PARTITIONS says {self.partitions}. "

@@ -156,7 +156,7 @@ def _headers(data: bytes, at: int) -> tuple[list[tuple[str, bytes]], int]:
     count, at = decode_varint(data, at)
     for _ in range(count):
         size, at = decode_varint(data, at)
-        name = data[at : at + size].decode("utf-8")
+        name = data[at : at + size].decode("utf-8", "backslashreplace")
         at += size
         size, at = decode_varint(data, at)
         value = data[at : at + max(size, 0)]

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from copy import copy
 
 import msgspec
@@ -189,16 +190,23 @@ class Shard:
         place = bisect_left(self._batch, offset, key=_offset)
         if place < len(self._batch) and self._batch[place][0] == offset:
             return self._batch[place][2]
-        try:
-            return self._decoded(self._log.read(EVENTS, self.row.partition, offset, 1)[0])
-        except OffsetOutOfRange as gone:
-            raise LookupError(f"the event at offset {offset} is not in the log any more") from gone
+        with suppress(OffsetOutOfRange):
+            for record in self._log.read(EVENTS, self.row.partition, offset, 1):
+                if record.offset == offset:  # compaction removes single records
+                    return self._decoded(record)
+        raise LookupError(f"the event at offset {offset} is not in the log any more")
 
     def _history(self, upto: int) -> Iterator[tuple[int, Event]]:
         """Every readable event of the partition from the start of the log to `upto`, exclusive."""
         offset = self._log.start_offsets(EVENTS)[self.row.partition]
         while offset < upto:
-            records = self._log.read(EVENTS, self.row.partition, offset, HISTORY_PAGE)
+            try:
+                records = self._log.read(EVENTS, self.row.partition, offset, HISTORY_PAGE)
+            except OffsetOutOfRange as gone:  # retention was quicker
+                if gone.start is None or gone.start <= offset:
+                    raise
+                offset = gone.start
+                continue
             if not records:
                 return
             yield from self._readable(record for record in records if record.offset < upto)

@@ -7,13 +7,23 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from backbone.clock import ManualClock
-from backbone.log import EVENTS, Entry, LogInUse, LogUnavailable, OffsetOutOfRange, PartitionsChanged
+from backbone.log import (
+    EVENTS,
+    Entry,
+    LogInUse,
+    LogUnavailable,
+    OffsetOutOfRange,
+    PartitionsChanged,
+    Record,
+)
+from backbone.log.chunks import StoredLane
 from backbone.log.embedded import EmbeddedLog
 from tests.conformance.log.conftest import Reader
 
@@ -75,6 +85,26 @@ def test_retention_removes_whole_old_chunks_and_keeps_the_offsets(
     assert [r.value for r in log.read(EVENTS, 0, 2)] == [b"3"]
     with pytest.raises(OffsetOutOfRange, match=r"offset 1 .* offsets 2 to 3"):
         log.read(EVENTS, 0, 1)
+
+
+def test_a_read_that_retention_overtakes_is_no_end_of_the_log(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = EmbeddedLog(tmp_path / "own", 1, retention=DAY, now=clock.now, tail_bytes=0)
+    put(log, b"1", b"2")
+    clock.advance(2 * DAY)
+    put(log, b"3")
+    stored = log._store.read
+
+    def late(lane: StoredLane, offset: int, limit: int) -> list[Record]:
+        swept(log)
+        return stored(lane, offset, limit)
+
+    monkeypatch.setattr(log._store, "read", late)
+    with pytest.raises(OffsetOutOfRange, match=r"offset 0 .* offsets 2 to 3"):
+        log.read(EVENTS, 0, 0)
+    assert [r.value for r in log.read(EVENTS, 0, 2)] == [b"3"]
+    log.close()
 
 
 def test_a_consumer_below_the_start_stops_loudly(log: EmbeddedLog, clock: ManualClock) -> None:
@@ -156,6 +186,23 @@ def test_a_full_disk_refuses_whole_appends_and_recovers(tmp_path: Path) -> None:
     assert log.ready()
     assert [r.value for r in log.read(EVENTS, 0, 0)] == [b"before", b"after"]
     log.close()
+
+
+def test_a_disk_with_room_again_is_found_without_an_append(tmp_path: Path) -> None:
+    """Who waits until the log is ready appends nothing meanwhile."""
+    log = EmbeddedLog(tmp_path, 1)
+    pages = log._store._writer.execute("PRAGMA page_count").fetchone()[0]
+    log._store._writer.execute(f"PRAGMA max_page_count={pages}")
+    assert log.append(EVENTS, [Entry(value=os.urandom(100_000))]).exception(WAIT_S)
+    log._probe()
+    assert not log.ready()
+    log._store._writer.execute("PRAGMA max_page_count=1000000")
+    deadline = time.monotonic() + WAIT_S
+    while not log.ready():
+        assert time.monotonic() < deadline
+    assert log.end_offsets(EVENTS) == {0: 0}
+    log.close()
+    EmbeddedLog(tmp_path, 1).close()
 
 
 def test_a_file_that_somebody_locks_is_unavailable(tmp_path: Path) -> None:

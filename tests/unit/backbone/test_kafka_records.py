@@ -58,6 +58,12 @@ def test_the_brokers_stamp_holds_for_the_whole_batch() -> None:
     assert ours(bytes(data)) == theirs(bytes(data))
 
 
+def test_a_header_that_is_no_utf_8_is_read_with_escapes_as_a_key_is() -> None:
+    """Kafka takes any bytes; a batch that could not be read would stop its partition."""
+    data = made([(0, b"k", b"v", [("name", b"\xff")])]).replace(b"name", b"n\xff\xfee")
+    assert ours(data)[0].headers == [("n\\xff\\xfee", b"\xff")]
+
+
 def test_thousands_of_records_have_offsets_of_every_length() -> None:
     data = made([(0, b"k%d" % n, b"v", []) for n in range(20_000)], LZ4)
     assert [record.offset for record in ours(data)] == list(range(20_000))
