@@ -311,7 +311,6 @@ class Worker:
 
         Never take the same ones back unasked: after a long stop they may be another worker's.
         """
-        self._conn = None
         self.library.end_batch()
         self.shards.clear()
         self._paused.clear()

@@ -1,9 +1,11 @@
 """Rules and tiers over HTTP (contract, sections 4 and 6)."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Header, Path, Query, Response
+from pydantic import ValidationError
 from sqlalchemy import Connection, Row, select
 
 from backbone.auth import ANY, Principal, require
@@ -34,7 +36,7 @@ def rules_router(db: Database, saver: Saver, explainer: Explainer, lint: Lint) -
     router = APIRouter(tags=["rules"])
     _writing(router, saver, lint)
     _reading(router, db, explainer)
-    _verbs(router, saver)
+    _verbs(router, saver, lint)
     _tiers(router, db, saver)
     _schemas(router)
     return router
@@ -83,14 +85,19 @@ def _writing(router: APIRouter, saver: Saver, lint: Lint) -> None:
         return Response(status_code=204)
 
 
-def _verbs(router: APIRouter, saver: Saver) -> None:
+def _verbs(router: APIRouter, saver: Saver, lint: Lint) -> None:
     def turned(
         name: str, status: str, if_match: str | None, principal: Principal, *, backfill: bool = False
     ) -> Response:
         def turn(conn: Connection) -> Row[Any]:
             return saver.turn(conn, name, status, principal.name, backfill=backfill, if_match=if_match)
 
-        return _answer(saver.run(turn))
+        row = saver.run(turn)
+        warnings: list[Doubt] = []
+        if status != "paused":
+            with suppress(ValidationError):  # saved by an older version of this program
+                warnings = lint(RuleIn.model_validate(row.doc))
+        return _answer(row, warnings=warnings)
 
     @router.post("/v1/rules/{name}/activate", summary="Let the rule fire")
     @reads(ActivateIn, {"backfill": True})

@@ -140,6 +140,10 @@ def test_every_start_looks_whether_the_board_is_whole(tmp_path: Path) -> None:
                 steps = {"high": [{"wait": "1d"}]}
                 answer = api.put("/v1/playbooks/outreach", json={"steps": steps}).json()
                 assert [one["field"] for one in answer["warnings"]] == ["steps"]
+                for verb in ("shadow", "activate"):  # from here on it matters
+                    turned = api.post(f"/v1/rules/spike/{verb}").json()
+                    assert [one["field"] for one in turned["warnings"]] == ["playbook"]
+                assert "warnings" not in api.post("/v1/rules/spike/pause").json()
             with rooms.db.write() as conn:
                 conn.execute(delete(references))
                 conn.execute(delete(board))
