@@ -51,9 +51,9 @@ def _any() -> dict[str, Any]:
         schema = schema_of(kind)
         schema.pop("$schema")
         definitions |= schema.pop("$defs", {})
-        definitions[f"{kind} document"] = schema
+        definitions[f"{kind}-document"] = schema
     choices = [
-        {"if": {"properties": {"kind": {"const": kind}}}, "then": {"$ref": f"#/$defs/{kind} document"}}
+        {"if": {"properties": {"kind": {"const": kind}}}, "then": {"$ref": f"#/$defs/{kind}-document"}}
         for kind in KINDS
     ]
     kinds = {"enum": list(KINDS), "description": "What this document is."}
