@@ -36,6 +36,7 @@ class Run:
     acknowledged: set[tuple[str, str]] = field(default_factory=set)
     progress: Progress = field(default_factory=Progress)
     pace: Pace | None = None
+    idle: int = 0  # kills of processes that had found nothing to do
 
     def finish(self, kills: int = 0) -> Report:
         """The clock to the end, all settled, everything checked; prints the figures. `kills`: of actions."""
@@ -51,7 +52,7 @@ class Run:
         finally:
             log.close()
             database.close()
-        print(f"{kills} kills: {report}")
+        print(f"{kills} kills, {self.idle} of idle processes: {report}")
         return report
 
 
@@ -157,7 +158,7 @@ def kill_each(run: Run, times: int, seed: int, most_s: float) -> int:
             if run.pace is not None:
                 run.pace.due(kind)
             victim = rng.choice(run.stack.of(kind))
-            until_working(victim)
+            run.idle += not until_working(victim)
             time.sleep(rng.uniform(0, most_s))
             victim.kill9()
             victim.start()
@@ -183,9 +184,12 @@ def until_ready(process: Process, timeout_s: float = READY_S) -> None:
     wait_until(f"{process.child.name} gets ready", process.ready, timeout_s, process.child)
 
 
-def until_working(process: Process) -> None:
-    """Poll until it is ready and has done some work; not for long, where there may be nothing to do."""
+def until_working(process: Process) -> bool:
+    """Poll until it is ready and has done some work; not for long, where there may be nothing to do. Whether it has."""
     until_ready(process)
     deadline = time.monotonic() + WORK_S
-    while time.monotonic() < deadline and not process.working():
+    while time.monotonic() < deadline:
+        if process.working():
+            return True
         time.sleep(0.05)
+    return False

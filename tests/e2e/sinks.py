@@ -15,13 +15,24 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from email.parser import BytesHeaderParser
+from email.parser import BytesParser
 from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from tests.e2e.letters import hook_said, mail_said
+
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 LIMIT = 1 << 20  # bytes of headers
+
+
+@dataclass
+class Arrived:
+    """By the action's id: how often, what the first arrival said, and those of which a repeat said something else."""
+
+    counts: Counter[str]
+    said: dict[str, str]
+    unlike: list[str]
 
 
 @dataclass
@@ -50,14 +61,27 @@ class Sinks:
         found = self._ask()
         return sum(count - 1 for seen in (found["mails"], found["hooks"]) for count in seen.values())
 
+    def arrived(self) -> Arrived:
+        """All of it, by action."""
+        found = self._ask(b"said\n")
+        counts = Counter({_action(name): count for name, count in found["mails"].items()})
+        counts.update(found["hooks"])
+        told = {_action(name): line for name, line in found["said"].items()}
+        return Arrived(counts, told, [_action(name) for name in found["unlike"]])
+
     def clear(self) -> None:
         """Nothing has arrived so far."""
         self._ask(b"forget\n")
 
-    def _ask(self, question: bytes = b"counts\n") -> dict[str, dict[str, int]]:
+    def _ask(self, question: bytes = b"counts\n") -> dict[str, Any]:
         with self._lock:
-            found: dict[str, dict[str, int]] = _line(self.process, question)
+            found: dict[str, Any] = _line(self.process, question)
         return found
+
+
+def _action(name: str) -> str:
+    """The action that a Message-ID or webhook-id names."""
+    return name.strip("<>").partition("@")[0]
 
 
 def _line(process: subprocess.Popen[bytes], question: bytes = b"") -> Any:
@@ -86,13 +110,24 @@ def sinks() -> Iterator[Sinks]:
 
 _mails: Counter[str] = Counter()
 _hooks: Counter[str] = Counter()
+_said: dict[str, str] = {}
+_unlike: list[str] = []
+
+
+def _note(seen: Counter[str], name: str, line: str) -> None:
+    seen[name] += 1
+    if _said.setdefault(name, line) != line:
+        _unlike.append(name)
 
 
 class _Post:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         content = envelope.content
-        message = BytesHeaderParser().parsebytes(content if isinstance(content, bytes) else b"")
-        _mails[str(message["Message-ID"]).strip()] += 1
+        message = BytesParser().parsebytes(content if isinstance(content, bytes) else b"")
+        text = next(part for part in message.walk() if part.get_content_type() == "text/plain")
+        raw: Any = text.get_payload(decode=True)
+        line = mail_said(envelope.rcpt_tos[0], str(message["Subject"]), raw.decode())
+        _note(_mails, str(message["Message-ID"]).strip(), line)
         return "250 OK"
 
 
@@ -103,8 +138,8 @@ async def _hook(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             head = await reader.readuntil(b"\r\n\r\n")
             lines = [line.partition(b":") for line in head.split(b"\r\n")[1:]]
             fields = {name.lower(): value.strip().decode() for name, _, value in lines}
-            await reader.readexactly(int(fields.get(b"content-length", "0")))
-            _hooks[fields[b"webhook-id"]] += 1
+            body = await reader.readexactly(int(fields.get(b"content-length", "0")))
+            _note(_hooks, fields[b"webhook-id"], hook_said(body))
             writer.write(ANSWER)
             await writer.drain()
     writer.close()
@@ -117,9 +152,12 @@ async def _main() -> None:
     print(json.dumps({"smtp": _port(mails), "http": _port(hooks)}), flush=True)
     while question := await asyncio.to_thread(sys.stdin.readline):
         if question == "forget\n":
-            _mails.clear()
-            _hooks.clear()
-        print(json.dumps({"mails": _mails, "hooks": _hooks}), flush=True)
+            for held in (_mails, _hooks, _said, _unlike):
+                held.clear()
+        found: dict[str, Any] = {"mails": _mails, "hooks": _hooks}
+        if question == "said\n":
+            found |= {"said": _said, "unlike": _unlike}
+        print(json.dumps(found), flush=True)
 
 
 def _port(server: asyncio.Server) -> int:

@@ -17,8 +17,8 @@ def test_zombies_write_nothing(make_stack: MakeStack, sink: Sinks, fresh_postgre
     """A rules and an actions worker freeze in the middle of a transaction; others take over; they come back."""
     stack = make_stack(DATABASE_URL=fresh_postgres_url + IDLE_LIMIT)
     with posting(stack, sink, accounts=200, seed=4) as run:
-        freeze_and_thaw(run, rounds=1, seed=4)
-    run.finish()
+        zombies = freeze_and_thaw(run, rounds=1, seed=4)
+    run.finish(zombies)
 
 
 @pytest.mark.timeout(400)

@@ -9,9 +9,9 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from backbone.log import EVENTS, partition_for
 from tests.e2e.conftest import MakeStack
 from tests.e2e.faults import PARTITIONS, Run, loaded
-from tests.e2e.history import dead_letters
 from tests.e2e.sinks import Sinks
 from tests.e2e.stack import Stack
+from tests.e2e.topics import dead_letters
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
 
@@ -40,15 +40,16 @@ def allow_large(stack: Stack) -> None:
 
 
 def poison(run: Run) -> int:
-    """Every kind into every partition, and an account to where it does not belong; how many records."""
+    """Every kind into every partition, and two accounts, one of them known, to where they do not belong; how many."""
     producer = KafkaProducer(bootstrap_servers=run.stack.kafka, max_request_size=2 * TEN_MB)
     sent = []
     for partition in range(PARTITIONS):
         kinds = POISON if partition == 0 else {k: v for k, v in POISON.items() if k != "10 MB"}
         sent += [producer.send(EVENTS, value, partition=partition) for value in kinds.values()]
-        stray = b'{"type": "ticket", "account": "stray", "time": "2026-01-02T00:00:00Z"}'
-        if partition_for("stray", PARTITIONS) != partition:
-            sent.append(producer.send(EVENTS, stray, b"stray", partition=partition))
+        for name in ("stray", "a1"):
+            event = f'{{"type": "ticket", "account": "{name}", "time": "2026-01-02T00:00:00Z"}}'
+            if partition_for(name, PARTITIONS) != partition:
+                sent.append(producer.send(EVENTS, event.encode(), name.encode(), partition=partition))
     for one in sent:
         one.get(timeout=30)
     producer.close()

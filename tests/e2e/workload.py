@@ -15,6 +15,8 @@ from tests.e2e.stack import until
 JSON = dict[str, Any]
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BATCH = 50
+TYPES = ["ticket", "bought", "login", "invoiced", "paid", "account.updated"]
+WEIGHTS = [8, 6, 6, 2, 2, 1]
 
 TIERS = [{"tier": "high", "where": {"account.attributes.n": {"lt": 20}}},
          {"tier": "low", "where": {"account.attributes.n": {"lt": 60}}}, {"tier": "tech"}]  # fmt: skip
@@ -48,12 +50,17 @@ PLAYBOOKS: list[JSON] = [
                   "low": [{"email": {"template": "sorry"}}, {"wait": "1d"}, {"task": {"title": "Ring"}}],
                   "tech": [{"webhook": {"endpoint": "crm"}}]},
     },
-    {"name": "thanks", "steps": [{"webhook": {"endpoint": "crm", "body": {"id": "{{ trigger.id }}"}}}]},
+    {
+        "name": "thanks",
+        "steps": [
+            {"webhook": {"endpoint": "crm", "body": {"id": "{{ trigger.id }}", "is": "{{ account.attributes.mood }}"}}}
+        ],
+    },
     {
         "name": "missing", "exit_when": {"event": "login"},
         "steps": [{"wait": "6h"}, {"email": {"template": "sorry"}},
                   {"wait": {"for": "1d", "until": {"event": "bought"}, "then": "exit"}},
-                  {"task": {"title": "Look after {{ account.id }}"}}],
+                  {"task": {"title": "Look after {{ account.id }}, {{ account.attributes.mood }}"}}],
     },
     {
         "name": "dunning", "topic": "billing", "exit_when": {"event": "paid", "by": "data.invoice"},
@@ -68,7 +75,7 @@ PLAYBOOKS: list[JSON] = [
 TEMPLATE = {
     "name": "sorry",
     "subject": "About {{ account.id }}",
-    "markdown": "Hello {{ contact.name }} ({{ tier }})",
+    "markdown": "Hello {{ contact.name }} ({{ tier }}), you are {{ account.attributes.mood }}",
 }
 
 
@@ -90,7 +97,7 @@ def configure(client: httpx.Client, crm: str, accounts: int) -> None:
 def known(n: int) -> JSON:
     """An account, at the beginning of time."""
     contacts = [{"id": "ann", "name": "Ann", "email": f"ann@a{n}.test", "roles": ["admin"]}]
-    data = {"attributes": {"n": n}, "owner": {"email": "jo@us.test"}, "contacts": contacts}
+    data = {"attributes": {"n": n, "mood": "new"}, "owner": {"email": "jo@us.test"}, "contacts": contacts}
     return {"id": f"known-{n}", "type": "account.updated", "account": f"a{n}", "time": START.isoformat(),
             "historical": True, "data": data}  # fmt: skip
 
@@ -109,12 +116,14 @@ def events(
         at = START + timedelta(minutes=1) + step * number
         if rng.random() < 0.1:
             at = max(START, at - timedelta(minutes=rng.randrange(240)))
-        type_ = rng.choices(["ticket", "bought", "login", "invoiced", "paid"], [4, 3, 3, 1, 1])[0]
+        type_ = rng.choices(TYPES, WEIGHTS)[0]
         if quiet and rng.random() < quiet:
             type_ = "seen"
         data: JSON = {"amount": rng.randrange(400) / 4}
         if type_ in {"invoiced", "paid"}:
             data["invoice"] = f"i{rng.randrange(3)}"
+        if type_ == "account.updated":  # what is said next tells whether the play saw it
+            data = {"attributes": {"mood": f"m{number}"}}
         event = {"id": f"s{seed}-{number}", "source": "test", "type": type_, "account": f"a{rng.choice(accounts)}",
                  "time": at.isoformat(), "data": data}  # fmt: skip
         yield event

@@ -49,6 +49,7 @@ def run(client: httpx.Client, sink: Sinks, settle: Callable[[], None]) -> dict[s
         trigger = play["trigger"]
         found["plays"][play["id"]]["trigger"] = trigger if isinstance(trigger, str) else trigger["id"]
     found["mails"], found["hooks"] = dict(sink.mails), dict(sink.hooks)
+    found["said"] = sink.arrived().said
     return found
 
 

@@ -1,0 +1,86 @@
+"""What the tables say of deliveries, against what the sinks received."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import Row, select
+
+from backbone.database import Database
+from services.actions.channels.mailing.smtp import Smtp
+from services.actions.tables import actions, attempts
+from tests.e2e.sinks import Arrived
+
+SENT = {"done", "uncertain", "skipped"}
+COLUMNS = [actions.c[name] for name in ("id", "channel", "status", "reason", "attempts")]
+
+
+class Witness(Protocol):
+    """Who tells what arrived."""
+
+    def arrived(self) -> Arrived:
+        """All of it."""
+        ...
+
+
+@dataclass
+class Delivered:
+    """Figures: arrivals that were not the first of their name, and mails of which nobody knows."""
+
+    repeats: int
+    uncertain: int
+
+
+def settled(status: str, reason: str | None, tries: int) -> str:
+    """The status that the pure answer gives an action that ended so: there everything arrives at once.
+
+    Skipped though it was to be sent can only be what broke off, and whose play was exited before it was tried again.
+    """
+    if status == "uncertain" or (status == "skipped" and reason == "play_exited" and tries > 0):
+        return "done"
+    return status
+
+
+def check_deliveries(db: Database, sinks: Witness, said: Mapping[str, str], kills: int) -> Delivered:
+    """Every action that is done has arrived, as it was rendered; every arrival is of an action, and has its attempt.
+
+    `said`: what each says by its row. `kills`: of actions. One leaves in doubt what was on the wire: a webhook, and
+    a mail on each connection.
+    """
+    with db.read() as conn:
+        rows = conn.execute(select(*COLUMNS)).all()
+        tries: dict[str, list[str]] = defaultdict(list)
+        for row in conn.execute(select(attempts).order_by(attempts.c.action, attempts.c.n)):
+            assert row.ended_at is not None, f"an attempt at {row.action} has no end"
+            tries[row.action].append(row.outcome)
+            assert row.n == len(tries[row.action]), f"attempts at {row.action} are missing"
+    arrived = sinks.arrived()
+    sent = {row.id: row for row in rows if row.channel != "task"}
+    strangers = arrived.counts.keys() - sent.keys()
+    assert not strangers, f"arrived without an action: {sorted(strangers)[:5]}"
+    assert not arrived.unlike, f"repeats with another content: {arrived.unlike[:5]}"
+    for row in sent.values():
+        _check_one(row, tries[row.id], arrived, said[row.id])
+    repeats = arrived.counts.total() - len(arrived.counts)
+    assert repeats <= kills, f"{repeats} repeats at the sinks after {kills} kills"
+    uncertain = sum(row.status == "uncertain" for row in rows)
+    assert uncertain <= Smtp.concurrency * kills, f"{uncertain} mails are uncertain after {kills} kills"
+    return Delivered(repeats, uncertain)
+
+
+def _check_one(row: Row[Any], tries: list[str], arrived: Arrived, said: str) -> None:
+    count = arrived.counts[row.id]
+    assert row.status in SENT, f"{row.id}: {row}"
+    assert row.attempts == len(tries), f"{row.id} has {row.attempts} attempts, of which {tries} are recorded"
+    assert count <= len(tries), f"{row.id} arrived {count} times, {len(tries)} attempts are recorded"
+    assert row.channel != "email" or count <= 1, f"mail {row.id} arrived {count} times"
+    assert (tries.count("done"), tries[-1:] == ["done"]) == (
+        (1, True) if row.status == "done" else (0, False)
+    ), f"{row.id} is {row.status}: {tries}"
+    assert count >= 1 or row.status != "done", f"{row.id} is done and never arrived"
+    assert not count or arrived.said[row.id] == said, (
+        f"{row.id} arrived as {arrived.said[row.id]}, not {said}"
+    )

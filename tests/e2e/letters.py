@@ -1,0 +1,77 @@
+"""What the workload's mails, webhooks and tasks say: by the pure answer, by the tables, and at the sinks.
+
+The workload's templates hold nothing but paths, which are filled in here without the product's renderer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from services.actions.plays.model import EmailSpec, Rendered, RenderFailure, RenderJob, TaskSpec, WebhookSpec
+
+JSON = dict[str, Any]
+PATH = re.compile(r"\{\{ ([a-z_.]+) \}\}")
+
+
+class Filler:
+    """A renderer for templates of paths."""
+
+    def render_many(self, jobs: Sequence[RenderJob]) -> list[Rendered | RenderFailure]:
+        """Each draft's content, as far as `said` looks at it."""
+        return [Rendered(content=self._content(job)) for job in jobs]
+
+    @staticmethod
+    def check(sources: dict[str, str]) -> list[tuple[str, str]]:
+        """Nothing is wrong with any."""
+        return []
+
+    @staticmethod
+    def _content(job: RenderJob) -> JSON:
+        spec, scope = job.draft.spec, job.draft.context
+        match spec:
+            case EmailSpec(document=document):
+                made = {name: filled((document or {})[name], scope) for name in ("subject", "markdown")}
+                return {**made, "text": made["markdown"], "to": {"email": job.draft.recipient}}
+            case TaskSpec():
+                return {"title": filled(spec.title, scope), "key": spec.key and filled(spec.key, scope)}
+            case WebhookSpec():
+                return {"body": {name: filled(value, scope) for name, value in spec.body.items()}}
+
+
+def filled(text: str, scope: JSON) -> str:
+    """A template with its paths filled in."""
+
+    def value(match: re.Match[str]) -> str:
+        found: Any = scope
+        for name in match[1].split("."):
+            found = found[name]
+        return str(found)
+
+    return PATH.sub(value, text)
+
+
+def said(channel: str, content: JSON | None) -> str:
+    """What an action says, in a line; empty if nothing."""
+    if not content:
+        return ""
+    if channel == "email":
+        return mail_said(content["to"]["email"], content["subject"], content["text"])
+    if channel == "webhook":
+        return hook_said(msgspec.json.encode(content["body"]))
+    return f"{content['title']} [{content['key']}]"
+
+
+def mail_said(to: str, subject: str, text: str) -> str:
+    """A mail in a line: whom it is for, what about, and its first paragraph."""
+    first = re.split(r"\r?\n\r?\n", text.strip(), maxsplit=1)[0]
+    return f"{to}: {subject}: {' '.join(first.split())}"
+
+
+def hook_said(body: bytes) -> str:
+    """What stands for a body."""
+    return blake2b(body, digest_size=8).hexdigest()

@@ -1,0 +1,107 @@
+"""What lies on the topics of a log, and what must hold there whatever was killed: orders, and no promise broken."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Log, Record, partition_for
+from schemas.event import CONTROL, OWN_PREFIX, Event, Malformed, decode
+from schemas.trigger import Trigger, TriggerRecord
+
+JSON = dict[str, Any]
+NUMBERED = "s"  # with it begin the ids of events that are posted in the order of their numbers
+_trigger_json = msgspec.json.Encoder().encode
+
+
+@dataclass
+class Posted:
+    """How often each event is there, by account and id, and how often each of our own, by id."""
+
+    events: Counter[tuple[str, str]] = field(default_factory=Counter)
+    own: Counter[str] = field(default_factory=Counter)
+
+
+def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
+    """Everything a partition holds now."""
+    offset, end = log.start_offsets(topic)[partition], log.end_offsets(topic)[partition]
+    while offset < end:
+        found = log.read(topic, partition, offset, 5_000)
+        if not found:
+            return
+        yield from found
+        offset = found[-1].offset + 1
+
+
+def readable(record: Record, partitions: int) -> Event | None:
+    """The event in a record, None for poison."""
+    try:
+        event = decode(
+            record.value,
+            place=f"{record.topic}/{record.partition}/{record.offset}",
+            timestamp=record.timestamp,
+        )
+    except Malformed:
+        return None
+    own = event.type in CONTROL or partition_for(event.account or "", partitions) == record.partition
+    return event if own else None
+
+
+def posted(log: Log) -> Posted:
+    """All events; fails if those of an account lie in another order than they were posted in."""
+    found = Posted()
+    last: dict[str, int] = {}
+    for partition in range(log.partitions):
+        for record in records(log, EVENTS, partition):
+            event = readable(record, log.partitions)
+            if event is None:
+                continue
+            if event.type.startswith(OWN_PREFIX) and event.type not in CONTROL:
+                found.own[event.id] += 1
+                continue
+            name = (event.account or "", event.id)
+            if name not in found.events and event.id.startswith(NUMBERED):
+                number, before = int(event.id.rpartition("-")[2]), last.get(name[0], -1)
+                assert number > before, f"{name} lies behind number {before} of its account"
+                last[name[0]] = number
+            found.events[name] += 1
+    return found
+
+
+def relayed(log: Log, decided: dict[str, JSON]) -> int:
+    """All that was decided is on the topic of triggers, as it was decided, and before rules says that it is past it.
+
+    Returns how many records are repeats.
+    """
+    found: Counter[str] = Counter()
+    for partition in range(log.partitions):
+        past = 0
+        for record in records(log, TRIGGERS, partition):
+            body = msgspec.json.decode(record.value, type=TriggerRecord)
+            if body.progress is not None:
+                past = max(past, body.progress.offset)
+            if body.trigger is None:
+                continue
+            one = body.trigger
+            # What falls due before an event is applied is decided at the place before it.
+            assert found[one.id] or one.position.offset >= past - 1, f"rules was past {one.id} untold"
+            assert shown(one) == decided.get(one.id), f"on the topic {one}, decided {decided.get(one.id)}"
+            found[one.id] += 1
+    lost = decided.keys() - found.keys()
+    assert not lost, f"{len(lost)} triggers are not on the topic: {sorted(lost)[:5]}"
+    return found.total() - len(found)
+
+
+def shown(trigger: Trigger) -> JSON:
+    """A trigger as JSON."""
+    made: JSON = msgspec.json.decode(_trigger_json(trigger))
+    return made
+
+
+def dead_letters(log: Log) -> list[Record]:
+    """All of them."""
+    return [r for partition in range(log.partitions) for r in records(log, DEAD_LETTERS, partition)]
