@@ -64,15 +64,21 @@ class StoredAccounts:
         self._missing.add(account)
         self._erased.add(account)
 
-    def all(self) -> Iterator[AccountState]:
-        """Every account of the partition, in memory or not."""
+    def all(self, touched: Collection[str] = ()) -> Iterator[AccountState]:
+        """Every account of the partition, in memory or not; what was fetched for this does not stay beyond our room,
+        unless it is `touched` by then.
+        """
         with self._db.read() as conn:
             stored = store.account_names(conn, self._partition)
         names = list(dict.fromkeys([*stored, *self._states]))
         for start in range(0, len(names), READ_AHEAD):
             part = names[start : start + READ_AHEAD]
+            fetched = [name for name in part if name not in self._states]
             self.prefetch(part)
             yield from [self._states[name] for name in part if name in self._states]
+            for name in fetched if self._taken > self._room else ():
+                if name not in touched:
+                    self._drop(name)
 
     def rows(self, touched: Iterable[str], now: int) -> list[store.AccountRow]:
         """The touched states, encoded for the table; `now` is when a new one was first seen (microseconds)."""

@@ -1,6 +1,6 @@
 """Where the engine finds the states of its accounts."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Protocol
 
 from services.rules.engine.state import AccountState
@@ -18,8 +18,8 @@ class Accounts(Protocol):
     def forget(self, account: str) -> None:
         """The account was erased."""
 
-    def all(self) -> Iterator[AccountState]:
-        """Every state, in any order."""
+    def all(self, touched: Collection[str] = ()) -> Iterator[AccountState]:
+        """Every state, in any order. One that is not among the `touched` once others are asked for may be forgotten."""
 
 
 class MemoryAccounts:
@@ -37,6 +37,6 @@ class MemoryAccounts:
         """Drop a state."""
         self.states.pop(account, None)
 
-    def all(self) -> Iterator[AccountState]:
+    def all(self, touched: Collection[str] = ()) -> Iterator[AccountState]:  # noqa: ARG002 - all stay
         """Every state."""
         return iter(list(self.states.values()))

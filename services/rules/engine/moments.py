@@ -28,6 +28,8 @@ class Moments(ABC):
         self.rules, self.clock = rules, clock
         self._accounts = accounts
         self._heap: list[tuple[int, str]] = []
+        # accounts to their earliest entry in the heap, also while their states are out of memory
+        self._woken: dict[str, int] = {}
         self._ctx = Context()
         self.touched: set[str] = set()
         self.reasons: Counter[tuple[str, str]] = Counter()
@@ -50,10 +52,10 @@ class Moments(ABC):
         while heap and heap[0][0] <= to:
             due, account = heappop(heap)
             state = self._state(account)
+            if self._woken.get(account) == due:
+                del self._woken[account]
             if state is None:
                 continue
-            if state.wake == due:
-                state.wake = None
             if state.agenda and state.agenda[0][0] <= due:
                 # the clock itself stays: an account loaded meanwhile must find all its moments still ahead
                 self._run(state, due, position, now=max(before, due), past=due <= before, silent=False)
@@ -140,8 +142,8 @@ class Moments(ABC):
         """Keep the partition's agenda in step with the account's."""
         due = state.agenda[0][0] if state.agenda else None
         state.due = due
-        if due is not None and (state.wake is None or due < state.wake):
-            state.wake = due
+        if due is not None and due < self._woken.get(state.account, FOREVER):
+            self._woken[state.account] = due
             heappush(self._heap, (due, state.account))
 
     # -- states ----------------------------------------------------------------------------------------------
@@ -178,7 +180,6 @@ class Moments(ABC):
                 if member.moments:
                     self._asked(rule, member.schedule, rule, ctx)
         self._note_tick(ctx)
-        state.wake = None
         self._wake(state)
 
     def _overdue(self, state: AccountState, offset: int, *, silent: bool) -> None:

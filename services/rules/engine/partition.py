@@ -74,6 +74,7 @@ class PartitionEngine(Moments):
     def schedule(self, dues: Iterable[tuple[int, str]]) -> None:
         """Accounts stored with a moment ahead: (due, account)."""
         for due, account in dues:
+            self._woken[account] = due
             heappush(self._heap, (due, account))
 
     def drain(self) -> list[Trigger]:
@@ -184,7 +185,7 @@ class PartitionEngine(Moments):
             self._walk(offset, fresh)
 
     def _walk(self, offset: int, fresh: list[LiveRule]) -> None:
-        for state in self._accounts.all():
+        for state in self._accounts.all(self.touched):
             before = state.due
             self._adopt(state)
             self._spend(state, fresh)

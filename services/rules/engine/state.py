@@ -99,7 +99,6 @@ class AccountState:
         "tier",
         "tracks",
         "updates",
-        "wake",
         "watches",
     )
 
@@ -130,7 +129,6 @@ class AccountState:
         self.swept = -1  # the rule set whose last sweep dropped the state of rules that are gone
         self.noted: dict[SubjectKey, int] = {}  # date parts' subjects on the agenda, to their moment
         self.tick_at: int | None = None
-        self.wake: int | None = None  # the engine's agenda holds this account at that time
         self.laid: Layout = EMPTY  # how the tracks are to be read
         self.running: dict[int, Any] = {}  # tracks' credits, see there; made anew when missing
         self.packed = bytearray()

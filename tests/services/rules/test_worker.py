@@ -44,7 +44,7 @@ class Rules:
         self.db = Database(f"sqlite:///{folder / 'touchline.db'}")
         migrate_all(self.db)
         self.log = EmbeddedLog(folder, 2)
-        saver = Saver(self.db, self.log, ManualClock(T0))
+        saver = self.saver = Saver(self.db, self.log, ManualClock(T0))
         saver.run(lambda conn: saver.create(conn, RuleIn.model_validate(RULE), "test"))
         self.worker = Worker(self.db, self.log, ManualClock(T0), clock_mode="log", cache=cache)
         self.worker.join()

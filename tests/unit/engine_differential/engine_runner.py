@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,7 +47,7 @@ class Accounts:
     def forget(self, account: str) -> None:
         self.states.pop(account, None)
 
-    def all(self) -> Iterator[AccountState]:
+    def all(self, touched: Collection[str] = ()) -> Iterator[AccountState]:
         return iter(list(self.states.values()))
 
     def stored(self) -> dict[str, bytes]:
