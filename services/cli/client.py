@@ -7,13 +7,13 @@ from typing import Any
 
 import httpx
 
-from backbone.errors import ConfigurationError
+from backbone.errors import ConfigurationError, FieldError, TouchlineError
 from backbone.settings import load_settings
 
 TIMEOUT_S = 30.0
 
 
-class ApiError(Exception):
+class ApiError(TouchlineError):
     """An answer that is not what was asked for; `problem` is its problem+json."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
@@ -21,9 +21,9 @@ class ApiError(Exception):
         self.status, self.problem = status, problem
 
     @property
-    def errors(self) -> list[dict[str, str]]:
+    def errors(self) -> list[FieldError]:
         """The wrong fields, if the answer names any."""
-        found: list[dict[str, str]] = self.problem.get("errors") or []
+        found: list[FieldError] = self.problem.get("errors") or []
         return found
 
 
@@ -44,9 +44,12 @@ class Client:
             answer = self._http.request(method, path, json=body, params=query or None)
         except httpx.HTTPError as error:
             raise ConfigurationError(f"{self.url} does not answer ({error}); is Touchline running?") from None
+        kind = answer.headers.get("content-type", "").partition(";")[0]
         if answer.is_error:
-            json = answer.headers.get("content-type", "").startswith("application/problem+json")
+            json = kind == "application/problem+json"
             raise ApiError(answer.status_code, answer.json() if json else {"detail": answer.text[:200]})
+        if answer.content and kind != "application/json":
+            raise ConfigurationError(f"TOUCHLINE_URL: what answers at {self.url} is no Touchline")
         return answer.json() if answer.content else None
 
     def find(self, path: str) -> dict[str, Any] | None:

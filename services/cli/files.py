@@ -154,8 +154,7 @@ def _write(client: Client, changes: Iterable[Change]) -> None:
             try:
                 _put(client, change.document.kind, change.document.name, change.document.body)
             except ApiError as error:
-                _put_back(client, done)
-                raise Problems(problems(change.document, error)) from None
+                raise Problems([*problems(change.document, error), *_put_back(client, done)]) from None
             done.append(change)
         _say(change, change.word)
 
@@ -164,13 +163,19 @@ def _put(client: Client, kind: str, name: str, body: dict[str, Any]) -> Any:
     return client.call("PUT", "/v1/tiers" if kind == "tiers" else f"/v1/{PATHS[kind]}/{name}", body)
 
 
-def _put_back(client: Client, done: Sequence[Change]) -> None:
+def _put_back(client: Client, done: Sequence[Change]) -> list[Problem]:
+    """Undo what was written; what could not be undone."""
+    left: list[Problem] = []
     for change in reversed(done):
         kind, name = change.document.kind, change.document.name
-        if change.before is not None:
-            _put(client, kind, name, without_added(change.before))
-        elif kind != "tiers":
-            client.call("DELETE", f"/v1/{PATHS[kind]}/{name}")
+        try:
+            if change.before is not None:
+                _put(client, kind, name, without_added(change.before))
+            elif kind != "tiers":
+                client.call("DELETE", f"/v1/{PATHS[kind]}/{name}")
+        except ApiError as error:
+            left.append(change.document.problem("", f"was applied and cannot be put back: {error}"))
+    return left
 
 
 def _say(change: Change, word: str) -> None:

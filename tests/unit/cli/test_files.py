@@ -1,0 +1,84 @@
+"""`touchline apply` and `export` against servers that refuse: a line for people, and nothing left half done."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.cli.main import main
+
+Answer = Callable[[str, str], tuple[int, Any]]
+RULE = "kind: rule\nname: {name}\nwhen: {{threshold: {{event: e, at_least: 1}}}}\n"
+
+
+@pytest.fixture
+def touchline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs the command against an answer by method and path; (exit status, output, errors, calls that change)."""
+    monkeypatch.setenv("TOUCHLINE_API_KEY", "tl_x")
+
+    def run(answer: Answer, *words: str) -> tuple[Any, str, str, list[str]]:
+        changes: list[str] = []
+
+        def request(_: httpx.Client, method: str, path: str, **__: Any) -> httpx.Response:
+            status, body = answer(method, path)
+            if method in {"PUT", "DELETE"}:
+                changes.append(f"{method} {path}")
+            kind = "application/problem+json" if status >= 400 else "application/json"
+            if isinstance(body, str):
+                return httpx.Response(status, text=body)
+            return httpx.Response(status, content=json.dumps(body), headers={"content-type": kind})
+
+        monkeypatch.setattr(httpx.Client, "request", request)
+        monkeypatch.setattr("sys.argv", ["touchline", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return ended.value.code, said.out, said.err, changes
+
+    return run
+
+
+@pytest.mark.parametrize(("status", "detail"), [(401, "the API key is unknown"), (503, "not now")])
+@pytest.mark.parametrize("command", ["export", "apply"])
+def test_a_refusal_is_one_line(
+    touchline: Any, tmp_path: Path, status: int, detail: str, command: str
+) -> None:
+    (tmp_path / "rule.yaml").write_text(RULE.format(name="a"))
+    code, _, err, _ = touchline(lambda *_: (status, {"detail": detail}), command, str(tmp_path))
+    assert (code, err) == (1, f"touchline: {detail}\n")
+
+
+def test_something_else_answers(touchline: Any, tmp_path: Path) -> None:
+    code, _, err, _ = touchline(lambda *_: (200, "<h1>Welcome</h1>"), "export", str(tmp_path))
+    assert code == 1
+    assert err.startswith("touchline: TOUCHLINE_URL: what answers at http")
+
+
+@pytest.mark.parametrize("undone", [True, False])
+def test_what_was_written_is_put_back_or_named(touchline: Any, tmp_path: Path, undone: bool) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.yaml").write_text(RULE.format(name=name))
+
+    def answer(method: str, path: str) -> tuple[int, Any]:
+        if path.endswith("/check"):
+            return 200, {"warnings": []}
+        if method == "GET":
+            return (
+                (404, {"detail": "none"})
+                if path.count("/") == 3
+                else (200, {"items": [], "next_cursor": None})
+            )
+        if (method, path) == ("PUT", "/v1/rules/c"):
+            return 422, {"detail": "no", "errors": [{"field": "when", "message": "is odd"}]}
+        if (method, path) == ("DELETE", "/v1/rules/b") and not undone:
+            return 503, {"detail": "not now"}
+        return 200, {}
+
+    code, _, err, changes = touchline(answer, "apply", str(tmp_path))
+    assert code == 1
+    assert changes[-2:] == ["DELETE /v1/rules/b", "DELETE /v1/rules/a"]
+    assert "rule c: when: is odd" in err
+    assert ("rule b: was applied and cannot be put back: not now" in err) is not undone
