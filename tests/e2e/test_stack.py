@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,11 @@ class Running:
         assert answer.is_success, answer.text
         return answer.json()
 
+    def runs_anew(self, name: str, killed: int) -> bool:
+        """Whether another process has taken the place of this one (also where a second worker did its work)."""
+        pid = self.told()[name]["pid"]
+        return pid != killed and Path(f"/proc/{pid}").exists()
+
     def tasks(self) -> list[str]:
         return sorted(task["title"] for task in self.ask("actions", "GET", "/v1/tasks")["items"])
 
@@ -81,7 +87,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     command = [sys.executable, "-m", "deploy.local.stack", "--data", str(data), "--rules", "2"]
     command += ["--first-port", str(free_ports(3))]
     with (data / "out").open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out)
+        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
 
     def ready() -> bool:
         assert process.poll() is None, (data / "out").read_text()
@@ -101,7 +107,9 @@ def test_events_become_tasks_whatever_is_killed(stack: Running) -> None:
     expected = []
     for victim in ("nobody", "rules", "actions", "ingest", "postgres", "kafka"):
         if victim != "nobody":
-            os.kill(stack.told()[victim]["pid"], signal.SIGKILL)
+            killed = stack.told()[victim]["pid"]
+            os.kill(killed, signal.SIGKILL)
+            wait_until(f"{victim} runs again", partial(stack.runs_anew, victim, killed), SETTLED_S)
         events = [
             {"type": "account.updated", "account": victim, "data": {"tier": "low"}},
             *three_tickets(victim),
@@ -125,9 +133,20 @@ def test_services_apart_warn_of_what_does_not_fit_together(stack: Running) -> No
     assert "warnings" not in stack.ask("actions", "PUT", "/v1/playbooks/narrow", fits)
 
 
+def test_it_prints_where_everything_listens(stack: Running) -> None:
+    said = (stack.data / "out").read_text()
+    told = stack.told()
+    for name in ("kafka", "ingest", "rules", "rules-2", "actions"):
+        assert f"{name} on {told[name]['address']}" in said, said
+    place = told["postgres"]["address"].rpartition("@")[2]
+    assert f"postgres on {place}" in said
+    assert told["postgres"]["address"] not in said, "its password is not for the screen"
+
+
 def test_everything_ends_with_the_stack(stack: Running) -> None:
+    """On Ctrl-C, which the terminal tells to every process of the group."""
     pids = [each["pid"] for each in stack.told().values()]
-    stack.process.terminate()
+    os.killpg(stack.process.pid, signal.SIGINT)
     assert stack.process.wait(60) == 0
     assert not (stack.data / "stack.json").exists()
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == []
