@@ -5,15 +5,21 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import delete
 
 from backbone.log import TRIGGERS, Entry
 from schemas.event import Event, from_microseconds
 from schemas.trigger import Position, Progress, TriggerRecord
+from services.actions import tables
 from services.actions.worker import Worker
 from tests.services.actions.kit import ACTIONS, PLAYS, TASKS, House
 from tests.unit.plays.kit import DAY, T0, account, book, event, trigger
 
 _json = msgspec.json.Encoder().encode
+FORGOTTEN = [
+    getattr(tables, name)
+    for name in ("partitions", "accounts", "seen", "plays", "actions", "attempts", "tasks", "outbox")
+]
 STEPS = [
     {"email": {"template": "hello"}},
     {"wait": "2d"},
@@ -97,3 +103,17 @@ def test_either_topic_may_lag(
     assert (
         len([mail for mail in mails if "'seats': 1" in mail[3]]) == 1
     )  # the first mail of the first play only
+
+
+def test_a_replay_gives_the_same(build: Callable[..., House], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that was learnt and played is forgotten, and both topics are read again from their start."""
+    monkeypatch.setattr(Worker, "_relay", lambda _: None)
+    house = build(partitions=1)
+    first = play_out(house, "in turn", restarting=False)
+    with house.db.write() as conn:
+        for table in FORGOTTEN:
+            conn.execute(delete(table))
+    assert outcome(house) == ([], [], [])
+    house.restart()
+    house.work(6)
+    assert outcome(house) == first
