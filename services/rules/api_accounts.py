@@ -25,8 +25,8 @@ def accounts_router(db: Database, explainer: Explainer) -> APIRouter:
 
     @router.get("/v1/accounts", summary="All accounts, the newest first")
     def listed(pages: Pages, _: Principal = require("rules:read")) -> Response:
+        view = explainer.account_view()
         with db.read() as conn:
-            view = explainer.account_view(conn)
             return json_response(
                 page(conn, select(accounts), [accounts.c.seen_at, accounts.c.account], pages, view)
             )
@@ -35,9 +35,9 @@ def accounts_router(db: Database, explainer: Explainer) -> APIRouter:
     def one(id: Id, _: Principal = require("rules:read")) -> Response:
         with db.read() as conn:
             row = conn.execute(select(accounts).where(accounts.c.account == id)).one_or_none()
-            if row is None:
-                raise NotFound(f"no event of an account {id!r} has been processed yet")
-            return json_response(explainer.account_view(conn)(row))
+        if row is None:
+            raise NotFound(f"no event of an account {id!r} has been processed yet")
+        return json_response(explainer.account_view()(row))
 
     return router
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Row, select
 
 from backbone.clock import Clock
 from backbone.database import Database
@@ -50,9 +50,14 @@ class Explainer:
         except ValueError as error:
             raise Invalid([{"field": "contact", "message": str(error)}]) from None
 
-    def account_view(self, conn: Connection) -> Callable[[Row[Any]], dict[str, Any]]:
-        """What makes an account's row an item of the API, with the tiers as they are now."""
-        ruleset = self._rulesets(store.last_revision(conn))
+    def account_view(self) -> Callable[[Row[Any]], dict[str, Any]]:
+        """What makes an account's row an item of the API, with the tiers as they are now.
+
+        Not to be asked for with a connection in hand: compiling takes another, and all may wait for one who compiles.
+        """
+        with self._db.read() as conn:
+            revision = store.last_revision(conn)
+        ruleset = self._rulesets(revision)
         return lambda row: _account(decode(row.state), ruleset)
 
 

@@ -1,6 +1,6 @@
 """What the rules service tells Prometheus (the meters stand in `backbone/telemetry.py`)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from backbone import telemetry
 from schemas.reasons import Reason
@@ -17,10 +17,12 @@ def count_decisions(reasons: Mapping[tuple[str, str], int]) -> None:
             telemetry.EVENTS_LATE.inc(count)
 
 
-def show_health(unhealthy: Mapping[str, str]) -> None:
-    """Rules of a partition that failed and were set aside."""
-    for rule in unhealthy:
-        telemetry.RULE_UNHEALTHY.labels(rule).set(1)
+def show_health(partitions: Iterable[Iterable[str]], shown: set[str]) -> set[str]:
+    """Show which rules failed, by partition, and no more those of `shown` that are well again; what is shown now."""
+    unhealthy = {rule for rules in partitions for rule in rules}
+    for rule in unhealthy ^ shown:
+        telemetry.RULE_UNHEALTHY.labels(rule).set(int(rule in unhealthy))
+    return unhealthy
 
 
 def show_lag(lags: Mapping[int, int]) -> None:

@@ -69,6 +69,7 @@ class Worker:
         self._consumer = log.consumer(GROUP, [EVENTS])
         self._thread = threading.Thread(target=self._run, name="rules-worker", daemon=True)
         self.failure: BaseException | None = None
+        self._shown: set[str] = set()  # rules that are shown as unhealthy
         self.halted: set[int] = set()  # partitions that stopped for good, while they are ours
 
     def start(self) -> None:
@@ -226,8 +227,8 @@ class Worker:
         for shard, change in changes:
             shard.committed(change)
             count_decisions(change.reasons)
-            show_health(shard.engine.unhealthy)
             telemetry.CLOCK.labels("rules", str(change.row.partition)).set(change.row.clock / 1e6)
+        self._shown = show_health([shard.engine.unhealthy for shard in self.shards.values()], self._shown)
         if records:
             telemetry.EVENTS_DECIDED.inc(records)
             telemetry.BATCH_SECONDS.labels("rules").observe(time.perf_counter() - started)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from schemas.event import CONTROL, LATE_US, Event, microseconds
+from schemas.event import CONTROL, LATE_US, RESERVED, Event, microseconds
 from schemas.profile import Contact, Profile, apply_update, contact_of
 from services.rules.engine.context import Context
 from services.rules.engine.live import LiveRule
@@ -22,6 +22,7 @@ class _Past:
 
     def __init__(self, account: str) -> None:
         self.profile = Profile(id=account)
+        self.shown: Profile | None = None  # what the profile is now, for all events up to the next update
         self.newest = 0
         self.names: dict[
             tuple[str, str], tuple[int, int]
@@ -41,10 +42,15 @@ class _Past:
 def backfill(rules: list[LiveRule], accounts: "Accounts", history: History, clock: int) -> set[str]:
     """Feed the log to fresh rules; returns the accounts that got state. Times in microseconds."""
     wanted: Wanted = [(rule, list(rule.selectors())) for rule in rules]
+    by_type: dict[str, list[LiveRule]] = {}
     pasts: dict[str, _Past] = {}
     for offset, event in history:
         if event.account is not None and event.time is not None and event.type not in CONTROL:
-            _read(pasts, wanted, offset, event.account, event)
+            if event.type not in by_type:
+                by_type[event.type] = [
+                    r for r, selectors in wanted if any(s.listens(event.type) for s in selectors)
+                ]
+            _read(pasts, by_type[event.type], offset, event.account, event)
     touched = set()
     for account, past in pasts.items():
         state = accounts.get(account)
@@ -54,7 +60,9 @@ def backfill(rules: list[LiveRule], accounts: "Accounts", history: History, cloc
     return touched
 
 
-def _read(pasts: dict[str, _Past], wanted: Wanted, offset: int, account: str, event: Event) -> None:
+def _read(
+    pasts: dict[str, _Past], listening: list[LiveRule], offset: int, account: str, event: Event
+) -> None:
     if event.type == "account.deleted":
         pasts.pop(account, None)
         return
@@ -65,10 +73,12 @@ def _read(pasts: dict[str, _Past], wanted: Wanted, offset: int, account: str, ev
     if event.type == "contact.deleted":
         gone = contact_of(event)
         past.found = [entry for entry in past.found if entry[2].contact != gone]
-    apply_update(past.profile, event)
-    listening = [rule for rule, selectors in wanted if any(one.listens(event.type) for one in selectors)]
+    if event.type in RESERVED:
+        apply_update(past.profile, event)
+        past.shown = None
     if listening:
-        past.found.append((time, offset, event, _copy(past.profile), listening))
+        past.shown = past.shown or _copy(past.profile)
+        past.found.append((time, offset, event, past.shown, listening))
 
 
 def _copy(profile: Profile) -> Profile:

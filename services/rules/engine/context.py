@@ -54,7 +54,7 @@ class Context:
 class Hold:
     """A rule's condition holds for a subject at a time: of an event (`offset`), or at a moment."""
 
-    __slots__ = ("arming", "at", "contact", "evidence", "figures", "offset", "subject", "threshold", "value")
+    __slots__ = ("arming", "at", "evidence", "figures", "offset", "subject", "threshold", "value")
 
     def __init__(
         self,

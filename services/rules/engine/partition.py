@@ -172,6 +172,8 @@ class PartitionEngine(Moments):
             return
         old, new = self.rules, self._rulesets(number)
         self.rules = new
+        for name in [name for name in self.unhealthy if new.by_name.get(name) is not old.by_name.get(name)]:
+            del self.unhealthy[name]  # another version, or none: what was wrong with the old one is past
         fresh = [
             rule
             for rule in new.rules

@@ -83,6 +83,9 @@ def test_a_broken_rule_does_not_stop_its_neighbours(monkeypatch: Any) -> None:
     world.engine.apply([(0, 0, event)])
     assert [trigger.rule for trigger in world.engine.drain()] == ["good"]
     assert world.engine.unhealthy == {"bad": "RuntimeError: boom"}
+    monkeypatch.undo()
+    world.save("01-01T10:00", rule(tick(at_least=1), "bad", version=2), rule(tick(at_least=1), "good"))
+    assert world.engine.unhealthy == {}  # what was wrong with the old version is past
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from schemas import when as doc
 from schemas.duration import parse_duration
-from schemas.reasons import Reason
 from services.rules.engine.context import Hold
 from services.rules.engine.state import AccountState, Subject, subject_key
 
@@ -46,7 +45,3 @@ class AllOf:
         for times in held:
             del times[: bisect_right(times, floor - self.within)]
         return any(held)
-
-    def reason(self, rule: "LiveRule", state: AccountState, subject: Subject, at: int) -> Reason:
-        """For `explain`."""
-        return Reason.ALL_HELD if self.close(rule, state, subject, at) else Reason.MEMBER_NOT_HELD
