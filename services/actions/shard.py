@@ -17,12 +17,12 @@ from services.actions.plays.ports import Library
 from services.actions.store_flush import Written
 from services.actions.store_partitions import PartitionRow
 from services.actions.store_plays import PlayStore
+from services.actions.store_rows import MAX_NAME
 
 MAX_STEPS = 5_000  # of a shard in one transaction
 MAX_OPS = 200  # drafts and such of a shard in one transaction
 BUFFER_RECORDS = 20_000  # read and not yet applied, of one topic; beyond it reading pauses
 BUFFER_BYTES = 16 * 1024 * 1024
-MAX_NAME = 256
 SEEN_FOR_US = 30 * 86_400_000_000  # how long an event is remembered, by the partition's clock
 PRUNE_EVERY_US = SEEN_FOR_US // 6
 

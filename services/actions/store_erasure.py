@@ -5,6 +5,7 @@ import msgspec
 from sqlalchemy import Connection, delete, or_, select
 
 from services.actions import suppressions
+from services.actions.store_rows import MAX_NAME, fitting
 from services.actions.tables import accounts, actions, attempts, outbox, plays, tasks
 
 
@@ -19,10 +20,11 @@ class Erasure(msgspec.Struct, frozen=True):
 def erase(conn: Connection, erasure: Erasure) -> None:
     """Carry out an erasure. The profile of an erased contact's account is the caller's."""
     suppressions.forget(conn, erasure.addresses)
-    if erasure.contact is None:
+    contact = fitting(erasure.contact, MAX_NAME)
+    if contact is None:
         _account(conn, erasure.account)
     else:
-        _contact(conn, erasure.account, erasure.contact)
+        _contact(conn, erasure.account, contact)
 
 
 def _account(conn: Connection, account: str) -> None:

@@ -8,11 +8,17 @@ from sqlalchemy import Row
 from services.actions.plays.model import ActionDraft, Play, Wait
 from services.actions.tables import plays
 
+MAX_NAME = 256  # characters of an account's or contact's id
 _PLAIN = (
     "id", "partition", "playbook", "playbook_version", "rule", "trigger_id", "account", "contact", "key",
     "scope", "tier", "topic", "status", "reason", "step", "started_at", "ended_at", "trigger", "templates",
 )  # fmt: skip
 PLAY_COLUMNS = [plays.c[name] for name in (*_PLAIN, "due_at", "until", "dated")]
+
+
+def fitting(text: str | None, limit: int | None = None) -> str | None:
+    """A text as a column takes it. Updates of other programs do not come through our door: they may bring any."""
+    return None if text is None else text.replace("\0", "")[:limit]
 
 
 def play_row(play: Play) -> dict[str, Any]:
@@ -39,10 +45,10 @@ def action_row(draft: ActionDraft, partition: int, now: int) -> dict[str, Any]:
         "play": draft.play,
         "playbook": draft.playbook,
         "account": draft.account,
-        "contact": draft.contact,
+        "contact": fitting(draft.contact, MAX_NAME),
         "channel": draft.channel,
         "step": draft.step,
-        "recipient": None if draft.recipient is None else draft.recipient.replace("\0", ""),
+        "recipient": fitting(draft.recipient),
         "topic": draft.topic,
         "status": draft.status,
         "reason": draft.reason,

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from services.actions.plays.model import OPEN_TASK, ActionDraft, CloseTasks, OwnEvent, TaskSpec
 from services.actions.plays.telling import about
+from services.actions.store_rows import MAX_NAME, fitting
 from services.actions.tables import tasks
 
 MAX_TITLE, MAX_BODY, MAX_KEY = 2_000, 50_000, 512  # characters kept of what a template gave
@@ -47,10 +48,10 @@ def put_task(conn: Connection, draft: ActionDraft, spec: TaskSpec, content: Task
         "play": draft.play,
         "playbook": draft.playbook,
         "step": draft.step,
-        "contact": draft.contact,
+        "contact": fitting(draft.contact, MAX_NAME),
         "title": content.title,
         "body": content.body,
-        "assignee": spec.assignee,
+        "assignee": fitting(spec.assignee),
         "priority": spec.priority,
         "due_at": spec.due_at,
     }

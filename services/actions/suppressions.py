@@ -21,6 +21,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, select, text, update
 
 from backbone.clock import Clock
 from backbone.database import Database, insert_new
+from services.actions.store_rows import fitting
 from services.actions.store_sql import Sql, listed
 from services.actions.tables import actions, suppressions
 
@@ -100,7 +101,7 @@ def remove(conn: Connection, digest: str, topic: str | None) -> int:
 
 def forget(conn: Connection, addresses: Iterable[str | None]) -> None:
     """Erasure: the addresses themselves go, their hashes stay."""
-    shown = sorted({normal(address) for address in addresses if address})
+    shown = sorted({normal(fitting(address) or "") for address in addresses if address})
     for start in range(0, len(shown), _CHUNK):
         part = shown[start : start + _CHUNK]
         conn.execute(update(suppressions).where(suppressions.c.shown.in_(part)).values(shown=None))
