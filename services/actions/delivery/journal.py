@@ -117,7 +117,8 @@ class Journal:
         """Delete the file, unless something in it is not committed: then the next process reads it."""
         if self._file is not None:
             if not self._begun:
-                self._path.unlink(missing_ok=True)
+                with suppress(OSError):  # nothing stands in it: whoever reads it finds nothing to do
+                    self._path.unlink(missing_ok=True)
             os.close(self._file)
             self._file = None
 

@@ -213,6 +213,10 @@ def test_a_disk_that_can_only_be_read_stops_nothing_else(
         none.passing("act_9")
     made.passing("act_1")  # the old one holds
     assert read((folder / "me.journal").read_bytes()).passed == {("act_1", 1)}
+    made.settled(["act_1", "act_2"])
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "unlink", fails)
+        made.close()
 
 
 class Dead:
