@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 
@@ -23,7 +24,7 @@ class Waiting:
             self._loop, self._called = loop, False
         waiter: asyncio.Future[None] = loop.create_future()
         timer = loop.call_later(self._patience, _give_up, waiter)
-        future.add_done_callback(lambda ended: self._tell(loop, waiter, ended))
+        future.add_done_callback(partial(self._tell, loop, waiter))
         try:
             await waiter
         except TimeoutError:
@@ -31,6 +32,9 @@ class Waiting:
             raise
         finally:
             timer.cancel()
+            # Both hold the exception, which holds this frame and, by its callers', the whole request: together they
+            # would stay until the collector comes, hundreds of them while the log is away.
+            del future, waiter
 
     def _tell(
         self, loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], ended: Future[Any]
