@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from copy import copy
 from typing import Any
 
 import structlog
@@ -233,8 +234,10 @@ class Appender:
 
 
 def _answer(error: Exception | None) -> Exception:
+    """An error of each append's own: raised anew by all who wait, one would hold the frames of all, and with these what
+    they had appended."""
     if isinstance(error, LogUnavailable | RecordTooLarge | PartitionsChanged):
-        return error
+        return copy(error)
     if isinstance(error, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):
         return RecordTooLarge(f"Kafka refused the record as too large: {error}")
     return LogUnavailable(f"Kafka did not acknowledge: {type(error).__name__}: {error}")
