@@ -18,6 +18,8 @@ from tests.e2e.stack import Process, until
 TABLES = {"rules": rules_partitions, "actions": actions_partitions}
 IDLE_LIMIT = "?options=-c%20idle_in_transaction_session_timeout%3D4s"  # for rows that the frozen hold
 REFUSED = "batch abandoned"
+# With its batch read it meets the fence; in its transaction it finds that the database has ended that.
+RULES_FREEZE = ("rules.after_poll", "rules.before_commit")
 
 
 def epochs(db: Database, kind: str) -> dict[int, int]:
@@ -39,23 +41,24 @@ def stopped(process: Process) -> bool:
 
 
 def freeze_and_thaw(run: Run, rounds: int, seed: int) -> int:
-    """Zombies: one more rules and one more actions worker freeze in the middle of a transaction, beyond their session;
-    others take over; they come back, and write nothing. How many there were."""
+    """Zombies: one more rules and one more actions worker freeze beyond their session, in the middle of a transaction
+    or with what they read in hand; others take over; they come back, and write nothing. How many there were."""
     rng = random.Random(f"{seed} zombies")
     db = run.stack.open_database()
     try:
-        for _ in range(rounds):
-            _zombies(run, db, rng)
+        for number in range(rounds):
+            _zombies(run, db, rng, RULES_FREEZE[number % 2])
             run.progress.step("zombies", len(TABLES))
     finally:
         db.close()
     return rounds * len(TABLES)
 
 
-def _zombies(run: Run, db: Database, rng: random.Random) -> None:
+def _zombies(run: Run, db: Database, rng: random.Random, rules_freeze: str) -> None:
     zombies = {kind: run.stack.add(kind) for kind in TABLES}
     for kind, zombie in zombies.items():
-        zombie.start(failpoint=f"{kind}.before_commit:{rng.randint(1, 3)}:stop")
+        point = rules_freeze if kind == "rules" else "actions.before_commit"
+        zombie.start(failpoint=f"{point}:{rng.randint(1, 3)}:stop")
     before: dict[str, dict[int, int]] = {}
 
     def frozen() -> bool:
@@ -84,9 +87,14 @@ def _refused(process: Process) -> bool:
 
 
 def change_hands(run: Run, changes: int, seed: int) -> int:
-    """Workers join, and others leave or die, rules and actions in turn; how many workers of actions died."""
+    """Workers join, and others leave or die, rules and actions in turn; how many workers of actions died.
+
+    By the end every partition has changed hands.
+    """
     rng = random.Random(f"{seed} owners")
     died = 0
+    db = run.stack.open_database()
+    before = {kind: epochs(db, kind) for kind in TABLES}
     for number in range(changes):
         kind = ("rules", "actions")[number % 2]
         if run.pace is not None:
@@ -97,7 +105,7 @@ def change_hands(run: Run, changes: int, seed: int) -> int:
         until_ready(joining)
         time.sleep(rng.uniform(0.2, 1.5))  # in the middle of the rebalance, or behind it
         leaving = rng.choice(running)
-        if rng.random() < 0.5:
+        if (number + number // 2) % 2 == 0:
             leaving.child.stop()
         else:
             leaving.kill9()
@@ -105,4 +113,7 @@ def change_hands(run: Run, changes: int, seed: int) -> int:
         run.progress.step("changes")
         if run.pace is not None:
             run.pace.struck("changes")
+    for kind in TABLES:
+        until(f"all partitions of {kind} change hands", partial(all_taken, db, kind, before[kind]), 90)
+    db.close()
     return died

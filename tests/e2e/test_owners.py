@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
 
 @pytest.mark.timeout(400)
 def test_zombies_write_nothing(make_stack: MakeStack, sink: Sinks, fresh_postgres_url: str) -> None:
-    """A rules and an actions worker freeze in the middle of a transaction; others take over; they come back."""
+    """A rules worker freezes before its transaction, one of actions in it; others take over; they come back."""
     stack = make_stack(DATABASE_URL=fresh_postgres_url + IDLE_LIMIT)
     with posting(stack, sink, accounts=200, seed=4) as run:
         zombies = freeze_and_thaw(run, rounds=1, seed=4)
@@ -27,4 +27,5 @@ def test_workers_join_leave_and_die(make_stack: MakeStack, sink: Sinks) -> None:
     with loaded(stack, sink, events=8_000, accounts=200, lanes=["changes"], times=4) as run:
         died = change_hands(run, changes=4, seed=5)
     run.finish(died)
+    assert died == 1
     assert all(any(process.child.alive for process in stack.of(kind)) for kind in TABLES)
