@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -212,7 +213,7 @@ class EmbeddedLog:
         """
         self._failed = str(error)
         unavailable = (
-            error if isinstance(error, LogUnavailable) else LogUnavailable(f"the log failed: {error!r}")
+            copy(error) if isinstance(error, LogUnavailable) else LogUnavailable(f"the log failed: {error!r}")
         )
         for waiting in taken:
             waiting.future.set_exception(unavailable)
