@@ -16,6 +16,8 @@ from services.actions.plays.model import EmailSpec, Rendered, RenderFailure, Ren
 
 JSON = dict[str, Any]
 PATH = re.compile(r"\{\{ ([a-z_.]+) \}\}")
+POSITION = re.compile(rb'"position":\{"partition":(\d+),"offset":(\d+)\}')
+PLACE = re.compile(r" at \d+/\d+$")
 
 
 class Filler:
@@ -73,5 +75,12 @@ def mail_said(to: str, subject: str, text: str) -> str:
 
 
 def hook_said(body: bytes) -> str:
-    """What stands for a body."""
-    return blake2b(body, digest_size=8).hexdigest()
+    """What stands for a body, and where on the log the trigger in it was decided, if there is one."""
+    digest = blake2b(POSITION.sub(b"", body), digest_size=8).hexdigest()
+    place = POSITION.search(body)
+    return f"{digest} at {int(place[1])}/{int(place[2])}" if place else digest
+
+
+def wherever(line: str) -> str:
+    """What was said, on whichever log it was: places differ, by where our own events come to lie."""
+    return PLACE.sub("", line)

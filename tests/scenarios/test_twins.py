@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.conftest import KafkaServer
+from tests.e2e.letters import wherever
 from tests.e2e.server import items, running
 from tests.e2e.sinks import Sinks, sinks
 from tests.e2e.stack import Stack, stacked
@@ -49,7 +50,7 @@ def run(client: httpx.Client, sink: Sinks, settle: Callable[[], None]) -> dict[s
         trigger = play["trigger"]
         found["plays"][play["id"]]["trigger"] = trigger if isinstance(trigger, str) else trigger["id"]
     found["mails"], found["hooks"] = dict(sink.mails), dict(sink.hooks)
-    found["said"] = sink.arrived().said
+    found["said"] = {action: wherever(line) for action, line in sink.arrived().said.items()}
     return found
 
 
