@@ -16,6 +16,7 @@ from schemas.event import rfc3339
 from schemas.files import DOCUMENT, KINDS, TEST, schema_of
 from schemas.lint import Doubt
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, RuleIn, TiersDoc
+from services.rules.engine.selector import MAX_KEY
 from services.rules.explaining import Explainer
 from services.rules.revisions import DEFAULT_TIERS, latest, newest_rules
 from services.rules.saving import Saver, exists
@@ -151,7 +152,7 @@ def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
         contact: Annotated[
             str | None, Query(max_length=256, description="for rules of contact scope")
         ] = None,
-        key: Annotated[str | None, Query(max_length=256, description="for rules with `by`")] = None,
+        key: Annotated[str | None, Query(max_length=MAX_KEY, description="for rules with `by`")] = None,
         _: Principal = require("rules:read"),
     ) -> Response:
         return json_response(explainer.explain(name, account, contact, key))

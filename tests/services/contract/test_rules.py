@@ -48,3 +48,19 @@ def test_numbers_are_answered_as_they_were_sent(api: httpx.Client) -> None:
     assert '"high":10,' in api.put("/v1/rules/numbers", json={"when": when}).text
     trend = {"trend": {"event": "x", "over": "7d", "baseline": "7d", "falls_by": 20}}
     assert '"falls_by":20}' in api.put("/v1/rules/numbers", json={"when": trend}).text
+
+
+def test_every_key_that_a_rule_counts_by_is_explained(api: httpx.Client) -> None:
+    """A key may be as long as the engine takes it, and a longer one is refused with its name."""
+    when = {"threshold": {"event": "invoiced", "at_least": 1}}
+    rule = {"name": "by-key", "when": when, "by": "data.invoice", "status": "active", "cooldown": "1d"}
+    assert api.post("/v1/rules", json=rule).status_code == 201
+    long = "i" * 1024
+    event = {"id": "k1", "type": "invoiced", "account": "keyed", "data": {"invoice": long}}
+    assert api.post("/v1/events", json=event).status_code == 202
+    settled(api)
+    asked = {"account": "keyed", "key": long}
+    assert api.get("/v1/rules/by-key/explain", params=asked).json()["value"] == 1
+    assert api.get("/v1/rules/by-key/explain", params=asked | {"key": "other"}).json()["value"] == 0
+    refused = api.get("/v1/rules/by-key/explain", params=asked | {"key": long + "i"})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "key")
