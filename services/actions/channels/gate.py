@@ -1,17 +1,15 @@
 """As few on the wire at once as keep it busy: whatever is there without an answer when the process is killed
 is in doubt.
 
-How many that is follows from how quickly the other side answers one alone: two at once keep one busy that takes
-half a millisecond, one that takes 40 ms gets more than twenty. Measured again now and then, with one at a time: the
-answers to many at once tell how long they queue. What stays without an answer for long holds up nobody.
+How many that is follows from how quickly the other side answers one alone: `least` at once, and one more for every
+`step` seconds of its answer. Measured again now and then, with one at a time: the answers to many at once tell how
+long they queue. What stays without an answer for long holds up nobody.
 """
 
 import asyncio
 from collections import deque
 from types import TracebackType
 
-LEAST = 2  # at once: one under way there, one on its way here
-STEP_S = 0.002  # of the quickest answer, for one more
 PATIENCE_S = 0.05  # then the place is another's, answer or not
 SAMPLES = 3  # answers to one at a time; the quickest counts
 AGAIN_S = 10.0  # between measurements
@@ -20,7 +18,8 @@ AGAIN_S = 10.0  # between measurements
 class Gate:
     """One for each other side; of one event loop. The channel's own limit holds above it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, least: int, step: float) -> None:
+        self._least, self._step = least, step
         self.room = 1  # how many it lets in at once, for now
         self._inside = 0
         self._queue: deque[asyncio.Future[None]] = deque()
@@ -68,7 +67,7 @@ class Gate:
         self._best = min(self._best, seconds)
         self._wanted -= 1
         if self._wanted <= 0:
-            self.room, self._measured_at = LEAST + int(self._best / STEP_S), now
+            self.room, self._measured_at = self._least + int(self._best / self._step), now
 
 
 class Pass:

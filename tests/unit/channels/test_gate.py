@@ -5,7 +5,13 @@ import asyncio
 import pytest
 
 from services.actions.channels import gate as module
-from services.actions.channels.gate import LEAST, SAMPLES, STEP_S, Gate
+from services.actions.channels.gate import SAMPLES, Gate
+
+LEAST, STEP_S = 2, 0.002
+
+
+def made() -> Gate:
+    return Gate(least=LEAST, step=STEP_S)
 
 
 class Loop:
@@ -29,13 +35,13 @@ async def measure(gate: Gate, clock: Loop, took: float) -> None:
 
 @pytest.mark.parametrize(("took", "room"), [(0.0004, LEAST), (3.5 * STEP_S, LEAST + 3), (9.0, LEAST + 25)])
 async def test_the_room_follows_from_the_quickest_answer(clock: Loop, took: float, room: int) -> None:
-    gate = Gate()
+    gate = made()
     await measure(gate, clock, took)
     assert gate.room == room
 
 
 async def test_one_at_a_time_until_it_is_measured(clock: Loop) -> None:
-    gate = Gate()
+    gate = made()
     first = await gate.enter()
     second = asyncio.create_task(gate.enter())
     await asyncio.sleep(0)
@@ -45,7 +51,7 @@ async def test_one_at_a_time_until_it_is_measured(clock: Loop) -> None:
 
 
 async def test_a_quick_failure_measures_nothing(clock: Loop) -> None:
-    gate = Gate()
+    gate = made()
     for _ in range(SAMPLES):
         with pytest.raises(OSError, match="refused"), await gate.enter():
             raise OSError("refused")
@@ -55,7 +61,7 @@ async def test_a_quick_failure_measures_nothing(clock: Loop) -> None:
 
 
 async def test_answers_to_many_at_once_measure_nothing(clock: Loop) -> None:
-    gate = Gate()
+    gate = made()
     await measure(gate, clock, 0.0004)
     passes = [await gate.enter() for _ in range(LEAST)]
     clock.now += 1
@@ -69,7 +75,7 @@ async def test_answers_to_many_at_once_measure_nothing(clock: Loop) -> None:
 
 async def test_what_stays_without_an_answer_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE_S", 0.001)
-    gate = Gate()
+    gate = made()
     stuck = [await asyncio.wait_for(gate.enter(), 10) for _ in range(5)]
     for one in stuck:
         one.__exit__(None, None, None)  # late, and without a second effect
@@ -79,7 +85,7 @@ async def test_what_stays_without_an_answer_holds_up_nobody(monkeypatch: pytest.
 
 
 async def test_whoever_stops_waiting_takes_no_place(clock: Loop) -> None:
-    gate = Gate()
+    gate = made()
     first = await gate.enter()
     waiting = [asyncio.create_task(gate.enter()) for _ in range(3)]
     await asyncio.sleep(0)
