@@ -10,7 +10,8 @@ import asyncio
 from collections import deque
 from types import TracebackType
 
-PATIENCE_S = 0.05  # then the place is another's, answer or not
+PATIENCE_S = 0.25  # then the place is another's, answer or not
+LATE_S = 0.02  # patience that ends so late says that we were busy, and may have the answer unread
 SAMPLES = 3  # answers to one at a time; the quickest counts
 AGAIN_S = 10.0  # between measurements
 
@@ -78,7 +79,17 @@ class Pass:
     def __init__(self, gate: Gate, loop: asyncio.AbstractEventLoop) -> None:
         self._gate, self._loop, self._since = gate, loop, loop.time()
         self._alone = gate.alone
-        self._timer: asyncio.TimerHandle | None = loop.call_later(PATIENCE_S, self._end)
+        self._timer: asyncio.TimerHandle | None = None
+        self._wait()
+
+    def _wait(self) -> None:
+        self._timer = self._loop.call_later(PATIENCE_S, self._tire, self._loop.time() + PATIENCE_S)
+
+    def _tire(self, due: float) -> None:
+        if self._loop.time() - due > LATE_S:
+            self._wait()
+        else:
+            self._end()
 
     def _end(self) -> None:
         if self._timer is None:

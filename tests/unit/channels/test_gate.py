@@ -1,6 +1,7 @@
 """The gate: few at once to whoever answers quickly, many to whoever takes long, and nobody held up for ever."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -33,7 +34,10 @@ async def measure(gate: Gate, clock: Loop, took: float) -> None:
             clock.now += took
 
 
-@pytest.mark.parametrize(("took", "room"), [(0.0004, LEAST), (3.5 * STEP_S, LEAST + 3), (9.0, LEAST + 25)])
+@pytest.mark.parametrize(
+    ("took", "room"),
+    [(0.0004, LEAST), (3.5 * STEP_S, LEAST + 3), (9.0, LEAST + int(module.PATIENCE_S / STEP_S))],
+)
 async def test_the_room_follows_from_the_quickest_answer(clock: Loop, took: float, room: int) -> None:
     gate = made()
     await measure(gate, clock, took)
@@ -81,6 +85,22 @@ async def test_what_stays_without_an_answer_holds_up_nobody(monkeypatch: pytest.
         one.__exit__(None, None, None)  # late, and without a second effect
     last = await asyncio.wait_for(gate.enter(), 10)
     last.__exit__(None, None, None)
+    assert gate._inside == 0
+
+
+async def test_patience_that_ends_late_is_no_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop was busy: the answer may be here, unread. Timers come before what was received."""
+    monkeypatch.setattr(module, "PATIENCE_S", 0.02)
+    gate = made()
+    first = await gate.enter()
+    second = asyncio.create_task(gate.enter())
+    await asyncio.sleep(0)
+    time.sleep(module.PATIENCE_S + 2 * module.LATE_S)  # busy
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not second.done()
+    (await asyncio.wait_for(second, 10)).__exit__(None, None, None)  # idle: then it ends
+    first.__exit__(None, None, None)
     assert gate._inside == 0
 
 
