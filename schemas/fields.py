@@ -14,6 +14,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from schemas.names import is_name
 from schemas.predicates import Problem, check_path
 
 MAX_TYPES = 100
@@ -59,7 +60,7 @@ def _path(*roots: str) -> Any:
 
 
 def _type(value: Any) -> Any:
-    if not isinstance(value, str) or not 1 <= len(value) <= 256 or "\x00" in value:
+    if not is_name(value):
         raise invalid("must be an event type of 1 to 256 characters")
     return value
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from backbone.log import EVENTS, TRIGGERS, Entry, Record, dead_letter, partition_for
 from schemas.event import CONTROL, Event, Malformed, decode
+from schemas.names import is_name
 from schemas.trigger import Trigger, TriggerRecord
 from services.actions import store_partitions
 from services.actions.plays.merge import EventItem, Merge, TriggerItem
@@ -17,7 +18,6 @@ from services.actions.plays.ports import Library
 from services.actions.store_flush import Written
 from services.actions.store_partitions import PartitionRow
 from services.actions.store_plays import PlayStore
-from services.actions.store_rows import MAX_NAME
 
 MAX_STEPS = 5_000  # of a shard in one transaction
 MAX_OPS = 200  # drafts and such of a shard in one transaction
@@ -76,7 +76,7 @@ class Shard:
             return None
         if event.type in CONTROL:
             return event
-        if not _sound(event.account) or not _sound(event.contact or "-"):
+        if not is_name(event.account) or not is_name(event.contact or "-"):
             return None
         return event if partition_for(event.account or "", self._partitions) == self.row.partition else None
 
@@ -99,7 +99,7 @@ class Shard:
 
     def _flaw(self, trigger: Trigger) -> str | None:
         names = (trigger.account, trigger.contact or "-", trigger.rule, trigger.playbook or "-")
-        if not all(_sound(name) for name in names) or "\0" in (trigger.key or "") or len(trigger.id) > 64:
+        if not all(is_name(name) for name in names) or "\0" in (trigger.key or "") or len(trigger.id) > 64:
             return "a name is empty, too long, or holds NUL"
         if trigger.position.partition != self.row.partition:
             return "the trigger belongs to another partition"
@@ -174,7 +174,3 @@ class Shard:
         self._expected = (self.row.next_event, self.row.next_trigger)
         self.store.end(committed=True)
         return written
-
-
-def _sound(name: str | None) -> bool:
-    return bool(name) and len(name or "") <= MAX_NAME and "\0" not in (name or "")

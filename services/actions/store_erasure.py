@@ -4,8 +4,8 @@ only."""
 import msgspec
 from sqlalchemy import Connection, delete, or_, select
 
+from schemas.names import MAX_NAME, fitting
 from services.actions import suppressions
-from services.actions.store_rows import MAX_NAME, fitting
 from services.actions.tables import accounts, actions, attempts, outbox, plays, tasks
 
 

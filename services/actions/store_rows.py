@@ -5,20 +5,15 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row
 
+from schemas.names import MAX_NAME, fitting
 from services.actions.plays.model import ActionDraft, Play, Wait
 from services.actions.tables import plays
 
-MAX_NAME = 256  # characters of an account's or contact's id
 _PLAIN = (
     "id", "partition", "playbook", "playbook_version", "rule", "trigger_id", "account", "contact", "key",
     "scope", "tier", "topic", "status", "reason", "step", "started_at", "ended_at", "trigger", "templates",
 )  # fmt: skip
 PLAY_COLUMNS = [plays.c[name] for name in (*_PLAIN, "due_at", "until", "dated")]
-
-
-def fitting(text: str | None, limit: int | None = None) -> str | None:
-    """A text as a column takes it. Updates of other programs do not come through our door: they may bring any."""
-    return None if text is None else text.replace("\0", "")[:limit]
 
 
 def play_row(play: Play) -> dict[str, Any]:

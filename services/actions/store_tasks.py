@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, insert, select, update
 
+from schemas.names import MAX_NAME, fitting
 from services.actions.plays.model import OPEN_TASK, ActionDraft, CloseTasks, OwnEvent, TaskSpec
 from services.actions.plays.telling import about
-from services.actions.store_rows import MAX_NAME, fitting
 from services.actions.tables import tasks
 
 MAX_TITLE, MAX_BODY, MAX_KEY = 2_000, 50_000, 512  # characters kept of what a template gave

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, select, text, update
 
 from backbone.clock import Clock
 from backbone.database import Database, insert_new
-from services.actions.store_rows import fitting
+from schemas.names import fitting
 from services.actions.store_sql import Sql, listed
 from services.actions.tables import actions, suppressions
 

@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from schemas.event import microseconds
+from schemas.names import MAX_NAME, fitting
 from schemas.trigger import Trigger
 from services.rules import store
 
@@ -34,7 +35,9 @@ class Change:
         """Write it; raises `Fenced` if the partition is no longer ours, or not where it should be."""
         store.advance(conn, self.row, self.expected)
         store.erase_accounts(conn, sorted(self.erased))
-        store.erase_contacts(conn, [(account, _fitting(name)) for account, name in self.erased_contacts])
+        store.erase_contacts(
+            conn, [(account, fitting(name, MAX_NAME) or "") for account, name in self.erased_contacts]
+        )
         store.save_accounts(conn, self.accounts)
         store.save_triggers(conn, [_stored(trigger) for trigger in self.triggers if not self._gone(trigger)])
         store.mark_relayed(conn, self.relayed)
@@ -54,13 +57,8 @@ def _stored(trigger: Trigger) -> store.TriggerRow:
         id=trigger.id,
         rule=trigger.rule,
         account=trigger.account,
-        contact=None if trigger.contact is None else _fitting(trigger.contact),
+        contact=fitting(trigger.contact, MAX_NAME),
         at=microseconds(datetime.fromisoformat(trigger.at)),
         partition=trigger.position.partition,
         doc=_trigger_json(trigger),
     )
-
-
-def _fitting(contact: str) -> str:
-    """A contact's id as the column takes it; updates of other programs may bring any. The trigger itself has all."""
-    return contact.replace("\0", "")[:256]

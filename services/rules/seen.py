@@ -8,6 +8,7 @@ from backbone import outlines
 from backbone.database import Database, insert_new
 from schemas.event import Event, is_reserved
 from schemas.lint import Doubt, Facts, lint_rule
+from schemas.names import is_name
 from schemas.outline import outline_rule
 from schemas.rule import RuleIn, TiersDoc
 from services.rules.engine.compile import compile_rules
@@ -17,7 +18,6 @@ from services.rules.revisions import DEFAULT_TIERS, latest
 from services.rules.tables import accounts, seen
 
 MAX_TYPES, MAX_NAMES = 1_000, 200
-MAX_NAME = 256  # characters, as the columns have
 SAMPLE = 200  # events of a batch that are looked at
 ACCOUNTS = 500  # accounts whose tiers are looked at, the newest ones
 
@@ -45,12 +45,12 @@ class Seen:
                 continue
             names = self._known.get(event.type)
             if names is None:
-                if len(self._known) >= MAX_TYPES or not _fits(event.type):
+                if len(self._known) >= MAX_TYPES or not is_name(event.type):
                     continue
                 names = self._known[event.type] = set()
                 self._new.append((event.type, ""))
             for name in event.data if isinstance(event.data, dict) else ():
-                if name not in names and len(names) < MAX_NAMES and _fits(name):
+                if name not in names and len(names) < MAX_NAMES and is_name(name):
                     names.add(name)
                     self._new.append((event.type, name))
 
@@ -58,11 +58,6 @@ class Seen:
         """What is new since the last time."""
         new, self._new = self._new, []
         return new
-
-
-def _fits(name: str) -> bool:
-    """Whether the table takes it."""
-    return len(name) <= MAX_NAME and "\0" not in name
 
 
 def save(conn: Connection, new: list[tuple[str, str]]) -> None:

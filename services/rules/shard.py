@@ -11,6 +11,7 @@ import msgspec
 from backbone.database import Database
 from backbone.log import EVENTS, Entry, Log, OffsetOutOfRange, Record, dead_letter, partition_for
 from schemas.event import CONTROL, Event, Malformed, clamp_future, decode
+from schemas.names import is_name
 from schemas.profile import contact_of
 from schemas.trigger import Trigger
 from services.rules import store
@@ -20,7 +21,6 @@ from services.rules.engine.partition import PartitionEngine
 from services.rules.revisions import RuleSets
 from services.rules.seen import Seen
 
-MAX_NAME = 256  # characters, as the columns have
 ERASURES = frozenset({"account.deleted", "contact.deleted"})
 GRACE_US = 1_000_000  # the wall clock runs this far behind: what was posted just in time still counts
 HISTORY_PAGE = 5_000
@@ -175,8 +175,8 @@ class Shard:
         an account that we do not have because it was produced to the wrong partition, where its order would be lost.
         """
         names = {event.account for _, _, event in batch if event.account is not None}
-        odd: set[str | None] = {name for name in names if not _sound(name)}
-        odd |= {name for name in {event.contact for _, _, event in batch} if name and not _sound(name)}
+        odd: set[str | None] = {name for name in names if not is_name(name)}
+        odd |= {name for name in {event.contact for _, _, event in batch} if name and not is_name(name)}
         if odd:
             wrong = {offset for offset, _, event in batch if event.account in odd or event.contact in odd}
             _put_aside(wrong, "a name is empty, too long, or holds NUL", records, batch, poison)
@@ -222,10 +222,6 @@ class Shard:
 
 def _offset(item: Item) -> int:
     return item[0]
-
-
-def _sound(name: str) -> bool:
-    return 0 < len(name) <= MAX_NAME and "\0" not in name
 
 
 def _put_aside(

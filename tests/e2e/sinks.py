@@ -56,11 +56,6 @@ class Sinks:
         """How often each webhook has arrived."""
         return Counter(self._ask()["hooks"])
 
-    def repeats(self) -> int:
-        """How many arrivals were not the first of their name."""
-        found = self._ask()
-        return sum(count - 1 for seen in (found["mails"], found["hooks"]) for count in seen.values())
-
     def arrived(self) -> Arrived:
         """All of it, by action."""
         found = self._ask(b"said\n")

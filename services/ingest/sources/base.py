@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from schemas.event import Event, set_attributes
+from schemas.names import MAX_NAME
 
 
 class Code(StrEnum):
@@ -53,7 +54,6 @@ class Wire(Event, kw_only=True, omit_defaults=True):
 
 Item = Event | Refusal
 Source = Callable[[bytes, Mapping[str, str]], list[Item]]  # body, headers in lower case → items in order
-MAX_NAME = 256  # characters of id, source, type, account, contact
 MAX_EVENTS = 500  # a request
 MAX_EVENT = 65_536  # bytes of one event as sent
 decode_raw_list = msgspec.json.Decoder(list[msgspec.Raw]).decode

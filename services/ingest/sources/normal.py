@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from schemas.account import AccountUpdate, ContactUpdate
 from schemas.event import FUTURE_LIMIT_US, OWN_PREFIX, Event, clamp_future, encode, from_microseconds
-from services.ingest.sources.base import MAX_NAME, Code, Refusal, Wire
+from schemas.names import MAX_NAME
+from services.ingest.sources.base import Code, Refusal, Wire
 
 MAX_DEPTH = 32  # of `data`
 _FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)  # outside: a mistake

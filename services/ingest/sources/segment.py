@@ -7,14 +7,14 @@ which users now belong to which group. Nothing here yields a deletion or a type 
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import msgspec
 
 from schemas.event import Event, is_reserved
+from schemas.names import is_name
 from services.ingest.sources.base import (
     MAX_EVENT,
-    MAX_NAME,
     READ_ERRORS,
     Code,
     Item,
@@ -102,7 +102,7 @@ def users_of(calls: Sequence[Call | Refusal]) -> list[str]:
         {
             call.user: None
             for call in calls
-            if isinstance(call, Call) and not call.group and _is_name(call.user)
+            if isinstance(call, Call) and not call.group and is_name(call.user)
         }
     )
 
@@ -121,7 +121,7 @@ def events_of(
             items.append(call)
             continue
         item = _event(call, {**groups, **named} if named else groups)
-        if call.kind == "group" and isinstance(item, Event) and _is_name(call.user) and _is_name(call.group):
+        if call.kind == "group" and isinstance(item, Event) and is_name(call.user) and is_name(call.group):
             named[call.user] = call.group
         items.append(item)
     return items, named
@@ -216,11 +216,6 @@ def type_of(name: str) -> str:
 def _object(body: Mapping[str, Any], name: str) -> dict[str, Any]:
     value = body.get(name)
     return value if isinstance(value, dict) else {}
-
-
-def _is_name(text: str | None) -> TypeGuard[str]:
-    """Whether this can name a user or a group; an event of any other is refused later on."""
-    return text is not None and 1 <= len(text) <= MAX_NAME and "\0" not in text
 
 
 def _text(value: Any) -> str | None:
