@@ -22,6 +22,7 @@ from backbone.clock import Clock, WallClock
 from backbone.collector import collect_less
 from backbone.database import Database
 from backbone.errors import ConfigurationError, LogUnavailable
+from backbone.gauges import Gauges
 from backbone.http import Service, create_app
 from backbone.log import Log, open_log
 from backbone.migrations import check_schema, migrate_all
@@ -69,6 +70,9 @@ def house(
         for service in services:
             stack.callback(service.stop)
             service.start()
+        gauges = Gauges(services)
+        stack.callback(gauges.stop)
+        gauges.start()
         yield House(settings, db, records, time, services, app, new_key)
 
 
