@@ -2,7 +2,9 @@
 
 Everything lies under the data folder (TOUCHLINE_DATA_DIR, default ./data): `admin.key`, `stack.json` with the
 pid, address and log of every process, and `stack/` with the servers' data and the logs. What ends is started
-again; Ctrl-C stops all of it. Settings of the environment (TOUCHLINE_CLOCK and the like) reach the services.
+again; Ctrl-C stops all of it. Settings of the environment and of `.env` (TOUCHLINE_CLOCK and the like) reach the
+services. As root, where PostgreSQL's user may not go into the data folder, its data lie under /var/tmp; the file
+`stack/postgres/elsewhere` says where.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from typing import IO
 from backbone.auth import ensure_admin_key
 from backbone.clock import WallClock
 from backbone.database import Database
-from backbone.settings import write_private
+from backbone.errors import ConfigurationError
+from backbone.settings import load_settings, write_private
 from deploy.local.kafka import START_S, Kafka
 from deploy.local.need import ensure
 from deploy.local.postgres import Postgres
@@ -121,8 +124,11 @@ class Stack:
         env["TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS"] = self.kafka.bootstrap_servers
         env["TOUCHLINE_DATABASE_URL"] = self.postgres.url(DATABASE)
         env["TOUCHLINE_HOST"] = "127.0.0.1"
-        env.setdefault("TOUCHLINE_PUBLIC_URL", f"http://127.0.0.1:{self.ports['actions']}")
-        env.setdefault("TOUCHLINE_SECRET_KEY", kept_secret(self.data / "secret.key"))
+        given = load_settings()  # of .env too, which yields to the environment
+        if not given.public_url:
+            env["TOUCHLINE_PUBLIC_URL"] = f"http://127.0.0.1:{self.ports['actions']}"
+        if given.secret_key is None:
+            env["TOUCHLINE_SECRET_KEY"] = kept_secret(self.data / "secret.key")
         return env
 
     def _plan(self) -> list[Service]:
@@ -208,7 +214,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    default = Path(os.environ.get("TOUCHLINE_DATA_DIR") or "data")
+    default = load_settings().data_dir
     parser.add_argument("--data", type=Path, default=default, help="default: TOUCHLINE_DATA_DIR or ./data")
     parser.add_argument("--first-port", type=int, default=FIRST_PORT, help="of ingest; then rules, actions")
     for kind in KINDS:
@@ -234,10 +240,10 @@ def run(data: Path, counts: dict[str, int], first_port: int = FIRST_PORT) -> Non
 def main() -> None:
     """The command; exits with 1 and a message if something does not start."""
     interrupt_on_signals()
-    options = _options()
     try:
+        options = _options()
         run(options.data, {kind: getattr(options, kind) for kind in KINDS}, options.first_port)
-    except LocalError as error:
+    except (LocalError, ConfigurationError) as error:
         print(f"touchline: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,8 +87,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     data = tmp_path_factory.mktemp("stack")
     command = [sys.executable, "-m", "deploy.local.stack", "--data", str(data), "--rules", "2"]
     command += ["--first-port", str(free_ports(3))]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TOUCHLINE_")}
     with (data / "out").open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+        process = subprocess.Popen(command, stdout=out, stderr=out, env=env, start_new_session=True)
 
     def ready() -> bool:
         assert process.poll() is None, (data / "out").read_text()
@@ -99,6 +101,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     finally:
         process.terminate()
         process.wait(60)
+        elsewhere = data / "stack" / "postgres" / "elsewhere"  # where root's folders are closed to the server
+        if elsewhere.is_file():
+            shutil.rmtree(elsewhere.read_text())
 
 
 def test_events_become_tasks_whatever_is_killed(stack: Running) -> None:
@@ -131,6 +136,32 @@ def test_services_apart_warn_of_what_does_not_fit_together(stack: Running) -> No
     assert [one["field"] for one in told] == ["steps", "steps", "steps.high.0.wait"]
     fits = {"steps": [{"wait": "30d"}]}
     assert "warnings" not in stack.ask("actions", "PUT", "/v1/playbooks/narrow", fits)
+
+
+def test_files_are_applied_to_services_apart(stack: Running, tmp_path: Path) -> None:
+    """`touchline apply` and `export`, with no proxy that would make one address of two."""
+    told = stack.told()
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TOUCHLINE_")}
+    env |= {
+        "TOUCHLINE_URL": f"{told['rules']['address']},{told['actions']['address']}",
+        "TOUCHLINE_DATA_DIR": str(stack.data),  # with the admin key
+    }
+
+    def touchline(*words: str) -> str:
+        command = [sys.executable, "-m", "services.cli.main", *words]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    folder = str(Path(__file__).parents[2] / "playbooks" / "outages")
+    for word in ("created", "unchanged"):
+        assert {line.split()[0] for line in touchline("apply", folder).splitlines()} == {word}
+    touchline("export", str(tmp_path))
+    assert {path.parent.name for path in tmp_path.glob("*/outages*.yaml")} == {
+        "rules",
+        "playbooks",
+        "templates",
+    }
 
 
 def test_it_prints_where_everything_listens(stack: Running) -> None:

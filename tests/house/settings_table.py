@@ -13,6 +13,15 @@ From the environment, or a `.env` file in the folder that Touchline is started i
 | setting | default | meaning |
 |---|---|---|
 """
+FOOT = """
+`touchline apply` and `touchline export` look for these in the environment:
+
+| setting | default | meaning |
+|---|---|---|
+| `TOUCHLINE_URL` | `http://host:port` of the above, or `TOUCHLINE_PUBLIC_URL` | where Touchline answers; \
+of services that run apart with no proxy before them, the addresses of rules and actions, separated by a comma |
+| `TOUCHLINE_API_KEY` | `admin.key` in the data folder | the key to use |
+"""
 SHOWN = {"log_retention": "90d"}  # kept in microseconds inside
 
 
@@ -24,7 +33,7 @@ def table() -> str:
         blank = default is None or default in ("", ()) or isinstance(default, SecretStr)
         shown = "" if blank else f"`{default}`"
         rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description or ''} |")
-    return HEAD + "\n".join(rows) + "\n"
+    return HEAD + "\n".join(rows) + "\n" + FOOT
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from services.cli.files import export
 from services.cli.main import main
 
 Answer = Callable[[str, str], tuple[int, Any]]
@@ -55,6 +56,47 @@ def test_something_else_answers(touchline: Any, tmp_path: Path) -> None:
     code, _, err, _ = touchline(lambda *_: (200, "<h1>Welcome</h1>"), "export", str(tmp_path))
     assert code == 1
     assert err.startswith("touchline: TOUCHLINE_URL: what answers at http")
+
+
+APART: dict[str, Any] = {"http://in": {}, "http://judge": {"rules": {}}, "http://hand": {"actions": {}}}
+
+
+@pytest.mark.parametrize("order", [list(APART), list(reversed(APART))])
+def test_services_apart_are_each_asked_for_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: list[str]
+) -> None:
+    monkeypatch.setenv("TOUCHLINE_API_KEY", "tl_x")
+    monkeypatch.setenv("TOUCHLINE_URL", ", ".join(order) + "/")
+    asked: set[tuple[str, str]] = set()
+
+    def request(client: httpx.Client, _: str, path: str, **__: Any) -> httpx.Response:
+        if path == "/v1/status":
+            return httpx.Response(200, json={"services": APART[str(client.base_url).rstrip("/")]})
+        asked.add((path, str(client.base_url)))
+        return httpx.Response(
+            200, json={"tiers": []} if path == "/v1/tiers" else {"items": [], "next_cursor": None}
+        )
+
+    monkeypatch.setattr(httpx.Client, "request", request)
+    assert export(tmp_path) == 0
+    judge, hand = {"/v1/rules", "/v1/tiers"}, {"/v1/playbooks", "/v1/templates", "/v1/endpoints"}
+    assert asked == {(path, "http://judge") for path in judge} | {(path, "http://hand") for path in hand}
+
+
+def test_a_service_that_is_not_among_the_addresses_is_named(
+    touchline: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOUCHLINE_URL", "http://judge,http://other")
+
+    def answer(_: str, path: str) -> tuple[int, Any]:
+        return 200, {"services": {"rules": {}}} if path == "/v1/status" else {
+            "items": [],
+            "next_cursor": None,
+        }
+
+    code, _, err, _ = touchline(answer, "export", str(tmp_path))
+    assert code == 1
+    assert err == "touchline: TOUCHLINE_URL: none of http://judge, http://other is the actions service\n"
 
 
 @pytest.mark.parametrize("undone", [True, False])

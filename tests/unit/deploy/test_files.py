@@ -73,6 +73,14 @@ def test_compose_and_chart_set_settings_that_exist() -> None:
     assert set(values["services"]) == {"ingest", "rules", "actions"}
 
 
+def test_the_memory_of_rules_fits_its_pods() -> None:
+    """One pod may come to have all partitions; half of its memory is for everything but account states."""
+    values = yaml.safe_load((DEPLOY / "helm/touchline/values.yaml").read_text())
+    limit = values["services"]["rules"]["resources"]["limits"]["memory"]
+    assert limit.endswith("Gi")
+    assert 2 * values["settings"]["TOUCHLINE_ACCOUNTS_IN_MEMORY"] <= int(limit.removesuffix("Gi")) * 1024
+
+
 def test_the_image_copies_what_is_there() -> None:
     lines = (DEPLOY / "Dockerfile").read_text().splitlines()
     copied = [
