@@ -62,13 +62,14 @@ START_S = 180.0  # a limit for a machine under load; it takes some five seconds
 class Listener:
     """A further way into the broker, on a free port of 127.0.0.1 beside the plain one.
 
-    `properties` stand under `listener.name.<name>.`; `scram` is users and their passwords (SCRAM-SHA-512).
+    `properties` stand under `listener.name.<name>.`; `scram` is users and their passwords, for that mechanism.
     """
 
     name: str
     protocol: str  # SSL, SASL_SSL, SASL_PLAINTEXT
     properties: Mapping[str, str]
     scram: Mapping[str, str] = field(default_factory=dict)
+    mechanism: str = "SCRAM-SHA-512"
     port: int = field(default_factory=free_port)
 
     @property
@@ -203,12 +204,12 @@ class Kafka:
 
     def _users(self) -> list[str]:
         """What StorageTool is told of the listeners' users."""
-        users = [pair for each in self._listeners for pair in each.scram.items()]
-        return [
-            word
-            for name, password in users
-            for word in ("--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]")
+        users = [
+            f"{each.mechanism}=[name={name},password={password}]"
+            for each in self._listeners
+            for name, password in each.scram.items()
         ]
+        return [word for user in users for word in ("--add-scram", user)]
 
     def _java(self, *arguments: str) -> list[str]:
         java = shutil.which("java")

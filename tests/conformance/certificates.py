@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from cryptography import x509
@@ -15,16 +15,21 @@ from cryptography.x509.oid import NameOID
 
 _HOST = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
 _DAY = dt.timedelta(days=1)
+PASSWORD = "open sesame"
 
 
 @dataclass(frozen=True)
 class Certificates:
-    """PEM files. `broker` and `client` hold a private key and its certificate, signed by `authority`."""
+    """PEM files. `broker` and `client` hold a private key and its certificate, signed by `authority`.
+
+    `locked` is the client's as well, its key encrypted with `PASSWORD`.
+    """
 
     authority: Path
     stranger: Path
     broker: Path
     client: Path
+    locked: Path
 
 
 class _Issuer:
@@ -33,11 +38,13 @@ class _Issuer:
         self._name = name
         self.certificate = self._sign(name, self._key.public_key(), authority=True)
 
-    def issue(self, name: str, hosts: Sequence[x509.GeneralName] = ()) -> bytes:
+    def issue(self, name: str, hosts: Sequence[x509.GeneralName] = (), password: str = "") -> bytes:
         """A new key and its certificate."""
         key = ec.generate_private_key(ec.SECP256R1())
-        plain = serialization.NoEncryption()
-        text = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+        lock: serialization.KeySerializationEncryption = serialization.NoEncryption()
+        if password:
+            lock = serialization.BestAvailableEncryption(password.encode())
+        text = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock)
         return text + self._sign(name, key.public_key(), hosts=hosts)
 
     def _sign(
@@ -71,9 +78,10 @@ def _named(name: str) -> x509.Name:
 def make_certificates(folder: Path) -> Certificates:
     """New ones, in files of this folder."""
     ours, theirs = _Issuer("authority"), _Issuer("stranger")
-    made = Certificates(*(folder / f"{name}.pem" for name in ("authority", "stranger", "broker", "client")))
+    made = Certificates(*(folder / f"{each.name}.pem" for each in fields(Certificates)))
     made.authority.write_bytes(ours.certificate)
     made.stranger.write_bytes(theirs.certificate)
     made.broker.write_bytes(ours.issue("broker", [_HOST]))
     made.client.write_bytes(ours.issue("client"))
+    made.locked.write_bytes(ours.issue("client", password=PASSWORD))
     return made

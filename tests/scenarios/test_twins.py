@@ -91,6 +91,7 @@ def test_kafka_and_postgres_give_the_same(
     with stacked(stack), stack.client() as client:
         got = run(client, sink, stack.settle)
         assert stack.surprises() == []
+        assert [worker.kind for worker in stack.of("rules") if worker.working()] == ["rules"] * workers
     for what, want in embedded.items():
         assert got[what].keys() == want.keys(), what
         # A row of what differs: pytest's comparison of everything takes minutes.

@@ -19,6 +19,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Table,
+    UniqueConstraint,
     func,
     insert,
     inspect,
@@ -36,6 +37,7 @@ from backbone.settings import load_settings
 from deploy.local.process import wait_until
 from services.actions import store_partitions
 from services.actions import tables as actions_tables
+from services.embedded import prepare
 from services.ingest import tables as ingest_tables
 from services.rules import store
 from services.rules import tables as rules_tables
@@ -160,8 +162,13 @@ def test_the_last_to_take_an_actions_partition_owns_it(db: Database) -> None:
     old.next_event = new.next_event = 9
     with pytest.raises(store_partitions.Fenced), db.write() as conn:
         store_partitions.advance(conn, old, (4, 5))
+    for elsewhere in ((3, 5), (4, 6)):  # ours, but not where the table stands
+        with pytest.raises(store_partitions.Fenced), db.write() as conn:
+            store_partitions.advance(conn, new, elsewhere)
     with db.write() as conn:
         store_partitions.advance(conn, new, (4, 5))
+    with db.read() as conn:
+        assert store_partitions.positions(conn)[3] == new
 
 
 def test_takers_at_once_get_epochs_of_their_own(db: Database) -> None:
@@ -206,6 +213,40 @@ def test_a_boot_on_tables_that_do_not_fit_is_refused(db: Database) -> None:
     with pytest.raises(ConfigurationError, match="do not fit") as caught:
         check_schema(db, "rules", rules_tables.metadata)
     assert "no unique index on rules_triggers (id)" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "among"),
+    [
+        ("backbone", {"backbone_keys (hash)"}),
+        ("ingest", {"ingest_groups (user)"}),
+        ("rules", {"rules_triggers (id)", "rules_accounts (account)", "rules_partitions (partition)"}),
+        ("actions", {"actions_plays (id)", "actions_actions (id)", "actions_tasks (id)"}),
+    ],
+)
+def test_every_unique_index_is_asked_for_at_the_start(db: Database, name: str, among: set[str]) -> None:
+    """Each room's tables are made anew with their columns alone; the start names all that is missing."""
+    migrate_all(db)
+    schema = f"{name}." if db.dialect == "postgresql" else ""
+    expected: set[str] = set()
+    with db.write() as conn:
+        for table in ROOMS[name].sorted_tables:
+            conn.exec_driver_sql(f"CREATE TABLE {schema}bare AS SELECT * FROM {schema}{table.name}")
+            conn.exec_driver_sql(
+                f"DROP TABLE {schema}{table.name} CASCADE" if schema else f"DROP TABLE {table.name}"
+            )
+            conn.exec_driver_sql(f"ALTER TABLE {schema}bare RENAME TO {table.name}")
+            unique = [
+                table.primary_key,
+                *(one for one in table.constraints if isinstance(one, UniqueConstraint)),
+            ]
+            unique += [index for index in table.indexes if index.unique]
+            expected |= {f"{table.name} ({', '.join(sorted(c.name for c in one.columns))})" for one in unique}
+    with pytest.raises(ConfigurationError, match="do not fit: ") as caught:
+        prepare(db, [] if name == "backbone" else [name])
+    told = caught.value.message.partition("do not fit: ")[2]
+    assert set(told.replace("no unique index on ", "").replace("), ", ");").split(";")) == expected
+    assert among <= expected
 
 
 def start(url: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import time
 import warnings
 from collections.abc import Iterator
@@ -13,9 +14,19 @@ import structlog
 from kafka import KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, KafkaAdminClient, NewPartitions
 
-from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Entry, Log, LogUnavailable, PartitionsChanged
+from backbone.log import (
+    DEAD_LETTERS,
+    EVENTS,
+    TRIGGERS,
+    Entry,
+    Log,
+    LogUnavailable,
+    PartitionsChanged,
+    RecordTooLarge,
+)
 from backbone.log.kafka import KafkaLog
 from backbone.log.kafka_cluster import Cluster
+from backbone.log.kafka_producer import STUCK_S
 from deploy.local.kafka import Kafka
 from tests.conformance.log.conftest import PARTITIONS, Twin, kafka_twin
 from tests.conftest import KafkaServer
@@ -117,6 +128,19 @@ def test_appends_carry_a_producer_id_and_numbers(twin: Twin, kafka_server: Kafka
     assert log._appender._producer.config["acks"] == -1  # all; one broker cannot show the difference
 
 
+def test_an_append_of_which_kafka_takes_only_a_part_fails(twin: Twin, kafka_server: KafkaServer) -> None:
+    """Each record's own answer counts; here the broker takes less than we do, in a topic made by others."""
+    log = twin.open()
+    make_topics(kafka_server, log, {"max.message.bytes": "20000"})
+    fits = Entry(value=b"fits", partition=0)
+    large = Entry(value=random.Random(1).randbytes(100_000), partition=1)  # no compression helps it
+    began = time.monotonic()
+    with pytest.raises(RecordTooLarge, match="Kafka refused the record as too large"):
+        log.append(EVENTS, [fits, large, fits]).result(WAIT_S)
+    assert time.monotonic() - began < STUCK_S, "by its own answer, not by the patience with all"
+    assert log.append(EVENTS, [fits]).result(WAIT_S)[0][0] == 0
+
+
 def test_a_topic_with_too_few_replicas_in_sync_is_warned_of(twin: Twin, kafka_server: KafkaServer) -> None:
     """Made by others, with three replicas of which one is enough for an acknowledgement."""
     log = twin.open()
@@ -132,15 +156,17 @@ def test_a_topic_with_too_few_replicas_in_sync_is_warned_of(twin: Twin, kafka_se
 def test_a_topic_made_by_others_is_set_to_receipt_time(twin: Twin, kafka_server: KafkaServer) -> None:
     log = twin.open()
     name = prefix_of(log) + EVENTS
-    admin = KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap_servers)
-    admin.create_topics({name: {"num_partitions": PARTITIONS, "replication_factor": 1}})
-    admin.close()
+    theirs_too = {"retention.ms": "123456789", "min.insync.replicas": "1"}
+    make_topics(kafka_server, log, theirs_too)
     producer = KafkaProducer(bootstrap_servers=kafka_server.bootstrap_servers)
     log.append(EVENTS, [Entry(value=b"ours", partition=0)]).result(WAIT_S)
     producer.send(name, b"theirs", partition=0, timestamp_ms=4_000_000_000_000).get(WAIT_S)
     producer.close()
     ours, theirs = log.read(EVENTS, 0, 0)
     assert 0 <= theirs.timestamp - ours.timestamp < 3_600_000_000
+    with administration(kafka_server) as admin:
+        found = admin.describe_configs([ConfigResource("TOPIC", name)], config_filter="all")["topic"][name]
+    assert {each: found[each]["value"] for each in theirs_too} == theirs_too, "nothing else is touched"
 
 
 def test_a_foreign_key_that_is_no_text(twin: Twin, kafka_server: KafkaServer) -> None:

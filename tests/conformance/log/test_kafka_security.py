@@ -23,6 +23,7 @@ from backbone.log.kafka_cluster import cluster_of
 from backbone.settings import load_settings
 from deploy.local.kafka import Kafka, Listener
 from services.embedded import running
+from tests.conformance.certificates import PASSWORD as OF_THE_KEY
 from tests.conformance.certificates import Certificates, make_certificates
 from tests.conformance.log.conftest import Twin
 
@@ -36,11 +37,12 @@ PLAIN = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_
 
 @dataclass(frozen=True)
 class Secured:
-    """A broker with three doors, and the files to open them."""
+    """A broker with four doors, and the files to open them."""
 
     plain: str
     sasl: str  # SASL_SSL: SCRAM-SHA-512 and PLAIN
     mutual: str  # SSL: asks for a certificate
+    bare: str  # SASL_PLAINTEXT: SCRAM-SHA-256
     files: Certificates
 
     def settings(self, **given: Any) -> dict[str, Any]:
@@ -79,8 +81,11 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     }
     sasl = Listener("SASL", "SASL_SSL", {**stores, **mechanisms}, {USER: PASSWORD})
     mutual = Listener("MUTUAL", "SSL", {**stores, "ssl.client.auth": "required"})
-    with Kafka(quick=True, listeners=[sasl, mutual]) as broker:
-        yield Secured(broker.bootstrap_servers, sasl.bootstrap_servers, mutual.bootstrap_servers, files)
+    older = {"sasl.enabled.mechanisms": "SCRAM-SHA-256", "scram-sha-256.sasl.jaas.config": SCRAM}
+    bare = Listener("BARE", "SASL_PLAINTEXT", older, {USER: PASSWORD}, "SCRAM-SHA-256")
+    doors = [sasl, mutual, bare]
+    with Kafka(quick=True, listeners=doors) as broker:
+        yield Secured(broker.bootstrap_servers, *(door.bootstrap_servers for door in doors), files)
 
 
 def twin_of(given: Mapping[str, Any], prefix: str) -> Twin:
@@ -88,14 +93,33 @@ def twin_of(given: Mapping[str, Any], prefix: str) -> Twin:
     return Twin("kafka", lambda partitions: KafkaLog(replace(cluster_of(settings), prefix=prefix)))
 
 
-@pytest.mark.parametrize("way", ["scram", "plain", "certificate"])
-def test_the_right_settings_get_in(secured: Secured, way: str) -> None:
-    given = {
+def ways(secured: Secured) -> dict[str, dict[str, Any]]:
+    """By name: settings that get in."""
+    files = secured.files
+    locked = {"kafka_ssl_certfile": str(files.locked), "kafka_ssl_password": OF_THE_KEY}
+    return {
         "scram": secured.settings(),
         "plain": secured.settings(kafka_sasl_mechanism="PLAIN"),
         "certificate": secured.without_sasl(),
-    }[way]
-    twin = twin_of(given, f"{way}.")
+        "a locked key": secured.without_sasl(**locked),
+        "any host": secured.settings(
+            kafka_bootstrap_servers=secured.sasl.replace("127.0.0.1", "localhost"),
+            kafka_ssl_check_hostname=False,
+        ),
+        "scram 256 without TLS": secured.settings(
+            kafka_bootstrap_servers=secured.bare,
+            kafka_security_protocol="SASL_PLAINTEXT",
+            kafka_sasl_mechanism="SCRAM-SHA-256",
+            kafka_ssl_cafile=None,
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    "way", ["scram", "plain", "certificate", "a locked key", "any host", "scram 256 without TLS"]
+)
+def test_the_right_settings_get_in(secured: Secured, way: str) -> None:
+    twin = twin_of(ways(secured)[way], f"{way.replace(' ', '-')}.")
     try:
         log = twin.open()
         places = log.append(EVENTS, [Entry(value=b"%d" % n, key="acme") for n in range(10)]).result(WAIT_S)
@@ -191,7 +215,9 @@ def test_what_is_wrong_is_named(secured: Secured, case: str) -> None:
         twin.close()
 
 
-def test_every_refusal_is_tried(secured: Secured) -> None:
+def test_every_way_and_every_refusal_is_tried(secured: Secured) -> None:
+    (tried,) = test_the_right_settings_get_in.pytestmark  # type: ignore[attr-defined]
+    assert tried.args[1] == list(ways(secured))
     (mark,) = test_what_is_wrong_is_named.pytestmark  # type: ignore[attr-defined]
     assert mark.args[1] == list(refusals(secured))
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from backbone.log.kafka_cluster import Cluster
+from backbone.log.kafka_cluster import Cluster, cluster_of
 from backbone.log.records import LogUnavailable, PartitionsChanged
+from backbone.settings import load_settings
 
 
 def test_a_topic_of_which_nothing_is_known_just_now_has_not_changed() -> None:
@@ -14,3 +15,20 @@ def test_a_topic_of_which_nothing_is_known_just_now_has_not_changed() -> None:
         cluster.check_count("t", 6)
     with pytest.raises(LogUnavailable):
         cluster.check_count("t", 0)
+
+
+def test_what_the_settings_say_of_the_topics_is_what_they_are_made_with() -> None:
+    cluster = cluster_of(
+        load_settings(
+            kafka_bootstrap_servers="a:1, b:2,",
+            partitions=12,
+            kafka_replication_factor=3,
+            log_retention="30d",
+            kafka_session_timeout=45,
+        )
+    )
+    assert (cluster.servers, cluster.session_s) == (["a:1", "b:2"], 45)
+    made = cluster._new_topic()
+    assert (made["num_partitions"], made["replication_factor"]) == (12, 3)
+    assert made["configs"]["retention.ms"] == str(30 * 86_400_000)
+    assert made["configs"]["min.insync.replicas"] == "2"
