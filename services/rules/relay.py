@@ -9,10 +9,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
 from backbone.database import Database
 from backbone.failpoint import hit
-from backbone.log import TRIGGERS, Entry, Log
+from backbone.log import MAX_RECORD_BYTES, TRIGGERS, Entry, Log
 from backbone.log.records import Place
 from schemas.trigger import Progress, Trigger, TriggerRecord
 from services.rules import store
@@ -100,4 +101,9 @@ class Relay:
 
 
 def _entry(partition: int, trigger: Trigger) -> Entry:
-    return Entry(value=_encode(TriggerRecord(trigger=trigger)), key=trigger.account, partition=partition)
+    """A trigger that no record holds (its event comes from another program) goes without its event's data."""
+    value = _encode(TriggerRecord(trigger=trigger))
+    if len(value) > MAX_RECORD_BYTES and trigger.event is not None:
+        bare = replace(trigger, event=replace(trigger.event, data=None))
+        value = _encode(TriggerRecord(trigger=bare))
+    return Entry(value=value, key=trigger.account, partition=partition)

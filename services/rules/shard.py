@@ -6,11 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from copy import copy
 
-import msgspec
-
 from backbone.database import Database
 from backbone.log import EVENTS, Entry, Log, OffsetOutOfRange, Record, dead_letter, partition_for
-from schemas.event import CONTROL, Event, Malformed, clamp_future, decode
+from schemas.event import CONTROL, Event, Malformed
 from schemas.names import is_name
 from schemas.profile import contact_of
 from schemas.trigger import Trigger
@@ -18,16 +16,12 @@ from services.rules import store
 from services.rules.accounts import StoredAccounts
 from services.rules.change import Change
 from services.rules.engine.partition import PartitionEngine
+from services.rules.reading import GRACE_US, Item, decoded, read
 from services.rules.revisions import RuleSets
 from services.rules.seen import Seen
 
 ERASURES = frozenset({"account.deleted", "contact.deleted"})
-GRACE_US = 1_000_000  # the wall clock runs this far behind: what was posted just in time still counts
 HISTORY_PAGE = 5_000
-
-Item = tuple[int, int, Event]  # offset, receipt less the grace, event
-
-_plain = msgspec.json.Decoder(Event).decode
 
 
 class Shard:
@@ -88,7 +82,7 @@ class Shard:
             records = [record for record in records if record.offset >= self.row.next_offset]
         if not records:
             return []
-        batch, poison = self._read(records)
+        batch, poison = read(records, wall=self._wall)
         self._load(records, batch, poison)
         self._batch = batch
         self._seen.note([event for _, _, event in batch[:: self._seen.step(len(batch))]])
@@ -141,35 +135,6 @@ class Shard:
         self._reasons += self.engine.reasons
         self.engine.forget_changes()
 
-    def _read(self, records: Sequence[Record]) -> tuple[list[Item], list[Entry]]:
-        """The hot path: an event that lacks nothing is taken as it is, `decode` sees to all others."""
-        batch: list[Item] = []
-        poison: list[Entry] = []
-        wall = self._wall
-        for record in records:
-            try:
-                event = _plain(record.value)
-                time = event.time
-                if time is None or time.tzinfo is None or not (event.account and event.type and event.id):
-                    event = self._decoded(record)
-                elif wall:
-                    clamp_future(event, record.timestamp)
-            except (msgspec.DecodeError, ValueError, RecursionError):
-                try:
-                    event = self._decoded(record)
-                except Malformed as error:
-                    poison.append(dead_letter(record, str(error)))
-                    continue
-            batch.append((record.offset, record.timestamp - GRACE_US, event))
-        return batch, poison
-
-    def _decoded(self, record: Record) -> Event:
-        place = f"{record.topic}/{record.partition}/{record.offset}"
-        event = decode(record.value, place=place, timestamp=record.timestamp)
-        if self._wall:
-            clamp_future(event, record.timestamp)
-        return event
-
     def _load(self, records: Sequence[Record], batch: list[Item], poison: list[Entry]) -> None:
         """Fetch the accounts of a batch. Some events are put aside: whose names no table can hold, and those of
         an account that we do not have because it was produced to the wrong partition, where its order would be lost.
@@ -193,7 +158,7 @@ class Shard:
         with suppress(OffsetOutOfRange):
             for record in self._log.read(EVENTS, self.row.partition, offset, 1):
                 if record.offset == offset:  # compaction removes single records
-                    return self._decoded(record)
+                    return decoded(record, wall=self._wall)
         raise LookupError(f"the event at offset {offset} is not in the log any more")
 
     def _history(self, upto: int) -> Iterator[tuple[int, Event]]:
@@ -215,9 +180,11 @@ class Shard:
     def _readable(self, records: Iterable[Record]) -> Iterator[tuple[int, Event]]:
         for record in records:
             try:
-                yield record.offset, self._decoded(record)
+                event = decoded(record, wall=self._wall)
             except Malformed:
                 continue  # it is among the dead letters since it was first read
+            if is_name(event.account) and (not event.contact or is_name(event.contact)):  # or there as well
+                yield record.offset, event
 
 
 def _offset(item: Item) -> int:

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from schemas.event import CONTROL, LATE_US, RESERVED, Event, microseconds
-from schemas.profile import Contact, Profile, apply_update, contact_of
+from schemas.profile import Contact, Profile, contact_of
 from services.rules.engine.context import Context
 from services.rules.engine.live import LiveRule
 from services.rules.engine.selector import Selector
-from services.rules.engine.state import AccountState
+from services.rules.engine.state import AccountState, merge
 
 if TYPE_CHECKING:
     from services.rules.engine.partition import Accounts
@@ -74,7 +74,7 @@ def _read(
         gone = contact_of(event)
         past.found = [entry for entry in past.found if entry[2].contact != gone]
     if event.type in RESERVED:
-        apply_update(past.profile, event)
+        merge(past.profile, event)
         past.shown = None
     if listening:
         past.shown = past.shown or _copy(past.profile)

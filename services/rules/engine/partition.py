@@ -11,7 +11,7 @@ from heapq import heappush
 from typing import Literal
 
 from schemas.event import CLOCK, CONTROL, LATE_US, OWN_PREFIX, RULES_SAVED, Event, is_reserved, microseconds
-from schemas.profile import apply_update, contact_of
+from schemas.profile import contact_of
 from schemas.reasons import Reason
 from schemas.trigger import Position, Trigger
 from services.rules.engine.accounts import Accounts, MemoryAccounts
@@ -25,7 +25,7 @@ from services.rules.engine.live import ALL, LiveRule, cause_of
 from services.rules.engine.moments import Moments
 from services.rules.engine.plans import Plan, plans_for
 from services.rules.engine.repeats import merged_before, seen_before
-from services.rules.engine.state import OFFSET_BITS, OFFSETS, AccountState, subject_key
+from services.rules.engine.state import OFFSET_BITS, OFFSETS, AccountState, merge, subject_key
 from services.rules.engine.sweeping import sweep
 from services.rules.engine.tracks import bits, put
 from services.rules.engine.triggers import ids_of, make_trigger
@@ -254,7 +254,7 @@ class PartitionEngine(Moments):
             self._update(ctx, late=late, known=known)
         elif event.type == "contact.deleted":
             forget_contact(state, contact_of(event))
-            apply_update(state.profile, event)
+            merge(state.profile, event)
         scope.tier, scope.contact = state.tier, state.contact(event.contact)
         if late:
             self.note("", Reason.LATE)
@@ -281,7 +281,7 @@ class PartitionEngine(Moments):
         if known:
             ctx.scope.tier, ctx.scope.contact = state.tier, state.contact(event.contact)
             ctx.before = {part.slot: part.holding(rule, ctx) for rule, part in self.rules.becomes}
-        apply_update(state.profile, event)
+        merge(state.profile, event)
         merged_before(state, event)
         tier = self.rules.tier(state.profile)[0]
         if tier != state.tier:

@@ -4,12 +4,14 @@
 slot alone for a whole account, else `(slot, contact, key)`.
 """
 
+import sys
 from array import array
 from typing import Any
 
 import msgspec
 
-from schemas.profile import Contact, Profile
+from schemas.event import Event
+from schemas.profile import Contact, Profile, apply_update
 from services.rules.engine.codec import pack_ids, unpack_ids
 from services.rules.engine.tracks import EMPTY, Layout, StoredTrack, Track, restore, stored_tracks
 
@@ -20,6 +22,8 @@ OFFSET_BITS = 40
 OFFSETS = (1 << OFFSET_BITS) - 1
 FORMAT = 2
 SWEEP_FLOOR = 64
+INTEGERS = range(-(1 << 63), 1 << 64)  # that MessagePack has
+LARGEST = int(sys.float_info.max)
 
 
 class Arming(msgspec.Struct, array_like=True):
@@ -190,6 +194,31 @@ _decode = msgspec.msgpack.Decoder(_Stored).decode
 
 def _pairs(mapping: dict[SubjectKey, Any]) -> _Keyed:
     return list(mapping.items())
+
+
+def storable(data: Any) -> Any:
+    """JSON as a state can hold it: integers beyond 64 bits become the nearest floating point numbers."""
+    try:
+        _encode(data)
+    except OverflowError:
+        return _narrowed(data)
+    return data
+
+
+def merge(profile: Profile, event: Event) -> None:
+    """Carry out an update, or the erasure of a contact, with what a state can hold."""
+    data = storable(event.data)
+    apply_update(profile, event if data is event.data else msgspec.structs.replace(event, data=data))
+
+
+def _narrowed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _narrowed(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_narrowed(each) for each in value]
+    if type(value) is int and value not in INTEGERS:
+        return float(min(max(value, -LARGEST), LARGEST))
+    return value
 
 
 def encode(state: AccountState) -> bytes:

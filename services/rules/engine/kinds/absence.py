@@ -21,6 +21,7 @@ from services.rules.engine.state import (
     Subject,
     SubjectKey,
     Watch,
+    storable,
     subject_key,
     subject_of,
 )
@@ -100,9 +101,8 @@ class Absence(Plain):
         event = ctx.event
         arming = None
         if event is not None and not self.on_return:
-            arming = Arming(
-                event.id, event.source, event.type, ctx.time, ctx.offset, event.contact, event.data
-            )
+            data = storable(event.data)
+            arming = Arming(event.id, event.source, event.type, ctx.time, ctx.offset, event.contact, data)
         watch.arms.insert(place, Arm(ctx.time, False, arming))
         self._note(ctx.state, subject_key(self.slot, subject), watch)
 

@@ -1,0 +1,88 @@
+"""Records into events: what is none, and what states, triggers and tables cannot hold, is told apart here.
+
+Our door takes far less than these limits. Other programs may write to the log directly: there anything can stand.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from backbone.log import Entry, Record, dead_letter
+from schemas.event import Event, Malformed, clamp_future, decode
+
+GRACE_US = 1_000_000  # the wall clock runs this far behind: what was posted just in time still counts
+PLAIN_BYTES = 1_000  # a record of so many is within the next three limits anyway
+MAX_BYTES = 512 << 10  # so that a trigger has room for all of its event but the data, whatever that is
+MAX_ID = 1_024  # characters: a trigger names twenty events
+MAX_DEPTH = 128
+YEARS = range(2, 9999)  # in which a time, whatever its offset, is one in UTC too
+
+Item = tuple[int, int, Event]  # offset, receipt less the grace, event
+
+_plain = msgspec.json.Decoder(Event).decode
+
+
+def read(records: Sequence[Record], *, wall: bool) -> tuple[list[Item], list[Entry]]:
+    """The events, and dead letters for what is none. `wall`: times lie ahead of their receipt by so much at most.
+
+    The hot path: an event that lacks nothing is taken as it is, `decoded` sees to all others.
+    """
+    batch: list[Item] = []
+    poison: list[Entry] = []
+    for record in records:
+        try:
+            event = _plain(record.value)
+            time = event.time
+            if time is None or time.tzinfo is None or not (event.account and event.type and event.id):
+                event = decoded(record, wall=wall)
+            else:
+                _admit(event, record, wall)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            try:
+                event = decoded(record, wall=wall)
+            except Malformed as error:
+                poison.append(dead_letter(record, str(error)))
+                continue
+        batch.append((record.offset, record.timestamp - GRACE_US, event))
+    return batch, poison
+
+
+def decoded(record: Record, *, wall: bool) -> Event:
+    """One record's event, defaults filled in. Raises `Malformed`."""
+    place = f"{record.topic}/{record.partition}/{record.offset}"
+    event = decode(record.value, place=place, timestamp=record.timestamp)
+    _admit(event, record, wall)
+    return event
+
+
+def _admit(event: Event, record: Record, wall: bool) -> None:
+    """Raises `Malformed` for what states and triggers cannot hold."""
+    if wall:
+        clamp_future(event, record.timestamp)
+    if event.time is not None and event.time.year not in YEARS:
+        raise Malformed("time", f"should lie in the years {YEARS[0]} to {YEARS[-1]}")
+    size = len(record.value)
+    if size <= PLAIN_BYTES:
+        return
+    if size > MAX_BYTES:
+        raise Malformed("event", f"may have {MAX_BYTES:,} bytes, this one has {size:,}")
+    if len(event.id) > MAX_ID:
+        raise Malformed("id", f"may have {MAX_ID:,} characters, this one has {len(event.id):,}")
+    if _deeper(event.data, MAX_DEPTH):
+        raise Malformed("data", f"may nest {MAX_DEPTH} deep")
+
+
+def _deeper(data: object, limit: int) -> bool:
+    """Whether lists and objects stand in one another more often than so; without recursion, for it may be often."""
+    level = [data]
+    for _ in range(limit + 1):
+        level = [each for one in level for each in _within(one)]
+        if not level:
+            return False
+    return True
+
+
+def _within(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
