@@ -15,7 +15,13 @@ from schemas.play_reasons import ActionReason, PlayReason
 from schemas.playbook import EmailStep, TaskStep, WaitDate, WaitEvent, WebhookStep
 from schemas.profile import Profile, contact_of
 from schemas.trigger import Trigger
-from services.actions.plays.context import default_body, owner_document, render_context, trigger_document
+from services.actions.plays.context import (
+    contact_document,
+    default_body,
+    owner_document,
+    render_context,
+    trigger_document,
+)
 from services.actions.plays.model import (
     ActionDraft,
     ActionStatus,
@@ -209,6 +215,7 @@ class Machine:
     def _email(self, play: Play, step: str, email: EmailStep, profile: Profile, now: int) -> None:
         version = play.templates.get(email.template)
         document = None if version is None else self._library.template(email.template, version)
+        context = render_context(play, profile, None, now)  # one for all: an account may have many contacts
         for recipient in resolve(email.to, profile, play.contact)[:MAX_RECIPIENTS]:
             spec = EmailSpec(
                 template=email.template,
@@ -219,10 +226,17 @@ class Machine:
                 owner=owner_document(profile),
                 internal=recipient.internal,
             )
-            self._store.do(self._mail_draft(play, step, recipient, spec, profile, now))
+            self._store.do(self._mail_draft(play, step, recipient, spec, profile, context, now))
 
     def _mail_draft(
-        self, play: Play, step: str, recipient: Recipient, spec: EmailSpec, profile: Profile, now: int
+        self,
+        play: Play,
+        step: str,
+        recipient: Recipient,
+        spec: EmailSpec,
+        profile: Profile,
+        context: dict[str, Any],
+        now: int,
     ) -> ActionDraft:
         reason: ActionReason | None = recipient.reason
         status: ActionStatus = "pending" if recipient.reason is None else "skipped"
@@ -245,7 +259,7 @@ class Machine:
             reason=reason,
             due_at=now,
             spec=spec,
-            context={} if reason is not None else render_context(play, profile, shown, now),
+            context={} if reason is not None else context | {"contact": contact_document(shown)},
         )
 
     def _task(self, play: Play, step: str, task: TaskStep, profile: Profile, now: int) -> None:

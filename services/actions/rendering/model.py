@@ -1,5 +1,5 @@
-"""What goes into the renderer and what comes out: plain structs that travel to the worker process as
-MessagePack."""
+"""What goes into the renderer and what comes out: plain structs that travel to the worker process
+and back (`wire`)."""
 
 from typing import Any, Literal
 

@@ -11,20 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-import msgspec
-
 from services.actions.rendering.model import CPU_SECONDS, MEMORY_BYTES, WALL_SECONDS, Answer, Failure, Job
+from services.actions.rendering.wire import FRAME_JOBS, HEADER, decode_answer, encode_jobs, framed
 
-_HEADER = 4
 _ROOT = Path(__file__).resolve().parents[3]
-_BATCH = 64  # jobs of one frame
 _RECYCLED_AFTER = 200_000  # jobs; what Python's allocator keeps of them goes with the process
 # It gave up its memory after the job before, or somebody killed it. Any other end is the job's: its
 # processor time ran
 # out, or the C code it called broke down.
 _NOT_ITS_FAULT = (0, -signal.SIGKILL, -signal.SIGTERM)
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Answer).decode
 
 
 class WorkerGone(Exception):
@@ -59,24 +54,27 @@ class Worker:
         return self._process.pid
 
     def answers(self, jobs: Sequence[Job]) -> Iterator[Answer]:
-        """One answer per job, in order; raises `WorkerGone` in place of the one that ended the process."""
-        self.jobs += len(jobs)
-        payload = _encode(jobs)
+        """An answer to each of the first jobs, as many as go into one frame, in order.
+
+        Raises `WorkerGone` in place of the one that ended the process.
+        """
+        content, count = encode_jobs(jobs)
+        self.jobs += count
         stdin = self._stream(self._process.stdin)
         try:
-            stdin.write(len(payload).to_bytes(_HEADER, "big") + payload)
+            stdin.write(framed(content))
             stdin.flush()
         except OSError as error:
             raise WorkerGone(starved=True) from error
-        for _ in jobs:
+        for _ in range(count):
             yield self._answer(time.monotonic() + WALL_SECONDS)
 
     def _answer(self, deadline: float) -> Answer:
         buffer = self._buffer
-        while len(buffer) < _HEADER or len(buffer) < _HEADER + int.from_bytes(buffer[:_HEADER], "big"):
+        while len(buffer) < HEADER or len(buffer) < HEADER + int.from_bytes(buffer[:HEADER], "big"):
             self._read(deadline)
-        end = _HEADER + int.from_bytes(buffer[:_HEADER], "big")
-        answer: Answer = _decode(buffer[_HEADER:end])
+        end = HEADER + int.from_bytes(buffer[:HEADER], "big")
+        answer = decode_answer(buffer[HEADER:end])
         del buffer[:end]
         return answer
 
@@ -125,7 +123,7 @@ def run(
         if worker is None or worker.jobs > _RECYCLED_AFTER:
             worker = _replaced(worker, spawn)
         try:
-            for answer in worker.answers(jobs[len(done) : len(done) + _BATCH]):
+            for answer in worker.answers(jobs[len(done) : len(done) + FRAME_JOBS]):
                 done.append(answer)  # noqa: PERF402  what came before the end of the process counts
         except WorkerGone as gone:
             worker.close()

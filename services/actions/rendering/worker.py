@@ -1,7 +1,7 @@
 """The process in which templates run: `python -m services.actions.rendering.worker`, frames on its standard
 streams.
 
-In: a frame (length, MessagePack list of jobs). Out: one frame per job, in order. It knows nothing worth
+In: frames of jobs. Out: one frame per job, in order (see `wire`). It knows nothing worth
 stealing: no environment, no open files, no key. It bounds itself: memory by RLIMIT_AS, processor time of
 one job by a timer whose signal ends the process, whatever C code it is in. Whoever reads its answers sees
 the end of the stream and knows which job it was. It ends when its input does.
@@ -13,29 +13,27 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-
 from services.actions.rendering import compose
-from services.actions.rendering.model import CPU_SECONDS, MEMORY_BYTES, Failure, Job, MailJob
+from services.actions.rendering.model import CPU_SECONDS, MEMORY_BYTES, Failure, MailJob
+from services.actions.rendering.wire import HEADER, decode_jobs, encode_answer, framed
 
-HEADER = 4  # bytes of a frame's length, big endian
 _PAGE = resource.getpagesize()
 
 
 def main() -> None:
     """Answers frames until the input ends."""
     source, sink = sys.stdin.buffer, sys.stdout.buffer
-    decode = msgspec.msgpack.Decoder(list[Job]).decode
-    encode = msgspec.msgpack.Encoder().encode
     _warm_up()
     _confine()
     while (frame := _frame(source)) is not None:
-        for job in decode(frame):
+        for job in decode_jobs(frame):
             signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
             try:
-                payload = encode(compose.answer(job))
+                payload = encode_answer(compose.answer(job))
             except MemoryError:
-                payload = encode(Failure("template_limits", f"needs more than {MEMORY_BYTES >> 20} MiB"))
+                payload = encode_answer(
+                    Failure("template_limits", f"needs more than {MEMORY_BYTES >> 20} MiB")
+                )
                 _send(sink, payload)
                 return  # what the allocator holds on to is given back with the process
             signal.setitimer(signal.ITIMER_PROF, 0)
@@ -43,7 +41,7 @@ def main() -> None:
 
 
 def _send(sink: BinaryIO, payload: bytes) -> None:
-    sink.write(len(payload).to_bytes(HEADER, "big") + payload)
+    sink.write(framed(payload))
     sink.flush()
 
 

@@ -1,11 +1,12 @@
 """Every kind of step: who gets an email, what a task says, how branches and waits go."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from schemas.playbook import PlaybookIn
-from services.actions.plays.model import TaskSpec
+from services.actions.plays.model import Rendered, RenderFailure, RenderJob, TaskSpec
 from tests.unit.plays.kit import DAY, T0, World, account, book, event
 
 CONTACTS = [
@@ -220,3 +221,24 @@ def test_steps_with_the_same_id_are_refused() -> None:
         PlaybookIn.model_validate(
             {"name": "x", "steps": [{"id": "a", "wait": "1d"}, {"id": "a", "wait": "1d"}]}
         )
+
+
+def test_a_mail_to_many_holds_the_account_once() -> None:
+    """Not once for each of its contacts: a hundred million of them is more than there is memory."""
+    seen: list[RenderJob] = []
+
+    class Listening:
+        def render_many(self, jobs: Sequence[RenderJob]) -> list[Rendered | RenderFailure]:
+            seen.extend(jobs)
+            return [Rendered(content={}) for _ in jobs]
+
+        def check(self, sources: dict[str, str]) -> list[tuple[str, str]]:
+            return []
+
+    world = World(book(steps=[{"email": {"template": "hello", "to": "all"}}]))
+    world.store._renderer = Listening()
+    world.say(account(contacts=[{"id": f"c{n}", "email": f"c{n}@acme.test"} for n in range(50)]))
+    world.fire(T0)
+    contexts = [job.draft.context for job in seen]
+    assert [context["contact"]["id"] for context in contexts] == [f"c{n}" for n in range(50)]
+    assert all(context["account"] is contexts[0]["account"] for context in contexts)

@@ -163,6 +163,16 @@ def test_a_batch_goes_on_behind_every_job_that_ends_the_process(
     assert reasons == ["", "template_limits", "", "template_limits", "", "template_limits"]
 
 
+def test_much_that_is_known_of_an_account_is_no_job_s_fault(renderer: Renderer) -> None:
+    """A mail to each of thousands of contacts: each job knows all of them, and a batch is more than one of it."""
+    contacts = [
+        {"id": f"contact-{n}", "email": f"contact-{n}@acme.test", "roles": [], "attributes": {}}
+        for n in range(4_000)
+    ]
+    job = TextJob(body="{{ account.contacts | length }}", context={"account": {"contacts": contacts}})
+    assert renderer.render_many([job] * 64) == [Body("4000")] * 64
+
+
 def test_checking_a_template_is_bounded_too(renderer: Renderer) -> None:
     started = time.process_time()
     flaws = renderer.check({"subject": "{{ 7 ** 7 ** 9 }}", "markdown": "{{ 'a' * 10 ** 10 }}"}).flaws

@@ -153,6 +153,13 @@ def test_values_print_as_json_has_them(renderer: Renderer) -> None:
     ]
 
 
+def test_whole_numbers_may_have_any_size(renderer: Renderer) -> None:
+    """An event may hold them; one that did stopped the worker."""
+    context = {"trigger": {"event": {"data": {"n": 2**70, "of": [-(2**64)]}}}}
+    job = TextJob(body={"text": "{{ trigger.event.data.n }}", "plain": 10**30}, context=context)
+    assert renderer.render_many([job]) == [Body({"text": str(2**70), "plain": 10**30})]
+
+
 def test_items_come_before_methods(renderer: Renderer, context: dict[str, Any]) -> None:
     source = "{{ trigger.event.data.items | length }} {{ account.attributes.get('none', 'no') }}"
     assert renderer.render_many([TextJob(body=source, context=context)]) == [Body("2 no")]
