@@ -18,6 +18,7 @@ from kafka.net.compat import KafkaNetClient
 from kafka.protocol.metadata import MetadataRequest
 
 from backbone.log.kafka_security import explained, security_of, shake_hands
+from backbone.log.kafka_sockets import DIRECT
 from backbone.log.records import MAX_HEADER_BYTES, MAX_RECORD_BYTES, TOPICS, LogUnavailable, PartitionsChanged
 from backbone.settings import Settings
 
@@ -55,6 +56,7 @@ class Cluster:
             "bootstrap_timeout_ms": BOOTSTRAP_MS,
             "reconnect_backoff_max_ms": 1_000,
             "metadata_max_age_ms": 30_000,
+            "proxy_url": DIRECT,
             **self.security,
         }
 

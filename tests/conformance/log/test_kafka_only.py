@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -48,9 +46,6 @@ def broker() -> Iterator[Kafka]:
     """One that may be killed."""
     with Kafka(quick=True) as server:
         yield server
-    with warnings.catch_warnings():  # kafka-python leaves the sockets of failed connections to the collector
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @contextmanager
