@@ -1,7 +1,8 @@
 """What an append must keep to, the same on every backend: how large a record may be, and what it may follow."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from typing import TypeVar
 
 from backbone.log.records import (
     MAX_HEADER_BYTES,
@@ -13,8 +14,11 @@ from backbone.log.records import (
     RecordTooLarge,
 )
 
+APPEND_BYTES = 4 << 20  # of one append, for who has many records
 RECORD_OVERHEAD = 200  # bytes that a record takes in memory beside its value, roughly
 _SHORT_KEY = 1024  # characters
+
+Item = TypeVar("Item")
 
 
 def checked_size(entries: Sequence[Entry]) -> int:
@@ -49,3 +53,24 @@ def check_followed(after: Future[list[Place]] | None) -> None:
     """
     if after is not None and after.done() and (after.cancelled() or after.exception() is not None):
         raise LogUnavailable("what this was to follow has not been written")
+
+
+def memory_of(entry: Entry) -> int:
+    """Bytes that an entry takes, roughly."""
+    return len(entry.value) + RECORD_OVERHEAD
+
+
+def chunked(
+    items: Iterable[Item], size: Callable[[Item], int], limit: int = APPEND_BYTES
+) -> Iterator[list[Item]]:
+    """Parts of about `limit` bytes, in order: what is appended at once has to be delivered at once."""
+    part: list[Item] = []
+    taken = 0
+    for item in items:
+        part.append(item)
+        taken += size(item)
+        if taken >= limit:
+            yield part
+            part, taken = [], 0
+    if part:
+        yield part

@@ -4,9 +4,10 @@ Ids are deterministic, so a trigger relayed twice after a crash is one trigger t
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from backbone.database import Database
 from backbone.failpoint import hit
 from backbone.log import MAX_RECORD_BYTES, TRIGGERS, Entry, Log
+from backbone.log.limits import chunked, memory_of
 from backbone.log.records import Place
 from schemas.trigger import Progress, Trigger, TriggerRecord
 from services.rules import store
@@ -27,11 +29,19 @@ _encode = msgspec.json.Encoder().encode
 _trigger = msgspec.json.Decoder(Trigger).decode
 
 
+class News(NamedTuple):
+    """A record for `touchline.triggers`: whose, and what it tells: a trigger (by its id), or the progress."""
+
+    shard: Shard
+    told: str | int
+    entry: Entry
+
+
 @dataclass(slots=True)
 class Sent:
-    """An append: by shard the ids of its triggers and the progress told."""
+    """An append: by shard what it tells."""
 
-    parts: list[tuple[Shard, list[str], int]]
+    told: list[tuple[Shard, str | int]]
     done: Future[list[Place]]
 
 
@@ -61,43 +71,49 @@ class Relay:
                     waiting = [_trigger(doc) for doc in store.unrelayed(conn, row.partition, PAGE)]
                 if not waiting:
                     break
-                entries = [_entry(row.partition, trigger) for trigger in waiting]
-                self._log.append(TRIGGERS, entries).result(timeout=TIMEOUT_S)
+                for part in chunked((_entry(row.partition, trigger) for trigger in waiting), memory_of):
+                    self._log.append(TRIGGERS, part).result(timeout=TIMEOUT_S)
                 with self._db.write() as conn:
                     store.mark_relayed(conn, [trigger.id for trigger in waiting])
 
     def flush(self, shards: Iterable[Shard]) -> None:
-        """Hand over what the last commits left, for all partitions in one append, and look at the appends before it.
+        """Hand over what the last commits left, of all partitions together, and look at the appends before.
 
         Nothing waits for the log here, unless it is behind: what it has is marked so with a later commit. The log
         keeps the order, and takes nothing behind an append that failed: how far we have come must not be told
         past a trigger that is not there, or it would be taken for a repeat later. Raises what an append failed with.
         """
         moved = [shard for shard in shards if shard.outbox or shard.told != shard.saved.next_offset]
-        if moved:
-            self._send(moved)
-        while self._sent and (self._sent[0].done.done() or len(self._sent) > UNDER_WAY):
+        for part in chunked(_news(moved), lambda news: memory_of(news.entry)):
+            self._append(part)
+        while self._sent and self._sent[0].done.done():
             self._arrived(self._sent.popleft())
 
-    def _send(self, moved: Sequence[Shard]) -> None:
-        entries: list[Entry] = []
-        parts: list[tuple[Shard, list[str], int]] = []
-        for shard in moved:
-            number, offset = shard.row.partition, shard.saved.next_offset
-            entries += [_entry(number, trigger) for trigger in shard.outbox]
-            progress = Progress(partition=number, offset=offset, clock=shard.saved.clock)
-            entries.append(Entry(value=_encode(TriggerRecord(progress=progress)), partition=number))
-            parts.append((shard, [trigger.id for trigger in shard.outbox], offset))
-            shard.outbox, shard.told = [], offset
-        self._last = self._log.append(TRIGGERS, entries, after=self._last)
-        self._sent.append(Sent(parts, self._last))
+    def _append(self, news: list[News]) -> None:
+        self._last = self._log.append(TRIGGERS, [one.entry for one in news], after=self._last)
+        self._sent.append(Sent([(one.shard, one.told) for one in news], self._last))
+        while len(self._sent) > UNDER_WAY:
+            self._arrived(self._sent.popleft())
 
     def _arrived(self, sent: Sent) -> None:
         sent.done.result(timeout=TIMEOUT_S)
         hit("rules.after_relay_before_mark")
-        for shard, ids, offset in sent.parts:
-            shard.relayed += ids
-            shard.reported = offset
+        for shard, told in sent.told:
+            if isinstance(told, str):
+                shard.relayed.append(told)
+            else:
+                shard.reported = told
+
+
+def _news(moved: Iterable[Shard]) -> Iterator[News]:
+    """The triggers of each shard, and behind them how far it has come."""
+    for shard in moved:
+        number, offset = shard.row.partition, shard.saved.next_offset
+        for trigger in shard.outbox:
+            yield News(shard, trigger.id, _entry(number, trigger))
+        progress = Progress(partition=number, offset=offset, clock=shard.saved.clock)
+        yield News(shard, offset, Entry(value=_encode(TriggerRecord(progress=progress)), partition=number))
+        shard.outbox, shard.told = [], offset
 
 
 def _entry(partition: int, trigger: Trigger) -> Entry:

@@ -21,6 +21,7 @@ from backbone.database import Database
 from backbone.errors import DatabaseUnavailable, LogUnavailable
 from backbone.failpoint import hit
 from backbone.log import DEAD_LETTERS, EVENTS, Log, OffsetOutOfRange, Record
+from backbone.log.limits import chunked, memory_of
 from services.rules import seen, store
 from services.rules.change import Change
 from services.rules.metrics import count_decisions, show_health
@@ -167,9 +168,11 @@ class Worker:
             by_partition.setdefault(record.partition, []).append(record)
         active = [(self.shards[p], part) for p, part in by_partition.items() if p in self.shards]
         poison = [entry for shard, part in active for entry in shard.apply(part)]
-        if poison:  # before the commit: a crash in between repeats a dead letter, and loses none
-            self._log.append(DEAD_LETTERS, poison).result(timeout=30)
-            telemetry.DEAD_LETTERED.labels("rules").inc(len(poison))
+        for some in chunked(
+            poison, memory_of
+        ):  # before the commit: a crash repeats a dead letter, and loses none
+            self._log.append(DEAD_LETTERS, some).result(timeout=30)
+            telemetry.DEAD_LETTERED.labels("rules").inc(len(some))
         return [shard for shard, _ in active]
 
     def _moments(self) -> None:
