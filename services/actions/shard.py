@@ -141,10 +141,10 @@ class Shard:
         """Whether a wait may lie at or before `now`, less the grace."""
         return self.store.floor <= now - GRACE_US
 
-    def beat(self, now: int, end: int) -> int:
-        """Wall clock, `end` read at `now`: run the waits that are due; how many."""
+    def beat(self, now: int) -> int:
+        """Wall clock, all that was posted before `now` has been offered: run the waits that are due; how many."""
         steps = 0
-        while steps < MAX_STEPS and len(self.store.ops) < MAX_OPS and self.plays.beat(now, end):
+        while steps < MAX_STEPS and len(self.store.ops) < MAX_OPS and self.plays.beat(now):
             steps += 1
         return steps
 

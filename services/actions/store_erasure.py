@@ -2,7 +2,7 @@
 only."""
 
 import msgspec
-from sqlalchemy import Connection, delete, or_, select
+from sqlalchemy import ColumnElement, Connection, delete, or_, select
 
 from schemas.names import MAX_NAME, fitting
 from services.actions import suppressions
@@ -19,31 +19,45 @@ class Erasure(msgspec.Struct, frozen=True):
 
 def erase(conn: Connection, erasure: Erasure) -> None:
     """Carry out an erasure. The profile of an erased contact's account is the caller's."""
-    suppressions.forget(conn, erasure.addresses)
     contact = fitting(erasure.contact, MAX_NAME)
     if contact is None:
-        _account(conn, erasure.account)
+        _account(conn, erasure)
     else:
-        _contact(conn, erasure.account, contact)
+        _contact(conn, erasure, contact)
 
 
-def _account(conn: Connection, account: str) -> None:
-    ids = select(actions.c.id).where(actions.c.account == account)
-    conn.execute(delete(attempts).where(attempts.c.action.in_(ids)))
+def _account(conn: Connection, erasure: Erasure) -> None:
+    gone = actions.c.account == erasure.account
+    addresses = _hold(conn, gone, actions.c.contact.is_not(None))
+    suppressions.forget(conn, [*erasure.addresses, *addresses])
+    conn.execute(delete(attempts).where(attempts.c.action.in_(select(actions.c.id).where(gone))))
     for table in (actions, tasks, plays, outbox, accounts):
-        conn.execute(delete(table).where(table.c.account == account))
+        conn.execute(delete(table).where(table.c.account == erasure.account))
 
 
-def _contact(conn: Connection, account: str, contact: str) -> None:
+def _contact(conn: Connection, erasure: Erasure, contact: str) -> None:
     """The plays of the contact go as a whole; of others, what was addressed to it."""
-    of_contact = (plays.c.account == account) & (plays.c.contact == contact)
+    of_contact = (plays.c.account == erasure.account) & (plays.c.contact == contact)
     mine = list(conn.scalars(select(plays.c.id).where(of_contact)))
-    hit = (actions.c.account == account) & or_(actions.c.contact == contact, actions.c.play.in_(mine))
-    conn.execute(delete(attempts).where(attempts.c.action.in_(select(actions.c.id).where(hit))))
-    conn.execute(delete(actions).where(hit))
+    gone = (actions.c.account == erasure.account) & or_(
+        actions.c.contact == contact, actions.c.play.in_(mine)
+    )
+    addresses = _hold(conn, gone, actions.c.contact == contact)
+    suppressions.forget(conn, [*erasure.addresses, *addresses])
+    conn.execute(delete(attempts).where(attempts.c.action.in_(select(actions.c.id).where(gone))))
+    conn.execute(delete(actions).where(gone))
     conn.execute(
         delete(tasks).where(
-            tasks.c.account == account, or_(tasks.c.contact == contact, tasks.c.play.in_(mine))
+            tasks.c.account == erasure.account, or_(tasks.c.contact == contact, tasks.c.play.in_(mine))
         )
     )
     conn.execute(delete(plays).where(of_contact))
+
+
+def _hold(conn: Connection, gone: ColumnElement[bool], theirs: ColumnElement[bool]) -> set[str | None]:
+    """Hold actions until the transaction ends; the addresses, former ones too, of the mails that are `theirs`.
+
+    What delivery is writing about an action is there by then, and goes with it; afterwards it finds nothing.
+    """
+    query = select(actions.c.recipient, (theirs & (actions.c.channel == "email")).label("theirs"))
+    return {row.recipient for row in conn.execute(query.where(gone).with_for_update()) if row.theirs}

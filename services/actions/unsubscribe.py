@@ -98,7 +98,7 @@ class _Desk:
         topic = ALL_TOPICS if everything else claim.topic
 
         def act(connection: Connection) -> str | None:
-            row = _action(connection, claim)
+            row = _action(connection, claim, hold=True)  # an erasure comes before, or finds the suppression
             shown = None if row is None else suppressions.normal(row.recipient)
             new = suppressions.add(connection, claim.digest, topic, shown, REASON, self._clock.now())
             if new and row is not None:
@@ -124,8 +124,9 @@ class _Desk:
         )  # fmt: skip
 
 
-def _action(connection: Connection, claim: Claim) -> Row[Any] | None:
-    return connection.execute(select(actions).where(actions.c.id == claim.action)).one_or_none()
+def _action(connection: Connection, claim: Claim, *, hold: bool = False) -> Row[Any] | None:
+    query = select(actions).where(actions.c.id == claim.action)
+    return connection.execute(query.with_for_update() if hold else query).one_or_none()
 
 
 def router(

@@ -116,7 +116,7 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 self.beat()
-            except (store_partitions.Fenced, DatabaseUnavailable, LogUnavailable, TimeoutError) as error:
+            except (store_partitions.Fenced, DatabaseUnavailable, LogUnavailable, OSError) as error:
                 log_.warning("batch abandoned; starting again from what is stored", error=repr(error))
                 self._restart()
             except Exception as error:
@@ -206,13 +206,18 @@ class Worker:
             self._on_due()
 
     def _waits(self) -> int:
-        """Wall clock: what is due runs once everything that was posted before has been applied."""
+        """Wall clock: what is due runs once everything that was posted before has been applied.
+
+        The places read up to say so, not the last event: behind it the log may hold what is none (see `positions`).
+        """
         now = self._clock.now()
         waiting = [shard for shard in self.shards.values() if shard.due(now)]
         if not waiting:
             return 0
-        ends = self._consumer.end_offsets()
-        return sum(shard.beat(now, ends.get((EVENTS, shard.row.partition), 0)) for shard in waiting)
+        ends, read = self._consumer.end_offsets(), self._consumer.positions()
+        lanes = {(EVENTS, shard.row.partition): shard for shard in waiting}
+        ready = [shard for lane, shard in lanes.items() if lane in ends and read.get(lane, -1) >= ends[lane]]
+        return sum(shard.beat(now) for shard in ready)
 
     @contextmanager
     def _reading(self) -> Iterator[Reading]:

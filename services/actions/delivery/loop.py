@@ -191,19 +191,25 @@ class Delivery:
                     await asyncio.wait_for(woken.wait(), self._pause(written))
 
     async def _make_room(self, commits: Commits, woken: asyncio.Event) -> None:
-        """Wait for room; if none comes, put back what waits for the fullest lane, so that others get their turn."""
+        """Wait for room; if none comes, put back what waits for the fullest, so that others get their turn."""
         with suppress(TimeoutError):
             await asyncio.wait_for(woken.wait(), STALL_S)
         if WINDOW - len(self._held) >= ROOM or not self._waiting:
             return
-        ((lane, _),) = Counter(self._waiting.values()).most_common(1)
-        surplus = [one for one, way in self._waiting.items() if way == lane][
-            self._channels[lane[0]].per_lane :
-        ]
+        surplus = self._surplus()
         for one in surplus:
             self._tasks[one].cancel()
         await asyncio.sleep(0)
         await commits.lease(0, surplus)
+
+    def _surplus(self) -> list[str]:
+        """What waits for the fullest lane beyond its next turn; else, where many lanes share them, for the places of
+        the fullest channel."""
+        ((lane, _),) = Counter(self._waiting.values()).most_common(1)
+        in_lane = [one for one, way in self._waiting.items() if way == lane]
+        ((name, _),) = Counter(way[0] for way in self._waiting.values()).most_common(1)
+        in_channel = [one for one, way in self._waiting.items() if way[0] == name]
+        return in_lane[self._channels[lane[0]].per_lane :] or in_channel[self._channels[name].concurrency :]
 
     def _pause(self, written: Written) -> float:
         if written.next_due is None:

@@ -106,10 +106,9 @@ class Merge:
         events = [item for item in islice(self._events, limit) if item.offset < self.past]
         return events, list(islice(self._triggers, limit))
 
-    def caught_up(self, end: int) -> bool:
-        """Whether every event before `end` and every trigger of rules' progress up to there has been
-        taken."""
-        return self.next_event >= end and self.past >= end and not self._triggers
+    def caught_up(self) -> bool:
+        """Whether every event that was offered has been taken, and every trigger of rules' progress up to there."""
+        return not self._events and not self._triggers and self.past >= self.next_event
 
     def repeated(self, item: TriggerItem) -> bool:
         """Whether a trigger is certainly a repeat: its place was left behind before it was read."""

@@ -62,13 +62,12 @@ class PlaysPartition:
         self.merge.take()
         return True
 
-    def beat(self, now: int, end: int) -> bool:
-        """Wall clock: once all before `end` (the end of the events, read at `now`) is applied, run a wait
-        that is due.
+    def beat(self, now: int) -> bool:
+        """Wall clock, all that was posted before `now` has been offered: once it is applied, run a wait that is due.
 
         Returns whether there was one; call again until there is none.
         """
-        if self.mode != "wall" or self.merge.head() is not None or not self.merge.caught_up(end):
+        if self.mode != "wall" or not self.merge.caught_up():
             return False
         upto = max(self.clock, now - GRACE_US)
         if self._run_wait(upto):

@@ -228,6 +228,27 @@ def test_a_slow_lane_does_not_hold_up_the_others(house: House) -> None:
     free.set()
 
 
+def test_a_slow_channel_does_not_hold_up_the_others(house: House) -> None:
+    """A mail server that hangs, and mails to hundreds of domains: none of their lanes is full."""
+    free = threading.Event()
+
+    async def stuck(_: Leased) -> Outcome:
+        await asyncio.to_thread(free.wait)
+        return Outcome(kind="done")
+
+    class Narrow(Fake):
+        concurrency = per_lane = 2
+
+    many = [f"act_slow_{n}" for n in range(600)]
+    house.put(*many, each=[{"recipient": f"ann@{one}.test"} for one in many])
+    house.put("act_quick", channel="webhook", recipient="crm")
+    house.loop(email=Narrow(stuck), webhook=Fake())
+    try:
+        house.until(lambda: house.states()["act_quick"][0] == "done")
+    finally:
+        free.set()
+
+
 def test_a_database_that_is_away_loses_nothing(house: House, monkeypatch: Any) -> None:
     monkeypatch.setattr("services.actions.delivery.commits.PAUSES_S", (0.001,))
     channel = Fake()
