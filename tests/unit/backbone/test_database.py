@@ -1,13 +1,17 @@
 import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Column, Integer, String, Table, func, insert, select
 
 from backbone import tables as backbone_tables
-from backbone.database import Database, insert_new, metadata, upsert
+from backbone.database import ROOMS, Database, insert_new, metadata, upsert
 from backbone.errors import ConfigurationError, DatabaseUnavailable
 from backbone.migrations import check_schema, migrate, migrate_all
+from backbone.settings import load_settings
 from services.ingest import tables as ingest_tables
 
 room = metadata("rules")
@@ -110,44 +114,28 @@ def test_migrations_fit_the_tables(tmp_path: Path) -> None:
     assert "no unique index on ingest_groups (user)" in caught.value.message
 
 
-def test_migrations_run_from_several_processes_at_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/m.db"
-    errors: list[Exception] = []
+def migrate_at_once(url: str, rooms: Sequence[str] = ROOMS) -> None:
+    """Three times at the same time, as if by three processes."""
 
     def work() -> None:
-        try:
-            migrate_all(Database(url), ["backbone", "ingest"])
-        except Exception as error:  # noqa: BLE001 - the test looks at it
-            errors.append(error)
+        with closing(Database(url)) as database:
+            migrate_all(database, rooms)
 
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(work) for _ in range(3)]:
+            done.result()
+
+
+def test_migrations_run_several_times_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/m.db"
+    migrate_at_once(url, ["backbone", "ingest"])
     check_schema(Database(url), "ingest", ingest_tables.metadata)
 
 
 @pytest.mark.postgres
 def test_migrations_on_postgresql(fresh_postgres_url: str) -> None:
-    from backbone.settings import load_settings
-
     url = load_settings(database_url=fresh_postgres_url).url
-    errors: list[Exception] = []
-
-    def work() -> None:
-        try:
-            migrate_all(Database(url))
-        except Exception as error:  # noqa: BLE001 - the test looks at it
-            errors.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    migrate_at_once(url)
     database = Database(url)
     check_schema(database, "backbone", backbone_tables.metadata)
     check_schema(database, "ingest", ingest_tables.metadata)
