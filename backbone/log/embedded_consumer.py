@@ -138,6 +138,9 @@ class EmbeddedConsumer:
                 break
         return found
 
+    def stay(self) -> None:
+        """Nobody is given up here."""
+
     def end_offsets(self) -> dict[Lane, int]:
         """See `Consumer.end_offsets`."""
         ends = {topic: self._log.end_offsets(topic) for topic in self._topics}

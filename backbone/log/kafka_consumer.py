@@ -27,6 +27,8 @@ from backbone.log.records import Assigned, Lane, LogUnavailable, OffsetOutOfRang
 
 SLICE_S = 0.1  # how long kafka-python is left alone before `wake` is looked at
 COMMIT_EVERY_S = 1.0
+STAY_EVERY_S = 10.0  # of the 300 s after which a member that does not poll is given up
+STAY_MS = 200  # time for the group to decide something, when it does
 LOOKUP_MS = 5_000
 CLOSE_MS = 2_000
 COMMON: dict[str, Any] = {
@@ -78,6 +80,7 @@ class GroupConsumer:
         self._pending: list[TopicPartition] | None = None  # assigned, and not yet told where to read on
         self._to_commit: dict[Lane, int] = {}
         self._committed_at = 0.0
+        self._polled_at = 0.0
         self._woken = threading.Event()
         self._closed = self._away = False
 
@@ -115,6 +118,7 @@ class GroupConsumer:
     def _raw_poll(self, timeout: float, max_records: int) -> dict[TopicPartition, list[Record]]:
         try:
             with translated("poll"):
+                self._polled_at = time.monotonic()
                 unpark(self._consumer)
                 found: dict[TopicPartition, list[Record]] = self._consumer.poll(
                     int(timeout * 1000), max_records
@@ -219,6 +223,19 @@ class GroupConsumer:
         return by_topic[0]
 
     # -- what the worker steers
+
+    def stay(self) -> None:
+        """See `Consumer.stay`: a poll while every lane waits. Lanes that are handed out anew go on waiting."""
+        consumer, notes = self._consumer, self._notes
+        if consumer is None or notes is None or time.monotonic() - self._polled_at < STAY_EVERY_S:
+            return
+        reading = consumer.assignment() - consumer.paused()
+        with suppress(LogUnavailable), translated("stay in the group"):
+            consumer.pause(*reading)
+            consumer.poll(STAY_MS)
+        self._polled_at = time.monotonic()
+        if not notes.events:
+            consumer.resume(*reading)
 
     def end_offsets(self) -> dict[Lane, int]:
         """See `Consumer.end_offsets`."""

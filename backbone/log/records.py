@@ -150,6 +150,13 @@ class Consumer(Protocol):
         """
         ...
 
+    def stay(self) -> None:
+        """Remain in the group through long work between two polls: to be called often, costs little, reads nothing.
+
+        What the group decides meanwhile comes out of the next `poll`.
+        """
+        ...
+
     def end_offsets(self) -> dict[Lane, int]:
         """The offset after the last record, of each owned lane. Raises `LogUnavailable`."""
         ...

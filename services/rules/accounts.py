@@ -1,6 +1,6 @@
 """The account states of one partition: a bounded cache in front of `rules_accounts`."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from sqlalchemy import select, tuple_
 
@@ -18,11 +18,12 @@ READ_AHEAD = 1_000  # accounts fetched at once when moments come due
 class StoredAccounts:
     """What the engine sees as a mapping of account states; the worker prefetches, and saves what was touched.
 
-    `room`: bytes that states may take in memory; beyond it the least recently changed leave.
+    `room`: bytes that states may take in memory; beyond it the least recently changed leave. `stay` is called with each
+    fetch: many of them, as for a save that concerns every account, are long work.
     """
 
-    def __init__(self, db: Database, partition: int, room: int) -> None:
-        self._db = db
+    def __init__(self, db: Database, partition: int, room: int, stay: Callable[[], None]) -> None:
+        self._db, self._stay = db, stay
         self._partition = partition
         self._room = room
         self._states: dict[str, AccountState] = {}
@@ -36,6 +37,7 @@ class StoredAccounts:
         wanted = [name for name in names if name not in self._states and name not in self._erased]
         if not wanted:
             return []
+        self._stay()
         with self._db.read() as conn:
             found = store.load_accounts(conn, self._partition, wanted)
         for name, blob in found.items():

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from copy import copy
 
@@ -25,7 +25,10 @@ HISTORY_PAGE = 5_000
 
 
 class Shard:
-    """Everything about one partition that lives only while we own it."""
+    """Everything about one partition that lives only while we own it.
+
+    `stay` is called every now and then in the midst of long work (see `Consumer.stay`).
+    """
 
     def __init__(
         self,
@@ -37,12 +40,13 @@ class Shard:
         rulesets: RuleSets,
         seen: Seen,
         room: int,
+        stay: Callable[[], None],
     ) -> None:
         self.row = row  # how far the engine has come
         self.saved = copy(row)  # how far the table has
-        self._log, self._wall = log, clock_mode == "wall"
+        self._log, self._wall, self._stay = log, clock_mode == "wall", stay
         self._seen = seen
-        self._accounts = StoredAccounts(db, row.partition, room)
+        self._accounts = StoredAccounts(db, row.partition, room, stay)
         self._expected = row.next_offset
         self._batch: list[Item] = []
         self.engine = PartitionEngine(
@@ -165,6 +169,7 @@ class Shard:
         """Every readable event of the partition from the start of the log to `upto`, exclusive."""
         offset = self._log.start_offsets(EVENTS)[self.row.partition]
         while offset < upto:
+            self._stay()
             try:
                 records = self._log.read(EVENTS, self.row.partition, offset, HISTORY_PAGE)
             except OffsetOutOfRange as gone:  # retention was quicker

@@ -249,6 +249,7 @@ class Worker:
                 rulesets=self._rulesets,
                 seen=self._seen,
                 room=self._room,
+                stay=self._consumer.stay,
             )
         self._relay.recover(rows)
         return {(EVENTS, row.partition): row.next_offset for row in rows}

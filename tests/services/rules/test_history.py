@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from backbone.log import EVENTS, Record, partition_for
-from tests.services.rules.test_worker import rules
+from backbone.log.embedded_consumer import EmbeddedConsumer
+from schemas.rule import RuleIn
+from services.rules import shard
+from tests.services.rules.test_worker import RULE, rules
 
 PARTITION = partition_for("acme", 2)
 
@@ -37,15 +40,31 @@ def test_an_event_that_compaction_took_is_not_mistaken_for_the_next(
     with rules(tmp_path / "gap") as ours:
         ours.post(3, account="acme")
         ours.catch_up()
-        read, shard = ours.log.read, ours.worker.shards[PARTITION]
-        place = next(offset for offset, event in shard._history(99) if event.id == "e2")
+        read, ours_shard = ours.log.read, ours.worker.shards[PARTITION]
+        place = next(offset for offset, event in ours_shard._history(99) if event.id == "e2")
 
         def compacted(topic: str, partition: int, offset: int, limit: int = 1_000) -> list[Record]:
             return [r for r in read(topic, partition, offset, limit + 1) if r.offset != place][:limit]
 
-        shard._batch = []
-        assert shard._fetch(place).id == "e2"
+        ours_shard._batch = []
+        assert ours_shard._fetch(place).id == "e2"
         monkeypatch.setattr(ours.log, "read", compacted)
-        assert shard._fetch(place + 1).id == "e3"
+        assert ours_shard._fetch(place + 1).id == "e3"
         with pytest.raises(LookupError):
-            shard._fetch(place)
+            ours_shard._fetch(place)
+
+
+def test_a_worker_stays_in_its_group_through_a_backfill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stays = [0]
+    monkeypatch.setattr(shard, "HISTORY_PAGE", 10)
+    monkeypatch.setattr(EmbeddedConsumer, "stay", lambda _: stays.__setitem__(0, stays[0] + 1))
+    with rules(tmp_path / "long") as ours:
+        ours.post(200, account="acme")
+        ours.catch_up()
+        before = stays[0]
+        given = {**RULE, "name": "later", "backfill": True}
+        ours.saver.run(lambda conn: ours.saver.create(conn, RuleIn.model_validate(given), "test"))
+        ours.worker.beat()
+        assert stays[0] - before >= 20
