@@ -36,6 +36,9 @@ RULE_UNHEALTHY = Gauge("touchline_rule_unhealthy", "1 for a rule that cannot be 
 
 # Actions
 PLAYS = Counter("touchline_plays", "Plays by the status they came to", ["playbook", "status", "reason"])
+PLAYBOOK_UNHEALTHY = Gauge(
+    "touchline_playbook_unhealthy", "1 for a playbook that cannot be read", ["playbook"]
+)
 ACTIONS = Counter("touchline_actions", "Actions by the status they came to", ["channel", "status", "reason"])
 ATTEMPTS = Counter("touchline_attempts", "Attempts to carry out an action", ["channel", "outcome"])
 ACTIONS_DUE = Gauge("touchline_actions_due", "Actions due and not done")

@@ -12,6 +12,7 @@ class PlayReason(StrEnum):
     BY_HAND = "by_hand"
     PLAY_OPEN = "play_open"
     PLAYBOOK_UNKNOWN = "playbook_unknown"
+    PLAYBOOK_UNHEALTHY = "playbook_unhealthy"
     TIER_NOT_COVERED = "tier_not_covered"
 
 
@@ -50,6 +51,7 @@ EXPLAINED: dict[StrEnum, str] = {
     PlayReason.BY_HAND: "Somebody ended the play over the API.",
     PlayReason.PLAY_OPEN: "The subject already had an open play of this playbook.",
     PlayReason.PLAYBOOK_UNKNOWN: "The rule names a playbook that did not exist when it triggered.",
+    PlayReason.PLAYBOOK_UNHEALTHY: "The playbook cannot be read: no play starts, an open one stands still.",
     PlayReason.TIER_NOT_COVERED: "The playbook has no steps for the account's tier.",
     ActionReason.TASK_UPDATED: "A task with the same account and key was open; it was updated, not doubled.",
     ActionReason.NO_RECIPIENT: "Nobody at the account fits the step's `to`.",

@@ -21,7 +21,7 @@ from schemas.playbook import PlaybookIn
 from schemas.playbook_texts import texts_of
 from schemas.template import TemplateIn
 from services.actions import outlining
-from services.actions.library import ENDPOINTS, PLAYBOOKS, TEMPLATES
+from services.actions.library import ENDPOINTS, PLAYBOOKS, TEMPLATES, readable
 from services.actions.plays.model import Renderer
 
 SECRET_BYTES = 32
@@ -85,7 +85,7 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
                 "/v1/playbooks", "playbook", PlaybookIn, PLAYBOOK_EXAMPLE,
                 "actions:read", "actions:write", prepare=playbook,
                 saved=outlining.put_up, removing=_take_down("playbook"), lint=outlining.doubts,
-                check=check_playbook,
+                check=check_playbook, render=_with_health,
             ), PLAYBOOKS, db, clock,
         ),
         documents_router(
@@ -103,6 +103,12 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
             ), ENDPOINTS, db, clock,
         ),
     ]  # fmt: skip
+
+
+def _with_health(stored: Stored) -> dict[str, Any]:
+    """A playbook; one that cannot be read any more with what is wrong with it."""
+    why = None if stored.deleted else readable(stored.name, stored.version, stored.doc).unhealthy
+    return show(stored) if why is None else {**show(stored), "unhealthy": why}
 
 
 def _take_down(kind: str) -> Callable[[Connection, str], None]:

@@ -2,16 +2,18 @@
 needed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, select
 
+from backbone import telemetry
 from backbone.database import Database
 from backbone.versioned import Documents
 from schemas.playbook import PlaybookIn
+from services.actions.metrics import show_health
 from services.actions.plays.model import OPEN_TASK
-from services.actions.plays.program import Playbook, compile_playbook
+from services.actions.plays.program import Playbook, compile_playbook, set_aside
 from services.actions.tables import documents, plays, tasks
 
 REFRESH_S = 2.0  # how old the set of event types that matter may be; a play's own types are always in it
@@ -20,6 +22,16 @@ CACHED = 2_000  # compiled versions and templates kept
 PLAYBOOKS = Documents(documents, "playbook")
 TEMPLATES = Documents(documents, "template")
 ENDPOINTS = Documents(documents, "endpoint")
+
+log_ = telemetry.get_logger("touchline.actions")
+
+
+def readable(name: str, version: int, doc: Mapping[str, Any]) -> Playbook:
+    """A stored playbook, ready to run; one that this program refuses, as an older one may have saved it, set aside."""
+    try:
+        return compile_playbook(version, PlaybookIn.model_validate({**doc, "name": name}))
+    except Exception as error:  # noqa: BLE001  whatever it is, it is this playbook's alone
+        return set_aside(name, version, doc, f"{type(error).__name__}: {error}"[:500])
 
 
 class SqlLibrary:
@@ -36,6 +48,7 @@ class SqlLibrary:
         self._current_templates: dict[str, int | None] = {}  # likewise
         self._types: set[str] = set()
         self._every = False
+        self._shown: set[str] = set()  # playbooks that are shown as unhealthy
 
     def refresh(self) -> None:
         """Learn which event types playbooks look out for, if that was long ago."""
@@ -43,8 +56,8 @@ class SqlLibrary:
             return
         self.stale = False  # before reading: what is saved from here on will be read again
         with self._db.read() as conn:
-            for stored in PLAYBOOKS.all(conn):
-                self._compile(stored.name, stored.version, stored.doc)
+            current = [self._compile(one.name, one.version, one.doc) for one in PLAYBOOKS.all(conn)]
+            self._shown = show_health({one.name for one in current if one.unhealthy is not None}, self._shown)
             if self.moved:
                 self._of_plays(conn)
         self.moved, self._refreshed = False, time.monotonic()
@@ -108,8 +121,9 @@ class SqlLibrary:
     def _compile(self, name: str, version: int, doc: dict[str, Any]) -> Playbook:
         found = self._compiled.get((name, version))
         if found is None:
-            found = compile_playbook(version, PlaybookIn.model_validate({**doc, "name": name}))
-            self._compiled[name, version] = found
+            found = self._compiled[name, version] = readable(name, version, doc)
+            if found.unhealthy is not None:
+                log_.error("a playbook is set aside", playbook=name, version=version, error=found.unhealthy)
             for matcher in found.matchers():
                 self._types |= matcher.types
                 self._every = self._every or matcher.every

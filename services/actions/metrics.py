@@ -29,3 +29,10 @@ def count_actions(actions: Mapping[tuple[str, str, str], int]) -> None:
     """Actions that a commit recorded, by (channel, status, reason)."""
     for labels, count in actions.items():
         telemetry.ACTIONS.labels(*labels).inc(count)
+
+
+def show_health(unhealthy: set[str], shown: set[str]) -> set[str]:
+    """Playbooks that cannot be read, and those shown as such until now; returns those shown from now on."""
+    for playbook in unhealthy ^ shown:
+        telemetry.PLAYBOOK_UNHEALTHY.labels(playbook).set(int(playbook in unhealthy))
+    return unhealthy

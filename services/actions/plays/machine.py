@@ -22,6 +22,7 @@ from services.actions.plays.context import (
     render_context,
     trigger_document,
 )
+from services.actions.plays.delivery import HOUR
 from services.actions.plays.model import (
     ActionDraft,
     ActionStatus,
@@ -42,6 +43,7 @@ from services.actions.plays.ports import Library, Store
 from services.actions.plays.program import END, Instruction, Program
 from services.actions.plays.recipients import Recipient, resolve
 
+LOOK_AGAIN = HOUR  # a play whose playbook cannot be read stands still; whether it can be by now
 MAX_RECIPIENTS = 10_000  # of one email step; the rest of a larger account is left out
 
 
@@ -70,7 +72,7 @@ class Machine:
             play.status, play.reason, play.ended_at = "skipped", reason, now
             self._store.put_play(play)
             return play
-        program = self._program(play)
+        program = self._library.version(play.playbook, play.playbook_version or 0).programs[play.tier]
         play.templates = self._library.template_versions(program.templates)
         self._tell("play.started", play, now)
         self._run(play, program, program.start, now)
@@ -102,6 +104,8 @@ class Machine:
         if play.playbook_version is None:
             return PlayReason.PLAYBOOK_UNKNOWN
         playbook = self._library.version(play.playbook, play.playbook_version)
+        if playbook.unhealthy is not None:
+            return PlayReason.PLAYBOOK_UNHEALTHY
         if play.tier not in playbook.programs:
             return PlayReason.TIER_NOT_COVERED
         mine = (play.playbook, _subject(play))
@@ -115,9 +119,11 @@ class Machine:
     def resume(self, play: Play, now: int) -> None:
         """The wait that the play stands at is over."""
         program = self._program(play)
-        place = program.at(play.step or "").next
-        play.wait = None
-        self._run(play, program, place, now)
+        if program is None:
+            play.wait, play.reason = Wait(due=now + LOOK_AGAIN), PlayReason.PLAYBOOK_UNHEALTHY
+        else:
+            play.wait, play.reason = None, None
+            self._run(play, program, program.at(play.step or "").next, now)
         self._store.put_play(play)
 
     def on_event(self, play: Play, event: Event, profile: Profile, now: int) -> None:
@@ -127,14 +133,18 @@ class Machine:
         playbook = self._library.version(play.playbook, play.playbook_version or 0)
         scope = _scope(play, event, profile)
         if any(one.matches(scope, event, play.key) for one in playbook.exits):
+            healthy = playbook.unhealthy is None
             if play.status == "open":
-                self.exit(play, PlayReason.EXIT_EVENT, now)
-            else:
+                self.exit(play, PlayReason.EXIT_EVENT if healthy else PlayReason.PLAYBOOK_UNHEALTHY, now)
+            elif healthy:
                 self._store.do(CloseTasks(play.id, PlayReason.EXIT_EVENT, now))
             return
         if play.status != "open" or play.wait is None or not play.wait.until:
             return
-        at = self._program(play).at(play.step or "")
+        program = self._program(play)
+        if program is None:
+            return
+        at = program.at(play.step or "")
         if at.until is None or not at.until.matches(scope, event, play.key):
             return
         if at.on_until == "exit":
@@ -155,7 +165,8 @@ class Machine:
         """The account or a contact was updated: a wait for one of its dates is reckoned anew."""
         if play.status != "open" or play.wait is None or not play.wait.dated:
             return
-        due = _dated(play, self._program(play).at(play.step or ""), profile)
+        program = self._program(play)
+        due = None if program is None else _dated(play, program.at(play.step or ""), profile)
         if due is None or due == play.wait.due:
             return
         if due <= now:
@@ -310,8 +321,9 @@ class Machine:
 
     # -- helpers
 
-    def _program(self, play: Play) -> Program:
-        return self._library.version(play.playbook, play.playbook_version or 0).programs[play.tier]
+    def _program(self, play: Play) -> Program | None:
+        """The steps of a play that was started; None while its version of the playbook cannot be read."""
+        return self._library.version(play.playbook, play.playbook_version or 0).programs.get(play.tier)
 
     def _tell(self, kind: str, play: Play, now: int) -> None:
         self._store.do(

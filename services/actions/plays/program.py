@@ -5,8 +5,9 @@ A play remembers only the id of the step it stands at; ids do not move, since a 
 version.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from schemas.conditions import Scope, compile_condition
 from schemas.event import Event, is_reserved
@@ -74,6 +75,7 @@ class Playbook:
     topic: str
     exits: tuple[Matcher, ...]
     programs: dict[str, Program]
+    unhealthy: str | None = None  # why this version cannot be run (see `set_aside`)
 
     def matchers(self) -> Iterable[Matcher]:
         """Every matcher of its exits and waits."""
@@ -91,6 +93,27 @@ def compile_playbook(version: int, doc: PlaybookIn) -> Playbook:
         exits=tuple(_matcher(match) for match in doc.exits),
         programs={tier: _program(steps) for tier, steps in doc.by_tier().items()},
     )
+
+
+def set_aside(name: str, version: int, doc: Mapping[str, Any], why: str) -> Playbook:
+    """A version that was saved once and cannot be read now. It has no steps; every event that it names may be an
+    exit."""
+    types = frozenset(_events_in(doc))
+    exits = (Matcher(types - {"*"}, every="*" in types, where=None, by=None),)
+    return Playbook(
+        name, version, topic=str(doc.get("topic", "lifecycle")), exits=exits, programs={}, unhealthy=why
+    )
+
+
+def _events_in(value: Any) -> Iterator[str]:
+    """What stands under `event`, at any depth."""
+    if isinstance(value, Mapping):
+        named = value.get("event")
+        yield from (one for one in (named if isinstance(named, list) else [named]) if isinstance(one, str))
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            yield from _events_in(one)
 
 
 def _matcher(match: EventMatch) -> Matcher:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import update
 
 from backbone.auth import create_key
 from backbone.http import create_app
@@ -13,6 +14,7 @@ from schemas.play import ActionDetail, ActionList, PlayDetail, PlayList, TaskLis
 from schemas.play_reasons import EXPLAINED, ActionReason, PlayReason
 from services.actions import api_documents, api_plays, api_tasks
 from services.actions.status import status
+from services.actions.tables import documents
 from tests.services.actions.kit import House
 from tests.unit.plays.kit import DAY, T0, account, event
 
@@ -103,6 +105,25 @@ def test_documents_are_versioned(client: TestClient) -> None:
     assert client.delete("/v1/playbooks/chase").status_code == 204
     assert client.get("/v1/playbooks/chase").status_code == 404
     assert client.put("/v1/playbooks/chase", json=PLAYBOOK).status_code == 201
+
+
+def test_a_playbook_that_cannot_be_read_any_more_says_why(house: House, client: TestClient) -> None:
+    saved(client)
+    assert "unhealthy" not in client.get("/v1/playbooks/chase").json()
+    versions = documents.versions
+    with house.db.write() as conn:
+        conn.execute(
+            update(versions).where(versions.c.name == "chase").values(doc=PLAYBOOK | {"mood": "grim"})
+        )
+    for answer in (
+        client.get("/v1/playbooks/chase").json(),
+        client.get("/v1/playbooks").json()["items"][0],
+        client.get("/v1/playbooks/chase/versions").json()["items"][0],
+    ):
+        assert "mood" in answer["unhealthy"]
+        assert answer["version"] == 1
+    assert "unhealthy" not in client.put("/v1/playbooks/chase", json=PLAYBOOK).json()
+    assert "unhealthy" not in client.get("/v1/playbooks/chase").json()
 
 
 def test_unknown_templates_and_endpoints_are_named_by_their_field(client: TestClient) -> None:

@@ -7,9 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from tests.services.actions.kit import ACTIONS, PLAYS, House
-from tests.unit.plays.kit import SECOND, T0, account, book
+from backbone import telemetry
+from schemas.event import Event, from_microseconds
+from services.actions.library import PLAYBOOKS
+from services.actions.tables import documents
+from tests.services.actions.kit import ACTIONS, PLAYS, TASKS, House
+from tests.unit.plays.kit import DAY, SECOND, T0, account, book, event
 
 STEPS = [{"task": {"title": "Call"}}, {"email": {"template": "hello"}}]
 
@@ -65,3 +70,78 @@ def test_a_machine_at_its_limits_stops_the_worker_for_a_while_only(
         house.worker.stop()
     assert refused.is_set()
     assert len(house.rows(PLAYS)) == 1
+
+
+WAITING = book(
+    exit_when={"event": "paid", "by": "data.invoice"},
+    steps=[
+        {"task": {"title": "Call"}},
+        {"wait": {"for": "1d", "until": {"event": "login"}}},
+        {"email": {"template": "hello"}},
+    ],
+)
+
+
+def strained(house: House, *, well: bool = False) -> None:
+    """Another program comes, whose schema refuses the stored playbook; `well`: one that reads it again."""
+    versions = documents.versions
+    with house.db.write() as conn:
+        doc = dict(PLAYBOOKS.fetch(conn, "book").doc)
+        doc.pop("mood", None)
+        changed = update(versions).where(versions.c.name == "book")
+        conn.execute(changed.values(doc=doc if well else doc | {"mood": "grim"}))
+    house.restart()
+
+
+def pass_days(house: House, days: int) -> None:
+    at = T0 + days * DAY
+    house.tick(Event(id=f"clock-{at}", type="touchline.clock", time=from_microseconds(at)))
+    house.settle()
+
+
+def shown() -> float:
+    return telemetry.PLAYBOOK_UNHEALTHY.labels("book")._value.get()
+
+
+def test_a_stored_playbook_that_cannot_be_read_stops_only_its_own_plays(house: House) -> None:
+    house.save(WAITING)
+    house.save(book("other"))
+    (place,) = house.post(account())
+    house.fire(T0, place)
+    house.settle()
+    strained(house)
+    (place,) = house.post(event("noise", T0))
+    house.fire(T0, place, id="trg_new", key="new")
+    house.fire(T0, place, id="trg_other", playbook="other")
+    pass_days(house, 3)
+    standing, new, other = house.rows(PLAYS)
+    assert (standing.status, standing.reason) == ("open", "playbook_unhealthy")
+    assert (new.status, new.reason) == ("skipped", "playbook_unhealthy")
+    assert (other.status, other.reason) == ("finished", "completed")
+    assert shown() == 1
+    assert [row.channel for row in house.rows(ACTIONS)] == ["task", "task"]
+    house.save(WAITING)  # the plays to come get a version that can be read
+    house.work()
+    assert shown() == 0
+    assert house.rows(PLAYS)[0].status == "open"
+
+    strained(house, well=True)
+    pass_days(house, 4)
+    assert (house.rows(PLAYS)[0].status, house.rows(PLAYS)[0].reason) == ("finished", "completed")
+    assert [row.channel for row in house.rows(ACTIONS)] == ["task", "task", "email"]
+
+
+@pytest.mark.parametrize(("type_", "status"), [("paid", "exited"), ("login", "exited"), ("noise", "open")])
+def test_what_may_end_a_play_that_cannot_be_read_ends_it(house: House, type_: str, status: str) -> None:
+    """Whether it would have, nobody can say; no mail must follow an exit."""
+    house.save(WAITING)
+    (place,) = house.post(account())
+    house.fire(T0, place)
+    house.settle()
+    strained(house)
+    house.post(event(type_, T0 + SECOND))
+    house.settle()
+    (play,), (task,) = house.rows(PLAYS), house.rows(TASKS)
+    assert play.status == status
+    assert task.status == ("open" if status == "open" else "closed")
+    assert play.reason == (None if status == "open" else "playbook_unhealthy")
