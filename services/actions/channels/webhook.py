@@ -1,8 +1,8 @@
 """Channel `webhook`: a signed POST to an endpoint, the same id at every attempt.
 
 Nothing of the other side is trusted: no redirect is followed, no compressed answer is asked for or
-unpacked, at most 64 KiB of it are read, one deadline holds for everything, proxies of the environment are
-ignored.
+unpacked, at most 64 KiB of it are read, one deadline holds for everything up to its status, proxies of the
+environment are ignored. The status decides; what follows it is for people, as far as it comes.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ from services.actions.channels.posting.signing import signed_headers
 from services.actions.plays.delivery import Outcome
 from services.actions.store import Leased
 
-DEADLINE_S = 20.0  # for all of it: name, connection, request, answer
+DEADLINE_S = 20.0  # for name, connection, request, and the status of the answer
+REST_S = 2.0  # for the rest of it
 ANSWER_BYTES = 64 * 1024
 KEEP_S = 3.0  # an idle connection is not used later: many servers hang up after five seconds
 SHOWN_CHARS = 300
@@ -138,7 +139,7 @@ class Post:
         if target is None:
             return Outcome(kind="permanent", reason="endpoint_unknown", detail=self._name)
         try:
-            async with asyncio.timeout(self._deadline):
+            with await self._gate.enter():
                 return await self._post(target)
         except (AddressRefused, aiohttp.InvalidURL) as error:
             return Outcome(kind="permanent", reason="address_refused", detail=str(error))
@@ -156,23 +157,29 @@ class Post:
 
     async def _post(self, target: Target) -> Outcome:
         headers = _HEADERS | signed_headers(self._action, int(time()), self._body, target.secret)
-        with await self._gate.enter():
-            async with self._session().post(
+        async with (
+            asyncio.timeout(self._deadline) as limit,
+            self._session().post(
                 target.url, data=self._body, headers=headers, allow_redirects=False
-            ) as response:
-                answer = await _read(response)
-                return judged(response.status, response.headers, answer)
+            ) as response,
+        ):
+            limit.reschedule(None)
+            return judged(response.status, response.headers, await _read(response))
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The answer up to the cap; a longer one costs the connection."""
+    """The answer up to the cap. One that is longer, breaks off or takes its time costs the connection."""
     pieces, size = [], 0
-    async for piece in response.content.iter_any():
-        pieces.append(piece)
-        size += len(piece)
-        if size > ANSWER_BYTES:
-            response.close()
-            break
+    try:
+        async with asyncio.timeout(REST_S):
+            async for piece in response.content.iter_any():
+                pieces.append(piece)
+                size += len(piece)
+                if size > ANSWER_BYTES:
+                    response.close()
+                    break
+    except (aiohttp.ClientError, OSError, ValueError):
+        response.close()
     return b"".join(pieces)[:ANSWER_BYTES]
 
 

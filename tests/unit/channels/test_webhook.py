@@ -160,30 +160,78 @@ async def test_a_packed_answer_stays_packed(tmp_path: Path) -> None:
     assert (await post(tmp_path, Scripted(answer))).detail == "200 nope"
 
 
-async def test_one_deadline_holds_for_a_slow_drip(tmp_path: Path) -> None:
-    class Drip(Scripted):
-        async def respond(self, writer: asyncio.StreamWriter) -> None:
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-            while True:
-                writer.write(b"x")
-                await writer.drain()
-                await asyncio.sleep(0.01)
+class Drip(Scripted):
+    """Answers byte by byte, after `head`."""
 
+    head = b"HTTP/1.1 200 OK\r\nServer: "
+
+    async def respond(self, writer: asyncio.StreamWriter) -> None:
+        writer.write(self.head)
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+
+async def test_one_deadline_holds_for_a_slow_drip(tmp_path: Path) -> None:
     outcome = await post(tmp_path, Drip(), deadline=0.1)
     assert (outcome.kind, outcome.reason) == ("temporary", "timeout")
 
 
-@pytest.mark.parametrize(
-    "answer", [b"", b"gibberish\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"]
-)
+@pytest.mark.parametrize("answer", [b"", b"gibberish\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"])
 async def test_a_broken_answer_is_tried_again(tmp_path: Path, answer: bytes) -> None:
-    class Broken(Scripted):
-        async def respond(self, writer: asyncio.StreamWriter) -> None:
-            await super().respond(writer)
-            raise ConnectionError
-
     outcome = await post(tmp_path, Broken(answer))
     assert (outcome.kind, outcome.reason) == ("temporary", "unreachable")
+
+
+class Broken(Scripted):
+    """Hangs up after its answer."""
+
+    async def respond(self, writer: asyncio.StreamWriter) -> None:
+        await super().respond(writer)
+        raise ConnectionError
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [("200 OK", "done"), ("503 No", "temporary"), ("404 No", "permanent")]
+)
+@pytest.mark.parametrize(
+    "rest",
+    ["Content-Length: 9\r\n\r\nx", "Transfer-Encoding: chunked\r\n\r\n5\r\nx"],
+)
+async def test_the_status_decides_whatever_becomes_of_the_rest(
+    tmp_path: Path, status: str, kind: str, rest: str
+) -> None:
+    """It was taken, or refused: posting it again for three days would not make it better."""
+    outcome = await post(tmp_path, Broken(f"HTTP/1.1 {status}\r\n{rest}".encode()))
+    assert (outcome.kind, outcome.detail[:3]) == (kind, status[:3])
+
+
+async def test_an_answer_that_does_not_end_is_cut_off_after_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.actions.channels.webhook.REST_S", 0.1)
+    drip = Drip()
+    drip.head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+    outcome = await post(tmp_path, drip)
+    assert (outcome.kind, outcome.detail[:5]) == ("done", "200 x")
+
+
+async def test_waiting_for_a_place_is_not_the_endpoint_s_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.actions.channels.gate.PATIENCE_S", 30.0)
+
+    class Slow(Scripted):
+        async def respond(self, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(0.3)
+            await super().respond(writer)
+
+    async with Server(Slow()) as server:
+        sender = to(tmp_path, f"http://127.0.0.1:{server.port}/", deadline=0.8)
+        outcomes = await asyncio.gather(*(deliver(sender, leased(f"act_{n}", "webhook")) for n in range(3)))
+        await sender.close()
+    assert [outcome.kind for outcome in outcomes] == ["done"] * 3
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:
