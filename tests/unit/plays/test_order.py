@@ -152,6 +152,23 @@ def test_a_trigger_waits_for_its_event_and_lets_earlier_ones_through() -> None:
     assert not merge.caught_up()
 
 
+def test_after_a_restart_no_event_overtakes_a_trigger_that_is_read_anew() -> None:
+    """Triggers were read far ahead, and rules was known to be past all; then the events are read first."""
+    before = Merge()
+    before.offer_trigger(TriggerItem(0, trigger(T0, 1)))
+    before.offer_progress(1, 9)
+    merge = Merge(next_event=before.next_event, next_trigger=before.next_trigger, past=before.kept_past)
+    assert merge.next_trigger == 0
+    merge.offer_events([EventItem(offset, T0, None) for offset in range(4)])
+    taken: list[object] = []
+    while (head := merge.head()) is not None:
+        taken.append(head.offset)
+        merge.take()
+    assert taken == [0, 1], "what lies behind the trigger waits for it"
+    merge.offer_trigger(TriggerItem(0, trigger(T0, 1)))
+    assert isinstance(merge.head(), TriggerItem)
+
+
 def test_a_gap_in_the_offsets_holds_up_nothing() -> None:
     merge = Merge()
     merge.offer_trigger(TriggerItem(0, trigger(T0, 4)))
