@@ -165,8 +165,8 @@ class Shard:
                     return decoded(record, wall=self._wall)
         raise LookupError(f"the event at offset {offset} is not in the log any more")
 
-    def _history(self, upto: int) -> Iterator[tuple[int, Event]]:
-        """Every readable event of the partition from the start of the log to `upto`, exclusive."""
+    def _history(self, upto: int) -> Iterator[tuple[int, int, Event]]:
+        """Offset, bytes and event of all that is readable of the partition, from the start of the log up to `upto`."""
         offset = self._log.start_offsets(EVENTS)[self.row.partition]
         while offset < upto:
             self._stay()
@@ -182,14 +182,14 @@ class Shard:
             yield from self._readable(record for record in records if record.offset < upto)
             offset = records[-1].offset + 1
 
-    def _readable(self, records: Iterable[Record]) -> Iterator[tuple[int, Event]]:
+    def _readable(self, records: Iterable[Record]) -> Iterator[tuple[int, int, Event]]:
         for record in records:
             try:
                 event = decoded(record, wall=self._wall)
             except Malformed:
                 continue  # it is among the dead letters since it was first read
             if is_name(event.account) and (not event.contact or is_name(event.contact)):  # or there as well
-                yield record.offset, event
+                yield record.offset, len(record.value), event
 
 
 def _offset(item: Item) -> int:

@@ -1,6 +1,6 @@
 """Where the engine finds the states of its accounts."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 
 from services.rules.engine.state import AccountState
@@ -11,6 +11,9 @@ class Accounts(Protocol):
 
     def get(self, account: str) -> AccountState | None:
         """The account's state, or None for one never seen."""
+
+    def prefetch(self, names: Iterable[str]) -> object:
+        """These are going to be asked for."""
 
     def put_new(self, state: AccountState) -> None:
         """Keep a state that the engine made."""
@@ -28,6 +31,9 @@ class MemoryAccounts:
     def __init__(self) -> None:
         self.states: dict[str, AccountState] = {}
         self.get = self.states.get
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        """All are here."""
 
     def put_new(self, state: AccountState) -> None:
         """Keep a new state."""

@@ -1,20 +1,29 @@
-"""Building a rule's state from the log, in time order, before it takes effect. Nothing fires for what is past."""
+"""Building a rule's state from the log, in time order, before it takes effect. Nothing fires for what is past.
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+An account's events are all needed before the first of them counts, since late ones come in between. What does not fit
+into memory is left for another reading of the log: each holds the accounts of one range of digests, as many as fit.
+"""
+
+from collections.abc import Callable, Iterable
+from zlib import crc32
 
 from schemas.event import CONTROL, LATE_US, RESERVED, Event, microseconds
 from schemas.profile import Contact, Profile, contact_of
+from services.rules.engine.accounts import Accounts
 from services.rules.engine.context import Context
 from services.rules.engine.live import LiveRule
-from services.rules.engine.selector import Selector
 from services.rules.engine.state import AccountState, merge
 
-if TYPE_CHECKING:
-    from services.rules.engine.partition import Accounts
+ROOM = 512 << 20  # bytes of events and ids that one reading holds, roughly
+ID_BYTES = 300  # that an id takes in memory, roughly
+EVENT_BYTES = 1_000  # that an event takes, beside its data
+EXPANSION = 8  # times what data takes as JSON
+CONTACT_BYTES = 200
+AHEAD = 1_000  # accounts fetched at once
+DIGESTS = 1 << 32
 
-History = Iterable[tuple[int, Event]]  # offset, event; from the start of the log
-Wanted = list[tuple[LiveRule, list[Selector]]]
+History = Iterable[tuple[int, int, Event]]  # offset, bytes as JSON, event; from the start of the log
+Ask = Callable[..., object]  # a rule, and what to call of it: see `Moments._asked`
 
 
 class _Past:
@@ -24,49 +33,106 @@ class _Past:
         self.profile = Profile(id=account)
         self.shown: Profile | None = None  # what the profile is now, for all events up to the next update
         self.newest = 0
-        self.names: dict[
-            tuple[str, str], tuple[int, int]
-        ] = {}  # (source, id) to its time, the newest time then
+        self.source = ""  # events of this source are known by their bare id
+        self.names: dict[str | tuple[str, str], tuple[int, int]] = {}  # to its time, the newest time then
         self.found: list[tuple[int, int, Event, Profile, list[LiveRule]]] = []
+        self.bytes = EVENT_BYTES
 
     def repeats(self, event: Event, time: int) -> bool:
         """Whether the event was sent before, by the rule that holds for events as they come."""
-        known = self.names.get((event.source, event.id))
+        self.source = self.source or event.source
+        name = event.id if event.source == self.source else (event.source, event.id)
+        known = self.names.get(name)
         if known is not None and (time == known[0] or self.newest <= known[1] + LATE_US):
             return True
         self.newest = max(self.newest, time)
-        self.names[event.source, event.id] = (time, self.newest)
+        self.names[name] = (time, self.newest)
+        self.bytes += ID_BYTES
         return False
 
+    def keep(self, time: int, offset: int, size: int, event: Event, listening: list[LiveRule]) -> None:
+        """The rules must see this event."""
+        if self.shown is None:
+            self.shown = _copy(self.profile)
+            self.bytes += CONTACT_BYTES * len(self.profile.contacts)
+        self.found.append((time, offset, event, self.shown, listening))
+        self.bytes += EVENT_BYTES + EXPANSION * size
 
-def backfill(rules: list[LiveRule], accounts: "Accounts", history: History, clock: int) -> set[str]:
+
+class _Reading:
+    """What one reading of the log holds: the accounts whose digests lie in [low, high)."""
+
+    def __init__(self, low: int) -> None:
+        self.low, self.high = low, DIGESTS
+        self.pasts: dict[str, _Past] = {}
+        self.bytes = 0
+
+    def past(self, account: str) -> _Past | None:
+        """The account's part; None: it is another reading's."""
+        found = self.pasts.get(account)
+        if found is None and self.low <= _digest(account) < self.high:
+            found = self.pasts[account] = _Past(account)
+        return found
+
+    def weigh(self, more: int) -> None:
+        """So many bytes came in: what is too much waits for the next reading, the upper half of the accounts."""
+        self.bytes += more
+        if self.bytes <= ROOM:
+            return
+        digests = sorted({_digest(account) for account in self.pasts})
+        if len(digests) > 1:
+            self.high = digests[len(digests) // 2]
+            self.pasts = {name: past for name, past in self.pasts.items() if _digest(name) < self.high}
+            self.bytes = sum(past.bytes for past in self.pasts.values())
+
+
+def _digest(account: str) -> int:
+    return crc32(account.encode("utf-8", "surrogatepass"))
+
+
+def backfill(
+    rules: list[LiveRule], accounts: Accounts, history: Callable[[], History], clock: int, ask: Ask
+) -> set[str]:
     """Feed the log to fresh rules; returns the accounts that got state. Times in microseconds."""
-    wanted: Wanted = [(rule, list(rule.selectors())) for rule in rules]
-    by_type: dict[str, list[LiveRule]] = {}
-    pasts: dict[str, _Past] = {}
-    for offset, event in history:
-        if event.account is not None and event.time is not None and event.type not in CONTROL:
-            if event.type not in by_type:
-                by_type[event.type] = [
-                    r for r, selectors in wanted if any(s.listens(event.type) for s in selectors)
-                ]
-            _read(pasts, by_type[event.type], offset, event.account, event)
-    touched = set()
-    for account, past in pasts.items():
-        state = accounts.get(account)
-        if state is not None and past.found:
-            _build(state, past, clock)
-            touched.add(account)
+    touched: set[str] = set()
+    low = 0
+    while low < DIGESTS:
+        reading = _read(_Reading(low), rules, history())
+        names = [name for name, past in reading.pasts.items() if past.found]
+        for start in range(0, len(names), AHEAD):
+            accounts.prefetch(names[start : start + AHEAD])
+            for name in names[start : start + AHEAD]:
+                past, state = reading.pasts.pop(name), accounts.get(name)
+                if state is not None:
+                    _build(state, past, clock, ask)
+                    touched.add(name)
+        low = reading.high
     return touched
 
 
-def _read(
-    pasts: dict[str, _Past], listening: list[LiveRule], offset: int, account: str, event: Event
-) -> None:
-    if event.type == "account.deleted":
-        pasts.pop(account, None)
-        return
-    past = pasts.setdefault(account, _Past(account))
+def _read(reading: _Reading, rules: list[LiveRule], history: History) -> _Reading:
+    wanted = [(rule, list(rule.selectors())) for rule in rules]
+    by_type: dict[str, list[LiveRule]] = {}
+    for offset, size, event in history:
+        if event.account is None or event.time is None or event.type in CONTROL:
+            continue
+        if event.type == "account.deleted":
+            gone = reading.pasts.pop(event.account, None)
+            reading.weigh(-gone.bytes if gone is not None else 0)
+            continue
+        listening = by_type.get(event.type)
+        if listening is None:
+            listening = [r for r, selectors in wanted if any(s.listens(event.type) for s in selectors)]
+            by_type[event.type] = listening
+        past = reading.past(event.account)
+        if past is not None:
+            before = past.bytes
+            _take(past, offset, size, event, listening)
+            reading.weigh(past.bytes - before)
+    return reading
+
+
+def _take(past: _Past, offset: int, size: int, event: Event, listening: list[LiveRule]) -> None:
     time = microseconds(event.time) if event.time is not None else 0
     if past.repeats(event, time):
         return
@@ -77,8 +143,7 @@ def _read(
         merge(past.profile, event)
         past.shown = None
     if listening:
-        past.shown = past.shown or _copy(past.profile)
-        past.found.append((time, offset, event, past.shown, listening))
+        past.keep(time, offset, size, event, listening)
 
 
 def _copy(profile: Profile) -> Profile:
@@ -98,7 +163,7 @@ def _copied(c: Contact) -> Contact:
     return Contact(c.id, c.email, c.name, c.roles, c.active, c.timezone, c.locale, c.attributes)
 
 
-def _build(state: AccountState, past: _Past, clock: int) -> None:
+def _build(state: AccountState, past: _Past, clock: int, ask: Ask) -> None:
     """The account's events into the fresh rules, by time; as historical ones do, they count and fire nothing."""
     ctx, kept = Context(), state.profile
     ctx.state, ctx.silent, ctx.past, ctx.now = state, True, True, clock
@@ -111,7 +176,7 @@ def _build(state: AccountState, past: _Past, clock: int) -> None:
             state.muted[offset] = time
         for rule in rules:
             if rule.unless is not None:
-                rule.unless.arrive(rule, ctx)
+                ask(rule, rule.unless.arrive, rule, ctx)
             for member in rule.members:
-                member.arrive(rule, ctx)
+                ask(rule, member.arrive, rule, ctx)
     state.profile = kept

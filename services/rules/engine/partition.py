@@ -181,10 +181,13 @@ class PartitionEngine(Moments):
             and (rule.name not in old.by_name or old.by_name[rule.name].version != rule.version)
         ]
         if fresh:
-            for account in backfill(fresh, self._accounts, self._history(offset), self.clock):
+            for account in self._backfilled(fresh, offset):
                 self.touched.add(account)
         if fresh or not new.same_moments(old):
             self._walk(offset, fresh)
+
+    def _backfilled(self, fresh: list[LiveRule], offset: int) -> set[str]:
+        return backfill(fresh, self._accounts, lambda: self._history(offset), self.clock, self._asked)
 
     def _walk(self, offset: int, fresh: list[LiveRule]) -> None:
         for state in self._accounts.all(self.touched):

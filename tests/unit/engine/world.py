@@ -55,7 +55,7 @@ class World:
             accounts=self.accounts,
             rulesets=self.sets.__getitem__,
             fetch=self.log.__getitem__,
-            history=lambda upto: iter(list(enumerate(self.log[:upto]))),
+            history=lambda upto: iter([(offset, 0, event) for offset, event in enumerate(self.log[:upto])]),
         )
 
     def _set(self, number: int, rules: tuple[RuleRevision, ...], tiers: dict[str, Any] | None) -> None:
@@ -117,7 +117,7 @@ class World:
             accounts=self.accounts,
             rulesets=self.sets.__getitem__,
             fetch=self.log.__getitem__,
-            history=lambda upto: iter(list(enumerate(self.log[:upto]))),
+            history=lambda upto: iter([(offset, 0, event) for offset, event in enumerate(self.log[:upto])]),
         )
         self.engine.schedule([(s.due, s.account) for s in states.values() if s.due is not None])
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,9 @@ class Accounts:
 
     def get(self, account: str) -> AccountState | None:
         return self.states.get(account)
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        pass
 
     def put_new(self, state: AccountState) -> None:
         self.states[state.account] = state
@@ -159,7 +162,7 @@ class _Worker:
             accounts=self.accounts,
             rulesets=self.book,
             fetch=lambda offset: self.log[offset][2],
-            history=lambda upto: iter([(offset, event) for offset, _, event in self.log[:upto]]),
+            history=lambda upto: iter([(offset, 0, event) for offset, _, event in self.log[:upto]]),
         )
         engine.schedule([(s.due, s.account) for s in self.accounts.all() if s.due is not None])
         return engine
