@@ -17,7 +17,7 @@ from backbone.database import Database
 from backbone.log import EVENTS, Entry, Log
 from schemas.event import RULES_SAVED, Event, encode, from_microseconds
 from schemas.rule import RuleIn, TiersDoc
-from services.rules.engine.compile import RuleRevision, RuleSet, compile_rules
+from services.rules.engine.compile import RuleRevision, RuleSet, UnknownRevision, compile_rules
 from services.rules.tables import revisions
 
 DELETED = "deleted"
@@ -115,7 +115,7 @@ def exists_at(conn: Connection, name: str) -> bool:
 
 
 class RuleSets:
-    """Revision number to compiled rules; safe to share between threads."""
+    """Revision number (0: no rules) to compiled rules. Raises `UnknownRevision`. Safe to share between threads."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -139,7 +139,10 @@ class RuleSets:
             self._rows, self._at = {}, 0
         with self._db.read() as conn:
             query = select(revisions).where(revisions.c.revision > self._at, revisions.c.revision <= revision)
-            self._rows.update({row.name: row for row in conn.execute(query.order_by(revisions.c.revision))})
+            rows = conn.execute(query.order_by(revisions.c.revision)).all()
+        if revision != self._at and (not rows or rows[-1].revision != revision):
+            raise UnknownRevision(f"there is no revision {revision}")
+        self._rows.update({row.name: row for row in rows})
         self._at = revision
         tiers = self._rows.get(None)
         return compile_rules(

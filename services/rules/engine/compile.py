@@ -23,6 +23,10 @@ RULES_KEPT = 20_000
 _kept: dict[str, LiveRule] = {}  # compiled rules by name: a save of one must not compile its neighbours anew
 
 
+class UnknownRevision(Exception):
+    """No such save is known: it went with what a database lost that was put back, or nobody ever made it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RuleRevision:
     """A rule as a revision has it. State belongs to a generation; another one starts anew."""

@@ -16,7 +16,7 @@ from schemas.reasons import Reason
 from schemas.trigger import Position, Trigger
 from services.rules.engine.accounts import Accounts, MemoryAccounts
 from services.rules.engine.backfill import History, backfill
-from services.rules.engine.compile import TYPES_KEPT, RuleSet
+from services.rules.engine.compile import TYPES_KEPT, RuleSet, UnknownRevision
 from services.rules.engine.context import Context, Hold
 from services.rules.engine.credits import due_late
 from services.rules.engine.erasure import forget_contact
@@ -170,7 +170,10 @@ class PartitionEngine(Moments):
         number = event.data.get("revision") if isinstance(event.data, dict) else None
         if not isinstance(number, int) or number <= self.rules.revision:
             return
-        old, new = self.rules, self._rulesets(number)
+        try:
+            old, new = self.rules, self._rulesets(number)
+        except UnknownRevision:
+            return
         self.rules = new
         for name in [name for name in self.unhealthy if new.by_name.get(name) is not old.by_name.get(name)]:
             del self.unhealthy[name]  # another version, or none: what was wrong with the old one is past
