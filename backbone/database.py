@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, MetaData, Table, create_engine, event, exc, text
+from sqlalchemy import Connection, ExceptionContext, MetaData, Table, create_engine, event, exc, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool, StaticPool
@@ -20,6 +20,7 @@ from backbone.errors import DatabaseUnavailable
 
 ROOMS = ("backbone", "ingest", "rules", "actions")
 IDLE_IN_TRANSACTION_S = 30  # after which PostgreSQL ends the transaction of a process that stands still
+READ_ONLY = "25006"  # SQLSTATE of a write in a transaction that may only read
 BUSY_S = 10.0  # how long another process may hold SQLite's write lock before we give up
 # What the address may set otherwise. A server that is gone without a word is given up after some 20 seconds: without
 # this the system would wait a quarter of an hour for an answer, and two hours where there is nothing to send.
@@ -67,6 +68,7 @@ class Database:
         engine = create_engine(parsed, **options)
         if self.dialect == "postgresql":
             event.listen(engine, "do_executemany", _executemany)
+            event.listen(engine, "handle_error", _read_only)
         if self.dialect == "sqlite":
             event.listen(engine, "connect", _sqlite_connect)
             event.listen(engine, "begin", _sqlite_begin)
@@ -142,6 +144,12 @@ def _executemany(cursor: Any, statement: str, parameters: Any, _context: Any) ->
     cursor.executemany(statement, parameters)
     cursor.connection.execute("SELECT 1")
     return True  # it is done
+
+
+def _read_only(context: ExceptionContext) -> None:
+    """A server that takes no writes, a standby by now, is as good as gone: connect anew, perhaps to the primary."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
 
 
 def _sqlite_connect(connection: Any, _record: Any) -> None:
