@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from backbone.log.chunks import READ_BYTES, bytes_of
 from backbone.log.records import Assigned, Lane, LogUnavailable, OffsetOutOfRange, Record, Revoked
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class EmbeddedConsumer:
 
     def _gather(self, limit: int) -> list[Record]:
         found: list[Record] = []
-        order = self._order
+        order, size = self._order, 0
         for index, lane in enumerate(order):
             if lane in self._paused:
                 continue
@@ -133,7 +134,8 @@ class EmbeddedConsumer:
             if records:
                 self._positions[lane] = records[-1].offset + 1
                 found += records
-            if len(found) >= limit:  # the others go first next time
+                size += bytes_of(records)
+            if len(found) >= limit or size >= READ_BYTES:  # the others go first next time
                 self._order = order[index + 1 :] + order[: index + 1]
                 break
         return found

@@ -23,7 +23,7 @@ from backbone.log import (
     PartitionsChanged,
     Record,
 )
-from backbone.log.chunks import StoredLane
+from backbone.log.chunks import READ_BYTES, StoredLane
 from backbone.log.embedded import EmbeddedLog
 from tests.conformance.log.conftest import Reader
 
@@ -145,6 +145,28 @@ def test_what_fell_out_of_memory_is_read_from_disk(tmp_path: Path) -> None:
     assert len(log.lane(EVENTS, 0).tail) < 250
     reader = Reader(log.consumer("g", [EVENTS]), (EVENTS,))
     assert [r.value for r in reader.read(500, max_records=7)] == values
+    reader.consumer.close()
+    log.close()
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_poll_brings_about_as_many_bytes_as_one_of_kafka(tmp_path: Path, again: bool) -> None:
+    """However many records it may bring: a backlog of large events must not come into memory all at once."""
+    log = EmbeddedLog(tmp_path, 3)
+    value = bytes(1_000_000)
+    for partition in range(3):
+        for _ in range(4):
+            log.append(EVENTS, [Entry(value=value, partition=partition)] * 6).result(WAIT_S)
+    if again:  # not in memory any more
+        log.close()
+        log = EmbeddedLog(tmp_path, 3)
+    assert sum(len(record.value) for record in log.read(EVENTS, 0, 0, 50_000)) <= READ_BYTES + (6 << 20)
+    reader = Reader(log.consumer("g", [EVENTS]), (EVENTS,))
+    reader.join()
+    while len(reader.records) < 72:
+        found = reader.poll(max_records=50_000)
+        assert 0 < sum(len(record.value) for record in found) <= 2 * READ_BYTES
+    assert [record.offset for record in reader.records if record.partition == 2] == list(range(24))
     reader.consumer.close()
     log.close()
 
