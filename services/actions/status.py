@@ -13,6 +13,7 @@ from backbone.log import EVENTS, TRIGGERS, Log
 from schemas.event import rfc3339
 from services.actions import store_outbox, store_partitions
 from services.actions.plays.model import SENDABLE
+from services.actions.store import PUT_BACK_US
 from services.actions.store_partitions import PartitionRow
 from services.actions.tables import actions, plays
 
@@ -42,9 +43,11 @@ def status(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Mapping[
 
 
 def _due(conn: Connection, now: int, partitions: Sequence[int]) -> int:
-    """Actions that could be tried now (those under way too), and waits of these partitions not acted on."""
+    """Actions that could be tried now (those under way, and those put back for others, too), and waits of these
+    partitions not acted on."""
     ready = select(func.count()).where(
-        actions.c.status.in_(SENDABLE), or_(actions.c.next_attempt_at <= now, actions.c.attempting)
+        actions.c.status.in_(SENDABLE),
+        or_(actions.c.next_attempt_at <= now + PUT_BACK_US, actions.c.attempting),
     )
     over = select(func.count()).where(plays.c.partition.in_(partitions), plays.c.due_at <= now)
     return (conn.scalar(ready) or 0) + ((conn.scalar(over) or 0) if partitions else 0)

@@ -21,6 +21,7 @@ from services.actions.store_sql import Sql, listed
 from services.actions.tables import actions
 
 LEASE_US = 20_000_000
+PUT_BACK_US = 1_000_000  # how long what is put back waits behind others
 MAX_DETAIL = 2_000  # characters kept of an attempt's detail
 
 # `attempting` stays until an end is recorded, whoever leases the action: its last attempt may have had an effect.

@@ -36,7 +36,7 @@ from services.actions.suppressions import Hasher
 FOLDER = "delivery"  # under the data folder: the journals of this machine's processes
 WINDOW = 400  # actions leased at once
 ROOM = 50  # places that have to be free before more are leased
-STALL_S = 0.25  # without room for so long, the lane that most wait for is thinned out
+STALL_S = 0.25  # without room for so long, what most wait for is thinned out
 IDLE_S = 5.0  # how long to wait, at most, for a wake-up
 KEEP_S = LEASE_US / 4_000_000  # between extensions of leases, and looks for what dead processes left
 GRACE_S = 10.0  # for sends under way when the service stops
@@ -72,6 +72,7 @@ class Delivery:
         self._on_events = on_events
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken: asyncio.Event | None = None
+        self._room = asyncio.Event()
         self._stopping = False
         self._channels: dict[str, Channel] = {}
         self._places: dict[str, asyncio.Semaphore] = {}
@@ -182,7 +183,7 @@ class Delivery:
             woken.clear()
             room = WINDOW - len(self._held)
             if room < ROOM:
-                await self._make_room(commits, woken)
+                await self._make_room(commits)
                 continue
             written = await commits.lease(room, [])
             self._spawn(commits, written.leased)
@@ -190,10 +191,11 @@ class Delivery:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(woken.wait(), self._pause(written))
 
-    async def _make_room(self, commits: Commits, woken: asyncio.Event) -> None:
+    async def _make_room(self, commits: Commits) -> None:
         """Wait for room; if none comes, put back what waits for the fullest, so that others get their turn."""
+        self._room.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(woken.wait(), STALL_S)
+            await asyncio.wait_for(self._room.wait(), STALL_S)
         if WINDOW - len(self._held) >= ROOM or not self._waiting:
             return
         surplus = self._surplus()
@@ -203,13 +205,13 @@ class Delivery:
         await commits.lease(0, surplus)
 
     def _surplus(self) -> list[str]:
-        """What waits for the fullest lane beyond its next turn; else, where many lanes share them, for the places of
-        the fullest channel."""
+        """What waits for the fullest lane beyond its next turn; else, where many lanes share the places of a channel,
+        what of the fullest channel is beyond half of all."""
         ((lane, _),) = Counter(self._waiting.values()).most_common(1)
         in_lane = [one for one, way in self._waiting.items() if way == lane]
         ((name, _),) = Counter(way[0] for way in self._waiting.values()).most_common(1)
         in_channel = [one for one, way in self._waiting.items() if way[0] == name]
-        return in_lane[self._channels[lane[0]].per_lane :] or in_channel[self._channels[name].concurrency :]
+        return in_lane[self._channels[lane[0]].per_lane :] or in_channel[WINDOW // 2 :]
 
     def _pause(self, written: Written) -> float:
         if written.next_due is None:
@@ -262,8 +264,8 @@ class Delivery:
         self._in_lane[lane] -= 1
         if not self._in_lane[lane]:
             del self._in_lane[lane], self._lanes[lane]
-        if self._woken is not None and len(self._held) == WINDOW - ROOM:
-            self._woken.set()
+        if len(self._held) == WINDOW - ROOM:
+            self._room.set()
 
     async def _attempt(
         self, commits: Commits, channel: Channel, action: Leased

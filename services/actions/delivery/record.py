@@ -11,7 +11,7 @@ from services.actions import store, suppressions
 from services.actions.channels.base import Target
 from services.actions.plays.delivery import SCHEDULES, Decision, Outcome, decide
 from services.actions.plays.model import SENDABLE
-from services.actions.store import LEASE_US, Finished, Leased
+from services.actions.store import LEASE_US, PUT_BACK_US, Finished, Leased
 from services.actions.store_sql import Sql, listed
 from services.actions.suppressions import ALL_TOPICS, Hasher
 from services.actions.tables import actions
@@ -125,11 +125,11 @@ class Recorder:
             suppressions.add(conn, self._hasher.digest(address), ALL_TOPICS, shown, "bounced", now)
 
     def _put_back(self, conn: Connection, ids: Sequence[str], now: int) -> None:
-        """Leave actions whose lane is full for a second, so that others get their turn."""
+        """Leave actions for a moment, so that others get their turn."""
         conn.execute(
             update(actions)
             .where(actions.c.id.in_(ids), actions.c.lease_owner == self.owner, actions.c.status.in_(SENDABLE))
-            .values(lease_owner=None, lease_until=None, next_attempt_at=now + 1_000_000)
+            .values(lease_owner=None, lease_until=None, next_attempt_at=now + PUT_BACK_US)
         )
 
     @staticmethod

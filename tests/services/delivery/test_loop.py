@@ -2,15 +2,19 @@
 
 import asyncio
 import threading
+from contextlib import closing
 from typing import Any
 
 from sqlalchemy import delete, update
 
 from backbone.errors import DatabaseUnavailable
-from services.actions.delivery import record
+from backbone.log import open_log
+from services.actions.delivery import Delivery, record
 from services.actions.delivery.journal import read
+from services.actions.delivery.loop import WINDOW
 from services.actions.delivery.record import End, Recorder, Written
 from services.actions.plays.delivery import Outcome
+from services.actions.status import status
 from services.actions.store import Leased, lease_due, start_attempts
 from services.actions.tables import actions, attempts, outbox, plays
 from tests.services.delivery.kit import HASHER, Fake, House
@@ -245,6 +249,37 @@ def test_a_slow_channel_does_not_hold_up_the_others(house: House) -> None:
     house.loop(email=Narrow(stuck), webhook=Fake())
     try:
         house.until(lambda: house.states()["act_quick"][0] == "done")
+        with closing(open_log(house.settings)) as log:
+            said = status(house.db, log, house.clock, log_clock=True)
+    finally:
+        free.set()
+    assert (said["due"], said["idle"]) == (len(many), False)  # those put back as well
+
+
+def test_being_woken_puts_nothing_back(house: House, monkeypatch: Any) -> None:
+    """The places were all taken, and new actions told of: those that waited went behind all others."""
+    monkeypatch.setattr("services.actions.delivery.loop.STALL_S", 60)
+    free = threading.Event()
+
+    async def stuck(_: Leased) -> Outcome:
+        await asyncio.to_thread(free.wait)
+        return Outcome(kind="done")
+
+    class Narrow(Fake):
+        concurrency = per_lane = 2
+
+    channel = Narrow(stuck)
+    house.put(*(f"act_{n}" for n in range(WINDOW)))
+    thinned: list[Any] = []
+    monkeypatch.setattr(Delivery, "_surplus", lambda self: thinned.append(list(self._waiting)) or [])
+    loop = house.loop(email=channel)
+    try:
+        house.until(lambda: len(channel.prepared) == 2)
+        assert loop._loop is not None
+        for _ in range(20):
+            loop.wake()
+            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop._loop).result()
+        assert thinned == []
     finally:
         free.set()
 
