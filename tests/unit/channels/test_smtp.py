@@ -146,6 +146,50 @@ async def test_a_server_that_says_nothing_after_the_dot(monkeypatch: pytest.Monk
     assert (await one(Silent())).kind == "uncertain"
 
 
+class OutOfStep(Scripted):
+    """Says more than it was asked: `more`, behind its answer of that phase, once."""
+
+    def __init__(self, more: dict[str, str], say: dict[str, str] | None = None) -> None:
+        super().__init__(say=say)
+        self.more = more
+
+    async def answer(self, writer: asyncio.StreamWriter, phase: str, good: str) -> bool:
+        return await super().answer(writer, phase, good + self.more.pop(phase, ""))
+
+
+@pytest.mark.parametrize(("more", "dot"), [("354 go on", "250 taken"), ("250 taken", "554 never")])
+async def test_an_answer_too_many_is_not_taken_for_that_to_the_dot(more: str, dot: str) -> None:
+    """A mail that was taken would be sent again, or one that was refused count as sent."""
+    script = OutOfStep({"data": f"\r\n{more}"}, say={} if dot.startswith("250") else {"dot": dot})
+    async with Server(script) as server:
+        sender = over(server)
+        first = await deliver(sender, leased("act_1"))
+        taken = list(script.accepted)
+        second = await deliver(sender, leased("act_2"))
+        await sender.close()
+    assert first.kind == "temporary"
+    assert taken == []
+    assert second.kind == ("done" if dot.startswith("250") else "permanent")
+
+
+async def test_an_answer_to_the_dot_that_says_neither_leaves_it_open() -> None:
+    outcome = await one(Scripted(say={"dot": "354 go on"}))
+    assert (outcome.kind, outcome.reason) == ("uncertain", "maybe_delivered")
+    assert "354" in outcome.detail
+
+
+@pytest.mark.parametrize("phase", ["ehlo", "mail", "rcpt"])
+async def test_a_connection_out_of_step_carries_no_other_mail(phase: str) -> None:
+    script = OutOfStep({phase: "\r\n250 and again"})
+    async with Server(script) as server:
+        sender = over(server)
+        outcomes = [await deliver(sender, leased(f"act_{n}")) for n in range(2)]
+        await sender.close()
+        assert server.connections == 2
+    assert [outcome.kind for outcome in outcomes] == ["temporary", "done"]
+    assert len(script.accepted) == 1
+
+
 async def test_nobody_listens() -> None:
     async with Server(Scripted()) as server:
         port = server.port

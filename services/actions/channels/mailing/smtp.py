@@ -32,6 +32,7 @@ IDLE_S = 25.0  # a connection that lay idle longer is not used again
 PER_CONNECTION = 200  # mails
 
 _OK, _MORE, _SERVICE_OFF, _REFUSED = 250, 354, 421, 500
+_NO = (4, 5)  # what refusals begin with: for now, for good
 _DOT = re.compile(rb"(?m)^\.")
 _ENHANCED = re.compile(r"^(?:\d{3}[ -])?([245])\.(\d{1,3})\.(\d{1,3})\b")
 _UNKNOWN_MAILBOX = (550, 551, 553)
@@ -246,7 +247,11 @@ class Submission:
     async def _say(self, *words: bytes, good: int = _OK) -> Outcome | None:
         """A command; None if the answer is the one hoped for."""
         code, text = await self._line.smtp.execute_command(*words, timeout=COMMAND_S)
-        return None if code == good or code // 10 == good // 10 == 25 else _verdict(code, text)
+        if code == good or code // 10 == good // 10 == 25:
+            return None
+        if code // 100 not in _NO:
+            self._line.smtp.close()  # out of step: what comes next would be taken for the answer to something else
+        return _verdict(code, text)
 
     async def _body(self) -> Outcome:
         body = _DOT.sub(b"..", self._envelope.message)
@@ -257,12 +262,16 @@ class Submission:
         await asyncio.sleep(LOOK_S)
         with await self._transport.gate.enter():
             protocol = self._line.protocol  # raises if the server hung up over the body
+            if protocol._buffer:  # noqa: SLF001
+                raise ConnectionAbortedError("the server answered what it was not asked")
             self._transport.passing(self._action)
             self._dotted = True
             protocol.write(b".\r\n")
             code, text = await protocol.read_response(timeout=VERDICT_S)
         if code // 100 == 2:
             return Outcome(kind="done", detail=_said(code, text))
+        if code // 100 not in _NO:
+            raise SMTPResponseException(code, text)  # neither taken nor refused
         return _verdict(code, text)
 
 
