@@ -1,7 +1,7 @@
 """Writes what the step machine left: renders drafts, then stores actions, tasks and events in their order."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -28,6 +28,7 @@ from services.actions.store_rows import action_row
 from services.actions.tables import actions, attempts
 
 MAX_DETAIL = 2_000
+RENDERED_AT_ONCE = 256  # drafts; each may take half a second of processor time
 
 
 class Written(msgspec.Struct):
@@ -41,10 +42,13 @@ class Written(msgspec.Struct):
 Content = dict[str, Rendered | RenderFailure]  # by action
 
 
-def render_ops(ops: Sequence[Op], renderer: Renderer) -> Content:
-    """What the drafts among the ops say. Takes its time; no transaction should be open meanwhile."""
+def render_ops(ops: Sequence[Op], renderer: Renderer, stay: Callable[[], None]) -> Content:
+    """What the drafts among the ops say. Takes its time; no transaction should be open meanwhile.
+
+    `stay` is called every now and then (see `Consumer.stay`).
+    """
     _cancel_drafts(ops)
-    return _render([op for op in ops if isinstance(op, ActionDraft)], renderer)
+    return _render([op for op in ops if isinstance(op, ActionDraft)], renderer, stay)
 
 
 def write_ops(
@@ -99,7 +103,7 @@ def _cancel_drafts(ops: Sequence[Op]) -> None:
                 draft.status, draft.reason = "skipped", op.reason
 
 
-def _render(drafts: Sequence[ActionDraft], renderer: Renderer) -> Content:
+def _render(drafts: Sequence[ActionDraft], renderer: Renderer, stay: Callable[[], None]) -> Content:
     """The content of every draft that is to be carried out."""
     content: Content = {}
     wanted: list[ActionDraft] = []
@@ -110,9 +114,11 @@ def _render(drafts: Sequence[ActionDraft], renderer: Renderer) -> Content:
             content[draft.id] = Rendered(content={"body": draft.spec.body})
         else:
             wanted.append(draft)
-    if wanted:
-        answers = renderer.render_many([RenderJob(draft=draft) for draft in wanted])
-        content |= {draft.id: answer for draft, answer in zip(wanted, answers, strict=True)}
+    for start in range(0, len(wanted), RENDERED_AT_ONCE):
+        stay()
+        part = wanted[start : start + RENDERED_AT_ONCE]
+        answers = renderer.render_many([RenderJob(draft=draft) for draft in part])
+        content |= {draft.id: answer for draft, answer in zip(part, answers, strict=True)}
     return content
 
 

@@ -267,9 +267,9 @@ class PlayStore:
 
     # -- writing
 
-    def render(self, renderer: Renderer) -> None:
+    def render(self, renderer: Renderer, stay: Callable[[], None]) -> None:
         """Give the drafts their content. Takes its time; no transaction should be open meanwhile."""
-        self._content = render_ops(self.ops, renderer)
+        self._content = render_ops(self.ops, renderer, stay)
 
     def verify(self, conn: Connection) -> None:
         """Raise `Fenced` if a play that this batch changes was changed by somebody else since it was loaded."""

@@ -168,6 +168,7 @@ class Worker:
     def _batch(self, *, idle: bool) -> bool:
         """Apply what can be applied, and commit it; whether there may be more."""
         started = time.perf_counter()
+        self._consumer.stay()
         with self._reading() as reading:
             steps = sum(shard.run() for shard in self.shards.values())
             if self._mode == "wall":
@@ -178,7 +179,7 @@ class Worker:
             self._end_batch()
             return bool(steps)
         for shard in moved:
-            shard.store.render(self._renderer)
+            shard.store.render(self._renderer, self._consumer.stay)
         self._commit(moved)
         telemetry.BATCH_SECONDS.labels("actions").observe(time.perf_counter() - started)
         return bool(steps)

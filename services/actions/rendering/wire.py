@@ -5,18 +5,27 @@ as MessagePack: JSON would take a third as long for the escapes in their HTML as
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from services.actions.rendering.model import Answer, Job, Mail
+from services.actions.rendering.model import Answer, CheckJob, Job, Mail
 
 HEADER = 4  # bytes of a frame's length, big endian
 FRAME_JOBS = 64
-FRAME_BYTES = 1024 * 1024  # of jobs, but for the first: the process has its memory for rendering
+FRAME_BYTES = 1024 * 1024  # of jobs behind the first: the process has its memory for rendering
+
+
+class _Jobs(msgspec.Struct):
+    """Jobs, each with the place of its account: many mails know one account, with all of its contacts."""
+
+    accounts: list[Any]
+    jobs: list[tuple[int | None, Job]]
+
 
 _MAIL, _OTHER = b"m", b"o"  # the first byte of an answer
 _to_json = msgspec.json.Encoder().encode
-_jobs = msgspec.json.Decoder(list[Job]).decode
+_jobs = msgspec.json.Decoder(_Jobs).decode
 _answer = msgspec.json.Decoder(Answer).decode
 _to_msgpack = msgspec.msgpack.Encoder().encode
 _mail = msgspec.msgpack.Decoder(Mail).decode
@@ -29,20 +38,41 @@ def framed(content: bytes) -> bytes:
 
 def encode_jobs(jobs: Sequence[Job]) -> tuple[bytes, int]:
     """The first of the jobs, and how many of them that is: as many as go into one frame."""
-    taken: list[msgspec.Raw] = []
+    taken: list[tuple[int | None, msgspec.Raw]] = []
+    accounts: list[msgspec.Raw] = []
+    places: dict[int, int] = {}  # of accounts, by what they are in memory
     size = 0
     for job in jobs[:FRAME_JOBS]:
-        raw = _to_json(job)
-        size += len(raw)
-        if taken and size > FRAME_BYTES:
+        account, rest = _apart(job)
+        raw = msgspec.Raw(_to_json(rest))
+        new = account is not None and id(account) not in places
+        known = msgspec.Raw(_to_json(account) if new else b"")
+        size += (len(memoryview(raw)) + len(memoryview(known))) if taken else 0
+        if size > FRAME_BYTES:
             break
-        taken.append(msgspec.Raw(raw))
-    return _to_json(taken), len(taken)
+        if new:
+            places[id(account)] = len(accounts)
+            accounts.append(known)
+        taken.append((places.get(id(account)), raw))
+    return _to_json({"accounts": accounts, "jobs": taken}), len(taken)
+
+
+def _apart(job: Job) -> tuple[Any, Job]:
+    """The account that a job knows, and the job without it."""
+    if isinstance(job, CheckJob) or job.context.get("account") is None:
+        return None, job
+    context = dict(job.context)
+    account = context.pop("account")
+    return account, msgspec.structs.replace(job, context=context)
 
 
 def decode_jobs(content: bytes) -> list[Job]:
     """The jobs in a frame."""
-    return _jobs(content)
+    frame = _jobs(content)
+    for place, job in frame.jobs:
+        if place is not None and not isinstance(job, CheckJob):
+            job.context["account"] = frame.accounts[place]
+    return [job for _, job in frame.jobs]
 
 
 def encode_answer(answer: Answer) -> bytes:

@@ -72,6 +72,20 @@ def test_a_machine_at_its_limits_stops_the_worker_for_a_while_only(
     assert len(house.rows(PLAYS)) == 1
 
 
+def test_long_work_stays_in_the_group(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kafka gives up a member that does not poll for five minutes: a mail to thousands would never be written."""
+    monkeypatch.setattr("services.actions.store_flush.RENDERED_AT_ONCE", 2)
+    rendered = house.renderer.rendered
+    stayed: set[int] = set()
+    monkeypatch.setattr(house.worker._consumer, "stay", lambda: stayed.add(len(rendered)))
+    house.save(book(steps=[{"email": {"template": "hello", "to": "all"}}]))
+    (place,) = house.post(account(contacts=[{"id": f"c{n}", "email": f"c{n}@acme.test"} for n in range(5)]))
+    house.fire(T0, place)
+    house.settle()
+    assert len(house.rows(ACTIONS)) == 5
+    assert stayed >= {0, 2, 4}
+
+
 WAITING = book(
     exit_when={"event": "paid", "by": "data.invoice"},
     steps=[

@@ -58,7 +58,7 @@ def on_database(db: Database, history: Any, cuts: list[int]) -> Any:
         for turn in range(10_000):
             size = cuts[turn % len(cuts)] if cuts else 3
             moved = sum(partition.step() for _ in range(size))
-            store.render(PlainRenderer())
+            store.render(PlainRenderer(), lambda: None)
             store.verify(conn)
             store.flush(conn, 0)
             store.end(committed=True)

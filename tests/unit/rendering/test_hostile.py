@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.actions.rendering import Body, MailJob, Renderer, RenderError, TextJob
+from services.actions.rendering import Body, MailJob, Renderer, RenderError, TextJob, wire
+from services.actions.rendering.model import CheckJob
 
 CLASSES = "''.__class__.__mro__[1].__subclasses__()"
 ESCAPES = {
@@ -163,14 +164,28 @@ def test_a_batch_goes_on_behind_every_job_that_ends_the_process(
     assert reasons == ["", "template_limits", "", "template_limits", "", "template_limits"]
 
 
-def test_much_that_is_known_of_an_account_is_no_job_s_fault(renderer: Renderer) -> None:
-    """A mail to each of thousands of contacts: each job knows all of them, and a batch is more than one of it."""
-    contacts = [
-        {"id": f"contact-{n}", "email": f"contact-{n}@acme.test", "roles": [], "attributes": {}}
-        for n in range(4_000)
+def test_much_that_is_known_of_accounts_is_no_job_s_fault(renderer: Renderer) -> None:
+    """Mails to accounts of thousands of contacts: a batch of them is more than a process has memory for."""
+    accounts = [
+        {
+            "contacts": [
+                {"id": f"contact-{n}", "email": f"contact-{n}@acme.test", "roles": []} for n in range(4_000)
+            ]
+        }
+        for _ in range(64)
     ]
-    job = TextJob(body="{{ account.contacts | length }}", context={"account": {"contacts": contacts}})
-    assert renderer.render_many([job] * 64) == [Body("4000")] * 64
+    jobs = [TextJob(body="{{ account.contacts | length }}", context={"account": one}) for one in accounts]
+    assert renderer.render_many(jobs) == [Body("4000")] * 64
+
+
+def test_an_account_that_many_jobs_know_goes_to_the_process_once() -> None:
+    """A mail to each of ten thousand contacts would take ten minutes."""
+    account = {"id": "acme", "contacts": [{"id": f"contact-{n}"} for n in range(10_000)]}
+    jobs = [TextJob(body=str(n), context={"account": account, "tier": "low"}) for n in range(100)]
+    content, count = wire.encode_jobs([CheckJob(sources={}), *jobs])
+    assert count == wire.FRAME_JOBS
+    assert content.count(b"contact-9999") == 1
+    assert wire.decode_jobs(content) == [CheckJob(sources={}), *jobs[: count - 1]]
 
 
 def test_checking_a_template_is_bounded_too(renderer: Renderer) -> None:
