@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from backbone import telemetry
@@ -111,7 +111,7 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 self.beat()
-            except (store.Fenced, DatabaseUnavailable, LogUnavailable, TimeoutError) as error:
+            except (store.Fenced, DatabaseUnavailable, LogUnavailable, OSError) as error:
                 logger.warning("batch abandoned; starting again from what is stored", error=repr(error))
                 self._start_again()
             except Exception as error:
@@ -121,12 +121,12 @@ class Worker:
         self._leave()
 
     def _leave(self) -> None:
-        """Finish what is under way, then let the partitions go; what fails now is done again by the next owner."""
-        with suppress(store.Fenced, DatabaseUnavailable, LogUnavailable, TimeoutError):
+        """Finish what is under way, then let the partitions go, whatever is raised; what fails now is done again by
+        the next owner."""
+        away = suppress(store.Fenced, DatabaseUnavailable, LogUnavailable, OSError)
+        with closing(self._consumer), self._writer, away:
             self._settle()
             self._relay.flush(self.shards.values())
-        self._writer.shutdown()
-        self._consumer.close()
 
     def beat(self) -> None:
         """One round: read, judge, commit, relay."""

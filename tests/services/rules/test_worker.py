@@ -267,3 +267,49 @@ def test_a_partition_whose_events_were_deleted_unread_stops_alone(tmp_path: Path
         ours.worker._start_again()
         ours.catch_up()
         assert (ours.worker.halted, ours.worker.failure) == (set(), None)
+
+
+def test_a_worker_that_fails_lets_its_partitions_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is under way raises the same again when it leaves."""
+    with rules(tmp_path / "failed") as ours:
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("no such thing")
+
+        ours.post(70)
+        monkeypatch.setattr(ours.worker, "_finish", broken)
+        monkeypatch.setattr(ours.worker._relay, "flush", broken)
+        with pytest.raises(RuntimeError):
+            ours.catch_up()
+        with pytest.raises(RuntimeError):
+            ours.worker._leave()
+        monkeypatch.undo()
+        other = Worker(ours.db, ours.log, ManualClock(T0), clock_mode="log", cache=100)
+        other.join()
+        for _ in range(20):
+            other.beat()
+            if len(other.shards) == 2:
+                break
+        assert sorted(other.shards) == [0, 1]
+        other.stop()
+
+
+def test_a_machine_at_its_limits_stops_the_worker_for_a_while_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rules(tmp_path / "limits") as ours:
+        failed = threading.Event()
+        beat = ours.worker.beat
+
+        def once() -> None:
+            if not failed.is_set():
+                failed.set()
+                raise OSError(24, "Too many open files")
+            beat()
+            if ours.stored()[1]:
+                ours.worker._stopping.set()
+
+        ours.post(3, account="a1")
+        monkeypatch.setattr(ours.worker, "beat", once)
+        ours.worker._run()
+        assert ours.worker.failure is None
