@@ -10,21 +10,23 @@ import asyncio
 from collections import deque
 from types import TracebackType
 
-PATIENCE_S = 0.25  # then the place is another's, answer or not
 LATE_S = 0.02  # patience that ends so late says that we were busy, and may have the answer unread
 SAMPLES = 3  # answers to one at a time; the quickest counts
 AGAIN_S = 10.0  # between measurements
 
 
 class Gate:
-    """One for each other side; of one event loop. The channel's own limit holds above it."""
+    """One for each other side; of one event loop. The channel's own limit holds above it.
 
-    def __init__(self, *, least: int, step: float) -> None:
-        self._least, self._step = least, step
+    After `patience` seconds a place is another's, answer or not.
+    """
+
+    def __init__(self, *, least: int, step: float, patience: float) -> None:
+        self._least, self._step, self.patience = least, step, patience
         self.room = 1  # how many it lets in at once, for now
         self._inside = 0
         self._queue: deque[asyncio.Future[None]] = deque()
-        self._best = PATIENCE_S
+        self._best = patience
         self._wanted = SAMPLES
         self._measured_at = 0.0
 
@@ -32,7 +34,7 @@ class Gate:
         """Wait for a place."""
         loop = asyncio.get_running_loop()
         if not self._wanted and loop.time() > self._measured_at + AGAIN_S:
-            self.room, self._best, self._wanted = 1, PATIENCE_S, SAMPLES
+            self.room, self._best, self._wanted = 1, self.patience, SAMPLES
         if self._inside < self.room:
             self._inside += 1
         else:
@@ -83,7 +85,8 @@ class Pass:
         self._wait()
 
     def _wait(self) -> None:
-        self._timer = self._loop.call_later(PATIENCE_S, self._tire, self._loop.time() + PATIENCE_S)
+        patience = self._gate.patience
+        self._timer = self._loop.call_later(patience, self._tire, self._loop.time() + patience)
 
     def _tire(self, due: float) -> None:
         if self._loop.time() - due > LATE_S:

@@ -29,9 +29,10 @@ ANSWER_BYTES = 64 * 1024
 KEEP_S = 3.0  # an idle connection is not used later: many servers hang up after five seconds
 SHOWN_CHARS = 300
 SECOND_US = 1_000_000
-# On the wire at once, to an endpoint that answers within 50 ms: what is there when we are killed arrives twice.
+# On the wire at once, to an endpoint that answers within 200 ms: what is there when we are killed arrives twice.
 AT_ONCE = 1
-ONE_MORE_S = 0.050  # of an endpoint's answer, for one more; that we read it late, being busy, is in it
+ONE_MORE_S = 0.2  # of an endpoint's answer, for one more; that we read it late, being busy, is in it
+PATIENCE_S = 1.0  # with one that stops answering, until the next goes out all the same
 AGAIN = frozenset((408, 425, 429))  # and 5xx: not now, but later
 
 _HEADERS = {
@@ -89,7 +90,7 @@ class WebhookChannel:
         """The body. The endpoint is looked up when it is sent."""
         name = action.recipient or ""
         body = msgspec.json.encode(action.rendered.get("body"))
-        gate = self._gates.setdefault(name, Gate(least=AT_ONCE, step=ONE_MORE_S))
+        gate = self._gates.setdefault(name, Gate(least=AT_ONCE, step=ONE_MORE_S, patience=PATIENCE_S))
         return Post(self._open, gate, self._endpoint, name, action.id, body, self._deadline)
 
     def _open(self) -> aiohttp.ClientSession:

@@ -8,11 +8,11 @@ import pytest
 from services.actions.channels import gate as module
 from services.actions.channels.gate import SAMPLES, Gate
 
-LEAST, STEP_S = 2, 0.002
+LEAST, STEP_S, PATIENCE_S = 2, 0.002, 0.25
 
 
-def made() -> Gate:
-    return Gate(least=LEAST, step=STEP_S)
+def made(patience: float = PATIENCE_S) -> Gate:
+    return Gate(least=LEAST, step=STEP_S, patience=patience)
 
 
 class Loop:
@@ -36,7 +36,7 @@ async def measure(gate: Gate, clock: Loop, took: float) -> None:
 
 @pytest.mark.parametrize(
     ("took", "room"),
-    [(0.0004, LEAST), (3.5 * STEP_S, LEAST + 3), (9.0, LEAST + int(module.PATIENCE_S / STEP_S))],
+    [(0.0004, LEAST), (3.5 * STEP_S, LEAST + 3), (9.0, LEAST + int(PATIENCE_S / STEP_S))],
 )
 async def test_the_room_follows_from_the_quickest_answer(clock: Loop, took: float, room: int) -> None:
     gate = made()
@@ -77,9 +77,8 @@ async def test_answers_to_many_at_once_measure_nothing(clock: Loop) -> None:
     assert gate.room > LEAST
 
 
-async def test_what_stays_without_an_answer_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE_S", 0.001)
-    gate = made()
+async def test_what_stays_without_an_answer_holds_up_nobody() -> None:
+    gate = made(patience=0.001)
     stuck = [await asyncio.wait_for(gate.enter(), 10) for _ in range(5)]
     for one in stuck:
         one.__exit__(None, None, None)  # late, and without a second effect
@@ -88,14 +87,13 @@ async def test_what_stays_without_an_answer_holds_up_nobody(monkeypatch: pytest.
     assert gate._inside == 0
 
 
-async def test_patience_that_ends_late_is_no_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_patience_that_ends_late_is_no_sign() -> None:
     """The loop was busy: the answer may be here, unread. Timers come before what was received."""
-    monkeypatch.setattr(module, "PATIENCE_S", 0.02)
-    gate = made()
+    gate = made(patience=0.02)
     first = await gate.enter()
     second = asyncio.create_task(gate.enter())
     await asyncio.sleep(0)
-    time.sleep(module.PATIENCE_S + 2 * module.LATE_S)  # busy
+    time.sleep(gate.patience + 2 * module.LATE_S)  # busy
     for _ in range(5):
         await asyncio.sleep(0)
     assert not second.done()

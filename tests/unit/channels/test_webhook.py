@@ -220,7 +220,7 @@ async def test_an_answer_that_does_not_end_is_cut_off_after_its_status(
 async def test_waiting_for_a_place_is_not_the_endpoint_s_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.actions.channels.gate.PATIENCE_S", 30.0)
+    monkeypatch.setattr("services.actions.channels.webhook.PATIENCE_S", 30.0)
 
     class Slow(Scripted):
         async def respond(self, writer: asyncio.StreamWriter) -> None:

@@ -28,6 +28,7 @@ VERDICT_S = 300.0  # for the answer to the dot; RFC 5321 asks for ten minutes, s
 LOOK_S = 0.002  # a look at the connection before the dot: whoever hung up while the body came gets none
 DOTS = 2  # on their way at once, to a server that answers at once: one there, one coming
 ONE_MORE_S = 0.002  # of its answer, for one more
+PATIENCE_S = 0.25  # with a server that stops answering, until the next goes out all the same
 IDLE_S = 25.0  # a connection that lay idle longer is not used again
 PER_CONNECTION = 200  # mails
 
@@ -106,7 +107,9 @@ class Smtp:
     def __init__(self, server: Server, passing: Callable[[str], None] = lambda _: None) -> None:
         self._server = server
         self.passing = passing  # told the action whose final dot is about to go out
-        self.gate = Gate(least=DOTS, step=ONE_MORE_S)  # between the final dot and its answer
+        self.gate = Gate(
+            least=DOTS, step=ONE_MORE_S, patience=PATIENCE_S
+        )  # between the final dot and its answer
         self._idle: deque[Line] = deque()
         self._name = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "localhost"
 
