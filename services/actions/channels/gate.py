@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from types import TracebackType
 
+MOST_PATIENT = 8  # times the patience
 LATE_S = 0.02  # patience that ends so late says that we were busy, and may have the answer unread
 SAMPLES = 3  # answers to one at a time; the quickest counts
 AGAIN_S = 10.0  # between measurements
@@ -18,11 +19,13 @@ AGAIN_S = 10.0  # between measurements
 class Gate:
     """One for each other side; of one event loop. The channel's own limit holds above it.
 
-    After `patience` seconds a place is another's, answer or not.
+    After `patience` seconds a place is another's, answer or not; after twice as long the next one, up to
+    `MOST_PATIENT` times, until there is an answer.
     """
 
     def __init__(self, *, least: int, step: float, patience: float) -> None:
-        self._least, self._step, self.patience = least, step, patience
+        self._least, self._step, self._patience = least, step, patience
+        self.patience = patience  # with whoever enters now
         self.room = 1  # how many it lets in at once, for now
         self._inside = 0
         self._queue: deque[asyncio.Future[None]] = deque()
@@ -34,7 +37,7 @@ class Gate:
         """Wait for a place."""
         loop = asyncio.get_running_loop()
         if not self._wanted and loop.time() > self._measured_at + AGAIN_S:
-            self.room, self._best, self._wanted = 1, self.patience, SAMPLES
+            self.room, self._best, self._wanted = 1, self._patience, SAMPLES
         if self._inside < self.room:
             self._inside += 1
         else:
@@ -59,6 +62,14 @@ class Gate:
             if not turn.done():
                 self._inside += 1
                 turn.set_result(None)
+
+    def answered(self) -> None:
+        """The other side is there."""
+        self.patience = self._patience
+
+    def tired(self) -> None:
+        """It has not answered for so long."""
+        self.patience = min(2 * self.patience, MOST_PATIENT * self._patience)
 
     @property
     def alone(self) -> bool:
@@ -92,6 +103,7 @@ class Pass:
         if self._loop.time() - due > LATE_S:
             self._wait()
         else:
+            self._gate.tired()
             self._end()
 
     def _end(self) -> None:
@@ -111,4 +123,6 @@ class Pass:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._alone = self._alone and kind is None  # a quick failure is no answer
+        if kind is None:
+            self._gate.answered()
         self._end()

@@ -87,6 +87,23 @@ async def test_what_stays_without_an_answer_holds_up_nobody() -> None:
     assert gate._inside == 0
 
 
+async def test_patience_grows_while_nothing_is_answered(clock: Loop) -> None:
+    """A server that stalls has few on the wire when we are killed; one that answers again is as before."""
+    gate = made()
+    stuck = []
+    for times in (1, 2, 4, 8, 8):
+        assert gate.patience == times * PATIENCE_S
+        one = await gate.enter()
+        clock.now += gate.patience
+        one._tire(clock.now)
+        stuck.append(one)
+    with pytest.raises(TimeoutError), await gate.enter():
+        raise TimeoutError
+    assert gate.patience == 8 * PATIENCE_S
+    stuck[0].__exit__(None, None, None)
+    assert gate.patience == PATIENCE_S
+
+
 async def test_patience_that_ends_late_is_no_sign() -> None:
     """The loop was busy: the answer may be here, unread. Timers come before what was received."""
     gate = made(patience=0.02)
