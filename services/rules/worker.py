@@ -35,6 +35,12 @@ BATCH = 50_000  # records a transaction at most: the larger, the fewer times a b
 BESIDE = 2_000  # records from which on a batch is written beside the next: there will be one
 IDLE_S = 0.2  # how long a poll waits when nothing comes; moments are looked at this often
 CACHE = 2 << 30  # bytes, as the setting's default
+PASSING = (
+    store.Fenced,
+    DatabaseUnavailable,
+    LogUnavailable,
+    OSError,
+)  # goes by: we start again from what is stored
 RETRY_S = 0.5  # pause between attempts while the log or the database is away, or a partition is another's
 
 logger = telemetry.get_logger("touchline.rules")
@@ -111,7 +117,7 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 self.beat()
-            except (store.Fenced, DatabaseUnavailable, LogUnavailable, OSError) as error:
+            except PASSING as error:
                 logger.warning("batch abandoned; starting again from what is stored", error=repr(error))
                 self._start_again()
             except Exception as error:
@@ -123,8 +129,7 @@ class Worker:
     def _leave(self) -> None:
         """Finish what is under way, then let the partitions go, whatever is raised; what fails now is done again by
         the next owner."""
-        away = suppress(store.Fenced, DatabaseUnavailable, LogUnavailable, OSError)
-        with closing(self._consumer), self._writer, away:
+        with closing(self._consumer), self._writer, suppress(*PASSING):
             self._settle()
             self._relay.flush(self.shards.values())
 

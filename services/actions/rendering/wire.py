@@ -44,16 +44,16 @@ def encode_jobs(jobs: Sequence[Job]) -> tuple[bytes, int]:
     size = 0
     for job in jobs[:FRAME_JOBS]:
         account, rest = _apart(job)
-        raw = msgspec.Raw(_to_json(rest))
+        raw = _to_json(rest)
         new = account is not None and id(account) not in places
-        known = msgspec.Raw(_to_json(account) if new else b"")
-        size += (len(memoryview(raw)) + len(memoryview(known))) if taken else 0
+        known = _to_json(account) if new else b""
+        size += (len(raw) + len(known)) if taken else 0
         if size > FRAME_BYTES:
             break
         if new:
             places[id(account)] = len(accounts)
-            accounts.append(known)
-        taken.append((places.get(id(account)), raw))
+            accounts.append(msgspec.Raw(known))
+        taken.append((places.get(id(account)), msgspec.Raw(raw)))
     return _to_json({"accounts": accounts, "jobs": taken}), len(taken)
 
 

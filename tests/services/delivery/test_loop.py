@@ -232,56 +232,53 @@ def test_a_slow_lane_does_not_hold_up_the_others(house: House) -> None:
     free.set()
 
 
-def test_a_slow_channel_does_not_hold_up_the_others(house: House) -> None:
-    """A mail server that hangs, and mails to hundreds of domains: none of their lanes is full."""
-    free = threading.Event()
+class Hung(Fake):
+    """A channel of two places that answers nothing before it is set free."""
 
-    async def stuck(_: Leased) -> Outcome:
-        await asyncio.to_thread(free.wait)
+    concurrency = per_lane = 2
+
+    def __init__(self) -> None:
+        super().__init__(self._wait)
+        self.free = threading.Event()
+
+    async def _wait(self, _: Leased) -> Outcome:
+        await asyncio.to_thread(self.free.wait)
         return Outcome(kind="done")
 
-    class Narrow(Fake):
-        concurrency = per_lane = 2
 
+def test_a_slow_channel_does_not_hold_up_the_others(house: House) -> None:
+    """A mail server that hangs, and mails to hundreds of domains: none of their lanes is full."""
     many = [f"act_slow_{n}" for n in range(600)]
     house.put(*many, each=[{"recipient": f"ann@{one}.test"} for one in many])
     house.put("act_quick", channel="webhook", recipient="crm")
-    house.loop(email=Narrow(stuck), webhook=Fake())
+    hung = Hung()
+    house.loop(email=hung, webhook=Fake())
     try:
         house.until(lambda: house.states()["act_quick"][0] == "done")
         with closing(open_log(house.settings)) as log:
             said = status(house.db, log, house.clock, log_clock=True)
     finally:
-        free.set()
+        hung.free.set()
     assert (said["due"], said["idle"]) == (len(many), False)  # those put back as well
 
 
 def test_being_woken_puts_nothing_back(house: House, monkeypatch: Any) -> None:
     """The places were all taken, and new actions told of: those that waited went behind all others."""
     monkeypatch.setattr("services.actions.delivery.loop.STALL_S", 60)
-    free = threading.Event()
-
-    async def stuck(_: Leased) -> Outcome:
-        await asyncio.to_thread(free.wait)
-        return Outcome(kind="done")
-
-    class Narrow(Fake):
-        concurrency = per_lane = 2
-
-    channel = Narrow(stuck)
+    hung = Hung()
     house.put(*(f"act_{n}" for n in range(WINDOW)))
     thinned: list[Any] = []
     monkeypatch.setattr(Delivery, "_surplus", lambda self: thinned.append(list(self._waiting)) or [])
-    loop = house.loop(email=channel)
+    loop = house.loop(email=hung)
     try:
-        house.until(lambda: len(channel.prepared) == 2)
+        house.until(lambda: len(hung.prepared) == 2)
         assert loop._loop is not None
         for _ in range(20):
             loop.wake()
             asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop._loop).result()
         assert thinned == []
     finally:
-        free.set()
+        hung.free.set()
 
 
 def test_a_database_that_is_away_loses_nothing(house: House, monkeypatch: Any) -> None:
