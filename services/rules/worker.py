@@ -35,12 +35,8 @@ BATCH = 50_000  # records a transaction at most: the larger, the fewer times a b
 BESIDE = 2_000  # records from which on a batch is written beside the next: there will be one
 IDLE_S = 0.2  # how long a poll waits when nothing comes; moments are looked at this often
 CACHE = 2 << 30  # bytes, as the setting's default
-PASSING = (
-    store.Fenced,
-    DatabaseUnavailable,
-    LogUnavailable,
-    OSError,
-)  # goes by: we start again from what is stored
+# These go by: we start again from what is stored.
+PASSING = (store.Fenced, DatabaseUnavailable, LogUnavailable, OSError)
 RETRY_S = 0.5  # pause between attempts while the log or the database is away, or a partition is another's
 
 logger = telemetry.get_logger("touchline.rules")
