@@ -85,8 +85,16 @@ def _fits(requirement: Requirement, pinned: dict[str, Version]) -> bool:
     return version is not None and requirement.specifier.contains(version, prereleases=True)
 
 
+def test_the_locks_agree() -> None:
+    """They are installed into one environment, one after the other: nothing may go back and forth."""
+    whole = _pins(ROOT / "requirements.lock")
+    for lock in ("requirements-run.lock", "requirements-build.lock"):
+        others = {name: version for name, version in _pins(ROOT / lock).items() if whole.get(name) != version}
+        assert others == {}, f"run `make lock`: {lock} is no part of requirements.lock"
+
+
 def test_the_locks_name_no_index_and_hash_everything() -> None:
-    for lock in ("requirements.lock", "requirements-run.lock"):
-        text = (ROOT / lock).read_text()
+    for path in sorted(ROOT.glob("requirements*.lock")):
+        text = path.read_text()
         assert "://" not in text
         assert text.count("==") <= text.count("--hash=sha256:")
