@@ -66,6 +66,10 @@ class Intake:
         self._waiting = Waiting(PATIENCE_S)
         self.in_flight = 0
 
+    def received(self) -> int | None:
+        """Now, in microseconds: what senders' clocks are measured by. None with the log clock, which is theirs."""
+        return self._clock.now() if self._wall else None
+
     async def take(
         self,
         items: Sequence[Item | None],

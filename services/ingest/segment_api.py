@@ -37,7 +37,7 @@ def _add(router: APIRouter, intake: Intake, groups: Groups, kind: str) -> None:
 async def _take(body: bytes, kind: str, intake: Intake, groups: Groups, principal: Principal) -> Response:
     """Segment answers 200 to whatever it could read; only a request with nothing good in it is an error here."""
     try:
-        calls = segment.read(body, kind)
+        calls = segment.read(body, kind, intake.received())
     except NotReadable as error:
         raise NotJson(str(error)) from None
     users = segment.users_of(calls)

@@ -1,7 +1,7 @@
 """What every source gives: events, or refusals that name the field and what is allowed there."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -9,6 +9,7 @@ import msgspec
 
 from schemas.event import Event, set_attributes
 from schemas.names import MAX_NAME
+from services.ingest.sources import apart
 
 
 class Code(StrEnum):
@@ -118,12 +119,17 @@ def too_many(body: bytes, within: Literal["", "events", "batch"]) -> list[Item]:
     return [_ONE_TOO_MANY] * count if count > MAX_EVENTS else []
 
 
+def too_many_of(parts: Sequence[object]) -> list[Item]:
+    """The same, of a list that is taken apart already."""
+    return [_ONE_TOO_MANY] * len(parts) if len(parts) > MAX_EVENTS else []
+
+
 def read_event(raw: bytes | memoryview) -> Item:
     """One event in JSON, or why it is none."""
     try:
         event = _decode_event(raw)
     except READ_ERRORS as error:
-        return _read_with_nulls(raw) or refusal_of(error, id_in(raw))
+        return _read_with_nulls(raw) or unreadable(raw, error)
     if not event.id and b'"id"' in bytes(raw) and id_in(raw) == "":
         return _empty_id()
     return event
@@ -156,14 +162,53 @@ def convert_event(sent_attributes: Mapping[str, Any]) -> Item:
         return refusal_of(error, sent if isinstance(sent, str) else None)
 
 
-def id_in(raw: bytes | memoryview) -> str | None:
+def unreadable(raw: bytes | memoryview, error: Exception, id_name: str = "id") -> Refusal:
+    """Refuses what a reader stumbled over, by the attribute it stands in and the event's id."""
+    refusal = refusal_of(error, id_in(raw, id_name))
+    if apart.is_half_a_pair(raw, error):
+        message = (
+            "has half of a surrogate pair, such as \\ud83d alone: it was cut in the middle of a character"
+        )
+        refusal = msgspec.structs.replace(refusal, message=message)
+    field = refusal.field
+    if not field or refusal.code == Code.TOO_DEEP:
+        field = _attribute_at_fault(raw) or field
+    return msgspec.structs.replace(refusal, field=field)
+
+
+def _attribute_at_fault(raw: bytes | memoryview) -> str:
+    """The first attribute whose value is no JSON by itself; empty if there is none."""
+    attributes = _attributes(raw)
+    return next((name[:MAX_NAME] for name, value in attributes.items() if not _is_json(value)), "")
+
+
+def _attributes(raw: bytes | memoryview) -> Mapping[str, bytes | msgspec.Raw]:
+    """The attributes of an event, each in JSON, or nearly; empty for what is no object at all."""
+    try:
+        return _decode_attributes(raw)
+    except READ_ERRORS:
+        pass
+    try:
+        return apart.members(bytes(raw))
+    except apart.NotApart:
+        return {}
+
+
+def _is_json(value: bytes | msgspec.Raw) -> bool:
+    try:
+        decode_any(value)
+    except READ_ERRORS:
+        return False
+    return True
+
+
+def id_in(raw: bytes | memoryview, name: str = "id") -> str | None:
     """The id of an event that cannot be taken, as far as it can be read."""
     try:
-        sent = decode_any(raw)
+        found = decode_any(_attributes(raw).get(name, b""))
     except READ_ERRORS:
         return None
-    found = sent.get("id") if isinstance(sent, dict) else None
-    return found[:256] if isinstance(found, str) else None
+    return found[:MAX_NAME] if isinstance(found, str) else None
 
 
 def too_large(raw: bytes | memoryview, message: str, id_name: str) -> Refusal:
@@ -183,6 +228,10 @@ def refusal_of(error: Exception, sent_id: str | None = None) -> Refusal:
         return Refusal(Code.TOO_DEEP, "data", "may nest 32 deep", sent_id)
     if isinstance(error, UnicodeDecodeError):
         return Refusal(Code.INVALID, "", "should be UTF-8", sent_id)
+    if not isinstance(error, msgspec.ValidationError):
+        return Refusal(
+            Code.INVALID, "", f"is no JSON: {str(error).removeprefix('JSON is malformed: ')}", sent_id
+        )
     text = str(error)
     place = _AT.search(text)
     field = place[1].replace("[...]", "") if place else ""

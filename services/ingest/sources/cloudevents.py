@@ -21,11 +21,13 @@ def is_binary(headers: Mapping[str, str]) -> bool:
 
 def decode(body: bytes, headers: Mapping[str, str]) -> list[Item]:
     """The one event. Raises `NotReadable` if its data is not what the content type says."""
-    attributes: dict[str, Any] = {
-        name.removeprefix(PREFIX): unquote(value)
-        for name, value in headers.items()
-        if name.startswith(PREFIX)
-    }
+    attributes: dict[str, Any] = {}
+    for name, value in headers.items():
+        if name.startswith(PREFIX):
+            try:
+                attributes[name.removeprefix(PREFIX)] = unquote(value, errors="strict")
+            except UnicodeDecodeError:
+                return [Refusal(Code.INVALID, name, "should be percent-encoded UTF-8")]
     if "historical" in attributes:
         truth = _TRUTH.get(attributes["historical"].strip().lower())
         if truth is None:

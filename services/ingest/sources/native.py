@@ -2,11 +2,12 @@
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from services.ingest.sources import apart
 from services.ingest.sources.base import (
     MAX_EVENT,
     MAX_EVENTS,
@@ -24,6 +25,7 @@ from services.ingest.sources.base import (
     read_event,
     too_large,
     too_many,
+    too_many_of,
 )
 
 
@@ -63,7 +65,9 @@ def decode(body: bytes, _headers: Mapping[str, str]) -> list[Item]:
     if surplus:
         return surplus
     parts = _split(body, start)
-    return [parts] if isinstance(parts, Refusal) else [_one(raw) for raw in parts]
+    if isinstance(parts, Refusal):
+        return [parts]
+    return too_many_of(parts) or [_one(raw) for raw in parts]
 
 
 def _at_once(body: bytes, start: bytes) -> list[Item]:
@@ -84,18 +88,14 @@ def _at_once(body: bytes, start: bytes) -> list[Item]:
     return [decode_wire(body)]
 
 
-def _split(body: bytes, start: bytes) -> list[memoryview] | Refusal:
+def _split(body: bytes, start: bytes) -> Sequence[bytes | memoryview] | Refusal:
     """Each event's own JSON, or what is wrong with the object or array around them."""
     try:
         if start == b"[":
             return [memoryview(raw) for raw in decode_raw_list(body)]
         whole = memoryview(_decode_raw(body))
-    except RecursionError:
-        if body.rstrip()[-1:] != (b"]" if start == b"[" else b"}"):
-            raise NotReadable("not JSON: it ends too early") from None
-        return Refusal(Code.TOO_DEEP, "data", "may nest 32 deep")
     except READ_ERRORS as error:
-        raise NotReadable(f"not JSON: {error}") from None
+        return _apart(body, start, error)
     if b'"events"' in body:
         try:
             return [memoryview(raw) for raw in _decode_batch(body).events]
@@ -103,6 +103,24 @@ def _split(body: bytes, start: bytes) -> list[memoryview] | Refusal:
             if _is_list(whole):
                 return Refusal(Code.INVALID, "events", f"the body should be {_SHAPES}")
     return [whole]
+
+
+def _apart(body: bytes, start: bytes, error: Exception) -> Sequence[bytes]:
+    """The events of a body that is no JSON because of one of them, or more. Raises `NotReadable`."""
+    try:
+        if start == b"[":
+            return apart.elements(body)
+        attributes = apart.members(body)
+        if attributes.keys() == {"events"}:
+            return apart.elements(attributes["events"])
+    except apart.NotApart:
+        pass
+    else:
+        if isinstance(error, RecursionError) or apart.is_half_a_pair(body, error):
+            return [body]
+    if isinstance(error, RecursionError):
+        raise NotReadable("not JSON: it ends too early, or nests too deep") from None
+    raise NotReadable(f"not JSON: {error}") from None
 
 
 def _is_list(whole: memoryview) -> bool:
@@ -114,7 +132,7 @@ def _is_list(whole: memoryview) -> bool:
     return isinstance(sent, dict) and "events" in sent and "type" not in sent
 
 
-def _one(raw: memoryview) -> Item:
+def _one(raw: bytes | memoryview) -> Item:
     if len(raw) > MAX_EVENT:
         message = f"an event may have {MAX_EVENT:,} bytes, this one has {len(raw):,}"
         return too_large(raw, message, "id")
@@ -123,7 +141,7 @@ def _one(raw: memoryview) -> Item:
     return read_event(raw)
 
 
-def _with_base64(raw: memoryview) -> Item:
+def _with_base64(raw: bytes | memoryview) -> Item:
     """CloudEvents' way to carry bytes."""
     try:
         attributes = decode_any(raw)

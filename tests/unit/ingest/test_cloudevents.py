@@ -57,3 +57,10 @@ def test_what_is_wrong() -> None:
 def test_which_requests_are_binary() -> None:
     assert is_binary(HEADERS)
     assert not is_binary({"content-type": "application/json"})
+
+
+def test_a_header_that_is_no_text_is_refused() -> None:
+    headers = {"ce-type": "a", "ce-account": "ac%FFme", "ce-id": "7"}
+    [refused] = decode(b"{}", headers)
+    assert isinstance(refused, Refusal)
+    assert refused.field == "ce-account"

@@ -165,3 +165,73 @@ def test_what_is_too_large_or_too_many_is_not_taken_apart() -> None:
     assert (call.code, call.field, call.id) == (Code.TOO_LARGE, "traits", "7")
     many = read(b'{"batch":[%b1]}' % (b"1," * 5_000), "batch")
     assert len(many) == 5_001
+
+
+SENT = "2026-01-10T12:00:00.000Z"
+SENT_US = 1_768_046_400_000_000
+DAY_US = 86_400_000_000
+
+
+@pytest.mark.parametrize(
+    ("ahead", "shown"),
+    [
+        (-9 * DAY_US, "2026-01-19T11:50:00+00:00"),  # a slow clock
+        (2 * DAY_US, "2026-01-08T11:50:00+00:00"),  # a fast one
+        (300_000_001, "2026-01-10T11:44:59.999999+00:00"),
+        (300_000_000, "2026-01-10T11:50:00+00:00"),  # five minutes are the way of the net
+        (-300_000_000, "2026-01-10T11:50:00+00:00"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["track", "batch"])
+def test_a_senders_clock_is_set_right(ahead: int, shown: str, kind: str) -> None:
+    call = {"type": "track", "userId": "u", "event": "x", "timestamp": "2026-01-10T11:50:00.000Z"}
+    body = {"batch": [call], "sentAt": SENT} if kind == "batch" else {**call, "sentAt": SENT}
+    [item], _ = events_of(read(json.dumps(body).encode(), kind, SENT_US - ahead), {})
+    assert isinstance(item, Event)
+    assert item.time is not None
+    assert item.time.isoformat() == shown
+    assert item.originaltime == (
+        None if shown.endswith("11:50:00+00:00") and "-10T" in shown else call["timestamp"]
+    )
+
+
+@pytest.mark.parametrize(
+    "sent", ["soon", 5, None, "2026-01-01T00:00:00", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"]
+)
+def test_an_odd_sent_at_loses_no_call(sent: Any) -> None:
+    body = {"userId": "u", "event": "x", "timestamp": "2026-01-10T11:50:00Z", "sentAt": sent}
+    [item], _ = events_of(read(json.dumps(body).encode(), "track", SENT_US), {})
+    assert isinstance(item, Event)
+    assert item.time is not None
+
+
+def test_with_the_log_clock_times_are_as_sent() -> None:
+    body = {
+        "userId": "u",
+        "event": "x",
+        "timestamp": "2026-01-10T11:50:00Z",
+        "sentAt": "2020-01-01T00:00:00Z",
+    }
+    made = event("track", body)
+    assert made.time is not None
+    assert (made.time.isoformat(), made.originaltime) == ("2026-01-10T11:50:00+00:00", None)
+
+
+def test_the_time_is_the_timestamp_or_else_the_original_one() -> None:
+    body = {"userId": "u", "event": "x", "originalTimestamp": "2026-01-01T00:00:00Z"}
+    for more in ({}, {"timestamp": None}, {"timestamp": ""}):
+        made = event("track", {**body, **more})
+        assert made.time is not None
+        assert made.time.isoformat() == "2026-01-01T00:00:00+00:00"
+    made = event("track", {**body, "timestamp": "2026-02-01T00:00:00Z"})
+    assert made.time is not None
+    assert made.time.month == 2
+
+
+def test_traits_in_the_context_are_the_users() -> None:
+    context = {"traits": {"email": "ann@acme.test"}}
+    assert event("identify", {"userId": "ann", "context": context}).data["email"] == "ann@acme.test"
+    both = event("identify", {"userId": "ann", "context": context, "traits": {"name": "Ann"}})
+    assert both.data == {"name": "Ann", "attributes": {}}
+    group = event("group", {"userId": "ann", "groupId": "acme", "context": context})
+    assert group.data == {"attributes": {}}

@@ -1,0 +1,79 @@
+"""Takes JSON apart that is not all JSON: the good events of a body in which one is bad.
+
+A string cut in the middle of an emoji (`"\\ud83d"`), a raw control character, `NaN`, or brackets beyond any depth
+stop a JSON reader, and with it all that stands beside them. Here only strings, brackets and commas are told apart:
+linear, and up to `MAX_MARKS` of them. Whether a piece is JSON is the question of whoever reads it.
+"""
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+MAX_MARKS = 150_000  # strings, brackets and commas: 60 ms
+MAX_ESCAPES = 100_000
+_MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
+_SPACE = b" \t\r\n"
+_text = msgspec.json.Decoder(str).decode
+# What msgspec says of half a surrogate pair, whichever half it is and wherever the text ends.
+_HALVES = ("surrogate", "end of hex escape", "was truncated")
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+class NotApart(ValueError):
+    """Brackets that do not fit, a string without end, or too much of it all."""
+
+
+def elements(array: bytes) -> list[bytes]:
+    """The elements of a JSON array, each as it stands there. Raises `NotApart`."""
+    return list(_pieces(array, b"[", b"]"))
+
+
+def members(object_: bytes) -> dict[str, bytes]:
+    """The members of a JSON object, each value as it stands there; later ones win. Raises `NotApart`."""
+    found: dict[str, bytes] = {}
+    for piece in _pieces(object_, b"{", b"}"):
+        key = _MARK.match(piece)
+        rest = piece[key.end() :].lstrip(_SPACE) if key else b""
+        if key is None or rest[:1] != b":":
+            raise NotApart
+        try:
+            found[_text(key[0])] = rest[1:].strip(_SPACE)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue  # a name that is no text is none that anybody asks for
+    return found
+
+
+def _pieces(whole: bytes, opens: bytes, closes: bytes) -> Iterator[bytes]:
+    body = whole.strip(_SPACE)
+    if body[:1] != opens or body[-1:] != closes or len(body) < 2:
+        raise NotApart
+    if body.count(b"\\") > MAX_ESCAPES:
+        raise NotApart
+    depth, start = 0, 1
+    for number, mark in enumerate(_MARK.finditer(body)):
+        sign = body[mark.start()]
+        if sign in b"[{":
+            depth += 1
+        elif sign in b"]}":
+            depth -= 1
+            if depth == 0 and mark.end() != len(body):
+                raise NotApart
+        elif sign == 0x2C and depth == 1:
+            yield body[start : mark.start()].strip(_SPACE)
+            start = mark.end()
+        if number > MAX_MARKS or depth < 0:
+            raise NotApart
+    if depth:
+        raise NotApart
+    last = body[start:-1].strip(_SPACE)
+    if last:
+        yield last
+    elif start > 1:
+        raise NotApart
+
+
+def is_half_a_pair(body: bytes | memoryview, error: Exception) -> bool:
+    """Whether a reader stumbled over half a surrogate pair: JSON by its grammar, and no text."""
+    said = str(error)
+    return any(each in said for each in _HALVES) and _HALF.search(body) is not None
