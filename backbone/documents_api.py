@@ -17,7 +17,7 @@ from backbone.auth import Principal, require
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import Invalid
-from backbone.http import Json, Once, Pages, json_response, reads, validate
+from backbone.http import Json, Once, Pages, json_response, reads, written
 from backbone.versioned import Documents, Stored
 from schemas.event import rfc3339
 from schemas.lint import Doubt
@@ -85,7 +85,7 @@ def _saving(router: APIRouter, kind: Kind, documents: Documents, db: Database, c
     @router.post(kind.path, status_code=201, summary=f"Create a {kind.noun}")
     @reads(kind.model, kind.example)
     def create(body: Json, once: Once, principal: Principal = require(kind.write)) -> Response:
-        model: Any = validate(kind.model, body)
+        model: Any = written(kind.model, body)
         with db.write() as connection:
 
             def make() -> Response:
@@ -100,7 +100,7 @@ def _saving(router: APIRouter, kind: Kind, documents: Documents, db: Database, c
     def put(
         name: Name, body: Json, if_match: IfMatch = None, principal: Principal = require(kind.write)
     ) -> Response:
-        model = validate(kind.model, named(body, name))
+        model = written(kind.model, named(body, name))
         with db.write() as connection:
             doc = kind.prepare(connection, model, documents.get(connection, name))
             saved, new = documents.put(connection, name, doc, principal.name, clock.now(), if_match)
@@ -124,7 +124,7 @@ def _checking(router: APIRouter, kind: Kind, checked: Check, db: Database) -> No
         alone: Annotated[bool, Query(description="leave other saved documents out")] = False,
         _: Principal = require(kind.read),
     ) -> Response:
-        model: Any = validate(kind.model, body)
+        model: Any = written(kind.model, body)
         with db.read() as connection:
             return json_response({"warnings": checked(connection, model, alone=alone)})
 

@@ -9,13 +9,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
+from fastapi.routing import APIRoute
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backbone.auth import Keys, Principal
 from backbone.bodies import read_body
 from backbone.errors import BadRequest, FieldError, TouchlineError
+from backbone.queries import check
 from backbone.telemetry import REQUEST_SECONDS, REQUESTS, get_logger
 
 log = get_logger("http")
@@ -58,7 +60,7 @@ Handler = Callable[[Mapping[str, str], bytes, Principal], Awaitable[Response]]
 class Express(NamedTuple):
     """A route so busy that the framework's own work would be most of its cost; the Gate serves it itself."""
 
-    route: BaseRoute
+    route: APIRoute
     scope: str
     handler: Handler  # headers (names in lower case), body, caller → answer
 
@@ -119,6 +121,8 @@ class Gate:
             scope["route"] = express.route
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
             principal = await self._keys.authorize(headers.get("authorization"), express.scope)
+            if scope["query_string"]:
+                check(express.route, QueryParams(scope["query_string"]))
             answer = await express.handler(headers, body, principal)
             await answer(scope, receive, send)
             return

@@ -28,11 +28,12 @@ from backbone.errors import Invalid, TouchlineError
 from backbone.gate import Express, Gate, problem, problem_of
 from backbone.idempotency import Idempotency, Once
 from backbone.log import EVENTS, TRIGGERS, Log
-from backbone.openapi import declared_scopes, describes, install, reads, route_scope
+from backbone.openapi import MANNERS, declared_scopes, describes, install, reads, route_scope
 from backbone.paging import Pages, Paging, check_if_match, decode_cursor, encode_cursor, etag, page
+from backbone.queries import any_query, guard
 from backbone.settings import Settings
 from backbone.telemetry import REGISTRY
-from backbone.validation import dotted, field_errors, validate
+from backbone.validation import field_errors, parameter_errors, validate, written
 
 __all__ = [
     "Idempotency",
@@ -41,6 +42,7 @@ __all__ = [
     "Pages",
     "Paging",
     "Service",
+    "any_query",
     "check_if_match",
     "create_app",
     "declared_scopes",
@@ -52,6 +54,7 @@ __all__ = [
     "problem",
     "reads",
     "validate",
+    "written",
 ]
 VERSION = "0.1.0"
 
@@ -107,7 +110,7 @@ def create_app(
     log: Log,
     clock: Clock,
     services: Sequence[Service],
-    description: str = "",
+    description: str = MANNERS,
 ) -> FastAPI:
     """The app of these services, with health, metrics, status and docs. Whoever wires starts and stops the services."""
 
@@ -132,6 +135,7 @@ def create_app(
         )  # flat: one look-up a request, and every route is there to be seen
     app.router.routes.extend(_docs(app).routes)
     _keys_first(app)
+    guard(app)
     app.add_exception_handler(TouchlineError, _own)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http_error)
@@ -164,6 +168,7 @@ def _health(db: Database, log: Log, services: Sequence[Service]) -> APIRouter:
     router = APIRouter(tags=["status"])
 
     @router.get("/healthz", dependencies=[open_route], summary="The process is alive")
+    @any_query
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
@@ -177,6 +182,7 @@ def _health(db: Database, log: Log, services: Sequence[Service]) -> APIRouter:
         responses=not_ready,
         summary="The log and the database can be reached",
     )
+    @any_query
     @describes("503")
     def readyz() -> Response:
         checks = {"log": log.ready(), "database": db.ping(), **{each.name: each.ready() for each in services}}
@@ -190,6 +196,7 @@ def _health(db: Database, log: Log, services: Sequence[Service]) -> APIRouter:
         response_class=PlainTextResponse,
         summary="Metrics for Prometheus",
     )
+    @any_query
     def metrics() -> Response:
         return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
@@ -234,11 +241,7 @@ async def _validation(_: Request, error: Exception) -> Response:
         return problem_of(NotJson("the body is not JSON"))
     in_body = [{**item, "loc": item["loc"][1:]} for item in error.errors() if item["loc"][:1] == ("body",)]
     elsewhere = [item for item in error.errors() if item["loc"][:1] != ("body",)]
-    found = field_errors(in_body, error.body)
-    for item in elsewhere:  # a query parameter, header or piece of the path
-        name = dotted(item["loc"][1:])
-        found += [{**one, "field": name} for one in field_errors([item], None)]
-    return problem_of(Invalid(found))
+    return problem_of(Invalid([*field_errors(in_body, error.body), *parameter_errors(elsewhere)]))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -12,8 +12,16 @@ from starlette.routing import BaseRoute
 
 from backbone.auth import OPEN
 
+MANNERS = """\
+Times are RFC 3339, in UTC. Lists are `{"items": […], "next_cursor": …}`, newest first, by `limit` and `cursor`.
+
+What nobody knows is refused with 422, fields of a body and query parameters alike, and so is a parameter that comes
+twice: `errors` names each, with the nearest known name. What `GET` shows may be written back as it is: fields that it
+alone has (`version`, `changed_by`, …) are taken and ignored.
+"""
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 _REF = "#/components/schemas/{model}"
+_SHOWN_ONLY = {"readOnly": True, "description": "as GET gives it: taken and ignored"}
 _ERRORS = {
     "400": "The request cannot be read",
     "401": "No key, or one that is unknown or revoked",
@@ -151,6 +159,9 @@ def _add_models(schemas: dict[str, Any], routes: Sequence[APIRoute]) -> None:
     _, definitions = models_json_schema(wanted, ref_template=_REF)
     for name, schema in definitions.get("$defs", {}).items():
         schemas.setdefault(name, schema)
+    for model in models:
+        for name in sorted(getattr(model, "read_only", ())):
+            schemas[model.__name__]["properties"].setdefault(name, _SHOWN_ONLY)
 
 
 def _finish(operation: dict[str, Any], route: APIRoute) -> None:

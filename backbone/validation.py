@@ -35,6 +35,35 @@ def validate(model: type[Model], data: Any) -> Model:
         raise Invalid(field_errors(error.errors(include_url=False), data, model)) from None
 
 
+def written(model: type[Model], body: Any) -> Model:
+    """As `validate`, for what is written back as GET gave it: fields that GET alone has are left out."""
+    return validate(model, _writable(model, body))
+
+
+def _writable(model: type[BaseModel], body: Any) -> Any:
+    if not isinstance(body, dict):
+        return body
+    shown: frozenset[str] = getattr(model, "read_only", frozenset())
+    return {
+        name: _writable_in(model, name, value)
+        for name, value in body.items()
+        if name not in shown or name in fields_at(model, ())
+    }
+
+
+def _writable_in(model: type[BaseModel], name: str, value: Any) -> Any:
+    """The value of a field, with what is shown only left out of the objects in it, or in its list."""
+    if isinstance(value, list):
+        path: tuple[str | int, ...] = (name, 0)
+        return [_writable_as(model, path, each) for each in value]
+    return _writable_as(model, (name,), value)
+
+
+def _writable_as(model: type[BaseModel], path: Sequence[str | int], value: Any) -> Any:
+    inner = next((kind for kind in _kinds_at(model, path) if hasattr(kind, "read_only")), None)
+    return value if inner is None else _writable(inner, value)
+
+
 def field_errors(
     errors: Iterable[Mapping[str, Any]], data: Any, model: type[BaseModel] | None = None
 ) -> list[FieldError]:
@@ -48,6 +77,15 @@ def field_errors(
         item = FieldError(field=dotted(error.path), message=error.message)
         found.setdefault((item["field"], item["message"]), item)
     return list(found.values())[:MAX_ERRORS]
+
+
+def parameter_errors(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
+    """Our form of pydantic's errors about query parameters, headers and pieces of the path."""
+    return [
+        FieldError(field=dotted(error["loc"][1:]), message=one["message"])
+        for error in errors
+        for one in field_errors([error], None)
+    ]
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -143,14 +181,17 @@ def _is_type_error(kind: str) -> bool:
 
 def fields_at(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
     """The names of the fields that may stand at a path of a model's input, as far as its types tell."""
+    names: dict[str, None] = {}
+    for kind in _kinds_at(model, path):
+        names.update((field.alias or name, None) for name, field in kind.model_fields.items())
+    return list(names)
+
+
+def _kinds_at(model: type[BaseModel], path: Sequence[str | int]) -> list[type[BaseModel]]:
     here: set[Any] = set(_unwrap(model))
     for piece in path:
         here = {inner for kind in here for inner in _step(kind, piece)}
-    names: dict[str, None] = {}
-    for kind in sorted(here, key=str):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            names.update((field.alias or name, None) for name, field in kind.model_fields.items())
-    return list(names)
+    return [kind for kind in sorted(here, key=str) if isinstance(kind, type) and issubclass(kind, BaseModel)]
 
 
 def _step(kind: Any, piece: str | int) -> Iterable[Any]:

@@ -3,7 +3,7 @@
 `null` deletes. The bodies of the API refuse unknown fields; the data of events may carry more than we read.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -97,12 +97,25 @@ class AccountIn(_Account):
     """The body of `PUT /v1/accounts/{id}`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+    read_only: ClassVar[frozenset[str]] = frozenset({"id", "tier_reason", "first_event_at", "last_event_at"})
 
     timezone: Timezone | None = Field(
         None, description="An IANA name, for dates.", examples=["Europe/Berlin"]
     )
     owner: OwnerIn | None = Field(None, description="Who looks after the account.")
     contacts: list[ContactIn] | None = Field(None, description="Merged by id.", max_length=1_000)
+
+
+# Why an account has its tier where an update gave it; all other reasons begin with the tier.
+OWN_TIER = "the account's own tier"
+
+
+def writable_tier(body: dict[str, Any]) -> dict[str, Any]:
+    """What GET showed, without the tier that it resolved by the policy: written back, it would become the account's
+    own, and the policy would hold for it no more. A tier that was changed in between stays."""
+    reason = body.get("tier_reason")
+    resolved = isinstance(reason, str) and reason.startswith(f"{body.get('tier')} ")
+    return {name: value for name, value in body.items() if name != "tier"} if resolved else body
 
 
 ACCOUNT_EXAMPLE = {

@@ -2,12 +2,12 @@
 
 import base64
 import binascii
-from typing import Annotated
+from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from schemas.fields import Name
+from schemas.fields import OF_VERSIONS, Name
 from schemas.playbook import Strict
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  (the prefix of Standard Webhooks, not a secret)
@@ -41,6 +41,8 @@ def _secret(text: str) -> str:
 
 class EndpointIn(Strict):
     """The body of an endpoint: where webhooks go, and what they are signed with."""
+
+    read_only: ClassVar[frozenset[str]] = OF_VERSIONS
 
     name: Name = Field(description="What playbooks call it by.", examples=["crm"])
     description: str | None = Field(None, max_length=10_000, description="For people.")

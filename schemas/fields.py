@@ -90,6 +90,10 @@ DatePath = Annotated[str, Field(strict=True), _path("account", "contact")]
 Name = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
 
+# What GET, and the answer to a save, show of a document beside its own fields.
+OF_VERSIONS = frozenset({"version", "changed_by", "changed_at", "deleted", "warnings"})
+
+
 class Strict(BaseModel):
     """A model that refuses fields it does not know."""
 

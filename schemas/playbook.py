@@ -1,7 +1,7 @@
 """A playbook as it is written: what to do, step by step, per tier (contract, section 7)."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -9,7 +9,7 @@ from schemas.addresses import is_address
 from schemas.choice import Choice, at_least_one, exactly_one
 from schemas.conditions import BranchCondition, EventCondition
 from schemas.duration import PLAIN_PATTERN, Duration, parse_duration
-from schemas.fields import DatePath, EventPath, Name, Types, invalid
+from schemas.fields import OF_VERSIONS, DatePath, EventPath, Name, Types, invalid
 from schemas.tiered import TIERS
 
 MAX_STEPS = 200  # of one tier, branches included
@@ -224,6 +224,8 @@ ExitList = Annotated[list[EventMatch], Field(max_length=20)]
 
 class PlaybookIn(Strict):
     """The body of a playbook."""
+
+    read_only: ClassVar[frozenset[str]] = OF_VERSIONS | {"unhealthy"}
 
     name: Name = Field(description="What rules call it by.", examples=["invoice-overdue"])
     description: str | None = Field(None, max_length=10_000, description="For people.")

@@ -1,6 +1,6 @@
 """Rules and tiers as the API and the files take them (contract, sections 4 and 6)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     Field,
@@ -11,7 +11,7 @@ from pydantic import (
 
 from schemas.conditions import AccountCondition, EventCondition
 from schemas.duration import Cooldown
-from schemas.fields import EventPath, Name, Strict, invalid
+from schemas.fields import OF_VERSIONS, EventPath, Name, Strict, invalid
 from schemas.tiered import Tier
 from schemas.when import Unless, When, tick_only
 
@@ -20,6 +20,8 @@ Status = Literal["draft", "active", "paused", "shadow"]
 
 class RuleIn(Strict):
     """A rule, as POST and PUT take it."""
+
+    read_only: ClassVar[frozenset[str]] = OF_VERSIONS | {"unhealthy"}
 
     name: Name = Field(description="Unique among the rules.", examples=["support-spike"])
     description: str = Field(
@@ -111,6 +113,8 @@ class TierEntry(Strict):
 
 class TiersDoc(Strict):
     """The tier policy: the first entry that matches wins; an account's own tier overrides."""
+
+    read_only: ClassVar[frozenset[str]] = OF_VERSIONS
 
     tiers: Annotated[list[TierEntry], Field(min_length=1, max_length=100)] = Field(description="In order.")
 

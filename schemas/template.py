@@ -1,11 +1,11 @@
 """A mail template as it is written (contract, section 7)."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from schemas.choice import exactly_one
-from schemas.fields import Name, invalid
+from schemas.fields import OF_VERSIONS, Name, invalid
 from schemas.playbook import Strict
 
 SOURCE_CHARS = 128 * 1024
@@ -15,6 +15,7 @@ class TemplateIn(Strict):
     """The body of a template: a subject, and markdown or HTML; the text part is made from it unless given."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one("markdown", "html"))
+    read_only: ClassVar[frozenset[str]] = OF_VERSIONS
 
     name: Name = Field(description="What playbooks call it by.", examples=["invoice-reminder"])
     description: str | None = Field(None, max_length=10_000, description="For people.")

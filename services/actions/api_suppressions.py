@@ -1,6 +1,6 @@
 """`/v1/suppressions`: who gets no mail, and about what."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Response
@@ -11,7 +11,7 @@ from backbone.auth import Principal, require
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import NotFound
-from backbone.http import Json, Once, Pages, etag, json_response, page, reads, validate
+from backbone.http import Json, Once, Pages, etag, json_response, page, reads, written
 from schemas.addresses import valid_address
 from schemas.playbook import Strict
 from services.actions import suppressions
@@ -25,6 +25,8 @@ Address = Annotated[str | None, Query(max_length=320, description="only this add
 
 class SuppressionIn(Strict):
     """The body of a suppression."""
+
+    read_only: ClassVar[frozenset[str]] = frozenset({"hash", "created_at"})
 
     address: str = Field(max_length=320, description="An email address.", examples=["ann@acme.test"])
     topic: str | None = Field(
@@ -68,7 +70,7 @@ def _changing(routes: APIRouter, db: Database, clock: Clock, hasher: Hasher) -> 
     @routes.post("/v1/suppressions", status_code=201, summary="Send no mail to an address", responses=again)
     @reads(SuppressionIn, EXAMPLE)
     def create(body: Json, once: Once, _: Principal = require("actions:write")) -> Response:
-        model = validate(SuppressionIn, body)
+        model = written(SuppressionIn, body)
         digest, topic = hasher.digest(model.address), model.topic or ALL_TOPICS
 
         def act(connection: Connection) -> Response:

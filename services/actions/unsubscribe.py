@@ -15,6 +15,7 @@ from backbone.auth import open_route
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import partition_for
+from backbone.queries import any_query
 from services.actions import store_outbox, suppressions
 from services.actions.api_plays import Times
 from services.actions.plays.model import ActionDraft, OwnEvent, event_id
@@ -148,6 +149,7 @@ def router(
     @routes.get(
         "/u/{token}", dependencies=[open_route], responses=answers, summary="The page; it changes nothing"
     )
+    @any_query  # mail programs and trackers add their own
     def page(token: str) -> Response:
         claim = tokens.read(token)
         if claim is None:
@@ -165,6 +167,7 @@ def router(
     )
 
     @routes.post("/u/{token}", dependencies=[open_route], responses=answers, summary="Unsubscribe (RFC 8058)")
+    @any_query
     def unsubscribe(token: str, form: dict[str, str] = _Form) -> Response:
         claim = tokens.read(token)
         if claim is None:

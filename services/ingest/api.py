@@ -1,7 +1,7 @@
 """`POST /v1/events`, `PUT /v1/accounts/{id}`, `POST /v1/clock` (contract, section 3)."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import uuid_utils
@@ -11,10 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from backbone.auth import Principal, require
 from backbone.bodies import NotJson
 from backbone.errors import Invalid, StateConflict, UnsupportedMedia
-from backbone.http import Json, json_response, reads, validate
+from backbone.http import Json, json_response, reads, validate, written
 from backbone.log import Entry
 from backbone.settings import Settings
-from schemas.account import ACCOUNT_EXAMPLE, AccountIn
+from schemas.account import ACCOUNT_EXAMPLE, AccountIn, writable_tier
 from schemas.event import CLOCK, Event, encode
 from services.ingest import pages
 from services.ingest.answers import accepted, ids_from
@@ -104,8 +104,12 @@ def accounts_router(intake: Intake) -> APIRouter:
         historical: Annotated[bool, Query(description="an import: it shall fire nothing")] = False,
         principal: Principal = require("events:write"),
     ) -> Response:
-        """Merged per attribute; `null` deletes; contacts merge by `id`. It is an `account.updated` event."""
-        data = validate(AccountIn, body).model_dump(exclude_unset=True)
+        """Merged per attribute; `null` deletes; contacts merge by `id`. It is an `account.updated` event.
+
+        What GET shows may be written back: what it alone has is left out, and so is the tier that the tier policy gave
+        (`tier_reason` says so) unless it was changed.
+        """
+        data = written(AccountIn, _to_write(body, id)).model_dump(exclude_unset=True)
         event = Event(
             type="account.updated",
             account=id,
@@ -120,6 +124,15 @@ def accounts_router(intake: Intake) -> APIRouter:
         return json_response({"accepted": 1, "id": event.id}, 202)
 
     return router
+
+
+def _to_write(body: Any, id: str) -> Any:
+    """The body of a PUT, which may be what GET showed. Raises `Invalid` where that was of another account."""
+    if not isinstance(body, dict):
+        return body
+    if body.get("id", id) != id:
+        raise Invalid([{"field": "id", "message": f"should be {id!r} as in the address, or left out"}])
+    return writable_tier(body)
 
 
 def clock_router(intake: Intake, settings: Settings, partitions: int) -> APIRouter:

@@ -6,7 +6,7 @@ from starlette.concurrency import run_in_threadpool
 from backbone.auth import Principal, require
 from backbone.bodies import NotJson
 from backbone.errors import BadRequest, summary
-from backbone.http import json_response, reads
+from backbone.http import any_query, json_response, reads
 from services.ingest import pages
 from services.ingest.answers import wrong_fields
 from services.ingest.groups import Groups
@@ -28,6 +28,7 @@ def _add(router: APIRouter, intake: Intake, groups: Groups, kind: str) -> None:
     @router.post(
         f"/v1/{kind}", name=f"segment_{kind}", summary=f"Segment: {kind}", operation_id=f"segment_{kind}"
     )
+    @any_query  # as its libraries please
     @reads(pages.SEGMENT_MODELS[kind], pages.SEGMENT_EXAMPLES[kind])
     async def call(request: Request, principal: Principal = require("events:write")) -> Response:
         """For Segment-compatible libraries: set their host to this server, the write key to an API key."""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, select
 from backbone.auth import ANY, Principal, require
 from backbone.database import Database
 from backbone.errors import Invalid, NotFound
-from backbone.http import Json, Once, Pages, etag, json_response, page, reads, validate
+from backbone.http import Json, Once, Pages, etag, json_response, page, reads, validate, written
 from schemas.event import rfc3339
 from schemas.files import DOCUMENT, KINDS, TEST, schema_of
 from schemas.lint import Doubt
@@ -47,7 +47,7 @@ def _writing(router: APIRouter, saver: Saver, lint: Lint) -> None:
     @router.post("/v1/rules", status_code=201, summary="Create a rule")
     @reads(RuleIn, RULE_EXAMPLE)
     def create(body: Json, once: Once, principal: Principal = require("rules:write")) -> Response:
-        rule = validate(RuleIn, body)
+        rule = written(RuleIn, body)
         warnings = lint(rule)
 
         def change(conn: Connection) -> Response:
@@ -63,7 +63,7 @@ def _writing(router: APIRouter, saver: Saver, lint: Lint) -> None:
     def put(
         name: Name, body: Json, if_match: IfMatch = None, principal: Principal = require("rules:write")
     ) -> Response:
-        rule = validate(RuleIn, _named(body, name))
+        rule = written(RuleIn, _named(body, name))
         row, new = saver.run(lambda conn: saver.put(conn, rule, if_match, principal.name))
         return _answer(row, 201 if new else 200, warnings=lint(rule))
 
@@ -74,7 +74,7 @@ def _writing(router: APIRouter, saver: Saver, lint: Lint) -> None:
         alone: Annotated[bool, Query(description="leave saved rules, playbooks and templates out")] = False,
         _: Principal = require("rules:read"),
     ) -> Response:
-        rule = validate(RuleIn, body)
+        rule = written(RuleIn, body)
         saver.check(rule)
         return json_response({"warnings": lint(rule, alone=alone)})
 
@@ -172,7 +172,7 @@ def _tiers(router: APIRouter, db: Database, saver: Saver) -> None:
     def write(
         body: Json, if_match: IfMatch = None, principal: Principal = require("rules:write")
     ) -> Response:
-        doc = validate(TiersDoc, body)
+        doc = written(TiersDoc, body)
         row = saver.run(lambda conn: saver.tiers(conn, doc, if_match, principal.name))
         return json_response(_tiers_shown(row), headers={"ETag": etag(row.version)})
 

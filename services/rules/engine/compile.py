@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from schemas.account import OWN_TIER
 from schemas.conditions import compile_condition
 from schemas.duration import parse_duration
 from schemas.event import is_reserved
@@ -118,12 +119,12 @@ class RuleSet:
     def tier(self, profile: Profile) -> tuple[str, str]:
         """The account's tier and why: its own, the first entry of the policy that matches, or none."""
         if profile.tier in TIERS and profile.tier is not None:
-            return profile.tier, "the account's own tier"
+            return profile.tier, OWN_TIER
         scope = Scope(profile=profile)
         for place, (tier, where) in enumerate(self._policy):
             if where is None or where(scope):
-                return tier, f"entry {place + 1} of the tier policy"
-        return DEFAULT_TIER, "no entry of the tier policy matches"
+                return tier, f"{tier} by entry {place + 1} of the tier policy"
+        return DEFAULT_TIER, f"{DEFAULT_TIER} since no entry of the tier policy matches"
 
     def same_moments(self, other: "RuleSet") -> bool:
         """Whether no account's agenda can differ under the other set."""
