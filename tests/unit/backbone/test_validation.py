@@ -111,3 +111,9 @@ def test_many_errors_are_cut() -> None:
         validate(Body, {**GOOD, **{f"x{n}": 1 for n in range(1_000)}})
     assert len(caught.value.errors) == 100
     assert "more)" in caught.value.message
+
+
+def test_of_very_many_errors_the_first_are_told() -> None:
+    found = errors(GOOD | {f"field{number}": 1 for number in range(50_000)})
+    assert len(found) == 100
+    assert found["field0"].startswith("is not a known field")
