@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-RESERVED = frozenset({"account.updated", "contact.updated", "account.deleted", "contact.deleted"})
+MERGED = "account.merged"  # the account is closed, `data.into` goes on for it: see `schemas.merging`
+RESERVED = frozenset({"account.updated", "contact.updated", "account.deleted", "contact.deleted", MERGED})
 OWN_PREFIX = "touchline."
 CLOCK = "touchline.clock"  # control record: carries a partition's clock to `time`
 RULES_SAVED = "touchline.rules.saved"  # control record: revision `data.revision` takes effect at this place
@@ -21,7 +22,10 @@ LATE_US = 7 * DAY_US  # an event further behind its account's newest takes part 
 
 
 class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One event as it travels. Names follow CloudEvents; unknown extension attributes are ignored."""
+    """One event as it travels. Names follow CloudEvents; unknown extension attributes are ignored.
+
+    `unvouched`: it came with a key of scope `track` alone, which may stand in a web page: anybody may have sent it.
+    """
 
     specversion: str = "1.0"
     id: str = ""
@@ -34,6 +38,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     data: Any = None
     historical: bool = False
     originaltime: str | None = None
+    unvouched: bool = False
 
 
 _decode = msgspec.json.Decoder(Event).decode
@@ -101,7 +106,7 @@ def encode(event: Event) -> bytes:
 
 
 def is_reserved(type_: str) -> bool:
-    """Whether `"*"` leaves this type out: account and contact updates, erasures, Touchline's own events."""
+    """Whether `"*"` leaves this type out: account and contact updates, merges, erasures, Touchline's own."""
     return type_ in RESERVED or type_.startswith(OWN_PREFIX)
 
 

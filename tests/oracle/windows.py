@@ -15,7 +15,7 @@ from tests.oracle.times import DAY, span
 JSON = dict[str, Any]
 Subject = tuple[str | None, str | None]  # (contact or None in account scope, key or None without `by`)
 
-RESERVED = {"account.updated", "contact.updated", "account.deleted", "contact.deleted"}
+RESERVED = {"account.updated", "contact.updated", "account.deleted", "contact.deleted", "account.merged"}
 OPERATORS = ("at_least", "above", "at_most", "below")
 
 

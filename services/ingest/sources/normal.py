@@ -9,14 +9,16 @@ import msgspec
 from pydantic import ValidationError
 
 from schemas.account import AccountUpdate, ContactUpdate
-from schemas.event import FUTURE_LIMIT_US, OWN_PREFIX, Event, clamp_future, encode, from_microseconds
+from schemas.event import FUTURE_LIMIT_US, MERGED, OWN_PREFIX, Event, clamp_future, encode, from_microseconds
 from schemas.names import MAX_NAME
 from services.ingest.sources.base import Code, Refusal, Wire
+from services.ingest.sources.merges import refuse_merge
 
 MAX_DEPTH = 32  # of `data`
 _FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)  # outside: a mistake
 _GUARDED = ("account.", "contact.", OWN_PREFIX)
 ERASURES = frozenset({"account.deleted", "contact.deleted"})
+_ADMINS = {**dict.fromkeys(ERASURES, "erases"), MERGED: "closes an account"}
 _NAMES = ("id", "source", "type", "account", "contact")
 _PLAIN_KEPT = 10_000
 _plain: set[str] = set()  # types seen that are not guarded
@@ -39,12 +41,20 @@ class Normal(msgspec.Struct, frozen=True, gc=False):
 class Door:
     """Checks the events of one request.
 
-    `now`: receipt, in microseconds; `wall`: times ahead of it are cut back; `erasing`: the key may erase;
-    `new_id`: makes the id of the event at an index; `nul`: the body may hold a NUL, look at every event.
+    `now`: receipt, in microseconds; `wall`: times ahead of it are cut back; `erasing`: the key may erase and merge;
+    `new_id`: makes the id of the event at an index; `nul`: the body may hold a NUL, look at every event; `inside`:
+    the events are made of Segment's calls, by ourselves, and may be unvouched and merge lone accounts.
     """
 
     def __init__(
-        self, *, now: int, wall: bool, erasing: bool, new_id: Callable[[int], str], nul: bool = True
+        self,
+        *,
+        now: int,
+        wall: bool,
+        erasing: bool,
+        new_id: Callable[[int], str],
+        nul: bool = True,
+        inside: bool = False,
     ) -> None:
         self._now = now
         self._receipt = from_microseconds(now)
@@ -53,6 +63,7 @@ class Door:
         self._erasing = erasing
         self._new_id = new_id
         self._nul = nul
+        self._inside = inside
 
     def quick(self, event: Wire) -> bytes | None:
         """The record's value of an event with which nothing is unusual; None: `check` has to look at it."""
@@ -63,6 +74,7 @@ class Door:
             or not _FIRST < moment <= self._end
             or not event.id
             or event.account is None
+            or event.unvouched
             or not (event.type in _plain or _is_plain(event.type))
         ):
             return None
@@ -77,6 +89,10 @@ class Door:
             event.account = event.subject
         if not event.id:
             event.id = self._new_id(index)
+        if event.unvouched and not self._inside:
+            event.unvouched = (
+                False  # an extension attribute like any other: it is Segment's door that means it
+            )
         refusal = None
         if type(event) is not Wire or event.account is event.subject:
             refusal = _names(event)
@@ -115,10 +131,13 @@ class Door:
             return Refusal(
                 Code.RESERVED, "type", f"types under {OWN_PREFIX} come only from Touchline", event.id
             )
-        if kind in ERASURES and not self._erasing:
-            return Refusal(
-                Code.SCOPE, "type", f"{kind} erases: it needs a key with the scope admin", event.id
-            )
+        if kind == MERGED and self._inside:
+            return None
+        if kind in _ADMINS and not self._erasing:
+            message = f"{kind} {_ADMINS[kind]}: it needs a key with the scope admin"
+            return Refusal(Code.SCOPE, "type", message, event.id)
+        if kind == MERGED:
+            return refuse_merge(event)
         if kind in {"contact.updated", "contact.deleted"}:
             return _contact(event) or (_update(event, ContactUpdate) if kind == "contact.updated" else None)
         return _update(event, AccountUpdate) if kind == "account.updated" else None

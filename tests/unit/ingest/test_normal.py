@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.event import Event, decode, from_microseconds, microseconds
-from services.ingest.sources.base import Code, Refusal
+from schemas.merging import Merge, merge_of
+from services.ingest.sources.base import Code, Refusal, Wire
 from services.ingest.sources.normal import Door, Normal
 
 NOW = microseconds(datetime(2026, 11, 22, 9, tzinfo=UTC))
@@ -116,6 +117,39 @@ def test_erasures_need_the_scope() -> None:
     assert refused(event(type="contact.deleted", contact="ann")) == (Code.SCOPE, "type")
     assert refused(event(type="contact.deleted"), erasing=True) == (Code.REQUIRED, "contact")
     assert taken(event(type="contact.deleted", contact="ann"), erasing=True).contact == "ann"
+
+
+def test_merges_need_the_scope_and_another_account() -> None:
+    sent = {"type": "account.merged", "account": "a"}
+    assert refused(event(**sent, data={"into": "b"})) == (Code.SCOPE, "type")
+    assert merge_of(taken(event(**sent, data={"into": "b"}), erasing=True)) == Merge("a", "b")
+    for data, found in [
+        (None, (Code.INVALID, "data")),
+        ({}, (Code.REQUIRED, "data.into")),
+        ({"into": None}, (Code.REQUIRED, "data.into")),
+        ({"into": 7}, (Code.INVALID, "data.into")),
+        ({"into": ""}, (Code.INVALID, "data.into")),
+        ({"into": "x" * 257}, (Code.INVALID, "data.into")),
+        ({"into": "a"}, (Code.INVALID, "data.into")),
+        ({"into": "b", "lone": True}, (Code.INVALID, "data.lone")),
+        ({"into": "b", "contact": "u"}, (Code.INVALID, "data.contact")),
+    ]:
+        assert refused(event(**sent, data=data), erasing=True) == found
+    assert refused(Event(type="account.merged", data={"into": "b"}), erasing=True) == (
+        Code.REQUIRED,
+        "account",
+    )
+
+
+def test_only_our_own_segment_door_says_unvouched() -> None:
+    assert taken(event(unvouched=True)).unvouched is False
+    assert (
+        door().quick(Wire(type="a", account="b", id="1", time=from_microseconds(NOW), unvouched=True)) is None
+    )
+    assert taken(event(unvouched=True), inside=True).unvouched is True
+    lone = {"into": "b", "lone": True, "contact": "u"}
+    made = taken(event(type="account.merged", account="a", data=lone, unvouched=True), inside=True)
+    assert merge_of(made) == Merge("a", "b", lone=True, contact="u", unvouched=True)
 
 
 @pytest.mark.parametrize(
