@@ -32,6 +32,7 @@ CACHE_S = 0.25
 STALE_S = 60.0  # how long a known key still works while the database is away
 CACHE_SIZE = 10_000
 MAX_KEY = 200
+_UNKNOWN = "the API key is unknown or was revoked"
 
 
 class Principal(msgspec.Struct, frozen=True):
@@ -146,7 +147,12 @@ class Keys:
 
     async def authorize(self, header: str | None, scope: str) -> Principal:
         """The caller, by its Authorization header. Raises `Unauthorized` or `Forbidden`."""
-        key = key_of(header)
+        return await self.admit(key_of(header), scope)
+
+    async def admit(self, key: str, scope: str) -> Principal:
+        """The caller, by its key. Raises `Unauthorized` or `Forbidden`."""
+        if not 1 <= len(key) <= MAX_KEY:
+            raise Unauthorized(_UNKNOWN)
         principal = self.cached(key)
         if principal is None:
             principal = await run_in_threadpool(self.find, key)
@@ -171,7 +177,7 @@ class Keys:
             return known[0]
         if row is None:
             self._known.pop(key, None)
-            raise Unauthorized("the API key is unknown or was revoked")
+            raise Unauthorized(_UNKNOWN)
         principal = Principal(row.id, row.name, frozenset(row.scopes.split()))
         if len(self._known) >= CACHE_SIZE:
             self._known.clear()
@@ -196,7 +202,7 @@ def key_of(header: str | None) -> str:
     elif scheme.lower() != "bearer":
         raise Unauthorized("the Authorization header should be: Bearer <key>")
     if not value or len(value) > MAX_KEY:
-        raise Unauthorized("the API key is unknown or was revoked")
+        raise Unauthorized(_UNKNOWN)
     return value
 
 

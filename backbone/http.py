@@ -22,6 +22,7 @@ from starlette.routing import Match
 
 from backbone.auth import ANY, Keys, Principal, open_route, require
 from backbone.bodies import NotJson, check_json_type, parse_json
+from backbone.browsers import let_browsers_in
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import Invalid, TouchlineError
@@ -143,7 +144,8 @@ def create_app(
     # Outermost, around the framework's own layer for unexpected errors: it answers those itself.
     inner = app.build_middleware_stack()
     assert isinstance(inner, ServerErrorMiddleware)  # noqa: S101 - how Starlette builds it
-    app.middleware_stack = Gate(inner.app, keys=app.state.keys, express=_express(app))
+    gate = Gate(inner.app, keys=app.state.keys, express=_express(app))
+    app.middleware_stack = let_browsers_in(gate, app.routes, settings.cors_origins)
     return app
 
 

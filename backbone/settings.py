@@ -18,6 +18,7 @@ PREFIX = "TOUCHLINE_"
 SECOND_US = 1_000_000
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/]+):[0-9]{1,5}")
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[^\s:/?#@*]+)(:[0-9]{1,5})?")
 _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
@@ -45,6 +46,11 @@ class Settings(BaseSettings):
         None, description="smtp://user:password@host:587 or smtps://…; unset: .eml files"
     )
     sender: str = Field("Touchline <touchline@localhost>", description="From of mails without an owner")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="origins of web pages whose Segment libraries may call us, such as https://app.example.com, "
+        "separated by commas",
+    )
     webhook_allowed_networks: Annotated[Networks, NoDecode] = Field(
         (), description="private networks that webhooks may reach, as CIDR, separated by commas"
     )
@@ -114,6 +120,17 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        found = tuple(part.strip().rstrip("/").lower() for part in value.split(",") if part.strip())
+        wrong = [one for one in found if not _ORIGIN.fullmatch(one)]
+        if wrong:
+            raise ValueError(f"should be http(s)://host or http(s)://host:port; this is not: {wrong[0]}")
+        return found
 
     @field_validator("kafka_bootstrap_servers")
     @classmethod

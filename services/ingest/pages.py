@@ -89,7 +89,14 @@ class SegmentCall(BaseModel):
     anonymousId: Name = ""  # noqa: N815
     messageId: Name | None = Field(None, description="becomes the event's id")  # noqa: N815
     timestamp: AwareDatetime | None = None
-    context: dict[str, Any] | None = Field(None, description="`context.groupId` names the account")
+    originalTimestamp: AwareDatetime | None = Field(  # noqa: N815
+        None, description="the time, where `timestamp` is missing"
+    )
+    sentAt: AwareDatetime | None = Field(None, description="by the sender's clock")  # noqa: N815
+    writeKey: str | None = Field(None, description="an API key, where no header has one")  # noqa: N815
+    context: dict[str, Any] | None = Field(
+        None, description="`context.groupId` names the account; `context.traits` are the user's"
+    )
 
 
 class SegmentTrack(SegmentCall):
@@ -131,6 +138,19 @@ class SegmentBatch(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     batch: list[SegmentEntry] = Field(min_length=1)
+    sentAt: AwareDatetime | None = Field(None, description="by the sender's clock")  # noqa: N815
+    writeKey: str | None = Field(None, description="an API key, where no header has one")  # noqa: N815
+
+
+class LibrarySettings(BaseModel):
+    """What Segment's libraries ask for when they start. More is in it, for those that look for it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    integrations: dict[str, Any] = Field(
+        examples=[{"Segment.io": {"apiKey": "tl_…", "apiHost": "touchline.us.test/v1", "protocol": "https"}}],
+        description="one destination, `Segment.io`: `apiKey` is the write key, `apiHost` and `protocol` say where to",
+    )
 
 
 SEGMENT_MODELS: dict[str, type[BaseModel]] = {

@@ -1,37 +1,74 @@
-"""Segment's tracking API: `POST /v1/track`, `/identify`, `/group`, `/page`, `/screen`, `/alias`, `/batch`."""
+"""Segment's tracking API: `POST /v1/track`, `/identify`, `/group`, `/page`, `/screen`, `/alias`, `/batch`.
 
-from fastapi import APIRouter, Request, Response
+Each is at its first letter too (`/v1/t`). And what their libraries ask for before they send:
+`GET /v1/projects/{key}/settings`.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from backbone.auth import Principal, require
+from backbone.auth import MAX_KEY, Keys, Principal, open_route
 from backbone.bodies import NotJson
+from backbone.browsers import for_browsers
 from backbone.errors import BadRequest, summary
 from backbone.http import any_query, json_response, reads
+from backbone.settings import Settings
 from services.ingest import pages
 from services.ingest.answers import wrong_fields
 from services.ingest.groups import Groups
 from services.ingest.intake import Intake
 from services.ingest.sources import segment
 from services.ingest.sources.base import NotReadable
+from services.ingest.sources.segment_calls import write_key_in
+
+SCOPE = "events:write"
+_ABOUT = """For Segment-compatible libraries: set their host to this server, the write key to an API key.
+
+The key is the user of basic auth, a bearer token, or `writeKey` in the body. The same call is at `/v1/{letter}`; the
+content type does not matter. With the wall clock, where `sentAt` is more than five minutes off the moment of receipt,
+as much is taken off the time of every call of the request. Calls that cannot be taken stand in `rejected`, the others
+are taken; 400 only where nothing was."""
 
 
-def segment_router(intake: Intake, groups: Groups) -> APIRouter:
-    """A route per call. The write key, as user of basic auth, is an API key with `events:write`."""
+async def write_key(request: Request) -> Principal:
+    """The caller, by the Authorization header, or where there is none by `writeKey` in the body.
+
+    Raises `Unauthorized`, `Forbidden`.
+    """
+    keys: Keys = request.app.state.keys
+    header = request.headers.get("authorization")
+    key = write_key_in(await request.body()) if header is None else None
+    return await (keys.authorize(header, SCOPE) if key is None else keys.admit(key, SCOPE))
+
+
+write_key.route_scope = SCOPE  # type: ignore[attr-defined]
+
+
+def segment_router(intake: Intake, groups: Groups, settings: Settings) -> APIRouter:
+    """A route per call, under its name and its first letter."""
     router = APIRouter(tags=["segment"])
     for kind in (*segment.CALLS, "batch"):
         _add(router, intake, groups, kind)
+    _add_settings(router, settings)
     return router
 
 
 def _add(router: APIRouter, intake: Intake, groups: Groups, kind: str) -> None:
 
+    @router.post(f"/v1/{kind[0]}", name=f"segment_{kind[0]}", include_in_schema=False)
     @router.post(
-        f"/v1/{kind}", name=f"segment_{kind}", summary=f"Segment: {kind}", operation_id=f"segment_{kind}"
+        f"/v1/{kind}",
+        name=f"segment_{kind}",
+        summary=f"Segment: {kind}",
+        operation_id=f"segment_{kind}",
+        description=_ABOUT.format(letter=kind[0]),
     )
     @any_query  # as its libraries please
     @reads(pages.SEGMENT_MODELS[kind], pages.SEGMENT_EXAMPLES[kind])
-    async def call(request: Request, principal: Principal = require("events:write")) -> Response:
-        """For Segment-compatible libraries: set their host to this server, the write key to an API key."""
+    @for_browsers
+    async def call(request: Request, principal: Annotated[Principal, Depends(write_key)]) -> Response:
         return await _take(await request.body(), kind, intake, groups, principal)
 
 
@@ -54,3 +91,49 @@ async def _take(body: bytes, kind: str, intake: Intake, groups: Groups, principa
     if len(taken.rejected) == len(items):
         raise BadRequest(summary(errors), code="nothing_accepted")
     return json_response({"success": True, "rejected": errors})
+
+
+def _add_settings(router: APIRouter, settings: Settings) -> None:
+
+    @router.get(
+        "/v1/projects/{key}/settings",
+        dependencies=[open_route],
+        response_model=pages.LibrarySettings,
+        summary="What Segment's libraries in browsers and phones ask for",
+    )
+    @any_query
+    @for_browsers
+    async def library_settings(
+        request: Request,
+        key: Annotated[str, Path(min_length=1, max_length=MAX_KEY, description="the write key")],
+    ) -> Response:
+        """Where to send calls: here. Asked for without a key; whether the one in the address is good, the calls show.
+
+        The host is that of `TOUCHLINE_PUBLIC_URL`, or where that is unset the one the request came to.
+        """
+        here = settings.public_url or f"{request.url.scheme}://{request.url.netloc}"
+        return json_response(library_settings_of(key, here))
+
+
+def library_settings_of(key: str, here: str) -> dict[str, Any]:
+    """What the libraries read: one destination, us; no plan, no middleware, no measurements for anybody else."""
+    scheme, _, host = here.partition("://")
+    ours = {
+        "apiKey": key,
+        "apiHost": f"{host}/v1",
+        "protocol": scheme,
+        "unbundledIntegrations": [],
+        "addBundledMetadata": False,
+    }
+    allowed = {"__default": {"enabled": True, "integrations": {}}}
+    return {
+        "integrations": {"Segment.io": ours},
+        "plan": {"track": allowed, "identify": allowed, "group": allowed},
+        "edgeFunction": {},
+        "middlewareSettings": {},
+        "enabledMiddleware": {},
+        "metrics": {"sampleRate": 0},
+        "remotePlugins": [],
+        "analyticsNextEnabled": True,
+        "legacyVideoPluginsEnabled": False,
+    }

@@ -27,7 +27,7 @@ class IngestService:
             events_router(self.intake, groups),
             accounts_router(self.intake),
             clock_router(self.intake, settings, log.partitions),
-            segment_router(self.intake, groups),
+            segment_router(self.intake, groups, settings),
         ]
 
     def start(self) -> None:

@@ -4,58 +4,19 @@ import asyncio
 import base64
 import gzip
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from backbone.auth import create_key
-from backbone.clock import ManualClock
 from backbone.errors import LogUnavailable
-from backbone.log import EVENTS, Entry
-from backbone.settings import load_settings
-from schemas.event import Event, decode
-from services.embedded import House, house
+from backbone.log import Entry
+from tests.services.ingest.kit import Kit
 
-NOW = 1_795_338_000_000_000  # 2026-11-22T09:00:00Z
 EVENT = {"type": "ticket.opened", "account": "acme", "id": "1", "data": {"a": 1}}
-
-
-class Kit:
-    def __init__(self, rooms: House) -> None:
-        self.rooms = rooms
-        self.admin = (rooms.settings.data_dir / "admin.key").read_text().strip()
-        self.writer = create_key(rooms.db, rooms.clock, "writer", ["events:write"])
-        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(rooms.app), base_url="http://t")
-
-    async def post(
-        self, path: str, data: Any = None, *, key: str | None = None, **more: Any
-    ) -> httpx.Response:
-        headers = {"authorization": f"Bearer {key or self.writer}", **more.pop("headers", {})}
-        if data is not None and "content" not in more:
-            more["json"] = data
-        return await self.http.post(path, headers=headers, **more)
-
-    def events(self) -> list[Event]:
-        found = []
-        for number in range(self.rooms.log.partitions):
-            start = self.rooms.log.start_offsets(EVENTS)[number]
-            for record in self.rooms.log.read(EVENTS, number, start):
-                found.append(decode(record.value, place="", timestamp=0))
-                assert record.key == found[-1].account
-        return found
-
-
-@pytest.fixture
-async def kit(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Kit]:
-    settings = load_settings(data_dir=tmp_path, partitions=4, **getattr(request, "param", {}))
-    with house(settings, ["ingest"], clock=ManualClock(NOW)) as rooms:
-        kit = Kit(rooms)
-        yield kit
-        await kit.http.aclose()
 
 
 async def test_events_are_on_the_log_when_the_answer_comes(kit: Kit) -> None:

@@ -165,3 +165,18 @@ def test_a_data_dir_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="TOUCHLINE_DATA_DIR"):
         make_data_dir(load_settings(data_dir=tmp_path / "file"))
+
+
+def test_origins_of_pages() -> None:
+    given = "https://App.acme.test/, http://localhost:3000,https://[::1]:8443,"
+    found = load_settings(cors_origins=given).cors_origins
+    assert found == ("https://app.acme.test", "http://localhost:3000", "https://[::1]:8443")
+    assert load_settings().cors_origins == ()
+
+
+@pytest.mark.parametrize(
+    "origins", ["*", "app.acme.test", "https://a.test/path", "ftp://a.test", "null", "https://*.a.test"]
+)
+def test_what_is_no_origin_stops_the_start(origins: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"TOUCHLINE_CORS_ORIGINS: should be http\(s\)://host"):
+        load_settings(cors_origins=origins)

@@ -1,0 +1,46 @@
+"""The ingest service in a test's hands: calls over ASGI, and what is on the log."""
+
+import base64
+from typing import Any
+
+import httpx
+
+from backbone.auth import create_key
+from backbone.log import EVENTS
+from schemas.event import Event, decode
+from services.embedded import House
+
+NOW = 1_795_338_000_000_000  # 2026-11-22T09:00:00Z
+
+
+class Kit:
+    def __init__(self, rooms: House) -> None:
+        self.rooms = rooms
+        self.admin = (rooms.settings.data_dir / "admin.key").read_text().strip()
+        self.writer = create_key(rooms.db, rooms.clock, "writer", ["events:write"])
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(rooms.app), base_url="http://t")
+
+    async def post(
+        self, path: str, data: Any = None, *, key: str | None = None, **more: Any
+    ) -> httpx.Response:
+        headers = {"authorization": f"Bearer {key or self.writer}", **more.pop("headers", {})}
+        if data is not None and "content" not in more:
+            more["json"] = data
+        return await self.http.post(path, headers=headers, **more)
+
+    def events(self) -> list[Event]:
+        found = []
+        for number in range(self.rooms.log.partitions):
+            start = self.rooms.log.start_offsets(EVENTS)[number]
+            for record in self.rooms.log.read(EVENTS, number, start):
+                found.append(decode(record.value, place="", timestamp=0))
+                assert record.key == found[-1].account
+        return found
+
+    async def segment(
+        self, path: str, data: Any, *, key: str | None = None, **headers: str
+    ) -> httpx.Response:
+        """A call as Segment's libraries make it: the key as user of basic auth."""
+        basic = base64.b64encode(f"{key or self.writer}:".encode()).decode()
+        sent = {"content": data} if isinstance(data, bytes) else {"json": data}
+        return await self.http.post(path, headers={"authorization": f"Basic {basic}", **headers}, **sent)
