@@ -69,14 +69,13 @@ class Finished(msgspec.Struct, kw_only=True, frozen=True):
 
 
 # First which, then what: sorting a long backlog together with its mails would move all of them through memory.
-_due = Sql(
-    """
+_DUE = """
     SELECT a.id FROM actions.actions_actions a
     WHERE a.next_attempt_at <= ? AND a.status IN ({sendable}) AND (a.lease_until IS NULL OR a.lease_until < ?)
-    ORDER BY a.next_attempt_at, a.seq LIMIT ? {lock_free}
-""",
-    **_WORDS,
-)
+    %s ORDER BY a.next_attempt_at, a.seq LIMIT ? {lock_free}
+"""
+_due = Sql(_DUE % "", **_WORDS)
+_due_but = Sql(_DUE % "AND NOT (a.channel || ' ' || COALESCE(a.recipient, '') {ids})", **_WORDS)
 _content_of = Sql(
     """
     SELECT {leased}, CAST(a.rendered AS TEXT) AS rendered, p.status AS play_status FROM {joined}
@@ -90,14 +89,25 @@ _lease = Sql("""
 
 
 def lease_due(
-    conn: Connection, now: int, owner: str, limit: int, lease: int = LEASE_US, *, log_clock: bool = False
+    conn: Connection,
+    now: int,
+    owner: str,
+    limit: int,
+    lease: int = LEASE_US,
+    *,
+    log_clock: bool = False,
+    without: Sequence[tuple[str, str]] = (),
 ) -> list[Leased]:
     """Take up to `limit` actions that are due and nobody holds, for `lease` microseconds, the longest due
-    first.
+    first; none `without` which the caller wants to do, by channel and recipient.
 
     Those tried before whose play has been exited since are marked skipped instead. Expired leases are taken over.
     """
-    ids = _due.run(conn, now, now, limit).scalars().all()
+    if without:
+        left_out = listed(conn, [" ".join(one) for one in without])
+        ids = _due_but.run(conn, now, now, left_out, limit).scalars().all()
+    else:
+        ids = _due.run(conn, now, now, limit).scalars().all()
     found = {row.id: row for row in _content_of.run(conn, listed(conn, ids))} if ids else {}
     rows = [found[one] for one in ids if one in found]
     interrupt(conn, [row.id for row in rows if row.attempting], now)

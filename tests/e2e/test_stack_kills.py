@@ -19,7 +19,6 @@ def test_each_service_killed_ten_times(make_stack: MakeStack, sink: Sinks) -> No
     report = run.finish(kills)
     assert report.acknowledged == EVENTS
     assert report.triggers > 500
-    assert report.sink_repeats <= kills, "at most one a kill"
     assert run.idle <= KILLS, "most kills meet a process at work"
 
 

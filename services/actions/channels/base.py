@@ -53,6 +53,10 @@ class Channel(Protocol):
         bool  # where not: whether it calls `Surroundings.passing` itself, later than at the start of `send`
     )
 
+    independent: (
+        bool  # whether each lane, then the recipient itself, is a machine that answers or hangs by itself
+    )
+
     def lane(self, action: Leased) -> str:
         """What else goes the same way: the recipient's domain, the endpoint."""
         ...

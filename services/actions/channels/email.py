@@ -32,6 +32,8 @@ class Transport(Protocol):
 class EmailChannel:
     """Mails, built from what was rendered when the step ran."""
 
+    independent = False  # one server takes them all, whatever their domain
+
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self.repeatable, self.tells = transport.repeatable, transport.tells

@@ -11,7 +11,7 @@ class TaskChannel:
 
     concurrency = 1
     per_lane = 1
-    repeatable, tells = True, False
+    repeatable, tells, independent = True, False, False
 
     def lane(self, action: Leased) -> str:
         """One lane."""

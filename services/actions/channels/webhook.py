@@ -8,7 +8,9 @@ environment are ignored. The status decides; what follows it is for people, as f
 import asyncio
 import socket
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
+from functools import partial
 from time import time
 from typing import Any
 
@@ -17,7 +19,7 @@ import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from services.actions.channels.base import Prepared, Surroundings, Target
-from services.actions.channels.gate import Gate
+from services.actions.channels.posting.answers import Connector, expect
 from services.actions.channels.posting.guard import AddressRefused, Guard
 from services.actions.channels.posting.signing import signed_headers
 from services.actions.plays.delivery import Outcome
@@ -29,10 +31,8 @@ ANSWER_BYTES = 64 * 1024
 KEEP_S = 3.0  # an idle connection is not used later: many servers hang up after five seconds
 SHOWN_CHARS = 300
 SECOND_US = 1_000_000
-# On the wire at once, to an endpoint that answers within 200 ms: what is there when we are killed arrives twice.
-AT_ONCE = 1
-ONE_MORE_S = 0.2  # of an endpoint's answer, for one more; that we read it late, being busy, is in it
-PATIENCE_S = 1.0  # with one that stops answering, until the next goes out all the same
+AT_ONCE = 10  # to one endpoint: what is on the wire when we are killed arrives again, under the same id
+NAMES_AT_ONCE = 256  # looked up: a name server that hangs shall not hold up the others
 AGAIN = frozenset((408, 425, 429))  # and 5xx: not now, but later
 
 _HEADERS = {
@@ -47,13 +47,14 @@ class Resolver(AbstractResolver):
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
+        self._threads = ThreadPoolExecutor(NAMES_AT_ONCE, thread_name_prefix="webhook-names")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         """What the system's resolver says, in its order."""
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, family=family)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
         for _, _, _, _, place in found:
             self._guard.check(str(place[0]))
         return [
@@ -65,22 +66,23 @@ class Resolver(AbstractResolver):
         ]  # fmt: skip
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Let the threads go; one that still waits for a name server ends with it."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class WebhookChannel:
     """Posts to endpoints."""
 
-    concurrency = 100
-    per_lane = 40
+    concurrency = 300
+    per_lane = AT_ONCE
     repeatable, tells = True, False  # the receiver knows the id
+    independent = True
 
     def __init__(self, around: Surroundings, *, deadline: float = DEADLINE_S) -> None:
         self._endpoint = around.endpoint
         self._guard = Guard(around.settings.webhook_allowed_networks)
         self._deadline = deadline
         self._session: aiohttp.ClientSession | None = None
-        self._gates: dict[str, Gate] = {}  # by endpoint
 
     def lane(self, action: Leased) -> str:
         """The endpoint."""
@@ -90,12 +92,11 @@ class WebhookChannel:
         """The body. The endpoint is looked up when it is sent."""
         name = action.recipient or ""
         body = msgspec.json.encode(action.rendered.get("body"))
-        gate = self._gates.setdefault(name, Gate(least=AT_ONCE, step=ONE_MORE_S, patience=PATIENCE_S))
-        return Post(self._open, gate, self._endpoint, name, action.id, body, self._deadline)
+        return Post(self._open, self._endpoint, name, action.id, body, self._deadline)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(
+            connector = Connector(
                 resolver=Resolver(self._guard), socket_factory=self._guard.socket, limit=0, keepalive_timeout=KEEP_S,
             )  # fmt: skip
             self._session = aiohttp.ClientSession(
@@ -116,7 +117,6 @@ class Post:
     def __init__(
         self,
         session: Callable[[], aiohttp.ClientSession],
-        gate: Gate,
         endpoint: Callable[[str], Target | None],
         name: str,
         action: str,
@@ -124,7 +124,6 @@ class Post:
         deadline: float,
     ) -> None:
         self._session = session
-        self._gate = gate
         self._endpoint = endpoint
         self._name = name
         self._action = action
@@ -139,17 +138,17 @@ class Post:
         target = self._endpoint(self._name)
         if target is None:
             return Outcome(kind="permanent", reason="endpoint_unknown", detail=self._name)
+        answer = expect()
         try:
-            with await self._gate.enter():
-                return await self._post(target)
-        except (AddressRefused, aiohttp.InvalidURL) as error:
-            return Outcome(kind="permanent", reason="address_refused", detail=str(error))
-        except TimeoutError:
-            return Outcome(
-                kind="temporary", reason="timeout", detail=f"no answer within {self._deadline:g} s"
-            )
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            refused = _refusal_in(error)
+            return await self._post(target)
+        except (AddressRefused, aiohttp.ClientError, OSError, ValueError) as error:
+            if answer.status is not None:
+                return judged(answer.status, {}, b"")
+            if isinstance(error, TimeoutError):
+                return Outcome(
+                    kind="temporary", reason="timeout", detail=f"no answer within {self._deadline:g} s"
+                )
+            refused = error if isinstance(error, aiohttp.InvalidURL) else _refusal_in(error)
             if refused is not None:
                 return Outcome(kind="permanent", reason="address_refused", detail=str(refused))
             return Outcome(

@@ -3,10 +3,12 @@ together."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
+
+import msgspec
 
 from backbone import telemetry
 from backbone.clock import Clock
@@ -83,12 +85,16 @@ class Commits:
         self._next.batch.ends.append(End(action, n, outcome))
         self._arrived.set()
 
-    async def lease(self, limit: int, put_back: list[str]) -> Written:
-        """Up to `limit` due actions, after some that were leased before are put back."""
+    async def lease(
+        self, limit: int, put_back: list[str], without: Collection[tuple[str, str]] = ()
+    ) -> Written:
+        """Up to `limit` due actions, after some that were leased before are put back; none of these (channel,
+        recipient)."""
         future: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
         batch = self._next.batch
         batch.lease = max(batch.lease, limit)
         batch.put_back += put_back
+        batch.without += without
         self._next.leases.append(future)
         self._arrived.set()
         return await future
@@ -154,7 +160,8 @@ class Commits:
             await asyncio.sleep(PAUSES_S[1])  # what is left may be the leasing itself: not in a tight loop
             return Written(refused={end.action.id for end in batch.ends})
         whole = Written()
-        for piece in [*pieces, Batch(put_back=batch.put_back, extend=batch.extend, lease=batch.lease)]:
+        rest = msgspec.structs.replace(batch, begins=[], ends=[])
+        for piece in [*pieces, rest]:
             part = await self._commit(piece)
             whole.begun |= part.begun
             whole.targets |= part.targets

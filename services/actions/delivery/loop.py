@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 import uvloop
 
@@ -27,6 +28,7 @@ from services.actions.channels import CHANNELS
 from services.actions.channels.base import Channel, Prepared, Surroundings, Target
 from services.actions.delivery.commits import Commits
 from services.actions.delivery.journal import Journal
+from services.actions.delivery.places import MOST_SLOW, Lane, Places, UnderWay
 from services.actions.delivery.record import End, Recorder, Written
 from services.actions.delivery.takeover import take_over
 from services.actions.plays.delivery import Outcome
@@ -75,12 +77,18 @@ class Delivery:
         self._room = asyncio.Event()
         self._stopping = False
         self._channels: dict[str, Channel] = {}
-        self._places: dict[str, asyncio.Semaphore] = {}
-        self._lanes: dict[tuple[str, str], asyncio.Semaphore] = {}
+        self._places: dict[str, Places] = {}
+        self._lanes: dict[tuple[str, str], Lane] = {}
         self._in_lane: Counter[tuple[str, str]] = Counter()
         self._held: dict[str, tuple[str, str]] = {}  # the lane of every action that is leased and not over
         self._waiting: dict[str, tuple[str, str]] = {}  # of these, those that wait for a place in their lane
         self._tasks: dict[str, asyncio.Task[None]] = {}  # and those whose end is not known yet
+        self._slow: set[str] = (
+            set()
+        )  # and those that wait long for an answer, and take nobody's place meanwhile
+        self._left_out: set[tuple[str, str]] = (
+            set()
+        )  # lanes of which nothing more was leased, for the time being
         self._journal: Journal | None = None
         self._commits: Commits | None = None
         self._thread = threading.Thread(target=self._run, name="actions-delivery", daemon=True)
@@ -112,7 +120,10 @@ class Delivery:
         return self._thread.is_alive()
 
     def _under_way(self) -> int:
-        return len(self._held) - len(self._waiting)
+        return len(self._held) - len(self._waiting) - len(self._slow)
+
+    def _free(self) -> int:
+        return WINDOW - len(self._held) + len(self._slow)
 
     def _passing(self, action: str) -> None:
         if self._journal is not None:
@@ -134,7 +145,7 @@ class Delivery:
     async def _main(self) -> None:
         self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
         self._channels = {name: make(self._around) for name, make in self._makers.items()}
-        self._places = {name: asyncio.Semaphore(one.concurrency) for name, one in self._channels.items()}
+        self._places = {name: Places(one.concurrency) for name, one in self._channels.items()}
         self._journal = journal = Journal(self._folder, self._recorder.owner)
         self._commits = commits = Commits(
             self._db, self._clock, self._recorder, journal, self._on_events, self._over, self._under_way
@@ -181,11 +192,12 @@ class Delivery:
                 if helper.done():
                     helper.result()  # raises what ended it
             woken.clear()
-            room = WINDOW - len(self._held)
+            room = self._free()
             if room < ROOM:
                 await self._make_room(commits)
                 continue
-            written = await commits.lease(room, [])
+            self._left_out = {lane for lane, way in self._lanes.items() if way.blocked}
+            written = await commits.lease(room, [], self._left_out)
             self._spawn(commits, written.leased)
             if len(written.leased) < room:
                 with suppress(TimeoutError):
@@ -196,7 +208,7 @@ class Delivery:
         self._room.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._room.wait(), STALL_S)
-        if WINDOW - len(self._held) >= ROOM or not self._waiting:
+        if self._free() >= ROOM or not self._waiting:
             return
         surplus = self._surplus()
         for one in surplus:
@@ -205,8 +217,11 @@ class Delivery:
         await commits.lease(0, surplus)
 
     def _surplus(self) -> list[str]:
-        """What waits for the fullest lane beyond its next turn; else, where many lanes share the places of a channel,
-        what of the fullest channel is beyond half of all."""
+        """What waits for machines that do not answer; else for the fullest lane beyond its next turn; else, where many
+        lanes share the places of a channel, what of the fullest channel is beyond half of all."""
+        in_vain = [one for one, way in self._waiting.items() if self._lanes[way].blocked]
+        if in_vain:
+            return in_vain
         ((lane, _),) = Counter(self._waiting.values()).most_common(1)
         in_lane = [one for one, way in self._waiting.items() if way == lane]
         ((name, _),) = Counter(way[0] for way in self._waiting.values()).most_common(1)
@@ -226,19 +241,25 @@ class Delivery:
                 continue  # of a newer version of the service; or held for so long that the lease ran out
             lane = (action.channel, channel.lane(action))
             self._in_lane[lane] += 1
+            if lane not in self._lanes:
+                self._lanes[lane] = Lane(channel.per_lane, independent=channel.independent)
             self._held[action.id] = self._waiting[action.id] = lane
             self._tasks[action.id] = asyncio.create_task(self._carry(commits, channel, lane, action))
 
     async def _carry(self, commits: Commits, channel: Channel, lane: tuple[str, str], action: Leased) -> None:
-        way = self._lanes.setdefault(lane, asyncio.Semaphore(channel.per_lane))
+        on_slow = partial(self._is_slow, action.id) if channel.independent else None
+        place = UnderWay(self._lanes[lane], self._places[action.channel], on_slow)
         ended: tuple[int, Outcome] | None = None
         try:
             if action.interrupted and not channel.repeatable:
                 ended = 0, Outcome(kind="uncertain", reason="maybe_delivered")
                 return
-            async with way, self._places[action.channel]:
+            await place.enter()
+            try:
                 self._waiting.pop(action.id, None)
                 ended = await self._attempt(commits, channel, action)
+            finally:
+                place.leave(answered=ended is not None and ended[1].answered)
         except Exception:  # one action must not stop its neighbours
             log_.exception("an action was left for later", action=action.id)
         finally:
@@ -261,10 +282,27 @@ class Delivery:
     def _leave(self, action: str) -> None:
         lane = self._held.pop(action)
         self._waiting.pop(action, None)
+        self._slow.discard(action)
         self._in_lane[lane] -= 1
         if not self._in_lane[lane]:
-            del self._in_lane[lane], self._lanes[lane]
-        if len(self._held) == WINDOW - ROOM:
+            del self._in_lane[lane]
+            if not self._channels[lane[0]].independent:  # of the others we remember whether they answer
+                del self._lanes[lane]
+        if lane in self._left_out and self._woken is not None:
+            self._left_out.discard(lane)
+            self._woken.set()
+        self._say_room()
+
+    def _is_slow(self, action: str) -> bool:
+        """Whether an action that has been under way for long gives up its place in window and channel."""
+        if len(self._slow) >= MOST_SLOW:
+            return False
+        self._slow.add(action)
+        self._say_room()
+        return True
+
+    def _say_room(self) -> None:
+        if self._free() >= ROOM:
             self._room.set()
 
     async def _attempt(

@@ -42,6 +42,7 @@ class Batch(msgspec.Struct):
     put_back: list[str] = []
     extend: list[str] = []
     lease: int = 0
+    without: list[tuple[str, str]] = []  # channel and recipient of what is not to be leased
 
 
 class Written(msgspec.Struct):
@@ -82,7 +83,9 @@ class Recorder:
         if batch.put_back:
             self._put_back(conn, batch.put_back, now)
         if batch.lease:
-            written.leased = store.lease_due(conn, now, self.owner, batch.lease, log_clock=self._log_clock)
+            written.leased = store.lease_due(
+                conn, now, self.owner, batch.lease, log_clock=self._log_clock, without=batch.without
+            )
             if len(written.leased) < batch.lease:
                 written.next_due = self._next_due(conn, now)
         return written

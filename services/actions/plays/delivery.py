@@ -15,6 +15,7 @@ WEBHOOK_SCHEDULE = (
 )  # fmt: skip
 EMAIL_SCHEDULE = (30 * SECOND, 2 * MINUTE, 10 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR, 24 * HOUR)
 SCHEDULES = {"webhook": WEBHOOK_SCHEDULE, "email": EMAIL_SCHEDULE}
+_ANSWERS = frozenset({"deferred", "rejected", "bounced"})
 LONGEST_PAUSE = 24 * HOUR  # a `Retry-After` beyond it is cut
 
 
@@ -30,6 +31,11 @@ class Outcome(msgspec.Struct, kw_only=True, frozen=True):
     reason: str | None = None  # one of the closed set
     detail: str = ""  # for people: the server's answer, the error
     retry_after: int | None = None  # microseconds from now, as the other side asked
+
+    @property
+    def answered(self) -> bool:
+        """Whether the other side said something: it is there, whatever it thinks of the action."""
+        return self.kind == "done" or self.reason in _ANSWERS
 
 
 class Decision(msgspec.Struct, kw_only=True, frozen=True):

@@ -30,7 +30,7 @@ class Fake:
 
     concurrency = 20
     per_lane = 20
-    tells = False
+    tells = independent = False
 
     def __init__(
         self, script: Callable[[Leased], Any] = lambda _: Outcome(kind="done"), *, repeatable: bool = True

@@ -262,6 +262,51 @@ def test_a_slow_channel_does_not_hold_up_the_others(house: House) -> None:
     assert (said["due"], said["idle"]) == (len(many), False)  # those put back as well
 
 
+class Endpoints(Fake):
+    """Webhooks: of these endpoints only `crm` answers, until the others are set free."""
+
+    concurrency, per_lane, independent = 300, 10, True
+
+    def __init__(self) -> None:
+        super().__init__(self._answer)
+        self.free = threading.Event()
+        self.set_free: asyncio.Event | None = None
+
+    def lane(self, action: Leased) -> str:
+        return action.recipient or ""
+
+    async def _answer(self, action: Leased) -> Outcome:
+        while action.recipient != "crm" and not self.free.is_set():
+            await asyncio.sleep(0.05)
+        return Outcome(kind="done")
+
+
+def test_hundreds_of_hung_endpoints_do_not_hold_up_the_others(house: House, monkeypatch: Any) -> None:
+    """Each of them with more to send than fits the window, all of it due before the one that matters."""
+    many = [f"act_hung_{n}" for n in range(2_400)]
+    house.put(*many, channel="webhook", each=[{"recipient": f"hung-{n % 240}"} for n in range(len(many))])
+    endpoints = Endpoints()
+    house.loop(webhook=endpoints)
+    house.until(lambda: len(set(endpoints.sent)) == 240)
+    house.until(lambda: all(lane.blocked for lane in house.loops[0]._lanes.values()))
+    house.until(lambda: not house.loops[0]._waiting)
+    monkeypatch.setattr(Delivery, "_make_room", None)  # nothing more is leased for those who do not answer
+    try:
+        for n in range(3):
+            house.put(f"act_good_{n}", channel="webhook", recipient="crm")
+            house.loops[0].wake()
+            house.until(lambda n=n: house.states()[f"act_good_{n}"][0] == "done")  # type: ignore[misc]
+        assert len(endpoints.sent) == 243  # one place for whoever does not answer
+    finally:
+        monkeypatch.undo()
+        endpoints.free.set()
+    with house.db.write() as conn:  # those put back for a second
+        conn.execute(update(actions).where(actions.c.status == "pending").values(next_attempt_at=1))
+    house.loops[0].wake()
+    house.settled()
+    assert sorted(endpoints.sent) == sorted([*many, *(f"act_good_{n}" for n in range(3))])
+
+
 def test_being_woken_puts_nothing_back(house: House, monkeypatch: Any) -> None:
     """The places were all taken, and new actions told of: those that waited went behind all others."""
     monkeypatch.setattr("services.actions.delivery.loop.STALL_S", 60)

@@ -163,7 +163,7 @@ async def test_a_packed_answer_stays_packed(tmp_path: Path) -> None:
 class Drip(Scripted):
     """Answers byte by byte, after `head`."""
 
-    head = b"HTTP/1.1 200 OK\r\nServer: "
+    head = b"HTTP/1.1 200 O"
 
     async def respond(self, writer: asyncio.StreamWriter) -> None:
         writer.write(self.head)
@@ -178,7 +178,22 @@ async def test_one_deadline_holds_for_a_slow_drip(tmp_path: Path) -> None:
     assert (outcome.kind, outcome.reason) == ("temporary", "timeout")
 
 
-@pytest.mark.parametrize("answer", [b"", b"gibberish\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"])
+async def test_headers_without_end_do_not_unsay_the_status(tmp_path: Path) -> None:
+    drip = Drip()
+    drip.head = b"HTTP/1.1 200 OK\r\nServer: "
+    assert (await post(tmp_path, drip, deadline=0.1)).kind == "done"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"gibberish\r\n\r\n",
+        b"HTTP/1.1 200 O",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 20",
+        b"HTTP/1.1 999 No\r\n",
+    ],
+)
 async def test_a_broken_answer_is_tried_again(tmp_path: Path, answer: bytes) -> None:
     outcome = await post(tmp_path, Broken(answer))
     assert (outcome.kind, outcome.reason) == ("temporary", "unreachable")
@@ -197,7 +212,18 @@ class Broken(Scripted):
 )
 @pytest.mark.parametrize(
     "rest",
-    ["Content-Length: 9\r\n\r\nx", "Transfer-Encoding: chunked\r\n\r\n5\r\nx"],
+    [
+        "Content-Length: 9\r\n\r\nx",
+        "Transfer-Encoding: chunked\r\n\r\n5\r\nx",
+        "Transfer-Encoding: chunked\r\n\r\nZZ\r\nno chunk",
+        "".join(f"X-H{n}: v\r\n" for n in range(150)) + "Content-Length: 0\r\n\r\n",
+        "Content-Length: one\r\n\r\n",
+        "Content-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+        f"X-Long: {'v' * 100_000}\r\n\r\n",
+        "no header\r\n\r\n",
+        "Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nnogzi",
+        "Content-Le",
+    ],
 )
 async def test_the_status_decides_whatever_becomes_of_the_rest(
     tmp_path: Path, status: str, kind: str, rest: str
@@ -217,21 +243,21 @@ async def test_an_answer_that_does_not_end_is_cut_off_after_its_status(
     assert (outcome.kind, outcome.detail[:5]) == ("done", "200 x")
 
 
-async def test_waiting_for_a_place_is_not_the_endpoint_s_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.actions.channels.webhook.PATIENCE_S", 30.0)
+async def test_the_status_is_that_of_the_request_under_way(tmp_path: Path) -> None:
+    """Not of the one before it on the same connection."""
 
-    class Slow(Scripted):
+    class Once(Scripted):
         async def respond(self, writer: asyncio.StreamWriter) -> None:
-            await asyncio.sleep(0.3)
+            if len(self.requests) > 1:
+                raise ConnectionError
             await super().respond(writer)
 
-    async with Server(Slow()) as server:
-        sender = to(tmp_path, f"http://127.0.0.1:{server.port}/", deadline=0.8)
-        outcomes = await asyncio.gather(*(deliver(sender, leased(f"act_{n}", "webhook")) for n in range(3)))
+    async with Server(Once()) as server:
+        sender = to(tmp_path, f"http://127.0.0.1:{server.port}/")
+        outcomes = [await deliver(sender, leased(f"act_{n}", "webhook")) for n in range(2)]
         await sender.close()
-    assert [outcome.kind for outcome in outcomes] == ["done"] * 3
+    assert [(one.kind, one.reason) for one in outcomes] == [("done", None), ("temporary", "unreachable")]
+    assert server.connections == 1
 
 
 async def test_nobody_listens(tmp_path: Path) -> None:
@@ -325,13 +351,13 @@ def test_networks_of_the_settings_are_reached(address: str) -> None:
 async def test_a_name_with_one_private_address_is_refused(
     tmp_path: Path, others: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def answer(self: Any, host: str, port: int, **_: Any) -> list[Any]:
+    def answer(host: str, port: int, **_: Any) -> list[Any]:
         return [(socket.AF_INET6 if ":" in one else socket.AF_INET, 1, 6, "", (one, port)) for one in others]
 
     canary = Scripted()
     async with Server(canary) as server:
         sender = to(tmp_path, f"http://rebound.test:{server.port}/", allowed="")
-        monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", answer)
+        monkeypatch.setattr(socket, "getaddrinfo", answer)
         outcome = await deliver(sender, leased(channel="webhook"))
         await sender.close()
     assert outcome.reason == "address_refused"
@@ -342,7 +368,7 @@ async def test_a_name_server_that_changes_its_mind(tmp_path: Path, monkeypatch: 
     """Only the addresses that were looked at are connected to, and each is looked at again as it is."""
     asked = 0
 
-    async def answer(self: Any, host: str, port: int, **_: Any) -> list[Any]:
+    def answer(host: str, port: int, **_: Any) -> list[Any]:
         nonlocal asked
         asked += 1
         return [(socket.AF_INET, 1, 6, "", ("127.0.0.1", port))]
@@ -350,7 +376,7 @@ async def test_a_name_server_that_changes_its_mind(tmp_path: Path, monkeypatch: 
     canary = Scripted()
     async with Server(canary) as server:
         sender = to(tmp_path, f"http://rebound.test:{server.port}/", allowed="")
-        monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", answer)
+        monkeypatch.setattr(socket, "getaddrinfo", answer)
         monkeypatch.setattr("services.actions.channels.webhook.Resolver.resolve", _unchecked)
         outcome = await deliver(sender, leased(channel="webhook"))
         await sender.close()

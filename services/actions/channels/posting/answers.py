@@ -1,0 +1,77 @@
+"""The status of an answer, even where aiohttp takes the whole for no answer.
+
+The status decides what becomes of a webhook. aiohttp gives up on a response for a chunk that is none, or for a
+hundred and fifty headers, though the receiver has done its work and said so; sent again, it would do it twice. So we
+look at the bytes of each response ourselves, up to the end of the status line.
+"""
+
+import asyncio
+import functools
+import re
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+_MOST_BYTES = 4_096  # of a status line and the interim responses (1xx) before it; what is longer is none
+_STATUS = re.compile(rb"HTTP/\d\.\d ([1-5]\d\d)(?: [^\r\n]*)?\r?\n")
+_END = re.compile(rb"\r?\n\r?\n")
+
+
+@dataclass(slots=True)
+class Answer:
+    """What is known of the answer to the request under way: its status, once the line has come."""
+
+    status: int | None = None
+
+
+_expected: ContextVar[Answer | None] = ContextVar("expected_answer", default=None)
+
+
+def expect() -> Answer:
+    """What the next request of this task is answered will be told here."""
+    answer = Answer()
+    _expected.set(answer)
+    return answer
+
+
+class _Handler(ResponseHandler):
+    """aiohttp's connection, which tells the status of each response as soon as it has come."""
+
+    _head = b""
+    _answer: Answer | None = None
+
+    def set_response_params(self, **params: Any) -> None:
+        """A request is about to leave, in the task that sends it."""
+        self._head, self._answer = b"", _expected.get()
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the response."""
+        if self._answer is not None and self._answer.status is None and len(self._head) < _MOST_BYTES:
+            self._head += data[:_MOST_BYTES]
+            self._answer.status = final_status(self._head)
+        super().data_received(data)
+
+
+def final_status(head: bytes) -> int | None:
+    """The status of a response that begins so, interim ones (1xx) passed over; None: not known yet."""
+    while (line := _STATUS.match(head)) is not None:
+        status = int(line[1])
+        if status >= 200:
+            return status
+        end = _END.search(head)
+        if end is None:
+            return None
+        head = head[end.end() :]
+    return None
+
+
+class Connector(aiohttp.TCPConnector):
+    """A connector of such connections."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = functools.partial(_Handler, loop=asyncio.get_running_loop())  # type: ignore[assignment]

@@ -1,0 +1,132 @@
+"""Who may be under way at once: fair shares among lanes of which some do not answer.
+
+A lane is another machine (an endpoint, a domain). Two limits hold: so many actions of one lane, and so many of one
+channel. Where lanes are `independent`, a machine that hangs shall cost the others nothing: it gets one place until
+it answers, and what has been under way for `SLOW_S` no longer takes a place of the channel, or of the window of
+actions that are leased.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+SLOW_S = 0.25  # under way for so long, an action does not count among those of its channel any more
+QUIET_S = 5.0  # without any answer for so long, a lane is back at one place
+MOST_SLOW = 600  # slow ones of one process that may be left out of the count: each holds a connection
+
+
+class Places:
+    """Places that are taken and given back: `await take()`, `give()`. First come, first served."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.taken = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def full(self) -> bool:
+        """Whether whoever comes now has to wait."""
+        return self.taken >= self.limit
+
+    async def take(self) -> None:
+        """Wait for a place."""
+        if not self.full:
+            self.taken += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # the place was given just now
+                self.give()
+            raise
+
+    def give(self) -> None:
+        """A place is free."""
+        self.taken -= 1
+        self.let_in()
+
+    def let_in(self) -> None:
+        """Give what is free to those who wait."""
+        while self._queue and not self.full:
+            turn = self._queue.popleft()
+            if not turn.done():
+                self.taken += 1
+                turn.set_result(None)
+
+
+class Lane(Places):
+    """The places of one lane. One of an independent machine has a single place until that machine answers, and
+    again once it has been silent for `QUIET_S`."""
+
+    def __init__(self, most: int, *, independent: bool) -> None:
+        super().__init__(1 if independent else most)
+        self._most = most
+        self._independent = independent
+        self._heard_at = 0.0
+        self.slow = 0  # of those inside
+
+    @property
+    def blocked(self) -> bool:
+        """Whether its only place has been taken for a while, by what waits for a machine that does not answer."""
+        return self.limit == 1 < self._most and self.slow > 0
+
+    def answered(self) -> None:
+        """The other machine is there."""
+        self._heard_at = asyncio.get_running_loop().time()
+        self.limit = self._most
+        self.let_in()
+
+    def silent(self, since: float) -> None:
+        """Something has been under way since then without an answer."""
+        if self._independent and self._heard_at < since:
+            self.limit = 1
+
+
+class UnderWay:
+    """One action under way in its lane and channel, from `await enter()` to `leave()`. Once it is slow it gives its
+    place in the channel to others; `on_slow` says whether it may."""
+
+    __slots__ = ("_channel", "_lane", "_loop", "_on_slow", "_since", "_slow", "_timers", "_within")
+
+    def __init__(self, lane: Lane, channel: Places, on_slow: Callable[[], bool] | None) -> None:
+        self._lane, self._channel, self._on_slow = lane, channel, on_slow
+        self._loop = asyncio.get_running_loop()
+        self._since = 0.0
+        self._within = False  # the channel's count
+        self._slow = False
+        self._timers: list[asyncio.TimerHandle] = []
+
+    async def enter(self) -> None:
+        """Wait for a place in the lane, then for one in the channel."""
+        await self._lane.take()
+        try:
+            await self._channel.take()
+        except asyncio.CancelledError:
+            self._lane.give()
+            raise
+        self._within, self._since = True, self._loop.time()
+        if self._on_slow is not None:
+            self._timers = [
+                self._loop.call_later(SLOW_S, self._is_slow),
+                self._loop.call_later(QUIET_S, self._lane.silent, self._since),
+            ]
+
+    def _is_slow(self) -> None:
+        self._slow = True
+        self._lane.slow += 1
+        if self._on_slow is not None and self._on_slow():
+            self._within = False
+            self._channel.give()
+
+    def leave(self, *, answered: bool) -> None:
+        """It is over; `answered`: the other machine said something."""
+        for timer in self._timers:
+            timer.cancel()
+        self._lane.slow -= self._slow
+        if answered:
+            self._lane.answered()
+        if self._within:
+            self._channel.give()
+        self._lane.give()
