@@ -2,19 +2,15 @@
 
 import asyncio
 import threading
-from contextlib import closing
 from typing import Any
 
 from sqlalchemy import delete, update
 
 from backbone.errors import DatabaseUnavailable
-from backbone.log import open_log
-from services.actions.delivery import Delivery, record
+from services.actions.delivery import record
 from services.actions.delivery.journal import read
-from services.actions.delivery.loop import ROOM, WINDOW
 from services.actions.delivery.record import End, Recorder, Written
 from services.actions.plays.delivery import Outcome
-from services.actions.status import status
 from services.actions.store import Leased, lease_due, start_attempts
 from services.actions.tables import actions, attempts, outbox, plays
 from tests.services.delivery.kit import HASHER, Fake, House
@@ -191,139 +187,6 @@ def test_an_erased_action_ends_quietly(house: House) -> None:
     loop._channels["email"].script = lambda _: Outcome(kind="done")  # type: ignore[attr-defined]
     loop.wake()
     house.settled()
-
-
-def test_a_lane_carries_no_more_than_it_may(house: House) -> None:
-    class Narrow(Fake):
-        per_lane = 3
-
-    async def slowly(action: Leased) -> Outcome:
-        await asyncio.sleep(0.001)
-        return Outcome(kind="done")
-
-    channel = Narrow(slowly)
-    house.put(*(f"act_{n}" for n in range(40)))
-    loop = house.loop(email=channel)
-    house.until(lambda: len(channel.sent) >= 15)
-    with house.db.write() as conn:  # those put back for a second
-        conn.execute(update(actions).where(actions.c.status == "pending").values(next_attempt_at=1))
-    loop.wake()
-    house.settled()
-    assert channel.most == 3
-    assert sorted(channel.sent) == sorted(f"act_{n}" for n in range(40))
-
-
-def test_a_slow_lane_does_not_hold_up_the_others(house: House) -> None:
-    free = threading.Event()
-
-    async def stuck(action: Leased) -> Outcome:
-        if action.recipient == "a@slow.test":
-            await asyncio.to_thread(free.wait)
-        return Outcome(kind="done")
-
-    class Narrow(Fake):
-        concurrency = 10
-        per_lane = 2
-
-    house.put(*(f"act_slow_{n}" for n in range(600)), recipient="a@slow.test")
-    house.put("act_quick", recipient="a@quick.test")
-    house.loop(email=Narrow(stuck))
-    house.until(lambda: house.states()["act_quick"][0] == "done")
-    free.set()
-
-
-class Hung(Fake):
-    """A channel of two places that answers nothing before it is set free."""
-
-    concurrency = per_lane = 2
-
-    def __init__(self) -> None:
-        super().__init__(self._wait)
-        self.free = threading.Event()
-
-    async def _wait(self, _: Leased) -> Outcome:
-        await asyncio.to_thread(self.free.wait)
-        return Outcome(kind="done")
-
-
-def test_a_slow_channel_does_not_hold_up_the_others(house: House) -> None:
-    """A mail server that hangs, and mails to hundreds of domains: none of their lanes is full."""
-    many = [f"act_slow_{n}" for n in range(600)]
-    house.put(*many, each=[{"recipient": f"ann@{one}.test"} for one in many])
-    house.put("act_quick", channel="webhook", recipient="crm")
-    hung = Hung()
-    house.loop(email=hung, webhook=Fake())
-    try:
-        house.until(lambda: house.states()["act_quick"][0] == "done")
-        with closing(open_log(house.settings)) as log:
-            said = status(house.db, log, house.clock, log_clock=True)
-    finally:
-        hung.free.set()
-    assert (said["due"], said["idle"]) == (len(many), False)  # those put back as well
-
-
-class Endpoints(Fake):
-    """Webhooks: of these endpoints only `crm` answers, until the others are set free."""
-
-    concurrency, per_lane, independent = 300, 10, True
-
-    def __init__(self) -> None:
-        super().__init__(self._answer)
-        self.free = threading.Event()
-        self.set_free: asyncio.Event | None = None
-
-    def lane(self, action: Leased) -> str:
-        return action.recipient or ""
-
-    async def _answer(self, action: Leased) -> Outcome:
-        while action.recipient != "crm" and not self.free.is_set():
-            await asyncio.sleep(0.05)
-        return Outcome(kind="done")
-
-
-def test_hundreds_of_hung_endpoints_do_not_hold_up_the_others(house: House, monkeypatch: Any) -> None:
-    """Each of them with more to send than fits the window, all of it due before the one that matters."""
-    many = [f"act_hung_{n}" for n in range(2_400)]
-    house.put(*many, channel="webhook", each=[{"recipient": f"hung-{n % 240}"} for n in range(len(many))])
-    endpoints = Endpoints()
-    house.loop(webhook=endpoints)
-    house.until(lambda: len(set(endpoints.sent)) == 240)
-    house.until(lambda: all(lane.blocked for lane in house.loops[0]._lanes.values()))
-    house.until(lambda: house.loops[0]._free() >= ROOM)
-    monkeypatch.setattr(Delivery, "_make_room", None)  # nothing more is leased for those who do not answer
-    try:
-        for n in range(3):
-            house.put(f"act_good_{n}", channel="webhook", recipient="crm")
-            house.loops[0].wake()
-            house.until(lambda n=n: house.states()[f"act_good_{n}"][0] == "done")  # type: ignore[misc]
-        assert len(endpoints.sent) == 243  # one place for whoever does not answer
-    finally:
-        monkeypatch.undo()
-        endpoints.free.set()
-    with house.db.write() as conn:  # those put back for a second
-        conn.execute(update(actions).where(actions.c.status == "pending").values(next_attempt_at=1))
-    house.loops[0].wake()
-    house.settled()
-    assert sorted(endpoints.sent) == sorted([*many, *(f"act_good_{n}" for n in range(3))])
-
-
-def test_being_woken_puts_nothing_back(house: House, monkeypatch: Any) -> None:
-    """The places were all taken, and new actions told of: those that waited went behind all others."""
-    monkeypatch.setattr("services.actions.delivery.loop.STALL_S", 60)
-    hung = Hung()
-    house.put(*(f"act_{n}" for n in range(WINDOW)))
-    thinned: list[Any] = []
-    monkeypatch.setattr(Delivery, "_surplus", lambda self: thinned.append(list(self._waiting)) or [])
-    loop = house.loop(email=hung)
-    try:
-        house.until(lambda: len(hung.prepared) == 2)
-        assert loop._loop is not None
-        for _ in range(20):
-            loop.wake()
-            asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop._loop).result()
-        assert thinned == []
-    finally:
-        hung.free.set()
 
 
 def test_a_database_that_is_away_loses_nothing(house: House, monkeypatch: Any) -> None:
