@@ -4,7 +4,7 @@ The struct is the wire form of `touchline.events` (contract, section 2). Inside 
 microseconds since the epoch, UTC; `Event.time` keeps the RFC 3339 text as a datetime only while it is decoded.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -16,6 +16,8 @@ CLOCK = "touchline.clock"  # control record: carries a partition's clock to `tim
 RULES_SAVED = "touchline.rules.saved"  # control record: revision `data.revision` takes effect at this place
 CONTROL = frozenset({CLOCK, RULES_SAVED})
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_US = timedelta(microseconds=1)
 DAY_US = 86_400_000_000
 FUTURE_LIMIT_US = 5 * 60 * 1_000_000  # with the wall clock, a time further ahead is set to the receipt time
 LATE_US = 7 * DAY_US  # an event further behind its account's newest takes part in no window
@@ -112,7 +114,12 @@ def is_reserved(type_: str) -> bool:
 
 def microseconds(moment: datetime) -> int:
     """Microseconds since the epoch of an aware datetime, exact."""
-    return round(moment.timestamp() * 1_000_000)
+    return (moment - _EPOCH) // _US
+
+
+def instant(text: str) -> int:
+    """The moment of an RFC 3339 text. Raises ValueError for what is none."""
+    return microseconds(datetime.fromisoformat(text))
 
 
 def from_microseconds(us: int) -> datetime:

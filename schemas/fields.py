@@ -18,6 +18,8 @@ from schemas.names import is_name
 from schemas.predicates import Problem, check_path
 
 MAX_TYPES = 100
+FIXED = frozenset({"account.id", "account.tier", "contact.id"})
+WHOLE = frozenset({"account.attributes", "contact.attributes"})
 
 
 def invalid(message: str, **values: Any) -> PydanticCustomError:
@@ -75,6 +77,14 @@ def _types(value: Any) -> Any:
     return [_type(one) for one in value]
 
 
+def _value(path: str) -> str:
+    if path in FIXED:
+        raise invalid("{path} stays the same for the whole play", path=path)
+    if path in WHOLE:
+        raise invalid("must name one attribute, such as {path}.renewal_date", path=path)
+    return path
+
+
 _TYPE_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 256}
 Types = Annotated[
     str | list[str],
@@ -87,6 +97,7 @@ Share = Annotated[int | float, PlainValidator(_share), WithJsonSchema({"type": "
 EventPath = Annotated[str, Field(strict=True), _path("data", "contact", "account", "type", "source")]
 AccountPath = Annotated[str, Field(strict=True), _path("account")]
 DatePath = Annotated[str, Field(strict=True), _path("account", "contact")]
+ValuePath = Annotated[DatePath, AfterValidator(_value)]  # one value that an update can change
 Name = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
 

@@ -43,6 +43,7 @@ def lint_together(
             if book is not None:
                 yield from _steps(rule, book)
                 yield from _waits(rule, book)
+                yield from _moves(rule, book)
                 yield from _texts(rule, book)
                 yield from _mails(rule, book, templates)
 
@@ -79,6 +80,25 @@ def _waits(rule: RuleOutline, book: PlaybookOutline) -> Iterator[Finding]:
             yield (
                 _view(book, path, f"waits {span}, longer than {rule.name} {why}"),
                 _view(rule, "cooldown", f"{book.name} waits {span}, longer than the rule {why}"),
+            )
+
+
+def _moves(rule: RuleOutline, book: PlaybookOutline) -> Iterator[Finding]:
+    """A play that was begun before a date goes on by the old one when the date moves."""
+    if not set(book.lasting) & set(rule.tiers):
+        return
+    for path in rule.ahead:
+        if path not in book.watched:
+            leave = f"add {{changed: {path}}} to exit_when"
+            yield (
+                _view(
+                    book, "exit_when", f"when {path} moves, a play that {rule.name} began goes on: {leave}"
+                ),
+                _view(
+                    rule,
+                    "playbook",
+                    f"when {path} moves, a play that it began goes on: {leave} of {book.name}",
+                ),
             )
 
 

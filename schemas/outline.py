@@ -6,13 +6,14 @@ from typing import Any
 import msgspec
 
 from schemas.playbook import PlaybookIn
-from schemas.playbook_texts import spans_of, texts_of, tier_of, trigger_paths
+from schemas.playbook_texts import spans_of, texts_of, tier_of, trigger_paths, waits_in
 from schemas.rule import RuleIn, cooldown_span
 from schemas.template import TemplateIn
 from schemas.template_names import trigger_names
 from schemas.tiered import TIERS, for_tier
+from schemas.when import Date
 
-FORMAT = 1  # counts up when outlines come to hold something else: those on record are then made anew
+FORMAT = 2  # counts up when outlines come to hold something else: those on record are then made anew
 TIERED = ("at_least", "above", "at_most", "below", "falls_by", "rises_by", "before", "after", "for_")
 TICK_KINDS = frozenset({"trend", "date"})  # decided at a moment: their triggers have no event
 UNCOUNTED = frozenset({"date", "becomes", "absence", "trend"})  # their triggers have no value
@@ -27,6 +28,7 @@ class RuleOutline(msgspec.Struct, frozen=True, omit_defaults=True):
     tiers: list[str] = []
     cooldown: str | None = None  # a duration; None: none, or for ever
     missing: dict[str, str] = {}
+    ahead: list[str] = []  # attributes with dates that it fires before
 
 
 class Use(msgspec.Struct, frozen=True, array_like=True):
@@ -45,6 +47,8 @@ class PlaybookOutline(msgspec.Struct, frozen=True, omit_defaults=True):
     waits: list[Use] = []
     templates: list[Use] = []
     uses: list[Use] = []
+    lasting: list[str] = []  # tiers in which it waits for something
+    watched: list[str] = []  # attributes whose change ends it
 
 
 class TemplateOutline(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -77,7 +81,9 @@ def refers(outline: Outline) -> set[tuple[str, str]]:
 def outline_rule(rule: RuleIn) -> RuleOutline:
     """The outline of a rule."""
     tiers = [tier for tier in TIERS if all(_covers(member.body, tier) for member in rule.when.members)]
-    return RuleOutline(rule.name, rule.playbook, tiers, cooldown_span(rule), _missing(rule))
+    bodies = [member.body for member in rule.when.members]
+    ahead = [body.attribute for body in bodies if isinstance(body, Date) and body.before is not None]
+    return RuleOutline(rule.name, rule.playbook, tiers, cooldown_span(rule), _missing(rule), ahead)
 
 
 def _covers(body: Any, tier: str) -> bool:
@@ -115,6 +121,8 @@ def outline_playbook(body: PlaybookIn) -> PlaybookOutline:
         [Use(path, tier_of(path), span) for path, span in spans_of(body)],
         [Use(path, tier_of(path), name) for path, name in templates],
         [Use(path, tier_of(path), name) for path, name in [*texts, *needed]],
+        [tier for tier, steps in body.by_tier().items() if waits_in(steps)],
+        list(body.watched),
     )
 
 

@@ -16,6 +16,18 @@ class PlayReason(StrEnum):
     TIER_NOT_COVERED = "tier_not_covered"
 
 
+class StepReason(StrEnum):
+    """Of a step that makes no action, in a play's history: why the play went on, and which way."""
+
+    WAIT_OVER = "wait_over"
+    EVENT_CAME = "event_came"
+    NO_DATE = "no_date"
+    DATE_PAST = "date_past"
+    LEFT_OUT = "left_out"
+    CONDITION_TRUE = "condition_true"
+    CONDITION_FALSE = "condition_false"
+
+
 class ActionReason(StrEnum):
     """Of an action that was not simply done."""
 
@@ -46,13 +58,20 @@ class ActionReason(StrEnum):
 
 EXPLAINED: dict[StrEnum, str] = {
     PlayReason.COMPLETED: "All steps were gone through.",
-    PlayReason.EXIT_EVENT: "An event named in exit_when came.",
+    PlayReason.EXIT_EVENT: "An event named in exit_when came, or a value that it watches has changed.",
     PlayReason.UNTIL_EVENT: "The event that a wait with `then: exit` was for came.",
     PlayReason.BY_HAND: "Somebody ended the play over the API.",
     PlayReason.PLAY_OPEN: "The subject already had an open play of this playbook.",
     PlayReason.PLAYBOOK_UNKNOWN: "The rule names a playbook that did not exist when it triggered.",
     PlayReason.PLAYBOOK_UNHEALTHY: "The playbook cannot be read: no play starts, an open one stands still.",
     PlayReason.TIER_NOT_COVERED: "The playbook has no steps for the account's tier.",
+    StepReason.WAIT_OVER: "The time of the wait was over.",
+    StepReason.EVENT_CAME: "The event that the wait was for came.",
+    StepReason.NO_DATE: "The wait is for a date that is missing or cannot be read; the play went on at once.",
+    StepReason.DATE_PAST: "The moment that the wait is for was past; the play went on at once.",
+    StepReason.LEFT_OUT: "The wait before this step is for a moment that was past, or for a date that is missing.",
+    StepReason.CONDITION_TRUE: "The condition of the branch held.",
+    StepReason.CONDITION_FALSE: "The condition of the branch did not hold.",
     ActionReason.TASK_UPDATED: "A task with the same account and key was open; it was updated, not doubled.",
     ActionReason.NO_RECIPIENT: "Nobody at the account fits the step's `to`.",
     ActionReason.NO_OWNER: "The step is for the owner, and the account has none with an address.",

@@ -8,8 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from schemas.addresses import is_address
 from schemas.choice import Choice, at_least_one, exactly_one
 from schemas.conditions import BranchCondition, EventCondition
+from schemas.dates import FORMS
 from schemas.duration import PLAIN_PATTERN, Duration, parse_duration
-from schemas.fields import OF_VERSIONS, DatePath, EventPath, Name, Types, invalid
+from schemas.fields import OF_VERSIONS, DatePath, EventPath, Name, Types, ValuePath, invalid
 from schemas.tiered import TIERS
 
 MAX_STEPS = 200  # of one tier, branches included
@@ -69,6 +70,16 @@ class EventMatch(Strict):
     def types(self) -> tuple[str, ...]:
         """The types as a tuple."""
         return (self.event,) if isinstance(self.event, str) else tuple(self.event)
+
+
+class ValueChange(Strict):
+    """A value of the account or contact that must stay as it was when the trigger was decided."""
+
+    changed: ValuePath = Field(
+        description="Path to a value of the account or contact; an update that makes it another one counts. "
+        "Two spellings of one date or number are the same value.",
+        examples=["account.attributes.renewal_date"],
+    )
 
 
 class EmailStep(Strict):
@@ -134,13 +145,19 @@ class WaitEvent(Strict):
 
 
 class WaitDate(Strict):
-    """Wait until a date of the account or contact; a past one, or none, goes on at once."""
+    """Wait until a date of the account or contact; a past one, or none, goes on at once and says so."""
 
     until_date: DatePath = Field(
-        description="Path to a date or time of the account or contact.",
+        description=f"Path to a date or time of the account or contact: {FORMS}.",
         examples=["account.attributes.renewal_date"],
     )
     before: Delay | None = Field(None, description="So long before it.", examples=["30d"])
+    past: Literal["continue", "skip"] = Field(
+        "continue",
+        description="Where the moment is past or there is no date: go on with the next step, or leave that one out. "
+        "A moment up to a day before the play's beginning, and not before its trigger, is not past yet.",
+        examples=["skip"],
+    )
 
 
 class Branch(Strict):
@@ -160,7 +177,7 @@ class Branch(Strict):
 def _wait(value: Any) -> Any:
     if not isinstance(value, dict):
         return Delay
-    return WaitDate if "until_date" in value or "before" in value else WaitEvent
+    return WaitDate if {"until_date", "before", "past"} & value.keys() else WaitEvent
 
 
 Wait = Annotated[Delay | WaitEvent | WaitDate, Choice(_wait)]
@@ -215,11 +232,15 @@ class TierSteps(Strict):
 Steps = Annotated[
     list[Step] | TierSteps, Choice(lambda value: StepList if isinstance(value, list) else TierSteps)
 ]
-Exits = Annotated[
-    EventMatch | list[EventMatch],
-    Choice(lambda value: ExitList if isinstance(value, list) else EventMatch),
+Exit = Annotated[
+    EventMatch | ValueChange,
+    Choice(lambda value: ValueChange if isinstance(value, dict) and "changed" in value else EventMatch),
 ]
-ExitList = Annotated[list[EventMatch], Field(max_length=20)]
+ExitList = Annotated[list[Exit], Field(max_length=20)]
+Exits = Annotated[
+    EventMatch | ValueChange | list[EventMatch | ValueChange],
+    Choice(lambda value: ExitList if isinstance(value, list) else Exit),
+]
 
 
 class PlaybookIn(Strict):
@@ -239,7 +260,7 @@ class PlaybookIn(Strict):
     )
     exit_when: Exits | None = Field(
         None,
-        description="An event, or a list of them, that ends the play.",
+        description="An event or a changed value, or a list of them, that ends the play.",
         examples=[{"event": "invoice.paid", "by": "data.invoice"}],
     )
     steps: Steps = Field(
@@ -254,11 +275,16 @@ class PlaybookIn(Strict):
         return self
 
     @property
-    def exits(self) -> list[EventMatch]:
+    def exits(self) -> list[EventMatch | ValueChange]:
         """`exit_when` as a list."""
         if self.exit_when is None:
             return []
         return self.exit_when if isinstance(self.exit_when, list) else [self.exit_when]
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The paths whose values must stay as they were."""
+        return tuple(one.changed for one in self.exits if isinstance(one, ValueChange))
 
     def by_tier(self) -> dict[str, list[Step]]:
         """The steps of every tier that is covered."""
@@ -309,3 +335,17 @@ def check_steps(tier: str, steps: list[Step], at: str = "steps") -> None:
             raise invalid("tier {tier} has more than {most} steps", tier=tier, most=MAX_STEPS, at=at)
         if depth > MAX_DEPTH:
             raise invalid("tier {tier} has branches more than {most} deep", tier=tier, most=MAX_DEPTH, at=at)
+    _check_skips(steps, at)
+
+
+def _check_skips(steps: list[Step], at: str) -> None:
+    """`past: skip` leaves out the step right behind it: there must be one, and none that waits itself."""
+    for place, step in enumerate(steps):
+        if isinstance(step.wait, WaitDate) and step.wait.past == "skip":
+            behind = steps[place + 1] if place + 1 < len(steps) else None
+            if behind is None or behind.wait is not None:
+                why = "skip leaves out the step right behind the wait: there must be one, and no other wait"
+                raise invalid(why, at=f"{at}.{place}.wait.past")
+        if step.branch is not None:
+            _check_skips(step.branch.then, f"{at}.{place}.branch.then")
+            _check_skips(step.branch.else_, f"{at}.{place}.branch.else")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from schemas.conditions import needed_paths
-from schemas.playbook import PlaybookIn, Step, WaitEvent
+from schemas.playbook import EventMatch, PlaybookIn, Step, WaitEvent
 from schemas.tiered import TIERS
 
 
@@ -70,11 +70,16 @@ def spans_of(body: PlaybookIn) -> Iterator[tuple[str, str]]:
             yield f"{path}.wait.for", step.wait.for_
 
 
+def waits_in(steps: list[Step]) -> bool:
+    """Whether some step of these, or in a branch of them, waits."""
+    return any(step.wait is not None for _, step in _steps(steps, ""))
+
+
 def trigger_paths(body: PlaybookIn) -> Iterator[tuple[str, str]]:
     """What exits, waits and branches need of the trigger, by path: (`exit_when.by`, `key`)."""
     several = isinstance(body.exit_when, list)
     for place, leave in enumerate(body.exits):
-        if leave.by is not None:
+        if isinstance(leave, EventMatch) and leave.by is not None:
             yield f"exit_when.{place}.by" if several else "exit_when.by", "key"
     for path, step in steps_of(body):
         if isinstance(step.wait, WaitEvent) and step.wait.until.by is not None:

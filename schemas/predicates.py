@@ -91,8 +91,12 @@ def _contains(value: Any, operand: Any) -> bool:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equal, types told apart: true is not 1, but 1 is 1.0."""
-    return left == right and (type(left) is bool) == (type(right) is bool)
+    """Equal, types told apart at any depth: true is not 1, but 1 is 1.0."""
+    if left != right or (type(left) is bool) != (type(right) is bool):
+        return False
+    if type(left) is list:
+        return all(map(same, left, right))
+    return type(left) is not dict or all(same(value, right[name]) for name, value in left.items())
 
 
 def _finder(pattern: str) -> Callable[[str], bool]:

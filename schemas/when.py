@@ -12,6 +12,7 @@ from pydantic import (
 
 from schemas.choice import exactly_one
 from schemas.conditions import EventCondition, ProfileCondition
+from schemas.dates import FORMS
 from schemas.duration import CalendarDuration, DateDuration, Duration, parse_calendar
 from schemas.fields import AccountPath, DatePath, EventPath, Number, Share, Strict, Types, invalid
 from schemas.tiered import Tiered
@@ -198,7 +199,7 @@ class Date(Strict):
     model_config = ConfigDict(json_schema_extra=exactly_one("before", "after"))
 
     attribute: DatePath = Field(
-        description="Path to a date or time; a bare date means 00:00 in the account's timezone, else UTC.",
+        description=f"Path to a date or time of the account or contact: {FORMS}.",
         examples=["account.attributes.renewal_date"],
     )
     before: Tiered[DateDuration] | None = Field(

@@ -7,11 +7,12 @@ import importlib.resources
 from collections.abc import Sequence
 from typing import Any
 
-from alembic import command
+from alembic import command, op
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import (
+    Column,
     Connection,
     MetaData,
     PrimaryKeyConstraint,
@@ -123,6 +124,20 @@ def version_options(room: str, dialect: str) -> dict[str, Any]:
     """Where a room's version is kept, as options for Alembic."""
     schema = room if dialect == "postgresql" else None
     return {"version_table": f"{room}_version", "version_table_schema": schema}
+
+
+def add_column(room: str, table: str, column: Column[Any]) -> None:
+    """For migrations: a new column of a room's table. Alembic's own knows nothing of SQLite having no schemas."""
+    op.add_column(table, column, schema=_schema(room))
+
+
+def drop_column(room: str, table: str, name: str) -> None:
+    """For migrations: the end of a column."""
+    op.drop_column(table, name, schema=_schema(room))
+
+
+def _schema(room: str) -> str | None:
+    return room if op.get_bind().dialect.name == "postgresql" else None
 
 
 def _config(room: str) -> Config:

@@ -6,13 +6,12 @@ import msgspec
 from sqlalchemy import Connection
 
 from backbone.log import EVENTS, TRIGGERS, Entry, Record, dead_letter, partition_for
-from schemas.event import CONTROL, Event, Malformed, decode
+from schemas.event import CONTROL, Event, Malformed, decode, instant
 from schemas.names import is_name
 from schemas.trigger import Trigger, TriggerRecord
 from services.actions import store_partitions
 from services.actions.plays.merge import EventItem, Merge, TriggerItem
 from services.actions.plays.model import Play, play_id
-from services.actions.plays.moments import instant
 from services.actions.plays.partition import GRACE_US, ClockMode, PlaysPartition, digest
 from services.actions.plays.ports import Library
 from services.actions.store_flush import Written

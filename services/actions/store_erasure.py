@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Connection, delete, or_, select
 
 from schemas.names import MAX_NAME, fitting
 from services.actions import suppressions
-from services.actions.tables import accounts, actions, attempts, outbox, plays, tasks
+from services.actions.tables import accounts, actions, attempts, history, outbox, plays, tasks
 
 
 class Erasure(msgspec.Struct, frozen=True):
@@ -31,7 +31,7 @@ def _account(conn: Connection, erasure: Erasure) -> None:
     addresses = _hold(conn, gone, actions.c.contact.is_not(None))
     suppressions.forget(conn, [*erasure.addresses, *addresses])
     conn.execute(delete(attempts).where(attempts.c.action.in_(select(actions.c.id).where(gone))))
-    for table in (actions, tasks, plays, outbox, accounts):
+    for table in (actions, tasks, history, plays, outbox, accounts):
         conn.execute(delete(table).where(table.c.account == erasure.account))
 
 
@@ -51,6 +51,7 @@ def _contact(conn: Connection, erasure: Erasure, contact: str) -> None:
             tasks.c.account == erasure.account, or_(tasks.c.contact == contact, tasks.c.play.in_(mine))
         )
     )
+    conn.execute(delete(history).where(history.c.play.in_(mine)))
     conn.execute(delete(plays).where(of_contact))
 
 

@@ -21,11 +21,12 @@ from services.actions.plays.model import (
     Renderer,
     RenderFailure,
     RenderJob,
+    StepNote,
     TaskSpec,
     WebhookSpec,
 )
 from services.actions.store_rows import action_row
-from services.actions.tables import actions, attempts
+from services.actions.tables import actions, attempts, history
 
 MAX_DETAIL = 2_000
 RENDERED_AT_ONCE = 256  # drafts; each may take half a second of processor time
@@ -58,6 +59,7 @@ def write_ops(
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []
     events: list[OwnEvent] = []
+    notes: list[dict[str, Any]] = []
     for op in ops:
         match op:
             case ActionDraft():
@@ -74,10 +76,14 @@ def write_ops(
                 store_tasks.close_tasks(conn, op)
             case OwnEvent():
                 events.append(op)
+            case StepNote():
+                notes.append(msgspec.structs.asdict(op))
     if rows:
         insert_rows(conn, rows)
     if failures:
         conn.execute(insert(attempts), failures)
+    if notes:
+        conn.execute(insert(history), notes)
     store_outbox.emit(conn, events, partitions)
     tally = Counter((row["channel"], row["status"], row["reason"] or "") for row in rows)
     return Written(tally, sum(row["status"] == "pending" for row in rows))

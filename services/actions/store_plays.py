@@ -15,7 +15,7 @@ from sqlalchemy import bindparam as bind
 from backbone.database import upsert
 from schemas.profile import Profile
 from services.actions import store_tasks
-from services.actions.plays.model import ActionDraft, Op, OwnEvent, Play, Renderer, Sighting
+from services.actions.plays.model import ActionDraft, Op, OwnEvent, Play, Renderer, Sighting, StepNote
 from services.actions.store_erasure import Erasure, erase
 from services.actions.store_flush import Content, Written, render_ops, write_ops
 from services.actions.store_partitions import Fenced
@@ -334,12 +334,13 @@ class PlayStore:
 
 def _about(op: Op, account: str, contact: str | None = None, doomed: Iterable[str] = ()) -> bool:
     """Whether an op is about an account, or about a contact of it or one of the plays."""
-    if not isinstance(op, ActionDraft | OwnEvent):
+    if not isinstance(op, ActionDraft | OwnEvent | StepNote):
         return False
     if contact is None:
         return op.account == account
-    play = op.play if isinstance(op, ActionDraft) else str(op.data.get("play"))
-    return op.account == account and (op.contact == contact or play in doomed)
+    play = str(op.data.get("play")) if isinstance(op, OwnEvent) else op.play
+    named = None if isinstance(op, StepNote) else op.contact
+    return op.account == account and (named == contact or play in doomed)
 
 
 _WRITABLE = ("status", "reason", "step", "ended_at", "due_at", "until", "dated")

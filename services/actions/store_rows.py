@@ -13,7 +13,7 @@ _PLAIN = (
     "id", "partition", "playbook", "playbook_version", "rule", "trigger_id", "account", "contact", "key",
     "scope", "tier", "topic", "status", "reason", "step", "started_at", "ended_at", "trigger", "templates",
 )  # fmt: skip
-PLAY_COLUMNS = [plays.c[name] for name in (*_PLAIN, "due_at", "until", "dated")]
+PLAY_COLUMNS = [plays.c[name] for name in (*_PLAIN, "due_at", "until", "dated", "watched")]
 
 
 def play_row(play: Play) -> dict[str, Any]:
@@ -23,13 +23,14 @@ def play_row(play: Play) -> dict[str, Any]:
     row["due_at"] = None if wait is None else wait.due
     row["until"] = wait is not None and wait.until
     row["dated"] = wait is not None and wait.dated
+    row["watched"] = play.watched or None
     return row
 
 
 def play_of(row: Row[Any]) -> Play:
     """The play in a row."""
     wait = None if row.due_at is None else Wait(due=row.due_at, until=row.until, dated=row.dated)
-    return Play(**{name: getattr(row, name) for name in _PLAIN}, wait=wait)
+    return Play(**{name: getattr(row, name) for name in _PLAIN}, wait=wait, watched=row.watched or {})
 
 
 def action_row(draft: ActionDraft, partition: int, now: int) -> dict[str, Any]:

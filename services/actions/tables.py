@@ -86,10 +86,27 @@ plays = Table(
     Column("dated", Boolean, nullable=False, server_default=false()),
     Column("trigger", JSON, nullable=False),
     Column("templates", JSON, nullable=False),
+    Column(
+        "watched", JSON(none_as_null=True)
+    ),  # path to value, as it was when the trigger was decided; null: nothing is watched
     Index("actions_plays_due", "partition", "due_at"),
     Index("actions_plays_account", "account", "status"),
     Index("actions_plays_playbook", "playbook", "seq"),
     Index("actions_plays_status", "status", "seq"),
+)
+
+# What a play went through without making an action: waits, branches, steps left out. Rows are only ever added.
+history = Table(
+    "actions_history",
+    metadata,
+    Column("seq", Long, primary_key=True, autoincrement=True),
+    Column("play", String(64), nullable=False),
+    Column("account", String(256), nullable=False),
+    Column("step", String(256), nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("at", Long, nullable=False),
+    Index("actions_history_play", "play", "seq"),
+    Index("actions_history_account", "account"),
 )
 
 actions = Table(

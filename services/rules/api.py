@@ -14,9 +14,9 @@ from backbone.errors import Invalid, NotFound
 from backbone.http import Json, Once, Pages, etag, json_response, page, reads, validate, written
 from schemas.event import rfc3339
 from schemas.files import DOCUMENT, KINDS, TEST, schema_of
+from schemas.keys import MAX_KEY
 from schemas.lint import Doubt
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, RuleIn, TiersDoc
-from services.rules.engine.selector import MAX_KEY
 from services.rules.explaining import Explainer
 from services.rules.revisions import DEFAULT_TIERS, latest, newest_rules
 from services.rules.saving import Saver, exists

@@ -212,9 +212,15 @@ def _step(step: JSON) -> str:
     return " or ".join(_steps(branch[way]) for way in ("then", "else") if branch.get(way))
 
 
+def _exit(one: JSON) -> str:
+    if "changed" in one:
+        return f"a change of `{one['changed']}`"
+    return _events(one) + (f" of the same `{one['by']}`" if "by" in one else "")
+
+
 def _exits(exits: Any) -> str:
     each = exits if isinstance(exits, list) else [exits]
-    return ", ".join(_events(one) + (f" of the same `{one['by']}`" if "by" in one else "") for one in each)
+    return ", ".join(map(_exit, each))
 
 
 if __name__ == "__main__":

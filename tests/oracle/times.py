@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 SECOND = 1_000_000
@@ -47,17 +47,14 @@ def midnights(after: int, until: int) -> list[int]:
 
 
 def attribute_moment(value: object, timezone: str | None) -> datetime | None:
-    """An instant, or 00:00 of a bare date where the account is; None: no date."""
-    if not isinstance(value, str):
+    """An instant; a bare date's 00:00, or a time without an offset, where the account is; None: no date."""
+    if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d($|[T ]\d\d:)", value):
         return None
     try:
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", value):
-            day = date.fromisoformat(value)
-            return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(timezone or "UTC"))
         moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
     except ValueError:
         return None
-    return moment if moment.tzinfo else None
+    return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(timezone or "UTC"))
 
 
 def shifted(moment: datetime, duration: str, times: int) -> int:

@@ -6,45 +6,38 @@ trigger ──► open ──► (step, step, wait …) ──► finished
 no playbook, tier not covered, play open already ──► skipped
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from schemas.conditions import Scope
+from schemas.dates import moment_of, unchanged
 from schemas.duration import parse_duration
-from schemas.event import OWN_PREFIX, Event, is_reserved
-from schemas.play_reasons import ActionReason, PlayReason
-from schemas.playbook import EmailStep, TaskStep, WaitDate, WaitEvent, WebhookStep
+from schemas.event import DAY_US, OWN_PREFIX, RESERVED, Event, instant, is_reserved
+from schemas.play_reasons import ActionReason, PlayReason, StepReason
+from schemas.playbook import WaitDate, WaitEvent
 from schemas.profile import Profile, contact_of
 from schemas.trigger import Trigger
-from services.actions.plays.context import (
-    contact_document,
-    default_body,
-    owner_document,
-    render_context,
-    trigger_document,
-)
+from services.actions.plays.context import trigger_document
 from services.actions.plays.delivery import HOUR
+from services.actions.plays.drafting import email_drafts, task_draft, webhook_draft
 from services.actions.plays.model import (
-    ActionDraft,
-    ActionStatus,
     Cancel,
     CloseTasks,
-    EmailSpec,
     OwnEvent,
     Play,
-    TaskSpec,
+    StepNote,
     Wait,
-    WebhookSpec,
-    action_id,
     event_id,
     play_id,
 )
-from services.actions.plays.moments import moment_of
+from services.actions.plays.paths import getter
 from services.actions.plays.ports import Library, Store
-from services.actions.plays.program import END, Instruction, Program
-from services.actions.plays.recipients import Recipient, resolve
+from services.actions.plays.program import END, Instruction, Playbook, Program
 
 LOOK_AGAIN = HOUR  # a play whose playbook cannot be read stands still; whether it can be by now
-MAX_RECIPIENTS = 10_000  # of one email step; the rest of a larger account is left out
+LATE_US = (
+    DAY_US  # as long after its trigger a play may begin and still be in time (as of `late` of date rules)
+)
 
 
 class Machine:
@@ -72,10 +65,12 @@ class Machine:
             play.status, play.reason, play.ended_at = "skipped", reason, now
             self._store.put_play(play)
             return play
-        program = self._library.version(play.playbook, play.playbook_version or 0).programs[play.tier]
+        playbook = self._library.version(play.playbook, play.playbook_version or 0)
+        program = playbook.programs[play.tier]
         play.templates = self._library.template_versions(program.templates)
+        play.watched = _values(playbook.watched, play, self._profile(play))
         self._tell("play.started", play, now)
-        self._run(play, program, program.start, now)
+        self._run(play, program, program.start, now, since=_beginning(trigger, now))
         self._store.put_play(play)
         return play
 
@@ -116,41 +111,75 @@ class Machine:
 
     # -- going on
 
-    def resume(self, play: Play, now: int) -> None:
-        """The wait that the play stands at is over."""
+    def resume(self, play: Play, now: int, reason: StepReason = StepReason.WAIT_OVER) -> None:
+        """The wait that the play stands at is over, for this reason."""
         program = self._program(play)
         if program is None:
             play.wait, play.reason = Wait(due=now + LOOK_AGAIN), PlayReason.PLAYBOOK_UNHEALTHY
         else:
-            play.wait, play.reason = None, None
-            self._run(play, program, program.at(play.step or "").next, now)
+            play.wait, play.reason = self._again(play, program, now), None
+        if program is not None and play.wait is None:
+            place = self._behind(play, program, program.at(play.step or ""), now, now, reason)
+            self._run(play, program, place, now, since=now)
         self._store.put_play(play)
 
+    def _again(self, play: Play, program: Program, now: int) -> Wait | None:
+        """The wait for a date that has come to lie ahead while the playbook could not be read."""
+        one = program.at(play.step or "")
+        return (
+            self._wait(play, one, self._profile(play), now) if isinstance(one.step.wait, WaitDate) else None
+        )
+
     def on_event(self, play: Play, event: Event, profile: Profile, now: int) -> None:
-        """An event of the play's account came: it may end the play, its open tasks, or its wait."""
-        if not self._concerns(play, event):
-            return
+        """An event of the play's account came, and is in the profile: it may end the play, its open tasks, or its
+        wait."""
+        updated = event.type in RESERVED
         playbook = self._library.version(play.playbook, play.playbook_version or 0)
-        scope = _scope(play, event, profile)
-        if any(one.matches(scope, event, play.key) for one in playbook.exits):
+        if self._leaves(playbook, play, event, profile) or (updated and _changed(play, profile)):
             healthy = playbook.unhealthy is None
             if play.status == "open":
                 self.exit(play, PlayReason.EXIT_EVENT if healthy else PlayReason.PLAYBOOK_UNHEALTHY, now)
             elif healthy:
                 self._store.do(CloseTasks(play.id, PlayReason.EXIT_EVENT, now))
             return
-        if play.status != "open" or play.wait is None or not play.wait.until:
+        if play.status != "open" or play.wait is None:
             return
+        if play.wait.until:
+            self._until(play, event, profile, now)
+        elif updated and play.wait.dated:
+            self._reckon(play, profile, now)
+
+    def _leaves(self, playbook: Playbook, play: Play, event: Event, profile: Profile) -> bool:
+        """Whether it is an event that ends the play."""
+        if not playbook.exits or not self._concerns(play, event):
+            return False
+        scope = _scope(play, event, profile)
+        return any(one.matches(scope, event, play.key) for one in playbook.exits)
+
+    def _until(self, play: Play, event: Event, profile: Profile, now: int) -> None:
+        """It may be the event that the play waits for."""
         program = self._program(play)
-        if program is None:
+        if program is None or not self._concerns(play, event):
             return
         at = program.at(play.step or "")
-        if at.until is None or not at.until.matches(scope, event, play.key):
+        if at.until is None or not at.until.matches(_scope(play, event, profile), event, play.key):
             return
         if at.on_until == "exit":
             self.exit(play, PlayReason.UNTIL_EVENT, now)
         else:
+            self.resume(play, now, StepReason.EVENT_CAME)
+
+    def _reckon(self, play: Play, profile: Profile, now: int) -> None:
+        """A wait for a date, reckoned anew. One that is taken away keeps its moment: another may be on its way."""
+        program = self._program(play)
+        due = None if program is None else _dated(play, program.at(play.step or ""), profile)
+        if due is None or play.wait is None or due == play.wait.due:
+            return
+        if due <= now:
             self.resume(play, now)
+            return
+        play.wait = Wait(due=due, dated=True)
+        self._store.put_play(play)
 
     def _concerns(self, play: Play, event: Event) -> bool:
         """Touchline's own events count for their play only; what another contact did not for a contact's
@@ -160,20 +189,6 @@ class Machine:
         if play.scope != "contact" or is_reserved(event.type):
             return True
         return event.contact is None or event.contact == play.contact
-
-    def on_update(self, play: Play, profile: Profile, now: int) -> None:
-        """The account or a contact was updated: a wait for one of its dates is reckoned anew."""
-        if play.status != "open" or play.wait is None or not play.wait.dated:
-            return
-        program = self._program(play)
-        due = None if program is None else _dated(play, program.at(play.step or ""), profile)
-        if due is None or due == play.wait.due:
-            return
-        if due <= now:
-            self.resume(play, now)
-            return
-        play.wait = Wait(due=due, dated=True)
-        self._store.put_play(play)
 
     def exit(self, play: Play, reason: PlayReason, now: int) -> None:
         """End an open play: nothing more is sent, its open tasks are closed."""
@@ -185,16 +200,19 @@ class Machine:
 
     # -- steps
 
-    def _run(self, play: Play, program: Program, place: int, now: int) -> None:
-        """Go through the steps from `place` on, until a wait or the end."""
-        profile = self._store.profile(play.account) or Profile(id=play.account)
+    def _run(self, play: Play, program: Program, place: int, now: int, *, since: int) -> None:
+        """Go through the steps from `place` on, until a wait or the end. A moment before `since` is past."""
+        profile = self._profile(play)
         while place != END:
             one = program.instructions[place]
             play.step = one.id
             play.wait = self._wait(play, one, profile, now)
             if play.wait is not None:
                 return
-            place = self._step(play, one, profile, now)
+            if one.step.wait is None:
+                place = self._step(play, one, profile, now)
+            else:
+                place = self._behind(play, program, one, now, since, StepReason.WAIT_OVER)
         play.status, play.reason, play.ended_at = "finished", PlayReason.COMPLETED, now
         self._tell("play.finished", play, now)
 
@@ -210,120 +228,52 @@ class Machine:
         due = now + parse_duration(wait.for_ if isinstance(wait, WaitEvent) else wait)
         return None if due <= now else Wait(due=due, until=until)
 
+    def _behind(
+        self, play: Play, program: Program, one: Instruction, now: int, since: int, reason: StepReason
+    ) -> int:
+        """Where the play goes on once it has waited, and why it does, for its history."""
+        wait = one.step.wait
+        if not isinstance(wait, WaitDate):
+            self._note(play, one.id, reason, now)
+            return one.next
+        due = _dated(play, one, self._profile(play))
+        if due is None or due < since:
+            reason = StepReason.NO_DATE if due is None else StepReason.DATE_PAST
+        self._note(play, one.id, reason, now)
+        if wait.past == "continue" or reason is StepReason.WAIT_OVER:
+            return one.next
+        left_out = program.instructions[one.next]
+        self._note(play, left_out.id, StepReason.LEFT_OUT, now)
+        return left_out.next
+
     def _step(self, play: Play, one: Instruction, profile: Profile, now: int) -> int:
         """Carry out a step that is no wait; returns where to go on."""
         step = one.step
         if one.condition is not None:
-            return one.then if one.condition(_scope(play, None, profile)) else one.otherwise
+            holds = one.condition(_scope(play, None, profile))
+            self._note(play, one.id, StepReason.CONDITION_TRUE if holds else StepReason.CONDITION_FALSE, now)
+            return one.then if holds else one.otherwise
         if step.email is not None:
-            self._email(play, one.id, step.email, profile, now)
+            for draft in email_drafts(play, one.id, step.email, profile, self._library, now):
+                self._store.do(draft)
         elif step.task is not None:
-            self._task(play, one.id, step.task, profile, now)
+            self._store.do(task_draft(play, one.id, step.task, profile, now))
         elif step.webhook is not None:
-            self._webhook(play, one.id, step.webhook, profile, now)
+            self._store.do(webhook_draft(play, one.id, step.webhook, profile, now))
         return one.next
-
-    def _email(self, play: Play, step: str, email: EmailStep, profile: Profile, now: int) -> None:
-        version = play.templates.get(email.template)
-        document = None if version is None else self._library.template(email.template, version)
-        context = render_context(play, profile, None, now)  # one for all: an account may have many contacts
-        for recipient in resolve(email.to, profile, play.contact)[:MAX_RECIPIENTS]:
-            spec = EmailSpec(
-                template=email.template,
-                version=version,
-                document=document,
-                to_name=recipient.name,
-                sender=None if email.from_ == "owner" else email.from_,
-                owner=owner_document(profile),
-                internal=recipient.internal,
-            )
-            self._store.do(self._mail_draft(play, step, recipient, spec, profile, context, now))
-
-    def _mail_draft(
-        self,
-        play: Play,
-        step: str,
-        recipient: Recipient,
-        spec: EmailSpec,
-        profile: Profile,
-        context: dict[str, Any],
-        now: int,
-    ) -> ActionDraft:
-        reason: ActionReason | None = recipient.reason
-        status: ActionStatus = "pending" if recipient.reason is None else "skipped"
-        if reason is None and spec.document is None:
-            reason, status = ActionReason.TEMPLATE_UNKNOWN, "failed"
-        shown = recipient.contact
-        if shown is None and play.contact is not None:
-            shown = profile.contacts.get(play.contact)
-        return ActionDraft(
-            id=action_id(play.id, step, recipient.identity),
-            play=play.id,
-            playbook=play.playbook,
-            account=play.account,
-            contact=recipient.contact.id if recipient.contact is not None else _named(play, recipient),
-            channel="email",
-            step=step,
-            recipient=recipient.address,
-            topic=play.topic,
-            status=status,
-            reason=reason,
-            due_at=now,
-            spec=spec,
-            context={} if reason is not None else context | {"contact": contact_document(shown)},
-        )
-
-    def _task(self, play: Play, step: str, task: TaskStep, profile: Profile, now: int) -> None:
-        assignee = owner_document(profile)["email"] if task.assignee == "owner" else task.assignee
-        spec = TaskSpec(
-            title=task.title,
-            body=task.body,
-            assignee=assignee,
-            due_at=None if task.due is None else now + parse_duration(task.due),
-            priority=task.priority,
-            key=task.key,
-            default_key=_default_key(play, step),
-        )
-        self._draft(play, step, "task", assignee, spec, profile, now)
-
-    def _webhook(self, play: Play, step: str, hook: WebhookStep, profile: Profile, now: int) -> None:
-        given = hook.body is not None
-        body = hook.body if given else default_body(play, step, profile)
-        spec = WebhookSpec(endpoint=hook.endpoint, body=body, literal=not given)
-        self._draft(play, step, "webhook", hook.endpoint, spec, profile, now)
-
-    def _draft(
-        self,
-        play: Play,
-        step: str,
-        channel: Any,
-        recipient: str | None,
-        spec: Any,
-        profile: Profile,
-        now: int,
-    ) -> None:
-        contact = None if play.contact is None else profile.contacts.get(play.contact)
-        draft = ActionDraft(
-            id=action_id(play.id, step, ""),
-            play=play.id,
-            playbook=play.playbook,
-            account=play.account,
-            contact=play.contact,
-            channel=channel,
-            step=step,
-            recipient=recipient,
-            topic=play.topic,
-            due_at=now,
-            spec=spec,
-            context=render_context(play, profile, contact, now),
-        )
-        self._store.do(draft)
 
     # -- helpers
 
     def _program(self, play: Play) -> Program | None:
         """The steps of a play that was started; None while its version of the playbook cannot be read."""
         return self._library.version(play.playbook, play.playbook_version or 0).programs.get(play.tier)
+
+    def _profile(self, play: Play) -> Profile:
+        """The play's account, as it is now."""
+        return self._store.profile(play.account) or Profile(id=play.account)
+
+    def _note(self, play: Play, step: str, reason: StepReason, now: int) -> None:
+        self._store.do(StepNote(play.id, play.account, step, reason, now))
 
     def _tell(self, kind: str, play: Play, now: int) -> None:
         self._store.do(
@@ -352,16 +302,6 @@ def _subject(play: Play) -> tuple[str | None, str | None]:
     return (play.contact if play.scope == "contact" else None, play.key)
 
 
-def _default_key(play: Play, step: str) -> str:
-    """Playbook and step: an account has one open task of a step, unless the playbook gives a key."""
-    return f"{play.playbook}/{step}"
-
-
-def _named(play: Play, recipient: Recipient) -> str | None:
-    """The contact that an unknown recipient was to be."""
-    return play.contact if recipient.reason is ActionReason.CONTACT_UNKNOWN else None
-
-
 def _scope(play: Play, event: Event | None, profile: Profile) -> Scope:
     """What a condition sees: of an event its own contact, of a branch the trigger's."""
     contact = play.contact if event is None else contact_of(event)
@@ -372,6 +312,25 @@ def _scope(play: Play, event: Event | None, profile: Profile) -> Scope:
         tier=play.tier,
         trigger=play.trigger,
     )
+
+
+def _values(paths: Iterable[str], play: Play, profile: Profile) -> dict[str, Any]:
+    """What stands at these paths."""
+    scope = _scope(play, None, profile)
+    return {path: getter(path)(scope) for path in paths}
+
+
+def _changed(play: Play, profile: Profile) -> bool:
+    """Whether a value that must stay as it was has become another one."""
+    now = _values(play.watched, play, profile) if play.watched else {}
+    return not all(unchanged(was, now[path], profile.timezone) for path, was in play.watched.items())
+
+
+def _beginning(trigger: Trigger, now: int) -> int:
+    """Before which a moment is past for a play that begins: its trigger's, unless that is long ago. Between the two
+    lies only how long it took to get here."""
+    at = instant(trigger.at)
+    return at if now - LATE_US <= at else now
 
 
 def _dated(play: Play, one: Instruction, profile: Profile) -> int | None:

@@ -29,6 +29,7 @@ from services.actions.plays.model import (
     RenderFailure,
     RenderJob,
     Sighting,
+    StepNote,
     TaskSpec,
     WebhookSpec,
 )
@@ -108,6 +109,7 @@ class MemoryStore:
         self.actions: dict[str, MemoryAction] = {}
         self.tasks: dict[str, MemoryTask] = {}
         self.events: list[OwnEvent] = []
+        self.notes: list[StepNote] = []  # what steps without an action left in the history of their plays
         self._seen: dict[bytes, Sighting] = {}
 
     def drain(self) -> list[OwnEvent]:
@@ -176,6 +178,8 @@ class MemoryStore:
                         task.status, task.reason = "closed", op.reason
             case OwnEvent():
                 self.events.append(op)
+            case StepNote():
+                self.notes.append(op)
 
     # -- carrying out
 

@@ -56,6 +56,9 @@ class Play(msgspec.Struct, kw_only=True):
     wait: Wait | None = None
     trigger: dict[str, Any] = {}
     templates: dict[str, int] = {}  # the versions that hold for the whole play
+    watched: dict[
+        str, Any
+    ] = {}  # path to value, as it was when the trigger was decided; another one ends the play
     partition: int = 0
 
 
@@ -199,7 +202,19 @@ class CloseTasks(msgspec.Struct):
     at: int
 
 
-Op = ActionDraft | Cancel | CloseTasks | OwnEvent  # what the machine leaves for the store, in order
+class StepNote(msgspec.Struct):
+    """A step that made no action, for the play's history: why the play went on, or which way."""
+
+    play: str
+    account: str
+    step: str
+    reason: str  # a `StepReason`
+    at: int
+
+
+Op = (
+    ActionDraft | Cancel | CloseTasks | OwnEvent | StepNote
+)  # what the machine leaves for the store, in order
 
 
 def play_id(trigger: str, playbook: str) -> str:

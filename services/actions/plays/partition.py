@@ -7,13 +7,12 @@ that whoever drives it may stop (and commit) between any two: a wait that fell d
 from hashlib import blake2b
 from typing import Literal
 
-from schemas.event import CLOCK, DAY_US, OWN_PREFIX, RESERVED, Event, microseconds
+from schemas.event import CLOCK, DAY_US, OWN_PREFIX, RESERVED, Event, instant, microseconds
 from schemas.profile import Profile, apply_update, contact_of
 from schemas.trigger import Trigger
 from services.actions.plays.machine import Machine
 from services.actions.plays.merge import EventItem, Merge, TriggerItem
 from services.actions.plays.model import Sighting
-from services.actions.plays.moments import instant
 from services.actions.plays.ports import Library, Store
 
 GRACE_US = 1_000_000  # the wall clock runs this far behind: what was posted just in time still counts
@@ -130,8 +129,6 @@ class PlaysPartition:
             self._update(account, event)
         profile = self._store.profile(account) or Profile(id=account)
         for play in sorted(self._store.live_plays(account), key=lambda one: (one.started_at, one.id)):
-            if event.type in RESERVED:
-                self._machine.on_update(play, profile, self.clock)
             self._machine.on_event(play, event, profile, self.clock)
 
     def _repeats(self, event: Event) -> bool:

@@ -1,7 +1,7 @@
 """Values by path: what a `by` or an `until_date` refers to. Pure."""
 
-import json
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from schemas.predicates import Scope, getter_of
@@ -10,6 +10,7 @@ from schemas.profile import contact_of
 Getter = Callable[[Scope], Any]
 
 
+@lru_cache(maxsize=1024)
 def getter(path: str) -> Getter:
     """A function that looks a path up; None where there is nothing. `contact` alone is the event's contact
     id."""
@@ -18,12 +19,3 @@ def getter(path: str) -> Getter:
 
 def _contact(scope: Scope) -> Any:
     return None if scope.event is None else contact_of(scope.event)
-
-
-def key_text(value: Any) -> str | None:
-    """A value as a trigger's `key`: a string as it is, a number's or truth value's JSON text; else None."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)
-    return None

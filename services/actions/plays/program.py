@@ -11,8 +11,9 @@ from typing import Any
 
 from schemas.conditions import Scope, compile_condition
 from schemas.event import Event, is_reserved
+from schemas.keys import key_text
 from schemas.playbook import EventMatch, PlaybookIn, Step, WaitDate, WaitEvent
-from services.actions.plays.paths import Getter, getter, key_text
+from services.actions.plays.paths import Getter, getter
 
 END = -1
 
@@ -74,6 +75,7 @@ class Playbook:
     version: int
     topic: str
     exits: tuple[Matcher, ...]
+    watched: tuple[str, ...]  # paths; a play ends when the value at one of them becomes another
     programs: dict[str, Program]
     unhealthy: str | None = None  # why this version cannot be run (see `set_aside`)
 
@@ -90,7 +92,8 @@ def compile_playbook(version: int, doc: PlaybookIn) -> Playbook:
         name=doc.name,
         version=version,
         topic=doc.topic,
-        exits=tuple(_matcher(match) for match in doc.exits),
+        exits=tuple(_matcher(match) for match in doc.exits if isinstance(match, EventMatch)),
+        watched=doc.watched,
         programs={tier: _program(steps) for tier, steps in doc.by_tier().items()},
     )
 
@@ -100,9 +103,8 @@ def set_aside(name: str, version: int, doc: Mapping[str, Any], why: str) -> Play
     exit."""
     types = frozenset(_events_in(doc))
     exits = (Matcher(types - {"*"}, every="*" in types, where=None, by=None),)
-    return Playbook(
-        name, version, topic=str(doc.get("topic", "lifecycle")), exits=exits, programs={}, unhealthy=why
-    )
+    topic = str(doc.get("topic", "lifecycle"))
+    return Playbook(name, version, topic=topic, exits=exits, watched=(), programs={}, unhealthy=why)
 
 
 def _events_in(value: Any) -> Iterator[str]:

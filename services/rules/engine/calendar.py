@@ -1,45 +1,11 @@
-"""Dates that accounts carry, and the moments a span before or after them."""
+"""The moments a span before or after a date."""
 
-import re
-from datetime import UTC, date, datetime, timedelta, timezone
-from functools import lru_cache
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
 from schemas.duration import CalendarDuration
+from schemas.event import microseconds
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_US = timedelta(microseconds=1)
-_BARE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 Span = int | CalendarDuration
-
-
-def microseconds(moment: datetime) -> int:
-    """Microseconds since the epoch, exact."""
-    return (moment - _EPOCH) // _US
-
-
-def anchor(value: object, zone: str | None) -> datetime | None:
-    """The moment that an attribute names; a bare date is 00:00 in `zone` (else UTC). None: no date."""
-    if type(value) is not str:
-        return None
-    try:
-        if _BARE.fullmatch(value):
-            day = date.fromisoformat(value)
-            return datetime(day.year, day.month, day.day, tzinfo=_zone(zone))
-        if _TIME.fullmatch(value):
-            return datetime.fromisoformat(value.upper().replace(" ", "T"))
-    except ValueError:
-        return None
-    return None
-
-
-@lru_cache(maxsize=1024)
-def _zone(name: str | None) -> ZoneInfo | timezone:
-    try:
-        return ZoneInfo(name) if name else UTC
-    except (KeyError, ValueError, OSError):  # no such zone, or no name of one
-        return UTC
 
 
 def moment(start: datetime, span: Span, times: int) -> int | None:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from schemas.conditions import compile_condition, paths_of
 from schemas.event import Event
+from schemas.keys import key_text
 from schemas.predicates import Scope
 from schemas.reasons import Reason
 from schemas.rule import RuleIn
 from services.rules.engine.context import MOMENT, Context, Hold
 from services.rules.engine.limits import cooldowns
-from services.rules.engine.selector import Selector, key_text, value_getter
+from services.rules.engine.selector import Selector, value_getter
 from services.rules.engine.state import AccountState, Subject, SubjectKey, subject_key
 
 if TYPE_CHECKING:

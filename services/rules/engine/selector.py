@@ -1,6 +1,5 @@
 """Which events a rule counts, what they are worth, and for whom."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,19 +10,10 @@ from schemas.predicates import Scope, getter_of
 from services.rules.engine.numbers import micro
 from services.rules.engine.windows import token
 
-MAX_KEY = 1024  # characters; an event with a longer key does not match
-
 
 def value_getter(path: str) -> Callable[[Scope], Any]:
     """Looks up a path of an event; a bare `contact` is the contact's id."""
     return getter_of("contact.id" if path == "contact" else path)
-
-
-def key_text(value: Any) -> str | None:
-    """The key of a value: a string as it is, a number's or truth value's JSON text; None for anything else."""
-    if type(value) is str:
-        return value if len(value) <= MAX_KEY else None
-    return json.dumps(value) if type(value) in (bool, int, float) else None
 
 
 def _true(scope: Scope) -> bool:  # noqa: ARG001

@@ -198,3 +198,26 @@ def test_the_names_are_those_that_templates_are_given() -> None:
         ("trigger", "event"): fired["event"],
     }
     assert {names: set(one) for names, one in given.items()} == {names: set(FIELDS[names]) for names in given}
+
+
+def test_a_date_that_moves_while_a_play_goes_on() -> None:
+    due = rule(when=DATE)
+    path = "account.attributes.renewal"
+    assert fields([due], book([CALL, {"wait": "3d"}, CALL])) == {
+        ("playbook", "exit_when"),
+        ("rule", "playbook"),
+    }
+    assert not told([due], book([CALL, {"wait": "3d"}, CALL], exit_when={"changed": path}))
+    assert not told([due], book([CALL]))
+    assert not told(
+        [due], book([CALL, {"wait": "3d"}, CALL], exit_when=[{"event": "paid"}, {"changed": path}])
+    )
+    other = {"changed": "account.attributes.trial_ends"}
+    assert fields([due], book([CALL, {"wait": "3d"}, CALL], exit_when=other)) == {
+        ("playbook", "exit_when"),
+        ("rule", "playbook"),
+    }
+    past = {"date": {"attribute": path, "after": "30d"}}
+    assert not told([rule(when=past)], book([CALL, {"wait": "3d"}, CALL]))
+    tiered = {"date": {"attribute": path, "before": {"high": "30d"}}}
+    assert not told([rule(when=tiered)], book({"high": [CALL], "low": [CALL, {"wait": "3d"}, CALL]}))

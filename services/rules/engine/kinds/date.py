@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from schemas import when as doc
+from schemas.dates import date_of
 from schemas.duration import parse_duration
 from schemas.predicates import Scope, getter_of
 from schemas.reasons import Reason
 from services.rules.engine.agenda import note
-from services.rules.engine.calendar import Span, anchor, first_after
+from services.rules.engine.calendar import Span, first_after
 from services.rules.engine.context import MOMENT, Context, Hold
 from services.rules.engine.limits import date_spans, per_tier
 from services.rules.engine.live import LiveRule, Plain, Verdict
@@ -75,7 +76,7 @@ class Date(Plain):
         """The next moment to run: one not yet been, past by no more than `late`, or ahead."""
         span = self.spans.get(state.tier)
         value = self._value(state, subject_of(key))
-        start = anchor(value, state.profile.timezone) if span is not None else None
+        start = date_of(value, state.profile.timezone) if span is not None else None
         if span is None or start is None:
             return None
         been = state.dates[key].been.get(str(value), []) if key in state.dates else []
@@ -126,7 +127,7 @@ class Date(Plain):
         span, shown = self.spans.get(state.tier), self.shown.get(state.tier)
         if span is None:
             return Verdict(False, Reason.TIER_NOT_COVERED)
-        if anchor(self._value(state, subject), state.profile.timezone) is None:
+        if date_of(self._value(state, subject), state.profile.timezone) is None:
             return Verdict(False, Reason.NO_DATE, threshold=shown)
         at = self._next(state, key, ctx.now)
         if at is None:
