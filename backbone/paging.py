@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -10,6 +11,8 @@ from fastapi import Depends, Query
 from sqlalchemy import ColumnElement, Connection, Row, Select, tuple_
 
 from backbone.errors import Invalid, PreconditionFailed
+from schemas.event import microseconds
+from schemas.moments import QueryMoment
 
 Scalar = str | int
 _decoder = msgspec.json.Decoder(list[Scalar])
@@ -34,6 +37,29 @@ def paging(
 
 
 Pages = Annotated[Paging, Depends(paging)]  # a handler's parameter: `pages: Pages`
+
+# A handler's parameters that narrow a list: `rule: Text = None`, `after: After = None`, … .
+Text = Annotated[str | None, Query(min_length=1, max_length=256)]
+After = Annotated[QueryMoment | None, Query(description="only what is later than this time")]
+Before = Annotated[QueryMoment | None, Query(description="only what is earlier than this time")]
+
+
+def equal(query: Select[Any], **wanted: Any) -> Select[Any]:
+    """Only rows that have these values in these columns; None asks for nothing."""
+    columns = query.selected_columns
+    for name, value in wanted.items():
+        if value is not None:
+            query = query.where(columns[name] == value)
+    return query
+
+
+def between(
+    query: Select[Any], column: ColumnElement[int], after: datetime | None, before: datetime | None
+) -> Select[Any]:
+    """Only rows whose moment (microseconds) lies between these times, both excluded; None: no bound."""
+    if after is not None:
+        query = query.where(column > microseconds(after))
+    return query if before is None else query.where(column < microseconds(before))
 
 
 def encode_cursor(place: Sequence[Scalar]) -> str:
@@ -63,22 +89,33 @@ def page(
     order: Sequence[ColumnElement[Any]],
     paging: Paging,
     render: Callable[[Row[Any]], Any],
+    *,
+    rising: str = "",
 ) -> dict[str, Any]:
     """One page: `{"items": […], "next_cursor": text or null}`.
 
-    `order`: columns, together unique, sorted descending; `query` has to select them. `render` makes a row an
-    item.
+    `order`: columns, together unique and never null, sorted descending; `query` has to select them. `render` makes a
+    row an item. `rising`: sorted ascending, under this name, which its cursors carry: one of another order is refused.
     """
+    tag = [rising] if rising else []
     if paging.cursor is not None:
-        if len(paging.cursor) != len(order) or not _fits(order, paging.cursor):
-            raise _bad_cursor()
-        query = query.where(tuple_(*order) < tuple_(*paging.cursor))
-    query = query.order_by(*(column.desc() for column in order)).limit(paging.limit + 1)
-    rows = connection.execute(query).all()
+        place = _place(paging.cursor, tag, order)
+        query = query.where(tuple_(*order) > place if rising else tuple_(*order) < place)
+    sorted_by = [column.asc() if rising else column.desc() for column in order]
+    rows = connection.execute(query.order_by(*sorted_by).limit(paging.limit + 1)).all()
     kept = rows[: paging.limit]
     more = len(rows) > paging.limit
-    place = [kept[-1]._mapping[column] for column in order] if more else []  # noqa: SLF001 - public
-    return {"items": [render(row) for row in kept], "next_cursor": encode_cursor(place) if more else None}
+    last = [kept[-1]._mapping[column] for column in order] if more else []  # noqa: SLF001 - public
+    cursor = encode_cursor([*tag, *last]) if more else None
+    return {"items": [render(row) for row in kept], "next_cursor": cursor}
+
+
+def _place(cursor: Sequence[Scalar], tag: Sequence[str], order: Sequence[ColumnElement[Any]]) -> Any:
+    """What a cursor of this order names, to compare with. Raises `Invalid`."""
+    values = cursor[len(tag) :]
+    if list(cursor[: len(tag)]) != list(tag) or len(values) != len(order) or not _fits(order, values):
+        raise _bad_cursor()
+    return tuple_(*values)
 
 
 def _fits(order: Sequence[ColumnElement[Any]], place: Sequence[Scalar]) -> bool:

@@ -29,8 +29,8 @@ from backbone.errors import ConfigurationError
 LOCK = 0x746F756368  # "touch": the advisory lock that all rooms' migrations share
 
 
-def migrate(db: Database, room: str) -> None:
-    """Bring a room's tables up to date, in one transaction."""
+def migrate(db: Database, room: str, to: str = "head") -> None:
+    """Bring a room's tables up to date (or to an older version), in one transaction."""
     config = _config(room)
     with db.write() as connection:
         if db.dialect == "postgresql":
@@ -38,7 +38,7 @@ def migrate(db: Database, room: str) -> None:
             connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {room}"))
         config.attributes["connection"] = connection
         config.attributes["room"] = room
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
 def migrate_all(db: Database, rooms: Sequence[str] = ROOMS) -> None:

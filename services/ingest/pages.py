@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from schemas.moments import Moment
+
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Name = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]*$")]
 EVENT = {
@@ -77,7 +79,7 @@ class ClockIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    time: Annotated[AwareDatetime, AfterValidator(_sane)] = Field(description="RFC 3339 with an offset")
+    time: Annotated[Moment, AfterValidator(_sane)] = Field(description="RFC 3339 with an offset")
 
 
 class SegmentCall(BaseModel):

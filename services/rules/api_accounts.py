@@ -4,19 +4,20 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import AwareDatetime
 from sqlalchemy import Row, select
 
 from backbone.auth import Principal, require
 from backbone.database import Database
 from backbone.errors import NotFound
 from backbone.http import Pages, json_response, page
-from schemas.event import microseconds
+from backbone.paging import After, Before, Text, between, equal
+from schemas.account import Tier
+from schemas.keys import MAX_KEY
+from services.rules import store
 from services.rules.explaining import Explainer
 from services.rules.tables import accounts, triggers
 
 Id = Annotated[str, Path(min_length=1, max_length=256)]
-Filter = Annotated[str | None, Query(max_length=256)]
 
 
 def accounts_router(db: Database, explainer: Explainer) -> APIRouter:
@@ -49,18 +50,18 @@ def triggers_router(db: Database) -> APIRouter:
     @router.get("/v1/triggers", summary="What fired, newest first")
     def listed(
         pages: Pages,
-        rule: Filter = None,
-        account: Filter = None,
-        after: Annotated[AwareDatetime | None, Query(description="only later than this time")] = None,
+        rule: Text = None,
+        account: Text = None,
+        tier: Tier | None = None,
+        key: Annotated[str | None, Query(max_length=MAX_KEY, description="of a rule with `by`")] = None,
+        after: After = None,
+        before: Before = None,
         _: Principal = require("rules:read"),
     ) -> Response:
-        query = select(triggers)
-        if rule is not None:
-            query = query.where(triggers.c.rule == rule)
-        if account is not None:
-            query = query.where(triggers.c.account == account)
-        if after is not None:
-            query = query.where(triggers.c.at > microseconds(after))
+        """`after` and `before` compare with `at`."""
+        digest = store.key_digest(key)
+        query = equal(select(triggers), rule=rule, account=account, tier=tier, key_digest=digest)
+        query = between(query, triggers.c.at, after, before)
         with db.read() as conn:
             return json_response(page(conn, query, [triggers.c.seq], pages, _shown))
 

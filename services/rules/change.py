@@ -61,4 +61,6 @@ def _stored(trigger: Trigger) -> store.TriggerRow:
         at=microseconds(datetime.fromisoformat(trigger.at)),
         partition=trigger.position.partition,
         doc=_trigger_json(trigger),
+        tier=trigger.tier,
+        key_digest=store.key_digest(trigger.key),
     )

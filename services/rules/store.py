@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, select, update
@@ -48,6 +49,13 @@ class TriggerRow(NamedTuple):
     at: int
     partition: int
     doc: bytes
+    tier: str
+    key_digest: bytes | None
+
+
+def key_digest(key: str | None) -> bytes | None:
+    """What triggers of this key are found by."""
+    return None if key is None else blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def take(db: Database, numbers: Sequence[int], starts: Mapping[int, int]) -> list[PartitionRow]:
@@ -158,8 +166,8 @@ def save_triggers(conn: Connection, rows: Sequence[TriggerRow]) -> None:
         mark = "?" if conn.dialect.name == "sqlite" else "%s"
         table = "rules_triggers" if conn.dialect.name == "sqlite" else "rules.rules_triggers"
         conn.exec_driver_sql(
-            f"INSERT INTO {table} (id, rule, account, contact, at, partition, doc, relayed) "  # noqa: S608
-            f"VALUES ({', '.join([mark] * 7)}, false) ON CONFLICT (id) DO NOTHING",
+            f"INSERT INTO {table} (id, rule, account, contact, at, partition, doc, tier, key_digest, relayed) "  # noqa: S608
+            f"VALUES ({', '.join([mark] * 9)}, false) ON CONFLICT (id) DO NOTHING",
             list(rows),
         )
 

@@ -73,11 +73,17 @@ triggers = Table(
     Column("at", Long, nullable=False),
     Column("partition", Integer, nullable=False),
     Column("doc", LargeBinary, nullable=False),  # the trigger as JSON
+    Column("tier", String(16)),
+    Column(
+        "key_digest", LargeBinary(16)
+    ),  # of its key, which may be too long for an index; see `store.key_digest`
     Column("relayed", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("id", name="rules_triggers_id"),
     Index("rules_triggers_rule", "rule", "seq"),
     Index("rules_triggers_account", "account", "seq"),
     Index("rules_triggers_at", "at", "seq"),
+    Index("rules_triggers_tier", "tier", "seq"),
+    Index("rules_triggers_key_digest", "key_digest", "seq"),
     Index("rules_triggers_outbox", "partition", "relayed"),
 )
 

@@ -23,7 +23,9 @@ def account(name: str, due: int | None, state: bytes, seen_at: int = 1) -> Accou
 
 
 def trigger(number: int) -> TriggerRow:
-    return TriggerRow(f"t{number}", "r", "a", None if number % 2 else "c", FAR + number, 3, b"%d" % number)
+    return TriggerRow(
+        f"t{number}", "r", "a", None if number % 2 else "c", FAR + number, 3, b"%d" % number, "low", None
+    )
 
 
 @pytest.mark.parametrize("dues", [(None, None), (FAR, None), (5, FAR)])

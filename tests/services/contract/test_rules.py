@@ -3,6 +3,7 @@
 import time
 
 import httpx
+import pytest
 
 RULE = {"name": "spike", "when": {"threshold": {"event": "ticket", "at_least": 1}}, "status": "active"}
 
@@ -64,3 +65,27 @@ def test_every_key_that_a_rule_counts_by_is_explained(api: httpx.Client) -> None
     assert api.get("/v1/rules/by-key/explain", params=asked | {"key": "other"}).json()["value"] == 0
     refused = api.get("/v1/rules/by-key/explain", params=asked | {"key": long + "i"})
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "key")
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "said"),
+    [
+        ("tier=hihg", "tier", "'high', 'low' or 'tech'"),
+        ("rule=", "rule", "at least 1 character"),
+        ("after=20260101", "after", "RFC 3339 with an offset"),
+        ("before=2026-01-01T00:00:00", "before", "RFC 3339 with an offset"),
+        ("limit=0", "limit", "greater than or equal to 1"),
+        ("cursor=x", "cursor", "is not a cursor of this list"),
+    ],
+)
+def test_a_filter_that_cannot_work_is_refused(api: httpx.Client, query: str, field: str, said: str) -> None:
+    answer = api.get(f"/v1/triggers?{query}")
+    assert answer.status_code == 422, answer.text
+    (error,) = answer.json()["errors"]
+    assert error["field"] == field
+    assert said in error["message"]
+
+
+def test_a_plus_in_a_time_need_not_be_escaped(api: httpx.Client) -> None:
+    assert api.get("/v1/triggers?after=2026-01-01T00:00:00+01:00").status_code == 200
+    assert api.post("/v1/clock", json={"time": 1764576000}).status_code == 422
