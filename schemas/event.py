@@ -26,6 +26,8 @@ LATE_US = 7 * DAY_US  # an event further behind its account's newest takes part 
 class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One event as it travels. Names follow CloudEvents; unknown extension attributes are ignored.
 
+    `subject` is kept and means nothing here: what it names is for the source to say, such as a help desk's ticket.
+
     `unvouched`: it came with a key of scope `track` alone, which may stand in a web page: anybody may have sent it.
     """
 
@@ -59,17 +61,15 @@ class Malformed(ValueError):
 def decode(value: bytes, *, place: str, timestamp: int) -> Event:
     """The event in a record's value, defaults filled in.
 
-    `place` ("topic/partition/offset") becomes a missing id, `timestamp` (receipt, microseconds) a missing time,
-    `subject` a missing account. Raises `Malformed` for what is no event.
+    `place` ("topic/partition/offset") becomes a missing id, `timestamp` (receipt, microseconds) a missing time.
+    Raises `Malformed` for what is no event.
     """
     try:
         event = _decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         event = _without_nulls(value, error)
-    if event.account is None:
-        event.account = event.subject
-        if not event.account and event.type not in CONTROL:
-            raise Malformed("account", "is required")
+    if not event.account and event.type not in CONTROL:
+        raise Malformed("account", "is required")
     if not event.type:
         raise Malformed("type", "is required")
     if not event.id:

@@ -26,9 +26,14 @@ def _one_of(*names: str) -> ConfigDict:
 
 
 class EventIn(BaseModel):
-    """A CloudEvents 1.0 object with `account` and `contact`; other extension attributes are ignored."""
+    """A CloudEvents 1.0 object with `account` and `contact`.
 
-    model_config = _one_of("account", "subject")
+    Without `specversion` a name that is not listed here is refused (`unknown_field`). With it, extension attributes
+    that CloudEvents allows (names of lower-case letters and digits; text, numbers, truth values) are kept and mean
+    nothing here.
+    """
+
+    model_config = ConfigDict(extra="allow")
 
     specversion: Literal["1.0"] = "1.0"
     id: Name = Field("", description="with account and source it names the event; default: a UUIDv7")
@@ -37,8 +42,8 @@ class EventIn(BaseModel):
     time: AwareDatetime | None = Field(
         None, description="RFC 3339 with an offset; default: the moment of receipt"
     )
-    account: Name = Field("", description="required, unless `subject` names it", examples=["acme"])
-    subject: Name = Field("", description="the account, where `account` is missing")
+    account: Name = Field(description="the customer that it is about", examples=["acme"])
+    subject: str | None = Field(None, description="kept as it is; no account")
     contact: Name | None = Field(None, description="the person at the account", examples=["ann"])
     data: Any = Field(None, description="any JSON, at most 32 deep")
     historical: bool = Field(False, description="a backfill: logged and counted, fires nothing")

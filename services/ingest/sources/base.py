@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -10,39 +9,16 @@ import msgspec
 from schemas.event import Event, set_attributes
 from schemas.names import MAX_NAME
 from services.ingest.sources import apart
+from services.ingest.sources.attributes import Extended, sort_out
+from services.ingest.sources.refusals import Code, NotReadable, Refusal
 
-
-class Code(StrEnum):
-    """Why an event was refused: a closed set, used in answers and as a metric's label."""
-
-    INVALID = "invalid"  # a field of the wrong kind
-    REQUIRED = "required"  # a field that has to be there
-    LENGTH = "length"  # empty or longer than 256 characters
-    TIME = "time"  # no offset, or no time that can be
-    TOO_LARGE = "event_too_large"
-    TOO_DEEP = "too_deep"
-    NUL = "nul"
-    RESERVED = "reserved_type"  # only Touchline itself sends these
-    SCOPE = "forbidden_type"  # the key lacks the scope for this type
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """An event that was not taken."""
-
-    code: Code
-    field: str
-    message: str
-    id: str | None = None
-
-
-class NotReadable(ValueError):
-    """The body as a whole cannot be read: not JSON, or not the JSON that this format wants."""
+__all__ = ["Code", "NotReadable", "Refusal"]
 
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
-class Wire(Event, kw_only=True, omit_defaults=True):
+class Wire(Event, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """An event whose names the decoder has checked: the quick way in. What does not fit is read as `Event`."""
 
     specversion: Literal["1.0"] = "1.0"
@@ -51,6 +27,8 @@ class Wire(Event, kw_only=True, omit_defaults=True):
     type: _Name
     account: _Name | None = None
     contact: _Name | None = None
+    datacontenttype: str | None = None
+    dataschema: str | None = None
 
 
 Item = Event | Refusal
@@ -60,7 +38,6 @@ MAX_EVENT = 65_536  # bytes of one event as sent
 decode_raw_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 decode_any = msgspec.json.Decoder().decode
 _decode_attributes = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_decode_event = msgspec.json.Decoder(Event).decode
 decode_wires = msgspec.json.Decoder(list[Wire]).decode
 decode_wire = msgspec.json.Decoder(Wire).decode
 _AT = re.compile(r" - at `\$\.?(.*?)`$")
@@ -127,23 +104,15 @@ def too_many_of(parts: Sequence[object]) -> list[Item]:
 def read_event(raw: bytes | memoryview) -> Item:
     """One event in JSON, or why it is none."""
     try:
-        event = _decode_event(raw)
-    except READ_ERRORS as error:
-        return _read_with_nulls(raw) or unreadable(raw, error)
-    if not event.id and b'"id"' in bytes(raw) and id_in(raw) == "":
-        return _empty_id()
-    return event
-
-
-def _read_with_nulls(raw: bytes | memoryview) -> Item | None:
-    """The event without the attributes that are null; None if there are none."""
-    try:
         sent = decode_any(raw)
-    except READ_ERRORS:
-        return None
-    if not isinstance(sent, dict) or None not in sent.values():
-        return None
-    return convert_event(sent)
+    except READ_ERRORS as error:
+        return unreadable(raw, error)
+    if isinstance(sent, dict):
+        return convert_event(sent)
+    try:
+        return msgspec.convert(sent, Event)
+    except msgspec.ValidationError as error:
+        return refusal_of(error)
 
 
 def _empty_id() -> Refusal:
@@ -156,10 +125,16 @@ def convert_event(sent_attributes: Mapping[str, Any]) -> Item:
     sent = attributes.get("id")
     if sent == "":
         return _empty_id()
+    named = sent[:MAX_NAME] if isinstance(sent, str) else None
+    more = sort_out(attributes)
+    if isinstance(more, Refusal):
+        return msgspec.structs.replace(more, id=named)
     try:
+        if more:
+            return msgspec.convert({**attributes, "extensions": more}, Extended)
         return msgspec.convert(attributes, Event)
     except msgspec.ValidationError as error:
-        return refusal_of(error, sent if isinstance(sent, str) else None)
+        return refusal_of(error, named)
 
 
 def unreadable(raw: bytes | memoryview, error: Exception, id_name: str = "id") -> Refusal:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
+
 from services.ingest.sources.base import READ_ERRORS, Code, Item, NotReadable, Refusal, convert_event
 from services.ingest.sources.native import content_of
 
@@ -38,4 +40,7 @@ def decode(body: bytes, headers: Mapping[str, str]) -> list[Item]:
         attributes["data"] = content_of(body, headers.get("content-type", "application/json"))
     except READ_ERRORS as error:
         raise NotReadable(f"the data cannot be read: {error}") from None
-    return [convert_event(attributes)]
+    found = convert_event({"specversion": "1.0", **attributes})
+    if isinstance(found, Refusal) and found.field in attributes and found.field != "data":
+        found = msgspec.structs.replace(found, field=PREFIX + found.field)
+    return [found]

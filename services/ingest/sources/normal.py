@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from schemas.account import AccountUpdate, ContactUpdate
 from schemas.event import FUTURE_LIMIT_US, MERGED, OWN_PREFIX, Event, clamp_future, encode, from_microseconds
 from schemas.names import MAX_NAME
+from services.ingest.sources.attributes import Extended
 from services.ingest.sources.base import Code, Refusal, Wire
 from services.ingest.sources.merges import refuse_merge
 
@@ -85,8 +86,6 @@ class Door:
 
     def check(self, index: int, event: Event) -> Normal | Refusal:
         """The event as it goes into the log, or why it does not."""
-        if event.account is None:
-            event.account = event.subject
         if not event.id:
             event.id = self._new_id(index)
         if event.unvouched and not self._inside:
@@ -94,7 +93,7 @@ class Door:
                 False  # an extension attribute like any other: it is Segment's door that means it
             )
         refusal = None
-        if type(event) is not Wire or event.account is event.subject:
+        if type(event) is not Wire or event.account is None:
             refusal = _names(event)
         if event.type.startswith(_GUARDED):
             refusal = refusal or self._reserved(event)
@@ -105,7 +104,7 @@ class Door:
             refusal = refusal or self._unusual(event, moment)
         if refusal is not None:
             return refusal
-        value = encode(event)
+        value = _with_extensions(event) if type(event) is Extended else encode(event)
         if value.count(b"{") + value.count(b"[") > MAX_DEPTH + 1 and _deeper(value, MAX_DEPTH + 1):
             return Refusal(Code.TOO_DEEP, "data", f"may nest {MAX_DEPTH} deep", event.id)
         if self._nul and b"\\u0000" in value and _NUL.search(value):
@@ -164,6 +163,11 @@ def _names(event: Event) -> Refusal | None:
     if event.specversion != "1.0":
         return Refusal(Code.INVALID, "specversion", 'should be "1.0"', event.id)
     return None
+
+
+def _with_extensions(event: Extended) -> bytes:
+    more, event.extensions = event.extensions, {}
+    return encode(event)[:-1] + b"," + _encode(more)[1:]
 
 
 def _with_nul(event: Event) -> Refusal:

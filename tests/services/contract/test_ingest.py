@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from schemas.event import decode
+from schemas.event import Malformed, decode
 
 EVENT = {"type": "ticket", "account": "acme"}
 NULLS = dict.fromkeys(("id", "source", "specversion", "time", "contact", "data", "historical"))
@@ -80,3 +80,18 @@ def test_an_update_without_data_says_what_data_should_be(api: httpx.Client) -> N
 def test_what_is_not_json_cannot_be_read(api: httpx.Client, body: str) -> None:
     answer = api.post("/v1/events", content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (400, "not_json")
+
+
+@pytest.mark.parametrize(
+    "subject", [b"", b',"subject":"acme"', b',"account":null,"subject":"acme"', b',"account":""']
+)
+def test_a_record_without_an_account_is_no_event(subject: bytes) -> None:
+    """Over Kafka too, a subject is no account: the record goes to the dead letters, with the field."""
+    with pytest.raises(Malformed, match="account: is required"):
+        decode(b'{"type":"a"%b}' % subject, place="touchline.events/0/7", timestamp=0)
+
+
+def test_a_mistyped_field_is_told_the_right_one(api: httpx.Client) -> None:
+    found = refusal(api.post("/v1/events", json={"type": "ticket", "acount": "acme", "subject": "acme"}))
+    assert (found["code"], found["field"]) == ("unknown_field", "acount")
+    assert found["message"] == "is no field of an event; did you mean account?"

@@ -4,7 +4,8 @@ import pytest
 
 from schemas.event import Event
 from services.ingest.sources import SOURCES
-from services.ingest.sources.base import NotReadable, Refusal
+from services.ingest.sources.attributes import Extended
+from services.ingest.sources.base import Code, NotReadable, Refusal
 from services.ingest.sources.cloudevents import is_binary
 
 decode = SOURCES["cloudevents"]
@@ -64,3 +65,14 @@ def test_a_header_that_is_no_text_is_refused() -> None:
     [refused] = decode(b"{}", headers)
     assert isinstance(refused, Refusal)
     assert refused.field == "ce-account"
+
+
+def test_extension_attributes_of_headers() -> None:
+    [item] = decode(
+        b"{}", {"ce-type": "a", "ce-account": "acme", "ce-traceparent": "00-1", "ce-subject": "t/7"}
+    )
+    assert isinstance(item, Extended)
+    assert (item.extensions, item.subject) == ({"traceparent": "00-1"}, "t/7")
+    [refused] = decode(b"{}", {"ce-type": "a", "ce-account": "acme", "ce-trace_parent": "00-1"})
+    assert isinstance(refused, Refusal)
+    assert (refused.code, refused.field) == (Code.UNKNOWN, "ce-trace_parent")

@@ -8,6 +8,7 @@ import pytest
 
 from schemas.event import Event
 from services.ingest.sources import SOURCES
+from services.ingest.sources.attributes import Extended
 from services.ingest.sources.base import MAX_EVENT, Code, Item, NotReadable, Refusal, Wire
 
 
@@ -112,13 +113,79 @@ def test_empty_batches() -> None:
 
 
 def test_an_attribute_named_events_is_no_batch() -> None:
+    [item] = decode(event(events=5, specversion="1.0"))
+    assert isinstance(item, Event)
     [item] = decode(event(events=5))
-    assert isinstance(item, Event)
+    assert isinstance(item, Refusal)
+    assert (item.code, item.field) == (Code.UNKNOWN, "events")
 
 
-def test_unknown_extensions_are_ignored() -> None:
-    [item] = decode(event(traceparent="00-1", dataschema="https://x"))
-    assert isinstance(item, Event)
+EXTENDED = {"traceparent": "00-1", "sampled": True, "partitionkey": "x", "n": 7}
+
+
+def test_a_cloud_event_may_have_extension_attributes() -> None:
+    [item] = decode(event(**EXTENDED, specversion="1.0", left=None))
+    assert isinstance(item, Extended)
+    assert item.extensions == EXTENDED
+    [item] = decode(event(dataschema="https://x", datacontenttype="application/json", subject="s"))
+    assert isinstance(item, Wire)
+    [item] = decode([event(), event(**EXTENDED, specversion="1.0")])[1:]
+    assert isinstance(item, Extended)
+
+
+@pytest.mark.parametrize("name", EXTENDED)
+def test_without_specversion_nobody_knows_them(name: str) -> None:
+    for more in ({}, {"specversion": None}):
+        assert refused(event(**{name: EXTENDED[name]}, **more))[:2] == (Code.UNKNOWN, name)
+
+
+@pytest.mark.parametrize(
+    ("more", "code"),
+    [
+        ({"traceParent": "00-1"}, Code.UNKNOWN),
+        ({"trace_parent": "00-1"}, Code.UNKNOWN),
+        ({"größe": 1}, Code.UNKNOWN),
+        ({"": 1}, Code.UNKNOWN),
+        ({"detail": {"ticket": 1}}, Code.INVALID),
+        ({"tags": ["a"]}, Code.INVALID),
+    ],
+)
+def test_what_cloud_events_does_not_allow(more: dict[str, Any], code: Code) -> None:
+    assert refused(event(specversion="1.0", **more))[:2] == (code, next(iter(more)))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        *(("acount", "account"), ("Account", "account"), ("account_id", "account"), ("contacts", "contact")),
+        *(("timestamp", "time"), ("typ", "type"), ("spec_version", "specversion")),
+    ],
+)
+def test_the_nearest_name_is_told(name: str, meant: str) -> None:
+    sent = {"type": "a", name: "acme"}
+    code, field, message = refused(sent)
+    assert (code, field, message) == (Code.UNKNOWN, name, f"is no field of an event; did you mean {meant}?")
+
+
+def test_names_like_no_other_are_told_what_there_is() -> None:
+    message = refused(event(zendesk="1"))[2]
+    assert "account" in message
+    assert "specversion" in message
+
+
+def test_a_help_desks_webhook_in_its_own_shape_is_refused() -> None:
+    """Zendesk's event webhooks: near enough to CloudEvents that each ticket became an account."""
+    webhook = {
+        "type": "zen:event-type:ticket.created",
+        "account_id": 12514403,
+        "id": "01J2K",
+        "time": "2026-11-22T09:00:00Z",
+        "zendesk_event_version": "2022-11-06",
+        "subject": "zen:ticket:7",
+        "detail": {"id": "7", "priority": "high"},
+        "event": {},
+    }
+    assert refused(webhook)[:2] == (Code.UNKNOWN, "account_id")
 
 
 @pytest.mark.parametrize(

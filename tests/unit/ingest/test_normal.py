@@ -1,5 +1,6 @@
 """What holds for every event, whatever its format."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from schemas.event import Event, decode, from_microseconds, microseconds
 from schemas.merging import Merge, merge_of
+from services.ingest.sources.attributes import Extended
 from services.ingest.sources.base import Code, Refusal, Wire
 from services.ingest.sources.normal import Door, Normal
 
@@ -39,7 +41,7 @@ def refused(sent: Event, **more: Any) -> tuple[Code, str]:
 
 
 def test_defaults() -> None:
-    read = taken(Event(type="a", subject="acme"))
+    read = taken(Event(type="a", account="acme"))
     assert (read.id, read.source, read.specversion, read.account) == ("new-0", "api", "1.0", "acme")
     assert read.time == from_microseconds(NOW)
     assert door().check(7, Event(type="a", account="b")) == Normal(
@@ -202,3 +204,19 @@ def test_what_is_taken_reads_the_same_from_the_log(data: Any) -> None:
         assert result.code is not Code.NUL or b"\\u0000" in msgspec.json.encode(data)
     else:
         assert decode(result.value, place="", timestamp=0).data == data
+
+
+def test_a_subject_is_kept_and_is_no_account() -> None:
+    assert refused(Event(type="a", subject="acme")) == (Code.REQUIRED, "account")
+    assert taken(Event(type="a", account="acme", subject="zen:ticket:7")).subject == "zen:ticket:7"
+    assert refused(Event(type="a", account="acme", subject="a\0b"))[0] == Code.NUL
+
+
+def test_extensions_stand_on_the_log_beside_the_others() -> None:
+    more = {"traceparent": "00-1", "sampled": True, "n": 1.5}
+    normal = door().check(0, Extended(type="a", account="b", data={"a": 1}, extensions=more))
+    assert isinstance(normal, Normal)
+    assert json.loads(normal.value).items() >= {"type": "a", "account": "b", "data": {"a": 1}, **more}.items()
+    assert "extensions" not in json.loads(normal.value)
+    bad = Extended(type="a", account="b", extensions={"traceparent": "a\0b"})
+    assert refused(bad)[0] == Code.NUL
