@@ -4,6 +4,7 @@ import ipaddress
 import os
 import re
 import secrets
+import ssl
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -43,7 +44,19 @@ class Settings(BaseSettings):
         None, description="signs unsubscribe links, keys the hashes of the erased"
     )
     smtp_url: SecretStr | None = Field(
-        None, description="smtp://user:password@host:587 or smtps://…; unset: .eml files"
+        None,
+        description="smtp://user:password@host:587 or smtps://…; unset: .eml files. With a password the connection "
+        "has to be encrypted, unless the host is a loopback address or the URL ends in ?starttls=false",
+    )
+    smtp_ehlo: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
+        max_length=255,
+        description="the name that we greet the mail server with; unset: this machine's",
+    )
+    smtp_ca_file: Path | None = Field(
+        None,
+        description="PEM file of the authorities that sign the mail server's certificate; unset: the system's",
     )
     sender: str = Field("Touchline <touchline@localhost>", description="From of mails without an owner")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -188,6 +201,16 @@ class Settings(BaseSettings):
             raise ValueError("should be an address, or a name and <an address>") from None
         return value
 
+    @field_validator("smtp_ca_file")
+    @classmethod
+    def _smtp_ca_file(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                ssl.create_default_context(cafile=value)
+            except OSError as error:  # ssl.SSLError is one
+                raise ValueError(f"should be a PEM file of certificates; {value}: {error.strerror}") from None
+        return value
+
     @field_validator("secret_key")
     @classmethod
     def _secret(cls, value: SecretStr | None) -> SecretStr | None:
@@ -213,6 +236,19 @@ class Settings(BaseSettings):
             raise ValueError("; ".join(wrong))
         return self
 
+    @model_validator(mode="after")
+    def _links_lead_here(self) -> "Settings":
+        """Mails that leave this machine carry links (to unsubscribe, among others) that lead to us."""
+        if self.smtp_url is None or is_loopback(urlsplit(self.smtp_url.get_secret_value()).hostname):
+            return self
+        public = urlsplit(self.public_url)
+        if public.scheme != "https" or is_loopback(public.hostname):
+            raise ValueError(
+                f"{PREFIX}PUBLIC_URL: should be the https:// address at which readers of mails reach us, because "
+                f"{PREFIX}SMTP_URL is set; the links of mails would lead to {self.base_url}"
+            )
+        return self
+
     @property
     def embedded(self) -> bool:
         """Whether everything lives in the data folder: the embedded log and SQLite."""
@@ -231,6 +267,16 @@ class Settings(BaseSettings):
         """How the world reaches us, without a slash at the end."""
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
         return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host, by name or address, is this machine itself."""
+    if host is None or host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_port(url: str) -> None:

@@ -41,6 +41,9 @@ PLAYBOOK_UNHEALTHY = Gauge(
 )
 ACTIONS = Counter("touchline_actions", "Actions by the status they came to", ["channel", "status", "reason"])
 ATTEMPTS = Counter("touchline_attempts", "Attempts to carry out an action", ["channel", "outcome"])
+MAIL_SERVER_REFUSES = Gauge(
+    "touchline_mail_server_refuses", "1 while the mail server does not let us send anything"
+)
 ACTIONS_DUE = Gauge("touchline_actions_due", "Actions due and not done")
 EVENT_TO_ACTION = Histogram(
     "touchline_event_to_action_seconds", "From an event's time to its action", buckets=LATENCY

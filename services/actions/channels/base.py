@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from backbone.settings import Settings
@@ -31,6 +32,14 @@ class Surroundings:
     passing: Callable[[str], None] = lambda _: None
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What keeps a channel from sending anything: since when, and what the other side says of it, for people."""
+
+    since: datetime
+    detail: str
+
+
 class Prepared(Protocol):
     """An action ready to leave the house. Exactly one of the two is called, once."""
 
@@ -56,6 +65,11 @@ class Channel(Protocol):
     independent: (
         bool  # whether each lane, then the recipient itself, is a machine that answers or hangs by itself
     )
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What keeps it from sending at all, as far as it knows."""
+        ...
 
     def lane(self, action: Leased) -> str:
         """What else goes the same way: the recipient's domain, the endpoint."""

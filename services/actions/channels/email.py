@@ -4,7 +4,7 @@ folder."""
 from typing import Protocol
 
 from schemas.addresses import BadAddress
-from services.actions.channels.base import Prepared, Surroundings
+from services.actions.channels.base import Prepared, Surroundings, Trouble
 from services.actions.channels.mailing.message import Envelope, build
 from services.actions.channels.mailing.outbox import Outbox
 from services.actions.channels.mailing.smtp import Server, Smtp
@@ -19,6 +19,11 @@ class Transport(Protocol):
     tells: bool
     concurrency: int  # mails under way at once
     per_domain: int  # of these, to one domain
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What keeps it from handing over anything."""
+        ...
 
     async def prepare(self, action: str, due_at: int, envelope: Envelope) -> Prepared | Outcome:
         """All that can be done before the message is handed over."""
@@ -39,6 +44,11 @@ class EmailChannel:
         self.repeatable, self.tells = transport.repeatable, transport.tells
         self.concurrency, self.per_lane = transport.concurrency, transport.per_domain
 
+    @property
+    def trouble(self) -> Trouble | None:
+        """Of the transport."""
+        return self._transport.trouble
+
     def lane(self, action: Leased) -> str:
         """The recipient's domain."""
         return (action.recipient or "").rpartition("@")[2].lower()
@@ -58,7 +68,9 @@ class EmailChannel:
 
 def channel(around: Surroundings) -> EmailChannel:
     """The channel that the settings ask for."""
-    url = around.settings.smtp_url
-    if url is None:
-        return EmailChannel(Outbox(around.settings.data_dir / "outbox"))
-    return EmailChannel(Smtp(Server.of(url.get_secret_value()), around.passing))
+    settings = around.settings
+    if settings.smtp_url is None:
+        return EmailChannel(Outbox(settings.data_dir / "outbox"))
+    ca_file = None if settings.smtp_ca_file is None else str(settings.smtp_ca_file)
+    server = Server.of(settings.smtp_url.get_secret_value(), ca_file)
+    return EmailChannel(Smtp(server, around.passing, name=settings.smtp_ehlo))

@@ -12,6 +12,7 @@ class TaskChannel:
     concurrency = 1
     per_lane = 1
     repeatable, tells, independent = True, False, False
+    trouble = None
 
     def lane(self, action: Leased) -> str:
         """One lane."""

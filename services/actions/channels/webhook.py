@@ -77,6 +77,7 @@ class WebhookChannel:
     per_lane = AT_ONCE
     repeatable, tells = True, False  # the receiver knows the id
     independent = True
+    trouble = None  # each endpoint has its own
 
     def __init__(self, around: Surroundings, *, deadline: float = DEADLINE_S) -> None:
         self._endpoint = around.endpoint

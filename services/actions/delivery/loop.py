@@ -25,7 +25,7 @@ from backbone.failpoint import hit
 from backbone.settings import Settings
 from services.actions import store
 from services.actions.channels import CHANNELS
-from services.actions.channels.base import Channel, Prepared, Surroundings, Target
+from services.actions.channels.base import Channel, Prepared, Surroundings, Target, Trouble
 from services.actions.delivery.commits import Commits
 from services.actions.delivery.journal import Journal
 from services.actions.delivery.places import MOST_SLOW, Lane, Places, UnderWay
@@ -118,6 +118,11 @@ class Delivery:
     def alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
+
+    def troubles(self) -> dict[str, Trouble]:
+        """What keeps channels of this process from sending anything, by channel."""
+        found = {name: channel.trouble for name, channel in self._channels.items()}
+        return {name: trouble for name, trouble in found.items() if trouble is not None}
 
     def _under_way(self) -> int:
         return len(self._held) - len(self._waiting) - len(self._slow)

@@ -25,6 +25,7 @@ from backbone.migrations import migrate_all
 from backbone.settings import Settings
 from schemas.event import Event, encode
 from schemas.trigger import Position, Progress, TriggerRecord
+from services.actions.channels.base import Trouble
 from services.actions.service import build
 from tests.services.actions.kit import _json
 from tests.unit.channels.helpers import SECRET, Server
@@ -132,6 +133,16 @@ def running(tmp_path: Path) -> Iterator[Running]:
     made = Running(tmp_path)
     yield made
     made.close()
+
+
+def test_what_keeps_a_channel_from_sending_is_in_the_status(running: Running) -> None:
+    assert running.service.status()["trouble"] == []
+    since = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    running.service.delivery._channels["email"]._transport.trouble = Trouble(since, "greeting: 554")  # type: ignore[attr-defined]
+    assert running.service.status()["trouble"] == [
+        {"channel": "email", "since": "2026-01-02T03:04:05Z", "detail": "greeting: 554"}
+    ]
+    assert running.service.ready()
 
 
 def test_a_trigger_becomes_a_mail_a_webhook_and_a_task(running: Running) -> None:

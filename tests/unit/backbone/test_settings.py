@@ -61,8 +61,43 @@ def test_an_address_that_is_none_stops_the_start(name: str, value: str) -> None:
 )
 def test_senders(sender: str) -> None:
     assert (
-        load_settings(sender=sender, smtp_url="smtp://h:25", public_url="https://[::1]:8083").sender == sender
+        load_settings(sender=sender, smtp_url="smtp://h:25", public_url="https://[2001:db8::1]:8083").sender
+        == sender
     )
+
+
+@pytest.mark.parametrize("host", ["mail.test", "10.0.0.5", "localhost.test"])
+@pytest.mark.parametrize(
+    "public", ["", "http://touch.us.test", "https://localhost:8083", "https://127.0.0.1", "https://[::1]"]
+)
+def test_mails_whose_links_lead_nowhere_are_refused(host: str, public: str) -> None:
+    with pytest.raises(ConfigurationError, match="TOUCHLINE_PUBLIC_URL: should be the https"):
+        load_settings(smtp_url=f"smtp://{host}", public_url=public)
+    load_settings(smtp_url=f"smtp://{host}", public_url="https://touch.us.test")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:2525", "[::1]", "mail.localhost"])
+def test_a_mail_server_of_this_machine_may_have_links_to_it(host: str) -> None:
+    load_settings(smtp_url=f"smtp://{host}")
+
+
+def test_a_file_of_authorities_is_one(tmp_path: Path) -> None:
+    empty = tmp_path / "ca.pem"
+    empty.write_text("nothing")
+    for path in (empty, tmp_path / "none.pem", tmp_path):
+        with pytest.raises(ConfigurationError, match="TOUCHLINE_SMTP_CA_FILE: should be a PEM file"):
+            load_settings(smtp_ca_file=path)
+
+
+@pytest.mark.parametrize("name", ["", "mail.us.test", "a"])
+def test_a_name_to_greet_with(name: str) -> None:
+    load_settings(smtp_ehlo=name or None)
+
+
+@pytest.mark.parametrize("name", ["with space", "a\r\nMAIL", "-a", "a_b", "x" * 256])
+def test_no_name_to_greet_with(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="TOUCHLINE_SMTP_EHLO: "):
+        load_settings(smtp_ehlo=name)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +182,7 @@ def test_secret_key_is_made_once_when_embedded(tmp_path: Path) -> None:
 
 
 def test_secrets_do_not_show(tmp_path: Path) -> None:
-    settings = load_settings(secret_key="sixteen letters!!", smtp_url="smtp://u:hunter2@h")
+    settings = load_settings(secret_key="sixteen letters!!", smtp_url="smtp://u:hunter2@localhost")
     assert "hunter2" not in repr(settings)
     assert "sixteen" not in repr(settings)
 

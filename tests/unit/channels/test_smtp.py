@@ -310,7 +310,9 @@ async def test_a_real_server_takes_it(tmp_path: Path) -> None:
     ("url", "read"),
     [
         ("smtp://mail.test", SmtpServer("mail.test", 25, None, None, False, None, True)),
-        ("smtp://u:p%40@mail.test", SmtpServer("mail.test", 587, "u", "p@", False, None, True)),
+        ("smtp://u:p%40@mail.test", SmtpServer("mail.test", 587, "u", "p@", False, True, True)),
+        ("smtp://u:p@127.0.0.1", SmtpServer("127.0.0.1", 587, "u", "p", False, None, True)),
+        ("smtp://u:p@mail.test?starttls=false", SmtpServer("mail.test", 587, "u", "p", False, False, True)),
         ("smtps://u:p@mail.test", SmtpServer("mail.test", 465, "u", "p", True, False, True)),
         ("smtp://mail.test:2525?starttls", SmtpServer("mail.test", 2525, None, None, False, True, True)),
         (

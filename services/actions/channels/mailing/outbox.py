@@ -14,6 +14,7 @@ class Outbox:
 
     repeatable, tells = True, False
     concurrency = per_domain = 200  # files of our own: nobody minds
+    trouble = None
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -17,7 +17,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError, SMTPResponseException
 from aiosmtplib.protocol import SMTPProtocol
 
+from backbone.settings import is_loopback
+from services.actions.channels.base import Trouble
 from services.actions.channels.gate import Gate
+from services.actions.channels.mailing.health import LOGIN_WANTED, Health, bare
 from services.actions.channels.mailing.message import Envelope
 from services.actions.plays.delivery import Outcome
 
@@ -44,8 +47,9 @@ _BROKEN = (SMTPException, OSError, asyncio.TimeoutError, EOFError)
 class Server:
     """What `TOUCHLINE_SMTP_URL` says: `smtp[s]://user:password@host:port?starttls=true|false&verify=false`.
 
-    `smtp` upgrades to TLS where the server offers it, unless `starttls` demands it (true) or does without
-    (false).
+    `smtp` upgrades to TLS where the server offers it, unless `starttls` demands it (true) or does without (false). With
+    a password it is demanded unless said otherwise: whoever sits between us and the server can leave out the offer.
+    A server on this machine may take it in clear. `ca_file`: PEM, of the authorities; None: the system's.
     """
 
     host: str
@@ -55,14 +59,17 @@ class Server:
     tls: bool
     starttls: bool | None
     verify: bool
+    ca_file: str | None = None
 
     @classmethod
-    def of(cls, url: str) -> "Server":
+    def of(cls, url: str, ca_file: str | None = None) -> "Server":
         """Reads the URL; raises `ValueError`."""
         parts = urlsplit(url)
         asked = {name: value.lower() for name, value in parse_qsl(parts.query, keep_blank_values=True)}
         tls = parts.scheme == "smtps"
         starttls = asked["starttls"] not in ("false", "0", "no", "never") if "starttls" in asked else None
+        if starttls is None and parts.username and not is_loopback(parts.hostname):
+            starttls = True
         port = parts.port or (465 if tls else 587 if parts.username or starttls else 25)
         return cls(
             parts.hostname or "localhost",
@@ -72,6 +79,7 @@ class Server:
             tls,
             False if tls else starttls,
             asked.get("verify") not in ("false", "0", "no"),
+            ca_file,
         )
 
 
@@ -104,24 +112,34 @@ class Smtp:
         40  # connections to the one server, which spreads mails over domains as it sees fit
     )
 
-    def __init__(self, server: Server, passing: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self, server: Server, passing: Callable[[str], None] = lambda _: None, *, name: str | None = None
+    ) -> None:
         self._server = server
+        self.health = Health()
         self.passing = passing  # told the action whose final dot is about to go out
         self.gate = Gate(
             least=DOTS, step=ONE_MORE_S, patience=PATIENCE_S
         )  # between the final dot and its answer
         self._idle: deque[Line] = deque()
-        self._name = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "localhost"
+        self._name = name or re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "localhost"
 
     async def prepare(self, action: str, due_at: int, envelope: Envelope) -> "Submission | Outcome":  # noqa: ARG002
         """A connection that is ready for this mail; `due_at` is the outbox's business."""
         try:
             line = self._reused() or await self._connect()
         except SMTPResponseException as error:
+            self.health.refused("greeting or login", bare(error.code, error.message))
             return Outcome(kind="temporary", reason="deferred", detail=_said(error.code, error.message))
         except _BROKEN as error:
+            self.health.refused("connection", _sentence(error))
             return Outcome(kind="temporary", reason=_why(error), detail=_sentence(error))
         return Submission(self, line, action, envelope)
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Whether the server refuses us."""
+        return self.health.trouble
 
     def _reused(self) -> Line | None:
         while self._idle:
@@ -136,7 +154,7 @@ class Smtp:
         smtp = SMTP(
             hostname=server.host, port=server.port, username=server.user, password=server.password,
             use_tls=server.tls, start_tls=server.starttls, validate_certs=server.verify,
-            timeout=COMMAND_S, local_hostname=self._name,
+            timeout=COMMAND_S, local_hostname=self._name, cert_bundle=server.ca_file,
         )  # fmt: skip
         try:
             async with asyncio.timeout(CONNECT_S):
@@ -254,6 +272,7 @@ class Submission:
             return None
         if code // 100 not in _NO:
             self._line.smtp.close()  # out of step: what comes next would be taken for the answer to something else
+        self._transport.health.answered(words[0].decode(), code, text)
         return _verdict(code, text)
 
     async def _body(self) -> Outcome:
@@ -272,9 +291,11 @@ class Submission:
             protocol.write(b".\r\n")
             code, text = await protocol.read_response(timeout=VERDICT_S)
         if code // 100 == 2:
+            self._transport.health.took()
             return Outcome(kind="done", detail=_said(code, text))
         if code // 100 not in _NO:
             raise SMTPResponseException(code, text)  # neither taken nor refused
+        self._transport.health.answered("the mail", code, text)
         return _verdict(code, text)
 
 
@@ -289,7 +310,7 @@ async def _greet(smtp: SMTP) -> None:
 
 
 def _verdict(code: int, text: str) -> Outcome:
-    if code >= _REFUSED:
+    if code >= _REFUSED and code not in LOGIN_WANTED:
         return Outcome(kind="permanent", reason="rejected", detail=_said(code, text))
     return Outcome(kind="temporary", reason="deferred", detail=_said(code, text))
 

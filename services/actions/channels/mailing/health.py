@@ -1,0 +1,56 @@
+"""Whether the mail server takes mails from us at all: seen in the log, as a metric and in `/v1/status`.
+
+A mail that is refused for its recipient's sake says nothing of that; a server that cannot be reached, wants another
+password or does not let us send does. One that takes a mail is well again. Nothing of a mail is told: of an answer
+only its codes, since servers quote addresses in theirs.
+"""
+
+import re
+from datetime import UTC, datetime
+
+from backbone import telemetry
+from services.actions.channels.base import Trouble
+
+LOGIN_WANTED = (530, 534, 535, 538)  # RFC 4954: it is about us, and may be mended; no mail is given up for it
+_CODE = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})\b")
+
+log = telemetry.get_logger("touchline.mail")
+
+
+class Health:
+    """Of the one server, as this process sees it."""
+
+    def __init__(self) -> None:
+        self.trouble: Trouble | None = None
+        telemetry.MAIL_SERVER_REFUSES.set(0)
+
+    def took(self) -> None:
+        """It took a mail."""
+        if self.trouble is not None:
+            log.info("the mail server takes mails again", since=self.trouble.since.isoformat())
+            self.trouble = None
+            telemetry.MAIL_SERVER_REFUSES.set(0)
+
+    def refused(self, phase: str, answer: str) -> None:
+        """It does not let us send: at which phase, and what it said."""
+        if self.trouble is None:
+            self.trouble = Trouble(since=datetime.now(UTC), detail=f"{phase}: {answer}")
+            log.error("the mail server refuses us", phase=phase, answer=answer)
+            telemetry.MAIL_SERVER_REFUSES.set(1)
+
+    def answered(self, phase: str, code: int, text: str) -> None:
+        """It refused a mail at this phase: is that about us?"""
+        about_us = phase == "MAIL" or code in LOGIN_WANTED or bare(code, text).split()[1:] in _ABOUT_US
+        if about_us:
+            self.refused(phase, bare(code, text))
+
+
+def bare(code: int, text: str) -> str:
+    """An answer's codes without its words."""
+    enhanced = _CODE.match(text)
+    return f"{code} {enhanced[1]}" if enhanced else str(code)
+
+
+# RFC 3463: no relaying, no authentication, encryption needed; 5.7.1 is also a word about single mails, and still the
+# one that servers use for "relay access denied".
+_ABOUT_US = [[f"5.7.{last}"] for last in (0, 1, 8, 9, 10, 11)]
