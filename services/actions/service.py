@@ -10,7 +10,7 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import Log
 from backbone.settings import Settings, secret_key
-from schemas.event import microseconds, rfc3339
+from schemas.event import rfc3339
 from services.actions import (
     api_documents,
     api_plays,
@@ -86,7 +86,7 @@ class ActionsService:
         """How much is left to do, the same from every process of the service; and what keeps this one from sending."""
         said = status(self._db, self._log, self._clock, log_clock=self._log_clock)
         troubles = [
-            {"channel": name, "since": rfc3339(microseconds(trouble.since)), "detail": trouble.detail}
+            {"channel": name, "since": rfc3339(trouble.since), "detail": trouble.detail}
             for name, trouble in self.delivery.troubles().items()
         ]
         return {**said, "trouble": troubles}

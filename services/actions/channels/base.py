@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from backbone.settings import Settings
@@ -23,20 +22,22 @@ class Surroundings:
     """What channels are built from. `endpoint` is a target by its name, as it was when the newest attempt at it
     began; None: there is none. Of any use during `send` only.
 
-    `passing` is told the action whose effect is about to happen and must not happen twice, at the last moment
+    `now` is the wall clock, in microseconds. `passing` is told the action whose effect is about to happen and must not happen twice, at the last moment
     (see `Channel.tells`). If it raises `OSError`, the effect must not happen.
     """
 
     settings: Settings
     endpoint: Callable[[str], Target | None]
     passing: Callable[[str], None] = lambda _: None
+    now: Callable[[], int] = lambda: 0
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What keeps a channel from sending anything: since when, and what the other side says of it, for people."""
+    """What keeps a channel from sending anything: since when (microseconds), and what the other side says of it, for
+    people."""
 
-    since: datetime
+    since: int
     detail: str
 
 

@@ -73,4 +73,4 @@ def channel(around: Surroundings) -> EmailChannel:
         return EmailChannel(Outbox(settings.data_dir / "outbox"))
     ca_file = None if settings.smtp_ca_file is None else str(settings.smtp_ca_file)
     server = Server.of(settings.smtp_url.get_secret_value(), ca_file)
-    return EmailChannel(Smtp(server, around.passing, name=settings.smtp_ehlo))
+    return EmailChannel(Smtp(server, around.passing, name=settings.smtp_ehlo, now=around.now))

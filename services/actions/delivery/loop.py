@@ -66,7 +66,7 @@ class Delivery:
         channels: Mapping[str, Callable[[Surroundings], Channel]] = CHANNELS,
     ) -> None:
         self._db, self._clock, self._alone = db, clock, alone
-        self._around = Surroundings(settings, self._endpoint, self._passing)
+        self._around = Surroundings(settings, self._endpoint, self._passing, clock.now)
         self._folder = settings.data_dir / FOLDER
         self._makers = channels
         owner = f"delivery-{secrets.token_hex(8)}"

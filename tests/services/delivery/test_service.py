@@ -137,7 +137,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 def test_what_keeps_a_channel_from_sending_is_in_the_status(running: Running) -> None:
     assert running.service.status()["trouble"] == []
-    since = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    since = round(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()) * 1_000_000
     running.service.delivery._channels["email"]._transport.trouble = Trouble(since, "greeting: 554")  # type: ignore[attr-defined]
     assert running.service.status()["trouble"] == [
         {"channel": "email", "since": "2026-01-02T03:04:05Z", "detail": "greeting: 554"}

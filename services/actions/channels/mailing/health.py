@@ -6,9 +6,10 @@ only its codes, since servers quote addresses in theirs.
 """
 
 import re
-from datetime import UTC, datetime
+from collections.abc import Callable
 
 from backbone import telemetry
+from schemas.event import rfc3339
 from services.actions.channels.base import Trouble
 
 LOGIN_WANTED = (530, 534, 535, 538)  # RFC 4954: it is about us, and may be mended; no mail is given up for it
@@ -20,21 +21,22 @@ log = telemetry.get_logger("touchline.mail")
 class Health:
     """Of the one server, as this process sees it."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], int]) -> None:
+        self._now = now
         self.trouble: Trouble | None = None
         telemetry.MAIL_SERVER_REFUSES.set(0)
 
     def took(self) -> None:
         """It took a mail."""
         if self.trouble is not None:
-            log.info("the mail server takes mails again", since=self.trouble.since.isoformat())
+            log.info("the mail server takes mails again", since=rfc3339(self.trouble.since))
             self.trouble = None
             telemetry.MAIL_SERVER_REFUSES.set(0)
 
     def refused(self, phase: str, answer: str) -> None:
         """It does not let us send: at which phase, and what it said."""
         if self.trouble is None:
-            self.trouble = Trouble(since=datetime.now(UTC), detail=f"{phase}: {answer}")
+            self.trouble = Trouble(since=self._now(), detail=f"{phase}: {answer}")
             log.error("the mail server refuses us", phase=phase, answer=answer)
             telemetry.MAIL_SERVER_REFUSES.set(1)
 

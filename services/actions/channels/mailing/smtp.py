@@ -113,10 +113,15 @@ class Smtp:
     )
 
     def __init__(
-        self, server: Server, passing: Callable[[str], None] = lambda _: None, *, name: str | None = None
+        self,
+        server: Server,
+        passing: Callable[[str], None] = lambda _: None,
+        *,
+        name: str | None = None,
+        now: Callable[[], int] = lambda: 0,
     ) -> None:
         self._server = server
-        self.health = Health()
+        self.health = Health(now)
         self.passing = passing  # told the action whose final dot is about to go out
         self.gate = Gate(
             least=DOTS, step=ONE_MORE_S, patience=PATIENCE_S
