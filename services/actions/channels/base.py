@@ -22,7 +22,9 @@ class Surroundings:
     """What channels are built from. `endpoint` is a target by its name, as it was when the newest attempt at it
     began; None: there is none. Of any use during `send` only.
 
-    `now` is the wall clock, in microseconds. `passing` is told the action whose effect is about to happen and must not happen twice, at the last moment
+    `now` is the wall clock, in microseconds.
+
+    `passing` is told the action whose effect is about to happen and must not happen twice, at the last moment
     (see `Channel.tells`). If it raises `OSError`, the effect must not happen.
     """
 
