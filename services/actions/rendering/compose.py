@@ -10,6 +10,7 @@ from jinja2 import TemplateSyntaxError, UndefinedError
 from jinja2.exceptions import SecurityError
 
 from services.actions.rendering import layout, sandbox
+from services.actions.rendering.html_links import with_safe_links
 from services.actions.rendering.markdown import Converted, convert, fill_html, fill_text
 from services.actions.rendering.model import (
     PART_CHARS,
@@ -131,7 +132,7 @@ def _shifted(source: str, by: int) -> str:
 
 def _html(job: MailJob, subject: str, lines: list[str], url: str, field: _Field) -> tuple[str, str]:
     field.name = "html"
-    body = sandbox.HTML.render(job.html or "", job.context)
+    body = with_safe_links(sandbox.HTML.render(job.html or "", job.context))
     foot = layout.footer_html(lines, url, job.topic)
     return layout.whole(body, escape(subject), foot), text_of_html(body)
 

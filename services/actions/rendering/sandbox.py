@@ -12,11 +12,12 @@ templates are only ever compiled and run in the worker process (`worker.py`), ne
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, meta, nodes, pass_context
 from jinja2.compiler import CodeGenerator, Frame
-from jinja2.runtime import Context, Undefined
+from jinja2.runtime import Context, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from services.actions.rendering.model import PART_CHARS, SCOPE, SOURCE_CHARS, Flaw
@@ -26,6 +27,7 @@ OPEN_URL, CLOSE_URL = "\ue002", "\ue003"  # around the number of an address that
 _PRIVATE = {ord(mark): None for mark in (OPEN, CLOSE, OPEN_URL, CLOSE_URL)}
 
 _RANDOM_OR_COSTLY = ("lipsum", "cycler", "joiner")
+_LAZY = ("map", "select", "reject", "selectattr", "rejectattr", "batch", "slice", "unique", "items")
 _CACHED_TEMPLATES = 256
 
 
@@ -43,6 +45,20 @@ class Captured(str):
         captured = super().__new__(cls, plain)
         captured.source = source
         return captured
+
+
+class Method:
+    """A method that a template has named and not called. There is nothing to print of it but where in memory it
+    lies."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __str__(self) -> str:
+        name = getattr(self.function, "__name__", "it")
+        raise TypeError(f"{name} is a method: write {name}() for what it gives")
+
+    __repr__ = __format__ = __str__  # type: ignore[assignment]
 
 
 class _Generator(CodeGenerator):
@@ -86,6 +102,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             del self.globals[name]
         del self.filters["random"]  # a mail follows from the log alone
         self.filters["date"] = as_date
+        for name in _LAZY:
+            self.filters[name] = _at_once(self.filters[name])
         self.slots: list[str] = []
         self._compiled: dict[str, Template] = {}
 
@@ -93,7 +111,16 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """An attribute in a template: the item of that name where `obj` is a mapping that has it."""
         if isinstance(obj, Mapping) and attribute in obj:
             return obj[attribute]
-        return super().getattr(obj, attribute)
+        return _unprinted(super().getattr(obj, attribute))
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """What stands in brackets; Jinja2 takes attributes too."""
+        return _unprinted(super().getitem(obj, argument))
+
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805  as in Jinja2
+        """A call in a template."""
+        function = __obj.function if isinstance(__obj, Method) else __obj
+        return super().call(__context, function, *args, **kwargs)
 
     def template(self, source: str) -> Template:
         """The compiled template; raises `TemplateSyntaxError`."""
@@ -138,6 +165,21 @@ class MarkdownSandbox(Sandbox):
             number, _, tail = piece.partition(CLOSE)
             pieces += (self.slots[int(number)], tail)
         return "".join(pieces)
+
+
+def _unprinted(value: Any) -> Any:
+    plain = isinstance(value, Undefined | Macro | Method) or not callable(value)
+    return value if plain else Method(value)
+
+
+def _at_once(lazy: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, with a list for its generator: that prints as where in memory it lies."""
+
+    @wraps(lazy)
+    def filtered(*args: Any, **kwargs: Any) -> list[Any]:
+        return list(lazy(*args, **kwargs))
+
+    return filtered
 
 
 @pass_context

@@ -3,12 +3,14 @@ came."""
 
 # ruff: noqa: E501  templates read better in one line
 import random
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
 from services.actions.plays.model import ActionDraft, EmailSpec, Rendered, RenderFailure, RenderJob, TaskSpec
 from services.actions.rendering import Body, DraftRenderer, MailJob, Renderer, RenderError, TextJob
+from services.actions.rendering.html_links import with_safe_links
 from services.actions.rendering.links import safe_url
 
 MARKUP = [
@@ -158,6 +160,108 @@ def test_whole_numbers_may_have_any_size(renderer: Renderer) -> None:
     context = {"trigger": {"event": {"data": {"n": 2**70, "of": [-(2**64)]}}}}
     job = TextJob(body={"text": "{{ trigger.event.data.n }}", "plain": 10**30}, context=context)
     assert renderer.render_many([job]) == [Body({"text": str(2**70), "plain": 10**30})]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ account.keys }}", "{{ account['keys'] }}", "{{ [account.keys] }}", "{{ 'a' ~ account.keys }}",
+        "{{ account.keys | string }}", "{{ {'a': account.keys} }}", "{{ '%s' | format(account.keys) }}",
+        "{% set n = namespace(f=account.keys) %}{{ n.f }}", "{{ account.name.upper }}", "{{ account | attr('keys') }}",
+        "{{ [account] | map(attribute='keys') | join }}", "{{ account.keys | pprint }}", "{{ (account.keys,) | join }}",
+    ],
+)  # fmt: skip
+def test_no_method_is_printed(renderer: Renderer, source: str) -> None:
+    """It looked like `<built-in method keys of dict object at 0x7f…>`: an address of ours in a customer's mail."""
+    (failed,) = renderer.render_many([TextJob(body=source, context={"account": {"name": "Acme"}})])
+    assert isinstance(failed, RenderError), failed
+    assert "0x" not in str(failed)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("{{ account.keys() | list }}", "['name']"),
+        ("{{ account.name.upper() }}", "ACME"),
+        ("{{ account.get('x', 'y') }}", "y"),
+        ("{{ '{}!'.format(account.name) }}", "Acme!"),
+        ("{{ ['b', 'a'] | map('upper') }}", "['B', 'A']"),
+        ("{{ [1, 2, 3] | select('odd') | sum }}", "4"),
+        ("{{ [{'n': 1}, {'n': 2}] | selectattr('n', 'gt', 1) | map(attribute='n') | join }}", "2"),
+        ("{{ ['a', 'a'] | unique }}", "['a']"),
+        ("{% for a, b in account | items %}{{ a }}={{ b }}{% endfor %}", "name=Acme"),
+        ("{% macro m(x) %}<{{ x }}>{% endmacro %}{{ m('a') }}", "<a>"),
+        ("{% for x in [1, 2] %}{{ loop.cycle('a', 'b') }}{% endfor %}", "ab"),
+    ],
+)
+def test_what_is_called_is_printed(renderer: Renderer, source: str, said: str) -> None:
+    job = TextJob(body=source, context={"account": {"name": "Acme"}})
+    assert renderer.render_many([job]) == [Body(said)]
+
+
+HARM = [
+    "javascript:alert(1)",
+    " JAVASCRIPT:x",
+    "java\tscript:x",
+    "data:text/html,x",
+    "vbscript:x",
+    "file:///etc/passwd",
+]
+
+
+@pytest.mark.parametrize("value", HARM)
+@pytest.mark.parametrize(
+    "source",
+    [
+        '<a href="{{ v }}">x</a>', "<a href='{{ v }}' title=\"{{ v }}\">x</a>", "<a href={{ v | urlize }}>x</a>",
+        '<form action="{{ v }}"></form>', '<img src="{{ v }}">', "<A HREF='{{ v }}'>x</A>", '<a\nhref="{{ v }}"\n>x</a>',
+        '<p>a</p>\n\n<svg><a xlink:href="{{ v }}"/></svg>', '<img srcset="{{ v }} 1x, https://a.test/b.png 2x">',
+        '<html><body background="{{ v }}">x</body></html>', '<meta http-equiv="refresh" content="0;url={{ v }}">',
+    ],
+)  # fmt: skip
+def test_no_address_of_an_html_template_leads_to_a_script(
+    renderer: Renderer, source: str, value: str
+) -> None:
+    html = mail(renderer, {"v": value}, html=source).html
+    for tag in Links(html).tags:
+        for name, found in tag:
+            assert (
+                name in ("title", "class", "style", "lang", "name", "charset")
+                or "script" not in (found or "").lower()
+            )
+            assert name not in ("href", "src", "action", "xlink:href", "srcset", "background") or not (
+                (found or "").strip().lower().startswith(("data:", "vbscript:", "file:", "javascript"))
+            )
+
+
+class Links(HTMLParser):
+    """The attributes of every tag."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[list[tuple[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(attrs)
+
+
+def test_what_no_mail_needs_goes() -> None:
+    source = "<p onclick='go()' class=a>Hi</p><script>var a = '<p>';</script><b>Jo</b><script src=x>"
+    assert with_safe_links(source) == '<p class="a">Hi</p><b>Jo</b>'
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<p>a &amp; b<br/>\n<a href='https://a.test/?a=1&amp;b=2'>x</a> <img src=cid:logo><!--[if mso]><b><![endif]--></p>",
+        '<a href="#top">x</a><a href="/docs">y</a><a href="mailto:jo@us.test">z</a><a href="tel:+33">t</a>',
+        '<img src="data:image/png;base64,AAAA" alt="">', "a < b and <not a tag", "<td>1</td\n><td>2", "",
+        '<meta http-equiv="Content-Type" content="text/html; charset=utf-8">',
+    ],
+)  # fmt: skip
+def test_what_does_no_harm_stays_to_the_letter(source: str) -> None:
+    assert with_safe_links(source) == source
 
 
 def test_items_come_before_methods(renderer: Renderer, context: dict[str, Any]) -> None:
