@@ -22,7 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from backbone.clock import Clock
 from backbone.database import Database, insert_new
 from backbone.errors import DatabaseUnavailable, Forbidden, Invalid, NotFound, Unauthorized
-from backbone.settings import write_private
+from backbone.settings import KEY_REMEDY, read_private, write_private
 from backbone.tables import keys
 
 SCOPES = ("events:write", "rules:read", "rules:write", "actions:read", "actions:write", "admin")
@@ -118,7 +118,8 @@ def revoke_key(db: Database, clock: Clock, which: str, *, wait: float = CACHE_S)
 def ensure_admin_key(db: Database, clock: Clock, path: Path) -> str | None:
     """Make the admin key on the first start, keep it in `path` (0600); the key if it is new, else None.
 
-    A key in the file that the database does not know (a new database beside an old file) is taken over.
+    A key in the file that the database does not know (a new database beside an old file) is taken over. Raises
+    `ConfigurationError` for a file that holds none.
     """
     if not path.exists():
         key = "tl_" + secrets.token_urlsafe(32)
@@ -126,7 +127,7 @@ def ensure_admin_key(db: Database, clock: Clock, path: Path) -> str | None:
             connection.execute(insert(keys).values(_row(key, "admin", ["admin"], clock.now())))
             write_private(path, key + "\n")
         return key
-    key = path.read_text(encoding="utf-8").strip()
+    key = read_private(path, KEY_REMEDY)
     with db.write() as connection:
         insert_new(connection, keys, [_row(key, "admin", ["admin"], clock.now())], ["hash"])
     return None

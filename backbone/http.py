@@ -35,6 +35,7 @@ from backbone.queries import any_query, guard
 from backbone.settings import Settings
 from backbone.telemetry import REGISTRY
 from backbone.validation import field_errors, parameter_errors, validate, written
+from backbone.version import VERSION
 
 __all__ = [
     "Idempotency",
@@ -57,7 +58,6 @@ __all__ = [
     "validate",
     "written",
 ]
-VERSION = "0.1.0"
 
 
 class Service(Protocol):

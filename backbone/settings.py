@@ -22,6 +22,13 @@ _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/]+):[0-9]{1,5}")
 _ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[^\s:/?#@*]+)(:[0-9]{1,5})?")
 _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 
+_PRIVATE = re.compile(r"[!-~]{1,200}")  # a key or a secret in a file of its own
+MIN_SECRET = 16  # characters
+KEY_REMEDY = "delete it and start Touchline again, which makes a new key"
+SIGNING_REMEDY = (
+    "put it back from a copy; where there is none, delete it, and the next start says what that costs"
+)
+
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 Seconds = Annotated[float, Field(gt=0, le=3_600)]
 
@@ -214,8 +221,8 @@ class Settings(BaseSettings):
     @field_validator("secret_key")
     @classmethod
     def _secret(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < 16:
-            raise ValueError("should have at least 16 characters")
+        if value is not None and len(value.get_secret_value()) < MIN_SECRET:
+            raise ValueError(f"should have at least {MIN_SECRET} characters")
         return value
 
     @model_validator(mode="after")
@@ -350,6 +357,25 @@ def write_private(path: Path, text: str) -> None:
     draft.replace(path)
 
 
+def read_private(path: Path, remedy: str, *, least: int = 1) -> str:
+    """What `write_private` wrote, without the end of the line, `least` characters; `remedy` says what to do if not.
+
+    Raises `ConfigurationError`, and `FileNotFoundError` where there is none.
+    """
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        text = " "
+    if len(text) >= least and _PRIVATE.fullmatch(text):
+        return text
+    what = "is damaged" if text else "is empty"
+    raise ConfigurationError(f"{path} {what}: {remedy}")
+
+
 def secret_key(settings: Settings) -> bytes:
     """The key that signs links and hashes: `TOUCHLINE_SECRET_KEY`; embedded, one kept in `secret.key`.
 
@@ -362,4 +388,4 @@ def secret_key(settings: Settings) -> bytes:
     path = make_data_dir(settings) / "secret.key"
     if not path.exists():
         write_private(path, secrets.token_urlsafe(32) + "\n")
-    return path.read_text(encoding="utf-8").strip().encode()
+    return read_private(path, SIGNING_REMEDY, least=MIN_SECRET).encode()

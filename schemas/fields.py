@@ -98,7 +98,8 @@ EventPath = Annotated[str, Field(strict=True), _path("data", "contact", "account
 AccountPath = Annotated[str, Field(strict=True), _path("account")]
 DatePath = Annotated[str, Field(strict=True), _path("account", "contact")]
 ValuePath = Annotated[DatePath, AfterValidator(_value)]  # one value that an update can change
-Name = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+Name = Annotated[str, Field(strict=True, pattern=NAME)]
 
 
 # What GET, and the answer to a save, show of a document beside its own fields.

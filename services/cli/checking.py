@@ -1,17 +1,19 @@
 """What the server says of documents before they are applied, and what they are told about one another."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
+
+from pydantic import ValidationError
 
 from schemas.files import KINDS
 from schemas.lint_together import Finding, View, lint_together
 from schemas.outline import Outline, PlaybookOutline, RuleOutline, TemplateOutline, outline
+from schemas.playbook import PlaybookIn
+from schemas.rule import RuleIn
 from services.cli.client import ApiError, Client
 from services.cli.documents import Document, Problem
+from services.cli.held import PATHS, Item, Key, as_filed
 
-PATHS = {"rule": "rules", "playbook": "playbooks", "template": "templates", "endpoint": "endpoints"}
-# What the server adds to a document; a file does not hold it.
-ADDED = {"version", "changed_by", "changed_at", "unhealthy", "warnings", "secret", "created_at", "updated_at"}
 CHECKED = ("rule", "playbook", "template")
 
 
@@ -38,10 +40,40 @@ def problems(document: Document, error: ApiError) -> list[Problem]:
     return [document.problem("", str(error))]
 
 
-def check_together(
-    client: Client, documents: Sequence[Document], concerned: Sequence[Document]
+def dangling(
+    documents: Sequence[Document], held: Mapping[Key, Item], going: Collection[Key] = ()
 ) -> list[Problem]:
-    """What is doubtful about the documents together, and with what else the server has.
+    """What documents need and will not find: what is neither in the files nor on the server, or is `going` from there.
+
+    A rule may name a playbook that is not there yet.
+    """
+    here = {(document.kind, document.name) for document in documents}
+    problems = []
+    for document in documents:
+        for kind, name, field in _references(document):
+            if (kind, name) in here:
+                continue
+            if (kind, name) in going:
+                problems.append(
+                    document.problem(field, f"--prune would delete the {kind} {name} from the server")
+                )
+            elif (kind, name) not in held and kind != "playbook":
+                problems.append(document.problem(field, f"there is no {kind} {name}"))
+    return problems
+
+
+def _references(document: Document) -> Iterator[tuple[str, str, str]]:
+    """(kind, name, field) of what a document names."""
+    if isinstance(document.model, PlaybookIn):
+        yield from document.model.references()
+    if isinstance(document.model, RuleIn) and document.model.playbook is not None:
+        yield "playbook", document.model.playbook, "playbook"
+
+
+def check_together(
+    documents: Sequence[Document], concerned: Sequence[Document], held: Mapping[Key, Item]
+) -> list[Problem]:
+    """What is doubtful about the documents together, and with what else the server has, `held`.
 
     Each doubt is told once, at the document of the files that it is easiest to change; only those are told in
     which one of `concerned` takes part.
@@ -49,7 +81,7 @@ def check_together(
     here = {(one.kind, one.name): one for one in documents}
     told: dict[str, Problem] = {}
     new = {(one.kind, one.name) for one in concerned}
-    for finding in _findings(client, here):
+    for finding in _findings(here, held):
         views = [view for view in finding if (view.kind, view.name) in here]
         if any((view.kind, view.name) in new for view in views):
             problem = _problem(here, views[0])
@@ -57,15 +89,15 @@ def check_together(
     return list(told.values())
 
 
-def _problem(here: dict[tuple[str, str], Document], view: View) -> Problem:
+def _problem(here: dict[Key, Document], view: View) -> Problem:
     return here[view.kind, view.name].problem(view.doubt["field"], view.doubt["message"])
 
 
-def _findings(client: Client, here: dict[tuple[str, str], Document]) -> Iterator[Finding]:
+def _findings(here: dict[Key, Document], held: Mapping[Key, Item]) -> Iterator[Finding]:
     ours = [outline(one.model) for one in here.values() if one.kind in CHECKED]  # type: ignore[arg-type]
     if not ours:
         return
-    every = [*ours, *(one for kind in CHECKED for one in _others(client, kind, here))]
+    every = [*ours, *_others(here, held)]
     yield from lint_together(
         [one for one in every if isinstance(one, RuleOutline)],
         {one.name: one for one in every if isinstance(one, PlaybookOutline)},
@@ -73,14 +105,12 @@ def _findings(client: Client, here: dict[tuple[str, str], Document]) -> Iterator
     )
 
 
-def _others(client: Client, kind: str, here: dict[tuple[str, str], Document]) -> Iterator[Outline]:
-    """The outlines of what the server has beside the files."""
-    for item in client.items(f"/v1/{PATHS[kind]}"):
-        if (kind, item["name"]) not in here:
-            model: Any = KINDS[kind].model_validate(without_added(item))
+def _others(here: dict[Key, Document], held: Mapping[Key, Item]) -> Iterator[Outline]:
+    """The outlines of what the server has beside the files; what another version saved and is invalid now is not."""
+    for (kind, name), item in held.items():
+        if kind in CHECKED and (kind, name) not in here:
+            try:
+                model: Any = KINDS[kind].model_validate(as_filed(kind, item))
+            except ValidationError:
+                continue
             yield outline(model)
-
-
-def without_added(item: dict[str, Any]) -> dict[str, Any]:
-    """A document of the server as a file would hold it."""
-    return {key: value for key, value in item.items() if key not in ADDED and value is not None}

@@ -1,6 +1,7 @@
 """The API as the command line uses it."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ from typing import Any
 import httpx
 
 from backbone.errors import ConfigurationError, FieldError, TouchlineError
-from backbone.settings import load_settings
+from backbone.settings import KEY_REMEDY, load_settings, read_private
 
 TIMEOUT_S = 30.0
 OF_RULES = frozenset({"rules", "tiers", "triggers", "accounts"})  # the rest that is asked here is of actions
+_KEY = re.compile(r"[!-~]{1,200}")  # what a header may carry
+_URL, _API_KEY = "TOUCHLINE_URL", "TOUCHLINE_API_KEY"
 
 
 class ApiError(TouchlineError):
@@ -37,21 +40,26 @@ class Client:
 
     def __init__(self, url: str | None = None, key: str | None = None) -> None:
         settings = load_settings()
-        given = url or os.environ.get("TOUCHLINE_URL") or settings.base_url
+        given = url or os.environ.get(_URL) or settings.base_url
         urls = [one.strip().rstrip("/") for one in given.split(",") if one.strip()] or [settings.base_url]
         self.url = urls[0]
-        key = key or os.environ.get("TOUCHLINE_API_KEY") or _local_key(settings.data_dir / "admin.key")
+        key, self._key_from = _key(key, settings.data_dir / "admin.key")
         headers = {"Authorization": f"Bearer {key}"}
         self._http = {
-            one: httpx.Client(base_url=one, headers=headers, timeout=TIMEOUT_S, trust_env=False)
+            one: httpx.Client(base_url=_checked(one), headers=headers, timeout=TIMEOUT_S, trust_env=False)
             for one in urls
         }
         self._by_service: dict[str, str] = {}
 
-    def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
-        """The decoded answer, None for an empty one. Raises `ApiError`, or `ConfigurationError` if nobody answers."""
+    def call(
+        self, method: str, path: str, body: Any = None, *, version: int | None = None, **query: Any
+    ) -> Any:
+        """The decoded answer, None for an empty one. `version`: what the change builds on, as `If-Match`.
+
+        Raises `ApiError`, or `ConfigurationError` if nobody answers.
+        """
         url = self.url if len(self._http) == 1 else self._answering(path)
-        return self._call(url, method, path, body, query)
+        return self._call(url, method, path, body, query, version)
 
     def _answering(self, path: str) -> str:
         """Which of several addresses answers a path: that of the service whose it is, by what each says it is."""
@@ -66,44 +74,73 @@ class Client:
             )
         return self._by_service[service]
 
-    def _call(self, url: str, method: str, path: str, body: Any, query: dict[str, Any]) -> Any:
+    def _call(
+        self, url: str, method: str, path: str, body: Any, query: dict[str, Any], version: int | None = None
+    ) -> Any:
+        headers = {} if version is None else {"If-Match": f'"{version}"'}
         try:
-            answer = self._http[url].request(method, path, json=body, params=query or None)
+            answer = self._http[url].request(method, path, json=body, params=query or None, headers=headers)
         except httpx.HTTPError as error:
             raise ConfigurationError(f"{url} does not answer ({error}); is Touchline running?") from None
         kind = answer.headers.get("content-type", "").partition(";")[0]
-        if answer.is_error:
-            json = kind == "application/problem+json"
-            raise ApiError(answer.status_code, answer.json() if json else {"detail": answer.text[:200]})
-        if answer.content and kind != "application/json":
-            raise ConfigurationError(f"TOUCHLINE_URL: what answers at {url} is no Touchline")
-        return answer.json() if answer.content else None
-
-    def find(self, path: str) -> dict[str, Any] | None:
-        """What is at a path, None if there is nothing."""
         try:
-            found: dict[str, Any] = self.call("GET", path)
-        except ApiError as error:
-            if error.status == 404:
-                return None
-            raise
-        return found
+            if answer.is_error:
+                said = answer.json() if kind == "application/problem+json" else {"detail": answer.text[:200]}
+                raise self._error(answer.status_code, said if isinstance(said, dict) else {})
+            if answer.content and kind != "application/json":
+                raise ValueError(kind)
+            return answer.json() if answer.content else None
+        except ValueError:
+            raise _stranger(url) from None
+
+    def _error(self, status: int, problem: dict[str, Any]) -> ApiError:
+        if status == 401:
+            problem = {
+                **problem,
+                "detail": f"{problem.get('detail')} ({self._key_from}, sent to {self.url})",
+            }
+        if status == 412:
+            problem = {**problem, "detail": "somebody changed it on the server meanwhile; apply again"}
+        return ApiError(status, problem)
 
     def items(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """Every item of a list, page by page."""
         cursor: str | None = None
         while True:
-            page = self.call("GET", path, limit=1_000, **query, **({"cursor": cursor} if cursor else {}))
+            asked: dict[str, Any] = query | ({"cursor": cursor} if cursor else {})
+            page = self.call("GET", path, limit=1_000, **asked)
+            if not isinstance(page, dict) or not {"items", "next_cursor"} <= page.keys():
+                raise _stranger(self.url)
             yield from page["items"]
             cursor = page["next_cursor"]
             if cursor is None:
                 return
 
 
-def _local_key(path: Path) -> str:
+def _stranger(url: str) -> ConfigurationError:
+    return ConfigurationError(f"{_URL}: what answers at {url} is no Touchline")
+
+
+def _checked(url: str) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
-        raise ConfigurationError(
-            f"no API key: set TOUCHLINE_API_KEY, or start Touchline once with make run, which makes {path}"
-        ) from None
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ConfigurationError(f"{_URL}: {url} is no address ({error})") from None
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise ConfigurationError(f"{_URL}: {url} should begin with http:// or https:// and name a host")
+    return url
+
+
+def _key(given: str | None, path: Path) -> tuple[str, str]:
+    """The key to use, and where it comes from."""
+    key, source = (given, "the caller") if given else (os.environ.get(_API_KEY), _API_KEY)
+    if not key:
+        try:
+            return read_private(path, f"{KEY_REMEDY}; or set {_API_KEY}"), str(path)
+        except FileNotFoundError:
+            raise ConfigurationError(
+                f"no API key: set {_API_KEY}, or start Touchline once with make run, which makes {path}"
+            ) from None
+    if not _KEY.fullmatch(key):
+        raise ConfigurationError(f"{source}: is no API key: it holds spaces, or characters that no key has")
+    return key, source

@@ -23,9 +23,9 @@ from rich.table import Table
 
 from backbone.errors import ConfigurationError
 from backbone.settings import load_settings
-from services.cli.checking import PATHS
 from services.cli.client import ApiError, Client
 from services.cli.documents import find, load
+from services.cli.held import address
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "cdnow"
 END = datetime(1998, 7, 1, tzinfo=UTC)  # the day after the last one in the log
@@ -248,8 +248,7 @@ def _crm() -> Iterator[str]:
 def _configure(client: Client, crm: str) -> None:
     for document in load(find([EXAMPLES])):
         body = {**document.body, "url": crm} if document.kind == "endpoint" else document.body
-        path = "tiers" if document.kind == "tiers" else f"{PATHS[document.kind]}/{document.name}"
-        client.call("PUT", f"/v1/{path}", body)
+        client.call("PUT", address(document.kind, document.name), body)
 
 
 def _bar() -> Progress:

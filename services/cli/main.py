@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from backbone.errors import TouchlineError
+from backbone.version import VERSION
 
 if TYPE_CHECKING:
     from backbone.database import Database
@@ -27,6 +28,20 @@ app = typer.Typer(
 )
 keys = typer.Typer(help="API keys: make, list, revoke.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"touchline {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _touchline(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
 
 
 class Which(StrEnum):
@@ -94,11 +109,11 @@ def keys_create(
 @keys.command("list")
 def keys_list() -> None:
     """All keys, newest first: how each begins, never the whole."""
-    from rich.console import Console
     from rich.table import Table
 
     from backbone.auth import list_keys
     from schemas.event import rfc3339
+    from services.cli.terminal import Terminal, one_line
 
     with _keys_database() as db:
         found = list_keys(db)
@@ -106,9 +121,14 @@ def keys_list() -> None:
     for key in found:
         revoked = rfc3339(key.revoked_at) if key.revoked_at else ""
         table.add_row(
-            key.id, key.name, key.prefix + "…", " ".join(key.scopes), rfc3339(key.created_at), revoked
+            key.id,
+            one_line(key.name),
+            key.prefix + "…",
+            " ".join(key.scopes),
+            rfc3339(key.created_at),
+            revoked,
         )
-    Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
+    Terminal(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
 
 
 @keys.command("revoke")
@@ -126,13 +146,20 @@ def keys_revoke(key: Annotated[str, typer.Argument(help="Its id, its beginning, 
 def apply(
     paths: Annotated[list[Path], typer.Argument(help="YAML files or folders of them.", metavar="PATH…")],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would change, change nothing.")
+        bool, typer.Option("--dry-run", help="Show what would change, and what it would ask; change nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Also delete what the server has and the files do not.")
     ] = False,
 ) -> None:
-    """Bring the server to what the files say: all of it, or nothing if anything is invalid."""
+    """Bring the server to what the files say: all of it, or nothing if anything is invalid.
+
+    Asks before it activates a paused rule, replaces the tiers or deletes anything.
+    """
     from services.cli import files
 
-    raise typer.Exit(files.apply(paths, dry_run=dry_run))
+    raise typer.Exit(files.apply(paths, dry_run=dry_run, yes=yes, prune=prune))
 
 
 @app.command()
@@ -140,9 +167,9 @@ def export(
     folder: Annotated[Path, typer.Argument(help="Where to write; made if it is missing.", metavar="DIR")],
 ) -> None:
     """Write the server's rules, playbooks, templates, endpoints and tiers as files for `apply`."""
-    from services.cli import files
+    from services.cli.export import export as write
 
-    raise typer.Exit(files.export(folder))
+    raise typer.Exit(write(folder))
 
 
 @app.command()
@@ -198,10 +225,23 @@ def main() -> None:
     try:
         app()
     except TouchlineError as error:
-        typer.echo(f"touchline: {error.message}", err=True)
-        sys.exit(1)
+        _end(error.message)
+    except BrokenPipeError:  # such as `touchline keys list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # as the shell has it
+    except OSError as error:  # a folder that is not ours, a disk that is full
+        if error.strerror is None:
+            raise
+        _end(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _end(message: str) -> NoReturn:
+    from services.cli.terminal import one_line
+
+    typer.echo(f"touchline: {one_line(message)}", err=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -154,20 +154,23 @@ class _Loader(yaml.CSafeLoader):
     """The C parser with the scalars of the core schema."""
 
 
+# YAML 1.2's core schema: tag, pattern, first characters.
+CORE = tuple(
+    (f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), list(first))
+    for tag, pattern, first in (
+        ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+        ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+        ("int", r"[-+]?[0-9]+", "-+0123456789"),
+        (
+            "float",
+            r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf)|\.(nan|NaN)",
+            "-+0123456789.",
+        ),
+    )
+)
 _Loader.yaml_implicit_resolvers = {}  # of its own: none of YAML 1.1's
-
-
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("int", r"[-+]?[0-9]+", "-+0123456789"),
-    (
-        "float",
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf)|\.(nan|NaN)",
-        "-+0123456789.",
-    ),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
+for _tag, _pattern, _first in CORE:
+    _Loader.add_implicit_resolver(_tag, _pattern, _first)
 
 
 def _value(node: yaml.Node, key: PathKey, into: Located) -> Any:

@@ -54,8 +54,9 @@ def touchline(server: Server, *words: str | Path) -> tuple[int, str, str]:
 
 
 def words(said: str) -> Counter[str]:
-    """How often each first word stands on a line: created, updated, unchanged."""
-    return Counter(line.split()[0] for line in said.splitlines() if line.strip())
+    """How often each first word of a document's line stands there."""
+    firsts = (line.split()[0] for line in said.splitlines() if line.strip())
+    return Counter(first for first in firsts if first in {"created", "updated", "unchanged", "deleted"})
 
 
 @pytest.mark.timeout(300)
@@ -65,6 +66,8 @@ def test_the_whole_library_there_and_back(server: Server, tmp_path: Path) -> Non
     created = words(said)["created"]
     assert created > 100
     assert words(said).keys() == {"created"}
+    assert said.splitlines()[-1].startswith(f"{created} created; ")
+    assert said.count("shown this once: whsec_") == 1
 
     status, said, wrong = touchline(server, "apply", LIBRARY)
     assert (status, words(said)) == (0, Counter(unchanged=created)), said + wrong
@@ -146,7 +149,49 @@ def test_a_backfill_is_no_change(server: Server, tmp_path: Path) -> None:
     assert words(touchline(server, "apply", tmp_path)[1]) == Counter(unchanged=1)
     with server.client() as client:
         client.post("/v1/rules/filled/pause").raise_for_status()
-    assert words(touchline(server, "apply", tmp_path)[1]) == Counter(updated=1)
+    status, said, wrong = touchline(server, "apply", tmp_path)
+    assert (status, words(said)) == (1, Counter())
+    assert "rule filled: paused → active" in wrong
+    with server.client() as client:
+        assert client.get("/v1/rules/filled").json()["status"] == "paused"
+    status, said, wrong = touchline(server, "apply", tmp_path, "--yes")
+    assert (status, words(said)) == (0, Counter(updated=1))
+    assert "updated   rule filled (paused → active)" in said
+
+
+@pytest.mark.timeout(300)
+def test_prune_and_an_export_of_every_kind(tmp_path: Path) -> None:
+    """On a server of its own: what is deleted here would be missed elsewhere."""
+    kinds = (
+        RULE + "description: '08001'\nstatus: shadow\n---\n" + PLAYBOOK + "    - webhook: {endpoint: crm}\n"
+        "    - email: {template: hello}\n---\n"
+        'kind: template\nname: hello\nsubject: on\nmarkdown: "a\\tb\\u2028\\n\\n 08 \\n"\n---\n'
+        "kind: endpoint\nname: crm\nurl: https://crm.test/in\n---\n"
+        "kind: tiers\ntiers: [{tier: high, where: {account.attributes.code: '08'}}, {tier: tech}]\n"
+    )
+    files, more = tmp_path / "files", tmp_path / "more"
+    for folder, text in (
+        (files, kinds),
+        (more, kinds.replace("spike", "other").replace("outreach", "others")),
+    ):
+        folder.mkdir()
+        (folder / "all.yaml").write_text(text.replace("hello", f"hello-{folder.name}"))
+    with running(tmp_path / "server") as server:
+        assert touchline(server, "apply", files)[0] == touchline(server, "apply", more)[0] == 0
+        status, said, wrong = touchline(server, "apply", files)
+        assert (status, words(said)) == (0, Counter(unchanged=5)), wrong
+        assert "  rule: other\n  playbook: others\n  template: hello-more\n" in said
+        status, _, wrong = touchline(server, "apply", files, "--prune")
+        assert (status, "deletes 1 playbooks: others" in wrong) == (1, True)
+        status, said, wrong = touchline(server, "apply", files, "--prune", "--yes")
+        assert (status, said.splitlines()[-1]) == (0, "5 unchanged, 3 deleted"), wrong
+        status, said, wrong = touchline(server, "export", tmp_path / "out")
+        assert (status, said) == (0, f"5 documents written to {tmp_path}/out\n"), wrong
+    with running(tmp_path / "another") as server:
+        status, said, wrong = touchline(server, "apply", tmp_path / "out")
+        assert (status, words(said)) == (0, Counter(created=5)), wrong
+        status, said, wrong = touchline(server, "apply", files)
+        assert (status, words(said)) == (0, Counter(unchanged=5)), wrong
 
 
 def test_files_are_held_against_what_the_server_has(server: Server, tmp_path: Path) -> None:

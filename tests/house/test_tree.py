@@ -7,10 +7,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from backbone.version import VERSION
 from tests.house.tree import ROOT, SHIPPED, files, name_of, python_files
 
 BINARY = {".png", ".jpg", ".ico", ".gz", ".woff2", ".parquet", ".zst", ".xz"}
@@ -98,3 +100,8 @@ def test_the_locks_name_no_index_and_hash_everything() -> None:
         text = path.read_text()
         assert "://" not in text
         assert text.count("==") <= text.count("--hash=sha256:")
+
+
+def test_the_chart_is_of_this_version() -> None:
+    chart = yaml.safe_load((ROOT / "deploy/helm/touchline/Chart.yaml").read_text())
+    assert {chart["version"], chart["appVersion"]} == {VERSION}

@@ -15,6 +15,7 @@ from backbone.auth import OPEN
 from backbone.errors import ConfigurationError
 from backbone.http import declared_scopes
 from backbone.settings import load_settings
+from backbone.version import VERSION
 from services.cli import main
 from services.embedded import house, running
 
@@ -42,6 +43,19 @@ def test_help_reads_well() -> None:
     for word in ("serve", "migrate", "keys", "apply", "export", "test", "demo"):
         assert re.search(rf"\b{word}\b .*[A-Z]", text), word
     assert "events:write" in call("keys", "create", "--help")
+
+
+def test_the_version() -> None:
+    said = run("--version")
+    assert (said.returncode, said.stdout) == (0, f"touchline {VERSION}\n")
+
+
+def test_a_key_by_an_odd_name_is_listed_in_one_plain_line() -> None:
+    call("keys", "create", "--scope", "admin", "--name", "\x1b]0;owned\x07\x1b[2J\r\nroot\u202e")
+    said = run("keys", "list").stdout
+    assert "\\x1b]0;owned\\x07\\x1b[2J\\x0d\\nroot\\u202e" in said
+    assert len(said.splitlines()) == 2
+    assert all(character.isprintable() for character in said.replace("\n", ""))
 
 
 def test_another_secret_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.cli.files import export
+from services.cli.export import export
 from services.cli.main import main
 
 Answer = Callable[[str, str], tuple[int, Any]]
@@ -49,7 +49,8 @@ def test_a_refusal_is_one_line(
 ) -> None:
     (tmp_path / "rule.yaml").write_text(RULE.format(name="a"))
     code, _, err, _ = touchline(lambda *_: (status, {"detail": detail}), command, str(tmp_path))
-    assert (code, err) == (1, f"touchline: {detail}\n")
+    where = " (TOUCHLINE_API_KEY, sent to http://127.0.0.1:8080)" if status == 401 else ""
+    assert (code, err) == (1, f"touchline: {detail}{where}\n")
 
 
 def test_something_else_answers(touchline: Any, tmp_path: Path) -> None:

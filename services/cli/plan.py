@@ -1,0 +1,121 @@
+"""What applying files to a server would do: per document, in sum, and which of it asks for a yes. Changes nothing."""
+
+import difflib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.cli.documents import Document
+from services.cli.held import PATHS, SINGLE, Item, Key, as_filed, label, normal
+from services.cli.terminal import one_line
+from services.cli.yamltext import yaml_text
+
+WORDS = ("created", "updated", "unchanged", "deleted")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What applying a document would do; `before` is what the server has."""
+
+    document: Document
+    before: Item | None
+
+    @property
+    def label(self) -> str:
+        """Kind and name."""
+        return label(self.document.kind, self.document.name)
+
+    @property
+    def word(self) -> str:
+        """`created`, `updated` or `unchanged`."""
+        if self.before is None:
+            return "created"
+        return "unchanged" if self._then() == self._now() else "updated"
+
+    @property
+    def can_be_deleted(self) -> bool:
+        """Whether the kind knows of deleting."""
+        return self.document.kind not in SINGLE
+
+    def difference(self) -> str:
+        """A unified difference from what the server has."""
+        old = yaml_text(self._now()) if self.before is not None else ""
+        lines = difflib.unified_diff(
+            old.splitlines(),
+            yaml_text(self._then()).splitlines(),
+            "on the server",
+            str(self.document.source.path),
+            lineterm="",
+            n=2,
+        )
+        return "\n".join(lines)
+
+    def status(self) -> str:
+        """The status of a rule after it; empty for other kinds."""
+        if self.document.kind != "rule":
+            return ""
+        return str(self.document.body.get("status") or (self.before or {}).get("status") or "draft")
+
+    def turn(self) -> str:
+        """The change of status, such as `paused → active`; empty: none."""
+        before = (self.before or {}).get("status")
+        return f"{before} → {self.status()}" if before and self.status() not in {"", before} else ""
+
+    def question(self) -> str:
+        """What of it asks for a yes; empty: nothing."""
+        if self.turn() == "paused → active":
+            return f"{self.label}: {self.turn()}"
+        if self.document.kind in SINGLE and self.word == "updated":
+            by = (self.before or {}).get("changed_by")
+            return f"{self.label}: replaces version {(self.before or {}).get('version')}, saved by {one_line(str(by))}"
+        return ""
+
+    def _then(self) -> Item:
+        return normal(self.document.kind, self.document.body)
+
+    def _now(self) -> Item:
+        if self.before is None:
+            return {}
+        kept = as_filed(self.document.kind, self.before)
+        if self.document.kind == "rule" and "status" not in self.document.body:
+            kept.pop("status", None)  # a rule without a status keeps the one it has
+        return normal(self.document.kind, kept)
+
+
+class Plan:
+    """The changes in the order in which they can be written, and what the server has beside them.
+
+    `alone`: what only the server has, in an order in which it can be deleted: what refers to others first. Single
+    documents are not among it: there is always one.
+    """
+
+    def __init__(self, documents: Sequence[Document], held: dict[Key, Item], *, prune: bool = False) -> None:
+        here = {(document.kind, document.name) for document in documents}
+        self.held, self.prune = held, prune
+        self.changes = [Change(document, held.get((document.kind, document.name))) for document in documents]
+        self.alone = [key for kind in PATHS for key in sorted(held) if key[0] == kind and key not in here]
+
+    def kept(self) -> dict[Key, Item]:
+        """What the server has now and will have afterwards."""
+        gone = set(self.alone) if self.prune else set()
+        return {key: item for key, item in self.held.items() if key not in gone}
+
+    def questions(self) -> list[str]:
+        """All that asks for a yes."""
+        asked = [question for change in self.changes if (question := change.question())]
+        if self.prune:
+            for kind, path in PATHS.items():
+                names = [name for one, name in self.alone if one == kind]
+                asked += [f"deletes {len(names)} {path}: {', '.join(names)}"] if names else []
+        return asked
+
+    def summary(self, *, deleted: int) -> str:
+        """Such as `1 updated, 118 unchanged; 27 drafts, next: …`."""
+        counts = Counter(change.word for change in self.changes) + Counter(deleted=deleted)
+        said = ", ".join(f"{counts[word]} {word}" for word in WORDS if counts[word])
+        drafts = sum(change.status() == "draft" for change in self.changes)
+        if not drafts:
+            return said
+        rules, they = ("1 draft", "it") if drafts == 1 else (f"{drafts} drafts", "they")
+        next_ = f"POST /v1/rules/NAME/shadow, to see what {they} would do; then POST …/activate"
+        return f"{said}; {rules}, next: {next_}"
