@@ -16,8 +16,8 @@ from schemas.when import Date
 FORMAT = 2  # counts up when outlines come to hold something else: those on record are then made anew
 TIERED = ("at_least", "above", "at_most", "below", "falls_by", "rises_by", "before", "after", "for_")
 TICK_KINDS = frozenset({"trend", "date"})  # decided at a moment: their triggers have no event
-UNCOUNTED = frozenset({"date", "becomes", "absence", "trend"})  # their triggers have no value
-CAN_LACK = frozenset({"event", "event_id", "contact", "key", "figures", "value", "threshold"})
+UNCOUNTED = frozenset({"date", "becomes", "absence"})  # their triggers have no value
+CAN_LACK = frozenset({"event", "event_id", "contact", "key", "figures", "value", "threshold", "window"})
 
 
 class RuleOutline(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -104,7 +104,7 @@ def _missing(rule: RuleIn) -> dict[str, str]:
     if "trend" not in kinds:
         missing["figures"] = "only a trend has figures"
     if kinds <= UNCOUNTED:
-        missing["value"] = "its figures stand in trigger.figures" if "trend" in kinds else "it counts nothing"
+        missing["value"] = missing["window"] = "it counts nothing"
     if kinds == {"becomes"}:
         missing["threshold"] = "it compares with no number"
     return missing

@@ -20,6 +20,7 @@ FIELDS: dict[Names, frozenset[str]] = {
     ("trigger",): frozenset(Trigger.__struct_fields__) - {"shadow", "scope"},
     ("trigger", "event"): frozenset(TriggerEvent.__struct_fields__),
     ("trigger", "position"): frozenset(Position.__struct_fields__),
+    ("trigger", "window"): frozenset({"from", "to"}),
     ("trigger", "figures"): frozenset({"recent", "baseline"}),
 }
 _OF_EVERY_OBJECT = frozenset(dir(dict))  # get, items, …

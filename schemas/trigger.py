@@ -22,6 +22,13 @@ class TriggerEvent(msgspec.Struct):
     data: Any = None
 
 
+class Window(msgspec.Struct, frozen=True, rename={"from_": "from"}):
+    """What a value was measured over."""
+
+    from_: str
+    to: str
+
+
 class Trigger(msgspec.Struct, kw_only=True):
     """Fields as in the contract, section 6; times are RFC 3339 texts in UTC."""
 
@@ -37,6 +44,7 @@ class Trigger(msgspec.Struct, kw_only=True):
     event: TriggerEvent | None = None
     value: int | float | None = None
     value_exact: bool = True
+    window: Window | None = None  # of a threshold as `explain` gives it; of a trend the recent span
     threshold: int | float | str | None = None
     reason: str
     playbook: str | None = None

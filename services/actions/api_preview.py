@@ -39,8 +39,8 @@ _NO_EVENT: dict[str, Any] = {
 }
 _NO_TRIGGER: dict[str, Any] = {
     "id": "preview", "rule": "preview", "rule_version": 1, "account": None, "contact": None, "key": None, "tier": None,
-    "at": None, "event_id": None, "event": _NO_EVENT, "value": None, "value_exact": True, "threshold": None,
-    "reason": None, "playbook": None, "evidence": [], "position": None, "figures": None,
+    "at": None, "event_id": None, "event": _NO_EVENT, "value": None, "value_exact": True, "window": None,
+    "threshold": None, "reason": None, "playbook": None, "evidence": [], "position": None, "figures": None,
 }  # fmt: skip
 
 

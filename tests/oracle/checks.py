@@ -93,7 +93,9 @@ def trend(scene: Scene, at: int) -> Hold | None:
     if not holds:
         return None
     figures = {"recent": recent, "baseline": old}
-    return Hold(at, None, True, None, limit, [e.id for e in recent_events[-20:]], figures)
+    change = (recent / over) / (old / baseline) * 100 - 100
+    value = -change if operator == "falls_by" else change
+    return Hold(at, None, True, value, limit, [e.id for e in recent_events[-20:]], figures)
 
 
 def arms(scene: Scene) -> dict[int, Arrived]:

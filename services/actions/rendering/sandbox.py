@@ -10,7 +10,6 @@ The sandbox keeps templates away from Python's insides; it does not bound time o
 templates are only ever compiled and run in the worker process (`worker.py`), never in the service.
 """
 
-import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import Any
@@ -20,6 +19,7 @@ from jinja2.compiler import CodeGenerator, Frame
 from jinja2.runtime import Context, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from services.actions.rendering.filters import FILTERS
 from services.actions.rendering.model import PART_CHARS, SCOPE, SOURCE_CHARS, Flaw
 
 OPEN, CLOSE = "\ue000", "\ue001"  # around the number of a slot
@@ -101,7 +101,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for name in _RANDOM_OR_COSTLY:
             del self.globals[name]
         del self.filters["random"]  # a mail follows from the log alone
-        self.filters["date"] = as_date
+        self.filters.update(FILTERS)
         for name in _LAZY:
             self.filters[name] = _at_once(self.filters[name])
         self.slots: list[str] = []
@@ -207,20 +207,6 @@ def _printed(_: Context, value: Any) -> Any:
     if isinstance(value, Undefined) or hasattr(value, "__html__"):
         return value  # the one raises as soon as it is printed, the other is escaped already
     return str(value)
-
-
-def as_date(value: Any, pattern: str = "%-d %B %Y") -> str:
-    """`{{ account.attributes.renewal_date | date }}` gives 3 March 2027; null and text that is no date stay
-    as is."""
-    moment = value
-    if isinstance(value, str):
-        try:
-            moment = dt.datetime.fromisoformat(value)
-        except ValueError:
-            return value
-    if isinstance(moment, dt.date):
-        return moment.strftime(pattern)
-    return "" if value is None else str(value)
 
 
 PLAIN = Sandbox(_printed)

@@ -54,7 +54,7 @@ class Context:
 class Hold:
     """A rule's condition holds for a subject at a time: of an event (`offset`), or at a moment."""
 
-    __slots__ = ("arming", "at", "evidence", "figures", "offset", "subject", "threshold", "value")
+    __slots__ = ("arming", "at", "evidence", "figures", "offset", "subject", "threshold", "value", "window")
 
     def __init__(
         self,
@@ -67,7 +67,8 @@ class Hold:
         evidence: Callable[[], list[int]] | None = None,
         arming: Arming | None = None,
         figures: dict[str, Value] | None = None,
+        window: tuple[int, int] | None = None,
     ) -> None:
         self.at, self.offset, self.subject = at, offset, subject
         self.value, self.threshold, self.evidence = value, threshold, evidence
-        self.arming, self.figures = arming, figures
+        self.arming, self.figures, self.window = arming, figures, window

@@ -4,7 +4,7 @@ from hashlib import blake2b
 
 from schemas.event import Event, microseconds, rfc3339
 from schemas.reasons import Reason
-from schemas.trigger import Position, Trigger, TriggerEvent
+from schemas.trigger import Position, Trigger, TriggerEvent, Window
 from services.rules.engine.context import MOMENT, Hold
 from services.rules.engine.live import LiveRule
 from services.rules.engine.numbers import as_json
@@ -52,6 +52,7 @@ def make_trigger(
         event_id=shown.id if shown is not None else None,
         event=shown,
         value=as_json(hold.value),
+        window=Window(*map(rfc3339, hold.window)) if hold.window is not None else None,
         threshold=hold.threshold,
         reason=str(reason_of(rule, hold)),
         playbook=rule.doc.playbook,

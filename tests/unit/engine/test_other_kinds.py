@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from schemas.trigger import Window
 from tests.unit.engine.world import World, rule
 
 
@@ -116,6 +117,21 @@ def test_a_falling_rate_fires_at_the_tick_and_a_steady_one_does_not() -> None:
     assert young.clock("01-05T00:00").told == []
     assert falling.clock("01-05T00:00").told == ["r acme 01-05T00:00"]
     assert falling.triggers[0].figures == {"recent": 0, "baseline": 4}
+    assert falling.triggers[0].value == 100
+    assert falling.triggers[0].window == Window("2026-01-04T00:00:00Z", "2026-01-05T00:00:00Z")
+
+
+def test_a_trend_says_by_how_many_per_cent_the_rate_changed() -> None:
+    spans = {"event": "tick", "over": "1d", "baseline": "2d", "min_baseline": 1}
+    falling, rising = (World(rule({"trend": spans | {way: 25}})) for way in ("falls_by", "rises_by"))
+    for world in (falling, rising):
+        world.ev("01-01T00:00", "known")
+    for at in ("01-01T06:00", "01-01T18:00", "01-02T06:00", "01-02T18:00", "01-03T12:00"):
+        falling.ev(at)
+    for at in ("01-01T06:00", "01-02T06:00", "01-03T06:00", "01-03T12:00", "01-03T18:00"):
+        rising.ev(at)
+    assert [one.value for one in falling.clock("01-04T00:00").triggers] == [50]
+    assert [one.value for one in rising.clock("01-04T00:00").triggers] == [200]
 
 
 # -- date --

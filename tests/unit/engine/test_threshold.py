@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from schemas.trigger import Window
 from tests.unit.engine.world import World, rule
 
 
@@ -178,3 +179,20 @@ def test_old_records_of_all_time_are_folded_and_stay_exact() -> None:
         ("sum", "n2999", 6000),
     ]
     assert all(len(series) < 3 * 2500 for series in world.accounts.states["a"].stores.values())
+
+
+# -- what it was measured over --
+
+
+def test_a_trigger_says_what_its_value_was_measured_over() -> None:
+    span = World(rule(tick(at_least=2, within="2d")))
+    since = World(rule(tick(at_least=2, within="9d", since={"event": "start"})))
+    ever = World(rule(tick(at_least=2)))
+    for world in (span, since, ever):
+        world.ev("01-01T09:00", "start").ev("01-02T09:00").ev("01-03T09:00")
+    assert span.triggers[0].window == Window("2026-01-01T09:00:00Z", "2026-01-03T09:00:00Z")
+    assert since.triggers[0].window == Window("2026-01-01T09:00:00Z", "2026-01-03T09:00:00Z")
+    assert ever.triggers[0].window == Window("2026-01-01T09:00:00Z", "2026-01-03T09:00:00Z")
+    assert World(rule({"absence": {"event": "tick", "for": "1d"}})).ev("01-01T09:00").clock(
+        "01-03T09:00"
+    ).triggers[0].window is None  # fmt: skip

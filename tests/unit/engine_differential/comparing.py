@@ -84,7 +84,7 @@ def _details(expected: JSON, got: JSON) -> list[str]:
     found = []
     if expected["threshold"] != got["threshold"]:
         found.append(f"{where} threshold {got['threshold']}, should be {expected['threshold']}")
-    if expected["kind"] == "threshold" and not _value_fits(expected["value"], got):
+    if expected["kind"] in ("threshold", "trend") and not _value_fits(expected["value"], got):
         found.append(f"{where} value {got['value']}, should be {expected['value']}")
     if expected["kind"] in ("threshold", "absence") and not _evidence_fits(expected, got):
         found.append(f"{where} evidence {got['evidence']}, should be {expected['evidence']}")

@@ -100,16 +100,28 @@ def test_a_wait_of_a_tier_that_the_rule_does_not_cover() -> None:
     ("when", "lacking"),
     [
         (COUNT, {"key", "figures"}),
-        (ABSENCE, {"key", "figures", "value"}),
-        (BECOMES, {"key", "figures", "value", "threshold"}),
+        (ABSENCE, {"key", "figures", "value", "window"}),
+        (BECOMES, {"key", "figures", "value", "window", "threshold"}),
         (FEW, {"key", "figures", "event", "event_id", "contact"}),
-        (DATE, {"key", "figures", "event", "event_id", "contact", "value"}),
-        (TREND, {"key", "event", "event_id", "contact", "value"}),
+        (DATE, {"key", "figures", "event", "event_id", "contact", "value", "window"}),
+        (TREND, {"key", "event", "event_id", "contact"}),
         ({"all_of": {"of": [DATE, COUNT], "within": "30d"}}, {"key", "figures"}),
     ],
 )
 def test_what_a_trigger_cannot_have(when: dict[str, Any], lacking: set[str]) -> None:
-    names = {"event", "event_id", "contact", "key", "figures", "value", "threshold", "rule", "at", "tier"}
+    names = {
+        "event",
+        "event_id",
+        "contact",
+        "key",
+        "figures",
+        "value",
+        "window",
+        "threshold",
+        "rule",
+        "at",
+        "tier",
+    }
     for name in sorted(names):
         template = mail(f"Hi {{{{ trigger.{name} }}}}")
         found = fields([rule(when=when)], book([{"email": {"template": "hello"}}]), template)

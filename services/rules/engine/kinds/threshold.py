@@ -142,7 +142,15 @@ class Threshold(Plain):
             value=value,
             threshold=self.shown[state.tier],
             evidence=self._evidence(state, key, window),
+            window=self._span(state, at, window),
         )
+
+    def _span(self, state: AccountState, at: int, window: Window) -> tuple[int, int]:
+        """What a value was measured over, as people are told it."""
+        span = (at - self.within if self.within is not None else state.earliest, at)
+        if self.since is not None and window[1] >= window[0]:
+            return max(span[0], window[0]), min(at, window[1])
+        return span
 
     def _evidence(self, state: AccountState, key: SubjectKey, window: Window) -> Callable[[], list[int]]:
         def offsets() -> list[int]:
@@ -259,9 +267,7 @@ class Threshold(Plain):
         last = at - 1 if offset == MOMENT else at
         value, window = self.value(state, subject, at, last)
         shown = self.shown[state.tier]
-        span = (at - self.within if self.within is not None else state.earliest, at)
-        if self.since is not None and window[1] >= window[0]:
-            span = (max(span[0], window[0]), min(at, window[1]))
+        span = self._span(state, at, window)
         key = subject_key(self.slot, subject)
         evidence = self._evidence(state, key, window)()
         reason = self._why(state, subject, last, value, at)

@@ -9,7 +9,7 @@ from schemas.reasons import Reason
 from services.rules.engine.context import MOMENT, Context, Hold
 from services.rules.engine.limits import limits, per_tier
 from services.rules.engine.live import LiveRule, Plain, Verdict
-from services.rules.engine.numbers import Value
+from services.rules.engine.numbers import Value, as_json
 from services.rules.engine.selector import Selector
 from services.rules.engine.state import AccountState, Subject, SubjectKey
 from services.rules.engine.windows import WIDTHS, drop_before, insert, measure, upto
@@ -86,16 +86,26 @@ class Trend(Plain):
         offsets = list(series[max(middle, high - EVIDENCE) * width + 1 : high * width : width])
         if middle - low < self.body.min_baseline or old.num <= 0:
             return Verdict(False, Reason.BASELINE_TOO_SMALL, None, None, shown, window, offsets)
+        change = self._change(recent, old)
+        value = as_json(change)
         if not self._changed(state, recent, old):
-            return Verdict(False, Reason.CHANGE_TOO_SMALL, None, None, shown, window, offsets)
-        figures = {"recent": recent, "baseline": old}
-        hold = Hold(at, MOMENT, (None, None), threshold=shown, evidence=lambda: offsets, figures=figures)
+            return Verdict(False, Reason.CHANGE_TOO_SMALL, None, value, shown, window, offsets)
+        hold = Hold(
+            at, MOMENT, (None, None), value=change, threshold=shown, evidence=lambda: offsets,
+            figures={"recent": recent, "baseline": old}, window=(at - self.over, at),
+        )  # fmt: skip
         reason = Reason.TREND_FELL if self.falls else Reason.TREND_ROSE
-        return Verdict(True, reason, hold, None, shown, window, offsets)
+        return Verdict(True, reason, hold, value, shown, window, offsets)
 
     def _worth(self, series: "array[int]", low: int, high: int) -> Value:
         worth = measure(self.aggregate, series, self.width, low, high)
         return worth if worth is not None else Value(0, 1)
+
+    def _change(self, recent: Value, old: Value) -> Value:
+        """By how many per cent of the baseline's rate the recent one lies below (or above) it."""
+        new = recent.num * old.den * self.baseline
+        base = old.num * recent.den * self.over
+        return Value(100 * (base - new if self.falls else new - base), base)
 
     def _changed(self, state: AccountState, recent: Value, old: Value) -> bool:
         """recent / over against old / baseline · (1 ∓ share/100), without dividing."""

@@ -1,0 +1,148 @@
+"""What a template may do to a value so that it reads as a person would write it. Pure.
+
+    {{ contact.name | first_name }}            Ann, or "there" where no name is known
+    {{ trigger.value | counted('ticket') }}    1 ticket, 12 tickets, 1,200 tickets
+    {{ trigger.value | percent }}              43% of 0.43
+    {{ trigger.threshold | duration }}         7 days of "7d"; of `trigger.window` its length: 30 days
+    {{ trigger.at | relative }}                a week ago, yesterday, today, tomorrow, in 3 days
+    {{ trigger.key | readable }}               csv export of "csv_export"
+    {{ account.attributes.x | date }}          3 March 2027
+
+null gives nothing, and what a filter cannot read stays as it is: no mail fails over a value that somebody typed.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jinja2 import pass_context
+from jinja2.runtime import Context, Undefined
+
+from schemas.dates import date_of, zone_of
+
+_TITLES = frozenset(
+    ("dr", "prof", "professor", "mr", "mrs", "ms", "miss", "mx", "sir", "dame", "herr", "frau", "mme")
+)
+_UNITS = {
+    "s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"
+}  # fmt: skip
+_DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d|w|mo|y)", re.ASCII)
+_WORDS = ("no", "a", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_JOINTS = re.compile(r"[_\-./:]+|(?<=[a-z0-9])(?=[A-Z])")
+_DAYS_OF_A_MONTH = 365.25 / 12
+
+
+def first_name(value: Any, default: str = "there") -> Any:
+    """What to call somebody: `Dr. Ann Lee`, `Lee, Ann` and `Ann Lee, PhD` are Ann; `Dr. Lee` stays whole."""
+    if isinstance(value, Undefined):
+        return value  # raises as soon as it is printed
+    if not isinstance(value, str) or not value.strip() or "@" in value:
+        return default
+    name, _, rest = value.partition(",")
+    if rest.strip() and len(name.split()) == 1:
+        name = rest
+    words = name.split()
+    given = [word for word in words if word.strip(".").casefold() not in _TITLES]
+    if not given or (len(given) == 1 and len(words) > 1) or len(given[0].strip(".")) == 1:
+        return " ".join(words) or default
+    return given[0]
+
+
+def counted(value: Any, one: str, many: str | None = None) -> Any:
+    """A number and what is counted, in the singular or the plural (default: with an s)."""
+    number = _number(value)
+    if number is None:
+        return "" if value is None else value
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def percent(value: Any) -> Any:
+    """A share as a whole percentage."""
+    if _number(value) is None:
+        return "" if value is None else value
+    whole = int(value * 100 + 0.5)
+    return "less than 1%" if 0 < value < 0.005 else f"{whole}%"
+
+
+def duration(value: Any) -> Any:
+    """A duration as rules write it, or a window (`from`, `to`), in words."""
+    if isinstance(value, Mapping):
+        return _length(value)
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return "" if value is None else value
+    return counted(int(found[1]), _UNITS[found[2]])
+
+
+def _length(window: Mapping[str, Any]) -> str:
+    begin, end = date_of(window.get("from"), None), date_of(window.get("to"), None)
+    if begin is None or end is None:
+        return ""
+    hours = round((end - begin).total_seconds() / 3600)
+    return str(counted(hours, "hour") if hours < 24 else counted(round(hours / 24), "day"))
+
+
+@pass_context
+def relative(context: Context, value: Any) -> Any:
+    """How many days a date or time lies before or after `now`, as one says it, by the account's calendar."""
+    account = context.get("account")
+    name = account.get("timezone") if isinstance(account, Mapping) else None
+    zone = name if isinstance(name, str) else None
+    moment, now = date_of(value, zone), date_of(context.get("now"), zone)
+    if moment is None or now is None:
+        return "" if value is None else value
+    civil = zone_of(zone)
+    try:
+        days = (moment.astimezone(civil).date() - now.astimezone(civil).date()).days
+    except OverflowError:  # at the edge of the calendar
+        return value
+    if -1 <= days <= 1:
+        return ("yesterday", "today", "tomorrow")[days + 1]
+    return f"in {_span(days)}" if days > 0 else f"{_span(-days)} ago"
+
+
+def _span(days: int) -> str:
+    if days <= 28 and days % 7 == 0:
+        return _several(days // 7, "week")
+    if days < 56:
+        return _several(1, "month") if days in (30, 31) else f"{days} days"
+    months = round(days / _DAYS_OF_A_MONTH)
+    return _several(months, "month") if months % 12 else _several(months // 12, "year")
+
+
+def _several(number: int, unit: str) -> str:
+    word = _WORDS[number] if number < len(_WORDS) else str(number)
+    return f"{word} {unit}" if number == 1 else f"{word} {unit}s"
+
+
+def readable(value: Any) -> Any:
+    """A key as words: `csv_export`, `csv-export` and `csvExport` are csv export; what has spaces stays."""
+    if not isinstance(value, str) or " " in value.strip():
+        return "" if value is None else value
+    words = _JOINTS.sub(" ", value).split()
+    return " ".join(word if word.isupper() else word.lower() for word in words) or value
+
+
+def as_date(value: Any, pattern: str = "%-d %B %Y") -> Any:
+    """The day of a date or time, as it is written there: 3 March 2027."""
+    moment = date_of(value, None)
+    if moment is None:
+        return "" if value is None else value
+    return moment.strftime(pattern)
+
+
+def _number(value: Any) -> int | float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e15:
+        return None
+    return int(value) if value == int(value) else round(value, 2)
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "first_name": first_name,
+    "counted": counted,
+    "percent": percent,
+    "duration": duration,
+    "relative": relative,
+    "readable": readable,
+    "date": as_date,
+}
