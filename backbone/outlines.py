@@ -83,7 +83,18 @@ def _beside(
         rules = {**rivals, outline.name: outline}
     else:
         rules = _referring(conn, RuleOutline, "playbook", books)
+    if not isinstance(outline, TemplateOutline) and any(rule.hears for rule in rules.values()):
+        rules = _hearing(conn) | rules
+        books = (
+            _named(conn, PlaybookOutline, {one.playbook for one in rules.values() if one.playbook}) | books
+        )
     return list(rules.values()), books, mails
+
+
+def _hearing(conn: Connection) -> dict[str, RuleOutline]:
+    """The rules that fire at events of our own: whatever starts itself goes through them."""
+    names = select(references.c.to_name).where(references.c.to_kind == "event").distinct()
+    return _referring(conn, RuleOutline, "event", conn.scalars(names).all())
 
 
 def _mails(conn: Connection, books: Mapping[str, PlaybookOutline]) -> dict[str, TemplateOutline]:

@@ -16,6 +16,11 @@ CLOCK = "touchline.clock"  # control record: carries a partition's clock to `tim
 RULES_SAVED = "touchline.rules.saved"  # control record: revision `data.revision` takes effect at this place
 CONTROL = frozenset({CLOCK, RULES_SAVED})
 
+BY_PEOPLE = frozenset(
+    f"{OWN_PREFIX}{kind}"
+    for kind in ("task.completed", "email.bounced", "email.complained", "email.unsubscribed")
+)  # what people did, though Touchline tells of it: their depth is 0
+LOOP_DEPTH = 3  # at an event so deep no rule fires
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 DAY_US = 86_400_000_000
@@ -110,6 +115,22 @@ def encode(event: Event) -> bytes:
 def is_reserved(type_: str) -> bool:
     """Whether `"*"` leaves this type out: account and contact updates, merges, erasures, Touchline's own."""
     return type_ in RESERVED or type_.startswith(OWN_PREFIX)
+
+
+def depth_of(type_: str, data: Any) -> int:
+    """How often Touchline has answered itself before this event: 0 for what came from outside, whatever it says.
+
+    An event of our own without a depth, from before there was one, has the least that it can have.
+    """
+    if not type_.startswith(OWN_PREFIX):
+        return 0
+    said = data.get("depth") if isinstance(data, dict) else None
+    return max(0, said) if type(said) is int else int(type_ not in BY_PEOPLE)
+
+
+def depth_after(type_: str, depth: int) -> int:
+    """The depth of an event of our own about a play whose trigger fired at this depth."""
+    return 0 if type_ in BY_PEOPLE else depth + 1
 
 
 def microseconds(moment: datetime) -> int:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from schemas.duration import parse_duration
 from schemas.lint import Doubt
+from schemas.lint_loops import ways_round
 from schemas.outline import PlaybookOutline, RuleOutline, TemplateOutline
 
 MOST_RIVALS = 10  # rules for the same playbook that a rule is warned of
@@ -32,6 +33,7 @@ def lint_together(
     templates: Mapping[str, TemplateOutline],
 ) -> Iterator[Finding]:
     """The doubts about documents that refer to one another."""
+    rules = list(rules)
     starting: dict[str, list[RuleOutline]] = {}
     for rule in rules:
         if rule.playbook is not None:
@@ -46,6 +48,7 @@ def lint_together(
                 yield from _moves(rule, book)
                 yield from _texts(rule, book)
                 yield from _mails(rule, book, templates)
+    yield from _loops(rules, playbooks)
 
 
 def told(findings: Iterable[Finding], kind: str, name: str) -> list[Doubt]:
@@ -132,6 +135,27 @@ def _mails(
                     _view(book, path, f"{uses} {rule.name} fires: {why}"),
                     _view(rule, "playbook", f"{uses} the rule fires: {why}"),
                 )
+
+
+def _loops(rules: Iterable[RuleOutline], playbooks: Mapping[str, PlaybookOutline]) -> Iterator[Finding]:
+    for way, type_ in ways_round(rules, playbooks):
+        rule, through = way[0], [one.name for one in way[1:]]
+        book, last = playbooks[rule.playbook or ""], way[-1].playbook
+        via = f" through {' and '.join(through)}" if through else ""
+        stops = "it stops after three rounds (loop)"
+        keep = f"a where on data.playbook (such as {{ne: {last}}}) keeps them apart"
+        yield (
+            _view(
+                rule,
+                "when",
+                f"may start itself{via}: it fires at {type_}, which {last} causes; {stops}; {keep}",
+            ),
+            _view(
+                book,
+                "steps",
+                f"may start itself{via}: {rule.name} fires at {type_}, which {last} causes; {stops}",
+            ),
+        )
 
 
 def _meets(rule: RuleOutline, tier: str | None) -> bool:

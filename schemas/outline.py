@@ -5,19 +5,28 @@ from typing import Any
 
 import msgspec
 
-from schemas.playbook import PlaybookIn
-from schemas.playbook_texts import spans_of, texts_of, tier_of, trigger_paths, waits_in
+from schemas.conditions import plain
+from schemas.event import OWN_PREFIX
+from schemas.playbook import PlaybookIn, Step
+from schemas.playbook_texts import every, spans_of, texts_of, tier_of, trigger_paths, waits_in
 from schemas.rule import RuleIn, cooldown_span
 from schemas.template import TemplateIn
 from schemas.template_names import trigger_names
 from schemas.tiered import TIERS, for_tier
-from schemas.when import Date
+from schemas.when import Absence, Date
 
-FORMAT = 2  # counts up when outlines come to hold something else: those on record are then made anew
+FORMAT = 3  # counts up when outlines come to hold something else: those on record are then made anew
 TIERED = ("at_least", "above", "at_most", "below", "falls_by", "rises_by", "before", "after", "for_")
 TICK_KINDS = frozenset({"trend", "date"})  # decided at a moment: their triggers have no event
 UNCOUNTED = frozenset({"date", "becomes", "absence"})  # their triggers have no value
 CAN_LACK = frozenset({"event", "event_id", "contact", "key", "figures", "value", "threshold", "window"})
+
+
+class Hears(msgspec.Struct, frozen=True, array_like=True):
+    """Types of Touchline's own events at which a rule may fire, and the conditions that must hold there."""
+
+    types: list[str]
+    where: list[dict[str, Any]]
 
 
 class RuleOutline(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -29,6 +38,7 @@ class RuleOutline(msgspec.Struct, frozen=True, omit_defaults=True):
     cooldown: str | None = None  # a duration; None: none, or for ever
     missing: dict[str, str] = {}
     ahead: list[str] = []  # attributes with dates that it fires before
+    hears: list[Hears] = []
 
 
 class Use(msgspec.Struct, frozen=True, array_like=True):
@@ -49,6 +59,9 @@ class PlaybookOutline(msgspec.Struct, frozen=True, omit_defaults=True):
     uses: list[Use] = []
     lasting: list[str] = []  # tiers in which it waits for something
     watched: list[str] = []  # attributes whose change ends it
+    emits: dict[
+        str, list[str]
+    ] = {}  # by tier: the types of Touchline's own events that its plays bring about
 
 
 class TemplateOutline(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -72,9 +85,10 @@ def kind_of(outline: Outline) -> str:
 
 
 def refers(outline: Outline) -> set[tuple[str, str]]:
-    """The documents that it names: (kind, name)."""
+    """The documents that it names: (kind, name); of a rule also the types of our own events, as `event`."""
     if isinstance(outline, RuleOutline):
-        return set() if outline.playbook is None else {("playbook", outline.playbook)}
+        heard = {("event", type_) for one in outline.hears for type_ in one.types}
+        return heard if outline.playbook is None else heard | {("playbook", outline.playbook)}
     return {("template", one.what) for one in getattr(outline, "templates", ())}
 
 
@@ -83,7 +97,22 @@ def outline_rule(rule: RuleIn) -> RuleOutline:
     tiers = [tier for tier in TIERS if all(_covers(member.body, tier) for member in rule.when.members)]
     bodies = [member.body for member in rule.when.members]
     ahead = [body.attribute for body in bodies if isinstance(body, Date) and body.before is not None]
-    return RuleOutline(rule.name, rule.playbook, tiers, cooldown_span(rule), _missing(rule), ahead)
+    return RuleOutline(
+        rule.name, rule.playbook, tiers, cooldown_span(rule), _missing(rule), ahead, list(_hears(rule))
+    )
+
+
+def _hears(rule: RuleIn) -> Iterator[Hears]:
+    """What it counts and what arms it, of our own; a rule that fires but once per subject starts no round."""
+    if rule.cooldown == "once":
+        return
+    selectors = [member.body for member in rule.when.members if hasattr(member.body, "event")]
+    selectors += [one.since for one in selectors if isinstance(one, Absence) and one.since is not None]
+    for one in selectors:
+        types = [one.event] if isinstance(one.event, str) else one.event
+        own = [type_ for type_ in types if type_.startswith(OWN_PREFIX)]
+        if own:
+            yield Hears(own, [plain(where) for where in (one.where, rule.where) if where is not None])
 
 
 def _covers(body: Any, tier: str) -> bool:
@@ -123,7 +152,22 @@ def outline_playbook(body: PlaybookIn) -> PlaybookOutline:
         [Use(path, tier_of(path), name) for path, name in [*texts, *needed]],
         [tier for tier, steps in body.by_tier().items() if waits_in(steps)],
         list(body.watched),
+        {tier: sorted(_emits(steps)) for tier, steps in body.by_tier().items()},
     )
+
+
+def _emits(steps: list[Step]) -> set[str]:
+    """What follows from a play by itself; what people do (open a task's link, complete it) does not."""
+    kinds = {"play.started", "play.finished", "play.exited"}
+    for step in every(steps):
+        for given, told in (
+            (step.email, ("email.sent",)),
+            (step.task, ("task.created",)),
+            (step.webhook, ("webhook.delivered", "webhook.failed")),
+        ):
+            if given is not None:
+                kinds.update(told)
+    return {OWN_PREFIX + kind for kind in kinds}
 
 
 def outline_template(body: TemplateIn) -> TemplateOutline:

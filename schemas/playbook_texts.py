@@ -72,7 +72,12 @@ def spans_of(body: PlaybookIn) -> Iterator[tuple[str, str]]:
 
 def waits_in(steps: list[Step]) -> bool:
     """Whether some step of these, or in a branch of them, waits."""
-    return any(step.wait is not None for _, step in _steps(steps, ""))
+    return any(step.wait is not None for step in every(steps))
+
+
+def every(steps: list[Step]) -> Iterator[Step]:
+    """These steps and those in branches of them."""
+    return (step for _, step in _steps(steps, ""))
 
 
 def trigger_paths(body: PlaybookIn) -> Iterator[tuple[str, str]]:

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     ALREADY_TRUE = "already_true"
     MEMBER_NOT_HELD = "member_not_held"
     ALREADY_FIRED = "already_fired"
+    LOOP = "loop"
     COOLDOWN = "cooldown"
     WHERE_FALSE = "where_false"
     UNLESS_HOLDS = "unless_holds"
@@ -75,6 +76,7 @@ EXPLAINED: dict[Reason, str] = {
     Reason.ALREADY_TRUE: "The condition is true, and was before the newest update.",
     Reason.MEMBER_NOT_HELD: "At least one member has not held within the given time.",
     Reason.ALREADY_FIRED: "This event has fired this rule before.",
+    Reason.LOOP: "It would answer what Touchline itself had done, for the third time in a row; it stops there.",
     Reason.COOLDOWN: "The last trigger for this subject is too recent (or the rule fires once).",
     Reason.WHERE_FALSE: "The rule's own condition does not hold.",
     Reason.UNLESS_HOLDS: "What `unless` names holds the rule back.",

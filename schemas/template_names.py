@@ -17,7 +17,7 @@ FIELDS: dict[Names, frozenset[str]] = {
     ("account", "owner"): frozenset(_OWNER),
     ("contact",): frozenset(_CONTACT),
     ("owner",): frozenset(_OWNER),
-    ("trigger",): frozenset(Trigger.__struct_fields__) - {"shadow", "scope"},
+    ("trigger",): frozenset(Trigger.__struct_fields__) - {"shadow", "scope", "depth"},
     ("trigger", "event"): frozenset(TriggerEvent.__struct_fields__),
     ("trigger", "position"): frozenset(Position.__struct_fields__),
     ("trigger", "window"): frozenset({"from", "to"}),

@@ -11,7 +11,7 @@ from services.actions.tables import plays
 
 _PLAIN = (
     "id", "partition", "playbook", "playbook_version", "rule", "trigger_id", "account", "contact", "key",
-    "scope", "tier", "topic", "status", "reason", "step", "started_at", "ended_at", "trigger", "templates",
+    "scope", "tier", "topic", "status", "reason", "step", "started_at", "ended_at", "trigger", "templates", "depth",
 )  # fmt: skip
 PLAY_COLUMNS = [plays.c[name] for name in (*_PLAIN, "due_at", "until", "dated", "watched")]
 

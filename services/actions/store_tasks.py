@@ -76,6 +76,7 @@ def created_event(draft: ActionDraft, content: TaskContent) -> OwnEvent:
         account=draft.account,
         contact=draft.contact,
         time=draft.due_at,
+        depth=draft.depth,
         more={"key": content.key},
     )
 
@@ -119,5 +120,6 @@ def completed_event(row: Row[Any], now: int) -> OwnEvent:
         account=row.account,
         contact=row.contact,
         time=now,
+        depth=0,
         more={"key": row.key},
     )

@@ -86,9 +86,8 @@ plays = Table(
     Column("dated", Boolean, nullable=False, server_default=false()),
     Column("trigger", JSON, nullable=False),
     Column("templates", JSON, nullable=False),
-    Column(
-        "watched", JSON(none_as_null=True)
-    ),  # path to value, as it was when the trigger was decided; null: nothing is watched
+    Column("depth", Integer, nullable=False, server_default="0"),  # of what the trigger fired at
+    Column("watched", JSON(none_as_null=True)),  # path to value, as it was when the trigger was decided
     Index("actions_plays_due", "partition", "due_at"),
     Index("actions_plays_account", "account", "status"),
     Index("actions_plays_playbook", "playbook", "seq"),

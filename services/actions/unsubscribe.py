@@ -118,6 +118,7 @@ class _Desk:
             "step": row.step,
             "action": row.id,
             "topic": topic or None,
+            "depth": 0,
         }
         return OwnEvent(
             id=event_id(EVENT, row.id, topic, str(now)), type=EVENT, account=row.account, contact=row.contact,

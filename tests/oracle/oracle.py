@@ -20,6 +20,7 @@ Trigger = dict[str, Any]
 Step = tuple[int, int]  # the clock's move: (from, to], in us
 Holds = dict[Subject, list[tuple[int, Hold]]]  # per subject: (member, hold)
 
+LOOP_DEPTH = 3  # from which on no rule answers what Touchline itself has done
 GRACE = SECOND  # the wall clock stays this far behind receipt
 
 
@@ -294,6 +295,8 @@ class Oracle:
             return
         if checks.held_back(scene, hold.at, moment=hold.moment):
             return
+        if _depth(hold) >= LOOP_DEPTH:
+            return
         memory.fired.add(cause)
         memory.last = hold.at if memory.last is None else max(memory.last, hold.at)
         found = _trigger(rule.body, account, subject, scene.tier, contact, hold)
@@ -333,6 +336,15 @@ def _knows(rule: Rule, before: JSON | None, contact: str | None) -> bool:
     return rule.body.get("scope", "account") == "account" or contact in before.get("contacts", {})
 
 
+def _depth(hold: Hold) -> int:
+    """How deep the event is that it is of, or that armed its moment."""
+    if hold.event is None or not hold.event.type.startswith("touchline."):
+        return 0
+    data = hold.event.event.get("data")
+    depth = data.get("depth") if isinstance(data, dict) else None
+    return depth if isinstance(depth, int) and not isinstance(depth, bool) else 1
+
+
 def _cooling(rule: JSON, tier: str | None, last: int | None, at: int) -> bool:
     if last is None:
         return False
@@ -365,6 +377,7 @@ def _trigger(
         "evidence": hold.evidence,
         "figures": hold.figures,
         "shadow": rule.get("status") == "shadow",
+        "depth": max(0, _depth(hold)),
         "kind": windows.kind_of(rule["when"])[0],
     }
 

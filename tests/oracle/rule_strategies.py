@@ -23,7 +23,7 @@ EVENTS = st.sampled_from(
     ("tick",) * 5
     + (["tick", "boom"],) * 4
     + ("*",) * 3
-    + ("boom", "touchline.email.sent", ["tick", "account.updated"])
+    + ("boom", "touchline.email.sent", ["tick", "touchline.email.sent"], ["tick", "account.updated"])
 )
 BYS = ("data.k", "data.k", "data.k", "type", "contact.id", "account.attributes.status")
 PER = "account.attributes.seats"

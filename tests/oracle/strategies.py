@@ -56,6 +56,7 @@ NUMBERS = st.sampled_from(
 )
 KEYS = st.sampled_from(("a", "a", "a", "a", "b", 1, "1", True, "true", None, 1.5, ""))
 SEVERITIES = st.sampled_from(("high", "high", "low", None))
+DEPTHS = st.sampled_from((1, 2, 3, 2, 3, 4, 0, None, -1, True, "3"))
 # what one place of the log holds, by weight; the first is what shrinking ends at
 PLACES = st.sampled_from(("event",) * 20 + ("repeat", "moved", "historical", "own", "clock", "late"))
 FEW = st.sampled_from(("event",) * 14 + ("account", "account", "contact"))
@@ -188,7 +189,8 @@ class _Writer:
         contact = self.draw(CONTACTS)
         if contact is not None:
             event["contact"] = contact
-        event["data"] = {"x": self.draw(NUMBERS), "k": self.draw(KEYS), "sev": self.draw(SEVERITIES)}
+        depth = {"depth": self.draw(DEPTHS)} if own else {}
+        event["data"] = depth | {"x": self.draw(NUMBERS), "k": self.draw(KEYS), "sev": self.draw(SEVERITIES)}
 
     def _again(self, time: int | None) -> None:
         """An earlier event once more, with its own time or another."""

@@ -16,7 +16,15 @@ from backbone.migrations import migrate_all
 from backbone.settings import load_settings
 from backbone.tables import outlines as board
 from backbone.tables import references
-from schemas.outline import PlaybookOutline, RuleOutline, TemplateOutline, Use
+from schemas.outline import (
+    PlaybookOutline,
+    RuleOutline,
+    TemplateOutline,
+    Use,
+    outline_playbook,
+    outline_rule,
+)
+from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn
 from services.actions import outlining as of_actions
 from services.actions.library import PLAYBOOKS, TEMPLATES
@@ -115,6 +123,39 @@ def test_a_start_fills_it_after_an_upgrade(db: Database, saver: Saver) -> None:
     of_actions.refresh(db)
     assert on_board(db) == expected
     assert len(doubts(db, LONG)) == 2
+
+
+def test_a_loop_is_seen_through_rules_that_are_not_named(db: Database, saver: Saver) -> None:
+    def answers(name: str, playbook: str, type_: str, to: str) -> RuleIn:
+        body = {"event": type_, "at_least": 1, "where": {"data.playbook": to}}
+        return RuleIn.model_validate({"name": name, "when": {"threshold": body}, "playbook": playbook})
+
+    mail, task = (
+        {"steps": [step]} for step in ({"email": {"template": "hello"}}, {"task": {"title": "Call"}})
+    )
+    one = answers("one", "greet", "touchline.task.created", "call")
+    two = answers("two", "call", "touchline.email.sent", "greet")
+    saver.run(lambda conn: saver.put(conn, one, None, "test"))
+    saver.run(lambda conn: saver.put(conn, rule("bystander", playbook="call"), None, "test"))
+
+    def saved(name: str, body: dict[str, Any]) -> list[str]:
+        made = outline_playbook(PlaybookIn.model_validate({"name": name, **body}))
+        with db.write() as conn:
+            outlines.write(conn, made, 1)
+            return [
+                one["message"].split(":")[0]
+                for one in outlines.doubts(conn, made)
+                if "itself" in one["message"]
+            ]
+
+    assert saved("greet", mail) == []
+    assert saved("call", task) == []  # nothing answers its task but `one`, and nothing answers greet yet
+    with db.read() as conn:
+        said = [each["message"] for each in outlines.doubts(conn, outline_rule(two))]
+    assert sum(text.startswith("may start itself through one:") for text in said) == 1
+    saver.run(lambda conn: saver.put(conn, two, None, "test"))
+    assert saved("greet", mail) == ["may start itself through two"]
+    assert saved("greet", task) == []
 
 
 def test_a_crowd_of_rules_is_bounded(db: Database) -> None:

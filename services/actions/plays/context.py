@@ -13,7 +13,7 @@ from schemas.event import rfc3339
 from schemas.profile import Contact, Profile
 from services.actions.plays.model import Play
 
-HIDDEN = ("shadow", "scope")  # fields of the wire that are no part of a trigger's public form
+HIDDEN = ("shadow", "scope", "depth")  # fields of the wire that are no part of a trigger's public form
 
 
 def trigger_document(trigger: Any) -> dict[str, Any]:

@@ -74,6 +74,7 @@ def _mail(
         status=status,
         reason=reason,
         due_at=now,
+        depth=play.depth,
         spec=spec,
         context={} if reason is not None else context | {"contact": contact_document(shown)},
     )
@@ -123,6 +124,7 @@ def _draft(
         recipient=recipient,
         topic=play.topic,
         due_at=now,
+        depth=play.depth,
         spec=spec,
         context=render_context(play, profile, contact, now),
     )

@@ -12,7 +12,7 @@ from typing import Any
 from schemas.conditions import Scope
 from schemas.dates import moment_of, unchanged
 from schemas.duration import parse_duration
-from schemas.event import DAY_US, OWN_PREFIX, RESERVED, Event, instant, is_reserved
+from schemas.event import DAY_US, OWN_PREFIX, RESERVED, Event, depth_after, instant, is_reserved
 from schemas.play_reasons import ActionReason, PlayReason, StepReason
 from schemas.playbook import WaitDate, WaitEvent
 from schemas.profile import Profile, contact_of
@@ -91,6 +91,7 @@ class Machine:
             status="open",
             started_at=now,
             trigger=trigger_document(trigger),
+            depth=trigger.depth,
             partition=self._partition,
         )
 
@@ -292,6 +293,7 @@ class Machine:
                     "tier": play.tier,
                     "step": play.step,
                     "reason": play.reason,
+                    "depth": depth_after(OWN_PREFIX + kind, play.depth),
                 },
             )
         )

@@ -254,6 +254,7 @@ class MemoryStore:
                 account=draft.account,
                 contact=draft.contact,
                 time=draft.due_at,
+                depth=draft.depth,
             )
         )
 

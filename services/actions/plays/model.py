@@ -56,9 +56,8 @@ class Play(msgspec.Struct, kw_only=True):
     wait: Wait | None = None
     trigger: dict[str, Any] = {}
     templates: dict[str, int] = {}  # the versions that hold for the whole play
-    watched: dict[
-        str, Any
-    ] = {}  # path to value, as it was when the trigger was decided; another one ends the play
+    depth: int = 0  # of what the trigger fired at; the events about this play have one more
+    watched: dict[str, Any] = {}  # path to the value at the trigger's place; another one ends the play
     partition: int = 0
 
 
@@ -123,6 +122,7 @@ class ActionDraft(msgspec.Struct, kw_only=True):
     status: ActionStatus = "pending"
     reason: str | None = None
     due_at: int
+    depth: int = 0  # the play's
     spec: Spec
     context: dict[str, Any] = {}
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schemas.event import OWN_PREFIX
+from schemas.event import OWN_PREFIX, depth_after
 from schemas.play_reasons import ActionReason
 from services.actions.plays.model import OwnEvent, event_id
 
@@ -30,13 +30,16 @@ def about(
     account: str,
     contact: str | None,
     time: int,
+    depth: int,
     more: dict[str, Any] | None = None,
 ) -> OwnEvent:
-    """An event about an action or the task that it made."""
+    """An event about an action or the task that it made; `depth` is the play's."""
+    type_ = OWN_PREFIX + kind
     data = {"play": play, "playbook": playbook, "step": step, "action": action, **(more or {})}
+    data["depth"] = depth_after(type_, depth)
     return OwnEvent(
         id=event_id(kind, action),
-        type=OWN_PREFIX + kind,
+        type=type_,
         account=account,
         contact=contact,
         time=time,

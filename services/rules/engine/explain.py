@@ -87,6 +87,8 @@ def _judged(rule: LiveRule, state: AccountState, verdict: Verdict) -> tuple[bool
     ctx = Context()
     ctx.state = state
     why = rule.judge(ctx, verdict.hold, None, know_event=False)
+    if why is None and state.deep is not None and verdict.evidence and verdict.evidence[-1] in state.deep:
+        why = Reason.LOOP  # it was reached by what nothing fires at
     return (True, verdict.reason) if why is None else (False, why)
 
 

@@ -11,7 +11,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from schemas.conditions import compile_condition, paths_of
-from schemas.event import Event
+from schemas.event import LOOP_DEPTH, Event, depth_of
 from schemas.keys import key_text
 from schemas.predicates import Scope
 from schemas.reasons import Reason
@@ -221,7 +221,7 @@ class LiveRule:
             return Reason.WHERE_FALSE
         if self.unless is not None and self.unless.holds_at(self, state, hold):
             return Reason.UNLESS_HOLDS
-        return None
+        return Reason.LOOP if _loops(state, hold) else None
 
     def cools(self, state: AccountState, key: SubjectKey, at: int) -> bool:
         """Whether a trigger at `at` would come within the cooldown of the latest one."""
@@ -249,6 +249,14 @@ class LiveRule:
     @staticmethod
     def _fetched(hold: Hold, bench: Bench) -> Event | None:
         return None if hold.offset == MOMENT else bench.fetch(hold.offset)
+
+
+def _loops(state: AccountState, hold: Hold) -> bool:
+    """Whether what a hold is of, or what armed its moment, is too deep."""
+    arming = hold.arming
+    if arming is not None:
+        return depth_of(arming.type, arming.data) >= LOOP_DEPTH
+    return state.deep is not None and hold.offset in state.deep
 
 
 def cause_of(hold: Hold) -> int:

@@ -10,7 +10,18 @@ from datetime import UTC, datetime
 from heapq import heappush
 from typing import Literal
 
-from schemas.event import CLOCK, CONTROL, LATE_US, OWN_PREFIX, RULES_SAVED, Event, is_reserved, microseconds
+from schemas.event import (
+    CLOCK,
+    CONTROL,
+    LATE_US,
+    LOOP_DEPTH,
+    OWN_PREFIX,
+    RULES_SAVED,
+    Event,
+    depth_of,
+    is_reserved,
+    microseconds,
+)
 from schemas.profile import contact_of
 from schemas.reasons import Reason
 from schemas.trigger import Position, Trigger
@@ -222,6 +233,8 @@ class PartitionEngine(Moments):
             self.note("", Reason.DUPLICATE)
             return
         self._remember(state, event, time, offset)
+        if own and depth_of(event.type, event.data) >= LOOP_DEPTH:
+            state.deep = (state.deep or {}) | {offset: time}
         self._judge(state, offset, time, event, late=late, known=known)
         if len(state.seen) >= state.sweep_at:
             sweep(state, self.rules)

@@ -79,6 +79,7 @@ class AccountState:
         "agenda",
         "bases",
         "dates",
+        "deep",
         "due",
         "earliest",
         "fired",
@@ -118,6 +119,9 @@ class AccountState:
         self.older: dict[int, str] = {}  # offset to id, of evidence that `seen` has forgotten
         self.updates: list[int] = []  # digests of the newest updates: sent again, they must not merge again
         self.muted: dict[int, int] = {}  # offsets of backfilled events to their times: nothing fires at them
+        self.deep: dict[int, int] | None = (
+            None  # offsets of events too deep for any rule, to their times; None: none
+        )
         self.tracks: dict[int, Track] = {}  # events that several rules count, see there
         self.stores: dict[SubjectKey, array[int]] = {}  # events that one rule counts
         self.bases: dict[SubjectKey, Base] = {}
@@ -186,6 +190,7 @@ class _Stored(msgspec.Struct, array_like=True):
     watches: _Keyed
     dates: _Keyed
     held: _Keyed
+    deep: dict[int, int] | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -255,6 +260,7 @@ def encode(state: AccountState) -> bytes:
             [(key, (watch.arms, watch.seen)) for key, watch in state.watches.items()],
             _pairs(state.dates),
             _pairs(state.held),
+            state.deep,
         )
     )
 
@@ -281,6 +287,7 @@ def decode(blob: bytes) -> AccountState:
     state.watches = {_key(key): msgspec.convert(value, Watch) for key, value in stored.watches}
     state.dates = {_key(key): msgspec.convert(value, Dates) for key, value in stored.dates}
     state.held = {_key(key): value for key, value in stored.held}
+    state.deep = stored.deep
     return state
 
 

@@ -50,6 +50,8 @@ def sweep(state: AccountState, rules: RuleSet) -> None:
         else:
             del state.fired[key]
     state.muted = {offset: time for offset, time in state.muted.items() if time >= floor}
+    if state.deep is not None:
+        state.deep = {offset: time for offset, time in state.deep.items() if time >= floor} or None
     _forget_ids(state, rules)
     state.sweep_at = len(state.seen) + max(states.SWEEP_FLOOR, len(state.seen), kept_series)
 

@@ -2,7 +2,7 @@
 
 from hashlib import blake2b
 
-from schemas.event import Event, microseconds, rfc3339
+from schemas.event import Event, depth_of, microseconds, rfc3339
 from schemas.reasons import Reason
 from schemas.trigger import Position, Trigger, TriggerEvent, Window
 from services.rules.engine.context import MOMENT, Hold
@@ -61,6 +61,7 @@ def make_trigger(
         figures=_figures(hold),
         shadow=rule.status == "shadow",
         scope=rule.doc.scope,
+        depth=depth_of(shown.type, shown.data) if shown is not None else 0,
     )
 
 

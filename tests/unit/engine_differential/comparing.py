@@ -40,6 +40,7 @@ def identity(trigger: JSON) -> tuple[Any, ...]:
         "event_id",
         "event",
         "shadow",
+        "depth",
     )
     return tuple(str(trigger[name]) for name in names)
 

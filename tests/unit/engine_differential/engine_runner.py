@@ -224,5 +224,6 @@ def plain(trigger: Trigger) -> JSON:
         "evidence": trigger.evidence,
         "figures": trigger.figures,
         "shadow": trigger.shadow,
+        "depth": trigger.depth,
         "position": trigger.position.offset,
     }
