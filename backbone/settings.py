@@ -71,6 +71,14 @@ class Settings(BaseSettings):
         description="origins of web pages whose Segment libraries may call us, such as https://app.example.com, "
         "separated by commas",
     )
+    mail_only_to: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="for staging: addresses and domains, separated by commas, that mails may go to; all others are "
+        "skipped (`not_on_list`). Exact but for case: a domain does not stand for those below it",
+    )
+    mail_instead_to: str | None = Field(
+        None, description="for staging: the address that all mails go to instead of their recipients"
+    )
     webhook_allowed_networks: Annotated[Networks, NoDecode] = Field(
         (), description="private networks that webhooks may reach, as CIDR, separated by commas"
     )
@@ -208,6 +216,25 @@ class Settings(BaseSettings):
             raise ValueError("should be an address, or a name and <an address>") from None
         return value
 
+    @field_validator("mail_only_to", mode="before")
+    @classmethod
+    def _only_to(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        listed = tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        if not listed:
+            raise ValueError("should name an address or a domain")
+        for one in listed:
+            _check_address(one if "@" in one else f"somebody@{one}", one)
+        return listed
+
+    @field_validator("mail_instead_to")
+    @classmethod
+    def _instead_to(cls, value: str | None) -> str | None:
+        if value is not None:
+            _check_address(value, value)
+        return value
+
     @field_validator("smtp_ca_file")
     @classmethod
     def _smtp_ca_file(cls, value: Path | None) -> Path | None:
@@ -284,6 +311,17 @@ def is_loopback(host: str | None) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _check_address(address: str, shown: str) -> None:
+    from schemas.addresses import BadAddress, valid_address
+
+    try:
+        if "*" in address:  # legal, and never meant
+            raise BadAddress("no pattern")
+        valid_address(address)
+    except BadAddress:
+        raise ValueError(f"this is no address or domain: {shown[:100]}") from None
 
 
 def _check_port(url: str) -> None:

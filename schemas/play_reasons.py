@@ -40,6 +40,7 @@ class ActionReason(StrEnum):
     CONTACT_INACTIVE = "contact_inactive"
     DUPLICATE_RECIPIENT = "duplicate_recipient"
     SUPPRESSED = "suppressed"
+    NOT_ON_LIST = "not_on_list"
     PLAY_EXITED = "play_exited"
     TEMPLATE_UNKNOWN = "template_unknown"
     TEMPLATE_ERROR = "template_error"
@@ -81,6 +82,7 @@ EXPLAINED: dict[StrEnum, str] = {
     ActionReason.CONTACT_INACTIVE: "The contact is marked as not active.",
     ActionReason.DUPLICATE_RECIPIENT: "Another contact with the same address got this email.",
     ActionReason.SUPPRESSED: "The address is unsubscribed or suppressed for this topic.",
+    ActionReason.NOT_ON_LIST: "Mails go only to the addresses and domains that TOUCHLINE_MAIL_ONLY_TO names.",
     ActionReason.PLAY_EXITED: "The play ended before this was sent.",
     ActionReason.TEMPLATE_UNKNOWN: "The template did not exist when the play started.",
     ActionReason.TEMPLATE_ERROR: "The template could not be filled in; see the detail.",

@@ -317,6 +317,8 @@ class Delivery:
         if self._stopping:
             return None  # the lease is let go of
         ready = await _prepared(channel, action)
+        if isinstance(ready, Outcome) and ready.kind == "skipped":
+            return 0, ready
         n = await commits.begin(action)
         if isinstance(ready, Outcome):
             return None if n is None else (n, ready)

@@ -23,7 +23,6 @@ _TARGETS = Sql("""
     WHERE h.kind = 'endpoint' AND NOT h.deleted AND h.name {ids}
 """)
 _NEXT_DUE = Sql("SELECT min(next_attempt_at) FROM actions.actions_actions WHERE next_attempt_at > ?")
-SUPPRESSED = Decision(status="skipped", reason="suppressed")
 
 
 class End(msgspec.Struct, frozen=True):
@@ -157,7 +156,7 @@ def _targets(conn: Connection, begins: Sequence[Leased]) -> dict[str, Target | N
 def _finished(end: End, now: int) -> Finished:
     outcome = end.outcome
     if not end.n and outcome.kind == "skipped":
-        decision = SUPPRESSED
+        decision = Decision(status="skipped", reason=outcome.reason)
     else:
         schedule = SCHEDULES.get(end.action.channel, ())
         decision = _spread(end, decide(outcome, max(end.n, end.action.attempts), now, schedule), now)

@@ -96,6 +96,18 @@ def test_a_bounce_is_told_and_suppresses_the_address(house: House) -> None:
     assert house.attempts("act_2") == []
 
 
+def test_what_is_skipped_before_it_is_sent_is_no_attempt(house: House) -> None:
+    class Picky(Fake):
+        async def prepare(self, action: Leased) -> Any:
+            return Outcome(kind="skipped", reason="not_on_list")
+
+    house.put("act_1")
+    house.loop(email=Picky())
+    house.settled()
+    assert house.states() == {"act_1": ("skipped", "not_on_list")}
+    assert (house.attempts("act_1"), house.events(), house.suppressed()) == ([], [], [])
+
+
 def test_what_comes_to_nothing_before_it_is_sent_is_an_attempt_too(house: House) -> None:
     class Unreachable(Fake):
         async def prepare(self, action: Leased) -> Any:
