@@ -14,8 +14,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from backbone.errors import ConfigurationError
+from backbone.setting_checks import PREFIX, check_address, check_port, is_database, is_loopback, misfit
 
-PREFIX = "TOUCHLINE_"
 SECOND_US = 1_000_000
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/]+):[0-9]{1,5}")
@@ -184,7 +184,7 @@ class Settings(BaseSettings):
         scheme = value.partition(":")[0].partition("+")[0]
         if value and scheme not in {"sqlite", "postgresql", "postgres"}:
             raise ValueError("should begin with sqlite:// or postgresql://")
-        if value and not _is_database(value):
+        if value and not is_database(value):
             raise ValueError("should be such as sqlite:///file or postgresql://user:password@host:5432/name")
         return value
 
@@ -193,7 +193,7 @@ class Settings(BaseSettings):
     def _public_url(cls, value: str) -> str:
         if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
             raise ValueError("should be a http:// or https:// address")
-        _check_port(value)
+        check_port(value)
         return value.rstrip("/")
 
     @field_validator("smtp_url")
@@ -202,7 +202,7 @@ class Settings(BaseSettings):
         if value is not None and urlsplit(value.get_secret_value()).scheme not in {"smtp", "smtps"}:
             raise ValueError("should begin with smtp:// or smtps://")
         if value is not None:
-            _check_port(value.get_secret_value())
+            check_port(value.get_secret_value())
         return value
 
     @field_validator("sender")
@@ -225,14 +225,14 @@ class Settings(BaseSettings):
         if not listed:
             raise ValueError("should name an address or a domain")
         for one in listed:
-            _check_address(one if "@" in one else f"somebody@{one}", one)
+            check_address(one if "@" in one else f"somebody@{one}", one)
         return listed
 
     @field_validator("mail_instead_to")
     @classmethod
     def _instead_to(cls, value: str | None) -> str | None:
         if value is not None:
-            _check_address(value, value)
+            check_address(value, value)
         return value
 
     @field_validator("smtp_ca_file")
@@ -262,7 +262,7 @@ class Settings(BaseSettings):
             f"{PREFIX}{name.upper()}: {why}"
             for names, used, required in ((sasl, "SASL" in protocol, True), (tls, "SSL" in protocol, False))
             for name in names
-            for why in _misfit(getattr(self, name) is not None, used, required, protocol)
+            for why in misfit(getattr(self, name) is not None, used, required, protocol)
         ]
         if self.kafka_ssl_keyfile and not self.kafka_ssl_certfile:
             wrong.append(f"{PREFIX}KAFKA_SSL_KEYFILE: needs {PREFIX}KAFKA_SSL_CERTFILE")
@@ -301,53 +301,6 @@ class Settings(BaseSettings):
         """How the world reaches us, without a slash at the end."""
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
         return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether a host, by name or address, is this machine itself."""
-    if host is None or host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _check_address(address: str, shown: str) -> None:
-    from schemas.addresses import BadAddress, valid_address
-
-    try:
-        if "*" in address:  # legal, and never meant
-            raise BadAddress("no pattern")
-        valid_address(address)
-    except BadAddress:
-        raise ValueError(f"this is no address or domain: {shown[:100]}") from None
-
-
-def _check_port(url: str) -> None:
-    try:
-        _ = urlsplit(url).port
-    except ValueError:
-        raise ValueError("should have a number up to 65535 as its port") from None
-
-
-def _is_database(url: str) -> bool:
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        make_url(url)
-    except (ArgumentError, ValueError):
-        return False
-    return True
-
-
-def _misfit(given: bool, used: bool, required: bool, protocol: str) -> list[str]:
-    if given and not used:
-        return [f"has no meaning with {PREFIX}KAFKA_SECURITY_PROTOCOL={protocol}"]
-    if used and required and not given:
-        return [f"is required with {PREFIX}KAFKA_SECURITY_PROTOCOL={protocol}"]
-    return []
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -2,7 +2,8 @@
 
 from pydantic import SecretStr
 
-from backbone.settings import PREFIX, Settings
+from backbone.setting_checks import PREFIX
+from backbone.settings import Settings
 
 HEAD = """\
 # Settings

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError, SMTPResponseException
 from aiosmtplib.protocol import SMTPProtocol
 
-from backbone.settings import is_loopback
+from backbone.setting_checks import is_loopback
 from services.actions.channels.base import Trouble
 from services.actions.channels.gate import Gate
 from services.actions.channels.mailing.health import LOGIN_WANTED, Health, bare

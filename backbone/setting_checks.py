@@ -1,0 +1,57 @@
+"""What a single setting has to be: the checks behind `backbone.settings`."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+PREFIX = "TOUCHLINE_"
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host, by name or address, is this machine itself."""
+    if host is None or host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_address(address: str, shown: str) -> None:
+    """Raises `ValueError` where this is no email address."""
+    from schemas.addresses import BadAddress, valid_address
+
+    try:
+        if "*" in address:  # legal, and never meant
+            raise BadAddress("no pattern")
+        valid_address(address)
+    except BadAddress:
+        raise ValueError(f"this is no address or domain: {shown[:100]}") from None
+
+
+def check_port(url: str) -> None:
+    """Raises `ValueError` where a URL names a port that there is none of."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        raise ValueError("should have a number up to 65535 as its port") from None
+
+
+def is_database(url: str) -> bool:
+    """Whether SQLAlchemy can read this URL."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):
+        return False
+    return True
+
+
+def misfit(given: bool, used: bool, required: bool, protocol: str) -> list[str]:
+    """What is wrong with a setting of Kafka's security that is, or is not, given under this protocol."""
+    if given and not used:
+        return [f"has no meaning with {PREFIX}KAFKA_SECURITY_PROTOCOL={protocol}"]
+    if used and required and not given:
+        return [f"is required with {PREFIX}KAFKA_SECURITY_PROTOCOL={protocol}"]
+    return []
