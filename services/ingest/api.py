@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import msgspec
 import uuid_utils
 from fastapi import APIRouter, Path, Query, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from backbone.auth import Principal, require
 from backbone.bodies import NotJson
@@ -18,7 +17,6 @@ from schemas.account import ACCOUNT_EXAMPLE, AccountIn, writable_tier
 from schemas.event import CLOCK, Event, encode
 from services.ingest import pages
 from services.ingest.answers import accepted, ids_from
-from services.ingest.groups import Groups
 from services.ingest.intake import HEADERS, Intake
 from services.ingest.sources import SOURCES
 from services.ingest.sources.base import NotReadable
@@ -35,7 +33,7 @@ _JSON = frozenset(
 )
 
 
-def events_router(intake: Intake, groups: Groups) -> APIRouter:
+def events_router(intake: Intake) -> APIRouter:
     """`POST /v1/events`."""
     router = APIRouter(tags=["events"])
 
@@ -54,8 +52,6 @@ def events_router(intake: Intake, groups: Groups) -> APIRouter:
             new_id=ids_from(repeat, principal.key_id, body) if repeat else None,
             nul=source != "native" or b"\\u0000" in body or b'"data_base64"' in body,
         )
-        if taken.erasures:
-            await run_in_threadpool(groups.erase, taken.erasures)
         return accepted(taken, alone=len(items) == 1 and body.lstrip()[:1] != b"[")
 
     @router.post(

@@ -1,7 +1,7 @@
 """From items to the log: check, append once, wait until durable; with limits on what may be under way."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 import msgspec
 import uuid_utils
@@ -12,6 +12,8 @@ from backbone.failpoint import hit
 from backbone.log import EVENTS, Entry, Log
 from backbone.settings import Settings
 from backbone.telemetry import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJECTED
+from schemas.event import MERGED, Event
+from services.ingest.accounts import Accounts
 from services.ingest.sources import SOURCES
 from services.ingest.sources.base import MAX_EVENTS, Code, Item, Refusal, Wire
 from services.ingest.sources.normal import ERASURES, Door, Normal
@@ -23,12 +25,34 @@ _accepted = {name: EVENTS_ACCEPTED.labels(name) for name in (*SOURCES, "segment"
 _rejected = {code: EVENTS_REJECTED.labels(code.value) for code in Code}
 
 
+Placing = Callable[[Door], Awaitable[Iterable[tuple[int, Item | None]]]]
+
+
 class Taken(msgspec.Struct):
     """What became of a request's items: how many events are durable, and the refusals with their index."""
 
     accepted: int
     rejected: list[tuple[int, Refusal]]
-    erasures: list[Normal]
+
+
+class _Found(msgspec.Struct):
+    """What is to be appended, what is not, and the places of the entries that do more than tell of something."""
+
+    entries: list[Entry] = []
+    rejected: list[tuple[int, Refusal]] = []
+    erasures: list[tuple[int, Normal]] = []  # place, erasure
+    merges: list[tuple[int, int, Event]] = []  # place, index, merge
+
+    def leave_out(self, places: Collection[int]) -> None:
+        """The entries at these places, all of them merges, are not to be appended."""
+        if not places:
+            return
+        left = [place for place in range(len(self.entries)) if place not in places]
+        now = {place: at for at, place in enumerate(left)}
+        self.entries = [self.entries[place] for place in left]
+        self.erasures = [(now[place], erasure) for place, erasure in self.erasures]
+        self.merges = [(now[place], index, one) for place, index, one in self.merges if place in now]
+        self.rejected.sort(key=lambda each: each[0])
 
 
 class Buckets:
@@ -57,9 +81,10 @@ class Buckets:
 class Intake:
     """Belongs to the event loop; all its methods run there."""
 
-    def __init__(self, settings: Settings, log: Log, clock: Clock) -> None:
+    def __init__(self, settings: Settings, log: Log, clock: Clock, accounts: Accounts) -> None:
         self._log = log
         self._clock = clock
+        self._accounts = accounts
         self._wall = settings.clock == "wall"
         self._most = settings.ingest_max_in_flight
         self._buckets = Buckets(settings.ingest_rate_limit)
@@ -79,23 +104,47 @@ class Intake:
         erasing: bool,
         new_id: Callable[[int], str] | None = None,
         nul: bool = True,
+        place: Placing | None = None,
     ) -> Taken:
         """Check the items and make the good ones durable; None is passed over. `nul`: see `Door`.
 
+        `place` finds out whose they are first, and may put more events between them: (index, item) in order.
         Raises `TooLarge` (too many), `RateLimited`, `LogUnavailable`: then nothing was taken for certain.
         """
         if len(items) > MAX_EVENTS:
             message = f"a request may have {MAX_EVENTS} events, this one has {len(items):,}"
             raise TooLarge(message, code="too_many_events")
         self._buckets.take(key_id, len(items))
-        door = Door(now=self._clock.now(), wall=self._wall, erasing=erasing, new_id=new_id or _uuid7, nul=nul)
-        entries, rejected, erasures = _sort(items, door)
-        for _, refusal in rejected:
+        door = Door(
+            now=self._clock.now(),
+            wall=self._wall,
+            erasing=erasing,
+            new_id=new_id or _uuid7,
+            nul=nul,
+            inside=place is not None,
+        )
+        found = _sort(enumerate(items) if place is None else await place(door), door)
+        if found.merges:
+            await self._admit(found)
+        for _, refusal in found.rejected:
             _rejected[refusal.code].inc()
-        if entries:
-            await self.append(entries)
-            _accepted[source].inc(len(entries))
-        return Taken(len(entries), rejected, erasures)
+        if found.entries:
+            await self.append(found.entries)
+            _accepted[source].inc(len(found.entries))
+            told = [event for _, _, event in found.merges]
+            await self._accounts.appended(found.entries, found.erasures, told)
+        return Taken(len(found.entries), found.rejected)
+
+    async def _admit(self, found: _Found) -> None:
+        """Take out the merges that may not be."""
+        wanted = [(place, event) for place, _, event in found.merges]
+        reasons = await self._accounts.admit(wanted, found.erasures)
+        refused = {place: reason for (place, _), reason in zip(wanted, reasons, strict=True) if reason}
+        for place, index, event in found.merges:
+            if place in refused:
+                refusal = Refusal(Code.INVALID, "data.into", refused[place], event.id)
+                found.rejected.append((index, refusal))
+        found.leave_out(refused)
 
     async def append(self, entries: Sequence[Entry]) -> None:
         """Append and wait until durable. Raises `RateLimited` if too much is under way, `LogUnavailable`."""
@@ -114,14 +163,10 @@ class Intake:
             APPEND_SECONDS.observe(time.perf_counter() - began)
 
 
-def _sort(
-    items: Sequence[Item | None], door: Door
-) -> tuple[list[Entry], list[tuple[int, Refusal]], list[Normal]]:
-    entries: list[Entry] = []
-    rejected: list[tuple[int, Refusal]] = []
-    erasures: list[Normal] = []
-    quick, add = door.quick, entries.append
-    for index, item in enumerate(items):
+def _sort(items: Iterable[tuple[int, Item | None]], door: Door) -> _Found:
+    found = _Found()
+    quick, add = door.quick, found.entries.append
+    for index, item in items:
         if type(item) is Wire:
             value = quick(item)
             if value is not None:
@@ -131,12 +176,14 @@ def _sort(
             continue
         checked = item if isinstance(item, Refusal) else door.check(index, item)
         if isinstance(checked, Refusal):
-            rejected.append((index, checked))
+            found.rejected.append((index, checked))
             continue
-        add(Entry(checked.value, checked.account, None, HEADERS))
         if checked.type in ERASURES:
-            erasures.append(checked)
-    return entries, rejected, erasures
+            found.erasures.append((len(found.entries), checked))
+        elif checked.type == MERGED and isinstance(item, Event) and not door.inside:
+            found.merges.append((len(found.entries), index, item))
+        add(Entry(checked.value, checked.account, None, HEADERS))
+    return found
 
 
 def _uuid7(_index: int) -> str:

@@ -7,7 +7,6 @@ Each is at its first letter too (`/v1/t`). And what their libraries ask for befo
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
-from starlette.concurrency import run_in_threadpool
 
 from backbone.auth import MAX_KEY, Keys, Principal, open_route
 from backbone.bodies import NotJson
@@ -17,10 +16,12 @@ from backbone.http import any_query, json_response, reads
 from backbone.settings import Settings
 from services.ingest import pages
 from services.ingest.answers import wrong_fields
-from services.ingest.groups import Groups
+from services.ingest.identities import Identities
 from services.ingest.intake import Intake
+from services.ingest.placing import Placing
 from services.ingest.sources import segment
-from services.ingest.sources.base import NotReadable
+from services.ingest.sources.base import Item, NotReadable
+from services.ingest.sources.identity import Said
 from services.ingest.sources.segment_calls import write_key_in
 
 SCOPE = "events:write"
@@ -46,16 +47,16 @@ async def write_key(request: Request) -> Principal:
 write_key.route_scope = SCOPE  # type: ignore[attr-defined]
 
 
-def segment_router(intake: Intake, groups: Groups, settings: Settings) -> APIRouter:
+def segment_router(intake: Intake, identities: Identities, settings: Settings) -> APIRouter:
     """A route per call, under its name and its first letter."""
     router = APIRouter(tags=["segment"])
     for kind in (*segment.CALLS, "batch"):
-        _add(router, intake, groups, kind)
+        _add(router, intake, identities, kind)
     _add_settings(router, settings)
     return router
 
 
-def _add(router: APIRouter, intake: Intake, groups: Groups, kind: str) -> None:
+def _add(router: APIRouter, intake: Intake, identities: Identities, kind: str) -> None:
 
     @router.post(f"/v1/{kind[0]}", name=f"segment_{kind[0]}", include_in_schema=False)
     @router.post(
@@ -69,21 +70,24 @@ def _add(router: APIRouter, intake: Intake, groups: Groups, kind: str) -> None:
     @reads(pages.SEGMENT_MODELS[kind], pages.SEGMENT_EXAMPLES[kind])
     @for_browsers
     async def call(request: Request, principal: Annotated[Principal, Depends(write_key)]) -> Response:
-        return await _take(await request.body(), kind, intake, groups, principal)
+        return await _take(await request.body(), kind, intake, identities, principal)
 
 
-async def _take(body: bytes, kind: str, intake: Intake, groups: Groups, principal: Principal) -> Response:
+async def _take(
+    body: bytes, kind: str, intake: Intake, identities: Identities, principal: Principal
+) -> Response:
     """Segment answers 200 to whatever it could read; only a request with nothing good in it is an error here."""
     try:
         calls = segment.read(body, kind, intake.received())
     except NotReadable as error:
         raise NotJson(str(error)) from None
-    users = segment.users_of(calls)
-    known = await run_in_threadpool(groups.find, users) if users else {}
-    items, named = segment.events_of(calls, known)
-    if named:
-        await run_in_threadpool(groups.store, named)
-    taken = await intake.take(items, source="segment", key_id=principal.key_id, erasing=False)
+    said = [segment.said_of(call, unvouched=not principal.allows("events:write")) for call in calls]
+    placing = Placing(said, identities)
+    items: list[Item | None] = [one.event if isinstance(one, Said) else one for one in said]
+    taken = await intake.take(
+        items, source="segment", key_id=principal.key_id, erasing=False, place=placing.place
+    )
+    await placing.told()
     if not taken.rejected:
         return json_response({"success": True})
     rejected = [(index, segment.in_their_words(refusal)) for index, refusal in taken.rejected]

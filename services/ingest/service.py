@@ -1,4 +1,4 @@
-"""Wires the ingest service: the door. It has no worker and keeps nothing but Segment's groups."""
+"""Wires the ingest service: the door. It keeps who Segment's users are, and which accounts are no more."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,10 +8,12 @@ from fastapi import APIRouter
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import Log
-from backbone.settings import Settings
+from backbone.settings import Settings, secret_key
+from services.ingest.accounts import Accounts
 from services.ingest.api import accounts_router, clock_router, events_router
-from services.ingest.groups import Groups
+from services.ingest.identities import Identities
 from services.ingest.intake import Intake
+from services.ingest.merges import Merges
 from services.ingest.segment_api import segment_router
 
 
@@ -21,13 +23,14 @@ class IngestService:
     name = "ingest"
 
     def __init__(self, settings: Settings, db: Database, log: Log, clock: Clock) -> None:
-        self.intake = Intake(settings, log, clock)
-        groups = Groups(db, clock)
+        merges = Merges(db, secret_key(settings))
+        identities = Identities(db, clock, merges)
+        self.intake = Intake(settings, log, clock, Accounts(db, clock, merges, identities))
         self.routers: Sequence[APIRouter] = [
-            events_router(self.intake, groups),
+            events_router(self.intake),
             accounts_router(self.intake),
             clock_router(self.intake, settings, log.partitions),
-            segment_router(self.intake, groups, settings),
+            segment_router(self.intake, identities, settings),
         ]
 
     def start(self) -> None:

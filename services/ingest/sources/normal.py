@@ -64,7 +64,7 @@ class Door:
         self._erasing = erasing
         self._new_id = new_id
         self._nul = nul
-        self._inside = inside
+        self.inside = inside
 
     def quick(self, event: Wire) -> bytes | None:
         """The record's value of an event with which nothing is unusual; None: `check` has to look at it."""
@@ -88,10 +88,8 @@ class Door:
         """The event as it goes into the log, or why it does not."""
         if not event.id:
             event.id = self._new_id(index)
-        if event.unvouched and not self._inside:
-            event.unvouched = (
-                False  # an extension attribute like any other: it is Segment's door that means it
-            )
+        if event.unvouched and not self.inside:
+            event.unvouched = False  # an attribute like any other: only of Segment's calls it means something
         refusal = None
         if type(event) is not Wire or event.account is None:
             refusal = _names(event)
@@ -130,7 +128,7 @@ class Door:
             return Refusal(
                 Code.RESERVED, "type", f"types under {OWN_PREFIX} come only from Touchline", event.id
             )
-        if kind == MERGED and self._inside:
+        if kind == MERGED and self.inside:
             return None
         if kind in _ADMINS and not self._erasing:
             message = f"{kind} {_ADMINS[kind]}: it needs a key with the scope admin"

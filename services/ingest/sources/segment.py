@@ -1,59 +1,61 @@
 """Segment's HTTP tracking API: its calls as events.
 
-A call becomes an event in two steps, because its account may be the group that its user named in an earlier
-call: `read` parses a body into calls, the caller looks up `users_of(calls)`, `events_of` makes events and tells
-which users now belong to which group. Nothing here yields a deletion or a type that only Touchline may send.
+`read` parses a body into calls, `said_of` makes an event of each, and says whose it is; the account that it belongs to
+is found by `identity`, from what the users' calls said before. Nothing here yields a deletion or a type that only
+Touchline may send.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from schemas.event import Event, is_reserved
+from schemas.merging import SEGMENT, SEGMENT_PUBLIC
 from schemas.names import is_name
 from services.ingest.sources.base import Code, Item, Refusal, convert_event
+from services.ingest.sources.identity import Said
 from services.ingest.sources.segment_calls import CALLS, Call, object_of, read, text_of
 
-__all__ = ["CALLS", "Call", "events_of", "in_their_words", "read", "type_of", "users_of"]
-_FROM = "segment"
+__all__ = ["CALLS", "Call", "in_their_words", "read", "said_of", "type_of"]
 _OUTSIDE = re.compile(r"[^a-z0-9.]+")
 _CONTACT_FIELDS = ("email", "name", "timezone", "locale")
 
 
-def users_of(calls: Sequence[Call | Refusal]) -> list[str]:
-    """The users whose group has to be looked up."""
-    return list(
-        {
-            call.user: None
-            for call in calls
-            if isinstance(call, Call) and not call.group and is_name(call.user)
-        }
+def said_of(call: Call | Refusal, *, unvouched: bool) -> Said | Refusal | None:
+    """A call as an event and what it says of its user; None: it says nothing. `unvouched`: see `Event`.
+
+    The event's account is one that the call itself names, as if nothing else were known.
+    """
+    if isinstance(call, Refusal):
+        return call
+    made = _event(call)
+    if not isinstance(made, Event):
+        return made
+    if unvouched:
+        made.source, made.unvouched = SEGMENT_PUBLIC, True
+    group = text_of(call.body.get("groupId")) if call.kind == "group" else None
+    return Said(
+        event=made,
+        known=call.known,
+        anonymous=call.anonymous if is_name(call.anonymous) else None,
+        message=made.id or None,
+        group=group,
+        named=None if group else call.group,
+        traits=_traits(call, made),
     )
 
 
-def events_of(
-    calls: Sequence[Call | Refusal], groups: Mapping[str, str]
-) -> tuple[list[Item | None], dict[str, str]]:
-    """Each call's event, refusal, or None (an alias says nothing); and the group of each user that named one.
-
-    `groups`: the groups known before. A group call holds for the calls after it, also in the same batch.
-    """
-    named: dict[str, str] = {}
-    items: list[Item | None] = []
-    for call in calls:
-        if isinstance(call, Refusal):
-            items.append(call)
-            continue
-        item = _event(call, {**groups, **named} if named else groups)
-        if call.kind == "group" and isinstance(item, Event) and is_name(call.user) and is_name(call.group):
-            named[call.user] = call.group
-        items.append(item)
-    return items, named
+def _traits(call: Call, event: Event) -> dict[str, Any] | None:
+    """What the call says of its user: on `group`, in its context."""
+    if call.kind == "identify":
+        return event.data if isinstance(event.data, dict) else None
+    theirs = object_of(call.context, "traits") if call.kind == "group" else {}
+    return _contact_of(theirs) if theirs else None
 
 
-def _event(call: Call, groups: Mapping[str, str]) -> Item | None:
+def _event(call: Call) -> Item | None:
     user, group = call.user, call.group
     if call.kind == "group" and not text_of(call.body.get("groupId")):
         return Refusal(Code.REQUIRED, "groupId", "is required", call.id)
@@ -65,9 +67,9 @@ def _event(call: Call, groups: Mapping[str, str]) -> Item | None:
     if isinstance(made, Refusal):
         return made
     attributes: dict[str, Any] = {
-        "source": _FROM,
-        "account": group or groups.get(user or "") or user,
-        "contact": text_of(call.body.get("userId")),
+        "source": SEGMENT,
+        "account": group or user,
+        "contact": call.known,
         **made,
     }
     if call.body.get("messageId") not in (None, ""):
@@ -109,7 +111,12 @@ def _page(call: Call) -> dict[str, Any] | Refusal:
 
 
 def _identify(call: Call) -> dict[str, Any] | Refusal:
-    traits = dict(call.traits)
+    return {"type": "contact.updated", "data": _contact_of(call.traits)}
+
+
+def _contact_of(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """A user's traits as the data of a contact update."""
+    traits = dict(sent)
     if not isinstance(traits.get("name"), str):
         parts = [traits.get("firstName"), traits.get("lastName")]
         whole = " ".join(part for part in parts if isinstance(part, str) and part)
@@ -118,7 +125,7 @@ def _identify(call: Call) -> dict[str, Any] | Refusal:
     fields = {
         name: traits.pop(name) for name in _CONTACT_FIELDS if isinstance(traits.get(name, 0), str | None)
     }
-    return {"type": "contact.updated", "data": {**fields, "attributes": traits}}
+    return {**fields, "attributes": traits}
 
 
 def _group(call: Call) -> dict[str, Any] | Refusal:

@@ -42,7 +42,17 @@ class Call(msgspec.Struct, frozen=True):
     @property
     def user(self) -> str | None:
         """`userId`, else `anonymousId`."""
-        return text_of(self.body.get("userId")) or text_of(self.body.get("anonymousId"))
+        return self.known or self.anonymous
+
+    @property
+    def known(self) -> str | None:
+        """`userId`."""
+        return text_of(self.body.get("userId"))
+
+    @property
+    def anonymous(self) -> str | None:
+        """`anonymousId`."""
+        return text_of(self.body.get("anonymousId"))
 
     @property
     def group(self) -> str | None:

@@ -219,8 +219,8 @@ async def test_segment_calls(kit: Kit) -> None:
     for event in kit.events():
         by_account.setdefault(event.account, []).append(event.type)
     assert by_account == {
-        "ann": ["first"],
-        "acme": ["account.updated", "contact.updated", "page", "screen", "second"],
+        "ann": ["first", "account.merged"],
+        "acme": ["account.updated", "contact.updated", "contact.updated", "page", "screen", "second"],
     }
     assert (await call("track", {"userId": "ann"})).status_code == 400
     ancient = await call("track", {"userId": "ann", "event": "x", "timestamp": "0001-01-01T00:00:00Z"})

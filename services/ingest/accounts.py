@@ -1,0 +1,118 @@
+"""What the door has to know of accounts: which were merged, and which erased and not made anew since.
+
+All else about accounts is the business of those who read the log. Belongs to the event loop.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import delete, select
+from starlette.concurrency import run_in_threadpool
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.errors import DatabaseUnavailable
+from backbone.log import Entry
+from schemas.event import Event
+from services.ingest.identities import Identities
+from services.ingest.merges import Merges
+from services.ingest.sources.normal import Normal
+from services.ingest.tables import erased
+
+FRESH_S = 5.0  # how old what is known of other processes' erasures may be
+
+Erasures = Sequence[tuple[int, Normal]]  # with their places among the entries
+
+
+class Accounts:
+    """Asked by the intake: before it appends merges, and after it appended anything."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        merges: Merges,
+        identities: Identities,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._merges = merges
+        self._identities = identities
+        self._monotonic = monotonic
+        self._erased: set[bytes] = set()
+        self._read_at = float("-inf")
+
+    async def admit(self, merges: Sequence[tuple[int, Event]], erasures: Erasures) -> list[str | None]:
+        """Note the merges from outside, with their places; of each that may not be the reason why."""
+        reasons: list[str | None] = []
+        for place, event in merges:
+            into = event.data["into"]
+            if any(
+                gone.account == into and gone.type == "account.deleted" and at < place
+                for at, gone in erasures
+            ):
+                reasons.append("is erased by an event before this one")
+            else:
+                reasons.append(await run_in_threadpool(self._merges.admit, event.account or "", into))
+        return reasons
+
+    async def appended(self, entries: Sequence[Entry], erasures: Erasures, merges: Sequence[Event]) -> None:
+        """All these are on the log: forget the erased, and remember that they are; the others are there."""
+        if merges:
+            await run_in_threadpool(self._identities.told, merges)
+        await self._read()
+        if not erasures and not self._erased:
+            return
+        gone, there = fates(entries, erasures)
+        if erasures:
+            await run_in_threadpool(self._identities.erase, [each for _, each in erasures])
+        if gone:
+            await run_in_threadpool(self._note_erased, gone)
+        anew = {self._merges.hash(account) for account in there} & self._erased
+        if anew:
+            await run_in_threadpool(self._note_anew, anew)
+
+    async def _read(self) -> None:
+        """Learn of the erasures by other processes, now and then; without the database what is known will do."""
+        now = self._monotonic()
+        if now - self._read_at < FRESH_S:
+            return
+        self._read_at = now
+        try:
+            self._erased = await run_in_threadpool(self._load)
+        except DatabaseUnavailable:
+            return
+
+    def _load(self) -> set[bytes]:
+        with self._db.read() as connection:
+            return set(connection.execute(select(erased.c.account)).scalars())
+
+    def _note_erased(self, accounts: set[str]) -> None:
+        with self._db.write() as connection:
+            self._merges.forget(connection, accounts, self._clock.now())
+        self._erased = self._erased | {self._merges.hash(account) for account in accounts}
+
+    def _note_anew(self, accounts: set[bytes]) -> None:
+        with self._db.write() as connection:
+            connection.execute(delete(erased).where(erased.c.account.in_(accounts)))
+        self._erased = self._erased - accounts
+
+
+def fates(entries: Sequence[Entry], erasures: Erasures) -> tuple[set[str], set[str]]:
+    """The accounts that are erased after these entries, and those that are there."""
+    gone, there = set[str](), set[str]()
+    erasing = dict(erasures)
+    for place, entry in enumerate(entries):
+        account = entry.key
+        if not isinstance(account, str):
+            continue
+        erasure = erasing.get(place)
+        if erasure is None:
+            there.add(account)
+            gone.discard(account)
+        elif erasure.type == "account.deleted":
+            gone.add(account)
+            there.discard(account)
+    return gone, there

@@ -1,0 +1,196 @@
+"""What is known of Segment's users, kept in the database: one transaction a request, one request at a time a user."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from backbone.clock import Clock
+from backbone.database import Database, upsert
+from schemas.event import Event, microseconds
+from services.ingest.erasure import erase
+from services.ingest.locks import lock_users
+from services.ingest.merges import Merges
+from services.ingest.pruning import Pruning
+from services.ingest.sources.identity import Placed, Said, place
+from services.ingest.sources.identity_book import Book, Known, Place, Row
+from services.ingest.sources.normal import Normal
+from services.ingest.tables import calls, group_calls, ties, users
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Identities:
+    """Blocks: call it from a worker thread."""
+
+    def __init__(self, db: Database, clock: Clock, merges: Merges) -> None:
+        self._db = db
+        self._clock = clock
+        self._merges = merges
+        self._pruning = Pruning(db, clock)
+
+    def place(self, said: Sequence[Said]) -> list[Placed]:
+        """What becomes of each call. Of the merges they ask for those are left that may be."""
+        names = {user for one in said for user in (one.known, one.anonymous) if user}
+        placed = None
+        while placed is None:
+            with self._db.write() as connection:
+                lock_users(connection, names)
+                book, these = _load(connection, said)
+                if these <= names or not _speaks_for_others(said):
+                    placed = place(said, book)
+                    _save(connection, book, self._clock.now())
+                    _choose(connection, placed, self._merges)
+            names = these
+        self._pruning.after(len(book.new_calls))
+        return placed
+
+    def told(self, merges: Sequence[Event]) -> None:
+        """These are on the log now: they need not be said again."""
+        with self._db.write() as connection:
+            self._merges.told(connection, merges)
+            _told(connection, {_key(merge) for merge in merges})
+
+    def erase(self, erasures: Sequence[Normal]) -> None:
+        """Forget what these erasures name."""
+        with self._db.write() as connection:
+            erase(connection, erasures)
+
+
+def _choose(connection: Connection, placed: Sequence[Placed], merges: Merges) -> None:
+    """Leave only the merges that may be. Those that may not need not be asked for again."""
+    wanted = [merge for one in placed for merge in one.merges]
+    if not wanted:
+        return
+    granted = merges.claim(connection, wanted)
+    for one in placed:
+        one.merges = [merge for merge in one.merges if id(merge) in granted]
+    _told(
+        connection, {_key(merge) for merge in wanted} - {_key(each) for one in placed for each in one.merges}
+    )
+
+
+def _told(connection: Connection, accounts: set[Known]) -> None:
+    if accounts:
+        these = (ties.c.anonymous == bindparam("one"), ties.c.unvouched == bindparam("level"))
+        rows = [{"one": account, "level": level} for account, level in accounts]
+        connection.execute(update(ties).where(*these).values(told=True), rows)
+
+
+def _key(merge: Event) -> Known:
+    return merge.account or "", merge.unvouched
+
+
+def _speaks_for_others(said: Sequence[Said]) -> bool:
+    """Whether a call under an anonymous id says something that is kept of the user behind it."""
+    return any(one.known is None and (one.traits is not None or one.group is not None) for one in said)
+
+
+def _load(connection: Connection, said: Sequence[Said]) -> tuple[Book, set[str]]:
+    """What is known of the users of these calls, and who these are: calls sent before and ties say so."""
+    book = Book()
+    names = [one.name for one in said if one.name is not None]
+    if names:
+        columns = (calls.c.name, calls.c.account, calls.c.time, calls.c.follows)
+        for name, *rest in connection.execute(select(*columns).where(calls.c.name.in_(names))):
+            book.calls[name] = Place(*rest)
+    anonymous = {one.anonymous for one in said if one.anonymous}
+    if anonymous:
+        query = select(ties).where(ties.c.anonymous.in_(anonymous)).order_by(ties.c.time)
+        for row in connection.execute(query):
+            key = (row.anonymous, row.unvouched)
+            book.ties.setdefault(key, []).append((row.time, row.user))
+            if not row.told:
+                book.untold.add(key)
+    these = _users(said, book)
+    if these:
+        _load_users(connection, these, book, traits=any(_asks_for_traits(one, book) for one in said))
+    return book, these
+
+
+def _load_users(connection: Connection, these: set[str], book: Book, *, traits: bool) -> None:
+    query = select(group_calls).where(group_calls.c.user.in_(these)).order_by(group_calls.c.time)
+    for row in connection.execute(query):
+        book.groups.setdefault((row.user, row.unvouched), []).append((row.time, row.group))
+    columns = (users.c.user, users.c.unvouched, users.c.lone, *((users.c.traits,) if traits else ()))
+    for user, unvouched, lone, *known in connection.execute(select(*columns).where(users.c.user.in_(these))):
+        if lone:
+            book.lone.add((user, unvouched))
+        if known and known[0] is not None:
+            book.traits[user, unvouched] = _decode(known[0])
+
+
+def _users(said: Sequence[Said], book: Book) -> set[str]:
+    users = {user for one in said for user in (one.known, one.anonymous) if user}
+    for one in said:
+        if one.anonymous is not None:
+            before = book.calls.get(one.name) if one.name is not None else None
+            time = microseconds(one.event.time) if one.event.time is not None else 0
+            tied = book.person(one.anonymous, time if before is None else before.time, one.unvouched)
+            users |= {tied} if tied else set()
+    return users
+
+
+def _asks_for_traits(one: Said, book: Book) -> bool:
+    """Whether a call may say, pass on or take over what is known of its user."""
+    if one.traits is not None or one.group is not None:
+        return True
+    both = one.known is not None and one.anonymous is not None and one.known != one.anonymous
+    return both and not book.ties.get((one.anonymous or "", one.unvouched))
+
+
+def _save(connection: Connection, book: Book, now: int) -> None:
+    _drop(connection, group_calls, group_calls.c.user, book.gone_groups)
+    _drop(connection, ties, ties.c.anonymous, book.gone_ties)
+    rows = [
+        {"user": user, "unvouched": level, "time": time, "group": group}
+        for (user, level, time), group in book.new_groups.items()
+    ]
+    upsert(connection, group_calls, rows, ["user", "unvouched", "time"])
+    rows = [
+        {
+            "anonymous": one,
+            "unvouched": level,
+            "time": time,
+            "user": user,
+            "told": (one, level) not in book.untold,
+        }
+        for (one, level, time), user in book.new_ties.items()
+    ]
+    upsert(connection, ties, rows, ["anonymous", "unvouched", "time"])
+    for told in (False, True):  # traits that were not loaded stay as they are
+        rows = [_row_of_user(key, book) for key in book.new_users if (key in book.traits) == told]
+        upsert(connection, users, rows, ["user", "unvouched"])
+    if book.new_calls:
+        connection.execute(insert(calls), list(_rows_of_calls(book, now)))
+
+
+def _row_of_user(key: Known, book: Book) -> dict[str, Any]:
+    row = {"user": key[0], "unvouched": key[1], "lone": key in book.lone}
+    return row | ({"traits": _encode(book.traits[key])} if key in book.traits else {})
+
+
+def _rows_of_calls(book: Book, now: int) -> Iterable[dict[str, Any]]:
+    for name, user in book.new_calls.items():
+        where = book.calls[name]
+        yield {
+            "name": name,
+            "user": user,
+            "account": where.account,
+            "time": where.time,
+            "follows": where.follows,
+            "received_at": now,
+        }
+
+
+def _drop(connection: Connection, table: Any, who: Any, gone: set[Row]) -> None:
+    if gone:
+        these = (
+            who == bindparam("who"),
+            table.c.unvouched == bindparam("level"),
+            table.c.time == bindparam("at"),
+        )
+        rows = [{"who": user, "level": level, "at": time} for user, level, time in gone]
+        connection.execute(delete(table).where(*these), rows)

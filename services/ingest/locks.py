@@ -1,0 +1,30 @@
+"""Who has to wait for whom, among all processes. On SQLite a transaction that writes has the database to itself."""
+
+from collections.abc import Iterable
+from zlib import crc32
+
+from sqlalchemy import Connection, text
+
+ROOM = 0x73656769  # "segi": sets our advisory locks apart from others'
+BUCKETS = 1_024  # of users
+MERGES = BUCKETS  # the one behind them
+
+_LOCK = text("SELECT pg_advisory_xact_lock(:room, one) FROM unnest(CAST(:locks AS int[])) AS one")
+
+
+def lock_users(connection: Connection, users: Iterable[str]) -> None:
+    """Until the transaction ends nobody else reads or writes what is known of these users to place their calls.
+
+    Taken in one order by all, so that none waits for one who waits for it.
+    """
+    _lock(connection, {crc32(user.encode("utf-8", "surrogatepass")) % BUCKETS for user in users})
+
+
+def lock_merges(connection: Connection) -> None:
+    """Until the transaction ends nobody else merges accounts. To be taken after users, never before."""
+    _lock(connection, {MERGES})
+
+
+def _lock(connection: Connection, locks: set[int]) -> None:
+    if locks and connection.dialect.name == "postgresql":
+        connection.execute(_LOCK, {"room": ROOM, "locks": sorted(locks)})

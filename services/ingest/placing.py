@@ -1,0 +1,65 @@
+"""The Segment calls of one request on their way through the intake: checked, placed, and told when they are durable."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+
+from schemas.event import Event
+from services.ingest.identities import Identities
+from services.ingest.sources.base import Item, Refusal
+from services.ingest.sources.identity import Placed, Said
+from services.ingest.sources.normal import Door
+
+
+class Placing:
+    """Belongs to the event loop, for one request."""
+
+    def __init__(self, said: Sequence[Said | Refusal | None], identities: Identities) -> None:
+        self._said = said
+        self._identities = identities
+        self._merges: list[Event] = []
+
+    async def place(self, door: Door) -> Iterable[tuple[int, Item | None]]:
+        """Each call's events, or why it is refused; with its index. What is refused says nothing of its user."""
+        checked = [_checked(door, index, one) for index, one in enumerate(self._said)]
+        good = [one for one in checked if isinstance(one, Said)]
+        placed = await run_in_threadpool(self._identities.place, good) if good else []
+        self._merges = [merge for one in placed for merge in one.merges]
+        return _items(checked, iter(placed))
+
+    async def told(self) -> None:
+        """All of it is on the log."""
+        if self._merges:
+            await run_in_threadpool(self._identities.told, self._merges)
+
+
+def _checked(door: Door, index: int, one: Said | Refusal | None) -> Said | Refusal | None:
+    if not isinstance(one, Said):
+        return one
+    refusal = door.check(index, one.event)
+    if isinstance(refusal, Refusal):
+        return refusal
+    if one.event.type == "contact.updated":
+        one.traits = one.event.data
+    elif one.traits is not None:
+        update = msgspec.structs.replace(
+            one.event, type="contact.updated", contact=one.user or None, data=one.traits
+        )
+        one.traits = None if isinstance(door.check(index, update), Refusal) else update.data
+    return one
+
+
+def _items(
+    checked: Sequence[Said | Refusal | None], placed: Iterator[Placed]
+) -> Iterator[tuple[int, Item | None]]:
+    for index, one in enumerate(checked):
+        if not isinstance(one, Said):
+            yield index, one
+            continue
+        found = next(placed)
+        yield index, found.event
+        if found.contact is not None:
+            yield index, found.contact
+        for merge in found.merges:
+            yield index, merge

@@ -1,0 +1,48 @@
+"""Calls are remembered for eight days: a day more than a sender may count on. Then they go, a few at a time."""
+
+import threading
+
+from sqlalchemy import delete, select
+
+from backbone.clock import Clock
+from backbone.database import Database
+from schemas.event import DAY_US
+from services.ingest.tables import calls
+
+KEPT_US = 8 * DAY_US
+EVERY = 1_000  # calls remembered, between two looks
+AT_ONCE = 4_000  # rows: more than came in meanwhile
+
+
+class Pruning:
+    """Looks after every `EVERY` calls, and at the first. Blocks: call it from a worker thread."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._since = EVERY
+
+    def after(self, count: int) -> None:
+        """So many calls more are remembered."""
+        if not count:
+            return
+        with self._lock:
+            self._since += count
+            due = self._since >= EVERY
+            if due:
+                self._since = 0
+        if due:
+            self.prune()
+
+    def prune(self) -> int:
+        """Forget the oldest calls that are old enough; how many. What another process is at is left to it."""
+        old = (
+            select(calls.c.name)
+            .where(calls.c.received_at < self._clock.now() - KEPT_US)
+            .order_by(calls.c.received_at)
+            .limit(AT_ONCE)
+            .with_for_update(skip_locked=True)
+        )
+        with self._db.write() as connection:
+            return connection.execute(delete(calls).where(calls.c.name.in_(old))).rowcount
