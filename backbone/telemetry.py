@@ -27,6 +27,12 @@ APPEND_SECONDS = Histogram(
     "touchline_append_seconds", "Time the log took to make a request durable", buckets=QUICK
 )
 
+FIELDS_LEFT_OUT = Counter(
+    "touchline_fields_left_out",
+    "Addresses and timezones that are none, left out of updates: of Segment's calls, or of other programs' records",
+    ["where", "field"],
+)
+
 # Rules
 EVENTS_DECIDED = Counter("touchline_events_decided", "Events that rules has processed")
 EVENTS_LATE = Counter("touchline_events_late", "Events more than 7 days behind their account's newest")

@@ -4,9 +4,11 @@
 """
 
 from typing import Annotated, Any, ClassVar, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from schemas.addresses import trimmed_address
+from schemas.zones import valid_zone
 
 Text = Annotated[str, Field(max_length=1_000)]
 Id = Annotated[str, Field(min_length=1, max_length=256)]
@@ -14,19 +16,8 @@ Tier = Literal["high", "low", "tech"]
 Attributes = dict[Annotated[str, Field(max_length=256)], Any]
 
 
-def _known_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown; no name of a zone; the name of a folder of zones
-        message = (
-            f"should be an IANA name such as Europe/Berlin, or null; there is no timezone {name[:100]!r}"
-        )
-        raise ValueError(message) from None
-    return name
-
-
-# Of bodies. In the data of an event it is text that counts as UTC: for one odd word no event shall be lost.
-Timezone = Annotated[Text, AfterValidator(_known_zone)]
+Timezone = Annotated[Text, AfterValidator(valid_zone)]
+Email = Annotated[Text, AfterValidator(trimmed_address)]
 
 
 class OwnerIn(BaseModel):
@@ -35,7 +26,7 @@ class OwnerIn(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Text | None = Field(None, description="What mails call them.", examples=["Jo Doe"])
-    email: Text | None = Field(
+    email: Email | None = Field(
         None, description="Mails come from it, replies go to it.", examples=["jo@us.test"]
     )
 
@@ -45,13 +36,13 @@ class ContactUpdate(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    email: Text | None = Field(None, description="Where mails go.", examples=["ann@acme.test"])
+    email: Email | None = Field(None, description="Where mails go.", examples=["ann@acme.test"])
     name: Text | None = Field(None, description="What mails call them.", examples=["Ann"])
     roles: list[Text] | None = Field(
         None, description="Such as `admin`.", max_length=100, examples=[["admin"]]
     )
     active: bool | None = Field(None, description="Inactive contacts get no mail.", examples=[True])
-    timezone: Text | None = Field(None, description="An IANA name.", examples=["Europe/Berlin"])
+    timezone: Timezone | None = Field(None, description="An IANA name.", examples=["Europe/Berlin"])
     locale: Text | None = Field(None, description="A BCP 47 tag.", examples=["en"])
     attributes: Attributes | None = Field(
         None, description="Merged one by one; null deletes one.", examples=[{"title": "CTO"}]
@@ -64,7 +55,6 @@ class ContactIn(ContactUpdate):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     id: Id = Field(description="Names the contact within the account.", examples=["ann"])
-    timezone: Timezone | None = Field(None, description="An IANA name.", examples=["Europe/Berlin"])
 
 
 class _ContactEntry(ContactUpdate):
@@ -78,7 +68,9 @@ class _OwnerEntry(OwnerIn):
 class _Account(BaseModel):
     name: Text | None = Field(None, description="What mails call the account.", examples=["Acme Inc."])
     tier: Tier | None = Field(None, description="Overrides the tier policy; null gives way to it.")
-    timezone: Text | None = Field(None, description="An IANA name, for dates.", examples=["Europe/Berlin"])
+    timezone: Timezone | None = Field(
+        None, description="An IANA name, for dates.", examples=["Europe/Berlin"]
+    )
     attributes: Attributes | None = Field(
         None, description="Merged one by one; null deletes one.", examples=[{"arr": 60000, "plan": "pro"}]
     )
@@ -99,9 +91,6 @@ class AccountIn(_Account):
     model_config = ConfigDict(extra="forbid", strict=True)
     read_only: ClassVar[frozenset[str]] = frozenset({"id", "tier_reason", "first_event_at", "last_event_at"})
 
-    timezone: Timezone | None = Field(
-        None, description="An IANA name, for dates.", examples=["Europe/Berlin"]
-    )
     owner: OwnerIn | None = Field(None, description="Who looks after the account.")
     contacts: list[ContactIn] | None = Field(None, description="Merged by id.", max_length=1_000)
 

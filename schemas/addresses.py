@@ -23,6 +23,16 @@ def valid_address(text: object) -> str:
     return _validated(text)
 
 
+def trimmed_address(text: str) -> str:
+    """The address as it was written, without spaces around it; raises `BadAddress` with what is wrong and allowed."""
+    bare = text.strip()
+    try:
+        _validated(bare)
+    except BadAddress as error:
+        raise BadAddress(f"should be an email address such as ann@acme.test, or null: {error}") from None
+    return bare
+
+
 @lru_cache(4_096)
 def _validated(text: str) -> str:
     try:

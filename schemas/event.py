@@ -73,7 +73,7 @@ def decode(value: bytes, *, place: str, timestamp: int) -> Event:
         event = _decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         event = _without_nulls(value, error)
-    if not event.account and event.type not in CONTROL:
+    if event.account is None and event.type not in CONTROL:
         raise Malformed("account", "is required")
     if not event.type:
         raise Malformed("type", "is required")

@@ -77,7 +77,7 @@ EXPLAINED: dict[StrEnum, str] = {
     ActionReason.NO_RECIPIENT: "Nobody at the account fits the step's `to`.",
     ActionReason.NO_OWNER: "The step is for the owner, and the account has none with an address.",
     ActionReason.NO_ADDRESS: "The contact has no email address.",
-    ActionReason.INVALID_ADDRESS: "What stands as the email address is none.",
+    ActionReason.INVALID_ADDRESS: "An email address is none: the recipient's, or the owner's; the history says whose.",
     ActionReason.CONTACT_UNKNOWN: "The trigger's contact is not known at the account.",
     ActionReason.CONTACT_INACTIVE: "The contact is marked as not active.",
     ActionReason.DUPLICATE_RECIPIENT: "Another contact with the same address got this email.",

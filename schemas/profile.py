@@ -1,7 +1,8 @@
 """What is known of an account and its contacts, and how updates merge into it.
 
 Rules and actions both build this from the log, in log order. Merging is per attribute, `null` deletes, contacts
-merge by `id`. What does not have the expected type is left alone: other programs may write to the topic.
+merge by `id`. What does not have the expected type, or is no address or timezone, is left alone: other programs may
+write to the topic.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 
 from schemas.event import Event
+from schemas.updates import right
 
 TEXTS = ("name", "timezone")
 CONTACT_TEXTS = ("email", "name", "timezone", "locale")
@@ -54,7 +56,7 @@ def apply_update(profile: Profile, event: Event) -> None:
     """
     if event.type == "account.updated":
         if isinstance(event.data, dict):
-            _merge_account(profile, event.data)
+            _merge_account(profile, right(event.type, event.data)[0])
     elif event.type == "contact.updated":
         _update_contact(profile, event)
     elif event.type == "contact.deleted":
@@ -103,7 +105,8 @@ def _merge_owner(profile: Profile, owner: Any) -> None:
 def _update_contact(profile: Profile, event: Event) -> None:
     contact = contact_of(event)
     if contact is not None:
-        _merge_contact(profile, contact, event.data if isinstance(event.data, dict) else {})
+        data = right(event.type, event.data)[0] if isinstance(event.data, dict) else {}
+        _merge_contact(profile, contact, data)
 
 
 def _merge_contact(profile: Profile, contact_id: str, data: Mapping[str, Any]) -> None:

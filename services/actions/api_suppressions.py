@@ -40,7 +40,12 @@ class SuppressionIn(Strict):
     @field_validator("address")
     @classmethod
     def _address(cls, value: str) -> str:
-        return valid_address(value)
+        bare = value.strip()
+        if "*" in bare:
+            raise ValueError(
+                "should be one address: there are no wildcards, each address is suppressed by itself"
+            )
+        return valid_address(bare)
 
 
 def router(db: Database, clock: Clock, hasher: Hasher) -> APIRouter:

@@ -11,7 +11,7 @@ from backbone.errors import LogUnavailable, RateLimited, TooLarge
 from backbone.failpoint import hit
 from backbone.log import EVENTS, Entry, Log
 from backbone.settings import Settings
-from backbone.telemetry import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJECTED
+from backbone.telemetry import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJECTED, FIELDS_LEFT_OUT
 from schemas.event import MERGED, Event
 from services.ingest.accounts import Accounts
 from services.ingest.sources import SOURCES
@@ -128,6 +128,8 @@ class Intake:
             await self._admit(found)
         for _, refusal in found.rejected:
             _rejected[refusal.code].inc()
+        for wrong in door.left_out:
+            FIELDS_LEFT_OUT.labels("segment", wrong.kind).inc()
         if found.entries:
             await self.append(found.entries)
             _accepted[source].inc(len(found.entries))

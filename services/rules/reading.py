@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from backbone.log import Entry, Record, dead_letter
+from backbone.telemetry import FIELDS_LEFT_OUT
 from schemas.event import Event, Malformed, clamp_future, decode
+from schemas.updates import UPDATES, put_right
 
 GRACE_US = 1_000_000  # the wall clock runs this far behind: what was posted just in time still counts
 PLAIN_BYTES = 1_000  # a record of so many is within the next three limits anyway
@@ -43,6 +45,9 @@ def read(records: Sequence[Record], *, wall: bool) -> tuple[list[Item], list[Ent
             except Malformed as error:
                 poison.append(dead_letter(record, str(error)))
                 continue
+        if event.type in UPDATES:
+            for wrong in put_right(event):
+                FIELDS_LEFT_OUT.labels("log", wrong.kind).inc()
         batch.append((record.offset, record.timestamp - GRACE_US, event))
     return batch, poison
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from schemas.account import AccountUpdate, ContactUpdate
 from schemas.event import FUTURE_LIMIT_US, MERGED, OWN_PREFIX, Event, clamp_future, encode, from_microseconds
 from schemas.names import MAX_NAME
+from schemas.updates import Wrong, put_right
 from services.ingest.sources.attributes import Extended
 from services.ingest.sources.base import Code, Refusal, Wire
 from services.ingest.sources.merges import refuse_merge
@@ -65,6 +66,7 @@ class Door:
         self._new_id = new_id
         self._nul = nul
         self.inside = inside
+        self.left_out: list[Wrong] = []
 
     def quick(self, event: Wire) -> bytes | None:
         """The record's value of an event with which nothing is unusual; None: `check` has to look at it."""
@@ -136,8 +138,23 @@ class Door:
         if kind == MERGED:
             return refuse_merge(event)
         if kind in {"contact.updated", "contact.deleted"}:
-            return _contact(event) or (_update(event, ContactUpdate) if kind == "contact.updated" else None)
-        return _update(event, AccountUpdate) if kind == "account.updated" else None
+            return _contact(event) or (
+                self._update(event, ContactUpdate) if kind == "contact.updated" else None
+            )
+        return self._update(event, AccountUpdate) if kind == "account.updated" else None
+
+    def _update(self, event: Event, model: type[AccountUpdate] | type[ContactUpdate]) -> Refusal | None:
+        """The first thing wrong with the data of an update; its addresses are trimmed.
+
+        Nobody reads the answers to Segment's calls: there an address that is none is left out, and told of.
+        """
+        if not isinstance(event.data, dict):
+            return Refusal(Code.INVALID, "data", "should be an object", event.id)
+        wrong = put_right(event)
+        if wrong and not self.inside:
+            return Refusal(Code.INVALID, f"data.{wrong[0].path}", wrong[0].message, event.id)
+        self.left_out += wrong
+        return _wrong(event, model)
 
 
 def _is_plain(kind: str) -> bool:
@@ -182,10 +199,7 @@ def _contact(event: Event) -> Refusal | None:
     return None if 1 <= len(event.contact) <= MAX_NAME else _names(event)
 
 
-def _update(event: Event, model: type[AccountUpdate] | type[ContactUpdate]) -> Refusal | None:
-    """The first thing wrong with the data of an update."""
-    if not isinstance(event.data, dict):
-        return Refusal(Code.INVALID, "data", "should be an object", event.id)
+def _wrong(event: Event, model: type[AccountUpdate] | type[ContactUpdate]) -> Refusal | None:
     try:
         model.model_validate(event.data)
     except ValidationError as error:

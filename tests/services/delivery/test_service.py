@@ -249,6 +249,7 @@ def test_suppressions_over_the_api(running: Running) -> None:
     assert client.delete("/v1/suppressions/ann%40acme.test").status_code == 404
     for wrong in (
         {"address": "nobody"},
+        {"address": "*@acme.test"},
         {"address": "a@b.test", "topic": ""},
         {"address": 1},
         {},

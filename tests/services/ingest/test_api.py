@@ -179,8 +179,16 @@ async def test_accounts(kit: Kit) -> None:
     assert "IANA name such as Europe/Berlin" in wrong.json()["errors"][0]["message"]
     assert "no timezone 'Mars/Olympus'" in wrong.json()["errors"][0]["message"]
     assert (await put("/v1/accounts/acme", {"timezone": "Europe/Berlin"})).status_code == 202
+    people = {
+        "owner": {"email": "jo.us.test"},
+        "contacts": [{"id": "a", "email": "a@"}, {"id": "b", "email": " b@c.test"}],
+    }
+    wrong = await put("/v1/accounts/acme", people)
+    assert [error["field"] for error in wrong.json()["errors"]] == ["owner.email", "contacts.0.email"]
     update = {"type": "account.updated", "account": "acme", "data": {"timezone": "Mars/Olympus"}}
-    assert (await kit.post("/v1/events", update)).status_code == 202  # counts as UTC; no event is lost for it
+    for data, field in ((zones, "data.timezone"), (people, "data.owner.email")):
+        wrong = await kit.post("/v1/events", {**update, "data": data})  # the same thing, and refused alike
+        assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, field)
     assert (await put("/v1/accounts/" + "x" * 257, {})).status_code == 422
     assert (await put("/v1/accounts/x", {"attributes": {"a": "x" * 70_000}})).status_code in {202, 422}
 

@@ -10,7 +10,9 @@ import pytest
 
 from backbone.clock import ManualClock
 from backbone.log import DEAD_LETTERS, EVENTS, MAX_RECORD_BYTES, TRIGGERS, Entry, Record, partition_for
+from backbone.telemetry import FIELDS_LEFT_OUT
 from schemas.event import from_microseconds, rfc3339
+from schemas.profile import Owner
 from schemas.rule import RuleIn
 from schemas.trigger import Trigger, TriggerRecord
 from services.rules.engine.state import decode
@@ -148,3 +150,29 @@ def test_a_backfill_leaves_out_what_was_put_aside(tmp_path: Path) -> None:
         post(ours, "fires", T0 + 2)
         ours.catch_up()
         assert told(ours) == []
+
+
+def test_an_address_that_is_none_is_left_out_and_counted(tmp_path: Path) -> None:
+    """What our door refuses, another program writes to the log: nobody can be told, and the rest is taken."""
+    counted = FIELDS_LEFT_OUT.labels("log", "owner.email")
+    before = counted._value.get()
+    sent = {
+        "name": "Acme",
+        "timezone": "Mars/Olympus",
+        "owner": {"name": "Jo", "email": "jo.us.test"},
+        "contacts": [
+            {"id": "ann", "email": " ann@acme.test "},
+            {"id": "bob", "email": "bob@", "name": "Bob"},
+        ],
+    }
+    with rules(tmp_path / "addresses") as ours:
+        post(ours, "account.updated", T0, sent)
+        ours.catch_up()
+        profile = decode(ours.stored()[0]["acme"]).profile
+        assert letters(ours) == []
+    assert (profile.name, profile.timezone, profile.owner) == ("Acme", None, Owner(name="Jo"))
+    assert [(one.email, one.name) for one in profile.contacts.values()] == [
+        ("ann@acme.test", None),
+        (None, "Bob"),
+    ]
+    assert counted._value.get() == before + 1

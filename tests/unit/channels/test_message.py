@@ -161,3 +161,20 @@ def test_an_internal_mail_offers_no_unsubscribing() -> None:
 def test_addresses_are_normalised(written: str, taken: str, utf8: bool) -> None:
     assert valid_address(written) == taken
     assert build("act_1", mail(to={"email": written}), WHEN).utf8 is utf8
+
+
+@pytest.mark.parametrize(
+    ("at_fault", "whose"),
+    [
+        ("to", "the recipient's address 'x.test'"),
+        ("reply_to", "the owner's address 'x.test'"),
+        ("from", "the sender's address 'x.test'"),
+    ],
+)
+def test_whose_address_is_none_is_said(at_fault: str, whose: str) -> None:
+    """The recipient of a mail is innocent of a mistyped owner."""
+    with pytest.raises(BadAddress, match=rf"^{whose}: "):
+        build("act_1", mail(**{at_fault: {"name": "Jo", "email": "x.test"}}), WHEN)
+    owner = {"name": "Jo", "email": "x.test"}
+    with pytest.raises(BadAddress, match=r"^the owner's address 'x.test': "):
+        build("act_1", mail(**{"from": owner, "reply_to": owner}), WHEN)

@@ -158,7 +158,10 @@ def test_only_our_own_segment_door_says_unvouched() -> None:
     ("data", "field"),
     [
         ({"tier": "gold"}, "data.tier"),
-        ({"contacts": [{"id": "a"}, {"email": "x"}]}, "data.contacts.1.id"),
+        ({"contacts": [{"id": "a"}, {"email": "a@b.test"}]}, "data.contacts.1.id"),
+        ({"contacts": [{"id": "a"}, {"id": "b", "email": "x"}]}, "data.contacts.1.email"),
+        ({"owner": {"name": "Jo", "email": "jo.us.test"}}, "data.owner.email"),
+        ({"timezone": "Eastern Time (US & Canada)"}, "data.timezone"),
         ({"owner": "jo"}, "data.owner"),
         ({"attributes": []}, "data.attributes"),
         ("x", "data"),
@@ -220,3 +223,20 @@ def test_extensions_stand_on_the_log_beside_the_others() -> None:
     assert "extensions" not in json.loads(normal.value)
     bad = Extended(type="a", account="b", extensions={"traceparent": "a\0b"})
     assert refused(bad)[0] == Code.NUL
+
+
+def test_addresses_are_trimmed_on_the_way_in() -> None:
+    data = {"contacts": [{"id": "a", "email": " a@b.test "}], "owner": {"email": "jo@us.test "}, "more": 1}
+    read = taken(event(type="account.updated", data=data))
+    assert read.data == {
+        "contacts": [{"id": "a", "email": "a@b.test"}], "owner": {"email": "jo@us.test"}, "more": 1,
+    }  # fmt: skip
+
+
+def test_of_a_segment_call_what_is_wrong_is_left_out_and_told_of() -> None:
+    inside = door(inside=True)
+    data = {"email": "ann@", "name": "Ann", "timezone": "Mars/Olympus", "attributes": {"plan": "pro"}}
+    normal = inside.check(0, event(type="contact.updated", contact="ann", data=data))
+    assert isinstance(normal, Normal)
+    assert json.loads(normal.value)["data"] == {"name": "Ann", "attributes": {"plan": "pro"}}
+    assert [one.kind for one in inside.left_out] == ["email", "timezone"]

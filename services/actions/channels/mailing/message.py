@@ -40,7 +40,8 @@ def build(action: str, content: dict[str, Any], due_at: int) -> Envelope:
 
     Raises `BadAddress`.
     """
-    sender, recipient = _address_of(content.get("from")), _address_of(content.get("to"))
+    sender = _address_of(content.get("from"), _whose(content))
+    recipient = _address_of(content.get("to"), "the recipient's address")
     headers = [
         ("From", _mailbox(content["from"], sender)),
         ("To", _mailbox(content["to"], recipient)),
@@ -54,15 +55,33 @@ def build(action: str, content: dict[str, Any], due_at: int) -> Envelope:
     return Envelope(sender, recipient, head + _parts(action, content), utf8)
 
 
-def _address_of(person: object) -> str:
-    return valid_address(person.get("email") if isinstance(person, dict) else None)
+def _address_of(person: object, whose: str) -> str:
+    """Raises `BadAddress` with whose fault it is: a recipient is innocent of a mistyped owner."""
+    found = person.get("email") if isinstance(person, dict) else None
+    try:
+        return valid_address(found)
+    except BadAddress as error:
+        shown = f" {found!r}" if isinstance(found, str) else ""
+        raise BadAddress(f"{whose}{shown}: {error}") from None
+
+
+def _whose(content: dict[str, Any]) -> str:
+    """Whose address a mail comes from: replies go to an owner who has one."""
+    owner, sender = content.get("reply_to"), content.get("from")
+    is_owners = (
+        isinstance(owner, dict) and isinstance(sender, dict) and owner.get("email") == sender.get("email")
+    )
+    return "the owner's address" if is_owners else "the sender's address"
 
 
 def _marks(action: str, content: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What is for machines: that a machine wrote this (RFC 3834), and how to have no more of it (RFC
     8058)."""
     if content.get("reply_to"):
-        yield "Reply-To", _mailbox(content["reply_to"], _address_of(content["reply_to"]))
+        yield (
+            "Reply-To",
+            _mailbox(content["reply_to"], _address_of(content["reply_to"], "the owner's address")),
+        )
     yield "Auto-Submitted", "auto-generated"
     yield "X-Auto-Response-Suppress", "OOF, AutoReply"
     yield "X-Touchline-Action", action

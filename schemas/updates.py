@@ -1,0 +1,83 @@
+"""Addresses and timezones in the data of updates: trimmed, and what is none found, by one mechanism for all.
+
+Our door refuses an update with something wrong in it. Where nobody can be told (another program's record, a call of a
+Segment library) the wrong value is left out, counted, and the rest taken.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from schemas.addresses import trimmed_address
+from schemas.event import Event
+from schemas.zones import valid_zone
+
+UPDATES = frozenset({"account.updated", "contact.updated"})
+
+
+class Wrong(NamedTuple):
+    """A value that is none: its path in the data (`contacts.0.email`), its kind, and what is wrong with it."""
+
+    path: str
+    kind: str  # email, owner.email or timezone: a closed set
+    message: str
+
+
+def put_right(event: Event) -> list[Wrong]:
+    """Trim the addresses and timezones of an update and take out those that are none, in place; which these were."""
+    if event.type not in UPDATES or not isinstance(event.data, dict):
+        return []
+    event.data, wrong = right(event.type, event.data)
+    return wrong
+
+
+def right(type_: str, data: dict[str, Any]) -> tuple[dict[str, Any], list[Wrong]]:
+    """The data of an update as it is to be merged, and what was left out of it. `data` itself stays as it is."""
+    wrong: list[Wrong] = []
+    if type_ == "contact.updated":
+        return _person(data, "", wrong), wrong
+    changed = _fields(data, "", (("timezone", "timezone", valid_zone),), wrong)
+    owner = data.get("owner")
+    if isinstance(owner, dict):
+        found = _fields(owner, "owner.", (("email", "owner.email", trimmed_address),), wrong)
+        changed = changed if found is owner else {**changed, "owner": found}
+    contacts = data.get("contacts")
+    if isinstance(contacts, list):
+        people = list(_people(contacts, wrong))
+        if any(one is not before for one, before in zip(people, contacts, strict=True)):
+            changed = {**changed, "contacts": people}
+    return changed, wrong
+
+
+def _people(contacts: list[Any], wrong: list[Wrong]) -> Iterator[Any]:
+    for index, one in enumerate(contacts):
+        yield _person(one, f"contacts.{index}.", wrong) if isinstance(one, dict) else one
+
+
+def _person(data: dict[str, Any], at: str, wrong: list[Wrong]) -> dict[str, Any]:
+    return _fields(data, at, _OF_A_PERSON, wrong)
+
+
+Check = Callable[[str], str]
+_OF_A_PERSON: tuple[tuple[str, str, Check], ...] = (
+    ("email", "email", trimmed_address),
+    ("timezone", "timezone", valid_zone),
+)
+
+
+def _fields(
+    data: dict[str, Any], at: str, checks: tuple[tuple[str, str, Check], ...], wrong: list[Wrong]
+) -> dict[str, Any]:
+    """The same object if all is well with it."""
+    for name, kind, check in checks:
+        sent = data.get(name)
+        if not isinstance(sent, str):
+            continue  # null deletes; what is no text is nobody's address, and left alone when merged
+        try:
+            fine = check(sent)
+        except ValueError as error:
+            wrong.append(Wrong(at + name, kind, str(error)))
+            data = {key: value for key, value in data.items() if key != name}
+            continue
+        if fine != sent:
+            data = {**data, name: fine}
+    return data
