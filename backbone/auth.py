@@ -22,7 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from backbone.clock import Clock
 from backbone.database import Database, insert_new
 from backbone.errors import DatabaseUnavailable, Forbidden, Invalid, NotFound, Unauthorized
-from backbone.settings import KEY_REMEDY, read_private, write_private
+from backbone.private import KEY_REMEDY, read_private, write_private
 from backbone.tables import keys
 
 SCOPES = ("events:write", "rules:read", "rules:write", "actions:read", "actions:write", "admin")

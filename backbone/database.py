@@ -6,6 +6,7 @@ process-wide lock and begins with BEGIN IMMEDIATE, so that a transaction never f
 lock.
 """
 
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,11 @@ from backbone.errors import DatabaseUnavailable
 ROOMS = ("backbone", "ingest", "rules", "actions")
 IDLE_IN_TRANSACTION_S = 30  # after which PostgreSQL ends the transaction of a process that stands still
 READ_ONLY = "25006"  # SQLSTATE of a write in a transaction that may only read
+DATA_CORRUPTED = frozenset({"XX001", "XX002"})  # SQLSTATEs of a damaged table and a damaged index
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_FILE = frozenset(
+    {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+)
 BUSY_S = 10.0  # how long another process may hold SQLite's write lock before we give up
 # What the address may set otherwise. A server that is gone without a word is given up after some 20 seconds: without
 # this the system would wait a quarter of an hour for an answer, and two hours where there is nothing to send.
@@ -127,15 +133,26 @@ def _translated() -> Iterator[None]:
     except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
         raise DatabaseUnavailable(_first_line(error)) from error
     except exc.DBAPIError as error:
-        if not error.connection_invalidated:
+        if not error.connection_invalidated and not _damaged(error):
             raise
         raise DatabaseUnavailable(_first_line(error)) from error
 
 
 def _first_line(error: Exception) -> str:
+    """What the driver says, and what to do about it where it is about a file."""
     origin = getattr(error, "orig", None) or error
-    text = str(origin).strip() or repr(origin)
-    return f"the database cannot be used now: {text.splitlines()[0]}"
+    said = (str(origin).strip() or repr(origin)).splitlines()[0]
+    if _damaged(error):
+        return f"the database is damaged ({said}): restore it from a backup"
+    if getattr(origin, "sqlite_errorcode", 0) & 0xFF in _FILE:
+        said += " (may touchline.db and its folder be written to, and is there room on the disk?)"
+    return f"the database cannot be used now: {said}"
+
+
+def _damaged(error: Exception) -> bool:
+    origin = getattr(error, "orig", None)
+    found = getattr(origin, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
+    return found or getattr(origin, "sqlstate", None) in DATA_CORRUPTED
 
 
 def _executemany(cursor: Any, statement: str, parameters: Any, _context: Any) -> bool:

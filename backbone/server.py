@@ -117,7 +117,9 @@ def bind(settings: Settings) -> socket.socket:
     except OSError as error:
         listener.close()
         place = f"{settings.host}:{settings.port}"
-        raise ConfigurationError(f"cannot listen on {place}: {error.strerror or error}") from None
+        raise ConfigurationError(
+            f"cannot listen on {place}: {error.strerror or error}; TOUCHLINE_HOST and TOUCHLINE_PORT choose another"
+        ) from None
     listener.setblocking(False)
     return listener
 

@@ -1,17 +1,19 @@
 """All settings, read once from the environment and `.env`, checked as a whole, then frozen."""
 
 import ipaddress
+import logging
 import os
 import re
-import secrets
 import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from backbone.errors import ConfigurationError
 from backbone.setting_checks import PREFIX, check_address, check_port, is_database, is_loopback, misfit
@@ -22,12 +24,7 @@ _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/]+):[0-9]{1,5}")
 _ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[^\s:/?#@*]+)(:[0-9]{1,5})?")
 _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 
-_PRIVATE = re.compile(r"[!-~]{1,200}")  # a key or a secret in a file of its own
 MIN_SECRET = 16  # characters
-KEY_REMEDY = "delete it and start Touchline again, which makes a new key"
-SIGNING_REMEDY = (
-    "put it back from a copy; where there is none, delete it, and the next start says what that costs"
-)
 
 Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 Seconds = Annotated[float, Field(gt=0, le=3_600)]
@@ -309,10 +306,37 @@ def load_settings(**overrides: Any) -> Settings:
     Raises `ConfigurationError` with one line that names every wrong setting.
     """
     try:
-        return Settings(**overrides)
+        with _lines_that_are_none() as lines:
+            settings = Settings(**overrides)
+        if lines:
+            raise ConfigurationError(f".env: {'; '.join(lines)}")
+        return settings
+    except OSError as error:
+        raise ConfigurationError(f".env cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(".env is not UTF-8") from None
     except ValidationError as error:
         wrong = "; ".join(_setting_error(dict(item)) for item in error.errors(include_url=False))
         raise ConfigurationError(wrong) from None
+
+
+@contextmanager
+def _lines_that_are_none() -> Iterator[list[str]]:
+    """What the reader of `.env` only logs: lines that it passes over."""
+    found: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(record.getMessage().removeprefix("python-dotenv "))
+
+    logger, listener = logging.getLogger("dotenv.main"), Listener()
+    logger.addHandler(listener)
+    propagated, logger.propagate = logger.propagate, False
+    try:
+        yield found
+    finally:
+        logger.propagate = propagated
+        logger.removeHandler(listener)
 
 
 def _setting_error(item: dict[str, Any]) -> str:
@@ -321,62 +345,15 @@ def _setting_error(item: dict[str, Any]) -> str:
     return f"{PREFIX}{str(item['loc'][0]).upper()}: {message}" if item["loc"] else message
 
 
-def unknown_settings(environ: dict[str, str] | None = None) -> list[str]:
-    """`TOUCHLINE_…` variables that no setting reads: most likely misspelt."""
+def variables() -> dict[str, str | None]:
+    """The environment, over what `.env` says; names in capitals."""
+    filed = DotEnvSettingsSource(Settings).env_vars
+    return {name.upper(): value for name, value in filed.items()} | os.environ
+
+
+def unknown_settings(given: Mapping[str, str | None] | None = None) -> list[str]:
+    """`TOUCHLINE_…` variables, of the environment or of `.env`, that no setting reads: most likely misspelt."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     known |= {PREFIX + name for name in ("URL", "API_KEY", "FAILPOINT")}
-    return sorted(name for name in (environ or os.environ) if name.startswith(PREFIX) and name not in known)
-
-
-def make_data_dir(settings: Settings) -> Path:
-    """The data folder, made where it is missing, readable to this user only."""
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise ConfigurationError(f"TOUCHLINE_DATA_DIR: {settings.data_dir}: {error.strerror}") from None
-    return settings.data_dir
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user can read, whole or not at all, and durably."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
-def read_private(path: Path, remedy: str, *, least: int = 1) -> str:
-    """What `write_private` wrote, without the end of the line, `least` characters; `remedy` says what to do if not.
-
-    Raises `ConfigurationError`, and `FileNotFoundError` where there is none.
-    """
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        text = " "
-    if len(text) >= least and _PRIVATE.fullmatch(text):
-        return text
-    what = "is damaged" if text else "is empty"
-    raise ConfigurationError(f"{path} {what}: {remedy}")
-
-
-def secret_key(settings: Settings) -> bytes:
-    """The key that signs links and hashes: `TOUCHLINE_SECRET_KEY`; embedded, one kept in `secret.key`.
-
-    Raises `ConfigurationError` where it is unset and several processes would each make their own.
-    """
-    if settings.secret_key is not None:
-        return settings.secret_key.get_secret_value().encode()
-    if not settings.embedded:
-        raise ConfigurationError("TOUCHLINE_SECRET_KEY: is required with Kafka or PostgreSQL")
-    path = make_data_dir(settings) / "secret.key"
-    if not path.exists():
-        write_private(path, secrets.token_urlsafe(32) + "\n")
-    return read_private(path, SIGNING_REMEDY, least=MIN_SECRET).encode()
+    names = variables() if given is None else given
+    return sorted(name for name in names if name.startswith(PREFIX) and name not in known)

@@ -26,8 +26,9 @@ from backbone.gauges import Gauges
 from backbone.http import Service, create_app
 from backbone.log import Log, open_log
 from backbone.migrations import check_schema, migrate_all
+from backbone.private import make_data_dir, secret_key
 from backbone.secret import hold_to_secret
-from backbone.settings import Settings, make_data_dir, secret_key
+from backbone.settings import Settings
 from backbone.telemetry import get_logger
 
 SERVICES = ("ingest", "rules", "actions")

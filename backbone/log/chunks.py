@@ -34,6 +34,7 @@ _CACHED_CHUNKS = 32
 READ_BYTES = 16 << 20  # of values that one read returns, about; as a fetch from Kafka
 _PROBE_BYTES = 64 << 10
 _FORMAT = "1"
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -119,7 +120,9 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise LogUnavailable(f"the embedded log cannot {what}: {error}") from error
+        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
+        remedy = "; it is damaged: restore the data folder from a backup" if damaged else ""
+        raise LogUnavailable(f"the embedded log cannot {what}: {error}{remedy}") from error
 
 
 class ChunkStore:

@@ -26,7 +26,8 @@ from backbone.auth import ensure_admin_key
 from backbone.clock import WallClock
 from backbone.database import Database
 from backbone.errors import ConfigurationError
-from backbone.settings import load_settings, write_private
+from backbone.private import write_private
+from backbone.settings import load_settings
 from deploy.local.kafka import START_S, Kafka
 from deploy.local.need import ensure
 from deploy.local.postgres import Postgres

@@ -9,7 +9,8 @@ from fastapi import APIRouter
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import Log
-from backbone.settings import Settings, secret_key
+from backbone.private import secret_key
+from backbone.settings import Settings
 from schemas.event import rfc3339
 from services.actions import (
     api_documents,

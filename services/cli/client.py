@@ -1,6 +1,5 @@
 """The API as the command line uses it."""
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any
 import httpx
 
 from backbone.errors import ConfigurationError, FieldError, TouchlineError
-from backbone.settings import KEY_REMEDY, load_settings, read_private
+from backbone.private import KEY_REMEDY, read_private
+from backbone.settings import load_settings, variables
 
 TIMEOUT_S = 30.0
 OF_RULES = frozenset({"rules", "tiers", "triggers", "accounts"})  # the rest that is asked here is of actions
@@ -39,11 +39,11 @@ class Client:
     """
 
     def __init__(self, url: str | None = None, key: str | None = None) -> None:
-        settings = load_settings()
-        given = url or os.environ.get(_URL) or settings.base_url
+        settings, said = load_settings(), variables()
+        given = url or said.get(_URL) or settings.base_url
         urls = [one.strip().rstrip("/") for one in given.split(",") if one.strip()] or [settings.base_url]
         self.url = urls[0]
-        key, self._key_from = _key(key, settings.data_dir / "admin.key")
+        key, self._key_from = _key(key or said.get(_API_KEY), settings.data_dir / "admin.key")
         headers = {"Authorization": f"Bearer {key}"}
         self._http = {
             one: httpx.Client(base_url=_checked(one), headers=headers, timeout=TIMEOUT_S, trust_env=False)
@@ -131,9 +131,8 @@ def _checked(url: str) -> str:
     return url
 
 
-def _key(given: str | None, path: Path) -> tuple[str, str]:
-    """The key to use, and where it comes from."""
-    key, source = (given, "the caller") if given else (os.environ.get(_API_KEY), _API_KEY)
+def _key(key: str | None, path: Path) -> tuple[str, str]:
+    """The key to use, the one in the file if none is given, and where it comes from."""
     if not key:
         try:
             return read_private(path, f"{KEY_REMEDY}; or set {_API_KEY}"), str(path)
@@ -142,5 +141,5 @@ def _key(given: str | None, path: Path) -> tuple[str, str]:
                 f"no API key: set {_API_KEY}, or start Touchline once with make run, which makes {path}"
             ) from None
     if not _KEY.fullmatch(key):
-        raise ConfigurationError(f"{source}: is no API key: it holds spaces, or characters that no key has")
-    return key, source
+        raise ConfigurationError(f"{_API_KEY}: is no API key: it holds spaces, or characters that no key has")
+    return key, _API_KEY

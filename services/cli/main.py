@@ -199,7 +199,8 @@ def demo(
 @contextmanager
 def _database() -> "Iterator[Database]":
     from backbone.database import Database
-    from backbone.settings import load_settings, make_data_dir
+    from backbone.private import make_data_dir
+    from backbone.settings import load_settings
 
     settings = load_settings()
     if settings.url.startswith("sqlite"):

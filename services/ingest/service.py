@@ -8,7 +8,8 @@ from fastapi import APIRouter
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import Log
-from backbone.settings import Settings, secret_key
+from backbone.private import secret_key
+from backbone.settings import Settings
 from services.ingest.accounts import Accounts
 from services.ingest.api import accounts_router, clock_router, events_router
 from services.ingest.identities import Identities

@@ -15,7 +15,7 @@ From the environment, or a `.env` file in the folder that Touchline is started i
 |---|---|---|
 """
 FOOT = """
-`touchline apply` and `touchline export` look for these in the environment:
+`touchline apply` and `touchline export` look for these, in the same places:
 
 | setting | default | meaning |
 |---|---|---|

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from backbone.errors import ConfigurationError
-from backbone.settings import load_settings, make_data_dir, secret_key, unknown_settings, write_private
+from backbone.private import make_data_dir, read_private, secret_key, write_private
+from backbone.settings import load_settings, unknown_settings, variables
 
 
 def test_defaults_are_embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,3 +216,37 @@ def test_origins_of_pages() -> None:
 def test_what_is_no_origin_stops_the_start(origins: str) -> None:
     with pytest.raises(ConfigurationError, match=r"TOUCHLINE_CORS_ORIGINS: should be http\(s\)://host"):
         load_settings(cors_origins=origins)
+
+
+def test_misspelt_names_in_the_env_file_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("TOUCHLINE_PROT=9000\nOTHER=1\nTOUCHLINE_URL=http://a.test\n")
+    assert unknown_settings() == ["TOUCHLINE_PROT"]
+    monkeypatch.setenv("TOUCHLINE_URL", "http://b.test")
+    assert variables()["TOUCHLINE_URL"] == "http://b.test"
+
+
+@pytest.mark.parametrize(
+    ("line", "number"), [("TOUCHLINE PORT 9000", 2), ("=x", 2), ("TOUCHLINE_PORT='9000", 2)]
+)
+def test_a_line_of_the_env_file_that_is_none_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, number: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"TOUCHLINE_CLOCK=log\n{line}\n")
+    with pytest.raises(
+        ConfigurationError, match=rf"^\.env: could not parse statement starting at line {number}$"
+    ):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("\n", "is empty"), ("short\n", "is damaged"), ("a b" * 9, "is damaged")]
+)
+def test_a_private_file_that_holds_none(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "secret.key"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError, match=rf"secret\.key {said}: do that$"):
+        read_private(path, "do that", least=16)
+    path.write_text("sixteen-letters!\n")
+    assert read_private(path, "do that", least=16) == "sixteen-letters!"
