@@ -40,8 +40,12 @@ Pages = Annotated[Paging, Depends(paging)]  # a handler's parameter: `pages: Pag
 
 # A handler's parameters that narrow a list: `rule: Text = None`, `after: After = None`, … .
 Text = Annotated[str | None, Query(min_length=1, max_length=256)]
-After = Annotated[QueryMoment | None, Query(description="only what is later than this time")]
-Before = Annotated[QueryMoment | None, Query(description="only what is earlier than this time")]
+After = Annotated[
+    QueryMoment | None, Query(description="only what is later than this time; newest by it first")
+]
+Before = Annotated[
+    QueryMoment | None, Query(description="only what is earlier than this time; newest by it first")
+]
 
 
 def equal(query: Select[Any], **wanted: Any) -> Select[Any]:
@@ -81,6 +85,16 @@ def decode_cursor(cursor: str) -> tuple[Scalar, ...]:
 
 def _bad_cursor() -> Invalid:
     return Invalid([{"field": "cursor", "message": "is not a cursor of this list"}])
+
+
+def newest(
+    recorded: ColumnElement[int], moment: ColumnElement[int], after: datetime | None, before: datetime | None
+) -> list[ColumnElement[Any]]:
+    """The order of a list: as its rows were recorded, or by the moment that `after` and `before` are held against.
+
+    So an index serves both: one by the moment alone would be read to its end for the few that lie between two times.
+    """
+    return [recorded] if after is None and before is None else [moment, recorded]
 
 
 def page(

@@ -49,6 +49,8 @@ class ActionOut(_Answer):
     id: str = Field(examples=["act_8c7c9d8a45d0e66598b16977d1"])
     play: str
     playbook: str
+    rule: str | None = Field(description="The rule that triggered its play.", examples=["invoice-overdue"])
+    tier: str | None = Field(description="Of its play.", examples=["low"])
     account: str
     contact: str | None
     channel: Literal["email", "task", "webhook"]

@@ -5,17 +5,19 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from sqlalchemy import Select, select
+from sqlalchemy import select
 
 from backbone.auth import Principal, require
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import NotFound, StateConflict
 from backbone.http import Pages, json_response, page
+from backbone.paging import Text
 from schemas.play import ActionDetail, ActionList, PlayDetail, PlayList, PlayOut, answer
-from schemas.play_reasons import PlayReason
-from services.actions import store_partitions
+from schemas.play_reasons import ActionReason, PlayReason
+from services.actions import searching, store_partitions
 from services.actions.library import SqlLibrary
+from services.actions.listing import Narrowed
 from services.actions.metrics import count_plays
 from services.actions.plays.machine import Machine
 from services.actions.plays.model import ActionStatus, Channel, PlayStatus
@@ -23,7 +25,9 @@ from services.actions.store_plays import PlayStore
 from services.actions.tables import actions, attempts, plays
 from services.actions.views import action_view, attempt_view, play_view
 
-Text = Annotated[str | None, Query(max_length=256)]
+Recipient = Annotated[
+    str | None, Query(min_length=1, max_length=320, description="an address, or the name of an endpoint")
+]
 
 
 class Times:
@@ -39,15 +43,6 @@ class Times:
         if partition is not None:
             return store_partitions.clock_of(connection, partition)
         return max((row.clock for row in store_partitions.positions(connection).values()), default=0)
-
-
-def filtered(query: Select[Any], **wanted: Any) -> Select[Any]:
-    """Only rows that have these values in these columns; None asks for nothing."""
-    columns = query.selected_columns
-    for name, value in wanted.items():
-        if value is not None:
-            query = query.where(columns[name] == value)
-    return query
 
 
 def router(
@@ -88,14 +83,16 @@ def _plays(routes: APIRouter, db: Database) -> None:
     @routes.get("/v1/plays", summary="Plays, newest first", responses=answer(PlayList))
     def listed(
         pages: Pages,
-        account: Text = None,
-        playbook: Text = None,
+        narrow: Narrowed,
         status: PlayStatus | None = None,
+        reason: PlayReason | None = None,
         _: Principal = require("actions:read"),
     ) -> Response:
-        query = filtered(select(plays), account=account, playbook=playbook, status=status)
+        """`after` and `before` compare with `started_at`."""
+        query = narrow.of(plays, plays.c.started_at, status=status, reason=reason)
+        order = narrow.order(plays, plays.c.started_at)
         with db.read() as connection:
-            return json_response(page(connection, query, [plays.c.seq], pages, play_view))
+            return json_response(page(connection, query, order, pages, play_view))
 
     @routes.get(
         "/v1/plays/{play}", summary="A play, with its trigger and its actions", responses=answer(PlayDetail)
@@ -116,15 +113,21 @@ def _actions(routes: APIRouter, db: Database) -> None:
     )
     def listed(
         pages: Pages,
+        narrow: Narrowed,
         play: Text = None,
-        account: Text = None,
         channel: Channel | None = None,
+        recipient: Recipient = None,
         status: ActionStatus | None = None,
+        reason: ActionReason | None = None,
         _: Principal = require("actions:read"),
     ) -> Response:
-        query = filtered(select(actions), play=play, account=account, channel=channel, status=status)
+        """`after` and `before` compare with `due_at`."""
+        query = narrow.of(actions, actions.c.due_at, play=play, channel=channel, status=status, reason=reason)
+        if recipient is not None:
+            query = query.where(searching.is_for(actions.c.addressee, recipient))
+        order = narrow.order(actions, actions.c.due_at)
         with db.read() as connection:
-            return json_response(page(connection, query, [actions.c.seq], pages, action_view))
+            return json_response(page(connection, query, order, pages, action_view))
 
     @routes.get(
         "/v1/actions/{action}",

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Response
-from pydantic import AwareDatetime, Field
-from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select
+from pydantic import Field
+from sqlalchemy import Connection, Row, select
 
 from backbone.auth import Principal, require
 from backbone.database import Database
@@ -15,11 +15,13 @@ from backbone.errors import Invalid, NotFound, StateConflict
 from backbone.http import Json, Pages, json_response, page, reads, validate
 from backbone.log import partition_for
 from schemas.event import microseconds
+from schemas.moments import Moment
 from schemas.play import TaskList, TaskOut, answer
 from schemas.playbook import Person, Strict
 from services.actions import store_outbox, store_tasks
-from services.actions.api_plays import Text, Times, filtered
-from services.actions.plays.model import OPEN_TASK, TaskStatus
+from services.actions.api_plays import Times
+from services.actions.listing import RISING, Narrowed, NarrowedTasks, Sorted
+from services.actions.plays.model import OPEN_TASK
 from services.actions.store_plays import PlayStore
 from services.actions.tables import tasks
 from services.actions.views import task_view
@@ -30,7 +32,7 @@ LATEST_US = 253_402_300_799_000_000  # the end of the year 9999
 class SnoozeIn(Strict):
     """The body of a snooze."""
 
-    until: AwareDatetime = Field(description="When the task comes back.", examples=["2026-12-01T08:00:00Z"])
+    until: Moment = Field(description="When the task comes back.", examples=["2026-12-01T08:00:00Z"])
 
 
 class ReassignIn(Strict):
@@ -47,19 +49,19 @@ def router(db: Database, times: Times, partitions: int, changed: Callable[[], No
     @routes.get("/v1/tasks", summary="Tasks, newest first", responses=answer(TaskList))
     def listed(
         pages: Pages,
-        assignee: Annotated[str | None, Field(max_length=320)] = None,
-        status: TaskStatus | None = None,
-        account: Text = None,
+        narrow: Narrowed,
+        wanted: NarrowedTasks,
+        sort: Sorted = "created",
         _: Principal = require("actions:read"),
     ) -> Response:
+        """`after` and `before` compare with `created_at`. A task is overdue while it is open and its due date past."""
         with db.read() as connection:
             now = times.now(connection, None)
-            query = filtered(select(tasks), assignee=assignee, account=account)
-            if status is not None:
-                query = query.where(_has_status(status, now))
-            return json_response(
-                page(connection, query, [tasks.c.seq], pages, lambda row: task_view(row, now))
-            )
+            query = wanted.of(narrow.of(tasks, tasks.c.created_at), now)
+            order = RISING.get(sort) or narrow.order(tasks, tasks.c.created_at)
+            rising = sort if sort in RISING else ""
+            shown = page(connection, query, order, pages, lambda row: task_view(row, now), rising=rising)
+        return json_response(shown)
 
     @routes.get("/v1/tasks/{task}", summary="A task", responses=answer(TaskOut))
     def one(task: str, _: Principal = require("actions:read")) -> Response:
@@ -129,18 +131,8 @@ def _reassign(verbs: _Verbs, connection: Connection, row: Row[Any], _now: int, *
         if profile is None or profile.owner is None or not profile.owner.email:
             raise Invalid([{"field": "assignee", "message": "the account has no owner with an address"}])
         assignee = profile.owner.email
-    store_tasks.change(connection, row.id, assignee=assignee, reassigned=True)
+    store_tasks.reassign(connection, row.id, assignee)
 
 
 def _moment(time: datetime) -> int:
     return min(microseconds(time), LATEST_US)
-
-
-def _has_status(status: TaskStatus, now: int) -> ColumnElement[bool]:
-    """A snoozed task whose time has come is open again."""
-    back = and_(tasks.c.status == "snoozed", tasks.c.snoozed_until <= now)
-    if status == "open":
-        return or_(tasks.c.status == "open", back)
-    if status == "snoozed":
-        return and_(tasks.c.status == "snoozed", tasks.c.snoozed_until > now)
-    return tasks.c.status == status

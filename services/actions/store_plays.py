@@ -14,7 +14,7 @@ from sqlalchemy import bindparam as bind
 
 from backbone.database import upsert
 from schemas.profile import Profile
-from services.actions import store_tasks
+from services.actions import searching, store_tasks
 from services.actions.plays.model import ActionDraft, Op, OwnEvent, Play, Renderer, Sighting, StepNote
 from services.actions.store_erasure import Erasure, erase
 from services.actions.store_flush import Content, Written, render_ops, write_ops
@@ -325,10 +325,13 @@ class PlayStore:
         return {"partition": self.partition, "digest": digest, "time": held.time, "at": held.at}
 
     def _account_row(self, account: str) -> dict[str, object]:
+        profile = self._profiles[account]
+        assert profile is not None  # noqa: S101  put by put_profile
         return {
             "account": account,
             "partition": self.partition,
-            "profile": _profile_json(self._profiles[account]),
+            "profile": _profile_json(profile),
+            "owner": searching.owner(profile),
         }
 
 

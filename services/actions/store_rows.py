@@ -6,6 +6,7 @@ import msgspec
 from sqlalchemy import Row
 
 from schemas.names import MAX_NAME, fitting
+from services.actions import searching
 from services.actions.plays.model import ActionDraft, Play, Wait
 from services.actions.tables import plays
 
@@ -55,6 +56,9 @@ def action_row(draft: ActionDraft, partition: int, now: int) -> dict[str, Any]:
         "done_at": None if draft.status == "pending" else draft.due_at,
         "next_attempt_at": now if draft.status == "pending" else None,
         "rendered": None,
+        "rule": draft.rule,
+        "tier": draft.tier,
+        "addressee": searching.recipient(draft.recipient, draft.channel),
     }
 
 

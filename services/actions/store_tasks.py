@@ -8,9 +8,10 @@ import msgspec
 from sqlalchemy import Connection, Row, insert, select, update
 
 from schemas.names import MAX_NAME, fitting
+from services.actions import searching
 from services.actions.plays.model import OPEN_TASK, ActionDraft, CloseTasks, OwnEvent, TaskSpec
 from services.actions.plays.telling import about
-from services.actions.tables import tasks
+from services.actions.tables import NEVER, tasks
 
 MAX_TITLE, MAX_BODY, MAX_KEY = 2_000, 50_000, 512  # characters kept of what a template gave
 
@@ -51,18 +52,34 @@ def put_task(conn: Connection, draft: ActionDraft, spec: TaskSpec, content: Task
         "contact": fitting(draft.contact, MAX_NAME),
         "title": content.title,
         "body": content.body,
-        "assignee": fitting(spec.assignee),
         "priority": spec.priority,
-        "due_at": spec.due_at,
-    }
+        "urgency": searching.urgency(spec.priority),
+        **_due(spec.due_at),
+        "rule": draft.rule,
+        "tier": draft.tier,
+    } | _assigned(spec.assignee)
     if found is not None:
         if found.reassigned:
-            del values["assignee"]
+            del values["assignee"], values["assigned"]
         conn.execute(update(tasks).where(tasks.c.id == found.id).values(values))
         return str(found.id), False
     fresh = {"id": draft.id, "account": draft.account, "key": content.key, "status": "open"}
     conn.execute(insert(tasks).values(values | fresh | {"created_at": draft.due_at}))
     return draft.id, True
+
+
+def _assigned(assignee: str | None) -> dict[str, str | None]:
+    """The columns that say whose a task is."""
+    return {"assignee": fitting(assignee), "assigned": searching.address(assignee)}
+
+
+def _due(at: int | None) -> dict[str, int | None]:
+    return {"due_at": at, "due_or_never": NEVER if at is None else at}
+
+
+def reassign(conn: Connection, task: str, assignee: str) -> None:
+    """Give a task to somebody else, by hand: a step does not undo it."""
+    change(conn, task, reassigned=True, **_assigned(assignee))
 
 
 def created_event(draft: ActionDraft, content: TaskContent) -> OwnEvent:

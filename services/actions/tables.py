@@ -47,6 +47,8 @@ accounts = Table(
     Column("account", String(256), primary_key=True),
     Column("partition", Integer, nullable=False),
     Column("profile", LargeBinary, nullable=False),
+    Column("owner", String(320)),  # the owner's address as it compares; see `searching`
+    Index("actions_accounts_owner", "owner"),
 )
 
 # Events whose repeat would matter (updates, and what ends plays and waits), as digests.
@@ -92,6 +94,10 @@ plays = Table(
     Index("actions_plays_account", "account", "status"),
     Index("actions_plays_playbook", "playbook", "seq"),
     Index("actions_plays_status", "status", "seq"),
+    Index("actions_plays_rule", "rule", "seq"),
+    Index("actions_plays_reason", "reason", "seq"),
+    Index("actions_plays_tier", "tier", "seq"),
+    Index("actions_plays_started", "started_at", "seq"),
 )
 
 # What a play went through without making an action: waits, branches, steps left out. Rows are only ever added.
@@ -133,10 +139,20 @@ actions = Table(
     Column("lease_owner", String(64)),
     Column("lease_until", Long),
     Column("rendered", JSON),
+    Column("rule", String(256)),  # of the play, and so is the tier
+    Column("tier", String(16)),
+    Column("addressee", String(320)),  # the recipient as it compares; see `searching`
     Index("actions_actions_next", "next_attempt_at"),
     Index("actions_actions_play", "play", "seq"),
     Index("actions_actions_account", "account", "seq"),
     Index("actions_actions_status", "status", "seq"),
+    Index("actions_actions_rule", "rule", "seq"),
+    Index("actions_actions_reason", "reason", "seq"),
+    Index("actions_actions_tier", "tier", "seq"),
+    Index("actions_actions_due", "due_at", "seq"),
+    Index("actions_actions_playbook", "playbook", "seq"),
+    Index("actions_actions_channel", "channel", "seq"),
+    Index("actions_actions_addressee", "addressee", "seq"),
 )
 
 # Every try to carry out an action. `ended_at` null: under way, or the process died in it.
@@ -152,15 +168,17 @@ attempts = Table(
     Column("detail", Text),
 )
 
+NEVER = 9_000_000_000_000_000_000  # behind every due date: tasks without one are the last in a list by date
+
 tasks = Table(
     "actions_tasks",
     metadata,
     Column("seq", Long, primary_key=True, autoincrement=True),
     Column("id", String(64), nullable=False, unique=True),  # the id of the action that made it
-    Column("play", String(64), nullable=False),
+    Column("play", String(64), nullable=False),  # "" of a task made by hand, and so are playbook and step
     Column("playbook", String(256), nullable=False),
     Column("step", String(256), nullable=False),
-    Column("account", String(256), nullable=False),
+    Column("account", String(256), nullable=False),  # "" of a task about none
     Column("contact", String(256)),
     Column("title", Text, nullable=False),
     Column("body", Text),
@@ -174,10 +192,26 @@ tasks = Table(
     Column("snoozed_until", Long),
     Column("created_at", Long, nullable=False),
     Column("completed_at", Long),
+    Column("completed_by", String(256)),  # name of the API key
+    Column("note", Text),
+    Column("outcome", Text),
+    Column("rule", String(256)),  # of the play, and so is the tier
+    Column("tier", String(16)),
+    Column("assigned", String(320)),  # the assignee as it compares; see `searching`
+    Column("due_or_never", Long, nullable=False, server_default=str(NEVER)),
+    Column("urgency", Integer, nullable=False, server_default="99"),  # of the priority; see `searching`
     Index("actions_tasks_identity", "account", "key", "status"),
     Index("actions_tasks_play", "play"),
-    Index("actions_tasks_assignee", "assignee", "seq"),
     Index("actions_tasks_status", "status", "seq"),
+    Index("actions_tasks_rule", "rule", "seq"),
+    Index("actions_tasks_reason", "reason", "seq"),
+    Index("actions_tasks_tier", "tier", "seq"),
+    Index("actions_tasks_created", "created_at", "seq"),
+    Index("actions_tasks_playbook", "playbook", "seq"),
+    Index("actions_tasks_priority", "priority", "seq"),
+    Index("actions_tasks_assigned", "assigned", "seq"),
+    Index("actions_tasks_due", "due_or_never", "seq"),
+    Index("actions_tasks_urgency", "urgency", "due_or_never", "seq"),
 )
 
 # Touchline's own events on their way to the log; a row is deleted once the log has it.

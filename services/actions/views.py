@@ -39,6 +39,8 @@ def action_view(row: Row[Any]) -> dict[str, Any]:
         "id": row.id,
         "play": row.play,
         "playbook": row.playbook,
+        "rule": row.rule,
+        "tier": row.tier,
         "account": row.account,
         "contact": row.contact,
         "channel": row.channel,

@@ -10,7 +10,7 @@ from backbone.auth import Principal, require
 from backbone.database import Database
 from backbone.errors import NotFound
 from backbone.http import Pages, json_response, page
-from backbone.paging import After, Before, Text, between, equal
+from backbone.paging import After, Before, Text, between, equal, newest
 from schemas.account import Tier
 from schemas.keys import MAX_KEY
 from services.rules import store
@@ -62,8 +62,9 @@ def triggers_router(db: Database) -> APIRouter:
         digest = store.key_digest(key)
         query = equal(select(triggers), rule=rule, account=account, tier=tier, key_digest=digest)
         query = between(query, triggers.c.at, after, before)
+        order = newest(triggers.c.seq, triggers.c.at, after, before)
         with db.read() as conn:
-            return json_response(page(conn, query, [triggers.c.seq], pages, _shown))
+            return json_response(page(conn, query, order, pages, _shown))
 
     @router.get("/v1/triggers/{id}", summary="A trigger with its evidence")
     def one(id: Id, _: Principal = require("rules:read")) -> Response:

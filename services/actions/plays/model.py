@@ -119,6 +119,8 @@ class ActionDraft(msgspec.Struct, kw_only=True):
     step: str
     recipient: str | None  # an email address, a task's assignee, an endpoint's name
     topic: str
+    rule: str
+    tier: str
     status: ActionStatus = "pending"
     reason: str | None = None
     due_at: int

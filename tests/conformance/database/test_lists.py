@@ -3,87 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import APIRouter
-from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Table, delete, insert
 
-from backbone.auth import create_key
 from backbone.clock import ManualClock
 from backbone.database import Database
-from backbone.http import create_app
-from backbone.log.embedded import EmbeddedLog
 from backbone.migrations import migrate_all
-from backbone.settings import Settings
-from schemas.event import microseconds, rfc3339
+from schemas.event import rfc3339
+from schemas.profile import Owner, Profile
 from schemas.trigger import Position, Trigger
+from services.actions import api_plays, api_tasks, store_tasks
+from services.actions.api_plays import Times
+from services.actions.plays.model import ActionDraft, Play, TaskSpec, WebhookSpec
+from services.actions.store_plays import PlayStore
+from services.actions.store_rows import action_row, play_row
+from services.actions.tables import actions, plays, tasks
 from services.rules import store
 from services.rules.api_accounts import triggers_router
 from services.rules.change import _stored
 from services.rules.tables import triggers
+from tests.conformance.database.reading import DAY, NOW, Reader
 
-NOW = microseconds(datetime(2026, 11, 1, tzinfo=UTC))
-DAY = 86_400_000_000
 examples = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 DAYS = st.integers(0, 4)
-
-
-class Lists:
-    """A service of these routes over an empty database."""
-
-    name = "lists"
-
-    def __init__(self, routers: list[APIRouter]) -> None:
-        self.routers = routers
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
-
-    def ready(self) -> bool:
-        return True
-
-    def status(self) -> dict[str, Any]:
-        return {}
-
-
-class Reader:
-    """Asks for lists."""
-
-    def __init__(self, db: Database, folder: Path, *routers: APIRouter) -> None:
-        self.db, clock, log = db, ManualClock(NOW), EmbeddedLog(folder, 1)
-        app = create_app("t", settings=Settings(), db=db, log=log, clock=clock, services=[Lists([*routers])])
-        key = create_key(db, clock, "test", ["admin"])
-        self.client = TestClient(app, headers={"authorization": f"Bearer {key}"})
-        self.close = log.close
-
-    def whole(self, path: str, **asked: Any) -> list[dict[str, Any]]:
-        """Every page, joined."""
-        asked = {name: value for name, value in asked.items() if value is not None}
-        found, cursor = [], None
-        while True:
-            answer = self.client.get(path, params=asked if cursor is None else {**asked, "cursor": cursor})
-            assert answer.status_code == 200, answer.text
-            body = answer.json()
-            found += body["items"]
-            assert len(body["items"]) <= asked["limit"]
-            cursor = body["next_cursor"]
-            if cursor is None:
-                return found
-            assert len(body["items"]) == asked["limit"], "only the last page is short"
-
-    def fill(self, table: Table, rows: list[dict[str, Any]]) -> None:
-        """These rows and no others, in this order."""
-        with self.db.write() as conn:
-            conn.execute(delete(table))
-            if rows:
-                conn.execute(insert(table), rows)
 
 
 @pytest.fixture
@@ -102,6 +48,12 @@ def within(moment: int, asked: dict[str, Any]) -> bool:
     """Whether a moment (of a day) lies between `after` and `before`, given as days."""
     after, before = asked.get("after"), asked.get("before")
     return (after is None or moment > after) and (before is None or moment < before)
+
+
+def newest(rows: list[dict[str, Any]], asked: dict[str, Any]) -> list[tuple[int, dict[str, Any]]]:
+    """The rows with their numbers, newest first: by their moment where that is asked for."""
+    timed = asked["after"] is not None or asked["before"] is not None
+    return sorted(enumerate(rows), key=lambda one: (one[1]["at"] if timed else 0, one[0]), reverse=True)
 
 
 def optional(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -146,9 +98,236 @@ def test_triggers(reader: Reader, rows: list[dict[str, Any]], asked: dict[str, A
         store.save_triggers(conn, [_stored(trigger) for trigger in made])
     wanted = [
         f"trg_{n}"
-        for n, row in reversed(list(enumerate(rows)))
+        for n, row in newest(rows, asked)
         if within(row["at"], asked)
         and all(asked[name] in {None, row[name]} for name in ("rule", "account", "tier", "key"))
     ]
     times = {"after": time(asked["after"]), "before": time(asked["before"])}
     assert [one["id"] for one in reader.whole("/v1/triggers", **{**asked, **times})] == wanted
+
+
+# -- plays, actions and tasks
+
+WORDS = st.sampled_from(["a", "b"])
+TIERS = st.sampled_from(["high", "low"])
+ACCOUNTS = {"acme": "Jo@us.test", "globex": "kim@US.test", "a/b é": None}
+PEOPLE = st.sampled_from(["Jo@us.test", "jo@US.TEST", "kim@us.test", "nobody@us.test"])
+COMMON = {
+    "account": st.sampled_from(list(ACCOUNTS)),
+    "rule": WORDS,
+    "playbook": WORDS,
+    "tier": TIERS,
+    "at": DAYS,
+}
+COMMON_ASKED = {
+    "limit": st.integers(1, 4),
+    "account": optional(st.sampled_from([*ACCOUNTS, "none"])),
+    "rule": optional(WORDS),
+    "playbook": optional(WORDS),
+    "tier": optional(TIERS),
+    "owner": optional(PEOPLE),
+    "after": optional(DAYS),
+    "before": optional(DAYS),
+}
+
+
+def fits(row: dict[str, Any], asked: dict[str, Any], *names: str) -> bool:
+    """Whether a row is one that is asked for: by what all lists have, and by these fields."""
+    same = ("account", "rule", "playbook", "tier", *names)
+    owner = ACCOUNTS.get(row["account"])
+    return (
+        all(asked[name] in {None, row[name]} for name in same)
+        and (asked["owner"] is None or (owner or "").lower() == asked["owner"].lower())
+        and within(row["at"], asked)
+    )
+
+
+def question(asked: dict[str, Any]) -> dict[str, Any]:
+    """The query parameters: days as times."""
+    days = {name: time(asked[name]) for name in ("after", "before", "due_before") if name in asked}
+    return {**asked, **days}
+
+
+@pytest.fixture
+def actions_reader(db: Database, tmp_path: Path) -> Iterator[Reader]:
+    migrate_all(db)
+    times = Times(db, ManualClock(NOW + 2 * DAY), log_clock=False)
+    plays_ = api_plays.router(db, ManualClock(NOW), times, 1, lambda: None)
+    made = Reader(db, tmp_path / "log", plays_, api_tasks.router(db, times, 1, lambda: None))
+    store = PlayStore(0, 1, lambda: conn)
+    for account, owner in ACCOUNTS.items():
+        store.put_profile(Profile(id=account, owner=None if owner is None else Owner(email=owner)))
+    with db.write() as conn:
+        store.flush(conn, NOW)
+    yield made
+    made.close()
+
+
+PLAY = st.fixed_dictionaries(
+    {
+        **COMMON,
+        "status": st.sampled_from(["open", "exited"]),
+        "reason": optional(st.sampled_from(["by_hand", "exit_event"])),
+    }
+)
+PLAYS_ASKED = st.fixed_dictionaries(
+    {
+        **COMMON_ASKED,
+        "status": optional(st.sampled_from(["open", "exited", "skipped"])),
+        "reason": optional(st.sampled_from(["by_hand", "completed"])),
+    }
+)
+
+
+@examples
+@given(rows=st.lists(PLAY, max_size=12), asked=PLAYS_ASKED)
+def test_plays(actions_reader: Reader, rows: list[dict[str, Any]], asked: dict[str, Any]) -> None:
+    made = [
+        Play(
+            id=f"ply_{n}", playbook=row["playbook"], playbook_version=1, rule=row["rule"], trigger_id=f"trg_{n}",
+            account=row["account"], contact=None, key=None, tier=row["tier"], status=row["status"],
+            reason=row["reason"], started_at=NOW + row["at"] * DAY,
+        )
+        for n, row in enumerate(rows)
+    ]  # fmt: skip
+    actions_reader.fill(plays, [play_row(play) for play in made])
+    wanted = [f"ply_{n}" for n, row in newest(rows, asked) if fits(row, asked, "status", "reason")]
+    assert [one["id"] for one in actions_reader.whole("/v1/plays", **question(asked))] == wanted
+
+
+CHANNELS = st.sampled_from(["email", "webhook"])
+ACTION = st.fixed_dictionaries(
+    {
+        **COMMON,
+        "channel": CHANNELS,
+        "play": WORDS,
+        "status": st.sampled_from(["done", "failed"]),
+        "reason": optional(st.sampled_from(["suppressed", "timeout"])),
+        "recipient": optional(st.sampled_from(["Ann@acme.test", "bob@acme.test", "crm"])),
+    }
+)
+ACTIONS_ASKED = st.fixed_dictionaries(
+    {
+        **COMMON_ASKED,
+        "channel": optional(CHANNELS),
+        "play": optional(WORDS),
+        "status": optional(st.sampled_from(["done", "retrying"])),
+        "reason": optional(st.sampled_from(["suppressed", "bounced"])),
+        "recipient": optional(st.sampled_from(["ann@ACME.test", "bob@acme.test", "crm"])),
+    }
+)
+
+
+@examples
+@given(rows=st.lists(ACTION, max_size=12), asked=ACTIONS_ASKED)
+def test_actions(actions_reader: Reader, rows: list[dict[str, Any]], asked: dict[str, Any]) -> None:
+    made = [
+        ActionDraft(
+            id=f"act_{n}", step="0", contact=None, topic="t", due_at=NOW + row["at"] * DAY,
+            spec=WebhookSpec(endpoint="crm", body=None),
+            **{name: value for name, value in row.items() if name != "at"},
+        )
+        for n, row in enumerate(rows)
+    ]  # fmt: skip
+    actions_reader.fill(actions, [action_row(draft, 0, NOW) for draft in made])
+    wanted = [
+        f"act_{n}"
+        for n, row in newest(rows, asked)
+        if fits(row, asked, "play", "channel", "status", "reason")
+        and (asked["recipient"] is None or asked["recipient"].lower() == (row["recipient"] or "").lower())
+    ]
+    assert [one["id"] for one in actions_reader.whole("/v1/actions", **question(asked))] == wanted
+
+
+PRIORITIES = ["Urgent", "P0", "high", "p3", "low", "whenever", None]
+URGENCY = {"Urgent": 0, "P0": 0, "high": 1, "p3": 3, "low": 3, "whenever": 50, None: 99}
+TASK = st.fixed_dictionaries(
+    {
+        **COMMON,
+        "assignee": optional(st.sampled_from(["Jo@us.test", "jo@us.test", "kim@us.test"])),
+        "priority": st.sampled_from(PRIORITIES),
+        "due": optional(DAYS),
+        "status": st.sampled_from(["open", "snoozed", "completed"]),
+        "until": DAYS,
+    }
+)
+TASKS_ASKED = st.fixed_dictionaries(
+    {
+        **COMMON_ASKED,
+        "assignee": optional(PEOPLE),
+        "priority": optional(st.sampled_from(["Urgent", "high"])),
+        "status": optional(st.sampled_from(["open", "snoozed", "completed"])),
+        "due_before": optional(DAYS),
+        "overdue": optional(st.booleans()),
+        "sort": optional(st.sampled_from(["created", "due", "priority"])),
+    }
+)
+TODAY = 2
+
+
+def shown_status(row: dict[str, Any]) -> str:
+    back = row["status"] == "snoozed" and row["until"] <= TODAY
+    return "open" if back else str(row["status"])
+
+
+def task_wanted(row: dict[str, Any], asked: dict[str, Any]) -> bool:
+    overdue = shown_status(row) == "open" and row["due"] is not None and row["due"] < TODAY
+    return (
+        fits(row, asked, "priority")
+        and asked["status"] in {None, shown_status(row)}
+        and (asked["assignee"] is None or asked["assignee"].lower() == (row["assignee"] or "").lower())
+        and (asked["due_before"] is None or (row["due"] is not None and row["due"] < asked["due_before"]))
+        and asked["overdue"] in {None, overdue}
+    )
+
+
+def task_order(number: int, row: dict[str, Any], asked: dict[str, Any]) -> tuple[int, ...]:
+    sort, timed = asked["sort"], asked["after"] is not None or asked["before"] is not None
+    due = 99 if row["due"] is None else row["due"]
+    if sort == "due":
+        return (due, number)
+    return (
+        (URGENCY[row["priority"]], due, number)
+        if sort == "priority"
+        else (-row["at"] if timed else 0, -number)
+    )
+
+
+@examples
+@given(rows=st.lists(TASK, max_size=12), asked=TASKS_ASKED)
+def test_tasks(actions_reader: Reader, rows: list[dict[str, Any]], asked: dict[str, Any]) -> None:
+    actions_reader.fill(tasks, [])
+    with actions_reader.db.write() as conn:
+        for n, row in enumerate(rows):
+            due = None if row["due"] is None else NOW + row["due"] * DAY
+            spec = TaskSpec(
+                title="t", assignee=row["assignee"], due_at=due, priority=row["priority"], default_key=f"k{n}"
+            )
+            draft = ActionDraft(
+                id=f"act_{n}", step="0", contact=None, topic="t", due_at=NOW + row["at"] * DAY, spec=spec, play="p",
+                channel="task", recipient=None, **{name: row[name] for name in ("account", "rule", "playbook", "tier")},
+            )  # fmt: skip
+            store_tasks.put_task(conn, draft, spec, store_tasks.content_of(spec, {}))
+            store_tasks.change(conn, draft.id, status=row["status"], snoozed_until=NOW + row["until"] * DAY)
+    wanted = [(task_order(n, row, asked), n) for n, row in enumerate(rows) if task_wanted(row, asked)]
+    found = actions_reader.whole("/v1/tasks", **question(asked))
+    assert [one["id"] for one in found] == [f"act_{n}" for _, n in sorted(wanted)]
+
+
+def test_a_cursor_of_another_order_is_refused(actions_reader: Reader) -> None:
+    ask = actions_reader.client.get
+    for n in range(3):
+        draft = ActionDraft(
+            id=f"act_{n}", step="0", contact=None, topic="t", due_at=NOW, play="p", channel="task", recipient=None,
+            account="acme", rule="r", playbook="p", tier="low", spec=(spec := TaskSpec(title="t", default_key=f"{n}")),
+        )  # fmt: skip
+        with actions_reader.db.write() as conn:
+            store_tasks.put_task(conn, draft, spec, store_tasks.content_of(spec, {}))
+    cursors = {
+        sort: ask("/v1/tasks", params={"sort": sort, "limit": 1}).json()["next_cursor"]
+        for sort in ("created", "due", "priority")
+    }
+    for sort in cursors:
+        for made, cursor in cursors.items():
+            answer = ask("/v1/tasks", params={"sort": sort, "cursor": cursor})
+            assert answer.status_code == (200 if sort == made else 422), (sort, made)

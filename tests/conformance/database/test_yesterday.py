@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import Insert, Table, func, select
 
 from backbone.database import Database
 from backbone.migrations import migrate
 from schemas.event import microseconds, rfc3339
+from schemas.profile import Owner, Profile
 from schemas.trigger import Position, Trigger
+from services.actions.tables import NEVER, accounts, actions, plays, tasks
 from services.rules import store
 from services.rules.tables import triggers
 
@@ -28,8 +30,7 @@ def of_r001(number: int) -> dict[str, object]:
 
 def test_triggers_are_found_by_their_tier_and_key(db: Database) -> None:
     migrate(db, "rules", "r001")
-    names = ("id", "rule", "account", "at", "partition", "doc")
-    old = triggers.insert().values(dict.fromkeys(names))
+    old = insert_of(triggers, "id", "rule", "account", "at", "partition", "doc")
     with db.write() as conn:
         conn.execute(old, [of_r001(n) for n in range(2_100)])
     migrate(db, "rules")
@@ -41,3 +42,49 @@ def test_triggers_are_found_by_their_tier_and_key(db: Database) -> None:
         high = list(conn.scalars(select(triggers.c.id).where(triggers.c.tier == "high")))
         keyless = list(conn.scalars(select(triggers.c.id).where(triggers.c.key_digest.is_(None))))
     assert (len(high), len(keyless)) == (1_050, 700)
+
+
+def test_plays_actions_and_tasks_are_found_by_what_their_play_and_account_say(db: Database) -> None:
+    migrate(db, "actions", "a003")
+    profile = msgspec.json.encode(Profile(id="acme", owner=Owner(email="Jo@US.test")))
+    play = {
+        "id": "ply_1", "partition": 0, "playbook": "p", "rule": "r", "trigger_id": "t", "account": "acme",
+        "scope": "account", "tier": "high", "topic": "t", "status": "open", "started_at": NOW, "trigger": {},
+        "templates": {},
+    }  # fmt: skip
+    action = {
+        "partition": 0, "playbook": "p", "account": "acme", "step": "0", "topic": "t", "status": "done",
+        "created_at": NOW, "due_at": NOW,
+    }  # fmt: skip
+    task = {
+        "playbook": "p", "step": "0", "account": "acme", "title": "t", "key": "k", "status": "open",
+        "created_at": NOW, "assignee": "Kim@us.test",
+    }  # fmt: skip
+    mail, hook = (
+        {"channel": "email", "recipient": "Ann@ACME.test"},
+        {"channel": "webhook", "recipient": "CRM"},
+    )
+    sent = [{**action, "id": f"act_{n}", "play": "ply_1", **(mail if n % 2 else hook)} for n in range(1_100)]
+    sent.append({**sent[0], "id": "act_lone", "play": "gone"})
+    made = [{**task, "id": "tsk_1", "play": "ply_1", "priority": "High", "due_at": NOW + 1}]
+    made.append({**task, "id": "tsk_2", "play": "gone", "priority": None, "due_at": None})
+    with db.write() as conn:
+        known = {"account": "acme", "partition": 0, "profile": profile}
+        for table, rows in ((accounts, [known]), (plays, [play]), (actions, sent), (tasks, made)):
+            conn.execute(insert_of(table, *rows[0]), rows)
+    migrate(db, "actions")
+    with db.read() as conn:
+        assert conn.scalar(select(accounts.c.owner)) == "jo@us.test"
+        columns = (actions.c.rule, actions.c.tier, actions.c.addressee)
+        assert {tuple(row) for row in conn.execute(select(*columns, func.count()).group_by(*columns))} == {
+            ("r", "high", "ann@acme.test", 550), ("r", "high", "CRM", 550), (None, None, "CRM", 1)
+        }  # fmt: skip
+        of_tasks = select(tasks.c.rule, tasks.c.tier, tasks.c.assigned, tasks.c.urgency, tasks.c.due_or_never)
+        assert [tuple(row) for row in conn.execute(of_tasks.order_by(tasks.c.seq))] == [
+            ("r", "high", "kim@us.test", 1, NOW + 1), (None, None, "kim@us.test", 99, NEVER)
+        ]  # fmt: skip
+
+
+def insert_of(table: Table, *names: str) -> Insert:
+    """An insert that names these columns and no newer ones."""
+    return table.insert().values(dict.fromkeys(names))

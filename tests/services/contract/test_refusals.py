@@ -61,3 +61,26 @@ def test_an_unknown_operator_is_told_the_known_ones(api: httpx.Client) -> None:
     assert fields(answer) == ["when.threshold.where.data.x.foo"]
     message = answer.json()["errors"][0]["message"]
     assert all(operator in message for operator in ("eq", "not_in", "starts_with", "matches"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "field", "said"),
+    [
+        ("plays?status=opne", "status", "'open', 'finished', 'exited'"),
+        ("plays?reason=bounced", "reason", "'exit_event'"),
+        ("plays?owner=jo", "owner", "should be an address"),
+        ("actions?reason=completed", "reason", "'suppressed'"),
+        ("actions?channel=mail", "channel", "'email', 'task' or 'webhook'"),
+        ("actions?recipient=", "recipient", "at least 1 character"),
+        ("tasks?assignee=owner", "assignee", "should be an address"),
+        ("tasks?sort=newest", "sort", "'created', 'due' or 'priority'"),
+        ("tasks?overdue=perhaps", "overdue", "boolean"),
+        ("tasks?due_before=2026-12-01", "due_before", "RFC 3339"),
+    ],
+)
+def test_a_filter_that_cannot_work_says_what_can(
+    api: httpx.Client, asked: str, field: str, said: str
+) -> None:
+    answer = api.get(f"/v1/{asked}")
+    assert fields(answer) == [field]
+    assert said in answer.json()["errors"][0]["message"]

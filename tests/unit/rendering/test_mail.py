@@ -315,7 +315,7 @@ def draft(spec: Any, context: dict[str, Any]) -> RenderJob:
     known = {name: value for name, value in context.items() if name != "unsubscribe_url"}
     return RenderJob(draft=ActionDraft(
         id="act_1", play="ply_1", playbook="p", account="acme", contact="ann", channel="email", step="0",
-        recipient="ann@acme.test", topic="billing", due_at=0, spec=spec, context=known,
+        recipient="ann@acme.test", topic="billing", rule="r", tier="low", due_at=0, spec=spec, context=known,
     ))  # fmt: skip
 
 
