@@ -25,7 +25,8 @@ from backbone.errors import DatabaseUnavailable, Forbidden, Invalid, NotFound, U
 from backbone.private import KEY_REMEDY, read_private, write_private
 from backbone.tables import keys
 
-SCOPES = ("events:write", "rules:read", "rules:write", "actions:read", "actions:write", "admin")
+TRACK = "track"  # Segment calls and nothing else: such a key may stand in a web page, where anybody finds it
+SCOPES = ("events:write", TRACK, "rules:read", "rules:write", "actions:read", "actions:write", "admin")
 ANY = "any"  # of a route: every valid key will do
 OPEN = "open"  # of a route: no key is asked for
 CACHE_S = 0.25
@@ -43,8 +44,10 @@ class Principal(msgspec.Struct, frozen=True):
     scopes: frozenset[str]
 
     def allows(self, scope: str) -> bool:
-        """Whether the key carries the scope; `admin` carries all."""
-        return scope == ANY or scope in self.scopes or "admin" in self.scopes
+        """Whether the key carries the scope; `admin` carries all, `events:write` what `track` does."""
+        if scope == ANY:
+            return self.scopes != {TRACK}
+        return not self.scopes.isdisjoint({scope, "admin", "events:write" if scope == TRACK else scope})
 
 
 class KeyInfo(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from schemas.addresses import trimmed_address
+from schemas.domains import MAX_DOMAINS, valid_domain
 from schemas.zones import valid_zone
 
 Text = Annotated[str, Field(max_length=1_000)]
@@ -18,6 +19,7 @@ Attributes = dict[Annotated[str, Field(max_length=256)], Any]
 
 Timezone = Annotated[Text, AfterValidator(valid_zone)]
 Email = Annotated[Text, AfterValidator(trimmed_address)]
+Domain = Annotated[Text, AfterValidator(valid_domain)]
 
 
 class OwnerIn(BaseModel):
@@ -47,6 +49,11 @@ class ContactUpdate(BaseModel):
     attributes: Attributes | None = Field(
         None, description="Merged one by one; null deletes one.", examples=[{"title": "CTO"}]
     )
+    unvouched: bool | None = Field(
+        None,
+        description="As GET shows of a contact known from calls with a `track` key alone, which anybody may have made. "
+        "With true, an update does not vouch for them; left out, it does.",
+    )
 
 
 class ContactIn(ContactUpdate):
@@ -70,6 +77,13 @@ class _Account(BaseModel):
     tier: Tier | None = Field(None, description="Overrides the tier policy; null gives way to it.")
     timezone: Timezone | None = Field(
         None, description="An IANA name, for dates.", examples=["Europe/Berlin"]
+    )
+    domains: list[Domain] | None = Field(
+        None,
+        max_length=MAX_DOMAINS,
+        description="Where the account's people have their addresses: who has one there is vouched for. Replaced as a "
+        "whole; null deletes. Public mail providers are refused.",
+        examples=[["acme.com"]],
     )
     attributes: Attributes | None = Field(
         None, description="Merged one by one; null deletes one.", examples=[{"arr": 60000, "plan": "pro"}]

@@ -38,6 +38,7 @@ class ActionReason(StrEnum):
     INVALID_ADDRESS = "invalid_address"
     CONTACT_UNKNOWN = "contact_unknown"
     CONTACT_INACTIVE = "contact_inactive"
+    UNVOUCHED = "unvouched"
     DUPLICATE_RECIPIENT = "duplicate_recipient"
     SUPPRESSED = "suppressed"
     NOT_ON_LIST = "not_on_list"
@@ -80,6 +81,10 @@ EXPLAINED: dict[StrEnum, str] = {
     ActionReason.INVALID_ADDRESS: "An email address is none: the recipient's, or the owner's; the history says whose.",
     ActionReason.CONTACT_UNKNOWN: "The trigger's contact is not known at the account.",
     ActionReason.CONTACT_INACTIVE: "The contact is marked as not active.",
+    ActionReason.UNVOUCHED: (
+        "The contact is known from calls with a `track` key alone, which anybody may have made: an update by another "
+        "key or source, or an address in the account's `domains`, has to vouch for them."
+    ),
     ActionReason.DUPLICATE_RECIPIENT: "Another contact with the same address got this email.",
     ActionReason.SUPPRESSED: "The address is unsubscribed or suppressed for this topic.",
     ActionReason.NOT_ON_LIST: "Mails go only to the addresses and domains that TOUCHLINE_MAIL_ONLY_TO names.",

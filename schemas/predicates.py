@@ -16,7 +16,7 @@ from schemas.event import Event
 from schemas.profile import Contact, Profile
 
 ROOTS = ("data", "contact", "account", "trigger", "type", "source")
-ACCOUNT_FIELDS = frozenset({"id", "name", "tier", "timezone", "owner", "attributes"})
+ACCOUNT_FIELDS = frozenset({"id", "name", "tier", "timezone", "owner", "domains", "attributes"})
 CONTACT_FIELDS = frozenset({"id", "email", "name", "roles", "active", "timezone", "locale", "attributes"})
 NAN = float("nan")
 MAX_PATH, MAX_SEGMENTS = 512, 16

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.domains import MAX_DOMAINS, domain_of
 from schemas.event import Event
 from schemas.updates import right
 
@@ -35,10 +36,15 @@ class Contact(msgspec.Struct, omit_defaults=True):
     timezone: str | None = None
     locale: str | None = None
     attributes: dict[str, Any] = {}
+    unvouched: bool = False  # known from calls that anybody may have made, and from nothing else
 
 
 class Profile(msgspec.Struct, omit_defaults=True):
-    """An account as it is at a place in the log. `tier` is its own override, not the resolved one."""
+    """An account as it is at a place in the log. `tier` is its own override, not the resolved one.
+
+    `domains`: where the account's people have their addresses. `unvouched`: nothing but updates that anybody may have
+    sent made it what it is; None: nobody has said so far, which of an account with any data means no.
+    """
 
     id: str
     name: str | None = None
@@ -47,16 +53,21 @@ class Profile(msgspec.Struct, omit_defaults=True):
     timezone: str | None = None
     attributes: dict[str, Any] = {}
     contacts: dict[str, Contact] = {}
+    domains: list[str] = []
+    unvouched: bool | None = None
 
 
 def apply_update(profile: Profile, event: Event) -> None:
     """Merge an `account.updated` or `contact.updated`, or carry out a deletion, in place.
 
-    After `account.deleted` only the id is left; the caller drops what else it keeps.
+    One that is not vouched for (see `Event`) changes nothing that another one made. After `account.deleted` only the id
+    is left; the caller drops what else it keeps.
     """
+    if event.type in ("account.updated", "contact.updated"):
+        _vouch(profile, event.unvouched)
     if event.type == "account.updated":
         if isinstance(event.data, dict):
-            _merge_account(profile, right(event.type, event.data)[0])
+            _merge_account(profile, right(event.type, event.data)[0], event.unvouched)
     elif event.type == "contact.updated":
         _update_contact(profile, event)
     elif event.type == "contact.deleted":
@@ -73,22 +84,42 @@ def contact_of(event: Event) -> str | None:
     return named if isinstance(named, str) and named else None
 
 
+def is_vouched(profile: Profile, contact: Contact) -> bool:
+    """Whether somebody else than the contact says that they belong to the account: an update, or their address."""
+    return not contact.unvouched or (bool(profile.domains) and domain_of(contact.email) in profile.domains)
+
+
 def _clear(profile: Profile) -> None:
-    profile.name = profile.tier = profile.owner = profile.timezone = None
-    profile.attributes, profile.contacts = {}, {}
+    profile.name = profile.tier = profile.owner = profile.timezone = profile.unvouched = None
+    profile.attributes, profile.contacts, profile.domains = {}, {}, []
 
 
-def _merge_account(profile: Profile, data: Mapping[str, Any]) -> None:
-    for field in (*TEXTS, "tier"):
+def _vouch(profile: Profile, unvouched: bool) -> None:
+    """Note whether anything vouched for has been said of the account."""
+    if not unvouched:
+        profile.unvouched = False
+    elif profile.unvouched is None:
+        profile.unvouched = profile == Profile(id=profile.id)
+
+
+def _merge_account(profile: Profile, data: Mapping[str, Any], unvouched: bool) -> None:
+    if unvouched and not profile.unvouched:
+        return
+    for field in TEXTS if unvouched else (*TEXTS, "tier"):
         if field in data and isinstance(data[field], str | None):
             setattr(profile, field, data[field])
+    _merge_attributes(profile, data)
+    if unvouched:
+        return
     if "owner" in data:
         _merge_owner(profile, data["owner"])
-    _merge_attributes(profile, data)
+    if "domains" in data:
+        domains = data["domains"]
+        profile.domains = list(dict.fromkeys(domains))[:MAX_DOMAINS] if isinstance(domains, list) else []
     contacts = data.get("contacts")
     for entry in contacts if isinstance(contacts, list) else ():
         if isinstance(entry, dict) and isinstance(entry.get("id"), str) and entry["id"]:
-            _merge_contact(profile, entry["id"], entry)
+            _merge_contact(profile, entry["id"], entry, False)
 
 
 def _merge_owner(profile: Profile, owner: Any) -> None:
@@ -106,20 +137,25 @@ def _update_contact(profile: Profile, event: Event) -> None:
     contact = contact_of(event)
     if contact is not None:
         data = right(event.type, event.data)[0] if isinstance(event.data, dict) else {}
-        _merge_contact(profile, contact, data)
+        _merge_contact(profile, contact, data, event.unvouched)
 
 
-def _merge_contact(profile: Profile, contact_id: str, data: Mapping[str, Any]) -> None:
+def _merge_contact(profile: Profile, contact_id: str, data: Mapping[str, Any], unvouched: bool) -> None:
+    """`unvouched` in the data is what GET shows of a contact: written back, it vouches for nobody."""
+    unvouched = unvouched or data.get("unvouched") is True
     contact = profile.contacts.get(contact_id)
     if contact is None:
-        contact = profile.contacts[contact_id] = Contact(id=contact_id)
+        contact = profile.contacts[contact_id] = Contact(id=contact_id, unvouched=unvouched)
+    if unvouched and not contact.unvouched:
+        return
+    contact.unvouched = unvouched
     for field in CONTACT_TEXTS:
         if field in data and isinstance(data[field], str | None):
             setattr(contact, field, data[field])
-    if "roles" in data:
+    if "roles" in data and not unvouched:
         roles = data["roles"]
         contact.roles = [role for role in roles if isinstance(role, str)] if isinstance(roles, list) else []
-    if "active" in data:
+    if "active" in data and not unvouched:
         contact.active = data["active"] is not False  # null deletes what was said: active again
     _merge_attributes(contact, data)
 

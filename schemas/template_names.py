@@ -8,7 +8,7 @@ from schemas.trigger import Position, Trigger, TriggerEvent
 
 Names = tuple[str, ...]  # ("trigger", "event", "data")
 
-_ACCOUNT = ("attributes", "contacts", "id", "name", "owner", "tier", "timezone")
+_ACCOUNT = ("attributes", "contacts", "domains", "id", "name", "owner", "tier", "timezone")
 _CONTACT = ("active", "attributes", "email", "id", "locale", "name", "roles", "timezone")
 _OWNER = ("email", "name")
 # What these objects have, always; what a template asks them for beside it fails when it is rendered.

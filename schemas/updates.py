@@ -1,4 +1,4 @@
-"""Addresses and timezones in the data of updates: trimmed, and what is none found, by one mechanism for all.
+"""Addresses, timezones and domains in the data of updates: trimmed, and what is none found, by one mechanism for all.
 
 Our door refuses an update with something wrong in it. Where nobody can be told (another program's record, a call of a
 Segment library) the wrong value is left out, counted, and the rest taken.
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from schemas.addresses import trimmed_address
+from schemas.domains import valid_domain
 from schemas.event import Event
 from schemas.zones import valid_zone
 
@@ -18,12 +19,12 @@ class Wrong(NamedTuple):
     """A value that is none: its path in the data (`contacts.0.email`), its kind, and what is wrong with it."""
 
     path: str
-    kind: str  # email, owner.email or timezone: a closed set
+    kind: str  # email, owner.email, timezone or domain: a closed set
     message: str
 
 
 def put_right(event: Event) -> list[Wrong]:
-    """Trim the addresses and timezones of an update and take out those that are none, in place; which these were."""
+    """Trim the addresses, timezones and domains of an update and take out what is none, in place; which these were."""
     if event.type not in UPDATES or not isinstance(event.data, dict):
         return []
     event.data, wrong = right(event.type, event.data)
@@ -40,12 +41,24 @@ def right(type_: str, data: dict[str, Any]) -> tuple[dict[str, Any], list[Wrong]
     if isinstance(owner, dict):
         found = _fields(owner, "owner.", (("email", "owner.email", trimmed_address),), wrong)
         changed = changed if found is owner else {**changed, "owner": found}
+    domains = data.get("domains")
+    if isinstance(domains, list):
+        fine = list(_domains(domains, wrong))
+        changed = changed if fine == domains else {**changed, "domains": fine}
     contacts = data.get("contacts")
     if isinstance(contacts, list):
         people = list(_people(contacts, wrong))
         if any(one is not before for one, before in zip(people, contacts, strict=True)):
             changed = {**changed, "contacts": people}
     return changed, wrong
+
+
+def _domains(sent: list[Any], wrong: list[Wrong]) -> Iterator[str]:
+    for index, one in enumerate(sent):
+        try:
+            yield valid_domain(one)
+        except ValueError as error:
+            wrong.append(Wrong(f"domains.{index}", "domain", str(error)))
 
 
 def _people(contacts: list[Any], wrong: list[Wrong]) -> Iterator[Any]:

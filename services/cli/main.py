@@ -96,7 +96,8 @@ def keys_create(
 ) -> None:
     """Make a key and print it, alone: it cannot be shown again.
 
-    Scopes: events:write, rules:read, rules:write, actions:read, actions:write, admin (all of them).
+    Scopes: events:write, track (Segment calls alone; may stand in a web page), rules:read, rules:write, actions:read,
+    actions:write, admin (all of them).
     """
     from backbone.auth import create_key
     from backbone.clock import WallClock

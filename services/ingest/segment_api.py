@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
-from backbone.auth import MAX_KEY, Keys, Principal, open_route
+from backbone.auth import MAX_KEY, TRACK, Keys, Principal, open_route
 from backbone.bodies import NotJson
 from backbone.browsers import for_browsers
 from backbone.errors import BadRequest, summary
@@ -24,13 +24,14 @@ from services.ingest.sources.base import Item, NotReadable
 from services.ingest.sources.identity import Said
 from services.ingest.sources.segment_calls import write_key_in
 
-SCOPE = "events:write"
+SCOPE = TRACK
 _ABOUT = """For Segment-compatible libraries: set their host to this server, the write key to an API key.
 
-The key is the user of basic auth, a bearer token, or `writeKey` in the body. The same call is at `/v1/{letter}`; the
-content type does not matter. With the wall clock, where `sentAt` is more than five minutes off the moment of receipt,
-as much is taken off the time of every call of the request. Calls that cannot be taken stand in `rejected`, the others
-are taken; 400 only where nothing was."""
+The key is the user of basic auth, a bearer token, or `writeKey` in the body, and has the scope `events:write` or
+`track`. With `track` alone nothing is changed that came by another way, and a contact known from such calls only
+gets no mail. The same call is at `/v1/{letter}`; the content type does not matter. With the wall clock, where
+`sentAt` is more than five minutes off the moment of receipt, as much is taken off the time of every call of the
+request. Calls that cannot be taken stand in `rejected`, the others are taken; 400 only where nothing was."""
 
 
 async def write_key(request: Request) -> Principal:

@@ -10,6 +10,7 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import Invalid, NotFound
 from schemas.event import rfc3339
+from schemas.profile import Contact
 from services.rules import store
 from services.rules.engine.compile import RuleSet
 from services.rules.engine.explain import explain, tier_of
@@ -71,8 +72,17 @@ def _account(state: AccountState, ruleset: RuleSet) -> dict[str, Any]:
         "tier_reason": why,
         "owner": None if profile.owner is None else msgspec.structs.asdict(profile.owner),
         "timezone": profile.timezone,
+        "domains": profile.domains,
         "attributes": profile.attributes,
-        "contacts": [msgspec.structs.asdict(contact) for contact in profile.contacts.values()],
+        "contacts": [_contact(contact) for contact in profile.contacts.values()],
         "first_event_at": rfc3339(state.earliest),
         "last_event_at": rfc3339(state.newest),
     }
+
+
+def _contact(contact: Contact) -> dict[str, Any]:
+    """A contact; `unvouched` where they are that."""
+    shown = msgspec.structs.asdict(contact)
+    if not contact.unvouched:
+        del shown["unvouched"]
+    return shown

@@ -32,6 +32,7 @@ def account_document(profile: Profile, tier: str) -> dict[str, Any]:
         "tier": tier,
         "owner": owner_document(profile),
         "timezone": profile.timezone,
+        "domains": list(profile.domains),
         "attributes": dict(profile.attributes),
         "contacts": [contact_document(contact) for contact in profile.contacts.values()],
     }

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schemas.play_reasons import ActionReason
-from schemas.profile import Contact, Profile
+from schemas.profile import Contact, Profile, is_vouched
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ def resolve(to: str, profile: Profile, contact: str | None) -> list[Recipient]:
     if to == "contact":
         return [_contact(profile, contact)]
     if to == "all":
-        return _several(profile.contacts.values())
+        return _several(profile, profile.contacts.values())
     if to.startswith("role:"):
         role = to.removeprefix("role:")
-        return _several(one for one in profile.contacts.values() if role in one.roles)
+        return _several(profile, [one for one in profile.contacts.values() if role in one.roles])
     return [Recipient(identity=to, address=to, internal=True)]
 
 
@@ -41,25 +41,29 @@ def _owner(profile: Profile) -> Recipient:
 
 
 def _contact(profile: Profile, wanted: str | None) -> Recipient:
-    """The trigger's contact; without one the first active admin, else the first active contact."""
+    """The trigger's contact; without one the first active admin, else the first active contact.
+
+    Somebody who is vouched for goes first, so that no stranger takes their place.
+    """
     if wanted is not None:
         found = profile.contacts.get(wanted)
         if found is None:
             return Recipient(identity=wanted, reason=ActionReason.CONTACT_UNKNOWN)
-        return _of(found)
+        return _of(profile, found)
     active = [one for one in profile.contacts.values() if one.active]
-    admins = [one for one in active if "admin" in one.roles]
     if not active:
         return Recipient(identity="", reason=ActionReason.NO_RECIPIENT)
-    return _of((admins or active)[0])
+    fit = [one for one in active if is_vouched(profile, one)] or active
+    admins = [one for one in fit if "admin" in one.roles]
+    return _of(profile, (admins or fit)[0])
 
 
-def _several(contacts: Iterable[Contact]) -> list[Recipient]:
-    """All of them, each address once."""
+def _several(profile: Profile, contacts: Iterable[Contact]) -> list[Recipient]:
+    """All of them, each address once; strangers last, so that they push nobody out."""
     recipients: list[Recipient] = []
     addresses: set[str] = set()
-    for contact in contacts:
-        one = _of(contact)
+    for contact in sorted(contacts, key=lambda one: one.unvouched):
+        one = _of(profile, contact)
         if one.reason is None and one.address is not None:
             if one.address.casefold() in addresses:
                 one = Recipient(contact.id, contact, one.address, one.name, ActionReason.DUPLICATE_RECIPIENT)
@@ -68,10 +72,12 @@ def _several(contacts: Iterable[Contact]) -> list[Recipient]:
     return recipients or [Recipient(identity="", reason=ActionReason.NO_RECIPIENT)]
 
 
-def _of(contact: Contact) -> Recipient:
+def _of(profile: Profile, contact: Contact) -> Recipient:
     reason = None
     if not contact.active:
         reason = ActionReason.CONTACT_INACTIVE
     elif not contact.email:
         reason = ActionReason.NO_ADDRESS
+    elif not is_vouched(profile, contact):
+        reason = ActionReason.UNVOUCHED
     return Recipient(contact.id, contact, contact.email or None, contact.name, reason)

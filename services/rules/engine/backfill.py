@@ -7,8 +7,10 @@ into memory is left for another reading of the log: each holds the accounts of o
 from collections.abc import Callable, Iterable
 from zlib import crc32
 
+from msgspec.structs import replace as copy
+
 from schemas.event import CONTROL, LATE_US, RESERVED, Event, microseconds
-from schemas.profile import Contact, Profile, contact_of
+from schemas.profile import Profile, contact_of
 from services.rules.engine.accounts import Accounts
 from services.rules.engine.context import Context
 from services.rules.engine.live import LiveRule
@@ -148,19 +150,7 @@ def _take(past: _Past, offset: int, size: int, event: Event, listening: list[Liv
 
 def _copy(profile: Profile) -> Profile:
     """A profile as it is now. Merging replaces attributes and roles, so that only the contacts need copies."""
-    return Profile(
-        profile.id,
-        profile.name,
-        profile.tier,
-        profile.owner,
-        profile.timezone,
-        profile.attributes,
-        {key: _copied(contact) for key, contact in profile.contacts.items()},
-    )
-
-
-def _copied(c: Contact) -> Contact:
-    return Contact(c.id, c.email, c.name, c.roles, c.active, c.timezone, c.locale, c.attributes)
+    return copy(profile, contacts={key: copy(contact) for key, contact in profile.contacts.items()})
 
 
 def _build(state: AccountState, past: _Past, clock: int, ask: Ask) -> None:

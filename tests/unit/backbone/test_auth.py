@@ -6,6 +6,7 @@ import pytest
 
 from backbone.auth import (
     CACHE_S,
+    SCOPES,
     STALE_S,
     Keys,
     create_key,
@@ -55,6 +56,18 @@ def test_scopes(db: Database) -> None:
     assert not principal.allows("rules:write")
     assert not principal.allows("admin")
     assert keys.find(create_key(db, CLOCK, "y", ["admin"])).allows("rules:write")
+
+
+def test_a_key_for_web_pages_allows_segment_calls_and_nothing_else(db: Database) -> None:
+    keys = Keys(db)
+    page = keys.find(create_key(db, CLOCK, "page", ["track"]))
+    assert [scope for scope in (*SCOPES, "any") if page.allows(scope)] == ["track"]
+    for scopes in (["events:write"], ["admin"], ["track", "rules:read"]):
+        assert keys.find(create_key(db, CLOCK, "other", scopes)).allows("track")
+    assert not keys.find(create_key(db, CLOCK, "other", ["rules:read"])).allows("track")
+    both = keys.find(create_key(db, CLOCK, "both", ["track", "rules:read"]))
+    assert both.allows("any")
+    assert not both.allows("events:write")
 
 
 @pytest.mark.parametrize(
