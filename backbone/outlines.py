@@ -1,9 +1,12 @@
 """What the services let one another know of the documents they keep: the board that saves are checked against.
 
 A service writes the outline of a rule, playbook or template here in the transaction of the save, so that the next
-save of any of them, in whichever process, is warned of what does not fit. Nothing but warnings rests on it.
+save of any of them, in whichever process, is warned of what does not fit; and so that the door can warn of a value that
+one of them reads as a number or a date, and that is none. Nothing but warnings rests on it.
 """
 
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -23,6 +26,7 @@ from schemas.outline import (
     PlaybookOutline,
     RuleOutline,
     TemplateOutline,
+    TiersOutline,
     kind_of,
     refers,
 )
@@ -31,8 +35,27 @@ MOST_BESIDE = 1_000  # rules, or playbooks, that one save is held against
 MOST_RIVALS_READ = 50  # rules for the same playbook that the save of a rule is held against
 MOST_DOUBTS = 100  # told of one document
 AT_ONCE = 500  # names in one query
-Kind = TypeVar("Kind", RuleOutline, PlaybookOutline, TemplateOutline)
+Kind = TypeVar("Kind", bound=Outline)
 _encode = msgspec.json.Encoder().encode
+
+
+class Changes:
+    """When this process last wrote on the board; by others it is looked at now and then."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._last = -math.inf
+
+    def note(self) -> None:
+        """Something is being written; its transaction ends soon."""
+        self._last = self._monotonic()
+
+    def within(self, seconds: float) -> bool:
+        """Whether something was written so lately."""
+        return self._monotonic() - self._last < seconds
+
+
+changes = Changes()
 
 
 def write(conn: Connection, outline: Outline, version: int) -> None:
@@ -47,6 +70,7 @@ def write(conn: Connection, outline: Outline, version: int) -> None:
     }
     upsert(conn, outlines, [row], ["kind", "name"])
     conn.execute(delete(references).where(references.c.kind == kind, references.c.name == name))
+    changes.note()
     if named := refers(outline):
         rows = [{"kind": kind, "name": name, "to_kind": k, "to_name": n} for k, n in sorted(named)]
         conn.execute(insert(references), rows)
@@ -54,18 +78,21 @@ def write(conn: Connection, outline: Outline, version: int) -> None:
 
 def remove(conn: Connection, kind: str, name: str) -> None:
     """Take down the outline of a document that is being deleted."""
+    changes.note()
     for table in (outlines, references):
         conn.execute(delete(table).where(table.c.kind == kind, table.c.name == name))
 
 
 def doubts(conn: Connection, outline: Outline) -> list[Doubt]:
     """What this document, as it would be, has to be told about it and the documents on the board."""
+    if isinstance(outline, TiersOutline):
+        return []  # it is not held against others
     rules, books, mails = _beside(conn, outline)
     return told(lint_together(rules, books, mails), kind_of(outline), outline.name)[:MOST_DOUBTS]
 
 
 def _beside(
-    conn: Connection, outline: Outline
+    conn: Connection, outline: RuleOutline | PlaybookOutline | TemplateOutline
 ) -> tuple[list[RuleOutline], dict[str, PlaybookOutline], dict[str, TemplateOutline]]:
     """The document and those that it has to do with."""
     if isinstance(outline, RuleOutline):
@@ -149,6 +176,28 @@ def refresh(
             if known.get(name) != version:
                 with suppress(ValidationError):  # written by an older version of this program: no warnings
                     write(conn, make(conn, name), version)
+
+
+Place = tuple[str, str]  # kind, name
+
+
+def versions_of(conn: Connection, kinds: Iterable[str]) -> dict[Place, int]:
+    """The version of every outline of these kinds."""
+    columns = (outlines.c.kind, outlines.c.name, outlines.c.version)
+    query = select(*columns).where(outlines.c.kind.in_(list(kinds)), outlines.c.format == FORMAT)
+    return {(kind, name): version for kind, name, version in conn.execute(query)}
+
+
+def read(conn: Connection, places: Iterable[Place]) -> dict[Place, Outline]:
+    """These outlines, as far as they are there."""
+    by_kind: dict[str, list[str]] = {}
+    for kind, name in places:
+        by_kind.setdefault(kind, []).append(name)
+    return {
+        (kind, name): outline
+        for kind, names in by_kind.items()
+        for name, outline in _named(conn, TYPES[kind], names).items()
+    }
 
 
 def _known(conn: Connection, kind: str) -> dict[str, int]:

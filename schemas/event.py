@@ -100,11 +100,16 @@ def set_attributes(sent: Any) -> Any:
     return {name: each for name, each in sent.items() if each is not None}
 
 
-def clamp_future(event: Event, timestamp: int) -> None:
-    """Wall clock only: a time more than five minutes ahead of receipt is set to the receipt time, the sent one kept."""
-    if event.time is not None and microseconds(event.time) > timestamp + FUTURE_LIMIT_US:
-        event.originaltime = event.originaltime or event.time.isoformat()
-        event.time = from_microseconds(timestamp)
+def clamp_future(event: Event, timestamp: int) -> bool:
+    """Wall clock only: a time more than five minutes ahead of receipt is set to the receipt time, the sent one kept.
+
+    Whether it was.
+    """
+    if event.time is None or microseconds(event.time) <= timestamp + FUTURE_LIMIT_US:
+        return False
+    event.originaltime = event.originaltime or event.time.isoformat()
+    event.time = from_microseconds(timestamp)
+    return True
 
 
 def encode(event: Event) -> bytes:

@@ -1,4 +1,4 @@
-"""What others need to know of a saved rule, playbook or template to say whether they fit together. Small and flat."""
+"""What others need to know of a saved document: whether it fits to others, what it reads. Small and flat."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,13 +9,14 @@ from schemas.conditions import plain
 from schemas.event import OWN_PREFIX
 from schemas.playbook import PlaybookIn, Step
 from schemas.playbook_texts import every, spans_of, texts_of, tier_of, trigger_paths, waits_in
-from schemas.rule import RuleIn, cooldown_span
+from schemas.readings import Reading, reads_of_playbook, reads_of_rule, reads_of_tiers, types_of
+from schemas.rule import RuleIn, TiersDoc, cooldown_span
 from schemas.template import TemplateIn
 from schemas.template_names import trigger_names
 from schemas.tiered import TIERS, for_tier
 from schemas.when import Absence, Date
 
-FORMAT = 3  # counts up when outlines come to hold something else: those on record are then made anew
+FORMAT = 4  # counts up when outlines come to hold something else: those on record are then made anew
 TIERED = ("at_least", "above", "at_most", "below", "falls_by", "rises_by", "before", "after", "for_")
 TICK_KINDS = frozenset({"trend", "date"})  # decided at a moment: their triggers have no event
 UNCOUNTED = frozenset({"date", "becomes", "absence"})  # their triggers have no value
@@ -39,6 +40,8 @@ class RuleOutline(msgspec.Struct, frozen=True, omit_defaults=True):
     missing: dict[str, str] = {}
     ahead: list[str] = []  # attributes with dates that it fires before
     hears: list[Hears] = []
+    types: list[str] = []  # at which it may fire
+    reads: list[Reading] = []
 
 
 class Use(msgspec.Struct, frozen=True, array_like=True):
@@ -62,6 +65,7 @@ class PlaybookOutline(msgspec.Struct, frozen=True, omit_defaults=True):
     emits: dict[
         str, list[str]
     ] = {}  # by tier: the types of Touchline's own events that its plays bring about
+    reads: list[Reading] = []
 
 
 class TemplateOutline(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,16 +75,24 @@ class TemplateOutline(msgspec.Struct, frozen=True, omit_defaults=True):
     uses: list[Use] = []
 
 
-Outline = RuleOutline | PlaybookOutline | TemplateOutline
+class TiersOutline(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The tier policy."""
+
+    name: str = "tiers"
+    reads: list[Reading] = []
+
+
+Outline = RuleOutline | PlaybookOutline | TemplateOutline | TiersOutline
 TYPES: dict[str, type[Outline]] = {
     "rule": RuleOutline,
     "playbook": PlaybookOutline,
     "template": TemplateOutline,
+    "tiers": TiersOutline,
 }
 
 
 def kind_of(outline: Outline) -> str:
-    """`rule`, `playbook` or `template`."""
+    """`rule`, `playbook`, `template` or `tiers`."""
     return next(kind for kind, type_ in TYPES.items() if isinstance(outline, type_))
 
 
@@ -98,7 +110,15 @@ def outline_rule(rule: RuleIn) -> RuleOutline:
     bodies = [member.body for member in rule.when.members]
     ahead = [body.attribute for body in bodies if isinstance(body, Date) and body.before is not None]
     return RuleOutline(
-        rule.name, rule.playbook, tiers, cooldown_span(rule), _missing(rule), ahead, list(_hears(rule))
+        rule.name,
+        rule.playbook,
+        tiers,
+        cooldown_span(rule),
+        _missing(rule),
+        ahead,
+        list(_hears(rule)),
+        types_of(rule),
+        reads_of_rule(rule),
     )
 
 
@@ -153,6 +173,7 @@ def outline_playbook(body: PlaybookIn) -> PlaybookOutline:
         [tier for tier, steps in body.by_tier().items() if waits_in(steps)],
         list(body.watched),
         {tier: sorted(_emits(steps)) for tier, steps in body.by_tier().items()},
+        reads_of_playbook(body),
     )
 
 
@@ -178,6 +199,11 @@ def outline_template(body: TemplateIn) -> TemplateOutline:
 
 def _needs(source: str) -> Iterator[str]:
     yield from sorted(trigger_names(source) & CAN_LACK)
+
+
+def outline_tiers(doc: TiersDoc) -> TiersOutline:
+    """The outline of the tier policy."""
+    return TiersOutline(reads=reads_of_tiers(doc))
 
 
 def outline(model: RuleIn | PlaybookIn | TemplateIn) -> Outline:

@@ -3,21 +3,23 @@
 import hashlib
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from fastapi import Response
 
 from backbone.errors import FieldError, Forbidden, summary
 from backbone.http import json_response, problem
+from services.ingest.doubts import Warned
 from services.ingest.intake import Taken
 from services.ingest.sources.base import MAX_EVENTS, Code, Refusal
 
 
-def accepted(taken: Taken, *, alone: bool) -> Response:
+def accepted(taken: Taken, warnings: list[Warned], *, alone: bool) -> Response:
     """202, or 422 with the same two fields if nothing was accepted; `alone`: the body was a single event.
 
-    403 if it was only for want of a scope.
+    403 if it was only for want of a scope. `warnings` stand in it where there are any.
     """
-    if not taken.rejected and taken.accepted:
+    if not taken.rejected and taken.accepted and not warnings:
         return _all_taken(taken.accepted)
     rejected = [
         {
@@ -27,7 +29,9 @@ def accepted(taken: Taken, *, alone: bool) -> Response:
         }
         for index, refusal in taken.rejected
     ]
-    body = {"accepted": taken.accepted, "rejected": rejected}
+    body: dict[str, Any] = {"accepted": taken.accepted, "rejected": rejected}
+    if warnings:
+        body["warnings"] = warnings
     if taken.accepted:
         return json_response(body, 202)
     errors = wrong_fields(taken.rejected, alone=alone)

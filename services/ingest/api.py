@@ -15,8 +15,10 @@ from backbone.log import Entry
 from backbone.settings import Settings
 from schemas.account import ACCOUNT_EXAMPLE, AccountIn, writable_tier
 from schemas.event import CLOCK, Event, encode
+from schemas.moments import Moment
 from services.ingest import pages
 from services.ingest.answers import accepted, ids_from
+from services.ingest.doubts import Doubts
 from services.ingest.intake import HEADERS, Intake
 from services.ingest.sources import SOURCES
 from services.ingest.sources.base import NotReadable
@@ -33,7 +35,7 @@ _JSON = frozenset(
 )
 
 
-def events_router(intake: Intake) -> APIRouter:
+def events_router(intake: Intake, doubts: Doubts) -> APIRouter:
     """`POST /v1/events`."""
     router = APIRouter(tags=["events"])
 
@@ -52,7 +54,8 @@ def events_router(intake: Intake) -> APIRouter:
             new_id=ids_from(repeat, principal.key_id, body) if repeat else None,
             nul=source != "native" or b"\\u0000" in body or b'"data_base64"' in body,
         )
-        return accepted(taken, alone=len(items) == 1 and body.lstrip()[:1] != b"[")
+        warnings = await doubts.about(items, taken)
+        return accepted(taken, warnings, alone=len(items) == 1 and body.lstrip()[:1] != b"[")
 
     @router.post(
         "/v1/events",
@@ -68,7 +71,9 @@ def events_router(intake: Intake) -> APIRouter:
 
         Events without an id get one; with an `Idempotency-Key` it follows from that key and the body, so that a
         request sent again names the same events, and another one under that key loses none. Answers 202 once
-        the accepted events are durable.
+        the accepted events are durable. `warnings`, where there are any, tell of what was taken and probably not
+        meant so: a value that a rule, a playbook or the tier policy reads as a number or a date, and that is none;
+        with the wall clock, a time more than 7 days behind its receipt, or set back because it was ahead.
         """
         return await take(dict(request.headers), await request.body(), principal)
 
@@ -86,7 +91,7 @@ def source_of(headers: Mapping[str, str]) -> str:
     return "native"
 
 
-def accounts_router(intake: Intake) -> APIRouter:
+def accounts_router(intake: Intake, doubts: Doubts) -> APIRouter:
     """`PUT /v1/accounts/{id}`: an `account.updated` event."""
     router = APIRouter(tags=["accounts"])
 
@@ -98,6 +103,14 @@ def accounts_router(intake: Intake) -> APIRouter:
         ],
         body: Json,
         historical: Annotated[bool, Query(description="an import: it shall fire nothing")] = False,
+        time: Annotated[
+            Moment | None,
+            Query(
+                description="when this came to hold; default: the moment of receipt. With the log clock it moves the "
+                "clock, as any event's does",
+                examples=["2026-11-22T09:00:00Z"],
+            ),
+        ] = None,
         principal: Principal = require("events:write"),
     ) -> Response:
         """Merged per attribute; `null` deletes; contacts merge by `id`. It is an `account.updated` event.
@@ -112,12 +125,17 @@ def accounts_router(intake: Intake) -> APIRouter:
             id=str(uuid_utils.uuid7()),
             data=data,
             historical=historical,
+            time=time,
         )
         taken = await intake.take([event], source="account", key_id=principal.key_id, erasing=False)
         if taken.rejected:
             refusal = taken.rejected[0][1]
             raise Invalid([{"field": refusal.field.removeprefix("data."), "message": refusal.message}])
-        return json_response({"accepted": 1, "id": event.id}, 202)
+        answer: dict[str, Any] = {"accepted": 1, "id": event.id}
+        warnings = await doubts.about([event], taken)
+        if warnings:
+            answer["warnings"] = [{**one, "field": one["field"].removeprefix("data.")} for one in warnings]
+        return json_response(answer, 202)
 
     return router
 

@@ -33,6 +33,8 @@ class Taken(msgspec.Struct):
 
     accepted: int
     rejected: list[tuple[int, Refusal]]
+    ahead: list[int] = []  # events whose time was set back to the receipt
+    received: int = 0  # microseconds
 
 
 class _Found(msgspec.Struct):
@@ -115,8 +117,9 @@ class Intake:
             message = f"a request may have {MAX_EVENTS} events, this one has {len(items):,}"
             raise TooLarge(message, code="too_many_events")
         self._buckets.take(key_id, len(items))
+        now = self._clock.now()
         door = Door(
-            now=self._clock.now(),
+            now=now,
             wall=self._wall,
             erasing=erasing,
             new_id=new_id or _uuid7,
@@ -135,7 +138,7 @@ class Intake:
             _accepted[source].inc(len(found.entries))
             told = [event for _, _, event in found.merges]
             await self._accounts.appended(found.entries, found.erasures, told)
-        return Taken(len(found.entries), found.rejected)
+        return Taken(len(found.entries), found.rejected, door.ahead, now)
 
     async def _admit(self, found: _Found) -> None:
         """Take out the merges that may not be."""

@@ -65,11 +65,22 @@ class Rejected(BaseModel):
     error: Why
 
 
+class Warned(BaseModel):
+    """Something that was taken and is probably not meant so."""
+
+    index: int
+    field: str = Field(examples=["data.attributes.arr"])
+    message: str = Field(
+        examples=['"240,000" means nothing to the tier policy: should be a number, such as 240000']
+    )
+
+
 class EventsAccepted(BaseModel):
     """How many events are durable now, and which were refused."""
 
     accepted: int
     rejected: list[Rejected]
+    warnings: list[Warned] | None = Field(None, description="at most 100; left out where there are none")
 
 
 def _sane(moment: datetime) -> datetime:

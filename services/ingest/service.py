@@ -12,6 +12,7 @@ from backbone.private import secret_key
 from backbone.settings import Settings
 from services.ingest.accounts import Accounts
 from services.ingest.api import accounts_router, clock_router, events_router
+from services.ingest.doubts import Doubts
 from services.ingest.identities import Identities
 from services.ingest.intake import Intake
 from services.ingest.merges import Merges
@@ -27,9 +28,10 @@ class IngestService:
         merges = Merges(db, secret_key(settings))
         identities = Identities(db, clock, merges)
         self.intake = Intake(settings, log, clock, Accounts(db, clock, merges, identities))
+        doubts = Doubts(db, wall=settings.clock == "wall")
         self.routers: Sequence[APIRouter] = [
-            events_router(self.intake),
-            accounts_router(self.intake),
+            events_router(self.intake, doubts),
+            accounts_router(self.intake, doubts),
             clock_router(self.intake, settings, log.partitions),
             segment_router(self.intake, identities, settings),
         ]

@@ -6,15 +6,17 @@ from sqlalchemy import Connection, func, select
 
 from backbone import outlines
 from backbone.database import Database
-from schemas.outline import RuleOutline, outline_rule
-from schemas.rule import RuleIn
+from schemas.outline import RuleOutline, TiersOutline, outline_rule, outline_tiers
+from schemas.rule import RuleIn, TiersDoc
 from services.rules.revisions import DELETED, latest
 from services.rules.tables import revisions
 
 
-def put_up(conn: Connection, name: str, version: int, status: str, doc: dict[str, Any]) -> None:
-    """Tell of a rule that is being saved or deleted."""
-    if status == DELETED:
+def put_up(conn: Connection, name: str | None, version: int, status: str, doc: dict[str, Any]) -> None:
+    """Tell of a rule that is being saved or deleted, or of the tiers (None)."""
+    if name is None:
+        outlines.write(conn, outline_tiers(TiersDoc.model_validate(doc)), version)
+    elif status == DELETED:
         outlines.remove(conn, "rule", name)
     else:
         outlines.write(conn, outline_rule(RuleIn.model_validate(doc)), version)
@@ -23,6 +25,7 @@ def put_up(conn: Connection, name: str, version: int, status: str, doc: dict[str
 def refresh(db: Database) -> None:
     """Tell of what was saved before there was a board, or while an older program ran."""
     outlines.refresh(db, "rule", _versions, _outline)
+    outlines.refresh(db, "tiers", _tiers_version, _tiers_outline)
 
 
 def _versions(conn: Connection) -> dict[str, int]:
@@ -38,3 +41,13 @@ def _outline(conn: Connection, name: str) -> RuleOutline:
     if row is None:
         raise LookupError(f"the rule {name} is gone")
     return outline_rule(RuleIn.model_validate(row.doc))
+
+
+def _tiers_version(conn: Connection) -> dict[str, int]:
+    row = latest(conn, None)
+    return {} if row is None else {"tiers": row.version}
+
+
+def _tiers_outline(conn: Connection, _: str) -> TiersOutline:
+    row = latest(conn, None)
+    return outline_tiers(TiersDoc.model_validate(row.doc if row is not None else {"tiers": []}))

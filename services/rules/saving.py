@@ -120,8 +120,7 @@ class Saver:
 
     def _write(self, conn: Connection, save: Save, by: str) -> None:
         write(conn, save, by, self._clock.now())
-        if save.name is not None:
-            outlining.put_up(conn, save.name, save.version, save.status, save.doc)
+        outlining.put_up(conn, save.name, save.version, save.status, save.doc)
 
     def _existing(self, conn: Connection, name: str) -> Row[Any]:
         before = self._locked(conn, name)

@@ -67,6 +67,7 @@ class Door:
         self._nul = nul
         self.inside = inside
         self.left_out: list[Wrong] = []
+        self.ahead: list[int] = []  # events whose time was set back
 
     def quick(self, event: Wire) -> bytes | None:
         """The record's value of an event with which nothing is unusual; None: `check` has to look at it."""
@@ -101,7 +102,7 @@ class Door:
         if moment is None:
             event.time = self._receipt
         elif moment.tzinfo is not UTC or not _FIRST < moment <= self._end:
-            refusal = refusal or self._unusual(event, moment)
+            refusal = refusal or self._unusual(index, event, moment)
         if refusal is not None:
             return refusal
         value = _with_extensions(event) if type(event) is Extended else encode(event)
@@ -111,7 +112,7 @@ class Door:
             return _with_nul(event)
         return Normal(event.account, event.type, event.contact, value)  # type: ignore[arg-type]
 
-    def _unusual(self, event: Event, moment: datetime) -> Refusal | None:
+    def _unusual(self, index: int, event: Event, moment: datetime) -> Refusal | None:
         """A time without an offset, in another zone, out of all bounds, or ahead of the wall clock."""
         if moment.tzinfo is None:
             message = "needs an offset, such as the Z in 2026-11-22T09:00:00Z"
@@ -120,8 +121,8 @@ class Door:
             message = f"should lie between the years {_FIRST.year} and {_LAST.year}"
             return Refusal(Code.TIME, "time", message, event.id)
         event.time = moment.astimezone(UTC)
-        if self._wall:
-            clamp_future(event, self._now)
+        if self._wall and clamp_future(event, self._now):
+            self.ahead.append(index)
         return None
 
     def _reserved(self, event: Event) -> Refusal | None:

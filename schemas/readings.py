@@ -1,0 +1,118 @@
+"""Which values documents read as numbers or as dates: what the door can warn of when it takes one that is neither."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from schemas.conditions import Condition, plain
+from schemas.playbook import EventMatch, PlaybookIn, WaitDate, WaitEvent
+from schemas.playbook_texts import steps_of
+from schemas.rule import RuleIn, TiersDoc
+from schemas.when import Becomes, Date, Threshold, Trend
+
+Kind = Literal["number", "date"]
+_COMPARED = ("eq", "ne", "gt", "gte", "lt", "lte")
+_LISTED = ("in", "not_in")
+_NUMERIC = ("sum", "avg", "min", "max")
+_TRIGGERS = "trigger.event."
+
+
+class Reading(msgspec.Struct, frozen=True, array_like=True):
+    """A path that is read so: `account.…`, `contact.…`, `data.…` in events of the types, `trigger.event.data.…`."""
+
+    path: str
+    kind: Kind
+    types: list[str] = []
+
+
+def reads_of_rule(rule: RuleIn) -> list[Reading]:
+    """What a rule reads."""
+    return _once(_rule(rule))
+
+
+def reads_of_playbook(body: PlaybookIn) -> list[Reading]:
+    """What a playbook's waits, branches and exits read."""
+    return _once(_playbook(body))
+
+
+def reads_of_tiers(doc: TiersDoc) -> list[Reading]:
+    """What the tier policy reads."""
+    return _once(one for entry in doc.tiers for one in _condition(entry.where, []))
+
+
+def types_of(rule: RuleIn) -> list[str]:
+    """The types at which a rule may fire."""
+    bodies = [member.body for member in rule.when.members]
+    return sorted({type_ for body in bodies for type_ in _types(body)})
+
+
+def _rule(rule: RuleIn) -> Iterator[Reading]:
+    for member in rule.when.members:
+        yield from _selector(member.body)
+        if isinstance(member.body, Date):
+            yield Reading(member.body.attribute, "date")
+        if isinstance(member.body, Becomes):
+            yield from _condition(member.body.is_, [])
+    if rule.unless is not None:
+        yield from _selector(rule.unless.threshold)
+    yield from _condition(rule.where, types_of(rule))
+
+
+def _selector(body: Any) -> Iterator[Reading]:
+    types = _types(body)
+    yield from _condition(getattr(body, "where", None), types)
+    if isinstance(body, Threshold | Trend) and body.aggregate in _NUMERIC and body.of is not None:
+        yield Reading(body.of, "number", types)
+    if isinstance(body, Threshold) and body.per is not None:
+        yield Reading(body.per, "number")
+    if getattr(body, "since", None) is not None:
+        yield from _selector(body.since)
+
+
+def _types(body: Any) -> list[str]:
+    event = getattr(body, "event", [])
+    return [event] if isinstance(event, str) else list(event)
+
+
+def _playbook(body: PlaybookIn) -> Iterator[Reading]:
+    for leave in body.exits:
+        if isinstance(leave, EventMatch):
+            yield from _condition(leave.where, list(leave.types))
+    for _, step in steps_of(body):
+        if isinstance(step.wait, WaitDate):
+            yield Reading(step.wait.until_date, "date")
+        if isinstance(step.wait, WaitEvent):
+            yield from _condition(step.wait.until.where, list(step.wait.until.types))
+        if step.branch is not None:
+            yield from _condition(step.branch.if_, [])
+
+
+def _condition(condition: Condition | None, types: list[str]) -> Iterator[Reading]:
+    """The paths of a condition that it compares with numbers, and with nothing else."""
+    for path, operand in _entries(plain(condition)) if condition is not None else ():
+        if _is_number(operand):
+            of_event = path.startswith("data.")
+            yield Reading(path, "number", types if of_event else [])
+
+
+def _entries(condition: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in condition.items():
+        if name in {"all", "any"}:
+            for one in value:
+                yield from _entries(one)
+        elif name == "not":
+            yield from _entries(value)
+        else:
+            yield name, value
+
+
+def _is_number(operand: Any) -> bool:
+    given = operand if isinstance(operand, dict) else {"eq": operand}
+    values = [given[name] for name in _COMPARED if name in given]
+    values += [one for name in _LISTED if name in given for one in given[name]]
+    return bool(values) and all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
+
+
+def _once(readings: Iterable[Reading]) -> list[Reading]:
+    return list({(one.path, one.kind, *one.types): one for one in readings}.values())

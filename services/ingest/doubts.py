@@ -1,0 +1,84 @@
+"""What is taken and probably not meant so: values that no reader can work with, events that are late or dated ahead."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from backbone import outlines
+from backbone.database import Database
+from backbone.outlines import Place
+from schemas.doubtful import Readers
+from schemas.event import LATE_US, Event, from_microseconds
+from schemas.outline import Outline
+from services.ingest.fresh import MAX_AGE_S, Fresh
+from services.ingest.intake import Taken
+from services.ingest.sources.base import Item
+
+KINDS = ("rule", "playbook", "tiers")
+MOST = 100  # told of one request
+Warned = dict[str, Any]  # {index, field, message}
+_NEVER = datetime(1, 1, 1, tzinfo=UTC)  # with the log clock no time is late: times are the clock
+_LATE = (
+    "is more than 7 days behind its receipt: behind an account's newest event by so much it counts in no window; "
+    "historical: true marks a backfill"
+)
+_AHEAD = "was more than 5 minutes ahead of receipt: it is set to the receipt, and kept as originaltime"
+
+
+class _Board(NamedTuple):
+    versions: Mapping[Place, int]
+    outlines: Mapping[Place, Outline]
+    readers: Readers
+
+
+class Doubts:
+    """Warnings for the answers. They rest on the board that documents are warned from; while it is away, none."""
+
+    def __init__(self, db: Database, *, wall: bool) -> None:
+        self._db = db
+        self._wall = wall
+        nothing = _Board({}, {}, Readers())
+        self._board = Fresh(self._read, nothing, changing=lambda: outlines.changes.within(2 * MAX_AGE_S))
+
+    def _read(self, before: _Board) -> _Board:
+        with self._db.read() as conn:
+            versions = outlines.versions_of(conn, KINDS)
+            if versions == before.versions:
+                return before
+            new = [place for place, version in versions.items() if before.versions.get(place) != version]
+            known = {place: one for place, one in before.outlines.items() if place in versions}
+            known |= outlines.read(conn, new)
+        return _Board(versions, known, Readers(known.values()))
+
+    async def about(self, items: Sequence[Item | None], taken: Taken) -> list[Warned]:
+        """What there is to say of the events that were taken, at most `MOST`."""
+        readers = (await self._board.get()).readers
+        late = from_microseconds(taken.received - LATE_US) if self._wall else _NEVER
+        if not (taken.rejected or taken.ahead) and not _any_doubt(items, readers, late):
+            return []
+        refused = {index for index, _ in taken.rejected}
+        found = [_of_time(index, _AHEAD) for index in taken.ahead if index not in refused]
+        for index, item in enumerate(items):
+            if index in refused or not isinstance(item, Event):
+                continue
+            if item.time is not None and item.time <= late and not item.historical:
+                found.append(_of_time(index, _LATE))
+            if readers.concern(item.type):
+                found += _told(readers, index, item)
+        return sorted(found, key=lambda one: one["index"])[:MOST]
+
+
+def _any_doubt(items: Sequence[Any], readers: Readers, late: datetime) -> bool:
+    """Whether any event is late or read by somebody; all were taken."""
+    types = {item.type for item in items if item is not None}
+    return any(map(readers.concern, types)) or any(item.time <= late for item in items if item is not None)
+
+
+def _of_time(index: int, message: str) -> Warned:
+    return {"index": index, "field": "time", "message": message}
+
+
+def _told(readers: Readers, index: int, event: Event) -> list[Warned]:
+    return [
+        {"index": index, "field": f"data.{one.path}", "message": one.message} for one in readers.doubts(event)
+    ]

@@ -1,0 +1,58 @@
+"""What the door knows from the database, not older than a second, without a look at it for every request."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from starlette.concurrency import run_in_threadpool
+
+from backbone.errors import TouchlineError
+
+MAX_AGE_S = 0.5  # with the time that a look takes, others' changes are known within a second
+PATIENCE_S = 0.25  # how long a request waits for a look; then what was known before holds for it
+Value = TypeVar("Value")
+
+
+class Fresh(Generic[Value]):
+    """Belongs to the event loop. `load(before)` blocks: it runs in a thread, one at a time.
+
+    `changing`: whether this process is writing what is looked at; then every request looks. While the database is
+    away, what was known holds.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[Value], Value],
+        first: Value,
+        *,
+        changing: Callable[[], bool] = lambda: False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._load = load
+        self._value = first
+        self._changing = changing
+        self._monotonic = monotonic
+        self._looked = float("-inf")
+        self._task: asyncio.Task[None] | None = None
+
+    async def get(self) -> Value:
+        """What is known."""
+        if self._monotonic() - self._looked > MAX_AGE_S or self._changing():
+            await self._look()
+        return self._value
+
+    def put(self, value: Value) -> None:
+        """This process has changed it itself."""
+        self._value = value
+
+    async def _look(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._refresh())
+        await asyncio.wait({self._task}, timeout=PATIENCE_S)
+
+    async def _refresh(self) -> None:
+        self._looked = self._monotonic()
+        with suppress(TouchlineError):
+            self._value = await run_in_threadpool(self._load, self._value)
