@@ -98,10 +98,12 @@ class TaskOut(_Answer):
     """What somebody is asked to do."""
 
     id: str = Field(description="The id of the action that made it.")
-    play: str = Field(description="The play that made or last updated it.")
-    playbook: str
-    step: str
-    account: str
+    play: str | None = Field(description="The play that made or last updated it; null: it was made by hand.")
+    playbook: str | None
+    step: str | None
+    rule: str | None
+    tier: str | None
+    account: str | None
     contact: str | None
     title: str = Field(examples=["Call Acme"])
     body: str | None
@@ -114,6 +116,22 @@ class TaskOut(_Answer):
     snoozed_until: Moment | None
     created_at: Moment
     completed_at: Moment | None
+    completed_by: str | None = Field(description="Name of the API key.", examples=["jo"])
+    note: str | None = Field(description="What was said when it was completed.")
+    outcome: str | None = Field(examples=["reached"])
+
+
+class TaskWarning(_Answer):
+    """What is doubtful about a task that was made."""
+
+    field: str = Field(examples=["account"])
+    message: str = Field(examples=["nothing is known of an account 'acne' here"])
+
+
+class TaskMade(TaskOut):
+    """A task that was made by hand."""
+
+    warnings: list[TaskWarning] | None = Field(None, description="What is doubtful about it.")
 
 
 class PlayList(_Answer):

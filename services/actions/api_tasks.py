@@ -6,39 +6,23 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Response
-from pydantic import Field
 from sqlalchemy import Connection, Row, select
 
 from backbone.auth import Principal, require
 from backbone.database import Database
 from backbone.errors import Invalid, NotFound, StateConflict
-from backbone.http import Json, Pages, json_response, page, reads, validate
+from backbone.http import Json, Once, Pages, etag, json_response, page, reads, validate, written
 from backbone.log import partition_for
 from schemas.event import microseconds
-from schemas.moments import Moment
-from schemas.play import TaskList, TaskOut, answer
-from schemas.playbook import Person, Strict
+from schemas.play import TaskList, TaskMade, TaskOut, answer
+from schemas.task import TASK_EXAMPLE, CompleteIn, ReassignIn, SnoozeIn, TaskIn
 from services.actions import store_outbox, store_tasks
 from services.actions.api_plays import Times
 from services.actions.listing import RISING, Narrowed, NarrowedTasks, Sorted
+from services.actions.making_tasks import LATEST_US, make, owner_of, profile_of
 from services.actions.plays.model import OPEN_TASK
-from services.actions.store_plays import PlayStore
 from services.actions.tables import tasks
 from services.actions.views import task_view
-
-LATEST_US = 253_402_300_799_000_000  # the end of the year 9999
-
-
-class SnoozeIn(Strict):
-    """The body of a snooze."""
-
-    until: Moment = Field(description="When the task comes back.", examples=["2026-12-01T08:00:00Z"])
-
-
-class ReassignIn(Strict):
-    """The body of a reassignment."""
-
-    assignee: Person = Field(description="An address, or `owner`.", examples=["kim@us.test"])
 
 
 def router(db: Database, times: Times, partitions: int, changed: Callable[[], None]) -> APIRouter:
@@ -69,13 +53,15 @@ def router(db: Database, times: Times, partitions: int, changed: Callable[[], No
             row = connection.execute(select(tasks).where(tasks.c.id == task)).one_or_none()
             if row is None:
                 raise NotFound(f"there is no task {task!r}")
-            return json_response(
-                task_view(row, times.now(connection, partition_for(row.account, partitions)))
-            )
+            return json_response(task_view(row, verbs.now(connection, row.account)))
+
+    _making(routes, db, verbs, changed)
 
     @routes.post("/v1/tasks/{task}/complete", summary="The task is done", responses=answer(TaskOut))
-    def complete(task: str, _: Principal = require("actions:write")) -> Response:
-        view = verbs.run(task, _complete)
+    @reads(CompleteIn, {"note": "They will sign on Monday.", "outcome": "reached"}, required=False)
+    def complete(task: str, body: Json = None, principal: Principal = require("actions:write")) -> Response:
+        how = validate(CompleteIn, {} if body is None else body)
+        view = verbs.run(task, partial(_complete, how=how, by=principal.name))
         changed()
         return json_response(view)
 
@@ -96,11 +82,37 @@ def router(db: Database, times: Times, partitions: int, changed: Callable[[], No
     return routes
 
 
+def _making(routes: APIRouter, db: Database, verbs: "_Verbs", changed: Callable[[], None]) -> None:
+    made: dict[int | str, dict[str, Any]] = {201: {"model": TaskMade, "description": "Made"}}
+
+    @routes.post("/v1/tasks", status_code=201, summary="Make a task by hand", responses=made)
+    @reads(TaskIn, TASK_EXAMPLE)
+    def create(body: Json, once: Once, _: Principal = require("actions:write")) -> Response:
+        """It is completed, snoozed, reassigned and listed like any other, and goes with the erasure of its account."""
+        model = written(TaskIn, body)
+        with db.write() as connection:
+
+            def act() -> Response:
+                now = verbs.now(connection, model.account)
+                row, warnings = make(connection, model, now, verbs.partitions)
+                headers = {"Location": f"/v1/tasks/{row.id}", "ETag": etag(row.seq)}
+                view = task_view(row, now) | ({"warnings": warnings} if warnings else {})
+                return json_response(view, 201, headers)
+
+            answered = once.run(connection, act)
+        changed()
+        return answered
+
+
 class _Verbs:
     """Runs a verb on a task that is open, under its row's lock."""
 
     def __init__(self, db: Database, times: Times, partitions: int) -> None:
         self._db, self._times, self.partitions = db, times, partitions
+
+    def now(self, connection: Connection, account: str | None) -> int:
+        """What time it is for a task of this account, or of none."""
+        return self._times.now(connection, partition_for(account, self.partitions) if account else None)
 
     def run(self, task: str, verb: Callable[["_Verbs", Connection, Row[Any], int], None]) -> dict[str, Any]:
         with self._db.write() as connection:
@@ -109,14 +121,18 @@ class _Verbs:
                 raise NotFound(f"there is no task {task!r}")
             if row.status not in OPEN_TASK:
                 raise StateConflict(f"the task is {row.status}; only an open or snoozed one can be changed")
-            now = self._times.now(connection, partition_for(row.account, self.partitions))
+            now = self.now(connection, row.account)
             verb(self, connection, row, now)
             return task_view(connection.execute(select(tasks).where(tasks.c.id == task)).one(), now)
 
 
-def _complete(verbs: _Verbs, connection: Connection, row: Row[Any], now: int) -> None:
-    store_tasks.change(connection, row.id, status="completed", completed_at=now, snoozed_until=None)
-    store_outbox.emit(connection, [store_tasks.completed_event(row, now)], verbs.partitions)
+def _complete(
+    verbs: _Verbs, connection: Connection, row: Row[Any], now: int, *, how: CompleteIn, by: str
+) -> None:
+    store_tasks.complete(connection, row.id, how, by, now)
+    done = connection.execute(select(tasks).where(tasks.c.id == row.id)).one()
+    if done.account:  # an event belongs to one
+        store_outbox.emit(connection, [store_tasks.completed_event(done)], verbs.partitions)
 
 
 def _snooze(_verbs: _Verbs, connection: Connection, row: Row[Any], now: int, *, until: int) -> None:
@@ -127,10 +143,7 @@ def _snooze(_verbs: _Verbs, connection: Connection, row: Row[Any], now: int, *, 
 
 def _reassign(verbs: _Verbs, connection: Connection, row: Row[Any], _now: int, *, assignee: str) -> None:
     if assignee == "owner":
-        profile = PlayStore(0, verbs.partitions, lambda: connection).profile(row.account)
-        if profile is None or profile.owner is None or not profile.owner.email:
-            raise Invalid([{"field": "assignee", "message": "the account has no owner with an address"}])
-        assignee = profile.owner.email
+        assignee = owner_of(profile_of(connection, row.account, verbs.partitions))
     store_tasks.reassign(connection, row.id, assignee)
 
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, text, update
 
 from schemas.names import MAX_NAME, fitting
+from schemas.task import CompleteIn, TaskIn
 from services.actions import searching
 from services.actions.plays.model import OPEN_TASK, ActionDraft, CloseTasks, OwnEvent, TaskSpec
 from services.actions.plays.telling import about
@@ -38,13 +39,7 @@ def _clean(text: Any, limit: int) -> str | None:
 def put_task(conn: Connection, draft: ActionDraft, spec: TaskSpec, content: TaskContent) -> tuple[str, bool]:
     """Make the task of a step, or update the open one with the same account and key: (its id, whether it is
     new)."""
-    found = conn.execute(
-        select(tasks.c.id, tasks.c.reassigned)
-        .where(tasks.c.account == draft.account, tasks.c.key == content.key, tasks.c.status.in_(OPEN_TASK))
-        .order_by(tasks.c.seq.desc())
-        .limit(1)
-        .with_for_update()
-    ).one_or_none()
+    found = open_task(conn, draft.account, content.key, hold=True)
     values: dict[str, Any] = {
         "play": draft.play,
         "playbook": draft.playbook,
@@ -52,12 +47,10 @@ def put_task(conn: Connection, draft: ActionDraft, spec: TaskSpec, content: Task
         "contact": fitting(draft.contact, MAX_NAME),
         "title": content.title,
         "body": content.body,
-        "priority": spec.priority,
-        "urgency": searching.urgency(spec.priority),
-        **_due(spec.due_at),
         "rule": draft.rule,
         "tier": draft.tier,
-    } | _assigned(spec.assignee)
+        **_asked(spec),
+    }
     if found is not None:
         if found.reassigned:
             del values["assignee"], values["assigned"]
@@ -66,6 +59,48 @@ def put_task(conn: Connection, draft: ActionDraft, spec: TaskSpec, content: Task
     fresh = {"id": draft.id, "account": draft.account, "key": content.key, "status": "open"}
     conn.execute(insert(tasks).values(values | fresh | {"created_at": draft.due_at}))
     return draft.id, True
+
+
+def open_task(conn: Connection, account: str, key: str, *, hold: bool = False) -> Any:
+    """The open task of this account and key, None if there is none; `hold`: as it is until the transaction ends.
+
+    Until then nobody else makes one, or looks for one. Who waits for nobody's row (no `hold`) cannot wait in a circle.
+    """
+    if conn.dialect.name == "postgresql":
+        name = {"name": f"{account}\n{key}"}
+        conn.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), name)
+    query = select(tasks.c.id, tasks.c.reassigned).where(
+        tasks.c.account == account, tasks.c.key == key, tasks.c.status.in_(OPEN_TASK)
+    )
+    newest = query.order_by(tasks.c.seq.desc()).limit(1)
+    return conn.execute(newest.with_for_update() if hold else newest).one_or_none()
+
+
+def insert_by_hand(conn: Connection, task: str, body: TaskIn, spec: TaskSpec, now: int) -> None:
+    """A task of no play."""
+    values = {
+        "id": task,
+        **dict.fromkeys(("play", "playbook", "step"), ""),
+        "account": body.account or "",
+        "contact": body.contact,
+        "title": body.title,
+        "body": body.body,
+        "key": spec.default_key,
+        "status": "open",
+        "created_at": now,
+        **_asked(spec),
+    }
+    conn.execute(insert(tasks).values(values))
+
+
+def _asked(spec: TaskSpec) -> dict[str, Any]:
+    """The columns that say who shall do it by when, and how urgent it is."""
+    return {
+        **_assigned(spec.assignee),
+        **_due(spec.due_at),
+        "priority": spec.priority,
+        "urgency": searching.urgency(spec.priority),
+    }
 
 
 def _assigned(assignee: str | None) -> dict[str, str | None]:
@@ -126,17 +161,36 @@ def change(conn: Connection, task: str, **values: Any) -> None:
     conn.execute(update(tasks).where(tasks.c.id == task).values(**values))
 
 
-def completed_event(row: Row[Any], now: int) -> OwnEvent:
-    """`touchline.task.completed`."""
+def complete(conn: Connection, task: str, how: CompleteIn, by: str, now: int) -> None:
+    """The task is done: how it ended, and whose API key said so."""
+    change(
+        conn, task, status="completed", completed_at=now, snoozed_until=None, completed_by=by, note=how.note,
+        outcome=how.outcome,
+    )  # fmt: skip
+
+
+def completed_event(row: Row[Any]) -> OwnEvent:
+    """`touchline.task.completed`; the row is as it is by now."""
+    more = {"note": row.note, "outcome": row.outcome, "completed_by": row.completed_by}
+    return _event("task.completed", row, row.completed_at, more)
+
+
+def made_event(row: Row[Any]) -> OwnEvent:
+    """`touchline.task.created` of a task made by hand."""
+    return _event("task.created", row, row.created_at)
+
+
+def _event(kind: str, row: Row[Any], at: int, more: dict[str, Any] | None = None) -> OwnEvent:
+    """An event of what people did, which is an answer to nothing of ours."""
     return about(
-        "task.completed",
+        kind,
         action=row.id,
         play=row.play,
         playbook=row.playbook,
         step=row.step,
         account=row.account,
         contact=row.contact,
-        time=now,
-        depth=0,
-        more={"key": row.key},
+        time=at,
+        depth=None,
+        more={"key": row.key, **(more or {})},
     )

@@ -73,10 +73,12 @@ def task_view(row: Row[Any], now: int) -> dict[str, Any]:
     snoozed = row.status == "snoozed" and (row.snoozed_until or 0) > now
     return {
         "id": row.id,
-        "play": row.play,
-        "playbook": row.playbook,
-        "step": row.step,
-        "account": row.account,
+        "play": row.play or None,
+        "playbook": row.playbook or None,
+        "step": row.step or None,
+        "rule": row.rule,
+        "tier": row.tier,
+        "account": row.account or None,
         "contact": row.contact,
         "title": row.title,
         "body": row.body,
@@ -89,4 +91,7 @@ def task_view(row: Row[Any], now: int) -> dict[str, Any]:
         "snoozed_until": moment(row.snoozed_until) if snoozed else None,
         "created_at": moment(row.created_at),
         "completed_at": moment(row.completed_at),
+        "completed_by": row.completed_by,
+        "note": row.note,
+        "outcome": row.outcome,
     }

@@ -30,13 +30,16 @@ def about(
     account: str,
     contact: str | None,
     time: int,
-    depth: int,
+    depth: int | None,
     more: dict[str, Any] | None = None,
 ) -> OwnEvent:
-    """An event about an action or the task that it made; `depth` is the play's."""
+    """An event about an action or the task that it made; `depth` is the play's; None: people did it, by hand."""
     type_ = OWN_PREFIX + kind
-    data = {"play": play, "playbook": playbook, "step": step, "action": action, **(more or {})}
-    data["depth"] = depth_after(type_, depth)
+    named = {"play": play, "playbook": playbook, "step": step, "action": action}
+    data = {name: value for name, value in named.items() if value} | (
+        more or {}
+    )  # a task by hand has no play
+    data["depth"] = 0 if depth is None else depth_after(type_, depth)
     return OwnEvent(
         id=event_id(kind, action),
         type=type_,
