@@ -27,7 +27,7 @@ INGEST  ?= 1
 CODE := schemas backbone services
 LINT := $(wildcard schemas backbone services deploy tests bench playbooks docs)
 
-.PHONY: help setup setup-dev run demo stack test unit check format bench chaos lock clean
+.PHONY: help setup setup-dev run demo stack test unit check format bench chaos lock vendor clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -89,6 +89,9 @@ chaos: setup-dev ## every fault at full size (hours); ONLY=test_kills for one, T
 
 lock: setup ## make requirements.lock and requirements-run.lock anew from pyproject.toml
 	@exec deploy/lock.sh
+
+vendor: setup ## fetch what others made (vendor.toml) anew and check it; NEWEST=1 takes the newest versions
+	@exec $(PY) -m deploy.vendor $(if $(NEWEST),--newest)
 
 clean: ## remove what setup built
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Protocol
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -20,11 +19,13 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import Match
 
-from backbone.auth import ANY, Keys, Principal, open_route, require
+from backbone.assets import assets_router
+from backbone.auth import ANY, OPEN, Keys, Principal, open_route, require
 from backbone.bodies import NotJson, check_json_type, parse_json
 from backbone.browsers import let_browsers_in
 from backbone.clock import Clock
 from backbone.database import Database
+from backbone.docs_page import docs_page
 from backbone.errors import Invalid, TouchlineError
 from backbone.gate import Express, Gate, problem, problem_of
 from backbone.idempotency import Idempotency, Once
@@ -134,7 +135,8 @@ def create_app(
         app.router.routes.extend(
             router.routes
         )  # flat: one look-up a request, and every route is there to be seen
-    app.router.routes.extend(_docs(app).routes)
+    app.router.routes.extend([*_docs(app).routes, *assets_router().routes])
+    _heads(app)
     _keys_first(app)
     guard(app)
     app.add_exception_handler(TouchlineError, _own)
@@ -154,6 +156,22 @@ def _keys_first(app: FastAPI) -> None:
     for route in app.routes:
         if isinstance(route, APIRoute):
             route.dependant.dependencies.sort(key=lambda each: not hasattr(each.call, "route_scope"))
+
+
+def _heads(app: FastAPI) -> None:
+    """What anybody may read answers HEAD too, as probes ask: the same without the body, which the server leaves out."""
+    routes = [route for route in app.routes if isinstance(route, APIRoute) and route_scope(route) == OPEN]
+    have = {route.path for route in routes if "HEAD" in (route.methods or ())}
+    for route in routes:
+        if "GET" in (route.methods or ()) and route.path not in have:
+            app.router.add_api_route(
+                route.path,
+                route.endpoint,
+                methods=["HEAD"],
+                dependencies=[open_route],
+                include_in_schema=False,
+                response_model=None,
+            )
 
 
 def _express(app: FastAPI) -> dict[tuple[str, str], Express]:
@@ -226,8 +244,8 @@ def _docs(app: FastAPI) -> APIRouter:
         return JSONResponse(app.openapi())
 
     @router.get("/docs", dependencies=[open_route])
-    async def docs() -> Response:
-        return get_swagger_ui_html(openapi_url="/openapi.json", title=app.title)
+    def docs() -> Response:
+        return docs_page(app.title)
 
     return router
 

@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from backbone.version import VERSION
+from deploy.vendor import packages
 from tests.house.tree import ROOT, SHIPPED, files, name_of, python_files
 
 BINARY = {".png", ".jpg", ".ico", ".gz", ".woff2", ".parquet", ".zst", ".xz"}
@@ -23,10 +24,12 @@ LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 
 
 def _texts() -> list[tuple[str, str]]:
+    """Of everything that we wrote."""
+    others = {package.place(file) for package in packages() for file in package.files}
     return [
         (name_of(path), path.read_text(encoding="utf-8", errors="replace"))
         for path in files()
-        if path.suffix not in BINARY
+        if path.suffix not in BINARY and path not in others
     ]
 
 

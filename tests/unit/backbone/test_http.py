@@ -1,5 +1,6 @@
 """The app that all services share, with a made-up service on it."""
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from backbone.assets import FOLDER, url_of
 from backbone.auth import Principal, create_key, open_route, require
 from backbone.clock import ManualClock
 from backbone.database import Database, metadata
@@ -282,3 +284,51 @@ async def test_who_may_not_ask_learns_nothing_else(app: Any) -> None:
     stranger = Client(app, "")
     assert (await stranger("GET", "/v1/things?cursor=x&limit=0")).status_code == 401
     assert (await stranger("POST", "/v1/things", content=b"{")).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"])
+async def test_what_anybody_may_read_answers_head_as_get(call: Client, path: str) -> None:
+    got, head = await call("GET", path), await call("HEAD", path)
+    assert (head.status_code, got.status_code) == (200, 200)
+    assert head.headers["content-type"] == got.headers["content-type"]
+    refused = await call("POST", path, json={})
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+
+
+async def test_head_is_for_what_is_open_alone(call: Client) -> None:
+    assert (await call.http.head("/v1/things")).status_code == 405
+    page = (await call("GET", "/openapi.json")).json()
+    assert not [path for path, methods in page["paths"].items() if "head" in methods]
+
+
+async def test_the_page_of_the_api_is_made_of_our_own_files(call: Client) -> None:
+    page = await call("GET", "/docs")
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert {address for address in addresses if ":" in address} == {"data:,"}
+    ours = [address for address in addresses if address.startswith("static/")]
+    assert len(ours) == 3
+    assert "<script>" not in page.text
+    assert "style=" not in page.text
+    policy = dict(part.strip().split(" ", 1) for part in page.headers["content-security-policy"].split(";"))
+    assert (policy["default-src"], policy["script-src"], policy["connect-src"]) == (
+        "'none'",
+        "'self'",
+        "'self'",
+    )
+    assert "unsafe" not in page.headers["content-security-policy"]
+    for address in ours:
+        asset = await call("GET", f"/{address}")
+        assert asset.content == (FOLDER / address.split("/", 2)[2]).read_bytes()
+        assert "immutable" in asset.headers["cache-control"]
+        assert asset.headers["x-content-type-options"] == "nosniff"
+        plain = await call("GET", f"/{address}", headers={"accept-encoding": "identity"})
+        assert plain.content == asset.content
+        assert ("content-encoding" in asset.headers, "content-encoding" in plain.headers) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "path", ["x/docs.js", "{digest}/docs.css", "{digest}/../http.py", "{digest}//etc/passwd", "{digest}/"]
+)
+async def test_nothing_else_is_static(call: Client, path: str) -> None:
+    digest = url_of("docs.js").split("/")[1]
+    assert (await call("GET", f"/static/{path.format(digest=digest)}")).status_code == 404
