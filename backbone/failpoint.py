@@ -14,6 +14,7 @@ POINTS = frozenset(
         "rules.before_commit",
         "rules.after_commit_before_relay",
         "rules.after_relay_before_mark",
+        "rules.after_sending_on_before_mark",
         "actions.after_poll",
         "actions.before_commit",
         "actions.after_commit_before_relay",

@@ -36,6 +36,9 @@ FIELDS_LEFT_OUT = Counter(
 # Rules
 EVENTS_DECIDED = Counter("touchline_events_decided", "Events that rules has processed")
 EVENTS_LATE = Counter("touchline_events_late", "Events more than 7 days behind their account's newest")
+EVENTS_SENT_ON = Counter(
+    "touchline_events_sent_on", "Events of merged accounts, sent on to the account that goes on"
+)
 EVENTS_REPEATED = Counter("touchline_events_repeated", "Events that were there already")
 DECISIONS = Counter("touchline_decisions", "Decisions of rules, by reason", ["rule", "reason"])
 RULE_UNHEALTHY = Gauge("touchline_rule_unhealthy", "1 for a rule that cannot be evaluated", ["rule"])

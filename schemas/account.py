@@ -103,7 +103,9 @@ class AccountIn(_Account):
     """The body of `PUT /v1/accounts/{id}`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    read_only: ClassVar[frozenset[str]] = frozenset({"id", "tier_reason", "first_event_at", "last_event_at"})
+    read_only: ClassVar[frozenset[str]] = frozenset(
+        {"id", "tier_reason", "first_event_at", "last_event_at", "merged_into"}
+    )
 
     owner: OwnerIn | None = Field(None, description="Who looks after the account.")
     contacts: list[ContactIn] | None = Field(None, description="Merged by id.", max_length=1_000)

@@ -34,6 +34,8 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     `subject` is kept and means nothing here: what it names is for the source to say, such as a help desk's ticket.
 
     `unvouched`: it came with a key of scope `track` alone, which may stand in a web page: anybody may have sent it.
+    `mergedfrom`: of an event of a merged account, the one that it was given first; `mergedhops`: how many accounts have
+    sent it on (see `schemas.forwarding`).
     """
 
     specversion: str = "1.0"
@@ -48,6 +50,8 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     historical: bool = False
     originaltime: str | None = None
     unvouched: bool = False
+    mergedfrom: str | None = None
+    mergedhops: int = 0
 
 
 _decode = msgspec.json.Decoder(Event).decode

@@ -14,6 +14,7 @@ class PlayReason(StrEnum):
     PLAYBOOK_UNKNOWN = "playbook_unknown"
     PLAYBOOK_UNHEALTHY = "playbook_unhealthy"
     TIER_NOT_COVERED = "tier_not_covered"
+    ACCOUNT_MERGED = "account_merged"
 
 
 class StepReason(StrEnum):
@@ -67,6 +68,7 @@ EXPLAINED: dict[StrEnum, str] = {
     PlayReason.PLAYBOOK_UNKNOWN: "The rule names a playbook that did not exist when it triggered.",
     PlayReason.PLAYBOOK_UNHEALTHY: "The playbook cannot be read: no play starts, an open one stands still.",
     PlayReason.TIER_NOT_COVERED: "The playbook has no steps for the account's tier.",
+    PlayReason.ACCOUNT_MERGED: "The account was merged into another one.",
     StepReason.WAIT_OVER: "The time of the wait was over.",
     StepReason.EVENT_CAME: "The event that the wait was for came.",
     StepReason.NO_DATE: "The wait is for a date that is missing or cannot be read; the play went on at once.",

@@ -39,11 +39,23 @@ class Contact(msgspec.Struct, omit_defaults=True):
     unvouched: bool = False  # known from calls that anybody may have made, and from nothing else
 
 
+class Closing(msgspec.Struct, omit_defaults=True, frozen=True):
+    """That an account was merged into another one. `contact`: of an account that stood for one user alone, who that
+    user is there. `unvouched`: by what a stranger may have sent, so that whoever is none may open it anew.
+    """
+
+    into: str
+    contact: str | None = None
+    unvouched: bool = False
+
+
 class Profile(msgspec.Struct, omit_defaults=True):
     """An account as it is at a place in the log. `tier` is its own override, not the resolved one.
 
     `domains`: where the account's people have their addresses. `unvouched`: nothing but updates that anybody may have
     sent made it what it is; None: nobody has said so far, which of an account with any data means no.
+    `closed`: it was merged into another account. `absorbed`: the accounts that were merged into this one, also through
+    others, each with the contacts it had, under their ids here.
     """
 
     id: str
@@ -55,6 +67,8 @@ class Profile(msgspec.Struct, omit_defaults=True):
     contacts: dict[str, Contact] = {}
     domains: list[str] = []
     unvouched: bool | None = None
+    closed: Closing | None = None
+    absorbed: dict[str, list[str]] = {}
 
 
 def apply_update(profile: Profile, event: Event) -> None:

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     LATE = "late"
     DUPLICATE = "duplicate"
     UNKNOWN_ACCOUNT = "unknown_account"
+    ACCOUNT_MERGED = "account_merged"
     RULE_DRAFT = "rule_draft"
     RULE_PAUSED = "rule_paused"
     RULE_UNKNOWN = "rule_unknown"
@@ -86,6 +87,7 @@ EXPLAINED: dict[Reason, str] = {
     Reason.LATE: "The event is more than seven days behind the newest of its account.",
     Reason.DUPLICATE: "The event has been counted before.",
     Reason.UNKNOWN_ACCOUNT: "Nothing has been heard of this account.",
+    Reason.ACCOUNT_MERGED: "The account was merged into another one, for which its later events count.",
     Reason.RULE_DRAFT: "The rule is a draft.",
     Reason.RULE_PAUSED: "The rule is paused.",
     Reason.RULE_UNKNOWN: "There is no such rule in force.",

@@ -4,6 +4,9 @@ from typing import Any
 
 import msgspec
 
+from schemas.forwarding import Absorbed
+from schemas.profile import Closing
+
 
 class Position(msgspec.Struct, frozen=True):
     """A place in the log: the record at which something was decided."""
@@ -66,8 +69,18 @@ class Progress(msgspec.Struct, frozen=True):
     clock: int
 
 
+class Moved(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What rules decided about a merge at a place: the account was `closed`, opened anew, or took another one in."""
+
+    account: str
+    position: Position
+    closed: Closing | None = None
+    absorbed: Absorbed | None = None
+
+
 class TriggerRecord(msgspec.Struct, omit_defaults=True):
-    """The value of a record of `touchline.triggers`: exactly one of the two."""
+    """The value of a record of `touchline.triggers`: exactly one of the three."""
 
     trigger: Trigger | None = None
     progress: Progress | None = None
+    moved: Moved | None = None

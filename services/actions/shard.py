@@ -8,12 +8,13 @@ from sqlalchemy import Connection
 from backbone.log import EVENTS, TRIGGERS, Entry, Record, dead_letter, partition_for
 from schemas.event import CONTROL, Event, Malformed, decode, instant
 from schemas.names import is_name
-from schemas.trigger import Trigger, TriggerRecord
+from schemas.trigger import Moved, Trigger, TriggerRecord
 from services.actions import store_partitions
 from services.actions.plays.merge import EventItem, Merge, TriggerItem
 from services.actions.plays.model import Play, play_id
-from services.actions.plays.partition import GRACE_US, ClockMode, PlaysPartition, digest
+from services.actions.plays.partition import GRACE_US, ClockMode, PlaysPartition
 from services.actions.plays.ports import Library
+from services.actions.plays.repeats import digest
 from services.actions.store_flush import Written
 from services.actions.store_partitions import PartitionRow
 from services.actions.store_plays import PlayStore
@@ -83,11 +84,12 @@ class Shard:
         """Take in a record of touchline.triggers; what is wrong with it, if something is."""
         try:
             found = _decode_trigger(record.value)
-            error = None if found.trigger is None else self._flaw(found.trigger)
+            decided = found.trigger or found.moved
+            error = None if decided is None else self._flaw(decided)
         except (msgspec.DecodeError, ValueError) as problem:
-            found, error = TriggerRecord(), str(problem)
-        if found.trigger is not None and error is None:
-            self.merge.offer_trigger(TriggerItem(record.offset, found.trigger))
+            found, decided, error = TriggerRecord(), None, str(problem)
+        if decided is not None and error is None:
+            self.merge.offer_trigger(TriggerItem(record.offset, decided))
             return None
         progress = found.progress
         if progress is not None and progress.partition == self.row.partition:
@@ -96,13 +98,15 @@ class Shard:
         self.merge.offer_progress(record.offset, 0)
         return error or "neither a trigger nor progress of this partition"
 
-    def _flaw(self, trigger: Trigger) -> str | None:
-        names = (trigger.account, trigger.contact or "-", trigger.rule, trigger.playbook or "-")
-        if not all(is_name(name) for name in names) or "\0" in (trigger.key or "") or len(trigger.id) > 64:
-            return "a name is empty, too long, or holds NUL"
-        if trigger.position.partition != self.row.partition:
+    def _flaw(self, decided: Trigger | Moved) -> str | None:
+        if decided.position.partition != self.row.partition:
             return "the trigger belongs to another partition"
-        instant(trigger.at)  # raises ValueError for what is no time
+        if isinstance(decided, Moved):
+            return None if is_name(decided.account) else "a name is empty, too long, or holds NUL"
+        names = (decided.account, decided.contact or "-", decided.rule, decided.playbook or "-")
+        if not all(is_name(name) for name in names) or "\0" in (decided.key or "") or len(decided.id) > 64:
+            return "a name is empty, too long, or holds NUL"
+        instant(decided.at)  # raises ValueError for what is no time
         return None
 
     def full(self, topic: str) -> bool:
@@ -130,8 +134,9 @@ class Shard:
             item.event for item in events if item.event is not None and self.plays.concerns(item.event.type)
         ]
         names = [event.account for event in concerned if event.account is not None]
-        soon = [item.trigger for item in triggers[:MAX_OPS] if item.trigger.playbook is not None]
-        names += [trigger.account for trigger in soon]
+        near = [item.trigger for item in triggers[:MAX_OPS]]
+        soon = [one for one in near if isinstance(one, Trigger) and one.playbook is not None]
+        names += [one.account for one in near if isinstance(one, Moved) or one.playbook is not None]
         if names:
             started = [play_id(trigger.id, trigger.playbook or "") for trigger in soon]
             self.store.preload(names, [digest(event) for event in concerned], started)

@@ -104,11 +104,11 @@ class PlayStore:
 
     def _load_seen(self, digests: Sequence[bytes]) -> None:
         self._seen |= dict.fromkeys(digests)
-        query = select(seen.c.digest, seen.c.time, seen.c.at).where(
+        query = select(seen.c.digest, seen.c.time, seen.c.at, seen.c.said).where(
             seen.c.partition == self.partition, seen.c.digest.in_(digests)
         )
         for row in self._connect().execute(query):
-            self._seen[bytes(row.digest)] = Sighting(time=row.time, at=row.at)
+            self._seen[bytes(row.digest)] = Sighting(time=row.time, at=row.at, said=row.said)
 
     def _remember(self, play: Play) -> Play:
         """A play as loaded; the one in memory stays if there is one."""
@@ -322,7 +322,7 @@ class PlayStore:
     def _seen_row(self, digest: bytes) -> dict[str, object]:
         held = self._seen[digest]
         assert held is not None  # noqa: S101  put by put_sighting
-        return {"partition": self.partition, "digest": digest, "time": held.time, "at": held.at}
+        return {"partition": self.partition, "digest": digest, **msgspec.structs.asdict(held)}
 
     def _account_row(self, account: str) -> dict[str, object]:
         profile = self._profiles[account]

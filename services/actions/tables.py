@@ -59,6 +59,7 @@ seen = Table(
     Column("digest", LargeBinary(16), primary_key=True),
     Column("time", Long, nullable=False),  # of the event
     Column("at", Long, nullable=False),  # the partition's clock then; old ones are dropped
+    Column("said", Long),  # what it said, see `Sighting`
     Index("actions_seen_at", "partition", "at"),
 )
 

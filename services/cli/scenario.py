@@ -21,12 +21,12 @@ from backbone.errors import Invalid
 from backbone.validation import validate
 from schemas.account import AccountIn
 from schemas.duration import parse_duration
-from schemas.event import CLOCK, Event, from_microseconds, microseconds, rfc3339
+from schemas.event import CLOCK, Event, decode, from_microseconds, microseconds, rfc3339
 from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn, TiersDoc
 from schemas.scenario import Scenario, ScenarioEvent
 from schemas.template import TemplateIn
-from schemas.trigger import Trigger
+from schemas.trigger import Moved, Trigger
 from services.actions.plays.memory import MemoryAction, MemoryLibrary, MemoryStore
 from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.model import OwnEvent, Renderer
@@ -172,23 +172,26 @@ class World:
         """Append an event and all that follows from it."""
         waiting = deque([event])
         while waiting:
-            self._append(waiting.popleft())
+            waiting.extend(self._append(waiting.popleft()))
             waiting.extend(_own(told) for told in self.store.drain())
 
-    def _append(self, event: Event) -> None:
+    def _append(self, event: Event) -> list[Event]:
+        """Apply an event; what comes of it for other accounts, after merges."""
         offset = len(self._log)
         self._log.append(event)
         at = microseconds(cast("datetime", event.time))
         self.engine.apply([(offset, at, event)])
-        fired = self.engine.drain()
+        fired, out = self.engine.drain(), self.engine.take_out()
         self.engine.forget_changes()
         self.triggers += fired
+        decided: list[Trigger | Moved] = [*fired, *(moved for _, moved in out.moved)]
+        for one in sorted(decided, key=lambda one: one.position.offset):
+            self.plays.merge.offer_trigger(TriggerItem(self._place(), one))
         self.plays.merge.offer_events([EventItem(offset, at, event)])
-        for trigger in fired:
-            self.plays.merge.offer_trigger(TriggerItem(self._place(), trigger))
         self.plays.merge.offer_progress(self._place(), offset + 1)
         while self.plays.step():
             pass
+        return [decode(sent.value, place="", timestamp=at) for sent in out.sent]
 
     def _place(self) -> int:
         self._places += 1

@@ -66,6 +66,15 @@ class StoredAccounts:
         self._missing.add(account)
         self._erased.add(account)
 
+    def erased(self, account: str) -> bool:
+        """Whether an account of this name, of any partition, was erased and is not there again."""
+        if account in self._states:
+            return False
+        if account in self._erased:
+            return True
+        with self._db.read() as conn:
+            return store.was_erased(conn, account)
+
     def all(self, touched: Collection[str] = ()) -> Iterator[AccountState]:
         """Every account of the partition, in memory or not; what was fetched for this does not stay beyond our room,
         unless it is `touched` by then.
@@ -92,7 +101,9 @@ class StoredAccounts:
             self._states[name] = state  # now the last to leave
             blob = encode(state)
             self._weigh(name, blob)
-            given.append(store.AccountRow(name, self._partition, now, state.due, blob))
+            closed = state.profile.closed
+            into = closed.into if closed is not None else None
+            given.append(store.AccountRow(name, self._partition, now, state.due, into, blob))
         return given
 
     def stored(self, touched: Collection[str], erased: Collection[str]) -> None:

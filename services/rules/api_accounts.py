@@ -26,14 +26,15 @@ def accounts_router(db: Database, explainer: Explainer) -> APIRouter:
 
     @router.get("/v1/accounts", summary="All accounts, the newest first")
     def listed(pages: Pages, _: Principal = require("rules:read")) -> Response:
+        """Without those that were merged into others."""
         view = explainer.account_view()
+        query = select(accounts).where(accounts.c.merged_into.is_(None))
         with db.read() as conn:
-            return json_response(
-                page(conn, select(accounts), [accounts.c.seen_at, accounts.c.account], pages, view)
-            )
+            return json_response(page(conn, query, [accounts.c.seen_at, accounts.c.account], pages, view))
 
     @router.get("/v1/accounts/{id:path}", summary="An account with its tier, and why it has it")
     def one(id: Id, _: Principal = require("rules:read")) -> Response:
+        """`merged_into` names the account that goes on for one that was merged; its contacts are there."""
         with db.read() as conn:
             row = conn.execute(select(accounts).where(accounts.c.account == id)).one_or_none()
         if row is None:

@@ -29,6 +29,8 @@ class Change:
     relayed: list[str]  # ids of triggers that are on the log
     erased: dict[str, int]  # accounts to the offset of the erasure
     erased_contacts: dict[tuple[str, str], int]
+    outgoing: list[store.Outgoing] = field(default_factory=list)
+    passed: list[tuple[int, int]] = field(default_factory=list)  # places of the outbox that are on the log
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def save(self, conn: Connection) -> None:
@@ -41,6 +43,8 @@ class Change:
         store.save_accounts(conn, self.accounts)
         store.save_triggers(conn, [_stored(trigger) for trigger in self.triggers if not self._gone(trigger)])
         store.mark_relayed(conn, self.relayed)
+        store.save_outgoing(conn, self.outgoing)
+        store.drop_outgoing(conn, self.row.partition, self.passed)
 
     def _gone(self, trigger: Trigger) -> bool:
         """Whether whom a trigger shows was erased after it was decided: it goes out, but nothing of it stays here."""

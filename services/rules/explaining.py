@@ -77,6 +77,7 @@ def _account(state: AccountState, ruleset: RuleSet) -> dict[str, Any]:
         "contacts": [_contact(contact) for contact in profile.contacts.values()],
         "first_event_at": rfc3339(state.earliest),
         "last_event_at": rfc3339(state.newest),
+        "merged_into": None if profile.closed is None else profile.closed.into,
     }
 
 

@@ -15,6 +15,8 @@ def count_decisions(reasons: Mapping[tuple[str, str], int]) -> None:
             telemetry.EVENTS_REPEATED.inc(count)
         elif reason == Reason.LATE:
             telemetry.EVENTS_LATE.inc(count)
+        elif reason == Reason.ACCOUNT_MERGED:
+            telemetry.EVENTS_SENT_ON.inc(count)
 
 
 def show_health(partitions: Iterable[Iterable[str]], shown: set[str]) -> set[str]:

@@ -15,6 +15,7 @@ from schemas.updates import UPDATES, put_right
 GRACE_US = 1_000_000  # the wall clock runs this far behind: what was posted just in time still counts
 PLAIN_BYTES = 1_000  # a record of so many is within the next three limits anyway
 MAX_BYTES = 512 << 10  # so that a trigger has room for all of its event but the data, whatever that is
+SENT_ON_BYTES = MAX_BYTES + (4 << 10)  # of what was taken once: it tells where it came from
 MAX_ID = 1_024  # characters: a trigger names twenty events
 MAX_DEPTH = 128
 YEARS = range(2, 9999)  # in which a time, whatever its offset, is one in UTC too
@@ -69,7 +70,7 @@ def _admit(event: Event, record: Record, wall: bool) -> None:
     size = len(record.value)
     if size <= PLAIN_BYTES:
         return
-    if size > MAX_BYTES:
+    if size > MAX_BYTES and (event.mergedfrom is None or size > SENT_ON_BYTES):
         raise Malformed("event", f"may have {MAX_BYTES:,} bytes, this one has {size:,}")
     if len(event.id) > MAX_ID:
         raise Malformed("id", f"may have {MAX_ID:,} characters, this one has {len(event.id):,}")

@@ -59,10 +59,10 @@ class RulesService:
         return self.worker.alive and self.worker.failure is None
 
     def status(self) -> Mapping[str, Any]:
-        """Events not yet processed, triggers not yet on the log, and the slowest partition's clock."""
+        """Events not yet processed, what is not yet on the log, and the slowest partition's clock."""
         with self._db.read() as conn:
             places = store.positions(conn)
-            waiting = store.count_unrelayed(conn)
+            waiting = store.count_unrelayed(conn) + store.count_outgoing(conn)
         ends = self._log.end_offsets(EVENTS)
         starts = self._log.start_offsets(EVENTS)
         first = {p: places[p].next_offset if p in places else starts.get(p, 0) for p in ends}

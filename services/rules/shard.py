@@ -5,23 +5,27 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from copy import copy
+from heapq import merge
+
+import msgspec
 
 from backbone.database import Database
-from backbone.log import EVENTS, Entry, Log, OffsetOutOfRange, Record, dead_letter, partition_for
+from backbone.log import EVENTS, TRIGGERS, Entry, Log, OffsetOutOfRange, Record, dead_letter, partition_for
 from schemas.event import CONTROL, Event, Malformed
 from schemas.names import is_name
-from schemas.profile import contact_of
-from schemas.trigger import Trigger
+from schemas.trigger import Trigger, TriggerRecord
 from services.rules import store
 from services.rules.accounts import StoredAccounts
 from services.rules.change import Change
+from services.rules.engine.merging import Out
 from services.rules.engine.partition import PartitionEngine
 from services.rules.reading import GRACE_US, Item, decoded, read
 from services.rules.revisions import RuleSets
 from services.rules.seen import Seen
 
-ERASURES = frozenset({"account.deleted", "contact.deleted"})
 HISTORY_PAGE = 5_000
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Shard:
@@ -61,19 +65,24 @@ class Shard:
         )
         with db.read() as conn:
             self.engine.schedule(store.dues(conn, row.partition))
-        self.outbox: list[Trigger] = []  # committed, not yet handed to the log
+        # committed, not yet handed to the log: triggers (and what was decided about merges), and records of the outbox
+        self.outbox: list[Trigger | store.Outgoing] = []
+        self.sent: list[store.Outgoing] = []
         self.relayed: list[str] = []  # on the log, not yet marked so
+        self.passed: list[tuple[int, int]] = []  # likewise, places of the outbox
         self.told = self.reported = -1  # progress handed to `touchline.triggers`, and on it; -1: none as yet
         self._triggers: list[Trigger] = []
         self._touched: set[str] = set()
         self._erased: dict[str, int] = {}  # accounts to the offset at which they were erased last
         self._erased_contacts: dict[tuple[str, str], int] = {}
+        self._outgoing: list[store.Outgoing] = []
         self._reasons: Counter[tuple[str, str]] = Counter()
 
     @property
     def dirty(self) -> bool:
         """Whether something waits to be saved."""
-        return bool(self._touched or self._triggers or self._erased or self.relayed)
+        waiting = self._touched or self._triggers or self._erased or self._outgoing
+        return bool(waiting or self.relayed or self.passed)
 
     def due(self, now: int) -> bool:
         """Whether a moment lies at or before `now`, less the grace."""
@@ -91,10 +100,9 @@ class Shard:
         self._batch = batch
         self._seen.note([event for _, _, event in batch[:: self._seen.step(len(batch))]])
         self.engine.apply(batch)
-        self._note_erasures(batch)
         self._collect()
         self.row.next_offset = records[-1].offset + 1
-        return poison
+        return poison + self._take_out(records)
 
     def beat(self, now: int) -> None:
         """Everything posted before `now` has been read: run the moments due."""
@@ -112,26 +120,37 @@ class Shard:
             relayed=self.relayed,
             erased=self._erased,
             erased_contacts=self._erased_contacts,
+            outgoing=self._outgoing,
+            passed=self.passed,
             reasons=self._reasons,
         )
         self._expected = self.row.next_offset
         self._touched, self._erased, self._erased_contacts = set(), {}, {}
         self._triggers, self.relayed, self._reasons = [], [], Counter()
+        self._outgoing, self.passed = [], []
         return change
 
     def committed(self, change: Change) -> None:
         """The change stands: its triggers may go out, and its accounts leave the memory."""
         self.saved = change.row
-        self.outbox += change.triggers
+        moved = [row for row in change.outgoing if row.topic == TRIGGERS]
+        self.outbox += merge(change.triggers, moved, key=place_of)
+        self.sent += [row for row in change.outgoing if row.topic == EVENTS]
         self._accounts.stored(self._touched, self._erased)
 
-    def _note_erasures(self, batch: list[Item]) -> None:
-        for offset, _, event in batch:
-            if event.type in ERASURES and event.account is not None:
-                if event.type == "account.deleted":
-                    self._erased[event.account] = offset
-                elif (contact := contact_of(event)) is not None:
-                    self._erased_contacts[event.account, contact] = offset
+    def _take_out(self, records: Sequence[Record]) -> list[Entry]:
+        """What the engine decided about merges and erasures; the dead letters for what it refused."""
+        out = self.engine.take_out()
+        for offset, account, contact in out.erased:
+            if contact is None:
+                self._erased[account] = offset
+            else:
+                self._erased_contacts[account, contact] = offset
+        self._outgoing += _rows(self.row.partition, out)
+        if not out.refused:
+            return []
+        by_offset = {record.offset: record for record in records}
+        return [dead_letter(by_offset[offset], why) for offset, why in out.refused]
 
     def _collect(self) -> None:
         self._triggers += self.engine.drain()
@@ -190,6 +209,26 @@ class Shard:
                 continue  # it is among the dead letters since it was first read
             if is_name(event.account) and (not event.contact or is_name(event.contact)):  # or there as well
                 yield record.offset, len(record.value), event
+
+
+def place_of(one: Trigger | store.Outgoing) -> int:
+    """The offset at which something was decided; what belongs before the event there has the number -1."""
+    if isinstance(one, store.Outgoing):
+        return one.offset - (one.n < 0)
+    return one.position.offset
+
+
+def _rows(partition: int, out: Out) -> Iterator[store.Outgoing]:
+    """What goes into the outbox."""
+    numbers: Counter[int] = Counter()
+    for offset, moved in out.moved:
+        number = -1 if moved.position.offset < offset else numbers[offset]
+        numbers[offset] += number >= 0
+        value = _encode(TriggerRecord(moved=moved))
+        yield store.Outgoing(partition, offset, number, TRIGGERS, moved.account, value)
+    for offset, account, value in out.sent:
+        yield store.Outgoing(partition, offset, numbers[offset], EVENTS, account, value)
+        numbers[offset] += 1
 
 
 def _offset(item: Item) -> int:

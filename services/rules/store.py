@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
 
 from backbone.database import Database, insert_new
-from services.rules.tables import accounts, partitions, revisions, triggers
+from services.rules.tables import accounts, erased, outbox, partitions, revisions, triggers
 
 ROWS = 2_000  # account rows in one statement
 CHUNK = 500  # bound parameters of one IN list; SQLite's own limit is far above
@@ -30,13 +30,25 @@ class PartitionRow:
 
 
 class AccountRow(NamedTuple):
-    """An account's state, encoded, and the moment it next falls due (microseconds)."""
+    """An account's state, encoded, the moment it next falls due (microseconds), and where it was merged into."""
 
     account: str
     partition: int
     seen_at: int
     due_at: int | None
+    merged_into: str | None
     state: bytes
+
+
+class Outgoing(NamedTuple):
+    """A record of the outbox: its place there, where it goes, and its value."""
+
+    partition: int
+    offset: int
+    n: int
+    topic: str
+    account: str
+    value: bytes
 
 
 class TriggerRow(NamedTuple):
@@ -93,13 +105,15 @@ def advance(conn: Connection, row: PartitionRow, expected_offset: int) -> None:
 
 _account_upsert = {
     "sqlite": (
-        "INSERT INTO rules_accounts (account, partition, seen_at, due_at, state) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT (account) DO UPDATE SET due_at = excluded.due_at, state = excluded.state"
+        "INSERT INTO rules_accounts (account, partition, seen_at, due_at, merged_into, state) "
+        "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account) DO UPDATE SET "
+        "due_at = excluded.due_at, merged_into = excluded.merged_into, state = excluded.state"
     ),
-    "postgresql": (  # all rows as five arrays, in binary: a fifth of the client's time that a row at a time takes
-        "INSERT INTO rules.rules_accounts (account, partition, seen_at, due_at, state) "
-        "SELECT * FROM unnest(%b::text[], %b::int[], %b::bigint[], %b::bigint[], %b::bytea[]) "
-        "ON CONFLICT (account) DO UPDATE SET due_at = excluded.due_at, state = excluded.state"
+    "postgresql": (  # all rows as six arrays, in binary: a fifth of the client's time that a row at a time takes
+        "INSERT INTO rules.rules_accounts (account, partition, seen_at, due_at, merged_into, state) "
+        "SELECT * FROM unnest(%b::text[], %b::int[], %b::bigint[], %b::bigint[], %b::text[], %b::bytea[]) "
+        "ON CONFLICT (account) DO UPDATE SET "
+        "due_at = excluded.due_at, merged_into = excluded.merged_into, state = excluded.state"
     ),
 }
 
@@ -120,6 +134,18 @@ def erase_accounts(conn: Connection, names: Sequence[str]) -> None:
     for part in chunked(names):
         conn.execute(delete(accounts).where(accounts.c.account.in_(part)))
         conn.execute(delete(triggers).where(triggers.c.account.in_(part)))
+        insert_new(conn, erased, [{"account": _digest(name)} for name in part], ["account"])
+
+
+def was_erased(conn: Connection, name: str) -> bool:
+    """Whether there was an account of this name that was erased, and there is none now."""
+    gone = conn.scalar(select(erased.c.account).where(erased.c.account == _digest(name)))
+    there = select(accounts.c.account).where(accounts.c.account == name)
+    return gone is not None and conn.scalar(there) is None
+
+
+def _digest(name: str) -> bytes:
+    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def erase_contacts(conn: Connection, contacts: Sequence[tuple[str, str]]) -> None:
@@ -198,6 +224,39 @@ def mark_relayed(conn: Connection, ids: Sequence[str]) -> None:
 def count_unrelayed(conn: Connection) -> int:
     """How many triggers are not known to be on the log."""
     return conn.scalar(select(func.count()).select_from(triggers).where(triggers.c.relayed.is_(False))) or 0
+
+
+def save_outgoing(conn: Connection, rows: Sequence[Outgoing]) -> None:
+    """Put records into the outbox."""
+    if rows:
+        conn.execute(insert(outbox), [row._asdict() for row in rows])
+
+
+def outgoing(conn: Connection, partition: int, limit: int) -> list[Outgoing]:
+    """The outbox of a partition, in order."""
+    query = (
+        select(*(outbox.c[name] for name in Outgoing._fields))
+        .where(outbox.c.partition == partition)
+        .order_by(outbox.c.offset, outbox.c.n)
+        .limit(limit)
+    )
+    return [Outgoing(*row) for row in conn.execute(query)]
+
+
+def drop_outgoing(conn: Connection, partition: int, places: Sequence[tuple[int, int]]) -> None:
+    """The log has what the outbox held at these places (offset, n)."""
+    for start in range(0, len(places), CHUNK):
+        part = places[start : start + CHUNK]
+        conn.execute(
+            delete(outbox).where(
+                outbox.c.partition == partition, tuple_(outbox.c.offset, outbox.c.n).in_(part)
+            )
+        )
+
+
+def count_outgoing(conn: Connection) -> int:
+    """How many records of the outbox are not known to be on the log."""
+    return conn.scalar(select(func.count()).select_from(outbox)) or 0
 
 
 def positions(conn: Connection) -> dict[int, PartitionRow]:

@@ -38,6 +38,7 @@ accounts = Table(
     Column("partition", Integer, nullable=False),
     Column("seen_at", Long, nullable=False),  # place in the list, newest first
     Column("due_at", Long),  # the account's next moment, microseconds
+    Column("merged_into", String(256)),  # of a closed account: lists leave it out
     Column("state", LargeBinary, nullable=False),
     Index("rules_accounts_due", "partition", "due_at"),
     Index("rules_accounts_seen", "seen_at", "account"),
@@ -94,3 +95,19 @@ seen = Table(
     Column("type", String(256), primary_key=True),
     Column("name", String(256), primary_key=True),
 )
+
+# Records on their way to the log because accounts were merged; a row is deleted once the log has it. The place is that
+# of the event which it is due to, `n` numbers those of one place.
+outbox = Table(
+    "rules_outbox",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("offset", Long, primary_key=True, autoincrement=False),
+    Column("n", Integer, primary_key=True, autoincrement=False),
+    Column("topic", String(64), nullable=False),
+    Column("account", String(256), nullable=False),
+    Column("value", LargeBinary, nullable=False),
+)
+
+# That there was an account of this name and it was erased: a digest, so that nothing that was under way makes it anew.
+erased = Table("rules_erased", metadata, Column("account", LargeBinary(16), primary_key=True))

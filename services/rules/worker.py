@@ -160,7 +160,11 @@ class Worker:
         """How long a poll may wait: what waits to be finished must not wait for the next event for long."""
         if self._under_way is not None:
             return 0.0
-        return 0.02 if self._relay.waiting or any(s.relayed for s in self.shards.values()) else IDLE_S
+        return (
+            0.02
+            if self._relay.waiting or any(s.relayed or s.passed for s in self.shards.values())
+            else IDLE_S
+        )
 
     def _judge(self, records: Sequence[Record]) -> list[Shard]:
         """The partitions that the records belong to, as far as they are ours."""

@@ -18,7 +18,7 @@ from backbone.log import EVENTS, Log
 from schemas.event import OWN_PREFIX, Event
 from schemas.playbook import PlaybookIn
 from schemas.template import TemplateIn
-from schemas.trigger import Trigger
+from schemas.trigger import Moved, Trigger
 from services.actions.plays.memory import MemoryLibrary, MemoryStore
 from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.model import Play, event_id
@@ -72,9 +72,9 @@ def expected(log: Log, db: Database) -> Expected:
     found = Expected()
     for partition in range(log.partitions):
         read = [(r.offset, r.timestamp, readable(r, log.partitions)) for r in records(log, EVENTS, partition)]
-        fired = _judged(partition, read, RuleSets(db))
-        found.triggers |= {one.id: shown(one) for one in fired}
-        store = _played(partition, read, fired)
+        decided = _judged(partition, read, RuleSets(db))
+        found.triggers |= {one.id: shown(one) for one in decided if isinstance(one, Trigger)}
+        store = _played(partition, read, decided)
         found.plays |= {p.id: _play(p) for p in store.plays.values()}
         found.actions |= {a.id: _action(a, a.status) for a in store.actions.values()}
         found.tasks |= {t.id: _task(t) for t in store.tasks.values()}
@@ -83,7 +83,9 @@ def expected(log: Log, db: Database) -> Expected:
     return found
 
 
-def _judged(partition: int, read: list[tuple[int, int, Event | None]], rulesets: RuleSets) -> list[Trigger]:
+def _judged(
+    partition: int, read: list[tuple[int, int, Event | None]], rulesets: RuleSets
+) -> list[Trigger | Moved]:
     by_offset = {offset: event for offset, _, event in read if event is not None}
     engine = PartitionEngine(
         partition,
@@ -96,11 +98,12 @@ def _judged(partition: int, read: list[tuple[int, int, Event | None]], rulesets:
         history=lambda _: (),
     )
     engine.apply([(offset, timestamp, event) for offset, timestamp, event in read if event is not None])
-    return engine.drain()
+    decided: list[Trigger | Moved] = [*engine.drain(), *(moved for _, moved in engine.take_out().moved)]
+    return sorted(decided, key=lambda one: one.position.offset)
 
 
 def _played(
-    partition: int, read: list[tuple[int, int, Event | None]], fired: Iterable[Trigger]
+    partition: int, read: list[tuple[int, int, Event | None]], decided: Iterable[Trigger | Moved]
 ) -> MemoryStore:
     store = MemoryStore(Filler())
     library = MemoryLibrary(
@@ -109,8 +112,8 @@ def _played(
     part = PlaysPartition(partition, mode="log", store=store, library=library)
     part.merge.offer_events(EventItem(*item) for item in read)
     place = 0
-    for place, trigger in enumerate(fired):
-        part.merge.offer_trigger(TriggerItem(place, trigger))
+    for place, one in enumerate(decided):
+        part.merge.offer_trigger(TriggerItem(place, one))
     part.merge.offer_progress(place + 1, read[-1][0] + 1 if read else 0)
     while part.step():
         pass

@@ -138,10 +138,8 @@ class Machine:
         playbook = self._library.version(play.playbook, play.playbook_version or 0)
         if self._leaves(playbook, play, event, profile) or (updated and _changed(play, profile)):
             healthy = playbook.unhealthy is None
-            if play.status == "open":
-                self.exit(play, PlayReason.EXIT_EVENT if healthy else PlayReason.PLAYBOOK_UNHEALTHY, now)
-            elif healthy:
-                self._store.do(CloseTasks(play.id, PlayReason.EXIT_EVENT, now))
+            if healthy or play.status == "open":
+                self.leave(play, PlayReason.EXIT_EVENT if healthy else PlayReason.PLAYBOOK_UNHEALTHY, now)
             return
         if play.status != "open" or play.wait is None:
             return
@@ -190,6 +188,13 @@ class Machine:
         if play.scope != "contact" or is_reserved(event.type):
             return True
         return event.contact is None or event.contact == play.contact
+
+    def leave(self, play: Play, reason: PlayReason, now: int) -> None:
+        """End an open play; of a finished one, close the open tasks."""
+        if play.status == "open":
+            self.exit(play, reason, now)
+        else:
+            self._store.do(CloseTasks(play.id, reason, now))
 
     def exit(self, play: Play, reason: PlayReason, now: int) -> None:
         """End an open play: nothing more is sent, its open tasks are closed."""

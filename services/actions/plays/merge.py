@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from schemas.event import Event
-from schemas.trigger import Trigger
+from schemas.trigger import Moved, Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,11 @@ class EventItem:
 
 @dataclass(frozen=True, slots=True)
 class TriggerItem:
-    """A record of touchline.triggers that carries a trigger; `offset` is its own place on that topic."""
+    """A record of touchline.triggers that carries a trigger, or what was decided about a merge of accounts; `offset` is
+    its own place on that topic."""
 
     offset: int
-    trigger: Trigger
+    trigger: Trigger | Moved
 
 
 class Merge:

@@ -177,10 +177,13 @@ class OwnEvent(msgspec.Struct, kw_only=True):
 
 
 class Sighting(msgspec.Struct, frozen=True):
-    """When an event was seen: its own time, and the partition's clock then."""
+    """When an event was seen: its own time, and the partition's clock then. `said`: its fingerprint, less than zero if
+    it was sent on from a merged account; None: nobody kept it.
+    """
 
     time: int
     at: int
+    said: int | None = None
 
 
 class Cancel(msgspec.Struct):

@@ -4,20 +4,19 @@ The worker drives it against the database, `touchline test` against memory. It a
 that whoever drives it may stop (and commit) between any two: a wait that fell due, an event, a trigger.
 """
 
-from hashlib import blake2b
 from typing import Literal
 
-from schemas.event import CLOCK, DAY_US, OWN_PREFIX, RESERVED, Event, instant, microseconds
+from schemas.event import CLOCK, MERGED, OWN_PREFIX, RESERVED, Event, instant
+from schemas.forwarding import ERASED, close, erased_of, take_in
+from schemas.play_reasons import PlayReason
 from schemas.profile import Profile, apply_update, contact_of
-from schemas.trigger import Trigger
+from schemas.trigger import Moved, Trigger
 from services.actions.plays.machine import Machine
 from services.actions.plays.merge import EventItem, Merge, TriggerItem
-from services.actions.plays.model import Sighting
 from services.actions.plays.ports import Library, Store
+from services.actions.plays.repeats import repeats, time_of
 
 GRACE_US = 1_000_000  # the wall clock runs this far behind: what was posted just in time still counts
-
-REPEAT_US = 7 * DAY_US  # how long the same name with another time is taken for the same event
 
 ClockMode = Literal["wall", "log"]
 
@@ -83,7 +82,7 @@ class PlaysPartition:
             return self.clock
         if event.type.startswith(OWN_PREFIX) and event.type != CLOCK:
             return self.clock
-        return max(self.clock, _time(event))
+        return max(self.clock, time_of(event))
 
     def _run_wait(self, upto: int) -> bool:
         play = self._store.next_wait(upto)
@@ -93,9 +92,13 @@ class PlaysPartition:
         return True
 
     def _trigger_step(self, item: TriggerItem) -> bool:
-        """Start a play, after the waits of its account that fall due before it (log clock only)."""
+        """Start a play, after the waits of its account that fall due before it (log clock only); or carry out what
+        rules decided about a merge."""
         trigger = item.trigger
-        if not self.merge.repeated(item):
+        if isinstance(trigger, Moved):
+            if not self.merge.repeated(item):
+                self._moved(trigger)
+        elif not self.merge.repeated(item):
             now = max(self.clock, instant(trigger.at))
             if self.mode == "log" and self._run_wait_of(trigger, now):
                 return True
@@ -123,7 +126,12 @@ class PlaysPartition:
         account = event.account
         if account is None or not self.concerns(event.type):
             return
-        if self._repeats(event):
+        known = self._store.profile(account)
+        if event.type == ERASED or (known is not None and known.closed is not None):
+            self._closed(account, known, event)
+            return
+        awaited = event.mergedfrom is None or (known is not None and event.mergedfrom in known.absorbed)
+        if event.type == MERGED or not awaited or repeats(self._store, event, known, self.clock):
             return
         if event.type in RESERVED:
             self._update(account, event)
@@ -131,19 +139,39 @@ class PlaysPartition:
         for play in sorted(self._store.live_plays(account), key=lambda one: (one.started_at, one.id)):
             self._machine.on_event(play, event, profile, self.clock)
 
-    def _repeats(self, event: Event) -> bool:
-        """Whether the event was there before: with the same time for good, with another for seven days."""
-        name = digest(event)
-        sighting = Sighting(time=_time(event), at=self.clock)
-        before = self._store.sighted(name)
-        if before is not None and (before.time == sighting.time or self.clock <= before.at + REPEAT_US):
-            return True
-        self._store.put_sighting(name, sighting)
-        return False
+    def _closed(self, account: str, known: Profile | None, event: Event) -> None:
+        """An event of an account that was merged into another one: only erasures change anything here."""
+        closing = known.closed if known is not None else None
+        what = erased_of(event) if event.type == ERASED else None
+        if closing is None or (event.type == ERASED and (what is None or what.into != closing.into)):
+            return
+        contact = contact_of(event) if what is None else what.contact
+        person = (
+            what is not None and contact == closing.contact
+        )  # whom a lone account stood for, or nobody named
+        if event.type == "account.deleted" or person or (what is not None and contact is None):
+            self._store.erase_account(account)
+        elif contact is not None and (what is not None or event.type == "contact.deleted"):
+            self._store.erase_contact(account, contact)
+
+    def _moved(self, moved: Moved) -> None:
+        """An account was closed, opened anew, or took another one in."""
+        profile = self._store.profile(moved.account) or Profile(id=moved.account)
+        if moved.absorbed is not None:
+            take_in(profile, moved.absorbed)
+        elif moved.closed is not None:
+            close(profile, moved.closed)
+            for play in sorted(
+                self._store.live_plays(moved.account), key=lambda one: (one.started_at, one.id)
+            ):
+                self._machine.leave(play, PlayReason.ACCOUNT_MERGED, self.clock)
+        else:
+            profile.closed = None
+        self._store.put_profile(profile)
 
     def concerns(self, type_: str) -> bool:
         """Whether events of this type can change anything here."""
-        return type_ in RESERVED or self._library.watches(type_)
+        return type_ in RESERVED or type_ == ERASED or self._library.watches(type_)
 
     def _update(self, account: str, event: Event) -> None:
         if event.type == "account.deleted":
@@ -155,16 +183,3 @@ class PlaysPartition:
         profile = self._store.profile(account) or Profile(id=account)
         apply_update(profile, event)
         self._store.put_profile(profile)
-
-
-def _time(event: Event) -> int:
-    return 0 if event.time is None else microseconds(event.time)  # `decode` always gives a time
-
-
-def digest(event: Event) -> bytes:
-    """What names an event: account, source and id, as 16 bytes."""
-    made = blake2b(digest_size=16)
-    for part in (event.account or "", event.source, event.id):
-        raw = part.encode("utf-8", "surrogatepass")
-        made.update(len(raw).to_bytes(4, "big") + raw)
-    return made.digest()

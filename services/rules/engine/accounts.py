@@ -21,6 +21,9 @@ class Accounts(Protocol):
     def forget(self, account: str) -> None:
         """The account was erased."""
 
+    def erased(self, account: str) -> bool:
+        """Whether there was an account of this name that was erased, of any partition, and none since. Rarely asked."""
+
     def all(self, touched: Collection[str] = ()) -> Iterator[AccountState]:
         """Every state, in any order. One that is not among the `touched` once others are asked for may be forgotten."""
 
@@ -31,6 +34,7 @@ class MemoryAccounts:
     def __init__(self) -> None:
         self.states: dict[str, AccountState] = {}
         self.get = self.states.get
+        self._erased: set[str] = set()
 
     def prefetch(self, names: Iterable[str]) -> None:
         """All are here."""
@@ -41,7 +45,12 @@ class MemoryAccounts:
 
     def forget(self, account: str) -> None:
         """Drop a state."""
-        self.states.pop(account, None)
+        if self.states.pop(account, None) is not None:
+            self._erased.add(account)
+
+    def erased(self, account: str) -> bool:
+        """Whether it was dropped, and is not there again."""
+        return account in self._erased and account not in self.states
 
     def all(self, touched: Collection[str] = ()) -> Iterator[AccountState]:  # noqa: ARG002 - all stay
         """Every state."""

@@ -10,11 +10,14 @@ from zlib import crc32
 from msgspec.structs import replace as copy
 
 from schemas.event import CONTROL, LATE_US, RESERVED, Event, microseconds
+from schemas.forwarding import ABSORBED, ERASED, erased_of, fingerprint
+from schemas.merging import Merge, merge_of
 from schemas.profile import Profile, contact_of
 from services.rules.engine.accounts import Accounts
 from services.rules.engine.context import Context
 from services.rules.engine.live import LiveRule
-from services.rules.engine.state import AccountState, merge
+from services.rules.engine.repeats import OWN
+from services.rules.engine.state import AccountState, EventKey, merge
 
 ROOM = 512 << 20  # bytes of events and ids that one reading holds, roughly
 ID_BYTES = 300  # that an id takes in memory, roughly
@@ -35,22 +38,45 @@ class _Past:
         self.profile = Profile(id=account)
         self.shown: Profile | None = None  # what the profile is now, for all events up to the next update
         self.newest = 0
+        self.merge: Merge | None = None  # the last that was asked for, carried out or not
         self.source = ""  # events of this source are known by their bare id
-        self.names: dict[str | tuple[str, str], tuple[int, int]] = {}  # to its time, the newest time then
+        self.names: dict[EventKey, tuple[int, int]] = {}  # to its time, the newest time then
+        self.foreign: dict[EventKey, int] = {}  # what they say that were sent on to it and have a bare id
         self.found: list[tuple[int, int, Event, Profile, list[LiveRule]]] = []
         self.bytes = EVENT_BYTES
 
     def repeats(self, event: Event, time: int) -> bool:
-        """Whether the event was sent before, by the rule that holds for events as they come."""
+        """Whether the event was sent before, by the rule that holds for events as they come (see `repeats`)."""
         self.source = self.source or event.source
-        name = event.id if event.source == self.source else (event.source, event.id)
-        known = self.names.get(name)
-        if known is not None and (time == known[0] or self.newest <= known[1] + LATE_US):
+        name: EventKey = event.id if event.source == self.source else (event.source, event.id)
+        if event.mergedfrom is None and name not in self.foreign:
+            return self._knows(name, time) or self._note(name, time)
+        said = fingerprint(event)
+        other = (event.source, event.id, OWN if event.mergedfrom is None else said)
+        if self._knows(other, time):
             return True
+        if self._knows(name, time):
+            there = self.foreign.get(name) or self._said(event)
+            return there == said or self._note(other, time)
+        self.foreign.pop(name, None)
+        if event.mergedfrom is not None:
+            self.foreign[name] = said
+        return self._note(name, time)
+
+    def _knows(self, name: EventKey, time: int) -> bool:
+        known = self.names.get(name)
+        return known is not None and (time == known[0] or self.newest <= known[1] + LATE_US)
+
+    def _note(self, name: EventKey, time: int) -> bool:
         self.newest = max(self.newest, time)
         self.names[name] = (time, self.newest)
         self.bytes += ID_BYTES
         return False
+
+    def _said(self, event: Event) -> int | None:
+        """What the account's own event of this name says; of one that no rule wants it does not matter."""
+        same = (one for _, _, one, _, _ in self.found if (one.source, one.id) == (event.source, event.id))
+        return next((fingerprint(one) for one in same if one.mergedfrom is None), None)
 
     def keep(self, time: int, offset: int, size: int, event: Event, listening: list[LiveRule]) -> None:
         """The rules must see this event."""
@@ -118,7 +144,7 @@ def _read(reading: _Reading, rules: list[LiveRule], history: History) -> _Readin
     for offset, size, event in history:
         if event.account is None or event.time is None or event.type in CONTROL:
             continue
-        if event.type == "account.deleted":
+        if event.type == "account.deleted" or _gone_there(reading.pasts.get(event.account), event):
             gone = reading.pasts.pop(event.account, None)
             reading.weigh(-gone.bytes if gone is not None else 0)
             continue
@@ -141,11 +167,21 @@ def _take(past: _Past, offset: int, size: int, event: Event, listening: list[Liv
     if event.type == "contact.deleted":
         gone = contact_of(event)
         past.found = [entry for entry in past.found if entry[2].contact != gone]
-    if event.type in RESERVED:
+    if event.type in RESERVED or event.type == ABSORBED:
         merge(past.profile, event)
         past.shown = None
+        past.merge = merge_of(event) or past.merge
     if listening:
         past.keep(time, offset, size, event, listening)
+
+
+def _gone_there(past: _Past | None, event: Event) -> bool:
+    """Whether the account was erased because the one that it was merged into was, or the person that it stood for."""
+    what = erased_of(event) if event.type == ERASED else None
+    said = past.merge if past is not None else None
+    if what is None or said is None or said.into != what.into:
+        return False
+    return what.contact is None or (said.lone and what.contact == (said.contact or said.account))
 
 
 def _copy(profile: Profile) -> Profile:
@@ -154,7 +190,15 @@ def _copy(profile: Profile) -> Profile:
 
 
 def _build(state: AccountState, past: _Past, clock: int, ask: Ask) -> None:
-    """The account's events into the fresh rules, by time; as historical ones do, they count and fire nothing."""
+    """The account's events into the fresh rules, by time; as historical ones do, they count and fire nothing.
+
+    Of a closed account none do. What was sent on counts where it did: at an account that has taken in the one it is of.
+    """
+    if state.profile.closed is not None:
+        return
+    past.found = [
+        one for one in past.found if one[2].mergedfrom is None or one[2].mergedfrom in state.profile.absorbed
+    ]
     ctx, kept = Context(), state.profile
     ctx.state, ctx.silent, ctx.past, ctx.now = state, True, True, clock
     for time, offset, event, profile, rules in sorted(past.found, key=lambda entry: entry[:2]):

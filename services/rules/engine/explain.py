@@ -42,6 +42,8 @@ def explain(
         return _answer(False, Reason.RULE_DRAFT)
     if state is None:
         return _answer(False, Reason.UNKNOWN_ACCOUNT)
+    if state.profile.closed is not None:
+        return _answer(False, Reason.ACCOUNT_MERGED)
     fit(state, rules.layout, rules.parts)
     tier = rules.tier(state.profile)[0]
     state.tier = tier

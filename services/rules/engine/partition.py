@@ -22,6 +22,7 @@ from schemas.event import (
     is_reserved,
     microseconds,
 )
+from schemas.forwarding import ABSORBED
 from schemas.profile import contact_of
 from schemas.reasons import Reason
 from schemas.trigger import Position, Trigger
@@ -30,26 +31,24 @@ from services.rules.engine.backfill import History, backfill
 from services.rules.engine.compile import TYPES_KEPT, RuleSet, UnknownRevision
 from services.rules.engine.context import Context, Hold
 from services.rules.engine.credits import due_late
-from services.rules.engine.erasure import forget_contact
 from services.rules.engine.groups import Bars
 from services.rules.engine.live import ALL, LiveRule, cause_of
-from services.rules.engine.moments import Moments
+from services.rules.engine.merging import SPECIAL, UPDATES, Erasure, Merging, lone_after
 from services.rules.engine.plans import Plan, plans_for
-from services.rules.engine.repeats import merged_before, seen_before
-from services.rules.engine.state import OFFSET_BITS, OFFSETS, AccountState, merge, subject_key
+from services.rules.engine.repeats import merged_before
+from services.rules.engine.state import OFFSET_BITS, AccountState, merge, subject_key
 from services.rules.engine.sweeping import sweep
 from services.rules.engine.tracks import bits, put
 from services.rules.engine.triggers import ids_of, make_trigger
 
 __all__ = ["Accounts", "MemoryAccounts", "PartitionEngine"]
 
-UPDATES = frozenset({"account.updated", "contact.updated"})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000
 UNKNOWN: dict[str, Plan] = {}  # stands for a type that no plan was made for yet
 
 
-class PartitionEngine(Moments):
+class PartitionEngine(Merging):
     """Judges one partition. Times in microseconds; `clock` moves by records (by the wall clock, also by `beat`)."""
 
     def __init__(
@@ -64,8 +63,7 @@ class PartitionEngine(Moments):
         fetch: Callable[[int], Event],
         history: Callable[[int], History],
     ) -> None:
-        super().__init__(revision, clock, accounts)
-        self.partition = partition
+        super().__init__(partition, revision, clock, accounts)
         self._wall = clock_mode == "wall"
         self._rulesets, self._fetch, self._history = rulesets, fetch, history
         self._triggers: list[Trigger] = []
@@ -126,6 +124,8 @@ class PartitionEngine(Moments):
                 or event.source != state.source
                 or event.historical
                 or state.revision != rules.revision
+                or event.mergedfrom is not None
+                or (state.lone and (state.lone == 2 or event.contact != state.account))
                 or state.seen.setdefault(event.id, mark := time << OFFSET_BITS | offset) is not mark
             ):
                 self._event(offset, time, event, own=False)
@@ -217,63 +217,47 @@ class PartitionEngine(Moments):
     def _event(self, offset: int, time: int, event: Event, *, own: bool) -> None:
         account = event.account or ""
         if event.type == "account.deleted":
-            self._accounts.forget(account)
-            self.touched.discard(account)
+            self._erase(account, offset)
             return
         state = self._state(account)
+        closed = state is not None and state.profile.closed is not None
+        if closed or event.mergedfrom is not None or event.type in SPECIAL:
+            if self._aside(state, offset, time, event):
+                return
+            state = self._state(account)
         known = state is not None
         if state is None:
             state = self._made(account, time, event)
         self.touched.add(account)
         late = time < state.newest - LATE_US
-        repeat = seen_before(state, event)
-        if not own and time > state.newest:
-            state.newest = time
-        if repeat:
-            self.note("", Reason.DUPLICATE)
+        if not self._is_new(state, offset, time, event, own=own):
+            if event.type == "contact.deleted":
+                self.out.erased.append(
+                    Erasure(offset, account, contact_of(event))
+                )  # the tables hear of it again
             return
-        self._remember(state, event, time, offset)
+        state.lone = lone_after(state, event, first=not known)
         if own and depth_of(event.type, event.data) >= LOOP_DEPTH:
             state.deep = (state.deep or {}) | {offset: time}
         self._judge(state, offset, time, event, late=late, known=known)
         if len(state.seen) >= state.sweep_at:
             sweep(state, self.rules)
 
-    def _made(self, account: str, time: int, event: Event) -> AccountState:
-        state = AccountState(account)
-        state.earliest = state.newest = time
-        state.source = event.source
-        self._accounts.put_new(state)
-        self._adopt(state)
-        return state
-
-    def _remember(self, state: AccountState, event: Event, time: int, offset: int) -> None:
-        key = event.id if event.source == state.source else (event.source, event.id)
-        forgotten = state.seen.pop(key, None)  # an id whose time was over comes in at the end
-        if forgotten is not None:
-            state.older[forgotten & OFFSETS] = event.id
-            state.packed.clear()  # those behind it have moved
-            state.packed_count = 0
-        state.seen[key] = max(state.newest, time) << OFFSET_BITS | offset
-        if time < state.earliest:
-            state.earliest = time
-            if self.rules.tick_rules:
-                self._ctx.state, self._ctx.now = state, self.clock
-                self._note_tick(self._ctx)
-
     def _judge(
         self, state: AccountState, offset: int, time: int, event: Event, *, late: bool, known: bool
     ) -> None:
         ctx = self._ctx
         ctx.state, ctx.event, ctx.time, ctx.offset, ctx.position = state, event, time, offset, offset
-        ctx.now, ctx.past, ctx.silent = self.clock, False, late or event.historical
+        ctx.now, ctx.past = self.clock, False
+        ctx.silent = (
+            late or event.historical or event.type == ABSORBED
+        )  # who comes along has fired where he was
         scope = ctx.scope
         scope.event, scope.profile = event, state.profile
-        if event.type in UPDATES:
+        if event.type in UPDATES or event.type == ABSORBED:
             self._update(ctx, late=late, known=known)
         elif event.type == "contact.deleted":
-            forget_contact(state, contact_of(event))
-            merge(state.profile, event)
+            self._erase_contact(state, offset, contact_of(event))
         scope.tier, scope.contact = state.tier, state.contact(event.contact)
         if late:
             self.note("", Reason.LATE)
@@ -302,6 +286,8 @@ class PartitionEngine(Moments):
             ctx.before = {part.slot: part.holding(rule, ctx) for rule, part in self.rules.becomes}
         merge(state.profile, event)
         merged_before(state, event)
+        if event.type == ABSORBED:
+            self._took_in(state, ctx.offset, event, known=known)
         tier = self.rules.tier(state.profile)[0]
         if tier != state.tier:
             state.tier = tier

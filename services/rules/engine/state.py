@@ -11,13 +11,15 @@ from typing import Any
 import msgspec
 
 from schemas.event import Event
+from schemas.forwarding import ABSORBED, absorbed_of, take_in
 from schemas.profile import Contact, Profile, apply_update
 from services.rules.engine.codec import pack_ids, unpack_ids
 from services.rules.engine.tracks import EMPTY, Layout, StoredTrack, Track, restore, stored_tracks
 
 SubjectKey = int | tuple[int, str | None, str | None]
 Subject = tuple[str | None, str | None]  # contact (in contact scope), key (with `by`)
-EventKey = str | tuple[str, str]  # id, or (source, id) for other sources than the account's first
+# id, or (source, id) for other sources than the account's first; see `repeats` for three
+EventKey = str | tuple[str, str] | tuple[str, str, int]
 OFFSET_BITS = 40
 OFFSETS = (1 << OFFSET_BITS) - 1
 FORMAT = 2
@@ -83,9 +85,11 @@ class AccountState:
         "due",
         "earliest",
         "fired",
+        "foreign",
         "held",
         "laid",
         "last",
+        "lone",
         "muted",
         "newest",
         "noted",
@@ -131,6 +135,12 @@ class AccountState:
         self.dates: dict[SubjectKey, Dates] = {}
         self.held: dict[SubjectKey, list[list[int]]] = {}  # all_of: per member, when it held
         self.sweep_at = SWEEP_FLOOR  # number of ids at which old things are cleared away
+        self.lone = (
+            0  # whether one Segment user's calls alone made it: 1, and 2 while all of them are unvouched
+        )
+        self.foreign: dict[
+            int, int
+        ] = {}  # offsets of events sent on to it that have a bare id, to what they say
         # what follows is derived and not stored
         self.tier = "tech"
         self.agenda: list[tuple[int, int, SubjectKey]] = []  # heap: moment, order put down, subject
@@ -164,6 +174,19 @@ def slot_of(key: SubjectKey) -> int:
     return key[0] if isinstance(key, tuple) else key
 
 
+def retire(state: AccountState) -> None:
+    """Nothing fires for the account any more: what rules remember of it goes; what recognises repeats stays."""
+    mappings: tuple[dict[Any, Any], ...] = (
+        state.tracks, state.stores, state.bases, state.last, state.fired, state.watches, state.dates, state.held,
+        state.older, state.muted, state.noted, state.running,
+    )  # fmt: skip
+    for mapping in mappings:
+        mapping.clear()
+    state.agenda.clear()
+    state.deep = state.tick_at = None
+    state.revision = -1  # no rule set fits it: so no event takes the quick way
+
+
 _Keyed = list[tuple[Any, Any]]
 
 
@@ -191,6 +214,8 @@ class _Stored(msgspec.Struct, array_like=True):
     dates: _Keyed
     held: _Keyed
     deep: dict[int, int] | None = None
+    lone: int = 0
+    foreign: dict[int, int] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -211,9 +236,14 @@ def storable(data: Any) -> Any:
 
 
 def merge(profile: Profile, event: Event) -> None:
-    """Carry out an update, or the erasure of a contact, with what a state can hold."""
+    """Carry out an update, the erasure of a contact, or the taking in of an account, with what a state can hold."""
     data = storable(event.data)
-    apply_update(profile, event if data is event.data else msgspec.structs.replace(event, data=data))
+    if data is not event.data:
+        event = msgspec.structs.replace(event, data=data)
+    if event.type == ABSORBED and (absorbed := absorbed_of(event)) is not None:
+        take_in(profile, absorbed)
+    else:
+        apply_update(profile, event)
 
 
 def _narrowed(value: Any) -> Any:
@@ -261,6 +291,8 @@ def encode(state: AccountState) -> bytes:
             _pairs(state.dates),
             _pairs(state.held),
             state.deep,
+            state.lone,
+            state.foreign,
         )
     )
 
@@ -288,6 +320,7 @@ def decode(blob: bytes) -> AccountState:
     state.dates = {_key(key): msgspec.convert(value, Dates) for key, value in stored.dates}
     state.held = {_key(key): value for key, value in stored.held}
     state.deep = stored.deep
+    state.lone, state.foreign = stored.lone, stored.foreign
     return state
 
 

@@ -10,12 +10,8 @@ from schemas.event import LATE_US
 from services.rules.engine import state as states
 from services.rules.engine.compile import RuleSet
 from services.rules.engine.live import LiveRule
-from services.rules.engine.state import (
-    OFFSET_BITS,
-    OFFSETS,
-    AccountState,
-    slot_of,
-)
+from services.rules.engine.repeats import OWN
+from services.rules.engine.state import OFFSET_BITS, OFFSETS, AccountState, EventKey, slot_of
 from services.rules.engine.tracks import drop_old, newest_of_each
 
 EVIDENCE = 20
@@ -108,6 +104,8 @@ def _forget_ids(state: AccountState, rules: RuleSet) -> None:
     for key, value in state.seen.items():  # in order of arrival, which is that of their times
         if value >= bound:
             break
+        if value & OFFSETS in state.foreign and _own(state, key) in state.seen:
+            continue  # the account's own event of this id is known by another key, as long as this one is taken
         gone[value & OFFSETS] = key
     if not gone and not state.older:
         return
@@ -124,7 +122,13 @@ def _forget_ids(state: AccountState, rules: RuleSet) -> None:
         if offset in wanted:
             older[offset] = key if isinstance(key, str) else key[1]
     state.older = older
-    for key in gone.values():
+    for offset, key in gone.items():
         del state.seen[key]
+        state.foreign.pop(offset, None)
     state.packed.clear()
     state.packed_count = 0
+
+
+def _own(state: AccountState, key: EventKey) -> EventKey:
+    """By which key the account's own event is known where one that was sent on has the bare one."""
+    return (state.source, key, OWN) if isinstance(key, str) else (key[0], key[1], OWN)

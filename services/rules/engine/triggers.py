@@ -37,7 +37,8 @@ def make_trigger(
     """The trigger of a hold that fires; `event` is the one it fired at (None at a moment)."""
     cause: tuple[object, ...] = (hold.at, "moment")
     if event is not None and event.time is not None:
-        cause = (event.source, event.id, microseconds(event.time))
+        origin = () if event.mergedfrom is None else (event.mergedfrom,)
+        cause = (event.source, event.id, microseconds(event.time), *origin)
     shown = _shown(hold, event)
     named = event.contact if event is not None else hold.arming.contact if hold.arming is not None else None
     return Trigger(

@@ -1,0 +1,341 @@
+"""Accounts that were merged into others: how one is closed, what becomes of its events, how one takes another in.
+
+The account's partition decides, at the place of `account.merged`: it tells actions (`Moved`) and the other account
+(`ABSORBED`, with the contacts), and from there on sends on what comes for the closed account, less the repeats. All it
+says goes out with the batch, in the order decided, and is on the log in that order.
+"""
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.event import (
+    LATE_US,
+    MERGED,
+    OWN_PREFIX,
+    RESERVED,
+    Event,
+    encode,
+    from_microseconds,
+)
+from schemas.forwarding import (
+    ABSORBED,
+    ERASED,
+    MAX_HOPS,
+    SOURCE,
+    Absorbed,
+    Erased,
+    absorbed_of,
+    close,
+    erased_of,
+    in_pieces,
+    names_of,
+    sent_on,
+)
+from schemas.merging import Merge, is_lone_call, merge_of
+from schemas.profile import Closing, contact_of
+from schemas.reasons import Reason
+from schemas.trigger import Moved, Position
+from services.rules.engine.accounts import Accounts
+from services.rules.engine.compile import RuleSet
+from services.rules.engine.erasure import forget_contact
+from services.rules.engine.remembering import Remembering
+from services.rules.engine.repeats import merged_before
+from services.rules.engine.state import AccountState, retire
+from services.rules.engine.sweeping import sweep
+
+SPECIAL = frozenset({MERGED, ABSORBED, ERASED})
+UPDATES = frozenset({"account.updated", "contact.updated"})
+MAX_BYTES = (
+    516 << 10
+)  # of what is sent on: what a reader takes of any event, and a little for where it came from
+
+
+class Sent(NamedTuple):
+    """A record for `touchline.events`, of an account that may be another partition's; `cause`: the offset behind it."""
+
+    cause: int
+    account: str
+    value: bytes
+
+
+class Erasure(NamedTuple):
+    """An account, or a contact of it, was erased at an offset."""
+
+    offset: int
+    account: str
+    contact: str | None
+
+
+@dataclass(slots=True)
+class Out:
+    """What a partition's engine leaves beside triggers and states; all in the order decided."""
+
+    sent: list[Sent] = field(default_factory=list)
+    moved: list[tuple[int, Moved]] = field(
+        default_factory=list
+    )  # the offset of the event, and what it came to
+    erased: list[Erasure] = field(default_factory=list)
+    refused: list[tuple[int, str]] = field(
+        default_factory=list
+    )  # offsets of events that become dead letters, and why
+
+
+class Merging(Remembering):
+    """The part of a partition's engine that has to do with merges."""
+
+    def __init__(self, partition: int, rules: RuleSet, clock: int, accounts: Accounts) -> None:
+        super().__init__(rules, clock, accounts)
+        self.partition = partition
+        self.out = Out()
+
+    def take_out(self) -> Out:
+        """What came out since the last call."""
+        out, self.out = self.out, Out()
+        return out
+
+    def _aside(self, state: AccountState | None, offset: int, time: int, event: Event) -> bool:
+        """Deal with an event that has to do with a merge; False: it goes on like any other."""
+        if event.type == MERGED:
+            self._merge(state, offset, time, event)
+        elif event.type == ERASED:
+            self._erased_there(state, offset, event)
+        elif event.type == ABSORBED and (why := _wrong(event)):
+            self._refuse(offset, why)
+        elif state is not None and state.profile.closed is not None:
+            if not _opens(event, state.profile.closed):
+                self._send_on(state, state.profile.closed, offset, time, event)
+                return True
+            self._open(state, offset)
+            return False
+        elif event.type == ABSORBED:
+            return state is None and self._too_late(offset, event)
+        elif event.mergedfrom is not None and not _awaited(state, event):
+            self._refuse(offset, f"{event.account!r} was erased, or has never taken in {event.mergedfrom!r}")
+        else:
+            return False
+        return True
+
+    def _refuse(self, offset: int, why: str) -> None:
+        self.out.refused.append((offset, why))
+
+    # -- closing -----------------------------------------------------------------------------------------------
+
+    def _merge(self, state: AccountState | None, offset: int, time: int, event: Event) -> None:
+        """Close the account, unless something stands against it."""
+        said = merge_of(event)
+        if said is None:
+            return self._refuse(offset, "data.into: should be the name of another account")
+        if state is None and self._accounts.erased(said.into):
+            return self._refuse(offset, f"{said.into!r} was erased")
+        known = state is not None
+        if state is None:
+            state = self._made(said.account, time, event)
+        self.touched.add(state.account)
+        if not self._is_new(state, offset, time, event) or (
+            said.lone and known and not _is_alone(state, said)
+        ):
+            return None  # a repeat; or it stands for more than that user, and the merge is none
+        before = state.profile.closed
+        if before is not None and not (before.unvouched and not said.unvouched):
+            if before.into != said.into and not said.lone:
+                self._refuse(offset, f"{state.account!r} was merged into {before.into!r} already")
+            return None
+        if (why := self._hindrance(state, said)) is not None:
+            return self._refuse(offset, why)
+        return self._close(state, offset, event, said)
+
+    def _hindrance(self, state: AccountState, said: Merge) -> str | None:
+        """Why the account cannot be merged, as far as this partition knows."""
+        if said.into in state.profile.absorbed:
+            return f"{said.into!r} was merged into {said.account!r} before, maybe through others"
+        if self._accounts.erased(said.into):
+            return f"{said.into!r} was erased"
+        return None
+
+    def _close(self, state: AccountState, offset: int, event: Event, said: Merge) -> None:
+        contact = (said.contact or said.account) if said.lone else None
+        closing = Closing(said.into, contact, said.unvouched)
+        names = names_of(state.profile, closing)
+        contacts = close(state.profile, closing)
+        whole = Absorbed(said.account, names, contacts, state.source, state.lone, said.unvouched)
+        for place, piece in enumerate(in_pieces(whole)):
+            self._tell(offset, ABSORBED, said.into, piece, (event.source, event.id, event.time, place))
+        self._move(state, offset, Moved(state.account, self._at_place(offset), closed=closing))
+        self._adopt(state)
+
+    def _open(self, state: AccountState, offset: int) -> None:
+        """What a stranger's merge closed is somebody's after all, and the event that says so counts for it."""
+        state.profile.closed = None
+        self._adopt(state)
+        self._move(state, offset, Moved(state.account, self._at_place(offset - 1)))
+
+    def _move(self, state: AccountState, offset: int, moved: Moved) -> None:
+        self.out.moved.append((offset, moved))
+        self.touched.add(state.account)
+
+    def _at_place(self, offset: int) -> Position:
+        return Position(self.partition, offset)
+
+    def _adopt(self, state: AccountState) -> None:
+        """A closed account has no moments, and every event of it is looked at."""
+        if state.profile.closed is None:
+            super()._adopt(state)
+        else:
+            retire(state)
+            self._wake(state)
+
+    # -- what comes for a closed account -------------------------------------------------------------------------
+
+    def _send_on(self, state: AccountState, closing: Closing, offset: int, time: int, event: Event) -> None:
+        passing = (
+            event.mergedfrom is not None or event.type == ABSORBED
+        )  # whoever had it first removed its repeats
+        if event.type.startswith(OWN_PREFIX) and event.type != ABSORBED:
+            return  # told by plays that are over
+        if not passing:
+            self.touched.add(state.account)
+            late = time < state.newest - LATE_US
+            if not self._is_new(state, offset, time, event):
+                return
+            if event.type in UPDATES and merged_before(state, event) and late:
+                return
+            if late and event.type not in RESERVED:
+                self.note("", Reason.LATE)
+                return
+        if event.type == "contact.deleted":
+            self._erase_contact(state, offset, contact_of(event))
+        self._pass(closing, offset, event)
+        if len(state.seen) >= state.sweep_at:
+            sweep(state, self.rules)
+
+    def _pass(self, closing: Closing, offset: int, event: Event) -> None:
+        made = sent_on(event, closing)
+        if event.mergedfrom == event.account or made.mergedhops > MAX_HOPS:
+            self._refuse(
+                offset,
+                f"{event.account!r} was merged into itself, through others",
+            )
+            return
+        value = encode(made)
+        if len(value) > MAX_BYTES:
+            self._refuse(offset, f"too large to be sent on to {closing.into!r}: {len(value):,} bytes")
+            return
+        self.out.sent.append(Sent(offset, closing.into, value))
+        self.note("", Reason.ACCOUNT_MERGED)
+
+    # -- taking in -----------------------------------------------------------------------------------------------
+
+    def _too_late(self, offset: int, event: Event) -> bool:
+        """Whether the account that was to take another in has been erased meanwhile: then that one goes too."""
+        account, absorbed = event.account or "", absorbed_of(event)
+        if absorbed is None or not self._accounts.erased(account):
+            return False
+        for name in absorbed.names:
+            self._tell(offset, ERASED, name, Erased(account), (event.id,))
+        return True
+
+    def _took_in(self, state: AccountState, offset: int, event: Event, *, known: bool) -> None:
+        """It is in the profile."""
+        absorbed = absorbed_of(event)
+        if absorbed is None:
+            return
+        state.lone = min(state.lone, absorbed.lone) if known else absorbed.lone
+        self._move(state, offset, Moved(state.account, self._at_place(offset), absorbed=absorbed))
+
+    # -- erasure -------------------------------------------------------------------------------------------------
+
+    def _erase(self, account: str, offset: int) -> None:
+        """Forget an account, and let those that were merged into it go as well."""
+        state = self._state(account)
+        for name in state.profile.absorbed if state is not None else ():
+            self._tell(offset, ERASED, name, Erased(account), (account, self._at_place(offset)))
+        self._accounts.forget(account)
+        self.touched.discard(account)
+        self.out.erased.append(Erasure(offset, account, None))
+
+    def _erase_contact(self, state: AccountState, offset: int, contact: str | None) -> None:
+        """Forget what is kept of one person, here and in what was merged into this account."""
+        forget_contact(state, contact)
+        state.profile.contacts.pop(contact or "", None)
+        if contact is None:
+            return
+        self.out.erased.append(Erasure(offset, state.account, contact))
+        for name, had in state.profile.absorbed.items():
+            if contact in had:
+                had.remove(contact)
+                what = Erased(state.account, contact)
+                self._tell(offset, ERASED, name, what, (state.account, self._at_place(offset), contact))
+
+    def _erased_there(self, state: AccountState | None, offset: int, event: Event) -> None:
+        """The account that this one was merged into was erased, or a person there."""
+        what = erased_of(event)
+        closing = state.profile.closed if state is not None else None
+        if state is None or what is None or closing is None or closing.into != what.into:
+            return
+        if what.contact in (None, closing.contact):
+            self._erase(state.account, offset)  # a lone account is that person
+        else:
+            self._erase_contact(state, offset, what.contact)
+            self.touched.add(state.account)
+
+    # -- records -------------------------------------------------------------------------------------------------
+
+    def _tell(
+        self, offset: int, type_: str, account: str, what: Absorbed | Erased, cause: tuple[object, ...]
+    ) -> None:
+        """A record of our own for another account; its id follows from the cause."""
+        name = repr((type_, account, *cause)).encode("utf-8", "surrogatepass")
+        event = Event(
+            id=f"mrg_{blake2b(name, digest_size=13).hexdigest()}",
+            source=SOURCE,
+            type=type_,
+            time=from_microseconds(self.clock),
+            account=account,
+            data=msgspec.to_builtins(what),
+        )
+        value = encode(event)
+        if len(value) > MAX_BYTES and isinstance(what, Absorbed):
+            bare = [msgspec.structs.replace(contact, attributes={}) for contact in what.contacts]
+            event.data = msgspec.to_builtins(msgspec.structs.replace(what, contacts=bare))
+            value = encode(event)
+            self._refuse(offset, f"attributes of a contact of {what.account!r} are too large to be moved")
+        self.out.sent.append(Sent(offset, account, value))
+
+
+def lone_after(state: AccountState, event: Event, *, first: bool) -> int:
+    """Whether one Segment user's calls alone made an account, now that this event has come: see `AccountState.lone`."""
+    if event.type.startswith(OWN_PREFIX):
+        return state.lone
+    here = (2 if event.unvouched else 1) if is_lone_call(event) else 0
+    return here if first else min(state.lone, here)
+
+
+def _is_alone(state: AccountState, said: Merge) -> bool:
+    return state.lone == 2 if said.unvouched else state.lone > 0
+
+
+def _opens(event: Event, closing: Closing) -> bool:
+    """Whether an event opens what a stranger's merge closed: one that no stranger can have sent."""
+    if not closing.unvouched:
+        return False
+    if event.type == ABSORBED:
+        absorbed = absorbed_of(event)
+        return absorbed is not None and not absorbed.unvouched
+    return not event.unvouched and not event.type.startswith(OWN_PREFIX)
+
+
+def _awaited(state: AccountState | None, event: Event) -> bool:
+    return state is not None and event.mergedfrom in state.profile.absorbed
+
+
+def _wrong(event: Event) -> str | None:
+    """What is wrong with an `ABSORBED`, if something is."""
+    absorbed = absorbed_of(event)
+    if absorbed is None:
+        return "data: should tell which account is taken in"
+    if event.account in absorbed.names or event.account == absorbed.account:
+        return f"{event.account!r} was merged into itself, through others"
+    return None
