@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from schemas.aliases import AliasesDoc
 from schemas.endpoint import EndpointIn
 from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn, TiersDoc
@@ -14,6 +15,7 @@ from schemas.template import TemplateIn
 
 # In the order in which they can be applied: what others refer to comes first.
 KINDS: dict[str, type[BaseModel]] = {
+    "aliases": AliasesDoc,
     "tiers": TiersDoc,
     "endpoint": EndpointIn,
     "template": TemplateIn,

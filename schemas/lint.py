@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from schemas.alike import alike
 from schemas.conditions import Condition, paths_of
 from schemas.duration import parse_duration
 from schemas.event import DAY_US, RESERVED, is_reserved
@@ -77,7 +78,7 @@ def _selector(body: Any, where: str, facts: Facts, by: str | None) -> Iterator[D
     types = body.event if isinstance(body.event, list) else [body.event]
     for type_ in types:
         if facts.paths and type_ != "*" and not is_reserved(type_) and type_ not in facts.paths:
-            yield _warning(f"{where}.event", f"no event of type {type_} has been seen in the log so far")
+            yield _warning(f"{where}.event", _unseen(type_, facts))
     for name, path in _data_paths(body, by):
         known = [facts.paths[type_] for type_ in types if type_ in facts.paths and type_ not in RESERVED]
         if known and not any(_first(path) in names for names in known):
@@ -85,6 +86,16 @@ def _selector(body: Any, where: str, facts: Facts, by: str | None) -> Iterator[D
             yield _warning(place, f"{path} has not been seen in an event of {', '.join(types)} so far")
     if getattr(body, "since", None) is not None:
         yield from _selector(body.since, f"{where}.since", facts, None)
+
+
+def _unseen(type_: str, facts: Facts) -> str:
+    """That there is no such event, and where there is one like it, that an alias would make it one."""
+    said = f"no event of type {type_} has been seen in the log so far"
+    other = alike(type_, facts.paths)
+    if other is None:
+        return said
+    alias = f'{{"{other}": "{type_}"}}'
+    return f"{said}, but {other} has: if they are one, PUT /v1/aliases renames it with {alias}"
 
 
 def _data_paths(body: Any, by: str | None) -> Iterator[tuple[str, str]]:

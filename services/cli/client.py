@@ -12,7 +12,8 @@ from backbone.private import KEY_REMEDY, read_private
 from backbone.settings import load_settings, variables
 
 TIMEOUT_S = 30.0
-OF_RULES = frozenset({"rules", "tiers", "triggers", "accounts"})  # the rest that is asked here is of actions
+OF_RULES = frozenset({"rules", "tiers", "triggers", "accounts"})
+OF_INGEST = frozenset({"aliases"})  # the rest that is asked here is of actions
 _KEY = re.compile(r"[!-~]{1,200}")  # what a header may carry
 _URL, _API_KEY = "TOUCHLINE_URL", "TOUCHLINE_API_KEY"
 
@@ -35,7 +36,7 @@ class Client:
     """One Touchline: `TOUCHLINE_URL` (default: the local one) with `TOUCHLINE_API_KEY` (default: its admin.key).
 
     Where the services run apart and nothing stands before them, `TOUCHLINE_URL` is several addresses, separated by
-    commas: of rules and of actions, in any order.
+    commas: of rules and of actions, in any order, and of ingest for its aliases.
     """
 
     def __init__(self, url: str | None = None, key: str | None = None) -> None:
@@ -61,18 +62,30 @@ class Client:
         url = self.url if len(self._http) == 1 else self._answering(path)
         return self._call(url, method, path, body, query, version)
 
+    def reaches(self, path: str) -> bool:
+        """Whether the service whose a path is, is among several addresses; of one address, it is."""
+        return len(self._http) == 1 or self._service(path) in self._services()
+
     def _answering(self, path: str) -> str:
         """Which of several addresses answers a path: that of the service whose it is, by what each says it is."""
+        service = self._service(path)
+        if service not in self._services():
+            raise ConfigurationError(
+                f"TOUCHLINE_URL: none of {', '.join(self._http)} is the {service} service"
+            )
+        return self._services()[service]
+
+    @staticmethod
+    def _service(path: str) -> str:
+        first = path.split("/")[2]
+        return "rules" if first in OF_RULES else "ingest" if first in OF_INGEST else "actions"
+
+    def _services(self) -> dict[str, str]:
         if not self._by_service:
             for url in self._http:
                 found = self._call(url, "GET", "/v1/status", None, {})
                 self._by_service |= dict.fromkeys(found.get("services", ()), url)
-        service = "rules" if path.split("/")[2] in OF_RULES else "actions"
-        if service not in self._by_service:
-            raise ConfigurationError(
-                f"TOUCHLINE_URL: none of {', '.join(self._http)} is the {service} service"
-            )
-        return self._by_service[service]
+        return self._by_service
 
     def _call(
         self, url: str, method: str, path: str, body: Any, query: dict[str, Any], version: int | None = None

@@ -1,4 +1,4 @@
-"""Files of rules, playbooks, templates, endpoints and tiers: read, checked, each error with its file and line."""
+"""Files of documents (rules, playbooks, templates, …): read, checked, each error with its file and line."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from backbone.errors import Invalid
 from backbone.validation import validate
 from schemas.files import KINDS
+from services.cli.held import SINGLE
 from services.cli.yamlfile import Located, YamlError, read_yaml
 
 TEST_SUFFIX = ".test.yaml"
@@ -99,8 +100,8 @@ def _document(item: Located) -> Document | list[Problem]:
         return [Problem(item.path, item.line("kind"), f"kind: should be one of {kinds}")]
     kind = item.value["kind"]
     body = {key: value for key, value in item.value.items() if key != "kind"}
-    name = "tiers" if kind == "tiers" else str(body.get("name", ""))
-    label = f"{kind} {name}".strip()
+    name = kind if kind in SINGLE else str(body.get("name", ""))
+    label = kind if kind in SINGLE else f"{kind} {name}".strip()
     try:
         model = validate(KINDS[kind], body)
     except Invalid as error:

@@ -9,7 +9,10 @@ from schemas.files import KINDS
 from services.cli.client import Client
 
 PATHS = {"rule": "rules", "playbook": "playbooks", "template": "templates", "endpoint": "endpoints"}
-SINGLE = {"tiers": "tiers"}  # kinds of which there is always one, without a name of its own
+SINGLE = {
+    "tiers": "tiers",
+    "aliases": "aliases",
+}  # kinds of which there is always one, without a name of its own
 # In a document of the server as fields that a file may have too, but not what they say.
 KEPT_BACK = {"secret", "backfill"}
 
@@ -33,6 +36,8 @@ def everything(client: Client) -> dict[Key, Item]:
     for kind, path in PATHS.items():
         held |= {(kind, item["name"]): item for item in client.items(f"/v1/{path}")}
     for kind, path in SINGLE.items():
+        if not client.reaches(f"/v1/{path}"):
+            continue
         item = client.call("GET", f"/v1/{path}")
         if item.get("version"):
             held[kind, kind] = item

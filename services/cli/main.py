@@ -156,7 +156,7 @@ def apply(
 ) -> None:
     """Bring the server to what the files say: all of it, or nothing if anything is invalid.
 
-    Asks before it activates a paused rule, replaces the tiers or deletes anything.
+    Asks before it activates a paused rule, replaces the tiers or aliases, or deletes anything.
     """
     from services.cli import files
 
@@ -167,7 +167,7 @@ def apply(
 def export(
     folder: Annotated[Path, typer.Argument(help="Where to write; made if it is missing.", metavar="DIR")],
 ) -> None:
-    """Write the server's rules, playbooks, templates, endpoints and tiers as files for `apply`."""
+    """Write the server's rules, playbooks, templates, endpoints, tiers and aliases as files for `apply`."""
     from services.cli.export import export as write
 
     raise typer.Exit(write(folder))

@@ -18,8 +18,9 @@ Value = TypeVar("Value")
 class Fresh(Generic[Value]):
     """Belongs to the event loop. `load(before)` blocks: it runs in a thread, one at a time.
 
-    `changing`: whether this process is writing what is looked at; then every request looks. While the database is
-    away, what was known holds.
+    `changing`: whether this process is writing what is looked at; then every request looks. `newer`: which of what is
+    known and what was found holds, where this process may have changed it meanwhile. While the database is away, what
+    was known holds.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class Fresh(Generic[Value]):
         first: Value,
         *,
         changing: Callable[[], bool] = lambda: False,
+        newer: Callable[[Value, Value], Value] = lambda _, found: found,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._load = load
         self._value = first
         self._changing = changing
+        self._newer = newer
         self._monotonic = monotonic
         self._looked = float("-inf")
         self._task: asyncio.Task[None] | None = None
@@ -55,4 +58,5 @@ class Fresh(Generic[Value]):
     async def _refresh(self) -> None:
         self._looked = self._monotonic()
         with suppress(TouchlineError):
-            self._value = await run_in_threadpool(self._load, self._value)
+            found = await run_in_threadpool(self._load, self._value)
+            self._value = self._newer(self._value, found)

@@ -1,7 +1,7 @@
 """From items to the log: check, append once, wait until durable; with limits on what may be under way."""
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
 import uuid_utils
@@ -14,6 +14,7 @@ from backbone.settings import Settings
 from backbone.telemetry import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJECTED, FIELDS_LEFT_OUT
 from schemas.event import MERGED, Event
 from services.ingest.accounts import Accounts
+from services.ingest.aliases import Aliases
 from services.ingest.sources import SOURCES
 from services.ingest.sources.base import MAX_EVENTS, Code, Item, Refusal, Wire
 from services.ingest.sources.normal import ERASURES, Door, Normal
@@ -83,10 +84,13 @@ class Buckets:
 class Intake:
     """Belongs to the event loop; all its methods run there."""
 
-    def __init__(self, settings: Settings, log: Log, clock: Clock, accounts: Accounts) -> None:
+    def __init__(
+        self, settings: Settings, log: Log, clock: Clock, accounts: Accounts, aliases: Aliases
+    ) -> None:
         self._log = log
         self._clock = clock
         self._accounts = accounts
+        self._aliases = aliases
         self._wall = settings.clock == "wall"
         self._most = settings.ingest_max_in_flight
         self._buckets = Buckets(settings.ingest_rate_limit)
@@ -117,6 +121,9 @@ class Intake:
             message = f"a request may have {MAX_EVENTS} events, this one has {len(items):,}"
             raise TooLarge(message, code="too_many_events")
         self._buckets.take(key_id, len(items))
+        names = await self._aliases.names()
+        if names:
+            _rename(items, names)
         now = self._clock.now()
         door = Door(
             now=now,
@@ -189,6 +196,13 @@ def _sort(items: Iterable[tuple[int, Item | None]], door: Door) -> _Found:
             found.merges.append((len(found.entries), index, item))
         add(Entry(checked.value, checked.account, None, HEADERS))
     return found
+
+
+def _rename(items: Sequence[Item | None], names: Mapping[str, str]) -> None:
+    """Give events the names that their types have here, in place."""
+    for item in items:
+        if isinstance(item, Event):
+            item.type = names.get(item.type, item.type)
 
 
 def _uuid7(_index: int) -> str:

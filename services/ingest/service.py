@@ -11,6 +11,7 @@ from backbone.log import Log
 from backbone.private import secret_key
 from backbone.settings import Settings
 from services.ingest.accounts import Accounts
+from services.ingest.aliases import Aliases, aliases_router
 from services.ingest.api import accounts_router, clock_router, events_router
 from services.ingest.doubts import Doubts
 from services.ingest.identities import Identities
@@ -27,12 +28,14 @@ class IngestService:
     def __init__(self, settings: Settings, db: Database, log: Log, clock: Clock) -> None:
         merges = Merges(db, secret_key(settings))
         identities = Identities(db, clock, merges)
-        self.intake = Intake(settings, log, clock, Accounts(db, clock, merges, identities))
+        aliases = Aliases(db, clock)
+        self.intake = Intake(settings, log, clock, Accounts(db, clock, merges, identities), aliases)
         doubts = Doubts(db, wall=settings.clock == "wall")
         self.routers: Sequence[APIRouter] = [
             events_router(self.intake, doubts),
             accounts_router(self.intake, doubts),
             clock_router(self.intake, settings, log.partitions),
+            aliases_router(aliases),
             segment_router(self.intake, identities, settings),
         ]
 
@@ -48,7 +51,7 @@ class IngestService:
 
     def status(self) -> Mapping[str, Any]:
         """Busy while requests wait for the log."""
-        return {"idle": self.intake.in_flight == 0}
+        return {"idle": self.intake.in_flight == 0, "in_flight": self.intake.in_flight}
 
 
 def build(settings: Settings, db: Database, log: Log, clock: Clock) -> IngestService:

@@ -1,10 +1,12 @@
-"""The tables of the ingest service: what it keeps of Segment's users, merges, and the erased."""
+"""The tables of the ingest service: its documents, what it keeps of Segment's users, merges, and the erased."""
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Table
 
 from backbone.database import metadata as room
+from backbone.versioned import document_tables
 
 metadata = room("ingest")
+documents = document_tables(metadata)
 
 
 def _user(name: str = "user") -> Column[str]:

@@ -180,7 +180,9 @@ def _tiers(router: APIRouter, db: Database, saver: Saver) -> None:
 def _schemas(router: APIRouter) -> None:
     @router.get("/v1/schemas/{kind}", summary="The JSON Schema of a kind of file, for editors")
     def schema(
-        kind: Annotated[str, Path(description="rule, playbook, template, endpoint, tiers, test or document")],
+        kind: Annotated[
+            str, Path(description="rule, playbook, template, endpoint, tiers, aliases, test or document")
+        ],
         _: Principal = require(ANY),
     ) -> Response:
         try:

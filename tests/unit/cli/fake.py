@@ -9,6 +9,7 @@ import pytest
 
 from services.cli.main import main
 
+SINGLE = {"/v1/tiers": "tiers", "/v1/aliases": "aliases"}
 Refusal = Callable[[str, str], tuple[int, dict[str, Any]] | None]
 
 
@@ -28,7 +29,7 @@ class Fake:
         before = self.documents.get(path, {"version": 0})
         name = path.rpartition("/")[2]
         self.documents[path] = {
-            **({} if path == "/v1/tiers" else {"name": name}),
+            **({} if path in SINGLE else {"name": name}),
             **({"status": before.get("status", "draft")} if path.startswith("/v1/rules/") else {}),
             **{key: value for key, value in document.items() if key != "kind"},
             "version": before["version"] + 1,
@@ -54,8 +55,8 @@ class Fake:
     def _answer(self, method: str, path: str, more: dict[str, Any]) -> tuple[int, Any]:
         if path.endswith("/check"):
             return 200, {"warnings": []}
-        if method == "GET" and path == "/v1/tiers":
-            return 200, self.documents.get(path, {"tiers": [], "version": 0})
+        if method == "GET" and path in SINGLE:
+            return 200, self.documents.get(path, {SINGLE[path]: [], "version": 0})
         if method == "GET":
             items = [document for place, document in self.documents.items() if place.startswith(f"{path}/")]
             return 200, {"items": items, "next_cursor": None}

@@ -242,3 +242,17 @@ def test_a_secret_that_the_server_made_is_shown(server: Fake, tmp_path: Path) ->
     _, out, _ = server.touchline("apply", write(tmp_path, made=CRM, given=given))
     assert "the secret of endpoint crm, shown this once: whsec_made" in out
     assert "whsec_Mf" not in out
+
+
+def test_aliases_are_a_document_of_which_there_is_one(server: Fake, tmp_path: Path) -> None:
+    folder = write(tmp_path, aliases="kind: aliases\naliases:\n  account_signed_up: account.signed_up\n")
+    code, out, _ = server.touchline("apply", folder)
+    assert (code, out.splitlines()[0], server.calls) == (0, "created   aliases", ["PUT aliases"])
+    assert server.touchline("apply", folder)[1].splitlines()[-1] == "1 unchanged"
+    write(tmp_path, aliases="kind: aliases\naliases: {}\n")
+    code, _, err = server.touchline("apply", folder)
+    assert "aliases: replaces version 1, saved by ann" in err
+    write(tmp_path, aliases="kind: aliases\naliases: {signed_up: account.updated}\n")
+    code, _, err = server.touchline("apply", folder)
+    assert code == 1
+    assert "aliases: aliases.signed_up: must not be a reserved type" in err

@@ -20,14 +20,15 @@ def server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     server.save("/v1/templates/t", subject="on", markdown=TEXTS)
     server.save("/v1/endpoints/c", url="https://c.test", description="1e3")
     server.save("/v1/tiers", tiers=[{"tier": "high", "where": {"account.id": "08"}}, {"tier": "tech"}])
+    server.save("/v1/aliases", aliases={"signed_up": "account.signed_up", "1e3": "x"})
     return server
 
 
 def test_there_and_back(server: Fake, tmp_path: Path) -> None:
     code, out, err = server.touchline("export", str(tmp_path / "out"))
-    assert (code, out, err) == (0, f"5 documents written to {tmp_path}/out\n", "")
+    assert (code, out, err) == (0, f"6 documents written to {tmp_path}/out\n", "")
     code, out, err = server.touchline("apply", str(tmp_path / "out"))
-    assert (code, out.splitlines()[-1], err) == (0, "5 unchanged", "")
+    assert (code, out.splitlines()[-1], err) == (0, "6 unchanged", "")
 
 
 def test_into_an_empty_server(server: Fake, tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_names_that_differ_in_capitals_alone(server: Fake, tmp_path: Path) -> No
     server.touchline("export", str(tmp_path))
     names = {path.name.casefold() for path in (tmp_path / "templates").iterdir()}
     assert names == {"t.yaml", "t~2.yaml"}
-    assert server.touchline("apply", str(tmp_path))[1].splitlines()[-1] == "6 unchanged"
+    assert server.touchline("apply", str(tmp_path))[1].splitlines()[-1] == "7 unchanged"
 
 
 def test_what_was_deleted_since_is_named(server: Fake, tmp_path: Path) -> None:

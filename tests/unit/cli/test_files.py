@@ -59,7 +59,12 @@ def test_something_else_answers(touchline: Any, tmp_path: Path) -> None:
     assert err.startswith("touchline: TOUCHLINE_URL: what answers at http")
 
 
-APART: dict[str, Any] = {"http://in": {}, "http://judge": {"rules": {}}, "http://hand": {"actions": {}}}
+SINGLE: dict[str, Any] = {"/v1/tiers": {"tiers": []}, "/v1/aliases": {"aliases": {}}}
+APART: dict[str, Any] = {
+    "http://in": {"ingest": {}},
+    "http://judge": {"rules": {}},
+    "http://hand": {"actions": {}},
+}
 
 
 @pytest.mark.parametrize("order", [list(APART), list(reversed(APART))])
@@ -74,14 +79,15 @@ def test_services_apart_are_each_asked_for_their_own(
         if path == "/v1/status":
             return httpx.Response(200, json={"services": APART[str(client.base_url).rstrip("/")]})
         asked.add((path, str(client.base_url)))
-        return httpx.Response(
-            200, json={"tiers": []} if path == "/v1/tiers" else {"items": [], "next_cursor": None}
-        )
+        return httpx.Response(200, json=SINGLE.get(path, {"items": [], "next_cursor": None}))
 
     monkeypatch.setattr(httpx.Client, "request", request)
     assert export(tmp_path) == 0
     judge, hand = {"/v1/rules", "/v1/tiers"}, {"/v1/playbooks", "/v1/templates", "/v1/endpoints"}
-    assert asked == {(path, "http://judge") for path in judge} | {(path, "http://hand") for path in hand}
+    door = {("/v1/aliases", "http://in")}
+    assert (
+        asked == {(path, "http://judge") for path in judge} | {(path, "http://hand") for path in hand} | door
+    )
 
 
 def test_a_service_that_is_not_among_the_addresses_is_named(

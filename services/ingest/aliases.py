@@ -1,0 +1,108 @@
+"""Names of event types: kept as one versioned document, and at hand for every event that comes in."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from fastapi import APIRouter, Response
+
+from backbone.auth import Principal, require
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.documents_api import IfMatch
+from backbone.http import Json, etag, json_response, reads, written
+from backbone.versioned import Documents, Stored
+from schemas.aliases import ALIASES_EXAMPLE, AliasesDoc
+from schemas.event import rfc3339
+from services.ingest.fresh import Fresh
+from services.ingest.tables import documents
+
+KIND = "aliases"
+
+
+class Names(NamedTuple):
+    """What is renamed, and by which version of the document."""
+
+    version: int
+    aliases: Mapping[str, str]
+
+
+class Aliases:
+    """Every process of the door knows of a change within a second, the one that took it at once."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+        self._documents = Documents(documents, KIND)
+        self._names = Fresh(self._read, Names(0, {}), newer=_newer)
+
+    async def names(self) -> Mapping[str, str]:
+        """What is renamed now."""
+        return (await self._names.get()).aliases
+
+    def stored(self) -> Stored | None:
+        """The newest version; None: none was ever saved. Blocks."""
+        with self._db.read() as connection:
+            return self._documents.get(connection, KIND)
+
+    def save(self, doc: AliasesDoc, by: str, if_match: str | None) -> Stored:
+        """A new version, in force here when this returns. Raises `PreconditionFailed`. Blocks."""
+        with self._db.write() as connection:
+            if if_match == etag(0) and self._documents.get(connection, KIND) is None:
+                if_match = None  # what GET shows before the first save
+            body = doc.model_dump(mode="json")
+            stored, _ = self._documents.put(connection, KIND, body, by, self._clock.now(), if_match)
+        self._names.put(_names(stored))
+        return stored
+
+    def _read(self, before: Names) -> Names:
+        with self._db.read() as connection:
+            version = self._documents.current_versions(connection).get(KIND, 0)
+            if version <= before.version:
+                return before
+            return _names(self._documents.fetch(connection, KIND))
+
+
+def _names(stored: Stored) -> Names:
+    return Names(stored.version, stored.doc["aliases"])
+
+
+def _newer(one: Names, other: Names) -> Names:
+    """A look that began before a save here ends after it: the save holds."""
+    return max(one, other, key=lambda names: names.version)
+
+
+def aliases_router(aliases: Aliases) -> APIRouter:
+    """`GET` and `PUT /v1/aliases`."""
+    router = APIRouter(tags=["aliases"])
+
+    @router.get("/v1/aliases", summary="Event types that are renamed at the door")
+    def read(_: Principal = require("rules:read")) -> Response:
+        stored = aliases.stored()
+        if stored is None:
+            return json_response({"aliases": {}, "version": 0}, headers={"ETag": etag(0)})
+        return _shown(stored)
+
+    @router.put("/v1/aliases", summary="Change which event types are renamed at the door")
+    @reads(AliasesDoc, ALIASES_EXAMPLE)
+    def write(
+        body: Json, if_match: IfMatch = None, principal: Principal = require("rules:write")
+    ) -> Response:
+        """The whole list. Whatever an SDK or another system calls a thing then meets the rules that listen to it.
+
+        Every event that this process is sent after the answer is renamed, whichever way it comes; with several
+        processes at the door, the others do so within a second. What is on the log already keeps its name, and so does
+        what other programs write to Kafka.
+        """
+        return _shown(aliases.save(written(AliasesDoc, body), principal.name, if_match))
+
+    return router
+
+
+def _shown(stored: Stored) -> Response:
+    body = {
+        **stored.doc,
+        "version": stored.version,
+        "changed_by": stored.changed_by,
+        "changed_at": rfc3339(stored.changed_at),
+    }
+    return json_response(body, headers={"ETag": stored.etag})
