@@ -143,12 +143,18 @@ def _events(body: JSON) -> str:
 
 
 def _condition(condition: JSON) -> str:
-    return " and ".join(_entry(path, value) for path, value in condition.items())
+    said = [_entry(path, value) for path, value in condition.items()]
+    return said[0] if len(said) == 1 else " and ".join(map(_bracketed, said))
+
+
+def _bracketed(text: str) -> str:
+    return f"({text})" if " or " in text or " and " in text else text
 
 
 def _entry(path: str, value: Any) -> str:
     if path in ("all", "any"):
-        return (" and " if path == "all" else " or ").join(map(_condition, value))
+        each = [_condition(one) for one in value]
+        return (" and " if path == "all" else " or ").join(map(_bracketed, each))
     if path == "not":
         return f"not ({_condition(value)})"
     if not isinstance(value, dict):
@@ -184,11 +190,11 @@ def _steps(steps: list[JSON]) -> str:
     said, after = "", ""
     for step in steps:
         if "wait" in step:
-            after = f" → {_wait(step['wait'])}: "
+            after = f"{after.removesuffix(': ') or ' → '}{', then ' if after else ''}{_wait(step['wait'])}: "
             continue
         said += (after or ("; " if said else "")) + _step(step)
         after = ""
-    return said.removeprefix(" → ")
+    return (said + after.removesuffix(": ")).removeprefix(" → ")
 
 
 def _wait(wait: Any) -> str:
@@ -209,6 +215,9 @@ def _step(step: JSON) -> str:
     if "webhook" in step:
         return f"webhook {step['webhook']['endpoint']}"
     branch = step["branch"]
+    if not branch.get("else"):
+        waits = all("wait" in one for one in branch["then"])
+        return f"if {_condition(branch['if'])}: {'wait ' if waits else ''}{_steps(branch['then'])}"
     return " or ".join(_steps(branch[way]) for way in ("then", "else") if branch.get(way))
 
 

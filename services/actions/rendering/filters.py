@@ -28,7 +28,8 @@ _UNITS = {
 }  # fmt: skip
 _DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d|w|mo|y)", re.ASCII)
 _WORDS = ("no", "a", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_JOINTS = re.compile(r"[_\-./:]+|(?<=[a-z0-9])(?=[A-Z])")
+_JOINTS = re.compile(r"[_\-./:]+")
+_HUMP = re.compile(r"(?<=[a-z0-9])[A-Z](?=[a-z])")
 _DAYS_OF_A_MONTH = 365.25 / 12
 
 
@@ -116,11 +117,11 @@ def _several(number: int, unit: str) -> str:
 
 
 def readable(value: Any) -> Any:
-    """A key as words: `csv_export`, `csv-export` and `csvExport` are csv export; what has spaces stays."""
+    """A key as words: `csv_export` and `csvExport` are csv export; `PagerDuty` is a name, and what has spaces stays."""
     if not isinstance(value, str) or " " in value.strip():
         return "" if value is None else value
-    words = _JOINTS.sub(" ", value).split()
-    return " ".join(word if word.isupper() else word.lower() for word in words) or value
+    apart = _HUMP.sub(lambda found: f" {found[0].lower()}", value) if value[:1].islower() else value
+    return " ".join(_JOINTS.sub(" ", apart).split()) or value
 
 
 def as_date(value: Any, pattern: str = "%-d %B %Y") -> Any:

@@ -66,6 +66,21 @@ def exits_of(playbook: JSON) -> list[JSON]:
     return exits if isinstance(exits, list) else [exits]
 
 
+def end_types(playbook: JSON) -> set[str]:
+    """The types of the events that can end a play of it; a changed value comes with an update of the account."""
+    types: set[str] = set()
+    for one in exits_of(playbook):
+        named = one.get("event", "account.updated")
+        types |= set(named) if isinstance(named, list) else {named}
+    return types
+
+
+def tiers_of(playbook: JSON) -> dict[str, list[JSON]]:
+    """The steps of every tier that is covered."""
+    steps: dict[str, list[JSON]] = playbook["steps"]
+    return steps
+
+
 def steps_of(steps: list[JSON]) -> list[JSON]:
     """All steps, those inside branches included."""
     found = []

@@ -1,89 +1,106 @@
-"""Every mail of the library reads well: with all that we know of a contact, and with next to nothing."""
+"""Every mail and task of the library as its scenarios bring it forth: with all that we know of a customer, and with
+next to nothing."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 
-from services.actions.rendering.compose import answer
-from services.actions.rendering.model import Body, Mail, MailJob, TextJob
-from tests.unit.library.files import JSON, LIBRARY, ROWS, documents, playbook_of
+from services.actions.plays.memory import MemoryAction
+from tests.unit.library.files import LIBRARY, ROWS, documents, playbook_of, steps_of, tiers_of
+from tests.unit.library.world import acted, nameless, prepared, scenarios
 
-TEMPLATES = [template for path in sorted(LIBRARY.glob("*/templates.yaml")) for template in documents(path)]
 HEADER = 78  # characters of a subject that most programs show
-KNOWN: JSON = {
-    "account": {
-        "id": "acme",
-        "name": "Acme & Sons",
-        "tier": "low",
-        "attributes": {"renewal_date": "2026-06-30", "seats": 10, "health": 40},
-    },
-    "contact": {"id": "ann", "name": "Ann Lee", "email": "ann@acme.test", "roles": [], "attributes": {}},
-    "owner": {"name": "Jo Park", "email": "jo@us.test"},
-}
-BARE: JSON = {
-    "account": {"id": "acme", "name": None, "tier": "low", "attributes": {"renewal_date": "2026-06-30"}},
-    "contact": {"id": "ann", "name": None, "email": "ann@acme.test", "roles": [], "attributes": {}},
-    "owner": {"name": None, "email": None},
-}
-UNFILLED = re.compile(r"None|\{\{|\{%|[Ll]orem|\[[A-Z ]+\]")
+UNFILLED = re.compile(r"\bNone\b|\bnull\b|\{\{|\{%|[Ll]orem|\[[A-Z ]+\]|example\.")
+ELSEWHERE = re.compile(r"https?://(?!us\.test/u/1\b)")  # but for the link to unsubscribe
+SHOUTED = re.compile(r"[!…]|\bASAP\b")
 
 
-def _context(known: JSON) -> JSON:
-    event = {"data": {"score": 6, "comment": "Too many clicks."}}
-    trigger = {
-        "rule": "expansion-seats",
-        "key": "88",
-        "value": 0.2,
-        "event": event,
-        "figures": {"recent": 112, "baseline": 280},
-    }
-    more = {"tier": "low", "now": "2026-01-01T09:00:00Z", "unsubscribe_url": "https://us.test/u/1"}
-    return {**known, **more, "trigger": trigger}
+def _acted(row: str, *, bare: bool) -> list[MemoryAction]:
+    found = []
+    for file in scenarios():
+        if file.parent.name == row:
+            scenario, docs = prepared(file)
+            found += acted(nameless(scenario) if bare else scenario, docs)
+    return [one for one in found if one.playbook == row and one.status == "done"]
 
 
-def _mail(template: JSON, known: JSON) -> Mail:
-    job = MailJob(
-        subject=template["subject"], markdown=template["markdown"], context=_context(known), sent_by="Jo Park"
-    )
-    mail = answer(job)
-    assert isinstance(mail, Mail), mail
-    return mail
-
-
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["name"])
-def test_a_mail_greets_says_what_to_do_and_is_signed_by_the_owner(template: JSON) -> None:
-    mail = _mail(template, KNOWN)
-    letter = mail.text.split("\n-- \n")[0].strip().split("\n\n")
-    assert letter[0] == "Hi Ann,"
-    assert letter[-1] == "Jo Park"
-    assert len(letter) >= 4  # greeting, what we saw, what to do, name
-    assert letter[1][0].isupper() or letter[1][0].isdigit()
-
-
-@pytest.mark.parametrize("template", TEMPLATES, ids=lambda template: template["name"])
-@pytest.mark.parametrize("known", [KNOWN, BARE], ids=["known", "bare"])
-def test_a_mail_has_both_parts_and_nothing_unfilled(template: JSON, known: JSON) -> None:
-    mail = _mail(template, known)
-    assert len(mail.subject) <= HEADER
-    assert not UNFILLED.search(mail.subject + mail.text)
-    assert "<html" in mail.html
-    assert "  " not in mail.subject
-
-
-def _strings(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        return [text for item in value.values() for text in _strings(item)]
-    if isinstance(value, list):
-        return [text for item in value for text in _strings(item)]
-    return [value] if isinstance(value, str) and "{" in value else []
+ACTED = {(row, bare): _acted(row, bare=bare) for row in ROWS for bare in (False, True)}
+MAILS = [
+    pytest.param(one, bare, id=f"{one.template}-{one.account}-{'bare' if bare else 'known'}")
+    for (_, bare), found in ACTED.items()
+    for one in found
+    if one.channel == "email"
+]
+TASKS = [
+    pytest.param(one, id=f"{one.playbook}-{one.step}-{one.account}-{'bare' if bare else 'known'}")
+    for (_, bare), found in ACTED.items()
+    for one in found
+    if one.channel == "task"
+]
 
 
 @pytest.mark.parametrize("row", ROWS)
-@pytest.mark.parametrize("known", [KNOWN, BARE], ids=["known", "bare"])
-def test_titles_and_bodies_of_tasks_can_be_filled_in(row: str, known: JSON) -> None:
-    strings = _strings(playbook_of(row)["steps"])
-    filled = answer(TextJob(body=strings, context=_context(known)))
-    assert isinstance(filled, Body), filled
+@pytest.mark.parametrize("bare", [False, True], ids=["known", "bare"])
+def test_the_scenarios_bring_forth_every_mail_and_task(row: str, *, bare: bool) -> None:
+    steps = {
+        (tier, step["id"])
+        for tier, listed in tiers_of(playbook_of(row)).items()
+        for step in steps_of(listed)
+        if "email" in step or "task" in step
+    }
+    tier_of = {
+        name: body["tier"]
+        for file in scenarios()
+        if file.parent.name == row
+        for name, body in documents(file)[0]["accounts"].items()
+    }
+    assert steps == {(tier_of[one.account], one.step) for one in ACTED[row, bare] if one.channel != "webhook"}
+
+
+@pytest.mark.parametrize(("mail", "bare"), MAILS)
+def test_a_mail_greets_says_what_to_do_and_is_signed_by_the_owner(mail: MemoryAction, *, bare: bool) -> None:
+    text = mail.rendered["text"]
+    letter = text.split("\n-- \n")[0].strip().split("\n\n")
+    assert letter[0] == ("Hi there," if bare else "Hi Ann,")
+    assert letter[-1] == ("Your customer success team" if bare else "Jo Park")
+    assert len(letter) >= 4  # greeting, what we saw, what to do, name
+    assert letter[1][0].isupper() or letter[1][0].isdigit()
+    assert len(text.split("\n-- \n")[0].split()) <= 150  # nobody reads more
+
+
+@pytest.mark.parametrize(("mail", "bare"), MAILS)
+def test_a_mail_has_both_parts_and_nothing_unfilled(mail: MemoryAction, *, bare: bool) -> None:
+    subject, text = mail.rendered["subject"], mail.rendered["text"]
+    assert len(subject) <= HEADER
+    assert subject[0].isupper() or subject[0].isdigit()
+    for part in (subject, text, mail.rendered["html"]):
+        assert not UNFILLED.search(part)
+        assert not ELSEWHERE.search(part)
+    assert not SHOUTED.search(subject + text)
+    assert "<html" in mail.rendered["html"]
+    assert "  " not in subject
+    assert not re.search(r"\S  |\s[.,:;?]", text)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_has_a_title_and_says_more(task: MemoryAction) -> None:
+    title, body = task.rendered["title"], task.rendered["body"]
+    assert len(title) <= 100
+    assert title[0].isupper()
+    assert not title.endswith(".")
+    assert body
+    assert body[0].isupper() or body[0].isdigit()
+    assert body.endswith((".", '."'))
+    for text in (title, body):
+        assert not UNFILLED.search(text)
+        assert not SHOUTED.search(text)
+        assert not re.search(r"  |\s[.,:;?]", text)
+
+
+def test_no_file_of_the_library_holds_an_address_of_others() -> None:
+    for path in LIBRARY.rglob("*.yaml"):
+        for address in re.findall(r"https?://[^\s/\"')]+", path.read_text(encoding="utf-8")):
+            assert address.endswith(".test"), f"{path}: {address}"
+        assert "example." not in path.read_text(encoding="utf-8"), path

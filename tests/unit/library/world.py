@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from backbone.errors import Invalid
 from backbone.validation import validate
 from schemas.scenario import Scenario
+from services.actions.plays.memory import MemoryAction
 from services.actions.rendering.compose import answer
 from services.actions.rendering.drafts import DraftRenderer
 from services.actions.rendering.model import Body, Checked, Failure, Job, Mail, RenderError
 from services.cli.documents import KINDS, Document, find, load
-from services.cli.scenario import Difference, play, read_scenario
+from services.cli.scenario import Difference, World, arrivals, play, read_scenario
 from tests.unit.library.files import LIBRARY
 from tests.unit.library.mutations import Mutation
 
@@ -53,6 +55,46 @@ def played(file: Path) -> list[Difference]:
     return play(*prepared(file), RENDER)
 
 
+def acted(scenario: Scenario, documents: Sequence[Document]) -> list[MemoryAction]:
+    """Every action that a scenario brings forth, with what was rendered."""
+    world = World(documents, RENDER)
+    for event in arrivals(scenario):
+        world.feed(event)
+    return list(world.store.actions.values())
+
+
+def nameless(scenario: Scenario) -> Scenario:
+    """The same customers without their names, and without owners."""
+    accounts: dict[str, Any] = {}
+    for name, body in scenario.accounts.items():
+        bare = {field: value for field, value in (body or {}).items() if field not in ("name", "owner")}
+        if "contacts" in bare:
+            known = bare["contacts"]
+            bare["contacts"] = [{k: v for k, v in one.items() if k != "name"} for one in known]
+        accounts[name] = bare
+    return scenario.model_copy(update={"accounts": accounts})
+
+
+def changed(mutation: Mutation, documents: Sequence[Document]) -> list[Document] | None:
+    """The documents with one of them mutated; None where it is refused."""
+    kind, name = mutation.document["kind"], mutation.document.get("name", "tiers")
+    body = {field: value for field, value in mutation.applied().items() if field != "kind"}
+    try:
+        model = validate(KINDS[kind], body)
+    except Invalid:
+        return None
+    return [
+        replace(one, body=body, model=model) if (one.kind, one.name) == (kind, name) else one
+        for one in documents
+    ]
+
+
+def concerns(mutation: Mutation, documents: Sequence[Document]) -> bool:
+    """Whether the mutated document is one of these."""
+    kind, name = mutation.document["kind"], mutation.document.get("name", "tiers")
+    return any((one.kind, one.name) == (kind, name) for one in documents)
+
+
 @cache
 def library() -> tuple[Document, ...]:
     """Every document of the library."""
@@ -61,19 +103,10 @@ def library() -> tuple[Document, ...]:
 
 def noticed(mutation: Mutation) -> bool:
     """Whether a mutated document is refused, or a scenario that loads it fails."""
-    kind, name = mutation.document["kind"], mutation.document.get("name", "tiers")
-    body = {field: value for field, value in mutation.applied().items() if field != "kind"}
-    try:
-        model = validate(KINDS[kind], body)
-    except Invalid:
-        return True
     for file in scenarios():
         scenario, documents = prepared(file)
-        if any((one.kind, one.name) == (kind, name) for one in documents):
-            changed = [
-                replace(one, body=body, model=model) if (one.kind, one.name) == (kind, name) else one
-                for one in documents
-            ]
-            if play(scenario, changed, RENDER):
+        if concerns(mutation, documents):
+            mutated = changed(mutation, documents)
+            if mutated is None or play(scenario, mutated, RENDER):
                 return True
     return False

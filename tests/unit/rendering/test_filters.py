@@ -156,6 +156,8 @@ def test_what_is_no_time_stays(value: Any, said: str) -> None:
     [
         ("csv_export", "csv export"),
         ("CSV-export", "CSV export"),
+        ("Salesforce", "Salesforce"),
+        ("PagerDuty", "PagerDuty"),
         ("bulkEdit", "bulk edit"),
         ("reports.pdf", "reports pdf"),
         ("Reports 2.0", "Reports 2.0"),
