@@ -36,7 +36,7 @@ from backbone.queries import any_query, guard
 from backbone.settings import Settings
 from backbone.telemetry import REGISTRY
 from backbone.validation import field_errors, parameter_errors, validate, written
-from backbone.version import VERSION
+from schemas.version import VERSION
 
 __all__ = [
     "Idempotency",

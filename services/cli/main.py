@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from backbone.errors import TouchlineError
-from backbone.version import VERSION
+from schemas.version import VERSION
 
 if TYPE_CHECKING:
     from backbone.database import Database

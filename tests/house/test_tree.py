@@ -12,8 +12,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from backbone.version import VERSION
 from deploy.vendor import packages
+from schemas.version import VERSION
 from tests.house.tree import ROOT, SHIPPED, files, name_of, python_files
 
 BINARY = {".png", ".jpg", ".ico", ".gz", ".woff2", ".parquet", ".zst", ".xz"}

@@ -15,7 +15,7 @@ from backbone.auth import OPEN
 from backbone.errors import ConfigurationError
 from backbone.http import declared_scopes
 from backbone.settings import load_settings
-from backbone.version import VERSION
+from schemas.version import VERSION
 from services.cli import main
 from services.embedded import house, running
 

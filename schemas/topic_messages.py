@@ -1,0 +1,182 @@
+"""The messages of the topics, for `schemas.asyncapi`: what each says, its payload, and an example that fits it."""
+
+from typing import Any
+
+from schemas.account import ACCOUNT_EXAMPLE
+from schemas.event import CLOCK, MERGED, RULES_SAVED
+from schemas.forwarding import ABSORBED, ERASED
+from schemas.topics import OWN
+
+CLOUD_EVENT, JSON, BYTES = "application/cloudevents+json", "application/json", "application/octet-stream"
+REF = "#/components/schemas/{name}"
+_AT = "2026-11-22T09:00:00Z"
+
+Schema = dict[str, Any]
+
+CONTROL = ("clock", "rulesSaved")  # messages
+OF_TRIGGERS = ("trigger", "moved", "progress")
+UPDATES = {
+    "account.updated": ("Merged into the account; null deletes.", "AccountUpdate", ACCOUNT_EXAMPLE),
+    "contact.updated": (
+        "Merged into the contact; null deletes.",
+        "ContactUpdate",
+        {"email": "ann@acme.test"},
+    ),
+    "account.deleted": ("The account is erased.", None, None),
+    "contact.deleted": ("The contact is erased.", None, None),
+    MERGED: ("The account is closed, and another goes on for it.", "Merged", {"into": "acme-group"}),
+}
+BETWEEN = {
+    ABSORBED: (
+        "The account takes in another one.",
+        "Absorbed",
+        {"account": "old", "names": {"old": ["ann"]}},
+    ),
+    ERASED: (
+        "To a closed account: where it went, all was erased, or a person.",
+        "Erased",
+        {"into": "acme-group"},
+    ),
+}  # what accounts tell one another, whichever partitions they are in
+
+
+def from_outside() -> list[str]:
+    """The messages that others may write to `touchline.events`."""
+    return ["event", *map(name_of, UPDATES)]
+
+
+def of_events() -> list[str]:
+    """All messages of `touchline.events`."""
+    return [*from_outside(), *of_ours()]
+
+
+def of_ours() -> list[str]:
+    """The messages of `touchline.events` that Touchline alone writes."""
+    return [*map(name_of, OWN), *map(name_of, BETWEEN), *CONTROL]
+
+
+def name_of(type_: str) -> str:
+    """`touchline.play.started` as `playStarted`."""
+    first, *rest = type_.removeprefix("touchline.").split(".")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def messages() -> Schema:
+    """By name."""
+    event = {
+        "id": "inv-88",
+        "source": "billing",
+        "type": "invoice.overdue",
+        "data": {"invoice": "88", "amount": 1200},
+    }
+    found = {"event": _message("Something that happened.", _ref("Event"), {**_event(""), **event})}
+    for type_, (about, data, example) in (UPDATES | BETWEEN).items():
+        told = {"data": example} if example else {}
+        who = {} if "account" in type_ else {"contact": "ann"}
+        payload = _of_type(type_, None if data is None else _ref(data), () if data is None else ("data",))
+        found[name_of(type_)] = _message(about, payload, {**_event(type_), **who, **told})
+    for type_, own in OWN.items():
+        schema = {"type": "object", "properties": own.data, "required": list(own.always)}
+        example = {
+            **_event(type_),
+            "source": "touchline",
+            "data": {name: _sample(own.data[name]) for name in own.always},
+        }
+        found[name_of(type_)] = _message(own.tells, _of_type(type_, schema, ("data",)), example)
+    return found | _control() | _triggers() | _dead()
+
+
+def _control() -> Schema:
+    key = {"type": "null"}
+    clock = {"specversion": "1.0", "id": "c1", "source": "touchline", "type": CLOCK, "time": _AT}
+    saved = {**clock, "id": "revision-7", "type": RULES_SAVED, "data": {"revision": 7}}
+    revision = {"type": "object", "properties": {"revision": {"type": "integer"}}, "required": ["revision"]}
+    about = "Carries the partition's clock to this time (log clock). One without an account goes to every partition."
+    takes = "From here on these rules and tiers hold. One without an account goes to every partition."
+    return {
+        "clock": _message(about, _of_type(CLOCK, None, ("time",), account=False), clock, key=key),
+        "rulesSaved": _message(
+            takes, _of_type(RULES_SAVED, revision, ("data",), account=False), saved, key=key
+        ),
+    }
+
+
+def _triggers() -> Schema:
+    place = {"partition": 3, "offset": 1288}
+    fired = {
+        "id": "tr_1", "rule": "invoice-overdue", "rule_version": 2, "account": "acme", "tier": "high", "at": _AT,
+        "reason": "fired", "position": place,
+    }  # fmt: skip
+    came = {"progress": {**place, "clock": 1_795_338_000_000_000}}
+
+    def only(field: str) -> Schema:
+        return {"allOf": [_ref("TriggerRecord"), {"type": "object", "required": [field]}]}
+
+    about = "Every trigger before a place has been written. It has no key, and is written to the partition it tells of."
+    moved = {"moved": {"account": "acme", "position": place, "closed": {"into": "acme-group"}}}
+    return {
+        "trigger": _message("A rule fired for a subject.", only("trigger"), {"trigger": fired}, kind=JSON),
+        "moved": _message(
+            "An account was closed, opened anew, or took another one in.", only("moved"), moved, kind=JSON
+        ),
+        "progress": _message(about, only("progress"), came, kind=JSON, key={"type": "null"}),
+    }
+
+
+def _dead() -> Schema:
+    headers = {
+        "type": "object",
+        "required": ["origin", "error"],
+        "properties": {
+            "origin": {
+                "type": "string", "pattern": r"^touchline\.(events|triggers)/[0-9]+/[0-9]+$",
+                "description": "`topic/partition/offset` of the record.",
+            },
+            "error": {"type": "string", "description": "What is wrong with it, of up to 1,000 bytes."},
+            "truncated": {
+                "type": "string", "pattern": "^[0-9]+$",
+                "description": "Its size in bytes, where only the first MiB of it is kept.",
+            },
+        },
+    }  # fmt: skip
+    told = {"origin": "touchline.events/3/1288", "error": "account: is required"}
+    about = "The record as it came: key, value and headers, and two or three headers of ours."
+    return {
+        "deadLetter": {
+            **_message(about, {}, {"type": "invoice.overdue"}, kind=BYTES, key={"type": ["string", "null"]}),
+            "headers": headers,
+            "examples": [{"headers": told, "payload": {"type": "invoice.overdue"}}],
+        }
+    }
+
+
+def _message(
+    about: str, payload: Schema, example: Schema, *, kind: str = CLOUD_EVENT, key: Schema | None = None
+) -> Schema:
+    account = {"type": "string", "description": "The account."}
+    return {
+        "summary": about,
+        "contentType": kind,
+        "payload": payload,
+        "examples": [{"payload": example}],
+        "bindings": {"kafka": {"key": key or account, "bindingVersion": "0.5.0"}},
+    }
+
+
+def _event(type_: str) -> Schema:
+    return {"specversion": "1.0", "id": "e1", "source": "crm", "type": type_, "time": _AT, "account": "acme"}
+
+
+def _sample(schema: Schema) -> Any:
+    return 1 if schema["type"] == "integer" else "x"
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": REF.format(name=name)}
+
+
+def _of_type(type_: str, data: Schema | None, required: tuple[str, ...], *, account: bool = True) -> Schema:
+    """An event of this type, with data of this kind."""
+    said: Schema = {"type": {"const": type_}} | ({} if data is None else {"data": data})
+    base = _ref("Event" if account else "ControlRecord")
+    return {"allOf": [base, {"type": "object", "properties": said, "required": ["type", *required]}]}
