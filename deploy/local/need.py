@@ -1,7 +1,8 @@
-"""Java, Maven and PostgreSQL: found, or installed as root on Debian, or named in one line.
+"""Java, Maven, PostgreSQL, Node.js and Chromium: found, or installed as root on Debian, or named in one line.
 
 `python -m deploy.local.need`; with TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS or TOUCHLINE_DATABASE_URL set, the tests use
-that server, but for those that kill or rebuild one: what these lack is only told.
+that server, but for those that kill or rebuild one: what these lack is only told. Node.js and Chromium run other
+people's libraries.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from deploy.local.jars import KAFKA_VERSION, cache_folder, kafka_jars
+from deploy.local.node import NODE_AT_LEAST, chromium, node_packages, node_version
 from deploy.local.postgres import tool
 from deploy.local.process import LocalError
 
 JAVA_AT_LEAST = 17
+LIBRARIES = Path(__file__).parents[2] / "tests" / "e2e" / "libraries"
 
 
 def main() -> None:
@@ -24,7 +28,7 @@ def main() -> None:
     kafka = bool(os.environ.get("TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS"))
     postgres = bool(os.environ.get("TOUCHLINE_DATABASE_URL"))
     try:
-        ensure(not kafka, not postgres)
+        ensure(not kafka, not postgres, libraries=True)
     except LocalError as error:
         print(f"touchline: {error}", file=sys.stderr)
         sys.exit(1)
@@ -34,23 +38,26 @@ def main() -> None:
         print(f"touchline: {error}; tests that kill a server of their own will fail", file=sys.stderr)
 
 
-def ensure(kafka: bool, postgres: bool) -> None:
-    """Make sure that Kafka and PostgreSQL can be started here; raises LocalError with what to install."""
-    packages = missing(kafka, postgres)
+def ensure(kafka: bool, postgres: bool, libraries: bool = False) -> None:
+    """Make sure that Kafka and PostgreSQL start here, and libraries run; raises LocalError with what to install."""
+    packages = missing(kafka, postgres, libraries)
     if packages and can_apt():
         print(f"==> installing {' '.join(packages)} (apt-get)", flush=True)
         _apt(packages)
-        packages = missing(kafka, postgres)
+        packages = missing(kafka, postgres, libraries)
     if packages:
         names = " ".join(packages)
-        raise LocalError(f"please install {names} (Debian: apt-get install {names})")
+        newer = f"; nodejs has to be {NODE_AT_LEAST} or newer" if "nodejs" in packages else ""
+        raise LocalError(f"please install {names} (Debian: apt-get install {names}){newer}")
     if kafka and not (cache_folder() / f"kafka-{KAFKA_VERSION}").is_dir():
         print("==> fetching Apache Kafka from Maven Central (45 MB, once)", flush=True)
     if kafka:
         kafka_jars()
+    if libraries:
+        node_packages(LIBRARIES)
 
 
-def missing(kafka: bool, postgres: bool) -> list[str]:
+def missing(kafka: bool, postgres: bool, libraries: bool = False) -> list[str]:
     """The Debian packages that would help."""
     packages = []
     if kafka and java_version() < JAVA_AT_LEAST:
@@ -59,6 +66,10 @@ def missing(kafka: bool, postgres: bool) -> list[str]:
         packages.append("maven")
     if postgres and not _has_postgres():
         packages.append("postgresql")
+    if libraries and node_version() < NODE_AT_LEAST:
+        packages += ["nodejs", "npm"]
+    if libraries and chromium() is None:
+        packages.append("chromium")
     return packages
 
 

@@ -32,6 +32,9 @@ def path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(need, "_has_postgres", lambda: True)
     monkeypatch.setattr(need, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(need, "kafka_jars", lambda: tmp_path)
+    monkeypatch.setattr(need, "node_packages", lambda _: tmp_path)
+    monkeypatch.setattr(need, "node_version", lambda: need.NODE_AT_LEAST)
+    monkeypatch.setattr(need, "chromium", lambda: "chromium")
     monkeypatch.delenv("TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS", raising=False)
     return folder
 
@@ -67,6 +70,22 @@ def test_maven_alone_and_an_old_java_are_missed_too(
     assert need.missing(True, True) == ["default-jre-headless", "maven"]
     monkeypatch.setattr(need, "_has_postgres", lambda: False)
     assert need.missing(False, True) == ["postgresql"]
+
+
+def test_what_other_peoples_libraries_run_on(
+    apt: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(need, "node_version", lambda: 18)
+    monkeypatch.setattr(need, "chromium", lambda: None)
+    assert need.missing(False, False) == []
+    assert need.missing(False, False, libraries=True) == ["nodejs", "npm", "chromium"]
+    with pytest.raises(SystemExit):
+        need.main()  # installed, and still too old
+    assert Path(f"{apt}.asked").read_text().splitlines()[1].endswith("nodejs npm chromium")
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "touchline: please install nodejs npm chromium (Debian: apt-get install nodejs npm chromium); "
+        "nodejs has to be 20 or newer"
+    )
 
 
 def test_root_on_debian_has_it_installed(apt: Path, capsys: pytest.CaptureFixture[str]) -> None:
