@@ -5,16 +5,24 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.play_reasons import EXPLAINED, ActionReason, PlayReason
+from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
 
 PlayStatus = Literal["open", "finished", "exited", "skipped"]
 ActionStatus = Literal["pending", "retrying", "done", "failed", "skipped", "uncertain"]
 TaskStatus = Literal["open", "snoozed", "completed", "closed"]
 Moment = Annotated[str, Field(description="RFC 3339, UTC.", examples=["2026-11-22T09:00:00Z"])]
 
+Sentence = Annotated[
+    str | None,
+    Field(
+        description="What the reason means here, for people; null without a reason.",
+        examples=["All 9 attempts to reach crm failed."],
+    ),
+]
 
-def _explained(reasons: type[StrEnum]) -> str:
-    return "Why. " + " · ".join(f"`{reason}`: {EXPLAINED[reason]}" for reason in reasons)
+
+def _explained(*kinds: type[StrEnum]) -> str:
+    return "Why. " + " · ".join(f"`{reason}`: {EXPLAINED[reason]}" for kind in kinds for reason in kind)
 
 
 class _Answer(BaseModel):
@@ -37,6 +45,7 @@ class PlayOut(_Answer):
     tier: str = Field(description="At the start; holds for the whole play.", examples=["low"])
     status: PlayStatus
     reason: PlayReason | None = Field(description=_explained(PlayReason))
+    sentence: Sentence
     step: str | None = Field(description="The step it stands at, or ended at.", examples=["2"])
     started_at: Moment
     ended_at: Moment | None
@@ -61,6 +70,7 @@ class ActionOut(_Answer):
     topic: str = Field(description="What a contact unsubscribes from.", examples=["billing"])
     status: ActionStatus = Field(description="`uncertain`: it may have arrived, and is not sent twice.")
     reason: ActionReason | None = Field(description=_explained(ActionReason))
+    sentence: Sentence
     attempts: int = Field(description="How many were begun.")
     due_at: Moment
     done_at: Moment | None = Field(description="When it came to its end, whichever it was.")
@@ -87,11 +97,27 @@ class ActionDetail(ActionOut):
     history: list[AttemptOut]
 
 
+class HistoryEntry(_Answer):
+    """Something that happened to a play: it began, a step was gone through, an action came to its end, it ended."""
+
+    at: Moment
+    step: str | None = Field(examples=["2"])
+    reason: HistoryReason | StepReason | ActionReason | PlayReason = Field(
+        description=_explained(HistoryReason, StepReason)
+        + " Else the reason of the action that came to its end, or of the play's end."
+    )
+    sentence: str = Field(
+        description="What the reason means here.", examples=["The time of the wait was over."]
+    )
+    action: str | None = Field(description="The action that it is about.")
+
+
 class PlayDetail(PlayOut):
     """A play with the event of its trigger and its actions, oldest first."""
 
     trigger_event: dict[str, Any] | None
     actions: list[ActionOut]
+    history: list[HistoryEntry] = Field(description="What the play went through, in order of time.")
 
 
 class TaskOut(_Answer):
@@ -112,6 +138,7 @@ class TaskOut(_Answer):
     key: str = Field(description="While one with this account and key is open, it is updated, not doubled.")
     status: TaskStatus
     reason: PlayReason | None = Field(description="Why it was closed.")
+    sentence: Sentence
     due_at: Moment | None
     snoozed_until: Moment | None
     created_at: Moment

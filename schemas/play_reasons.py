@@ -29,6 +29,14 @@ class StepReason(StrEnum):
     CONDITION_FALSE = "condition_false"
 
 
+class HistoryReason(StrEnum):
+    """Of what a play's history tells beside: it began, a step made an action, the action is done."""
+
+    STARTED = "started"
+    ACTION_MADE = "action_made"
+    ACTION_DONE = "action_done"
+
+
 class ActionReason(StrEnum):
     """Of an action that was not simply done."""
 
@@ -76,6 +84,9 @@ EXPLAINED: dict[StrEnum, str] = {
     StepReason.LEFT_OUT: "The wait before this step is for a moment that was past, or for a date that is missing.",
     StepReason.CONDITION_TRUE: "The condition of the branch held.",
     StepReason.CONDITION_FALSE: "The condition of the branch did not hold.",
+    HistoryReason.STARTED: "The play began.",
+    HistoryReason.ACTION_MADE: "The step made an action.",
+    HistoryReason.ACTION_DONE: "The action was carried out.",
     ActionReason.TASK_UPDATED: "A task with the same account and key was open; it was updated, not doubled.",
     ActionReason.NO_RECIPIENT: "Nobody at the account fits the step's `to`.",
     ActionReason.NO_OWNER: "The step is for the owner, and the account has none with an address.",

@@ -16,6 +16,7 @@ from backbone.paging import Text
 from schemas.play import ActionDetail, ActionList, PlayDetail, PlayList, PlayOut, answer
 from schemas.play_reasons import ActionReason, PlayReason
 from services.actions import searching, store_partitions
+from services.actions.histories import history_of
 from services.actions.library import SqlLibrary
 from services.actions.listing import Narrowed
 from services.actions.metrics import count_plays
@@ -95,7 +96,9 @@ def _plays(routes: APIRouter, db: Database) -> None:
             return json_response(page(connection, query, order, pages, play_view))
 
     @routes.get(
-        "/v1/plays/{play}", summary="A play, with its trigger and its actions", responses=answer(PlayDetail)
+        "/v1/plays/{play}",
+        summary="A play, with its trigger, its actions and its history",
+        responses=answer(PlayDetail),
     )
     def one(play: str, _: Principal = require("actions:read")) -> Response:
         with db.read() as connection:
@@ -103,8 +106,10 @@ def _plays(routes: APIRouter, db: Database) -> None:
             if row is None:
                 raise NotFound(f"there is no play {play!r}")
             mine = select(actions).where(actions.c.play == play).order_by(actions.c.seq).limit(1_000)
-            steps = [action_view(action) for action in connection.execute(mine)]
-        return json_response({**play_view(row), "trigger_event": row.trigger.get("event"), "actions": steps})
+            done = connection.execute(mine).all()
+            went = history_of(connection, row, done)
+        more = {"trigger_event": row.trigger.get("event"), "actions": [action_view(one) for one in done]}
+        return json_response({**play_view(row), **more, "history": went})
 
 
 def _actions(routes: APIRouter, db: Database) -> None:

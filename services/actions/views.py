@@ -5,6 +5,8 @@ from typing import Any
 from sqlalchemy import Row
 
 from schemas.event import rfc3339
+from schemas.play_reasons import ActionReason, PlayReason
+from schemas.play_sentences import Case, said
 
 
 def moment(us: int | None) -> str | None:
@@ -26,6 +28,7 @@ def play_view(row: Row[Any]) -> dict[str, Any]:
         "tier": row.tier,
         "status": row.status,
         "reason": row.reason,
+        "sentence": said(PlayReason, row.reason, Case(playbook=row.playbook, tier=row.tier)),
         "step": row.step,
         "started_at": moment(row.started_at),
         "ended_at": moment(row.ended_at),
@@ -49,11 +52,26 @@ def action_view(row: Row[Any]) -> dict[str, Any]:
         "topic": row.topic,
         "status": row.status,
         "reason": row.reason,
+        "sentence": said(ActionReason, row.reason, case_of(row)),
         "attempts": row.attempts,
         "due_at": moment(row.due_at),
         "done_at": moment(row.done_at),
         "next_attempt_at": moment(row.next_attempt_at) if row.status == "retrying" else None,
     }
+
+
+def case_of(row: Row[Any]) -> Case:
+    """What a sentence about an action may tell."""
+    return Case(
+        playbook=row.playbook,
+        contact=row.contact,
+        tier=row.tier,
+        step=row.step,
+        channel=row.channel,
+        recipient=row.recipient,
+        topic=row.topic,
+        attempts=row.attempts,
+    )
 
 
 def attempt_view(row: Row[Any]) -> dict[str, Any]:
@@ -87,6 +105,7 @@ def task_view(row: Row[Any], now: int) -> dict[str, Any]:
         "key": row.key,
         "status": "open" if row.status == "snoozed" and not snoozed else row.status,
         "reason": row.reason,
+        "sentence": said(PlayReason, row.reason, Case(playbook=row.playbook, tier=row.tier)),
         "due_at": moment(row.due_at),
         "snoozed_until": moment(row.snoozed_until) if snoozed else None,
         "created_at": moment(row.created_at),

@@ -155,6 +155,11 @@ def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
         key: Annotated[str | None, Query(max_length=MAX_KEY, description="for rules with `by`")] = None,
         _: Principal = require("rules:read"),
     ) -> Response:
+        """`reason` is one of a closed set, and `sentence` says it with its numbers, the last trigger first.
+
+        Of a rule that is decided at the daily tick it is the verdict of the next one, if nothing more comes. `figures`:
+        of a trend, what it compares. `evidence`: ids of events, which `GET /v1/accounts/{id}/events` shows.
+        """
         return json_response(explainer.explain(name, account, contact, key))
 
 

@@ -1,10 +1,10 @@
 """Accounts and triggers over HTTP: what rules has learnt from the log, and what it decided."""
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Path, Query, Response
-from sqlalchemy import Row, select
+from sqlalchemy import select
 
 from backbone.auth import Principal, require
 from backbone.database import Database
@@ -16,6 +16,7 @@ from schemas.keys import MAX_KEY
 from services.rules import store
 from services.rules.explaining import Explainer
 from services.rules.tables import accounts, triggers
+from services.rules.trigger_views import TriggerViews
 
 Id = Annotated[str, Path(min_length=1, max_length=256)]
 
@@ -47,6 +48,7 @@ def accounts_router(db: Database, explainer: Explainer) -> APIRouter:
 def triggers_router(db: Database) -> APIRouter:
     """`/v1/triggers`."""
     router = APIRouter(tags=["triggers"])
+    views = TriggerViews()
 
     @router.get("/v1/triggers", summary="What fired, newest first")
     def listed(
@@ -65,18 +67,14 @@ def triggers_router(db: Database) -> APIRouter:
         query = between(query, triggers.c.at, after, before)
         order = newest(triggers.c.seq, triggers.c.at, after, before)
         with db.read() as conn:
-            return json_response(page(conn, query, order, pages, _shown))
+            return json_response(page(conn, query, order, pages, partial(views.show, conn)))
 
     @router.get("/v1/triggers/{id}", summary="A trigger with its evidence")
     def one(id: Id, _: Principal = require("rules:read")) -> Response:
         with db.read() as conn:
             row = conn.execute(select(triggers).where(triggers.c.id == id)).one_or_none()
-        if row is None:
-            raise NotFound(f"there is no trigger {id}")
-        return json_response(_shown(row))
+            if row is None:
+                raise NotFound(f"there is no trigger {id}")
+            return json_response(views.show(conn, row))
 
     return router
-
-
-def _shown(row: Row[Any]) -> msgspec.Raw:
-    return msgspec.Raw(row.doc)

@@ -18,15 +18,12 @@ from typing import Any
 from jinja2 import pass_context
 from jinja2.runtime import Context, Undefined
 
+from schemas import wording
 from schemas.dates import date_of, zone_of
 
 _TITLES = frozenset(
     ("dr", "prof", "professor", "mr", "mrs", "ms", "miss", "mx", "sir", "dame", "herr", "frau", "mme")
 )
-_UNITS = {
-    "s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"
-}  # fmt: skip
-_DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d|w|mo|y)", re.ASCII)
 _WORDS = ("no", "a", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _JOINTS = re.compile(r"[_\-./:]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z](?=[a-z])")
@@ -54,7 +51,7 @@ def counted(value: Any, one: str, many: str | None = None) -> Any:
     number = _number(value)
     if number is None:
         return "" if value is None else value
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return wording.counted(number, one, many)
 
 
 def percent(value: Any) -> Any:
@@ -69,10 +66,7 @@ def duration(value: Any) -> Any:
     """A duration as rules write it, or a window (`from`, `to`), in words."""
     if isinstance(value, Mapping):
         return _length(value)
-    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        return "" if value is None else value
-    return counted(int(found[1]), _UNITS[found[2]])
+    return wording.span(value) if isinstance(value, str) else "" if value is None else value
 
 
 def _length(window: Mapping[str, Any]) -> str:

@@ -1,16 +1,20 @@
 """Why a rule fires now, or why not: the same evaluation as for events and moments, with nothing changed by it."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from schemas.event import rfc3339
 from schemas.reasons import Reason
+from schemas.sentences import Case, verdict
 from services.rules.engine.compile import RuleSet
 from services.rules.engine.context import MOMENT, Context
 from services.rules.engine.limits import NEVER
 from services.rules.engine.live import LiveRule, Verdict
 from services.rules.engine.state import AccountState, Subject, subject_key
 from services.rules.engine.tracks import fit
-from services.rules.engine.triggers import ids_of
+from services.rules.engine.triggers import figures_of, ids_of
 from services.rules.engine.windows import DAY
 
 NOW = -2  # stands for an event that would come now
@@ -23,11 +27,19 @@ def tier_of(rules: RuleSet, state: AccountState) -> tuple[str, str]:
     return rules.tier(state.profile)
 
 
+class _Found(NamedTuple):
+    """What the members say: the verdict that decides, of which one it is, and the reasons, its own last."""
+
+    verdict: Verdict
+    place: int
+    reasons: list[Reason]
+
+
 def explain(
     rules: RuleSet,
     rule_name: str,
     state: AccountState | None,
-    account: str,  # noqa: ARG001 - the state says whose it is; unknown accounts have none
+    account: str,
     contact: str | None,
     key: str | None,
     now: int,
@@ -39,37 +51,38 @@ def explain(
     """
     rule = rules.by_name.get(rule_name)
     if rule is None:
-        return _answer(False, Reason.RULE_DRAFT)
+        return _answer(Reason.RULE_DRAFT)
+    case = Case(rule=rule.doc, account=account, contact=contact, key=key)
     if state is None:
-        return _answer(False, Reason.UNKNOWN_ACCOUNT)
+        return _answer(Reason.UNKNOWN_ACCOUNT, case)
     if state.profile.closed is not None:
-        return _answer(False, Reason.ACCOUNT_MERGED)
+        return _answer(Reason.ACCOUNT_MERGED, replace(case, into=state.profile.closed.into))
     fit(state, rules.layout, rules.parts)
-    tier = rules.tier(state.profile)[0]
-    state.tier = tier
+    state.tier = rules.tier(state.profile)[0]
+    case = replace(case, tier=state.tier)
     if rule.per_contact and contact is None:
-        return _answer(False, Reason.NO_CONTACT, tier)
+        return _answer(Reason.NO_CONTACT, case)
     if rule.doc.by is not None and key is None:
-        return _answer(False, Reason.NO_KEY, tier)
+        return _answer(Reason.NO_KEY, case)
     subject = (contact if rule.per_contact else None, key if rule.doc.by is not None else None)
-    verdict = _verdict(rule, state, subject, contact, now)
-    holds, reason = _judged(rule, state, verdict)
-    return _answer(holds, reason, tier, verdict, state, rule, subject, now)
+    found = _verdict(rule, state, subject, contact, now)
+    return _explained(rule, state, subject, found, case, now)
 
 
-def _verdict(rule: LiveRule, state: AccountState, subject: Subject, contact: str | None, now: int) -> Verdict:
+def _verdict(rule: LiveRule, state: AccountState, subject: Subject, contact: str | None, now: int) -> _Found:
     """What the members say; of an `all_of`, the first that says no."""
     ctx = Context()
     ctx.state, ctx.silent, ctx.past = state, True, False
     ctx.scope.profile, ctx.scope.tier, ctx.scope.contact = state.profile, state.tier, state.contact(contact)
     verdicts = [_member(rule, place, ctx, subject, now) for place in range(len(rule.members))]
     if rule.joint is None:
-        return verdicts[0]
-    held = [v for v in verdicts if v.hold is not None and v.holds]
+        return _Found(verdicts[0], 0, [verdicts[0].reason])
+    held = [place for place, v in enumerate(verdicts) if v.hold is not None and v.holds]
     if held and rule.joint.close(rule, state, subject, now):
-        return held[0]
-    missing = next((v for v in verdicts if not v.holds), verdicts[0])
-    return missing._replace(holds=False, reason=Reason.MEMBER_NOT_HELD)
+        return _Found(verdicts[held[0]], held[0], [verdicts[held[0]].reason])
+    place = next((place for place, v in enumerate(verdicts) if not v.holds), 0)
+    missing = verdicts[place]._replace(holds=False, reason=Reason.MEMBER_NOT_HELD)
+    return _Found(missing, place, [Reason.MEMBER_NOT_HELD, verdicts[place].reason])
 
 
 def _member(rule: LiveRule, place: int, ctx: Context, subject: Subject, now: int) -> Verdict:
@@ -94,38 +107,70 @@ def _judged(rule: LiveRule, state: AccountState, verdict: Verdict) -> tuple[bool
     return (True, verdict.reason) if why is None else (False, why)
 
 
-def _answer(
-    fires: bool,
-    reason: Reason,
-    tier: str | None = None,
-    verdict: Verdict | None = None,
-    state: AccountState | None = None,
-    rule: LiveRule | None = None,
-    subject: Subject = (None, None),
-    now: int = 0,
+def _explained(
+    rule: LiveRule, state: AccountState, subject: Subject, found: _Found, case: Case, now: int
 ) -> Explanation:
-    last = until = None
-    evidence: list[str] = []
-    if state is not None and rule is not None:
-        key = subject_key(rule.slot, subject)
-        last = state.last.get(key)
-        span = rule.cooldowns[state.tier]
-        until = last + span if last is not None and 0 < span < NEVER and last + span > now else None
-        found = ids_of(state, list(verdict.evidence or ()) if verdict is not None else [])
-        evidence = [found[o] for o in (verdict.evidence or () if verdict is not None else ()) if o in found]
-    window = verdict.window if verdict is not None else None
+    """The answer about a subject whose state is known."""
+    verdict = found.verdict
+    fires, reason = _judged(rule, state, verdict)
+    last = state.last.get(subject_key(rule.slot, subject))
+    span = rule.cooldowns[state.tier]
+    until = last + span if last is not None and 0 < span < NEVER and last + span > now else None
+    figures, member = figures_of(verdict.figures), rule.members[found.place]
+    case = replace(
+        case, member=found.place, value=verdict.value, threshold=verdict.threshold, figures=figures, until=until,
+        armed=verdict.window[0] if member.name == "absence" and verdict.window is not None else None,
+        at=_moment(verdict) if member.moments else None,
+    )  # fmt: skip
+    ids = ids_of(state, list(verdict.evidence or ()))
+    return _answer(
+        reason,
+        case,
+        fires=fires,
+        reasons=list(dict.fromkeys([reason, *found.reasons])),
+        last=last,
+        tick=verdict.next_check if member.ticks else None,
+        window=verdict.window,
+        evidence=[ids[offset] for offset in verdict.evidence or () if offset in ids],
+        next_check=verdict.next_check,
+    )
+
+
+def _moment(verdict: Verdict) -> int | None:
+    """The moment that a deadline or date comes, or came."""
+    if verdict.next_check is not None or verdict.hold is None:
+        return verdict.next_check
+    return verdict.hold.at
+
+
+def _answer(
+    reason: Reason,
+    case: Case = Case(),
+    *,
+    fires: bool = False,
+    reasons: Sequence[Reason] = (),
+    last: int | None = None,
+    tick: int | None = None,
+    window: tuple[int, int] | None = None,
+    evidence: Sequence[str] = (),
+    next_check: int | None = None,
+) -> Explanation:
     return {
         "fires": fires,
         "reason": reason,
-        "tier": tier,
-        "value": verdict.value if verdict is not None else None,
+        "sentence": verdict(reasons or [reason], case, fires=fires, last=last, tick=tick),
+        "tier": case.tier,
+        "value": case.value,
         "value_exact": True,
-        "threshold": verdict.threshold if verdict is not None else None,
+        "threshold": case.threshold,
+        "figures": case.figures,
         "window": {"from": rfc3339(window[0]), "to": rfc3339(window[1])} if window is not None else None,
-        "evidence": evidence,
-        "cooldown_until": rfc3339(until) if until is not None else None,
-        "last_trigger": rfc3339(last) if last is not None else None,
-        "next_check": rfc3339(verdict.next_check)
-        if verdict is not None and verdict.next_check is not None
-        else None,
+        "evidence": list(evidence),
+        "cooldown_until": _shown(case.until),
+        "last_trigger": _shown(last),
+        "next_check": _shown(next_check),
     }
+
+
+def _shown(at: int | str | None) -> str | None:
+    return rfc3339(at) if isinstance(at, int) else at

@@ -18,6 +18,7 @@ from schemas.reasons import Reason
 from schemas.rule import RuleIn
 from services.rules.engine.context import MOMENT, Context, Hold
 from services.rules.engine.limits import cooldowns
+from services.rules.engine.numbers import Value
 from services.rules.engine.selector import Selector, value_getter
 from services.rules.engine.state import AccountState, Subject, SubjectKey, subject_key
 
@@ -39,6 +40,7 @@ class Verdict(NamedTuple):
     window: tuple[int, int] | None = None
     evidence: list[int] | None = None
     next_check: int | None = None
+    figures: dict[str, Value] | None = None
 
 
 class Kind(Protocol):

@@ -7,7 +7,7 @@ from schemas.reasons import Reason
 from schemas.trigger import Position, Trigger, TriggerEvent, Window
 from services.rules.engine.context import MOMENT, Hold
 from services.rules.engine.live import LiveRule
-from services.rules.engine.numbers import as_json
+from services.rules.engine.numbers import Value, as_json
 from services.rules.engine.state import OFFSETS, AccountState
 
 REASONS = {
@@ -59,7 +59,7 @@ def make_trigger(
         playbook=rule.doc.playbook,
         evidence=evidence,
         position=position,
-        figures=_figures(hold),
+        figures=figures_of(hold.figures),
         shadow=rule.status == "shadow",
         scope=rule.doc.scope,
         depth=depth_of(shown.type, shown.data) if shown is not None else 0,
@@ -90,10 +90,11 @@ def _shown(hold: Hold, event: Event | None) -> TriggerEvent | None:
     )
 
 
-def _figures(hold: Hold) -> dict[str, int | float] | None:
-    if hold.figures is None:
+def figures_of(figures: dict[str, Value] | None) -> dict[str, int | float] | None:
+    """The figures of a trend as numbers."""
+    if figures is None:
         return None
-    return {name: number for name, value in hold.figures.items() if (number := as_json(value)) is not None}
+    return {name: number for name, value in figures.items() if (number := as_json(value)) is not None}
 
 
 def ids_of(state: AccountState, offsets: list[int]) -> dict[int, str]:

@@ -11,7 +11,7 @@ from backbone.auth import create_key
 from backbone.http import create_app
 from backbone.settings import Settings
 from schemas.play import ActionDetail, ActionList, PlayDetail, PlayList, TaskList
-from schemas.play_reasons import EXPLAINED, ActionReason, PlayReason, StepReason
+from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
 from services.actions import api_documents, api_plays, api_tasks
 from services.actions.status import status
 from services.actions.tables import documents
@@ -316,7 +316,7 @@ def test_answers_are_as_the_openapi_page_says(house: House, client: TestClient) 
 
 
 def test_every_reason_is_explained() -> None:
-    assert set(EXPLAINED) == {*PlayReason, *StepReason, *ActionReason}
+    assert set(EXPLAINED) == {*PlayReason, *StepReason, *HistoryReason, *ActionReason}
 
 
 @pytest.mark.parametrize("odd", ["%00", "a%00b", "%ED%A0%80", "%FF", "x" * 300, "%F0%9F%98%80"])

@@ -1,6 +1,7 @@
 """Contract, sections 4, 6 and 8: rules and accounts over HTTP."""
 
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -89,3 +90,63 @@ def test_a_filter_that_cannot_work_is_refused(api: httpx.Client, query: str, fie
 def test_a_plus_in_a_time_need_not_be_escaped(api: httpx.Client) -> None:
     assert api.get("/v1/triggers?after=2026-01-01T00:00:00+01:00").status_code == 200
     assert api.post("/v1/clock", json={"time": 1764576000}).status_code == 422
+
+
+def told(api: httpx.Client, rule: str, account: str) -> dict[str, Any]:
+    settled(api)
+    answer = api.get(f"/v1/rules/{rule}/explain", params={"account": account})
+    assert answer.status_code == 200, answer.text
+    shown: dict[str, Any] = answer.json()
+    return shown
+
+
+def test_right_after_it_fired_an_explanation_says_so_first(api: httpx.Client) -> None:
+    when = {"threshold": {"event": "upset", "within": "30d", "at_least": {"tech": 2}}}
+    api.post("/v1/rules", json={"name": "upset", "when": when, "status": "active"})
+    for day in (1, 2):
+        body = {"type": "upset", "account": "told", "time": f"2027-06-0{day}T09:00:00Z", "id": f"u{day}"}
+        assert api.post("/v1/events", json=body).status_code == 202
+    shown = told(api, "upset", "told")
+    assert (shown["fires"], shown["reason"]) == (False, "cooldown")
+    assert shown["sentence"] == (
+        "It last fired on 2 June 2027, 09:00 UTC. It cannot fire again before 2 July 2027, 09:00 UTC: its cooldown is "
+        "30 days. 2 upset events in 30 days; 2 are needed for the tech tier."
+    )
+    (trigger,) = api.get("/v1/triggers?rule=upset").json()["items"]
+    assert trigger["sentence"] == (
+        "2 upset events in the 30 days to 2 June 2027, 09:00 UTC; 2 are needed for the tech tier."
+    )
+    assert api.get(f"/v1/triggers/{trigger['id']}").json() == trigger
+    other = told(api, "upset", "nobody")
+    assert other["sentence"] == "Nothing has been heard of the account nobody."
+
+
+def test_a_trend_is_explained_with_its_figures(api: httpx.Client) -> None:
+    trend = {"event": "use", "over": "7d", "baseline": "7d", "falls_by": 50, "min_baseline": 4}
+    api.post("/v1/rules", json={"name": "less", "when": {"trend": trend}, "status": "active"})
+    days = ["2027-07-01", *["2027-07-08"] * 5, *["2027-07-03"] * 2, "2027-07-15"]
+    events = [
+        {"type": "use", "account": "user", "time": f"{day}T09:00:00Z", "id": f"x{n}"}
+        for n, day in enumerate(days)
+    ]
+    assert api.post("/v1/events", json=events).status_code == 202
+    shown = told(api, "less", "user")
+    assert (shown["fires"], shown["reason"], shown["figures"]) == (
+        True,
+        "trend_fell",
+        {"recent": 1, "baseline": 7},
+    )
+    assert shown["sentence"] == (
+        "1 use event in the last 7 days against 7 in the 7 days before: the rate fell by 85.7%; 50% is needed. "
+        "If nothing more comes until then, it fires on 16 July 2027, 00:00 UTC."
+    )
+
+
+def test_a_draft_and_a_missing_contact_are_explained(api: httpx.Client) -> None:
+    when = {"threshold": {"event": "x", "within": "1d", "at_least": 1}}
+    api.put("/v1/rules/silent", json={"when": when})
+    assert (
+        told(api, "silent", "told")["sentence"] == "The rule is a draft: it counts nothing and fires nothing."
+    )
+    api.put("/v1/rules/silent", json={"when": when, "scope": "contact", "status": "active"})
+    assert told(api, "silent", "told")["sentence"] == "The rule counts for each contact, and none is named."

@@ -71,7 +71,7 @@ class Trend(Plain):
 
     def verdict(self, rule: LiveRule, ctx: Context, subject: Subject) -> Verdict:
         """Whether it will hold at the next tick if nothing more comes."""
-        return self._compare(ctx.state, ctx.now)
+        return self._compare(ctx.state, ctx.now)._replace(next_check=ctx.now)
 
     def _compare(self, state: AccountState, at: int) -> Verdict:
         if state.tier not in self.limits:
@@ -84,18 +84,23 @@ class Trend(Plain):
         high = max(middle, upto(series, width, at - 1))
         recent, old = self._worth(series, middle, high), self._worth(series, low, middle)
         offsets = list(series[max(middle, high - EVIDENCE) * width + 1 : high * width : width])
+        figures = {"recent": recent, "baseline": old}
         if middle - low < self.body.min_baseline or old.num <= 0:
-            return Verdict(False, Reason.BASELINE_TOO_SMALL, None, None, shown, window, offsets)
+            return Verdict(
+                False, Reason.BASELINE_TOO_SMALL, None, None, shown, window, offsets, figures=figures
+            )
         change = self._change(recent, old)
         value = as_json(change)
         if not self._changed(state, recent, old):
-            return Verdict(False, Reason.CHANGE_TOO_SMALL, None, value, shown, window, offsets)
+            return Verdict(
+                False, Reason.CHANGE_TOO_SMALL, None, value, shown, window, offsets, figures=figures
+            )
         hold = Hold(
             at, MOMENT, (None, None), value=change, threshold=shown, evidence=lambda: offsets,
-            figures={"recent": recent, "baseline": old}, window=(at - self.over, at),
+            figures=figures, window=(at - self.over, at),
         )  # fmt: skip
         reason = Reason.TREND_FELL if self.falls else Reason.TREND_ROSE
-        return Verdict(True, reason, hold, value, shown, window, offsets)
+        return Verdict(True, reason, hold, value, shown, window, offsets, figures=figures)
 
     def _worth(self, series: "array[int]", low: int, high: int) -> Value:
         worth = measure(self.aggregate, series, self.width, low, high)

@@ -1,0 +1,160 @@
+"""Why a play, a step, an action or a task is where it is, as a sentence. Pure; every reason has one.
+
+sentence(ActionReason.ATTEMPTS_EXHAUSTED, Case(channel="webhook", recipient="crm", attempts=9))
+All 9 attempts to reach crm failed.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+
+import msgspec
+
+from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
+from schemas.wording import number
+
+
+class Case(msgspec.Struct, kw_only=True, frozen=True):
+    """What a reason is about; as the API shows it."""
+
+    playbook: str | None = None
+    contact: str | None = None
+    tier: str | None = None
+    step: str | None = None
+    channel: str | None = None
+    recipient: str | None = None  # an address; of a webhook, the endpoint's name
+    topic: str | None = None
+    attempts: int = 0
+
+    @property
+    def to(self) -> str:
+        """Whom an action was for."""
+        return self.recipient or "the other side"
+
+    @property
+    def person(self) -> str:
+        """The contact."""
+        return f"the contact {self.contact}" if self.contact else "the contact"
+
+
+def sentence(reason: StrEnum, case: Case) -> str:
+    """What the reason means here."""
+    text = SENTENCES[type(reason)][reason](case)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def said(kind: type[StrEnum], reason: str | None, case: Case) -> str | None:
+    """The sentence of a stored reason; None where there is none, or one that this release does not know."""
+    return sentence(kind(reason), case) if reason in set(kind) else None
+
+
+def _plain(reason: StrEnum) -> Callable[[Case], str]:
+    text = EXPLAINED[reason].removesuffix(".")  # now: one that lacks its explanation fails here
+    return lambda _: text
+
+
+def _exhausted(case: Case) -> str:
+    if case.attempts < 2:
+        return f"the attempt to reach {case.to} failed, and no other was left"
+    return f"all {number(case.attempts)} attempts to reach {case.to} failed"
+
+
+def _suppressed(case: Case) -> str:
+    topic = f"mails about {case.topic}" if case.topic else "mails"
+    return (
+        f"the address {case.to} gets no {topic}: it was unsubscribed or suppressed"
+        if case.recipient
+        else (f"{case.person} gets no {topic}: the address was unsubscribed or suppressed")
+    )
+
+
+_DONE = {
+    "email": "the email to {to} was sent",
+    "task": "the task was put on the list",
+    "webhook": "the webhook to {to} was delivered",
+}
+_PLAYS: dict[StrEnum, Callable[[Case], str]] = {
+    PlayReason.COMPLETED: _plain(PlayReason.COMPLETED),
+    PlayReason.EXIT_EVENT: _plain(PlayReason.EXIT_EVENT),
+    PlayReason.UNTIL_EVENT: _plain(PlayReason.UNTIL_EVENT),
+    PlayReason.BY_HAND: _plain(PlayReason.BY_HAND),
+    PlayReason.PLAY_OPEN: lambda case: f"a play of the playbook {case.playbook} was open already",
+    PlayReason.PLAYBOOK_UNKNOWN: lambda case: (
+        f"there was no playbook {case.playbook} when the rule triggered"
+    ),
+    PlayReason.PLAYBOOK_UNHEALTHY: lambda case: (
+        f"the playbook {case.playbook} cannot be read: no play of it starts, an open one stands still"
+    ),
+    PlayReason.TIER_NOT_COVERED: lambda case: (
+        f"the playbook {case.playbook} has no steps for the {case.tier} tier"
+    ),
+    PlayReason.ACCOUNT_MERGED: _plain(PlayReason.ACCOUNT_MERGED),
+}
+_STEPS: dict[StrEnum, Callable[[Case], str]] = {reason: _plain(reason) for reason in StepReason}
+_HISTORY: dict[StrEnum, Callable[[Case], str]] = {
+    HistoryReason.STARTED: lambda case: f"the play began, for the {case.tier} tier",
+    HistoryReason.ACTION_MADE: lambda case: f"the step produced {_thing(case)}",
+    HistoryReason.ACTION_DONE: lambda case: _DONE.get(case.channel or "", "it was done").format(to=case.to),
+}
+_ACTIONS: dict[StrEnum, Callable[[Case], str]] = {
+    ActionReason.TASK_UPDATED: _plain(ActionReason.TASK_UPDATED),
+    ActionReason.NO_RECIPIENT: _plain(ActionReason.NO_RECIPIENT),
+    ActionReason.NO_OWNER: _plain(ActionReason.NO_OWNER),
+    ActionReason.NO_ADDRESS: lambda case: f"{case.person} has no email address",
+    ActionReason.INVALID_ADDRESS: _plain(ActionReason.INVALID_ADDRESS),
+    ActionReason.CONTACT_UNKNOWN: lambda case: (
+        f"{case.person} whom the trigger names is not known at the account"
+    ),
+    ActionReason.CONTACT_INACTIVE: lambda case: f"{case.person} is marked as not active",
+    ActionReason.UNVOUCHED: _plain(ActionReason.UNVOUCHED),
+    ActionReason.DUPLICATE_RECIPIENT: lambda case: (
+        f"another contact with the address {case.to} got this email"
+    ),
+    ActionReason.SUPPRESSED: _suppressed,
+    ActionReason.NOT_ON_LIST: lambda case: (
+        f"mails go only to what TOUCHLINE_MAIL_ONLY_TO names, and {case.to} is not among it"
+    ),
+    ActionReason.PLAY_EXITED: lambda case: f"the play ended before this {case.channel or 'action'} went out",
+    ActionReason.TEMPLATE_UNKNOWN: _plain(ActionReason.TEMPLATE_UNKNOWN),
+    ActionReason.TEMPLATE_ERROR: _plain(ActionReason.TEMPLATE_ERROR),
+    ActionReason.TEMPLATE_LIMITS: _plain(ActionReason.TEMPLATE_LIMITS),
+    ActionReason.ENDPOINT_UNKNOWN: lambda case: f"the endpoint {case.to} does not exist any more",
+    ActionReason.ADDRESS_REFUSED: lambda case: (
+        f"the endpoint {case.to} leads to an address that webhooks may not reach"
+    ),
+    ActionReason.REJECTED: lambda case: f"{_other(case)} refused it for good",
+    ActionReason.BOUNCED: lambda case: f"the mail server of {case.to} refused the address for good",
+    ActionReason.UNREACHABLE: lambda case: f"{_other(case)} could not be reached",
+    ActionReason.TIMEOUT: lambda case: f"{_other(case)} did not answer in time",
+    ActionReason.DEFERRED: lambda case: f"{_other(case)} asked to try again later",
+    ActionReason.MAYBE_DELIVERED: lambda case: (
+        f"the connection broke at a moment when {_other(case)} may have taken it; it is not sent twice"
+    ),
+    ActionReason.INTERRUPTED: _plain(ActionReason.INTERRUPTED),
+    ActionReason.ATTEMPTS_EXHAUSTED: _exhausted,
+}
+SENTENCES: Mapping[type[StrEnum], Mapping[StrEnum, Callable[[Case], str]]] = {
+    PlayReason: _PLAYS,
+    StepReason: _STEPS,
+    HistoryReason: _HISTORY,
+    ActionReason: _ACTIONS,
+}
+
+
+def _thing(case: Case) -> str:
+    if case.channel == "task":
+        return "a task" + (f" for {case.recipient}" if case.recipient else "")
+    return f"{'an' if case.channel == 'email' else 'a'} {case.channel or 'action'}" + (
+        f" to {case.recipient}" if case.recipient else ""
+    )
+
+
+def _other(case: Case) -> str:
+    """Who did not take it."""
+    if case.channel == "email":
+        return f"the mail server for {case.to}" if case.recipient else "the mail server"
+    return f"the endpoint {case.to}" if case.recipient else "the other side"
+
+
+for _kind, _sentences in SENTENCES.items():
+    if _missing := set(_kind) - _sentences.keys():
+        raise LookupError(f"reasons without a sentence: {', '.join(sorted(_missing))}")
