@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from fastapi.routing import APIRoute
@@ -112,6 +113,8 @@ class Gate:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if b"\0" in scope["path"].encode("utf-8", "replace") or b"%00" in scope["query_string"]:
             raise BadRequest("text may not contain NUL", code="nul")
+        if "\ufffd" in scope["path"] and not _is_utf8(scope.get("raw_path") or b""):
+            raise BadRequest("the path should be percent-encoded UTF-8", code="not_utf8")
         if scope["method"] in _BODILESS:
             await self.app(scope, receive, send)
             return
@@ -142,6 +145,15 @@ class Gate:
     ) -> None:
         if status == 0:
             await answer(scope, receive, send)
+
+
+def _is_utf8(raw_path: bytes) -> bool:
+    """Whether a path says what it says: the server puts a mark in place of what is no text."""
+    try:
+        unquote_to_bytes(raw_path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _route(scope: Scope) -> str:

@@ -51,12 +51,16 @@ class Fresh(Generic[Value]):
         self._value = value
 
     async def _look(self) -> None:
+        """One look for all who ask meanwhile; one that takes longer than `PATIENCE_S` is waited for no more."""
+        now = self._monotonic()
         if self._task is None or self._task.done():
+            self._looked = now
             self._task = asyncio.get_running_loop().create_task(self._refresh())
-        await asyncio.wait({self._task}, timeout=PATIENCE_S)
+        left = self._looked + PATIENCE_S - now
+        if left > 0:
+            await asyncio.wait({self._task}, timeout=left)
 
     async def _refresh(self) -> None:
-        self._looked = self._monotonic()
         with suppress(TouchlineError):
             found = await run_in_threadpool(self._load, self._value)
             self._value = self._newer(self._value, found)

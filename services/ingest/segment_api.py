@@ -14,6 +14,7 @@ from backbone.browsers import for_browsers
 from backbone.errors import BadRequest, summary
 from backbone.http import any_query, json_response, reads
 from backbone.settings import Settings
+from schemas.event import Event
 from services.ingest import pages
 from services.ingest.answers import wrong_fields
 from services.ingest.identities import Identities
@@ -91,7 +92,8 @@ async def _take(
     await placing.told()
     if not taken.rejected:
         return json_response({"success": True})
-    rejected = [(index, segment.in_their_words(refusal)) for index, refusal in taken.rejected]
+    made = [item if isinstance(item, Event) else None for item in items]
+    rejected = [(index, segment.in_their_words(refusal, made[index])) for index, refusal in taken.rejected]
     errors = wrong_fields(rejected, alone=kind != "batch")
     if len(taken.rejected) == len(items):
         raise BadRequest(summary(errors), code="nothing_accepted")

@@ -14,6 +14,7 @@ import msgspec
 from schemas.event import Event, is_reserved
 from schemas.merging import SEGMENT, SEGMENT_PUBLIC
 from schemas.names import is_name
+from schemas.updates import UPDATES
 from services.ingest.sources.base import Code, Item, Refusal, convert_event
 from services.ingest.sources.identity import Said
 from services.ingest.sources.segment_calls import CALLS, Call, object_of, read, text_of
@@ -86,10 +87,15 @@ def _event(call: Call) -> Item | None:
     return event
 
 
-def in_their_words(refusal: Refusal) -> Refusal:
-    """A refusal that names the field as Segment's API does."""
+def in_their_words(refusal: Refusal, event: Event | None = None) -> Refusal:
+    """A refusal that names the field as Segment's API does; `event`: what the call became, as far as it got."""
     names = {"id": "messageId", "time": "timestamp", "contact": "userId", "account": "groupId"}
-    return msgspec.structs.replace(refusal, field=names.get(refusal.field, refusal.field))
+    field = names.get(refusal.field, refusal.field)
+    first, _, below = field.partition(".")
+    if first == "data" and event is not None:
+        theirs = "traits" if event.type in UPDATES else "properties"
+        field = ".".join(part for part in (theirs, below.removeprefix("attributes.")) if part)
+    return msgspec.structs.replace(refusal, field=field)
 
 
 def _track(call: Call) -> dict[str, Any] | Refusal:

@@ -308,3 +308,21 @@ async def test_status_and_metrics(kit: Kit) -> None:
     assert 'touchline_events_rejected_total{code="required"}' in text
     assert 'route="/v1/events"' in text
     assert "acme" not in text
+
+
+async def test_what_is_no_text_names_no_account(kit: Kit) -> None:
+    """A server that reads the path puts a mark in its place: two accounts would be one."""
+    headers = {"authorization": f"Bearer {kit.writer}", "content-type": "application/json"}
+    for path in ("%ff", "a%ED%A0%BD", "%C3"):
+        answer = await kit.http.put(f"/v1/accounts/{path}", content=b"{}", headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (400, "not_utf8")
+    for body in (
+        rb'{"name": "cut \ud83d"}',
+        b'{"name": "\xff"}',
+        b'{"attributes": {"n": 1e999}}',
+        rb'{"name": "\u0000"}',
+    ):
+        answer = await kit.http.put("/v1/accounts/acme", content=body, headers=headers)
+        assert answer.status_code == 400, body
+    assert kit.events() == []
+    assert (await kit.http.put("/v1/accounts/%EF%BF%BD", content=b"{}", headers=headers)).status_code == 202

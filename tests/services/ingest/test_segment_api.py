@@ -179,3 +179,17 @@ async def test_without_origins_no_page_may_call(kit: Kit) -> None:
     answer = await kit.segment("/v1/t", TRACK, origin=OURS)
     assert answer.status_code == 200
     assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_refusals_name_what_their_calls_have(kit: Kit) -> None:
+    calls = [
+        {**TRACK, "properties": {"x": "\0"}},
+        {"type": "identify", "userId": "ann", "traits": {"name": "x" * 2_000}},
+        {"type": "identify", "userId": "ann", "traits": {"x": "\0"}},
+        {**TRACK, "timestamp": "0001-01-01T00:00:00Z"},
+        TRACK,
+    ]
+    answer = await kit.segment("/v1/batch", {"batch": calls})
+    assert [one["field"] for one in answer.json()["rejected"]] == [
+        "0.properties", "1.traits.name", "2.traits", "3.timestamp",
+    ]  # fmt: skip
