@@ -30,10 +30,10 @@ def repeats(store: Store, event: Event, profile: Profile | None, clock: int) -> 
         return False
     if mine and (held.said is None or held.said > 0):
         return True
-    if held.time == now.time if held.said is None else abs(held.said) == said:
-        return True
-    store.put_sighting(other, now)
-    return False
+    same = held.time == now.time if held.said is None else abs(held.said) == said
+    if mine or not same:
+        store.put_sighting(other, now)
+    return same
 
 
 def _known(store: Store, name: bytes, now: Sighting) -> Sighting | None:

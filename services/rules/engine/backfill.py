@@ -56,8 +56,10 @@ class _Past:
         if self._knows(other, time):
             return True
         if self._knows(name, time):
-            there = self.foreign.get(name) or self._said(event)
-            return there == said or self._note(other, time)
+            same = (self.foreign.get(name) or self._said(event)) == said
+            if event.mergedfrom is None or not same:
+                self._note(other, time)
+            return same
         self.foreign.pop(name, None)
         if event.mergedfrom is not None:
             self.foreign[name] = said

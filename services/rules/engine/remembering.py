@@ -29,7 +29,7 @@ class Remembering(Moments):
             state.newest = time
         if name.repeats:
             self.note("", Reason.DUPLICATE)
-        else:
+        if not name.repeats or name.key not in state.seen:  # it may be known by another account's name only
             self._remember(state, event, time, offset, name)
         return not name.repeats
 

@@ -18,7 +18,7 @@ OWN = 0  # stands for what the account's own event says
 
 
 class Name(NamedTuple):
-    """By which key an event is known, and whether it `repeats` one. `said`: of one sent on, with a bare id."""
+    """By which key an event is to be known, and whether it `repeats` one. `said`: of one sent on, with a bare id."""
 
     key: EventKey
     repeats: bool
@@ -40,7 +40,7 @@ def recognise(state: AccountState, event: Event, fetch: Callable[[int], Event]) 
     if _known(state, other):
         return Name(other, repeats=True)
     said = state.foreign.get(state.seen[key] & OFFSETS) if known else None
-    return Name(key, known) if said is None or said == fingerprint(event) else Name(other, repeats=False)
+    return Name(key, known) if said is None else Name(other, repeats=said == fingerprint(event))
 
 
 def _sent_on(state: AccountState, event: Event, key: EventKey, fetch: Callable[[int], Event]) -> Name:
