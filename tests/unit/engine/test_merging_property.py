@@ -17,18 +17,19 @@ from services.rules.engine.compile import compile_rules
 from tests.unit.engine.cluster import Cluster
 from tests.unit.engine.world import TECH, rule
 
-NAMES = "abcdef"
+NAMES = "abcd"
 EACH = rule({"threshold": {"event": "tick", "within": "1d", "at_least": 1}}, cooldown="0s")
 RULES = compile_rules(1, [EACH], TiersDoc.model_validate(TECH))
 Said = tuple[str, int, int]  # id, minute, n
 
-small = st.integers(0, 3)
-sends = st.tuples(st.just("send"), st.sampled_from(NAMES), st.sampled_from(["1", "2", "3"]), small, small)
+small = st.integers(0, 1)
+sends = st.tuples(st.just("send"), st.sampled_from(NAMES), st.sampled_from(["1", "2"]), small, small)
 again = st.tuples(st.just("again"), st.integers(0, 30))
 merges = st.tuples(st.just("merge"), st.sampled_from(NAMES), st.sampled_from(NAMES))
 steps = st.tuples(st.just("step"), st.integers(0, 2), st.integers(1, 6), st.booleans())
 relays = st.tuples(st.just("relay"), st.integers(0, 2), st.integers(1, 6), st.booleans())
-histories = st.lists(st.one_of(sends, sends, again, merges, steps, relays), min_size=5, max_size=60)
+rests = st.just(("rest",))
+histories = st.lists(st.one_of(sends, sends, again, merges, steps, relays, rests), min_size=5, max_size=60)
 
 
 @dataclass
@@ -70,6 +71,8 @@ def play(cluster: Cluster, history: list[Any]) -> Truth:
             truth.into.setdefault(rest[0], rest[1])
         elif what in ("step", "relay"):
             getattr(cluster.partitions[rest[0]], what)(rest[1], dies=rest[2])
+        elif what == "rest":
+            cluster.rest()
     cluster.rest()
     return truth
 
