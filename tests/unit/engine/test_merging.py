@@ -99,6 +99,14 @@ def test_two_events_of_one_id_both_count_and_the_same_event_under_two_names_once
         assert value == 3
 
 
+def test_what_came_under_another_name_first_is_known_by_its_own_as_well() -> None:
+    world = Merged(rule({"threshold": {"event": "tick", "within": "30d", "at_least": 9}}))
+    world.merge("01-02T00:00", "a", "b")
+    for account, n in (("a", 1), ("b", 1), ("b", 2)):  # the last one is b's "1" again, whatever it says
+        world.ev("01-03T00:00", account=account, id="1", n=n).restart()
+    assert world.explain("01-04T00:00", account="b")["value"] == 1
+
+
 def test_the_same_id_from_two_merged_accounts() -> None:
     world = Merged(rule({"threshold": {"event": "tick", "within": "30d", "at_least": 9}}))
     world.ev("01-01T00:00", account="b", id="0")
