@@ -19,7 +19,7 @@ ABSORBED = "touchline.account.absorbed"  # to the account that goes on: whom it 
 ERASED = (
     "touchline.account.erased"  # to a closed account: where it was merged into, all was erased, or a contact
 )
-MAX_HOPS = 16  # accounts that an event is sent on from; beyond it they lead in a circle
+MAX_HOPS = 32  # accounts that an event is sent on from; beyond it they lead in a circle
 ROOM = 256 << 10  # bytes of an `ABSORBED`: whoever has more contacts sends several
 SOURCE = "touchline"
 

@@ -18,7 +18,9 @@ pytestmark = [
     pytest.mark.chaos, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(8 * 3600),
 ]  # fmt: skip
 
-flooded = partial(loaded, batch=200, quiet=0.5)  # half of the events, as in life, are nobody's business
+flooded = partial(
+    loaded, batch=200, quiet=0.5, merges=0.0005
+)  # half of the events, as in life, are nobody's business
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -68,6 +68,7 @@ def loaded(
     times: int = 0,
     batch: int = BATCH,
     quiet: float = 0,
+    merges: float = 0,
     progress: Progress | None = None,
 ) -> Iterator[Run]:
     """The stack configured and events being posted; at the end of the block all of them are acknowledged.
@@ -85,8 +86,9 @@ def loaded(
     def work() -> None:
         try:
             run.acknowledged |= post_all(
-                stack.client, events, accounts, days=DAYS, seed=seed, size=batch, quiet=quiet, posted=posted
-            )
+                stack.client, events, accounts, days=DAYS, seed=seed, size=batch, quiet=quiet, merges=merges,
+                posted=posted,
+            )  # fmt: skip
         finally:
             if pace is not None:
                 pace.end()
@@ -122,6 +124,7 @@ def posting(
     accounts: int,
     seed: int,
     most: int = 30_000,
+    merges: float = 0,
     progress: Progress | None = None,
 ) -> Iterator[Run]:
     """The stack configured and events being posted in small requests, for as long as the block runs."""
@@ -130,7 +133,7 @@ def posting(
 
     def work() -> None:
         with stack.client() as client:
-            for batch in batches(events(seed, most, range(accounts), days=DAYS), 20):
+            for batch in batches(events(seed, most, range(accounts), days=DAYS, merges=merges), 20):
                 post(client, batch)
                 run.acknowledged |= {(event["account"], event["id"]) for event in batch}
                 if over.wait(0.05):  # a stream, not a flood: there must be something to come until the end

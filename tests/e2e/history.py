@@ -26,8 +26,10 @@ from services.actions.plays.partition import PlaysPartition
 from services.actions.plays.telling import kind_of_end
 from services.actions.store_rows import PLAY_COLUMNS, play_of
 from services.actions.tables import accounts, actions, outbox, tasks
+from services.rules.engine.merging import Out
 from services.rules.engine.partition import MemoryAccounts, PartitionEngine
 from services.rules.revisions import RuleSets
+from services.rules.tables import outbox as rules_outbox
 from services.rules.tables import triggers
 from tests.e2e.deliveries import Witness, check_deliveries, settled
 from tests.e2e.letters import Filler, said
@@ -50,6 +52,7 @@ class Expected:
     tasks: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     profiles: dict[str, JSON] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)  # touchline.* events, but for the ends of mails and webhooks
+    sent_on: set[tuple[str, bytes]] = field(default_factory=set)  # what merges leave for other accounts
 
 
 def _play(p: Play) -> tuple[Any, ...]:
@@ -72,7 +75,8 @@ def expected(log: Log, db: Database) -> Expected:
     found = Expected()
     for partition in range(log.partitions):
         read = [(r.offset, r.timestamp, readable(r, log.partitions)) for r in records(log, EVENTS, partition)]
-        decided = _judged(partition, read, RuleSets(db))
+        decided, out = _judged(partition, read, RuleSets(db))
+        found.sent_on |= {(sent.account, sent.value) for sent in out.sent}
         found.triggers |= {one.id: shown(one) for one in decided if isinstance(one, Trigger)}
         store = _played(partition, read, decided)
         found.plays |= {p.id: _play(p) for p in store.plays.values()}
@@ -85,7 +89,7 @@ def expected(log: Log, db: Database) -> Expected:
 
 def _judged(
     partition: int, read: list[tuple[int, int, Event | None]], rulesets: RuleSets
-) -> list[Trigger | Moved]:
+) -> tuple[list[Trigger | Moved], Out]:
     by_offset = {offset: event for offset, _, event in read if event is not None}
     engine = PartitionEngine(
         partition,
@@ -98,8 +102,9 @@ def _judged(
         history=lambda _: (),
     )
     engine.apply([(offset, timestamp, event) for offset, timestamp, event in read if event is not None])
-    decided: list[Trigger | Moved] = [*engine.drain(), *(moved for _, moved in engine.take_out().moved)]
-    return sorted(decided, key=lambda one: one.position.offset)
+    fired, out = engine.drain(), engine.take_out()
+    decided: list[Trigger | Moved] = [*fired, *(moved for _, moved in out.moved)]
+    return sorted(decided, key=lambda one: one.position.offset), out
 
 
 def _played(
@@ -193,10 +198,13 @@ def check(
     want, got = expected(log, db), stored(db)
     compare(want, got)
     _check_own(db, want, on_log.own.keys())
+    assert on_log.sent_on.keys() == want.sent_on, "what merges leave for others is lost, or of nothing"
     told_again = relayed(log, want.triggers) + on_log.own.total() - len(on_log.own)
+    told_again += on_log.sent_on.total() - len(on_log.sent_on)
     delivered = check_deliveries(db, sinks, {one: row[-1] for one, row in got.actions.items()}, kills)
     with db.read() as conn:
         assert not conn.execute(select(outbox)).all(), "events left in the outbox"
+        assert not conn.execute(select(rules_outbox)).all(), "records left in the outbox of rules"
     return Report(
         len(acknowledged),
         on_log.events.total() + on_log.own.total(),

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
 
 @pytest.mark.timeout(400)
 def test_every_failpoint_is_hit_and_changes_nothing(make_stack: MakeStack, sink: Sinks) -> None:
-    with posting(make_stack(), sink, accounts=200, seed=3) as run:
+    with posting(make_stack(), sink, accounts=200, seed=3, merges=0.02) as run:
         hit = hit_all(run, rounds=1, seed=3)
     assert hit == POINTS
     report = run.finish(kills=in_actions(1))

@@ -14,7 +14,9 @@ EVENTS, KILLS = 20_000, 10
 
 @pytest.mark.timeout(500)
 def test_each_service_killed_ten_times(make_stack: MakeStack, sink: Sinks) -> None:
-    with loaded(make_stack(), sink, EVENTS, accounts=300, lanes=KINDS, times=KILLS, quiet=0.5) as run:
+    with loaded(
+        make_stack(), sink, EVENTS, accounts=300, lanes=KINDS, times=KILLS, quiet=0.5, merges=0.002
+    ) as run:
         kills = kill_each(run, times=KILLS, seed=1, most_s=0.5)
     report = run.finish(kills)
     assert report.acknowledged == EVENTS

@@ -11,6 +11,7 @@ import msgspec
 
 from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Log, Record, partition_for
 from schemas.event import CONTROL, OWN_PREFIX, Event, Malformed, decode
+from schemas.forwarding import ABSORBED, ERASED
 from schemas.trigger import Trigger, TriggerRecord
 
 JSON = dict[str, Any]
@@ -20,10 +21,12 @@ _trigger_json = msgspec.json.Encoder().encode
 
 @dataclass
 class Posted:
-    """How often each event is there, by account and id, and how often each of our own, by id."""
+    """How often each event is there, by account and id, each of our own, by id, and what merges left for other accounts,
+    by account and value."""
 
     events: Counter[tuple[str, str]] = field(default_factory=Counter)
     own: Counter[str] = field(default_factory=Counter)
+    sent_on: Counter[tuple[str, bytes]] = field(default_factory=Counter)
 
 
 def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
@@ -59,6 +62,9 @@ def posted(log: Log) -> Posted:
         for record in records(log, EVENTS, partition):
             event = readable(record, log.partitions)
             if event is None:
+                continue
+            if event.mergedfrom is not None or event.type in (ABSORBED, ERASED):
+                found.sent_on[event.account or "", record.value] += 1
                 continue
             if event.type.startswith(OWN_PREFIX) and event.type not in CONTROL:
                 found.own[event.id] += 1

@@ -103,15 +103,22 @@ def known(n: int) -> JSON:
 
 
 def events(
-    seed: int, count: int, accounts: Sequence[int], *, days: float = 8, quiet: float = 0
+    seed: int,
+    count: int,
+    accounts: Sequence[int],
+    *,
+    days: float = 8,
+    quiet: float = 0,
+    merges: float = 0,
 ) -> Iterator[JSON]:
     """Events of these accounts over some days, a tenth of them up to four hours late, a few sent twice.
 
-    `quiet`: the share of them that no rule and no playbook waits for.
+    `quiet`: the share of them that no rule and no playbook waits for; `merges`: that of merges of two of the accounts.
     """
     rng = random.Random(seed)
     step = timedelta(days=days) / count
     before: JSON | None = None
+    closed: set[int] = set()
     for number in range(count):
         at = START + timedelta(minutes=1) + step * number
         if rng.random() < 0.1:
@@ -124,7 +131,16 @@ def events(
             data["invoice"] = f"i{rng.randrange(3)}"
         if type_ == "account.updated":  # what is said next tells whether the play saw it
             data = {"attributes": {"mood": f"m{number}"}}
-        event = {"id": f"s{seed}-{number}", "source": "test", "type": type_, "account": f"a{rng.choice(accounts)}",
+        of = rng.choice(accounts)
+        if (
+            merges
+            and rng.random() < merges
+            and (later := [n for n in accounts if n > of])
+            and of not in closed
+        ):
+            closed.add(of)  # once, and in no circle: the door would refuse it
+            type_, data = "account.merged", {"into": f"a{rng.choice(later)}"}
+        event = {"id": f"s{seed}-{number}", "source": "test", "type": type_, "account": f"a{of}",
                  "time": at.isoformat(), "data": data}  # fmt: skip
         yield event
         if before is not None and rng.random() < 0.01:
@@ -171,6 +187,7 @@ def post_all(
     seed: int = 0,
     size: int = BATCH,
     quiet: float = 0,
+    merges: float = 0,
     posted: Callable[[int], None] = lambda _: None,
 ) -> set[tuple[str, str]]:
     """All events by several clients, each with accounts of its own; the acknowledged (account, id).
@@ -182,7 +199,8 @@ def post_all(
         own = range(number, accounts, clients)
         acknowledged: set[tuple[str, str]] = set()
         with connect() as client:
-            for batch in batches(events(seed + number, count // clients, own, days=days, quiet=quiet), size):
+            sent = events(seed + number, count // clients, own, days=days, quiet=quiet, merges=merges)
+            for batch in batches(sent, size):
                 post(client, batch)
                 known = len(acknowledged)
                 acknowledged |= {(event["account"], event["id"]) for event in batch}
