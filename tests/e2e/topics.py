@@ -21,8 +21,8 @@ _trigger_json = msgspec.json.Encoder().encode
 
 @dataclass
 class Posted:
-    """How often each event is there, by account and id, each of our own, by id, and what merges left for other accounts,
-    by account and value."""
+    """How often each event is there, by account and id, each of our own, by id, and what merges left for other
+    accounts, by account and value."""
 
     events: Counter[tuple[str, str]] = field(default_factory=Counter)
     own: Counter[str] = field(default_factory=Counter)
