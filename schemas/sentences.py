@@ -19,6 +19,7 @@ from schemas.when import AllOf
 from schemas.wording import listed, moment, number, span
 
 Time = int | str  # microseconds, or RFC 3339
+_ABOUT = ("account", "contact", "key", "tier", "value", "threshold", "figures", "at")
 
 
 class Case(msgspec.Struct, kw_only=True, frozen=True):
@@ -73,6 +74,17 @@ def verdict(
     elif fires and reasons[0] is Reason.THRESHOLD_REACHED:
         said.append("The next one makes the rule fire.")
     return " ".join(said)
+
+
+def of_trigger(trigger: dict[str, Any], rule: Any) -> str | None:
+    """Why a trigger (as JSON) fired, by the version of its rule; None for a reason that this release does not know."""
+    if trigger["reason"] not in set(Reason):
+        return None
+    event = trigger.get("event") or {}
+    about: dict[str, Any] = {name: trigger.get(name) for name in _ABOUT}
+    exact = trigger.get("value_exact", True)
+    case = Case(rule=rule, fired=True, value_exact=exact, armed=event.get("time"), **about)
+    return sentence(Reason(trigger["reason"]), case)
 
 
 # -- thresholds

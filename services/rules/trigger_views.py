@@ -7,13 +7,11 @@ import msgspec
 from pydantic import ValidationError
 from sqlalchemy import Connection, Row, select
 
-from schemas.reasons import Reason
 from schemas.rule import RuleIn
-from schemas.sentences import Case, sentence
+from schemas.sentences import of_trigger
 from services.rules.tables import revisions
 
 KEPT = 2_000  # versions of rules in memory
-_ABOUT = ("account", "contact", "key", "tier", "value", "threshold", "figures", "at")
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -28,7 +26,7 @@ class TriggerViews:
         """One trigger."""
         trigger = _decode(row.doc)
         rule = self._rule(conn, trigger["rule"], trigger["rule_version"])
-        return {**trigger, "sentence": sentence_of(trigger, rule)}
+        return {**trigger, "sentence": of_trigger(trigger, rule)}
 
     def _rule(self, conn: Connection, name: str, version: int) -> RuleIn | None:
         """A version of a rule; None for one that this release cannot read."""
@@ -46,14 +44,3 @@ class TriggerViews:
                 self._rules.clear()
             self._rules[name, version] = rule
         return rule
-
-
-def sentence_of(trigger: dict[str, Any], rule: RuleIn | None) -> str | None:
-    """Why a trigger fired, by the version of its rule; None for a reason that this release does not know."""
-    if trigger["reason"] not in set(Reason):
-        return None
-    event = trigger.get("event") or {}
-    about: dict[str, Any] = {name: trigger.get(name) for name in _ABOUT}
-    exact = trigger.get("value_exact", True)
-    case = Case(rule=rule, fired=True, value_exact=exact, armed=event.get("time"), **about)
-    return sentence(Reason(trigger["reason"]), case)

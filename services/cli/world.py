@@ -1,0 +1,156 @@
+"""The world of a scenario: one partition of the production engine and step machine, in memory, on the log clock.
+
+The only things missing are the log, the database and the channels. Touchline's own events follow the event that caused
+them.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from schemas.duration import parse_duration
+from schemas.event import CLOCK, Event, decode, from_microseconds, microseconds
+from schemas.playbook import PlaybookIn
+from schemas.rule import RuleIn, TiersDoc
+from schemas.scenario import Scenario, ScenarioEvent
+from schemas.template import TemplateIn
+from schemas.trigger import Moved, Trigger
+from services.actions.plays.memory import MemoryLibrary, MemoryStore
+from services.actions.plays.merge import EventItem, TriggerItem
+from services.actions.plays.model import OwnEvent, Renderer
+from services.actions.plays.partition import PlaysPartition
+from services.cli.documents import Document
+from services.rules.engine.compile import RuleRevision, RuleSet, compile_rules
+from services.rules.engine.partition import MemoryAccounts, PartitionEngine
+from services.rules.revisions import DEFAULT_TIERS
+
+BEGINNING = datetime.fromisoformat("2026-01-01T00:00:00Z")  # of a scenario that names no time
+
+
+class World:
+    """One partition with everything in memory."""
+
+    def __init__(self, documents: Iterable[Document], render: Renderer | None) -> None:
+        models = [document.model for document in documents]
+        self.ruleset = ruleset([m for m in models if isinstance(m, RuleIn)], _tiers(models))
+        self.accounts = MemoryAccounts()
+        self.engine = PartitionEngine(
+            0,
+            clock_mode="log",
+            clock=0,
+            revision=self.ruleset,
+            accounts=self.accounts,
+            rulesets=lambda _: self.ruleset,
+            fetch=lambda offset: self._log[offset],
+            history=lambda _: (),
+        )
+        library = MemoryLibrary(
+            [m for m in models if isinstance(m, PlaybookIn)], [m for m in models if isinstance(m, TemplateIn)]
+        )
+        self.store = MemoryStore(render)
+        self.plays = PlaysPartition(0, mode="log", store=self.store, library=library)
+        self.triggers: list[Trigger] = []
+        self._log: list[Event] = []
+        self._places = 0  # on the topic of triggers
+
+    def feed(self, event: Event) -> None:
+        """Append an event and all that follows from it."""
+        waiting = deque([event])
+        while waiting:
+            waiting.extend(self._append(waiting.popleft()))
+            waiting.extend(_own(told) for told in self.store.drain())
+
+    def _append(self, event: Event) -> list[Event]:
+        """Apply an event; what comes of it for other accounts, after merges."""
+        offset = len(self._log)
+        self._log.append(event)
+        at = microseconds(cast("datetime", event.time))
+        self.engine.apply([(offset, at, event)])
+        fired, out = self.engine.drain(), self.engine.take_out()
+        self.engine.forget_changes()
+        self.triggers += fired
+        decided: list[Trigger | Moved] = [*fired, *(moved for _, moved in out.moved)]
+        for one in sorted(decided, key=lambda one: one.position.offset):
+            self.plays.merge.offer_trigger(TriggerItem(self._place(), one))
+        self.plays.merge.offer_events([EventItem(offset, at, event)])
+        self.plays.merge.offer_progress(self._place(), offset + 1)
+        while self.plays.step():
+            pass
+        return [decode(sent.value, place="", timestamp=at) for sent in out.sent]
+
+    def _place(self) -> int:
+        self._places += 1
+        return self._places - 1
+
+
+def ruleset(rules: Iterable[RuleIn], tiers: TiersDoc) -> RuleSet:
+    """The rules as they would be in force: a draft is tested as if it were active."""
+    revisions = [
+        RuleRevision(
+            name=rule.name,
+            version=1,
+            generation=0,
+            unless_generation=0,
+            status="active" if rule.status in {None, "draft"} else str(rule.status),
+            backfill=False,
+            doc=rule,
+        )
+        for rule in rules
+    ]
+    return compile_rules(1, revisions, tiers)
+
+
+def _tiers(models: Iterable[Any]) -> TiersDoc:
+    found = [model for model in models if isinstance(model, TiersDoc)]
+    return found[0] if found else TiersDoc.model_validate({"tiers": list(DEFAULT_TIERS)})
+
+
+def arrivals(scenario: Scenario) -> list[Event]:
+    """The log of a scenario: what is known at the beginning, the events in the order of arrival, the last time."""
+    sent = [one for place, event in enumerate(scenario.events) for one in _repeated(place, event)]
+    sent.sort(key=lambda pair: pair[0])
+    first = min((cast("datetime", event.time) for _, event in sent), default=scenario.until or BEGINNING)
+    known = [
+        Event(
+            id=f"accounts.{name}", source="test", type="account.updated", account=name, time=first, data=body or {},
+            historical=True,
+        )
+        for name, body in scenario.accounts.items()
+    ]  # fmt: skip
+    end = (
+        [] if scenario.until is None else [Event(id="until", source="test", type=CLOCK, time=scenario.until)]
+    )
+    return known + [event for _, event in sent] + end
+
+
+def _repeated(place: int, event: ScenarioEvent) -> Iterable[tuple[datetime, Event]]:
+    every = timedelta(microseconds=parse_duration(event.every) if event.every else 0)
+    name = event.id or f"events.{place}"
+    for number in range(event.repeat):
+        at = event.at + every * number
+        yield (
+            event.arrives or at,
+            Event(
+                id=name if event.repeat == 1 else f"{name}.{number}",
+                source=event.source,
+                type=event.type,
+                account=event.account,
+                contact=event.contact,
+                time=at,
+                data=event.data,
+                historical=event.historical,
+            ),
+        )  # fmt: skip
+
+
+def _own(told: OwnEvent) -> Event:
+    return Event(
+        id=told.id,
+        source="touchline",
+        type=told.type,
+        account=told.account,
+        contact=told.contact,
+        time=from_microseconds(told.time),
+        data=told.data,
+    )
