@@ -5,10 +5,11 @@ The limits hold for the body as sent and as it is after `Content-Encoding: gzip`
 
 import re
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from starlette.types import Message, Receive, Scope
+from starlette.types import Receive, Scope
 
 from backbone.errors import BadRequest, TooLarge, UnsupportedMedia
 
@@ -30,47 +31,48 @@ class NotJson(BadRequest):
     title = "The body is not JSON"
 
 
-async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body, unpacked. Raises `TooLarge`, `UnsupportedMedia`, `BadRequest`. The server has the patience."""
+def _ignore(_size: int) -> None:
+    """Nobody counts."""
+
+
+async def read_body(
+    scope: Scope, receive: Receive, *, most: int = MAX_BODY, came: Callable[[int], None] = _ignore
+) -> bytes:
+    """The whole body, unpacked, of at most `most` bytes. The server has the patience.
+
+    `came` is told the size of each piece. Raises `TooLarge`, `UnsupportedMedia`, `BadRequest`.
+    """
     encoding = length = b""
     for name, value in scope["headers"]:
         if name == b"content-length":
             length = value
         elif name == b"content-encoding":
             encoding = value.strip().lower()
-    if length.isdigit() and int(length[:20]) > MAX_BODY:
-        raise _too_large()
+    if length.isdigit() and int(length[:20]) > most:
+        raise _too_large(most)
     if encoding not in {b"", b"identity", b"gzip", b"x-gzip"}:
         raise UnsupportedMedia("the Content-Encoding should be gzip or identity")
-    body = await _receive_all(receive)
-    return gunzip(body) if encoding.endswith(b"gzip") else body
+    body = await _receive_all(receive, most, came)
+    return gunzip(body, most) if encoding.endswith(b"gzip") else body
 
 
-async def _receive_all(receive: Receive) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        return _checked(body, message)
-    parts, size = [body], len(body)
-    while message.get("more_body", False):
+async def _receive_all(receive: Receive, most: int, came: Callable[[int], None]) -> bytes:
+    parts, size, more = [], 0, True
+    while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequest("the client went away while it sent the body", code="disconnected")
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > MAX_BODY:
-            raise _too_large()
-    return _checked(b"".join(parts), message)
+        came(len(parts[-1]))
+        if size > most:
+            raise _too_large(most)
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _checked(body: bytes, message: Message) -> bytes:
-    if message["type"] == "http.disconnect":
-        raise BadRequest("the client went away while it sent the body", code="disconnected")
-    if len(body) > MAX_BODY:
-        raise _too_large()
-    return body
-
-
-def _too_large() -> TooLarge:
-    return TooLarge(f"a request may have {MAX_BODY:,} bytes, unpacked too", code="request_too_large")
+def _too_large(most: int) -> TooLarge:
+    return TooLarge(f"a request may have {most:,} bytes, unpacked too", code="request_too_large")
 
 
 def gunzip(body: bytes, limit: int = MAX_BODY) -> bytes:
@@ -88,7 +90,7 @@ def gunzip(body: bytes, limit: int = MAX_BODY) -> bytes:
             unpacker = zlib.decompressobj(wbits=31)
             out += unpacker.decompress(rest, limit + 1 - len(out))
             if len(out) > limit:
-                raise _too_large()
+                raise _too_large(limit)
             if not unpacker.eof:
                 raise BadRequest("the gzip body is cut short", code="bad_gzip")
             rest = unpacker.unused_data.lstrip(b"\0")

@@ -1,25 +1,27 @@
-"""What every request passes: limits on its body before its route; problem+json, metrics, a log line after.
+"""What every request passes: its key and the limits on its body before its route; problem+json, metrics after.
 
-A pure ASGI middleware, the only one. The body is read whole here, so that no route can forget a limit.
+A pure ASGI middleware, the only one. The key is looked at before anything else, so that of those who may not ask
+nothing is read and nothing kept; the body is read whole, so that no route can forget a limit.
 """
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from fastapi.routing import APIRoute
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backbone.auth import Keys, Principal
+from backbone.auth import CALLER, Keys, Principal
 from backbone.bodies import read_body
+from backbone.doors import Door, Doors
 from backbone.errors import BadRequest, FieldError, TouchlineError
-from backbone.queries import check
+from backbone.queries import check, takes_any
 from backbone.telemetry import REQUEST_SECONDS, REQUESTS, get_logger
+from backbone.unvouched import MAX_OPEN_BODY, KeyOf, Unvouched
 
 log = get_logger("http")
 _plain = logging.getLogger("http")  # cheaper to ask
@@ -55,17 +57,6 @@ def problem_of(error: TouchlineError) -> Response:
     return problem(error.status, error.code, error.title, error.message, errors=errors, headers=headers)
 
 
-Handler = Callable[[Mapping[str, str], bytes, Principal], Awaitable[Response]]
-
-
-class Express(NamedTuple):
-    """A route so busy that the framework's own work would be most of its cost; the Gate serves it itself."""
-
-    route: APIRoute
-    scope: str
-    handler: Handler  # headers (names in lower case), body, caller → answer
-
-
 class Gate:
     """`on_error` may be told every unexpected exception; tests use it to fail loudly."""
 
@@ -74,12 +65,13 @@ class Gate:
         app: ASGIApp,
         *,
         keys: Keys,
-        express: Mapping[tuple[str, str], Express],
+        doors: Doors,
         on_error: Callable[[Exception], None] | None = None,
     ) -> None:
         self.app = app
         self._keys = keys
-        self._express = express
+        self._doors = doors
+        self._unvouched = Unvouched()
         self._on_error = on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,34 +103,54 @@ class Gate:
             _count(scope, status, seconds)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if b"\0" in scope["path"].encode("utf-8", "replace") or b"%00" in scope["query_string"]:
-            raise BadRequest("text may not contain NUL", code="nul")
-        if "\ufffd" in scope["path"] and not _is_utf8(scope.get("raw_path") or b""):
-            raise BadRequest("the path should be percent-encoded UTF-8", code="not_utf8")
-        if scope["method"] in _BODILESS:
+        door = self._doors.find(scope)
+        if door is None:  # nothing is there, or nothing of that method: whoever says so reads no body
+            _check_text(scope)
             await self.app(scope, receive, send)
             return
-        body = await read_body(scope, receive)
-        express = self._express.get((scope["method"], scope["path"]))
-        if express is not None:
-            scope["route"] = express.route
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-            principal = await self._keys.authorize(headers.get("authorization"), express.scope)
-            if scope["query_string"]:
-                check(express.route, QueryParams(scope["query_string"]))
-            answer = await express.handler(headers, body, principal)
+        scope["route"] = door.route
+        if door.direct is not None:
+            _check_query(door, scope)
+            answer = await door.direct()
             await answer(scope, receive, send)
             return
-        first = True
+        body, caller = await self._let_in(door, scope, receive)
+        if door.express is not None and caller is not None:
+            _check_query(door, scope)
+            answer = await door.express(_headers(scope), body, caller)
+            await answer(scope, receive, send)
+        elif scope["method"] in _BODILESS:
+            await self.app(scope, receive, send)
+        else:
+            await self.app(scope, _replay(body, receive), send)
 
-        async def replay() -> Message:
-            nonlocal first
-            if first:
-                first = False
-                return {"type": "http.request", "body": body, "more_body": False}
-            return await receive()
+    async def _let_in(self, door: Door, scope: Scope, receive: Receive) -> tuple[bytes, Principal | None]:
+        """The body (empty for methods without one) and the caller, of a route without a key None."""
+        bodiless = scope["method"] in _BODILESS
+        header = _authorization(scope)
+        if door.open:
+            _check_text(scope)
+            if bodiless:
+                return b"", None
+            async with self._unvouched.hold() as came:
+                return await read_body(scope, receive, most=MAX_OPEN_BODY, came=came), None
+        if header is None and door.key_in_body is not None:
+            return await self._by_body(door, door.key_in_body, scope, receive)
+        scope[CALLER] = caller = await self._keys.authorize(header, door.scope)
+        _check_text(scope)
+        return (b"" if bodiless else await read_body(scope, receive)), caller
 
-        await self.app(scope, replay, send)
+    async def _by_body(
+        self, door: Door, key_of: KeyOf, scope: Scope, receive: Receive
+    ) -> tuple[bytes, Principal]:
+        async with self._unvouched.hold() as came:
+            body = await read_body(scope, receive, came=came)
+            key = key_of(body)
+            scope[CALLER] = caller = await (
+                self._keys.admit(key, door.scope) if key else self._keys.authorize(None, door.scope)
+            )
+        _check_text(scope)
+        return body, caller
 
     async def _answer(
         self, status: int, answer: Response, scope: Scope, receive: Receive, send: Send
@@ -154,6 +166,44 @@ def _is_utf8(raw_path: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    first = True
+
+    async def replay() -> Message:
+        nonlocal first
+        if first:
+            first = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replay
+
+
+def _check_query(door: Door, scope: Scope) -> None:
+    """What the framework would do, for routes served without it."""
+    if scope["query_string"] and not takes_any(door.route):
+        check(door.route, QueryParams(scope["query_string"]))
+
+
+def _check_text(scope: Scope) -> None:
+    """Refuse an address that is no text, or that no database can hold."""
+    if b"\0" in scope["path"].encode("utf-8", "replace") or b"%00" in scope["query_string"]:
+        raise BadRequest("text may not contain NUL", code="nul")
+    if "\ufffd" in scope["path"] and not _is_utf8(scope.get("raw_path") or b""):
+        raise BadRequest("the path should be percent-encoded UTF-8", code="not_utf8")
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _authorization(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            return str(value.decode("latin-1"))
+    return None
 
 
 def _route(scope: Scope) -> str:

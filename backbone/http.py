@@ -6,6 +6,7 @@ app = create_app("Touchline", settings=…, db=…, log=…, clock=…, services
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Protocol
 
@@ -26,14 +27,16 @@ from backbone.browsers import let_browsers_in
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.docs_page import docs_page
+from backbone.doors import Doors, direct
 from backbone.errors import Invalid, TouchlineError
-from backbone.gate import Express, Gate, problem, problem_of
+from backbone.gate import Gate, problem, problem_of
 from backbone.idempotency import Idempotency, Once
 from backbone.log import EVENTS, TRIGGERS, Log
 from backbone.openapi import MANNERS, declared_scopes, describes, install, reads, route_scope
 from backbone.paging import Pages, Paging, check_if_match, decode_cursor, encode_cursor, etag, page
 from backbone.queries import any_query, guard
 from backbone.settings import Settings
+from backbone.shared import Shared
 from backbone.telemetry import REGISTRY
 from backbone.validation import field_errors, parameter_errors, validate, written
 from schemas.version import VERSION
@@ -59,6 +62,8 @@ __all__ = [
     "validate",
     "written",
 ]
+# seconds for which everybody gets the same answer to what anybody may ask, and what takes us time
+READY_S, METRICS_S = 0.1, 1.0
 
 
 class Service(Protocol):
@@ -146,7 +151,7 @@ def create_app(
     # Outermost, around the framework's own layer for unexpected errors: it answers those itself.
     inner = app.build_middleware_stack()
     assert isinstance(inner, ServerErrorMiddleware)  # noqa: S101 - how Starlette builds it
-    gate = Gate(inner.app, keys=app.state.keys, express=_express(app))
+    gate = Gate(inner.app, keys=app.state.keys, doors=Doors(app.routes))
     app.middleware_stack = let_browsers_in(gate, app.routes, settings.cors_origins)
     return app
 
@@ -174,23 +179,17 @@ def _heads(app: FastAPI) -> None:
             )
 
 
-def _express(app: FastAPI) -> dict[tuple[str, str], Express]:
-    """The routes whose endpoint carries `express`, the same handler without the framework around it."""
-    return {
-        (method, route.path): Express(route, route_scope(route) or "", route.endpoint.express)
-        for route in app.routes
-        if isinstance(route, APIRoute) and hasattr(route.endpoint, "express")
-        for method in route.methods or ()
-    }
-
-
 def _health(db: Database, log: Log, services: Sequence[Service]) -> APIRouter:
     router = APIRouter(tags=["status"])
+    readiness = Shared(partial(_readiness, db, log, services), keep_s=READY_S)
+    alive = json_response({"status": "ok"})
+    figures = Shared(_metrics, keep_s=METRICS_S)
 
     @router.get("/healthz", dependencies=[open_route], summary="The process is alive")
     @any_query
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
+    @direct
+    async def healthz() -> Response:
+        return alive
 
     not_ready: dict[int | str, dict[str, Any]] = {
         503: {"description": "Something cannot be reached", "content": {"application/json": {}}}
@@ -204,11 +203,9 @@ def _health(db: Database, log: Log, services: Sequence[Service]) -> APIRouter:
     )
     @any_query
     @describes("503")
-    def readyz() -> Response:
-        checks = {"log": log.ready(), "database": db.ping(), **{each.name: each.ready() for each in services}}
-        ready = all(checks.values())
-        body = {"status": "ready" if ready else "not ready", "checks": checks}
-        return json_response(body, 200 if ready else 503, {} if ready else {"Retry-After": "1"})
+    @direct
+    async def readyz() -> Response:
+        return await readiness()
 
     @router.get(
         "/metrics",
@@ -217,8 +214,9 @@ def _health(db: Database, log: Log, services: Sequence[Service]) -> APIRouter:
         summary="Metrics for Prometheus",
     )
     @any_query
-    def metrics() -> Response:
-        return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+    @direct
+    async def metrics() -> Response:
+        return await figures()
 
     @router.get("/v1/status", summary="Whether there is anything left to do, and how far each service is")
     def status(_: Principal = require(ANY)) -> Response:
@@ -232,6 +230,17 @@ def _health(db: Database, log: Log, services: Sequence[Service]) -> APIRouter:
     return router
 
 
+def _readiness(db: Database, log: Log, services: Sequence[Service]) -> Response:
+    checks = {"log": log.ready(), "database": db.ping(), **{each.name: each.ready() for each in services}}
+    ready = all(checks.values())
+    body = {"status": "ready" if ready else "not ready", "checks": checks}
+    return json_response(body, 200 if ready else 503, {} if ready else {"Retry-After": "1"})
+
+
+def _metrics() -> Response:
+    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
 def _ends(log: Log) -> list[dict[int, int]]:
     return [log.end_offsets(topic) for topic in (EVENTS, TRIGGERS)]
 
@@ -239,13 +248,18 @@ def _ends(log: Log) -> list[dict[int, int]]:
 def _docs(app: FastAPI) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
+    page = Shared(lambda: JSONResponse(app.openapi()))
+    viewer = Shared(lambda: docs_page(app.title))
+
     @router.get("/openapi.json", dependencies=[open_route])
-    async def openapi() -> JSONResponse:
-        return JSONResponse(app.openapi())
+    @direct
+    async def openapi() -> Response:
+        return await page()
 
     @router.get("/docs", dependencies=[open_route])
-    def docs() -> Response:
-        return docs_page(app.title)
+    @direct
+    async def docs() -> Response:
+        return await viewer()
 
     return router
 

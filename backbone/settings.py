@@ -128,6 +128,7 @@ class Settings(BaseSettings):
     )
     header_timeout: Seconds = Field(10, description="seconds for a request's headers to arrive")
     body_timeout: Seconds = Field(20, description="seconds for a request's body to arrive")
+    write_timeout: Seconds = Field(20, description="seconds for a client to take in 16 KiB of an answer")
 
     @field_validator("log_retention", mode="before")
     @classmethod

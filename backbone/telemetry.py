@@ -19,6 +19,9 @@ REQUESTS = Counter("touchline_http_requests", "HTTP requests answered", ["route"
 REQUEST_SECONDS = Histogram(
     "touchline_http_request_seconds", "Time to answer a request", ["route"], buckets=QUICK
 )
+CONNECTIONS_CLOSED = Counter(
+    "touchline_http_connections_closed", "Connections that the server closed on its own account", ["why"]
+)
 
 # Ingest
 EVENTS_ACCEPTED = Counter("touchline_events_accepted", "Events written to the log", ["source"])

@@ -6,14 +6,15 @@ Each is at its first letter too (`/v1/t`). And what their libraries ask for befo
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
-from backbone.auth import MAX_KEY, TRACK, Keys, Principal, open_route
+from backbone.auth import MAX_KEY, TRACK, Principal, open_route, require
 from backbone.bodies import NotJson
 from backbone.browsers import for_browsers
 from backbone.errors import BadRequest, summary
 from backbone.http import any_query, json_response, reads
 from backbone.settings import Settings
+from backbone.unvouched import key_in_body
 from schemas.event import Event
 from services.ingest import pages
 from services.ingest.answers import wrong_fields
@@ -25,7 +26,6 @@ from services.ingest.sources.base import Item, NotReadable
 from services.ingest.sources.identity import Said
 from services.ingest.sources.segment_calls import write_key_in
 
-SCOPE = TRACK
 _ABOUT = """For Segment-compatible libraries: set their host to this server, the write key to an API key.
 
 The key is the user of basic auth, a bearer token, or `writeKey` in the body, and has the scope `events:write` or
@@ -33,20 +33,6 @@ The key is the user of basic auth, a bearer token, or `writeKey` in the body, an
 gets no mail. The same call is at `/v1/{letter}`; the content type does not matter. With the wall clock, where
 `sentAt` is more than five minutes off the moment of receipt, as much is taken off the time of every call of the
 request. Calls that cannot be taken stand in `rejected`, the others are taken; 400 only where nothing was."""
-
-
-async def write_key(request: Request) -> Principal:
-    """The caller, by the Authorization header, or where there is none by `writeKey` in the body.
-
-    Raises `Unauthorized`, `Forbidden`.
-    """
-    keys: Keys = request.app.state.keys
-    header = request.headers.get("authorization")
-    key = write_key_in(await request.body()) if header is None else None
-    return await (keys.authorize(header, SCOPE) if key is None else keys.admit(key, SCOPE))
-
-
-write_key.route_scope = SCOPE  # type: ignore[attr-defined]
 
 
 def segment_router(intake: Intake, identities: Identities, settings: Settings) -> APIRouter:
@@ -71,7 +57,8 @@ def _add(router: APIRouter, intake: Intake, identities: Identities, kind: str) -
     @any_query  # as its libraries please
     @reads(pages.SEGMENT_MODELS[kind], pages.SEGMENT_EXAMPLES[kind])
     @for_browsers
-    async def call(request: Request, principal: Annotated[Principal, Depends(write_key)]) -> Response:
+    @key_in_body(write_key_in)
+    async def call(request: Request, principal: Principal = require(TRACK)) -> Response:
         return await _take(await request.body(), kind, intake, identities, principal)
 
 
