@@ -6,10 +6,14 @@ configuration.
 
 import logging
 import sys
-from typing import Any
+from collections.abc import MutableMapping
+from io import StringIO
+from typing import Any, TextIO
 
 import structlog
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+
+from backbone.plain import clean, one_line
 
 LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3_600, 86_400)
 QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -99,10 +103,21 @@ structlog.configure(  # all goes through the standard library, which stays silen
 )
 
 
+def _shown(_logger: object, _method: str, said: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What others may have written, such as a name, must not steer the terminal."""
+    return {name: one_line(value) if isinstance(value, str) else value for name, value in said.items()}
+
+
+def _traceback(file: TextIO, exc_info: Any) -> None:
+    text = StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    file.write(clean(text.getvalue()))
+
+
 def configure_logging(level: str = "info", format: str = "auto") -> None:
     """Write structured logs to standard error: JSON, one object a line, or in colour on a terminal."""
     pretty = format == "pretty" or (format == "auto" and sys.stderr.isatty())
-    tail: list[Any] = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    tail: list[Any] = [_shown, structlog.dev.ConsoleRenderer(exception_formatter=_traceback)]
     if not pretty:
         tail = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     formatter = structlog.stdlib.ProcessorFormatter(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="touchline",
     help="Lifecycle touches from product events: exact rules, tiered playbooks, durable actions.",
-    epilog="Settings come from the environment (TOUCHLINE_…) and a .env file; see the README.",
+    epilog="Settings come from the environment (TOUCHLINE_…) or a .env file: see docs/settings.md.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -59,7 +59,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on, instead of TOUCHLINE_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on, instead of TOUCHLINE_PORT.")] = None,
 ) -> None:
-    """Serve until Ctrl-C. Several processes of one service share the work (with Kafka)."""
+    """Serve until Ctrl-C. With Kafka, several processes of one service share the work."""
     from backbone.settings import load_settings, unknown_settings
     from backbone.telemetry import configure_logging, get_logger
     from services.embedded import SERVICES
@@ -78,7 +78,7 @@ def serve(
 
 @app.command()
 def migrate() -> None:
-    """Bring the database's tables up to date. Safe to run twice, and by two processes at once."""
+    """Bring the database's tables up to date. Running it twice, or from two places at once, does no harm."""
     from backbone.database import ROOMS
     from backbone.migrations import migrate_all
 
@@ -94,7 +94,7 @@ def keys_create(
         list[str], typer.Option(help="What it may do; give it several times for several scopes.")
     ],
 ) -> None:
-    """Make a key and print it, alone: it cannot be shown again.
+    """Make a key and print it, and nothing else: it cannot be shown again.
 
     Scopes: events:write, track (Segment calls alone; may stand in a web page), rules:read, rules:write, actions:read,
     actions:write, admin (all of them).
@@ -109,12 +109,13 @@ def keys_create(
 
 @keys.command("list")
 def keys_list() -> None:
-    """All keys, newest first: how each begins, never the whole."""
+    """All keys, the newest first. Of each its beginning is shown, never the whole."""
     from rich.table import Table
 
     from backbone.auth import list_keys
+    from backbone.plain import one_line
     from schemas.event import rfc3339
-    from services.cli.terminal import Terminal, one_line
+    from services.cli.terminal import Terminal
 
     with _keys_database() as db:
         found = list_keys(db)
@@ -134,7 +135,7 @@ def keys_list() -> None:
 
 @keys.command("revoke")
 def keys_revoke(key: Annotated[str, typer.Argument(help="Its id, its beginning, or its name.")]) -> None:
-    """Revoke a key; of a name, every key that bears it. In force when the command returns."""
+    """Revoke a key, or every key of a name. It is in force when the command returns."""
     from backbone.auth import revoke_key
     from backbone.clock import WallClock
 
@@ -154,7 +155,7 @@ def apply(
         bool, typer.Option("--prune", help="Also delete what the server has and the files do not.")
     ] = False,
 ) -> None:
-    """Bring the server to what the files say: all of it, or nothing if anything is invalid.
+    """Bring the server to what the files say. If anything is invalid, nothing is applied.
 
     Asks before it activates a paused rule, replaces the tiers or aliases, or deletes anything.
     """
@@ -179,7 +180,7 @@ def test(
         list[Path], typer.Argument(help="*.test.yaml files or folders of them.", metavar="PATH…")
     ],
 ) -> None:
-    """Run scenarios on the production engine, in memory. Exit status 1: one failed; 2: one cannot be read."""
+    """Run scenarios in memory, on the engine that serves. Exit status 1: one failed; 2: one cannot be read."""
     from services.cli import scenario
 
     raise typer.Exit(scenario.test(paths))
@@ -188,10 +189,10 @@ def test(
 @app.command()
 def demo(
     detach: Annotated[
-        bool | None, typer.Option("--detach/--stay", help="Whether the server stays behind on its own.")
+        bool | None, typer.Option("--detach/--stay", help="Leave the server running, or stay until Ctrl-C (the default on a terminal).")
     ] = None,
 ) -> None:
-    """Replay a bundled real purchase log through the canned playbooks and show what came of it."""
+    """Replay a real purchase log, which comes with the repository, and show what came of it."""
     from services.cli import demo as story
 
     raise typer.Exit(story.demo(detach=detach))
@@ -240,7 +241,7 @@ def main() -> None:
 
 
 def _end(message: str) -> NoReturn:
-    from services.cli.terminal import one_line
+    from backbone.plain import one_line
 
     typer.echo(f"touchline: {one_line(message)}", err=True)
     sys.exit(1)

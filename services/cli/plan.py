@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from backbone.plain import one_line
 from services.cli.documents import Document
 from services.cli.held import PATHS, SINGLE, Item, Key, as_filed, label, normal
-from services.cli.terminal import one_line
 from services.cli.yamltext import yaml_text
 
 WORDS = ("created", "updated", "unchanged", "deleted")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -28,6 +27,7 @@ from services.actions.plays.model import Renderer
 from services.actions.rendering.drafts import DraftRenderer
 from services.actions.rendering.renderer import Renderer as Pool
 from services.cli.documents import TEST_SUFFIX, Document, Problem, Problems, find, load
+from services.cli.terminal import Terminal
 from services.cli.why import of_action, of_trigger
 from services.cli.world import World, arrivals
 from services.cli.yamlfile import YamlError, read_yaml
@@ -35,7 +35,7 @@ from services.cli.yamlfile import YamlError, read_yaml
 MAX_EVENTS = 1_000_000
 SENDER: dict[str, str | None] = {"name": "Touchline", "email": "touchline@touchline.test"}
 
-console = Console(highlight=False)
+console = Terminal(highlight=False)
 
 
 @dataclass

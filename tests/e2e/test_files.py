@@ -1,6 +1,7 @@
 """`touchline apply`, `export` and `test` as a person uses them, against a running server."""
 
 import os
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.files import KINDS
 from tests.e2e.server import Server, running
 
 ROOT = Path(__file__).parents[2]
@@ -167,8 +169,10 @@ def test_prune_and_an_export_of_every_kind(tmp_path: Path) -> None:
         "    - email: {template: hello}\n---\n"
         'kind: template\nname: hello\nsubject: on\nmarkdown: "a\\tb\\u2028\\n\\n 08 \\n"\n---\n'
         "kind: endpoint\nname: crm\nurl: https://crm.test/in\n---\n"
+        "kind: aliases\naliases: {signed_up: account.signed_up}\n---\n"
         "kind: tiers\ntiers: [{tier: high, where: {account.attributes.code: '08'}}, {tier: tech}]\n"
     )
+    assert set(re.findall(r"^kind: (\S+)$", kinds, re.MULTILINE)) == set(KINDS)
     files, more = tmp_path / "files", tmp_path / "more"
     for folder, text in (
         (files, kinds),
@@ -179,19 +183,19 @@ def test_prune_and_an_export_of_every_kind(tmp_path: Path) -> None:
     with running(tmp_path / "server") as server:
         assert touchline(server, "apply", files)[0] == touchline(server, "apply", more)[0] == 0
         status, said, wrong = touchline(server, "apply", files)
-        assert (status, words(said)) == (0, Counter(unchanged=5)), wrong
+        assert (status, words(said)) == (0, Counter(unchanged=6)), wrong
         assert "  rule: other\n  playbook: others\n  template: hello-more\n" in said
         status, _, wrong = touchline(server, "apply", files, "--prune")
         assert (status, "deletes 1 playbooks: others" in wrong) == (1, True)
         status, said, wrong = touchline(server, "apply", files, "--prune", "--yes")
-        assert (status, said.splitlines()[-1]) == (0, "5 unchanged, 3 deleted"), wrong
+        assert (status, said.splitlines()[-1]) == (0, "6 unchanged, 3 deleted"), wrong
         status, said, wrong = touchline(server, "export", tmp_path / "out")
-        assert (status, said) == (0, f"5 documents written to {tmp_path}/out\n"), wrong
+        assert (status, said) == (0, f"6 documents written to {tmp_path}/out\n"), wrong
     with running(tmp_path / "another") as server:
         status, said, wrong = touchline(server, "apply", tmp_path / "out")
-        assert (status, words(said)) == (0, Counter(created=5)), wrong
+        assert (status, words(said)) == (0, Counter(created=6)), wrong
         status, said, wrong = touchline(server, "apply", files)
-        assert (status, words(said)) == (0, Counter(unchanged=5)), wrong
+        assert (status, words(said)) == (0, Counter(unchanged=6)), wrong
 
 
 def test_files_are_held_against_what_the_server_has(server: Server, tmp_path: Path) -> None:
