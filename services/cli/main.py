@@ -189,7 +189,11 @@ def test(
 @app.command()
 def demo(
     detach: Annotated[
-        bool | None, typer.Option("--detach/--stay", help="Leave the server running, or stay until Ctrl-C (the default on a terminal).")
+        bool | None,
+        typer.Option(
+            "--detach/--stay",
+            help="Leave the server running, or stay until Ctrl-C. Default: stay on a terminal.",
+        ),
     ] = None,
 ) -> None:
     """Replay a real purchase log, which comes with the repository, and show what came of it."""
