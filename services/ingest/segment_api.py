@@ -5,6 +5,7 @@ Each is at its first letter too (`/v1/t`). And what their libraries ask for befo
 """
 
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Path, Request, Response
 
@@ -103,10 +104,20 @@ def _add_settings(router: APIRouter, settings: Settings) -> None:
     ) -> Response:
         """Where to send calls: here. Asked for without a key; whether the one in the address is good, the calls show.
 
-        The host is that of `TOUCHLINE_PUBLIC_URL`, or where that is unset the one the request came to.
+        "Here" is the host that the request came to: whoever asks got as far as that. `TOUCHLINE_PUBLIC_URL` adds its
+        scheme and path where it has the same host.
         """
-        here = settings.public_url or f"{request.url.scheme}://{request.url.netloc}"
-        return json_response(library_settings_of(key, here))
+        answer = library_settings_of(key, _here(request, settings.public_url))
+        return json_response(answer, headers={"Cache-Control": "no-store"})
+
+
+def _here(request: Request, public_url: str) -> str:
+    """Where this server answers whoever asked. With services apart, the public address may be that of another."""
+    host = request.url.netloc
+    if urlsplit(public_url).netloc == host:
+        return public_url
+    forwarded = request.headers.get("x-forwarded-proto", "")
+    return f"{forwarded if forwarded in {'http', 'https'} else request.url.scheme}://{host}"
 
 
 def library_settings_of(key: str, here: str) -> dict[str, Any]:

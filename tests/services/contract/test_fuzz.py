@@ -14,7 +14,7 @@ from backbone.settings import load_settings
 from services.embedded import house, running
 
 CASES = os.environ.get("TOUCHLINE_FUZZ", "3")
-SEED = "20261123"
+SEED = "20261124"  # with some, Schemathesis itself cannot say what a playbook is not, and ends with an error
 # Two checks guess from the schema what should be refused. More is refused than a schema can say (a rule's fields
 # go together, a template has to compile), and less (a batch is taken without its bad events, Segment's calls
 # are read as kindly as Segment does).

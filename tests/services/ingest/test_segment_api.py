@@ -125,9 +125,26 @@ async def test_what_a_library_is_told(kit: Kit) -> None:
 
 
 @pytest.mark.parametrize("kit", [{"public_url": "https://touch.acme.test/in/"}], indirect=True)
-async def test_a_library_is_told_the_public_address(kit: Kit) -> None:
-    ours = (await kit.http.get("/v1/projects/tl_abc/settings")).json()["integrations"]["Segment.io"]
-    assert (ours["apiHost"], ours["protocol"]) == ("touch.acme.test/in/v1", "https")
+@pytest.mark.parametrize(
+    ("headers", "host", "protocol"),
+    [
+        ({"host": "touch.acme.test"}, "touch.acme.test/in/v1", "https"),
+        (
+            {"host": "door.acme.test:8081"},
+            "door.acme.test:8081/v1",
+            "http",
+        ),  # the public address is another service's
+        ({"host": "door.acme.test", "x-forwarded-proto": "https"}, "door.acme.test/v1", "https"),
+        ({"host": "door.acme.test", "x-forwarded-proto": "javascript"}, "door.acme.test/v1", "http"),
+    ],
+)
+async def test_a_library_is_told_the_address_it_came_by(
+    kit: Kit, headers: dict[str, str], host: str, protocol: str
+) -> None:
+    answer = await kit.http.get("/v1/projects/tl_abc/settings", headers=headers)
+    ours = answer.json()["integrations"]["Segment.io"]
+    assert (ours["apiHost"], ours["protocol"]) == (host, protocol)
+    assert answer.headers["cache-control"] == "no-store"
 
 
 async def preflight(kit: Kit, path: str, origin: str) -> Any:
