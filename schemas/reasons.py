@@ -42,6 +42,7 @@ class Reason(StrEnum):
     HISTORICAL = "historical"
     LATE = "late"
     DUPLICATE = "duplicate"
+    ERASED = "erased"
     UNKNOWN_ACCOUNT = "unknown_account"
     ACCOUNT_MERGED = "account_merged"
     RULE_DRAFT = "rule_draft"
@@ -86,6 +87,7 @@ EXPLAINED: dict[Reason, str] = {
     Reason.HISTORICAL: "A backfilled event fires nothing.",
     Reason.LATE: "The event is more than seven days behind the newest of its account.",
     Reason.DUPLICATE: "The event has been counted before.",
+    Reason.ERASED: "Touchline tells of somebody who was erased meanwhile; nothing is made of it.",
     Reason.UNKNOWN_ACCOUNT: "Nothing has been heard of this account.",
     Reason.ACCOUNT_MERGED: "The account was merged into another one, for which its later events count.",
     Reason.RULE_DRAFT: "The rule is a draft.",

@@ -132,7 +132,8 @@ def _complete(
     store_tasks.complete(connection, row.id, how, by, now)
     done = connection.execute(select(tasks).where(tasks.c.id == row.id)).one()
     if done.account:  # an event belongs to one
-        store_outbox.emit(connection, [store_tasks.completed_event(done)], verbs.partitions)
+        event = store_tasks.completed_event(done, store_outbox.place_of(connection, row.play))
+        store_outbox.emit(connection, [event], verbs.partitions)
 
 
 def _snooze(_verbs: _Verbs, connection: Connection, row: Row[Any], now: int, *, until: int) -> None:

@@ -279,7 +279,7 @@ def start_attempts(
 _ending = Sql(
     """
     SELECT a.id, a.play, a.playbook, a.account, a.contact, a.channel, a.step, a.status, a.attempts, a.due_at,
-    a.lease_owner, p.status AS play_status, p.depth FROM {joined} WHERE a.id {ids} {lock}
+    a.lease_owner, p.status AS play_status, p.depth, p.place FROM {joined} WHERE a.id {ids} {lock}
 """,
     **_WORDS,
 )
@@ -350,6 +350,7 @@ def _event(row: Row[Any], decision: Decision, moment: int) -> list[OwnEvent]:
             contact=row.contact,
             time=moment,
             depth=row.depth,
+            place=row.place,
             more={"reason": decision.reason},
         )
     ]

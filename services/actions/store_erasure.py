@@ -1,6 +1,8 @@
 """Erasure: nothing of an account, or of one contact of it, stays in our tables; suppressions stay as hashes. SQL
 only."""
 
+from typing import Any
+
 import msgspec
 from sqlalchemy import ColumnElement, Connection, delete, or_, select
 
@@ -15,6 +17,16 @@ class Erasure(msgspec.Struct, frozen=True):
     account: str
     contact: str | None
     addresses: list[str | None]
+
+
+class _Told(msgspec.Struct):
+    """What of an event in the outbox says whom it is about."""
+
+    contact: str | None = None
+    data: dict[str, Any] = {}
+
+
+_event = msgspec.json.Decoder(_Told).decode
 
 
 def erase(conn: Connection, erasure: Erasure) -> None:
@@ -51,8 +63,20 @@ def _contact(conn: Connection, erasure: Erasure, contact: str) -> None:
             tasks.c.account == erasure.account, or_(tasks.c.contact == contact, tasks.c.play.in_(mine))
         )
     )
+    _untell(conn, erasure.account, contact, set(mine))
     conn.execute(delete(history).where(history.c.play.in_(mine)))
     conn.execute(delete(plays).where(of_contact))
+
+
+def _untell(conn: Connection, account: str, contact: str, plays_of: set[str]) -> None:
+    """What waits in the outbox about the contact, or about plays of theirs, does not go out any more."""
+    doomed = []
+    for row in conn.execute(select(outbox.c.seq, outbox.c.value).where(outbox.c.account == account)):
+        event = _event(row.value)
+        if event.contact == contact or event.data.get("play") in plays_of:
+            doomed.append(row.seq)
+    if doomed:
+        conn.execute(delete(outbox).where(outbox.c.seq.in_(doomed)))
 
 
 def _hold(conn: Connection, gone: ColumnElement[bool], theirs: ColumnElement[bool]) -> set[str | None]:

@@ -9,7 +9,7 @@ from backbone.log import EVENTS, Entry, Log, partition_for
 from schemas.event import Event, encode, from_microseconds
 from services.actions.plays.model import SOURCE, OwnEvent
 from services.actions.store_sql import Sql
-from services.actions.tables import outbox
+from services.actions.tables import outbox, plays
 
 APPEND_TIMEOUT_S = 30.0
 _emit = Sql("INSERT INTO actions.actions_outbox (partition, account, value) VALUES (?, ?, ?)")
@@ -32,6 +32,12 @@ def emit(conn: Connection, events: Sequence[OwnEvent], partitions: int) -> None:
         (partition_for(event.account, partitions), event.account, encode(as_event(event))) for event in events
     ]
     _emit.each(conn, rows)
+
+
+def place_of(conn: Connection, play: str) -> int | None:
+    """Where the trigger of a play was decided, which events about it tell; None: unknown."""
+    found: int | None = conn.scalar(select(plays.c.place).where(plays.c.id == play))
+    return found
 
 
 def as_event(event: OwnEvent) -> Event:

@@ -12,7 +12,8 @@ from services.actions.tables import plays
 
 _PLAIN = (
     "id", "partition", "playbook", "playbook_version", "rule", "trigger_id", "account", "contact", "key",
-    "scope", "tier", "topic", "status", "reason", "step", "started_at", "ended_at", "trigger", "templates", "depth",
+    "scope", "tier", "topic", "status", "reason", "step", "started_at", "ended_at", "trigger", "templates",
+    "depth", "place",
 )  # fmt: skip
 PLAY_COLUMNS = [plays.c[name] for name in (*_PLAIN, "due_at", "until", "dated", "watched")]
 

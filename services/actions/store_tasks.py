@@ -129,6 +129,7 @@ def created_event(draft: ActionDraft, content: TaskContent) -> OwnEvent:
         contact=draft.contact,
         time=draft.due_at,
         depth=draft.depth,
+        place=draft.place,
         more={"key": content.key},
     )
 
@@ -169,18 +170,20 @@ def complete(conn: Connection, task: str, how: CompleteIn, by: str, now: int) ->
     )  # fmt: skip
 
 
-def completed_event(row: Row[Any]) -> OwnEvent:
-    """`touchline.task.completed`; the row is as it is by now."""
+def completed_event(row: Row[Any], place: int | None) -> OwnEvent:
+    """`touchline.task.completed`; the row is as it is by now, `place` the play's."""
     more = {"note": row.note, "outcome": row.outcome, "completed_by": row.completed_by}
-    return _event("task.completed", row, row.completed_at, more)
+    return _event("task.completed", row, row.completed_at, place, more)
 
 
 def made_event(row: Row[Any]) -> OwnEvent:
     """`touchline.task.created` of a task made by hand."""
-    return _event("task.created", row, row.created_at)
+    return _event("task.created", row, row.created_at, None)
 
 
-def _event(kind: str, row: Row[Any], at: int, more: dict[str, Any] | None = None) -> OwnEvent:
+def _event(
+    kind: str, row: Row[Any], at: int, place: int | None, more: dict[str, Any] | None = None
+) -> OwnEvent:
     """An event of what people did, which is an answer to nothing of ours."""
     return about(
         kind,
@@ -192,5 +195,6 @@ def _event(kind: str, row: Row[Any], at: int, more: dict[str, Any] | None = None
         contact=row.contact,
         time=at,
         depth=None,
+        place=place,
         more={"key": row.key, **(more or {})},
     )

@@ -90,6 +90,7 @@ plays = Table(
     Column("trigger", JSON, nullable=False),
     Column("templates", JSON, nullable=False),
     Column("depth", Integer, nullable=False, server_default="0"),  # of what the trigger fired at
+    Column("place", Long),  # offset in the log at which it was decided
     Column("watched", JSON(none_as_null=True)),  # path to value, as it was when the trigger was decided
     Index("actions_plays_due", "partition", "due_at"),
     Index("actions_plays_account", "account", "status"),

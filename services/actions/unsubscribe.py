@@ -119,6 +119,7 @@ class _Desk:
             "action": row.id,
             "topic": topic or None,
             "depth": 0,
+            "place": store_outbox.place_of(connection, row.play),
         }
         return OwnEvent(
             id=event_id(EVENT, row.id, topic, str(now)), type=EVENT, account=row.account, contact=row.contact,

@@ -77,6 +77,8 @@ class Oracle:
         elif not own:
             self.advance(time)
         self.place += 1
+        if own and event["account"] not in self.accounts:
+            return  # nobody knows the account, or it was erased: what Touchline tells makes none
         account = self.accounts.setdefault(event["account"], Account(event["account"]))
         repeat = self._repeated(account, event, time)
         late = account.newest is not None and time < account.newest - LATE

@@ -77,6 +77,7 @@ def _mail(
         reason=reason,
         due_at=now,
         depth=play.depth,
+        place=play.place,
         spec=spec,
         context={} if reason is not None else context | {"contact": contact_document(shown)},
     )
@@ -129,6 +130,7 @@ def _draft(
         tier=play.tier,
         due_at=now,
         depth=play.depth,
+        place=play.place,
         spec=spec,
         context=render_context(play, profile, contact, now),
     )

@@ -92,6 +92,7 @@ class Machine:
             started_at=now,
             trigger=trigger_document(trigger),
             depth=trigger.depth,
+            place=trigger.position.offset,
             partition=self._partition,
         )
 
@@ -299,6 +300,7 @@ class Machine:
                     "step": play.step,
                     "reason": play.reason,
                     "depth": depth_after(OWN_PREFIX + kind, play.depth),
+                    "place": play.place,
                 },
             )
         )

@@ -255,6 +255,7 @@ class MemoryStore:
                 contact=draft.contact,
                 time=draft.due_at,
                 depth=draft.depth,
+                place=draft.place,
             )
         )
 

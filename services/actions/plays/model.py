@@ -57,6 +57,9 @@ class Play(msgspec.Struct, kw_only=True):
     trigger: dict[str, Any] = {}
     templates: dict[str, int] = {}  # the versions that hold for the whole play
     depth: int = 0  # of what the trigger fired at; the events about this play have one more
+    place: int | None = (
+        None  # offset in the log at which the trigger was decided; None: from before it was kept
+    )
     watched: dict[str, Any] = {}  # path to the value at the trigger's place; another one ends the play
     partition: int = 0
 
@@ -124,7 +127,8 @@ class ActionDraft(msgspec.Struct, kw_only=True):
     status: ActionStatus = "pending"
     reason: str | None = None
     due_at: int
-    depth: int = 0  # the play's
+    depth: int = 0  # the play's, and so is its place
+    place: int | None = None
     spec: Spec
     context: dict[str, Any] = {}
 

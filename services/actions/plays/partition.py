@@ -130,6 +130,9 @@ class PlaysPartition:
         if event.type == ERASED or (known is not None and known.closed is not None):
             self._closed(account, known, event)
             return
+        if event.type == "account.deleted":  # again, if it comes again: nothing may stay that came in between
+            self._store.erase_account(account)
+            return
         awaited = event.mergedfrom is None or (known is not None and event.mergedfrom in known.absorbed)
         if event.type == MERGED or not awaited or repeats(self._store, event, known, self.clock):
             return
@@ -174,12 +177,12 @@ class PlaysPartition:
         return type_ in RESERVED or type_ == ERASED or self._library.watches(type_)
 
     def _update(self, account: str, event: Event) -> None:
-        if event.type == "account.deleted":
-            self._store.erase_account(account)
-            return
-        contact = contact_of(event)
-        if event.type == "contact.deleted" and contact is not None:
-            self._store.erase_contact(account, contact)
+        if event.type == "contact.deleted":
+            contact = contact_of(event)
+            if contact is not None:
+                self._store.erase_contact(account, contact)
+            if self._store.profile(account) is None:
+                return  # nobody to forget a contact of; an account is not made by that
         profile = self._store.profile(account) or Profile(id=account)
         apply_update(profile, event)
         self._store.put_profile(profile)

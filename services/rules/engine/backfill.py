@@ -9,12 +9,13 @@ from zlib import crc32
 
 from msgspec.structs import replace as copy
 
-from schemas.event import CONTROL, LATE_US, RESERVED, Event, microseconds
+from schemas.event import CONTROL, LATE_US, OWN_PREFIX, RESERVED, Event, microseconds
 from schemas.forwarding import ABSORBED, ERASED, erased_of, fingerprint
 from schemas.merging import Merge, merge_of
 from schemas.profile import Profile, contact_of
 from services.rules.engine.accounts import Accounts
 from services.rules.engine.context import Context
+from services.rules.engine.erasure import begun_at
 from services.rules.engine.live import LiveRule
 from services.rules.engine.repeats import OWN
 from services.rules.engine.state import AccountState, EventKey, merge
@@ -43,7 +44,16 @@ class _Past:
         self.names: dict[EventKey, tuple[int, int]] = {}  # to its time, the newest time then
         self.foreign: dict[EventKey, int] = {}  # what they say that were sent on to it and have a bare id
         self.found: list[tuple[int, int, Event, Profile, list[LiveRule]]] = []
+        self.born = -1  # where it was made anew, if it was erased before
+        self.gone: set[str | None] = set()  # contacts that were erased and have not come back
         self.bytes = EVENT_BYTES
+
+    def of_the_erased(self, event: Event) -> bool:
+        """Whether Touchline tells of what was erased; an event from outside makes it anew."""
+        if not event.type.startswith(OWN_PREFIX):
+            self.gone.discard(event.contact)
+            return False
+        return event.contact in self.gone or begun_at(event) < self.born
 
     def repeats(self, event: Event, time: int) -> bool:
         """Whether the event was sent before, by the rule that holds for events as they come (see `repeats`)."""
@@ -95,13 +105,18 @@ class _Reading:
     def __init__(self, low: int) -> None:
         self.low, self.high = low, DIGESTS
         self.pasts: dict[str, _Past] = {}
+        self.gone: set[str] = set()  # accounts that were erased and have not come back
         self.bytes = 0
 
-    def past(self, account: str) -> _Past | None:
-        """The account's part; None: it is another reading's."""
+    def past(self, account: str, offset: int, event: Event) -> _Past | None:
+        """The account's part; None: it is another reading's, or Touchline tells of an erased account."""
         found = self.pasts.get(account)
+        if found is None and event.type.startswith(OWN_PREFIX) and account in self.gone:
+            return None
         if found is None and self.low <= _digest(account) < self.high:
             found = self.pasts[account] = _Past(account)
+            found.born = offset if account in self.gone else -1
+        self.gone.discard(account)
         return found
 
     def weigh(self, more: int) -> None:
@@ -148,13 +163,14 @@ def _read(reading: _Reading, rules: list[LiveRule], history: History) -> _Readin
             continue
         if event.type == "account.deleted" or _gone_there(reading.pasts.get(event.account), event):
             gone = reading.pasts.pop(event.account, None)
+            reading.gone.add(event.account)
             reading.weigh(-gone.bytes if gone is not None else 0)
             continue
         listening = by_type.get(event.type)
         if listening is None:
             listening = [r for r, selectors in wanted if any(s.listens(event.type) for s in selectors)]
             by_type[event.type] = listening
-        past = reading.past(event.account)
+        past = reading.past(event.account, offset, event)
         if past is not None:
             before = past.bytes
             _take(past, offset, size, event, listening)
@@ -164,10 +180,11 @@ def _read(reading: _Reading, rules: list[LiveRule], history: History) -> _Readin
 
 def _take(past: _Past, offset: int, size: int, event: Event, listening: list[LiveRule]) -> None:
     time = microseconds(event.time) if event.time is not None else 0
-    if past.repeats(event, time):
+    if past.of_the_erased(event) or past.repeats(event, time):
         return
     if event.type == "contact.deleted":
         gone = contact_of(event)
+        past.gone.add(gone)
         past.found = [entry for entry in past.found if entry[2].contact != gone]
     if event.type in RESERVED or event.type == ABSORBED:
         merge(past.profile, event)

@@ -1,14 +1,35 @@
-"""contact.deleted: what an account's state holds of one person goes."""
+"""Erasure: what an account's state holds of one person goes, and what Touchline still tells of the erased counts for
+nobody."""
 
+from math import inf
 from typing import Any
 
+from schemas.event import Event
 from services.rules.engine.state import AccountState
+
+
+def of_the_erased(state: AccountState | None, event: Event) -> bool:
+    """Whether an event of Touchline's own is about an account that is not there, or a contact that went.
+
+    Plays and mails of theirs may have been under way; they began at a place before the one at which the account was
+    made anew. Which contacts went is not kept: at an account that lost one, whoever is none now counts as such.
+    """
+    if state is None or begun_at(event) < state.born:
+        return True
+    return state.erased and event.contact is not None and event.contact not in state.profile.contacts
+
+
+def begun_at(event: Event) -> int | float:
+    """The offset at which the play was triggered that an event of Touchline's own is about; endless: it is unknown."""
+    place = event.data.get("place") if isinstance(event.data, dict) else None
+    return place if type(place) is int else inf
 
 
 def forget_contact(state: AccountState, contact: str | None) -> None:
     """Drop all state that is kept per this contact, and what armed events of theirs carried."""
     if contact is None:
         return
+    state.erased = True
     mappings: tuple[dict[Any, Any], ...] = (
         state.stores,
         state.bases,

@@ -31,6 +31,7 @@ from services.rules.engine.backfill import History, backfill
 from services.rules.engine.compile import TYPES_KEPT, RuleSet, UnknownRevision
 from services.rules.engine.context import Context, Hold
 from services.rules.engine.credits import due_late
+from services.rules.engine.erasure import of_the_erased
 from services.rules.engine.groups import Bars
 from services.rules.engine.live import ALL, LiveRule, cause_of
 from services.rules.engine.merging import SPECIAL, UPDATES, Erasure, Merging, lone_after
@@ -226,8 +227,13 @@ class PartitionEngine(Merging):
                 return
             state = self._state(account)
         known = state is not None
+        telling = own and event.type != ABSORBED  # that one is on behalf of those outside
+        if (telling and of_the_erased(state, event)) or (state is None and event.type == "contact.deleted"):
+            self.note("", Reason.ERASED)
+            return
         if state is None:
             state = self._made(account, time, event)
+            state.born = offset
         self.touched.add(account)
         late = time < state.newest - LATE_US
         if not self._is_new(state, offset, time, event, own=own):

@@ -80,10 +80,12 @@ class AccountState:
         "account",
         "agenda",
         "bases",
+        "born",
         "dates",
         "deep",
         "due",
         "earliest",
+        "erased",
         "fired",
         "foreign",
         "held",
@@ -123,6 +125,8 @@ class AccountState:
         self.older: dict[int, str] = {}  # offset to id, of evidence that `seen` has forgotten
         self.updates: list[int] = []  # digests of the newest updates: sent again, they must not merge again
         self.muted: dict[int, int] = {}  # offsets of backfilled events to their times: nothing fires at them
+        self.born = 0  # offset of the event that made the account, so far as it is known
+        self.erased = False  # whether one of its contacts was, since it was made
         self.deep: dict[int, int] | None = (
             None  # offsets of events too deep for any rule, to their times; None: none
         )
@@ -216,6 +220,8 @@ class _Stored(msgspec.Struct, array_like=True):
     deep: dict[int, int] | None = None
     lone: int = 0
     foreign: dict[int, int] = {}
+    erased: bool = False
+    born: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -293,6 +299,8 @@ def encode(state: AccountState) -> bytes:
             state.deep,
             state.lone,
             state.foreign,
+            state.erased,
+            state.born,
         )
     )
 
@@ -319,7 +327,7 @@ def decode(blob: bytes) -> AccountState:
     state.watches = {_key(key): msgspec.convert(value, Watch) for key, value in stored.watches}
     state.dates = {_key(key): msgspec.convert(value, Dates) for key, value in stored.dates}
     state.held = {_key(key): value for key, value in stored.held}
-    state.deep = stored.deep
+    state.deep, state.erased, state.born = stored.deep, stored.erased, stored.born
     state.lone, state.foreign = stored.lone, stored.foreign
     return state
 

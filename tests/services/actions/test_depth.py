@@ -31,7 +31,9 @@ def test_events_are_one_deeper_than_the_trigger(house: House, depth: int) -> Non
     assert told == dict.fromkeys(
         ("play.started", "task.created", "play.finished", "email.sent", "webhook.failed"), depth + 1
     )
-    assert completed_event(task, T0).data["depth"] == 0
+    done = completed_event(task, T0, place[1]).data
+    assert (done["depth"], done["place"]) == (0, place[1])
+    assert {event.data["place"] for event in house.told()} == {place[1]}
     assert [play.depth for play in house.rows(PLAYS)] == [depth]
 
 
