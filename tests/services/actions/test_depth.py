@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from schemas.task import CompleteIn
 from services.actions import store
 from services.actions.plays.delivery import Decision
-from services.actions.store_tasks import completed_event
+from services.actions.store_tasks import complete, completed_event
 from tests.services.actions.kit import ACTIONS, PLAYS, TASKS, House
 from tests.unit.plays.kit import T0, account, book
 
@@ -31,7 +32,10 @@ def test_events_are_one_deeper_than_the_trigger(house: House, depth: int) -> Non
     assert told == dict.fromkeys(
         ("play.started", "task.created", "play.finished", "email.sent", "webhook.failed"), depth + 1
     )
-    done = completed_event(task, T0, place[1]).data
+    with house.db.write() as conn:
+        complete(conn, task.id, CompleteIn(), "me", T0)
+    (task,) = house.rows(TASKS)
+    done = completed_event(task, place[1]).data
     assert (done["depth"], done["place"]) == (0, place[1])
     assert {event.data["place"] for event in house.told()} == {place[1]}
     assert [play.depth for play in house.rows(PLAYS)] == [depth]
