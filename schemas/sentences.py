@@ -341,6 +341,7 @@ SENTENCES: dict[Reason, Callable[[Case], str]] = {
     Reason.HISTORICAL: _plain(Reason.HISTORICAL),
     Reason.LATE: _plain(Reason.LATE),
     Reason.DUPLICATE: _plain(Reason.DUPLICATE),
+    Reason.ERASED: _plain(Reason.ERASED),
     Reason.RULE_DRAFT: lambda _: "the rule is a draft: it counts nothing and fires nothing",
     Reason.RULE_PAUSED: lambda _: "the rule is paused: it counts, but does not fire",
     Reason.RULE_UNKNOWN: _plain(Reason.RULE_UNKNOWN),
