@@ -137,6 +137,7 @@ EXAMPLES: list[tuple[Reason, Case]] = [
     (Reason.LATE, Case(rule=TIERED)),
     (Reason.DUPLICATE, Case(rule=TIERED)),
     (Reason.LOOP, Case(rule=TIERED)),
+    (Reason.ERASED, Case(rule=TIERED)),
 ]  # fmt: skip
 MAIL = PlayCase(
     playbook="chase", contact="ann", tier="tech", step="2", channel="email", recipient="ann@acme.test",
