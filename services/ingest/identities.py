@@ -93,7 +93,7 @@ def _load(connection: Connection, said: Sequence[Said]) -> tuple[Book, set[str]]
     book = Book()
     names = [one.name for one in said if one.name is not None]
     if names:
-        columns = (calls.c.name, calls.c.account, calls.c.time, calls.c.follows)
+        columns = (calls.c.name, calls.c.account, calls.c.contact, calls.c.time, calls.c.follows)
         for name, *rest in connection.execute(select(*columns).where(calls.c.name.in_(names))):
             book.calls[name] = Place(*rest)
     anonymous = {one.anonymous for one in said if one.anonymous}
@@ -179,6 +179,7 @@ def _rows_of_calls(book: Book, now: int) -> Iterable[dict[str, Any]]:
             "name": name,
             "user": user,
             "account": where.account,
+            "contact": where.contact,
             "time": where.time,
             "follows": where.follows,
             "received_at": now,

@@ -73,9 +73,7 @@ class Merges:
     def _admit(self, connection: Connection, account: bytes, into: bytes) -> str | None:
         key = (account, False)
         known = _rows(connection, [key]).get(key)
-        if known == (into, False, True):
-            return None
-        if known is not None and not known[1] and known[2]:
+        if known is not None and not known[1] and known[0] != into:  # perhaps not on the log, but on its way
             return "the account is merged into another one already"
         edges = _edges(connection, [into])
         if _circle(edges, account, into, unvouched=False):

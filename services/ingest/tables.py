@@ -59,6 +59,7 @@ calls = Table(
     Column("name", LargeBinary(16), primary_key=True),  # of user as sent, messageId, and whether unvouched
     Column("user", String(256), nullable=False),  # as sent
     Column("account", String(256), nullable=False),
+    Column("contact", String(256)),
     Column("time", BigInteger, nullable=False),
     Column("follows", Integer, nullable=False),  # what followed from it, see `sources.identity`
     Column("received_at", BigInteger, nullable=False),

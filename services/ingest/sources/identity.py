@@ -113,20 +113,17 @@ def _belongs(book: Book, person: str, time: int, unvouched: bool) -> tuple[str, 
 
 def _kept(said: Said, book: Book, time: int, follows: int, placed: Placed) -> Placed:
     if said.name is not None:
-        book.add_call(said.name, said.user, Place(said.event.account or "", time, follows))
+        book.add_call(
+            said.name, said.user, Place(said.event.account or "", said.event.contact, time, follows)
+        )
     return placed
 
 
 def _again(said: Said, before: Place, book: Book) -> Placed:
     """A call that was sent before, with what followed from it then: perhaps none of it has come to the log."""
-    event, user = said.event, said.user
-    event.time = from_microseconds(before.time)
-    if not user:
-        return Placed(event)
-    tied = None if before.account == user else book.person(user, before.time, said.unvouched)
-    person = said.known or tied or user
-    _address(event, before.account, person, user)
-    return _followed(said, book, person, before.follows)
+    event = said.event
+    event.account, event.contact, event.time = before.account, before.contact, from_microseconds(before.time)
+    return _followed(said, book, before.contact or said.user, before.follows)
 
 
 def _address(event: Event, account: str, person: str, user: str) -> None:

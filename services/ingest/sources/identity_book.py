@@ -21,9 +21,10 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a call went when it was first sent: its account and time (microseconds), and what followed from it."""
+    """Where a call went when it was first sent: account, contact, time (microseconds), and what followed from it."""
 
     account: str
+    contact: str | None
     time: int
     follows: int = 0
 

@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("name", sa.LargeBinary(16), primary_key=True),
         sa.Column("user", sa.String(256), nullable=False),
         sa.Column("account", sa.String(256), nullable=False),
+        sa.Column("contact", sa.String(256)),
         sa.Column("time", sa.BigInteger, nullable=False),
         sa.Column("follows", sa.Integer, nullable=False),
         sa.Column("received_at", sa.BigInteger, nullable=False),

@@ -1,0 +1,178 @@
+"""Who belongs where, slowly: every call ever made is kept in a list and looked through again for each question.
+
+Written from the contract ("Who belongs where"), not from the code. Levels: False is vouched for; True came with a
+`track` key, sees both, and what is vouched for goes first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Call:
+    kind: str  # track, identify, group
+    time: int
+    known: str | None = None
+    anonymous: str | None = None
+    group: str | None = None  # of a group call
+    named: str | None = None  # in the context
+    message: str | None = None
+    unvouched: bool = False
+    traits: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def user(self) -> str:
+        return self.known or self.anonymous or ""
+
+
+@dataclass
+class Where:
+    account: str
+    time: int
+    contact: str | None
+    made: str | None = None  # the contact that a group call, or a first tie, makes besides
+
+
+@dataclass
+class Fact:
+    """Something said of a user: from `time` on, `value` (a group, or for an anonymous user who that is)."""
+
+    who: str
+    time: int
+    value: str
+    unvouched: bool
+
+
+@dataclass
+class Oracle:
+    groups: list[Fact] = field(default_factory=list)
+    ties: list[Fact] = field(default_factory=list)
+    said: list[tuple[str, bool, str, int]] = field(default_factory=list)  # user, level, trait, value
+    identified: set[tuple[str, bool]] = field(default_factory=set)
+    sent: list[tuple[Call, Where]] = field(default_factory=list)
+    alone: set[tuple[str, bool]] = field(default_factory=set)
+    merged: dict[tuple[str, bool], str] = field(default_factory=dict)
+
+    def receive(self, call: Call) -> Where:
+        for before, where in self.sent:
+            same = (before.user, before.message, before.unvouched)
+            if call.message is not None and same == (call.user, call.message, call.unvouched):
+                return where
+        where = self._first(call)
+        self.sent.append((call, where))
+        return where
+
+    def _first(self, call: Call) -> Where:
+        level = call.unvouched
+        first, took_over = self._tie(call)
+        person = call.known or self.who(call.user, call.time, level) or call.user
+        account = call.group or call.named or self.group(person, call.time, level)
+        if account is None:
+            account = person
+            self.alone.add((person, level))
+        self.said += [(person, level, name, value) for name, value in call.traits]
+        if call.kind == "identify":
+            self.identified.add((person, level))
+        if call.group is not None:
+            self._merge(person, account, level)
+            self.groups.append(Fact(person, call.time, call.group, level))
+        if account == person:
+            self._too_late(person, call.time, level)
+        contact = person if person != call.user or call.known or call.kind == "identify" else None
+        where = Where(account, call.time, contact)
+        if took_over or (call.group is not None and (call.known or (person, level) in self.identified)):
+            where.made = person
+        if first and call.anonymous:
+            self._merge(call.anonymous, account, level)
+        if took_over and call.named is None:
+            self._merge(person, account, level)
+        return where
+
+    def _tie(self, call: Call) -> tuple[bool, bool]:
+        """Whether the anonymous user is known from now on, and whether the known one took something over."""
+        if not (call.known and call.anonymous and call.known != call.anonymous):
+            return False, False
+        level = call.unvouched
+        if self.who(call.anonymous, call.time, level) == call.known:
+            return False, False
+        first = not [tie for tie in self.ties if tie.who == call.anonymous and (level or not tie.unvouched)]
+        self.ties = [
+            tie
+            for tie in self.ties
+            if (tie.who, tie.time, tie.unvouched) != (call.anonymous, call.time, level)
+        ]
+        self.ties.append(Fact(call.anonymous, call.time, call.known, level))
+        if not first:
+            return False, False
+        own = {fact.time for fact in self.groups if (fact.who, fact.unvouched) == (call.known, level)}
+        last = {
+            fact.time: fact for fact in self.groups if (fact.who, fact.unvouched) == (call.anonymous, level)
+        }
+        groups = [
+            Fact(call.known, one.time, one.value, level) for one in last.values() if one.time not in own
+        ]
+        self.groups += groups
+        theirs = [one for one in self.said if one[:2] == (call.anonymous, level)]
+        self.said = [(call.known, level, name, value) for _, _, name, value in theirs] + self.said
+        identified = (call.anonymous, level) in self.identified
+        if identified:
+            self.identified.add((call.known, level))
+        return True, bool(groups) or identified
+
+    def who(self, anonymous: str, time: int, level: bool) -> str | None:
+        return self._last(self.ties, anonymous, time, level)
+
+    def group(self, person: str, time: int, level: bool) -> str | None:
+        return self._last(self.groups, person, time, level)
+
+    @staticmethod
+    def _last(facts: list[Fact], who: str, time: int, level: bool) -> str | None:
+        for unvouched in (False, True) if level else (False,):
+            fit = [
+                (fact.time, place, fact.value)
+                for place, fact in enumerate(facts)
+                if (fact.who, fact.unvouched) == (who, unvouched) and fact.time <= time
+            ]
+            if fit:
+                return max(fit)[2]
+        return None
+
+    def traits(self, person: str, level: bool) -> dict[str, int]:
+        return {name: value for user, at, name, value in self.said if (user, at) == (person, level)}
+
+    def _too_late(self, person: str, time: int, level: bool) -> None:
+        """A call from before the first that said where this user belongs."""
+        levels = (False, True) if level else (False,)
+        for unvouched in levels:
+            ties = [one for one in self.ties if (one.who, one.unvouched) == (person, unvouched)]
+            if ties:
+                first = min(ties, key=lambda one: one.time)
+                return self._merge(person, self.group(first.value, first.time, level) or first.value, level)
+        for unvouched in levels:
+            later = [
+                (one.time, -place, one.value)
+                for place, one in enumerate(self.groups)
+                if (one.who, one.unvouched) == (person, unvouched) and one.time > time
+            ]
+            if later:
+                return self._merge(person, min(later)[2], level)
+        return None
+
+    def _merge(self, account: str, into: str, level: bool) -> None:
+        """The account that stands for a user alone, if there is one, goes into another, once, and not in a circle."""
+        alone = (account, level) in self.alone or (not level and (account, True) in self.alone)
+        taken = (account, level) in self.merged or (level and (account, False) in self.merged)
+        if alone and not taken and not self._leads(into, account, level):
+            self.merged[account, level] = into
+
+    def _leads(self, start: str, end: str, level: bool) -> bool:
+        reached = {start}
+        for _ in range(50):
+            steps = {
+                into
+                for (account, unvouched), into in self.merged.items()
+                if account in reached and (level or not unvouched)
+            }
+            reached |= steps
+        return end in reached
