@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from schemas.event import Event, microseconds
-from schemas.profile import Closing, Contact, Profile, contact_of
+from schemas.profile import Closing, Contact, Profile, completed, contact_of
 
 ABSORBED = "touchline.account.absorbed"  # to the account that goes on: whom it takes in
 ERASED = (
@@ -128,10 +128,16 @@ def _there(account: str, closing: Closing, contact: str) -> str:
 
 
 def take_in(profile: Profile, absorbed: Absorbed) -> None:
-    """Its contacts, where there is none of that id; whose they were is remembered."""
+    """Its contacts, where there is none of that id; whose they were is remembered.
+
+    One whom nobody vouches for gives way. The user whom a lone account stood for is the same person here and there.
+    """
     for contact in absorbed.contacts:
-        if contact.id not in profile.contacts:
+        known = profile.contacts.get(contact.id)
+        if known is None or (known.unvouched and not contact.unvouched):
             profile.contacts[contact.id] = msgspec.structs.replace(contact)
+        elif absorbed.lone and known.unvouched == contact.unvouched:
+            profile.contacts[contact.id] = completed(known, contact)
     for name, contacts in absorbed.names.items():
         had = profile.absorbed.get(name, [])
         profile.absorbed[name] = [*had, *(one for one in contacts if one not in had)]

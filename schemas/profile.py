@@ -98,6 +98,15 @@ def contact_of(event: Event) -> str | None:
     return named if isinstance(named, str) and named else None
 
 
+def completed(contact: Contact, other: Contact) -> Contact:
+    """A contact with what it lacks taken from another of the same person."""
+    fields = {name: getattr(contact, name) or getattr(other, name) for name in CONTACT_TEXTS}
+    attributes = {**other.attributes, **contact.attributes}
+    return msgspec.structs.replace(
+        contact, **fields, roles=contact.roles or other.roles, attributes=attributes
+    )
+
+
 def is_vouched(profile: Profile, contact: Contact) -> bool:
     """Whether somebody else than the contact says that they belong to the account: an update, or their address."""
     return not contact.unvouched or (bool(profile.domains) and domain_of(contact.email) in profile.domains)
@@ -113,7 +122,13 @@ def _vouch(profile: Profile, unvouched: bool) -> None:
     if not unvouched:
         profile.unvouched = False
     elif profile.unvouched is None:
-        profile.unvouched = profile == Profile(id=profile.id)
+        said = (profile.name, profile.tier, profile.owner, profile.timezone)
+        more = (
+            profile.attributes
+            or profile.domains
+            or not all(one.unvouched for one in profile.contacts.values())
+        )
+        profile.unvouched = not more and said == (None,) * len(said)
 
 
 def _merge_account(profile: Profile, data: Mapping[str, Any], unvouched: bool) -> None:

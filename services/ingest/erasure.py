@@ -36,9 +36,7 @@ def _account(connection: Connection, account: str) -> None:
 def _contact(connection: Connection, account: str, contact: str) -> None:
     """What is known of the person, and their calls at this account; ties too, if they belong to nothing else."""
     _forget_users(connection, [contact])
-    theirs = or_(
-        calls.c.user == contact, calls.c.contact == contact, calls.c.user.in_(_anonymous([contact]))
-    )
+    theirs = or_(calls.c.user == contact, calls.c.contact == contact, calls.c.user.in_(_anonymous([contact])))
     connection.execute(delete(calls).where(calls.c.account == account, theirs))
     of_it = group_calls.c.user == contact
     if account != contact:
