@@ -18,6 +18,7 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import Invalid
 from backbone.http import Json, Once, Pages, json_response, reads, written
+from backbone.in_use import refuse_if_used
 from backbone.versioned import Documents, Stored
 from schemas.event import rfc3339
 from schemas.lint import Doubt
@@ -108,7 +109,10 @@ def _saving(router: APIRouter, kind: Kind, documents: Documents, db: Database, c
 
     @router.delete(kind.path + "/{name}", status_code=204, summary=f"Delete a {kind.noun}; its versions stay")
     def delete(name: Name, if_match: IfMatch = None, principal: Principal = require(kind.write)) -> Response:
+        """409 with `users` (kind and name of each) where another document in force names it."""
         with db.write() as connection:
+            documents.fetch(connection, name)
+            refuse_if_used(connection, kind.noun, name)
             kind.removing(connection, name)
             documents.delete(connection, name, principal.name, clock.now(), if_match)
         return Response(status_code=204)

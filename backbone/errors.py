@@ -32,6 +32,7 @@ class TouchlineError(Exception):
     def __init__(self, message: str = "", *, code: str | None = None) -> None:
         super().__init__(message or self.title)
         self.message = message or self.title
+        self.extra: Mapping[str, object] = {}  # further members of the answer
         if code is not None:
             self.code = code
 

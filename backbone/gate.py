@@ -54,7 +54,15 @@ def problem_of(error: TouchlineError) -> Response:
     headers = dict(error.headers)
     if error.status in {408, 413}:
         headers["Connection"] = "close"  # what is left of the body stays unread
-    return problem(error.status, error.code, error.title, error.message, errors=errors, headers=headers)
+    return problem(
+        error.status,
+        error.code,
+        error.title,
+        error.message,
+        errors=errors,
+        headers=headers,
+        extra=error.extra,
+    )
 
 
 class Gate:

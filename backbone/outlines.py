@@ -2,7 +2,8 @@
 
 A service writes the outline of a rule, playbook or template here in the transaction of the save, so that the next
 save of any of them, in whichever process, is warned of what does not fit; and so that the door can warn of a value that
-one of them reads as a number or a date, and that is none. Nothing but warnings rests on it.
+one of them reads as a number or a date, and that is none. What another names is not deleted: see
+`backbone.in_use`.
 """
 
 import math
@@ -88,7 +89,18 @@ def doubts(conn: Connection, outline: Outline) -> list[Doubt]:
     if isinstance(outline, TiersOutline):
         return []  # it is not held against others
     rules, books, mails = _beside(conn, outline)
-    return told(lint_together(rules, books, mails), kind_of(outline), outline.name)[:MOST_DOUBTS]
+    found = told(lint_together(rules, books, mails), kind_of(outline), outline.name)
+    return [*_missing(conn, outline, books), *found][:MOST_DOUBTS]
+
+
+def _missing(conn: Connection, outline: Outline, books: Mapping[str, PlaybookOutline]) -> list[Doubt]:
+    """That a rule in force names a playbook that is not there; where playbooks are kept elsewhere, nobody can say."""
+    if not isinstance(outline, RuleOutline) or outline.draft or outline.playbook in {None, *books}:
+        return []
+    if conn.execute(select(outlines.c.name).where(outlines.c.kind == "playbook").limit(1)).first() is None:
+        return []
+    message = f"there is no playbook {outline.playbook!r}: triggers start nothing, and yet begin the cooldown"
+    return [{"field": "playbook", "message": message}]
 
 
 def _beside(

@@ -16,7 +16,7 @@ from schemas.template_names import trigger_names
 from schemas.tiered import TIERS, for_tier
 from schemas.when import Absence, Date
 
-FORMAT = 4  # counts up when outlines come to hold something else: those on record are then made anew
+FORMAT = 5  # counts up when outlines come to hold something else: those on record are then made anew
 TIERED = ("at_least", "above", "at_most", "below", "falls_by", "rises_by", "before", "after", "for_")
 TICK_KINDS = frozenset({"trend", "date"})  # decided at a moment: their triggers have no event
 UNCOUNTED = frozenset({"date", "becomes", "absence"})  # their triggers have no value
@@ -42,6 +42,7 @@ class RuleOutline(msgspec.Struct, frozen=True, omit_defaults=True):
     hears: list[Hears] = []
     types: list[str] = []  # at which it may fire
     reads: list[Reading] = []
+    draft: bool = False
 
 
 class Use(msgspec.Struct, frozen=True, array_like=True):
@@ -66,6 +67,7 @@ class PlaybookOutline(msgspec.Struct, frozen=True, omit_defaults=True):
         str, list[str]
     ] = {}  # by tier: the types of Touchline's own events that its plays bring about
     reads: list[Reading] = []
+    endpoints: list[str] = []  # that it calls
 
 
 class TemplateOutline(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -101,7 +103,13 @@ def refers(outline: Outline) -> set[tuple[str, str]]:
     if isinstance(outline, RuleOutline):
         heard = {("event", type_) for one in outline.hears for type_ in one.types}
         return heard if outline.playbook is None else heard | {("playbook", outline.playbook)}
-    return {("template", one.what) for one in getattr(outline, "templates", ())}
+    called = {("endpoint", name) for name in getattr(outline, "endpoints", ())}
+    return called | {("template", one.what) for one in getattr(outline, "templates", ())}
+
+
+def holds(outline: Outline) -> bool:
+    """Whether what it names is in use: a draft holds nothing."""
+    return not (isinstance(outline, RuleOutline) and outline.draft)
 
 
 def outline_rule(rule: RuleIn) -> RuleOutline:
@@ -119,6 +127,7 @@ def outline_rule(rule: RuleIn) -> RuleOutline:
         list(_hears(rule)),
         types_of(rule),
         reads_of_rule(rule),
+        draft=rule.status in {None, "draft"},
     )
 
 
@@ -174,6 +183,7 @@ def outline_playbook(body: PlaybookIn) -> PlaybookOutline:
         list(body.watched),
         {tier: sorted(_emits(steps)) for tier, steps in body.by_tier().items()},
         reads_of_playbook(body),
+        sorted({name for kind, name, _ in body.references() if kind == "endpoint"}),
     )
 
 

@@ -14,6 +14,7 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents_api import Kind, documents_router, dump, show
 from backbone.errors import FieldError, Invalid
+from backbone.in_use import hold
 from backbone.versioned import Stored
 from schemas.endpoint import SECRET_PREFIX, EndpointIn
 from schemas.lint import Doubt
@@ -118,6 +119,7 @@ def _take_down(kind: str) -> Callable[[Connection, str], None]:
 def _unknown(connection: Connection, body: PlaybookIn) -> list[FieldError]:
     """The templates and endpoints that the steps name and that do not exist."""
     kinds = {"template": TEMPLATES, "endpoint": ENDPOINTS}
+    hold(connection, {(kind, name) for kind, name, _ in body.references()})
     known: dict[tuple[str, str], bool] = {}
     errors = []
     for kind, name, path in body.references():

@@ -55,7 +55,7 @@ def _writing(router: APIRouter, saver: Saver, lint: Lint) -> None:
                 conn, lambda: _answer(saver.create(conn, rule, principal.name), 201, warnings=warnings)
             )
 
-        response: Response = saver.run(change)
+        response: Response = saver.run(change, rule.playbook)
         return response
 
     @router.put("/v1/rules/{name}", summary="Create or replace a rule")
@@ -64,8 +64,9 @@ def _writing(router: APIRouter, saver: Saver, lint: Lint) -> None:
         name: Name, body: Json, if_match: IfMatch = None, principal: Principal = require("rules:write")
     ) -> Response:
         rule = written(RuleIn, _named(body, name))
-        row, new = saver.run(lambda conn: saver.put(conn, rule, if_match, principal.name))
-        return _answer(row, 201 if new else 200, warnings=lint(rule))
+        row, new = saver.run(lambda conn: saver.put(conn, rule, if_match, principal.name), rule.playbook)
+        warnings = lint(rule.model_copy(update={"status": row.status}))  # a PUT without one keeps it
+        return _answer(row, 201 if new else 200, warnings=warnings)
 
     @router.post("/v1/rules/check", summary="What a rule would be refused or warned for; nothing is saved")
     @reads(RuleIn, RULE_EXAMPLE)
@@ -93,7 +94,7 @@ def _verbs(router: APIRouter, saver: Saver, lint: Lint) -> None:
         def turn(conn: Connection) -> Row[Any]:
             return saver.turn(conn, name, status, principal.name, backfill=backfill, if_match=if_match)
 
-        row = saver.run(turn)
+        row = saver.run(turn, saver.playbook_of(name))
         warnings: list[Doubt] = []
         if status != "paused":
             with suppress(ValidationError):  # saved by an older version of this program

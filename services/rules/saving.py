@@ -7,8 +7,9 @@ from sqlalchemy import Connection, Row
 
 from backbone.clock import Clock
 from backbone.database import Database
-from backbone.errors import Invalid, NotFound, StateConflict, Taken
+from backbone.errors import Conflict, Invalid, NotFound, StateConflict, Taken
 from backbone.http import check_if_match, etag
+from backbone.in_use import hold, there
 from backbone.log import Log
 from schemas.rule import RuleIn, TiersDoc
 from services.rules import outlining
@@ -96,12 +97,31 @@ class Saver:
         self._write(conn, Save(None, version, "active", dumped(doc)), by)
         return present(latest(conn, None))
 
-    def run(self, change: Callable[[Connection], Any]) -> Any:
-        """One save in a transaction of its own, announced after the commit."""
+    def run(self, change: Callable[[Connection], Any], playbook: str | None = None) -> Any:
+        """One save in a transaction of its own, announced after the commit.
+
+        `playbook`: what the rule names. Raises `Conflict` if that is deleted while the rule is being saved: its
+        triggers would start nothing, and yet begin the cooldown. One that never was there may still be to come.
+        """
+        known = playbook is not None and self._knows(playbook)
         with self._db.write() as conn:
             result = change(conn)
+            if playbook is not None and known and not there(conn, "playbook", playbook):
+                raise Conflict(
+                    f"the playbook {playbook!r} was deleted meanwhile; nothing was saved", code="gone"
+                )
         self.announce()
         return result
+
+    def playbook_of(self, name: str) -> str | None:
+        """The playbook that a rule names now."""
+        with self._db.read() as conn:
+            row = latest(conn, name)
+        return None if row is None else row.doc.get("playbook")
+
+    def _knows(self, playbook: str) -> bool:
+        with self._db.read() as conn:
+            return there(conn, "playbook", playbook)
 
     def _write_rule(self, conn: Connection, rule: RuleIn, before: Row[Any] | None, by: str) -> Row[Any]:
         status = _status(rule, before)
@@ -119,6 +139,9 @@ class Saver:
         return present(latest(conn, rule.name))
 
     def _write(self, conn: Connection, save: Save, by: str) -> None:
+        playbook = save.doc.get("playbook")
+        if playbook is not None and save.status != DELETED:
+            hold(conn, [("playbook", playbook)])
         write(conn, save, by, self._clock.now())
         outlining.put_up(conn, save.name, save.version, save.status, save.doc)
 
