@@ -1,0 +1,75 @@
+"""What the door keeps and looks up, on SQLite and PostgreSQL alike."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backbone import outlines
+from backbone.clock import ManualClock
+from backbone.database import Database
+from backbone.errors import PreconditionFailed
+from backbone.migrations import migrate_all
+from schemas.aliases import AliasesDoc
+from schemas.event import Event, from_microseconds
+from schemas.outline import TiersOutline, outline_rule
+from schemas.readings import Reading
+from schemas.rule import RuleIn
+from services.ingest.aliases import Aliases
+from services.ingest.doubts import Doubts
+from services.ingest.intake import Taken
+from tests.services.ingest.kit import NOW
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database with all tables."""
+    url = f"sqlite:///{tmp_path / 'touchline.db'}"
+    if request.param == "postgresql":
+        make: Callable[[], str] = request.getfixturevalue("new_database")
+        url = make().replace("postgresql://", "postgresql+psycopg://")
+    made = Database(url)
+    migrate_all(made)
+    yield made
+    made.close()
+
+
+def doc(**names: str) -> AliasesDoc:
+    return AliasesDoc(aliases=names)
+
+
+async def test_aliases_of_one_process_are_read_by_another(db: Database) -> None:
+    here, there = Aliases(db, ManualClock(NOW)), Aliases(db, ManualClock(NOW))
+    assert (await here.names(), here.stored()) == ({}, None)
+    first = here.save(doc(a="b"), "ann", '"0"')
+    assert (first.version, await here.names(), await there.names()) == (1, {"a": "b"}, {"a": "b"})
+    with pytest.raises(PreconditionFailed):
+        there.save(doc(a="c"), "bob", '"0"')
+    there.save(doc(), "bob", first.etag)
+    assert await there.names() == {}
+    stored = here.stored()
+    assert stored is not None
+    assert (stored.version, stored.changed_by, stored.doc) == (2, "bob", {"aliases": {}})
+
+
+async def test_the_board_as_the_door_reads_it(db: Database) -> None:
+    doubts = Doubts(db, wall=True)
+
+    async def told(type_: str, data: Any) -> list[str]:
+        event = Event(type=type_, account="acme", data=data, time=from_microseconds(NOW))
+        return [one["field"] for one in await doubts.about([event], Taken(1, [], [], NOW))]
+
+    paid = ("invoice.paid", {"amount": "5"})
+    arr = ("account.updated", {"attributes": {"arr": "5"}})
+    when = {"threshold": {"event": "invoice.paid", "aggregate": "sum", "of": "data.amount", "at_least": 1}}
+    rule = outline_rule(RuleIn.model_validate({"name": "spent", "when": when}))
+    assert [await told(*paid), await told(*arr)] == [[], []]
+    with db.write() as conn:
+        outlines.write(conn, rule, 1)
+        outlines.write(conn, TiersOutline(reads=[Reading("account.attributes.arr", "number")]), 1)
+    assert [await told(*paid), await told(*arr)] == [["data.amount"], ["data.attributes.arr"]]
+    with db.write() as conn:
+        outlines.remove(conn, "rule", "spent")
+        outlines.write(conn, TiersOutline(), 2)
+    assert [await told(*paid), await told(*arr)] == [[], []]
