@@ -105,7 +105,7 @@ def _split(body: bytes, start: bytes) -> Sequence[bytes | memoryview] | Refusal:
     return [whole]
 
 
-def _apart(body: bytes, start: bytes, error: Exception) -> Sequence[bytes]:
+def _apart(body: bytes, start: bytes, error: Exception) -> Sequence[bytes] | Refusal:
     """The events of a body that is no JSON because of one of them, or more. Raises `NotReadable`."""
     try:
         if start == b"[":
@@ -119,7 +119,9 @@ def _apart(body: bytes, start: bytes, error: Exception) -> Sequence[bytes]:
         if isinstance(error, RecursionError) or apart.is_half_a_pair(body, error):
             return [body]
     if isinstance(error, RecursionError):
-        raise NotReadable("not JSON: it ends too early, or nests too deep") from None
+        if body.rstrip()[-1:] == (b"]" if start == b"[" else b"}"):
+            return Refusal(Code.TOO_DEEP, "data", "may nest 32 deep")
+        raise NotReadable("not JSON: it ends too early") from None
     raise NotReadable(f"not JSON: {error}") from None
 
 
