@@ -19,10 +19,10 @@ def export(folder: Path) -> int:
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"{folder} is a file: export takes a folder, and writes one file a document")
     client = Client()
-    held = everything(client)
+    held = everything(client, {*PATHS, "tiers"})
     # also as it is where nobody ever saved any
-    held.setdefault(("tiers", "tiers"), client.call("GET", f"/v1/{SINGLE['tiers']}"))
-    files = _files(folder, held)
+    held.documents.setdefault(("tiers", "tiers"), client.call("GET", f"/v1/{SINGLE['tiers']}"))
+    files = _files(folder, held.documents)
     try:
         for path, (kind, item) in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,13 +30,15 @@ def export(folder: Path) -> int:
     except OSError as error:
         raise ConfigurationError(f"{error.filename or folder}: {error.strerror}") from None
     out.print(f"{len(files)} documents written to {folder}", markup=False)
+    for kind, why in held.unseen.items():
+        _warn(f"{kind} left out: {why}")
     for other in sorted(_others(folder, set(files))):
-        err.print(
-            f"warning: {other}: nothing of this name is on the server; apply would create it anew",
-            style="yellow",
-            markup=False,
-        )
+        _warn(f"{other}: nothing of this name is on the server; apply would create it anew")
     return 0
+
+
+def _warn(what: str) -> None:
+    err.print(f"warning: {what}", style="yellow", markup=False)
 
 
 def _files(folder: Path, held: dict[Key, Item]) -> dict[Path, tuple[str, Item]]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from services.cli.checking import check, check_together, dangling, problems
 from services.cli.client import ApiError, Client
-from services.cli.documents import Problem, Problems, find, load
-from services.cli.held import address, as_filed, everything, label
+from services.cli.documents import Document, Problem, Problems, find, load
+from services.cli.held import PATHS, address, as_filed, everything, label
 from services.cli.plan import Change, Plan
 from services.cli.terminal import agreed, err, out
 
@@ -29,7 +29,7 @@ def apply(paths: Sequence[Path], *, dry_run: bool = False, yes: bool = False, pr
         if not documents:
             raise Problems([Problem(file, 1, "holds no document") for file in files])
         client = Client()
-        plan = Plan(documents, everything(client), prune=prune)
+        plan = Plan(documents, everything(client, _wanted(documents, prune=prune)), prune=prune)
         _check(client, plan, everything_told=dry_run)
         if dry_run:
             _preview(plan)
@@ -46,6 +46,14 @@ def apply(paths: Sequence[Path], *, dry_run: bool = False, yes: bool = False, pr
     _conclude(plan, deleted=len(plan.alone) - len(left) if prune else 0)
     _tell(left)
     return 1 if left else 0
+
+
+def _wanted(documents: Sequence[Document], *, prune: bool) -> set[str]:
+    """The kinds that have to be looked at: those of the files, what they refer to, and all that may be deleted."""
+    wanted = {document.kind for document in documents}
+    if "playbook" in wanted:
+        wanted |= {"template", "endpoint"}
+    return wanted | set(PATHS) if prune else wanted
 
 
 def _tell(found: Sequence[object]) -> None:
@@ -87,6 +95,9 @@ def _conclude(plan: Plan, *, deleted: int) -> None:
             names = [name for one, name in plan.alone if one == kind]
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             out.print(f"  {kind}: {', '.join(names[:_NAMED])}{more}", markup=False)
+    for why in dict.fromkeys(plan.unseen.values()):
+        kinds = ", ".join(kind for kind, reason in plan.unseen.items() if reason == why)
+        out.print(f"not looked at: {kinds} ({why})", markup=False)
     out.print(plan.summary(deleted=deleted), markup=False)
 
 

@@ -1,12 +1,13 @@
 """What a server holds of documents, and where; the same as a file would hold it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from schemas.files import KINDS
-from services.cli.client import Client
+from services.cli.client import ApiError, Client
 
 PATHS = {"rule": "rules", "playbook": "playbooks", "template": "templates", "endpoint": "endpoints"}
 SINGLE = {
@@ -30,18 +31,38 @@ def label(kind: str, name: str) -> str:
     return kind if kind in SINGLE else f"{kind} {name}"
 
 
-def everything(client: Client) -> dict[Key, Item]:
-    """Every document of the server; a single one only if it was ever saved."""
-    held: dict[Key, Item] = {}
-    for kind, path in PATHS.items():
-        held |= {(kind, item["name"]): item for item in client.items(f"/v1/{path}")}
-    for kind, path in SINGLE.items():
-        if not client.reaches(f"/v1/{path}"):
+@dataclass(frozen=True)
+class Held:
+    """The documents of a server, and the kinds that could not be looked at, each with the reason."""
+
+    documents: dict[Key, Item]
+    unseen: dict[str, str]
+
+
+def everything(client: Client, wanted: Collection[str]) -> Held:
+    """All that the server has; of a single kind only if it was ever saved.
+
+    A kind that is not `wanted` may stay unseen: its service is not among the addresses, or the key lacks the scope.
+    """
+    held = Held({}, {})
+    for kind, path in (PATHS | SINGLE).items():
+        if kind not in wanted and not client.reaches(f"/v1/{path}"):
+            held.unseen[kind] = "TOUCHLINE_URL does not name the service that keeps them"
             continue
-        item = client.call("GET", f"/v1/{path}")
-        if item.get("version"):
-            held[kind, kind] = item
+        try:
+            held.documents.update(_of_kind(client, kind, f"/v1/{path}"))
+        except ApiError as error:
+            if error.status != 403 or kind in wanted:
+                raise
+            held.unseen[kind] = str(error)
     return held
+
+
+def _of_kind(client: Client, kind: str, path: str) -> dict[Key, Item]:
+    if kind not in SINGLE:
+        return {(kind, item["name"]): item for item in client.items(path)}
+    item = client.call("GET", path)
+    return {(kind, kind): item} if item.get("version") else {}
 
 
 def as_filed(kind: str, item: Item) -> Item:

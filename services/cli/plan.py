@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backbone.plain import one_line
 from services.cli.documents import Document
-from services.cli.held import PATHS, SINGLE, Item, Key, as_filed, label, normal
+from services.cli.held import PATHS, SINGLE, Held, Item, Key, as_filed, label, normal
 from services.cli.yamltext import yaml_text
 
 WORDS = ("created", "updated", "unchanged", "deleted")
@@ -89,9 +89,10 @@ class Plan:
     documents are not among it: there is always one.
     """
 
-    def __init__(self, documents: Sequence[Document], held: dict[Key, Item], *, prune: bool = False) -> None:
+    def __init__(self, documents: Sequence[Document], found: Held, *, prune: bool = False) -> None:
         here = {(document.kind, document.name) for document in documents}
-        self.held, self.prune = held, prune
+        held = found.documents
+        self.held, self.unseen, self.prune = held, found.unseen, prune
         self.changes = [Change(document, held.get((document.kind, document.name))) for document in documents]
         self.alone = [key for kind in PATHS for key in sorted(held) if key[0] == kind and key not in here]
 

@@ -52,7 +52,9 @@ def test(paths: Sequence[Path]) -> int:
     """Run every scenario under the paths; 0 if all hold, 1 if one does not, 2 if a file cannot be read as a test."""
     files = find(paths, tests=True)
     if not files:
-        console.print(f"no *{TEST_SUFFIX} under {', '.join(map(str, paths))}", style="red")
+        console.print(
+            f"no *{TEST_SUFFIX} under {escape(', '.join(map(str, paths)))}", style="red", soft_wrap=True
+        )
         return 2
     failed = unreadable = 0
     with renderer() as render:
@@ -62,10 +64,11 @@ def test(paths: Sequence[Path]) -> int:
             except Problems as error:
                 unreadable += 1
                 for problem in error.problems:
-                    console.print(f"[red]error[/]   {escape(str(problem))}")
+                    console.print(f"[red]error[/]   {escape(str(problem))}", soft_wrap=True)
                 continue
             failed += bool(differences)
-            console.print(f"{'[red]failed[/] ' if differences else '[green]passed[/] '} {file}")
+            word = "[red]failed[/] " if differences else "[green]passed[/] "
+            console.print(f"{word} {escape(str(file))}", soft_wrap=True)
             for difference in differences:
                 _show(difference)
     passed = len(files) - failed - unreadable
@@ -248,7 +251,7 @@ def _show(difference: Difference) -> None:
         table.add_row(escape(left), escape(right))
     console.print(table)
     for text in difference.why:
-        console.print(f"  why: {escape(text)}")
+        console.print(f"  why: {escape(text)}", soft_wrap=True)
 
 
 def _lines(entry: dict[str, Any]) -> str:

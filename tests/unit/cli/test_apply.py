@@ -256,3 +256,24 @@ def test_aliases_are_a_document_of_which_there_is_one(server: Fake, tmp_path: Pa
     code, _, err = server.touchline("apply", folder)
     assert code == 1
     assert "aliases: aliases.signed_up: must not be a reserved type" in err
+
+
+def test_a_key_for_rules_alone_applies_rules(server: Fake, tmp_path: Path) -> None:
+    more(server)
+
+    def forbids(_method: str, path: str) -> tuple[int, dict[str, Any]] | None:
+        hidden = path.startswith(("/v1/playbooks", "/v1/templates", "/v1/endpoints"))
+        return (403, {"detail": "the key 'x' lacks the scope actions:read"}) if hidden else None
+
+    server.refuses = forbids
+    folder = write(tmp_path, rule=RULE.format(name="a", status="draft"))
+    code, out, err = server.touchline("apply", folder)
+    assert (code, err, server.calls) == (0, "", ["PUT rules/a"])
+    assert "  rule: old-rule\n" in out
+    assert "not looked at: playbook, template, endpoint (the key 'x' lacks the scope actions:read)" in out
+    for words in (["--prune", "--yes"], ["--prune", "--dry-run"]):
+        code, _, err = server.touchline("apply", folder, *words)
+        assert (code, server.calls) == (1, []), "what cannot be seen is not deleted"
+        assert "lacks the scope" in err
+    code, _, err = server.touchline("apply", write(tmp_path, book=BOOK.format(name="b")))
+    assert (code, server.calls) == (1, [])
