@@ -25,7 +25,7 @@ from typing import IO
 from backbone.auth import ensure_admin_key
 from backbone.clock import WallClock
 from backbone.database import Database
-from backbone.errors import ConfigurationError
+from backbone.errors import TouchlineError
 from backbone.private import write_private
 from backbone.settings import load_settings
 from deploy.local.kafka import START_S, Kafka
@@ -244,7 +244,7 @@ def main() -> None:
     try:
         options = _options()
         run(options.data, {kind: getattr(options, kind) for kind in KINDS}, options.first_port)
-    except (LocalError, ConfigurationError) as error:
+    except (LocalError, TouchlineError, OSError) as error:
         print(f"touchline: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
