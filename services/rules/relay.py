@@ -131,19 +131,23 @@ class Relay:
                 shard.relayed.append(told)
             elif isinstance(told, tuple):
                 shard.passed.append(told)
+                shard.under_way -= sent.topic == EVENTS
             else:
                 shard.reported = told
 
 
 def _news(moved: Iterable[Shard]) -> Iterator[News]:
-    """The triggers of each shard, and behind them how far it has come."""
+    """The triggers of each shard, and behind them how far it has come: once what it has for others is on the log."""
     for shard in moved:
         number, offset = shard.row.partition, shard.saved.next_offset
         for one in shard.outbox:
             yield News(shard, _name(one), _entry(number, one))
+        shard.outbox = []
+        if shard.under_way:
+            continue
         progress = Progress(partition=number, offset=offset, clock=shard.saved.clock)
         yield News(shard, offset, Entry(value=_encode(TriggerRecord(progress=progress)), partition=number))
-        shard.outbox, shard.told = [], offset
+        shard.told = offset
 
 
 def _passed_on(shards: Iterable[Shard]) -> Iterator[News]:
@@ -151,6 +155,7 @@ def _passed_on(shards: Iterable[Shard]) -> Iterator[News]:
     for shard in shards:
         for one in shard.sent:
             yield News(shard, _name(one), _entry(shard.row.partition, one))
+        shard.under_way += len(shard.sent)
         shard.sent = []
 
 

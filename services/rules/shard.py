@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from copy import copy
 from heapq import merge
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,6 +27,13 @@ from services.rules.seen import Seen
 HISTORY_PAGE = 5_000
 
 _encode = msgspec.json.Encoder().encode
+
+
+class Gate(NamedTuple):
+    """All that came to any partition before `upto` counts here once this one is read up to `end`."""
+
+    upto: int
+    end: int
 
 
 class Shard:
@@ -63,6 +71,9 @@ class Shard:
             fetch=self._fetch,
             history=self._history,
         )
+        if self._wall:
+            self.engine.cleared = 0
+        self.gate: Gate | None = None  # what moments of accounts that took others in wait for
         with db.read() as conn:
             self.engine.schedule(store.dues(conn, row.partition))
         # committed, not yet handed to the log: triggers (and what was decided about merges), and records of the outbox
@@ -70,6 +81,7 @@ class Shard:
         self.sent: list[store.Outgoing] = []
         self.relayed: list[str] = []  # on the log, not yet marked so
         self.passed: list[tuple[int, int]] = []  # likewise, places of the outbox
+        self.under_way = 0  # records of the outbox for other accounts that the log has not answered yet
         self.told = self.reported = -1  # progress handed to `touchline.triggers`, and on it; -1: none as yet
         self._triggers: list[Trigger] = []
         self._touched: set[str] = set()
@@ -108,6 +120,13 @@ class Shard:
         """Everything posted before `now` has been read: run the moments due."""
         self.engine.beat(now - GRACE_US, self.row.next_offset)
         self._collect()
+
+    def release(self) -> None:
+        """All that was under way when the gate was set has been read: run the moments that waited for it."""
+        gate, self.gate = self.gate, None
+        if gate is not None:
+            self.engine.release(gate.upto, self.row.next_offset)
+            self._collect()
 
     def take(self, now: int) -> Change:
         """All that changed since the last time. If it cannot be written, this shard must be dropped."""
@@ -225,9 +244,9 @@ def _rows(partition: int, out: Out) -> Iterator[store.Outgoing]:
         number = -1 if moved.position.offset < offset else numbers[offset]
         numbers[offset] += number >= 0
         value = _encode(TriggerRecord(moved=moved))
-        yield store.Outgoing(partition, offset, number, TRIGGERS, moved.account, value)
-    for offset, account, value in out.sent:
-        yield store.Outgoing(partition, offset, numbers[offset], EVENTS, account, value)
+        yield store.Outgoing(partition, offset, number, 0, TRIGGERS, moved.account, value)
+    for offset, at, account, value in out.sent:
+        yield store.Outgoing(partition, offset, numbers[offset], at, EVENTS, account, value)
         numbers[offset] += 1
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
 
 from backbone.database import Database, insert_new
+from backbone.log import EVENTS
 from services.rules.tables import accounts, erased, outbox, partitions, revisions, triggers
 
 ROWS = 2_000  # account rows in one statement
@@ -41,11 +42,12 @@ class AccountRow(NamedTuple):
 
 
 class Outgoing(NamedTuple):
-    """A record of the outbox: its place there, where it goes, and its value."""
+    """A record of the outbox: its place there, the clock then, where it goes, and its value."""
 
     partition: int
     offset: int
     n: int
+    at: int
     topic: str
     account: str
     value: bytes
@@ -252,6 +254,16 @@ def drop_outgoing(conn: Connection, partition: int, places: Sequence[tuple[int, 
                 outbox.c.partition == partition, tuple_(outbox.c.offset, outbox.c.n).in_(part)
             )
         )
+
+
+def oldest_outgoing(conn: Connection) -> dict[int, int]:
+    """By partition, the clock at the first record for another account that is not known to be on the log."""
+    query = (
+        select(outbox.c.partition, func.min(outbox.c.at))
+        .where(outbox.c.topic == EVENTS)
+        .group_by(outbox.c.partition)
+    )
+    return {partition: at for partition, at in conn.execute(query)}
 
 
 def count_outgoing(conn: Connection) -> int:

@@ -104,6 +104,7 @@ outbox = Table(
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("offset", Long, primary_key=True, autoincrement=False),
     Column("n", Integer, primary_key=True, autoincrement=False),
+    Column("at", Long, nullable=False),  # the partition's clock then
     Column("topic", String(64), nullable=False),
     Column("account", String(256), nullable=False),
     Column("value", LargeBinary, nullable=False),

@@ -25,10 +25,11 @@ from backbone.log.limits import chunked, memory_of
 from services.rules import seen, store
 from services.rules.change import Change
 from services.rules.metrics import count_decisions, show_health
+from services.rules.reading import GRACE_US
 from services.rules.relay import Relay
 from services.rules.revisions import RuleSets
 from services.rules.seen import Seen
-from services.rules.shard import Shard
+from services.rules.shard import Gate, Shard
 
 GROUP = "touchline-rules"
 BATCH = 50_000  # records a transaction at most: the larger, the fewer times a busy account is written
@@ -185,17 +186,48 @@ class Worker:
         now = self._clock.now()
         running = [shard for partition, shard in self.shards.items() if partition not in self.halted]
         waiting = [shard for shard in running if shard.due(now)]
-        if not waiting:
+        gated = [shard for shard in running if shard.engine.parked]
+        if not waiting and not gated:
             return
+        upto = self._upto(now) if any(shard.gate is None for shard in gated) else 0
         ends, read = self._consumer.end_offsets(), self._consumer.positions()
         lanes = {(EVENTS, shard.row.partition): shard for shard in waiting}
         ready = [shard for lane, shard in lanes.items() if lane in ends and read.get(lane, -1) >= ends[lane]]
         for shard in ready:
             shard.beat(now)
+        for shard in gated:
+            lane = (EVENTS, shard.row.partition)
+            if shard.gate is None and lane in ends:
+                shard.gate = Gate(upto, ends[lane])
+            if shard.gate is not None and read.get(lane, -1) >= shard.gate.end:
+                shard.release()
+                ready.append(shard)
         if not ready:
             return
         self._settle()
-        self._commit([shard for shard in ready if shard.dirty], 0, time.perf_counter())
+        self._commit([shard for shard in {*ready} if shard.dirty], 0, time.perf_counter())
+
+    def _upto(self, now: int) -> int:
+        """All that came to any partition before this time has been judged, and is on the log where it was to be sent on.
+
+        The log may hold what is no record behind the last one (see `Consumer.positions`).
+        """
+        ends = self._log.end_offsets(EVENTS)
+        with self._db.read() as conn:
+            places, oldest = store.positions(conn), store.oldest_outgoing(conn)
+        upto = min([now - GRACE_US, *(at - 1 for at in oldest.values())])
+        for number, end in ends.items():
+            place = places.get(number) or store.PartitionRow(number, 0, 0, 0, 0)
+            if place.next_offset < end and place.clock < upto and self._holds(number, place.next_offset):
+                upto = place.clock
+        return upto
+
+    def _holds(self, partition: int, offset: int) -> bool:
+        """Whether the log holds a record from an offset on."""
+        try:
+            return bool(self._log.read(EVENTS, partition, offset, 1))
+        except OffsetOutOfRange:
+            return True  # whoever keeps that partition has stopped there
 
     def _commit(self, shards: Sequence[Shard], records: int, started: float) -> None:
         """Write; a large batch is only begun, and `_settle` sees to the rest."""

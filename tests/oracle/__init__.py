@@ -4,6 +4,6 @@ It keeps every event that ever arrived and works every check out anew from the d
 """
 
 from tests.oracle.history import History, Revision
-from tests.oracle.oracle import run
+from tests.oracle.merges import run
 
 __all__ = ["History", "Revision", "run"]

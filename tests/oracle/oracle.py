@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from tests.oracle import checks, profile, windows
 from tests.oracle.checks import Hold
 from tests.oracle.conditions import holds
-from tests.oracle.history import Account, Arrived, History, Revision, event_time
+from tests.oracle.history import Account, Arrived, Revision, event_time
 from tests.oracle.rules import Rule, starts_anew, unless_anew
 from tests.oracle.times import LATE, SECOND, midnights, parse_time, span
 from tests.oracle.windows import Scene, Subject
@@ -77,10 +75,15 @@ class Oracle:
         elif not own:
             self.advance(time)
         self.place += 1
+        self._arrived(event, time, own=own)
+
+    def _arrived(self, event: JSON, time: int, *, own: bool) -> None:
         if own and event["account"] not in self.accounts:
             return  # nobody knows the account, or it was erased: what Touchline tells makes none
         account = self.accounts.setdefault(event["account"], Account(event["account"]))
-        repeat = self._repeated(account, event, time)
+        self._take(account, event, time, own=own, repeat=self._repeated(account, event, time))
+
+    def _take(self, account: Account, event: JSON, time: int, *, own: bool, repeat: bool) -> None:
         late = account.newest is not None and time < account.newest - LATE
         if not own or account.newest is None:
             account.newest = max(time, account.newest or time)
@@ -382,18 +385,3 @@ def _trigger(
         "depth": max(0, _depth(hold)),
         "kind": windows.kind_of(rule["when"])[0],
     }
-
-
-def run(history: History) -> list[Trigger]:
-    """Every trigger of a history, in the order decided."""
-    oracle = Oracle(history.clock)
-    saves = list(history.config)
-    for offset, receipt, event in history.events:
-        while saves and saves[0][0] <= offset:
-            oracle.save(copy.deepcopy(saves.pop(0)[1]))
-        oracle.read(receipt, json.loads(json.dumps(event)))
-    for _, revision in saves:
-        oracle.save(revision)
-    if history.final_clock is not None:
-        oracle.advance(history.final_clock)
-    return oracle.triggers

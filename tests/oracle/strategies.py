@@ -7,6 +7,7 @@ matters is what happens exactly on an edge. Few accounts, few types, few values,
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -239,3 +240,22 @@ def histories(
         writer.place()
     end = max(writer.newest, writer.receipt - SECOND) + draw(st.integers(0, 60)) * SLOT
     return History(tuple(writer.events), tuple(config), "wall" if wall else "log", end)
+
+
+@st.composite
+def merged(draw: Draw, plain: st.SearchStrategy[History]) -> History:
+    """A history in which accounts are merged: once or twice, somewhere in it, at the time that it is there."""
+    history = draw(plain)
+    events = list(history.events)
+    for number in range(draw(st.integers(1, 2))):
+        if not events:
+            break
+        place = draw(st.integers(0, len(events) - 1))
+        offset, receipt, before = events[place]
+        account, into = draw(st.permutations(("a", "b", "c")))[:2]
+        merge = {
+            "id": f"merge-{number}", "source": "test", "type": "account.merged", "account": account,
+            "time": before["time"], "data": {"into": into},
+        }  # fmt: skip
+        events.insert(place + 1, (offset, receipt, merge))
+    return replace(history, events=tuple(events))

@@ -23,6 +23,7 @@ _READ = frozenset({*NAMES, "unvouched"}) - {
     "datacontenttype",
     "dataschema",
 }  # the others are kept as they are
+OURS = ("mergedfrom", "mergedhops")  # what came from a merged account is for whoever keeps that to say
 _ALLOWED = re.compile(r"[a-z0-9]+")  # as CloudEvents 1.0 names attributes
 _SHOWN = ", ".join(NAMES)
 
@@ -46,6 +47,8 @@ def sort_out(attributes: Mapping[str, Any]) -> dict[str, Any] | Refusal:
 
 def _refused(name: str, value: Any, cloud: bool) -> Refusal | None:
     known = name in NAMES
+    if name in OURS:
+        return set_by_us(name)
     if not known and not (cloud and _ALLOWED.fullmatch(name)):
         why = "is no attribute that a CloudEvent may have" if cloud else "is no field of an event"
         return Refusal(Code.UNKNOWN, name[:MAX_NAME], f"{why}{_meant(name)}")
@@ -54,6 +57,11 @@ def _refused(name: str, value: Any, cloud: bool) -> Refusal | None:
             Code.INVALID, name[:MAX_NAME], "should be text, a number, or true or false; others go into data"
         )
     return None
+
+
+def set_by_us(name: str, sent: str | None = None) -> Refusal:
+    """An attribute that comes only from Touchline."""
+    return Refusal(Code.RESERVED, name, "is set by Touchline alone, on events of merged accounts", sent)
 
 
 def _meant(name: str) -> str:

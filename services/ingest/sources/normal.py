@@ -12,7 +12,7 @@ from schemas.account import AccountUpdate, ContactUpdate
 from schemas.event import FUTURE_LIMIT_US, MERGED, OWN_PREFIX, Event, clamp_future, encode, from_microseconds
 from schemas.names import MAX_NAME
 from schemas.updates import Wrong, put_right
-from services.ingest.sources.attributes import Extended
+from services.ingest.sources.attributes import OURS, Extended, set_by_us
 from services.ingest.sources.base import Code, Refusal, Wire
 from services.ingest.sources.merges import refuse_merge
 
@@ -79,6 +79,8 @@ class Door:
             or not event.id
             or event.account is None
             or event.unvouched
+            or event.mergedfrom is not None
+            or event.mergedhops
             or not (event.type in _plain or _is_plain(event.type))
         ):
             return None
@@ -94,8 +96,10 @@ class Door:
         if event.unvouched and not self.inside:
             event.unvouched = False  # an attribute like any other: only of Segment's calls it means something
         refusal = None
+        if event.mergedfrom is not None or event.mergedhops:
+            refusal = set_by_us(OURS[event.mergedfrom is None], event.id)
         if type(event) is not Wire or event.account is None:
-            refusal = _names(event)
+            refusal = refusal or _names(event)
         if event.type.startswith(_GUARDED):
             refusal = refusal or self._reserved(event)
         moment = event.time

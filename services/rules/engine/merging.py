@@ -54,9 +54,12 @@ MAX_BYTES = (
 
 
 class Sent(NamedTuple):
-    """A record for `touchline.events`, of an account that may be another partition's; `cause`: the offset behind it."""
+    """A record for `touchline.events`, of an account that may be another partition's; `cause`: the offset behind it, `at`
+    the clock there.
+    """
 
     cause: int
+    at: int
     account: str
     value: bytes
 
@@ -223,7 +226,7 @@ class Merging(Remembering):
         if len(value) > MAX_BYTES:
             self._refuse(offset, f"too large to be sent on to {closing.into!r}: {len(value):,} bytes")
             return
-        self.out.sent.append(Sent(offset, closing.into, value))
+        self.out.sent.append(Sent(offset, self.clock, closing.into, value))
         self.note("", Reason.ACCOUNT_MERGED)
 
     # -- taking in -----------------------------------------------------------------------------------------------
@@ -302,7 +305,7 @@ class Merging(Remembering):
             event.data = msgspec.to_builtins(msgspec.structs.replace(what, contacts=bare))
             value = encode(event)
             self._refuse(offset, f"attributes of a contact of {what.account!r} are too large to be moved")
-        self.out.sent.append(Sent(offset, account, value))
+        self.out.sent.append(Sent(offset, self.clock, account, value))
 
 
 def lone_after(state: AccountState, event: Event, *, first: bool) -> int:

@@ -34,6 +34,12 @@ class Moments(ABC):
         self.touched: set[str] = set()
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.unhealthy: dict[str, str] = {}
+        # What comes for an account that was merged into one here may still be under way from another partition. Until all
+        # from before a moment has come, it waits: for moments up to `cleared` it has. By the log clock nothing waits.
+        self.cleared = FOREVER
+        self._parked: dict[
+            str, tuple[int, bool]
+        ] = {}  # accounts to their first such moment, and if it was in time
         self._unread: Exception | None = None  # why the log did not give an event
 
     @abstractmethod
@@ -56,11 +62,44 @@ class Moments(ABC):
                 del self._woken[account]
             if state is None:
                 continue
+            if self._waits(state, due):
+                self._park(state, due, in_time=due > before)
+                continue
             if state.agenda and state.agenda[0][0] <= due:
                 # the clock itself stays: an account loaded meanwhile must find all its moments still ahead
                 self._run(state, due, position, now=max(before, due), past=due <= before, silent=False)
             self._wake(state)
         self.clock = to
+
+    def _waits(self, state: AccountState, due: int) -> bool:
+        """Whether something that counts before this moment may still be under way."""
+        return due > self.cleared and bool(state.profile.absorbed)
+
+    def _park(self, state: AccountState, due: int, *, in_time: bool) -> None:
+        """Keep a moment that cannot run yet."""
+        before = self._parked.get(state.account)
+        if before is None or (due, not in_time) < (before[0], not before[1]):
+            self._parked[state.account] = due, in_time
+
+    @property
+    def parked(self) -> bool:
+        """Whether moments wait for what may be under way."""
+        return bool(self._parked)
+
+    def release(self, cleared: int, next_offset: int) -> None:
+        """All from before `cleared` has come: run the moments that waited for that, as if they ran in time."""
+        self.cleared = max(self.cleared, cleared)
+        for account, (first, in_time) in sorted(self._parked.items(), key=lambda one: (one[1][0], one[0])):
+            if first > self.cleared:
+                continue
+            del self._parked[account]
+            state = self._state(account)
+            while state is not None and state.agenda and state.agenda[0][0] <= min(self.cleared, self.clock):
+                due = state.agenda[0][0]
+                now = due if in_time else self.clock
+                self._run(state, due, next_offset - 1, now=now, past=not in_time, silent=False)
+            if state is not None:
+                self._wake(state)
 
     def _run(
         self, state: AccountState, upto: int, position: int, *, now: int, past: bool, silent: bool
@@ -184,7 +223,9 @@ class Moments(ABC):
 
     def _overdue(self, state: AccountState, offset: int, *, silent: bool) -> None:
         """What an event, a tier change or a save made fall due in the past runs at once."""
-        if state.agenda and state.agenda[0][0] <= self.clock:
+        if state.agenda and state.agenda[0][0] <= self.clock and self._waits(state, state.agenda[0][0]):
+            self._park(state, state.agenda[0][0], in_time=False)
+        elif state.agenda and state.agenda[0][0] <= self.clock:
             self._run(state, self.clock, offset, now=self.clock, past=True, silent=silent)
         self._wake(state)
 

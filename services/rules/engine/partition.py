@@ -82,8 +82,11 @@ class PartitionEngine(Merging):
         return self._heap[0][0] if self._heap else None
 
     def schedule(self, dues: Iterable[tuple[int, str]]) -> None:
-        """Accounts stored with a moment ahead: (due, account)."""
+        """Accounts stored with a moment ahead (or one that waits, see `cleared`): (due, account)."""
         for due, account in dues:
+            if due <= self.clock and self.cleared < due:
+                self._parked[account] = due, True
+                continue
             self._woken[account] = due
             heappush(self._heap, (due, account))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from schemas.event import RULES_SAVED, Event, decode
+from schemas.event import MERGED, RULES_SAVED, Event, decode
 from schemas.rule import RuleIn, TiersDoc
 from schemas.trigger import Trigger
 from services.rules.engine.compile import RuleRevision, RuleSet, compile_rules, next_generations
@@ -49,6 +50,9 @@ class Accounts:
 
     def forget(self, account: str) -> None:
         self.states.pop(account, None)
+
+    def erased(self, account: str) -> bool:
+        return False
 
     def all(self, touched: Collection[str] = ()) -> Iterator[AccountState]:
         return iter(list(self.states.values()))
@@ -147,11 +151,28 @@ class _Worker:
             (offset, receipt, _event(body, offset, receipt))
             for offset, (receipt, body) in enumerate(_records(history, self.book))
         ]
-        self.log = records
+        self.log: list[tuple[int, int, Event]] = []
         self.triggers: list[Trigger] = []
         self.blobs: dict[str, bytes] = {}
         self.accounts = Accounts()
         self.engine = self._start(0, 0)
+        if any(event.type == MERGED for _, _, event in records):
+            records = self._with_what_merges_leave(records)
+        self.log = records
+
+    def _with_what_merges_leave(self, records: list[tuple[int, int, Event]]) -> list[tuple[int, int, Event]]:
+        """The records, each with what it leaves for other accounts right behind it."""
+        waiting = deque((receipt, event) for _, receipt, event in records)
+        while waiting:
+            receipt, event = waiting.popleft()
+            self.log.append((len(self.log), receipt, event))
+            self.engine.apply([(len(self.log) - 1, receipt - GRACE, event)])
+            sent = [decode(one.value, place="", timestamp=0) for one in self.engine.take_out().sent]
+            waiting.extendleft((receipt, one) for one in reversed(sent))
+        complete, self.log = self.log, []
+        self.accounts = Accounts()
+        self.engine = self._start(0, 0)
+        return complete
 
     def _start(self, clock: int, revision: int) -> PartitionEngine:
         engine = PartitionEngine(

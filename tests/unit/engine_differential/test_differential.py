@@ -18,7 +18,7 @@ from services.rules.engine import state
 from tests.oracle import rule_strategies as rules
 from tests.oracle import run
 from tests.oracle.history import History
-from tests.oracle.strategies import ACCOUNT_DATA, CONTACT_DATES, DATE_DATA, LONG, histories
+from tests.oracle.strategies import ACCOUNT_DATA, CONTACT_DATES, DATE_DATA, LONG, histories, merged
 from tests.unit.engine_differential.comparing import differences, story
 from tests.unit.engine_differential.engine_runner import Cut, plain, run_engine
 
@@ -142,4 +142,24 @@ def test_saves_that_move_deadlines(history: History, cut: Cut) -> None:
 
 @differential(150, histories(rules.anything(), wall=True))
 def test_the_wall_clock(history: History, cut: Cut) -> None:
+    agree(history, cut)
+
+
+@differential(200, merged(histories(rules.anything(), change=rules.changed)))
+def test_merged_accounts(history: History, cut: Cut) -> None:
+    agree(history, cut)
+
+
+@differential(100, merged(histories(rules.one(rules.absence(), split=True))))
+def test_absences_of_merged_accounts(history: History, cut: Cut) -> None:
+    agree(history, cut)
+
+
+@differential(60, merged(histories(rules.contact_dates(), data=CONTACT_DATES)))
+def test_dates_of_contacts_that_go_along(history: History, cut: Cut) -> None:
+    agree(history, cut)
+
+
+@differential(80, merged(histories(rules.anything(), wall=True)))
+def test_merged_accounts_by_the_wall_clock(history: History, cut: Cut) -> None:
     agree(history, cut)

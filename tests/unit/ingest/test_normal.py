@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemas.event import Event, decode, from_microseconds, microseconds
 from schemas.merging import Merge, merge_of
 from services.ingest.sources.attributes import Extended
-from services.ingest.sources.base import Code, Refusal, Wire
+from services.ingest.sources.base import Code, Refusal, Wire, convert_event
 from services.ingest.sources.normal import Door, Normal
 
 NOW = microseconds(datetime(2026, 11, 22, 9, tzinfo=UTC))
@@ -240,3 +240,15 @@ def test_of_a_segment_call_what_is_wrong_is_left_out_and_told_of() -> None:
     assert isinstance(normal, Normal)
     assert json.loads(normal.value)["data"] == {"name": "Ann", "attributes": {"plan": "pro"}}
     assert [one.kind for one in inside.left_out] == ["email", "timezone"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("mergedfrom", "other"), ("mergedhops", 1)])
+def test_only_rules_says_that_an_event_came_from_a_merged_account(name: str, value: object) -> None:
+    assert refused(event(**{name: value})) == (Code.RESERVED, name)
+    wire = Wire(type="a", account="b", id="1", time=from_microseconds(NOW), **{name: value})  # type: ignore[arg-type]
+    assert door().quick(wire) is None
+    assert refused(wire) == (Code.RESERVED, name)
+    sent = {"type": "a", "account": "b", "id": "1", "specversion": "1.0", "other": "x", name: value}
+    answer = convert_event(sent)
+    assert isinstance(answer, Refusal)
+    assert (answer.code, answer.field) == (Code.RESERVED, name)

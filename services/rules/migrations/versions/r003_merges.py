@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("offset", Long, primary_key=True, autoincrement=False),
         sa.Column("n", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("at", Long, nullable=False),
         sa.Column("topic", sa.String(64), nullable=False),
         sa.Column("account", sa.String(256), nullable=False),
         sa.Column("value", sa.LargeBinary, nullable=False),
