@@ -263,7 +263,7 @@ def oldest_outgoing(conn: Connection) -> dict[int, int]:
         .where(outbox.c.topic == EVENTS)
         .group_by(outbox.c.partition)
     )
-    return {partition: at for partition, at in conn.execute(query)}
+    return {row[0]: row[1] for row in conn.execute(query)}
 
 
 def count_outgoing(conn: Connection) -> int:

@@ -208,7 +208,7 @@ class Worker:
         self._commit([shard for shard in {*ready} if shard.dirty], 0, time.perf_counter())
 
     def _upto(self, now: int) -> int:
-        """All that came to any partition before this time has been judged, and is on the log where it was to be sent on.
+        """All that came to any partition before this time is judged, and on the log where it was to be sent on.
 
         The log may hold what is no record behind the last one (see `Consumer.positions`).
         """

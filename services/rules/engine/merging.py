@@ -54,8 +54,8 @@ MAX_BYTES = (
 
 
 class Sent(NamedTuple):
-    """A record for `touchline.events`, of an account that may be another partition's; `cause`: the offset behind it, `at`
-    the clock there.
+    """A record for `touchline.events`, of an account that may be another partition's; `cause`: the offset behind it,
+    `at`: the clock there.
     """
 
     cause: int
@@ -136,6 +136,7 @@ class Merging(Remembering):
         known = state is not None
         if state is None:
             state = self._made(said.account, time, event)
+            state.born = offset
         self.touched.add(state.account)
         if not self._is_new(state, offset, time, event) or (
             said.lone and known and not _is_alone(state, said)

@@ -34,8 +34,8 @@ class Moments(ABC):
         self.touched: set[str] = set()
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.unhealthy: dict[str, str] = {}
-        # What comes for an account that was merged into one here may still be under way from another partition. Until all
-        # from before a moment has come, it waits: for moments up to `cleared` it has. By the log clock nothing waits.
+        # What comes for an account that was merged into one here may be under way from another partition. Until all
+        # from before a moment has come, the moment waits; up to `cleared` all has. By the log clock nothing waits.
         self.cleared = FOREVER
         self._parked: dict[
             str, tuple[int, bool]
