@@ -1,6 +1,7 @@
 """One partition in the hands of this worker: its plays, its store, and what a batch left to save."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
@@ -29,6 +30,13 @@ PRUNE_EVERY_US = SEEN_FOR_US // 6
 _decode_trigger = msgspec.json.Decoder(TriggerRecord).decode
 
 
+class Gate(NamedTuple):
+    """All that came to any partition before `upto` has been applied here once this one is applied up to `end`."""
+
+    upto: int
+    end: int
+
+
 class Shard:
     """Everything about one partition that lives only while we own it."""
 
@@ -50,6 +58,9 @@ class Shard:
         self.plays = PlaysPartition(
             row.partition, mode=mode, store=self.store, library=library, merge=self.merge, clock=row.clock
         )
+        if mode == "wall":
+            self.plays.cleared = 0
+        self.gate: Gate | None = None  # what waits of accounts that took others in wait for
 
     # -- in
 
@@ -151,6 +162,17 @@ class Shard:
         while steps < MAX_STEPS and len(self.store.ops) < MAX_OPS and self.plays.beat(now):
             steps += 1
         return steps
+
+    def clear(self, read: int) -> None:
+        """If all up to the gate has been applied: waits up to its time need not go on for what may be under way.
+
+        `read`: where the next poll reads on; it may be past what is no record.
+        """
+        gate = self.gate
+        if gate is not None and (
+            self.merge.next_event >= gate.end or (read >= gate.end and self.merge.caught_up())
+        ):
+            self.plays.cleared, self.plays.held, self.gate = gate.upto, False, None
 
     # -- out
 

@@ -57,6 +57,7 @@ class PlayStore:
         self._new_seen: set[bytes] = set()
         self._content: Content = {}
         self._waits: list[tuple[int, str]] = []
+        self._put_off: set[str] = set()
         self._loaded = (-1, "")  # waits up to here, (due, id), are in memory
 
     @property
@@ -191,12 +192,20 @@ class PlayStore:
                 return self._plays[first[1]] if first is not None and first[0] <= upto else None
             self._load_waits(upto)
 
+    def put_off(self, play: str) -> None:
+        self._put_off.add(play)
+
     def _first_wait(self) -> tuple[int, str] | None:
         """The earliest wait in memory; entries of waits that are over are dropped on the way."""
         while self._waits:
             due, play = self._waits[0]
             held = self._plays.get(play)
-            if held is not None and held.status == "open" and held.wait is not None and held.wait.due == due:
+            wait = (
+                held.wait
+                if held is not None and held.status == "open" and play not in self._put_off
+                else None
+            )
+            if wait is not None and wait.due == due:
                 return due, play
             heapq.heappop(self._waits)
         return None

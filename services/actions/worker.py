@@ -23,8 +23,8 @@ from services.actions import store_outbox, store_partitions
 from services.actions.library import SqlLibrary
 from services.actions.metrics import count_actions, count_plays, measure
 from services.actions.plays.model import Renderer
-from services.actions.plays.partition import ClockMode
-from services.actions.shard import Shard
+from services.actions.plays.partition import GRACE_US, ClockMode
+from services.actions.shard import Gate, Shard
 
 GROUP = "touchline-actions"
 BATCH = 5_000  # records a poll at most
@@ -215,10 +215,39 @@ class Worker:
         waiting = [shard for shard in self.shards.values() if shard.due(now)]
         if not waiting:
             return 0
+        held = [shard for shard in waiting if shard.plays.held]
+        upto = self._upto(now) if any(shard.gate is None for shard in held) else 0
         ends, read = self._consumer.end_offsets(), self._consumer.positions()
+        for shard in held:
+            lane = (EVENTS, shard.row.partition)
+            if shard.gate is None and lane in ends:
+                shard.gate = Gate(upto, ends[lane])
+            shard.clear(read.get(lane, -1))
         lanes = {(EVENTS, shard.row.partition): shard for shard in waiting}
         ready = [shard for lane, shard in lanes.items() if lane in ends and read.get(lane, -1) >= ends[lane]]
         return sum(shard.beat(now) for shard in ready)
+
+    def _upto(self, now: int) -> int:
+        """All that came to any partition before this time has passed rules, and is on the log where it was sent on.
+
+        Rules tells how far it is once what it has for others is there; the log may hold what is no record behind that.
+        """
+        ends = self._log.end_offsets(EVENTS)
+        with self._db.read() as conn:
+            places = store_partitions.positions(conn)
+        upto = now - GRACE_US
+        for number, end in ends.items():
+            past, clock = (places[number].past, places[number].clock) if number in places else (0, 0)
+            if past < end and clock < upto and self._holds(number, past):
+                upto = clock
+        return upto
+
+    def _holds(self, partition: int, offset: int) -> bool:
+        """Whether the log holds a record from an offset on."""
+        try:
+            return bool(self._log.read(EVENTS, partition, offset, 1))
+        except OffsetOutOfRange:
+            return True  # rules stands where the log holds nothing, and so do we
 
     @contextmanager
     def _reading(self) -> Iterator[Reading]:

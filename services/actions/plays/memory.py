@@ -166,6 +166,9 @@ class MemoryStore:
         ]
         return self.plays[min(due)[1]] if due else None
 
+    def put_off(self, play: str) -> None:
+        raise NotImplementedError("nothing is under way in memory")
+
     def do(self, op: Op) -> None:
         match op:
             case ActionDraft():

@@ -18,6 +18,7 @@ from services.actions.plays.repeats import repeats, time_of
 
 GRACE_US = 1_000_000  # the wall clock runs this far behind: what was posted just in time still counts
 
+FOREVER = 1 << 62  # a time after all times
 ClockMode = Literal["wall", "log"]
 
 
@@ -41,6 +42,10 @@ class PlaysPartition:
             tuple[int, int]
         ] = []  # (time, receipt) of events that started plays; the caller drains it
         self._received = 0  # receipt of the event applied last
+        # What comes for an account that was merged into one here may be under way from another partition. Until all
+        # from before a wait's moment has come, the wait goes on; up to `cleared` all has.
+        self.cleared = FOREVER
+        self.held = False  # some wait had to go on since the caller looked last
         self._machine = Machine(store, library, number, log_clock=mode == "log")
 
     def step(self) -> bool:
@@ -85,11 +90,18 @@ class PlaysPartition:
         return max(self.clock, time_of(event))
 
     def _run_wait(self, upto: int) -> bool:
-        play = self._store.next_wait(upto)
-        if play is None or play.wait is None:
-            return False
-        self._machine.resume(play, play.wait.due)
-        return True
+        while (play := self._store.next_wait(upto)) is not None and play.wait is not None:
+            if play.wait.due <= self.cleared or not self._takes_others(play.account):
+                self._machine.resume(play, play.wait.due)
+                return True
+            self._store.put_off(play.id)
+            self.held = True
+        return False
+
+    def _takes_others(self, account: str) -> bool:
+        """Whether accounts were merged into this one."""
+        known = self._store.profile(account)
+        return known is not None and bool(known.absorbed)
 
     def _trigger_step(self, item: TriggerItem) -> bool:
         """Start a play, after the waits of its account that fall due before it (log clock only); or carry out what

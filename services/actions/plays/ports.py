@@ -50,6 +50,10 @@ class Store(Protocol):
         """The open play of the partition whose wait falls due first, if at or before `upto`."""
         ...
 
+    def put_off(self, play: str) -> None:
+        """Do not give this one as the next wait again, in this batch."""
+        ...
+
     def do(self, op: Op) -> None:
         """Take what a step left: a draft to render and store, an end to actions or tasks, an event."""
         ...
