@@ -77,13 +77,14 @@ def decode_cursor(cursor: str) -> tuple[Scalar, ...]:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         place = tuple(_decoder.decode(raw))
     except (binascii.Error, ValueError):  # msgspec's and Unicode's errors are ValueErrors
-        raise _bad_cursor() from None
+        raise bad_cursor() from None
     if any(isinstance(part, int) and not -_LONG <= part < _LONG for part in place) or "\0" in str(place):
-        raise _bad_cursor()
+        raise bad_cursor()
     return place
 
 
-def _bad_cursor() -> Invalid:
+def bad_cursor() -> Invalid:
+    """What a cursor that is none of the list is answered with."""
     return Invalid([{"field": "cursor", "message": "is not a cursor of this list"}])
 
 
@@ -128,7 +129,7 @@ def _place(cursor: Sequence[Scalar], tag: Sequence[str], order: Sequence[ColumnE
     """What a cursor of this order names, to compare with. Raises `Invalid`."""
     values = cursor[len(tag) :]
     if list(cursor[: len(tag)]) != list(tag) or len(values) != len(order) or not _fits(order, values):
-        raise _bad_cursor()
+        raise bad_cursor()
     return tuple_(*values)
 
 

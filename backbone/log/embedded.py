@@ -314,6 +314,14 @@ class EmbeddedLog:
                 raise OffsetOutOfRange(topic, partition, offset, lane.start, end)
         return found
 
+    def pick(self, topic: str, partition: int, offsets: Sequence[int]) -> list[Record]:
+        """See `Log.pick`."""
+        found: list[Record] = []
+        for offset in offsets:
+            with suppress(OffsetOutOfRange):
+                found += self.read(topic, partition, offset, 1)
+        return found
+
     def lookup(self, lane: LaneState, offset: int, limit: int) -> list[Record] | None:
         """From memory, None if only the disk has it. Called with `changed` held. `OffsetOutOfRange`."""
         if not lane.start <= offset <= lane.next:

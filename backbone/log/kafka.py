@@ -40,6 +40,10 @@ class KafkaLog:
         """See `Log.read`."""
         return self._reader.read(topic, partition, offset, limit)
 
+    def pick(self, topic: str, partition: int, offsets: Sequence[int]) -> list[Record]:
+        """See `Log.pick`."""
+        return self._reader.pick(topic, partition, offsets)
+
     def consumer(self, group: str, topics: Sequence[str]) -> GroupConsumer:
         """See `Log.consumer`."""
         return GroupConsumer(self._cluster, group, topics)

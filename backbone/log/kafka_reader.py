@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -72,6 +72,23 @@ class Reader:
             records = self._poll(client, lane, end, limit)
             self._at = (lane, records[-1].offset + 1) if records else None
         return records
+
+    def pick(self, topic: str, partition: int, offsets: Sequence[int]) -> list[Record]:
+        """See `Log.pick`."""
+        lane = TopicPartition(self._cluster.prefix + topic, partition)
+        found: list[Record] = []
+        with self._client("read") as client:
+            end: int = client.end_offsets([lane], timeout_ms=LOOKUP_MS)[lane]
+            start: int = client.beginning_offsets([lane], timeout_ms=LOOKUP_MS)[lane]
+            client.assign([lane])
+            self._at = None
+            for offset in offsets:
+                if start <= offset < end:
+                    client.seek(lane, offset)
+                    found += [
+                        record for record in self._poll(client, lane, end, 1) if record.offset == offset
+                    ]
+        return found
 
     def _poll(self, client: Any, lane: TopicPartition, end: int, limit: int) -> list[Record]:
         """Until records come, or the end is reached with none (what is left are no records)."""

@@ -117,6 +117,13 @@ class Log(Protocol):
         """
         ...
 
+    def pick(self, topic: str, partition: int, offsets: Sequence[int]) -> list[Record]:
+        """The records at these offsets (rising), as far as the log holds them. Blocks.
+
+        For a few that lie far apart; each may cost a question of its own. Raises `LogUnavailable`.
+        """
+        ...
+
     def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
         """A new member of `group`; the members share the partitions."""
         ...

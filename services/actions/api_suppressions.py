@@ -91,7 +91,7 @@ def _changing(routes: APIRouter, db: Database, clock: Clock, hasher: Hasher) -> 
 
         return suppressions.once_quiet(db, hasher, digest, clock, act)
 
-    @routes.delete("/v1/suppressions/{address}", status_code=204, summary="Mails may be sent again")
+    @routes.delete("/v1/suppressions/{address:path}", status_code=204, summary="Mails may be sent again")
     def delete(
         address: str, topic: Annotated[str | None, Query(max_length=256, description="only this topic")] = None,
         _: Principal = require("actions:write"),

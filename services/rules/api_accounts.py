@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from sqlalchemy import select
 
 from backbone.auth import Principal, require
@@ -11,9 +11,11 @@ from backbone.database import Database
 from backbone.errors import NotFound
 from backbone.http import Pages, json_response, page
 from backbone.paging import After, Before, Text, between, equal, newest
+from backbone.paths import ends_apart
 from schemas.account import Tier
 from schemas.keys import MAX_KEY
 from services.rules import store
+from services.rules.account_events import AccountEvents, Wanted
 from services.rules.explaining import Explainer
 from services.rules.tables import accounts, triggers
 from services.rules.trigger_views import TriggerViews
@@ -21,7 +23,7 @@ from services.rules.trigger_views import TriggerViews
 Id = Annotated[str, Path(min_length=1, max_length=256)]
 
 
-def accounts_router(db: Database, explainer: Explainer) -> APIRouter:
+def accounts_router(db: Database, explainer: Explainer, events: AccountEvents) -> APIRouter:
     """`/v1/accounts`."""
     router = APIRouter(tags=["accounts"])
 
@@ -32,6 +34,28 @@ def accounts_router(db: Database, explainer: Explainer) -> APIRouter:
         query = select(accounts).where(accounts.c.merged_into.is_(None))
         with db.read() as conn:
             return json_response(page(conn, query, [accounts.c.seen_at, accounts.c.account], pages, view))
+
+    # Before the account itself, whose name may be any text.
+    @router.get("/v1/accounts/{id:path}/events", summary="The events of an account, newest first")
+    def events_of(
+        request: Request,
+        id: Id,
+        pages: Pages,
+        type: Annotated[Text, Query(description="only of this type")] = None,
+        after: Annotated[After, Query(description="only what happened later than this time")] = None,
+        event: Annotated[
+            str | None, Query(alias="id", min_length=1, max_length=1_024, description="only of this id")
+        ] = None,
+        principal: Principal = require("rules:read"),
+    ) -> Response:
+        """As far as the log keeps them, in the order in which they came; each once, without what was erased.
+
+        A page may have fewer items than `limit`, or none: follow `next_cursor` until it is null. `id` resolves what
+        `evidence` of a trigger or an explanation names.
+        """
+        if not ends_apart(request, "events"):  # an account whose name ends so
+            return one(f"{id}/events", principal)
+        return json_response(events.page(id, Wanted(type, after, event), pages))
 
     @router.get("/v1/accounts/{id:path}", summary="An account with its tier, and why it has it")
     def one(id: Id, _: Principal = require("rules:read")) -> Response:

@@ -10,6 +10,7 @@ from backbone.log import EVENTS, Log, partition_for
 from backbone.settings import Settings
 from schemas.event import rfc3339
 from services.rules import outlining, store
+from services.rules.account_events import AccountEvents
 from services.rules.api import rules_router
 from services.rules.api_accounts import accounts_router, triggers_router
 from services.rules.explaining import Explainer
@@ -40,7 +41,7 @@ class RulesService:
         )
         self.routers = [
             rules_router(db, self._saver, explainer, partial(doubts, db)),
-            accounts_router(db, explainer),
+            accounts_router(db, explainer, AccountEvents(db, log, wall=self._wall)),
             triggers_router(db),
         ]
 

@@ -7,6 +7,8 @@ from typing import Any
 from schemas.event import Event
 from services.rules.engine.state import AccountState
 
+DEPARTED_KEPT = 1_000  # erasures of contacts that an account remembers the places of
+
 
 def of_the_erased(state: AccountState | None, event: Event) -> bool:
     """Whether an event of Touchline's own is about an account that is not there, or a contact that went.
@@ -23,6 +25,13 @@ def begun_at(event: Event) -> int | float:
     """The offset at which the play was triggered that an event of Touchline's own is about; endless: it is unknown."""
     place = event.data.get("place") if isinstance(event.data, dict) else None
     return place if type(place) is int else inf
+
+
+def depart(state: AccountState, offset: int) -> None:
+    """A contact is erased here: what came of them before is shown no more, though the log may still have it."""
+    state.departed.append(offset)
+    while len(state.departed) > DEPARTED_KEPT:
+        state.veil = max(state.veil, state.departed.pop(0) + 1)
 
 
 def forget_contact(state: AccountState, contact: str | None) -> None:

@@ -40,7 +40,7 @@ from schemas.reasons import Reason
 from schemas.trigger import Moved, Position
 from services.rules.engine.accounts import Accounts
 from services.rules.engine.compile import RuleSet
-from services.rules.engine.erasure import forget_contact
+from services.rules.engine.erasure import depart, forget_contact
 from services.rules.engine.remembering import Remembering
 from services.rules.engine.repeats import merged_before
 from services.rules.engine.state import AccountState, retire
@@ -266,6 +266,7 @@ class Merging(Remembering):
         state.profile.contacts.pop(contact or "", None)
         if contact is None:
             return
+        depart(state, offset)
         self.out.erased.append(Erasure(offset, state.account, contact))
         for name, had in state.profile.absorbed.items():
             if contact in had:

@@ -31,7 +31,7 @@ from services.rules.engine.backfill import History, backfill
 from services.rules.engine.compile import TYPES_KEPT, RuleSet, UnknownRevision
 from services.rules.engine.context import Context, Hold
 from services.rules.engine.credits import due_late
-from services.rules.engine.erasure import of_the_erased
+from services.rules.engine.erasure import depart, of_the_erased
 from services.rules.engine.groups import Bars
 from services.rules.engine.live import ALL, LiveRule, cause_of
 from services.rules.engine.merging import SPECIAL, UPDATES, Erasure, Merging, lone_after
@@ -241,6 +241,7 @@ class PartitionEngine(Merging):
         late = time < state.newest - LATE_US
         if not self._is_new(state, offset, time, event, own=own):
             if event.type == "contact.deleted":
+                depart(state, offset)
                 self.out.erased.append(
                     Erasure(offset, account, contact_of(event))
                 )  # the tables hear of it again

@@ -83,6 +83,7 @@ class AccountState:
         "born",
         "dates",
         "deep",
+        "departed",
         "due",
         "earliest",
         "erased",
@@ -110,6 +111,7 @@ class AccountState:
         "tier",
         "tracks",
         "updates",
+        "veil",
         "watches",
     )
 
@@ -127,6 +129,10 @@ class AccountState:
         self.muted: dict[int, int] = {}  # offsets of backfilled events to their times: nothing fires at them
         self.born = 0  # offset of the event that made the account, so far as it is known
         self.erased = False  # whether one of its contacts was, since it was made
+        self.departed: list[
+            int
+        ] = []  # offsets at which contacts were erased; who they were only the log says
+        self.veil = 0  # for what came before this offset it is not known which contacts were erased since
         self.deep: dict[int, int] | None = (
             None  # offsets of events too deep for any rule, to their times; None: none
         )
@@ -222,6 +228,8 @@ class _Stored(msgspec.Struct, array_like=True):
     foreign: dict[int, int] = {}
     erased: bool = False
     born: int = 0
+    departed: list[int] = []
+    veil: int | None = None  # None: of a release that did not remember whose events are gone
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -301,6 +309,8 @@ def encode(state: AccountState) -> bytes:
             state.foreign,
             state.erased,
             state.born,
+            state.departed,
+            state.veil,
         )
     )
 
@@ -328,6 +338,8 @@ def decode(blob: bytes) -> AccountState:
     state.dates = {_key(key): msgspec.convert(value, Dates) for key, value in stored.dates}
     state.held = {_key(key): value for key, value in stored.held}
     state.deep, state.erased, state.born = stored.deep, stored.erased, stored.born
+    state.departed = stored.departed
+    state.veil = max(stamps[count:], default=0) + 1 if stored.veil is None else stored.veil
     state.lone, state.foreign = stored.lone, stored.foreign
     return state
 

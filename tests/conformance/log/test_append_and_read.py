@@ -217,3 +217,13 @@ def test_an_append_that_follows_a_failed_one_fails_however_late_it_comes(log: Lo
     assert isinstance(further.exception(WAIT_S), LogUnavailable)
     log.append(EVENTS, [Entry(value=b"5", partition=0)]).result(WAIT_S)
     assert [r.value for r in log.read(EVENTS, 0, 0)] == [b"1", b"2", b"5"]
+
+
+def test_records_far_apart_are_picked(log: Log) -> None:
+    append(log, EVENTS, numbered(3_000, partition=1))
+    wanted = [0, 1, 7, 1_500, 2_999]
+    assert [(r.offset, r.value) for r in log.pick(EVENTS, 1, wanted)] == [(n, b"%d" % n) for n in wanted]
+    assert [r.offset for r in log.pick(EVENTS, 1, [2_999, 3_000, 9_999])] == [2_999]
+    assert log.pick(EVENTS, 2, [0]) == []
+    assert log.pick(EVENTS, 1, []) == []
+    assert [r.offset for r in log.read(EVENTS, 1, 10, 2)] == [10, 11], "reading on is not disturbed"

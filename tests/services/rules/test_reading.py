@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from backbone import telemetry
 from backbone.clock import ManualClock
+from services.rules.account_events import AccountEvents
 from services.rules.api_accounts import accounts_router
 from services.rules.explaining import Explainer
 from services.rules.metrics import show_health
@@ -45,9 +46,13 @@ def test_an_account_is_shown_without_a_second_connection(
             ours.db, ManualClock(T0), wall=False, partition_of=lambda _: 0, unhealthy=lambda _: None
         )
         routes = [
-            route for route in accounts_router(ours.db, explainer).routes if isinstance(route, APIRoute)
+            route
+            for route in accounts_router(
+                ours.db, explainer, AccountEvents(ours.db, ours.log, wall=True)
+            ).routes
+            if isinstance(route, APIRoute)
         ]
-        one: Any = next(route.endpoint for route in routes if "{id:path}" in route.path)
+        one: Any = next(route.endpoint for route in routes if route.path.endswith("{id:path}"))
         assert b'"tier":"tech"' in one(id="acme", _=None).body
         assert most == 1
 

@@ -2,10 +2,12 @@
 
 import uuid
 
+import msgspec
 import pytest
 
 from services.rules.engine.codec import pack_ids, unpack_ids
-from services.rules.engine.state import AccountState
+from services.rules.engine.erasure import DEPARTED_KEPT, depart
+from services.rules.engine.state import AccountState, decode, encode
 
 IDS = [str(uuid.UUID(int=n)) for n in range(1, 8)]
 
@@ -51,3 +53,24 @@ def test_forgotten_ids_go() -> None:
     packed(state)
     state.seen = dict.fromkeys(IDS[4:], 0)
     assert packed(state) == IDS[4:]
+
+
+def test_a_state_of_a_release_that_knew_no_departures() -> None:
+    """Whose events are gone is not known for what came before it was read anew; what comes afterwards is."""
+    state = AccountState("a")
+    state.seen = {"x": 5 << 40 | 17, "y": 6 << 40 | 40}
+    new = encode(state)
+    assert (decode(new).veil, decode(new).departed) == (0, [])
+    stored = msgspec.msgpack.decode(new)
+    old = decode(msgspec.msgpack.encode(stored[:-2]))
+    assert (old.veil, old.departed, list(old.seen)) == (41, [], ["x", "y"])
+    depart(old, 50)
+    again = decode(encode(old))
+    assert (again.veil, again.departed) == (41, [50])
+
+
+def test_departures_are_remembered_up_to_a_number() -> None:
+    state = AccountState("a")
+    for offset in range(DEPARTED_KEPT + 3):
+        depart(state, offset)
+    assert (state.veil, state.departed) == (3, list(range(3, DEPARTED_KEPT + 3)))
