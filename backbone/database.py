@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, ExceptionContext, MetaData, Table, create_engine, event, exc, text
@@ -27,6 +28,7 @@ _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _FILE = frozenset(
     {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 )
+SCRUB_MS = 200  # how long writers may be kept from writing because somebody reads
 BUSY_S = 10.0  # how long another process may hold SQLite's write lock before we give up
 # What the address may set otherwise. A server that is gone without a word is given up after some 20 seconds: without
 # this the system would wait a quarter of an hour for an answer, and two hours where there is nothing to send.
@@ -121,6 +123,29 @@ class Database:
             return False
         return True
 
+    def scrub(self) -> bool:
+        """SQLite: empty the write-ahead file, in which pages stand as they were before their rows were deleted, while
+        nobody writes. Whether it is empty: somebody may be reading, and then there is a next time.
+        """
+        if self.dialect != "sqlite" or not self._log_bytes():
+            return True
+        with self._writer, _translated(), self.engine.connect() as plain:
+            driver = plain.connection.driver_connection
+            assert driver is not None  # noqa: S101  it has just been connected
+            driver.execute(f"PRAGMA busy_timeout={SCRUB_MS}")
+            try:
+                busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                driver.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
+            return not busy
+
+    def _log_bytes(self) -> int:
+        """The size of the write-ahead file."""
+        try:
+            return Path(f"{self.engine.url.database}-wal").stat().st_size
+        except OSError:  # there is none
+            return 0
+
     def close(self) -> None:
         """Close all idle connections."""
         self.engine.dispose()
@@ -177,6 +202,7 @@ def _sqlite_connect(connection: Any, _record: Any) -> None:
         "foreign_keys=ON",
         "temp_store=MEMORY",
         "cache_size=-16000",
+        "secure_delete=ON",  # what is deleted is overwritten, in pages that become free too
     ):
         connection.execute(f"PRAGMA {pragma}")
 

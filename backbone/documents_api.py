@@ -66,6 +66,7 @@ class Kind:
     )
     render: Callable[[Stored], dict[str, Any]] = show
     created: Callable[[Stored], dict[str, Any]] | None = None  # answers a save; default: as `render`
+    shown_once: frozenset[str] = frozenset()  # fields of the answer to a save that are not given again
     saved: Callable[[Connection, Any, Stored], None] = lambda _connection, _body, _stored: None
     removing: Callable[[Connection, str], None] = lambda _connection, _name: None
     lint: Callable[[Connection, Any], list[Doubt]] | None = None  # `warnings` of the answer to a save
@@ -94,7 +95,7 @@ def _saving(router: APIRouter, kind: Kind, documents: Documents, db: Database, c
                 saved = documents.create(connection, model.name, doc, principal.name, clock.now())
                 return _answer(kind, connection, model, saved, 201)
 
-            return once.run(connection, make)
+            return once.run(connection, make, kind.shown_once)
 
     @router.put(kind.path + "/{name}", summary=f"Create or replace a {kind.noun}")
     @reads(kind.model, kind.example)

@@ -38,6 +38,7 @@ from backbone.queries import any_query, guard
 from backbone.settings import Settings
 from backbone.shared import Shared
 from backbone.telemetry import REGISTRY
+from backbone.upkeep import Chore
 from backbone.validation import field_errors, parameter_errors, validate, written
 from schemas.version import VERSION
 
@@ -90,6 +91,11 @@ class Service(Protocol):
 
     def ready(self) -> bool:
         """Whether it can work now."""
+        ...
+
+    @property
+    def chores(self) -> Sequence[Chore]:
+        """What is to be done now and then, in a thread that is nobody's."""
         ...
 
 

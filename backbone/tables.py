@@ -24,10 +24,10 @@ idempotency = Table(
     "backbone_idempotency",
     metadata,
     Column("owner", String(32), primary_key=True),  # follows from the API key: nobody sees another's answers
-    Column("idempotency_key", String(256), primary_key=True),
+    Column("idempotency_key", String(256), primary_key=True),  # a hash of it
     Column("fingerprint", LargeBinary(32), nullable=False),  # SHA-256 of method, path and body
     Column("status", Integer, nullable=False),
-    Column("headers", Text, nullable=False),
+    Column("headers", Text, nullable=False),  # empty: they are sealed with the body
     Column("body", LargeBinary, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Index("ix_backbone_idempotency_created_at", "created_at"),

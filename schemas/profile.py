@@ -85,9 +85,20 @@ def apply_update(profile: Profile, event: Event) -> None:
     elif event.type == "contact.updated":
         _update_contact(profile, event)
     elif event.type == "contact.deleted":
-        profile.contacts.pop(contact_of(event) or "", None)
+        forget(profile, contact_of(event))
     elif event.type == "account.deleted":
         _clear(profile)
+
+
+def forget(profile: Profile, contact: str | None) -> None:
+    """A contact is no more, nor an account that was merged into this one and stood for that person alone."""
+    if contact is None:
+        return
+    profile.contacts.pop(contact, None)
+    profile.absorbed.pop(contact, None)
+    for had in profile.absorbed.values():
+        if contact in had:
+            had.remove(contact)
 
 
 def contact_of(event: Event) -> str | None:

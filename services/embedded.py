@@ -24,14 +24,17 @@ from backbone.database import Database
 from backbone.errors import ConfigurationError, LogUnavailable
 from backbone.gauges import Gauges
 from backbone.http import Service, create_app
+from backbone.idempotency import prune_all
 from backbone.log import Log, open_log
 from backbone.migrations import check_schema, migrate_all
 from backbone.private import make_data_dir, secret_key
 from backbone.secret import hold_to_secret
 from backbone.settings import Settings
 from backbone.telemetry import get_logger
+from backbone.upkeep import Chore, Upkeep
 
 SERVICES = ("ingest", "rules", "actions")
+SCRUB_S = 15.0  # what was deleted is out of all files after that much quiet
 STOP_S = 15.0  # after that much stopping the process ends as if killed, which loses nothing
 log = get_logger("touchline")
 
@@ -74,6 +77,9 @@ def house(
         gauges = Gauges(services)
         stack.callback(gauges.stop)
         gauges.start()
+        upkeep = Upkeep([*_chores(db), *(chore for service in services for chore in service.chores)])
+        stack.callback(upkeep.stop)
+        upkeep.start()
         yield House(settings, db, records, time, services, app, new_key)
 
 
@@ -110,6 +116,14 @@ def running(settings: Settings, names: Sequence[str] = SERVICES) -> Iterator[tup
             yield rooms, threaded.url
         finally:
             threaded.stop()
+
+
+def _chores(db: Database) -> list[Chore]:
+    """What concerns all services."""
+    return [
+        Chore("answers of a day ago", 600.0, lambda: prune_all(db)),
+        Chore("the write-ahead file", SCRUB_S, db.scrub),
+    ]
 
 
 def _open_log(settings: Settings) -> Log:

@@ -101,6 +101,7 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
             Kind(
                 "/v1/endpoints", "endpoint", EndpointIn, ENDPOINT_EXAMPLE,
                 "actions:read", "actions:write", prepare=_endpoint, render=_hidden, created=_shown_once,
+                shown_once=frozenset({"secret"}),
             ), ENDPOINTS, db, clock,
         ),
     ]  # fmt: skip

@@ -11,6 +11,7 @@ from backbone.database import Database
 from backbone.log import Log
 from backbone.private import secret_key
 from backbone.settings import Settings
+from backbone.upkeep import Chore
 from schemas.event import rfc3339
 from services.actions import (
     api_documents,
@@ -22,7 +23,9 @@ from services.actions import (
     unsubscribe,
 )
 from services.actions.api_plays import Times
+from services.actions.channels.mailing.outbox import OUTBOX
 from services.actions.delivery import Delivery
+from services.actions.mail_files import MailFiles
 from services.actions.rendering.drafts import DraftRenderer
 from services.actions.rendering.renderer import Renderer
 from services.actions.status import status
@@ -51,6 +54,8 @@ class ActionsService:
         self.delivery = Delivery(
             settings, db, clock, hasher, log.partitions, self.worker.wake, alone=db.dialect == "sqlite"
         )
+        files = MailFiles(settings.data_dir / OUTBOX, db, clock)
+        self.chores = [Chore("mails of the erased", 5.0, files.sweep)]
         times = Times(db, clock, log_clock=self._log_clock)
         changed = self.worker.wake
         self.routers: Sequence[APIRouter] = [

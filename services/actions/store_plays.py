@@ -254,8 +254,9 @@ class PlayStore:
 
     def erase_contact(self, account: str, contact: str) -> None:
         known = self.profile(account)
-        addresses = [known.contacts[contact].email] if known is not None and contact in known.contacts else []
-        self._erasures.append(Erasure(account, contact, addresses))
+        person = None if known is None else known.contacts.get(contact)
+        addresses, name = ([], None) if person is None else ([person.email], person.name)
+        self._erasures.append(Erasure(account, contact, addresses, name))
         self._gone.add((account, contact))
         doomed = {p.id for p in self._plays.values() if p.account == account and p.contact == contact}
         self._drop(doomed)
@@ -293,7 +294,7 @@ class PlayStore:
     def flush(self, conn: Connection, now: int) -> Written:
         """Write everything that was put. `now`: wall clock."""
         for erasure in self._erasures:
-            erase(conn, erasure)
+            erase(conn, erasure, now)
         if self._new:
             conn.execute(insert(plays), [play_row(self._plays[one]) for one in self._new_in_order()])
         if self._changed:

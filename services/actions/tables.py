@@ -157,6 +157,17 @@ actions = Table(
     Index("actions_actions_addressee", "addressee", "seq"),
 )
 
+# Mails that were erased: where mails are written to files, each process removes those that it wrote.
+mails_gone = Table(
+    "actions_mails_gone",
+    metadata,
+    Column("seq", Long, primary_key=True, autoincrement=True),
+    Column("action", String(64), nullable=False),
+    Column("due_at", Long, nullable=False),
+    Column("at", Long, nullable=False),  # wall clock
+    Index("actions_mails_gone_at", "at"),
+)
+
 # Every try to carry out an action. `ended_at` null: under way, or the process died in it.
 attempts = Table(
     "actions_attempts",

@@ -24,6 +24,7 @@ class IngestService:
     """Takes events over HTTP and appends them to the log."""
 
     name = "ingest"
+    chores = ()
 
     def __init__(self, settings: Settings, db: Database, log: Log, clock: Clock) -> None:
         merges = Merges(db, secret_key(settings))

@@ -1,5 +1,6 @@
 """What the log has shown: event types and the names in their data, for the lint. A sample, kept small."""
 
+import re
 from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
@@ -18,6 +19,8 @@ from services.rules.revisions import DEFAULT_TIERS, latest
 from services.rules.tables import accounts, seen
 
 MAX_TYPES, MAX_NAMES = 1_000, 200
+LONGEST = 64  # characters of a name in data
+MANY_DIGITS = re.compile(r"\d{5}")
 SAMPLE = 200  # events of a batch that are looked at
 ACCOUNTS = 500  # accounts whose tiers are looked at, the newest ones
 
@@ -50,7 +53,7 @@ class Seen:
                 names = self._known[event.type] = set()
                 self._new.append((event.type, ""))
             for name in event.data if isinstance(event.data, dict) else ():
-                if name not in names and len(names) < MAX_NAMES and is_name(name):
+                if name not in names and len(names) < MAX_NAMES and is_name(name) and not _personal(name):
                     names.add(name)
                     self._new.append((event.type, name))
 
@@ -58,6 +61,11 @@ class Seen:
         """What is new since the last time."""
         new, self._new = self._new, []
         return new
+
+
+def _personal(name: str) -> bool:
+    """Whether a name in data looks like a value: what tells of somebody must not be kept beside all accounts."""
+    return "@" in name or len(name) > LONGEST or MANY_DIGITS.search(name) is not None
 
 
 def save(conn: Connection, new: list[tuple[str, str]]) -> None:

@@ -24,6 +24,7 @@ class RulesService:
     """The judge: rules, tiers, accounts and triggers over HTTP, and the worker that decides."""
 
     name = "rules"
+    chores = ()
 
     def __init__(self, settings: Settings, db: Database, log: Log, clock: Clock) -> None:
         self._db, self._log, self._clock = db, log, clock

@@ -26,6 +26,7 @@ READY_S = 90.0
 SETTLED_S = 150.0
 TOLD_S = 30.0
 KINDS = ("ingest", "rules", "actions")
+INGEST = frozenset({"events", "clock", "track", "identify", "group", "batch", "aliases"})
 # What a process counts as soon as it gets to work: by the names of its metrics.
 WORK = {
     "ingest": "touchline_events_accepted_total",
@@ -112,7 +113,7 @@ def service_of(method: str, path: str) -> str:
     """The service that answers a call."""
     parts = path.strip("/").split("/")
     first = parts[1] if len(parts) > 1 else ""
-    if first in {"events", "clock"} or (first == "accounts" and method == "PUT"):
+    if first in INGEST or (first == "accounts" and method == "PUT"):
         return "ingest"
     return "rules" if first in {"rules", "tiers", "triggers", "accounts"} else "actions"
 

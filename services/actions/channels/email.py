@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from schemas.addresses import BadAddress
 from services.actions.channels.base import Prepared, Surroundings, Trouble
 from services.actions.channels.mailing.message import Envelope, build
-from services.actions.channels.mailing.outbox import Outbox
+from services.actions.channels.mailing.outbox import OUTBOX, Outbox
 from services.actions.channels.mailing.smtp import Server, Smtp
 from services.actions.plays.delivery import Outcome
 from services.actions.store import Leased
@@ -95,7 +95,7 @@ def channel(around: Surroundings) -> EmailChannel:
     settings = around.settings
     staging = Staging(frozenset(settings.mail_only_to), settings.mail_instead_to)
     if settings.smtp_url is None:
-        return EmailChannel(Outbox(settings.data_dir / "outbox"), staging)
+        return EmailChannel(Outbox(settings.data_dir / OUTBOX), staging)
     ca_file = None if settings.smtp_ca_file is None else str(settings.smtp_ca_file)
     server = Server.of(settings.smtp_url.get_secret_value(), ca_file)
     return EmailChannel(Smtp(server, around.passing, name=settings.smtp_ehlo, now=around.now), staging)

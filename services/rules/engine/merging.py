@@ -35,7 +35,7 @@ from schemas.forwarding import (
     sent_on,
 )
 from schemas.merging import Merge, is_lone_call, merge_of
-from schemas.profile import Closing, contact_of
+from schemas.profile import Closing, contact_of, forget
 from schemas.reasons import Reason
 from schemas.trigger import Moved, Position
 from services.rules.engine.accounts import Accounts
@@ -263,16 +263,15 @@ class Merging(Remembering):
     def _erase_contact(self, state: AccountState, offset: int, contact: str | None) -> None:
         """Forget what is kept of one person, here and in what was merged into this account."""
         forget_contact(state, contact)
-        state.profile.contacts.pop(contact or "", None)
         if contact is None:
             return
         depart(state, offset)
         self.out.erased.append(Erasure(offset, state.account, contact))
         for name, had in state.profile.absorbed.items():
             if contact in had:
-                had.remove(contact)
                 what = Erased(state.account, contact)
                 self._tell(offset, ERASED, name, what, (state.account, self._at_place(offset), contact))
+        forget(state.profile, contact)
 
     def _erased_there(self, state: AccountState | None, offset: int, event: Event) -> None:
         """The account that this one was merged into was erased, or a person there."""

@@ -30,7 +30,7 @@ def shared(tmp_path: Path, fresh_postgres_url: str) -> Iterator[House]:
 
 def erased(house: House, erasure: Erasure) -> None:
     with house.db.write() as conn:
-        erase(conn, erasure)
+        erase(conn, erasure, house.clock.now())
 
 
 @contextmanager

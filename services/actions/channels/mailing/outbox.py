@@ -8,6 +8,8 @@ from pathlib import Path
 from services.actions.channels.mailing.message import Envelope
 from services.actions.plays.delivery import Outcome
 
+OUTBOX = "outbox"  # under the data folder
+
 
 class Outbox:
     """Writes to a folder. Sending an action again overwrites its file, so there is never a second copy."""
@@ -21,11 +23,27 @@ class Outbox:
 
     async def prepare(self, action: str, due_at: int, envelope: Envelope) -> "Letter":
         """A letter for this folder; `due_at` (microseconds) orders the files."""
-        moment = datetime.fromtimestamp(due_at // 1_000_000, UTC).strftime("%Y%m%dT%H%M%SZ")
-        return Letter(self._folder / f"{moment}-{action}.eml", envelope.message)
+        return Letter(self._folder / file_name(action, due_at), envelope.message)
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def file_name(action: str, due_at: int) -> str:
+    """What the file of a mail is called."""
+    moment = datetime.fromtimestamp(due_at // 1_000_000, UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"{moment}-{action}.eml"
+
+
+def remove(folder: Path, action: str, due_at: int) -> None:
+    """Remove a mail's file, if it is there; and what a death in the midst of writing left of it."""
+    path = folder / file_name(action, due_at)
+    path.unlink(missing_ok=True)
+    _draft(path).unlink(missing_ok=True)
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
 
 
 class Letter:
@@ -50,7 +68,7 @@ class Letter:
 
     def _write(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = self._path.with_name(f".{self._path.name}.tmp")
+        draft = _draft(self._path)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(self._message)

@@ -1,0 +1,64 @@
+"""What actions and tasks of others at the account say of an erased contact: its address, its full name, and all of it
+where a webhook lists the account's contacts. SQL only."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Column, Connection, Table, Text, cast, or_, select, update
+
+from services.actions.tables import actions, tasks
+
+INSTEAD = "[erased]"
+AT_ONCE = 200
+LEAST = 4  # characters of a name
+
+
+def unname(conn: Connection, account: str, contact: str, said: Iterable[str | None]) -> None:
+    """Take a contact out of what stays. `said`: addresses and names."""
+    words = sorted({one for one in said if one is not None and _telling(one)}, key=len, reverse=True)
+    marks = [json.dumps({"id": contact})[1:-1], *(json.dumps(word)[1:-1] for word in words)]
+    _rewrite(conn, actions, actions.c.rendered, account, marks, lambda value: _without(value, contact, words))
+    for column in (tasks.c.title, tasks.c.body):
+        _rewrite(conn, tasks, column, account, words, lambda value: _without(value, contact, words))
+
+
+def _telling(word: str) -> bool:
+    """An address, or a name of several parts: a first name alone stands in many other words."""
+    return len(word) >= LEAST and ("@" in word or " " in word.strip())
+
+
+def _rewrite(
+    conn: Connection, table: Table, column: Column[Any], account: str, marks: Sequence[str], change: Any
+) -> None:
+    """Change the values in which one of these stands."""
+    if not marks:
+        return
+    mentions = or_(*(cast(column, Text).contains(mark, autoescape=True) for mark in marks))
+    query = select(table.c.seq, column.label("value")).where(table.c.account == account, mentions)
+    last = 0
+    while rows := conn.execute(query.where(table.c.seq > last).order_by(table.c.seq).limit(AT_ONCE)).all():
+        last = rows[-1].seq
+        for row in rows:
+            changed = change(row.value)
+            if changed != row.value:
+                conn.execute(update(table).where(table.c.seq == row.seq).values({column.name: changed}))
+
+
+def _without(value: Any, contact: str, words: Sequence[str]) -> Any:
+    if isinstance(value, str):
+        for word in words:
+            value = value.replace(word, INSTEAD)
+        return value
+    if isinstance(value, list):
+        return [_without(one, contact, words) for one in value if not _is(one, contact)]
+    if isinstance(value, dict):
+        return {
+            name: None if _is(one, contact) else _without(one, contact, words) for name, one in value.items()
+        }
+    return value
+
+
+def _is(value: Any, contact: str) -> bool:
+    """Whether this is the contact as templates and webhooks see it."""
+    return isinstance(value, dict) and value.get("id") == contact and {"email", "roles"} <= value.keys()
