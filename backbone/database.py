@@ -8,12 +8,30 @@ lock.
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, ExceptionContext, MetaData, Table, create_engine, event, exc, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ExceptionContext,
+    MetaData,
+    Table,
+    any_,
+    bindparam,
+    cast,
+    column,
+    create_engine,
+    event,
+    exc,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool, StaticPool
@@ -241,3 +259,25 @@ def insert_new(
     statement = _insert(connection, table).on_conflict_do_nothing(index_elements=list(keys) if keys else None)
     counted = {"preserve_rowcount": True}  # PostgreSQL's INSERT tells no count otherwise
     return sum(connection.execute(statement, dict(row), execution_options=counted).rowcount for row in rows)
+
+
+def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows of the same columns, none of which may be there; on PostgreSQL as arrays, in one statement."""
+    if not rows:
+        return
+    if connection.dialect.name != "postgresql":
+        connection.execute(insert(table), [dict(row) for row in rows])
+        return
+    columns = [table.c[name] for name in rows[0]]
+    arrays = [cast(bindparam(f"all_{each.name}"), postgresql.ARRAY(each.type)) for each in columns]
+    names = [column(each.name, each.type) for each in columns]
+    given = func.unnest(*arrays).table_valued(*names, name="given").render_derived()
+    statement = insert(table).from_select([each.name for each in columns], select(*given.c))
+    connection.execute(statement, {f"all_{each.name}": [row[each.name] for row in rows] for each in columns})
+
+
+def among(connection: Connection, one: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """Whether a column's value is one of these; on PostgreSQL the statement is the same however many there are."""
+    if connection.dialect.name != "postgresql":
+        return one.in_(values)
+    return one == any_(literal(list(values), postgresql.ARRAY(one.type)))

@@ -1,13 +1,17 @@
-"""What is known of Segment's users, kept in the database: one transaction a request, one request at a time a user."""
+"""What is known of Segment's users, kept in the database.
+
+A request's calls are placed in one transaction, requests that come at once in the same one. Those of one user wait for
+each other, in all processes.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from backbone.clock import Clock
-from backbone.database import Database, upsert
+from backbone.database import Database, among, insert_all, upsert
 from schemas.event import Event, microseconds
 from services.ingest.erasure import erase
 from services.ingest.locks import lock_users
@@ -17,7 +21,9 @@ from services.ingest.sources.identity import Placed, Said, place
 from services.ingest.sources.identity_book import Book, Known, Place, Row
 from services.ingest.sources.normal import Normal
 from services.ingest.tables import calls, group_calls, ties, users
+from services.ingest.together import Together
 
+MAX_CALLS = 1_000  # of requests that share a transaction
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -30,9 +36,13 @@ class Identities:
         self._clock = clock
         self._merges = merges
         self._pruning = Pruning(db, clock)
+        self._together = Together(self._place, MAX_CALLS)
 
-    def place(self, said: Sequence[Said]) -> list[Placed]:
+    def place(self, said: Sequence[Said]) -> Sequence[Placed]:
         """What becomes of each call. Of the merges they ask for those are left that may be."""
+        return self._together.run(said)
+
+    def _place(self, said: Sequence[Said]) -> list[Placed]:
         names = {user for one in said for user in (one.known, one.anonymous) if user}
         placed = None
         while placed is None:
@@ -94,16 +104,16 @@ def _load(connection: Connection, said: Sequence[Said]) -> tuple[Book, set[str]]
     names = [one.name for one in said if one.name is not None]
     if names:
         columns = (calls.c.name, calls.c.account, calls.c.contact, calls.c.time, calls.c.follows)
-        for name, *rest in connection.execute(select(*columns).where(calls.c.name.in_(names))):
+        for name, *rest in connection.execute(select(*columns).where(among(connection, calls.c.name, names))):
             book.calls[name] = Place(*rest)
     anonymous = {one.anonymous for one in said if one.anonymous}
     if anonymous:
-        query = select(ties).where(ties.c.anonymous.in_(anonymous)).order_by(ties.c.time)
-        for row in connection.execute(query):
-            key = (row.anonymous, row.unvouched)
-            book.ties.setdefault(key, []).append((row.time, row.user))
-            if not row.told:
-                book.untold.add(key)
+        columns = (ties.c.anonymous, ties.c.unvouched, ties.c.time, ties.c.user, ties.c.told)
+        query = select(*columns).where(among(connection, ties.c.anonymous, anonymous)).order_by(ties.c.time)
+        for who, unvouched, time, user, told in connection.execute(query):
+            book.ties.setdefault((who, unvouched), []).append((time, user))
+            if not told:
+                book.untold.add((who, unvouched))
     these = _users(said, book)
     if these:
         _load_users(connection, these, book, traits=any(_asks_for_traits(one, book) for one in said))
@@ -111,11 +121,14 @@ def _load(connection: Connection, said: Sequence[Said]) -> tuple[Book, set[str]]
 
 
 def _load_users(connection: Connection, these: set[str], book: Book, *, traits: bool) -> None:
-    query = select(group_calls).where(group_calls.c.user.in_(these)).order_by(group_calls.c.time)
-    for row in connection.execute(query):
-        book.groups.setdefault((row.user, row.unvouched), []).append((row.time, row.group))
+    history = (group_calls.c.user, group_calls.c.unvouched, group_calls.c.time, group_calls.c.group)
+    query = select(*history).where(among(connection, group_calls.c.user, these)).order_by(group_calls.c.time)
+    for user, unvouched, time, group in connection.execute(query):
+        book.groups.setdefault((user, unvouched), []).append((time, group))
     columns = (users.c.user, users.c.unvouched, users.c.lone, *((users.c.traits,) if traits else ()))
-    for user, unvouched, lone, *known in connection.execute(select(*columns).where(users.c.user.in_(these))):
+    for user, unvouched, lone, *known in connection.execute(
+        select(*columns).where(among(connection, users.c.user, these))
+    ):
         if lone:
             book.lone.add((user, unvouched))
         if known and known[0] is not None:
@@ -164,7 +177,7 @@ def _save(connection: Connection, book: Book, now: int) -> None:
         rows = [_row_of_user(key, book) for key in book.new_users if (key in book.traits) == told]
         upsert(connection, users, rows, ["user", "unvouched"])
     if book.new_calls:
-        connection.execute(insert(calls), list(_rows_of_calls(book, now)))
+        insert_all(connection, calls, list(_rows_of_calls(book, now)))
 
 
 def _row_of_user(key: Known, book: Book) -> dict[str, Any]:

@@ -9,7 +9,12 @@ ROOM = 0x73656769  # "segi": sets our advisory locks apart from others'
 BUCKETS = 1_024  # of users
 MERGES = BUCKETS  # the one behind them
 
-_LOCK = text("SELECT pg_advisory_xact_lock(:room, one) FROM unnest(CAST(:locks AS int[])) AS one")
+# All that such a transaction reads it finds by a key. Left alone, PostgreSQL keeps the plan that it made while a table
+# was nearly empty, to read all of it, until its statistics are made anew.
+_LOCK = text(
+    "SELECT pg_advisory_xact_lock(:room, one) "
+    "FROM (SELECT set_config('enable_seqscan', 'off', true)) AS plan, unnest(CAST(:locks AS int[])) AS one"
+)
 
 
 def lock_users(connection: Connection, users: Iterable[str]) -> None:

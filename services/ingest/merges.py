@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from backbone.database import Database, upsert
+from backbone.database import Database, among, upsert
 from schemas.event import Event
 from schemas.merging import merge_of
 from services.ingest.locks import lock_merges
@@ -109,7 +109,7 @@ def _row(key: tuple[bytes, bool], into: bytes, *, lone: bool) -> dict[str, Any]:
 
 def _rows(connection: Connection, keys: Iterable[tuple[bytes, bool]]) -> Known:
     """The merges of these accounts."""
-    query = select(merges).where(merges.c.account.in_({account for account, _ in keys}))
+    query = select(merges).where(among(connection, merges.c.account, {account for account, _ in keys}))
     return {(row.account, row.unvouched): (row.into, row.lone, row.told) for row in connection.execute(query)}
 
 

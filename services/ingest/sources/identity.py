@@ -32,6 +32,13 @@ class Said(msgspec.Struct, kw_only=True):
     group: str | None = None
     named: str | None = None
     traits: dict[str, Any] | None = None
+    name: bytes | None = (
+        None  # made of user and message: what the call is known by; without a `messageId` it is not
+    )
+
+    def __post_init__(self) -> None:
+        if self.message is not None:
+            self.name = digest(str(self.unvouched), self.user, self.message)
 
     @property
     def user(self) -> str:
@@ -42,11 +49,6 @@ class Said(msgspec.Struct, kw_only=True):
     def unvouched(self) -> bool:
         """Whether it came with a `track` key alone."""
         return self.event.unvouched
-
-    @property
-    def name(self) -> bytes | None:
-        """What names the call: its user as sent and its `messageId`. Without one it is not remembered."""
-        return None if self.message is None else digest(str(self.unvouched), self.user, self.message)
 
 
 class Placed(msgspec.Struct):
@@ -82,7 +84,7 @@ def _placed(said: Said, book: Book) -> Placed:
     follows = _tie(said, book, time)
     person = said.known or book.person(user, time, unvouched) or user
     group = said.group or said.named or book.group(person, time, unvouched)
-    _address(event, group or person, person, user)
+    _address(said, group or person, person)
     if said.traits is not None:
         book.add_traits((person, unvouched), said.traits)
     if group is None:
@@ -126,11 +128,12 @@ def _again(said: Said, before: Place, book: Book) -> Placed:
     return _followed(said, book, before.contact or said.user, before.follows)
 
 
-def _address(event: Event, account: str, person: str, user: str) -> None:
+def _address(said: Said, account: str, person: str) -> None:
     """Of an anonymous user only updates name the contact, that is themselves; until it is known who they are."""
+    event = said.event
     event.account = account
-    if person != user or event.type == "contact.updated":
-        event.contact = person
+    named = person != said.user or event.type == "contact.updated"
+    event.contact = person if named else said.known
 
 
 def _tie(said: Said, book: Book, time: int) -> int:

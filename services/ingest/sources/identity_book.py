@@ -67,13 +67,8 @@ class Book(msgspec.Struct):
 
     def is_lone(self, user: str, unvouched: bool) -> bool:
         """Whether the user may have an account alone, as far as a merge with such a key concerns it."""
-        own = (
-            (user, True) in self.lone
-            if unvouched
-            else not self.lone.isdisjoint({(user, False), (user, True)})
-        )
-        earlier = self.groups.get((user, False), [])
-        return own or (bool(earlier) and earlier[0][0] == 0)  # of an older release, that did not look
+        levels = {(user, True)} if unvouched else {(user, False), (user, True)}
+        return not self.lone.isdisjoint(levels)
 
     def add_lone(self, key: Known) -> None:
         """Note that there was a call of a user who belongs to no group."""

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from schemas.account import AccountIn, AccountUpdate
 from schemas.domains import BadDomain, domain_of, valid_domain
 from schemas.event import Event
+from schemas.forwarding import Absorbed, take_in
 from schemas.profile import Contact, Profile, apply_update, is_vouched
 
 NAMES = st.sampled_from([None, "x", "y"])
@@ -98,6 +99,27 @@ def test_profiles_of_yesterday_are_vouched_for() -> None:
     empty = msgspec.json.decode(b'{"id":"acme"}', type=Profile)
     apply_update(empty, event("", {"name": "New"}, True))
     assert (empty.name, empty.unvouched) == ("New", True)
+
+
+def test_who_comes_along_with_a_merged_account() -> None:
+    """A stranger gives way to one who is vouched for, and never the other way round."""
+    bare, known = Contact(id="u"), Contact(id="u", email="u@x.test", attributes={"plan": "pro"})
+    stranger = Contact(id="u", email="evil@x.test", name="Eve", unvouched=True)
+
+    def taken(there: Contact, comes: Contact, lone: int = 0) -> Contact:
+        profile = Profile(id="acme", contacts={"u": there})
+        take_in(profile, Absorbed(account="u", contacts=[comes], lone=lone))
+        return profile.contacts["u"]
+
+    assert taken(stranger, known) == known
+    for lone in (0, 1, 2):
+        assert taken(known, stranger, lone) == known
+        assert taken(bare, stranger, lone) == bare
+    assert taken(bare, known) == bare, "two accounts may have two people of one id"
+    assert taken(bare, known, lone=1) == known, "a lone account's user is one person"
+    newer = Contact(id="u", email="new@x.test", attributes={"plan": "max", "seats": 3})
+    assert taken(newer, known, lone=1) == newer
+    assert taken(Contact(id="u", unvouched=True), stranger, lone=2) == stranger
 
 
 def test_an_address_in_the_accounts_domains_vouches() -> None:
