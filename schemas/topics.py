@@ -132,7 +132,9 @@ OWN: dict[str, Own] = {
     ),
     "touchline.task.created": Own("A task was made.", _TASK, ("action", "depth", "key")),
     "touchline.task.completed": Own(
-        "Somebody completed a task.", {**_TASK, "outcome": _MAYBE}, ("action", "depth", "key")
+        "Somebody completed a task; `completed_by` names the API key.",
+        {**_TASK, **dict.fromkeys(("note", "outcome", "completed_by"), _MAYBE)},
+        ("action", "depth", "key", "completed_by"),
     ),
     "touchline.webhook.delivered": Own("An endpoint took a webhook.", _ACTION),
     "touchline.webhook.failed": Own("A webhook was given up.", _ACTION),

@@ -23,6 +23,9 @@ def make(conn: Connection, body: TaskIn, now: int, partitions: int) -> tuple[Any
     if body.contact is not None and body.account is None:
         raise Invalid([{"field": "account", "message": "is required where there is a contact"}])
     profile = None if body.account is None else profile_of(conn, body.account, partitions)
+    if profile is not None and profile.closed is not None:
+        message = f"was merged into {profile.closed.into!r}, which goes on for it"
+        raise Invalid([{"field": "account", "message": message}])
     task = f"tsk_{uuid_utils.uuid7().hex}"
     key = body.key or task
     if body.key is not None:

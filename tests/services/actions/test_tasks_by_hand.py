@@ -12,6 +12,8 @@ from backbone.http import create_app
 from backbone.settings import Settings
 from schemas.play import TaskMade, TaskOut
 from schemas.playbook import PlaybookIn
+from schemas.profile import Closing, Profile
+from services.actions.store_plays import PlayStore
 from tests.services.actions.kit import TASKS, House
 from tests.services.actions.test_api import Api, fields
 from tests.unit.plays.kit import DAY, T0, account, event
@@ -121,6 +123,17 @@ def test_a_name_that_nobody_knows_is_taken_and_warned_of(house: House, client: T
     for change, field in (({"account": "acne"}, "account"), ({"contact": "anne"}, "contact")):
         made = client.post("/v1/tasks", json={**BODY, **change})
         assert (made.status_code, [one["field"] for one in made.json()["warnings"]]) == (201, [field])
+
+
+def test_an_account_that_was_merged_takes_no_tasks(house: House, client: TestClient) -> None:
+    known(house)
+    store = PlayStore(0, house.log.partitions, lambda: conn)
+    with house.db.write() as conn:
+        store.put_profile(Profile(id="acme", closed=Closing("globex")))
+        store.flush(conn, T0)
+    refused = client.post("/v1/tasks", json=BODY)
+    assert fields(refused) == ["account"]
+    assert "'globex'" in refused.text
 
 
 def test_a_task_about_no_account_is_told_to_nobody(house: House, client: TestClient) -> None:
