@@ -10,6 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool, StaticPool
 
 from backbone.errors import DatabaseUnavailable
+from backbone.files import private_database
 
 ROOMS = ("backbone", "ingest", "rules", "actions")
 IDLE_IN_TRANSACTION_S = 30  # after which PostgreSQL ends the transaction of a process that stands still
@@ -80,6 +82,7 @@ class Database:
         parsed = make_url(url)
         self.dialect = parsed.get_backend_name()  # "sqlite" or "postgresql"
         options: dict[str, Any] = {}
+        private: Path | None = None  # the file to keep from others
         if self.dialect == "sqlite":
             memory = parsed.database in {None, "", ":memory:"}
             options["poolclass"] = StaticPool if memory else NullPool
@@ -87,6 +90,8 @@ class Database:
             if not memory:
                 options.pop("poolclass")
                 options |= {"pool_size": pool_size, "max_overflow": pool_size}
+                if not str(parsed.database).startswith("file:"):
+                    private = Path(str(parsed.database))
         else:
             options |= {"pool_size": pool_size, "max_overflow": pool_size, "pool_pre_ping": True}
             given = {name: value for name, value in _POSTGRES.items() if name not in parsed.query}
@@ -96,6 +101,8 @@ class Database:
             event.listen(engine, "do_executemany", _executemany)
             event.listen(engine, "handle_error", _read_only)
         if self.dialect == "sqlite":
+            if private is not None:
+                event.listen(engine, "do_connect", partial(_keep_private, private))
             event.listen(engine, "connect", _sqlite_connect)
             event.listen(engine, "begin", _sqlite_begin)
             engine = engine.execution_options(schema_translate_map=dict.fromkeys(ROOMS))
@@ -210,6 +217,10 @@ def _read_only(context: ExceptionContext) -> None:
     """A server that takes no writes, a standby by now, is as good as gone: connect anew, perhaps to the primary."""
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
         context.is_disconnect = True
+
+
+def _keep_private(path: Path, *_: Any) -> None:
+    private_database(path)
 
 
 def _sqlite_connect(connection: Any, _record: Any) -> None:

@@ -6,6 +6,7 @@ import secrets
 from pathlib import Path
 
 from backbone.errors import ConfigurationError
+from backbone.files import private_folder, tighten
 from backbone.settings import MIN_SECRET, Settings
 
 _PRIVATE = re.compile(r"[!-~]{1,200}")  # a key or a secret in a file of its own
@@ -16,13 +17,14 @@ SIGNING_REMEDY = (
 
 
 def make_data_dir(settings: Settings) -> Path:
-    """The data folder, made where it is missing, readable to this user only."""
+    """The data folder, made where it is missing; what is ours in it is readable to this user only."""
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(settings.data_dir)
     except OSError as error:
         raise ConfigurationError(f"TOUCHLINE_DATA_DIR: {settings.data_dir}: {error.strerror}") from None
     if not os.access(settings.data_dir, os.W_OK | os.X_OK):
         raise ConfigurationError(f"TOUCHLINE_DATA_DIR: {settings.data_dir}: this user may not write there")
+    tighten(settings.data_dir)
     return settings.data_dir
 
 

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import lz4.block
 import msgspec
 
+from backbone.files import open_private, private_database, private_folder
 from backbone.log.records import Entry, Headers, LogInUse, LogUnavailable, PartitionsChanged, Record
 
 _OFFSET_BITS = 48
@@ -131,7 +132,7 @@ class ChunkStore:
     def __init__(self, folder: Path, topics: Sequence[str], partitions: int) -> None:
         """Open or create. Raises `LogInUse`, `PartitionsChanged`, `LogUnavailable`."""
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            private_folder(folder)
             self._lock_fd = _lock(folder)
         except OSError as error:
             raise LogUnavailable(f"the embedded log cannot open {folder}: {error}") from error
@@ -145,8 +146,8 @@ class ChunkStore:
         self._cache: OrderedDict[int, list[Record]] = OrderedDict()
 
     def _open(self, path: Path, topics: Sequence[str], partitions: int) -> None:
+        private_database(path)
         self._writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=2.0)
-        path.chmod(0o600)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=4000", "secure_delete=ON"):
             self._writer.execute(f"PRAGMA {pragma}")
         self._writer.executescript(_SCHEMA)
@@ -297,7 +298,7 @@ class ChunkStore:
 
 def _lock(folder: Path) -> int:
     """A lock that the kernel drops with the process; the descriptor to close."""
-    fd = os.open(folder / "log.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = open_private(folder / "log.lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

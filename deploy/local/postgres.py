@@ -245,6 +245,11 @@ def reachable_folder(folder: Path, user: str | None) -> Path:
     # The place is written down here, so that whoever deletes the data folder starts afresh.
     elsewhere = folder / "elsewhere"
     if not elsewhere.is_file():
+        if (folder / "data" / "PG_VERSION").is_file():
+            raise LocalError(
+                f"{folder} holds a database, and the user {user}, as whom PostgreSQL runs, may no longer go there: "
+                f"move the folder to where that user may, and write that place into {elsewhere}"
+            )
         elsewhere.write_text(tempfile.mkdtemp(prefix="touchline-postgres-", dir="/var/tmp"))
     return Path(elsewhere.read_text().strip())
 

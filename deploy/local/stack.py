@@ -26,6 +26,7 @@ from backbone.auth import ensure_admin_key
 from backbone.clock import WallClock
 from backbone.database import Database
 from backbone.errors import TouchlineError
+from backbone.files import OTHERS, private_folder
 from backbone.private import write_private
 from backbone.settings import load_settings
 from deploy.local.kafka import START_S, Kafka
@@ -202,7 +203,8 @@ def _status(url: str) -> int:
 
 def _locked(data: Path) -> IO[str]:
     """Hold the data folder; a second stack on it is told so."""
-    data.mkdir(parents=True, exist_ok=True)
+    os.umask(OTHERS)  # of what the servers write too: their files hold everything
+    private_folder(data)
     lock = (data / "stack.lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

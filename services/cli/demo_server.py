@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from backbone.errors import ConfigurationError
+from backbone.files import open_private, private_folder
 from backbone.settings import Settings
 from services.cli.client import ApiError, Client
 
@@ -48,7 +49,7 @@ def emptied(folder: Path) -> int | None:
                 )
             time.sleep(0.05)
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(folder)
     return earlier
 
 
@@ -75,7 +76,7 @@ def serve(folder: Path, port: int, *, detach: bool) -> subprocess.Popen[bytes]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TOUCHLINE_")}
     if "TOUCHLINE_HOST" in os.environ:
         kept["TOUCHLINE_HOST"] = os.environ["TOUCHLINE_HOST"]
-    with (folder / "server.log").open("wb") as log:
+    with os.fdopen(open_private(folder / "server.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "services.cli.main", "serve", "all"],
             cwd=folder,  # where there is no .env

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from backbone import telemetry
+from backbone.files import open_private, private_folder
 from services.actions.plays.delivery import Outcome
 
 SUFFIX, DRAFT = ".journal", ".new"
@@ -138,8 +139,8 @@ class Journal:
     def _renew(self) -> None:
         """A new file with what still counts, locked before it takes the old one's place."""
         draft = self._path.with_suffix(DRAFT)
-        draft.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        made = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        private_folder(draft.parent)
+        made = open_private(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
         try:
             fcntl.flock(made, fcntl.LOCK_EX | fcntl.LOCK_NB)
             text = self._head + b"".join(self._lines.values())

@@ -219,7 +219,7 @@ def test_a_boot_on_tables_that_do_not_fit_is_refused(db: Database) -> None:
     ("name", "among"),
     [
         ("backbone", {"backbone_keys (hash)"}),
-        ("ingest", {"ingest_groups (user)"}),
+        ("ingest", {"ingest_erased (account)"}),
         ("rules", {"rules_triggers (id)", "rules_accounts (account)", "rules_partitions (partition)"}),
         ("actions", {"actions_plays (id)", "actions_actions (id)", "actions_tasks (id)"}),
     ],

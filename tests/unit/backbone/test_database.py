@@ -106,12 +106,12 @@ def test_migrations_fit_the_tables(tmp_path: Path) -> None:
     check_schema(database, "backbone", backbone_tables.metadata)
     check_schema(database, "ingest", ingest_tables.metadata)
     with database.write() as connection:
-        connection.exec_driver_sql("DROP TABLE ingest_groups")
-        connection.exec_driver_sql("CREATE TABLE ingest_groups (user TEXT, 'group' TEXT)")
+        connection.exec_driver_sql("DROP TABLE ingest_erased")
+        connection.exec_driver_sql("CREATE TABLE ingest_erased (account BLOB)")
     with pytest.raises(ConfigurationError) as caught:
         check_schema(database, "ingest", ingest_tables.metadata)
-    assert "no column ingest_groups.updated_at" in caught.value.message
-    assert "no unique index on ingest_groups (user)" in caught.value.message
+    assert "no column ingest_erased.erased_at" in caught.value.message
+    assert "no unique index on ingest_erased (account)" in caught.value.message
 
 
 def migrate_at_once(url: str, rooms: Sequence[str] = ROOMS) -> None:
@@ -140,7 +140,7 @@ def test_migrations_on_postgresql(fresh_postgres_url: str) -> None:
     check_schema(database, "backbone", backbone_tables.metadata)
     check_schema(database, "ingest", ingest_tables.metadata)
     with database.write() as connection:
-        rows = [{"user": "u", "group": "g", "updated_at": 1}]
-        upsert(connection, ingest_tables.groups, rows, ["user"])
-        assert insert_new(connection, ingest_tables.groups, rows, ["user"]) == 0
+        rows = [{"account": b"a", "erased_at": 1}]
+        upsert(connection, ingest_tables.erased, rows, ["account"])
+        assert insert_new(connection, ingest_tables.erased, rows, ["account"]) == 0
     database.close()

@@ -5,6 +5,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from backbone.files import open_private, private_folder
 from services.actions.channels.mailing.message import Envelope
 from services.actions.plays.delivery import Outcome
 
@@ -67,9 +68,9 @@ class Letter:
         """Nothing was written."""
 
     def _write(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self._path.parent)
         draft = _draft(self._path)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = open_private(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         with os.fdopen(descriptor, "wb") as file:
             file.write(self._message)
             file.flush()
