@@ -19,11 +19,9 @@ NAMES = (
     *("id", "source", "type", "time", "account", "contact", "data", "historical", "subject", "specversion"),
     *("datacontenttype", "dataschema", "data_base64", "originaltime"),
 )
-_READ = frozenset({*NAMES, "unvouched"}) - {
-    "datacontenttype",
-    "dataschema",
-}  # the others are kept as they are
-OURS = ("mergedfrom", "mergedhops")  # what came from a merged account is for whoever keeps that to say
+_READ = frozenset(NAMES) - {"datacontenttype", "dataschema"}  # these two are kept as they are
+# What Touchline alone says: whether anybody may have sent an event, and from which merged account it came.
+OURS = ("mergedfrom", "mergedhops", "unvouched")
 _ALLOWED = re.compile(r"[a-z0-9]+")  # as CloudEvents 1.0 names attributes
 _SHOWN = ", ".join(NAMES)
 
@@ -61,7 +59,7 @@ def _refused(name: str, value: Any, cloud: bool) -> Refusal | None:
 
 def set_by_us(name: str, sent: str | None = None) -> Refusal:
     """An attribute that comes only from Touchline."""
-    return Refusal(Code.RESERVED, name, "is set by Touchline alone, on events of merged accounts", sent)
+    return Refusal(Code.RESERVED, name, "is set by Touchline alone", sent)
 
 
 def _meant(name: str) -> str:

@@ -93,11 +93,9 @@ class Door:
         """The event as it goes into the log, or why it does not."""
         if not event.id:
             event.id = self._new_id(index)
-        if event.unvouched and not self.inside:
-            event.unvouched = False  # an attribute like any other: only of Segment's calls it means something
         refusal = None
-        if event.mergedfrom is not None or event.mergedhops:
-            refusal = set_by_us(OURS[event.mergedfrom is None], event.id)
+        if (event.unvouched or event.mergedfrom is not None or event.mergedhops) and not self.inside:
+            refusal = set_by_us(next(name for name in OURS if getattr(event, name)), event.id)
         if type(event) is not Wire or event.account is None:
             refusal = refusal or _names(event)
         if event.type.startswith(_GUARDED):

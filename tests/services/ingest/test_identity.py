@@ -157,7 +157,13 @@ async def test_what_a_web_page_sends_moves_nobody_elses_calls(kit: Kit, page: st
     )
 
 
-async def test_nobody_says_lone_from_outside(kit: Kit) -> None:
+async def test_nobody_says_unvouched_or_lone_from_outside(kit: Kit) -> None:
+    for more in ({}, {"specversion": "1.0"}, {"specversion": "1.0", "other": "x"}):
+        answer = await kit.post("/v1/events", {"type": "a", "account": "b", "unvouched": True, **more})
+        assert [one["error"]["field"] for one in answer.json()["rejected"]] == ["unvouched"]
+    headers = {"ce-specversion": "1.0", "ce-type": "a", "ce-account": "b", "ce-unvouched": "true"}
+    assert (await kit.post("/v1/events", {}, headers=headers)).status_code == 422
+    assert kit.events() == []
     lone = {"type": "account.merged", "account": "a", "data": {"into": "b", "lone": True}}
     answer = await kit.post("/v1/events", lone, key=kit.admin)
     assert [error["field"] for error in answer.json()["errors"]] == ["data.lone"]

@@ -144,10 +144,7 @@ def test_merges_need_the_scope_and_another_account() -> None:
 
 
 def test_only_our_own_segment_door_says_unvouched() -> None:
-    assert taken(event(unvouched=True)).unvouched is False
-    assert (
-        door().quick(Wire(type="a", account="b", id="1", time=from_microseconds(NOW), unvouched=True)) is None
-    )
+    assert refused(event(unvouched=True)) == (Code.RESERVED, "unvouched")
     assert taken(event(unvouched=True), inside=True).unvouched is True
     lone = {"into": "b", "lone": True, "contact": "u"}
     made = taken(event(type="account.merged", account="a", data=lone, unvouched=True), inside=True)
@@ -242,8 +239,8 @@ def test_of_a_segment_call_what_is_wrong_is_left_out_and_told_of() -> None:
     assert [one.kind for one in inside.left_out] == ["email", "timezone"]
 
 
-@pytest.mark.parametrize(("name", "value"), [("mergedfrom", "other"), ("mergedhops", 1)])
-def test_only_rules_says_that_an_event_came_from_a_merged_account(name: str, value: object) -> None:
+@pytest.mark.parametrize(("name", "value"), [("mergedfrom", "other"), ("mergedhops", 1), ("unvouched", True)])
+def test_some_attributes_are_ours_to_say_alone(name: str, value: object) -> None:
     assert refused(event(**{name: value})) == (Code.RESERVED, name)
     wire = Wire(type="a", account="b", id="1", time=from_microseconds(NOW), **{name: value})  # type: ignore[arg-type]
     assert door().quick(wire) is None
