@@ -18,8 +18,8 @@ from backbone.migrations import migrate_all
 from deploy.local.process import wait_until
 from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn
-from services.actions import outlining
-from services.actions.library import PLAYBOOKS
+from services.actions import api_documents, outlining
+from services.actions.library import PLAYBOOKS, TEMPLATES
 from services.rules.revisions import latest
 from services.rules.saving import Saver
 
@@ -149,3 +149,23 @@ def _waits(db: Database) -> bool:
     with db.read() as conn:
         waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         return bool(conn.exec_driver_sql(waiting).scalar())
+
+
+def test_a_playbook_that_meets_the_deletion_of_its_template_is_refused(db: Database) -> None:
+    with db.write() as conn:
+        TEMPLATES.put(conn, "hello", {"subject": "Hi", "markdown": "Hi"}, "test", 0)
+    body = PlaybookIn.model_validate({"name": "mail", "steps": [{"email": {"template": "hello"}}]})
+    found: list[Any] = []
+
+    def save_playbook() -> None:
+        with db.write() as conn:
+            found.extend(api_documents._unknown(conn, body))
+
+    with db.write() as conn:
+        refuse_if_used(conn, "template", "hello")
+        TEMPLATES.delete(conn, "hello", "test", 1)
+        other = Other(save_playbook)
+        if db.dialect == "postgresql":
+            wait_until("the save waits for the deletion", lambda: _waits(db), 30)
+    assert other.ended() is None
+    assert [error["field"] for error in found] == ["steps.0.email.template"]
