@@ -17,11 +17,11 @@ from typing import Any
 import msgspec
 from fastapi import Depends, Request
 from sqlalchemy import insert, or_, select, update
-from starlette.concurrency import run_in_threadpool
 
 from backbone.clock import Clock
 from backbone.database import Database, insert_new
 from backbone.errors import DatabaseUnavailable, Forbidden, Invalid, NotFound, Unauthorized
+from backbone.lanes import Lane
 from backbone.private import KEY_REMEDY, read_private, write_private
 from backbone.tables import keys
 
@@ -34,6 +34,7 @@ CACHE_S = 0.25
 STALE_S = 60.0  # how long a known key still works while the database is away
 CACHE_SIZE = 10_000
 MAX_KEY = 200
+LOOK_UPS = 8  # at once
 _UNKNOWN = "the API key is unknown or was revoked"
 
 
@@ -150,6 +151,7 @@ class Keys:
         self._db = db
         self._monotonic = monotonic
         self._known: dict[str, tuple[Principal, float]] = {}
+        self._lane = Lane("keys", LOOK_UPS)
 
     def cached(self, key: str) -> Principal | None:
         """The key's principal, if it was looked up within `CACHE_S`."""
@@ -166,7 +168,7 @@ class Keys:
             raise Unauthorized(_UNKNOWN)
         principal = self.cached(key)
         if principal is None:
-            principal = await run_in_threadpool(self.find, key)
+            principal = await self._lane(self.find, key)
         return principal.must(scope)
 
     def find(self, key: str) -> Principal:

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from starlette.concurrency import run_in_threadpool
+from backbone.lanes import Lane
 
 Value = TypeVar("Value")
+_making = Lane("shared", 4)
 
 
 class Shared(Generic[Value]):
@@ -38,6 +39,6 @@ class Shared(Generic[Value]):
 
     async def _renew(self) -> Value:
         began = self._monotonic()
-        value = await run_in_threadpool(self._make)
+        value = await _making(self._make)
         self._kept = (began, value)
         return value

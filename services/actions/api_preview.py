@@ -1,6 +1,9 @@
 """`POST /v1/templates/{name}/preview`: a template as an account would get it. Nothing is stored, nothing is
 sent."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import BoundedSemaphore
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
@@ -9,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from backbone.auth import Principal, require
 from backbone.database import Database
-from backbone.errors import FieldError, Invalid
+from backbone.errors import FieldError, Invalid, RateLimited
 from backbone.http import Json, json_response, reads, validate
 from backbone.log import partition_for
 from schemas.playbook import Strict
@@ -25,6 +28,7 @@ from services.actions.store_plays import PlayStore
 from services.actions.tables import plays
 from services.actions.unsubscribe import Links
 
+PREVIEWS = 4  # at once, in a process
 EXAMPLE = {
     "account": "acme",
     "contact": "ann",
@@ -64,6 +68,7 @@ def router(
 ) -> APIRouter:
     """The route. `sender`: who mails come from where an account has no owner."""
     routes = APIRouter(tags=["templates"])
+    places = BoundedSemaphore(PREVIEWS)
 
     @routes.post("/v1/templates/{name}/preview", summary="A template as an account would get it")
     @reads(PreviewIn, EXAMPLE)
@@ -80,14 +85,26 @@ def router(
         context = render_context(play, profile, contact, now) | {"unsubscribe_url": links.preview}
         owner = {"name": context["owner"]["name"], "email": context["owner"]["email"]}
         spec = EmailSpec(template=name, version=None, document=document, owner=owner)
-        try:
-            mail = renderer.mail(mail_job(document, context, play.topic, from_of(spec, sender)))
-        except RenderError as error:
-            message = f"line {error.line}: {error.message}" if error.line else error.message
-            raise Invalid([FieldError(field=error.field, message=message)], code=error.reason) from None
+        with _place(places):
+            try:
+                mail = renderer.mail(mail_job(document, context, play.topic, from_of(spec, sender)))
+            except RenderError as error:
+                message = f"line {error.line}: {error.message}" if error.line else error.message
+                raise Invalid([FieldError(field=error.field, message=message)], code=error.reason) from None
         return json_response({"subject": mail.subject, "html": mail.html, "text": mail.text})
 
     return routes
+
+
+@contextmanager
+def _place(places: BoundedSemaphore) -> Iterator[None]:
+    """Raises `RateLimited` where too many have one already: who waits here holds a thread that others need."""
+    if not places.acquire(blocking=False):
+        raise RateLimited(f"{PREVIEWS} previews are being made already", code="busy")
+    try:
+        yield
+    finally:
+        places.release()
 
 
 def _subject(

@@ -45,11 +45,15 @@ class ActionsService:
         self._log_clock = settings.clock == "log"
         key = secret_key(settings)
         hasher, tokens = Hasher(key), Tokens(key)
-        self._pool = Renderer()
+        self._pools = (
+            Renderer(),
+            Renderer(niceness=10),
+        )  # for plays; for requests, which do not keep them waiting
         name, address = parseaddr(settings.sender)
         links = Links(settings.base_url, hasher, tokens)
         sender = {"name": name or None, "email": address}
-        self.renderer = DraftRenderer(self._pool, sender, links.of)
+        self.renderer = DraftRenderer(self._pools[0], sender, links.of)
+        asked = DraftRenderer(self._pools[1], sender, links.of)
         self.worker = Worker(db, log, clock, self.renderer, mode=settings.clock, on_due=self._due)
         self.delivery = Delivery(
             settings, db, clock, hasher, log.partitions, self.worker.wake, alone=db.dialect == "sqlite"
@@ -59,10 +63,10 @@ class ActionsService:
         times = Times(db, clock, log_clock=self._log_clock)
         changed = self.worker.wake
         self.routers: Sequence[APIRouter] = [
-            *api_documents.routers(db, clock, self.renderer, self.worker.playbook_saved),
+            *api_documents.routers(db, clock, asked, self.worker.playbook_saved),
             api_plays.router(db, clock, times, log.partitions, changed),
             api_tasks.router(db, times, log.partitions, changed),
-            api_preview.router(db, times, self._pool, links, sender, log.partitions),
+            api_preview.router(db, times, self._pools[1], links, sender, log.partitions),
             api_suppressions.router(db, clock, hasher),
             unsubscribe.router(db, clock, times, hasher, tokens, log.partitions, changed),
         ]
@@ -70,7 +74,7 @@ class ActionsService:
     def start(self) -> None:
         """Start the first rendering process, then the threads."""
         outlining.refresh(self._db)
-        self._pool.warm_up()
+        self._pools[0].warm_up()
         self.worker.start()
         self.delivery.start()
 
@@ -78,7 +82,8 @@ class ActionsService:
         """Finish what is in hand; returns when the threads have ended."""
         self.delivery.stop()
         self.worker.stop()
-        self._pool.close()
+        for pool in self._pools:
+            pool.close()
 
     def _due(self) -> None:
         self.delivery.wake()

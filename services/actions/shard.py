@@ -1,5 +1,6 @@
 """One partition in the hands of this worker: its plays, its store, and what a batch left to save."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from schemas.names import is_name
 from schemas.trigger import Moved, Trigger, TriggerRecord
 from services.actions import store_partitions
 from services.actions.plays.merge import EventItem, Merge, TriggerItem
-from services.actions.plays.model import Play, play_id
+from services.actions.plays.model import Play, Renderer, play_id
 from services.actions.plays.partition import GRACE_US, ClockMode, PlaysPartition
 from services.actions.plays.ports import Library
 from services.actions.plays.repeats import digest
@@ -22,6 +23,8 @@ from services.actions.store_plays import PlayStore
 
 MAX_STEPS = 5_000  # of a shard in one transaction
 MAX_OPS = 200  # drafts and such of a shard in one transaction
+LEAST_OPS = 8  # where rendering them takes long
+LONG_S = 1.0
 BUFFER_RECORDS = 20_000  # read and not yet applied, of one topic; beyond it reading pauses
 BUFFER_BYTES = 16 * 1024 * 1024
 SEEN_FOR_US = 30 * 86_400_000_000  # how long an event is remembered, by the partition's clock
@@ -52,6 +55,7 @@ class Shard:
         self.row, self._partitions = row, partitions
         self._expected = (row.next_event, row.next_trigger)
         self._pruned = row.clock
+        self._ops = MAX_OPS
         self._sizes: dict[str, int] = {EVENTS: 0, TRIGGERS: 0}
         self.store = PlayStore(row.partition, partitions, connect)
         self.merge = Merge(next_event=row.next_event, next_trigger=row.next_trigger, past=row.past)
@@ -135,7 +139,7 @@ class Shard:
             return 0
         self._preload()
         steps = 0
-        while steps < MAX_STEPS and len(self.store.ops) < MAX_OPS and self.plays.step():
+        while steps < MAX_STEPS and len(self.store.ops) < self._ops and self.plays.step():
             steps += 1
         return steps
 
@@ -159,7 +163,7 @@ class Shard:
     def beat(self, now: int) -> int:
         """Wall clock, all that was posted before `now` has been offered: run the waits that are due; how many."""
         steps = 0
-        while steps < MAX_STEPS and len(self.store.ops) < MAX_OPS and self.plays.beat(now):
+        while steps < MAX_STEPS and len(self.store.ops) < self._ops and self.plays.beat(now):
             steps += 1
         return steps
 
@@ -175,6 +179,13 @@ class Shard:
             self.plays.cleared, self.plays.held, self.gate = gate.upto, False, None
 
     # -- out
+
+    def render(self, renderer: Renderer, stay: Callable[[], None]) -> None:
+        """See `PlayStore.render`. After one that took long the next transactions are smaller: others wait for them."""
+        began = time.monotonic()
+        self.store.render(renderer, stay)
+        long = time.monotonic() - began > LONG_S
+        self._ops = max(LEAST_OPS, self._ops // 4) if long else min(MAX_OPS, self._ops * 2)
 
     @property
     def moved(self) -> bool:

@@ -30,6 +30,7 @@ GROUP = "touchline-actions"
 BATCH = 5_000  # records a poll at most
 IDLE_S = 0.1  # how long a poll waits when nothing comes; waits and the outbox are looked at this often
 LAZY_S = 1.0  # how long the place of batches that changed nothing may stay uncommitted
+ROUND_S = 1.0  # after which new records are read, and told, though there is more to apply
 RELAY = 500  # events of the outbox in one append
 RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # pauses between attempts while the log or the database is away
 
@@ -74,6 +75,7 @@ class Worker:
         self._committed_at = 0.0
         self._outbox = threading.Event()  # something may wait in the outbox
         self._looked_at = 0.0
+        self._more = False  # the last round left something that can be applied
         self._stopping = threading.Event()
         self._consumer = log.consumer(GROUP, [EVENTS, TRIGGERS])
         self._thread = threading.Thread(target=self._run, name="actions-worker", daemon=True)
@@ -134,8 +136,10 @@ class Worker:
         if records:
             hit("actions.after_poll")
         self._offer(records)
-        while self._batch(idle=not records):
+        until = time.monotonic() + ROUND_S
+        while (more := self._batch(idle=not records)) and time.monotonic() < until:
             pass
+        self._more = more
         self._throttle()
         self._relay()
 
@@ -152,6 +156,8 @@ class Worker:
 
     def _pause(self) -> float:
         """How long a poll may wait: a place not yet committed must not wait for the next event for long."""
+        if self._more:
+            return 0.0
         return min(0.02, self._idle) if any(shard.moved for shard in self.shards.values()) else self._idle
 
     def _offer(self, records: Sequence[Record]) -> None:
@@ -179,7 +185,7 @@ class Worker:
             self._end_batch()
             return bool(steps)
         for shard in moved:
-            shard.store.render(self._renderer, self._consumer.stay)
+            shard.render(self._renderer, self._consumer.stay)
         self._commit(moved)
         telemetry.BATCH_SECONDS.labels("actions").observe(time.perf_counter() - started)
         return bool(steps)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import delete, select
-from starlette.concurrency import run_in_threadpool
 
 from backbone.clock import Clock
 from backbone.database import Database
@@ -18,6 +17,7 @@ from services.ingest.identities import Identities
 from services.ingest.merges import Merges
 from services.ingest.sources.normal import Normal
 from services.ingest.tables import erased
+from services.ingest.threads import at_the_door
 
 FRESH_S = 5.0  # how old what is known of other processes' erasures may be
 
@@ -55,24 +55,24 @@ class Accounts:
             ):
                 reasons.append("is erased by an event before this one")
             else:
-                reasons.append(await run_in_threadpool(self._merges.admit, event.account or "", into))
+                reasons.append(await at_the_door(self._merges.admit, event.account or "", into))
         return reasons
 
     async def appended(self, entries: Sequence[Entry], erasures: Erasures, merges: Sequence[Event]) -> None:
         """All these are on the log: forget the erased, and remember that they are; the others are there."""
         if merges:
-            await run_in_threadpool(self._identities.told, merges)
+            await at_the_door(self._identities.told, merges)
         await self._read()
         if not erasures and not self._erased:
             return
         gone, there = fates(entries, erasures)
         if erasures:
-            await run_in_threadpool(self._identities.erase, [each for _, each in erasures])
+            await at_the_door(self._identities.erase, [each for _, each in erasures])
         if gone:
-            await run_in_threadpool(self._note_erased, gone)
+            await at_the_door(self._note_erased, gone)
         anew = {self._merges.hash(account) for account in there} & self._erased
         if anew:
-            await run_in_threadpool(self._note_anew, anew)
+            await at_the_door(self._note_anew, anew)
 
     async def _read(self) -> None:
         """Learn of the erasures by other processes, now and then; without the database what is known will do."""
@@ -81,7 +81,7 @@ class Accounts:
             return
         self._read_at = now
         try:
-            self._erased = await run_in_threadpool(self._load)
+            self._erased = await at_the_door(self._load)
         except DatabaseUnavailable:
             return
 

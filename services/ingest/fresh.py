@@ -6,9 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-from starlette.concurrency import run_in_threadpool
-
 from backbone.errors import TouchlineError
+from services.ingest.threads import at_the_door
 
 MAX_AGE_S = 0.5  # with the time that a look takes, others' changes are known within a second
 PATIENCE_S = 0.25  # how long a request waits for a look; then what was known before holds for it
@@ -62,5 +61,5 @@ class Fresh(Generic[Value]):
 
     async def _refresh(self) -> None:
         with suppress(TouchlineError):
-            found = await run_in_threadpool(self._load, self._value)
+            found = await at_the_door(self._load, self._value)
             self._value = self._newer(self._value, found)

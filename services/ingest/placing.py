@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
-from starlette.concurrency import run_in_threadpool
 
 from schemas.event import Event
 from services.ingest.identities import Identities
 from services.ingest.sources.base import Item, Refusal
 from services.ingest.sources.identity import Placed, Said
 from services.ingest.sources.normal import Door
+from services.ingest.threads import at_the_door
 
 
 class Placing:
@@ -24,14 +24,14 @@ class Placing:
         """Each call's events, or why it is refused; with its index. What is refused says nothing of its user."""
         checked = [_checked(door, index, one) for index, one in enumerate(self._said)]
         good = [one for one in checked if isinstance(one, Said)]
-        placed = await run_in_threadpool(self._identities.place, good) if good else []
+        placed = await at_the_door(self._identities.place, good) if good else []
         self._merges = [merge for one in placed for merge in one.merges]
         return _items(checked, iter(placed))
 
     async def told(self) -> None:
         """All of it is on the log."""
         if self._merges:
-            await run_in_threadpool(self._identities.told, self._merges)
+            await at_the_door(self._identities.told, self._merges)
 
 
 def _checked(door: Door, index: int, one: Said | Refusal | None) -> Said | Refusal | None:

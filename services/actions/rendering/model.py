@@ -6,7 +6,8 @@ from typing import Any, Literal
 import msgspec
 
 MIB = 1024 * 1024
-CPU_SECONDS = 0.5  # of one rendering; beyond it the worker process is killed
+CPU_SECONDS = 0.5  # of one rendering; less for a template that ran into its limit lately (see `fuses`)
+GRACE_SECONDS = 0.1  # beyond it, where C code does not come to an end, the worker process is killed
 WALL_SECONDS = 10.0  # without an answer; the machine is starved then, or the process is stuck
 MEMORY_BYTES = 128 * MIB  # on top of what a warm worker holds
 PART_CHARS = 256 * 1024  # of one rendered part: the HTML, the text, one string of a body
@@ -78,13 +79,15 @@ class Checked(msgspec.Struct, tag="checked", frozen=True):
     names: list[str]
 
 
-class Failure(msgspec.Struct, tag="failure", frozen=True):
-    """Why a rendering came to nothing."""
+class Failure(msgspec.Struct, tag="failure", frozen=True, omit_defaults=True):
+    """Why a rendering came to nothing. `spent`: it used up its time or memory; `tried`: it was begun at all."""
 
     reason: Literal["template_error", "template_limits"]
     message: str
     field: str = ""
     line: int = 0
+    spent: bool = False
+    tried: bool = True
 
 
 Answer = Mail | Body | Checked | Failure

@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from services.actions.rendering.fuses import Fuse, Fuses
 from services.actions.rendering.model import CPU_SECONDS, MEMORY_BYTES, WALL_SECONDS, Answer, Failure, Job
 from services.actions.rendering.wire import FRAME_JOBS, HEADER, decode_answer, encode_jobs, framed
 
@@ -33,9 +34,9 @@ class WorkerGone(Exception):
 class Worker:
     """One process. Not thread-safe: it belongs to who took it from the pool."""
 
-    def __init__(self) -> None:
+    def __init__(self, niceness: int = 0) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "services.actions.rendering.worker"],
+            [sys.executable, "-m", "services.actions.rendering.worker", str(niceness)],
             cwd=_ROOT,
             env={"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE,
@@ -53,12 +54,12 @@ class Worker:
         """The process's id."""
         return self._process.pid
 
-    def answers(self, jobs: Sequence[Job]) -> Iterator[Answer]:
+    def answers(self, jobs: Sequence[Job], fuses: Mapping[str, Fuse]) -> Iterator[Answer]:
         """An answer to each of the first jobs, as many as go into one frame, in order.
 
         Raises `WorkerGone` in place of the one that ended the process.
         """
-        content, count = encode_jobs(jobs)
+        content, count = encode_jobs(jobs, fuses)
         self.jobs += count
         stdin = self._stream(self._process.stdin)
         try:
@@ -105,12 +106,14 @@ class Worker:
 
 
 _TOO_LONG = Failure(
-    "template_limits", f"needs more than {CPU_SECONDS} s of processor time or {MEMORY_BYTES >> 20} MiB"
+    "template_limits",
+    f"needs more than {CPU_SECONDS} s of processor time or {MEMORY_BYTES >> 20} MiB",
+    spent=True,
 )
 
 
 def run(
-    jobs: Sequence[Job], worker: Worker | None, spawn: Callable[[], Worker]
+    jobs: Sequence[Job], worker: Worker | None, spawn: Callable[[], Worker], fuses: Fuses
 ) -> tuple[list[Answer], Worker | None]:
     """All answers, over as many workers as it takes, and the one that is left.
 
@@ -122,17 +125,26 @@ def run(
     while len(done) < len(jobs):
         if worker is None or worker.jobs > _RECYCLED_AFTER:
             worker = _replaced(worker, spawn)
+        known = fuses.known(time.monotonic())
         try:
-            for answer in worker.answers(jobs[len(done) : len(done) + FRAME_JOBS]):
-                done.append(answer)  # noqa: PERF402  what came before the end of the process counts
+            for answer in worker.answers(jobs[len(done) : len(done) + FRAME_JOBS], known):
+                _note(fuses, jobs[len(done)], answer)
+                done.append(answer)
         except WorkerGone as gone:
             worker.close()
             worker = None
             if gone.starved and second_try != len(done):
                 second_try = len(done)
             else:
+                _note(fuses, jobs[len(done)], _TOO_LONG)
                 done.append(_TOO_LONG)
     return done, worker
+
+
+def _note(fuses: Fuses, job: Job, answer: Answer) -> None:
+    failure = answer if isinstance(answer, Failure) else None
+    if failure is None or failure.tried:
+        fuses.ended(job, time.monotonic(), within_limits=failure is None or not failure.spent)
 
 
 def _replaced(worker: Worker | None, spawn: Callable[[], Worker]) -> Worker:

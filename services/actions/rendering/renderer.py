@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from queue import Empty, LifoQueue
 from threading import Lock
 
+from services.actions.rendering.fuses import Fuses
 from services.actions.rendering.model import (
     Answer,
     Body,
@@ -18,15 +20,19 @@ from services.actions.rendering.model import (
 )
 from services.actions.rendering.pool import Worker, run
 
-_WORKERS = 2  # one for the worker thread, one for previews
-
 
 class Renderer:
-    """A small pool of rendering processes. Thread-safe; processes start when they are first needed."""
+    """A small pool of rendering processes. Thread-safe; processes start when they are first needed.
 
-    def __init__(self, workers: int = _WORKERS) -> None:
+    Plays have one of their own, and so have the requests of people, so that neither waits for the other;
+    `niceness` (0 to 19) lets others go first where processors are scarce.
+    """
+
+    def __init__(self, workers: int = 1, *, niceness: int = 0) -> None:
+        self._spawn = partial(Worker, niceness)
         self._places: LifoQueue[Worker | None] = LifoQueue()
         self._lock = Lock()
+        self._fuses = Fuses()
         self._closed = False
         for _ in range(workers):
             self._places.put(None)
@@ -60,7 +66,7 @@ class Renderer:
             return []
         worker = self._places.get()
         try:
-            answers, worker = run(jobs, worker, Worker)
+            answers, worker = run(jobs, worker, self._spawn, self._fuses)
         except BaseException:
             if worker is not None:
                 worker.close()  # halfway through a batch: what it says next belongs to nobody

@@ -4,11 +4,12 @@ JSON, since values of events stand in them, which may be whole numbers of any si
 as MessagePack: JSON would take a third as long for the escapes in their HTML as making it does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from services.actions.rendering.fuses import Fuse
 from services.actions.rendering.model import Answer, CheckJob, Job, Mail
 
 HEADER = 4  # bytes of a frame's length, big endian
@@ -21,6 +22,7 @@ class _Jobs(msgspec.Struct):
 
     accounts: list[Any]
     jobs: list[tuple[int | None, Job]]
+    fuses: dict[str, Fuse] = {}
 
 
 _MAIL, _OTHER = b"m", b"o"  # the first byte of an answer
@@ -36,8 +38,9 @@ def framed(content: bytes) -> bytes:
     return len(content).to_bytes(HEADER, "big") + content
 
 
-def encode_jobs(jobs: Sequence[Job]) -> tuple[bytes, int]:
-    """The first of the jobs, and how many of them that is: as many as go into one frame."""
+def encode_jobs(jobs: Sequence[Job], fuses: Mapping[str, Fuse] | None = None) -> tuple[bytes, int]:
+    """The first of the jobs, with what is known of templates, and how many jobs that is: as many as go into one
+    frame."""
     taken: list[tuple[int | None, msgspec.Raw]] = []
     accounts: list[msgspec.Raw] = []
     places: dict[int, int] = {}  # of accounts, by what they are in memory
@@ -54,7 +57,7 @@ def encode_jobs(jobs: Sequence[Job]) -> tuple[bytes, int]:
             places[id(account)] = len(accounts)
             accounts.append(msgspec.Raw(known))
         taken.append((places.get(id(account)), msgspec.Raw(raw)))
-    return _to_json({"accounts": accounts, "jobs": taken}), len(taken)
+    return _to_json({"accounts": accounts, "jobs": taken, "fuses": fuses or {}}), len(taken)
 
 
 def _apart(job: Job) -> tuple[Any, Job]:
@@ -66,13 +69,13 @@ def _apart(job: Job) -> tuple[Any, Job]:
     return account, msgspec.structs.replace(job, context=context)
 
 
-def decode_jobs(content: bytes) -> list[Job]:
-    """The jobs in a frame."""
+def decode_jobs(content: bytes) -> tuple[list[Job], dict[str, Fuse]]:
+    """The jobs in a frame, and what is known of templates."""
     frame = _jobs(content)
     for place, job in frame.jobs:
         if place is not None and not isinstance(job, CheckJob):
             job.context["account"] = frame.accounts[place]
-    return [job for _, job in frame.jobs]
+    return [job for _, job in frame.jobs], frame.fuses
 
 
 def encode_answer(answer: Answer) -> bytes:

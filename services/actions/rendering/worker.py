@@ -1,43 +1,80 @@
-"""The process in which templates run: `python -m services.actions.rendering.worker`, frames on its standard
-streams.
+"""The process in which templates run: `python -m services.actions.rendering.worker NICENESS`, frames on its
+standard streams.
 
 In: frames of jobs. Out: one frame per job, in order (see `wire`). It knows nothing worth
 stealing: no environment, no open files, no key. It bounds itself: memory by RLIMIT_AS, processor time of
-one job by a timer whose signal ends the process, whatever C code it is in. Whoever reads its answers sees
-the end of the stream and knows which job it was. It ends when its input does.
+one job by a timer whose signal ends the job, and behind it by another one that ends the process, whatever C code
+it is in. Whoever reads its answers sees the end of the stream and knows which job it was. It ends when its input does.
 """
 
+import os
 import resource
 import signal
 import sys
+import time
 from pathlib import Path
+from types import FrameType
 from typing import BinaryIO
 
 from services.actions.rendering import compose
-from services.actions.rendering.model import CPU_SECONDS, MEMORY_BYTES, Failure, MailJob
+from services.actions.rendering.fuses import Fuses
+from services.actions.rendering.model import GRACE_SECONDS, MEMORY_BYTES, Answer, Failure, Job, MailJob
 from services.actions.rendering.wire import HEADER, decode_jobs, encode_answer, framed
 
 _PAGE = resource.getpagesize()
+_TOO_MUCH = Failure("template_limits", f"needs more than {MEMORY_BYTES >> 20} MiB", spent=True)
+_RESTS = Failure(
+    "template_limits",
+    "not tried: this template ran into its limit several times in a row; it is tried again within half a minute",
+    tried=False,
+)
+
+
+class TooLong(BaseException):
+    """Raised wherever the job is when its time is over; no template and no library takes it for an error of theirs."""
 
 
 def main() -> None:
-    """Answers frames until the input ends."""
+    """Answers frames until the input ends, or until a job took all the memory."""
     source, sink = sys.stdin.buffer, sys.stdout.buffer
+    os.nice(int(sys.argv[1]))
     _warm_up()
     _confine()
     while (frame := _frame(source)) is not None:
-        for job in decode_jobs(frame):
-            signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
-            try:
-                payload = encode_answer(compose.answer(job))
-            except MemoryError:
-                payload = encode_answer(
-                    Failure("template_limits", f"needs more than {MEMORY_BYTES >> 20} MiB")
-                )
-                _send(sink, payload)
-                return  # what the allocator holds on to is given back with the process
-            signal.setitimer(signal.ITIMER_PROF, 0)
+        jobs, known = decode_jobs(frame)
+        fuses = Fuses(known)
+        for job in jobs:
+            seconds = fuses.allowance(job, time.monotonic())
+            answer, payload = _answered(job, seconds) if seconds else (_RESTS, encode_answer(_RESTS))
             _send(sink, payload)
+            if answer is _TOO_MUCH:
+                return  # what the allocator holds on to is given back with the process
+            if seconds:
+                spent = isinstance(answer, Failure) and answer.spent
+                fuses.ended(job, time.monotonic(), within_limits=not spent)
+
+
+def _answered(job: Job, seconds: float) -> tuple[Answer, bytes]:
+    """The answer, plain and encoded, in so many seconds of processor time."""
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_PROF, seconds + GRACE_SECONDS)  # its signal ends the process
+            signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+            answer = compose.answer(job)
+            payload = encode_answer(answer)
+        finally:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+    except MemoryError:
+        answer, payload = _TOO_MUCH, encode_answer(_TOO_MUCH)
+    except TooLong:
+        answer = Failure("template_limits", f"needs more than {seconds:g} s of processor time", spent=True)
+        payload = encode_answer(answer)
+    return answer, payload
+
+
+def _time_is_over(_number: int, _frame: FrameType | None) -> None:
+    raise TooLong
 
 
 def _send(sink: BinaryIO, payload: bytes) -> None:
@@ -70,6 +107,7 @@ def _confine() -> None:
         (resource.RLIMIT_NOFILE, 3),
     ):
         resource.setrlimit(limit, (value, value))
+    signal.signal(signal.SIGVTALRM, _time_is_over)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -185,7 +185,7 @@ def test_an_account_that_many_jobs_know_goes_to_the_process_once() -> None:
     content, count = wire.encode_jobs([CheckJob(sources={}), *jobs])
     assert count == wire.FRAME_JOBS
     assert content.count(b"contact-9999") == 1
-    assert wire.decode_jobs(content) == [CheckJob(sources={}), *jobs[: count - 1]]
+    assert wire.decode_jobs(content) == ([CheckJob(sources={}), *jobs[: count - 1]], {})
 
 
 def test_checking_a_template_is_bounded_too(renderer: Renderer) -> None:
