@@ -78,6 +78,9 @@ CLOCK = Gauge(
 BATCH_SECONDS = Histogram(
     "touchline_batch_seconds", "Time of one batch, commit included", ["service"], buckets=QUICK
 )
+LOG_DAMAGED = Counter(
+    "touchline_log_damaged", "Stretches of the embedded log that are not what was written, and dead-lettered"
+)
 DEAD_LETTERED = Counter("touchline_dead_lettered", "Records put to the dead letters", ["service"])
 
 __all__ = ["REGISTRY", "configure_logging", "get_logger"]

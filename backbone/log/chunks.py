@@ -21,20 +21,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import lz4.block
-import msgspec
+import structlog
 
 from backbone.files import open_private, private_database, private_folder
-from backbone.log.records import Entry, Headers, LogInUse, LogUnavailable, PartitionsChanged, Record
+from backbone.log.blobs import Damaged, decode, encode
+from backbone.log.records import DAMAGED, Entry, LogInUse, LogUnavailable, PartitionsChanged, Record
+from backbone.telemetry import LOG_DAMAGED
 
 _OFFSET_BITS = 48
 _LAST_OFFSET = (1 << _OFFSET_BITS) - 1
-_COMPRESS_FROM = 512  # bytes; below that LZ4 gains little
-_ACCELERATION = 4  # LZ4's: a fifth less time than 1 for a twentieth more space
 _CACHED_CHUNKS = 32
 READ_BYTES = 16 << 20  # of values that one read returns, about; as a fetch from Kafka
 _PROBE_BYTES = 64 << 10
-_FORMAT = "1"
+_FORMAT = "2"
+_UNSUMMED = "1"  # the format of chunks without a checksum
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 _SCHEMA = """
@@ -46,15 +46,10 @@ CREATE TABLE IF NOT EXISTS chunks (
   place INTEGER PRIMARY KEY, count INTEGER NOT NULL, timestamp INTEGER NOT NULL, body BLOB NOT NULL);
 """
 
-_Heads = tuple[tuple[str, bytes], ...]
-_Body = tuple[list[str | None], list[bytes], list[_Heads] | None]
-_Alike = tuple[list[str | None], list[bytes], _Heads]
-_pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(_Body).decode
-_unpack_alike = msgspec.msgpack.Decoder(_Alike).decode
-_LZ4, _ALIKE = 1, 2  # bits of a blob's first byte: compressed; one set of headers for all its records
 _ROWS = 1_000  # of one statement
 
+
+_log = structlog.get_logger(__name__)
 
 _MOVE = """
 WITH new (lane, next, timestamp) AS (VALUES {})
@@ -63,7 +58,10 @@ UPDATE lanes SET next = new.next, timestamp = new.timestamp FROM new WHERE lanes
 
 
 class StoredLane(NamedTuple):
-    """A partition of a topic in the file: offsets `start` to `next` - 1, the newest record's timestamp."""
+    """A partition of a topic in the file: offsets `start` to `next` - 1, the newest record's timestamp.
+
+    From `summed` on chunks have to have a checksum; those before it were written by an earlier version.
+    """
 
     lane: int
     topic: str
@@ -71,6 +69,7 @@ class StoredLane(NamedTuple):
     start: int
     next: int
     timestamp: int
+    summed: int = 0
 
 
 class Chunk(NamedTuple):
@@ -80,34 +79,6 @@ class Chunk(NamedTuple):
     first: int
     timestamp: int
     entries: Sequence[Entry]
-
-
-def encode(entries: Sequence[Entry]) -> bytes:
-    """A chunk's blob: one byte (`_LZ4`, `_ALIKE`) and the MessagePack of keys, values and headers."""
-    headers = [e.headers for e in entries]
-    alike = headers.count(headers[0]) == len(headers)
-    body = _pack(([e.key for e in entries], [e.value for e in entries], headers[0] if alike else headers))
-    kind = _ALIKE if alike else 0
-    if len(body) < _COMPRESS_FROM:
-        return bytes((kind,)) + body
-    packed: bytes = lz4.block.compress(body, mode="fast", acceleration=_ACCELERATION)
-    return bytes((kind | _LZ4,)) + packed
-
-
-def decode(body: bytes, lane: StoredLane, first: int, timestamp: int) -> list[Record]:
-    """The records of a chunk's blob."""
-    packed = lz4.block.decompress(body[1:]) if body[0] & _LZ4 else body[1:]
-    each: Sequence[Headers]
-    if body[0] & _ALIKE:
-        keys, values, shared = _unpack_alike(packed)
-        each = [shared] * len(keys)
-    else:
-        keys, values, headers = _unpack(packed)
-        each = headers if headers is not None else [()] * len(keys)
-    topic, partition = lane.topic, lane.partition
-    return [
-        Record(topic, partition, first + i, keys[i], values[i], timestamp, each[i]) for i in range(len(keys))
-    ]
 
 
 def bytes_of(records: Sequence[Record]) -> int:
@@ -121,9 +92,12 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
-        remedy = "; it is damaged: restore the data folder from a backup" if damaged else ""
+        remedy = "; it is damaged: restore the data folder from a backup" if _is_damage(error) else ""
         raise LogUnavailable(f"the embedded log cannot {what}: {error}{remedy}") from error
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
 
 
 class ChunkStore:
@@ -143,7 +117,8 @@ class ChunkStore:
             os.close(self._lock_fd)
             raise
         self._reading, self._writing = threading.Lock(), threading.Lock()
-        self._cache: OrderedDict[int, list[Record]] = OrderedDict()
+        self._told: set[tuple[int, int]] = set()  # damaged stretches, by lane and what comes after them
+        self._cache: OrderedDict[int, list[Record] | str] = OrderedDict()
 
     def _open(self, path: Path, topics: Sequence[str], partitions: int) -> None:
         private_database(path)
@@ -163,7 +138,7 @@ class ChunkStore:
 
     def _check(self, topics: Sequence[str], partitions: int) -> None:
         about = dict(self._writer.execute("SELECT name, value FROM about"))
-        if about.get("format", _FORMAT) != _FORMAT:
+        if about.get("format", _FORMAT) not in {_FORMAT, _UNSUMMED}:
             raise LogUnavailable(f"log.db has format {about['format']}, this version reads format {_FORMAT}")
         if about.get("partitions", str(partitions)) != str(partitions):
             raise PartitionsChanged(
@@ -172,7 +147,9 @@ class ChunkStore:
             )
         rows = [(topic, partition) for topic in topics for partition in range(partitions)]
         self._writer.execute("BEGIN IMMEDIATE")
-        self._writer.execute("INSERT OR IGNORE INTO about VALUES ('format', ?)", (_FORMAT,))
+        if about.get("format") == _UNSUMMED:
+            self._writer.execute("INSERT INTO about SELECT 'summed ' || lane, next FROM lanes")
+        self._writer.execute("INSERT OR REPLACE INTO about VALUES ('format', ?)", (_FORMAT,))
         self._writer.execute("INSERT OR IGNORE INTO about VALUES ('partitions', ?)", (str(partitions),))
         self._writer.executemany(
             "INSERT OR IGNORE INTO lanes (topic, partition, start, next, timestamp) VALUES (?, ?, 0, 0, 0)",
@@ -182,13 +159,17 @@ class ChunkStore:
 
     def lanes(self) -> list[StoredLane]:
         """Every lane, as of now."""
-        rows = self._writer.execute("SELECT lane, topic, partition, start, next, timestamp FROM lanes")
+        rows = self._writer.execute(
+            "SELECT lane, topic, partition, start, next, timestamp, cast(coalesce(value, 0) AS INTEGER)"
+            " FROM lanes LEFT JOIN about ON name = 'summed ' || lane"
+        )
         return [StoredLane(*row) for row in rows]
 
     def write(self, chunks: Sequence[Chunk]) -> None:
         """Store the chunks and move their lanes on: all or nothing, and durable. Raises `LogUnavailable`."""
         rows = [
-            (c.lane << _OFFSET_BITS | c.first, len(c.entries), c.timestamp, encode(c.entries)) for c in chunks
+            (place, len(c.entries), c.timestamp, encode(c.entries, place, c.timestamp))
+            for c, place in ((c, c.lane << _OFFSET_BITS | c.first) for c in chunks)
         ]
         ends = {c.lane: (c.lane, c.first + len(c.entries), c.timestamp) for c in chunks}
         with translated("write"), self._transaction():
@@ -222,12 +203,33 @@ class ChunkStore:
         """
         with translated("look for old records"):
             oldest = self._writer.execute(
-                "SELECT place, count, timestamp FROM chunks WHERE place BETWEEN ? AND ?"
-                " ORDER BY place LIMIT ?",
+                "SELECT place, timestamp FROM chunks WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?",
                 (lane << _OFFSET_BITS, lane << _OFFSET_BITS | _LAST_OFFSET, limit),
             ).fetchall()
-        gone = [(place, count) for place, count, timestamp in oldest if timestamp < before]
-        return (gone[-1][0] & _LAST_OFFSET) + gone[-1][1] if gone else None
+            newest = self._writer.execute(
+                "SELECT next, timestamp FROM lanes WHERE lane = ?", (lane,)
+            ).fetchone()
+        gone = 0
+        for index, (_, timestamp) in enumerate(oldest):  # times never fall: one that does is damaged
+            if timestamp < before:
+                gone = index + 1
+            elif timestamp <= newest[1]:
+                break
+        if not gone:
+            return None
+        return (
+            oldest[gone][0] & _LAST_OFFSET
+            if gone < len(oldest)
+            else self._first_after(oldest[-1][0], newest[0])
+        )
+
+    def _first_after(self, place: int, end: int) -> int:
+        """Where the chunk after one begins, or `end`."""
+        last = place | _LAST_OFFSET
+        row = self._writer.execute(
+            "SELECT min(place) FROM chunks WHERE place > ? AND place <= ?", (place, last)
+        ).fetchone()
+        return end if row[0] is None else row[0] & _LAST_OFFSET
 
     def remove(self, lane: int, start: int) -> None:
         """Let a lane begin at `start`, where a chunk does. Raises `LogUnavailable`."""
@@ -244,46 +246,125 @@ class ChunkStore:
             with self._transaction():
                 self._writer.execute("DELETE FROM about WHERE name = 'probe'")
 
-    def read(self, lane: StoredLane, offset: int, limit: int) -> list[Record]:
-        """Up to `limit` committed records from `offset` on, and about `READ_BYTES`. Raises `LogUnavailable`."""
+    def read(self, lane: StoredLane, offset: int, limit: int, end: int) -> list[Record]:
+        """Up to `limit` committed records from `offset` on, below `end`, and about `READ_BYTES`.
+
+        For a record that is damaged comes one that only says so (see `Record.damage`). Nothing comes where no chunk
+        begins at or before `offset`: see `lost`. Raises `LogUnavailable`.
+        """
         found: list[Record] = []
         size = 0
         with self._reading, translated("read"):
-            while len(found) < limit and size < READ_BYTES:
-                records = self._chunk_with(lane, offset)
-                if not records or records[-1].offset < offset:
+            while offset < end and len(found) < limit and size < READ_BYTES:
+                part = self._from(lane, offset, limit - len(found), end)
+                if not part:
                     break
-                part = records[offset - records[0].offset :][: limit - len(found)]
                 found += part
                 size += bytes_of(part)
                 offset = found[-1].offset + 1
         return found
 
-    def _chunk_with(self, lane: StoredLane, offset: int) -> list[Record]:
-        """The newest chunk that begins at or before `offset`; empty if there is none."""
+    def lost(self, lane: StoredLane, offset: int, limit: int, end: int) -> list[Record]:
+        """Up to `limit` records that say that those from `offset` on, up to the next chunk or `end`, are not there."""
+        with self._reading, translated("read"):
+            return self._damaged(lane, offset, limit, end, None, "it is not there")
+
+    def _from(self, lane: StoredLane, offset: int, limit: int, end: int) -> list[Record]:
+        """Records from `offset` on, of one chunk; none if no chunk begins at or before it."""
+        place = self._place_before(lane, offset + 1)
+        if place is None:
+            return []
+        chunk = self._chunk(lane, place)
+        if not chunk:
+            return []
+        earlier = None
+        if isinstance(chunk, str):  # a chunk whose place is what is damaged must not hide the one before it
+            before = self._place_before(lane, place & _LAST_OFFSET)
+            earlier = None if before is None else self._chunk(lane, before)
+        for one in (chunk, earlier):
+            if isinstance(one, list) and one and one[0].offset <= offset <= one[-1].offset:
+                return one[offset - one[0].offset :][:limit]
+        last = next((one[-1] for one in (chunk, earlier) if isinstance(one, list) and one), None)
+        return self._damaged(
+            lane, offset, limit, end, last, chunk if isinstance(chunk, str) else "it is not there"
+        )
+
+    def _place_before(self, lane: StoredLane, offset: int) -> int | None:
         base = lane.lane << _OFFSET_BITS
         row = self._reader.execute(
-            "SELECT max(place) FROM chunks WHERE place BETWEEN ? AND ?", (base, base | offset)
+            "SELECT max(place) FROM chunks WHERE place >= ? AND place < ?", (base, base + offset)
         ).fetchone()
-        if row[0] is None:
-            return []
-        place: int = row[0]
-        records = self._cache.get(place)
-        if records is None:
-            records = self._load(lane, place)
-        else:
-            self._cache.move_to_end(place)
-        return records
+        place: int | None = row[0]
+        return place
 
-    def _load(self, lane: StoredLane, place: int) -> list[Record]:
-        row = self._reader.execute("SELECT timestamp, body FROM chunks WHERE place = ?", (place,)).fetchone()
-        if row is None:  # removed by retention since it was found
+    def _damaged(
+        self, lane: StoredLane, offset: int, limit: int, end: int, last: Record | None, why: str
+    ) -> list[Record]:
+        """What stands for records that cannot be trusted: those up to the next chunk."""
+        base = lane.lane << _OFFSET_BITS
+        row = self._reader.execute(
+            "SELECT min(place) FROM chunks WHERE place > ? AND place < ?", (base + offset, base + end)
+        ).fetchone()
+        upto = end if row[0] is None else row[0] & _LAST_OFFSET
+        self._tell(lane, offset, upto, why)
+        timestamp = 0 if last is None else last.timestamp  # which moves no clock
+        headers = ((DAMAGED, why.encode()),)
+        return [
+            Record(lane.topic, lane.partition, each, None, b"", timestamp, headers)
+            for each in range(offset, min(upto, offset + limit))
+        ]
+
+    def _tell(self, lane: StoredLane, offset: int, upto: int, why: str) -> None:
+        """Say once what is damaged: it may be read often."""
+        if (lane.lane, upto) not in self._told:
+            self._told.add((lane.lane, upto))
+            LOG_DAMAGED.inc()
+            _log.error(
+                "log.damaged",
+                topic=lane.topic,
+                partition=lane.partition,
+                begin=offset,
+                end=upto - 1,
+                error=why,
+            )
+
+    def _chunk(self, lane: StoredLane, place: int) -> list[Record] | str:
+        """The records of a chunk, or what is wrong with it."""
+        chunk = self._cache.get(place)
+        if chunk is not None:
+            self._cache.move_to_end(place)
+            return chunk
+        try:
+            chunk = self._load(lane, place)
+        except Damaged as error:
+            chunk = str(error)
+        if not chunk:  # removed by retention since it was found
             return []
-        records = decode(row[1], lane, place & _LAST_OFFSET, row[0])
-        self._cache[place] = records
+        self._cache[place] = chunk
         if len(self._cache) > _CACHED_CHUNKS:
             self._cache.popitem(last=False)
-        return records
+        return chunk
+
+    def _load(self, lane: StoredLane, place: int) -> list[Record]:
+        """Raises `Damaged`."""
+        try:
+            row = self._reader.execute(
+                "SELECT count, timestamp, body FROM chunks WHERE place = ?", (place,)
+            ).fetchone()
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            raise Damaged(str(error)) from None
+        if row is None:
+            return []
+        count, timestamp, body = row
+        first = place & _LAST_OFFSET
+        keys, values, headers = decode(body, place, count, timestamp, summed=first >= lane.summed)
+        topic, partition = lane.topic, lane.partition
+        return [
+            Record(topic, partition, first + i, keys[i], values[i], timestamp, headers[i])
+            for i in range(count)
+        ]
 
     def close(self) -> None:
         """Close the file and give up the lock."""

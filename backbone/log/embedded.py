@@ -309,9 +309,13 @@ class EmbeddedLog:
             found = self.lookup(lane, offset, limit)
             end = lane.next
         if found is None:
-            found = self._store.read(lane.stored, offset, min(limit, end - offset))
-            if not found and limit > 0:  # retention was quicker
-                raise OffsetOutOfRange(topic, partition, offset, lane.start, end)
+            found = self._store.read(lane.stored, offset, limit, end)
+            if not found and limit > 0:
+                with self.changed:
+                    start = lane.start
+                if offset < start:  # retention was quicker
+                    raise OffsetOutOfRange(topic, partition, offset, start, end)
+                found = self._store.lost(lane.stored, offset, limit, end)
         return found
 
     def pick(self, topic: str, partition: int, offsets: Sequence[int]) -> list[Record]:

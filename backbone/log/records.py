@@ -16,6 +16,10 @@ TRIGGERS = "touchline.triggers"
 DEAD_LETTERS = "touchline.dead-letters"
 TOPICS = (EVENTS, TRIGGERS, DEAD_LETTERS)
 
+DAMAGED = (
+    "touchline-damaged"  # header of a record that only says that the one that stood there is damaged, and how
+)
+
 MAX_RECORD_BYTES = 1_048_576  # the largest value an append takes
 MAX_HEADER_BYTES = 65_536  # key and headers together
 
@@ -39,6 +43,14 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     value: bytes
     timestamp: int
     headers: Headers = ()
+
+    @property
+    def damage(self) -> str | None:
+        """Why the log cannot tell what this record was; None for one that is as it was written."""
+        if self.value:
+            return None
+        why = next((value for name, value in self.headers if name == DAMAGED), None)
+        return None if why is None else f"the record is damaged: {why.decode()}"
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

@@ -97,6 +97,9 @@ class Shard:
 
     def _trigger(self, record: Record) -> str | None:
         """Take in a record of touchline.triggers; what is wrong with it, if something is."""
+        if record.damage is not None:
+            self.merge.offer_progress(record.offset, 0)
+            return record.damage
         try:
             found = _decode_trigger(record.value)
             decided = found.trigger or found.moved

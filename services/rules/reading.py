@@ -41,6 +41,9 @@ def read(records: Sequence[Record], *, wall: bool) -> tuple[list[Item], list[Ent
             else:
                 _admit(event, record, wall)
         except (msgspec.DecodeError, ValueError, RecursionError):
+            if record.damage is not None:
+                poison.append(dead_letter(record, record.damage))
+                continue
             try:
                 event = decoded(record, wall=wall)
             except Malformed as error:

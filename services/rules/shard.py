@@ -199,7 +199,7 @@ class Shard:
             return self._batch[place][2]
         with suppress(OffsetOutOfRange):
             for record in self._log.read(EVENTS, self.row.partition, offset, 1):
-                if record.offset == offset:  # compaction removes single records
+                if record.offset == offset and record.damage is None:  # compaction removes single records
                     return decoded(record, wall=self._wall)
         raise LookupError(f"the event at offset {offset} is not in the log any more")
 

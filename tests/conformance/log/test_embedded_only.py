@@ -96,9 +96,9 @@ def test_a_read_that_retention_overtakes_is_no_end_of_the_log(
     put(log, b"3")
     stored = log._store.read
 
-    def late(lane: StoredLane, offset: int, limit: int) -> list[Record]:
+    def late(lane: StoredLane, offset: int, limit: int, end: int) -> list[Record]:
         swept(log)
-        return stored(lane, offset, limit)
+        return stored(lane, offset, limit, end)
 
     monkeypatch.setattr(log._store, "read", late)
     with pytest.raises(OffsetOutOfRange, match=r"offset 0 .* offsets 2 to 3"):
