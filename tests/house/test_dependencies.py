@@ -15,7 +15,6 @@ from tests.house.tree import CODE, ROOT, SHIPPED, parsed, python_files
 
 # Declared, and no import of ours says so.
 UNIMPORTED = {
-    "crc32c": "kafka-python takes it for checksums",
     "httptools": "uvicorn's parser of HTTP, which backbone/server.py builds on",
     "psycopg": "SQLAlchemy's way to PostgreSQL",
     "python-snappy": "kafka-python takes it for what other programs compress so",
