@@ -90,7 +90,10 @@ def facts(db: Database) -> Facts:
         policy = TiersDoc.model_validate(row.doc if row is not None else {"tiers": DEFAULT_TIERS})
         tiering = compile_rules(0, [], policy)  # not the rules: they may be thousands
         states: Iterable[bytes] = conn.scalars(
-            select(accounts.c.state).order_by(accounts.c.seen_at.desc()).limit(ACCOUNTS)
+            select(accounts.c.state)
+            .where(accounts.c.merged_into.is_(None))
+            .order_by(accounts.c.seen_at.desc())
+            .limit(ACCOUNTS)
         )
         tiers = frozenset(tier_of(tiering, decode(state))[0] for state in states)
         return Facts({type_: frozenset(names) for type_, names in _paths(conn).items()}, tiers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +243,34 @@ def test_states_of_closed_accounts_survive_a_restart(ours: Merges) -> None:
     ours.post(Event(type="login", account=A, id="same", source="t"))
     ours.catch_up()
     assert len([e for e in ours.events(B) if e.type == "login"]) == 2
+
+
+def test_rules_is_not_past_what_others_have_not_got(ours: Merges, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads that rules is past an event may rely on it: what it led to for others is on the log."""
+    append, held = ours.log.append, list[Future[list[tuple[int, int]]]]()
+
+    def slow(topic: str, entries: Any, *, after: Any = None) -> Any:
+        if topic == EVENTS:
+            held.append(Future())
+            return held[-1]
+        return append(topic, entries, after=after)
+
+    ours.catch_up()
+    ours.merge(A, B)
+    ours.post((A, "login"))
+    end = ours.log.end_offsets(EVENTS)[0]
+    monkeypatch.setattr(ours.log, "append", slow)
+    for _ in range(5):
+        ours.worker.beat()
+    records = [relay_told(record.value) for record in ours.log.read(TRIGGERS, 0, 0, 1_000)]
+    assert records[-1].moved is not None  # that is told, and no more
+    assert max(one.progress.offset for one in records if one.progress is not None) < end
+    assert ours.waiting() == 3
+    monkeypatch.undo()
+    held[0].set_result([(1, 0), (1, 1)])
+    for _ in range(5):
+        ours.worker.beat()
+    last = relay_told(ours.log.read(TRIGGERS, 0, 0, 1_000)[-1].value)
+    assert last.progress is not None
+    assert last.progress.offset == end
+    assert ours.waiting() == 0
