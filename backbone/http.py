@@ -35,6 +35,7 @@ from backbone.log import EVENTS, TRIGGERS, Log
 from backbone.openapi import MANNERS, declared_scopes, describes, install, reads, route_scope
 from backbone.paging import Pages, Paging, check_if_match, decode_cursor, encode_cursor, etag, page
 from backbone.queries import any_query, guard
+from backbone.record import Parts, record_router
 from backbone.settings import Settings
 from backbone.shared import Shared
 from backbone.telemetry import REGISTRY
@@ -93,6 +94,10 @@ class Service(Protocol):
         """Whether it can work now."""
         ...
 
+    def record(self, account: str, contact: str | None) -> Parts:
+        """See `backbone.record.Keeps`."""
+        ...
+
     @property
     def chores(self) -> Sequence[Chore]:
         """What is to be done now and then, in a thread that is nobody's."""
@@ -141,6 +146,7 @@ def create_app(
     app.state.keys = Keys(db)
     for router in [
         _health(db, log, services),
+        record_router(services, clock),
         *(router for service in services for router in service.routers),
     ]:
         app.router.routes.extend(

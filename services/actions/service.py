@@ -10,6 +10,7 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import Log
 from backbone.private import secret_key
+from backbone.record import Parts
 from backbone.settings import Settings
 from backbone.upkeep import Chore
 from schemas.event import rfc3339
@@ -26,6 +27,7 @@ from services.actions.api_plays import Times
 from services.actions.channels.mailing.outbox import OUTBOX
 from services.actions.delivery import Delivery
 from services.actions.mail_files import MailFiles
+from services.actions.recording import record
 from services.actions.rendering.drafts import DraftRenderer
 from services.actions.rendering.renderer import Renderer
 from services.actions.status import status
@@ -49,6 +51,7 @@ class ActionsService:
             Renderer(),
             Renderer(niceness=10),
         )  # for plays; for requests, which do not keep them waiting
+        self._hasher = hasher
         name, address = parseaddr(settings.sender)
         links = Links(settings.base_url, hasher, tokens)
         sender = {"name": name or None, "email": address}
@@ -87,6 +90,10 @@ class ActionsService:
 
     def _due(self) -> None:
         self.delivery.wake()
+
+    def record(self, account: str, contact: str | None) -> Parts:
+        """Plays, actions, tasks, and who gets no mail."""
+        return record(self._db, self._hasher, self._clock, account, contact)
 
     def ready(self) -> bool:
         """Whether the threads run."""

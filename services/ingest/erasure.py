@@ -19,13 +19,15 @@ def erase(connection: Connection, erasures: Sequence[Normal]) -> None:
 
 
 def _account(connection: Connection, account: str) -> None:
-    """Its calls; of its users the traits, whatever else they belong to, and all of those who belong to nothing else."""
+    """Its calls; of its users the traits, whatever else they belong to, and the calls from when they stood alone; and
+    all of those who belong to nothing else."""
     members = select(group_calls.c.user).where(group_calls.c.group == account)
     elsewhere = select(group_calls.c.user).where(
         group_calls.c.group != account, group_calls.c.user != account
     )
     _forget_users(connection, members)
     _forget_users(connection, [account])
+    _forget_calls_alone(connection, members)
     _untie(connection, members.except_(elsewhere))
     _untie(connection, [account])
     here = or_(group_calls.c.group == account, group_calls.c.user == account)
@@ -38,6 +40,7 @@ def _contact(connection: Connection, account: str, contact: str) -> None:
     _forget_users(connection, [contact])
     theirs = or_(calls.c.user == contact, calls.c.contact == contact, calls.c.user.in_(_anonymous([contact])))
     connection.execute(delete(calls).where(calls.c.account == account, theirs))
+    _forget_calls_alone(connection, [contact])
     of_it = group_calls.c.user == contact
     if account != contact:
         of_it &= group_calls.c.group == account
@@ -50,6 +53,15 @@ def _contact(connection: Connection, account: str, contact: str) -> None:
 def _anonymous(these: Any) -> Any:
     """The anonymous users who are, or were, one of these."""
     return select(ties.c.anonymous).where(ties.c.user.in_(these))
+
+
+def _forget_calls_alone(connection: Connection, these: Any) -> None:
+    """The calls that went to an account which stood for the user alone: it has gone with them."""
+    theirs = or_(calls.c.user.in_(these), calls.c.user.in_(_anonymous(these)))
+    alone = or_(
+        calls.c.account == calls.c.user, calls.c.account.in_(these), calls.c.account.in_(_anonymous(these))
+    )
+    connection.execute(delete(calls).where(theirs, alone))
 
 
 def _forget_users(connection: Connection, these: Any) -> None:

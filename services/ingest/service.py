@@ -9,6 +9,7 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import Log
 from backbone.private import secret_key
+from backbone.record import Parts
 from backbone.settings import Settings
 from services.ingest.accounts import Accounts
 from services.ingest.aliases import Aliases, aliases_router
@@ -17,6 +18,7 @@ from services.ingest.doubts import Doubts
 from services.ingest.identities import Identities
 from services.ingest.intake import Intake
 from services.ingest.merges import Merges
+from services.ingest.recording import record
 from services.ingest.segment_api import segment_router
 
 
@@ -27,6 +29,7 @@ class IngestService:
     chores = ()
 
     def __init__(self, settings: Settings, db: Database, log: Log, clock: Clock) -> None:
+        self._db = db
         merges = Merges(db, secret_key(settings))
         identities = Identities(db, clock, merges)
         aliases = Aliases(db, clock)
@@ -45,6 +48,10 @@ class IngestService:
 
     def stop(self) -> None:
         """Nothing to stop: the server has answered every request by then."""
+
+    def record(self, account: str, contact: str | None) -> Parts:
+        """Whom Segment's calls told of."""
+        return record(self._db, account, contact)
 
     def ready(self) -> bool:
         """Ready whenever the log and the database are."""

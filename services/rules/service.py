@@ -7,6 +7,7 @@ from typing import Any
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import EVENTS, Log, partition_for
+from backbone.record import Parts
 from backbone.settings import Settings
 from schemas.event import rfc3339
 from services.rules import outlining, store
@@ -15,6 +16,7 @@ from services.rules.api import rules_router
 from services.rules.api_accounts import accounts_router, triggers_router
 from services.rules.explaining import Explainer
 from services.rules.metrics import show_lag
+from services.rules.recording import Recorder
 from services.rules.saving import Saver
 from services.rules.seen import doubts
 from services.rules.worker import Worker
@@ -33,13 +35,9 @@ class RulesService:
             db, log, clock, clock_mode=settings.clock, cache=settings.accounts_in_memory << 20
         )
         self._saver = Saver(db, log, clock)
-        explainer = Explainer(
-            db,
-            clock,
-            wall=self._wall,
-            partition_of=lambda account: partition_for(account, log.partitions),
-            unhealthy=self.worker.unhealthy,
-        )
+        where = partial(partition_for, partitions=log.partitions)
+        explainer = Explainer(db, clock, wall=self._wall, partition_of=where, unhealthy=self.worker.unhealthy)
+        self._recorder = Recorder(db, log, explainer, where)
         self.routers = [
             rules_router(db, self._saver, explainer, partial(doubts, db)),
             accounts_router(db, explainer, AccountEvents(db, log, wall=self._wall)),
@@ -55,6 +53,10 @@ class RulesService:
     def stop(self) -> None:
         """Finish the batch in hand."""
         self.worker.stop()
+
+    def record(self, account: str, contact: str | None) -> Parts:
+        """The account, what is remembered of it, its triggers, and what the log holds."""
+        return self._recorder.parts(account, contact)
 
     def ready(self) -> bool:
         """Whether the worker runs."""

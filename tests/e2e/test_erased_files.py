@@ -83,7 +83,7 @@ def live(client: httpx.Client, who: str) -> None:
         ("identify", {"userId": person, "traits": {"email": f"{who}-traits@mail.example"}}),
         ("group", {"userId": person, "groupId": account, "traits": {"plan": f"{who}-plan"}}),
     ):
-        client.post(f"/v1/{path}", json=body, auth=auth).raise_for_status()
+        client.post(f"/v1/{path}", json=body | {"messageId": f"{who}-{path}"}, auth=auth).raise_for_status()
     for path, body in (
         ("suppressions", {"address": f"{who}-address@mail.example"}),
         ("tasks", {"account": account, "title": f"{who}-title", "assignee": "us@us.test"}),
