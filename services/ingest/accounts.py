@@ -6,22 +6,30 @@ All else about accounts is the business of those who read the log. Belongs to th
 import time
 from collections.abc import Callable, Sequence
 
+import msgspec
 from sqlalchemy import delete, select
 
 from backbone.clock import Clock
 from backbone.database import Database
-from backbone.errors import DatabaseUnavailable
 from backbone.log import Entry
 from schemas.event import Event
+from services.ingest.fresh import Fresh
 from services.ingest.identities import Identities
 from services.ingest.merges import Merges
 from services.ingest.sources.normal import Normal
 from services.ingest.tables import erased
 from services.ingest.threads import at_the_door
 
-FRESH_S = 5.0  # how old what is known of other processes' erasures may be
+FRESH_S = 5.0  # how old what is known of other processes' erasures may be: all of them are read again
 
 Erasures = Sequence[tuple[int, Normal]]  # with their places among the entries
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """The accounts that are erased, as hashes; `change`: how often this process has changed them itself."""
+
+    accounts: frozenset[bytes] = frozenset()
+    change: int = 0
 
 
 class Accounts:
@@ -41,8 +49,13 @@ class Accounts:
         self._merges = merges
         self._identities = identities
         self._monotonic = monotonic
-        self._erased: set[bytes] = set()
         self._read_at = float("-inf")
+        self._erased = Fresh(
+            self._load,
+            Erased(),
+            newer=lambda known, found: found if found.change == known.change else known,
+            monotonic=monotonic,
+        )
 
     async def admit(self, merges: Sequence[tuple[int, Event]], erasures: Erasures) -> list[str | None]:
         """Note the merges from outside, with their places; of each that may not be the reason why."""
@@ -62,42 +75,39 @@ class Accounts:
         """All these are on the log: forget the erased, and remember that they are; the others are there."""
         if merges:
             await at_the_door(self._identities.told, merges)
-        await self._read()
-        if not erasures and not self._erased:
+        known = await self._erased.get()
+        if not erasures and not known.accounts:
             return
         gone, there = fates(entries, erasures)
         if erasures:
             await at_the_door(self._identities.erase, [each for _, each in erasures])
         if gone:
             await at_the_door(self._note_erased, gone)
-        anew = {self._merges.hash(account) for account in there} & self._erased
+            self._put(self._erased.known.accounts | {self._merges.hash(account) for account in gone})
+        anew = {self._merges.hash(account) for account in there} & known.accounts
         if anew:
             await at_the_door(self._note_anew, anew)
+            self._put(self._erased.known.accounts - anew)
 
-    async def _read(self) -> None:
-        """Learn of the erasures by other processes, now and then; without the database what is known will do."""
+    def _put(self, accounts: frozenset[bytes]) -> None:
+        self._erased.put(Erased(accounts, self._erased.known.change + 1))
+
+    def _load(self, before: Erased) -> Erased:
         now = self._monotonic()
         if now - self._read_at < FRESH_S:
-            return
-        self._read_at = now
-        try:
-            self._erased = await at_the_door(self._load)
-        except DatabaseUnavailable:
-            return
-
-    def _load(self) -> set[bytes]:
+            return before
         with self._db.read() as connection:
-            return set(connection.execute(select(erased.c.account)).scalars())
+            found = frozenset(connection.execute(select(erased.c.account)).scalars())
+        self._read_at = now
+        return Erased(found, before.change)
 
     def _note_erased(self, accounts: set[str]) -> None:
         with self._db.write() as connection:
             self._merges.forget(connection, accounts, self._clock.now())
-        self._erased = self._erased | {self._merges.hash(account) for account in accounts}
 
     def _note_anew(self, accounts: set[bytes]) -> None:
         with self._db.write() as connection:
             connection.execute(delete(erased).where(erased.c.account.in_(accounts)))
-        self._erased = self._erased - accounts
 
 
 def fates(entries: Sequence[Entry], erasures: Erasures) -> tuple[set[str], set[str]]:

@@ -45,6 +45,11 @@ class Fresh(Generic[Value]):
             await self._look()
         return self._value
 
+    @property
+    def known(self) -> Value:
+        """What was known last, without a look."""
+        return self._value
+
     def put(self, value: Value) -> None:
         """This process has changed it itself."""
         self._value = value

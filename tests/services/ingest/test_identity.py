@@ -1,5 +1,6 @@
 """Segment's calls through the door: who belongs where, merges from outside, keys that may stand in a web page."""
 
+import threading
 from concurrent.futures import Future
 from typing import Any
 
@@ -224,3 +225,24 @@ async def test_times_are_those_of_the_first_sending(kit: Kit) -> None:
         times.setdefault(event.id, set()).add(event.time.timestamp())
     assert times == {"1": {NOW / 1e6}, "2": {NOW / 1e6}}
     assert len(kit.rooms.log.start_offsets(EVENTS)) == 4
+
+
+async def test_a_database_that_hangs_holds_no_events_up(kit: Kit) -> None:
+    """What is erased is asked after the append: an event of our own format needs no database."""
+    await kit.post("/v1/events", {"type": "account.deleted", "account": "gone"}, key=kit.admin)
+    accounts = kit.rooms.services[0].intake._accounts  # type: ignore[attr-defined]
+    asked, let_go = threading.Event(), threading.Event()
+
+    def hang(before: Any) -> Any:
+        asked.set()
+        let_go.wait(30)
+        return before
+
+    accounts._erased._load = hang
+    accounts._erased._looked = float("-inf")
+    try:
+        assert (await kit.post("/v1/events", {"type": "a", "account": "b"})).status_code == 202
+        assert asked.is_set()
+    finally:
+        let_go.set()
+    assert (await kit.post("/v1/events", merged("b", "gone"), key=kit.admin)).status_code == 422
