@@ -2,6 +2,7 @@
 
     {{ contact.name | first_name }}            Ann, or "there" where no name is known
     {{ trigger.value | counted('ticket') }}    1 ticket, 12 tickets, 1,200 tickets
+    {{ trigger.value | times }}                once, twice, 3 times
     {{ trigger.value | percent }}              43% of 0.43
     {{ trigger.threshold | duration }}         7 days of "7d"; of `trigger.window` its length: 30 days
     {{ trigger.at | relative }}                a week ago, yesterday, today, tomorrow, in 3 days
@@ -52,6 +53,12 @@ def counted(value: Any, one: str, many: str | None = None) -> Any:
     if number is None:
         return "" if value is None else value
     return wording.counted(number, one, many)
+
+
+def times(value: Any) -> Any:
+    """How often something happened."""
+    number = _number(value)
+    return ("once", "twice")[int(number) - 1] if number in (1, 2) else counted(value, "time")
 
 
 def percent(value: Any) -> Any:
@@ -135,6 +142,7 @@ def _number(value: Any) -> int | float | None:
 FILTERS: dict[str, Callable[..., Any]] = {
     "first_name": first_name,
     "counted": counted,
+    "times": times,
     "percent": percent,
     "duration": duration,
     "relative": relative,

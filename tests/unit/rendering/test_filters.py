@@ -75,6 +75,22 @@ def test_a_number_of_things(value: float | None, said: str) -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
+        (1, "once"),
+        (2.0, "twice"),
+        (3, "3 times"),
+        (0, "0 times"),
+        (1200, "1,200 times"),
+        ("often", "often"),
+        (None, ""),
+    ],
+)
+def test_how_often(value: Any, said: str) -> None:
+    assert shown("times", value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
         (0.43, "43%"),
         (0.29, "29%"),
         (0.005, "1%"),
