@@ -26,7 +26,9 @@ from backbone.private import KEY_REMEDY, read_private, write_private
 from backbone.tables import keys
 
 TRACK = "track"  # Segment calls and nothing else: such a key may stand in a web page, where anybody finds it
-SCOPES = ("events:write", TRACK, "rules:read", "rules:write", "actions:read", "actions:write", "admin")
+FEEDBACK = "feedback"  # what mail providers report, and nothing else: such a key stands in an address at theirs
+NARROW = frozenset({TRACK, FEEDBACK})  # by themselves these open no more than what they are for
+SCOPES = ("events:write", TRACK, FEEDBACK, "rules:read", "rules:write", "actions:read", "actions:write", "admin")
 ANY = "any"  # of a route: every valid key will do
 OPEN = "open"  # of a route: no key is asked for
 CALLER = "touchline.caller"  # where the Gate leaves the Principal in the ASGI scope
@@ -48,7 +50,7 @@ class Principal(msgspec.Struct, frozen=True):
     def allows(self, scope: str) -> bool:
         """Whether the key carries the scope; `admin` carries all, `events:write` what `track` does."""
         if scope == ANY:
-            return self.scopes != {TRACK}
+            return not self.scopes <= NARROW
         return not self.scopes.isdisjoint({scope, "admin", "events:write" if scope == TRACK else scope})
 
     def must(self, scope: str) -> "Principal":

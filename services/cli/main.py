@@ -96,8 +96,8 @@ def keys_create(
 ) -> None:
     """Make a key and print it, and nothing else: it cannot be shown again.
 
-    Scopes: events:write, track (Segment calls alone; may stand in a web page), rules:read, rules:write, actions:read,
-    actions:write, admin (all of them).
+    Scopes: events:write, track (Segment calls alone; may stand in a web page), feedback (reports of mail providers
+    alone), rules:read, rules:write, actions:read, actions:write, admin (all of them).
     """
     from backbone.auth import create_key
     from backbone.clock import WallClock

@@ -34,6 +34,13 @@ _JSON = frozenset(
     }
 )
 
+# What GET shows of a closed account is what it was. An update of it counts for the other one, where these values,
+# and most of all the nulls among them, would take the place of what that one has.
+_CLOSED = (
+    "the account was merged, and the body is what GET shows of it: nothing was changed. Write to the account that "
+    "goes on, or leave merged_into out"
+)
+
 
 def events_router(intake: Intake, doubts: Doubts) -> APIRouter:
     """`POST /v1/events`."""
@@ -116,9 +123,13 @@ def accounts_router(intake: Intake, doubts: Doubts) -> APIRouter:
         """Merged per attribute; `null` deletes; contacts merge by `id`. It is an `account.updated` event.
 
         What GET shows may be written back: what it alone has is left out, and so is the tier that the tier policy gave
-        (`tier_reason` says so) unless it was changed.
+        (`tier_reason` says so) unless it was changed. Of an account that was merged (`merged_into`) nothing is carried
+        into the other one by that; a warning says so.
         """
+        closed = isinstance(body, dict) and body.get("merged_into") is not None
         data = written(AccountIn, _to_write(body, id)).model_dump(exclude_unset=True)
+        if closed:
+            data = {}
         event = Event(
             type="account.updated",
             account=id,
@@ -132,9 +143,13 @@ def accounts_router(intake: Intake, doubts: Doubts) -> APIRouter:
             refusal = taken.rejected[0][1]
             raise Invalid([{"field": refusal.field.removeprefix("data."), "message": refusal.message}])
         answer: dict[str, Any] = {"accepted": 1, "id": event.id}
-        warnings = await doubts.about([event], taken)
+        warnings = [
+            {**one, "field": one["field"].removeprefix("data.")} for one in await doubts.about([event], taken)
+        ]
+        if closed:
+            warnings.append({"index": 0, "field": "merged_into", "message": _CLOSED})
         if warnings:
-            answer["warnings"] = [{**one, "field": one["field"].removeprefix("data.")} for one in warnings]
+            answer["warnings"] = warnings
         return json_response(answer, 202)
 
     return router

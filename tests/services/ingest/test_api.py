@@ -193,6 +193,23 @@ async def test_accounts(kit: Kit) -> None:
     assert (await put("/v1/accounts/x", {"attributes": {"a": "x" * 70_000}})).status_code in {202, 422}
 
 
+async def test_what_get_shows_of_a_merged_account_changes_nothing_in_the_other(kit: Kit) -> None:
+    shown = {"id": "old", "name": None, "owner": None, "domains": [], "attributes": {"plan": "free"}}
+    headers = {"authorization": f"Bearer {kit.writer}"}
+    answer = await kit.http.put("/v1/accounts/old", json={**shown, "merged_into": "acme"}, headers=headers)
+    assert answer.status_code == 202
+    assert [one["field"] for one in answer.json()["warnings"]] == ["merged_into"]
+    assert kit.events()[-1].data == {}
+    wrong = await kit.http.put(
+        "/v1/accounts/old", json={"merged_into": "acme", "tier": "x"}, headers=headers
+    )
+    assert wrong.status_code == 422
+    for open_still in ({**shown, "merged_into": None}, shown):
+        answer = await kit.http.put("/v1/accounts/old", json=open_still, headers=headers)
+        assert "warnings" not in answer.json()
+        assert kit.events()[-1].data == {name: value for name, value in shown.items() if name != "id"}
+
+
 @pytest.mark.parametrize("kit", [{"clock": "log"}], indirect=True)
 async def test_the_clock(kit: Kit) -> None:
     answer = await kit.post("/v1/clock", {"time": "2026-12-01T01:00:00+01:00"}, key=kit.admin)

@@ -58,13 +58,16 @@ def test_scopes(db: Database) -> None:
     assert keys.find(create_key(db, CLOCK, "y", ["admin"])).allows("rules:write")
 
 
-def test_a_key_for_web_pages_allows_segment_calls_and_nothing_else(db: Database) -> None:
+def test_keys_that_others_hold_allow_what_they_are_for_and_nothing_else(db: Database) -> None:
     keys = Keys(db)
     page = keys.find(create_key(db, CLOCK, "page", ["track"]))
     assert [scope for scope in (*SCOPES, "any") if page.allows(scope)] == ["track"]
     for scopes in (["events:write"], ["admin"], ["track", "rules:read"]):
         assert keys.find(create_key(db, CLOCK, "other", scopes)).allows("track")
     assert not keys.find(create_key(db, CLOCK, "other", ["rules:read"])).allows("track")
+    provider = keys.find(create_key(db, CLOCK, "provider", ["feedback"]))
+    assert [scope for scope in (*SCOPES, "any") if provider.allows(scope)] == ["feedback"]
+    assert not keys.find(create_key(db, CLOCK, "narrow", ["feedback", "track"])).allows("any")
     both = keys.find(create_key(db, CLOCK, "both", ["track", "rules:read"]))
     assert both.allows("any")
     assert not both.allows("events:write")
