@@ -80,6 +80,7 @@ def events_router(intake: Intake, doubts: Doubts) -> APIRouter:
         request sent again names the same events, and another one under that key loses none. Answers 202 once
         the accepted events are durable. `warnings`, where there are any, tell of what was taken and probably not
         meant so: a value that a rule, a playbook or the tier policy reads as a number or a date, and that is none;
+        a field of an update that nothing reads;
         with the wall clock, a time more than 7 days behind its receipt, or set back because it was ahead.
         """
         return await take(dict(request.headers), await request.body(), principal)

@@ -1,15 +1,19 @@
-"""What is taken and probably not meant so: values that no reader can work with, events that are late or dated ahead."""
+"""What is taken and probably not meant so: values that no reader can work with, fields of updates that nothing reads,
+events that are late or dated ahead."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 from backbone import outlines
 from backbone.database import Database
 from backbone.outlines import Place
-from schemas.doubtful import Readers
+from schemas.doubtful import Found, Readers
 from schemas.event import LATE_US, Event, from_microseconds
 from schemas.outline import Outline
+from schemas.unread import unread
+from schemas.updates import UPDATES
 from services.ingest.fresh import MAX_AGE_S, Fresh
 from services.ingest.intake import Taken
 from services.ingest.sources.base import Item
@@ -63,22 +67,26 @@ class Doubts:
                 continue
             if item.time is not None and item.time <= late and not item.historical:
                 found.append(_of_time(index, _LATE))
+            if item.type in UPDATES:
+                found += _told(index, islice(unread(item), MOST))
             if readers.concern(item.type):
-                found += _told(readers, index, item)
+                found += _told(index, readers.doubts(item))
         return sorted(found, key=lambda one: one["index"])[:MOST]
 
 
 def _any_doubt(items: Sequence[Any], readers: Readers, late: datetime) -> bool:
-    """Whether any event is late or read by somebody; all were taken."""
+    """Whether any event is late, an update, or read by somebody; all were taken."""
     types = {item.type for item in items if item is not None}
-    return any(map(readers.concern, types)) or any(item.time <= late for item in items if item is not None)
+    return (
+        not UPDATES.isdisjoint(types)
+        or any(map(readers.concern, types))
+        or any(item.time <= late for item in items if item is not None)
+    )
 
 
 def _of_time(index: int, message: str) -> Warned:
     return {"index": index, "field": "time", "message": message}
 
 
-def _told(readers: Readers, index: int, event: Event) -> list[Warned]:
-    return [
-        {"index": index, "field": f"data.{one.path}", "message": one.message} for one in readers.doubts(event)
-    ]
+def _told(index: int, found: Iterable[Found]) -> list[Warned]:
+    return [{"index": index, "field": f"data.{one.path}", "message": one.message} for one in found]

@@ -226,7 +226,12 @@ def _time(event: Event) -> int:
     return 0 if event.time is None else microseconds(event.time)  # `decoded` always gives one
 
 
+# Shown where an event has them.
+_WHERE_SET = ("subject", "originaltime", "unvouched", "mergedfrom")
+
+
 def _view(record: Record, event: Event, data: Any) -> dict[str, Any]:
+    more = {name: value for name in _WHERE_SET if (value := getattr(event, name))}
     return {
         "id": event.id,
         "source": event.source,
@@ -236,5 +241,6 @@ def _view(record: Record, event: Event, data: Any) -> dict[str, Any]:
         "contact": event.contact,
         "data": data,
         "historical": event.historical,
+        **more,
         "position": {"partition": record.partition, "offset": record.offset},
     }

@@ -200,9 +200,7 @@ async def test_what_get_shows_of_a_merged_account_changes_nothing_in_the_other(k
     assert answer.status_code == 202
     assert [one["field"] for one in answer.json()["warnings"]] == ["merged_into"]
     assert kit.events()[-1].data == {}
-    wrong = await kit.http.put(
-        "/v1/accounts/old", json={"merged_into": "acme", "tier": "x"}, headers=headers
-    )
+    wrong = await kit.http.put("/v1/accounts/old", json={"merged_into": "acme", "tier": "x"}, headers=headers)
     assert wrong.status_code == 422
     for open_still in ({**shown, "merged_into": None}, shown):
         answer = await kit.http.put("/v1/accounts/old", json=open_still, headers=headers)

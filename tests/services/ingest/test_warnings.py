@@ -76,6 +76,16 @@ def test_a_number_written_as_text(api: httpx.Client) -> None:
         assert put(api, {"attributes": {"arr": fine, "plan": "240,000"}}) == []
 
 
+def test_a_field_of_an_update_that_nothing_reads(api: httpx.Client) -> None:
+    update = {"type": "account.updated", "account": "acme", "data": {"arr": 5, "name": "Acme"}}
+    person = {"type": "contact.updated", "account": "acme", "contact": "ann", "data": {"mail": "a@acme.test"}}
+    other = {"type": "x", "account": "acme", "data": {"arr": 5}}
+    found = post(api, [other, update, person])
+    assert [(index, field) for index, field, _ in found] == [(1, "data.arr"), (2, "data.mail")]
+    assert "stands in attributes" in found[0][2]
+    assert "did you mean email?" in found[1][2]
+
+
 def test_a_date_that_is_none(api: httpx.Client) -> None:
     [(_, field, message)] = put(api, {"attributes": {"renewal_date": "12/31/2026"}})
     assert field == "attributes.renewal_date"

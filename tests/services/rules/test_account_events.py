@@ -106,8 +106,10 @@ def past(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Past]:
 
 def test_an_event_as_it_is_shown(past: Past) -> None:
     past.post("login", contact="ann", data={"from": "phone"}, historical=True)
+    past.post("ticket.opened", subject="ticket-9", unvouched=True)
     past.judge()
-    (item,) = past.page()["items"]
+    ticket, item = past.page()["items"]
+    assert (ticket["subject"], ticket["unvouched"]) == ("ticket-9", True)
     offset = item["position"].pop("offset")
     assert offset >= 0
     assert item == {

@@ -1,0 +1,48 @@
+"""Fields in the data of updates that nothing reads: taken, since others' updates carry more than we keep, and told of.
+
+`{"arr": 5000}` in an `account.updated` was meant for `attributes`, and would be lost without a word. Pure.
+"""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from schemas.account import AccountIn, AccountUpdate, ContactUpdate, OwnerIn
+from schemas.doubtful import Found
+from schemas.event import Event
+from schemas.names import MAX_NAME
+
+_ACCOUNT = frozenset(AccountUpdate.model_fields)
+_CONTACT = frozenset(ContactUpdate.model_fields) | {"id"}
+_OWNER = frozenset(OwnerIn.model_fields)
+
+
+def unread(event: Event) -> Iterator[Found]:
+    """The fields of an update that it has for nothing, by their paths in `data`; what GET alone shows is none."""
+    data = event.data
+    if not isinstance(data, dict):
+        return
+    if event.type == "contact.updated":
+        yield from _of(data, _CONTACT, "a contact", "")
+    elif event.type == "account.updated":
+        yield from _of(data, _ACCOUNT, "an account", "", AccountIn.read_only)
+        if isinstance(data.get("owner"), dict):
+            yield from _of(data["owner"], _OWNER, "an owner", "owner.")
+        contacts = data.get("contacts")
+        for index, one in enumerate(contacts if isinstance(contacts, list) else ()):
+            if isinstance(one, dict):
+                yield from _of(one, _CONTACT, "a contact", f"contacts.{index}.")
+
+
+def _of(
+    data: Mapping[str, Any], known: frozenset[str], what: str, at: str, shown: frozenset[str] = frozenset()
+) -> Iterator[Found]:
+    for name in data:
+        if name not in known and name not in shown:
+            near = get_close_matches(name[:MAX_NAME].lower(), known, 1)
+            hint = f"; did you mean {near[0]}?" if near else _kept(known)
+            yield Found(f"{at}{name[:MAX_NAME]}", f"is no field of {what}: nothing reads it{hint}")
+
+
+def _kept(known: frozenset[str]) -> str:
+    return "; what is more to be known stands in attributes" if "attributes" in known else ""
