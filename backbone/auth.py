@@ -26,9 +26,20 @@ from backbone.private import KEY_REMEDY, read_private, write_private
 from backbone.tables import keys
 
 TRACK = "track"  # Segment calls and nothing else: such a key may stand in a web page, where anybody finds it
-FEEDBACK = "feedback"  # what mail providers report, and nothing else: such a key stands in an address at theirs
+FEEDBACK = (
+    "feedback"  # what mail providers report, and nothing else: such a key stands in an address at theirs
+)
 NARROW = frozenset({TRACK, FEEDBACK})  # by themselves these open no more than what they are for
-SCOPES = ("events:write", TRACK, FEEDBACK, "rules:read", "rules:write", "actions:read", "actions:write", "admin")
+SCOPES = (
+    "events:write",
+    TRACK,
+    FEEDBACK,
+    "rules:read",
+    "rules:write",
+    "actions:read",
+    "actions:write",
+    "admin",
+)
 ANY = "any"  # of a route: every valid key will do
 OPEN = "open"  # of a route: no key is asked for
 CALLER = "touchline.caller"  # where the Gate leaves the Principal in the ASGI scope
