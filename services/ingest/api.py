@@ -82,6 +82,11 @@ def events_router(intake: Intake, doubts: Doubts) -> APIRouter:
         meant so: a value that a rule, a playbook or the tier policy reads as a number or a date, and that is none;
         a field of an update that nothing reads;
         with the wall clock, a time more than 7 days behind its receipt, or set back because it was ahead.
+
+        Some types mean something here. `account.updated` and `contact.updated` are merged into what is known. With
+        the scope `admin`, `account.deleted` and `contact.deleted` erase, and `account.merged` (`data`: `{"into": …}`)
+        closes an account: another one gets its contacts and counts what comes for it later. It can be merged neither
+        into itself, through others too, nor into an erased one. Types under `touchline.` come only from Touchline.
         """
         return await take(dict(request.headers), await request.body(), principal)
 
