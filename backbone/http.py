@@ -24,7 +24,7 @@ from backbone.assets import assets_router
 from backbone.auth import ANY, OPEN, Keys, Principal, open_route, require
 from backbone.bodies import NotJson, check_json_type, parse_json
 from backbone.browsers import let_browsers_in
-from backbone.clock import Clock
+from backbone.clock import Clock, SteadyClock
 from backbone.database import Database
 from backbone.docs_page import docs_page
 from backbone.doors import Doors, direct
@@ -41,6 +41,7 @@ from backbone.shared import Shared
 from backbone.telemetry import REGISTRY
 from backbone.upkeep import Chore
 from backbone.validation import field_errors, parameter_errors, validate, written
+from schemas.event import rfc3339
 from schemas.version import VERSION
 
 __all__ = [
@@ -145,7 +146,7 @@ def create_app(
     app.state.settings, app.state.db, app.state.log, app.state.clock = settings, db, log, clock
     app.state.keys = Keys(db)
     for router in [
-        _health(db, log, services),
+        _health(db, log, clock, services),
         record_router(services, clock),
         *(router for service in services for router in service.routers),
     ]:
@@ -191,7 +192,7 @@ def _heads(app: FastAPI) -> None:
             )
 
 
-def _health(db: Database, log: Log, services: Sequence[Service]) -> APIRouter:
+def _health(db: Database, log: Log, clock: Clock, services: Sequence[Service]) -> APIRouter:
     router = APIRouter(tags=["status"])
     readiness = Shared(partial(_readiness, db, log, services), keep_s=READY_S)
     alive = json_response({"status": "ok"})
@@ -237,9 +238,23 @@ def _health(db: Database, log: Log, services: Sequence[Service]) -> APIRouter:
         idle = all(tuple(bool(part.pop("idle", True)) for part in parts.values()))
         # Each service looked at a moment of its own: they were idle together if the log stood still meanwhile.
         idle = idle and before == _ends(log)
-        return json_response({"idle": idle, "services": {name: part for name, part in parts.items() if part}})
+        said = {"idle": idle, "services": {name: part for name, part in parts.items() if part}}
+        return json_response(said | _clock_trouble(clock))
 
     return router
+
+
+def _clock_trouble(clock: Clock) -> dict[str, Any]:
+    """What this process has against the machine's clock; nothing where it believes it."""
+    jump = clock.jump() if isinstance(clock, SteadyClock) else None
+    if jump is None:
+        return {}
+    detail = (
+        f"the machine's clock jumped {'ahead' if jump.by > 0 else 'back'} by {abs(jump.by) // 1_000_000:,} s, and no "
+        "such time passed. We go on by the time that did. Set the clock right; if the new time is the right one, "
+        "restart, or set TOUCHLINE_CLOCK_JUMPS=follow"
+    )
+    return {"clock": {"jumped_s": jump.by // 1_000_000, "since": rfc3339(jump.since), "detail": detail}}
 
 
 def _readiness(db: Database, log: Log, services: Sequence[Service]) -> Response:

@@ -80,6 +80,11 @@ class Settings(BaseSettings):
         (), description="private networks that webhooks may reach, as CIDR, separated by commas"
     )
     clock: Literal["wall", "log"] = Field("wall", description="where the time comes from")
+    clock_jumps: Literal["hold", "follow"] = Field(
+        "hold",
+        description="what to do when the machine's clock jumps by more than a day while we run, and no such time "
+        "passed: hold (go on by our own reckoning until it is right again, or a restart) or follow",
+    )
     partitions: int = Field(8, ge=1, le=1_000, description="partitions of the topics on creation")
     log_retention: int = Field(
         90 * 86_400 * SECOND_US, description="how long the log is kept, such as 90d (inside: microseconds)"
@@ -171,7 +176,7 @@ class Settings(BaseSettings):
     def _upper(cls, value: object) -> object:
         return value.strip().upper() if isinstance(value, str) else value
 
-    @field_validator("log_level", "clock", "log_format", mode="before")
+    @field_validator("log_level", "clock", "clock_jumps", "log_format", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value

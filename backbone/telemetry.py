@@ -75,6 +75,18 @@ CLOCK = Gauge(
     "A partition's clock, seconds since the epoch",
     ["service", "partition"],
 )
+CLOCK_AHEAD = Gauge(
+    "touchline_partition_clock_ahead_seconds",
+    "By how much the furthest partition's clock is ahead of this machine's; 0 where that is nothing to speak of",
+    ["service"],
+)
+CLOCK_JUMPED = Gauge(
+    "touchline_clock_jumped_seconds",
+    "By how much the machine's clock is ahead of ours, which does not follow it; negative: behind; 0: it is believed",
+)
+CLOCK_JUMPS = Counter(
+    "touchline_clock_jumps", "Jumps of the machine's clock by more than a day, followed or not"
+)
 BATCH_SECONDS = Histogram(
     "touchline_batch_seconds", "Time of one batch, commit included", ["service"], buckets=QUICK
 )

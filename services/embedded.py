@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 from backbone import server
 from backbone.auth import ensure_admin_key
-from backbone.clock import Clock, WallClock
+from backbone.clock import Clock, SteadyClock
 from backbone.collector import collect_less
 from backbone.database import Database
 from backbone.errors import ConfigurationError, LogUnavailable
@@ -60,14 +60,14 @@ def house(
     collect_less()
     with ExitStack() as stack:
         make_data_dir(settings)
-        time = clock or WallClock()
+        time = clock or SteadyClock(follow=settings.clock_jumps == "follow")
         db = Database(settings.url, pool_size=settings.database_pool)
         stack.callback(db.close)
         prepare(db, names)
         if "actions" in names:
             hold_to_secret(db, secret_key(settings))  # refuse now rather than at the first mail
         new_key = ensure_admin_key(db, time, settings.data_dir / "admin.key") if settings.embedded else None
-        records = _open_log(settings)
+        records = _open_log(settings, time if isinstance(time, SteadyClock) else None)
         stack.callback(records.close)
         services = [_build(name, settings, db, records, time) for name in names]
         app = create_app(_title(names), settings=settings, db=db, log=records, clock=time, services=services)
@@ -107,9 +107,11 @@ def serve(settings: Settings, names: Sequence[str] = SERVICES) -> None:
 
 
 @contextmanager
-def running(settings: Settings, names: Sequence[str] = SERVICES) -> Iterator[tuple[House, str]]:
+def running(
+    settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock | None = None
+) -> Iterator[tuple[House, str]]:
     """A house behind a server in a thread: (house, its address). For tests and the demo; port 0 takes a free one."""
-    with house(settings, names) as rooms:
+    with house(settings, names, clock=clock) as rooms:
         threaded = server.ThreadedServer(rooms.app, settings)
         threaded.start()
         try:
@@ -126,9 +128,9 @@ def _chores(db: Database) -> list[Chore]:
     ]
 
 
-def _open_log(settings: Settings) -> Log:
+def _open_log(settings: Settings, clock: Clock | None) -> Log:
     try:
-        return open_log(settings)
+        return open_log(settings, None if clock is None else clock.now)
     except LogUnavailable as error:
         raise ConfigurationError(error.message) from error
 

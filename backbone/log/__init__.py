@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from backbone.log.dead_letters import dead_letter
 from backbone.log.partitioner import murmur2, partition_for
 from backbone.log.records import (
@@ -44,8 +46,10 @@ __all__ = [
 ]
 
 
-def open_log(settings: Settings) -> Log:
+def open_log(settings: Settings, now: Callable[[], int] | None = None) -> Log:
     """The log these settings name: Kafka where bootstrap servers are given, else the embedded one.
+
+    `now` tells the embedded one when a record is received, in microseconds; Kafka's broker has a clock of its own.
 
     The embedded log raises `LogInUse`, `PartitionsChanged` or `LogUnavailable` here. Kafka is not waited for:
     what is wrong with it comes out of the calls.
@@ -54,6 +58,8 @@ def open_log(settings: Settings) -> Log:
         from backbone.log.kafka import open_kafka
 
         return open_kafka(settings)
-    from backbone.log.embedded import EmbeddedLog
+    from backbone.log.embedded import EmbeddedLog, receipt_time
 
-    return EmbeddedLog(settings.data_dir, settings.partitions, retention=settings.log_retention)
+    return EmbeddedLog(
+        settings.data_dir, settings.partitions, retention=settings.log_retention, now=now or receipt_time
+    )

@@ -12,6 +12,7 @@ from backbone.errors import Invalid, NotFound
 from schemas.event import rfc3339
 from schemas.profile import Contact
 from services.rules import store
+from services.rules.ahead import of_account
 from services.rules.engine.compile import RuleSet
 from services.rules.engine.explain import explain, tier_of
 from services.rules.engine.state import AccountState, decode
@@ -46,8 +47,13 @@ class Explainer:
             revision = store.last_revision(conn)
         now = self._clock.now() if self._wall or place is None else place.clock
         state = decode(row.state) if row is not None else None
+        reached = (0 if place is None else place.clock, None if state is None else state.newest)
+        said = of_account(*reached, now) if self._wall else {}
+        if said:  # judged by the clock that the account is at: by ours a window would end before it begins
+            now = max(reached[0], reached[1] or 0)
         try:
-            return explain(self._rulesets(revision), rule, state, account, contact, key, now)
+            answer = explain(self._rulesets(revision), rule, state, account, contact, key, now)
+            return answer | ({"clock": said} if said else {})
         except ValueError as error:
             raise Invalid([{"field": "contact", "message": str(error)}]) from None
 

@@ -9,9 +9,11 @@ from backbone.database import Database
 from backbone.log import EVENTS, Log, partition_for
 from backbone.record import Parts
 from backbone.settings import Settings
+from backbone.telemetry import CLOCK_AHEAD, get_logger
 from schemas.event import rfc3339
 from services.rules import outlining, store
 from services.rules.account_events import AccountEvents
+from services.rules.ahead import trouble
 from services.rules.api import rules_router
 from services.rules.api_accounts import accounts_router, triggers_router
 from services.rules.explaining import Explainer
@@ -20,6 +22,8 @@ from services.rules.recording import Recorder
 from services.rules.saving import Saver
 from services.rules.seen import doubts
 from services.rules.worker import Worker
+
+log = get_logger("touchline.rules")
 
 
 class RulesService:
@@ -31,6 +35,7 @@ class RulesService:
     def __init__(self, settings: Settings, db: Database, log: Log, clock: Clock) -> None:
         self._db, self._log, self._clock = db, log, clock
         self._wall = settings.clock == "wall"
+        self._said_ahead = False
         self.worker = Worker(
             db, log, clock, clock_mode=settings.clock, cache=settings.accounts_in_memory << 20
         )
@@ -76,10 +81,21 @@ class RulesService:
         behind = self.worker.unreported()
         clocks = [place.clock for place in places.values() if place.clock]
         return {
+            **self._ahead(clocks),
             "lag": lag + waiting,
             "clock": self._shown(clocks, lag),
             "idle": lag + waiting + behind == 0,
         }
+
+    def _ahead(self, clocks: list[int]) -> dict[str, Any]:
+        """Partitions whose clocks are ahead of ours, by the wall clock: said, measured, and logged once."""
+        now = self._clock.now()
+        said = trouble(clocks, now) if self._wall else {}
+        CLOCK_AHEAD.labels(self.name).set((max(clocks) - now) / 1e6 if said else 0)
+        if said and not self._said_ahead:
+            log.error("clock.partitions_ahead", **said["clock_ahead"])
+        self._said_ahead = bool(said)
+        return said
 
     def _shown(self, clocks: list[int], lag: int) -> str | None:
         """The slowest partition's clock; the wall's own where nothing waits to be read."""

@@ -123,7 +123,7 @@ def test_a_full_disk(data: Path, first: bool) -> None:
 
 def test_a_data_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("")
-    one_line(run("serve", "all", folder=tmp_path), "TOUCHLINE_DATA_DIR", "File exists")
+    one_line(run("serve", "all", folder=tmp_path), "TOUCHLINE_DATA_DIR", "Not a directory")
 
 
 def test_a_port_in_use_and_a_host_that_is_none(tmp_path: Path) -> None:
