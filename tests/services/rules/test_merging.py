@@ -274,3 +274,15 @@ def test_rules_is_not_past_what_others_have_not_got(ours: Merges, monkeypatch: p
     assert last.progress is not None
     assert last.progress.offset == end
     assert ours.waiting() == 0
+
+
+def test_an_event_of_another_program_without_id_and_time_is_sent_on_once_and_as_it_was(ours: Merges) -> None:
+    ours.merge(A, B)
+    ours.log.append(EVENTS, [Entry(key=A, value=b'{"type": "login", "account": "a"}')]).result(10)
+    ours.catch_up()
+    ours.die()
+    ours.catch_up()
+    (record,) = [r for r in ours.log.read(EVENTS, 0, 0, 100) if r.value.startswith(b'{"type": "login"')]
+    (sent,) = [event for event in ours.events(B) if event.type == "login"]
+    assert sent.id == f"touchline.events/0/{record.offset}"
+    assert sent.time == from_microseconds(record.timestamp)
