@@ -26,18 +26,11 @@ from backbone.private import KEY_REMEDY, read_private, write_private
 from backbone.tables import keys
 
 TRACK = "track"  # Segment calls and nothing else: such a key may stand in a web page, where anybody finds it
-FEEDBACK = (
-    "feedback"  # what mail providers report, and nothing else: such a key stands in an address at theirs
-)
+FEEDBACK = "feedback"  # what mail providers report, and nothing else: such a key stands in an address there
 NARROW = frozenset({TRACK, FEEDBACK})  # by themselves these open no more than what they are for
 SCOPES = (
-    "events:write",
-    TRACK,
-    FEEDBACK,
-    "rules:read",
-    "rules:write",
-    "actions:read",
-    "actions:write",
+    *("events:write", TRACK, FEEDBACK),
+    *("rules:read", "rules:write", "actions:read", "actions:write"),
     "admin",
 )
 ANY = "any"  # of a route: every valid key will do
@@ -67,7 +60,10 @@ class Principal(msgspec.Struct, frozen=True):
     def must(self, scope: str) -> "Principal":
         """Itself. Raises `Forbidden` where the key lacks the scope."""
         if not self.allows(scope):
-            raise Forbidden(f"the key {self.name!r} lacks the scope {scope}")
+            lacking = (
+                f"a scope beside {', '.join(sorted(self.scopes))}" if scope == ANY else f"the scope {scope}"
+            )
+            raise Forbidden(f"the key {self.name!r} lacks {lacking}")
         return self
 
 

@@ -16,7 +16,6 @@ from backbone.errors import BadRequest, summary
 from backbone.http import any_query, json_response, reads
 from backbone.settings import Settings
 from backbone.unvouched import key_in_body
-from schemas.event import Event
 from services.ingest import pages
 from services.ingest.answers import wrong_fields
 from services.ingest.identities import Identities
@@ -80,7 +79,7 @@ async def _take(
     await placing.told()
     if not taken.rejected:
         return json_response({"success": True})
-    made = [item if isinstance(item, Event) else None for item in items]
+    made = [one if isinstance(one, Said) else None for one in said]
     rejected = [(index, segment.in_their_words(refusal, made[index])) for index, refusal in taken.rejected]
     errors = wrong_fields(rejected, alone=kind != "batch")
     if len(taken.rejected) == len(items):

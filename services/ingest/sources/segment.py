@@ -87,15 +87,27 @@ def _event(call: Call) -> Item | None:
     return event
 
 
-def in_their_words(refusal: Refusal, event: Event | None = None) -> Refusal:
-    """A refusal that names the field as Segment's API does; `event`: what the call became, as far as it got."""
-    names = {"id": "messageId", "time": "timestamp", "contact": "userId", "account": "groupId"}
-    field = names.get(refusal.field, refusal.field)
-    first, _, below = field.partition(".")
-    if first == "data" and event is not None:
-        theirs = "traits" if event.type in UPDATES else "properties"
-        field = ".".join(part for part in (theirs, below.removeprefix("attributes.")) if part)
+def in_their_words(refusal: Refusal, said: Said | None = None) -> Refusal:
+    """A refusal that names the field as Segment's API does; `said`: what the call became, as far as it got."""
+    field = _NAMES.get(refusal.field, refusal.field)
+    if said is not None:
+        first, _, below = field.partition(".")
+        if first == "data":
+            theirs = "traits" if said.event.type in UPDATES else "properties"
+            field = ".".join(part for part in (theirs, below.removeprefix("attributes.")) if part)
+        else:
+            field = _names_of(said).get(refusal.field, field)
     return msgspec.structs.replace(refusal, field=field)
+
+
+_NAMES = {"id": "messageId", "time": "timestamp", "contact": "userId", "account": "groupId"}
+
+
+def _names_of(said: Said) -> dict[str, str]:
+    """Which fields of this call the account, the contact and the type were made of."""
+    user = "userId" if said.known else "anonymousId"
+    group = "groupId" if said.group else "context.groupId" if said.named else user
+    return {"account": group, "contact": user, "type": "event"}
 
 
 def _track(call: Call) -> dict[str, Any] | Refusal:

@@ -210,3 +210,17 @@ async def test_refusals_name_what_their_calls_have(kit: Kit) -> None:
     assert [one["field"] for one in answer.json()["rejected"]] == [
         "0.properties", "1.traits.name", "2.traits", "3.timestamp",
     ]  # fmt: skip
+    long = "x" * 300
+    ids: list[dict[str, object]] = [
+        {"type": "track", "event": "A", "userId": long},
+        {"type": "track", "event": "A", "anonymousId": long},
+        {"type": "track", "event": "A", "userId": "ann", "context": {"groupId": long}},
+        {"type": "group", "userId": "ann", "groupId": long},
+        {"type": "group", "userId": long, "groupId": "acme"},
+        {"type": "track", "event": long, "userId": "ann"},
+        TRACK,
+    ]
+    answer = await kit.segment("/v1/batch", {"batch": ids})
+    assert [one["field"] for one in answer.json()["rejected"]] == [
+        "0.userId", "1.anonymousId", "2.context.groupId", "3.groupId", "4.userId", "5.event",
+    ]  # fmt: skip

@@ -17,7 +17,7 @@ from backbone.auth import (
 )
 from backbone.clock import ManualClock
 from backbone.database import Database
-from backbone.errors import DatabaseUnavailable, Invalid, NotFound, Unauthorized
+from backbone.errors import DatabaseUnavailable, Forbidden, Invalid, NotFound, Unauthorized
 from backbone.migrations import migrate
 
 CLOCK = ManualClock(1_000_000)
@@ -67,7 +67,9 @@ def test_keys_that_others_hold_allow_what_they_are_for_and_nothing_else(db: Data
     assert not keys.find(create_key(db, CLOCK, "other", ["rules:read"])).allows("track")
     provider = keys.find(create_key(db, CLOCK, "provider", ["feedback"]))
     assert [scope for scope in (*SCOPES, "any") if provider.allows(scope)] == ["feedback"]
-    assert not keys.find(create_key(db, CLOCK, "narrow", ["feedback", "track"])).allows("any")
+    narrow = keys.find(create_key(db, CLOCK, "narrow", ["track", "feedback"]))
+    with pytest.raises(Forbidden, match="the key 'narrow' lacks a scope beside feedback, track"):
+        narrow.must("any")
     both = keys.find(create_key(db, CLOCK, "both", ["track", "rules:read"]))
     assert both.allows("any")
     assert not both.allows("events:write")

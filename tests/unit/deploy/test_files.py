@@ -51,6 +51,13 @@ def test_alerts_and_dashboard_name_metrics_that_exist(expression: str) -> None:
     assert labels <= set().union(*(known[name] for name in names))
 
 
+def test_every_metric_is_watched() -> None:
+    """By an alert or the dashboard; of a histogram any of its series."""
+    watched = {name for expression in expressions() for name in METRIC.findall(expression)}
+    of_one = re.compile(r"_(bucket|sum|count)$")
+    assert {of_one.sub("", name) for name in exported()} == {of_one.sub("", name) for name in watched}
+
+
 def compose() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     return found
