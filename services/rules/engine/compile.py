@@ -67,6 +67,9 @@ class RuleSet:
             self._add_parts(rule)
         self.layout = layout_of(rules)
         self.rule_slots = {rule.slot: rule for rule in rules}
+        by_person = {rule.name for rule in rules if rule.doc.by in ("contact", "contact.id")}
+        parts = {slot for slot, part in self.parts.items() if part.rule.name in by_person}
+        self.by_person = frozenset(parts | {rule.slot for rule in rules if rule.name in by_person})
         self.tick_rules = [rule for rule in rules if rule.ticks]
         self.moment_rules = [rule for rule in rules if rule.moments]
         self.has_moments = bool(self.tick_rules or self.moment_rules)  # an account can have an agenda

@@ -34,8 +34,11 @@ def depart(state: AccountState, offset: int) -> None:
         state.veil = max(state.veil, state.departed.pop(0) + 1)
 
 
-def forget_contact(state: AccountState, contact: str | None) -> None:
-    """Drop all state that is kept per this contact, and what armed events of theirs carried."""
+def forget_contact(state: AccountState, contact: str | None, by_person: frozenset[int] = frozenset()) -> None:
+    """Drop all state that is kept per this contact, and what armed events of theirs carried.
+
+    `by_person`: the slots of rules that count by the event's contact, whose keys are the ids of contacts.
+    """
     if contact is None:
         return
     state.erased = True
@@ -49,9 +52,13 @@ def forget_contact(state: AccountState, contact: str | None) -> None:
         state.held,
     )
     for mapping in mappings:
-        for key in [key for key in mapping if isinstance(key, tuple) and key[1] == contact]:
+        for key in [key for key in mapping if isinstance(key, tuple) and _theirs(key, contact, by_person)]:
             del mapping[key]
     for watch in state.watches.values():
         for arm in watch.arms:
             if arm.event is not None and arm.event.contact == contact:
                 arm.event.contact, arm.event.data = None, None
+
+
+def _theirs(key: tuple[int, str | None, str | None], contact: str, by_person: frozenset[int]) -> bool:
+    return key[1] == contact or (key[2] == contact and key[0] in by_person)

@@ -262,7 +262,7 @@ class Merging(Remembering):
 
     def _erase_contact(self, state: AccountState, offset: int, contact: str | None) -> None:
         """Forget what is kept of one person, here and in what was merged into this account."""
-        forget_contact(state, contact)
+        forget_contact(state, contact, self.rules.by_person)
         if contact is None:
             return
         depart(state, offset)

@@ -157,6 +157,22 @@ def test_an_erased_contact_leaves_nothing_behind() -> None:
     assert world.clock("01-09T00:00").told == ["acc acme 01-04T09:00"]
 
 
+@pytest.mark.parametrize("by", ["contact", "contact.id"])
+def test_what_is_counted_by_person_goes_with_the_person(by: str) -> None:
+    """And nothing else that happens to have the same name."""
+    person, thing = rule(tick(at_least=3), "person", by=by), rule(tick(at_least=2), "thing", by="data.of")
+    world = World(person, thing, rule(GONE, "gone", by=by))
+    world.update("01-01T00:00", contacts=[{"id": "annabella"}, {"id": "bob"}])
+    for who in ("annabella", "bob"):
+        world.ev("01-01T09:00", contact=who, of="annabella" if who == "bob" else "x")
+    world.ev("01-01T10:00", "contact.deleted", contact="annabella")
+    assert (
+        encode(world.accounts.states["acme"]).count(b"annabella") == 2
+    )  # the thing, and where bob speaks of it
+    world.ev("01-01T11:00", contact="bob", of="annabella").ev("01-01T12:00", contact="bob", of="y")
+    assert world.told == ["thing acme#annabella 01-01T11:00", "person acme#bob 01-01T12:00"]
+
+
 # -- explain --
 
 
