@@ -87,6 +87,22 @@ def migrate() -> None:
     typer.echo(f"up to date: {', '.join(ROOMS)}")
 
 
+@app.command()
+def backup(
+    folder: Annotated[
+        Path, typer.Argument(help="Where to; must not be there yet, or be empty.", metavar="DIR")
+    ],
+) -> None:
+    """Copy the data folder (tables, log, keys, mails) while the server runs. With PostgreSQL, use pg_dump instead."""
+    from backbone.settings import load_settings
+    from services.cli.backup import backup as copy
+
+    copied = copy(load_settings(), folder)
+    mails = sum(name.startswith("outbox/") for name in copied)
+    shown = [name for name in copied if not name.startswith("outbox/")]
+    typer.echo(f"{folder}: {', '.join(shown)}" + (f", {mails} mails" if mails else ""))
+
+
 @keys.command("create")
 def keys_create(
     name: Annotated[str, typer.Option(help="Who it is for; shown as changed_by.")],
