@@ -170,7 +170,7 @@ def test_what_is_counted_by_person_goes_with_the_person(by: str) -> None:
         encode(world.accounts.states["acme"]).count(b"annabella") == 2
     )  # the thing, and where bob speaks of it
     world.ev("01-01T11:00", contact="bob", of="annabella").ev("01-01T12:00", contact="bob", of="y")
-    assert world.told == ["thing acme#annabella 01-01T11:00", "person acme#bob 01-01T12:00"]
+    assert world.told == ["thing acme/bob#annabella 01-01T11:00", "person acme/bob#bob 01-01T12:00"]
 
 
 # -- explain --
