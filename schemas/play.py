@@ -29,6 +29,12 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class ExitIn(BaseModel):
+    """The body of the verb `exit`: there is nothing to say in it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class PlayOut(_Answer):
     """One run of a playbook."""
 

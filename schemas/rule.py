@@ -129,6 +129,14 @@ class ActivateIn(Strict):
     )
 
 
+class PauseIn(Strict):
+    """The body of the verb `pause`."""
+
+    plays: Literal["go_on"] = Field(
+        default="go_on", description="Its open plays go on; `POST /v1/plays/{id}/exit` ends one."
+    )
+
+
 TIERS_EXAMPLE: dict[str, Any] = {
     "tiers": [
         {"tier": "high", "where": {"account.attributes.arr": {"gte": 50000}}},

@@ -11,9 +11,9 @@ from backbone.auth import Principal, require
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import NotFound, StateConflict
-from backbone.http import Pages, json_response, page
+from backbone.http import Json, Pages, json_response, page, reads, validate
 from backbone.paging import Text
-from schemas.play import ActionDetail, ActionList, PlayDetail, PlayList, PlayOut, answer
+from schemas.play import ActionDetail, ActionList, ExitIn, PlayDetail, PlayList, PlayOut, answer
 from schemas.play_reasons import ActionReason, PlayReason
 from services.actions import searching, store_partitions
 from services.actions.histories import history_of
@@ -59,7 +59,9 @@ def router(
         summary="End an open play: nothing more is sent, its tasks are closed",
         responses=answer(PlayOut),
     )
-    def exit_play(play: str, _: Principal = require("actions:write")) -> Response:
+    @reads(ExitIn, {}, required=False)
+    def exit_play(play: str, body: Json = None, _: Principal = require("actions:write")) -> Response:
+        validate(ExitIn, {} if body is None else body)
         with db.write() as connection:
             store = PlayStore(0, partitions, lambda: connection)
             held = store.hold(play)

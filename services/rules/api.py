@@ -16,7 +16,7 @@ from schemas.event import rfc3339
 from schemas.files import DOCUMENT, KINDS, TEST, schema_of
 from schemas.keys import MAX_KEY
 from schemas.lint import Doubt
-from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, RuleIn, TiersDoc
+from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, PauseIn, RuleIn, TiersDoc
 from services.rules.explaining import Explainer
 from services.rules.revisions import DEFAULT_TIERS, latest, newest_rules
 from services.rules.saving import Saver, exists
@@ -102,7 +102,7 @@ def _verbs(router: APIRouter, saver: Saver, lint: Lint) -> None:
         return _answer(row, warnings=warnings)
 
     @router.post("/v1/rules/{name}/activate", summary="Let the rule fire")
-    @reads(ActivateIn, {"backfill": True})
+    @reads(ActivateIn, {"backfill": True}, required=False)
     def activate(
         name: Name, body: Json = None, if_match: IfMatch = None, principal: Principal = require("rules:write")
     ) -> Response:
@@ -110,7 +110,7 @@ def _verbs(router: APIRouter, saver: Saver, lint: Lint) -> None:
         return turned(name, "active", if_match, principal, backfill=backfill)
 
     @router.post("/v1/rules/{name}/shadow", summary="Let the rule decide and record, but start no play")
-    @reads(ActivateIn, {"backfill": True})
+    @reads(ActivateIn, {"backfill": True}, required=False)
     def shadow(
         name: Name, body: Json = None, if_match: IfMatch = None, principal: Principal = require("rules:write")
     ) -> Response:
@@ -118,9 +118,11 @@ def _verbs(router: APIRouter, saver: Saver, lint: Lint) -> None:
         return turned(name, "shadow", if_match, principal, backfill=backfill)
 
     @router.post("/v1/rules/{name}/pause", summary="Let the rule count on, but not fire")
+    @reads(PauseIn, {"plays": "go_on"}, required=False)
     def pause(
-        name: Name, if_match: IfMatch = None, principal: Principal = require("rules:write")
+        name: Name, body: Json = None, if_match: IfMatch = None, principal: Principal = require("rules:write")
     ) -> Response:
+        validate(PauseIn, {} if body is None else body)
         return turned(name, "paused", if_match, principal)
 
 

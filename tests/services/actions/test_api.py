@@ -210,6 +210,8 @@ def test_plays_and_actions_can_be_looked_at(house: House, client: TestClient) ->
 def test_a_play_can_be_ended_by_hand_once(house: House, client: TestClient) -> None:
     saved(client)
     play = played(house, client)
+    wrong = client.post(f"/v1/plays/{play['id']}/exit", json={"reason": "moved"})
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "reason")
     ended = client.post(f"/v1/plays/{play['id']}/exit")
     assert ended.status_code == 200
     assert (ended.json()["status"], ended.json()["reason"]) == ("exited", "by_hand")

@@ -84,3 +84,18 @@ def test_a_filter_that_cannot_work_says_what_can(
     answer = api.get(f"/v1/{asked}")
     assert fields(answer) == [field]
     assert said in answer.json()["errors"][0]["message"]
+
+
+def test_no_call_takes_a_field_that_it_does_not_read(api: httpx.Client) -> None:
+    segments = {f"/v1/{call}" for call in ("track", "identify", "group", "page", "screen", "alias", "batch")}
+    asked = [
+        (method, path)
+        for path, calls in api.get("/openapi.json").json()["paths"].items()
+        for method in calls
+        if method in {"post", "put"} and path not in segments and not path.startswith("/u/")
+    ]
+    assert len(asked) > 20
+    for method, path in asked:
+        address = path.replace("{", "").replace("}", "")
+        answer = api.request(method, address, json={"bogus": 1})
+        assert "bogus" in fields(answer), (method, path)
