@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
@@ -45,6 +46,7 @@ def dumped(stack: Stack, path: Path) -> None:
 def moved(stack: Stack, dump: Path, database: str) -> None:
     """The database is gone; all processes begin anew on what the dump holds."""
     stack.stop()
+    shutil.rmtree(stack.folder / "delivery")
     subprocess.run(
         [tool("pg_restore"), "--no-owner", "--exit-on-error", f"--dbname={plain(database)}", str(dump)],
         check=True,
