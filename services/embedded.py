@@ -64,8 +64,8 @@ def house(
         db = Database(settings.url, pool_size=settings.database_pool)
         stack.callback(db.close)
         prepare(db, names)
-        if "actions" in names:
-            hold_to_secret(db, secret_key(settings))  # refuse now rather than at the first mail
+        if not {"ingest", "actions"}.isdisjoint(names):
+            hold_to_secret(db, secret_key(settings))  # refuse now rather than at the first mail or merge
         new_key = ensure_admin_key(db, time, settings.data_dir / "admin.key") if settings.embedded else None
         records = _open_log(settings, time if isinstance(time, SteadyClock) else None)
         stack.callback(records.close)

@@ -59,17 +59,18 @@ def test_a_key_by_an_odd_name_is_listed_in_one_plain_line() -> None:
 
 
 def test_another_secret_is_refused(tmp_path: Path) -> None:
-    """With it nobody who unsubscribed would be known; ingest and rules do not care."""
+    """With it nobody who unsubscribed would be known, nor any account that was merged; rules do not care."""
     given = {"data_dir": tmp_path / "data", "port": 0}
     for _ in range(2):
         with house(load_settings(**given, secret_key="sixteen letters!!"), ["actions"]):
             pass
     other = load_settings(**given, secret_key="sixteen others!!!")
-    with (
-        pytest.raises(ConfigurationError, match=r"^TOUCHLINE_SECRET_KEY: is not the one"),
-        house(other, ["actions"]),
-    ):
-        pass
+    for name in ("actions", "ingest"):
+        with (
+            pytest.raises(ConfigurationError, match=r"^TOUCHLINE_SECRET_KEY: is not the one"),
+            house(other, [name]),
+        ):
+            pass
     with house(other, ["rules"]):
         pass
 
