@@ -37,6 +37,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool, StaticPool
 
+from backbone.discreet import words
 from backbone.errors import DatabaseUnavailable
 from backbone.files import private_database
 
@@ -96,7 +97,7 @@ class Database:
             options |= {"pool_size": pool_size, "max_overflow": pool_size, "pool_pre_ping": True}
             given = {name: value for name, value in _POSTGRES.items() if name not in parsed.query}
             options |= {"pool_timeout": BUSY_S, "connect_args": given}
-        engine = create_engine(parsed, **options)
+        engine = create_engine(parsed, hide_parameters=True, **options)
         if self.dialect == "postgresql":
             event.listen(engine, "do_executemany", _executemany)
             event.listen(engine, "handle_error", _read_only)
@@ -191,7 +192,7 @@ def _translated() -> Iterator[None]:
 def _first_line(error: Exception) -> str:
     """What the driver says, and what to do about it where it is about a file."""
     origin = getattr(error, "orig", None) or error
-    said = (str(origin).strip() or repr(origin)).splitlines()[0]
+    said = words(origin)
     if _damaged(error):
         return f"the database is damaged ({said}): restore it from a backup"
     if getattr(origin, "sqlite_errorcode", 0) & 0xFF in _FILE:
@@ -233,7 +234,10 @@ def _sqlite_connect(connection: Any, _record: Any) -> None:
         "cache_size=-16000",
         "secure_delete=ON",  # what is deleted is overwritten, in pages that become free too
     ):
-        connection.execute(f"PRAGMA {pragma}")
+        try:
+            connection.execute(f"PRAGMA {pragma}")
+        except UnicodeDecodeError as error:  # in place of its own message, which quotes what it has read
+            raise DatabaseUnavailable("the database is damaged: restore it from a backup") from error
 
 
 def _sqlite_begin(connection: Connection) -> None:

@@ -89,7 +89,10 @@ class Settings(BaseSettings):
     log_retention: int = Field(
         90 * 86_400 * SECOND_US, description="how long the log is kept, such as 90d (inside: microseconds)"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level written")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info",
+        description="least level written; debug also tells what errors quote, which may be personal data",
+    )
     log_format: Literal["auto", "json", "pretty"] = Field("auto", description="auto: pretty on a terminal")
 
     kafka_bootstrap_servers: str = Field("", description="host:port,…; empty: the embedded log")

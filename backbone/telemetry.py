@@ -6,9 +6,11 @@ configuration.
 
 import logging
 import sys
-from collections.abc import MutableMapping
-from io import StringIO
-from typing import Any, TextIO
+import threading
+import traceback
+from collections.abc import Callable, MutableMapping
+from types import TracebackType
+from typing import Any
 
 import structlog
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
@@ -120,21 +122,65 @@ structlog.configure(  # all goes through the standard library, which stays silen
 
 def _shown(_logger: object, _method: str, said: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """What others may have written, such as a name, must not steer the terminal."""
-    return {name: one_line(value) if isinstance(value, str) else value for name, value in said.items()}
+    made_safe = {name: one_line(value) if isinstance(value, str) else value for name, value in said.items()}
+    return made_safe | ({"exception": clean(said["exception"])} if "exception" in said else {})
 
 
-def _traceback(file: TextIO, exc_info: Any) -> None:
-    text = StringIO()
-    structlog.dev.plain_traceback(text, exc_info)
-    file.write(clean(text.getvalue()))
+def _discreet(_logger: object, _method: str, said: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Nothing that errors quote, and no addresses: see `backbone.discreet`."""
+    from backbone.discreet import trace, without_addresses, words
+
+    error = _error_in(said.pop("exc_info", None))
+    if error is not None:
+        said["exception"] = trace(error)
+    if said.get("logger") == "asyncio":  # the lines behind the first show objects as they are
+        said["event"] = str(said.get("event", "")).partition("\n")[0]
+    return {name: _said(value, words, without_addresses) for name, value in said.items()}
+
+
+def _said(value: Any, words: Callable[[BaseException], str], plain: Callable[[str], str]) -> Any:
+    match value:
+        case str():
+            return plain(value)
+        case BaseException():
+            return words(value)
+        case dict():
+            return {str(name): _said(each, words, plain) for name, each in value.items()}
+        case list() | tuple() | set():
+            return [_said(each, words, plain) for each in value]
+        case None | bool() | int() | float():
+            return value
+    return plain(str(value))
+
+
+def _outspoken(_logger: object, _method: str, said: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Everything, for who looks for a fault and has set the level to debug."""
+    error = _error_in(said.pop("exc_info", None))
+    if error is not None:
+        said["exception"] = "".join(traceback.format_exception(error)).rstrip()
+    return said
+
+
+def _error_in(exc_info: Any) -> BaseException | None:
+    """The exception of a log call: itself, as the standard library has it, or (True) the one being handled."""
+    if isinstance(exc_info, tuple):
+        exc_info = exc_info[1]
+    elif exc_info is True:
+        exc_info = sys.exc_info()[1]
+    return exc_info if isinstance(exc_info, BaseException) else None
 
 
 def configure_logging(level: str = "info", format: str = "auto") -> None:
-    """Write structured logs to standard error: JSON, one object a line, or in colour on a terminal."""
+    """Write structured logs to standard error: JSON, one object a line, or in colour on a terminal.
+
+    What nobody caught is logged too, by the same rules.
+    """
     pretty = format == "pretty" or (format == "auto" and sys.stderr.isatty())
-    tail: list[Any] = [_shown, structlog.dev.ConsoleRenderer(exception_formatter=_traceback)]
-    if not pretty:
-        tail = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    tail: list[Any] = [_outspoken if level.lower() == "debug" else _discreet]
+    if pretty:
+        tail += [_shown, structlog.dev.ConsoleRenderer()]
+    else:
+        tail.append(structlog.processors.JSONRenderer(default=str))
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_SHARED,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
@@ -147,6 +193,14 @@ def configure_logging(level: str = "info", format: str = "auto") -> None:
     for noisy in ("kafka", "httpx", "httpcore", "alembic", "uvicorn", "asyncio"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # warns of every request it cannot parse
+    sys.excepthook = _uncaught
+    threading.excepthook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+    sys.unraisablehook = lambda args: _uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _uncaught(kind: type[BaseException], error: BaseException | None, _place: TracebackType | None) -> None:
+    if not issubclass(kind, KeyboardInterrupt | SystemExit):
+        logging.getLogger("touchline").critical("uncaught", exc_info=error or kind())
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import structlog
 
+from backbone.discreet import words
 from backbone.files import open_private, private_database, private_folder
 from backbone.log.blobs import Damaged, decode, encode
 from backbone.log.records import DAMAGED, Entry, LogInUse, LogUnavailable, PartitionsChanged, Record
@@ -93,7 +94,7 @@ def translated(what: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         remedy = "; it is damaged: restore the data folder from a backup" if _is_damage(error) else ""
-        raise LogUnavailable(f"the embedded log cannot {what}: {error}{remedy}") from error
+        raise LogUnavailable(f"the embedded log cannot {what}: {words(error)}{remedy}") from error
 
 
 def _is_damage(error: sqlite3.Error) -> bool:

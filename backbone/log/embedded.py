@@ -19,6 +19,7 @@ from pathlib import Path
 
 import structlog
 
+from backbone.discreet import words
 from backbone.log.chunks import Chunk, ChunkStore, StoredLane
 from backbone.log.embedded_consumer import EmbeddedConsumer, Groups
 from backbone.log.limits import RECORD_OVERHEAD, check_followed, checked_size
@@ -211,9 +212,11 @@ class EmbeddedLog:
 
         Whoever appends before a failure is told finds himself among those that wait, and fails as well.
         """
-        self._failed = str(error)
+        self._failed = words(error)
         unavailable = (
-            copy(error) if isinstance(error, LogUnavailable) else LogUnavailable(f"the log failed: {error!r}")
+            copy(error)
+            if isinstance(error, LogUnavailable)
+            else LogUnavailable(f"the log failed: {words(error)}")
         )
         for waiting in taken:
             waiting.future.set_exception(unavailable)

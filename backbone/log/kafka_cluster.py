@@ -194,7 +194,7 @@ class Cluster:
                 self._stamp_on_receipt(admin, name, found[STAMPS]["value"])
                 self._warn_of_few(name, len(topic["partitions"][0]["replica_nodes"]), found[IN_SYNC]["value"])
         except (LogUnavailable, KeyError, TypeError) as error:
-            _log.warning("log.topic_unchecked", topic=name, error=str(error))
+            _log.warning("log.topic_unchecked", topic=name, error=error)
 
     def _stamp_on_receipt(self, admin: KafkaAdminClient, name: str, value: str) -> None:
         """With the wall clock, time is the broker's receipt time."""

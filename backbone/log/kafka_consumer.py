@@ -175,7 +175,7 @@ class GroupConsumer:
         """Say once that the cluster is away; `poll` goes on trying."""
         if not self._away:
             self._away = True
-            _log.warning("log.away", group=self._group, error=str(error))
+            _log.warning("log.away", group=self._group, error=error)
 
     def _drop(self) -> None:
         """Leave the group; the next `poll` makes a new client."""

@@ -224,7 +224,7 @@ class Appender:
             for append in behind:
                 append.future.set_exception(_answer(error))
         count = len(lost) + len(behind)
-        _log.error("log.append_failed", appends=count, error=str(error), kind=type(error).__name__)
+        _log.error("log.append_failed", appends=count, error=error)
 
     def _drop(self) -> None:
         producer, self._producer = self._producer, None

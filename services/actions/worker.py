@@ -119,7 +119,7 @@ class Worker:
             try:
                 self.beat()
             except (store_partitions.Fenced, DatabaseUnavailable, LogUnavailable, OSError) as error:
-                log_.warning("batch abandoned; starting again from what is stored", error=repr(error))
+                log_.warning("batch abandoned; starting again from what is stored", error=error)
                 self._restart()
             except Exception as error:
                 self.failure = error

@@ -258,6 +258,11 @@ def main() -> None:
         _end(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001  told here, but in words that quote nobody's data
+        from backbone.discreet import trace
+
+        typer.echo(trace(error), err=True)
+        sys.exit(1)
 
 
 def _end(message: str) -> NoReturn:

@@ -115,7 +115,7 @@ class Worker:
             try:
                 self.beat()
             except PASSING as error:
-                logger.warning("batch abandoned; starting again from what is stored", error=repr(error))
+                logger.warning("batch abandoned; starting again from what is stored", error=error)
                 self._start_again()
             except Exception as error:
                 self.failure = error

@@ -135,7 +135,7 @@ class Commits:
             try:
                 written = await self.apart(lambda: self._write(batch))
             except DatabaseUnavailable as error:
-                log_.warning("what became of actions cannot be written now", error=str(error))
+                log_.warning("what became of actions cannot be written now", error=error)
                 await asyncio.sleep(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
                 failures += 1
             except Exception:
@@ -186,5 +186,5 @@ class Commits:
             with self._db.write() as conn:
                 self._recorder.let_go(conn)
         except DatabaseUnavailable as error:
-            log_.warning("leases are left to run out", error=str(error))
+            log_.warning("leases are left to run out", error=error)
         self._thread.shutdown()

@@ -162,7 +162,7 @@ class Journal:
             yield
         except OSError as error:
             if not self._told:
-                log_.warning("delivery goes on without its journal", path=str(self._path), error=str(error))
+                log_.warning("delivery goes on without its journal", path=str(self._path), error=error)
                 self._told = True
             self._withdraw()
 

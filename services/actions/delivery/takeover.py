@@ -35,7 +35,7 @@ def take_over(
         except FileNotFoundError:
             pass  # somebody else was faster
         except OSError as error:
-            log_.warning("a journal cannot be read", path=str(path), error=str(error))
+            log_.warning("a journal cannot be read", path=str(path), error=error)
     return found
 
 
