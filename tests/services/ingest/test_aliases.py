@@ -106,7 +106,8 @@ async def test_what_is_reserved_stays_refused_whatever_it_was_called(kit: Kit) -
 
 def test_another_process_renames_within_a_second(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'shared.db'}"
-    doors = [load_settings(data_dir=tmp_path / name, port=0, partitions=1, database_url=url) for name in "ab"]
+    alike = {"port": 0, "partitions": 1, "database_url": url, "secret_key": "sixteen letters!!"}
+    doors = [load_settings(data_dir=tmp_path / name, **alike) for name in "ab"]
     with ExitStack() as stack:
         (_, here), (there, other) = [stack.enter_context(running(one, ["ingest"])) for one in doors]
         key = {"authorization": f"Bearer {(tmp_path / 'a' / 'admin.key').read_text().strip()}"}
