@@ -91,6 +91,10 @@ class Service(Protocol):
         """Its part of `/v1/status`: `lag`, `clock`, …; `idle` says whether there is nothing left to do."""
         ...
 
+    def places(self) -> Mapping[tuple[str, int], int]:
+        """How far it has read the log: (topic, partition) → the offset to read next. See `backbone.stores`."""
+        ...
+
     def ready(self) -> bool:
         """Whether it can work now."""
         ...

@@ -85,6 +85,10 @@ class Settings(BaseSettings):
         description="what to do when the machine's clock jumps by more than a day while we run, and no such time "
         "passed: hold (go on by our own reckoning until it is right again, or a restart) or follow",
     )
+    accept_loss: Literal["none", "log", "tables"] = Field(
+        "none",
+        description="for one start: go on though log.db (log), or touchline.db (tables), was lost with all in it",
+    )
     partitions: int = Field(8, ge=1, le=1_000, description="partitions of the topics on creation")
     log_retention: int = Field(
         90 * 86_400 * SECOND_US, description="how long the log is kept, such as 90d (inside: microseconds)"
@@ -179,7 +183,7 @@ class Settings(BaseSettings):
     def _upper(cls, value: object) -> object:
         return value.strip().upper() if isinstance(value, str) else value
 
-    @field_validator("log_level", "clock", "clock_jumps", "log_format", mode="before")
+    @field_validator("log_level", "clock", "clock_jumps", "accept_loss", "log_format", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.strip().lower() if isinstance(value, str) else value

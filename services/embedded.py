@@ -30,6 +30,7 @@ from backbone.migrations import check_schema, migrate_all
 from backbone.private import make_data_dir, secret_key
 from backbone.secret import hold_to_secret
 from backbone.settings import Settings
+from backbone.stores import hold_together
 from backbone.telemetry import get_logger
 from backbone.upkeep import Chore, Upkeep
 
@@ -70,6 +71,7 @@ def house(
         records = _open_log(settings, time if isinstance(time, SteadyClock) else None)
         stack.callback(records.close)
         services = [_build(name, settings, db, records, time) for name in names]
+        hold_together(db, records, [service.places() for service in services], settings.accept_loss)
         app = create_app(_title(names), settings=settings, db=db, log=records, clock=time, services=services)
         for service in services:
             stack.callback(service.stop)

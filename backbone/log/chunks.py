@@ -23,10 +23,10 @@ from typing import NamedTuple
 
 import structlog
 
-from backbone.discreet import words
 from backbone.files import open_private, private_database, private_folder
 from backbone.log.blobs import Damaged, decode, encode
 from backbone.log.records import DAMAGED, Entry, LogInUse, LogUnavailable, PartitionsChanged, Record
+from backbone.log.sqlite_errors import is_damage, translated
 from backbone.telemetry import LOG_DAMAGED
 
 _OFFSET_BITS = 48
@@ -36,7 +36,6 @@ READ_BYTES = 16 << 20  # of values that one read returns, about; as a fetch from
 _PROBE_BYTES = 64 << 10
 _FORMAT = "2"
 _UNSUMMED = "1"  # the format of chunks without a checksum
-_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -87,20 +86,6 @@ def bytes_of(records: Sequence[Record]) -> int:
     return sum(len(record.value) for record in records)
 
 
-@contextmanager
-def translated(what: str) -> Iterator[None]:
-    """SQLite's errors (disk full, locked, I/O) as `LogUnavailable`."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        remedy = "; it is damaged: restore the data folder from a backup" if _is_damage(error) else ""
-        raise LogUnavailable(f"the embedded log cannot {what}: {words(error)}{remedy}") from error
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
-
-
 class ChunkStore:
     """`log.db` in a folder, for one process. Safe to use from several threads."""
 
@@ -120,6 +105,23 @@ class ChunkStore:
         self._reading, self._writing = threading.Lock(), threading.Lock()
         self._told: set[tuple[int, int]] = set()  # damaged stretches, by lane and what comes after them
         self._cache: OrderedDict[int, list[Record] | str] = OrderedDict()
+
+    @property
+    def mark(self) -> str | None:
+        """What names this log among others (see `backbone.stores`), None if it has no name yet."""
+        with self._writing, translated("be read"):
+            row = self._writer.execute("SELECT value FROM about WHERE name = 'mark'").fetchone()
+        return None if row is None else str(row[0])
+
+    @mark.setter
+    def mark(self, value: str) -> None:
+        with self._writing, translated("be named"):
+            self._writer.execute("REPLACE INTO about VALUES ('mark', ?)", (value,))
+
+    def begin_at(self, lane: int, offset: int) -> None:
+        """The lane, which is empty, begins there."""
+        with self._writing, translated("be moved on"):
+            self._writer.execute("UPDATE lanes SET start = ?1, next = ?1 WHERE lane = ?2", (offset, lane))
 
     def _open(self, path: Path, topics: Sequence[str], partitions: int) -> None:
         private_database(path)
@@ -353,7 +355,7 @@ class ChunkStore:
                 "SELECT count, timestamp, body FROM chunks WHERE place = ?", (place,)
             ).fetchone()
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not is_damage(error):
                 raise
             raise Damaged(str(error)) from None
         if row is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from copy import copy
@@ -20,8 +20,9 @@ from pathlib import Path
 import structlog
 
 from backbone.discreet import words
-from backbone.log.chunks import Chunk, ChunkStore, StoredLane
+from backbone.log.chunks import Chunk, ChunkStore
 from backbone.log.embedded_consumer import EmbeddedConsumer, Groups
+from backbone.log.embedded_lanes import LaneState
 from backbone.log.limits import RECORD_OVERHEAD, check_followed, checked_size
 from backbone.log.partitioner import partition_for
 from backbone.log.records import (
@@ -45,23 +46,6 @@ PROBE_S = 1.0  # how often the file is tried after a commit has failed
 SWEEP_CHUNKS = 256  # how much it removes between two commits
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class LaneState:
-    """A lane in memory. `tail` holds the newest records, up to `next` - 1; guarded by the log's condition."""
-
-    stored: StoredLane
-    start: int
-    next: int
-    timestamp: int
-    tail: list[Record] = field(default_factory=list)
-    fresh: list[Entry] = field(default_factory=list)  # the writer's: placed by the commit in hand
-
-    def copy_tail(self, offset: int, limit: int) -> list[Record] | None:
-        """Up to `limit` records from `offset` on, None if they are no longer in memory."""
-        skip = offset - (self.next - len(self.tail))
-        return self.tail[skip : skip + limit] if skip >= 0 else None
 
 
 @dataclass(slots=True)
@@ -116,6 +100,31 @@ class EmbeddedLog:
         self._groups = Groups(partitions, self.changed)
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
+
+    # -- belonging to tables
+
+    @property
+    def mark(self) -> str | None:
+        """What names this log among others (see `backbone.stores`), None if it has no name yet."""
+        return self._store.mark
+
+    @mark.setter
+    def mark(self, value: str) -> None:
+        self._store.mark = value
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was ever written."""
+        return all(lane.next == 0 for lane in self._lanes.values())
+
+    def go_on_from(self, places: Mapping[tuple[str, int], int]) -> None:
+        """Lanes that nothing was written to begin where their readers are: for a log in place of one that was lost."""
+        with self.changed:
+            for place, offset in places.items():
+                lane = self._lanes.get(place)
+                if lane is not None and lane.next == 0:
+                    self._store.begin_at(lane.stored.lane, offset)
+                    lane.start = lane.next = offset
 
     # -- appending
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from backbone.clock import Clock
 from backbone.database import Database
-from backbone.log import Log
+from backbone.log import EVENTS, TRIGGERS, Log
 from backbone.private import secret_key
 from backbone.record import Parts
 from backbone.settings import Settings
@@ -21,6 +21,7 @@ from services.actions import (
     api_suppressions,
     api_tasks,
     outlining,
+    store_partitions,
     unsubscribe,
 )
 from services.actions.api_plays import Times
@@ -94,6 +95,13 @@ class ActionsService:
     def record(self, account: str, contact: str | None) -> Parts:
         """Plays, actions, tasks, and who gets no mail."""
         return record(self._db, self._hasher, self._clock, account, contact)
+
+    def places(self) -> Mapping[tuple[str, int], int]:
+        """How far events and triggers were read."""
+        with self._db.read() as conn:
+            rows = store_partitions.positions(conn)
+        events = {(EVENTS, number): row.next_event for number, row in rows.items()}
+        return events | {(TRIGGERS, number): row.next_trigger for number, row in rows.items()}
 
     def ready(self) -> bool:
         """Whether the threads run."""

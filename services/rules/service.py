@@ -63,6 +63,11 @@ class RulesService:
         """The account, what is remembered of it, its triggers, and what the log holds."""
         return self._recorder.parts(account, contact)
 
+    def places(self) -> Mapping[tuple[str, int], int]:
+        """How far the events were read."""
+        with self._db.read() as conn:
+            return {(EVENTS, number): row.next_offset for number, row in store.positions(conn).items()}
+
     def ready(self) -> bool:
         """Whether the worker runs."""
         return self.worker.alive and self.worker.failure is None
