@@ -161,12 +161,13 @@ class ChunkStore:
         self._writer.execute("COMMIT")
 
     def lanes(self) -> list[StoredLane]:
-        """Every lane, as of now."""
-        rows = self._writer.execute(
-            "SELECT lane, topic, partition, start, next, timestamp, cast(coalesce(value, 0) AS INTEGER)"
-            " FROM lanes LEFT JOIN about ON name = 'summed ' || lane"
-        )
-        return [StoredLane(*row) for row in rows]
+        """Every lane, as of now. Raises `LogUnavailable`."""
+        with translated("be read"):  # a damaged name is no UTF-8
+            rows = self._writer.execute(
+                "SELECT lane, topic, partition, start, next, timestamp, cast(coalesce(value, 0) AS INTEGER)"
+                " FROM lanes LEFT JOIN about ON name = 'summed ' || lane"
+            )
+            return [StoredLane(*row) for row in rows]
 
     def write(self, chunks: Sequence[Chunk]) -> None:
         """Store the chunks and move their lanes on: all or nothing, and durable. Raises `LogUnavailable`."""
