@@ -19,7 +19,7 @@ def tables(db: Database) -> Database:
 
 
 def account(name: str, due: int | None, state: bytes, seen_at: int = 1) -> AccountRow:
-    return AccountRow(name, 3, seen_at, due, state)
+    return AccountRow(name, 3, seen_at, due, None, state)
 
 
 def trigger(number: int) -> TriggerRow:
