@@ -93,6 +93,11 @@ class Settings(BaseSettings):
     log_retention: int = Field(
         90 * 86_400 * SECOND_US, description="how long the log is kept, such as 90d (inside: microseconds)"
     )
+    history_retention: int = Field(
+        400 * 86_400 * SECOND_US,
+        description="how long ended plays, their actions, triggers and closed tasks are kept, such as 400d "
+        "(inside: microseconds)",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info",
         description="least level written; debug also tells what errors quote, which may be personal data",
@@ -142,7 +147,7 @@ class Settings(BaseSettings):
     body_timeout: Seconds = Field(20, description="seconds for a request's body to arrive")
     write_timeout: Seconds = Field(20, description="seconds for a client to take in 16 KiB of an answer")
 
-    @field_validator("log_retention", mode="before")
+    @field_validator("log_retention", "history_retention", mode="before")
     @classmethod
     def _duration(cls, value: object) -> object:
         if isinstance(value, int):

@@ -14,7 +14,10 @@ RESERVED = frozenset({"account.updated", "contact.updated", "account.deleted", "
 OWN_PREFIX = "touchline."
 CLOCK = "touchline.clock"  # control record: carries a partition's clock to `time`
 RULES_SAVED = "touchline.rules.saved"  # control record: revision `data.revision` takes effect at this place
-CONTROL = frozenset({CLOCK, RULES_SAVED})
+FORGOTTEN = (
+    "touchline.history.forgotten"  # control record: the plays of triggers `data.triggers` are kept no longer
+)
+CONTROL = frozenset({CLOCK, RULES_SAVED, FORGOTTEN})
 
 BY_PEOPLE = frozenset(
     f"{OWN_PREFIX}{kind}"
@@ -124,6 +127,11 @@ def encode(event: Event) -> bytes:
 def is_reserved(type_: str) -> bool:
     """Whether `"*"` leaves this type out: account and contact updates, merges, erasures, Touchline's own."""
     return type_ in RESERVED or type_.startswith(OWN_PREFIX)
+
+
+def day_of(us: int) -> int:
+    """The daily tick at or before a moment: 00:00 UTC of its day."""
+    return us // DAY_US * DAY_US
 
 
 def depth_of(type_: str, data: Any) -> int:

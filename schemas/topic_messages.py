@@ -3,7 +3,7 @@
 from typing import Any
 
 from schemas.account import ACCOUNT_EXAMPLE
-from schemas.event import CLOCK, MERGED, RULES_SAVED
+from schemas.event import CLOCK, FORGOTTEN, MERGED, RULES_SAVED
 from schemas.forwarding import ABSORBED, ERASED
 from schemas.topics import OWN
 
@@ -13,7 +13,7 @@ _AT = "2026-11-22T09:00:00Z"
 
 Schema = dict[str, Any]
 
-CONTROL = ("clock", "rulesSaved")  # messages
+CONTROL = ("clock", "rulesSaved", "historyForgotten")  # messages
 OF_TRIGGERS = ("trigger", "moved", "progress")
 UPDATES = {
     "account.updated": ("Merged into the account; null deletes.", "AccountUpdate", ACCOUNT_EXAMPLE),
@@ -91,12 +91,19 @@ def _control() -> Schema:
     clock = {"specversion": "1.0", "id": "c1", "source": "touchline", "type": CLOCK, "time": _AT}
     saved = {**clock, "id": "revision-7", "type": RULES_SAVED, "data": {"revision": 7}}
     revision = {"type": "object", "properties": {"revision": {"type": "integer"}}, "required": ["revision"]}
+    gone = {**clock, "id": "evt_1", "type": FORGOTTEN, "data": {"triggers": ["tr_1"]}}
+    ids = {"type": "array", "items": {"type": "string"}}
+    triggers = {"type": "object", "properties": {"triggers": ids}, "required": ["triggers"]}
+    forgets = "The plays of these triggers ended long ago and are kept no longer: the triggers leave too."
     about = "Carries the partition's clock to this time (log clock). One without an account goes to every partition."
     takes = "From here on these rules and tiers hold. One without an account goes to every partition."
     return {
         "clock": _message(about, _of_type(CLOCK, None, ("time",), account=False), clock, key=key),
         "rulesSaved": _message(
             takes, _of_type(RULES_SAVED, revision, ("data",), account=False), saved, key=key
+        ),
+        "historyForgotten": _message(
+            forgets, _of_type(FORGOTTEN, triggers, ("data",), account=False), gone, key=key
         ),
     }
 

@@ -6,6 +6,7 @@ import uuid_utils
 from sqlalchemy import Connection, select
 
 from backbone.errors import Invalid, Taken
+from backbone.log import partition_for
 from schemas.event import microseconds
 from schemas.lint import Doubt
 from schemas.profile import Profile
@@ -39,7 +40,8 @@ def make(conn: Connection, body: TaskIn, now: int, partitions: int) -> tuple[Any
         key=key,
         default_key=key,
     )
-    store_tasks.insert_by_hand(conn, task, body, spec, now)
+    partition = partition_for(body.account or "", partitions)
+    store_tasks.insert_by_hand(conn, task, body, spec, now, partition)
     row = conn.execute(select(tasks).where(tasks.c.id == task)).one()
     if body.account is not None:
         store_outbox.emit(conn, [store_tasks.made_event(row)], partitions)

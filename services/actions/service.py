@@ -58,7 +58,15 @@ class ActionsService:
         sender = {"name": name or None, "email": address}
         self.renderer = DraftRenderer(self._pools[0], sender, links.of)
         asked = DraftRenderer(self._pools[1], sender, links.of)
-        self.worker = Worker(db, log, clock, self.renderer, mode=settings.clock, on_due=self._due)
+        self.worker = Worker(
+            db,
+            log,
+            clock,
+            self.renderer,
+            mode=settings.clock,
+            on_due=self._due,
+            keep=settings.history_retention,
+        )
         self.delivery = Delivery(
             settings, db, clock, hasher, log.partitions, self.worker.wake, alone=db.dialect == "sqlite"
         )

@@ -13,6 +13,7 @@ from backbone.log import EVENTS, TRIGGERS, Log
 from schemas.event import rfc3339
 from services.actions import store_outbox, store_partitions
 from services.actions.plays.model import SENDABLE
+from services.actions.retention import is_swept
 from services.actions.store import PUT_BACK_US
 from services.actions.store_partitions import PartitionRow
 from services.actions.tables import actions, plays
@@ -38,7 +39,7 @@ def status(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Mapping[
         "lag": lag,
         "due": due,
         "clock": None if shown is None else rfc3339(shown),
-        "idle": lag + due == 0,
+        "idle": lag + due == 0 and all(is_swept(row, None if log_clock else now) for row in places.values()),
     }
 
 

@@ -136,7 +136,7 @@ def _carry_out(
     if not isinstance(draft.spec, TaskSpec):
         return []
     fields = store_tasks.content_of(draft.spec, content)
-    task, new = store_tasks.put_task(conn, draft, draft.spec, fields)
+    task, new = store_tasks.put_task(conn, draft, draft.spec, fields, row["partition"])
     row |= {"status": "done", "done_at": draft.due_at, "next_attempt_at": None}
     row["reason"] = None if new else ActionReason.TASK_UPDATED
     row["rendered"] = {

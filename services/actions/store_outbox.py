@@ -6,8 +6,8 @@ import msgspec
 from sqlalchemy import Connection, delete, func, select
 
 from backbone.log import EVENTS, Entry, Log, partition_for
-from schemas.event import Event, encode, from_microseconds
-from services.actions.plays.model import SOURCE, OwnEvent
+from schemas.event import FORGOTTEN, Event, encode, from_microseconds
+from services.actions.plays.model import SOURCE, OwnEvent, event_id
 from services.actions.store_sql import Sql
 from services.actions.tables import outbox, plays
 
@@ -32,6 +32,18 @@ def emit(conn: Connection, events: Sequence[OwnEvent], partitions: int) -> None:
         (partition_for(event.account, partitions), event.account, encode(as_event(event))) for event in events
     ]
     _emit.each(conn, rows)
+
+
+def forgotten(conn: Connection, partition: int, triggers: Sequence[str], at: int) -> None:
+    """Tell rules that the plays of these triggers are kept no longer. `at`: the daily tick."""
+    event = Event(
+        id=event_id("history.forgotten", str(partition), *triggers),
+        source=SOURCE,
+        type=FORGOTTEN,
+        time=from_microseconds(at),
+        data={"triggers": list(triggers)},
+    )
+    _emit.each(conn, [(partition, "", encode(event))])
 
 
 def place_of(conn: Connection, play: str) -> int | None:
@@ -73,4 +85,10 @@ def count(conn: Connection) -> int:
 
 def append(log: Log, rows: Sequence[Waiting]) -> None:
     """Write rows to the log and wait until they are durable. Raises `LogUnavailable`."""
-    log.append(EVENTS, [Entry(key=row.account, value=row.value) for row in rows]).result(APPEND_TIMEOUT_S)
+    entries = [
+        Entry(key=row.account, value=row.value)
+        if row.account
+        else Entry(partition=row.partition, value=row.value)
+        for row in rows
+    ]
+    log.append(EVENTS, entries).result(APPEND_TIMEOUT_S)

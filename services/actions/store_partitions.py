@@ -22,6 +22,7 @@ class PartitionRow(msgspec.Struct):
     next_trigger: int
     past: int
     clock: int
+    swept: int = 0
 
 
 def take(

@@ -36,7 +36,9 @@ def _clean(text: Any, limit: int) -> str | None:
     return None if text is None else str(text).replace("\0", "").strip()[:limit]
 
 
-def put_task(conn: Connection, draft: ActionDraft, spec: TaskSpec, content: TaskContent) -> tuple[str, bool]:
+def put_task(
+    conn: Connection, draft: ActionDraft, spec: TaskSpec, content: TaskContent, partition: int
+) -> tuple[str, bool]:
     """Make the task of a step, or update the open one with the same account and key: (its id, whether it is
     new)."""
     found = open_task(conn, draft.account, content.key, hold=True)
@@ -56,7 +58,8 @@ def put_task(conn: Connection, draft: ActionDraft, spec: TaskSpec, content: Task
             del values["assignee"], values["assigned"]
         conn.execute(update(tasks).where(tasks.c.id == found.id).values(values))
         return str(found.id), False
-    fresh = {"id": draft.id, "account": draft.account, "key": content.key, "status": "open"}
+    fresh: dict[str, Any] = {"id": draft.id, "account": draft.account, "key": content.key, "status": "open"}
+    fresh |= {"partition": partition}
     conn.execute(insert(tasks).values(values | fresh | {"created_at": draft.due_at}))
     return draft.id, True
 
@@ -76,7 +79,9 @@ def open_task(conn: Connection, account: str, key: str, *, hold: bool = False) -
     return conn.execute(newest.with_for_update() if hold else newest).one_or_none()
 
 
-def insert_by_hand(conn: Connection, task: str, body: TaskIn, spec: TaskSpec, now: int) -> None:
+def insert_by_hand(
+    conn: Connection, task: str, body: TaskIn, spec: TaskSpec, now: int, partition: int
+) -> None:
     """A task of no play."""
     values = {
         "id": task,
@@ -88,6 +93,7 @@ def insert_by_hand(conn: Connection, task: str, body: TaskIn, spec: TaskSpec, no
         "key": spec.default_key,
         "status": "open",
         "created_at": now,
+        "partition": partition,
         **_asked(spec),
     }
     conn.execute(insert(tasks).values(values))
@@ -139,7 +145,7 @@ def close_tasks(conn: Connection, op: CloseTasks) -> int:
     done = conn.execute(
         update(tasks)
         .where(tasks.c.play == op.play, tasks.c.status.in_(OPEN_TASK))
-        .values(status="closed", reason=op.reason, snoozed_until=None)
+        .values(status="closed", reason=op.reason, snoozed_until=None, over_at=op.at)
     )
     return done.rowcount
 
@@ -165,8 +171,8 @@ def change(conn: Connection, task: str, **values: Any) -> None:
 def complete(conn: Connection, task: str, how: CompleteIn, by: str, now: int) -> None:
     """The task is done: how it ended, and whose API key said so."""
     change(
-        conn, task, status="completed", completed_at=now, snoozed_until=None, completed_by=by, note=how.note,
-        outcome=how.outcome,
+        conn, task, status="completed", completed_at=now, over_at=now, snoozed_until=None, completed_by=by,
+        note=how.note, outcome=how.outcome,
     )  # fmt: skip
 
 

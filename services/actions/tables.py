@@ -38,6 +38,7 @@ partitions = Table(
     Column("next_trigger", Long, nullable=False),  # offset in touchline.triggers, likewise
     Column("past", Long, nullable=False),  # rules' progress: every trigger at a place before it has been read
     Column("clock", Long, nullable=False),
+    Column("swept", Long, nullable=False, server_default="0"),  # the daily tick of which old history has left
 )
 
 # What we know of accounts, learnt from the log.
@@ -93,6 +94,7 @@ plays = Table(
     Column("place", Long),  # offset in the log at which it was decided
     Column("watched", JSON(none_as_null=True)),  # path to value, as it was when the trigger was decided
     Index("actions_plays_due", "partition", "due_at"),
+    Index("actions_plays_ended", "partition", "ended_at"),
     Index("actions_plays_account", "account", "status"),
     Index("actions_plays_playbook", "playbook", "seq"),
     Index("actions_plays_status", "status", "seq"),
@@ -205,6 +207,8 @@ tasks = Table(
     Column("snoozed_until", Long),
     Column("created_at", Long, nullable=False),
     Column("completed_at", Long),
+    Column("over_at", Long),  # when it was completed or closed
+    Column("partition", Integer),  # of its account; null (it is about none, or from long ago): the first
     Column("completed_by", String(256)),  # name of the API key
     Column("note", Text),
     Column("outcome", Text),
@@ -213,6 +217,7 @@ tasks = Table(
     Column("assigned", String(320)),  # the assignee as it compares; see `searching`
     Column("due_or_never", Long, nullable=False, server_default=str(NEVER)),
     Column("urgency", Integer, nullable=False, server_default="99"),  # of the priority; see `searching`
+    Index("actions_tasks_over", "over_at"),
     Index("actions_tasks_identity", "account", "key", "status"),
     Index("actions_tasks_play", "play"),
     Index("actions_tasks_status", "status", "seq"),

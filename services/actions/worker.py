@@ -24,6 +24,7 @@ from services.actions.library import SqlLibrary
 from services.actions.metrics import count_actions, count_plays, measure
 from services.actions.plays.model import Renderer
 from services.actions.plays.partition import GRACE_US, ClockMode
+from services.actions.retention import KEPT_US, Retention
 from services.actions.shard import Gate, Shard
 
 GROUP = "touchline-actions"
@@ -64,11 +65,13 @@ class Worker:
         mode: ClockMode,
         on_due: Callable[[], None] = lambda: None,
         idle: float = IDLE_S,
+        keep: int = KEPT_US,
     ) -> None:
         self._db, self._log, self._clock, self._renderer, self._mode = db, log, clock, renderer, mode
         self._idle = idle
         self._on_due = on_due  # called after a commit that left actions to be sent
         self._open: Reading | None = None
+        self._retention = Retention(db, clock, keep)
         self.library = SqlLibrary(db, self._connect)
         self.shards: dict[int, Shard] = {}
         self._paused: set[tuple[str, int]] = set()
@@ -140,6 +143,8 @@ class Worker:
         while (more := self._batch(idle=not records)) and time.monotonic() < until:
             pass
         self._more = more
+        if self._retention.sweep(self.shards.values(), self._clock.now() if self._mode == "wall" else None):
+            self._outbox.set()
         self._throttle()
         self._relay()
 
@@ -156,7 +161,7 @@ class Worker:
 
     def _pause(self) -> float:
         """How long a poll may wait: a place not yet committed must not wait for the next event for long."""
-        if self._more:
+        if self._more or self._retention.more:
             return 0.0
         return min(0.02, self._idle) if any(shard.moved for shard in self.shards.values()) else self._idle
 

@@ -31,6 +31,7 @@ class Change:
     erased_contacts: dict[tuple[str, str], int]
     outgoing: list[store.Outgoing] = field(default_factory=list)
     passed: list[tuple[int, int]] = field(default_factory=list)  # places of the outbox that are on the log
+    forgotten: list[str] = field(default_factory=list)  # ids of triggers whose plays are kept no longer
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def save(self, conn: Connection) -> None:
@@ -45,6 +46,7 @@ class Change:
         store.mark_relayed(conn, self.relayed)
         store.save_outgoing(conn, self.outgoing)
         store.drop_outgoing(conn, self.row.partition, self.passed)
+        store.forget_triggers(conn, self.row.partition, self.forgotten)
 
     def _gone(self, trigger: Trigger) -> bool:
         """Whether whom a trigger shows was erased after it was decided: it goes out, but nothing of it stays here."""
@@ -67,4 +69,5 @@ def _stored(trigger: Trigger) -> store.TriggerRow:
         doc=_trigger_json(trigger),
         tier=trigger.tier,
         key_digest=store.key_digest(trigger.key),
+        alone=trigger.playbook is None or trigger.shadow,
     )

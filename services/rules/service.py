@@ -1,6 +1,6 @@
 """Wires the rules service: its API, its worker, its part of the status."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from services.rules.api_accounts import accounts_router, triggers_router
 from services.rules.explaining import Explainer
 from services.rules.metrics import show_lag
 from services.rules.recording import Recorder
+from services.rules.retention import is_swept
 from services.rules.saving import Saver
 from services.rules.seen import doubts
 from services.rules.worker import Worker
@@ -37,7 +38,12 @@ class RulesService:
         self._wall = settings.clock == "wall"
         self._said_ahead = False
         self.worker = Worker(
-            db, log, clock, clock_mode=settings.clock, cache=settings.accounts_in_memory << 20
+            db,
+            log,
+            clock,
+            clock_mode=settings.clock,
+            cache=settings.accounts_in_memory << 20,
+            keep=settings.history_retention,
         )
         self._saver = Saver(db, log, clock)
         where = partial(partition_for, partitions=log.partitions)
@@ -89,7 +95,7 @@ class RulesService:
             **self._ahead(clocks),
             "lag": lag + waiting,
             "clock": self._shown(clocks, lag),
-            "idle": lag + waiting + behind == 0,
+            "idle": lag + waiting + behind == 0 and self._swept(places.values()),
         }
 
     def _ahead(self, clocks: list[int]) -> dict[str, Any]:
@@ -101,6 +107,11 @@ class RulesService:
             log.error("clock.partitions_ahead", **said["clock_ahead"])
         self._said_ahead = bool(said)
         return said
+
+    def _swept(self, places: Iterable[store.PartitionRow]) -> bool:
+        """Whether nothing that is old at the last daily tick is left."""
+        now = self._clock.now() if self._wall else None
+        return all(is_swept(place, now) for place in places)
 
     def _shown(self, clocks: list[int], lag: int) -> str | None:
         """The slowest partition's clock; the wall's own where nothing waits to be read."""

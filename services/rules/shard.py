@@ -88,12 +88,13 @@ class Shard:
         self._erased: dict[str, int] = {}  # accounts to the offset at which they were erased last
         self._erased_contacts: dict[tuple[str, str], int] = {}
         self._outgoing: list[store.Outgoing] = []
+        self._forgotten: list[str] = []
         self._reasons: Counter[tuple[str, str]] = Counter()
 
     @property
     def dirty(self) -> bool:
         """Whether something waits to be saved."""
-        waiting = self._touched or self._triggers or self._erased or self._outgoing
+        waiting = self._touched or self._triggers or self._erased or self._outgoing or self._forgotten
         return bool(waiting or self.relayed or self.passed)
 
     def due(self, now: int) -> bool:
@@ -141,12 +142,13 @@ class Shard:
             erased_contacts=self._erased_contacts,
             outgoing=self._outgoing,
             passed=self.passed,
+            forgotten=self._forgotten,
             reasons=self._reasons,
         )
         self._expected = self.row.next_offset
         self._touched, self._erased, self._erased_contacts = set(), {}, {}
         self._triggers, self.relayed, self._reasons = [], [], Counter()
-        self._outgoing, self.passed = [], []
+        self._outgoing, self.passed, self._forgotten = [], [], []
         return change
 
     def committed(self, change: Change) -> None:
@@ -166,6 +168,7 @@ class Shard:
             else:
                 self._erased_contacts[account, contact] = offset
         self._outgoing += _rows(self.row.partition, out)
+        self._forgotten += out.forgotten
         if not out.refused:
             return []
         by_offset = {record.offset: record for record in records}

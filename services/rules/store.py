@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, tuple_, update
 
 from backbone.database import Database, insert_new
 from backbone.log import EVENTS
@@ -28,6 +28,7 @@ class PartitionRow:
     next_offset: int
     clock: int
     revision: int
+    swept: int = 0
 
 
 class AccountRow(NamedTuple):
@@ -65,6 +66,7 @@ class TriggerRow(NamedTuple):
     doc: bytes
     tier: str
     key_digest: bytes | None
+    alone: bool
 
 
 def key_digest(key: str | None) -> bytes | None:
@@ -194,8 +196,8 @@ def save_triggers(conn: Connection, rows: Sequence[TriggerRow]) -> None:
         mark = "?" if conn.dialect.name == "sqlite" else "%s"
         table = "rules_triggers" if conn.dialect.name == "sqlite" else "rules.rules_triggers"
         conn.exec_driver_sql(
-            f"INSERT INTO {table} (id, rule, account, contact, at, partition, doc, tier, key_digest, relayed) "  # noqa: S608
-            f"VALUES ({', '.join([mark] * 9)}, false) ON CONFLICT (id) DO NOTHING",
+            f"INSERT INTO {table} (id, rule, account, contact, at, partition, doc, tier, key_digest, alone, "  # noqa: S608
+            f"relayed) VALUES ({', '.join([mark] * 10)}, false) ON CONFLICT (id) DO NOTHING",
             list(rows),
         )
 
@@ -221,6 +223,29 @@ def mark_relayed(conn: Connection, ids: Sequence[str]) -> None:
         )
     else:
         conn.exec_driver_sql("UPDATE rules_triggers SET relayed = true WHERE id = ?", [(id_,) for id_ in ids])
+
+
+def forget_alone(conn: Connection, partition: int, upto: int, limit: int) -> int:
+    """Old triggers of which no play came leave, at most so many; how many did."""
+    mine = (
+        (triggers.c.partition == partition) & triggers.c.alone & (triggers.c.at <= upto) & triggers.c.relayed
+    )
+    return conn.execute(delete(triggers).where(triggers.c.seq.in_(_few(mine, limit)))).rowcount
+
+
+def _few(mine: ColumnElement[bool], limit: int) -> Select[tuple[int]]:
+    return select(triggers.c.seq).where(mine).order_by(triggers.c.at, triggers.c.seq).limit(limit)
+
+
+def forget_triggers(conn: Connection, partition: int, ids: Sequence[str]) -> None:
+    """These leave with their plays."""
+    for part in chunked(ids):
+        conn.execute(delete(triggers).where(triggers.c.partition == partition, triggers.c.id.in_(part)))
+
+
+def set_swept(conn: Connection, partition: int, tick: int) -> None:
+    """All that was old at this tick has left."""
+    conn.execute(update(partitions).where(partitions.c.partition == partition).values(swept=tick))
 
 
 def count_unrelayed(conn: Connection) -> int:

@@ -28,6 +28,9 @@ partitions = Table(
     Column("next_offset", Long, nullable=False),
     Column("clock", Long, nullable=False),  # microseconds since the epoch
     Column("revision", Integer, nullable=False),
+    Column(
+        "swept", Long, nullable=False, server_default="0"
+    ),  # the daily tick of which old triggers have left
 )
 
 # One row per account: its profile and the state of every rule, in the engine's own encoding.
@@ -79,7 +82,11 @@ triggers = Table(
         "key_digest", LargeBinary(16)
     ),  # of its key, which may be too long for an index; see `store.key_digest`
     Column("relayed", Boolean, nullable=False, server_default=false()),
+    Column(
+        "alone", Boolean, nullable=False, server_default=false()
+    ),  # no play comes of it, with which it would leave
     UniqueConstraint("id", name="rules_triggers_id"),
+    Index("rules_triggers_alone", "partition", "alone", "at"),
     Index("rules_triggers_rule", "rule", "seq"),
     Index("rules_triggers_account", "account", "seq"),
     Index("rules_triggers_at", "at", "seq"),

@@ -27,6 +27,7 @@ from services.rules.change import Change
 from services.rules.metrics import count_decisions, show_health
 from services.rules.reading import GRACE_US
 from services.rules.relay import Relay
+from services.rules.retention import KEPT_US, Retention
 from services.rules.revisions import RuleSets
 from services.rules.seen import Seen
 from services.rules.shard import Gate, Shard
@@ -57,15 +58,25 @@ class Worker:
     """Owns the partitions that the log assigns to this process.
 
     `cache`: bytes that account states may take in memory, over all partitions; a worker with some of them
-    uses its share.
+    uses its share. `keep`: microseconds for which old triggers stay.
     """
 
-    def __init__(self, db: Database, log: Log, clock: Clock, *, clock_mode: str, cache: int = CACHE) -> None:
+    def __init__(
+        self,
+        db: Database,
+        log: Log,
+        clock: Clock,
+        *,
+        clock_mode: str,
+        cache: int = CACHE,
+        keep: int = KEPT_US,
+    ) -> None:
         self._db, self._log, self._clock, self._mode = db, log, clock, clock_mode
         self._room = cache // log.partitions
         self._rulesets = RuleSets(db)
         self._relay = Relay(db, log)
         self._seen = Seen(db)
+        self._retention = Retention(db, keep)
         self.shards: dict[int, Shard] = {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="rules-commit")
         self._under_way: Commit | None = None
@@ -144,6 +155,7 @@ class Worker:
         )
         if self._mode == "wall":
             self._moments()
+        self._retention.sweep(self.shards.values(), self._clock.now() if self._mode == "wall" else None)
         self._relay.flush(self.shards.values())
 
     def _poll(self) -> list[Record]:
@@ -159,7 +171,7 @@ class Worker:
 
     def _pause(self) -> float:
         """How long a poll may wait: what waits to be finished must not wait for the next event for long."""
-        if self._under_way is not None:
+        if self._under_way is not None or self._retention.more:
             return 0.0
         return (
             0.02

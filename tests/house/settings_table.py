@@ -23,7 +23,7 @@ FOOT = """
 of services that run apart with no proxy before them, the addresses of rules and actions, separated by a comma |
 | `TOUCHLINE_API_KEY` | `admin.key` in the data folder | the key to use |
 """
-SHOWN = {"log_retention": "90d"}  # kept in microseconds inside
+SHOWN = {"log_retention": "90d", "history_retention": "400d"}  # kept in microseconds inside
 
 
 def table() -> str:

@@ -21,6 +21,12 @@ def of_the_erased(state: AccountState | None, event: Event) -> bool:
     return state.erased and event.contact is not None and event.contact not in state.profile.contacts
 
 
+def forgotten_in(event: Event) -> list[str]:
+    """The triggers that leave with their plays, as a record of actions names them."""
+    named = event.data.get("triggers") if isinstance(event.data, dict) else None
+    return [one for one in named if isinstance(one, str)] if isinstance(named, list) else []
+
+
 def begun_at(event: Event) -> int | float:
     """The offset at which the play was triggered that an event of Touchline's own is about; endless: it is unknown."""
     place = event.data.get("place") if isinstance(event.data, dict) else None

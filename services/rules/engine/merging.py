@@ -81,6 +81,7 @@ class Out:
         default_factory=list
     )  # the offset of the event, and what it came to
     erased: list[Erasure] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)  # triggers whose plays are kept no longer
     refused: list[tuple[int, str]] = field(
         default_factory=list
     )  # offsets of events that become dead letters, and why

@@ -13,6 +13,7 @@ from typing import Literal
 from schemas.event import (
     CLOCK,
     CONTROL,
+    FORGOTTEN,
     LATE_US,
     LOOP_DEPTH,
     OWN_PREFIX,
@@ -31,7 +32,7 @@ from services.rules.engine.backfill import History, backfill
 from services.rules.engine.compile import TYPES_KEPT, RuleSet, UnknownRevision
 from services.rules.engine.context import Context, Hold
 from services.rules.engine.credits import due_late
-from services.rules.engine.erasure import depart, of_the_erased
+from services.rules.engine.erasure import depart, forgotten_in, of_the_erased
 from services.rules.engine.groups import Bars
 from services.rules.engine.live import ALL, LiveRule, cause_of
 from services.rules.engine.merging import SPECIAL, UPDATES, Erasure, Merging, lone_after
@@ -173,6 +174,8 @@ class PartitionEngine(Merging):
         if type_ in CONTROL:
             if type_ == RULES_SAVED:
                 self._switch(event, offset)
+            elif type_ == FORGOTTEN:
+                self.out.forgotten += forgotten_in(event)
             return
         if not is_reserved(type_):
             if len(self.rules.plans) >= TYPES_KEPT:

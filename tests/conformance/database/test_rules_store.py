@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 
 from backbone.database import Database
 from backbone.migrations import migrate_all
 from services.rules import store
 from services.rules.store import AccountRow, TriggerRow
+from services.rules.tables import triggers
 
 FAR = 4_000_000_000_000_000  # microseconds: more than 32 bits
 
@@ -24,7 +26,16 @@ def account(name: str, due: int | None, state: bytes, seen_at: int = 1) -> Accou
 
 def trigger(number: int) -> TriggerRow:
     return TriggerRow(
-        f"t{number}", "r", "a", None if number % 2 else "c", FAR + number, 3, b"%d" % number, "low", None
+        f"t{number}",
+        "r",
+        "a",
+        None if number % 2 else "c",
+        FAR + number,
+        3,
+        b"%d" % number,
+        "low",
+        None,
+        number % 3 == 0,
     )
 
 
@@ -63,3 +74,19 @@ def test_a_trigger_is_recorded_once_and_marked_once(tables: Database) -> None:
         store.mark_relayed(conn, [f"t{n}" for n in range(1_199)] + ["none"])
         assert store.unrelayed(conn, 3, 5_000) == [b"1199", b"1200"]
         assert store.count_unrelayed(conn) == 2
+
+
+def test_old_triggers_leave_a_few_at_a_time(tables: Database) -> None:
+    with tables.write() as conn:
+        store.save_triggers(conn, [trigger(n) for n in range(12)])
+        store.mark_relayed(conn, [f"t{n}" for n in range(9)])
+        assert store.forget_alone(conn, 4, FAR + 99, 10) == 0, "another partition's are not for it to forget"
+        assert [store.forget_alone(conn, 3, FAR + 9, 2) for _ in range(3)] == [
+            2,
+            1,
+            0,
+        ]  # 0, 3, 6; 9 is not on the log
+        store.forget_triggers(conn, 4, ["t1"])
+        store.forget_triggers(conn, 3, ["t1", "t2", "unknown"])
+        left = set(conn.scalars(select(triggers.c.id)))
+    assert left == {"t4", "t5", "t7", "t8", "t9", "t10", "t11"}

@@ -85,6 +85,50 @@ def test_plays_actions_and_tasks_are_found_by_what_their_play_and_account_say(db
         ]  # fmt: skip
 
 
+def test_triggers_of_which_no_play_comes_are_told_apart(db: Database) -> None:
+    migrate(db, "rules", "r003")
+    old = insert_of(triggers, "id", "rule", "account", "at", "partition", "doc")
+    docs = {"none": {}, "shadow": {"playbook": "p", "shadow": True}, "plays": {"playbook": "p"}}
+    rows = [
+        {**of_r001(n), "doc": msgspec.json.encode({"playbook": None, **docs[kind]})}
+        for n, kind in enumerate(docs)
+    ]
+    with db.write() as conn:
+        conn.execute(old, rows)
+    migrate(db, "rules")
+    with db.read() as conn:
+        alone = list(conn.scalars(select(triggers.c.id).where(triggers.c.alone)))
+    assert alone == ["trg_0", "trg_1"]
+
+
+def test_tasks_are_over_when_they_were_completed_or_their_play_ended(db: Database) -> None:
+    migrate(db, "actions", "a007")
+    play = {
+        "id": "ply_1", "partition": 5, "playbook": "p", "rule": "r", "trigger_id": "t", "account": "acme",
+        "scope": "account", "tier": "high", "topic": "t", "status": "finished", "started_at": NOW, "ended_at": NOW + 7,
+        "trigger": {}, "templates": {},
+    }  # fmt: skip
+    task = {"playbook": "p", "step": "0", "account": "acme", "title": "t", "key": "k", "created_at": NOW}
+    made = [
+        {**task, "id": "open", "play": "ply_1", "status": "open", "completed_at": None},
+        {**task, "id": "closed", "play": "ply_1", "status": "closed", "completed_at": None},
+        {**task, "id": "completed", "play": "ply_1", "status": "completed", "completed_at": NOW + 3},
+        {**task, "id": "lost", "play": "gone", "status": "closed", "completed_at": None},
+    ]
+    with db.write() as conn:
+        for table, rows in ((plays, [play]), (tasks, made)):
+            conn.execute(insert_of(table, *rows[0]), rows)
+    migrate(db, "actions")
+    with db.read() as conn:
+        found = {row.id: (row.over_at, row.partition) for row in conn.execute(select(tasks))}
+    assert found == {
+        "open": (None, 5),
+        "closed": (NOW + 7, 5),
+        "completed": (NOW + 3, 5),
+        "lost": (NOW, None),
+    }
+
+
 def insert_of(table: Table, *names: str) -> Insert:
     """An insert that names these columns and no newer ones."""
     return table.insert().values(dict.fromkeys(names))
