@@ -4,9 +4,10 @@ What is open stays: a play with an open task or an action that is still to be se
 that had an effect on outlives it: the memory of repeats here, cooldowns in rules.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, or_, select, update
 
 from backbone.clock import Clock
 from backbone.database import Database
@@ -18,6 +19,8 @@ from services.actions.store_partitions import PartitionRow
 from services.actions.tables import actions, attempts, history, mails_gone, partitions, plays, tasks
 
 KEPT_US = 400 * DAY_US  # as the setting's default
+SOON_S = 0.2  # between looks at what is being sent
+LATER_S = 5.0  # and at what will be tried again
 AT_ONCE = 200  # plays, or tasks, of a partition in one transaction
 
 
@@ -26,30 +29,57 @@ class Retention:
 
     def __init__(self, db: Database, wall: Clock, keep: int) -> None:
         self._db, self._wall, self._keep = db, wall, keep
+        self._again: dict[
+            int, float
+        ] = {}  # partitions in which something old is still to be sent: when to look again
+        self._looked: set[int] = set()  # partitions, since they are ours
         self.more = False  # whether there was too much for one transaction
+
+    def mine(self, partitions: Iterable[int]) -> None:
+        """These are ours anew: who had them before may have waited for something to be sent."""
+        self._looked.difference_update(partitions)
 
     def sweep(self, shards: Iterable[Shard], now: int | None) -> bool:
         """One transaction for all partitions whose day has changed; whether anything left.
 
         `now`: the wall clock; None: each partition has its own.
         """
-        due = [(shard, tick) for shard in shards if (tick := _tick(shard, now)) > shard.row.swept]
+        at = time.monotonic()
+        due = [(shard, tick) for shard in shards if self._is_due(shard, tick := _tick(shard, now), at)]
         self.more = False
         if not due:
             return False
         done, left = [], 0
         with self._db.write() as conn:
             for shard, tick in due:
-                count = forget(conn, shard.row.partition, tick, tick - self._keep, self._wall.now())
+                number, wall = shard.row.partition, self._wall.now()
+                count = forget(conn, number, tick, tick - self._keep, wall)
                 left += count
-                if not count:
-                    mine = partitions.c.partition == shard.row.partition
-                    conn.execute(update(partitions).where(mine).values(swept=tick))
+                waits = None if count else _next_sending(conn, number, tick - self._keep)
+                if count == 0 and (waits is None or waits > wall):
+                    conn.execute(
+                        update(partitions).where(partitions.c.partition == number).values(swept=tick)
+                    )
                     done.append((shard, tick))
+                self.more |= count > 0
+                self._look_again(number, at, count=count, waits=waits, wall=wall)
         for shard, tick in done:
             shard.row.swept = tick
-        self.more = len(done) < len(due)
         return left > 0
+
+    def _is_due(self, shard: Shard, tick: int, at: float) -> bool:
+        number = shard.row.partition
+        again = self._again.get(number)
+        if again is not None:
+            return at >= again
+        return tick > shard.row.swept or number not in self._looked
+
+    def _look_again(self, number: int, at: float, *, count: int, waits: int | None, wall: int) -> None:
+        """What is still to be sent leaves once it was, and not a day later: by the log's clock days are short."""
+        self._looked.add(number)
+        self._again.pop(number, None)
+        if not count and waits is not None:
+            self._again[number] = at + (SOON_S if waits <= wall else LATER_S)
 
 
 def _tick(shard: Shard, now: int | None) -> int:
@@ -83,6 +113,17 @@ def forget(conn: Connection, partition: int, tick: int, upto: int, now: int) -> 
     )
     first = over.order_by(tasks.c.over_at).limit(AT_ONCE)
     return len(found) + conn.execute(delete(tasks).where(tasks.c.seq.in_(first))).rowcount
+
+
+def _next_sending(conn: Connection, partition: int, upto: int) -> int | None:
+    """When the next try is due of what keeps old plays from leaving (wall clock); None: nothing does."""
+    found: int | None = conn.scalar(
+        select(func.min(actions.c.next_attempt_at))
+        .select_from(plays.join(actions, actions.c.play == plays.c.id))
+        .where(plays.c.partition == partition, plays.c.ended_at <= upto, plays.c.status != "open")
+        .where(actions.c.status.in_(SENDABLE), ~_has_open_task())
+    )
+    return found
 
 
 def _has_open_task() -> ColumnElement[bool]:

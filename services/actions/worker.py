@@ -328,6 +328,7 @@ class Worker:
         )
         self._paused.clear()
         self.library.moved = True
+        self._retention.mine(numbers)
         for row in rows:
             self.shards[row.partition] = Shard(
                 row,

@@ -70,6 +70,7 @@ def serve(folder: Path, port: int, *, detach: bool) -> subprocess.Popen[bytes]:
         "TOUCHLINE_PORT": str(port),
         "TOUCHLINE_CLOCK": "log",
         "TOUCHLINE_LOG_RETENTION": "3650d",
+        "TOUCHLINE_HISTORY_RETENTION": "3650d",
         "TOUCHLINE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
         "TOUCHLINE_LOG_LEVEL": "warning",
     }

@@ -3,6 +3,7 @@
 What they had an effect on outlives them: cooldowns and the memory of repeats are in the accounts' states.
 """
 
+import time
 from collections.abc import Iterable
 
 from backbone.database import Database
@@ -11,6 +12,7 @@ from services.rules import store
 from services.rules.shard import Shard
 
 KEPT_US = 400 * DAY_US  # as the setting's default
+SOON_S = 0.2  # between looks at what is on its way to the log
 AT_ONCE = 1_000  # triggers of a partition in one transaction
 
 
@@ -19,23 +21,37 @@ class Retention:
 
     def __init__(self, db: Database, keep: int) -> None:
         self._db, self._keep = db, keep
+        self._again: dict[
+            int, float
+        ] = {}  # partitions in which something old is not on the log yet: when to look again
         self.more = False  # whether there was too much for one transaction
 
     def sweep(self, shards: Iterable[Shard], now: int | None) -> None:
         """One transaction for all partitions whose day has changed. `now`: the wall clock; None: each has its own."""
-        due = [(shard, tick) for shard in shards if (tick := _tick(shard, now)) > shard.row.swept]
+        at = time.monotonic()
+        due = [
+            (shard, tick)
+            for shard in shards
+            if (tick := _tick(shard, now)) > shard.row.swept
+            and at >= self._again.get(shard.row.partition, at)
+        ]
         self.more = False
         if not due:
             return
         done = []
         with self._db.write() as conn:
             for shard, tick in due:
-                if store.forget_alone(conn, shard.row.partition, tick - self._keep, AT_ONCE) < AT_ONCE:
-                    store.set_swept(conn, shard.row.partition, tick)
+                number, upto = shard.row.partition, tick - self._keep
+                self._again.pop(number, None)
+                if store.forget_alone(conn, number, upto, AT_ONCE) == AT_ONCE:
+                    self.more = True
+                elif store.old_alone(conn, number, upto):
+                    self._again[number] = at + SOON_S
+                else:
+                    store.set_swept(conn, number, tick)
                     done.append((shard, tick))
         for shard, tick in done:
             shard.row.swept = tick
-        self.more = len(done) < len(due)
 
 
 def _tick(shard: Shard, now: int | None) -> int:

@@ -233,6 +233,12 @@ def forget_alone(conn: Connection, partition: int, upto: int, limit: int) -> int
     return conn.execute(delete(triggers).where(triggers.c.seq.in_(_few(mine, limit)))).rowcount
 
 
+def old_alone(conn: Connection, partition: int, upto: int) -> bool:
+    """Whether there are such that are not known to be on the log yet: they leave once they are."""
+    mine = (triggers.c.partition == partition) & triggers.c.alone & (triggers.c.at <= upto)
+    return conn.scalar(select(triggers.c.seq).where(mine).limit(1)) is not None
+
+
 def _few(mine: ColumnElement[bool], limit: int) -> Select[tuple[int]]:
     return select(triggers.c.seq).where(mine).order_by(triggers.c.at, triggers.c.seq).limit(limit)
 

@@ -178,6 +178,36 @@ def test_status_is_not_idle_before_it_has_left(house: House) -> None:
     assert (left(house), idle()) == ({}, True)
 
 
+def test_what_was_still_to_be_sent_leaves_once_it_was_and_not_a_day_later(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the log's clock a year may pass before a mail is out; which plays are left must not depend on that."""
+    monkeypatch.setattr(retention, "SOON_S", 0.0)
+    monkeypatch.setattr(retention, "LATER_S", 0.0)
+    trigger = played(house, HOOK)
+    carry(house, KEPT)
+    assert left(house) == {"plays": 1, "actions": 1}
+    with house.db.read() as conn:
+        assert {row.swept for row in conn.execute(tables.partitions.select())} > {
+            T0 + KEPT * DAY
+        }  # it is due
+    later = house.clock.now() + DAY
+    with house.db.write() as conn:
+        conn.execute(ACTIONS.update().values(status="retrying", next_attempt_at=later))
+    house.settle()
+    with house.db.read() as conn:
+        assert {row.swept for row in conn.execute(tables.partitions.select())} == {
+            T0 + KEPT * DAY
+        }  # nothing can be done
+    house.restart()
+    house.settle()
+    assert left(house) == {"plays": 1, "actions": 1}
+    with house.db.write() as conn:
+        conn.execute(ACTIONS.update().values(status="done", next_attempt_at=None))
+    house.settle()
+    assert (left(house), forgotten(house)) == ({}, [trigger])
+
+
 def test_a_trigger_that_comes_again_starts_nothing_anew(house: House) -> None:
     trigger = played(house, HOOK)
     done(house)

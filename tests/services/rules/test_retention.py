@@ -120,3 +120,22 @@ def test_more_than_one_transaction_holds_and_a_restart_between(
     assert told(ours) == ["plays"] * 5
     with ours.db.read() as conn:
         assert all(is_swept(row, None) for row in store.positions(conn).values())
+
+
+def test_what_is_not_on_the_log_yet_leaves_once_it_is_and_not_a_day_later(
+    ours: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole year may be in one batch."""
+    monkeypatch.setattr(retention, "SOON_S", 0.0)
+    events = [
+        Event(type="login", id="e", source="t", account="acme", time=from_microseconds(DAY0)),
+        Event(type=CLOCK, id="c", source="touchline", time=from_microseconds(DAY0 + KEPT_US)),
+    ]
+    place = partition_for("acme", 2)
+    ours.log.append(
+        EVENTS, [Entry(partition=place, key=one.account, value=encode(one)) for one in events]
+    ).result(10)
+    ours.catch_up()
+    for _ in range(5):
+        ours.worker.beat()
+    assert told(ours) == ["plays"]
