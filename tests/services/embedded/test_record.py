@@ -60,7 +60,8 @@ def test_all_of_an_account_and_nothing_of_others(house: tuple[House, httpx.Clien
     assert [one["trigger"]["rule"] for one in parts["rules"]["touchline.triggers"]] == ["go"]
     assert [one["playbook"] for one in parts["actions"]["plays"]] == ["touch"]
     assert {one["channel"] for one in parts["actions"]["actions"]} == {"task", "email", "webhook"}
-    mail = next(one for one in parts["actions"]["actions"] if one["channel"] == "email")
+    mails = {one["recipient"]: one for one in parts["actions"]["actions"] if one["channel"] == "email"}
+    mail = mails["ann-former@mail.example"]  # the other one may have been suppressed by then
     assert "ann-note" in json.dumps(mail["rendered"])
     assert mail["history"]
     assert {one["title"] for one in parts["actions"]["tasks"]} == {"ann-title", "Call Ann ann-name"}
@@ -79,7 +80,7 @@ def test_of_a_person_only_what_is_theirs(house: tuple[House, httpx.Client]) -> N
     assert {one["contact"] for one in parts["actions"]["plays"]} == {"ann-person"}
     assert "event_ids" not in parts["rules"]["remembered"]
     types = {one["event"]["type"] for one in parts["rules"]["touchline.events"]}
-    assert "touchline.email.sent" in types
+    assert "touchline.task.created" in types
     other = record_of(house[1], "ann-account", contact="ann-former")["services"]
     assert {one["event"]["type"] for one in other["rules"]["touchline.events"]} == {
         "account.updated",
