@@ -155,7 +155,9 @@ def test_files_are_applied_to_services_apart(stack: Running, tmp_path: Path) -> 
 
     folder = str(Path(__file__).parents[2] / "playbooks" / "outages")
     for word in ("created", "unchanged"):
-        assert {line.split()[0] for line in touchline("apply", folder).splitlines()} == {word}
+        lines = touchline("apply", folder).splitlines()
+        done = {line.split()[0] for line in lines if line.split()[0] in ("created", "updated", "unchanged")}
+        assert done == {word}, lines
     touchline("export", str(tmp_path))
     assert {path.parent.name for path in tmp_path.glob("*/outages*.yaml")} == {
         "rules",
