@@ -2,23 +2,42 @@
 
 import re
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
 from starlette.routing import Match
 
 from backbone.auth import ANY, NARROW, OPEN, SCOPES, TRACK, create_key
+from backbone.database import Database
 from backbone.doors import Doors
 from backbone.http import declared_scopes
+from backbone.migrations import migrate_all
 from backbone.settings import load_settings
+from services.actions.unsubscribe_token import Claim, Tokens
 from services.embedded import House, house
+from tests.conftest import KafkaServer
 
 ROOT_OF_ALL = "admin"
+SECRET = "sixteen letters and more"
+CLAIM = Claim("d1" * 20, "act_1", "lifecycle")
 
 
 @pytest.fixture(scope="module")
 def rooms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with house(load_settings(data_dir=tmp_path_factory.mktemp("scopes") / "data")) as found:
+        yield found
+
+
+@pytest.fixture
+def large(kafka: KafkaServer, fresh_postgres_url: str, tmp_path: Path) -> Iterator[House]:
+    """The same on Kafka and PostgreSQL."""
+    with closing(Database(fresh_postgres_url)) as database:
+        migrate_all(database)
+    given = {"database_url": fresh_postgres_url, "kafka_bootstrap_servers": kafka.bootstrap_servers}
+    with house(load_settings(data_dir=tmp_path / "data", secret_key=SECRET, **given)) as found:
         yield found
 
 
@@ -31,6 +50,16 @@ def places(rooms: House) -> list[tuple[str, str, str]]:
 
 
 async def test_every_route_with_every_key(rooms: House) -> None:
+    await every_route_with_every_key(rooms)
+
+
+@pytest.mark.kafka
+@pytest.mark.postgres
+async def test_every_route_with_every_key_on_the_large_stack(large: House) -> None:
+    await every_route_with_every_key(large)
+
+
+async def every_route_with_every_key(rooms: House) -> None:
     keys = {scope: create_key(rooms.db, rooms.clock, scope, [scope]) for scope in SCOPES}
     transport = httpx.ASGITransport(rooms.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://t") as http:
@@ -77,3 +106,38 @@ async def test_a_key_for_another_method_opens_nothing(rooms: House, http: httpx.
     assert (await http.get("/v1/tiers", headers=headers)).status_code == 200
     assert (await http.put("/v1/tiers", headers=headers, json={"tiers": []})).status_code == 403
     assert (await http.patch("/v1/tiers", headers=headers)).status_code == 405
+
+
+def forgeries(token: str) -> Iterator[str]:
+    """Tokens that are almost this one, and those of another key."""
+    for at, mark in enumerate(token[:-1]):  # of the last mark some bits say nothing
+        yield token[:at] + ("A" if mark != "A" else "B") + token[at + 1 :]
+        yield token[:at]
+        yield token + token[at:]
+    yield Tokens(b"another key, as long as ours").make(CLAIM)
+
+
+async def nothing_by_forged_tokens(rooms: House, secret: bytes) -> None:
+    admin = {"authorization": f"Bearer {create_key(rooms.db, rooms.clock, 'root', ['admin'])}"}
+    token = Tokens(secret).make(CLAIM)
+    transport = httpx.ASGITransport(rooms.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://t") as http:
+        for one in dict.fromkeys(forgeries(token)):
+            for method in ("GET", "POST") if one else ():
+                status = (await http.request(method, f"/u/{quote(one, safe='')}")).status_code
+                assert status in {400, 404, 405}, (method, one)
+        assert (await http.get("/v1/suppressions", headers=admin)).json()["items"] == []
+        assert (await http.post(f"/u/{token}")).status_code == 200
+        assert len((await http.get("/v1/suppressions", headers=admin)).json()["items"]) == 1
+
+
+async def test_forged_tokens(tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path / "data", secret_key=SECRET)
+    with house(settings) as small:
+        await nothing_by_forged_tokens(small, SECRET.encode())
+
+
+@pytest.mark.kafka
+@pytest.mark.postgres
+async def test_forged_tokens_on_the_large_stack(large: House) -> None:
+    await nothing_by_forged_tokens(large, SECRET.encode())
