@@ -43,10 +43,11 @@ RULES: dict[str, dict[str, Any]] = {
 
 
 class Sink:
-    """A receiver that answers nobody until it is told to."""
+    """A receiver that answers nobody until it is told to, but for the first: a stranger gets one at a time."""
 
     def __init__(self) -> None:
         self.came, self.go = threading.Semaphore(0), threading.Event()
+        self.known = False
         sink = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -54,6 +55,12 @@ class Sink:
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
+                if not sink.known:
+                    sink.known = True
+                    self.send_response(503)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 sink.came.release()
                 sink.go.wait(60)
                 self.send_response(204)
