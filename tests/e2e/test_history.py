@@ -138,7 +138,7 @@ TAMPERED = [
     (f"UPDATE actions_actions SET status = 'uncertain' WHERE {MAIL}", "own events of nothing"),
     ("DELETE FROM actions_tasks WHERE seq = 1", "tasks: .* 1 lost"),
     (
-        f"INSERT INTO actions_tasks SELECT 9999, 'act_x', {TASK} FROM actions_tasks WHERE seq = 1",
+        f"INSERT INTO actions_tasks (seq, id, {TASK}) SELECT 9999, 'act_x', {TASK} FROM actions_tasks WHERE seq = 1",
         "tasks: .* 1 too many",
     ),
     (f"UPDATE actions_tasks SET status = 'open', reason = NULL WHERE {CLOSED}", "tasks: .* 1 unlike"),
