@@ -10,7 +10,7 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import Invalid, NotFound
 from schemas.event import rfc3339
-from schemas.profile import Contact
+from schemas.profile import Contact, Profile, is_vouched
 from services.rules import store
 from services.rules.ahead import of_account
 from services.rules.engine.compile import RuleSet
@@ -80,16 +80,16 @@ def _account(state: AccountState, ruleset: RuleSet) -> dict[str, Any]:
         "timezone": profile.timezone,
         "domains": profile.domains,
         "attributes": profile.attributes,
-        "contacts": [_contact(contact) for contact in profile.contacts.values()],
+        "contacts": [_contact(profile, contact) for contact in profile.contacts.values()],
         "first_event_at": rfc3339(state.earliest),
         "last_event_at": rfc3339(state.newest),
         "merged_into": None if profile.closed is None else profile.closed.into,
     }
 
 
-def _contact(contact: Contact) -> dict[str, Any]:
-    """A contact; `unvouched` where they are that."""
+def _contact(profile: Profile, contact: Contact) -> dict[str, Any]:
+    """A contact; `unvouched` where neither an update nor the account's domains vouch for them."""
     shown = msgspec.structs.asdict(contact)
-    if not contact.unvouched:
+    if is_vouched(profile, contact):
         del shown["unvouched"]
     return shown

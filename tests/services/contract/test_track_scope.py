@@ -104,6 +104,8 @@ def test_an_address_in_the_accounts_domains_vouches(site: Site) -> None:
         site.call("group", userId=user, groupId="acme", context={"traits": {"email": f"{user}@{domain}"}})
     site.put("/v1/accounts/acme", {"domains": ["ACME.test"]})
     assert site.account()["domains"] == ["acme.test"]
+    assert "unvouched" not in site.contact("bob")
+    assert site.contact("eve")["unvouched"] is True
     for user in ("bob", "eve"):
         site.call("track", userId=user, event="Clicked", messageId=user)
     assert site.mails() == [("eve", "skipped", "unvouched"), ("bob", "done", None)]
