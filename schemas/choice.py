@@ -5,7 +5,7 @@ A plain pydantic union puts the name of each tried variant into an error's path 
 Here the shape of the input picks the variant first, so that `steps.low.2.email.template` stays just that.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -36,7 +36,7 @@ def _adapter(type_: Any) -> TypeAdapter[Any]:
 
 def exactly_one(*names: str) -> dict[str, Any]:
     """JSON Schema of an object that has just one of these fields; for `json_schema_extra`."""
-    return {"oneOf": [_given(name) for name in names]}
+    return {"anyOf": [_given(name, [one for one in names if one != name]) for name in names]}
 
 
 def at_least_one(*names: str) -> dict[str, Any]:
@@ -44,5 +44,6 @@ def at_least_one(*names: str) -> dict[str, Any]:
     return {"anyOf": [_given(name) for name in names]}
 
 
-def _given(name: str) -> dict[str, Any]:
-    return {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+def _given(name: str, absent: Sequence[str] = ()) -> dict[str, Any]:
+    left_out = {one: {"type": "null"} for one in absent}
+    return {"required": [name], "properties": {name: {"not": {"type": "null"}}, **left_out}}

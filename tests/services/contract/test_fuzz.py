@@ -1,24 +1,33 @@
 """Schemathesis over the OpenAPI page of the whole server: what it declares is what it answers.
 
-`TOUCHLINE_FUZZ=80` makes that many cases of each operation, 5,000 and more in all; without it, a few.
+`TOUCHLINE_FUZZ=300` makes that many cases of each operation, 16,500 and more in all; without it, a few.
 """
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from backbone.settings import load_settings
+from backbone.auth import create_key
+from backbone.database import Database
+from backbone.migrations import migrate_all
+from backbone.settings import Settings, load_settings
 from services.embedded import house, running
+from tests.conftest import KafkaServer
 
 CASES = os.environ.get("TOUCHLINE_FUZZ", "3")
-SEED = "20261124"  # with some, Schemathesis itself cannot say what a playbook is not, and ends with an error
+SEED = "20261124"
 # Two checks guess from the schema what should be refused. More is refused than a schema can say (a rule's fields
 # go together, a template has to compile), and less (a batch is taken without its bad events, Segment's calls
 # are read as kindly as Segment does).
 GUESSES = "positive_data_acceptance,negative_data_rejection"
+GENERATED = re.compile(r"([\d,]+) generated, ([\d,]+) passed")
+FEWEST = 250  # cases in all; more than three times 74 operations
 
 
 def test_a_put_may_create(tmp_path: Path) -> None:
@@ -29,11 +38,32 @@ def test_a_put_may_create(tmp_path: Path) -> None:
     assert "201" not in paths["/v1/tiers"]["put"]["responses"]
 
 
+@pytest.fixture
+def large(kafka: KafkaServer, fresh_postgres_url: str, tmp_path: Path) -> Iterator[Settings]:
+    """Kafka and PostgreSQL."""
+    with closing(Database(fresh_postgres_url)) as database:
+        migrate_all(database)
+    given = {"database_url": fresh_postgres_url, "kafka_bootstrap_servers": kafka.bootstrap_servers}
+    yield load_settings(data_dir=tmp_path / "data", port=0, secret_key="sixteen letters and more", **given)
+
+
 @pytest.mark.slow
 def test_answers_are_those_that_the_openapi_page_declares(tmp_path: Path) -> None:
-    settings = load_settings(data_dir=tmp_path / "data", port=0)
-    with running(settings) as (_, url):
-        key = (settings.data_dir / "admin.key").read_text().strip()
+    answers_are_those_that_are_declared(load_settings(data_dir=tmp_path / "data", port=0), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.kafka
+@pytest.mark.postgres
+def test_answers_are_those_that_the_openapi_page_declares_on_the_large_stack(
+    large: Settings, tmp_path: Path
+) -> None:
+    answers_are_those_that_are_declared(large, tmp_path)
+
+
+def answers_are_those_that_are_declared(settings: Settings, folder: Path) -> None:
+    with running(settings) as (rooms, url):
+        key = create_key(rooms.db, rooms.clock, "fuzz", ["admin"])
         result = subprocess.run(
             [
                 *(sys.executable, "-m", "schemathesis.cli"),
@@ -43,10 +73,13 @@ def test_answers_are_those_that_the_openapi_page_declares(tmp_path: Path) -> Non
                 *("--continue-on-failure", "--no-shrink", "--no-color", "--request-timeout", "60"),
                 *("--suppress-health-check", "all", "--warnings", "off"),
             ],
-            cwd=tmp_path,
+            cwd=folder,
             capture_output=True,
             text=True,
             check=False,
         )
     assert result.returncode == 0, result.stdout[-20_000:] + result.stderr[-5_000:]
-    assert "Operations:" in result.stdout
+    found = GENERATED.search(result.stdout)
+    assert found is not None, result.stdout
+    generated, passed = (int(one.replace(",", "")) for one in found.groups())
+    assert passed == generated >= FEWEST
