@@ -11,9 +11,10 @@ from services.actions.plays.memory import MemoryAction
 from tests.unit.library.files import LIBRARY, ROWS, documents, playbook_of, steps_of, tiers_of
 from tests.unit.library.world import acted, nameless, prepared, scenarios
 
-HEADER = 78  # characters of a subject that most programs show
+HEADER = 60  # characters of a subject that nearly every program shows
 UNFILLED = re.compile(r"\bNone\b|\bnull\b|\{\{|\{%|[Ll]orem|\[[A-Z ]+\]|example\.")
 ELSEWHERE = re.compile(r"https?://(?!us\.test/u/1\b)")  # but for the link to unsubscribe
+ONES = re.compile(r"\b1 (?:seats|days|times|uses|people|tickets|outages|features|projects)\b")
 SHOUTED = re.compile(r"[!…]|\bASAP\b")
 
 
@@ -79,9 +80,20 @@ def test_a_mail_has_both_parts_and_nothing_unfilled(mail: MemoryAction, *, bare:
         assert not UNFILLED.search(part)
         assert not ELSEWHERE.search(part)
     assert not SHOUTED.search(subject + text)
+    assert not ONES.search(subject + text)
     assert "<html" in mail.rendered["html"]
     assert "  " not in subject
     assert not re.search(r"\S  |\s[.,:;?]", text)
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["known", "bare"])
+def test_who_has_no_seat_left_is_not_told_that_some_are(*, bare: bool) -> None:
+    told = {
+        one.rendered["subject"]: "no seat left" in one.rendered["text"]
+        for one in ACTED["expansion", bare]
+        if one.step == "room" and "seats" in one.rendered["subject"]
+    }
+    assert told == {"86% of your seats are in use": False, "100% of your seats are in use": True}
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -96,6 +108,7 @@ def test_a_task_has_a_title_and_says_more(task: MemoryAction) -> None:
     for text in (title, body):
         assert not UNFILLED.search(text)
         assert not SHOUTED.search(text)
+        assert not ONES.search(text)
         assert not re.search(r"  |\s[.,:;?]", text)
 
 
