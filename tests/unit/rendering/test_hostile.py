@@ -10,6 +10,7 @@ import pytest
 
 from services.actions.rendering import Body, MailJob, Renderer, RenderError, TextJob, wire
 from services.actions.rendering.model import CheckJob
+from tests.unit.rendering.loot import LOOT
 
 CLASSES = "''.__class__.__mro__[1].__subclasses__()"
 ESCAPES = {
@@ -72,17 +73,6 @@ GLUTTONS = {
     "markdown brackets": "[" * 60000,
     "markdown emphasis": "*a **a " * 20000,
 }
-LOOT = (
-    "canary",
-    "root:",
-    "<class",
-    "<function",
-    "<module",
-    "<built-in",
-    " object at 0x",
-    "mappingproxy",
-    "uid=",
-)
 CPU_AND_CLEARING_UP = 1.0  # seconds of processor time that a hostile template may cost the worker
 
 
