@@ -1,0 +1,21 @@
+"""Both stacks, for tests of the whole house."""
+
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from backbone.database import Database
+from backbone.migrations import migrate_all
+
+
+@pytest.fixture(params=["small", pytest.param("large", marks=[pytest.mark.kafka, pytest.mark.postgres])])
+def stores(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Settings of where things are kept: embedded, or an empty Kafka and a PostgreSQL with our tables."""
+    if request.param == "small":
+        return {}
+    url = request.getfixturevalue("fresh_postgres_url")
+    servers = request.getfixturevalue("kafka").bootstrap_servers
+    with closing(Database(url)) as database:
+        migrate_all(database)
+    return {"database_url": url, "kafka_bootstrap_servers": servers, "secret_key": "sixteen letters and more"}
