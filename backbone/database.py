@@ -37,9 +37,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool, StaticPool
 
-from backbone.discreet import words
 from backbone.errors import DatabaseUnavailable
-from backbone.files import private_database
+from backbone.private_files import private_database
+from backbone.redaction import words
 
 ROOMS = ("backbone", "ingest", "rules", "actions")
 IDLE_IN_TRANSACTION_S = 30  # after which PostgreSQL ends the transaction of a process that stands still

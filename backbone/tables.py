@@ -33,7 +33,7 @@ idempotency = Table(
     Index("ix_backbone_idempotency_created_at", "created_at"),
 )
 
-# What services let one another know of their documents, for warnings (see `backbone.outlines`).
+# What services let one another know of their documents, for warnings (see `backbone.documents.registry`).
 outlines = Table(
     "backbone_outlines",
     metadata,

@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
-from backbone.plain import clean, one_line
+from backbone.terminal_text import clean, one_line
 
 LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3_600, 86_400)
 QUICK = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -127,8 +127,8 @@ def _shown(_logger: object, _method: str, said: MutableMapping[str, Any]) -> Mut
 
 
 def _discreet(_logger: object, _method: str, said: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Nothing that errors quote, and no addresses: see `backbone.discreet`."""
-    from backbone.discreet import trace, without_addresses, words
+    """Nothing that errors quote, and no addresses: see `backbone.redaction`."""
+    from backbone.redaction import trace, without_addresses, words
 
     error = _error_in(said.pop("exc_info", None))
     if error is not None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from backbone.collector import collect_less
+from backbone.gc_tuning import collect_less
 from bench import actions, durable, engine, growth, http, kafka, peers, playing, report, soak, starting
 from bench.measure import RULES, SCALE, Result
 from deploy.local.need import ensure

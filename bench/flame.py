@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from backbone.collector import collect_less
+from backbone.gc_tuning import collect_less
 from bench import durable, engine
 from bench.workload import rule_documents, rule_set
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from backbone.auth import ensure_admin_key
 from backbone.clock import WallClock
 from backbone.database import Database
 from backbone.migrations import migrate_all
 from backbone.settings import load_settings
+from backbone.web.api_keys import ensure_admin_key
 from deploy.local.process import free_port, wait_until
 
 READY_S = 60.0

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 
-from backbone.collector import collect_less
+from backbone.gc_tuning import collect_less
 from backbone.settings import load_settings
 from bench import gen
 from bench.durable import Bench

@@ -24,7 +24,9 @@ MAX_PATH, MAX_SEGMENTS = 512, 16
 _re2_options = re2.Options()
 _re2_options.max_mem = 1 << 20
 _re2_options.log_errors = False
-_re2_options.never_capture = True  # nobody asks for groups, and to note thousands of them costs minutes a text
+_re2_options.never_capture = (
+    True  # nobody asks for groups, and to note thousands of them costs minutes a text
+)
 
 
 class Problem(ValueError):

@@ -16,23 +16,23 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from backbone import server
-from backbone.auth import ensure_admin_key
 from backbone.clock import Clock, SteadyClock
-from backbone.collector import collect_less
+from backbone.data_folder import make_data_dir, secret_key
 from backbone.database import Database
 from backbone.errors import ConfigurationError, LogUnavailable
-from backbone.gauges import Gauges
-from backbone.http import Service, create_app
-from backbone.idempotency import prune_all
+from backbone.gc_tuning import collect_less
+from backbone.housekeeping import Chore, Upkeep
 from backbone.log import Log, open_log
 from backbone.migrations import check_schema, migrate_all
-from backbone.private import make_data_dir, secret_key
-from backbone.secret import hold_to_secret
 from backbone.settings import Settings
-from backbone.stores import hold_together
+from backbone.signing_secret import hold_to_secret
+from backbone.status_metrics import Gauges
+from backbone.store_identity import hold_together
 from backbone.telemetry import get_logger
-from backbone.upkeep import Chore, Upkeep
+from backbone.web import server
+from backbone.web.api_keys import ensure_admin_key
+from backbone.web.app import Service, create_app
+from backbone.web.idempotency import prune_all
 
 SERVICES = ("ingest", "rules", "actions")
 SCRUB_S = 15.0  # what was deleted is out of all files after that much quiet

@@ -55,10 +55,10 @@ def open_log(settings: Settings, now: Callable[[], int] | None = None) -> Log:
     what is wrong with it comes out of the calls.
     """
     if settings.kafka_bootstrap_servers:
-        from backbone.log.kafka import open_kafka
+        from backbone.log.kafka.log import open_kafka
 
         return open_kafka(settings)
-    from backbone.log.embedded import EmbeddedLog, receipt_time
+    from backbone.log.embedded.log import EmbeddedLog, receipt_time
 
     return EmbeddedLog(
         settings.data_dir, settings.partitions, retention=settings.log_retention, now=now or receipt_time

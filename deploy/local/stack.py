@@ -22,13 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from backbone.auth import ensure_admin_key
 from backbone.clock import WallClock
+from backbone.data_folder import write_private
 from backbone.database import Database
 from backbone.errors import TouchlineError
-from backbone.files import OTHERS, private_folder
-from backbone.private import write_private
+from backbone.private_files import OTHERS, private_folder
 from backbone.settings import load_settings
+from backbone.web.api_keys import ensure_admin_key
 from deploy.local.kafka import START_S, Kafka
 from deploy.local.need import ensure
 from deploy.local.postgres import Postgres

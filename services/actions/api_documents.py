@@ -9,13 +9,13 @@ from typing import Any
 from fastapi import APIRouter
 from sqlalchemy import Connection
 
-from backbone import outlines
 from backbone.clock import Clock
 from backbone.database import Database
-from backbone.documents_api import Kind, documents_router, dump, show
+from backbone.documents import registry
+from backbone.documents.api import Kind, documents_router, dump, show
+from backbone.documents.in_use import hold
+from backbone.documents.store import Stored
 from backbone.errors import FieldError, Invalid
-from backbone.in_use import hold
-from backbone.versioned import Stored
 from schemas.endpoint import SECRET_PREFIX, EndpointIn
 from schemas.lint import Doubt
 from schemas.playbook import PlaybookIn
@@ -114,7 +114,7 @@ def _with_health(stored: Stored) -> dict[str, Any]:
 
 
 def _take_down(kind: str) -> Callable[[Connection, str], None]:
-    return lambda connection, name: outlines.remove(connection, kind, name)
+    return lambda connection, name: registry.remove(connection, kind, name)
 
 
 def _unknown(connection: Connection, body: PlaybookIn) -> list[FieldError]:

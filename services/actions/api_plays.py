@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from sqlalchemy import select
 
-from backbone.auth import Principal, require
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import NotFound, StateConflict
-from backbone.http import Json, Pages, json_response, page, reads, validate
-from backbone.paging import Text
+from backbone.web.api_keys import Principal, require
+from backbone.web.app import Json, Pages, json_response, page, reads, validate
+from backbone.web.pagination import Text
 from schemas.play import ActionDetail, ActionList, ExitIn, PlayDetail, PlayList, PlayOut, answer
 from schemas.play_reasons import ActionReason, PlayReason
 from services.actions import searching, store_partitions

@@ -10,11 +10,11 @@ from fastapi import APIRouter, Path, Response
 from pydantic import Field
 from sqlalchemy import Connection, select
 
-from backbone.auth import Principal, require
 from backbone.database import Database
 from backbone.errors import FieldError, Invalid, RateLimited
-from backbone.http import Json, json_response, reads, validate
 from backbone.log import partition_for
+from backbone.web.api_keys import Principal, require
+from backbone.web.app import Json, json_response, reads, validate
 from schemas.playbook import Strict
 from schemas.profile import Contact, Profile
 from services.actions.api_plays import Times

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Query, Response
 from pydantic import Field, field_validator
 from sqlalchemy import Connection, Row, select
 
-from backbone.auth import Principal, require
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import NotFound
-from backbone.http import Json, Once, Pages, etag, json_response, page, reads, written
+from backbone.web.api_keys import Principal, require
+from backbone.web.app import Json, Once, Pages, etag, json_response, page, reads, written
 from schemas.addresses import valid_address
 from schemas.playbook import Strict
 from services.actions import suppressions

@@ -8,11 +8,11 @@ from typing import Any
 from fastapi import APIRouter, Response
 from sqlalchemy import Connection, Row, select
 
-from backbone.auth import Principal, require
 from backbone.database import Database
 from backbone.errors import Invalid, NotFound, StateConflict
-from backbone.http import Json, Once, Pages, etag, json_response, page, reads, validate, written
 from backbone.log import partition_for
+from backbone.web.api_keys import Principal, require
+from backbone.web.app import Json, Once, Pages, etag, json_response, page, reads, validate, written
 from schemas.event import microseconds
 from schemas.play import TaskList, TaskMade, TaskOut, answer
 from schemas.task import TASK_EXAMPLE, CompleteIn, ReassignIn, SnoozeIn, TaskIn

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from backbone import telemetry
 from backbone.database import Database
-from backbone.versioned import Documents
+from backbone.documents.store import Documents
 from schemas.playbook import PlaybookIn
 from services.actions.metrics import show_health
 from services.actions.plays.model import OPEN_TASK

@@ -8,7 +8,7 @@ from fastapi import Depends, Query
 from pydantic import AfterValidator
 from sqlalchemy import ColumnElement, Select, and_, not_, or_, select
 
-from backbone.paging import After, Before, Text, between, equal, newest
+from backbone.web.pagination import After, Before, Text, between, equal, newest
 from schemas.account import Tier
 from schemas.moments import QueryMoment
 from schemas.play import TaskStatus

@@ -2,9 +2,9 @@
 
 from sqlalchemy import Connection
 
-from backbone import outlines
 from backbone.database import Database
-from backbone.versioned import Stored
+from backbone.documents import registry
+from backbone.documents.store import Stored
 from schemas.lint import Doubt, lint_playbook, lint_template
 from schemas.outline import Outline, outline
 from schemas.playbook import PlaybookIn
@@ -16,19 +16,19 @@ Body = PlaybookIn | TemplateIn
 
 def put_up(conn: Connection, body: Body, stored: Stored) -> None:
     """Tell of a document that is being saved."""
-    outlines.write(conn, outline(body), stored.version)
+    registry.write(conn, outline(body), stored.version)
 
 
 def doubts(conn: Connection, body: Body, *, alone: bool = False) -> list[Doubt]:
     """What is doubtful about a document, by itself and (unless `alone`) with those that it has to do with."""
     found = lint_playbook(body) if isinstance(body, PlaybookIn) else lint_template(body)
-    return found if alone else [*found, *outlines.doubts(conn, outline(body))]
+    return found if alone else [*found, *registry.doubts(conn, outline(body))]
 
 
 def refresh(db: Database) -> None:
     """Tell of what was saved before there was a board, or while an older program ran."""
-    outlines.refresh(db, "playbook", PLAYBOOKS.current_versions, _playbook)
-    outlines.refresh(db, "template", TEMPLATES.current_versions, _template)
+    registry.refresh(db, "playbook", PLAYBOOKS.current_versions, _playbook)
+    registry.refresh(db, "template", TEMPLATES.current_versions, _template)
 
 
 def _playbook(conn: Connection, name: str) -> Outline:

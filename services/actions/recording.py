@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, or_, select
 
 from backbone.clock import Clock
 from backbone.database import Database
-from backbone.record import AT_ONCE, Parts, as_dict, rows
+from backbone.web.account_record import AT_ONCE, Parts, as_dict, rows
 from schemas.event import rfc3339
 from schemas.profile import Profile
 from services.actions.api_suppressions import view as suppression_view

@@ -7,12 +7,12 @@ from typing import Any
 from fastapi import APIRouter
 
 from backbone.clock import Clock
+from backbone.data_folder import secret_key
 from backbone.database import Database
+from backbone.housekeeping import Chore
 from backbone.log import EVENTS, TRIGGERS, Log
-from backbone.private import secret_key
-from backbone.record import Parts
 from backbone.settings import Settings
-from backbone.upkeep import Chore
+from backbone.web.account_record import Parts
 from schemas.event import rfc3339
 from services.actions import (
     api_documents,

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from backbone.database import metadata as room
-from backbone.versioned import document_tables
+from backbone.documents.store import document_tables
 
 metadata = room("actions")
 Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only as INTEGER

@@ -11,11 +11,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse
 from sqlalchemy import Connection, Row, select
 
-from backbone.auth import open_route
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import partition_for
-from backbone.queries import any_query
+from backbone.web.api_keys import open_route
+from backbone.web.query_params import any_query
 from services.actions import store_outbox, suppressions
 from services.actions.api_plays import Times
 from services.actions.plays.model import ActionDraft, OwnEvent, event_id

@@ -14,7 +14,7 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 
 from backbone.errors import ConfigurationError
-from backbone.files import open_private, private_database, private_folder
+from backbone.private_files import open_private, private_database, private_folder
 from backbone.settings import Settings
 
 KEYS = ("admin.key", "secret.key")

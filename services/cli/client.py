@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 
+from backbone.data_folder import KEY_REMEDY, read_private
 from backbone.errors import ConfigurationError, FieldError, TouchlineError
-from backbone.private import KEY_REMEDY, read_private
 from backbone.settings import load_settings, variables
 
 TIMEOUT_S = 30.0

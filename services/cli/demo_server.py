@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from backbone.errors import ConfigurationError
-from backbone.files import open_private, private_folder
+from backbone.private_files import open_private, private_folder
 from backbone.settings import Settings
 from services.cli.client import ApiError, Client
 

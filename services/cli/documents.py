@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from backbone.errors import Invalid
-from backbone.validation import validate
+from backbone.web.validation import validate
 from schemas.files import KINDS
 from services.cli.held import SINGLE
 from services.cli.yamlfile import Located, YamlError, read_yaml

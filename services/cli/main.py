@@ -115,8 +115,8 @@ def keys_create(
     Scopes: events:write, track (Segment calls alone; may stand in a web page), feedback (reports of mail providers
     alone), rules:read, rules:write, actions:read, actions:write, admin (all of them).
     """
-    from backbone.auth import create_key
     from backbone.clock import WallClock
+    from backbone.web.api_keys import create_key
 
     scopes = [part.strip() for text in scope for part in text.split(",") if part.strip()]
     with _keys_database() as db:
@@ -128,8 +128,8 @@ def keys_list() -> None:
     """All keys, the newest first. Of each its beginning is shown, never the whole."""
     from rich.table import Table
 
-    from backbone.auth import list_keys
-    from backbone.plain import one_line
+    from backbone.terminal_text import one_line
+    from backbone.web.api_keys import list_keys
     from schemas.event import rfc3339
     from services.cli.terminal import Terminal
 
@@ -152,8 +152,8 @@ def keys_list() -> None:
 @keys.command("revoke")
 def keys_revoke(key: Annotated[str, typer.Argument(help="Its id, its beginning, or its name.")]) -> None:
     """Revoke a key, or every key of a name. It is in force when the command returns."""
-    from backbone.auth import revoke_key
     from backbone.clock import WallClock
+    from backbone.web.api_keys import revoke_key
 
     with _keys_database() as db:
         count = revoke_key(db, WallClock(), key)
@@ -220,8 +220,8 @@ def demo(
 
 @contextmanager
 def _database() -> "Iterator[Database]":
+    from backbone.data_folder import make_data_dir
     from backbone.database import Database
-    from backbone.private import make_data_dir
     from backbone.settings import load_settings
 
     settings = load_settings()
@@ -259,14 +259,14 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:  # noqa: BLE001  told here, but in words that quote nobody's data
-        from backbone.discreet import trace
+        from backbone.redaction import trace
 
         typer.echo(trace(error), err=True)
         sys.exit(1)
 
 
 def _end(message: str) -> NoReturn:
-    from backbone.plain import one_line
+    from backbone.terminal_text import one_line
 
     typer.echo(f"touchline: {one_line(message)}", err=True)
     sys.exit(1)

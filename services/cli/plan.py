@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backbone.plain import one_line
+from backbone.terminal_text import one_line
 from services.cli.documents import Document
 from services.cli.held import PATHS, SINGLE, Held, Item, Key, as_filed, label, normal
 from services.cli.yamltext import yaml_text

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from backbone.errors import Invalid
-from backbone.validation import validate
+from backbone.web.validation import validate
 from schemas.account import AccountIn
 from schemas.event import rfc3339
 from schemas.scenario import Scenario

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from backbone.plain import STEERS, clean
+from backbone.terminal_text import STEERS, clean
 
 
 class Terminal(Console):

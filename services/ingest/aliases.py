@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from fastapi import APIRouter, Response
 
-from backbone.auth import Principal, require
 from backbone.clock import Clock
 from backbone.database import Database
-from backbone.documents_api import IfMatch
-from backbone.http import Json, etag, json_response, reads, written
-from backbone.versioned import Documents, Stored
+from backbone.documents.api import IfMatch
+from backbone.documents.store import Documents, Stored
+from backbone.web.api_keys import Principal, require
+from backbone.web.app import Json, etag, json_response, reads, written
 from schemas.aliases import ALIASES_EXAMPLE, AliasesDoc
 from schemas.event import rfc3339
 from services.ingest.fresh import Fresh

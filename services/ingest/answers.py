@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Response
 
 from backbone.errors import FieldError, Forbidden, summary
-from backbone.http import json_response, problem
+from backbone.web.app import json_response, problem
 from services.ingest.doubts import Warned
 from services.ingest.intake import Taken
 from services.ingest.sources.base import MAX_EVENTS, Code, Refusal

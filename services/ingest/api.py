@@ -7,12 +7,12 @@ import msgspec
 import uuid_utils
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from backbone.auth import Principal, require
-from backbone.bodies import NotJson
 from backbone.errors import Invalid, StateConflict, UnsupportedMedia
-from backbone.http import Json, json_response, reads, validate, written
 from backbone.log import Entry
 from backbone.settings import Settings
+from backbone.web.api_keys import Principal, require
+from backbone.web.app import Json, json_response, reads, validate, written
+from backbone.web.bodies import NotJson
 from schemas.account import ACCOUNT_EXAMPLE, AccountIn, writable_tier
 from schemas.event import CLOCK, Event, encode
 from schemas.moments import Moment

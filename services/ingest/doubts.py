@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
-from backbone import outlines
 from backbone.database import Database
-from backbone.outlines import Place
+from backbone.documents import registry
+from backbone.documents.registry import Place
 from schemas.doubtful import Found, Readers
 from schemas.event import LATE_US, Event, from_microseconds
 from schemas.outline import Outline
@@ -42,16 +42,16 @@ class Doubts:
         self._db = db
         self._wall = wall
         nothing = _Board({}, {}, Readers())
-        self._board = Fresh(self._read, nothing, changing=lambda: outlines.changes.within(2 * MAX_AGE_S))
+        self._board = Fresh(self._read, nothing, changing=lambda: registry.changes.within(2 * MAX_AGE_S))
 
     def _read(self, before: _Board) -> _Board:
         with self._db.read() as conn:
-            versions = outlines.versions_of(conn, KINDS)
+            versions = registry.versions_of(conn, KINDS)
             if versions == before.versions:
                 return before
             new = [place for place, version in versions.items() if before.versions.get(place) != version]
             known = {place: one for place, one in before.outlines.items() if place in versions}
-            known |= outlines.read(conn, new)
+            known |= registry.read(conn, new)
         return _Board(versions, known, Readers(known.values()))
 
     async def about(self, items: Sequence[Item | None], taken: Taken) -> list[Warned]:

@@ -193,7 +193,7 @@ def documents(*models: type[BaseModel]) -> Callable[[Handler], Handler]:
 
 
 def express(take: Callable[..., Any]) -> Callable[[Handler], Handler]:
-    """Decorator: the Gate may serve this route by `take` (see `backbone.gate.Express`)."""
+    """Decorator: the Gate may serve this route by `take` (see `backbone.web.middleware.Express`)."""
 
     def mark(handler: Handler) -> Handler:
         handler.express = take  # type: ignore[attr-defined]

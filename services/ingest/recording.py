@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import Connection, Row, or_, select
 
 from backbone.database import Database
-from backbone.record import Parts, as_dict, rows
+from backbone.web.account_record import Parts, as_dict, rows
 from schemas.event import rfc3339
 from services.ingest.tables import calls, group_calls, ties, users
 

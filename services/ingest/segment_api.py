@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Path, Request, Response
 
-from backbone.auth import MAX_KEY, TRACK, Principal, open_route, require
-from backbone.bodies import NotJson
-from backbone.browsers import for_browsers
 from backbone.errors import BadRequest, summary
-from backbone.http import any_query, json_response, reads
 from backbone.settings import Settings
-from backbone.unvouched import key_in_body
+from backbone.web.api_keys import MAX_KEY, TRACK, Principal, open_route, require
+from backbone.web.app import any_query, json_response, reads
+from backbone.web.bodies import NotJson
+from backbone.web.body_budget import key_in_body
+from backbone.web.cors import for_browsers
 from services.ingest import pages
 from services.ingest.answers import wrong_fields
 from services.ingest.identities import Identities

@@ -6,11 +6,11 @@ from typing import Any
 from fastapi import APIRouter
 
 from backbone.clock import Clock
+from backbone.data_folder import secret_key
 from backbone.database import Database
 from backbone.log import Log
-from backbone.private import secret_key
-from backbone.record import Parts
 from backbone.settings import Settings
+from backbone.web.account_record import Parts
 from services.ingest.accounts import Accounts
 from services.ingest.aliases import Aliases, aliases_router
 from services.ingest.api import accounts_router, clock_router, events_router

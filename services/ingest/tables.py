@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Table
 
 from backbone.database import metadata as room
-from backbone.versioned import document_tables
+from backbone.documents.store import document_tables
 
 metadata = room("ingest")
 documents = document_tables(metadata)

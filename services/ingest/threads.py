@@ -1,5 +1,5 @@
-"""Where the door's blocking work runs: see `backbone.lanes`."""
+"""Where the door's blocking work runs: see `backbone.thread_pool`."""
 
-from backbone.lanes import Lane
+from backbone.thread_pool import Lane
 
 at_the_door = Lane("door", 32)

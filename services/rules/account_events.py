@@ -16,7 +16,7 @@ from sqlalchemy import Row, select
 from backbone.database import Database
 from backbone.errors import NotFound
 from backbone.log import EVENTS, Log, OffsetOutOfRange, Record
-from backbone.paging import Paging, bad_cursor, encode_cursor
+from backbone.web.pagination import Paging, bad_cursor, encode_cursor
 from schemas.event import Event, Malformed, microseconds, rfc3339
 from schemas.forwarding import ABSORBED, ERASED, erased_of
 from schemas.profile import contact_of

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import ValidationError
 from sqlalchemy import Connection, Row, select
 
-from backbone.auth import ANY, Principal, require
 from backbone.database import Database
 from backbone.errors import Invalid, NotFound
-from backbone.http import Json, Once, Pages, etag, json_response, page, reads, validate, written
+from backbone.web.api_keys import ANY, Principal, require
+from backbone.web.app import Json, Once, Pages, etag, json_response, page, reads, validate, written
 from schemas.event import rfc3339
 from schemas.files import DOCUMENT, KINDS, TEST, schema_of
 from schemas.keys import MAX_KEY

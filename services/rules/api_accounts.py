@@ -6,12 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from sqlalchemy import select
 
-from backbone.auth import Principal, require
 from backbone.database import Database
 from backbone.errors import NotFound
-from backbone.http import Pages, json_response, page
-from backbone.paging import After, Before, Text, between, equal, newest
-from backbone.paths import ends_apart
+from backbone.web.api_keys import Principal, require
+from backbone.web.app import Pages, json_response, page
+from backbone.web.pagination import After, Before, Text, between, equal, newest
+from backbone.web.path_params import ends_apart
 from schemas.account import Tier
 from schemas.keys import MAX_KEY
 from services.rules import store

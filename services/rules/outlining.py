@@ -1,11 +1,11 @@
-"""What the other services are told of rules: their outlines, on the board of `backbone.outlines`."""
+"""What the other services are told of rules: their outlines, on the board of `backbone.documents.registry`."""
 
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from backbone import outlines
 from backbone.database import Database
+from backbone.documents import registry
 from schemas.outline import RuleOutline, TiersOutline, outline_rule, outline_tiers
 from schemas.rule import RuleIn, TiersDoc
 from services.rules.revisions import DELETED, latest
@@ -15,17 +15,17 @@ from services.rules.tables import revisions
 def put_up(conn: Connection, name: str | None, version: int, status: str, doc: dict[str, Any]) -> None:
     """Tell of a rule that is being saved or deleted, or of the tiers (None)."""
     if name is None:
-        outlines.write(conn, outline_tiers(TiersDoc.model_validate(doc)), version)
+        registry.write(conn, outline_tiers(TiersDoc.model_validate(doc)), version)
     elif status == DELETED:
-        outlines.remove(conn, "rule", name)
+        registry.remove(conn, "rule", name)
     else:
-        outlines.write(conn, outline_rule(RuleIn.model_validate(doc)), version)
+        registry.write(conn, outline_rule(RuleIn.model_validate(doc)), version)
 
 
 def refresh(db: Database) -> None:
     """Tell of what was saved before there was a board, or while an older program ran."""
-    outlines.refresh(db, "rule", _versions, _outline)
-    outlines.refresh(db, "tiers", _tiers_version, _tiers_outline)
+    registry.refresh(db, "rule", _versions, _outline)
+    registry.refresh(db, "tiers", _tiers_version, _tiers_outline)
 
 
 def _versions(conn: Connection) -> dict[str, int]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, select
 
 from backbone.database import Database
 from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Log, OffsetOutOfRange, Record
-from backbone.record import Parts, rows
+from backbone.web.account_record import Parts, rows
 from schemas.event import Event, Malformed, decode, rfc3339
 from schemas.profile import contact_of
 from schemas.trigger import TriggerRecord

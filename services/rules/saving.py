@@ -7,10 +7,10 @@ from sqlalchemy import Connection, Row
 
 from backbone.clock import Clock
 from backbone.database import Database
+from backbone.documents.in_use import hold, there
 from backbone.errors import Conflict, Invalid, NotFound, StateConflict, Taken
-from backbone.http import check_if_match, etag
-from backbone.in_use import hold, there
 from backbone.log import Log
+from backbone.web.app import check_if_match, etag
 from schemas.rule import RuleIn, TiersDoc
 from services.rules import outlining
 from services.rules.engine.compile import next_generations

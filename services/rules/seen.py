@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
 
-from backbone import outlines
 from backbone.database import Database, insert_new
+from backbone.documents import registry
 from schemas.event import Event, is_reserved
 from schemas.lint import Doubt, Facts, lint_rule
 from schemas.names import is_name
@@ -79,7 +79,7 @@ def doubts(db: Database, rule: RuleIn, *, alone: bool = False) -> list[Doubt]:
     found = lint_rule(rule, facts(db))
     if not alone:
         with db.read() as conn:
-            found += outlines.doubts(conn, outline_rule(rule))
+            found += registry.doubts(conn, outline_rule(rule))
     return found
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import EVENTS, Log, partition_for
-from backbone.record import Parts
 from backbone.settings import Settings
 from backbone.telemetry import CLOCK_AHEAD, get_logger
+from backbone.web.account_record import Parts
 from schemas.event import rfc3339
 from services.rules import outlining, store
 from services.rules.account_events import AccountEvents

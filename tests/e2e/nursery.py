@@ -25,7 +25,7 @@ from deploy.local.process import POLL_S, Child
 IMPORTS = (
     "services.cli.main", "services.embedded", "services.ingest.service", "services.rules.service",
     "services.actions.service", "services.ingest.tables", "services.rules.tables", "services.actions.tables",
-    "backbone.tables", "backbone.log.kafka", "psycopg", "uvloop", "uvicorn.protocols.http.httptools_impl",
+    "backbone.tables", "backbone.log.kafka.log", "psycopg", "uvloop", "uvicorn.protocols.http.httptools_impl",
     "uvicorn.lifespan.on", "uvicorn.loops.uvloop", "encodings.idna", "sqlalchemy.dialects.postgresql.psycopg",
 )  # fmt: skip
 READY_S = 120.0

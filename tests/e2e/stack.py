@@ -13,12 +13,12 @@ from typing import Any
 
 import httpx
 
-from backbone.auth import ensure_admin_key
 from backbone.clock import WallClock
 from backbone.database import Database
 from backbone.log import Log, open_log
 from backbone.migrations import migrate_all
 from backbone.settings import Settings, load_settings
+from backbone.web.api_keys import ensure_admin_key
 from deploy.local.process import Child, free_port, tail, wait_until
 from tests.e2e.nursery import Service
 

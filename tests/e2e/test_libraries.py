@@ -21,9 +21,9 @@ import pytest
 import segment.analytics.client
 from rudderstack.analytics import client as rudderstack
 
-from backbone.auth import create_key
 from backbone.log import EVENTS
 from backbone.settings import load_settings
+from backbone.web.api_keys import create_key
 from deploy.local.need import LIBRARIES
 from deploy.local.node import chromium, node_packages
 from schemas.event import Event, decode

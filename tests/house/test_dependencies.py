@@ -15,7 +15,7 @@ from tests.house.tree import CODE, ROOT, SHIPPED, parsed, python_files
 
 # Declared, and no import of ours says so.
 UNIMPORTED = {
-    "httptools": "uvicorn's parser of HTTP, which backbone/server.py builds on",
+    "httptools": "uvicorn's parser of HTTP, which backbone/web/server.py builds on",
     "psycopg": "SQLAlchemy's way to PostgreSQL",
     "python-snappy": "kafka-python takes it for what other programs compress so",
     "tzdata": "zoneinfo takes it where the system has no time zones",

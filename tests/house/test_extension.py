@@ -50,8 +50,8 @@ def mentioned(word: str, folder: str, suffixes: set[str] = TEXTS) -> bool:
 def test_nothing_was_forgotten(register: str, key: str) -> None:
     folder, also = REGISTERS[register]
     forgotten = []
-    if not (ROOT / folder / f"{key}.py").is_file():
-        forgotten.append(f"its file {folder}/{key}.py")
+    if not (ROOT / folder / f"{key}.py").is_file() and not (ROOT / folder / key / "__init__.py").is_file():
+        forgotten.append(f"its file {folder}/{key}.py, or its package {folder}/{key}/")
     if not mentioned(key, "docs", {".md"}):
         forgotten.append("its docs (docs/**/*.md)")
     if not mentioned(key, "tests"):

@@ -6,8 +6,8 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from backbone.queries import guarded, takes_any
 from backbone.settings import load_settings
+from backbone.web.query_params import guarded, takes_any
 from services.embedded import House, running
 
 SEGMENT = {

@@ -17,7 +17,7 @@ ROOMS = {
 }
 # a failpoint is no setting: tests of crashes arm it, before any settings are read
 READS_SETTINGS = {"backbone/settings.py", "backbone/failpoint.py", "services/cli"}
-READS_THE_TIME = {"backbone/clock.py", "backbone/log/embedded.py"}
+READS_THE_TIME = {"backbone/clock.py", "backbone/log/embedded/log.py"}
 
 
 @pytest.mark.parametrize(("room", "module"), ROOMS.items())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from backbone.clock import ManualClock
 from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, partition_for
-from backbone.log.embedded import EmbeddedLog
+from backbone.log.embedded.log import EmbeddedLog
 from services.actions.tables import plays
 from services.rules.worker import Worker
 from tests.services.actions.kit import House

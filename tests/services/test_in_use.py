@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from backbone import outlines
 from backbone.clock import ManualClock
 from backbone.database import Database
+from backbone.documents import registry
+from backbone.documents.in_use import InUse, refuse_if_used
 from backbone.errors import Conflict
-from backbone.in_use import InUse, refuse_if_used
-from backbone.log.embedded import EmbeddedLog
+from backbone.log.embedded.log import EmbeddedLog
 from backbone.migrations import migrate_all
 from deploy.local.process import wait_until
 from schemas.playbook import PlaybookIn
@@ -82,7 +82,7 @@ class Other(threading.Thread):
 def remove(conn: Connection) -> None:
     """As `DELETE /v1/playbooks/outreach` does it."""
     refuse_if_used(conn, "playbook", "outreach")
-    outlines.remove(conn, "playbook", "outreach")
+    registry.remove(conn, "playbook", "outreach")
     PLAYBOOKS.delete(conn, "outreach", "test", 1)
 
 

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from sqlalchemy import Connection, delete, select, update
 
-from backbone import outlines
 from backbone.clock import ManualClock
 from backbone.database import Database
-from backbone.log.embedded import EmbeddedLog
+from backbone.documents import registry
+from backbone.log.embedded.log import EmbeddedLog
 from backbone.migrations import migrate_all
 from backbone.settings import load_settings
 from backbone.tables import outlines as board
@@ -65,7 +65,7 @@ def on_board(db: Database) -> dict[tuple[str, str], int]:
 
 def doubts(db: Database, *places: Use) -> list[str]:
     with db.read() as conn:
-        found = outlines.doubts(conn, PlaybookOutline("outreach", ["high", "low", "tech"], list(places)))
+        found = registry.doubts(conn, PlaybookOutline("outreach", ["high", "low", "tech"], list(places)))
     return [one["message"] for one in found]
 
 
@@ -111,14 +111,14 @@ def test_a_start_fills_it_after_an_upgrade(db: Database, saver: Saver) -> None:
     expected = {("rule", "a"): 1, ("rule", "b"): 1, ("playbook", "outreach"): 1, ("template", "hello"): 1}
     assert on_board(db) == expected
     with db.read() as conn:
-        found = outlines.doubts(conn, TemplateOutline("hello", [Use("subject", None, "key")]))
+        found = registry.doubts(conn, TemplateOutline("hello", [Use("subject", None, "key")]))
     assert len(found) == 2
 
     with db.write() as conn:
         conn.execute(update(board).values(format=0))
     assert doubts(db, LONG) == []  # of a format that this program does not read
     with db.write() as conn:
-        outlines.write(conn, RuleOutline("ghost", "outreach"), 1)
+        registry.write(conn, RuleOutline("ghost", "outreach"), 1)
     of_rules.refresh(db)
     of_actions.refresh(db)
     assert on_board(db) == expected
@@ -141,17 +141,17 @@ def test_a_loop_is_seen_through_rules_that_are_not_named(db: Database, saver: Sa
     def saved(name: str, body: dict[str, Any]) -> list[str]:
         made = outline_playbook(PlaybookIn.model_validate({"name": name, **body}))
         with db.write() as conn:
-            outlines.write(conn, made, 1)
+            registry.write(conn, made, 1)
             return [
                 one["message"].split(":")[0]
-                for one in outlines.doubts(conn, made)
+                for one in registry.doubts(conn, made)
                 if "itself" in one["message"]
             ]
 
     assert saved("greet", mail) == []
     assert saved("call", task) == []  # nothing answers its task but `one`, and nothing answers greet yet
     with db.read() as conn:
-        said = [each["message"] for each in outlines.doubts(conn, outline_rule(two))]
+        said = [each["message"] for each in registry.doubts(conn, outline_rule(two))]
     assert sum(text.startswith("may start itself through one:") for text in said) == 1
     saver.run(lambda conn: saver.put(conn, two, None, "test"))
     assert saved("greet", mail) == ["may start itself through two"]
@@ -160,12 +160,12 @@ def test_a_loop_is_seen_through_rules_that_are_not_named(db: Database, saver: Sa
 
 def test_a_crowd_of_rules_is_bounded(db: Database) -> None:
     with db.write() as conn:
-        for number in range(outlines.MOST_DOUBTS + 50):
-            outlines.write(conn, RuleOutline(f"r{number}", "outreach", ["high"], "1d"), 1)
-    assert len(doubts(db, LONG)) == outlines.MOST_DOUBTS
+        for number in range(registry.MOST_DOUBTS + 50):
+            registry.write(conn, RuleOutline(f"r{number}", "outreach", ["high"], "1d"), 1)
+    assert len(doubts(db, LONG)) == registry.MOST_DOUBTS
     with db.read() as conn:
-        assert len(outlines.doubts(conn, RuleOutline("new", "outreach", ["high"]))) == 10
-        assert outlines.doubts(conn, RuleOutline("new", "outreach", ["tech"])) == []
+        assert len(registry.doubts(conn, RuleOutline("new", "outreach", ["high"]))) == 10
+        assert registry.doubts(conn, RuleOutline("new", "outreach", ["tech"])) == []
 
 
 def test_every_start_looks_whether_the_board_is_whole(tmp_path: Path) -> None:

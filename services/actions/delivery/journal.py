@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from backbone import telemetry
-from backbone.files import open_private, private_folder
+from backbone.private_files import open_private, private_folder
 from services.actions.plays.delivery import Outcome
 
 SUFFIX, DRAFT = ".journal", ".new"

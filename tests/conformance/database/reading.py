@@ -9,12 +9,12 @@ from fastapi import APIRouter
 from fastapi.testclient import TestClient
 from sqlalchemy import Table, delete, insert
 
-from backbone.auth import create_key
 from backbone.clock import ManualClock
 from backbone.database import Database
-from backbone.http import create_app
-from backbone.log.embedded import EmbeddedLog
+from backbone.log.embedded.log import EmbeddedLog
 from backbone.settings import Settings
+from backbone.web.api_keys import create_key
+from backbone.web.app import create_app
 
 NOW = 1_793_491_200_000_000  # 1 November 2026
 DAY = 86_400_000_000

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import exc, text
 
 from backbone.database import Database
-from backbone.discreet import words
 from backbone.errors import DatabaseUnavailable
+from backbone.redaction import words
 from backbone.telemetry import configure_logging, get_logger
 
 CANARY = "canary@acme.test Lee"

@@ -10,9 +10,9 @@ from sqlalchemy import insert, select, update
 from backbone.clock import WallClock
 from backbone.database import Database
 from backbone.errors import Conflict
-from backbone.idempotency import KEPT_US, Idempotency, name_of, prune_all
 from backbone.migrations import migrate
 from backbone.tables import idempotency as table
+from backbone.web.idempotency import KEPT_US, Idempotency, name_of, prune_all
 
 MINE, OTHERS = "Bearer tl_mine", "Bearer tl_others"
 WHO = "ann@acme.test"

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from backbone.log import Consumer, Log, Record
-from backbone.log.embedded import EmbeddedLog
-from backbone.log.kafka import KafkaLog
-from backbone.log.kafka_cluster import Cluster
+from backbone.log.embedded.log import EmbeddedLog
+from backbone.log.kafka.cluster import Cluster
+from backbone.log.kafka.log import KafkaLog
 
 PARTITIONS = 4
 WAIT_S = 30.0  # a limit for what must happen, not a time in which it should

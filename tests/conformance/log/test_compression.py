@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Entry
-from backbone.log.kafka import KafkaLog
+from backbone.log.kafka.log import KafkaLog
 from tests.conformance.log.conftest import Twin, kafka_twin
 from tests.conformance.log.test_kafka_only import make_topics
 from tests.conftest import KafkaServer

@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 
 from backbone.errors import TouchlineError
 from backbone.log import EVENTS, Entry, OffsetOutOfRange, Record
-from backbone.log.blobs import Damaged, decode, encode
-from backbone.log.embedded import EmbeddedLog
+from backbone.log.embedded.chunk_codec import Damaged, decode, encode
+from backbone.log.embedded.log import EmbeddedLog
 from backbone.telemetry import LOG_DAMAGED
 
 SIZES = (3, 1, 400, 5)  # records of each chunk

@@ -23,8 +23,8 @@ from backbone.log import (
     PartitionsChanged,
     Record,
 )
-from backbone.log.chunks import READ_BYTES, StoredLane
-from backbone.log.embedded import EmbeddedLog
+from backbone.log.embedded.chunk_store import READ_BYTES, StoredLane
+from backbone.log.embedded.log import EmbeddedLog
 from tests.conformance.log.conftest import Reader
 
 WAIT_S = 30.0
@@ -279,7 +279,7 @@ _APPENDER = """
 import sys
 from pathlib import Path
 from backbone.log import EVENTS, Entry
-from backbone.log.embedded import EmbeddedLog
+from backbone.log.embedded.log import EmbeddedLog
 log = EmbeddedLog(Path(sys.argv[1]), 1)
 n = log.end_offsets(EVENTS)[0]
 waiting = []

@@ -22,9 +22,9 @@ from backbone.log import (
     PartitionsChanged,
     RecordTooLarge,
 )
-from backbone.log.kafka import KafkaLog
-from backbone.log.kafka_cluster import Cluster
-from backbone.log.kafka_producer import STUCK_S
+from backbone.log.kafka.cluster import Cluster
+from backbone.log.kafka.log import KafkaLog
+from backbone.log.kafka.producer import STUCK_S
 from deploy.local.kafka import Kafka
 from tests.conformance.log.conftest import PARTITIONS, Twin, kafka_twin
 from tests.conftest import KafkaServer

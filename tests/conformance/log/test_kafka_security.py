@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import structlog
 
-from backbone.auth import create_key
 from backbone.errors import ConfigurationError
 from backbone.log import EVENTS, Entry, LogUnavailable, open_log
-from backbone.log.kafka import KafkaLog
-from backbone.log.kafka_cluster import cluster_of
+from backbone.log.kafka.cluster import cluster_of
+from backbone.log.kafka.log import KafkaLog
 from backbone.settings import load_settings
+from backbone.web.api_keys import create_key
 from deploy.local.kafka import Kafka, Listener
 from services.embedded import running
 from tests.conformance.certificates import PASSWORD as OF_THE_KEY

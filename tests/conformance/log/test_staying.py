@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from backbone.log import EVENTS, TRIGGERS, Entry
-from backbone.log import kafka_consumer as module
+from backbone.log.kafka import consumer as module
 from tests.conformance.log.conftest import PARTITIONS, Reader, Twin, kafka_twin
 from tests.conftest import KafkaServer
 

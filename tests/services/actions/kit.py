@@ -11,7 +11,7 @@ from sqlalchemy import Table, select
 from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.log import EVENTS, TRIGGERS, Entry
-from backbone.log.embedded import EmbeddedLog
+from backbone.log.embedded.log import EmbeddedLog
 from backbone.migrations import migrate_all
 from schemas.event import Event, encode
 from schemas.playbook import PlaybookIn

@@ -7,9 +7,9 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import update
 
-from backbone.auth import create_key
-from backbone.http import create_app
 from backbone.settings import Settings
+from backbone.web.api_keys import create_key
+from backbone.web.app import create_app
 from schemas.play import ActionDetail, ActionList, PlayDetail, PlayList, TaskList
 from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
 from services.actions import api_documents, api_plays, api_tasks

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from backbone.auth import create_key
-from backbone.http import create_app
 from backbone.settings import Settings
+from backbone.web.api_keys import create_key
+from backbone.web.app import create_app
 from schemas.play import TaskMade, TaskOut
 from schemas.playbook import PlaybookIn
 from schemas.profile import Closing, Profile

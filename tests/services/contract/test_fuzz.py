@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from backbone.auth import create_key
 from backbone.database import Database
 from backbone.migrations import migrate_all
 from backbone.settings import Settings, load_settings
+from backbone.web.api_keys import create_key
 from services.embedded import house, running
 from tests.conftest import KafkaServer
 

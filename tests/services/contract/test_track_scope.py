@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from backbone.auth import create_key
 from backbone.settings import load_settings
+from backbone.web.api_keys import create_key
 from services.embedded import running
 
 ACME = {

@@ -15,14 +15,14 @@ import pytest
 from fastapi.testclient import TestClient
 from standardwebhooks import Webhook
 
-from backbone.auth import create_key
 from backbone.clock import WallClock
 from backbone.database import Database
-from backbone.http import create_app
 from backbone.log import EVENTS, TRIGGERS, Entry
-from backbone.log.embedded import EmbeddedLog
+from backbone.log.embedded.log import EmbeddedLog
 from backbone.migrations import migrate_all
 from backbone.settings import Settings
+from backbone.web.api_keys import create_key
+from backbone.web.app import create_app
 from schemas.event import Event, encode
 from schemas.trigger import Position, Progress, TriggerRecord
 from services.actions.channels.base import Trouble

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backbone.errors import ConfigurationError
-from backbone.files import FILE
+from backbone.private_files import FILE
 from backbone.settings import Settings, load_settings
 from services.cli.backup import backup
 from services.embedded import house

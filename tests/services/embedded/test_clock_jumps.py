@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 from structlog.testing import capture_logs
 
-from backbone.auth import create_key
 from backbone.clock import SteadyClock, WallClock, counted
 from backbone.settings import load_settings
+from backbone.web.api_keys import create_key
 from deploy.local.process import wait_until
 from services.embedded import running
 

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from backbone.auth import OPEN
 from backbone.errors import ConfigurationError
-from backbone.http import declared_scopes
 from backbone.settings import load_settings
+from backbone.web.api_keys import OPEN
+from backbone.web.app import declared_scopes
 from schemas.version import VERSION
 from services.cli import main
 from services.embedded import house, running

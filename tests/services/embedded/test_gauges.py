@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from backbone import gauges, telemetry
+from backbone import status_metrics, telemetry
 from backbone.errors import DatabaseUnavailable
 from backbone.settings import load_settings
 from deploy.local.process import wait_until
@@ -18,7 +18,7 @@ from services.embedded import House, running
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gauges, "EVERY_S", 0.02)
+    monkeypatch.setattr(status_metrics, "EVERY_S", 0.02)
     telemetry.LAG.clear()
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from backbone.auth import create_key
 from backbone.settings import load_settings
+from backbone.web.api_keys import create_key
 from deploy.local.process import wait_until
 from services.embedded import running
 from tests.unit.rendering.loot import LOOT

@@ -12,11 +12,11 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from backbone import record
-from backbone.auth import create_key
 from backbone.clock import WallClock
-from backbone.record import RecordOut
 from backbone.settings import load_settings
+from backbone.web import account_record
+from backbone.web.account_record import RecordOut
+from backbone.web.api_keys import create_key
 from services.embedded import House, running
 from tests.e2e.stack import until
 from tests.e2e.test_erased_files import configure, live
@@ -136,11 +136,11 @@ def test_its_memory_does_not_grow_with_what_there_is() -> None:
     class Much:
         name = "much"
 
-        def record(self, account: str, contact: str | None) -> record.Parts:
+        def record(self, account: str, contact: str | None) -> account_record.Parts:
             yield "rows", ({"text": account * 100} for _ in range(20_000))
 
     tracemalloc.start()
-    made = sum(len(piece) for piece in record._pieces([Much()], "acme", None, "now"))
+    made = sum(len(piece) for piece in account_record._pieces([Much()], "acme", None, "now"))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert made > 8_000_000
@@ -161,6 +161,8 @@ def test_what_is_there_by_the_thousands_comes_once_each(tmp_path: Path) -> None:
     with db.write() as conn:
         room.create_all(conn)
         conn.execute(insert(table), pairs)
-    found = record.rows(db, select(table), [table.c.a, table.c.b], lambda _, row: record.as_dict(row))
+    found = account_record.rows(
+        db, select(table), [table.c.a, table.c.b], lambda _, row: account_record.as_dict(row)
+    )
     assert list(found) == pairs
     db.close()

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from starlette.routing import Match
 
-from backbone.auth import ANY, NARROW, OPEN, SCOPES, TRACK, create_key
 from backbone.database import Database
-from backbone.doors import Doors
-from backbone.http import declared_scopes
 from backbone.migrations import migrate_all
 from backbone.settings import load_settings
+from backbone.web.api_keys import ANY, NARROW, OPEN, SCOPES, TRACK, create_key
+from backbone.web.app import declared_scopes
+from backbone.web.route_lookup import Doors
 from services.actions.unsubscribe_token import Claim, Tokens
 from services.embedded import House, house
 from tests.conftest import KafkaServer

@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 
-from backbone.auth import create_key
 from backbone.log import EVENTS
+from backbone.web.api_keys import create_key
 from schemas.event import Event, decode
 from services.embedded import House
 

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
-from backbone.auth import create_key
 from backbone.errors import LogUnavailable
 from backbone.log import Entry
+from backbone.web.api_keys import create_key
 from tests.services.ingest.kit import Kit
 
 EVENT = {"type": "ticket.opened", "account": "acme", "id": "1", "data": {"a": 1}}

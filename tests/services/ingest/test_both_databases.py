@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from backbone import outlines
 from backbone.clock import ManualClock
 from backbone.database import Database
+from backbone.documents import registry
 from backbone.errors import PreconditionFailed
 from backbone.migrations import migrate_all
 from schemas.aliases import AliasesDoc
@@ -66,10 +66,10 @@ async def test_the_board_as_the_door_reads_it(db: Database) -> None:
     rule = outline_rule(RuleIn.model_validate({"name": "spent", "when": when}))
     assert [await told(*paid), await told(*arr)] == [[], []]
     with db.write() as conn:
-        outlines.write(conn, rule, 1)
-        outlines.write(conn, TiersOutline(reads=[Reading("account.attributes.arr", "number")]), 1)
+        registry.write(conn, rule, 1)
+        registry.write(conn, TiersOutline(reads=[Reading("account.attributes.arr", "number")]), 1)
     assert [await told(*paid), await told(*arr)] == [["data.amount"], ["data.attributes.arr"]]
     with db.write() as conn:
-        outlines.remove(conn, "rule", "spent")
-        outlines.write(conn, TiersOutline(), 2)
+        registry.remove(conn, "rule", "spent")
+        registry.write(conn, TiersOutline(), 2)
     assert [await told(*paid), await told(*arr)] == [[], []]

@@ -12,12 +12,12 @@ from cloudevents.core.bindings.http import to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 from segment.analytics.client import Client
 
-from backbone.auth import create_key
 from backbone.errors import ConfigurationError
-from backbone.line import MAX_AHEAD
 from backbone.log import EVENTS
-from backbone.server import bind
 from backbone.settings import load_settings
+from backbone.web.api_keys import create_key
+from backbone.web.connection import MAX_AHEAD
+from backbone.web.server import bind
 from schemas.event import Event, decode
 from services.embedded import House, running
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from backbone.auth import create_key
 from backbone.errors import LogUnavailable
 from backbone.log import EVENTS
+from backbone.web.api_keys import create_key
 from schemas.event import Event
 from schemas.merging import Merge, merge_of
 from tests.services.ingest.kit import NOW, Kit

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from backbone.auth import create_key
+from backbone.web.api_keys import create_key
 from tests.services.ingest.kit import Kit
 
 TRACK = {"userId": "ann", "event": "First", "type": "track"}

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from backbone import outlines
+from backbone.documents import registry
 from backbone.settings import Settings, load_settings
 from services.embedded import running
 from tests.services.ingest.kit import Kit
@@ -162,7 +162,7 @@ def test_a_save_is_known_at_once_and_so_is_its_end(api: httpx.Client) -> None:
 
 def test_a_door_of_its_own_knows_within_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each service is a process of its own, on one database: nothing but that tells the door of a save."""
-    monkeypatch.setattr(outlines.changes, "note", lambda: None)
+    monkeypatch.setattr(registry.changes, "note", lambda: None)
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     door = settings_of(tmp_path / "door", database_url=url)
     judge = settings_of(tmp_path / "judge", database_url=url)

@@ -12,9 +12,9 @@ from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.errors import Invalid, NotFound
 from backbone.log import EVENTS, Entry, Log
-from backbone.log.embedded import EmbeddedLog
+from backbone.log.embedded.log import EmbeddedLog
 from backbone.migrations import migrate_all
-from backbone.paging import Paging, decode_cursor
+from backbone.web.pagination import Paging, decode_cursor
 from schemas.event import Event, encode, from_microseconds
 from schemas.rule import RuleIn
 from services.rules import account_events

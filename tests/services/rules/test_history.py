@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backbone.log import EVENTS, Record, partition_for
-from backbone.log.embedded_consumer import EmbeddedConsumer
+from backbone.log.embedded.consumer import EmbeddedConsumer
 from schemas.rule import RuleIn
 from services.rules import shard
 from tests.services.rules.test_worker import RULE, rules

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.log import EVENTS, Entry
-from backbone.log.embedded import EmbeddedLog
+from backbone.log.embedded.log import EmbeddedLog
 from backbone.migrations import migrate_all
 from schemas.event import Event, encode, from_microseconds, instant
 from schemas.rule import RuleIn

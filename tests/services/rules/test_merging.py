@@ -14,7 +14,7 @@ from sqlalchemy import select
 from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Entry
-from backbone.log.embedded import EmbeddedLog
+from backbone.log.embedded.log import EmbeddedLog
 from backbone.migrations import migrate_all
 from backbone.settings import load_settings
 from schemas.event import Event, decode, encode, from_microseconds

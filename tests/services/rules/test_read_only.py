@@ -13,7 +13,7 @@ from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
 from backbone.log import EVENTS, Entry
-from backbone.log.embedded import EmbeddedLog
+from backbone.log.embedded.log import EmbeddedLog
 from backbone.migrations import migrate_all
 from backbone.settings import load_settings
 from schemas.event import Event, encode, from_microseconds

@@ -7,7 +7,7 @@ import pytest
 
 from backbone.clock import ManualClock
 from backbone.database import Database
-from backbone.log.embedded import EmbeddedLog
+from backbone.log.embedded.log import EmbeddedLog
 from backbone.migrations import migrate_all
 from schemas.rule import RuleIn
 from services.rules.revisions import RuleSets

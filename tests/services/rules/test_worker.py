@@ -14,8 +14,8 @@ from sqlalchemy import select, update
 from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.log import EVENTS, TRIGGERS, Entry, LogUnavailable, OffsetOutOfRange
-from backbone.log.chunks import Chunk
-from backbone.log.embedded import EmbeddedLog
+from backbone.log.embedded.chunk_store import Chunk
+from backbone.log.embedded.log import EmbeddedLog
 from backbone.migrations import migrate_all
 from schemas.event import Event, encode, from_microseconds
 from schemas.rule import RuleIn

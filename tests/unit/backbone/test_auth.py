@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from backbone.auth import (
+from backbone.clock import ManualClock
+from backbone.database import Database
+from backbone.errors import DatabaseUnavailable, Forbidden, Invalid, NotFound, Unauthorized
+from backbone.migrations import migrate
+from backbone.web.api_keys import (
     CACHE_S,
     SCOPES,
     STALE_S,
@@ -15,10 +19,6 @@ from backbone.auth import (
     list_keys,
     revoke_key,
 )
-from backbone.clock import ManualClock
-from backbone.database import Database
-from backbone.errors import DatabaseUnavailable, Forbidden, Invalid, NotFound, Unauthorized
-from backbone.migrations import migrate
 
 CLOCK = ManualClock(1_000_000)
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from backbone.bodies import (
+from backbone.errors import BadRequest, TooLarge, UnsupportedMedia
+from backbone.web.bodies import (
     MAX_BODY,
     MAX_DEPTH,
     MAX_MEMBERS,
@@ -15,7 +16,6 @@ from backbone.bodies import (
     parse_json,
     read_body,
 )
-from backbone.errors import BadRequest, TooLarge, UnsupportedMedia
 
 
 async def read(chunks: list[bytes], headers: dict[str, str] | None = None) -> tuple[bytes, int]:

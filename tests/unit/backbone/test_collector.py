@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backbone.collector import YOUNG, collect_less
+from backbone.gc_tuning import YOUNG, collect_less
 from backbone.settings import load_settings
 from services.embedded import house
 

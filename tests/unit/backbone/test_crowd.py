@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backbone.crowd import AT_ONCE, Crowd, neighbourhood, room_for_connections
+from backbone.web.connection_limit import AT_ONCE, Crowd, neighbourhood, room_for_connections
 
 
 @dataclass(eq=False)

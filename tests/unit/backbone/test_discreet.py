@@ -15,8 +15,8 @@ import pytest
 from pydantic import BaseModel
 from sqlalchemy import create_engine, text
 
-from backbone.discreet import trace, without_addresses, words
 from backbone.errors import DatabaseUnavailable, TouchlineError
+from backbone.redaction import trace, without_addresses, words
 from backbone.telemetry import configure_logging, get_logger
 
 CANARY = "canary Lee"

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from backbone.data_folder import make_data_dir
 from backbone.database import Database
-from backbone.files import open_private, private_folder, tighten
 from backbone.log import EVENTS, Entry
-from backbone.log.embedded import EmbeddedLog
-from backbone.private import make_data_dir
+from backbone.log.embedded.log import EmbeddedLog
+from backbone.private_files import open_private, private_folder, tighten
 from backbone.settings import load_settings
 from services.actions.channels.mailing.outbox import Letter
 from services.actions.delivery.journal import Journal

@@ -10,16 +10,16 @@ import pytest
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from backbone.assets import FOLDER, url_of
-from backbone.auth import Principal, create_key, open_route, require
 from backbone.clock import ManualClock
 from backbone.database import Database, metadata
-from backbone.documents_api import Kind, documents_router
-from backbone.http import create_app, declared_scopes
+from backbone.documents.api import Kind, documents_router
+from backbone.documents.store import Documents, document_tables
 from backbone.log import open_log
 from backbone.migrations import migrate
 from backbone.settings import load_settings
-from backbone.versioned import Documents, document_tables
+from backbone.web.api_keys import Principal, create_key, open_route, require
+from backbone.web.app import create_app, declared_scopes
+from backbone.web.assets import FOLDER, url_of
 
 ROOM = metadata("rules")
 TABLES = document_tables(ROOM)

@@ -3,7 +3,7 @@
 import pytest
 
 from backbone.log import LogUnavailable
-from backbone.log.kafka_producer import _answer
+from backbone.log.kafka.producer import _answer
 from backbone.log.records import PartitionsChanged, RecordTooLarge
 
 

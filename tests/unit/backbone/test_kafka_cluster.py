@@ -6,7 +6,7 @@ import kafka.net.inet
 import pytest
 from kafka import KafkaProducer, errors
 
-from backbone.log.kafka_cluster import Cluster, cluster_of
+from backbone.log.kafka.cluster import Cluster, cluster_of
 from backbone.log.records import LogUnavailable, PartitionsChanged
 from backbone.settings import load_settings
 from deploy.local.process import free_port

@@ -10,7 +10,7 @@ from kafka.errors import CorruptRecordError
 from kafka.record import MemoryRecords
 from kafka.record.memory_records import MemoryRecordsBuilder
 
-from backbone.log.kafka_records import unpacked
+from backbone.log.kafka.batches import unpacked
 from backbone.log.records import Record
 
 NONE, GZIP, LZ4 = 0, 1, 3

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from backbone.data_folder import make_data_dir, read_private, secret_key, write_private
 from backbone.errors import ConfigurationError
-from backbone.private import make_data_dir, read_private, secret_key, write_private
 from backbone.settings import load_settings, unknown_settings, variables
 
 

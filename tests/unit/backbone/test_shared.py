@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from backbone.shared import Shared
+from backbone.single_flight import Shared
 
 
 async def test_it_is_made_once_for_all_who_wait() -> None:

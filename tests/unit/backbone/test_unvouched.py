@@ -9,15 +9,15 @@ import httpx
 import pytest
 from fastapi import APIRouter, Request
 
-from backbone.auth import Principal, create_key, open_route, require
 from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.errors import RateLimited
-from backbone.http import create_app
 from backbone.log import open_log
 from backbone.migrations import migrate
 from backbone.settings import load_settings
-from backbone.unvouched import MAX_OPEN_BODY, Unvouched, key_in_body
+from backbone.web.api_keys import Principal, create_key, open_route, require
+from backbone.web.app import create_app
+from backbone.web.body_budget import MAX_OPEN_BODY, Unvouched, key_in_body
 
 CLOCK = ManualClock()
 

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Integer, LargeBinary, Table, delete, insert, sele
 
 from backbone.database import Database, metadata
 from backbone.errors import DatabaseUnavailable
-from backbone.upkeep import Chore, Upkeep
+from backbone.housekeeping import Chore, Upkeep
 
 CANARY = b"canary" * 20
 ROOM = metadata("rules")

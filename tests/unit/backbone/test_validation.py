@@ -4,7 +4,7 @@ import pytest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from backbone.errors import Invalid
-from backbone.validation import validate
+from backbone.web.validation import validate
 
 
 def _duration(text: str) -> str:

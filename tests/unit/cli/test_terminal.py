@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
-from backbone.plain import clean, one_line
+from backbone.terminal_text import clean, one_line
 from services.cli.terminal import Terminal, agreed
 
 HOSTILE = st.text() | st.text(alphabet="\x00\x07\x08\x1b\x7f\x85\x9b\u200f\u2028\u202e\u2066\r\n\tab[]31m")

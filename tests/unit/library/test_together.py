@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from backbone.validation import validate
+from backbone.web.validation import validate
 from schemas.event import CLOCK, Event, from_microseconds, microseconds
 from services.actions.plays.model import EmailSpec, Rendered, RenderFailure, RenderJob
 from services.cli.documents import KINDS, Document

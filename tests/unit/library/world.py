@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backbone.errors import Invalid
-from backbone.validation import validate
+from backbone.web.validation import validate
 from schemas.scenario import Scenario
 from services.actions.plays.memory import MemoryAction
 from services.actions.rendering.compose import answer

@@ -143,7 +143,7 @@ def test_a_date_that_comes_back_in_time_is_waited_for() -> None:
 )
 def test_skip_needs_a_step_to_leave_out(steps: Any, where: str) -> None:
     from backbone.errors import Invalid
-    from backbone.validation import validate
+    from backbone.web.validation import validate
 
     with pytest.raises(Invalid) as caught:
         validate(PlaybookIn, {"name": "book", "steps": steps})

@@ -5,7 +5,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from backbone.files import open_private, private_folder
+from backbone.private_files import open_private, private_folder
 from services.actions.channels.mailing.message import Envelope
 from services.actions.plays.delivery import Outcome
 

@@ -1,0 +1,173 @@
+"""The HTTP side of `versioned`: POST, GET, PUT, DELETE and versions of one kind of named documents.
+
+documents_router(Kind(path="/v1/playbooks", noun="playbook", model=PlaybookIn, example=…, read="actions:read",
+                      write="actions:write"), Documents(tables, "playbook"), db, clock)
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+from urllib.parse import quote
+
+from fastapi import APIRouter, Header, Path, Query, Response
+from pydantic import BaseModel
+from sqlalchemy import Connection
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.documents.in_use import refuse_if_used
+from backbone.documents.store import Documents, Stored
+from backbone.errors import Invalid
+from backbone.web.api_keys import Principal, require
+from backbone.web.app import Json, Once, Pages, json_response, reads, written
+from schemas.event import rfc3339
+from schemas.lint import Doubt
+
+Name = Annotated[str, Path(min_length=1, max_length=256)]
+IfMatch = Annotated[str | None, Header(description="the ETag that the change builds on")]
+Prepared = Mapping[str, Any]
+
+
+def dump(_: Connection, model: BaseModel, __: Stored | None) -> Prepared:
+    """What is stored of a body: its fields as they were given."""
+    return model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def show(stored: Stored) -> dict[str, Any]:
+    """A version as the API shows it: its fields, then who changed it and when."""
+    return {
+        **stored.doc,
+        "name": stored.name,
+        "version": stored.version,
+        "changed_by": stored.changed_by,
+        "changed_at": rfc3339(stored.changed_at),
+        **({"deleted": True} if stored.deleted else {}),
+    }
+
+
+class Check(Protocol):
+    """What is doubtful about a body; `alone`: without looking at other documents. Raises `Invalid`."""
+
+    def __call__(self, connection: Connection, body: Any, *, alone: bool) -> list[Doubt]: ...
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of documents. The hooks run in the saving transaction and may raise `Invalid`."""
+
+    path: str
+    noun: str
+    model: type[BaseModel]
+    example: Any
+    read: str  # scope
+    write: str  # scope
+    prepare: Callable[[Connection, Any, Stored | None], Prepared] = (
+        dump  # body, version before → stored fields
+    )
+    render: Callable[[Stored], dict[str, Any]] = show
+    created: Callable[[Stored], dict[str, Any]] | None = None  # answers a save; default: as `render`
+    shown_once: frozenset[str] = frozenset()  # fields of the answer to a save that are not given again
+    saved: Callable[[Connection, Any, Stored], None] = lambda _connection, _body, _stored: None
+    removing: Callable[[Connection, str], None] = lambda _connection, _name: None
+    lint: Callable[[Connection, Any], list[Doubt]] | None = None  # `warnings` of the answer to a save
+    check: Check | None = None  # answers POST …/check
+
+
+def documents_router(kind: Kind, documents: Documents, db: Database, clock: Clock) -> APIRouter:
+    """The routes of one kind."""
+    router = APIRouter(tags=[kind.path.rpartition("/")[2]])
+    _saving(router, kind, documents, db, clock)
+    if kind.check is not None:
+        _checking(router, kind, kind.check, db)
+    _reading(router, kind, documents, db)
+    return router
+
+
+def _saving(router: APIRouter, kind: Kind, documents: Documents, db: Database, clock: Clock) -> None:
+    @router.post(kind.path, status_code=201, summary=f"Create a {kind.noun}")
+    @reads(kind.model, kind.example)
+    def create(body: Json, once: Once, principal: Principal = require(kind.write)) -> Response:
+        model: Any = written(kind.model, body)
+        with db.write() as connection:
+
+            def make() -> Response:
+                doc = kind.prepare(connection, model, None)
+                saved = documents.create(connection, model.name, doc, principal.name, clock.now())
+                return _answer(kind, connection, model, saved, 201)
+
+            return once.run(connection, make, kind.shown_once)
+
+    @router.put(kind.path + "/{name}", summary=f"Create or replace a {kind.noun}")
+    @reads(kind.model, kind.example)
+    def put(
+        name: Name, body: Json, if_match: IfMatch = None, principal: Principal = require(kind.write)
+    ) -> Response:
+        model = written(kind.model, named(body, name))
+        with db.write() as connection:
+            doc = kind.prepare(connection, model, documents.get(connection, name))
+            saved, new = documents.put(connection, name, doc, principal.name, clock.now(), if_match)
+            return _answer(kind, connection, model, saved, 201 if new else 200)
+
+    @router.delete(kind.path + "/{name}", status_code=204, summary=f"Delete a {kind.noun}; its versions stay")
+    def delete(name: Name, if_match: IfMatch = None, principal: Principal = require(kind.write)) -> Response:
+        """409 with `users` (kind and name of each) where another document in force names it."""
+        with db.write() as connection:
+            documents.fetch(connection, name)
+            refuse_if_used(connection, kind.noun, name)
+            kind.removing(connection, name)
+            documents.delete(connection, name, principal.name, clock.now(), if_match)
+        return Response(status_code=204)
+
+
+def _checking(router: APIRouter, kind: Kind, checked: Check, db: Database) -> None:
+    summary = f"What a {kind.noun} would be refused or warned for; nothing is saved"
+
+    @router.post(kind.path + "/check", summary=summary)
+    @reads(kind.model, kind.example)
+    def check(
+        body: Json,
+        alone: Annotated[bool, Query(description="leave other saved documents out")] = False,
+        _: Principal = require(kind.read),
+    ) -> Response:
+        model: Any = written(kind.model, body)
+        with db.read() as connection:
+            return json_response({"warnings": checked(connection, model, alone=alone)})
+
+
+def _reading(router: APIRouter, kind: Kind, documents: Documents, db: Database) -> None:
+    @router.get(kind.path, summary=f"All {kind.noun}s, newest first")
+    def listed(pages: Pages, _: Principal = require(kind.read)) -> Response:
+        with db.read() as connection:
+            return json_response(documents.page(connection, pages, kind.render))
+
+    @router.get(kind.path + "/{name}", summary=f"A {kind.noun} as it is now")
+    def one(name: Name, _: Principal = require(kind.read)) -> Response:
+        with db.read() as connection:
+            stored = documents.fetch(connection, name)
+        return json_response(kind.render(stored), headers={"ETag": stored.etag})
+
+    @router.get(kind.path + "/{name}/versions", summary=f"Every version of a {kind.noun}, newest first")
+    def versions(name: Name, pages: Pages, _: Principal = require(kind.read)) -> Response:
+        with db.read() as connection:
+            return json_response(documents.versions(connection, name, pages, kind.render))
+
+
+def named(body: Any, name: str) -> Any:
+    """The body of a PUT: its name may be left out, but not differ from the address. Raises `Invalid`."""
+    if not isinstance(body, dict):
+        return body
+    if body.get("name", name) != name:
+        raise Invalid([{"field": "name", "message": f"should be {name!r} as in the address, or left out"}])
+    return {**body, "name": name}
+
+
+def _answer(kind: Kind, connection: Connection, model: Any, stored: Stored, status: int) -> Response:
+    """The answer to a save, with `warnings` if there are any."""
+    body = (kind.created or kind.render)(stored)
+    kind.saved(connection, model, stored)
+    if kind.lint is not None and (doubts := kind.lint(connection, model)):
+        body = {**body, "warnings": doubts}
+    headers = {"ETag": stored.etag}
+    if status == 201:
+        headers["Location"] = f"{kind.path}/{quote(stored.name, safe='')}"
+    return json_response(body, status, headers)

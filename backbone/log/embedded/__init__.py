@@ -1,0 +1,1 @@
+"""The log in one process, in chunks of records in one SQLite file."""

@@ -1,0 +1,25 @@
+"""What SQLite says of the embedded log's file, in our words."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from backbone.errors import LogUnavailable
+from backbone.redaction import words
+
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """SQLite's errors (disk full, locked, I/O) as `LogUnavailable`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        remedy = "; it is damaged: restore the data folder from a backup" if is_damage(error) else ""
+        raise LogUnavailable(f"the embedded log cannot {what}: {words(error)}{remedy}") from error
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file itself is damaged."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE

@@ -1,0 +1,44 @@
+"""An answer that is made once for all who ask at the same time, and kept for a while."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from backbone.thread_pool import Lane
+
+Value = TypeVar("Value")
+_making = Lane("shared", 4)
+
+
+class Shared(Generic[Value]):
+    """`await shared()`. `make` runs in a thread; `keep_s`: seconds that what it gave is good for, from its beginning.
+
+    What it raises goes to all who wait, and is not kept. Belongs to the event loop.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Value],
+        *,
+        keep_s: float = math.inf,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._make, self._keep_s, self._monotonic = make, keep_s, monotonic
+        self._kept: tuple[float, Value] | None = None
+        self._making: asyncio.Task[Value] | None = None
+
+    async def __call__(self) -> Value:
+        """The value: kept, being made, or new."""
+        if self._kept is not None and self._monotonic() - self._kept[0] < self._keep_s:
+            return self._kept[1]
+        if self._making is None or self._making.done():
+            self._making = asyncio.create_task(self._renew())
+        return await asyncio.shield(self._making)  # who goes away takes it from nobody else
+
+    async def _renew(self) -> Value:
+        began = self._monotonic()
+        value = await _making(self._make)
+        self._kept = (began, value)
+        return value

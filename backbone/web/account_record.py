@@ -1,0 +1,141 @@
+"""`GET /v1/accounts/{id}/record`: everything kept about an account, or about one person there, as one JSON object.
+
+Each service tells its own parts. They are read and written out piece by piece, so that the memory it takes does not
+grow with what there is.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, Protocol
+
+import msgspec
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import StreamingResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Column, Connection, Row, Select, tuple_
+from starlette.routing import Match
+from starlette.types import Scope
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.web.api_keys import Principal, require
+from backbone.web.path_params import path_ends
+from schemas.event import rfc3339
+
+AT_ONCE = 200  # rows in one query
+PIECE = 64 << 10  # bytes written out together
+
+Parts = Iterator[
+    tuple[str, Any]
+]  # a name and what belongs to it: JSON, or an iterator of the items of a list
+View = Callable[[Connection, Row[Any]], Any]
+
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+class Keeps(Protocol):
+    """A service that can tell what it keeps."""
+
+    name: str
+
+    def record(self, account: str, contact: str | None) -> Parts:
+        """All of an account; with a contact, what is about that person."""
+        ...
+
+
+class RecordOut(BaseModel):
+    """What is kept; of each service that answers, its parts. A part is a list of rows, or one object (null: none)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    account: str
+    contact: str | None = Field(description="Null: all of the account.")
+    made_at: str = Field(description="RFC 3339, UTC.", examples=["2026-11-22T09:00:00Z"])
+    services: dict[str, dict[str, Any]] = Field(
+        description="`ingest`: Segment's users and calls · `rules`: the account, what its rules remember, triggers, "
+        "and the records of the three topics of the log · `actions`: the account, plays, their history, actions with "
+        "what was rendered and every attempt, tasks, suppressions."
+    )
+
+
+class _Apart(APIRoute):
+    """Matches only where `/record` stands apart from the account's name, which may end so itself."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        found, child = super().matches(scope)
+        return (found, child) if path_ends(scope, "record") else (Match.NONE, {})
+
+
+def record_router(services: Sequence[Keeps], clock: Clock) -> APIRouter:
+    """The route; every app answers with the services that it has."""
+    router = APIRouter(tags=["accounts"], route_class=_Apart)
+
+    @router.get(
+        "/v1/accounts/{id:path}/record",
+        summary="Everything kept about an account or a person, for whoever asks what is",
+        response_class=StreamingResponse,
+        responses={200: {"model": RecordOut}},
+    )
+    def record(
+        id: Annotated[str, Path(min_length=1, max_length=256)],
+        contact: Annotated[
+            str | None, Query(min_length=1, max_length=256, description="only what is about this contact")
+        ] = None,
+        _: Principal = require("admin"),
+    ) -> StreamingResponse:
+        """Each service answers for itself, the embedded one for all. Events in the log are a part of it, those of an
+        account that was erased too, as long as the log keeps them. An unknown account has empty lists. It is read while
+        it is written out: an answer that breaks off has not been whole.
+        """
+        body = _pieces(services, id, contact, rfc3339(clock.now()))
+        return StreamingResponse(body, media_type="application/json")
+
+    return router
+
+
+def _pieces(services: Sequence[Keeps], account: str, contact: str | None, now: str) -> Iterator[bytes]:
+    """The answer in pieces of some size."""
+    held = bytearray()
+    for token in _tokens(services, account, contact, now):
+        held += token
+        if len(held) >= PIECE:
+            yield bytes(held)
+            held.clear()
+    yield bytes(held)
+
+
+def _tokens(services: Sequence[Keeps], account: str, contact: str | None, now: str) -> Iterator[bytes]:
+    head = {"account": account, "contact": contact, "made_at": now}
+    yield _encode(head)[:-1] + b',"services":{'
+    for place, service in enumerate(services):
+        yield b"," * bool(place) + _encode(service.name) + b":{"
+        for number, (name, part) in enumerate(service.record(account, contact)):
+            yield b"," * bool(number) + _encode(name) + b":"
+            if isinstance(part, Iterator):
+                yield b"["
+                for item_number, item in enumerate(part):
+                    yield b"," * bool(item_number) + _encode(item)
+                yield b"]"
+            else:
+                yield _encode(part)
+        yield b"}"
+    yield b"}}\n"
+
+
+def rows(db: Database, query: Select[Any], order: Sequence[Column[Any]], view: View) -> Iterator[Any]:
+    """What a query finds, in the order of these (unique) columns, in short transactions."""
+    last: tuple[Any, ...] | None = None
+    while True:
+        part = query if last is None else query.where(tuple_(*order) > tuple_(*last))
+        with db.read() as connection:
+            found = connection.execute(part.order_by(*order).limit(AT_ONCE)).all()
+            shown = [view(connection, row) for row in found]
+        yield from shown
+        if len(found) < AT_ONCE:
+            return
+        last = tuple(getattr(found[-1], column.name) for column in order)
+
+
+def as_dict(row: Row[Any], *hidden: str) -> dict[str, Any]:
+    """A row as it stands in its table, but for some columns."""
+    return {name: value for name, value in row._mapping.items() if name not in hidden}  # noqa: SLF001  public, in spite of its name

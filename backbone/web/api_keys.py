@@ -1,0 +1,269 @@
+"""API keys: made, listed, revoked; and what a request's key allows.
+
+A key is `tl_` and 43 random characters (256 bits), so a plain SHA-256 of it is a safe thing to store. A
+process remembers a key for `CACHE_S`; `revoke` waits that long, so that a revoked key is dead everywhere once
+it returns.
+"""
+
+import base64
+import binascii
+import hashlib
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from fastapi import Depends, Request
+from sqlalchemy import insert, or_, select, update
+
+from backbone.clock import Clock
+from backbone.data_folder import KEY_REMEDY, read_private, write_private
+from backbone.database import Database, insert_new
+from backbone.errors import DatabaseUnavailable, Forbidden, Invalid, NotFound, Unauthorized
+from backbone.tables import keys
+from backbone.thread_pool import Lane
+
+TRACK = "track"  # Segment calls and nothing else: such a key may stand in a web page, where anybody finds it
+FEEDBACK = "feedback"  # what mail providers report, and nothing else: such a key stands in an address there
+NARROW = frozenset({TRACK, FEEDBACK})  # by themselves these open no more than what they are for
+SCOPES = (
+    *("events:write", TRACK, FEEDBACK),
+    *("rules:read", "rules:write", "actions:read", "actions:write"),
+    "admin",
+)
+ANY = "any"  # of a route: every valid key will do
+OPEN = "open"  # of a route: no key is asked for
+CALLER = "touchline.caller"  # where the Gate leaves the Principal in the ASGI scope
+CACHE_S = 0.25
+STALE_S = 60.0  # how long a known key still works while the database is away
+CACHE_SIZE = 10_000
+MAX_KEY = 200
+LOOK_UPS = 8  # at once
+_UNKNOWN = "the API key is unknown or was revoked"
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who calls: a key's id, its name (as `changed_by`), its scopes."""
+
+    key_id: str
+    name: str
+    scopes: frozenset[str]
+
+    def allows(self, scope: str) -> bool:
+        """Whether the key carries the scope; `admin` carries all, `events:write` what `track` does."""
+        if scope == ANY:
+            return not self.scopes <= NARROW
+        return not self.scopes.isdisjoint({scope, "admin", "events:write" if scope == TRACK else scope})
+
+    def must(self, scope: str) -> "Principal":
+        """Itself. Raises `Forbidden` where the key lacks the scope."""
+        if not self.allows(scope):
+            lacking = (
+                f"a scope beside {', '.join(sorted(self.scopes))}" if scope == ANY else f"the scope {scope}"
+            )
+            raise Forbidden(f"the key {self.name!r} lacks {lacking}")
+        return self
+
+
+class KeyInfo(msgspec.Struct, frozen=True):
+    """A key as listed; times in microseconds."""
+
+    id: str
+    name: str
+    prefix: str
+    scopes: list[str]
+    created_at: int
+    revoked_at: int | None
+
+
+def create_key(db: Database, clock: Clock, name: str, scopes: Sequence[str]) -> str:
+    """Make a key and return it: the only time it can be seen. Raises `Invalid` for a bad name or scope."""
+    if not 1 <= len(name) <= 256 or "\0" in name:
+        raise Invalid([{"field": "name", "message": "should have 1 to 256 characters"}])
+    wrong = [scope for scope in scopes if scope not in SCOPES]
+    if wrong or not scopes:
+        message = f"{', '.join(wrong) or 'none given'}; allowed: {', '.join(SCOPES)}"
+        raise Invalid([{"field": "scope", "message": message}])
+    key = "tl_" + secrets.token_urlsafe(32)
+    with db.write() as connection:
+        connection.execute(insert(keys).values(_row(key, name, scopes, clock.now())))
+    return key
+
+
+def _row(key: str, name: str, scopes: Sequence[str], now: int) -> dict[str, Any]:
+    return {
+        "id": "key_" + secrets.token_hex(8),
+        "name": name,
+        "prefix": key[:9],
+        "hash": hash_key(key),
+        "scopes": " ".join(sorted(set(scopes))),
+        "created_at": now,
+        "revoked_at": None,
+    }
+
+
+def hash_key(key: str) -> bytes:
+    """What is stored of a key."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+def list_keys(db: Database) -> list[KeyInfo]:
+    """All keys, newest first, the revoked ones too."""
+    with db.read() as connection:
+        rows = connection.execute(select(keys).order_by(keys.c.created_at.desc(), keys.c.id)).all()
+    return [
+        KeyInfo(row.id, row.name, row.prefix, row.scopes.split(), row.created_at, row.revoked_at)
+        for row in rows
+    ]
+
+
+def revoke_key(db: Database, clock: Clock, which: str, *, wait: float = CACHE_S) -> int:
+    """Revoke by id, prefix or name, every key that it names; how many. Raises `NotFound`.
+
+    Waits until no process remembers the keys any more.
+    """
+    named = or_(keys.c.id == which, keys.c.prefix == which, keys.c.name == which)
+    with db.write() as connection:
+        count = connection.execute(
+            update(keys).where(named, keys.c.revoked_at.is_(None)).values(revoked_at=clock.now())
+        ).rowcount
+    if not count:
+        raise NotFound(f"there is no key with the id, prefix or name {which!r} that is not revoked yet")
+    time.sleep(wait)
+    return count
+
+
+def ensure_admin_key(db: Database, clock: Clock, path: Path) -> str | None:
+    """Make the admin key on the first start, keep it in `path` (0600); the key if it is new, else None.
+
+    A key in the file that the database does not know (a new database beside an old file) is taken over. Raises
+    `ConfigurationError` for a file that holds none.
+    """
+    if not path.exists():
+        key = "tl_" + secrets.token_urlsafe(32)
+        with db.write() as connection:
+            connection.execute(insert(keys).values(_row(key, "admin", ["admin"], clock.now())))
+            write_private(path, key + "\n")
+        return key
+    key = read_private(path, KEY_REMEDY)
+    with db.write() as connection:
+        insert_new(connection, keys, [_row(key, "admin", ["admin"], clock.now())], ["hash"])
+    return None
+
+
+class Keys:
+    """Looks keys up, with a small cache. Safe to use from several threads."""
+
+    def __init__(self, db: Database, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._db = db
+        self._monotonic = monotonic
+        self._known: dict[str, tuple[Principal, float]] = {}
+        self._lane = Lane("keys", LOOK_UPS)
+
+    def cached(self, key: str) -> Principal | None:
+        """The key's principal, if it was looked up within `CACHE_S`."""
+        known = self._known.get(key)
+        return known[0] if known is not None and self._monotonic() - known[1] < CACHE_S else None
+
+    async def authorize(self, header: str | None, scope: str) -> Principal:
+        """The caller, by its Authorization header. Raises `Unauthorized` or `Forbidden`."""
+        return await self.admit(key_of(header), scope)
+
+    async def admit(self, key: str, scope: str) -> Principal:
+        """The caller, by its key. Raises `Unauthorized` or `Forbidden`."""
+        if not 1 <= len(key) <= MAX_KEY:
+            raise Unauthorized(_UNKNOWN)
+        principal = self.cached(key)
+        if principal is None:
+            principal = await self._lane(self.find, key)
+        return principal.must(scope)
+
+    def find(self, key: str) -> Principal:
+        """Look a key up. Raises `Unauthorized`, and `DatabaseUnavailable` for keys not seen lately.
+
+        Blocks.
+        """
+        asked = self._monotonic()
+        try:
+            with self._db.read() as connection:
+                query = select(keys).where(keys.c.hash == hash_key(key), keys.c.revoked_at.is_(None))
+                row = connection.execute(query).one_or_none()
+        except DatabaseUnavailable:
+            known = self._known.get(key)
+            if known is None or asked - known[1] > STALE_S:
+                raise
+            return known[0]
+        if row is None:
+            self._known.pop(key, None)
+            raise Unauthorized(_UNKNOWN)
+        principal = Principal(row.id, row.name, frozenset(row.scopes.split()))
+        if len(self._known) >= CACHE_SIZE:
+            self._known.clear()
+        self._known[key] = (principal, asked)
+        return principal
+
+
+def key_of(header: str | None) -> str:
+    """The key in an Authorization header.
+
+    The Bearer token, or the user of basic auth (a Segment write key).
+    """
+    if not header:
+        raise Unauthorized("no API key: send Authorization: Bearer <key>")
+    scheme, _, value = header.partition(" ")
+    value = value.strip()
+    if scheme.lower() == "basic":
+        try:
+            value = base64.b64decode(value, validate=True).decode().partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError):
+            raise Unauthorized("the basic Authorization header cannot be read") from None
+    elif scheme.lower() != "bearer":
+        raise Unauthorized("the Authorization header should be: Bearer <key>")
+    if not value or len(value) > MAX_KEY:
+        raise Unauthorized(_UNKNOWN)
+    return value
+
+
+async def authorize(request: Request, scope: str) -> Principal:
+    """The caller, if its key carries the scope; the Gate has looked at it. Raises `Unauthorized` or `Forbidden`."""
+    caller: Principal | None = request.scope.get(CALLER)
+    if caller is None:
+        keys_: Keys = request.app.state.keys
+        return await keys_.authorize(request.headers.get("authorization"), scope)
+    return caller.must(scope)
+
+
+Checker = Callable[[Request], Awaitable[Principal]]
+_checkers: dict[str, Checker] = {}
+
+
+def checker(scope: str) -> Checker:
+    """The dependency behind `require`.
+
+    Carries the scope as `route_scope`, for the test that looks at every route.
+    """
+    if scope not in (*SCOPES, ANY):
+        raise ValueError(f"no such scope: {scope}")
+    if scope not in _checkers:
+
+        async def check(request: Request) -> Principal:
+            return await authorize(request, scope)
+
+        check.route_scope = scope  # type: ignore[attr-defined]
+        _checkers[scope] = check
+    return _checkers[scope]
+
+
+def require(scope: str) -> Any:
+    """A FastAPI dependency that yields the `Principal`: `principal: Principal = require("rules:read")`."""
+    return Depends(checker(scope))
+
+
+async def _open() -> None:
+    """Nothing to check."""
+
+
+_open.route_scope = OPEN  # type: ignore[attr-defined]
+open_route: Any = Depends(_open)  # put into `dependencies` of a route that asks for no key

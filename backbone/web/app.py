@@ -1,0 +1,332 @@
+"""The HTTP side that all services share: the app, problem+json, bodies; lists, ETags and repeats by name.
+
+app = create_app("Touchline", settings=…, db=…, log=…, clock=…, services=[…])
+@router.get("/v1/things")            def things(pages: Pages, _: Principal = require("rules:read")) -> …
+@router.post("/v1/things")           def create(body: Json, once: Once, …)   # Json: decoded, checked JSON
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any, Protocol
+
+import msgspec
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.routing import Match
+
+from backbone.clock import Clock, SteadyClock
+from backbone.database import Database
+from backbone.errors import Invalid, TouchlineError
+from backbone.housekeeping import Chore
+from backbone.log import EVENTS, TRIGGERS, Log
+from backbone.settings import Settings
+from backbone.single_flight import Shared
+from backbone.telemetry import REGISTRY
+from backbone.web.account_record import Parts, record_router
+from backbone.web.api_keys import ANY, OPEN, Keys, Principal, open_route, require
+from backbone.web.assets import assets_router
+from backbone.web.bodies import NotJson, check_json_type, parse_json
+from backbone.web.cors import let_browsers_in
+from backbone.web.docs_page import docs_page
+from backbone.web.idempotency import Idempotency, Once
+from backbone.web.middleware import Gate, problem, problem_of
+from backbone.web.openapi import MANNERS, declared_scopes, describes, install, reads, route_scope
+from backbone.web.pagination import Pages, Paging, check_if_match, decode_cursor, encode_cursor, etag, page
+from backbone.web.query_params import any_query, guard
+from backbone.web.route_lookup import Doors, direct
+from backbone.web.validation import field_errors, parameter_errors, validate, written
+from schemas.event import rfc3339
+from schemas.version import VERSION
+
+__all__ = [
+    "Idempotency",
+    "Json",
+    "Once",
+    "Pages",
+    "Paging",
+    "Service",
+    "any_query",
+    "check_if_match",
+    "create_app",
+    "declared_scopes",
+    "decode_cursor",
+    "encode_cursor",
+    "etag",
+    "json_response",
+    "page",
+    "problem",
+    "reads",
+    "validate",
+    "written",
+]
+# seconds for which everybody gets the same answer to what anybody may ask, and what takes us time
+READY_S, METRICS_S = 0.1, 1.0
+
+
+class Service(Protocol):
+    """What `services/<x>/service.py: build(settings, db, log, clock)` gives."""
+
+    name: str
+
+    @property
+    def routers(self) -> Sequence[APIRouter]:
+        """Its routes."""
+        ...
+
+    def start(self) -> None:
+        """Start its threads."""
+        ...
+
+    def stop(self) -> None:
+        """Stop them; returns once they have ended."""
+        ...
+
+    def status(self) -> Mapping[str, Any]:
+        """Its part of `/v1/status`: `lag`, `clock`, …; `idle` says whether there is nothing left to do."""
+        ...
+
+    def places(self) -> Mapping[tuple[str, int], int]:
+        """How far it has read the log: (topic, partition) → the offset to read next. See `backbone.store_identity`."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether it can work now."""
+        ...
+
+    def record(self, account: str, contact: str | None) -> Parts:
+        """See `backbone.web.account_record.Keeps`."""
+        ...
+
+    @property
+    def chores(self) -> Sequence[Chore]:
+        """What is to be done now and then, in a thread that is nobody's."""
+        ...
+
+
+async def _json(request: Request) -> Any:
+    check_json_type(request.headers.get("content-type", ""))
+    body = await request.body()
+    return parse_json(body) if body else None
+
+
+Json = Annotated[
+    Any, Depends(_json)
+]  # a handler's parameter: the decoded body; check it with `validate(Model, body)`
+
+
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer, encoded by msgspec (Structs, datetimes and pydantic's dumps alike)."""
+    return Response(msgspec.json.encode(content), status, headers, "application/json")
+
+
+def create_app(
+    title: str,
+    *,
+    settings: Settings,
+    db: Database,
+    log: Log,
+    clock: Clock,
+    services: Sequence[Service],
+    description: str = MANNERS,
+) -> FastAPI:
+    """The app of these services, with health, metrics, status and docs. Whoever wires starts and stops the services."""
+
+    app = FastAPI(
+        title=title,
+        version=VERSION,
+        description=description,
+        redirect_slashes=False,
+        redoc_url=None,
+        docs_url=None,
+        openapi_url=None,
+        strict_content_type=False,
+    )
+    app.state.settings, app.state.db, app.state.log, app.state.clock = settings, db, log, clock
+    app.state.keys = Keys(db)
+    for router in [
+        _health(db, log, clock, services),
+        record_router(services, clock),
+        *(router for service in services for router in service.routers),
+    ]:
+        app.router.routes.extend(
+            router.routes
+        )  # flat: one look-up a request, and every route is there to be seen
+    app.router.routes.extend([*_docs(app).routes, *assets_router().routes])
+    _heads(app)
+    _keys_first(app)
+    guard(app)
+    app.add_exception_handler(TouchlineError, _own)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http_error)
+    install(app)
+    # Outermost, around the framework's own layer for unexpected errors: it answers those itself.
+    inner = app.build_middleware_stack()
+    assert isinstance(inner, ServerErrorMiddleware)  # noqa: S101 - how Starlette builds it
+    gate = Gate(inner.app, keys=app.state.keys, doors=Doors(app.routes))
+    app.middleware_stack = let_browsers_in(gate, app.routes, settings.cors_origins)
+    return app
+
+
+def _keys_first(app: FastAPI) -> None:
+    """Look at the key before anything else of a request: who may not ask learns nothing of what is wrong with it."""
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            route.dependant.dependencies.sort(key=lambda each: not hasattr(each.call, "route_scope"))
+
+
+def _heads(app: FastAPI) -> None:
+    """What anybody may read answers HEAD too, as probes ask: the same without the body, which the server leaves out."""
+    routes = [route for route in app.routes if isinstance(route, APIRoute) and route_scope(route) == OPEN]
+    have = {route.path for route in routes if "HEAD" in (route.methods or ())}
+    for route in routes:
+        if "GET" in (route.methods or ()) and route.path not in have:
+            app.router.add_api_route(
+                route.path,
+                route.endpoint,
+                methods=["HEAD"],
+                dependencies=[open_route],
+                include_in_schema=False,
+                response_model=None,
+            )
+
+
+def _health(db: Database, log: Log, clock: Clock, services: Sequence[Service]) -> APIRouter:
+    router = APIRouter(tags=["status"])
+    readiness = Shared(partial(_readiness, db, log, services), keep_s=READY_S)
+    alive = json_response({"status": "ok"})
+    figures = Shared(_metrics, keep_s=METRICS_S)
+
+    @router.get("/healthz", dependencies=[open_route], summary="The process is alive")
+    @any_query
+    @direct
+    async def healthz() -> Response:
+        return alive
+
+    not_ready: dict[int | str, dict[str, Any]] = {
+        503: {"description": "Something cannot be reached", "content": {"application/json": {}}}
+    }
+
+    @router.get(
+        "/readyz",
+        dependencies=[open_route],
+        responses=not_ready,
+        summary="The log and the database can be reached",
+    )
+    @any_query
+    @describes("503")
+    @direct
+    async def readyz() -> Response:
+        return await readiness()
+
+    @router.get(
+        "/metrics",
+        dependencies=[open_route],
+        response_class=PlainTextResponse,
+        summary="Metrics for Prometheus",
+    )
+    @any_query
+    @direct
+    async def metrics() -> Response:
+        return await figures()
+
+    @router.get("/v1/status", summary="Whether there is anything left to do, and how far each service is")
+    def status(_: Principal = require(ANY)) -> Response:
+        before = _ends(log)
+        parts = {each.name: dict(each.status()) for each in services}
+        idle = all(tuple(bool(part.pop("idle", True)) for part in parts.values()))
+        # Each service looked at a moment of its own: they were idle together if the log stood still meanwhile.
+        idle = idle and before == _ends(log)
+        said = {"idle": idle, "services": {name: part for name, part in parts.items() if part}}
+        return json_response(said | _clock_trouble(clock))
+
+    return router
+
+
+def _clock_trouble(clock: Clock) -> dict[str, Any]:
+    """What this process has against the machine's clock; nothing where it believes it."""
+    jump = clock.jump() if isinstance(clock, SteadyClock) else None
+    if jump is None:
+        return {}
+    detail = (
+        f"the machine's clock jumped {'ahead' if jump.by > 0 else 'back'} by {abs(jump.by) // 1_000_000:,} s, and no "
+        "such time passed. We go on by the time that did. Set the clock right; if the new time is the right one, "
+        "restart, or set TOUCHLINE_CLOCK_JUMPS=follow"
+    )
+    return {"clock": {"jumped_s": jump.by // 1_000_000, "since": rfc3339(jump.since), "detail": detail}}
+
+
+def _readiness(db: Database, log: Log, services: Sequence[Service]) -> Response:
+    checks = {"log": log.ready(), "database": db.ping(), **{each.name: each.ready() for each in services}}
+    ready = all(checks.values())
+    body = {"status": "ready" if ready else "not ready", "checks": checks}
+    return json_response(body, 200 if ready else 503, {} if ready else {"Retry-After": "1"})
+
+
+def _metrics() -> Response:
+    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+def _ends(log: Log) -> list[dict[int, int]]:
+    return [log.end_offsets(topic) for topic in (EVENTS, TRIGGERS)]
+
+
+def _docs(app: FastAPI) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    page = Shared(lambda: JSONResponse(app.openapi()))
+    viewer = Shared(lambda: docs_page(app.title))
+
+    @router.get("/openapi.json", dependencies=[open_route])
+    @direct
+    async def openapi() -> Response:
+        return await page()
+
+    @router.get("/docs", dependencies=[open_route])
+    @direct
+    async def docs() -> Response:
+        return await viewer()
+
+    return router
+
+
+async def _own(_: Request, error: Exception) -> Response:
+    assert isinstance(error, TouchlineError)  # noqa: S101 - how it was registered
+    return problem_of(error)
+
+
+async def _validation(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - how it was registered
+    if any(item["type"] == "json_invalid" for item in error.errors()):
+        return problem_of(NotJson("the body is not JSON"))
+    in_body = [{**item, "loc": item["loc"][1:]} for item in error.errors() if item["loc"][:1] == ("body",)]
+    elsewhere = [item for item in error.errors() if item["loc"][:1] != ("body",)]
+    return problem_of(Invalid([*field_errors(in_body, error.body), *parameter_errors(elsewhere)]))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - how it was registered
+    headers = dict(error.headers or {})
+    if error.status_code == 404:
+        detail = f"there is nothing at {request.url.path[:200]}"
+        return problem(404, "not_found", "Not found", detail, headers=headers)
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed(request))
+        detail = f"{request.method[:20]} is not possible here; possible: {headers['Allow']}"
+        return problem(405, "method_not_allowed", "Method not allowed", detail, headers=headers)
+    title = HTTPStatus(error.status_code).phrase
+    code = title.lower().replace(" ", "_")
+    return problem(error.status_code, code, title, str(error.detail), headers=headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] != Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    return sorted(found)

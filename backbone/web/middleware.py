@@ -1,0 +1,237 @@
+"""What every request passes: its key and the limits on its body before its route; problem+json, metrics after.
+
+A pure ASGI middleware, the only one. The key is looked at before anything else, so that of those who may not ask
+nothing is read and nothing kept; the body is read whole, so that no route can forget a limit.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from starlette.datastructures import QueryParams
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from backbone.errors import BadRequest, FieldError, TouchlineError
+from backbone.telemetry import REQUEST_SECONDS, REQUESTS, get_logger
+from backbone.web.api_keys import CALLER, Keys, Principal
+from backbone.web.bodies import read_body
+from backbone.web.body_budget import MAX_OPEN_BODY, KeyOf, Unvouched
+from backbone.web.query_params import check, takes_any
+from backbone.web.route_lookup import Door, Doors
+
+log = get_logger("http")
+_plain = logging.getLogger("http")  # cheaper to ask
+_BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+
+def problem(
+    status: int,
+    code: str,
+    title: str,
+    detail: str = "",
+    *,
+    errors: object = None,
+    headers: Mapping[str, str] | None = None,
+    extra: Mapping[str, object] | None = None,
+) -> Response:
+    """An `application/problem+json` answer (RFC 9457); `extra`: members of its own."""
+    body: dict[str, object] = {
+        "type": "about:blank", "title": title, "status": status, "detail": detail or title, "code": code
+    }  # fmt: skip
+    if errors:
+        body["errors"] = errors
+    body |= extra or {}
+    return Response(msgspec.json.encode(body), status, headers, "application/problem+json")
+
+
+def problem_of(error: TouchlineError) -> Response:
+    """The answer to one of our own errors."""
+    errors: list[FieldError] = list(error.errors)
+    headers = dict(error.headers)
+    if error.status in {408, 413}:
+        headers["Connection"] = "close"  # what is left of the body stays unread
+    return problem(
+        error.status,
+        error.code,
+        error.title,
+        error.message,
+        errors=errors,
+        headers=headers,
+        extra=error.extra,
+    )
+
+
+class Gate:
+    """`on_error` may be told every unexpected exception; tests use it to fail loudly."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        keys: Keys,
+        doors: Doors,
+        on_error: Callable[[Exception], None] | None = None,
+    ) -> None:
+        self.app = app
+        self._keys = keys
+        self._doors = doors
+        self._unvouched = Unvouched()
+        self._on_error = on_error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; other scopes pass."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        status = 0
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._serve(scope, receive, watch)
+        except TouchlineError as error:
+            await self._answer(status, problem_of(error), scope, receive, watch)
+        except Exception as error:
+            log.error("request failed", path=_route(scope), method=scope["method"], exc_info=error)
+            if self._on_error is not None:
+                self._on_error(error)
+            answer = problem(500, "internal", "Internal error", "Something went wrong here; it was logged.")
+            await self._answer(status, answer, scope, receive, watch)
+        finally:
+            seconds = time.perf_counter() - began
+            _count(scope, status, seconds)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        door = self._doors.find(scope)
+        if door is None:  # nothing is there, or nothing of that method: whoever says so reads no body
+            _check_text(scope)
+            await self.app(scope, receive, send)
+            return
+        scope["route"] = door.route
+        if door.direct is not None:
+            _check_query(door, scope)
+            answer = await door.direct()
+            await answer(scope, receive, send)
+            return
+        body, caller = await self._let_in(door, scope, receive)
+        if door.express is not None and caller is not None:
+            _check_query(door, scope)
+            answer = await door.express(_headers(scope), body, caller)
+            await answer(scope, receive, send)
+        elif scope["method"] in _BODILESS:
+            await self.app(scope, receive, send)
+        else:
+            await self.app(scope, _replay(body, receive), send)
+
+    async def _let_in(self, door: Door, scope: Scope, receive: Receive) -> tuple[bytes, Principal | None]:
+        """The body (empty for methods without one) and the caller, of a route without a key None."""
+        bodiless = scope["method"] in _BODILESS
+        header = _authorization(scope)
+        if door.open:
+            _check_text(scope)
+            if bodiless:
+                return b"", None
+            async with self._unvouched.hold() as came:
+                return await read_body(scope, receive, most=MAX_OPEN_BODY, came=came), None
+        if header is None and door.key_in_body is not None:
+            return await self._by_body(door, door.key_in_body, scope, receive)
+        scope[CALLER] = caller = await self._keys.authorize(header, door.scope)
+        _check_text(scope)
+        return (b"" if bodiless else await read_body(scope, receive)), caller
+
+    async def _by_body(
+        self, door: Door, key_of: KeyOf, scope: Scope, receive: Receive
+    ) -> tuple[bytes, Principal]:
+        async with self._unvouched.hold() as came:
+            body = await read_body(scope, receive, came=came)
+            key = key_of(body)
+            scope[CALLER] = caller = await (
+                self._keys.admit(key, door.scope) if key else self._keys.authorize(None, door.scope)
+            )
+        _check_text(scope)
+        return body, caller
+
+    async def _answer(
+        self, status: int, answer: Response, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if status == 0:
+            await answer(scope, receive, send)
+
+
+def _is_utf8(raw_path: bytes) -> bool:
+    """Whether a path says what it says: the server puts a mark in place of what is no text."""
+    try:
+        unquote_to_bytes(raw_path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    first = True
+
+    async def replay() -> Message:
+        nonlocal first
+        if first:
+            first = False
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await receive()
+
+    return replay
+
+
+def _check_query(door: Door, scope: Scope) -> None:
+    """What the framework would do, for routes served without it."""
+    if scope["query_string"] and not takes_any(door.route):
+        check(door.route, QueryParams(scope["query_string"]))
+
+
+def _check_text(scope: Scope) -> None:
+    """Refuse an address that is no text, or that no database can hold."""
+    if b"\0" in scope["path"].encode("utf-8", "replace") or b"%00" in scope["query_string"]:
+        raise BadRequest("text may not contain NUL", code="nul")
+    if "\ufffd" in scope["path"] and not _is_utf8(scope.get("raw_path") or b""):
+        raise BadRequest("the path should be percent-encoded UTF-8", code="not_utf8")
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _authorization(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            return str(value.decode("latin-1"))
+    return None
+
+
+def _route(scope: Scope) -> str:
+    route: Any = scope.get("route")
+    return getattr(route, "path", "unmatched")
+
+
+_seconds: dict[str, Any] = {}
+_requests: dict[tuple[str, str, int], Any] = {}
+
+
+def _count(scope: Scope, status: int, seconds: float) -> None:
+    route = _route(scope)
+    if route not in _seconds:
+        _seconds[route] = REQUEST_SECONDS.labels(route)
+    _seconds[route].observe(seconds)
+    method = scope["method"] if route != "unmatched" else "any"  # clients may make methods up
+    place = (route, method, status)
+    if place not in _requests:
+        _requests[place] = REQUESTS.labels(route, method, str(status))
+    _requests[place].inc()
+    if _plain.isEnabledFor(logging.DEBUG):
+        log.debug("request", route=route, method=method, status=status, seconds=round(seconds, 6))

@@ -1,0 +1,193 @@
+"""The OpenAPI page: what FastAPI cannot know of bodies read raw, of scopes and of problems."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
+from pydantic.json_schema import models_json_schema
+from starlette.routing import BaseRoute
+
+from backbone.web.api_keys import OPEN
+
+MANNERS = """\
+Times are RFC 3339, in UTC. Lists are `{"items": […], "next_cursor": …}`, newest first, by `limit` and `cursor`.
+
+What nobody knows is refused with 422, fields of a body and query parameters alike, and so is a parameter that comes
+twice: `errors` names each, with the nearest known name. What `GET` shows may be written back as it is: fields that it
+alone has (`version`, `changed_by`, …) are taken and ignored.
+"""
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+_REF = "#/components/schemas/{model}"
+_SHOWN_ONLY = {"readOnly": True, "description": "as GET gives it: taken and ignored"}
+_ERRORS = {
+    "400": "The request cannot be read",
+    "401": "No key, or one that is unknown or revoked",
+    "403": "The key lacks the scope",
+    "404": "Not found",
+    "408": "The body did not arrive in time",
+    "409": "Taken, or the state does not allow it",
+    "412": "`If-Match` is stale",
+    "413": "Too large",
+    "415": "Unsupported media type",
+    "422": "Invalid input, with every wrong field",
+    "429": "Too many requests; `Retry-After` says when",
+    "503": "The log or the database cannot be reached; try again",
+}
+
+
+class WrongField(BaseModel):
+    """One wrong field."""
+
+    field: str = Field(description="path in the body", examples=["when.threshold.within"])
+    message: str = Field(
+        description="what is wrong and what is allowed", examples=["should be a duration, such as 30d"]
+    )
+
+
+class Problem(BaseModel):
+    """Every error, as `application/problem+json` (RFC 9457)."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["The input is invalid"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["when.threshold.within: is required"])
+    code: str = Field(description="what programs look at", examples=["invalid"])
+    errors: list[WrongField] | None = Field(None, description="every wrong field, for invalid input")
+
+
+def reads(
+    model: type[BaseModel],
+    example: Any = None,
+    *,
+    examples: dict[str, Any] | None = None,
+    required: bool = True,
+) -> Callable[[Handler], Handler]:
+    """Decorator: this handler reads its body raw (`json_body`).
+
+    Document it as this model, with examples by name.
+    """
+    single = {"example": example} if example is not None else {}
+
+    def mark(handler: Handler) -> Handler:
+        handler.body_model = model  # type: ignore[attr-defined]
+        handler.body_examples = examples or single  # type: ignore[attr-defined]
+        handler.body_required = required  # type: ignore[attr-defined]
+        return handler
+
+    return mark
+
+
+def describes(*statuses: str) -> Callable[[Handler], Handler]:
+    """Decorator: the route's own `responses` say what these statuses are, not ours."""
+
+    def mark(handler: Handler) -> Handler:
+        handler.own_responses = statuses  # type: ignore[attr-defined]
+        return handler
+
+    return mark
+
+
+def route_scope(route: BaseRoute) -> str | None:
+    """The scope that a route declares by `require`, `open_route` or an endpoint attribute.
+
+    None: it declares none.
+    """
+    if isinstance(route, APIRoute):
+        for dependency in _flat(route.dependant):
+            scope = getattr(dependency.call, "route_scope", None)
+            if scope is not None:
+                return str(scope)
+    scope = getattr(getattr(route, "endpoint", None), "route_scope", None)
+    return None if scope is None else str(scope)
+
+
+def _flat(dependant: Any) -> Sequence[Any]:
+    return [found for inner in dependant.dependencies for found in (inner, *_flat(inner))]
+
+
+def declared_scopes(app: FastAPI) -> list[tuple[str, str, str | None]]:
+    """(method, path, scope, `open`, `any` or None) of every route: what a house test looks at."""
+    return [
+        (method, route.path, route_scope(route))
+        for route in app.routes
+        if hasattr(route, "path")
+        for method in sorted(getattr(route, "methods", None) or {"*"})
+    ]
+
+
+def install(app: FastAPI) -> None:
+    """Let the app's `/openapi.json` be ours."""
+
+    def build() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _build(app)
+        return app.openapi_schema
+
+    app.openapi = build  # type: ignore[method-assign]
+
+
+def _build(app: FastAPI) -> dict[str, Any]:
+    page = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        summary=app.summary,
+    )
+    schemas = page.setdefault("components", {}).setdefault("schemas", {})
+    schemas.pop("HTTPValidationError", None)
+    schemas.pop("ValidationError", None)
+    page["components"]["securitySchemes"] = {
+        "key": {"type": "http", "scheme": "bearer", "description": "an API key"},
+        "write_key": {"type": "http", "scheme": "basic", "description": "an API key as user, no password"},
+    }
+    routes = [route for route in app.routes if isinstance(route, APIRoute) and route.include_in_schema]
+    _add_models(schemas, routes)
+    for route in routes:
+        for method in route.methods or ():
+            _finish(page["paths"][route.path_format][method.lower()], route)
+    return page
+
+
+def _add_models(schemas: dict[str, Any], routes: Sequence[APIRoute]) -> None:
+    models = [route.endpoint.body_model for route in routes if hasattr(route.endpoint, "body_model")]
+    models += [model for route in routes for model in getattr(route.endpoint, "extra_models", ())]
+    wanted: list[Any] = [(model, "validation") for model in dict.fromkeys([Problem, *models])]
+    _, definitions = models_json_schema(wanted, ref_template=_REF)
+    for name, schema in definitions.get("$defs", {}).items():
+        schemas.setdefault(name, schema)
+    for model in models:
+        for name in sorted(getattr(model, "read_only", ())):
+            schemas[model.__name__]["properties"].setdefault(name, _SHOWN_ONLY)
+
+
+def _finish(operation: dict[str, Any], route: APIRoute) -> None:
+    model = getattr(route.endpoint, "body_model", None)
+    if model is not None:
+        content: dict[str, Any] = {"schema": {"$ref": _REF.format(model=model.__name__)}}
+        named = getattr(route.endpoint, "body_examples", {})
+        if named:
+            content["examples"] = {name: {"value": value} for name, value in named.items()}
+        operation["requestBody"] = {
+            "required": getattr(route.endpoint, "body_required", True),
+            "content": {"application/json": content},
+        }
+    scope = route_scope(route)
+    responses = operation.setdefault("responses", {})
+    if "PUT" in (route.methods or ()) and route.path.endswith("/{name}") and "200" in responses:
+        responses.setdefault(
+            "201", {**responses["200"], "description": "There was none of that name: created"}
+        )
+    problem = {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}
+    own = set(getattr(route.endpoint, "own_responses", ()))
+    for status, description in _ERRORS.items():
+        if status in own or (scope == OPEN and status in {"401", "403"}):
+            continue
+        responses[status] = {"description": description, "content": problem}
+    if scope != OPEN:
+        operation["security"] = [{"key": []}]
+        operation.setdefault("description", "")
+        operation["description"] = f"{operation['description']}\n\nScope: `{scope}`.".strip()

@@ -1,0 +1,78 @@
+"""Which route a request is for, known before anything of it is read: what key that route asks for, and where.
+
+Starlette finds the route once more, on its way to the handler; here a look into two plain dicts tells. Some routes
+are served without it: those so busy that its work would be most of their cost (`express`), and those that anybody may
+ask for, whose every request under way costs what its frames take (`direct`).
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import Scope
+
+from backbone.web.api_keys import OPEN, Principal
+from backbone.web.body_budget import KeyOf
+from backbone.web.openapi import route_scope
+
+Express = Callable[[Mapping[str, str], bytes, Principal], Awaitable[Response]]
+Direct = Callable[[], Awaitable[Response]]
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+def direct(handler: Handler) -> Handler:
+    """Decorator: this open route's handler asks nothing of the request and gives a `Response`."""
+    handler.direct = True  # type: ignore[attr-defined]
+    return handler
+
+
+class Door(NamedTuple):
+    """A route, and what its endpoint was marked with."""
+
+    route: APIRoute
+    scope: str
+    express: Express | None  # headers (names in lower case), body, caller → answer
+    direct: Direct | None
+    key_in_body: KeyOf | None
+
+    @property
+    def open(self) -> bool:
+        """Whether it asks for no key."""
+        return self.scope == OPEN
+
+
+class Doors:
+    """The routes of an app."""
+
+    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+        self._plain: dict[tuple[str, str], Door] = {}
+        self._shaped: dict[str, list[tuple[re.Pattern[str], Door]]] = {}
+        for route in routes:
+            if isinstance(route, APIRoute):
+                for method in route.methods or ():
+                    self._add(method, route)
+
+    def _add(self, method: str, route: APIRoute) -> None:
+        endpoint = route.endpoint
+        door = Door(
+            route,
+            route_scope(route) or OPEN,
+            getattr(endpoint, "express", None),
+            endpoint if getattr(endpoint, "direct", False) else None,
+            getattr(endpoint, "key_in_body", None),
+        )
+        if "{" in route.path:
+            self._shaped.setdefault(method, []).append((route.path_regex, door))
+        else:
+            self._plain.setdefault((method, route.path), door)
+
+    def find(self, scope: Scope) -> Door | None:
+        """The first route of that method and path, as Starlette finds it."""
+        method, path = scope["method"], scope["path"]
+        door = self._plain.get((method, path))
+        if door is not None:
+            return door
+        return next((each for shape, each in self._shaped.get(method, ()) if shape.match(path)), None)

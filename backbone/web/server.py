@@ -1,0 +1,116 @@
+"""The HTTP server: uvicorn, on connections whose limits (`backbone/web/connection.py`) it does not have by itself."""
+
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+from backbone.errors import ConfigurationError
+from backbone.settings import Settings
+from backbone.web.connection import Line, Patience
+from backbone.web.connection_limit import Crowd, room_for_connections
+from backbone.web.read_buffer import READ, Reader
+
+KEEP_ALIVE_S = 15
+GRACE_S = 5  # for requests under way when the server stops
+SEND_BUFFER = 65_536  # bytes of an answer that the system keeps for a client (it doubles them)
+
+
+def bind(settings: Settings) -> socket.socket:
+    """The listening socket. Raises `ConfigurationError` if the address cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # connections inherit it
+        listener.bind((settings.host, settings.port))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        place = f"{settings.host}:{settings.port}"
+        raise ConfigurationError(
+            f"cannot listen on {place}: {error.strerror or error}; TOUCHLINE_HOST and TOUCHLINE_PORT choose another"
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
+    """A server for this app, not running yet."""
+    config = uvicorn.Config(
+        app,
+        http=_lines(settings),  # type: ignore[arg-type]  # whatever makes a protocol will do
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # nothing here asks who the client is, or by which address it came
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    return uvicorn.Server(config)
+
+
+def _lines(settings: Settings) -> Callable[..., Reader]:
+    patience = Patience(settings.header_timeout, settings.body_timeout, settings.write_timeout)
+    crowd = Crowd(room_for_connections())
+    room = memoryview(bytearray(READ))  # each server has a loop, and a thread, of its own
+
+    def connect(_loop: Any = None, **uvicorn: Any) -> Reader:
+        return Reader(Line(patience, crowd, _loop=_loop, **uvicorn), room)
+
+    return connect
+
+
+def run(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM, then finish the requests under way. For the main thread."""
+    with _signals_end_quietly():
+        make_server(app, settings).run(sockets=[listener])
+
+
+@contextmanager
+def _signals_end_quietly() -> Iterator[None]:
+    """uvicorn raises the signal that stopped it once more; by then it has done its work."""
+
+    def ignore(_number: int, _frame: FrameType | None) -> None:
+        pass
+
+    before: dict[int, Any] = {
+        number: signal.signal(number, ignore) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class ThreadedServer:
+    """A server in a thread of its own, for tests and the demo."""
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        self._listener = bind(settings)
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"http://{settings.host}:{self.port}"
+        self._server = make_server(app, settings)
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+
+    def _run(self) -> None:
+        self._server.run(sockets=[self._listener])
+
+    def start(self) -> None:
+        """Start; connections are queued from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the requests under way and stop."""
+        self._server.should_exit = True
+        self._thread.join(GRACE_S + 5)
+        self._listener.close()
