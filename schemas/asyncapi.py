@@ -11,8 +11,8 @@ from pydantic.json_schema import models_json_schema
 
 from schemas.account import AccountUpdate, ContactUpdate
 from schemas.event import Event
-from schemas.files import FOLDER
 from schemas.forwarding import Absorbed, Erased
+from schemas.json_schemas import FOLDER
 from schemas.topic_messages import JSON, OF_TRIGGERS, REF, Schema, from_outside, messages, of_events, of_ours
 from schemas.topics import FIELDS, NAMES, TIMES
 from schemas.trigger import TriggerRecord

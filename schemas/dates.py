@@ -17,8 +17,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from schemas.conditions.codegen import same
 from schemas.event import microseconds
-from schemas.predicates import same
 
 FORMS = (  # for descriptions of fields
     "`2026-11-22` (00:00 in the account's timezone, else UTC), `2026-11-22T09:00` (there), or a time with an offset"

@@ -14,8 +14,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from schemas.conditions.codegen import Problem, check_path
 from schemas.names import is_name
-from schemas.predicates import Problem, check_path
 
 MAX_TYPES = 100
 FIXED = frozenset({"account.id", "account.tier", "contact.id"})

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from schemas.addresses import is_address
 from schemas.choice import Choice, at_least_one, exactly_one
-from schemas.conditions import BranchCondition, EventCondition
+from schemas.conditions.model import BranchCondition, EventCondition
 from schemas.dates import FORMS
 from schemas.duration import PLAIN_PATTERN, Duration, parse_duration
 from schemas.fields import OF_VERSIONS, DatePath, EventPath, Name, Types, ValuePath, invalid

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from schemas.conditions import needed_paths
+from schemas.conditions.model import needed_paths
 from schemas.playbook import EventMatch, PlaybookIn, Step, WaitEvent
 from schemas.tiered import TIERS
 

@@ -9,7 +9,7 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.conditions import AccountCondition, EventCondition
+from schemas.conditions.model import AccountCondition, EventCondition
 from schemas.duration import Cooldown
 from schemas.fields import OF_VERSIONS, EventPath, Name, Strict, invalid
 from schemas.tiered import Tier

@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from schemas.moments import Moment
 from schemas.playbook import Person, Strict
+from schemas.timestamps import Moment
 
 OF_TASKS = frozenset({
     "id", "play", "playbook", "step", "rule", "tier", "status", "reason", "sentence", "note", "outcome",

@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from schemas.choice import exactly_one
-from schemas.conditions import EventCondition, ProfileCondition
+from schemas.conditions.model import EventCondition, ProfileCondition
 from schemas.dates import FORMS
 from schemas.duration import CalendarDuration, DateDuration, Duration, parse_calendar
 from schemas.fields import AccountPath, DatePath, EventPath, Number, Share, Strict, Types, invalid

@@ -21,7 +21,7 @@ from backbone.errors import Invalid
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Json, Once, Pages, json_response, reads, written
 from schemas.event import rfc3339
-from schemas.lint import Doubt
+from schemas.lint.single import Doubt
 
 Name = Annotated[str, Path(min_length=1, max_length=256)]
 IfMatch = Annotated[str | None, Header(description="the ETag that the change builds on")]

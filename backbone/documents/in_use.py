@@ -13,8 +13,8 @@ from sqlalchemy import Connection, select, text
 from backbone.documents.registry import Place
 from backbone.errors import Conflict
 from backbone.tables import outlines, references
-from schemas.outline import FORMAT, TYPES, holds
-from schemas.wording import listed
+from schemas.lint.outline import FORMAT, TYPES, holds
+from schemas.sentences.wording import listed
 
 MOST_NAMED = 20  # users in a refusal
 

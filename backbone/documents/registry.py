@@ -18,9 +18,7 @@ from sqlalchemy import Connection, Select, delete, insert, select, text
 
 from backbone.database import Database, upsert
 from backbone.tables import outlines, references
-from schemas.lint import Doubt
-from schemas.lint_together import lint_together, told
-from schemas.outline import (
+from schemas.lint.outline import (
     FORMAT,
     TYPES,
     Outline,
@@ -31,6 +29,8 @@ from schemas.outline import (
     kind_of,
     refers,
 )
+from schemas.lint.single import Doubt
+from schemas.lint.together import lint_together, told
 
 MOST_BESIDE = 1_000  # rules, or playbooks, that one save is held against
 MOST_RIVALS_READ = 50  # rules for the same playbook that the save of a rule is held against

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, tuple_
 
 from backbone.errors import Invalid, PreconditionFailed
 from schemas.event import microseconds
-from schemas.moments import QueryMoment
+from schemas.timestamps import QueryMoment
 
 Scalar = str | int
 _decoder = msgspec.json.Decoder(list[Scalar])

@@ -17,7 +17,7 @@ from backbone.documents.in_use import hold
 from backbone.documents.store import Stored
 from backbone.errors import FieldError, Invalid
 from schemas.endpoint import SECRET_PREFIX, EndpointIn
-from schemas.lint import Doubt
+from schemas.lint.single import Doubt
 from schemas.playbook import PlaybookIn
 from schemas.playbook_texts import texts_of
 from schemas.template import TemplateIn

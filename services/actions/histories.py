@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, select
 
 from schemas.event import rfc3339
 from schemas.play_reasons import ActionReason, HistoryReason, PlayReason, StepReason
-from schemas.play_sentences import Case, said
+from schemas.sentences.plays import Case, said
 from services.actions.library import PLAYBOOKS, readable
 from services.actions.tables import history
 from services.actions.views import case_of

@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, Select, and_, not_, or_, select
 
 from backbone.web.pagination import After, Before, Text, between, equal, newest
 from schemas.account import Tier
-from schemas.moments import QueryMoment
 from schemas.play import TaskStatus
 from schemas.play_reasons import PlayReason
+from schemas.timestamps import QueryMoment
 from services.actions import searching
 from services.actions.plays.model import OPEN_TASK
 from services.actions.tables import accounts, tasks

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from backbone.errors import Invalid, Taken
 from backbone.log import partition_for
 from schemas.event import microseconds
-from schemas.lint import Doubt
+from schemas.lint.single import Doubt
 from schemas.profile import Profile
 from schemas.task import TaskIn
 from services.actions import store_outbox, store_tasks

@@ -5,8 +5,8 @@ from sqlalchemy import Connection
 from backbone.database import Database
 from backbone.documents import registry
 from backbone.documents.store import Stored
-from schemas.lint import Doubt, lint_playbook, lint_template
-from schemas.outline import Outline, outline
+from schemas.lint.outline import Outline, outline
+from schemas.lint.single import Doubt, lint_playbook, lint_template
 from schemas.playbook import PlaybookIn
 from schemas.template import TemplateIn
 from services.actions.library import PLAYBOOKS, TEMPLATES

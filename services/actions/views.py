@@ -6,7 +6,7 @@ from sqlalchemy import Row
 
 from schemas.event import rfc3339
 from schemas.play_reasons import ActionReason, PlayReason
-from schemas.play_sentences import Case, said
+from schemas.sentences.plays import Case, said
 
 
 def moment(us: int | None) -> str | None:

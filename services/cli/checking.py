@@ -5,9 +5,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from schemas.files import KINDS
-from schemas.lint_together import Finding, View, lint_together
-from schemas.outline import Outline, PlaybookOutline, RuleOutline, TemplateOutline, outline
+from schemas.json_schemas import KINDS
+from schemas.lint.outline import Outline, PlaybookOutline, RuleOutline, TemplateOutline, outline
+from schemas.lint.together import Finding, View, lint_together
 from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn
 from services.cli.client import ApiError, Client

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from backbone.errors import Invalid
 from backbone.web.validation import validate
-from schemas.files import KINDS
+from schemas.json_schemas import KINDS
 from services.cli.held import SINGLE
 from services.cli.yamlfile import Located, YamlError, read_yaml
 

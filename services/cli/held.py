@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from schemas.files import KINDS
+from schemas.json_schemas import KINDS
 from services.cli.client import ApiError, Client
 
 PATHS = {"rule": "rules", "playbook": "playbooks", "template": "templates", "endpoint": "endpoints"}

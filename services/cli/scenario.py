@@ -20,7 +20,7 @@ from backbone.web.validation import validate
 from schemas.account import AccountIn
 from schemas.event import rfc3339
 from schemas.scenario import Scenario
-from schemas.sentences import of_trigger as sentence_of
+from schemas.sentences.rules import of_trigger as sentence_of
 from schemas.trigger import Trigger
 from services.actions.plays.memory import MemoryAction
 from services.actions.plays.model import Renderer

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 from schemas.event import Event, microseconds
 from schemas.play_reasons import ActionReason, PlayReason
-from schemas.play_sentences import Case, said
-from schemas.wording import moment
+from schemas.sentences.plays import Case, said
+from schemas.sentences.wording import moment
 from services.actions.plays.memory import MemoryStore
 from services.cli.documents import Document
 from services.cli.world import World

@@ -15,7 +15,7 @@ from backbone.web.app import Json, json_response, reads, validate, written
 from backbone.web.bodies import NotJson
 from schemas.account import ACCOUNT_EXAMPLE, AccountIn, writable_tier
 from schemas.event import CLOCK, Event, encode
-from schemas.moments import Moment
+from schemas.timestamps import Moment
 from services.ingest import pages
 from services.ingest.answers import accepted, ids_from
 from services.ingest.doubts import Doubts

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from backbone.database import Database
 from backbone.documents import registry
 from backbone.documents.registry import Place
-from schemas.doubtful import Found, Readers
 from schemas.event import LATE_US, Event, from_microseconds
-from schemas.outline import Outline
-from schemas.unread import unread
+from schemas.lint.outline import Outline
+from schemas.lint.unread_fields import unread
+from schemas.lint.values import Found, Readers
 from schemas.updates import UPDATES
 from services.ingest.fresh import MAX_AGE_S, Fresh
 from services.ingest.intake import Taken

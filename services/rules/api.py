@@ -12,10 +12,10 @@ from backbone.database import Database
 from backbone.errors import Invalid, NotFound
 from backbone.web.api_keys import ANY, Principal, require
 from backbone.web.app import Json, Once, Pages, etag, json_response, page, reads, validate, written
+from schemas.conditions.keys import MAX_KEY
 from schemas.event import rfc3339
-from schemas.files import DOCUMENT, KINDS, TEST, schema_of
-from schemas.keys import MAX_KEY
-from schemas.lint import Doubt
+from schemas.json_schemas import DOCUMENT, KINDS, TEST, schema_of
+from schemas.lint.single import Doubt
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, PauseIn, RuleIn, TiersDoc
 from services.rules.explaining import Explainer
 from services.rules.revisions import DEFAULT_TIERS, latest, newest_rules

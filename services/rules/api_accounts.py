@@ -13,7 +13,7 @@ from backbone.web.app import Pages, json_response, page
 from backbone.web.pagination import After, Before, Text, between, equal, newest
 from backbone.web.path_params import ends_apart
 from schemas.account import Tier
-from schemas.keys import MAX_KEY
+from schemas.conditions.keys import MAX_KEY
 from services.rules import store
 from services.rules.account_events import AccountEvents, Wanted
 from services.rules.explaining import Explainer

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, func, select
 
 from backbone.database import Database
 from backbone.documents import registry
-from schemas.outline import RuleOutline, TiersOutline, outline_rule, outline_tiers
+from schemas.lint.outline import RuleOutline, TiersOutline, outline_rule, outline_tiers
 from schemas.rule import RuleIn, TiersDoc
 from services.rules.revisions import DELETED, latest
 from services.rules.tables import revisions

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, select
 from backbone.database import Database, insert_new
 from backbone.documents import registry
 from schemas.event import Event, is_reserved
-from schemas.lint import Doubt, Facts, lint_rule
+from schemas.lint.outline import outline_rule
+from schemas.lint.single import Doubt, Facts, lint_rule
 from schemas.names import is_name
-from schemas.outline import outline_rule
 from schemas.rule import RuleIn, TiersDoc
 from services.rules.engine.compile import compile_rules
 from services.rules.engine.explain import tier_of

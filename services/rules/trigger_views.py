@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Row, select
 
 from schemas.rule import RuleIn
-from schemas.sentences import of_trigger
+from schemas.sentences.rules import of_trigger
 from services.rules.tables import revisions
 
 KEPT = 2_000  # versions of rules in memory

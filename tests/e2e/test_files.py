@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.files import KINDS
+from schemas.json_schemas import KINDS
 from tests.e2e.server import Server, running
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
-from schemas.files import DOCUMENT, FOLDER, KINDS, TEST, text_of
+from schemas.json_schemas import DOCUMENT, FOLDER, KINDS, TEST, text_of
 from services.cli.documents import find
 from services.cli.yamlfile import read_yaml
 from tests.house.tree import ROOT
@@ -19,7 +19,7 @@ NAMES = (*KINDS, TEST, DOCUMENT)
 @pytest.mark.parametrize("name", NAMES)
 def test_bundled_as_generated(name: str) -> None:
     bundled = (FOLDER / f"{name}.schema.json").read_text(encoding="utf-8")
-    assert bundled == text_of(name), "run: .venv/bin/python -m schemas.files"
+    assert bundled == text_of(name), "run: .venv/bin/python -m schemas.json_schemas"
     Draft202012Validator.check_schema(json.loads(bundled))
 
 

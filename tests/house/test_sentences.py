@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from schemas import play_sentences, sentences
 from schemas.reasons import EXPLAINED, Reason
 from schemas.rule import RuleIn
+from schemas.sentences import plays, rules
 
 WHEN: dict[str, dict[str, Any]] = {
     "threshold": {
@@ -31,7 +31,7 @@ KIND_OF = {
     **dict.fromkeys(("became_true", "already_true", "condition_false"), "becomes"),
     **dict.fromkeys(("all_held", "member_not_held"), "all_of"),
 }
-PLAY_REASONS = [reason for kind in play_sentences.SENTENCES for reason in kind]
+PLAY_REASONS = [reason for kind in plays.SENTENCES for reason in kind]
 
 
 def reads_well(text: str) -> bool:
@@ -46,14 +46,14 @@ def test_of_a_rule(reason: Reason) -> None:
     by = {"by": "data.y"} if kind == "threshold" else {}
     rule = RuleIn.model_validate({"name": "r", "when": {kind: WHEN[kind]}, **by})
     span = kind in {"absence", "date"}
-    known = sentences.Case(
+    known = rules.Case(
         rule=rule, account="acme", tier="high", value=3.5, threshold="14d" if span else 2, into="b",
         figures={"recent": 1, "baseline": 2}, at="2026-01-31T09:00:00Z", armed="2026-01-31T09:00:00Z",
     )  # fmt: skip
-    assert reads_well(sentences.sentence(reason, known))
-    little = sentences.Case(rule=rule, account="acme", tier="high", threshold="14d" if span else 2, into="b")
-    assert reads_well(sentences.sentence(reason, little))
-    assert reads_well(sentences.sentence(reason, sentences.Case(account="acme", tier="high", into="b")))
+    assert reads_well(rules.sentence(reason, known))
+    little = rules.Case(rule=rule, account="acme", tier="high", threshold="14d" if span else 2, into="b")
+    assert reads_well(rules.sentence(reason, little))
+    assert reads_well(rules.sentence(reason, rules.Case(account="acme", tier="high", into="b")))
     assert reads_well(EXPLAINED[reason])
 
 
@@ -61,7 +61,5 @@ def test_of_a_rule(reason: Reason) -> None:
 def test_of_a_play(reason: StrEnum) -> None:
     for channel in ("email", "task", "webhook", None):
         for to in ("ann@acme.test", None):
-            case = play_sentences.Case(
-                playbook="p", tier="low", channel=channel, recipient=to, topic="billing"
-            )
-            assert reads_well(play_sentences.sentence(reason, case))
+            case = plays.Case(playbook="p", tier="low", channel=channel, recipient=to, topic="billing")
+            assert reads_well(plays.sentence(reason, case))

@@ -16,7 +16,7 @@ from backbone.migrations import migrate_all
 from backbone.settings import load_settings
 from backbone.tables import outlines as board
 from backbone.tables import references
-from schemas.outline import (
+from schemas.lint.outline import (
     PlaybookOutline,
     RuleOutline,
     TemplateOutline,

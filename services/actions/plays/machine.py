@@ -9,7 +9,7 @@ no playbook, tier not covered, play open already ──► skipped
 from collections.abc import Iterable
 from typing import Any
 
-from schemas.conditions import Scope
+from schemas.conditions.model import Scope
 from schemas.dates import moment_of, unchanged
 from schemas.duration import parse_duration
 from schemas.event import DAY_US, OWN_PREFIX, RESERVED, Event, depth_after, instant, is_reserved

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from schemas.predicates import Scope, getter_of
+from schemas.conditions.codegen import Scope, getter_of
 from schemas.profile import contact_of
 
 Getter = Callable[[Scope], Any]

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.conditions import Scope, compile_condition
+from schemas.conditions.keys import key_text
+from schemas.conditions.model import Scope, compile_condition
 from schemas.event import Event, is_reserved
-from schemas.keys import key_text
 from schemas.playbook import EventMatch, PlaybookIn, Step, WaitDate, WaitEvent
 from services.actions.plays.paths import Getter, getter
 

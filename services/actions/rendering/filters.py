@@ -19,8 +19,8 @@ from typing import Any
 from jinja2 import pass_context
 from jinja2.runtime import Context, Undefined
 
-from schemas import wording
 from schemas.dates import date_of, zone_of
+from schemas.sentences import wording
 
 _TITLES = frozenset(
     ("dr", "prof", "professor", "mr", "mrs", "ms", "miss", "mx", "sir", "dame", "herr", "frau", "mme")

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from schemas.account import OWN_TIER
-from schemas.conditions import compile_condition
+from schemas.conditions.codegen import Scope
+from schemas.conditions.model import compile_condition
 from schemas.duration import parse_duration
 from schemas.event import is_reserved
-from schemas.predicates import Scope
 from schemas.profile import Profile
 from schemas.rule import RuleIn, TiersDoc
 from schemas.tiered import TIERS

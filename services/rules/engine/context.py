@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from schemas.conditions.codegen import Scope
 from schemas.event import Event
-from schemas.predicates import Scope
 from services.rules.engine.numbers import Value
 from services.rules.engine.state import AccountState, Arming, Subject, SubjectKey
 

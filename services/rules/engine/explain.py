@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from schemas.event import rfc3339
 from schemas.reasons import Reason
-from schemas.sentences import Case, verdict
+from schemas.sentences.rules import Case, verdict
 from services.rules.engine.compile import RuleSet
 from services.rules.engine.context import MOMENT, Context
 from services.rules.engine.limits import NEVER

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from schemas.conditions import compile_condition, paths_of
+from schemas.conditions.codegen import Scope
+from schemas.conditions.keys import key_text
+from schemas.conditions.model import compile_condition, paths_of
 from schemas.event import LOOP_DEPTH, Event, depth_of
-from schemas.keys import key_text
-from schemas.predicates import Scope
 from schemas.reasons import Reason
 from schemas.rule import RuleIn
 from services.rules.engine.context import MOMENT, Context, Hold

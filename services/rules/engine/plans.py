@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from schemas.conditions import plain
-from schemas.predicates import Emitter
+from schemas.conditions.codegen import Emitter
+from schemas.conditions.model import plain
 from schemas.tiered import TIERS
 from services.rules.engine.credits import due
 from services.rules.engine.groups import Bars, Crew
@@ -39,7 +39,7 @@ def plans_for(rules: "RuleSet", type_: str) -> dict[str, Plan] | None:
 
 
 def _plan(code: CodeType, names: dict[str, Any]) -> Plan:
-    exec(code, names)  # noqa: S102 - our own code, see `schemas.predicates`
+    exec(code, names)  # noqa: S102 - our own code, see `schemas.conditions.codegen`
     plan: Plan = names["plan"]
     return plan
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from schemas import when as doc
-from schemas.conditions import compile_condition
+from schemas.conditions.codegen import Scope, getter_of
+from schemas.conditions.model import compile_condition
 from schemas.event import is_reserved
-from schemas.predicates import Scope, getter_of
 from services.rules.engine.numbers import micro
 from services.rules.engine.windows import token
 

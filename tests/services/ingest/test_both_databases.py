@@ -13,8 +13,8 @@ from backbone.errors import PreconditionFailed
 from backbone.migrations import migrate_all
 from schemas.aliases import AliasesDoc
 from schemas.event import Event, from_microseconds
-from schemas.outline import TiersOutline, outline_rule
-from schemas.readings import Reading
+from schemas.lint.outline import TiersOutline, outline_rule
+from schemas.lint.readings import Reading
 from schemas.rule import RuleIn
 from services.ingest.aliases import Aliases
 from services.ingest.doubts import Doubts

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from schemas.lint import Doubt, Facts, lint_playbook, lint_rule, lint_template
-from schemas.lint_together import lint_together
-from schemas.outline import PlaybookOutline, RuleOutline, TemplateOutline, outline
+from schemas.lint.outline import PlaybookOutline, RuleOutline, TemplateOutline, outline
+from schemas.lint.single import Doubt, Facts, lint_playbook, lint_rule, lint_template
+from schemas.lint.together import lint_together
 from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn
 from schemas.template import TemplateIn

@@ -3,8 +3,8 @@
 # ruff: noqa: E501  vectors read better in one line
 import pytest
 
-from schemas.alike import alike
-from schemas.lint import Facts, lint_rule
+from schemas.lint.similar_names import alike
+from schemas.lint.single import Facts, lint_rule
 from schemas.rule import RuleIn
 
 

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.conditions import Scope, compile_condition
-from schemas.doubtful import Readers
+from schemas.conditions.model import Scope, compile_condition
 from schemas.event import Event
-from schemas.outline import RuleOutline, outline_playbook, outline_rule, outline_tiers
+from schemas.lint.outline import RuleOutline, outline_playbook, outline_rule, outline_tiers
+from schemas.lint.readings import Reading
+from schemas.lint.values import Readers
 from schemas.playbook import PlaybookIn
 from schemas.profile import Profile
-from schemas.readings import Reading
 from schemas.rule import RuleIn, TiersDoc
 
 VALUES = st.recursive(

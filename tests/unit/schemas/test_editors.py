@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonschema import Draft7Validator
 
-from schemas.files import DOCUMENT, KINDS, TEST, text_of
+from schemas.json_schemas import DOCUMENT, KINDS, TEST, text_of
 from services.cli.documents import find
 from services.cli.yamlfile import read_yaml
 from tests.house.tree import ROOT

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.conditions import Condition, compile_condition
+from schemas.conditions.codegen import Scope
+from schemas.conditions.model import Condition, compile_condition
 from schemas.duration import CalendarDuration, parse_calendar, parse_duration
 from schemas.event import Event
-from schemas.predicates import Scope
 from schemas.profile import Contact, Profile, apply_update
 from schemas.reasons import EXPLAINED, Reason
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, RuleIn, TiersDoc

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.conditions import compile_condition, plain
+from schemas.conditions.codegen import Scope
+from schemas.conditions.model import compile_condition, plain
 from schemas.event import Event
-from schemas.lint_loops import may_hold
-from schemas.lint_together import lint_together
-from schemas.outline import outline_playbook, outline_rule
+from schemas.lint.loops import may_hold
+from schemas.lint.outline import outline_playbook, outline_rule
+from schemas.lint.together import lint_together
 from schemas.playbook import PlaybookIn
-from schemas.predicates import Scope
 from schemas.rule import RuleIn
 
 MAIL, CALL = {"email": {"template": "hello"}}, {"task": {"title": "Call"}}

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from schemas.lint import lint_playbook, lint_template
-from schemas.lint_together import View, lint_together
-from schemas.outline import outline_playbook, outline_rule, outline_template
+from schemas.lint.outline import outline_playbook, outline_rule, outline_template
+from schemas.lint.single import lint_playbook, lint_template
+from schemas.lint.template_names import FIELDS, trigger_names, unknown_names
+from schemas.lint.together import View, lint_together
 from schemas.playbook import PlaybookIn
 from schemas.profile import Contact, Owner, Profile
 from schemas.rule import RuleIn
 from schemas.template import TemplateIn
-from schemas.template_names import FIELDS, trigger_names, unknown_names
 from services.actions.plays.context import (
     account_document,
     contact_document,

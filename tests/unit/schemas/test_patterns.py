@@ -3,9 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from schemas.conditions import Condition, compile_condition
+from schemas.conditions.codegen import Scope
+from schemas.conditions.model import Condition, compile_condition
 from schemas.event import Event
-from schemas.predicates import Scope
 from tests.unit.schemas.patterns import EXPLODING, HOSTILE_TEXT, REFUSED
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from schemas.play_reasons import ActionReason, HistoryReason, PlayReason, StepReason
-from schemas.play_sentences import Case as PlayCase
-from schemas.play_sentences import said
-from schemas.play_sentences import sentence as play_sentence
 from schemas.reasons import Reason
 from schemas.rule import RuleIn
-from schemas.sentences import Case, sentence, verdict
+from schemas.sentences.plays import Case as PlayCase
+from schemas.sentences.plays import said
+from schemas.sentences.plays import sentence as play_sentence
+from schemas.sentences.rules import Case, sentence, verdict
 
 THRESHOLD = {"event": "ticket.opened", "within": "30d", "at_least": {"high": 10, "low": 20}}
 DAY = "2026-01-31T09:00:00Z"

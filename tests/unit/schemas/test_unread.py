@@ -6,8 +6,8 @@ import pytest
 
 from schemas.account import AccountIn, ContactIn
 from schemas.event import Event
+from schemas.lint.unread_fields import unread
 from schemas.profile import Profile
-from schemas.unread import unread
 
 
 def told(kind: str, data: Any) -> dict[str, str]:

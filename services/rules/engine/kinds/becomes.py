@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from schemas import when as doc
-from schemas.conditions import compile_condition
-from schemas.predicates import Scope
+from schemas.conditions.codegen import Scope
+from schemas.conditions.model import compile_condition
 from schemas.profile import contact_of
 from schemas.reasons import Reason
 from services.rules.engine.context import Context, Hold

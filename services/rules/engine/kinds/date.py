@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from schemas import when as doc
+from schemas.conditions.codegen import Scope, getter_of
 from schemas.dates import date_of
 from schemas.duration import parse_duration
-from schemas.predicates import Scope, getter_of
 from schemas.reasons import Reason
 from services.rules.engine.agenda import note
 from services.rules.engine.calendar import Span, first_after

@@ -10,8 +10,8 @@ from fractions import Fraction
 from math import ceil, floor
 
 from schemas import when as doc
+from schemas.conditions.codegen import Scope, getter_of
 from schemas.duration import parse_duration
-from schemas.predicates import Scope, getter_of
 from schemas.reasons import Reason
 from services.rules.engine.context import MOMENT, Context, Hold
 from services.rules.engine.limits import limits, per_tier

@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from schemas.account import AccountIn, AccountUpdate, ContactUpdate, OwnerIn
-from schemas.doubtful import Found
 from schemas.event import Event
+from schemas.lint.values import Found
 from schemas.names import MAX_NAME
 
 _ACCOUNT = frozenset(AccountUpdate.model_fields)

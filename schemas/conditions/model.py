@@ -1,6 +1,6 @@
 """Conditions (contract, section 5): `{"data.severity": "high", "data.amount": {"gte": 100, "lt": 500}}`.
 
-`Condition` checks and documents the form; `compile_condition` makes a function of it (`schemas.predicates`).
+`Condition` checks and documents the form; `compile_condition` makes a function of it (`schemas.conditions.codegen`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,8 +19,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from schemas.conditions.codegen import Problem, Scope, check_path, check_pattern, function_of
 from schemas.event import Event
-from schemas.predicates import Problem, Scope, check_path, check_pattern, function_of
 from schemas.profile import Contact, Profile
 
 __all__ = [

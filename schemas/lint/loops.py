@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from schemas.outline import PlaybookOutline, RuleOutline
+from schemas.lint.outline import PlaybookOutline, RuleOutline
 
 ROUND_AT_MOST = 10  # rules of one way round that are looked for
 

@@ -4,16 +4,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-from schemas.alike import alike
-from schemas.conditions import Condition, paths_of
+from schemas.conditions.model import Condition, paths_of
 from schemas.duration import parse_duration
 from schemas.event import DAY_US, RESERVED, is_reserved
-from schemas.outline import TIERED
+from schemas.lint.outline import TIERED
+from schemas.lint.similar_names import alike
+from schemas.lint.template_names import unknown_names
 from schemas.playbook import PlaybookIn
 from schemas.playbook_texts import texts_of
 from schemas.rule import RuleIn
 from schemas.template import TemplateIn
-from schemas.template_names import unknown_names
 from schemas.tiered import TIERS, TierMap
 from schemas.when import Threshold, Trend
 
@@ -34,7 +34,7 @@ class Facts:
 
 
 def lint_rule(rule: RuleIn, facts: Facts) -> list[Doubt]:
-    """All that is doubtful about a rule by itself. With others: `schemas.lint_together`."""
+    """All that is doubtful about a rule by itself. With others: `schemas.lint.together`."""
     found = [*_parts(rule, facts), *_tiers(rule, facts)]
     return list({(one["field"], one["message"]): one for one in found}.values())
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import msgspec
 
-from schemas.conditions import plain
+from schemas.conditions.model import plain
 from schemas.event import OWN_PREFIX
+from schemas.lint.readings import Reading, reads_of_playbook, reads_of_rule, reads_of_tiers, types_of
+from schemas.lint.template_names import trigger_names
 from schemas.playbook import PlaybookIn, Step
 from schemas.playbook_texts import every, spans_of, texts_of, tier_of, trigger_paths, waits_in
-from schemas.readings import Reading, reads_of_playbook, reads_of_rule, reads_of_tiers, types_of
 from schemas.rule import RuleIn, TiersDoc, cooldown_span
 from schemas.template import TemplateIn
-from schemas.template_names import trigger_names
 from schemas.tiered import TIERS, for_tier
 from schemas.when import Absence, Date
 

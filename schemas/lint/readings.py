@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from schemas.conditions import Condition, plain
+from schemas.conditions.model import Condition, plain
 from schemas.playbook import EventMatch, PlaybookIn, WaitDate, WaitEvent
 from schemas.playbook_texts import steps_of
 from schemas.rule import RuleIn, TiersDoc

@@ -10,7 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
-from schemas.wording import number
+from schemas.sentences.wording import number
 
 
 class Case(msgspec.Struct, kw_only=True, frozen=True):

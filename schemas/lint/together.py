@@ -9,9 +9,9 @@ from itertools import islice
 from typing import NamedTuple
 
 from schemas.duration import parse_duration
-from schemas.lint import Doubt
-from schemas.lint_loops import ways_round
-from schemas.outline import PlaybookOutline, RuleOutline, TemplateOutline
+from schemas.lint.loops import ways_round
+from schemas.lint.outline import PlaybookOutline, RuleOutline, TemplateOutline
+from schemas.lint.single import Doubt
 
 MOST_RIVALS = 10  # rules for the same playbook that a rule is warned of
 

@@ -10,8 +10,8 @@ import msgspec
 
 from schemas.dates import moment_of
 from schemas.event import Event, is_reserved
-from schemas.outline import Outline, PlaybookOutline, RuleOutline, TiersOutline
-from schemas.readings import Kind
+from schemas.lint.outline import Outline, PlaybookOutline, RuleOutline, TiersOutline
+from schemas.lint.readings import Kind
 
 _NOUNS = {RuleOutline: "rule", PlaybookOutline: "playbook"}
 _TRIGGERS = "trigger.event."

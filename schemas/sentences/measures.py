@@ -1,8 +1,8 @@
 """What a rule counts and compares, in words: "12 ticket.opened events in 30 days; 10 are needed". Pure."""
 
+from schemas.sentences.wording import counted, listed, moment, number, span
 from schemas.tiered import TierMap
 from schemas.when import Selector, Threshold, Trend
-from schemas.wording import counted, listed, moment, number, span
 
 Number = int | float
 MOST_NAMED = 3  # event types

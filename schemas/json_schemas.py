@@ -70,7 +70,7 @@ def _any() -> dict[str, Any]:
 
 
 def bundle(folder: Path = FOLDER) -> None:
-    """Write all of them: `python -m schemas.files`."""
+    """Write all of them: `python -m schemas.json_schemas`."""
     folder.mkdir(exist_ok=True)
     for name in (*KINDS, TEST, DOCUMENT):
         (folder / f"{name}.schema.json").write_text(text_of(name), encoding="utf-8")

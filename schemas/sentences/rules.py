@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from schemas.conditions import paths_of
-from schemas.measures import a, changed, compared, during, events, for_tier, least, measured, needed
+from schemas.conditions.model import paths_of
 from schemas.reasons import EXPLAINED, Reason
 from schemas.rule import cooldown_span
+from schemas.sentences.measures import a, changed, compared, during, events, for_tier, least, measured, needed
+from schemas.sentences.wording import listed, moment, number, span
 from schemas.when import AllOf
-from schemas.wording import listed, moment, number, span
 
 Time = int | str  # microseconds, or RFC 3339
 _ABOUT = ("account", "contact", "key", "tier", "value", "threshold", "figures", "at")

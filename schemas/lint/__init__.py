@@ -1,0 +1,1 @@
+"""What is legal but probably wrong with documents, alone and together. Pure."""
