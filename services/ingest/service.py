@@ -11,15 +11,15 @@ from backbone.database import Database
 from backbone.log import Log
 from backbone.settings import Settings
 from backbone.web.account_record import Parts
-from services.ingest.accounts import Accounts
-from services.ingest.aliases import Aliases, aliases_router
-from services.ingest.api import accounts_router, clock_router, events_router
-from services.ingest.doubts import Doubts
-from services.ingest.identities import Identities
-from services.ingest.intake import Intake
-from services.ingest.merges import Merges
-from services.ingest.recording import record
-from services.ingest.segment_api import segment_router
+from services.ingest.acceptor import Intake
+from services.ingest.account_fates import Accounts
+from services.ingest.account_record import record
+from services.ingest.api.events import accounts_router, clock_router, events_router
+from services.ingest.api.segment import segment_router
+from services.ingest.event_type_aliases import Aliases, aliases_router
+from services.ingest.event_warnings import Doubts
+from services.ingest.identity.merged_accounts import Merges
+from services.ingest.identity.store import Identities
 
 
 class IngestService:

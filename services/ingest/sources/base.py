@@ -8,8 +8,8 @@ import msgspec
 
 from schemas.event import Event, set_attributes
 from schemas.names import MAX_NAME
-from services.ingest.sources import apart
-from services.ingest.sources.attributes import Extended, sort_out
+from services.ingest.sources import json_recovery
+from services.ingest.sources.event_attributes import Extended, sort_out
 from services.ingest.sources.refusals import Code, NotReadable, Refusal
 
 __all__ = ["Code", "NotReadable", "Refusal"]
@@ -140,7 +140,7 @@ def convert_event(sent_attributes: Mapping[str, Any]) -> Item:
 def unreadable(raw: bytes | memoryview, error: Exception, id_name: str = "id") -> Refusal:
     """Refuses what a reader stumbled over, by the attribute it stands in and the event's id."""
     refusal = refusal_of(error, id_in(raw, id_name))
-    if apart.is_half_a_pair(raw, error):
+    if json_recovery.is_half_a_pair(raw, error):
         message = (
             "has half of a surrogate pair, such as \\ud83d alone: it was cut in the middle of a character"
         )
@@ -164,8 +164,8 @@ def _attributes(raw: bytes | memoryview) -> Mapping[str, bytes | msgspec.Raw]:
     except READ_ERRORS:
         pass
     try:
-        return apart.members(bytes(raw))
-    except apart.NotApart:
+        return json_recovery.members(bytes(raw))
+    except json_recovery.NotApart:
         return {}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from services.ingest.sources import apart
+from services.ingest.sources import json_recovery
 from services.ingest.sources.base import (
     MAX_EVENT,
     MAX_EVENTS,
@@ -109,14 +109,14 @@ def _apart(body: bytes, start: bytes, error: Exception) -> Sequence[bytes] | Ref
     """The events of a body that is no JSON because of one of them, or more. Raises `NotReadable`."""
     try:
         if start == b"[":
-            return apart.elements(body)
-        attributes = apart.members(body)
+            return json_recovery.elements(body)
+        attributes = json_recovery.members(body)
         if attributes.keys() == {"events"}:
-            return apart.elements(attributes["events"])
-    except apart.NotApart:
+            return json_recovery.elements(attributes["events"])
+    except json_recovery.NotApart:
         pass
     else:
-        if isinstance(error, RecursionError) or apart.is_half_a_pair(body, error):
+        if isinstance(error, RecursionError) or json_recovery.is_half_a_pair(body, error):
             return [body]
     if isinstance(error, RecursionError):
         if body.rstrip()[-1:] == (b"]" if start == b"[" else b"}"):

@@ -15,8 +15,8 @@ from schemas.event import Event, is_reserved
 from schemas.merging import SEGMENT, SEGMENT_PUBLIC
 from schemas.names import is_name
 from schemas.updates import UPDATES
+from services.ingest.identity.placement import Said
 from services.ingest.sources.base import Code, Item, Refusal, convert_event
-from services.ingest.sources.identity import Said
 from services.ingest.sources.segment_calls import CALLS, Call, object_of, read, text_of
 
 __all__ = ["CALLS", "Call", "in_their_words", "read", "said_of", "type_of"]

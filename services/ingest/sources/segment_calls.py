@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from schemas.event import from_microseconds, microseconds
-from services.ingest.sources import apart
+from services.ingest.sources import json_recovery
 from services.ingest.sources.base import (
     MAX_EVENT,
     READ_ERRORS,
@@ -139,8 +139,8 @@ def write_key_in(body: bytes) -> str | None:
         found = _decode_keyed(body).writeKey
     except READ_ERRORS:
         try:
-            found = decode_any(apart.members(body).get("writeKey", b"null"))
-        except (*READ_ERRORS, apart.NotApart):
+            found = decode_any(json_recovery.members(body).get("writeKey", b"null"))
+        except (*READ_ERRORS, json_recovery.NotApart):
             return None
     return found if isinstance(found, str) and found else None
 
@@ -155,11 +155,11 @@ _decode_keyed = msgspec.json.Decoder(_Keyed).decode
 def _apart(body: bytes, kind: str, error: Exception, received: int | None) -> list[Call | Refusal]:
     """The calls of a body that cannot be read as a whole because of one of them, or more."""
     try:
-        parts = apart.members(body)
+        parts = json_recovery.members(body)
         if kind != "batch":
             return [unreadable(body, error, "messageId")]
-        calls = apart.elements(parts.get("batch", b""))
-    except apart.NotApart:
+        calls = json_recovery.elements(parts.get("batch", b""))
+    except json_recovery.NotApart:
         raise NotReadable(f"not JSON: {error}") from None
     surplus = too_many_of(calls)
     if surplus:

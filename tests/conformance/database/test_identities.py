@@ -16,11 +16,11 @@ from backbone.database import Database
 from backbone.migrations import migrate
 from schemas.event import DAY_US, Event, from_microseconds, microseconds
 from schemas.merging import SEGMENT, SEGMENT_PUBLIC, merge_of
-from services.ingest.identities import Identities
-from services.ingest.merges import Merges
-from services.ingest.pruning import EVERY, KEPT_US, Pruning
-from services.ingest.sources.identity import Placed, Said
-from services.ingest.sources.normal import Normal
+from services.ingest.identity.merged_accounts import Merges
+from services.ingest.identity.placement import Placed, Said
+from services.ingest.identity.pruning import EVERY, KEPT_US, Pruning
+from services.ingest.identity.store import Identities
+from services.ingest.sources.validation import Normal
 from services.ingest.tables import calls, metadata, users
 
 NOW = 1_795_338_000_000_000

@@ -16,9 +16,9 @@ from schemas.event import Event, from_microseconds
 from schemas.lint.outline import TiersOutline, outline_rule
 from schemas.lint.readings import Reading
 from schemas.rule import RuleIn
-from services.ingest.aliases import Aliases
-from services.ingest.doubts import Doubts
-from services.ingest.intake import Taken
+from services.ingest.acceptor import Taken
+from services.ingest.event_type_aliases import Aliases
+from services.ingest.event_warnings import Doubts
 from tests.services.ingest.kit import NOW
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from schemas.event import Event
 from services.ingest.sources import native
-from services.ingest.sources.apart import NotApart, elements, members
 from services.ingest.sources.base import Code, NotReadable, Refusal
+from services.ingest.sources.json_recovery import NotApart, elements, members
 from services.ingest.sources.segment_calls import Call, read, write_key_in
 
 BAD = {

@@ -4,9 +4,9 @@ import pytest
 
 from schemas.event import Event
 from services.ingest.sources import SOURCES
-from services.ingest.sources.attributes import Extended
 from services.ingest.sources.base import Code, NotReadable, Refusal
 from services.ingest.sources.cloudevents import is_binary
+from services.ingest.sources.event_attributes import Extended
 
 decode = SOURCES["cloudevents"]
 HEADERS = {

@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 from backbone.errors import DatabaseUnavailable
-from services.ingest.fresh import MAX_AGE_S, PATIENCE_S, Fresh
+from services.ingest.cached_reads import MAX_AGE_S, PATIENCE_S, Fresh
 
 
 class Source:

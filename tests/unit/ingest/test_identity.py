@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from schemas.event import Event, from_microseconds, microseconds
 from schemas.merging import SEGMENT, SEGMENT_PUBLIC, Merge, merge_of
-from services.ingest.sources.identity import Placed, Said, place
-from services.ingest.sources.identity_book import GROUPS_KEPT, TRAITS_BYTES, Book
+from services.ingest.identity.book import GROUPS_KEPT, TRAITS_BYTES, Book
+from services.ingest.identity.placement import Placed, Said, place
 from tests.oracle.identity import Call, Oracle
 
 KINDS = {"track": "clicked", "identify": "contact.updated", "group": "account.updated"}

@@ -8,8 +8,8 @@ import pytest
 
 from schemas.event import Event
 from services.ingest.sources import SOURCES
-from services.ingest.sources.attributes import Extended
 from services.ingest.sources.base import MAX_EVENT, Code, Item, NotReadable, Refusal, Wire
+from services.ingest.sources.event_attributes import Extended
 
 
 def decode(data: Any) -> list[Item]:

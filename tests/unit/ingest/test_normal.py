@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from schemas.event import Event, decode, from_microseconds, microseconds
 from schemas.merging import Merge, merge_of
-from services.ingest.sources.attributes import Extended
 from services.ingest.sources.base import Code, Refusal, Wire, convert_event
-from services.ingest.sources.normal import Door, Normal
+from services.ingest.sources.event_attributes import Extended
+from services.ingest.sources.validation import Door, Normal
 
 NOW = microseconds(datetime(2026, 11, 22, 9, tzinfo=UTC))
 

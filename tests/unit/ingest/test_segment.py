@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from schemas.event import RESERVED, Event, is_reserved
+from services.ingest.identity.book import Book
+from services.ingest.identity.placement import Said, place
 from services.ingest.sources.base import Code, Item, NotReadable, Refusal
-from services.ingest.sources.identity import Said, place
-from services.ingest.sources.identity_book import Book
 from services.ingest.sources.segment import Call, read, said_of, type_of
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from backbone.errors import DatabaseUnavailable
-from services.ingest.together import Together
+from services.ingest.group_commit import Together
 
 
 class Work:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from backbone.database import Database, among, upsert
 from schemas.event import Event
 from schemas.merging import merge_of
-from services.ingest.locks import lock_merges
+from services.ingest.identity.locks import lock_merges
 from services.ingest.tables import erased, merges
 
 MAX_STEPS = 32  # from one account through others: more are as good as a circle

@@ -13,7 +13,7 @@ from backbone.web.api_keys import Principal, require
 from backbone.web.app import Json, etag, json_response, reads, written
 from schemas.aliases import ALIASES_EXAMPLE, AliasesDoc
 from schemas.event import rfc3339
-from services.ingest.fresh import Fresh
+from services.ingest.cached_reads import Fresh
 from services.ingest.tables import documents
 
 KIND = "aliases"

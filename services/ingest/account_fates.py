@@ -13,12 +13,12 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import Entry
 from schemas.event import Event
-from services.ingest.fresh import Fresh
-from services.ingest.identities import Identities
-from services.ingest.merges import Merges
-from services.ingest.sources.normal import Normal
+from services.ingest.cached_reads import Fresh
+from services.ingest.identity.merged_accounts import Merges
+from services.ingest.identity.store import Identities
+from services.ingest.sources.validation import Normal
 from services.ingest.tables import erased
-from services.ingest.threads import at_the_door
+from services.ingest.thread_pools import at_the_door
 
 FRESH_S = 5.0  # how old what is known of other processes' erasures may be: all of them are read again
 

@@ -14,8 +14,8 @@ from schemas.lint.outline import Outline
 from schemas.lint.unread_fields import unread
 from schemas.lint.values import Found, Readers
 from schemas.updates import UPDATES
-from services.ingest.fresh import MAX_AGE_S, Fresh
-from services.ingest.intake import Taken
+from services.ingest.acceptor import Taken
+from services.ingest.cached_reads import MAX_AGE_S, Fresh
 from services.ingest.sources.base import Item
 
 KINDS = ("rule", "playbook", "tiers")

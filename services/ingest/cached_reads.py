@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar
 
 from backbone.errors import TouchlineError
-from services.ingest.threads import at_the_door
+from services.ingest.thread_pools import at_the_door
 
 MAX_AGE_S = 0.5  # with the time that a look takes, others' changes are known within a second
 PATIENCE_S = 0.25  # how long a request waits for a look; then what was known before holds for it

@@ -13,12 +13,12 @@ from backbone.log import EVENTS, Entry, Log
 from backbone.settings import Settings
 from backbone.telemetry import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJECTED, FIELDS_LEFT_OUT
 from schemas.event import MERGED, Event
-from services.ingest.accounts import Accounts
-from services.ingest.aliases import Aliases
+from services.ingest.account_fates import Accounts
+from services.ingest.durability import Waiting
+from services.ingest.event_type_aliases import Aliases
 from services.ingest.sources import SOURCES
 from services.ingest.sources.base import MAX_EVENTS, Code, Item, Refusal, Wire
-from services.ingest.sources.normal import ERASURES, Door, Normal
-from services.ingest.waiting import Waiting
+from services.ingest.sources.validation import ERASURES, Door, Normal
 
 PATIENCE_S = 30.0  # how long a request waits for the log
 HEADERS = (("content-type", b"application/cloudevents+json"),)

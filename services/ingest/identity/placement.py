@@ -1,6 +1,6 @@
 """Who belongs where: the account, contact and time of each Segment call, and what follows from it. Pure.
 
-A `Book` (see `identity_book`) holds what is known of the users that a request names; `place` reads the calls in order
+A `Book` (see `book`) holds what is known of the users that a request names; `place` reads the calls in order
 and writes into it. A call that was sent before goes where it went then, whatever came between.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from schemas.event import MERGED, Event, from_microseconds, microseconds
-from services.ingest.sources.identity_book import Book, Known, Place
+from services.ingest.identity.book import Book, Known, Place
 
 # What follows from a call: a contact update; a merge of the account that stood for the user alone, or for the anonymous
 # user of the call; a merge of that account which the call itself made, too late.

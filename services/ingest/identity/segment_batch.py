@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from schemas.event import Event
-from services.ingest.identities import Identities
+from services.ingest.identity.placement import Placed, Said
+from services.ingest.identity.store import Identities
 from services.ingest.sources.base import Item, Refusal
-from services.ingest.sources.identity import Placed, Said
-from services.ingest.sources.normal import Door
-from services.ingest.threads import at_the_door
+from services.ingest.sources.validation import Door
+from services.ingest.thread_pools import at_the_door
 
 
 class Placing:

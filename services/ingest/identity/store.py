@@ -13,15 +13,15 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from backbone.clock import Clock
 from backbone.database import Database, among, insert_all, upsert
 from schemas.event import Event, microseconds
-from services.ingest.erasure import erase
-from services.ingest.locks import lock_users
-from services.ingest.merges import Merges
-from services.ingest.pruning import Pruning
-from services.ingest.sources.identity import Placed, Said, place
-from services.ingest.sources.identity_book import Book, Known, Place, Row
-from services.ingest.sources.normal import Normal
+from services.ingest.group_commit import Together
+from services.ingest.identity.book import Book, Known, Place, Row
+from services.ingest.identity.erasure import erase
+from services.ingest.identity.locks import lock_users
+from services.ingest.identity.merged_accounts import Merges
+from services.ingest.identity.placement import Placed, Said, place
+from services.ingest.identity.pruning import Pruning
+from services.ingest.sources.validation import Normal
 from services.ingest.tables import calls, group_calls, ties, users
-from services.ingest.together import Together
 
 MAX_CALLS = 1_000  # of requests that share a transaction
 _decode = msgspec.json.Decoder(dict[str, Any]).decode

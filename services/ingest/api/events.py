@@ -16,10 +16,10 @@ from backbone.web.bodies import NotJson
 from schemas.account import ACCOUNT_EXAMPLE, AccountIn, writable_tier
 from schemas.event import CLOCK, Event, encode
 from schemas.timestamps import Moment
-from services.ingest import pages
-from services.ingest.answers import accepted, ids_from
-from services.ingest.doubts import Doubts
-from services.ingest.intake import HEADERS, Intake
+from services.ingest.acceptor import HEADERS, Intake
+from services.ingest.api import models
+from services.ingest.api.responses import accepted, ids_from
+from services.ingest.event_warnings import Doubts
 from services.ingest.sources import SOURCES
 from services.ingest.sources.base import NotReadable
 from services.ingest.sources.cloudevents import is_binary
@@ -68,11 +68,11 @@ def events_router(intake: Intake, doubts: Doubts) -> APIRouter:
         "/v1/events",
         status_code=202,
         summary="Take events",
-        response_model=pages.EventsAccepted,
-        openapi_extra=pages.EVENTS_BODY,
+        response_model=models.EventsAccepted,
+        openapi_extra=models.EVENTS_BODY,
     )
-    @pages.documents(pages.EventIn, pages.EventsAccepted)
-    @pages.express(take)
+    @models.documents(models.EventIn, models.EventsAccepted)
+    @models.express(take)
     async def events(request: Request, principal: Principal = require("events:write")) -> Response:
         """One event, an array, or `{"events": […]}`; CloudEvents structured, batched or binary; gzip.
 
@@ -175,10 +175,10 @@ def clock_router(intake: Intake, settings: Settings, partitions: int) -> APIRout
     router = APIRouter(tags=["events"])
 
     @router.post("/v1/clock", status_code=202, summary="Carry the log clock to a time")
-    @reads(pages.ClockIn, {"time": "2026-12-01T00:00:00Z"})
+    @reads(models.ClockIn, {"time": "2026-12-01T00:00:00Z"})
     async def clock(body: Json, _: Principal = require("admin")) -> Response:
         """Only with `TOUCHLINE_CLOCK=log`; 409 with the wall clock. What falls due by then is run."""
-        time = validate(pages.ClockIn, body).time
+        time = validate(models.ClockIn, body).time
         if settings.clock != "log":
             raise StateConflict("the wall clock cannot be set: this works only with TOUCHLINE_CLOCK=log")
         event = Event(type=CLOCK, id=str(uuid_utils.uuid7()), source="touchline", time=time)

@@ -16,14 +16,14 @@ from backbone.web.app import any_query, json_response, reads
 from backbone.web.bodies import NotJson
 from backbone.web.body_budget import key_in_body
 from backbone.web.cors import for_browsers
-from services.ingest import pages
-from services.ingest.answers import wrong_fields
-from services.ingest.identities import Identities
-from services.ingest.intake import Intake
-from services.ingest.placing import Placing
+from services.ingest.acceptor import Intake
+from services.ingest.api import models
+from services.ingest.api.responses import wrong_fields
+from services.ingest.identity.placement import Said
+from services.ingest.identity.segment_batch import Placing
+from services.ingest.identity.store import Identities
 from services.ingest.sources import segment
 from services.ingest.sources.base import Item, NotReadable
-from services.ingest.sources.identity import Said
 from services.ingest.sources.segment_calls import write_key_in
 
 _ABOUT = """For Segment-compatible libraries: set their host to this server, the write key to an API key.
@@ -55,7 +55,7 @@ def _add(router: APIRouter, intake: Intake, identities: Identities, kind: str) -
         description=_ABOUT.format(letter=kind[0]),
     )
     @any_query  # as its libraries please
-    @reads(pages.SEGMENT_MODELS[kind], pages.SEGMENT_EXAMPLES[kind])
+    @reads(models.SEGMENT_MODELS[kind], models.SEGMENT_EXAMPLES[kind])
     @for_browsers
     @key_in_body(write_key_in)
     async def call(request: Request, principal: Principal = require(TRACK)) -> Response:
@@ -92,7 +92,7 @@ def _add_settings(router: APIRouter, settings: Settings) -> None:
     @router.get(
         "/v1/projects/{key}/settings",
         dependencies=[open_route],
-        response_model=pages.LibrarySettings,
+        response_model=models.LibrarySettings,
         summary="What Segment's libraries in browsers and phones ask for",
     )
     @any_query

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, or_, select
 
-from services.ingest.sources.normal import Normal
+from services.ingest.sources.validation import Normal
 from services.ingest.tables import calls, group_calls, ties, users
 
 

@@ -9,8 +9,8 @@ from fastapi import Response
 
 from backbone.errors import FieldError, Forbidden, summary
 from backbone.web.app import json_response, problem
-from services.ingest.doubts import Warned
-from services.ingest.intake import Taken
+from services.ingest.acceptor import Taken
+from services.ingest.event_warnings import Warned
 from services.ingest.sources.base import MAX_EVENTS, Code, Refusal
 
 

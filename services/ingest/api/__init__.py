@@ -1,0 +1,1 @@
+"""The routes of ingest, and the models of their bodies and answers."""

@@ -1,0 +1,1 @@
+"""Who belongs where: Segment's users, and accounts that were merged. `placement` and `book` are pure."""
