@@ -18,8 +18,8 @@ from bench.engine import floor
 from bench.measure import RULES, SCALE, Result, paired, seconds
 from bench.workload import TIERS, accounts, lines, rule_documents
 from schemas.rule import RuleIn, TiersDoc
-from services.rules import store
-from services.rules.saving import Saver
+from services.rules.storage import queries
+from services.rules.storage.rule_repository import Saver
 from services.rules.tables import partitions
 from services.rules.worker import Worker
 
@@ -134,5 +134,5 @@ def account_of(line: bytes) -> str:
 
 def _in_force(conn: Connection, log: Log) -> None:
     """Every partition has the rules already, as after a restart: a worker passes through saves one by one."""
-    row = {"epoch": 0, "next_offset": 0, "clock": 0, "revision": store.last_revision(conn)}
+    row = {"epoch": 0, "next_offset": 0, "clock": 0, "revision": queries.last_revision(conn)}
     conn.execute(insert(partitions), [{"partition": number, **row} for number in range(log.partitions)])

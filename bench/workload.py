@@ -6,7 +6,7 @@ from typing import Any
 
 from bench import gen
 from schemas.rule import RuleIn, TiersDoc
-from services.rules.engine.compile import RuleRevision, RuleSet, compile_rules
+from services.rules.engine.ruleset import RuleRevision, RuleSet, compile_rules
 
 TIERS = {"tiers": [{"tier": "high", "where": {"account.attributes.tier": "high"}},
                    {"tier": "low", "where": {"account.attributes.tier": "low"}}, {"tier": "tech"}]}  # fmt: skip

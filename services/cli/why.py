@@ -15,8 +15,8 @@ from schemas.sentences.wording import moment
 from services.actions.plays.memory import MemoryStore
 from services.cli.documents import Document
 from services.cli.world import World
+from services.rules.engine.compiled_rule import LiveRule
 from services.rules.engine.explain import Explanation, explain
-from services.rules.engine.live import LiveRule
 
 MOST_TOLD = 5  # of the actions that did not go out
 

@@ -21,9 +21,9 @@ from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.model import OwnEvent, Renderer
 from services.actions.plays.partition import PlaysPartition
 from services.cli.documents import Document
-from services.rules.engine.compile import RuleRevision, RuleSet, compile_rules
-from services.rules.engine.partition import MemoryAccounts, PartitionEngine
-from services.rules.revisions import DEFAULT_TIERS
+from services.rules.engine.processor import MemoryAccounts, PartitionEngine
+from services.rules.engine.ruleset import RuleRevision, RuleSet, compile_rules
+from services.rules.storage.revisions import DEFAULT_TIERS
 
 BEGINNING = datetime.fromisoformat("2026-01-01T00:00:00Z")  # of a scenario that names no time
 

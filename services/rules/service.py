@@ -11,17 +11,18 @@ from backbone.settings import Settings
 from backbone.telemetry import CLOCK_AHEAD, get_logger
 from backbone.web.account_record import Parts
 from schemas.event import rfc3339
-from services.rules import outlining, store
-from services.rules.account_events import AccountEvents
-from services.rules.ahead import trouble
-from services.rules.api import rules_router
-from services.rules.api_accounts import accounts_router, triggers_router
-from services.rules.explaining import Explainer
+from services.rules import published_outlines
+from services.rules.account_record import Recorder
+from services.rules.api.account_events import AccountEvents
+from services.rules.api.accounts import accounts_router, triggers_router
+from services.rules.api.explain import Explainer
+from services.rules.api.rules import rules_router
+from services.rules.clock_ahead import trouble
+from services.rules.event_catalog import doubts
 from services.rules.metrics import show_lag
-from services.rules.recording import Recorder
-from services.rules.retention import is_swept
-from services.rules.saving import Saver
-from services.rules.seen import doubts
+from services.rules.storage import queries
+from services.rules.storage.retention import is_swept
+from services.rules.storage.rule_repository import Saver
 from services.rules.worker import Worker
 
 log = get_logger("touchline.rules")
@@ -57,7 +58,7 @@ class RulesService:
 
     def start(self) -> None:
         """Announce what a crash left unannounced, then work."""
-        outlining.refresh(self._db)
+        published_outlines.refresh(self._db)
         self._saver.announce()
         self.worker.start()
 
@@ -72,7 +73,7 @@ class RulesService:
     def places(self) -> Mapping[tuple[str, int], int]:
         """How far the events were read."""
         with self._db.read() as conn:
-            return {(EVENTS, number): row.next_offset for number, row in store.positions(conn).items()}
+            return {(EVENTS, number): row.next_offset for number, row in queries.positions(conn).items()}
 
     def ready(self) -> bool:
         """Whether the worker runs."""
@@ -81,8 +82,8 @@ class RulesService:
     def status(self) -> Mapping[str, Any]:
         """Events not yet processed, what is not yet on the log, and the slowest partition's clock."""
         with self._db.read() as conn:
-            places = store.positions(conn)
-            waiting = store.count_unrelayed(conn) + store.count_outgoing(conn)
+            places = queries.positions(conn)
+            waiting = queries.count_unrelayed(conn) + queries.count_outgoing(conn)
         ends = self._log.end_offsets(EVENTS)
         starts = self._log.start_offsets(EVENTS)
         first = {p: places[p].next_offset if p in places else starts.get(p, 0) for p in ends}
@@ -108,7 +109,7 @@ class RulesService:
         self._said_ahead = bool(said)
         return said
 
-    def _swept(self, places: Iterable[store.PartitionRow]) -> bool:
+    def _swept(self, places: Iterable[queries.PartitionRow]) -> bool:
         """Whether nothing that is old at the last daily tick is left."""
         now = self._clock.now() if self._wall else None
         return all(is_swept(place, now) for place in places)

@@ -22,15 +22,16 @@ from backbone.errors import DatabaseUnavailable, LogUnavailable
 from backbone.failpoint import hit
 from backbone.log import DEAD_LETTERS, EVENTS, Log, OffsetOutOfRange, Record
 from backbone.log.limits import chunked, memory_of
-from services.rules import seen, store
-from services.rules.change import Change
+from services.rules import event_catalog
+from services.rules.decoding import GRACE_US
+from services.rules.event_catalog import Seen
 from services.rules.metrics import count_decisions, show_health
-from services.rules.reading import GRACE_US
-from services.rules.relay import Relay
-from services.rules.retention import KEPT_US, Retention
-from services.rules.revisions import RuleSets
-from services.rules.seen import Seen
-from services.rules.shard import Gate, Shard
+from services.rules.outbox_relay import Relay
+from services.rules.partition_task import Gate, Shard
+from services.rules.storage import queries
+from services.rules.storage.retention import KEPT_US, Retention
+from services.rules.storage.revisions import RuleSets
+from services.rules.storage.write_set import Change
 
 GROUP = "touchline-rules"
 BATCH = 50_000  # records a transaction at most: the larger, the fewer times a busy account is written
@@ -38,7 +39,7 @@ BESIDE = 2_000  # records from which on a batch is written beside the next: ther
 IDLE_S = 0.2  # how long a poll waits when nothing comes; moments are looked at this often
 CACHE = 2 << 30  # bytes, as the setting's default
 # These go by: we start again from what is stored.
-PASSING = (store.Fenced, DatabaseUnavailable, LogUnavailable, OSError)
+PASSING = (queries.Fenced, DatabaseUnavailable, LogUnavailable, OSError)
 RETRY_S = 0.5  # pause between attempts while the log or the database is away, or a partition is another's
 
 logger = telemetry.get_logger("touchline.rules")
@@ -226,10 +227,10 @@ class Worker:
         """
         ends = self._log.end_offsets(EVENTS)
         with self._db.read() as conn:
-            places, oldest = store.positions(conn), store.oldest_outgoing(conn)
+            places, oldest = queries.positions(conn), queries.oldest_outgoing(conn)
         upto = min([now - GRACE_US, *(at - 1 for at in oldest.values())])
         for number, end in ends.items():
-            place = places.get(number) or store.PartitionRow(number, 0, 0, 0, 0)
+            place = places.get(number) or queries.PartitionRow(number, 0, 0, 0, 0)
             if place.next_offset < end and place.clock < upto and self._holds(number, place.next_offset):
                 upto = place.clock
         return upto
@@ -261,7 +262,7 @@ class Worker:
         with self._db.write() as conn:
             for change in changes:
                 change.save(conn)
-            seen.save(conn, new)
+            event_catalog.save(conn, new)
             hit("rules.before_commit")
         hit("rules.after_commit_before_relay")
 
@@ -288,7 +289,7 @@ class Worker:
     def _assigned(self, numbers: list[int]) -> dict[tuple[str, int], int]:
         """These partitions are ours from now on: raise their epochs and say where to go on reading."""
         self._settle()
-        rows = store.take(self._db, numbers, self._log.start_offsets(EVENTS))
+        rows = queries.take(self._db, numbers, self._log.start_offsets(EVENTS))
         for row in rows:
             self.shards[row.partition] = Shard(
                 row,

@@ -27,8 +27,8 @@ from services.actions.plays.telling import kind_of_end
 from services.actions.store_rows import PLAY_COLUMNS, play_of
 from services.actions.tables import accounts, actions, outbox, tasks
 from services.rules.engine.merging import Out
-from services.rules.engine.partition import MemoryAccounts, PartitionEngine
-from services.rules.revisions import RuleSets
+from services.rules.engine.processor import MemoryAccounts, PartitionEngine
+from services.rules.storage.revisions import RuleSets
 from services.rules.tables import outbox as rules_outbox
 from services.rules.tables import triggers
 from tests.e2e.deliveries import Witness, check_deliveries, settled

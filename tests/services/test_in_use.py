@@ -20,8 +20,8 @@ from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn
 from services.actions import api_documents, outlining
 from services.actions.library import PLAYBOOKS, TEMPLATES
-from services.rules.revisions import latest
-from services.rules.saving import Saver
+from services.rules.storage.revisions import latest
+from services.rules.storage.rule_repository import Saver
 
 BOOK = PlaybookIn.model_validate({"name": "outreach", "steps": [{"wait": "1d"}]})
 RULE = RuleIn.model_validate(

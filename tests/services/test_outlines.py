@@ -29,8 +29,8 @@ from schemas.rule import RuleIn
 from services.actions import outlining as of_actions
 from services.actions.library import PLAYBOOKS, TEMPLATES
 from services.embedded import running
-from services.rules import outlining as of_rules
-from services.rules.saving import Saver
+from services.rules import published_outlines as of_rules
+from services.rules.storage.rule_repository import Saver
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

@@ -5,8 +5,8 @@ from typing import Any
 
 from schemas.conditions.codegen import Scope
 from schemas.event import Event
-from services.rules.engine.numbers import Value
-from services.rules.engine.state import AccountState, Arming, Subject, SubjectKey
+from services.rules.engine.account_state import AccountState, Arming, Subject, SubjectKey
+from services.rules.engine.windows.fixed_point import Value
 
 MOMENT = -1  # the offset of a hold that no event decided
 

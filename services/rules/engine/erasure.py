@@ -5,7 +5,7 @@ from math import inf
 from typing import Any
 
 from schemas.event import Event
-from services.rules.engine.state import AccountState
+from services.rules.engine.account_state import AccountState
 
 DEPARTED_KEPT = 1_000  # erasures of contacts that an account remembers the places of
 

@@ -8,14 +8,14 @@ from msgspec.structs import replace
 from schemas.event import rfc3339
 from schemas.reasons import Reason
 from schemas.sentences.rules import Case, verdict
-from services.rules.engine.compile import RuleSet
+from services.rules.engine.account_state import AccountState, Subject, subject_key
+from services.rules.engine.compiled_rule import LiveRule, Verdict
 from services.rules.engine.context import MOMENT, Context
-from services.rules.engine.limits import NEVER
-from services.rules.engine.live import LiveRule, Verdict
-from services.rules.engine.state import AccountState, Subject, subject_key
-from services.rules.engine.tracks import fit
+from services.rules.engine.fastpath.shared_series import fit
+from services.rules.engine.per_tier import NEVER
+from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.triggers import figures_of, ids_of
-from services.rules.engine.windows import DAY
+from services.rules.engine.windows.series import DAY
 
 NOW = -2  # stands for an event that would come now
 

@@ -38,13 +38,13 @@ from schemas.merging import Merge, is_lone_call, merge_of
 from schemas.profile import Closing, contact_of, forget
 from schemas.reasons import Reason
 from schemas.trigger import Moved, Position
-from services.rules.engine.accounts import Accounts
-from services.rules.engine.compile import RuleSet
+from services.rules.engine.account_state import AccountState, retire
+from services.rules.engine.dedup import merged_before
 from services.rules.engine.erasure import depart, forget_contact
-from services.rules.engine.remembering import Remembering
-from services.rules.engine.repeats import merged_before
-from services.rules.engine.state import AccountState, retire
-from services.rules.engine.sweeping import sweep
+from services.rules.engine.eviction import sweep
+from services.rules.engine.ports import Accounts
+from services.rules.engine.ruleset import RuleSet
+from services.rules.engine.seen_events import Remembering
 
 SPECIAL = frozenset({MERGED, ABSORBED, ERASED})
 UPDATES = frozenset({"account.updated", "contact.updated"})

@@ -5,10 +5,10 @@ from hashlib import blake2b
 from schemas.event import Event, depth_of, microseconds, rfc3339
 from schemas.reasons import Reason
 from schemas.trigger import Position, Trigger, TriggerEvent, Window
+from services.rules.engine.account_state import OFFSETS, AccountState
+from services.rules.engine.compiled_rule import LiveRule
 from services.rules.engine.context import MOMENT, Hold
-from services.rules.engine.live import LiveRule
-from services.rules.engine.numbers import Value, as_json
-from services.rules.engine.state import OFFSETS, AccountState
+from services.rules.engine.windows.fixed_point import Value, as_json
 
 REASONS = {
     "threshold": Reason.THRESHOLD_REACHED,

@@ -17,7 +17,7 @@ from backbone.migrations import migrate_all
 from schemas.event import rfc3339
 from services.actions import api_plays, api_tasks
 from services.actions.api_plays import Times
-from services.rules.api_accounts import triggers_router
+from services.rules.api.accounts import triggers_router
 from tests.conformance.database.reading import DAY, NOW, Reader
 
 TIMES = {"after": rfc3339(NOW), "before": rfc3339(NOW + DAY)}

@@ -22,9 +22,9 @@ from services.actions.plays.model import ActionDraft, Play, TaskSpec, WebhookSpe
 from services.actions.store_plays import PlayStore
 from services.actions.store_rows import action_row, play_row
 from services.actions.tables import actions, plays, tasks
-from services.rules import store
-from services.rules.api_accounts import triggers_router
-from services.rules.change import _stored
+from services.rules.api.accounts import triggers_router
+from services.rules.storage import queries
+from services.rules.storage.write_set import _stored
 from services.rules.tables import triggers
 from tests.conformance.database.reading import DAY, NOW, Reader
 
@@ -95,7 +95,7 @@ def test_triggers(reader: Reader, rows: list[dict[str, Any]], asked: dict[str, A
     ]  # fmt: skip
     reader.fill(triggers, [])
     with reader.db.write() as conn:
-        store.save_triggers(conn, [_stored(trigger) for trigger in made])
+        queries.save_triggers(conn, [_stored(trigger) for trigger in made])
     wanted = [
         f"trg_{n}"
         for n, row in newest(rows, asked)

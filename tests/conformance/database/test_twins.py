@@ -39,8 +39,8 @@ from services.actions import store_partitions
 from services.actions import tables as actions_tables
 from services.embedded import prepare
 from services.ingest import tables as ingest_tables
-from services.rules import store
 from services.rules import tables as rules_tables
+from services.rules.storage import queries
 
 ROOMS = {
     "backbone": backbone_tables.metadata,
@@ -140,19 +140,19 @@ def test_an_update_tells_how_many_rows_it_met(with_things: Database) -> None:
 
 def test_the_last_to_take_a_rules_partition_owns_it(db: Database) -> None:
     migrate_all(db, ["backbone", "rules"])
-    (old,) = store.take(db, [3], {3: 40})
-    (new,) = store.take(db, [3], {3: 0})
+    (old,) = queries.take(db, [3], {3: 40})
+    (new,) = queries.take(db, [3], {3: 0})
     assert (old.next_offset, new.next_offset, new.epoch) == (40, 40, old.epoch + 1)
     old.next_offset = 50
-    with pytest.raises(store.Fenced), db.write() as conn:
-        store.advance(conn, old, 40)
+    with pytest.raises(queries.Fenced), db.write() as conn:
+        queries.advance(conn, old, 40)
     new.next_offset = 45
     with db.write() as conn:
-        store.advance(conn, new, 40)
-    with pytest.raises(store.Fenced), db.write() as conn:
-        store.advance(conn, new, 40)
+        queries.advance(conn, new, 40)
+    with pytest.raises(queries.Fenced), db.write() as conn:
+        queries.advance(conn, new, 40)
     with db.read() as conn:
-        assert store.positions(conn)[3].next_offset == 45
+        assert queries.positions(conn)[3].next_offset == 45
 
 
 def test_the_last_to_take_an_actions_partition_owns_it(db: Database) -> None:
@@ -174,7 +174,7 @@ def test_the_last_to_take_an_actions_partition_owns_it(db: Database) -> None:
 def test_takers_at_once_get_epochs_of_their_own(db: Database) -> None:
     migrate_all(db, ["backbone", "rules"])
     taken: list[int] = []
-    assert at_once(lambda _: taken.append(store.take(db, [0], {})[0].epoch)) == []
+    assert at_once(lambda _: taken.append(queries.take(db, [0], {})[0].epoch)) == []
     assert sorted(taken) == [1, 2, 3, 4]
 
 

@@ -13,7 +13,7 @@ from schemas.event import microseconds, rfc3339
 from schemas.profile import Owner, Profile
 from schemas.trigger import Position, Trigger
 from services.actions.tables import NEVER, accounts, actions, plays, tasks
-from services.rules import store
+from services.rules.storage import queries
 from services.rules.tables import triggers
 
 NOW = microseconds(datetime(2026, 11, 1, tzinfo=UTC))
@@ -36,7 +36,7 @@ def test_triggers_are_found_by_their_tier_and_key(db: Database) -> None:
     migrate(db, "rules")
     with db.read() as conn:
         assert (
-            conn.scalar(select(triggers.c.id).where(triggers.c.key_digest == store.key_digest("k2000")))
+            conn.scalar(select(triggers.c.id).where(triggers.c.key_digest == queries.key_digest("k2000")))
             == "trg_2000"
         )
         high = list(conn.scalars(select(triggers.c.id).where(triggers.c.tier == "high")))

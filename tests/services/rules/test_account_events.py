@@ -17,10 +17,10 @@ from backbone.migrations import migrate_all
 from backbone.web.pagination import Paging, decode_cursor
 from schemas.event import Event, encode, from_microseconds
 from schemas.rule import RuleIn
-from services.rules import account_events
-from services.rules.account_events import AccountEvents, Wanted
-from services.rules.engine.state import decode
-from services.rules.saving import Saver
+from services.rules.api import account_events
+from services.rules.api.account_events import AccountEvents, Wanted
+from services.rules.engine.account_state import decode
+from services.rules.storage.rule_repository import Saver
 from services.rules.tables import accounts
 from services.rules.worker import Worker
 from tests.conformance.log.conftest import kafka_twin

@@ -9,7 +9,7 @@ import pytest
 from backbone.log import EVENTS, Record, partition_for
 from backbone.log.embedded.consumer import EmbeddedConsumer
 from schemas.rule import RuleIn
-from services.rules import shard
+from services.rules import partition_task
 from tests.services.rules.test_worker import RULE, rules
 
 PARTITION = partition_for("acme", 2)
@@ -58,7 +58,7 @@ def test_a_worker_stays_in_its_group_through_a_backfill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stays = [0]
-    monkeypatch.setattr(shard, "HISTORY_PAGE", 10)
+    monkeypatch.setattr(partition_task, "HISTORY_PAGE", 10)
     monkeypatch.setattr(EmbeddedConsumer, "stay", lambda _: stays.__setitem__(0, stays[0] + 1))
     with rules(tmp_path / "long") as ours:
         ours.post(200, account="acme")

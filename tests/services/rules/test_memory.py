@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from schemas.rule import RuleIn
-from services.rules import accounts
-from services.rules.accounts import BARE_STATE
-from services.rules.engine.partition import PartitionEngine
-from services.rules.engine.state import AccountState
+from services.rules.engine.account_state import AccountState
+from services.rules.engine.processor import PartitionEngine
+from services.rules.storage import account_cache
+from services.rules.storage.account_cache import BARE_STATE
 from tests.services.rules.test_worker import Rules, rules
 
 PAGE, ROOM, MANY = 10, 5, 200
@@ -27,7 +27,7 @@ def save(ours: Rules, doc: dict[str, object]) -> None:
 def test_a_save_that_concerns_every_account_loads_them_a_page_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accounts, "READ_AHEAD", PAGE)
+    monkeypatch.setattr(account_cache, "READ_AHEAD", PAGE)
     most, adopted = 0, set()
     adopt = PartitionEngine._adopt
 

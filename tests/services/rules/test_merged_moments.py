@@ -17,7 +17,7 @@ from backbone.migrations import migrate_all
 from schemas.event import Event, encode, from_microseconds, instant
 from schemas.rule import RuleIn
 from services.rules import worker
-from services.rules.saving import Saver
+from services.rules.storage.rule_repository import Saver
 from services.rules.tables import triggers
 from services.rules.worker import Worker
 

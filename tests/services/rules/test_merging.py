@@ -20,8 +20,9 @@ from backbone.settings import load_settings
 from schemas.event import Event, decode, encode, from_microseconds
 from schemas.rule import RuleIn
 from schemas.trigger import TriggerRecord
-from services.rules import relay, store
-from services.rules.saving import Saver
+from services.rules import outbox_relay
+from services.rules.storage import queries
+from services.rules.storage.rule_repository import Saver
 from services.rules.tables import accounts, erased, outbox, triggers
 from services.rules.worker import Worker
 
@@ -103,7 +104,7 @@ class Merges:
 
     def waiting(self) -> int:
         with self.db.read() as conn:
-            return store.count_outgoing(conn)
+            return queries.count_outgoing(conn)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -148,7 +149,7 @@ def test_a_crash_around_the_outbox_loses_and_doubles_nothing(
         raise Killed
 
     name = "_append" if lost == "before the append" else "_arrived"
-    monkeypatch.setattr(relay.Relay, name, killed)
+    monkeypatch.setattr(outbox_relay.Relay, name, killed)
     with pytest.raises(Killed):
         ours.catch_up()
     monkeypatch.undo()
@@ -167,8 +168,8 @@ def test_what_waits_in_both_outboxes_goes_out_in_the_order_decided(
     ours: Merges, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Triggers before a merge, the merge, triggers behind it: whoever reads them must not take any for a repeat."""
-    monkeypatch.setattr(relay, "PAGE", 2)
-    monkeypatch.setattr(relay.Relay, "flush", lambda *_: None)
+    monkeypatch.setattr(outbox_relay, "PAGE", 2)
+    monkeypatch.setattr(outbox_relay.Relay, "flush", lambda *_: None)
     for n in range(5):
         ours.post(*[(f"a{n}", "login")] * 3, *[(f"b{n}", "login")] * 3)
         ours.merge(f"a{n}", C)
@@ -176,7 +177,7 @@ def test_what_waits_in_both_outboxes_goes_out_in_the_order_decided(
     for _ in range(10):
         ours.worker.beat()
     monkeypatch.undo()
-    monkeypatch.setattr(relay, "PAGE", 2)
+    monkeypatch.setattr(outbox_relay, "PAGE", 2)
     assert ours.waiting() == 15
     ours.die()
     ours.catch_up()

@@ -16,7 +16,7 @@ from backbone.migrations import migrate_all
 from backbone.settings import load_settings
 from schemas.event import Event, encode, from_microseconds
 from schemas.rule import RuleIn
-from services.rules.saving import Saver
+from services.rules.storage.rule_repository import Saver
 from services.rules.tables import accounts, seen, triggers
 from services.rules.worker import Worker
 

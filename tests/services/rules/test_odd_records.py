@@ -15,8 +15,8 @@ from schemas.event import from_microseconds, rfc3339
 from schemas.profile import Owner
 from schemas.rule import RuleIn
 from schemas.trigger import Trigger, TriggerRecord
-from services.rules.engine.state import decode
-from services.rules.reading import MAX_BYTES, MAX_DEPTH, MAX_ID
+from services.rules.decoding import MAX_BYTES, MAX_DEPTH, MAX_ID
+from services.rules.engine.account_state import decode
 from services.rules.worker import Worker
 from tests.services.rules.test_worker import MINUTE, T0, Rules, rules
 

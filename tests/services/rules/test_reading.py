@@ -13,9 +13,9 @@ from sqlalchemy import Connection
 
 from backbone import telemetry
 from backbone.clock import ManualClock
-from services.rules.account_events import AccountEvents
-from services.rules.api_accounts import accounts_router
-from services.rules.explaining import Explainer
+from services.rules.api.account_events import AccountEvents
+from services.rules.api.accounts import accounts_router
+from services.rules.api.explain import Explainer
 from services.rules.metrics import show_health
 from tests.services.rules.test_worker import T0, rules
 

@@ -15,7 +15,7 @@ from backbone.log.limits import RECORD_OVERHEAD
 from backbone.log.records import Place
 from schemas.rule import RuleIn
 from schemas.trigger import Trigger, TriggerRecord
-from services.rules import relay
+from services.rules import outbox_relay
 from tests.services.rules.test_worker import Rules, rules
 
 LIMIT = 5_000
@@ -39,7 +39,7 @@ class Lazy(Future[list[Place]]):
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Appends of a few triggers."""
     chunked = log_limits.chunked
-    monkeypatch.setattr(relay, "chunked", lambda items, size: chunked(items, size, LIMIT))
+    monkeypatch.setattr(outbox_relay, "chunked", lambda items, size: chunked(items, size, LIMIT))
 
 
 EACH = {
@@ -79,7 +79,7 @@ def test_appends_are_bounded_in_size_and_number(tmp_path: Path, monkeypatch: pyt
             sizes.append(sum(len(entry.value) + RECORD_OVERHEAD for entry in entries))
             before = after.answer if isinstance(after, Lazy) else after
             made.append(Lazy(append(topic, entries, after=before)))
-            assert sum(not one.done() for one in made) <= relay.UNDER_WAY + 1
+            assert sum(not one.done() for one in made) <= outbox_relay.UNDER_WAY + 1
             return made[-1]
 
         monkeypatch.setattr(ours.log, "append", lazy)

@@ -14,8 +14,8 @@ from backbone.log import EVENTS, Entry
 from schemas.event import RULES_SAVED, Event, encode, from_microseconds
 from schemas.rule import RuleIn, TiersDoc
 from schemas.trigger import Trigger
-from services.rules.engine.compile import UnknownRevision
-from services.rules.revisions import RuleSets
+from services.rules.engine.ruleset import UnknownRevision
+from services.rules.storage.revisions import RuleSets
 from services.rules.tables import partitions, revisions
 from services.rules.worker import Worker
 from tests.services.rules.test_worker import T0, Rules, rules

@@ -10,8 +10,8 @@ from backbone.database import Database
 from backbone.log.embedded.log import EmbeddedLog
 from backbone.migrations import migrate_all
 from schemas.rule import RuleIn
-from services.rules.revisions import RuleSets
-from services.rules.saving import Saver
+from services.rules.storage.revisions import RuleSets
+from services.rules.storage.rule_repository import Saver
 
 
 @pytest.fixture

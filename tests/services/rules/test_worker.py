@@ -20,10 +20,11 @@ from backbone.migrations import migrate_all
 from schemas.event import Event, encode, from_microseconds
 from schemas.rule import RuleIn
 from schemas.trigger import TriggerRecord
-from services.rules import store, worker
-from services.rules.accounts import BARE_STATE
-from services.rules.change import Change
-from services.rules.saving import Saver
+from services.rules import worker
+from services.rules.storage import queries
+from services.rules.storage.account_cache import BARE_STATE
+from services.rules.storage.rule_repository import Saver
+from services.rules.storage.write_set import Change
 from services.rules.tables import accounts, partitions, triggers
 from services.rules.worker import Worker
 
@@ -190,7 +191,7 @@ def test_a_fenced_batch_takes_the_one_behind_it_along(tmp_path: Path, held: thre
         ours.worker.beat()
         ours.post(50)
         threading.Timer(0.2, held.set).start()
-        with pytest.raises(store.Fenced):
+        with pytest.raises(queries.Fenced):
             ours.worker.beat()
         assert ours.stored() == before
         ours.worker._start_again()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.event import Event, decode, from_microseconds
-from services.rules.engine.compile import RuleRevision
 from services.rules.engine.merging import Out
+from services.rules.engine.ruleset import RuleRevision
 from tests.unit.engine.world import World, us
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from schemas.event import from_microseconds
-from services.rules.engine.compile import next_generations
+from services.rules.engine.account_state import AccountState, decode, encode
 from services.rules.engine.kinds.threshold import Threshold
-from services.rules.engine.state import AccountState, decode, encode
+from services.rules.engine.ruleset import next_generations
 from tests.unit.engine.world import World, rule, us
 
 
@@ -253,7 +253,7 @@ def test_memory_is_bounded_by_the_window() -> None:
 
 
 def test_the_straight_code_is_used_for_plain_thresholds() -> None:
-    from services.rules.engine.groups import straight
+    from services.rules.engine.fastpath.rule_group import straight
 
     world = World(rule(tick(within="1d", at_least=2)), rule(tick(at_least=2), "all"))
     assert isinstance(straight(world.engine.rules.rules[0]), Threshold)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.rule import TiersDoc
-from services.rules.engine.compile import compile_rules
+from services.rules.engine.ruleset import compile_rules
 from tests.unit.engine.cluster import Cluster
 from tests.unit.engine.world import TECH, rule
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from services.rules.engine import state
+from services.rules.engine import account_state
 from tests.oracle import rule_strategies as rules
 from tests.oracle import run
 from tests.oracle.history import History
@@ -56,9 +56,9 @@ def differential(
 @pytest.fixture(autouse=True, scope="module")
 def _sweeps_often() -> Any:
     """Old state is cleared away after a few events already, not only after many."""
-    before, state.SWEEP_FLOOR = state.SWEEP_FLOOR, 4
+    before, account_state.SWEEP_FLOOR = account_state.SWEEP_FLOOR, 4
     yield
-    state.SWEEP_FLOOR = before
+    account_state.SWEEP_FLOOR = before
 
 
 def agree(history: History, cut: Cut) -> None:

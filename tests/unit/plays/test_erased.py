@@ -11,8 +11,8 @@ from schemas.trigger import Trigger
 from services.actions.plays.memory import MemoryLibrary, MemoryStore
 from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.partition import PlaysPartition
-from services.rules.engine.partition import MemoryAccounts, PartitionEngine
-from services.rules.engine.state import subject_of
+from services.rules.engine.account_state import subject_of
+from services.rules.engine.processor import MemoryAccounts, PartitionEngine
 from tests.unit.engine.world import TECH, rule
 from tests.unit.plays.kit import DAY, T0, TEMPLATES, account, book, event
 from tests.unit.plays.kit import World as Plays
@@ -41,7 +41,7 @@ class Both:
 
     def __init__(self) -> None:
         from schemas.rule import TiersDoc
-        from services.rules.engine.compile import compile_rules
+        from services.rules.engine.ruleset import compile_rules
 
         made = compile_rules(1, RULES, TiersDoc.model_validate(TECH))
         self.log: list[Event] = []

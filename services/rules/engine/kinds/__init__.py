@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from schemas.rule import RuleIn
+from services.rules.engine.compiled_rule import Kind, slot
 from services.rules.engine.kinds.absence import Absence
 from services.rules.engine.kinds.all_of import AllOf
 from services.rules.engine.kinds.becomes import Becomes
 from services.rules.engine.kinds.date import Date
 from services.rules.engine.kinds.threshold import Threshold
 from services.rules.engine.kinds.trend import Trend
-from services.rules.engine.live import Kind, slot
 
 KINDS: dict[str, Callable[..., Any]] = {
     "threshold": Threshold,

@@ -9,12 +9,7 @@ from collections.abc import Iterable
 
 from schemas import when as doc
 from schemas.reasons import Reason
-from services.rules.engine.agenda import note
-from services.rules.engine.context import MOMENT, Context, Hold
-from services.rules.engine.limits import per_tier, spans
-from services.rules.engine.live import LiveRule, Plain, Verdict
-from services.rules.engine.selector import Selector
-from services.rules.engine.state import (
+from services.rules.engine.account_state import (
     AccountState,
     Arm,
     Arming,
@@ -25,6 +20,11 @@ from services.rules.engine.state import (
     subject_key,
     subject_of,
 )
+from services.rules.engine.compiled_rule import LiveRule, Plain, Verdict
+from services.rules.engine.context import MOMENT, Context, Hold
+from services.rules.engine.event_filter import Selector
+from services.rules.engine.per_tier import per_tier, spans
+from services.rules.engine.timer_heap import note
 
 
 class Absence(Plain):

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 from schemas import when as doc
 from schemas.duration import parse_duration
+from services.rules.engine.account_state import AccountState, Subject, subject_key
 from services.rules.engine.context import Hold
-from services.rules.engine.state import AccountState, Subject, subject_key
 
 if TYPE_CHECKING:
-    from services.rules.engine.live import Kind, LiveRule
+    from services.rules.engine.compiled_rule import Kind, LiveRule
 
 
 class AllOf:

@@ -7,10 +7,10 @@ from schemas.conditions.codegen import Scope
 from schemas.conditions.model import compile_condition
 from schemas.profile import contact_of
 from schemas.reasons import Reason
+from services.rules.engine.account_state import AccountState, Subject
+from services.rules.engine.compiled_rule import LiveRule, Plain, Verdict
 from services.rules.engine.context import Context, Hold
-from services.rules.engine.live import LiveRule, Plain, Verdict
-from services.rules.engine.selector import Selector
-from services.rules.engine.state import AccountState, Subject
+from services.rules.engine.event_filter import Selector
 
 UPDATES = ("account.updated", "contact.updated")
 NOBODY: frozenset[str | None] = frozenset()

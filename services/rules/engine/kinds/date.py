@@ -11,13 +11,7 @@ from schemas.conditions.codegen import Scope, getter_of
 from schemas.dates import date_of
 from schemas.duration import parse_duration
 from schemas.reasons import Reason
-from services.rules.engine.agenda import note
-from services.rules.engine.calendar import Span, first_after
-from services.rules.engine.context import MOMENT, Context, Hold
-from services.rules.engine.limits import date_spans, per_tier
-from services.rules.engine.live import LiveRule, Plain, Verdict
-from services.rules.engine.selector import Selector
-from services.rules.engine.state import (
+from services.rules.engine.account_state import (
     AccountState,
     Dates,
     Subject,
@@ -25,6 +19,12 @@ from services.rules.engine.state import (
     subject_key,
     subject_of,
 )
+from services.rules.engine.calendar_spans import Span, first_after
+from services.rules.engine.compiled_rule import LiveRule, Plain, Verdict
+from services.rules.engine.context import MOMENT, Context, Hold
+from services.rules.engine.event_filter import Selector
+from services.rules.engine.per_tier import date_spans, per_tier
+from services.rules.engine.timer_heap import note
 
 UPDATES = ("account.updated", "contact.updated")
 VALUES_KEPT, MOMENTS_KEPT = 16, 64

@@ -13,17 +13,17 @@ from schemas import when as doc
 from schemas.conditions.codegen import Scope, getter_of
 from schemas.duration import parse_duration
 from schemas.reasons import Reason
+from services.rules.engine.account_state import AccountState, Subject, SubjectKey, subject_key
+from services.rules.engine.compiled_rule import LiveRule, Plain, Verdict
+from services.rules.engine.compiled_rule import slot as digest
 from services.rules.engine.context import MOMENT, Context, Hold
-from services.rules.engine.limits import limits, per_tier
-from services.rules.engine.live import LiveRule, Plain, Verdict
-from services.rules.engine.live import slot as digest
-from services.rules.engine.numbers import MILLION, Value, as_json, holds, micro
-from services.rules.engine.running import reaching
-from services.rules.engine.selector import Selector
-from services.rules.engine.state import AccountState, Subject, SubjectKey, subject_key
-from services.rules.engine.totals import combined, fold
-from services.rules.engine.tracks import series_of
-from services.rules.engine.windows import FOREVER, WIDTHS, drop_before, insert, upto
+from services.rules.engine.event_filter import Selector
+from services.rules.engine.fastpath.shared_series import series_of
+from services.rules.engine.per_tier import limits, per_tier
+from services.rules.engine.windows.all_time import combined, fold
+from services.rules.engine.windows.fixed_point import MILLION, Value, as_json, holds, micro
+from services.rules.engine.windows.series import FOREVER, WIDTHS, drop_before, insert, upto
+from services.rules.engine.windows.sliding import reaching
 
 EVIDENCE = 20
 STRAIGHT = ("count", "sum", "distinct")  # what a window that slides along can keep

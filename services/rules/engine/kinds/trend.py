@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from schemas import when as doc
 from schemas.duration import parse_duration
 from schemas.reasons import Reason
+from services.rules.engine.account_state import AccountState, Subject, SubjectKey
+from services.rules.engine.compiled_rule import LiveRule, Plain, Verdict
 from services.rules.engine.context import MOMENT, Context, Hold
-from services.rules.engine.limits import limits, per_tier
-from services.rules.engine.live import LiveRule, Plain, Verdict
-from services.rules.engine.numbers import Value, as_json
-from services.rules.engine.selector import Selector
-from services.rules.engine.state import AccountState, Subject, SubjectKey
-from services.rules.engine.windows import WIDTHS, drop_before, insert, measure, upto
+from services.rules.engine.event_filter import Selector
+from services.rules.engine.per_tier import limits, per_tier
+from services.rules.engine.windows.fixed_point import Value, as_json
+from services.rules.engine.windows.series import WIDTHS, drop_before, insert, measure, upto
 
 EVIDENCE = 20
 

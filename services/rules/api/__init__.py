@@ -1,0 +1,1 @@
+"""The routes of rules: rules, tiers, accounts, triggers, explanations."""

@@ -1,0 +1,240 @@
+"""Rules and tiers over HTTP (contract, sections 4 and 6)."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Annotated, Any, Protocol
+
+from fastapi import APIRouter, Header, Path, Query, Response
+from pydantic import ValidationError
+from sqlalchemy import Connection, Row, select
+
+from backbone.database import Database
+from backbone.errors import Invalid, NotFound
+from backbone.web.api_keys import ANY, Principal, require
+from backbone.web.app import Json, Once, Pages, etag, json_response, page, reads, validate, written
+from schemas.conditions.keys import MAX_KEY
+from schemas.event import rfc3339
+from schemas.json_schemas import DOCUMENT, KINDS, TEST, schema_of
+from schemas.lint.single import Doubt
+from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, PauseIn, RuleIn, TiersDoc
+from services.rules.api.explain import Explainer
+from services.rules.storage.revisions import DEFAULT_TIERS, latest, newest_rules
+from services.rules.storage.rule_repository import Saver, exists
+from services.rules.tables import revisions
+
+Name = Annotated[str, Path(min_length=1, max_length=256)]
+IfMatch = Annotated[str | None, Header(description="the ETag that the change builds on")]
+
+
+class Lint(Protocol):
+    """What is doubtful about a rule; `alone`: without looking at other documents."""
+
+    def __call__(self, rule: RuleIn, *, alone: bool = False) -> list[Doubt]: ...
+
+
+def rules_router(db: Database, saver: Saver, explainer: Explainer, lint: Lint) -> APIRouter:
+    """`/v1/rules` and `/v1/tiers`."""
+    router = APIRouter(tags=["rules"])
+    _writing(router, saver, lint)
+    _reading(router, db, explainer)
+    _verbs(router, saver, lint)
+    _tiers(router, db, saver)
+    _schemas(router)
+    return router
+
+
+def _writing(router: APIRouter, saver: Saver, lint: Lint) -> None:
+    @router.post("/v1/rules", status_code=201, summary="Create a rule")
+    @reads(RuleIn, RULE_EXAMPLE)
+    def create(body: Json, once: Once, principal: Principal = require("rules:write")) -> Response:
+        rule = written(RuleIn, body)
+        warnings = lint(rule)
+
+        def change(conn: Connection) -> Response:
+            return once.run(
+                conn, lambda: _answer(saver.create(conn, rule, principal.name), 201, warnings=warnings)
+            )
+
+        response: Response = saver.run(change, rule.playbook)
+        return response
+
+    @router.put("/v1/rules/{name}", summary="Create or replace a rule")
+    @reads(RuleIn, RULE_EXAMPLE)
+    def put(
+        name: Name, body: Json, if_match: IfMatch = None, principal: Principal = require("rules:write")
+    ) -> Response:
+        rule = written(RuleIn, _named(body, name))
+        row, new = saver.run(lambda conn: saver.put(conn, rule, if_match, principal.name), rule.playbook)
+        warnings = lint(rule.model_copy(update={"status": row.status}))  # a PUT without one keeps it
+        return _answer(row, 201 if new else 200, warnings=warnings)
+
+    @router.post("/v1/rules/check", summary="What a rule would be refused or warned for; nothing is saved")
+    @reads(RuleIn, RULE_EXAMPLE)
+    def check(
+        body: Json,
+        alone: Annotated[bool, Query(description="leave saved rules, playbooks and templates out")] = False,
+        _: Principal = require("rules:read"),
+    ) -> Response:
+        rule = written(RuleIn, body)
+        saver.check(rule)
+        return json_response({"warnings": lint(rule, alone=alone)})
+
+    @router.delete("/v1/rules/{name}", status_code=204, summary="Delete a rule; its triggers stay")
+    def delete(
+        name: Name, if_match: IfMatch = None, principal: Principal = require("rules:write")
+    ) -> Response:
+        saver.run(lambda conn: saver.delete(conn, name, if_match, principal.name))
+        return Response(status_code=204)
+
+
+def _verbs(router: APIRouter, saver: Saver, lint: Lint) -> None:
+    def turned(
+        name: str, status: str, if_match: str | None, principal: Principal, *, backfill: bool = False
+    ) -> Response:
+        def turn(conn: Connection) -> Row[Any]:
+            return saver.turn(conn, name, status, principal.name, backfill=backfill, if_match=if_match)
+
+        row = saver.run(turn, saver.playbook_of(name))
+        warnings: list[Doubt] = []
+        if status != "paused":
+            with suppress(ValidationError):  # saved by an older version of this program
+                warnings = lint(RuleIn.model_validate(row.doc))
+        return _answer(row, warnings=warnings)
+
+    @router.post("/v1/rules/{name}/activate", summary="Let the rule fire")
+    @reads(ActivateIn, {"backfill": True}, required=False)
+    def activate(
+        name: Name, body: Json = None, if_match: IfMatch = None, principal: Principal = require("rules:write")
+    ) -> Response:
+        backfill = validate(ActivateIn, {} if body is None else body).backfill
+        return turned(name, "active", if_match, principal, backfill=backfill)
+
+    @router.post("/v1/rules/{name}/shadow", summary="Let the rule decide and record, but start no play")
+    @reads(ActivateIn, {"backfill": True}, required=False)
+    def shadow(
+        name: Name, body: Json = None, if_match: IfMatch = None, principal: Principal = require("rules:write")
+    ) -> Response:
+        backfill = validate(ActivateIn, {} if body is None else body).backfill
+        return turned(name, "shadow", if_match, principal, backfill=backfill)
+
+    @router.post("/v1/rules/{name}/pause", summary="Let the rule count on, but not fire")
+    @reads(PauseIn, {"plays": "go_on"}, required=False)
+    def pause(
+        name: Name, body: Json = None, if_match: IfMatch = None, principal: Principal = require("rules:write")
+    ) -> Response:
+        validate(PauseIn, {} if body is None else body)
+        return turned(name, "paused", if_match, principal)
+
+
+def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
+    @router.get("/v1/rules", summary="All rules, the last changed first")
+    def rules(pages: Pages, _: Principal = require("rules:read")) -> Response:
+        with db.read() as conn:
+            return json_response(page(conn, newest_rules(), [revisions.c.revision], pages, shown))
+
+    @router.get("/v1/rules/{name}", summary="A rule as it is now")
+    def rule(name: Name, _: Principal = require("rules:read")) -> Response:
+        with db.read() as conn:
+            row = latest(conn, name)
+        if row is None or not exists(row):
+            raise NotFound(f"there is no rule named {name}")
+        return _answer(row, 200, unhealthy=explainer.unhealthy(name))
+
+    @router.get("/v1/rules/{name}/versions", summary="Every version of a rule, newest first")
+    def versions(name: Name, pages: Pages, _: Principal = require("rules:read")) -> Response:
+        query = select(revisions).where(revisions.c.name == name)
+        with db.read() as conn:
+            if latest(conn, name) is None:
+                raise NotFound(f"there was never a rule named {name}")
+            return json_response(page(conn, query, [revisions.c.version], pages, shown))
+
+    @router.get("/v1/rules/{name}/explain", summary="Why the rule fires for a subject now, or why not")
+    def explain(
+        name: Name,
+        account: Annotated[str, Query(min_length=1, max_length=256)],
+        contact: Annotated[
+            str | None, Query(max_length=256, description="for rules of contact scope")
+        ] = None,
+        key: Annotated[str | None, Query(max_length=MAX_KEY, description="for rules with `by`")] = None,
+        _: Principal = require("rules:read"),
+    ) -> Response:
+        """`reason` is one of a closed set, and `sentence` says it with its numbers, the last trigger first.
+
+        Of a rule that is decided at the daily tick it is the verdict of the next one, if nothing more comes. `figures`:
+        of a trend, what it compares. `evidence`: ids of events, which `GET /v1/accounts/{id}/events` shows.
+        """
+        return json_response(explainer.explain(name, account, contact, key))
+
+
+def _tiers(router: APIRouter, db: Database, saver: Saver) -> None:
+    @router.get("/v1/tiers", summary="Which account is served how")
+    def read(_: Principal = require("rules:read")) -> Response:
+        with db.read() as conn:
+            row = latest(conn, None)
+        if row is None:
+            return json_response({"tiers": list(DEFAULT_TIERS), "version": 0}, headers={"ETag": etag(0)})
+        return json_response(_tiers_shown(row), headers={"ETag": etag(row.version)})
+
+    @router.put("/v1/tiers", summary="Change the tier policy")
+    @reads(TiersDoc, TIERS_EXAMPLE)
+    def write(
+        body: Json, if_match: IfMatch = None, principal: Principal = require("rules:write")
+    ) -> Response:
+        doc = written(TiersDoc, body)
+        row = saver.run(lambda conn: saver.tiers(conn, doc, if_match, principal.name))
+        return json_response(_tiers_shown(row), headers={"ETag": etag(row.version)})
+
+
+def _schemas(router: APIRouter) -> None:
+    @router.get("/v1/schemas/{kind}", summary="The JSON Schema of a kind of file, for editors")
+    def schema(
+        kind: Annotated[
+            str, Path(description="rule, playbook, template, endpoint, tiers, aliases, test or document")
+        ],
+        _: Principal = require(ANY),
+    ) -> Response:
+        try:
+            return json_response(schema_of(kind))
+        except KeyError:
+            raise NotFound(
+                f"there is no kind {kind}; there are: {', '.join((*KINDS, TEST, DOCUMENT))}"
+            ) from None
+
+
+def shown(row: Row[Any]) -> dict[str, Any]:
+    """A rule's version as the API shows it."""
+    return {
+        **row.doc,
+        "status": row.status,
+        "version": row.version,
+        "changed_by": row.changed_by,
+        "changed_at": rfc3339(row.changed_at),
+    }
+
+
+def _tiers_shown(row: Row[Any]) -> dict[str, Any]:
+    return {
+        **row.doc,
+        "version": row.version,
+        "changed_by": row.changed_by,
+        "changed_at": rfc3339(row.changed_at),
+    }
+
+
+def _answer(
+    row: Row[Any], status: int = 200, *, unhealthy: str | None = None, warnings: Sequence[Doubt] = ()
+) -> Response:
+    headers = {"ETag": etag(row.version)}
+    if status == 201:
+        headers["Location"] = f"/v1/rules/{row.name}"
+    more = {"unhealthy": unhealthy, "warnings": list(warnings)}
+    return json_response({**shown(row), **{k: v for k, v in more.items() if v}}, status, headers)
+
+
+def _named(body: Any, name: str) -> Any:
+    """The body of a PUT: its name may be left out, but not differ from the address."""
+    if not isinstance(body, dict):
+        return body
+    if body.get("name", name) != name:
+        raise Invalid([{"field": "name", "message": f"is {body['name']!r}, but the address says {name!r}"}])
+    return {**body, "name": name}

@@ -1,0 +1,82 @@
+"""Events that were sent before: known by (source, id) for at least seven days of the account's own time.
+
+What another account was given first, and what was sent on to this one, may have an id that means another event here.
+Then what they say decides (`fingerprint`): the same is the same event, else whoever came first keeps the id, and the
+other is known by (source, id, what it says), or (source, id, 0) where it is the account's own.
+"""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import NamedTuple
+
+from schemas.event import LATE_US, Event
+from schemas.forwarding import fingerprint
+from services.rules.engine.account_state import OFFSET_BITS, OFFSETS, AccountState, EventKey
+
+UPDATES_KEPT = 1000
+OWN = 0  # stands for what the account's own event says
+
+
+class Name(NamedTuple):
+    """By which key an event is to be known, and whether it `repeats` one. `said`: of one sent on, with a bare id."""
+
+    key: EventKey
+    repeats: bool
+    said: int | None = None
+
+
+def recognise(state: AccountState, event: Event, fetch: Callable[[int], Event]) -> Name:
+    """The name of an event; `state.newest` as before it. `fetch` gives the account's event at a place.
+
+    With the same time it would be late by the time that its id is forgotten, thus counts once for good.
+    """
+    key: EventKey = event.id if event.source == state.source else (event.source, event.id)
+    if event.mergedfrom is not None:
+        return _sent_on(state, event, key, fetch)
+    known = _known(state, key)
+    if not state.foreign:
+        return Name(key, known)
+    other = (event.source, event.id, OWN)
+    if _known(state, other):
+        return Name(other, repeats=True)
+    said = state.foreign.get(state.seen[key] & OFFSETS) if known else None
+    return Name(key, known) if said is None else Name(other, repeats=said == fingerprint(event))
+
+
+def _sent_on(state: AccountState, event: Event, key: EventKey, fetch: Callable[[int], Event]) -> Name:
+    said = fingerprint(event)
+    other = (event.source, event.id, said)
+    if _known(state, other):
+        return Name(other, repeats=True)
+    if not _known(state, key):
+        return Name(key, False, said)
+    offset = state.seen[key] & OFFSETS
+    there = state.foreign.get(offset) or _said_at(offset, fetch)
+    return Name(key, repeats=True) if there == said else Name(other, repeats=False)
+
+
+def _said_at(offset: int, fetch: Callable[[int], Event]) -> int | None:
+    try:
+        return fingerprint(fetch(offset))
+    except LookupError:
+        return None  # not in the log any more: taken for another one, for none shall be lost
+
+
+def _known(state: AccountState, key: EventKey) -> bool:
+    value = state.seen.get(key)
+    return value is not None and state.newest <= (value >> OFFSET_BITS) + LATE_US
+
+
+def merged_before(state: AccountState, event: Event) -> bool:
+    """Whether an update was merged already, though its id is forgotten; it is remembered from now on.
+
+    A late update still merges. Sent once more, long after, it must not undo what came since.
+    """
+    said = () if event.mergedfrom is None else (fingerprint(event),)
+    text = repr((event.source, event.id, event.time, *said)).encode("utf-8", "surrogatepass")
+    digest = int.from_bytes(blake2b(text, digest_size=8).digest(), "big") >> 1
+    if digest in state.updates:
+        return True
+    state.updates.append(digest)
+    del state.updates[:-UPDATES_KEPT]
+    return False

@@ -1,0 +1,134 @@
+"""Clearing away what nothing can need any more: ids past the time in which repeats are known, old records, old marks.
+
+A sweep comes after so many events of an account, never by the clock or by batches: the same history sweeps alike.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from schemas.event import LATE_US
+from services.rules.engine import account_state as states
+from services.rules.engine.account_state import OFFSET_BITS, OFFSETS, AccountState, EventKey, slot_of
+from services.rules.engine.compiled_rule import LiveRule
+from services.rules.engine.dedup import OWN
+from services.rules.engine.fastpath.shared_series import drop_old, newest_of_each
+from services.rules.engine.ruleset import RuleSet
+
+EVIDENCE = 20
+HOUR = 3_600_000_000
+
+
+def sweep(state: AccountState, rules: RuleSet) -> None:
+    """Clear the account and set when it is due again: a sweep costs as much as the account has series and ids."""
+    kept_series = len(state.stores) + len(state.tracks)
+    if len(state.seen) < kept_series:
+        state.sweep_at = kept_series
+        return
+    floor = state.newest - LATE_US
+    if state.swept != rules.revision:
+        _drop_unknown(state, rules)
+        state.swept = rules.revision
+    drop_old(state, floor)
+    _sweep_series(state, rules, floor)
+    for kept in (state.watches, state.dates):
+        for key in list(kept):
+            rule, _, kind = rules.parts[slot_of(key)]
+            kind.sweep(rule, state, key, floor)
+    for key, held in list(state.held.items()):
+        joint = rules.rule_slots[slot_of(key)].joint
+        if joint is None or not joint.sweep(held, floor):
+            del state.held[key]
+    for key, fired in list(state.fired.items()):
+        oldest = floor - _late(rules.rule_slots[slot_of(key)])
+        recent = {cause: time for cause, time in fired.items() if time >= oldest}
+        if recent:
+            state.fired[key] = recent
+        else:
+            del state.fired[key]
+    state.muted = {offset: time for offset, time in state.muted.items() if time >= floor}
+    if state.deep is not None:
+        state.deep = {offset: time for offset, time in state.deep.items() if time >= floor} or None
+    _forget_ids(state, rules)
+    state.sweep_at = len(state.seen) + max(states.SWEEP_FLOOR, len(state.seen), kept_series)
+
+
+def _sweep_series(state: AccountState, rules: RuleSet, floor: int) -> None:
+    spans = rules.spans
+    for key, series in list(state.stores.items()):
+        slot = key if isinstance(key, int) else key[0]
+        span = spans.get(slot)
+        if span is not None and series[0] > floor - span:
+            continue  # the usual case: nothing is that old yet
+        rule, _, kind = rules.parts[slot]
+        kind.sweep(rule, state, key, _floor(state, rule, floor))
+
+
+def _late(rule: LiveRule) -> int:
+    """How far back a date of the rule may still run a moment."""
+    return max((getattr(member, "late", 0) for member in rule.members), default=0)
+
+
+def _floor(state: AccountState, rule: LiveRule, floor: int) -> int:
+    """The earliest time that something of the rule may still be asked at: `unless` also at old moments."""
+    if rule.unless is None or not rule.moments:
+        return floor
+    floor = min(floor, state.newest - _late(rule) - HOUR)
+    slots = {member.slot for member in rule.members}
+    for key, watch in state.watches.items():
+        if slot_of(key) in slots:
+            floor = min([floor, *(arm.time for arm in watch.arms if not arm.over)])
+    return floor
+
+
+def _drop_unknown(state: AccountState, rules: RuleSet) -> None:
+    """State of rules that are gone, or began anew under another generation."""
+    mappings: tuple[tuple[dict[Any, Any], Collection[int]], ...] = (
+        (state.stores, rules.parts),
+        (state.bases, rules.parts),
+        (state.watches, rules.parts),
+        (state.dates, rules.parts),
+        (state.last, rules.rule_slots),
+        (state.fired, rules.rule_slots),
+        (state.held, rules.rule_slots),
+    )
+    for mapping, known in mappings:
+        for key in [key for key in mapping if slot_of(key) not in known]:
+            del mapping[key]
+
+
+def _forget_ids(state: AccountState, rules: RuleSet) -> None:
+    """Forget ids that a repeat may now carry again, but for those that evidence can still name."""
+    floor = state.newest - LATE_US
+    bound = floor << OFFSET_BITS
+    gone = {}
+    for key, value in state.seen.items():  # in order of arrival, which is that of their times
+        if value >= bound:
+            break
+        if value & OFFSETS in state.foreign and _own(state, key) in state.seen:
+            continue  # the account's own event of this id is known by another key, as long as this one is taken
+        gone[value & OFFSETS] = key
+    if not gone and not state.older:
+        return
+    wanted: set[int] = set()
+    for subject, series in state.stores.items():
+        width = getattr(rules.parts[slot_of(subject)].kind, "width", 2)
+        first = max(0, len(series) - EVIDENCE * width)
+        if series[first] <= floor:
+            wanted.update(series[first + 1 :: width])
+    for track, rows in state.tracks.items():
+        wanted.update(newest_of_each(rows, state.laid.groups[track].width, EVIDENCE, floor))
+    older = {offset: id_ for offset, id_ in state.older.items() if offset in wanted}
+    for offset, key in gone.items():
+        if offset in wanted:
+            older[offset] = key if isinstance(key, str) else key[1]
+    state.older = older
+    for offset, key in gone.items():
+        del state.seen[key]
+        state.foreign.pop(offset, None)
+    state.packed.clear()
+    state.packed_count = 0
+
+
+def _own(state: AccountState, key: EventKey) -> EventKey:
+    """By which key the account's own event is known where one that was sent on has the bare one."""
+    return (state.source, key, OWN) if isinstance(key, str) else (key[0], key[1], OWN)

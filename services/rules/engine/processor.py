@@ -1,0 +1,383 @@
+"""The driver of one partition: records in order, the clock before each, what falls due, every rule that listens.
+
+The worker, `touchline test`, backtests and the differential tests all use this one. It is pure: time comes with the
+records, states through `Accounts`, and what was decided is handed out by `drain`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from heapq import heappush
+from typing import Literal
+
+from schemas.event import (
+    CLOCK,
+    CONTROL,
+    FORGOTTEN,
+    LATE_US,
+    LOOP_DEPTH,
+    OWN_PREFIX,
+    RULES_SAVED,
+    Event,
+    depth_of,
+    is_reserved,
+    microseconds,
+)
+from schemas.forwarding import ABSORBED
+from schemas.profile import contact_of
+from schemas.reasons import Reason
+from schemas.trigger import Position, Trigger
+from services.rules.engine.account_state import OFFSET_BITS, AccountState, merge, subject_key
+from services.rules.engine.backfill import History, backfill
+from services.rules.engine.compiled_rule import ALL, LiveRule, cause_of
+from services.rules.engine.context import Context, Hold
+from services.rules.engine.dedup import merged_before
+from services.rules.engine.erasure import depart, forgotten_in, of_the_erased
+from services.rules.engine.eviction import sweep
+from services.rules.engine.fastpath.codegen import Plan, plans_for
+from services.rules.engine.fastpath.rule_group import Bars
+from services.rules.engine.fastpath.shared_series import bits, put
+from services.rules.engine.fastpath.slack import due_late
+from services.rules.engine.merging import SPECIAL, UPDATES, Erasure, Merging, lone_after
+from services.rules.engine.ports import Accounts, MemoryAccounts
+from services.rules.engine.ruleset import TYPES_KEPT, RuleSet, UnknownRevision
+from services.rules.engine.triggers import ids_of, make_trigger
+
+__all__ = ["Accounts", "MemoryAccounts", "PartitionEngine"]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND = 1_000_000
+UNKNOWN: dict[str, Plan] = {}  # stands for a type that no plan was made for yet
+
+
+class PartitionEngine(Merging):
+    """Judges one partition. Times in microseconds; `clock` moves by records (by the wall clock, also by `beat`)."""
+
+    def __init__(
+        self,
+        partition: int,
+        *,
+        clock_mode: Literal["wall", "log"],
+        clock: int,
+        revision: RuleSet,
+        accounts: Accounts,
+        rulesets: Callable[[int], RuleSet],
+        fetch: Callable[[int], Event],
+        history: Callable[[int], History],
+    ) -> None:
+        super().__init__(partition, revision, clock, accounts)
+        self._wall = clock_mode == "wall"
+        self._rulesets, self._fetch, self._history = rulesets, fetch, history
+        self._triggers: list[Trigger] = []
+
+    # -- what the worker sees --------------------------------------------------------------------------------
+
+    @property
+    def revision_number(self) -> int:
+        """The revision whose rules are in force at this place."""
+        return self.rules.revision
+
+    @property
+    def next_due(self) -> int | None:
+        """No moment of any account lies before this; None: there is none at all."""
+        return self._heap[0][0] if self._heap else None
+
+    def schedule(self, dues: Iterable[tuple[int, str]]) -> None:
+        """Accounts stored with a moment ahead (or one that waits, see `cleared`): (due, account)."""
+        for due, account in dues:
+            if due <= self.clock and self.cleared < due:
+                self._parked[account] = due, True
+                continue
+            self._woken[account] = due
+            heappush(self._heap, (due, account))
+
+    def drain(self) -> list[Trigger]:
+        """The triggers since the last call, in the order decided."""
+        triggers, self._triggers = self._triggers, []
+        return triggers
+
+    def forget_changes(self) -> None:
+        """What was touched and counted has been saved."""
+        self.touched, self.reasons = set(), Counter()
+
+    def apply(self, records: Sequence[tuple[int, int, Event]]) -> None:
+        """(offset, receipt less the grace, event) in order. Before a record that moves the clock what is due runs.
+
+        The loop is the hot path: an event of a plain type, in order, new, from an account that is up to date. All
+        else takes `_record` or `_event`; either way gives the same.
+        """
+        find, wall, heap, touch, ctx = self._accounts.get, self._wall, self._heap, self.touched.add, self._ctx
+        rules = self.rules
+        for offset, received, event in records:
+            plans = rules.plans.get(event.type, UNKNOWN)
+            if plans is UNKNOWN:
+                self._record(offset, received, event)
+                rules = self.rules  # it may have been a save
+                continue
+            since = event.time - EPOCH  # type: ignore[operator]  # decoding fills it in
+            time = (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
+            to = received if wall else time
+            if to > self.clock:
+                if heap and heap[0][0] <= to:
+                    self._advance(to, offset - 1)
+                else:
+                    self.clock = to
+            state = find(event.account)  # type: ignore[arg-type]  # only control records have none
+            if (
+                state is None
+                or time < state.newest
+                or event.source != state.source
+                or event.historical
+                or state.revision != rules.revision
+                or event.mergedfrom is not None
+                or (state.lone and (state.lone == 2 or event.contact != state.account))
+                or state.seen.setdefault(event.id, mark := time << OFFSET_BITS | offset) is not mark
+            ):
+                self._event(offset, time, event, own=False)
+                continue
+            state.newest = time
+            touch(state.account)
+            if plans is not None:
+                plans[state.tier](state, time, offset, event, self, False)
+            if rules.has_moments and (ctx.retick or (state.agenda and state.agenda[0][0] != state.due)):
+                self._settle(state, offset, silent=False)
+            if len(state.seen) >= state.sweep_at:
+                sweep(state, rules)
+
+    def beat(self, now: int, next_offset: int) -> None:
+        """By the wall clock, once all is read: run what is due up to `now`."""
+        if now > self.clock:
+            self._advance(now, next_offset - 1)
+
+    def fetch(self, offset: int) -> Event:
+        """The event at a place of this partition: rare, for late events that complete a check at another.
+
+        Raises `LookupError` where the log keeps it no more, and then the rule cannot be judged there; whatever
+        else it raises comes out of `apply`, after which this engine is to be thrown away.
+        """
+        try:
+            return self._fetch(offset)
+        except LookupError:
+            raise
+        except Exception as error:
+            self._unread = error
+            raise
+
+    def _record(self, offset: int, received: int, event: Event) -> None:
+        """A record of any type."""
+        type_ = event.type
+        time = microseconds(event.time) if event.time is not None else 0
+        own = type_.startswith(OWN_PREFIX)
+        to = received if self._wall else time if not own or type_ == CLOCK else self.clock
+        if to > self.clock:
+            self._advance(to, offset - 1)
+        if type_ in CONTROL:
+            if type_ == RULES_SAVED:
+                self._switch(event, offset)
+            elif type_ == FORGOTTEN:
+                self.out.forgotten += forgotten_in(event)
+            return
+        if not is_reserved(type_):
+            if len(self.rules.plans) >= TYPES_KEPT:
+                self.rules.plans.clear()
+            self.rules.plans[type_] = plans_for(self.rules, type_)
+        self._event(offset, time, event, own=own)
+
+    def _switch(self, event: Event, offset: int) -> None:
+        """A revision takes effect at this place."""
+        number = event.data.get("revision") if isinstance(event.data, dict) else None
+        if not isinstance(number, int) or number <= self.rules.revision:
+            return
+        try:
+            old, new = self.rules, self._rulesets(number)
+        except UnknownRevision:
+            return
+        self.rules = new
+        for name in [name for name in self.unhealthy if new.by_name.get(name) is not old.by_name.get(name)]:
+            del self.unhealthy[name]  # another version, or none: what was wrong with the old one is past
+        fresh = [
+            rule
+            for rule in new.rules
+            if rule.name in new.backfills
+            and (rule.name not in old.by_name or old.by_name[rule.name].version != rule.version)
+        ]
+        if fresh:
+            for account in self._backfilled(fresh, offset):
+                self.touched.add(account)
+        if fresh or not new.same_moments(old):
+            self._walk(offset, fresh)
+
+    def _backfilled(self, fresh: list[LiveRule], offset: int) -> set[str]:
+        return backfill(fresh, self._accounts, lambda: self._history(offset), self.clock, self._asked)
+
+    def _walk(self, offset: int, fresh: list[LiveRule]) -> None:
+        for state in self._accounts.all(self.touched):
+            before = state.due
+            self._adopt(state)
+            self._spend(state, fresh)
+            self._overdue(state, offset, silent=False)
+            if state.due != before:
+                self.touched.add(state.account)
+
+    # -- events ----------------------------------------------------------------------------------------------
+
+    def _event(self, offset: int, time: int, event: Event, *, own: bool) -> None:
+        account = event.account or ""
+        if event.type == "account.deleted":
+            self._erase(account, offset)
+            return
+        state = self._state(account)
+        closed = state is not None and state.profile.closed is not None
+        if closed or event.mergedfrom is not None or event.type in SPECIAL:
+            if self._aside(state, offset, time, event):
+                return
+            state = self._state(account)
+        known = state is not None
+        telling = own and event.type != ABSORBED  # that one is on behalf of those outside
+        if (telling and of_the_erased(state, event)) or (state is None and event.type == "contact.deleted"):
+            self.note("", Reason.ERASED)
+            return
+        if state is None:
+            state = self._made(account, time, event)
+            state.born = offset
+        self.touched.add(account)
+        late = time < state.newest - LATE_US
+        if not self._is_new(state, offset, time, event, own=own):
+            if event.type == "contact.deleted":
+                depart(state, offset)
+                self.out.erased.append(
+                    Erasure(offset, account, contact_of(event))
+                )  # the tables hear of it again
+            return
+        state.lone = lone_after(state, event, first=not known)
+        if own and depth_of(event.type, event.data) >= LOOP_DEPTH:
+            state.deep = (state.deep or {}) | {offset: time}
+        self._judge(state, offset, time, event, late=late, known=known)
+        if len(state.seen) >= state.sweep_at:
+            sweep(state, self.rules)
+
+    def _judge(
+        self, state: AccountState, offset: int, time: int, event: Event, *, late: bool, known: bool
+    ) -> None:
+        ctx = self._ctx
+        ctx.state, ctx.event, ctx.time, ctx.offset, ctx.position = state, event, time, offset, offset
+        ctx.now, ctx.past = self.clock, False
+        ctx.silent = (
+            late or event.historical or event.type == ABSORBED
+        )  # who comes along has fired where he was
+        scope = ctx.scope
+        scope.event, scope.profile = event, state.profile
+        if event.type in UPDATES or event.type == ABSORBED:
+            self._update(ctx, late=late, known=known)
+        elif event.type == "contact.deleted":
+            self._erase_contact(state, offset, contact_of(event))
+        scope.tier, scope.contact = state.tier, state.contact(event.contact)
+        if late:
+            self.note("", Reason.LATE)
+        else:
+            if event.historical:
+                state.muted[offset] = time
+                self.note("", Reason.HISTORICAL)
+            plans = self.rules.plans.get(event.type)
+            if plans is not None:
+                plans[state.tier](state, time, offset, event, self, True)
+            else:
+                for rule in self.rules.listeners(event.type):
+                    self._asked(rule, rule.arrive, ctx, self)
+        if self.rules.has_moments:
+            self._settle(state, offset, silent=ctx.silent)
+
+    def _update(self, ctx: Context, *, late: bool, known: bool) -> None:
+        """Merge an update; what it makes of the tier and of dates is reckoned anew."""
+        state, event = ctx.state, ctx.event
+        assert event is not None  # noqa: S101 - called for events only
+        if late and merged_before(state, event):
+            return
+        ctx.before = {}
+        if known:
+            ctx.scope.tier, ctx.scope.contact = state.tier, state.contact(event.contact)
+            ctx.before = {part.slot: part.holding(rule, ctx) for rule, part in self.rules.becomes}
+        merge(state.profile, event)
+        merged_before(state, event)
+        if event.type == ABSORBED:
+            self._took_in(state, ctx.offset, event, known=known)
+        tier = self.rules.tier(state.profile)[0]
+        if tier != state.tier:
+            state.tier = tier
+            state.running.clear()
+            self._reschedule(state)
+        else:
+            for rule, part in self.rules.date_parts:
+                self._asked(rule, part.schedule, rule, ctx)
+
+    def _settle(self, state: AccountState, offset: int, *, silent: bool) -> None:
+        """After an event: daily ticks it may have brought nearer, and what it made fall due in the past."""
+        ctx = self._ctx
+        if ctx.retick:
+            ctx.retick = False
+            ctx.state, ctx.now = state, self.clock
+            self._note_tick(ctx)
+        self._overdue(state, offset, silent=silent)
+
+    # -- decisions -------------------------------------------------------------------------------------------
+
+    def late(self, bars: Bars, state: AccountState, row: tuple[int, ...]) -> int:
+        """Put an event that came out of order, or that is historical, into a track: the rules to judge (a mask)."""
+        rows = state.tracks.setdefault(bars.crew.key, [])
+        put(rows, bars.crew.width, row)
+        found = due_late(bars, state, rows, row[2], row)
+        return 0 if self._ctx.silent else found
+
+    def judge(
+        self,
+        due: Iterable[tuple[Bars, int]],
+        state: AccountState,
+        time: int,
+        offset: int,
+        event: Event,
+        late: bool,
+    ) -> None:
+        """Rules of tracks whose windows may have come to hold by an event, as masks of groups: judge them in order."""
+        asked = [bars.crew.rules[bit] for bars, mask in due for bit in bits(mask)]
+        if len(asked) > 1:
+            asked.sort(key=lambda one: self.rules.place[one[0].name])
+        ctx = self._at(state, time, offset, event)
+        for rule, member in asked:
+            if late:
+                found = self._asked(rule, member.completed, state, time)
+            else:
+                hold = member.check(state, ALL, member.slot, time, offset)
+                found = [] if hold is None else [hold]
+            if found:
+                self._asked(rule, rule.decide, ctx, [(0, hold) for hold in found], self)
+
+    def ask(self, rule: LiveRule, state: AccountState, time: int, offset: int, event: Event) -> None:
+        """A rule that is not straight takes an event in."""
+        ctx = self._at(state, time, offset, event)
+        self._asked(rule, rule.arrive, ctx, self)
+
+    def _at(self, state: AccountState, time: int, offset: int, event: Event) -> Context:
+        ctx, scope = self._ctx, self._ctx.scope
+        if ctx.event is not event or ctx.offset != offset:
+            ctx.state, ctx.event, ctx.time, ctx.offset, ctx.position = state, event, time, offset, offset
+            ctx.now, ctx.past, ctx.silent = self.clock, False, False
+            scope.event, scope.profile, scope.tier = event, state.profile, state.tier
+            scope.contact = state.contact(event.contact)
+        return ctx
+
+    def fire(self, rule: LiveRule, ctx: Context, hold: Hold, event: Event | None) -> None:
+        """A hold has passed judgement: remember it and make its trigger."""
+        state, key = ctx.state, subject_key(rule.slot, hold.subject)
+        state.fired.setdefault(key, {})[cause_of(hold)] = hold.at
+        state.last[key] = max(hold.at, state.last.get(key, hold.at))
+        position = Position(self.partition, ctx.position)
+        trigger = make_trigger(rule, state, hold, event, self._evidence(state, hold), position)
+        self._triggers.append(trigger)
+        self.note(rule.name, Reason(trigger.reason))
+
+    def _evidence(self, state: AccountState, hold: Hold) -> list[str]:
+        if hold.arming is not None:
+            return [hold.arming.id]
+        offsets = hold.evidence() if hold.evidence is not None else []
+        found = ids_of(state, offsets)
+        return [found[offset] for offset in offsets if offset in found]

@@ -1,0 +1,217 @@
+"""Rules and tiers of a revision, made ready: which rule listens to what, which have moments, which tier holds."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from schemas.account import OWN_TIER
+from schemas.conditions.codegen import Scope
+from schemas.conditions.model import compile_condition
+from schemas.duration import parse_duration
+from schemas.event import is_reserved
+from schemas.profile import Profile
+from schemas.rule import RuleIn, TiersDoc
+from schemas.tiered import TIERS
+from services.rules.engine.compiled_rule import Kind, LiveRule
+from services.rules.engine.fastpath.codegen import Plan
+from services.rules.engine.fastpath.rule_group import layout_of
+from services.rules.engine.kinds.becomes import Becomes
+from services.rules.engine.kinds.threshold import Threshold
+
+DEFAULT_TIER = "tech"  # of an account that no entry of the policy matches
+TYPES_KEPT = 10_000  # event types whose listeners are remembered
+RULES_KEPT = 20_000
+_kept: dict[str, LiveRule] = {}  # compiled rules by name: a save of one must not compile its neighbours anew
+
+
+class UnknownRevision(Exception):
+    """No such save is known: it went with what a database lost that was put back, or nobody ever made it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRevision:
+    """A rule as a revision has it. State belongs to a generation; another one starts anew."""
+
+    name: str
+    version: int
+    generation: int
+    status: str
+    doc: RuleIn
+    backfill: bool = False  # its state is built from the log when this version takes effect
+    unless_generation: int = 0
+
+
+class Part(NamedTuple):
+    """A part of a rule that keeps state: a member by its place, or `unless` (place -1)."""
+
+    rule: LiveRule
+    place: int
+    kind: Kind
+
+
+class RuleSet:
+    """All rules of a revision but drafts, and its tiers. Immutable, shared between partitions."""
+
+    def __init__(
+        self, revision: int, rules: Sequence[LiveRule], tiers: TiersDoc, backfills: frozenset[str]
+    ) -> None:
+        self.revision, self.rules, self.tiers = revision, list(rules), tiers
+        self.backfills = backfills
+        self.by_name = {rule.name: rule for rule in rules}
+        self.place = {rule.name: place for place, rule in enumerate(rules)}
+        self.parts: dict[int, Part] = {}
+        self.spans: dict[
+            int, int
+        ] = {}  # of series of a plain window: how far back from the oldest check they count
+        for rule in rules:
+            self._add_parts(rule)
+        self.layout = layout_of(rules)
+        self.rule_slots = {rule.slot: rule for rule in rules}
+        by_person = {rule.name for rule in rules if rule.doc.by in ("contact", "contact.id")}
+        parts = {slot for slot, part in self.parts.items() if part.rule.name in by_person}
+        self.by_person = frozenset(parts | {rule.slot for rule in rules if rule.name in by_person})
+        self.tick_rules = [rule for rule in rules if rule.ticks]
+        self.moment_rules = [rule for rule in rules if rule.moments]
+        self.has_moments = bool(self.tick_rules or self.moment_rules)  # an account can have an agenda
+        self.date_parts = [
+            (rule, member) for rule in self.moment_rules for member in rule.members if member.name == "date"
+        ]
+        self.becomes = [
+            (rule, member) for rule in rules for member in rule.members if isinstance(member, Becomes)
+        ]
+        self.plans: dict[
+            str, dict[str, Plan] | None
+        ] = {}  # event type to its generated functions (None: no rule listens); filled by the engines
+        self._by_type, self._any_type = self._index()
+        self._listeners: dict[str, list[LiveRule]] = {}
+        self._policy = [(e.tier, compile_condition(e.where) if e.where else None) for e in tiers.tiers]
+
+    def _add_parts(self, rule: LiveRule) -> None:
+        for place, kind in enumerate(rule.members):
+            self.parts[kind.slot] = self.parts[kind.slot ^ 1] = Part(rule, place, kind)
+            if isinstance(kind, Threshold) and kind.within is not None:
+                self.spans[kind.slot] = kind.within
+        if rule.unless is not None:
+            self.parts[rule.unless.slot] = Part(rule, -1, rule.unless)
+
+    def _index(self) -> tuple[dict[str, list[LiveRule]], list[LiveRule]]:
+        by_type: dict[str, list[LiveRule]] = {}
+        any_type = []
+        for rule in self.rules:
+            selectors = list(rule.selectors())
+            types = {type_ for selector in selectors for type_ in selector.types or ()}
+            if any(selector.types is None for selector in selectors):
+                any_type.append(rule)
+            for type_ in types:
+                by_type.setdefault(type_, []).append(rule)
+        return by_type, any_type
+
+    def listeners(self, type_: str) -> list[LiveRule]:
+        """The rules that must see events of this type, in order."""
+        found = self._listeners.get(type_)
+        if found is None:
+            named = self._by_type.get(type_, [])
+            every = self._any_type if not is_reserved(type_) else []
+            places = sorted({self.place[rule.name] for rule in (*named, *every)})
+            found = [self.rules[place] for place in places]
+            if len(self._listeners) >= TYPES_KEPT:
+                self._listeners.clear()
+            self._listeners[type_] = found
+        return found
+
+    def tier(self, profile: Profile) -> tuple[str, str]:
+        """The account's tier and why: its own, the first entry of the policy that matches, or none."""
+        if profile.tier in TIERS and profile.tier is not None:
+            return profile.tier, OWN_TIER
+        scope = Scope(profile=profile)
+        for place, (tier, where) in enumerate(self._policy):
+            if where is None or where(scope):
+                return tier, f"{tier} by entry {place + 1} of the tier policy"
+        return DEFAULT_TIER, f"{DEFAULT_TIER} since no entry of the tier policy matches"
+
+    def same_moments(self, other: "RuleSet") -> bool:
+        """Whether no account's agenda can differ under the other set."""
+        if self.tiers != other.tiers:
+            return False
+        mine = [rule for rule in self.rules if rule.ticks or rule.moments]
+        theirs = [rule for rule in other.rules if rule.ticks or rule.moments]
+        return mine == theirs  # compiled rules are kept: the same rule is the same object
+
+
+def compile_rules(revision: int, rules: Iterable[RuleRevision], tiers: TiersDoc) -> RuleSet:
+    """The rule set of a revision. Drafts are left out: they have no state and decide nothing."""
+    rules = [rule for rule in rules if rule.status != "draft"]
+    live = [_compiled(rule) for rule in rules]
+    return RuleSet(revision, live, tiers, frozenset(rule.name for rule in rules if rule.backfill))
+
+
+def _compiled(rule: RuleRevision) -> LiveRule:
+    kept = _kept.get(rule.name)
+    if kept is not None and _unchanged(kept, rule):
+        return kept
+    made = LiveRule(
+        rule.doc,
+        version=rule.version,
+        generation=rule.generation,
+        unless_generation=rule.unless_generation,
+        status=rule.status,
+    )
+    if len(_kept) >= RULES_KEPT:
+        _kept.clear()
+    _kept[rule.name] = made
+    return made
+
+
+def _unchanged(kept: LiveRule, rule: RuleRevision) -> bool:
+    mine = (kept.version, kept.generation, kept.unless_generation, kept.status)
+    theirs = (rule.version, rule.generation, rule.unless_generation, rule.status)
+    return mine == theirs and (kept.doc is rule.doc or kept.doc == rule.doc)
+
+
+# -- what a save leaves of the state ------------------------------------------------------------------------------
+
+ANEW = ("event", "where", "aggregate", "of", "since")
+WINDOWS = ("within", "over", "baseline")
+
+
+def next_generations(old: RuleIn, new: RuleIn, generation: int, unless_generation: int) -> tuple[int, int]:
+    """The generations after a save: raised where the state of `when` (or of `unless`) must start anew."""
+    scoped = (old.scope, old.by) != (new.scope, new.by)
+    anew = scoped or not survives(old, new)
+    unless_anew = old.scope != new.scope or not _unless_survives(old, new)
+    return generation + anew, unless_generation + unless_anew
+
+
+def survives(old: RuleIn, new: RuleIn) -> bool:
+    """Whether the state of `when` is still that of the new one."""
+    if old.when.kind != new.when.kind:
+        return False
+    before, after = old.when.members, new.when.members
+    joint = (
+        old.when.all_of is None
+        or new.when.all_of is None
+        or not _grew(old.when.all_of, new.when.all_of, "within")
+    )
+    return joint and len(before) == len(after) and all(map(_member_survives, before, after))
+
+
+def _member_survives(old: Any, new: Any) -> bool:
+    return old.kind == new.kind and _body_survives(old.body, new.body)
+
+
+def _body_survives(old: Any, new: Any) -> bool:
+    same = all(getattr(old, name, None) == getattr(new, name, None) for name in ANEW)
+    return same and not any(_grew(old, new, name) for name in WINDOWS)
+
+
+def _unless_survives(old: RuleIn, new: RuleIn) -> bool:
+    if old.unless is None or new.unless is None:
+        return old.unless is new.unless
+    return _body_survives(old.unless.threshold, new.unless.threshold)
+
+
+def _grew(old: Any, new: Any, name: str) -> bool:
+    before, after = getattr(old, name, None), getattr(new, name, None)
+    if before is None:
+        return False  # all time before: whatever the new window is, it lies within
+    return after is None or parse_duration(after) > parse_duration(before)

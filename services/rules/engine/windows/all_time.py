@@ -1,0 +1,81 @@
+"""Aggregates over all time: the newest records as they are, older ones folded into a `Base` once they are many.
+
+Records are kept one by one as long as they are few, because a rule may be given a window later and must then be exact.
+"""
+
+from array import array
+
+from services.rules.engine.account_state import Base, SubjectKey
+from services.rules.engine.windows.fixed_point import MILLION, Value
+from services.rules.engine.windows.series import DAY, measure, upto
+
+KEPT = 1024  # old records that stay unfolded
+
+
+def combined(
+    aggregate: str, base: Base | None, series: "array[int]", width: int, low: int, high: int
+) -> Value | None:
+    """The worth of the folded records and those at [low, high) together."""
+    if base is None or base.count == 0:
+        return measure(aggregate, series, width, low, high)
+    if aggregate == "count":
+        return Value(base.count + high - low, 1)
+    if aggregate in ("distinct", "days"):
+        return Value(len(set(base.tokens).union(_tokens(aggregate, series, width, low, high))), 1)
+    amounts = series[low * width + 2 : high * width : width] if high > low else array("q")
+    total = int(base.total) + sum(amounts)
+    match aggregate:
+        case "sum":
+            return Value(total, MILLION)
+        case "avg":
+            return Value(total, (base.count + len(amounts)) * MILLION)
+        case "min":
+            return Value(min(base.low, *amounts) if amounts else base.low, MILLION)
+    return Value(max(base.high, *amounts) if amounts else base.high, MILLION)
+
+
+def fold(
+    bases: dict[SubjectKey, Base],
+    key: SubjectKey,
+    aggregate: str,
+    series: "array[int]",
+    width: int,
+    floor: int,
+    mark: int | None,
+    length: int | None,
+) -> None:
+    """Fold the records before `floor` beyond the newest `KEPT` of them.
+
+    With `since`, `mark` is its last event before `floor`: nothing before it, nor beyond `length` after it, can count
+    again, and a base counted from an earlier one is void.
+    """
+    if mark is not None:
+        gone = upto(series, width, mark - 1)
+        del series[: gone * width]
+        if key in bases and bases[key].mark != mark:
+            del bases[key]
+    count = upto(series, width, floor - 1) - KEPT
+    if count <= 0:
+        return
+    last = count if mark is None or length is None else upto(series, width, mark + length)
+    _fold(bases.setdefault(key, Base(mark=mark or 0)), aggregate, series, width, min(count, last))
+    del series[: count * width]
+
+
+def _fold(base: Base, aggregate: str, series: "array[int]", width: int, count: int) -> None:
+    if count <= 0:
+        return
+    if aggregate in ("distinct", "days"):
+        base.tokens = sorted(set(base.tokens).union(_tokens(aggregate, series, width, 0, count)))
+    elif width == 3:
+        amounts = series[2 : count * width : width]
+        base.low = min(amounts) if base.count == 0 else min(base.low, *amounts)
+        base.high = max(amounts) if base.count == 0 else max(base.high, *amounts)
+        base.total = str(int(base.total) + sum(amounts))
+    base.count += count
+
+
+def _tokens(aggregate: str, series: "array[int]", width: int, low: int, high: int) -> list[int]:
+    if aggregate == "days":
+        return [time // DAY for time in series[low * width : high * width : width]]
+    return list(series[low * width + 2 : high * width : width])

@@ -1,0 +1,180 @@
+"""The outboxes: committed triggers onto `touchline.triggers`, each batch followed by how far rules has come, and what
+merges leave for other accounts onto `touchline.events`.
+
+Ids are deterministic, so what is relayed twice after a crash is one to whoever reads it.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from heapq import merge
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from backbone.database import Database
+from backbone.failpoint import hit
+from backbone.log import EVENTS, MAX_RECORD_BYTES, TRIGGERS, Entry, Log
+from backbone.log.limits import chunked, memory_of
+from backbone.log.records import Headers, Place
+from schemas.trigger import Progress, Trigger, TriggerRecord
+from services.rules.partition_task import Shard, place_of
+from services.rules.storage import queries
+
+TIMEOUT_S = 30.0
+PAGE = 1_000
+UNDER_WAY = 4  # appends that may wait for the log at a time
+EVENT_HEADERS: Headers = (("content-type", b"application/cloudevents+json"),)
+
+_encode = msgspec.json.Encoder().encode
+_trigger = msgspec.json.Decoder(Trigger).decode
+Out = Trigger | queries.Outgoing
+Told = (
+    str | tuple[int, int] | int
+)  # a trigger (by its id), a record of the outbox (by its place), or the progress
+
+
+class News(NamedTuple):
+    """A record for the log: whose, and what it tells."""
+
+    shard: Shard
+    told: Told
+    entry: Entry
+
+
+@dataclass(slots=True)
+class Sent:
+    """An append: by shard what it tells."""
+
+    topic: str
+    told: list[tuple[Shard, Told]]
+    done: Future[list[Place]]
+
+
+class Relay:
+    """Writes to the log; used by the worker's thread only."""
+
+    def __init__(self, db: Database, log: Log) -> None:
+        self._db, self._log = db, log
+        self._sent: deque[Sent] = deque()
+        self._last: dict[str, Future[list[Place]]] = {}  # the newest append, by topic
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the log has not answered an append yet."""
+        return bool(self._sent)
+
+    def forget(self) -> None:
+        """The partitions are no longer ours."""
+        self._sent.clear()
+        self._last.clear()
+
+    def recover(self, rows: Sequence[queries.PartitionRow]) -> None:
+        """What an earlier owner committed and may not have relayed, oldest first."""
+        for row in rows:
+            while self._recovered(row.partition):
+                pass
+
+    def _recovered(self, partition: int) -> bool:
+        """Relay a page of both outboxes; whether there was anything."""
+        with self._db.read() as conn:
+            triggers: list[Out] = [_trigger(doc) for doc in queries.unrelayed(conn, partition, PAGE)]
+            records: list[Out] = [*queries.outgoing(conn, partition, PAGE)]
+        full = [page for page in (triggers, records) if len(page) == PAGE]
+        upto = min(
+            (place_of(page[-1]) for page in full), default=None
+        )  # behind it another page may have more
+        waiting = [
+            one for one in merge(triggers, records, key=place_of) if upto is None or place_of(one) <= upto
+        ]
+        for topic in (TRIGGERS, EVENTS):
+            part = (_entry(partition, one) for one in waiting if _topic(one) == topic)
+            for some in chunked(part, memory_of):
+                self._log.append(topic, some).result(timeout=TIMEOUT_S)
+        with self._db.write() as conn:
+            queries.mark_relayed(conn, [one.id for one in waiting if isinstance(one, Trigger)])
+            places = [(one.offset, one.n) for one in waiting if isinstance(one, queries.Outgoing)]
+            queries.drop_outgoing(conn, partition, places)
+        return bool(waiting)
+
+    def flush(self, shards: Iterable[Shard]) -> None:
+        """Hand over what the last commits left, of all partitions together, and look at the appends before.
+
+        Nothing waits for the log here, unless it is behind: what it has is marked so with a later commit. The log
+        keeps the order, and takes nothing behind an append that failed: how far we have come must not be told
+        past a trigger that is not there, or it would be taken for a repeat later. Raises what an append failed with.
+        """
+        shards = list(shards)
+        moved = [shard for shard in shards if shard.outbox or shard.told != shard.saved.next_offset]
+        for topic, news in ((EVENTS, _passed_on(shards)), (TRIGGERS, _news(moved))):
+            for part in chunked(news, lambda one: memory_of(one.entry)):
+                self._append(topic, part)
+        while self._sent and self._sent[0].done.done():
+            self._arrived(self._sent.popleft())
+
+    def _append(self, topic: str, news: list[News]) -> None:
+        done = self._log.append(topic, [one.entry for one in news], after=self._last.get(topic))
+        self._last[topic] = done
+        self._sent.append(Sent(topic, [(one.shard, one.told) for one in news], done))
+        while len(self._sent) > UNDER_WAY:
+            self._arrived(self._sent.popleft())
+
+    def _arrived(self, sent: Sent) -> None:
+        sent.done.result(timeout=TIMEOUT_S)
+        hit("rules.after_relay_before_mark")
+        if sent.topic == EVENTS:
+            hit("rules.after_sending_on_before_mark")
+        for shard, told in sent.told:
+            if isinstance(told, str):
+                shard.relayed.append(told)
+            elif isinstance(told, tuple):
+                shard.passed.append(told)
+                shard.under_way -= sent.topic == EVENTS
+            else:
+                shard.reported = told
+
+
+def _news(moved: Iterable[Shard]) -> Iterator[News]:
+    """The triggers of each shard, and behind them how far it has come: once what it has for others is on the log."""
+    for shard in moved:
+        number, offset = shard.row.partition, shard.saved.next_offset
+        for one in shard.outbox:
+            yield News(shard, _name(one), _entry(number, one))
+        shard.outbox = []
+        if shard.under_way:
+            continue
+        progress = Progress(partition=number, offset=offset, clock=shard.saved.clock)
+        yield News(shard, offset, Entry(value=_encode(TriggerRecord(progress=progress)), partition=number))
+        shard.told = offset
+
+
+def _passed_on(shards: Iterable[Shard]) -> Iterator[News]:
+    """What each shard has for other accounts."""
+    for shard in shards:
+        for one in shard.sent:
+            yield News(shard, _name(one), _entry(shard.row.partition, one))
+        shard.under_way += len(shard.sent)
+        shard.sent = []
+
+
+def _name(one: Out) -> Told:
+    return one.id if isinstance(one, Trigger) else (one.offset, one.n)
+
+
+def _topic(one: Out) -> str:
+    return TRIGGERS if isinstance(one, Trigger) else one.topic
+
+
+def _entry(partition: int, one: Out) -> Entry:
+    """A trigger that no record holds (its event comes from another program) goes without its event's data."""
+    if isinstance(one, queries.Outgoing):
+        if one.topic == EVENTS:
+            return Entry(value=one.value, key=one.account, headers=EVENT_HEADERS)
+        return Entry(value=one.value, key=one.account, partition=partition)
+    value = _encode(TriggerRecord(trigger=one))
+    if len(value) > MAX_RECORD_BYTES and one.event is not None:
+        bare = replace(one, event=replace(one.event, data=None))
+        value = _encode(TriggerRecord(trigger=bare))
+    return Entry(value=value, key=one.account, partition=partition)

@@ -1,0 +1,266 @@
+"""One partition in the hands of this worker: its engine, its accounts in memory, and what a batch left to save."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from copy import copy
+from heapq import merge
+from typing import NamedTuple
+
+import msgspec
+
+from backbone.database import Database
+from backbone.log import EVENTS, TRIGGERS, Entry, Log, OffsetOutOfRange, Record, dead_letter, partition_for
+from schemas.event import CONTROL, Event, Malformed
+from schemas.names import is_name
+from schemas.trigger import Trigger, TriggerRecord
+from services.rules.decoding import GRACE_US, Item, decoded, read
+from services.rules.engine.merging import Out
+from services.rules.engine.processor import PartitionEngine
+from services.rules.event_catalog import Seen
+from services.rules.storage import queries
+from services.rules.storage.account_cache import StoredAccounts
+from services.rules.storage.revisions import RuleSets
+from services.rules.storage.write_set import Change
+
+HISTORY_PAGE = 5_000
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Gate(NamedTuple):
+    """All that came to any partition before `upto` counts here once this one is read up to `end`."""
+
+    upto: int
+    end: int
+
+
+class Shard:
+    """Everything about one partition that lives only while we own it.
+
+    `stay` is called every now and then in the midst of long work (see `Consumer.stay`).
+    """
+
+    def __init__(
+        self,
+        row: queries.PartitionRow,
+        db: Database,
+        log: Log,
+        *,
+        clock_mode: str,
+        rulesets: RuleSets,
+        seen: Seen,
+        room: int,
+        stay: Callable[[], None],
+    ) -> None:
+        self.row = row  # how far the engine has come
+        self.saved = copy(row)  # how far the table has
+        self._log, self._wall, self._stay = log, clock_mode == "wall", stay
+        self._seen = seen
+        self._accounts = StoredAccounts(db, row.partition, room, stay)
+        self._expected = row.next_offset
+        self._batch: list[Item] = []
+        self.engine = PartitionEngine(
+            row.partition,
+            clock_mode="wall" if self._wall else "log",
+            clock=row.clock,
+            revision=rulesets(row.revision),
+            accounts=self._accounts,
+            rulesets=rulesets,
+            fetch=self._fetch,
+            history=self._history,
+        )
+        if self._wall:
+            self.engine.cleared = 0
+        self.gate: Gate | None = None  # what moments of accounts that took others in wait for
+        with db.read() as conn:
+            self.engine.schedule(queries.dues(conn, row.partition))
+        # committed, not yet handed to the log: triggers (and what was decided about merges), and records of the outbox
+        self.outbox: list[Trigger | queries.Outgoing] = []
+        self.sent: list[queries.Outgoing] = []
+        self.relayed: list[str] = []  # on the log, not yet marked so
+        self.passed: list[tuple[int, int]] = []  # likewise, places of the outbox
+        self.under_way = 0  # records of the outbox for other accounts that the log has not answered yet
+        self.told = self.reported = -1  # progress handed to `touchline.triggers`, and on it; -1: none as yet
+        self._triggers: list[Trigger] = []
+        self._touched: set[str] = set()
+        self._erased: dict[str, int] = {}  # accounts to the offset at which they were erased last
+        self._erased_contacts: dict[tuple[str, str], int] = {}
+        self._outgoing: list[queries.Outgoing] = []
+        self._forgotten: list[str] = []
+        self._reasons: Counter[tuple[str, str]] = Counter()
+
+    @property
+    def dirty(self) -> bool:
+        """Whether something waits to be saved."""
+        waiting = self._touched or self._triggers or self._erased or self._outgoing or self._forgotten
+        return bool(waiting or self.relayed or self.passed)
+
+    def due(self, now: int) -> bool:
+        """Whether a moment lies at or before `now`, less the grace."""
+        due = self.engine.next_due
+        return due is not None and due <= now - GRACE_US
+
+    def apply(self, records: Sequence[Record]) -> list[Entry]:
+        """Judge a batch; returns the dead letters for what could not be read."""
+        if records and records[0].offset < self.row.next_offset:
+            records = [record for record in records if record.offset >= self.row.next_offset]
+        if not records:
+            return []
+        batch, poison = read(records, wall=self._wall)
+        self._load(records, batch, poison)
+        self._batch = batch
+        self._seen.note([event for _, _, event in batch[:: self._seen.step(len(batch))]])
+        self.engine.apply(batch)
+        self._collect()
+        self.row.next_offset = records[-1].offset + 1
+        return poison + self._take_out(records)
+
+    def beat(self, now: int) -> None:
+        """Everything posted before `now` has been read: run the moments due."""
+        self.engine.beat(now - GRACE_US, self.row.next_offset)
+        self._collect()
+
+    def release(self) -> None:
+        """All that was under way when the gate was set has been read: run the moments that waited for it."""
+        gate, self.gate = self.gate, None
+        if gate is not None:
+            self.engine.release(gate.upto, self.row.next_offset)
+            self._collect()
+
+    def take(self, now: int) -> Change:
+        """All that changed since the last time. If it cannot be written, this shard must be dropped."""
+        self.row.clock, self.row.revision = self.engine.clock, self.engine.revision_number
+        change = Change(
+            row=copy(self.row),
+            expected=self._expected,
+            accounts=self._accounts.rows(self._touched, now),
+            triggers=self._triggers,
+            relayed=self.relayed,
+            erased=self._erased,
+            erased_contacts=self._erased_contacts,
+            outgoing=self._outgoing,
+            passed=self.passed,
+            forgotten=self._forgotten,
+            reasons=self._reasons,
+        )
+        self._expected = self.row.next_offset
+        self._touched, self._erased, self._erased_contacts = set(), {}, {}
+        self._triggers, self.relayed, self._reasons = [], [], Counter()
+        self._outgoing, self.passed, self._forgotten = [], [], []
+        return change
+
+    def committed(self, change: Change) -> None:
+        """The change stands: its triggers may go out, and its accounts leave the memory."""
+        self.saved = change.row
+        moved = [row for row in change.outgoing if row.topic == TRIGGERS]
+        self.outbox += merge(change.triggers, moved, key=place_of)
+        self.sent += [row for row in change.outgoing if row.topic == EVENTS]
+        self._accounts.stored(self._touched, self._erased)
+
+    def _take_out(self, records: Sequence[Record]) -> list[Entry]:
+        """What the engine decided about merges and erasures; the dead letters for what it refused."""
+        out = self.engine.take_out()
+        for offset, account, contact in out.erased:
+            if contact is None:
+                self._erased[account] = offset
+            else:
+                self._erased_contacts[account, contact] = offset
+        self._outgoing += _rows(self.row.partition, out)
+        self._forgotten += out.forgotten
+        if not out.refused:
+            return []
+        by_offset = {record.offset: record for record in records}
+        return [dead_letter(by_offset[offset], why) for offset, why in out.refused]
+
+    def _collect(self) -> None:
+        self._triggers += self.engine.drain()
+        self._touched |= self.engine.touched
+        self._reasons += self.engine.reasons
+        self.engine.forget_changes()
+
+    def _load(self, records: Sequence[Record], batch: list[Item], poison: list[Entry]) -> None:
+        """Fetch the accounts of a batch. Some events are put aside: whose names no table can hold, and those of
+        an account that we do not have because it was produced to the wrong partition, where its order would be lost.
+        """
+        names = {event.account for _, _, event in batch if event.account is not None}
+        odd: set[str | None] = {name for name in names if not is_name(name)}
+        odd |= {name for name in {event.contact for _, _, event in batch} if name and not is_name(name)}
+        if odd:
+            wrong = {offset for offset, _, event in batch if event.account in odd or event.contact in odd}
+            _put_aside(wrong, "a name is empty, too long, or holds NUL", records, batch, poison)
+        fresh = self._accounts.prefetch(name for name in names if name not in odd)
+        strange = {name for name in fresh if partition_for(name, self._log.partitions) != self.row.partition}
+        if strange:
+            wrong = {offset for offset, _, event in batch if event.account in strange}
+            _put_aside(wrong, "the account belongs to another partition", records, batch, poison)
+
+    def _fetch(self, offset: int) -> Event:
+        place = bisect_left(self._batch, offset, key=_offset)
+        if place < len(self._batch) and self._batch[place][0] == offset:
+            return self._batch[place][2]
+        with suppress(OffsetOutOfRange):
+            for record in self._log.read(EVENTS, self.row.partition, offset, 1):
+                if record.offset == offset and record.damage is None:  # compaction removes single records
+                    return decoded(record, wall=self._wall)
+        raise LookupError(f"the event at offset {offset} is not in the log any more")
+
+    def _history(self, upto: int) -> Iterator[tuple[int, int, Event]]:
+        """Offset, bytes and event of all that is readable of the partition, from the start of the log up to `upto`."""
+        offset = self._log.start_offsets(EVENTS)[self.row.partition]
+        while offset < upto:
+            self._stay()
+            try:
+                records = self._log.read(EVENTS, self.row.partition, offset, HISTORY_PAGE)
+            except OffsetOutOfRange as gone:  # retention was quicker
+                if gone.start is None or gone.start <= offset:
+                    raise
+                offset = gone.start
+                continue
+            if not records:
+                return
+            yield from self._readable(record for record in records if record.offset < upto)
+            offset = records[-1].offset + 1
+
+    def _readable(self, records: Iterable[Record]) -> Iterator[tuple[int, int, Event]]:
+        for record in records:
+            try:
+                event = decoded(record, wall=self._wall)
+            except Malformed:
+                continue  # it is among the dead letters since it was first read
+            if is_name(event.account) and (not event.contact or is_name(event.contact)):  # or there as well
+                yield record.offset, len(record.value), event
+
+
+def place_of(one: Trigger | queries.Outgoing) -> int:
+    """The offset at which something was decided; what belongs before the event there has the number -1."""
+    if isinstance(one, queries.Outgoing):
+        return one.offset - (one.n < 0)
+    return one.position.offset
+
+
+def _rows(partition: int, out: Out) -> Iterator[queries.Outgoing]:
+    """What goes into the outbox."""
+    numbers: Counter[int] = Counter()
+    for offset, moved in out.moved:
+        number = -1 if moved.position.offset < offset else numbers[offset]
+        numbers[offset] += number >= 0
+        value = _encode(TriggerRecord(moved=moved))
+        yield queries.Outgoing(partition, offset, number, 0, TRIGGERS, moved.account, value)
+    for offset, at, account, value in out.sent:
+        yield queries.Outgoing(partition, offset, numbers[offset], at, EVENTS, account, value)
+        numbers[offset] += 1
+
+
+def _offset(item: Item) -> int:
+    return item[0]
+
+
+def _put_aside(
+    wrong: set[int], error: str, records: Sequence[Record], batch: list[Item], poison: list[Entry]
+) -> None:
+    """Some offsets of a batch, but for control records, become dead letters."""
+    wrong -= {offset for offset, _, event in batch if event.type in CONTROL}
+    poison += [dead_letter(record, error) for record in records if record.offset in wrong]
+    batch[:] = [item for item in batch if item[0] not in wrong]

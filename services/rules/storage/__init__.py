@@ -1,0 +1,1 @@
+"""What rules keeps in the database: partitions, account states, triggers, saved rules."""

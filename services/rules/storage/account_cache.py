@@ -1,0 +1,151 @@
+"""The account states of one partition: a bounded cache in front of `rules_accounts`."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+from sqlalchemy import select, tuple_
+
+from backbone.database import Database
+from services.rules.engine.account_state import AccountState, decode, encode
+from services.rules.storage import queries
+from services.rules.tables import accounts
+
+# What a state takes in memory, roughly: so many bytes, and five for each that is stored (an id: 155 for 32).
+BARE_STATE = 3_000
+EXPANSION = 5
+READ_AHEAD = 1_000  # accounts fetched at once when moments come due
+
+
+class StoredAccounts:
+    """What the engine sees as a mapping of account states; the worker prefetches, and saves what was touched.
+
+    `room`: bytes that states may take in memory; beyond it the least recently changed leave. `stay` is called with each
+    fetch: many of them, as for a save that concerns every account, are long work.
+    """
+
+    def __init__(self, db: Database, partition: int, room: int, stay: Callable[[], None]) -> None:
+        self._db, self._stay = db, stay
+        self._partition = partition
+        self._room = room
+        self._states: dict[str, AccountState] = {}
+        self._sizes: dict[str, int] = {}  # of those that are stored
+        self._taken = 0
+        self._missing: set[str] = set()
+        self._erased: set[str] = set()  # the table may still have them
+
+    def prefetch(self, names: Iterable[str]) -> list[str]:
+        """Load the states of a batch's accounts (each named once) in a few queries; those that there are none of."""
+        wanted = [name for name in names if name not in self._states and name not in self._erased]
+        if not wanted:
+            return []
+        self._stay()
+        with self._db.read() as conn:
+            found = queries.load_accounts(conn, self._partition, wanted)
+        for name, blob in found.items():
+            self._states[name] = decode(blob)
+            self._weigh(name, blob)
+        missing = [name for name in wanted if name not in found]
+        self._missing.update(missing)
+        return missing
+
+    def get(self, account: str) -> AccountState | None:
+        """The account's state, or None for one never seen."""
+        state = self._states.get(account)
+        if state is None and account not in self._missing:
+            self._load_with_neighbours(account)
+            state = self._states.get(account)
+        return state
+
+    def put_new(self, state: AccountState) -> None:
+        """A state that the engine made."""
+        self._states[state.account] = state
+        self._missing.discard(state.account)
+
+    def forget(self, account: str) -> None:
+        """The account was erased."""
+        self._drop(account)
+        self._missing.add(account)
+        self._erased.add(account)
+
+    def erased(self, account: str) -> bool:
+        """Whether an account of this name, of any partition, was erased and is not there again."""
+        if account in self._states:
+            return False
+        if account in self._erased:
+            return True
+        with self._db.read() as conn:
+            return queries.was_erased(conn, account)
+
+    def all(self, touched: Collection[str] = ()) -> Iterator[AccountState]:
+        """Every account of the partition, in memory or not; what was fetched for this does not stay beyond our room,
+        unless it is `touched` by then.
+        """
+        with self._db.read() as conn:
+            stored = queries.account_names(conn, self._partition)
+        names = list(dict.fromkeys([*stored, *self._states]))
+        for start in range(0, len(names), READ_AHEAD):
+            part = names[start : start + READ_AHEAD]
+            fetched = [name for name in part if name not in self._states]
+            self.prefetch(part)
+            yield from [self._states[name] for name in part if name in self._states]
+            for name in fetched if self._taken > self._room else ():
+                if name not in touched:
+                    self._drop(name)
+
+    def rows(self, touched: Iterable[str], now: int) -> list[queries.AccountRow]:
+        """The touched states, encoded for the table; `now` is when a new one was first seen (microseconds)."""
+        given = []
+        for name in sorted(touched):
+            state = self._states.pop(name, None)
+            if state is None:
+                continue
+            self._states[name] = state  # now the last to leave
+            blob = encode(state)
+            self._weigh(name, blob)
+            closed = state.profile.closed
+            into = closed.into if closed is not None else None
+            given.append(queries.AccountRow(name, self._partition, now, state.due, into, blob))
+        return given
+
+    def stored(self, touched: Collection[str], erased: Collection[str]) -> None:
+        """What was given out as `rows` is in the table now, all but what was touched or erased since: those stay.
+
+        Of the others some may have to go.
+        """
+        self._erased.intersection_update(erased)
+        self._missing.intersection_update(erased)
+        excess = self._taken - self._room
+        gone = []
+        for name in self._states if excess > 0 else ():
+            if name not in touched:
+                gone.append(name)
+                excess -= self._sizes.get(name, 0)
+                if excess <= 0:
+                    break
+        for name in gone:
+            self._drop(name)
+
+    def _weigh(self, name: str, blob: bytes) -> None:
+        size = BARE_STATE + EXPANSION * len(blob)
+        self._taken += size - self._sizes.get(name, 0)
+        self._sizes[name] = size
+
+    def _drop(self, name: str) -> None:
+        self._states.pop(name, None)
+        self._taken -= self._sizes.pop(name, 0)
+
+    def _load_with_neighbours(self, account: str) -> None:
+        """Load one account and those that fall due right after it: a tick asks for them next."""
+        self.prefetch([account])
+        state = self._states.get(account)
+        if state is None or state.due is None:
+            return
+        query = (
+            select(accounts.c.account)
+            .where(accounts.c.partition == self._partition)
+            .where(tuple_(accounts.c.due_at, accounts.c.account) > (state.due, account))
+            .order_by(accounts.c.due_at, accounts.c.account)
+            .limit(READ_AHEAD)
+        )
+        with self._db.read() as conn:
+            names = list(conn.scalars(query))
+        self.prefetch(names)

@@ -1,0 +1,63 @@
+"""Old triggers leave at the daily tick: those of which no play came here, all others with their plays (see actions).
+
+What they had an effect on outlives them: cooldowns and the memory of repeats are in the accounts' states.
+"""
+
+import time
+from collections.abc import Iterable
+
+from backbone.database import Database
+from schemas.event import DAY_US, day_of
+from services.rules.partition_task import Shard
+from services.rules.storage import queries
+
+KEPT_US = 400 * DAY_US  # as the setting's default
+SOON_S = 0.2  # between looks at what is on its way to the log
+AT_ONCE = 1_000  # triggers of a partition in one transaction
+
+
+class Retention:
+    """Looks when a partition's day has changed; used by the worker's thread only. `keep` in microseconds."""
+
+    def __init__(self, db: Database, keep: int) -> None:
+        self._db, self._keep = db, keep
+        self._again: dict[
+            int, float
+        ] = {}  # partitions in which something old is not on the log yet: when to look again
+        self.more = False  # whether there was too much for one transaction
+
+    def sweep(self, shards: Iterable[Shard], now: int | None) -> None:
+        """One transaction for all partitions whose day has changed. `now`: the wall clock; None: each has its own."""
+        at = time.monotonic()
+        due = [
+            (shard, tick)
+            for shard in shards
+            if (tick := _tick(shard, now)) > shard.row.swept
+            and at >= self._again.get(shard.row.partition, at)
+        ]
+        self.more = False
+        if not due:
+            return
+        done = []
+        with self._db.write() as conn:
+            for shard, tick in due:
+                number, upto = shard.row.partition, tick - self._keep
+                self._again.pop(number, None)
+                if queries.forget_alone(conn, number, upto, AT_ONCE) == AT_ONCE:
+                    self.more = True
+                elif queries.old_alone(conn, number, upto):
+                    self._again[number] = at + SOON_S
+                else:
+                    queries.set_swept(conn, number, tick)
+                    done.append((shard, tick))
+        for shard, tick in done:
+            shard.row.swept = tick
+
+
+def _tick(shard: Shard, now: int | None) -> int:
+    return day_of(shard.saved.clock if now is None else now)
+
+
+def is_swept(row: queries.PartitionRow, now: int | None) -> bool:
+    """Whether nothing old is left in a partition."""
+    return row.swept >= day_of(row.clock if now is None else now)

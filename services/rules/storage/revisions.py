@@ -1,0 +1,180 @@
+"""Saving rules and tiers, and the rule set that a revision stands for.
+
+A save is one row of `rules_revisions`. It takes effect at the place of its control record in each partition, which is
+written after the row and before the answer. What a crash left unannounced is announced again.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, select, text, update
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.log import EVENTS, Entry, Log
+from schemas.event import RULES_SAVED, Event, encode, from_microseconds
+from schemas.rule import RuleIn, TiersDoc
+from services.rules.engine.ruleset import RuleRevision, RuleSet, UnknownRevision, compile_rules
+from services.rules.tables import revisions
+
+DELETED = "deleted"
+KEPT_SETS = 8  # compiled rule sets in memory; partitions lag one another by a few revisions at most
+KEPT_RULES = 20_000  # rules read from their rows
+TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """One save to be written; `name` None means the tiers."""
+
+    name: str | None
+    version: int
+    status: str
+    doc: dict[str, Any]
+    generation: int = 0
+    unless_generation: int = 0
+    backfill: bool = False
+
+
+def lock(conn: Connection) -> None:
+    """Saves are made one after another, by however many processes."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(text("LOCK TABLE rules.rules_revisions IN EXCLUSIVE MODE"))
+
+
+def write(conn: Connection, save: Save, changed_by: str, now: int) -> int:
+    """Record a save under the next revision number, which is returned. The caller holds the lock."""
+    number = (conn.scalar(select(func.max(revisions.c.revision))) or 0) + 1
+    conn.execute(
+        insert(revisions).values(
+            revision=number,
+            name=save.name,
+            version=save.version,
+            generation=save.generation,
+            unless_generation=save.unless_generation,
+            status=save.status,
+            backfill=save.backfill,
+            doc=save.doc,
+            changed_by=changed_by,
+            changed_at=now,
+            announced=False,
+        )
+    )
+    return number
+
+
+def announce(db: Database, log: Log, clock: Clock) -> None:
+    """Put a control record into every partition for each revision that has none yet, in order."""
+    with db.read() as conn:
+        numbers = list(
+            conn.scalars(
+                select(revisions.c.revision)
+                .where(revisions.c.announced.is_(False))
+                .order_by(revisions.c.revision)
+            )
+        )
+    if not numbers:
+        return
+    at = from_microseconds(clock.now())
+    entries = [
+        Entry(
+            value=encode(
+                Event(type=RULES_SAVED, id=f"revision-{n}", source="touchline", time=at, data={"revision": n})
+            ),
+            partition=partition,
+        )
+        for n in numbers
+        for partition in range(log.partitions)
+    ]
+    log.append(EVENTS, entries).result(timeout=TIMEOUT_S)
+    with db.write() as conn:
+        conn.execute(update(revisions).where(revisions.c.revision.in_(numbers)).values(announced=True))
+
+
+def latest(conn: Connection, name: str | None) -> Row[Any] | None:
+    """The newest row of a rule (or of the tiers), deleted or not."""
+    same = revisions.c.name.is_(None) if name is None else revisions.c.name == name
+    return conn.execute(select(revisions).where(same).order_by(revisions.c.version.desc()).limit(1)).first()
+
+
+def newest_rules() -> Select[Any]:
+    """The newest row of every rule that is there."""
+    last = (
+        select(func.max(revisions.c.revision)).where(revisions.c.name.is_not(None)).group_by(revisions.c.name)
+    )
+    return select(revisions).where(revisions.c.revision.in_(last), revisions.c.status != DELETED)
+
+
+def exists_at(conn: Connection, name: str) -> bool:
+    """Whether there is a rule of that name now."""
+    row = latest(conn, name)
+    return row is not None and row.status != DELETED
+
+
+class RuleSets:
+    """Revision number (0: no rules) to compiled rules. Raises `UnknownRevision`. Safe to share between threads."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._lock = threading.Lock()
+        self._sets: OrderedDict[int, RuleSet] = OrderedDict()
+        self._rows: dict[str | None, Row[Any]] = {}  # the newest row of each name at revision `_at`
+        self._at = 0
+        self._parsed: dict[int, RuleRevision] = {}  # by revision, which names one version of one rule
+
+    def __call__(self, revision: int) -> RuleSet:
+        with self._lock:
+            known = self._sets.get(revision)
+            if known is None:
+                known = self._sets[revision] = self._compile(revision)
+                while len(self._sets) > KEPT_SETS:
+                    self._sets.popitem(last=False)
+            return known
+
+    def _compile(self, revision: int) -> RuleSet:
+        if revision < self._at:
+            self._rows, self._at = {}, 0
+        with self._db.read() as conn:
+            query = select(revisions).where(revisions.c.revision > self._at, revisions.c.revision <= revision)
+            rows = conn.execute(query.order_by(revisions.c.revision)).all()
+        if revision != self._at and (not rows or rows[-1].revision != revision):
+            raise UnknownRevision(f"there is no revision {revision}")
+        self._rows.update({row.name: row for row in rows})
+        self._at = revision
+        tiers = self._rows.get(None)
+        return compile_rules(
+            revision,
+            [
+                self._rule(row)
+                for name, row in self._rows.items()
+                if name is not None and row.status != DELETED
+            ],
+            TiersDoc.model_validate(tiers.doc if tiers is not None else {"tiers": DEFAULT_TIERS}),
+        )
+
+    def _rule(self, row: Row[Any]) -> RuleRevision:
+        """The same object each time: a thousand saves of a thousand rules must not read each rule a thousand times."""
+        found = self._parsed.get(row.revision)
+        if found is None:
+            if len(self._parsed) >= KEPT_RULES:
+                self._parsed.clear()
+            found = self._parsed[row.revision] = _rule(row)
+        return found
+
+
+DEFAULT_TIERS: Sequence[dict[str, str]] = ({"tier": "tech"},)
+
+
+def _rule(row: Row[Any]) -> RuleRevision:
+    return RuleRevision(
+        name=row.name,
+        version=row.version,
+        generation=row.generation,
+        unless_generation=row.unless_generation,
+        status=row.status,
+        backfill=row.backfill,
+        doc=RuleIn.model_validate(row.doc),
+    )

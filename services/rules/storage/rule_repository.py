@@ -1,0 +1,184 @@
+"""What a save does: checks against the row before it, version, generation, revision; then the announcement."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.documents.in_use import hold, there
+from backbone.errors import Conflict, Invalid, NotFound, StateConflict, Taken
+from backbone.log import Log
+from backbone.web.app import check_if_match, etag
+from schemas.rule import RuleIn, TiersDoc
+from services.rules import published_outlines
+from services.rules.engine.ruleset import next_generations
+from services.rules.storage.revisions import DELETED, Save, announce, latest, lock, write
+
+RUNNING = ("active", "shadow")
+
+
+class Saver:
+    """Writes rules and tiers. Every method returns the row as it is after the save, announced to the workers."""
+
+    def __init__(self, db: Database, log: Log, clock: Clock) -> None:
+        self._db, self._log, self._clock = db, log, clock
+
+    def announce(self) -> None:
+        """Tell the workers what is saved; also what an earlier process did not get to tell."""
+        announce(self._db, self._log, self._clock)
+
+    def check(self, rule: RuleIn) -> None:
+        """Raises `Invalid` if saving the rule would."""
+        with self._db.read() as conn:
+            _status(rule, latest(conn, rule.name))
+
+    def create(self, conn: Connection, rule: RuleIn, by: str) -> Row[Any]:
+        """A new rule; raises `Taken`."""
+        before = self._locked(conn, rule.name)
+        if exists(before):
+            raise Taken(f"there is a rule named {rule.name}")
+        return self._write_rule(conn, rule, before, by)
+
+    def put(self, conn: Connection, rule: RuleIn, if_match: str | None, by: str) -> tuple[Row[Any], bool]:
+        """The rule as given, and whether it is new; raises `PreconditionFailed`."""
+        before = self._locked(conn, rule.name)
+        check_if_match(if_match, etag(before.version) if before is not None and exists(before) else None)
+        return self._write_rule(conn, rule, before, by), not exists(before)
+
+    def delete(self, conn: Connection, name: str, if_match: str | None, by: str) -> None:
+        """The rule ends, its history stays; raises `NotFound`, `PreconditionFailed`."""
+        before = self._existing(conn, name)
+        check_if_match(if_match, etag(before.version))
+        save = Save(
+            name, before.version + 1, DELETED, before.doc, before.generation, before.unless_generation
+        )
+        self._write(conn, save, by)
+
+    def turn(
+        self,
+        conn: Connection,
+        name: str,
+        status: str,
+        by: str,
+        *,
+        backfill: bool = False,
+        if_match: str | None = None,
+    ) -> Row[Any]:
+        """Activate, pause or shadow; the same status again changes nothing.
+
+        Raises `NotFound`, `PreconditionFailed`, `StateConflict`.
+        """
+        before = self._existing(conn, name)
+        check_if_match(if_match, etag(before.version))
+        if status == "paused" and before.status == "draft":
+            raise StateConflict(f"{name} is a draft: there is nothing to pause")
+        if before.status == status and not backfill:
+            return before
+        again = before.status == "draft" or backfill
+        save = Save(
+            name,
+            before.version + 1,
+            status,
+            {**before.doc, "status": status},
+            before.generation + (1 if again else 0),  # a draft has no state to go on from
+            before.unless_generation + (1 if again else 0),
+            backfill,
+        )
+        self._write(conn, save, by)
+        return present(latest(conn, name))
+
+    def tiers(self, conn: Connection, doc: TiersDoc, if_match: str | None, by: str) -> Row[Any]:
+        """The tier policy; raises `PreconditionFailed`."""
+        before = self._locked(conn, None)
+        check_if_match(if_match, etag(before.version if before is not None else 0))
+        version = 1 if before is None else before.version + 1
+        self._write(conn, Save(None, version, "active", dumped(doc)), by)
+        return present(latest(conn, None))
+
+    def run(self, change: Callable[[Connection], Any], playbook: str | None = None) -> Any:
+        """One save in a transaction of its own, announced after the commit.
+
+        `playbook`: what the rule names. Raises `Conflict` if that is deleted while the rule is being saved: its
+        triggers would start nothing, and yet begin the cooldown. One that never was there may still be to come.
+        """
+        known = playbook is not None and self._knows(playbook)
+        with self._db.write() as conn:
+            result = change(conn)
+            if playbook is not None and known and not there(conn, "playbook", playbook):
+                raise Conflict(
+                    f"the playbook {playbook!r} was deleted meanwhile; nothing was saved", code="gone"
+                )
+        self.announce()
+        return result
+
+    def playbook_of(self, name: str) -> str | None:
+        """The playbook that a rule names now."""
+        with self._db.read() as conn:
+            row = latest(conn, name)
+        return None if row is None else row.doc.get("playbook")
+
+    def _knows(self, playbook: str) -> bool:
+        with self._db.read() as conn:
+            return there(conn, "playbook", playbook)
+
+    def _write_rule(self, conn: Connection, rule: RuleIn, before: Row[Any] | None, by: str) -> Row[Any]:
+        status = _status(rule, before)
+        old = RuleIn.model_validate(before.doc) if before is not None and exists(before) else None
+        doc = {**dumped(rule, exclude={"backfill"}), "status": status}
+        if before is None:
+            generations = (0, 0)
+        elif old is None or rule.backfill or before.status == "draft":
+            generations = (before.generation + 1, before.unless_generation + 1)
+        else:
+            generations = next_generations(old, rule, before.generation, before.unless_generation)
+        version = 1 if before is None else before.version + 1
+        save = Save(rule.name, version, status, doc, *generations, backfill=rule.backfill)
+        self._write(conn, save, by)
+        return present(latest(conn, rule.name))
+
+    def _write(self, conn: Connection, save: Save, by: str) -> None:
+        playbook = save.doc.get("playbook")
+        if playbook is not None and save.status != DELETED:
+            hold(conn, [("playbook", playbook)])
+        write(conn, save, by, self._clock.now())
+        published_outlines.put_up(conn, save.name, save.version, save.status, save.doc)
+
+    def _existing(self, conn: Connection, name: str) -> Row[Any]:
+        before = self._locked(conn, name)
+        if before is None or not exists(before):
+            raise NotFound(f"there is no rule named {name}")
+        return before
+
+    @staticmethod
+    def _locked(conn: Connection, name: str | None) -> Row[Any] | None:
+        lock(conn)
+        return latest(conn, name)
+
+
+def _status(rule: RuleIn, before: Row[Any] | None) -> str:
+    """The status that a rule gets: its own, else the one it has. Raises `Invalid`."""
+    kept: str = before.status if before is not None and exists(before) else "draft"
+    status = rule.status or kept
+    if rule.backfill and status not in RUNNING:
+        raise Invalid([{"field": "backfill", "message": "goes with status active or shadow"}])
+    return status
+
+
+def exists(row: Row[Any] | None) -> bool:
+    """Whether the row is of a rule that is there."""
+    return row is not None and row.status != DELETED
+
+
+def present(row: Row[Any] | None) -> Row[Any]:
+    """The row that was just written."""
+    if row is None:
+        raise LookupError("a save left no row")
+    return row
+
+
+def dumped(model: Any, **options: Any) -> dict[str, Any]:
+    """What the user gave, as JSON: defaults stay out, so a later default reaches rules that did not choose."""
+    result: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_unset=True, **options)
+    return result

@@ -1,0 +1,75 @@
+"""What a batch changed in a partition, ready to be written: nothing in it belongs to the engine any more.
+
+So the shard can judge the next batch while this one is being committed.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection
+
+from schemas.event import microseconds
+from schemas.names import MAX_NAME, fitting
+from schemas.trigger import Trigger
+from services.rules.storage import queries
+
+_trigger_json = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True)
+class Change:
+    """`row` is where the partition stands afterwards, `expected` the offset where the table must say that it is."""
+
+    row: queries.PartitionRow
+    expected: int
+    accounts: list[queries.AccountRow]
+    triggers: list[Trigger]
+    relayed: list[str]  # ids of triggers that are on the log
+    erased: dict[str, int]  # accounts to the offset of the erasure
+    erased_contacts: dict[tuple[str, str], int]
+    outgoing: list[queries.Outgoing] = field(default_factory=list)
+    passed: list[tuple[int, int]] = field(default_factory=list)  # places of the outbox that are on the log
+    forgotten: list[str] = field(default_factory=list)  # ids of triggers whose plays are kept no longer
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def save(self, conn: Connection) -> None:
+        """Write it; raises `Fenced` if the partition is no longer ours, or not where it should be."""
+        queries.advance(conn, self.row, self.expected)
+        queries.erase_accounts(conn, sorted(self.erased))
+        queries.erase_contacts(
+            conn, [(account, fitting(name, MAX_NAME) or "") for account, name in self.erased_contacts]
+        )
+        queries.save_accounts(conn, self.accounts)
+        queries.save_triggers(
+            conn, [_stored(trigger) for trigger in self.triggers if not self._gone(trigger)]
+        )
+        queries.mark_relayed(conn, self.relayed)
+        queries.save_outgoing(conn, self.outgoing)
+        queries.drop_outgoing(conn, self.row.partition, self.passed)
+        queries.forget_triggers(conn, self.row.partition, self.forgotten)
+
+    def _gone(self, trigger: Trigger) -> bool:
+        """Whether whom a trigger shows was erased after it was decided: it goes out, but nothing of it stays here."""
+        if not self.erased and not self.erased_contacts:
+            return False
+        account = self.erased.get(trigger.account, -1)
+        contact = self.erased_contacts.get((trigger.account, trigger.contact or ""), -1)  # no contact is ""
+        return trigger.position.offset < max(account, contact)
+
+
+def _stored(trigger: Trigger) -> queries.TriggerRow:
+    """The table row of a trigger."""
+    return queries.TriggerRow(
+        id=trigger.id,
+        rule=trigger.rule,
+        account=trigger.account,
+        contact=fitting(trigger.contact, MAX_NAME),
+        at=microseconds(datetime.fromisoformat(trigger.at)),
+        partition=trigger.position.partition,
+        doc=_trigger_json(trigger),
+        tier=trigger.tier,
+        key_digest=queries.key_digest(trigger.key),
+        alone=trigger.playbook is None or trigger.shadow,
+    )
