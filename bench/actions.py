@@ -23,13 +23,13 @@ from backbone.migrations import migrate_all
 from backbone.settings import Settings, load_settings
 from bench import floors
 from bench.measure import Result, paired
-from services.actions.channels.mailing.message import build
-from services.actions.channels.mailing.smtp import Smtp
-from services.actions.channels.webhook import WebhookChannel
+from services.actions.channels.email.message import build
+from services.actions.channels.email.smtp import Smtp
+from services.actions.channels.webhook.channel import WebhookChannel
 from services.actions.delivery import Delivery
-from services.actions.library import ENDPOINTS
 from services.actions.plays.model import SENDABLE
-from services.actions.suppressions import Hasher
+from services.actions.storage.library import ENDPOINTS
+from services.actions.storage.suppressions import Hasher
 from services.actions.tables import actions, plays
 
 HOOKS, MAILS = 2_000, 1_000  # a repeat

@@ -14,26 +14,19 @@ from backbone.log import EVENTS, TRIGGERS, Log
 from backbone.settings import Settings
 from backbone.web.account_record import Parts
 from schemas.event import rfc3339
-from services.actions import (
-    api_documents,
-    api_plays,
-    api_preview,
-    api_suppressions,
-    api_tasks,
-    outlining,
-    store_partitions,
-    unsubscribe,
-)
-from services.actions.api_plays import Times
-from services.actions.channels.mailing.outbox import OUTBOX
+from services.actions import published_outlines
+from services.actions.account_record import record
+from services.actions.api import documents, plays, preview, suppressions, tasks, unsubscribe
+from services.actions.api.plays import Times
+from services.actions.api.unsubscribe import Links
+from services.actions.channels.email.eml_files import OUTBOX
+from services.actions.channels.email.erased_files import MailFiles
 from services.actions.delivery import Delivery
-from services.actions.mail_files import MailFiles
-from services.actions.recording import record
-from services.actions.rendering.drafts import DraftRenderer
+from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import Renderer
 from services.actions.status import status
-from services.actions.suppressions import Hasher
-from services.actions.unsubscribe import Links
+from services.actions.storage import ownership
+from services.actions.storage.suppressions import Hasher
 from services.actions.unsubscribe_token import Tokens
 from services.actions.worker import Worker
 
@@ -75,17 +68,17 @@ class ActionsService:
         times = Times(db, clock, log_clock=self._log_clock)
         changed = self.worker.wake
         self.routers: Sequence[APIRouter] = [
-            *api_documents.routers(db, clock, asked, self.worker.playbook_saved),
-            api_plays.router(db, clock, times, log.partitions, changed),
-            api_tasks.router(db, times, log.partitions, changed),
-            api_preview.router(db, times, self._pools[1], links, sender, log.partitions),
-            api_suppressions.router(db, clock, hasher),
+            *documents.routers(db, clock, asked, self.worker.playbook_saved),
+            plays.router(db, clock, times, log.partitions, changed),
+            tasks.router(db, times, log.partitions, changed),
+            preview.router(db, times, self._pools[1], links, sender, log.partitions),
+            suppressions.router(db, clock, hasher),
             unsubscribe.router(db, clock, times, hasher, tokens, log.partitions, changed),
         ]
 
     def start(self) -> None:
         """Start the first rendering process, then the threads."""
-        outlining.refresh(self._db)
+        published_outlines.refresh(self._db)
         self._pools[0].warm_up()
         self.worker.start()
         self.delivery.start()
@@ -107,7 +100,7 @@ class ActionsService:
     def places(self) -> Mapping[tuple[str, int], int]:
         """How far events and triggers were read."""
         with self._db.read() as conn:
-            rows = store_partitions.positions(conn)
+            rows = ownership.positions(conn)
         events = {(EVENTS, number): row.next_event for number, row in rows.items()}
         return events | {(TRIGGERS, number): row.next_trigger for number, row in rows.items()}
 

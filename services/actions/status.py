@@ -11,11 +11,11 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import EVENTS, TRIGGERS, Log
 from schemas.event import rfc3339
-from services.actions import store_outbox, store_partitions
 from services.actions.plays.model import SENDABLE
-from services.actions.retention import is_swept
-from services.actions.store import PUT_BACK_US
-from services.actions.store_partitions import PartitionRow
+from services.actions.storage import outbox, ownership
+from services.actions.storage.attempts import PUT_BACK_US
+from services.actions.storage.ownership import PartitionRow
+from services.actions.storage.retention import is_swept
 from services.actions.tables import actions, plays
 
 
@@ -28,8 +28,8 @@ def status(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Mapping[
     """
     now = clock.now()
     with db.read() as conn:
-        places = store_partitions.positions(conn)
-        waiting = store_outbox.count(conn)
+        places = ownership.positions(conn)
+        waiting = outbox.count(conn)
         due = _due(conn, now, [] if log_clock else list(places))
     lag = waiting + sum(_behind(log, topic, places) for topic in (EVENTS, TRIGGERS))
     telemetry.ACTIONS_DUE.set(due)

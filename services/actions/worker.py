@@ -19,13 +19,13 @@ from backbone.database import Database
 from backbone.errors import DatabaseUnavailable, LogUnavailable
 from backbone.failpoint import hit
 from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Log, OffsetOutOfRange, Record
-from services.actions import store_outbox, store_partitions
-from services.actions.library import SqlLibrary
 from services.actions.metrics import count_actions, count_plays, measure
+from services.actions.partition_task import Gate, Shard
 from services.actions.plays.model import Renderer
-from services.actions.plays.partition import GRACE_US, ClockMode
-from services.actions.retention import KEPT_US, Retention
-from services.actions.shard import Gate, Shard
+from services.actions.plays.processor import GRACE_US, ClockMode
+from services.actions.storage import outbox, ownership
+from services.actions.storage.library import SqlLibrary
+from services.actions.storage.retention import KEPT_US, Retention
 
 GROUP = "touchline-actions"
 BATCH = 5_000  # records a poll at most
@@ -121,7 +121,7 @@ class Worker:
         while not self._stopping.is_set():
             try:
                 self.beat()
-            except (store_partitions.Fenced, DatabaseUnavailable, LogUnavailable, OSError) as error:
+            except (ownership.Fenced, DatabaseUnavailable, LogUnavailable, OSError) as error:
                 log_.warning("batch abandoned; starting again from what is stored", error=error)
                 self._restart()
             except Exception as error:
@@ -245,7 +245,7 @@ class Worker:
         """
         ends = self._log.end_offsets(EVENTS)
         with self._db.read() as conn:
-            places = store_partitions.positions(conn)
+            places = ownership.positions(conn)
         upto = now - GRACE_US
         for number, end in ends.items():
             past, clock = (places[number].past, places[number].clock) if number in places else (0, 0)
@@ -311,19 +311,19 @@ class Worker:
         self._looked_at = time.monotonic()
         while True:
             with self._db.read() as conn:
-                rows = store_outbox.waiting(conn, list(self.shards), RELAY)
+                rows = outbox.waiting(conn, list(self.shards), RELAY)
             if not rows:
                 return
-            store_outbox.append(self._log, rows)
+            outbox.append(self._log, rows)
             hit("actions.after_relay_before_mark")
             with self._db.write() as conn:
-                store_outbox.relayed(conn, rows)
+                outbox.relayed(conn, rows)
 
     # -- owning partitions
 
     def _assigned(self, numbers: list[int]) -> dict[tuple[str, int], int]:
         """These partitions are ours from now on: raise their epochs and say where to go on reading."""
-        rows = store_partitions.take(
+        rows = ownership.take(
             self._db, numbers, self._log.start_offsets(EVENTS), self._log.start_offsets(TRIGGERS)
         )
         self._paused.clear()

@@ -22,9 +22,9 @@ from schemas.event import rfc3339
 from schemas.scenario import Scenario
 from schemas.sentences.rules import of_trigger as sentence_of
 from schemas.trigger import Trigger
-from services.actions.plays.memory import MemoryAction
+from services.actions.plays.in_memory import MemoryAction
 from services.actions.plays.model import Renderer
-from services.actions.rendering.drafts import DraftRenderer
+from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import Renderer as Pool
 from services.cli.documents import TEST_SUFFIX, Document, Problem, Problems, find, load
 from services.cli.terminal import Terminal

@@ -12,7 +12,7 @@ from schemas.event import Event, microseconds
 from schemas.play_reasons import ActionReason, PlayReason
 from schemas.sentences.plays import Case, said
 from schemas.sentences.wording import moment
-from services.actions.plays.memory import MemoryStore
+from services.actions.plays.in_memory import MemoryStore
 from services.cli.documents import Document
 from services.cli.world import World
 from services.rules.engine.compiled_rule import LiveRule

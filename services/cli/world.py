@@ -16,10 +16,10 @@ from schemas.rule import RuleIn, TiersDoc
 from schemas.scenario import Scenario, ScenarioEvent
 from schemas.template import TemplateIn
 from schemas.trigger import Moved, Trigger
-from services.actions.plays.memory import MemoryLibrary, MemoryStore
+from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
 from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.model import OwnEvent, Renderer
-from services.actions.plays.partition import PlaysPartition
+from services.actions.plays.processor import PlaysPartition
 from services.cli.documents import Document
 from services.rules.engine.processor import MemoryAccounts, PartitionEngine
 from services.rules.engine.ruleset import RuleRevision, RuleSet, compile_rules

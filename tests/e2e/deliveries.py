@@ -10,8 +10,8 @@ from typing import Any, Protocol
 from sqlalchemy import Row, select
 
 from backbone.database import Database
-from services.actions.channels.mailing.smtp import Smtp
-from services.actions.channels.webhook import AT_ONCE
+from services.actions.channels.email.smtp import Smtp
+from services.actions.channels.webhook.channel import AT_ONCE
 from services.actions.tables import actions, attempts
 from tests.e2e.sinks import Arrived
 

@@ -19,12 +19,12 @@ from schemas.event import OWN_PREFIX, Event
 from schemas.playbook import PlaybookIn
 from schemas.template import TemplateIn
 from schemas.trigger import Moved, Trigger
-from services.actions.plays.memory import MemoryLibrary, MemoryStore
+from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
+from services.actions.plays.lifecycle_events import kind_of_end
 from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.model import Play, event_id
-from services.actions.plays.partition import PlaysPartition
-from services.actions.plays.telling import kind_of_end
-from services.actions.store_rows import PLAY_COLUMNS, play_of
+from services.actions.plays.processor import PlaysPartition
+from services.actions.storage.rows import PLAY_COLUMNS, play_of
 from services.actions.tables import accounts, actions, outbox, tasks
 from services.rules.engine.merging import Out
 from services.rules.engine.processor import MemoryAccounts, PartitionEngine

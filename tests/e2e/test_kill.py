@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.actions.channels.webhook import AT_ONCE
+from services.actions.channels.webhook.channel import AT_ONCE
 from tests.e2e.server import SETTLED_S, Server, items, running
 
 EVENTS, CLIENTS, ACCOUNTS, KILLS, BATCH = 20_000, 4, 80, 10, 50

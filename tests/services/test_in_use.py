@@ -18,8 +18,9 @@ from backbone.migrations import migrate_all
 from deploy.local.process import wait_until
 from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn
-from services.actions import api_documents, outlining
-from services.actions.library import PLAYBOOKS, TEMPLATES
+from services.actions import published_outlines
+from services.actions.api import documents
+from services.actions.storage.library import PLAYBOOKS, TEMPLATES
 from services.rules.storage.revisions import latest
 from services.rules.storage.rule_repository import Saver
 
@@ -45,7 +46,7 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     migrate_all(made)
     with made.write() as conn:
         stored, _ = PLAYBOOKS.put(conn, "outreach", {"steps": [{"wait": "1d"}]}, "test", 0)
-        outlining.put_up(conn, BOOK, stored)
+        published_outlines.put_up(conn, BOOK, stored)
     yield made
     made.close()
 
@@ -159,7 +160,7 @@ def test_a_playbook_that_meets_the_deletion_of_its_template_is_refused(db: Datab
 
     def save_playbook() -> None:
         with db.write() as conn:
-            found.extend(api_documents._unknown(conn, body))
+            found.extend(documents._unknown(conn, body))
 
     with db.write() as conn:
         refuse_if_used(conn, "template", "hello")

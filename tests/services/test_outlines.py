@@ -26,8 +26,8 @@ from schemas.lint.outline import (
 )
 from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn
-from services.actions import outlining as of_actions
-from services.actions.library import PLAYBOOKS, TEMPLATES
+from services.actions import published_outlines as of_actions
+from services.actions.storage.library import PLAYBOOKS, TEMPLATES
 from services.embedded import running
 from services.rules import published_outlines as of_rules
 from services.rules.storage.rule_repository import Saver

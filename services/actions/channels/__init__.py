@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
-from services.actions.channels import email, task, webhook
+from services.actions.channels import task
 from services.actions.channels.base import Channel, Surroundings
+from services.actions.channels.email import channel as email_channel
+from services.actions.channels.webhook import channel as webhook_channel
 
 CHANNELS: dict[str, Callable[[Surroundings], Channel]] = {
-    "email": email.channel,
+    "email": email_channel.channel,
     "task": task.channel,
-    "webhook": webhook.channel,
+    "webhook": webhook_channel.channel,
 }

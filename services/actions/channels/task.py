@@ -2,8 +2,8 @@
 deliver."""
 
 from services.actions.channels.base import Prepared, Surroundings
-from services.actions.plays.delivery import Outcome
-from services.actions.store import Leased
+from services.actions.plays.retry_policy import Outcome
+from services.actions.storage.attempts import Leased
 
 
 class TaskChannel:

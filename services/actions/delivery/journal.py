@@ -18,7 +18,7 @@ import msgspec
 
 from backbone import telemetry
 from backbone.private_files import open_private, private_folder
-from services.actions.plays.delivery import Outcome
+from services.actions.plays.retry_policy import Outcome
 
 SUFFIX, DRAFT = ".journal", ".new"
 RENEW_BYTES = 1 << 20  # a longer file is written anew, without what has been committed

@@ -13,7 +13,7 @@ from schemas.conditions.keys import key_text
 from schemas.conditions.model import Scope, compile_condition
 from schemas.event import Event, is_reserved
 from schemas.playbook import EventMatch, PlaybookIn, Step, WaitDate, WaitEvent
-from services.actions.plays.paths import Getter, getter
+from services.actions.plays.value_paths import Getter, getter
 
 END = -1
 

@@ -11,8 +11,7 @@ from jinja2.exceptions import SecurityError
 
 from services.actions.rendering import layout, sandbox
 from services.actions.rendering.html_links import with_safe_links
-from services.actions.rendering.markdown import Converted, convert, fill_html, fill_text
-from services.actions.rendering.model import (
+from services.actions.rendering.jobs import (
     PART_CHARS,
     SCOPE,
     SUBJECT_CHARS,
@@ -26,7 +25,8 @@ from services.actions.rendering.model import (
     MailJob,
     TextJob,
 )
-from services.actions.rendering.plain import text_of_html
+from services.actions.rendering.markdown import Converted, convert, fill_html, fill_text
+from services.actions.rendering.plain_text import text_of_html
 from services.actions.rendering.sandbox import CLOSE, OPEN, OverLimit
 
 _CACHED_LETTERS = 256

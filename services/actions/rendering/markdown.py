@@ -15,7 +15,7 @@ from markdown_it.tree import SyntaxTreeNode
 from markdown_it.utils import OptionsDict
 
 from services.actions.rendering.links import safe_url
-from services.actions.rendering.plain import text_of
+from services.actions.rendering.plain_text import text_of
 from services.actions.rendering.sandbox import CLOSE, CLOSE_URL, OPEN, OPEN_URL
 
 

@@ -6,8 +6,8 @@ from functools import partial
 from queue import Empty, LifoQueue
 from threading import Lock
 
-from services.actions.rendering.fuses import Fuses
-from services.actions.rendering.model import (
+from services.actions.rendering.circuit_breaker import Fuses
+from services.actions.rendering.jobs import (
     Answer,
     Body,
     Checked,
@@ -18,7 +18,7 @@ from services.actions.rendering.model import (
     MailJob,
     RenderError,
 )
-from services.actions.rendering.pool import Worker, run
+from services.actions.rendering.process_pool import Worker, run
 
 
 class Renderer:

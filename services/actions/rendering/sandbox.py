@@ -20,7 +20,7 @@ from jinja2.runtime import Context, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from services.actions.rendering.filters import FILTERS
-from services.actions.rendering.model import PART_CHARS, SCOPE, SOURCE_CHARS, Flaw
+from services.actions.rendering.jobs import PART_CHARS, SCOPE, SOURCE_CHARS, Flaw
 
 OPEN, CLOSE = "\ue000", "\ue001"  # around the number of a slot
 OPEN_URL, CLOSE_URL = "\ue002", "\ue003"  # around the number of an address that holds slots

@@ -15,8 +15,8 @@ from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.migrations import migrate_all
 from schemas.event import rfc3339
-from services.actions import api_plays, api_tasks
-from services.actions.api_plays import Times
+from services.actions.api import plays, tasks
+from services.actions.api.plays import Times
 from services.rules.api.accounts import triggers_router
 from tests.conformance.database.reading import DAY, NOW, Reader
 
@@ -49,8 +49,8 @@ def test_no_filter_reads_a_whole_table(tmp_path: Path, path: str, name: str, val
     times = Times(db, ManualClock(NOW), log_clock=False)
     clock, asked = ManualClock(NOW), []
     routers = (
-        api_plays.router(db, clock, times, 1, lambda: None),
-        api_tasks.router(db, times, 1, lambda: None),
+        plays.router(db, clock, times, 1, lambda: None),
+        tasks.router(db, times, 1, lambda: None),
     )
     reader = Reader(db, tmp_path / "log", *routers, triggers_router(db))
     with listening(db, asked):

@@ -16,11 +16,13 @@ from backbone.migrations import migrate_all
 from schemas.event import rfc3339
 from schemas.profile import Owner, Profile
 from schemas.trigger import Position, Trigger
-from services.actions import api_plays, api_tasks, store_tasks
-from services.actions.api_plays import Times
+from services.actions.api import plays as api_plays
+from services.actions.api import tasks as api_tasks
+from services.actions.api.plays import Times
 from services.actions.plays.model import ActionDraft, Play, TaskSpec, WebhookSpec
-from services.actions.store_plays import PlayStore
-from services.actions.store_rows import action_row, play_row
+from services.actions.storage import task_rows
+from services.actions.storage.plays import PlayStore
+from services.actions.storage.rows import action_row, play_row
 from services.actions.tables import actions, plays, tasks
 from services.rules.api.accounts import triggers_router
 from services.rules.storage import queries
@@ -313,8 +315,8 @@ def test_tasks(actions_reader: Reader, rows: list[dict[str, Any]], asked: dict[s
                 id=f"act_{n}", step="0", contact=None, topic="t", due_at=NOW + row["at"] * DAY, spec=spec, play="p",
                 channel="task", recipient=None, **{name: row[name] for name in ("account", "rule", "playbook", "tier")},
             )  # fmt: skip
-            store_tasks.put_task(conn, draft, spec, store_tasks.content_of(spec, {}), 0)
-            store_tasks.change(conn, draft.id, status=row["status"], snoozed_until=NOW + row["until"] * DAY)
+            task_rows.put_task(conn, draft, spec, task_rows.content_of(spec, {}), 0)
+            task_rows.change(conn, draft.id, status=row["status"], snoozed_until=NOW + row["until"] * DAY)
     wanted = [(task_order(n, row, asked), n) for n, row in enumerate(rows) if task_wanted(row, asked)]
     found = actions_reader.whole("/v1/tasks", **question(asked))
     assert [one["id"] for one in found] == [f"act_{n}" for _, n in sorted(wanted)]
@@ -328,7 +330,7 @@ def test_a_cursor_of_another_order_is_refused(actions_reader: Reader) -> None:
             account="acme", rule="r", playbook="p", tier="low", spec=(spec := TaskSpec(title="t", default_key=f"{n}")),
         )  # fmt: skip
         with actions_reader.db.write() as conn:
-            store_tasks.put_task(conn, draft, spec, store_tasks.content_of(spec, {}), 0)
+            task_rows.put_task(conn, draft, spec, task_rows.content_of(spec, {}), 0)
     cursors = {
         sort: ask("/v1/tasks", params={"sort": sort, "limit": 1}).json()["next_cursor"]
         for sort in ("created", "due", "priority")

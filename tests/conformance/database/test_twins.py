@@ -35,8 +35,8 @@ from backbone.errors import ConfigurationError, DatabaseUnavailable
 from backbone.migrations import check_schema, migrate_all
 from backbone.settings import load_settings
 from deploy.local.process import wait_until
-from services.actions import store_partitions
 from services.actions import tables as actions_tables
+from services.actions.storage import ownership
 from services.embedded import prepare
 from services.ingest import tables as ingest_tables
 from services.rules import tables as rules_tables
@@ -157,18 +157,18 @@ def test_the_last_to_take_a_rules_partition_owns_it(db: Database) -> None:
 
 def test_the_last_to_take_an_actions_partition_owns_it(db: Database) -> None:
     migrate_all(db, ["backbone", "actions"])
-    (old,) = store_partitions.take(db, [3], {3: 4}, {3: 5})
-    (new,) = store_partitions.take(db, [3], {}, {})
+    (old,) = ownership.take(db, [3], {3: 4}, {3: 5})
+    (new,) = ownership.take(db, [3], {}, {})
     old.next_event = new.next_event = 9
-    with pytest.raises(store_partitions.Fenced), db.write() as conn:
-        store_partitions.advance(conn, old, (4, 5))
+    with pytest.raises(ownership.Fenced), db.write() as conn:
+        ownership.advance(conn, old, (4, 5))
     for elsewhere in ((3, 5), (4, 6)):  # ours, but not where the table stands
-        with pytest.raises(store_partitions.Fenced), db.write() as conn:
-            store_partitions.advance(conn, new, elsewhere)
+        with pytest.raises(ownership.Fenced), db.write() as conn:
+            ownership.advance(conn, new, elsewhere)
     with db.write() as conn:
-        store_partitions.advance(conn, new, (4, 5))
+        ownership.advance(conn, new, (4, 5))
     with db.read() as conn:
-        assert store_partitions.positions(conn)[3] == new
+        assert ownership.positions(conn)[3] == new
 
 
 def test_takers_at_once_get_epochs_of_their_own(db: Database) -> None:

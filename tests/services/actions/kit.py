@@ -16,9 +16,10 @@ from backbone.migrations import migrate_all
 from schemas.event import Event, encode
 from schemas.playbook import PlaybookIn
 from schemas.trigger import Position, Progress, TriggerRecord
-from services.actions import store_outbox, tables
-from services.actions.library import ENDPOINTS, PLAYBOOKS, TEMPLATES
+from services.actions import tables
 from services.actions.plays.model import Rendered, RenderFailure, RenderJob, TaskSpec, WebhookSpec
+from services.actions.storage import outbox
+from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, TEMPLATES
 from services.actions.worker import Worker
 from tests.unit.plays.kit import T0, trigger
 
@@ -132,7 +133,7 @@ class House:
 
     def waiting(self) -> int:
         with self.db.read() as conn:
-            return store_outbox.count(conn)
+            return outbox.count(conn)
 
     def told(self) -> list[Event]:
         """Touchline's own events on the log, by partition."""

@@ -12,7 +12,8 @@ from backbone.web.api_keys import create_key
 from backbone.web.app import create_app
 from schemas.play import ActionDetail, ActionList, PlayDetail, PlayList, TaskList
 from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
-from services.actions import api_documents, api_plays, api_tasks
+from services.actions.api import documents as api_documents
+from services.actions.api import plays, tasks
 from services.actions.status import status
 from services.actions.tables import documents
 from tests.services.actions.kit import House
@@ -42,11 +43,11 @@ class Api:
     def __init__(self, house: House) -> None:
         self.house = house
         self.changes = 0
-        times = api_plays.Times(house.db, house.clock, log_clock=house.mode == "log")
+        times = plays.Times(house.db, house.clock, log_clock=house.mode == "log")
         self.routers = [
             *api_documents.routers(house.db, house.clock, house.renderer, self.changed),
-            api_plays.router(house.db, house.clock, times, house.log.partitions, self.changed),
-            api_tasks.router(house.db, times, house.log.partitions, self.changed),
+            plays.router(house.db, house.clock, times, house.log.partitions, self.changed),
+            tasks.router(house.db, times, house.log.partitions, self.changed),
         ]
 
     def changed(self) -> None:

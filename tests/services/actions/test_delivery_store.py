@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.actions.plays.delivery import Decision
-from services.actions.store import (
+from services.actions.plays.retry_policy import Decision
+from services.actions.storage.attempts import (
     LEASE_US,
     Finished,
     Leased,

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from schemas.task import CompleteIn
-from services.actions import store
-from services.actions.plays.delivery import Decision
-from services.actions.store_tasks import complete, completed_event
+from services.actions.plays.retry_policy import Decision
+from services.actions.storage import attempts
+from services.actions.storage.task_rows import complete, completed_event
 from tests.services.actions.kit import ACTIONS, PLAYS, TASKS, House
 from tests.unit.plays.kit import T0, account, book
 
@@ -56,12 +56,14 @@ def _carry_out(house: House, ends: dict[str, tuple[Any, str | None]]) -> None:
     """What the delivery loop would have written of the actions of these channels."""
     with house.db.write() as conn:
         ids = {row.id: ends[row.channel] for row in house.rows(ACTIONS) if row.channel in ends}
-        assert {one.id for one in store.lease_due(conn, house.clock.now(), "me", 10)} == ids.keys()
-        store.start_attempts(conn, list(ids), "me", house.clock.now())
+        assert {one.id for one in attempts.lease_due(conn, house.clock.now(), "me", 10)} == ids.keys()
+        attempts.start_attempts(conn, list(ids), "me", house.clock.now())
         finished = [
-            store.Finished(action=one, n=1, outcome=status, decision=Decision(status=status, reason=reason))
+            attempts.Finished(
+                action=one, n=1, outcome=status, decision=Decision(status=status, reason=reason)
+            )
             for one, (status, reason) in ids.items()
         ]
-        store.finish_attempts(
+        attempts.finish_attempts(
             conn, finished, "me", house.clock.now(), partitions=house.log.partitions, log_clock=True
         )

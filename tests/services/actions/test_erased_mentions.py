@@ -8,11 +8,11 @@ from sqlalchemy import insert, update
 
 from schemas.profile import Contact, Profile
 from services.actions import tables
-from services.actions.channels.mailing.outbox import file_name
-from services.actions.mail_files import AGAIN_US, KEPT_US, MailFiles
-from services.actions.plays.context import account_document, contact_document
-from services.actions.store_erasure import Erasure, erase
-from services.actions.store_mentions import INSTEAD
+from services.actions.channels.email.eml_files import file_name
+from services.actions.channels.email.erased_files import AGAIN_US, KEPT_US, MailFiles
+from services.actions.plays.template_context import account_document, contact_document
+from services.actions.storage.erasure import Erasure, erase
+from services.actions.storage.mentions import INSTEAD
 from tests.services.actions.kit import ACTIONS, TASKS, House
 from tests.unit.plays.kit import T0
 

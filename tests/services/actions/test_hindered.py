@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from backbone import telemetry
 from schemas.event import Event, from_microseconds
-from services.actions.library import PLAYBOOKS
+from services.actions.storage.library import PLAYBOOKS
 from services.actions.tables import documents
 from tests.services.actions.kit import ACTIONS, PLAYS, TASKS, House
 from tests.unit.plays.kit import DAY, SECOND, T0, account, book, event
@@ -74,7 +74,7 @@ def test_a_machine_at_its_limits_stops_the_worker_for_a_while_only(
 
 def test_long_work_stays_in_the_group(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kafka gives up a member that does not poll for five minutes: a mail to thousands would never be written."""
-    monkeypatch.setattr("services.actions.store_flush.RENDERED_AT_ONCE", 2)
+    monkeypatch.setattr("services.actions.storage.write_batch.RENDERED_AT_ONCE", 2)
     rendered = house.renderer.rendered
     stayed: set[int] = set()
     monkeypatch.setattr(house.worker._consumer, "stay", lambda: stayed.add(len(rendered)))

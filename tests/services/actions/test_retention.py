@@ -8,10 +8,11 @@ from sqlalchemy import insert
 
 from backbone.log import EVENTS
 from schemas.event import FORGOTTEN, Event, from_microseconds
-from services.actions import retention, store_tasks, tables
+from services.actions import tables
 from services.actions.plays.model import play_id
-from services.actions.retention import KEPT_US
 from services.actions.status import status
+from services.actions.storage import retention, task_rows
+from services.actions.storage.retention import KEPT_US
 from tests.services.actions.kit import ACTIONS, ATTEMPTS, PLAYS, TASKS, House
 from tests.unit.plays.kit import DAY, T0, account, book, event
 
@@ -114,7 +115,7 @@ def test_a_play_leaves_once_its_task_is_over_and_the_task_in_its_own_time(house:
     with house.db.write() as conn:
         from schemas.task import CompleteIn
 
-        store_tasks.complete(conn, task.id, CompleteIn(), "me", T0 + (KEPT + 1) * DAY)
+        task_rows.complete(conn, task.id, CompleteIn(), "me", T0 + (KEPT + 1) * DAY)
     carry(house, KEPT + 2)
     assert (left(house), forgotten(house)) == ({"tasks": 1}, [trigger])
     carry(house, 2 * KEPT + 1)

@@ -12,10 +12,10 @@ from sqlalchemy import delete, select
 from backbone.database import Database
 from backbone.migrations import migrate
 from services.actions import tables
-from services.actions.plays.memory import MemoryLibrary, MemoryStore
+from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
 from services.actions.plays.merge import Merge
-from services.actions.plays.partition import PlaysPartition
-from services.actions.store_plays import PlayStore
+from services.actions.plays.processor import PlaysPartition
+from services.actions.storage.plays import PlayStore
 from tests.services.actions.kit import PlainRenderer
 from tests.unit.plays.kit import TEMPLATES
 from tests.unit.plays.test_order import BOOKS, _offer, histories, outcome

@@ -13,7 +13,7 @@ from backbone.web.app import create_app
 from schemas.play import TaskMade, TaskOut
 from schemas.playbook import PlaybookIn
 from schemas.profile import Closing, Profile
-from services.actions.store_plays import PlayStore
+from services.actions.storage.plays import PlayStore
 from tests.services.actions.kit import TASKS, House
 from tests.services.actions.test_api import Api, fields
 from tests.unit.plays.kit import DAY, T0, account, event

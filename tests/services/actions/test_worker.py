@@ -10,8 +10,8 @@ from backbone.errors import DatabaseUnavailable
 from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Entry, OffsetOutOfRange, partition_for
 from schemas.event import Event, from_microseconds
 from services.actions import tables
-from services.actions.store_partitions import Fenced, positions
-from services.actions.views import play_view
+from services.actions.api.views import play_view
+from services.actions.storage.ownership import Fenced, positions
 from tests.services.actions.kit import ACTIONS, ATTEMPTS, PLAYS, TASKS, House
 from tests.unit.plays.kit import DAY, SECOND, T0, account, book, event
 
@@ -170,7 +170,7 @@ def test_versions_hold_for_the_whole_play(house: House) -> None:
     house.fire(T0, place)
     house.settle()
     with house.db.write() as conn:
-        from services.actions.library import PLAYBOOKS, TEMPLATES
+        from services.actions.storage.library import PLAYBOOKS, TEMPLATES
 
         TEMPLATES.put(conn, "hello", {"subject": "new", "markdown": "m"}, "test", 0)
         PLAYBOOKS.put(conn, "book", {"name": "book", "steps": []}, "test", 0)
@@ -339,7 +339,7 @@ def test_a_play_ended_by_hand_while_its_next_step_was_rendered_stays_ended(
 def test_reading_pauses_while_rules_lags_and_goes_on_after(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.actions.shard.BUFFER_RECORDS", 10)
+    monkeypatch.setattr("services.actions.partition_task.BUFFER_RECORDS", 10)
     monkeypatch.setattr("services.actions.worker.BATCH", 10)
     house.save(book())
     house.post(*[account(T0 + n, name=f"a{n}") for n in range(100)])
@@ -355,7 +355,7 @@ def test_reading_pauses_while_rules_lags_and_goes_on_after(
 def test_more_triggers_than_fit_before_the_first_progress_hold_up_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.actions.shard.BUFFER_RECORDS", 5)
+    monkeypatch.setattr("services.actions.partition_task.BUFFER_RECORDS", 5)
     monkeypatch.setattr("services.actions.worker.BATCH", 5)
     house.save(book(steps=[]))
     places = house.post(*[account(T0 + n) for n in range(20)])

@@ -15,9 +15,9 @@ from backbone.migrations import migrate_all
 from backbone.settings import Settings
 from services.actions.channels.base import Channel, Surroundings
 from services.actions.delivery import Delivery
-from services.actions.plays.delivery import Outcome
-from services.actions.store import Leased
-from services.actions.suppressions import Hasher
+from services.actions.plays.retry_policy import Outcome
+from services.actions.storage.attempts import Leased
+from services.actions.storage.suppressions import Hasher
 from services.actions.tables import actions, attempts, outbox, plays, suppressions
 from tests.unit.channels.helpers import mail
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from services.actions import store, suppressions
-from services.actions.delivery.record import Batch, End, Recorder
-from services.actions.plays.delivery import Outcome
-from services.actions.store_erasure import Erasure, erase
+from services.actions.delivery.attempt_writer import Batch, End, Recorder
+from services.actions.plays.retry_policy import Outcome
+from services.actions.storage import attempts as store
+from services.actions.storage import suppressions
+from services.actions.storage.erasure import Erasure, erase
 from services.actions.tables import actions, attempts, outbox
 from tests.services.delivery.kit import HASHER, House
 

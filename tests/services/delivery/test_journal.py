@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from services.actions.delivery import journal as module
+from services.actions.delivery.attempt_writer import Recorder, Written
 from services.actions.delivery.journal import Journal, boot_id, read, taken
-from services.actions.delivery.record import Recorder, Written
-from services.actions.delivery.takeover import take_over
-from services.actions.plays.delivery import Outcome
-from services.actions.store import lease_due, start_attempts
+from services.actions.delivery.recovery import take_over
+from services.actions.plays.retry_policy import Outcome
+from services.actions.storage.attempts import lease_due, start_attempts
 from services.actions.tables import actions
 from tests.services.delivery.kit import HASHER, Fake, House
 

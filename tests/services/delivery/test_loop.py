@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import delete, update
 
 from backbone.errors import DatabaseUnavailable
-from services.actions.delivery import record
+from services.actions.delivery import attempt_writer
+from services.actions.delivery.attempt_writer import End, Recorder, Written
 from services.actions.delivery.journal import read
-from services.actions.delivery.record import End, Recorder, Written
-from services.actions.plays.delivery import Outcome
-from services.actions.store import Leased, lease_due, start_attempts
+from services.actions.plays.retry_policy import Outcome
+from services.actions.storage.attempts import Leased, lease_due, start_attempts
 from services.actions.tables import actions, attempts, outbox, plays
 from tests.services.delivery.kit import HASHER, Fake, House
 
@@ -202,11 +202,11 @@ def test_an_erased_action_ends_quietly(house: House) -> None:
 
 
 def test_a_database_that_is_away_loses_nothing(house: House, monkeypatch: Any) -> None:
-    monkeypatch.setattr("services.actions.delivery.commits.PAUSES_S", (0.001,))
+    monkeypatch.setattr("services.actions.delivery.group_commit.PAUSES_S", (0.001,))
     channel = Fake()
     loop = house.loop(email=channel)
     house.until(lambda: loop._woken is not None)
-    write = record.Recorder.write
+    write = attempt_writer.Recorder.write
     failures = iter([False, True, True, False, True, True])
 
     def sometimes(self: Any, conn: Any, batch: Any, now: int) -> Any:
@@ -215,7 +215,7 @@ def test_a_database_that_is_away_loses_nothing(house: House, monkeypatch: Any) -
             raise DatabaseUnavailable("gone")
         return written
 
-    monkeypatch.setattr(record.Recorder, "write", sometimes)
+    monkeypatch.setattr(attempt_writer.Recorder, "write", sometimes)
     house.put("act_1", "act_2", "act_3")
     loop.wake()
     house.settled()
@@ -224,14 +224,14 @@ def test_a_database_that_is_away_loses_nothing(house: House, monkeypatch: Any) -
 
 
 def test_one_row_that_the_database_refuses_costs_itself_alone(house: House, monkeypatch: Any) -> None:
-    finish = record.store.finish_attempts
+    finish = attempt_writer.store.finish_attempts
 
     def picky(conn: Any, ends: Any, *args: Any, **more: Any) -> Any:
         if any(end.action == "act_bad" for end in ends):
             raise ValueError("no such text")
         return finish(conn, ends, *args, **more)
 
-    monkeypatch.setattr(record.store, "finish_attempts", picky)
+    monkeypatch.setattr(attempt_writer.store, "finish_attempts", picky)
     house.put("act_bad", *(f"act_{n}" for n in range(10)))
     loop = house.loop(email=Fake())
     house.until(lambda: sum(status == "done" for status, _ in house.states().values()) == 10)

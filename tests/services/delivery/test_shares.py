@@ -9,10 +9,10 @@ from sqlalchemy import update
 
 from backbone.log import open_log
 from services.actions.delivery import Delivery
-from services.actions.delivery.loop import ROOM, WINDOW
-from services.actions.plays.delivery import Outcome
+from services.actions.delivery.dispatcher import ROOM, WINDOW
+from services.actions.plays.retry_policy import Outcome
 from services.actions.status import status
-from services.actions.store import Leased
+from services.actions.storage.attempts import Leased
 from services.actions.tables import actions
 from tests.services.delivery.kit import Fake, House
 
@@ -133,7 +133,7 @@ def test_hundreds_of_hung_endpoints_do_not_hold_up_the_others(house: House, monk
 
 def test_being_woken_puts_nothing_back(house: House, monkeypatch: Any) -> None:
     """The places were all taken, and new actions told of: those that waited went behind all others."""
-    monkeypatch.setattr("services.actions.delivery.loop.STALL_S", 60)
+    monkeypatch.setattr("services.actions.delivery.dispatcher.STALL_S", 60)
     hung = Hung()
     house.put(*(f"act_{n}" for n in range(WINDOW)))
     thinned: list[Any] = []

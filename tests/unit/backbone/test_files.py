@@ -18,7 +18,7 @@ from backbone.log import EVENTS, Entry
 from backbone.log.embedded.log import EmbeddedLog
 from backbone.private_files import open_private, private_folder, tighten
 from backbone.settings import load_settings
-from services.actions.channels.mailing.outbox import Letter
+from services.actions.channels.email.eml_files import Letter
 from services.actions.delivery.journal import Journal
 from services.embedded import house
 

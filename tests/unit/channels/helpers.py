@@ -7,8 +7,8 @@ from typing import Any
 
 from backbone.settings import Settings
 from services.actions.channels.base import Channel, Surroundings, Target
-from services.actions.plays.delivery import Outcome
-from services.actions.store import Leased
+from services.actions.plays.retry_policy import Outcome
+from services.actions.storage.attempts import Leased
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WHEN = 1_790_000_000_000_000

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from services.actions.channels import gate as module
-from services.actions.channels.gate import SAMPLES, Gate
+from services.actions.channels.email import concurrency as module
+from services.actions.channels.email.concurrency import SAMPLES, Gate
 
 LEAST, STEP_S, PATIENCE_S = 2, 0.002, 0.25
 

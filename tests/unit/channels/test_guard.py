@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, ip_address
 
 import pytest
 
-from services.actions.channels.posting.guard import AddressRefused, Guard, networks
+from services.actions.channels.webhook.ssrf import AddressRefused, Guard, networks
 
 
 def hexed(v4: str, turned: int = 0) -> str:

@@ -11,9 +11,9 @@ import aiosmtpd.smtp
 import pytest
 from prometheus_client import REGISTRY
 
-from services.actions.channels.mailing.smtp import Server as SmtpServer
-from services.actions.channels.mailing.smtp import Smtp
-from services.actions.plays.delivery import Outcome
+from services.actions.channels.email.smtp import Server as SmtpServer
+from services.actions.channels.email.smtp import Smtp
+from services.actions.plays.retry_policy import Outcome
 from tests.conformance.certificates import make_certificates
 from tests.unit.channels.helpers import Server, deliver, leased
 from tests.unit.channels.test_smtp import EmailChannel, Scripted

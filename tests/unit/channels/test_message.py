@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.addresses import BadAddress, valid_address
-from services.actions.channels.mailing.message import build
+from services.actions.channels.email.message import build
 from tests.unit.channels.helpers import WHEN, mail
 
 HEADERS = [

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from services.actions.delivery import places
-from services.actions.delivery.places import Lane, Places, UnderWay
+from services.actions.delivery import fair_share
+from services.actions.delivery.fair_share import Lane, Places, UnderWay
 
 MOST = 10
 
@@ -14,8 +14,8 @@ MOST = 10
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slow after 10 ms, quiet after 50."""
-    monkeypatch.setattr(places, "SLOW_S", 0.01)
-    monkeypatch.setattr(places, "QUIET_S", 0.05)
+    monkeypatch.setattr(fair_share, "SLOW_S", 0.01)
+    monkeypatch.setattr(fair_share, "QUIET_S", 0.05)
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -86,7 +86,7 @@ async def test_one_slow_answer_among_quick_ones_is_no_silence() -> None:
     slow = bench.inside.pop()
     await until(lambda: lane.slow == 1)
     lane.answered()  # others
-    await asyncio.sleep(2 * places.QUIET_S)  # the time itself is what is tested
+    await asyncio.sleep(2 * fair_share.QUIET_S)  # the time itself is what is tested
     assert lane.limit == MOST
     slow.leave(answered=False)
     assert (lane.taken, lane.slow, bench.channel.taken) == (0, 0, 0)
@@ -126,7 +126,7 @@ async def test_lanes_of_one_machine_share_its_places() -> None:
     for lane in lanes:
         bench.come(lane, 2)
     assert await bench.settle() == 3
-    await asyncio.sleep(2 * places.QUIET_S)  # the time itself is what is tested
+    await asyncio.sleep(2 * fair_share.QUIET_S)  # the time itself is what is tested
     assert await bench.settle() == 3
     assert not any(lane.blocked for lane in lanes)
 

@@ -7,11 +7,11 @@ from typing import Any
 import aiosmtpd.smtp
 import pytest
 
-from services.actions.channels.email import EmailChannel, channel
-from services.actions.channels.mailing import smtp as module
-from services.actions.channels.mailing.smtp import Server as SmtpServer
-from services.actions.channels.mailing.smtp import Smtp
-from services.actions.plays.delivery import Outcome
+from services.actions.channels.email import smtp as module
+from services.actions.channels.email.channel import EmailChannel, channel
+from services.actions.channels.email.smtp import Server as SmtpServer
+from services.actions.channels.email.smtp import Smtp
+from services.actions.plays.retry_policy import Outcome
 from tests.unit.channels.helpers import Server, deliver, leased, mail, surroundings
 
 PHASES = ("banner", "ehlo", "mail", "rcpt", "data", "body", "dot", "quit")

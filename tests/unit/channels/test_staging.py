@@ -8,8 +8,8 @@ import pytest
 
 from backbone.errors import ConfigurationError
 from backbone.settings import load_settings
-from services.actions.channels.email import channel
-from services.actions.plays.delivery import Outcome
+from services.actions.channels.email.channel import channel
+from services.actions.plays.retry_policy import Outcome
 from tests.unit.channels.helpers import deliver, leased, mail, surroundings
 
 

@@ -11,8 +11,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from services.actions.channels.base import Target
-from services.actions.channels.webhook import WebhookChannel, judged
-from services.actions.plays.delivery import Outcome
+from services.actions.channels.webhook.channel import WebhookChannel, judged
+from services.actions.plays.retry_policy import Outcome
 from tests.unit.channels.helpers import SECRET, Server, deliver, leased, surroundings
 
 
@@ -233,7 +233,7 @@ async def test_the_status_decides_whatever_becomes_of_the_rest(
 async def test_an_answer_that_does_not_end_is_cut_off_after_its_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.actions.channels.webhook.REST_S", 0.1)
+    monkeypatch.setattr("services.actions.channels.webhook.channel.REST_S", 0.1)
     drip = Drip()
     drip.head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
     outcome = await post(tmp_path, drip)
@@ -326,7 +326,7 @@ async def test_a_name_server_that_changes_its_mind(tmp_path: Path, monkeypatch: 
     async with Server(canary) as server:
         sender = to(tmp_path, f"http://rebound.test:{server.port}/", allowed="")
         monkeypatch.setattr(socket, "getaddrinfo", answer)
-        monkeypatch.setattr("services.actions.channels.webhook.Resolver.resolve", _unchecked)
+        monkeypatch.setattr("services.actions.channels.webhook.channel.Resolver.resolve", _unchecked)
         outcome = await deliver(sender, leased(channel="webhook"))
         await sender.close()
     assert outcome.reason == "address_refused"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from services.actions.plays.memory import MemoryAction
+from services.actions.plays.in_memory import MemoryAction
 from services.actions.rendering.filters import as_date
 from tests.unit.library.record import DAY, JSON, Record
 

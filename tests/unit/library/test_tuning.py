@@ -14,7 +14,7 @@ import pytest
 
 from services.actions.rendering.compose import answer
 from services.actions.rendering.filters import duration, percent
-from services.actions.rendering.model import Body, Mail, MailJob, TextJob
+from services.actions.rendering.jobs import Body, Mail, MailJob, TextJob
 from services.actions.rendering.sandbox import PLAIN
 from tests.unit.library.files import JSON, LIBRARY, ROWS, documents, playbook_of
 from tests.unit.library.tuned import Moment, moments, numbers, tuned

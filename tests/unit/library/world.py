@@ -11,10 +11,10 @@ from typing import Any
 from backbone.errors import Invalid
 from backbone.web.validation import validate
 from schemas.scenario import Scenario
-from services.actions.plays.memory import MemoryAction
+from services.actions.plays.in_memory import MemoryAction
 from services.actions.rendering.compose import answer
-from services.actions.rendering.drafts import DraftRenderer
-from services.actions.rendering.model import Body, Checked, Failure, Job, Mail, RenderError
+from services.actions.rendering.draft_renderer import DraftRenderer
+from services.actions.rendering.jobs import Body, Checked, Failure, Job, Mail, RenderError
 from services.cli.documents import KINDS, Document, find, load
 from services.cli.scenario import Difference, World, arrivals, play, read_scenario
 from tests.unit.library.files import LIBRARY

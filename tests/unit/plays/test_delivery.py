@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.actions.plays.delivery import (
+from services.actions.plays.lifecycle_events import kind_of_end
+from services.actions.plays.retry_policy import (
     LONGEST_PAUSE,
     MINUTE,
     SECOND,
@@ -11,7 +12,6 @@ from services.actions.plays.delivery import (
     Outcome,
     decide,
 )
-from services.actions.plays.telling import kind_of_end
 
 NOW = 1_000 * SECOND
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.event import microseconds
-from services.actions.plays.memory import MemoryLibrary, MemoryStore
+from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
 from services.actions.plays.merge import EventItem, Merge, TriggerItem
-from services.actions.plays.partition import GRACE_US, PlaysPartition
+from services.actions.plays.processor import GRACE_US, PlaysPartition
 from tests.unit.plays.kit import DAY, SECOND, T0, TEMPLATES, World, account, book, event, trigger
 
 RICH = {"if": {"account.attributes.arr": {"gte": 5}}, "then": [{"webhook": {"endpoint": "crm"}}]}

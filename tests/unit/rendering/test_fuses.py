@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.actions.rendering import Body, MailJob, Renderer, RenderError, TextJob
-from services.actions.rendering.fuses import FORGET_S, MOST, REDUCED_SECONDS, REST_S, ROW, Fuses
-from services.actions.rendering.model import CPU_SECONDS, CheckJob, Job
+from services.actions.rendering.circuit_breaker import FORGET_S, MOST, REDUCED_SECONDS, REST_S, ROW, Fuses
+from services.actions.rendering.jobs import CPU_SECONDS, CheckJob, Job
 
 LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 # costs a little or everything, as the data have it

@@ -8,8 +8,8 @@ from typing import Any
 import psutil
 import pytest
 
-from services.actions.rendering import Body, MailJob, Renderer, RenderError, TextJob, wire
-from services.actions.rendering.model import CheckJob
+from services.actions.rendering import Body, MailJob, Renderer, RenderError, TextJob, wire_format
+from services.actions.rendering.jobs import CheckJob
 from tests.unit.rendering.loot import LOOT
 
 CLASSES = "''.__class__.__mro__[1].__subclasses__()"
@@ -176,10 +176,10 @@ def test_an_account_that_many_jobs_know_goes_to_the_process_once() -> None:
     """A mail to each of ten thousand contacts would take ten minutes."""
     account = {"id": "acme", "contacts": [{"id": f"contact-{n}"} for n in range(10_000)]}
     jobs = [TextJob(body=str(n), context={"account": account, "tier": "low"}) for n in range(100)]
-    content, count = wire.encode_jobs([CheckJob(sources={}), *jobs])
-    assert count == wire.FRAME_JOBS
+    content, count = wire_format.encode_jobs([CheckJob(sources={}), *jobs])
+    assert count == wire_format.FRAME_JOBS
     assert content.count(b"contact-9999") == 1
-    assert wire.decode_jobs(content) == ([CheckJob(sources={}), *jobs[: count - 1]], {})
+    assert wire_format.decode_jobs(content) == ([CheckJob(sources={}), *jobs[: count - 1]], {})
 
 
 def test_checking_a_template_is_bounded_too(renderer: Renderer) -> None:

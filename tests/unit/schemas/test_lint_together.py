@@ -12,7 +12,7 @@ from schemas.playbook import PlaybookIn
 from schemas.profile import Contact, Owner, Profile
 from schemas.rule import RuleIn
 from schemas.template import TemplateIn
-from services.actions.plays.context import (
+from services.actions.plays.template_context import (
     account_document,
     contact_document,
     owner_document,

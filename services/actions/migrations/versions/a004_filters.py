@@ -10,7 +10,7 @@ from alembic import op
 
 from backbone.migrations import add_column, drop_column
 from schemas.profile import Profile
-from services.actions import searching
+from services.actions.storage import search_columns
 
 revision = "a004"
 down_revision = "a003"
@@ -43,7 +43,7 @@ NEW: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 LAST: list[tuple[str, Any, int]] = [
-    ("urgency", sa.Integer, searching.NO_WORD),
+    ("urgency", sa.Integer, search_columns.NO_WORD),
     ("due_or_never", Long, NEVER),
 ]
 INDEXES: dict[str, dict[str, list[Any]]] = {
@@ -128,11 +128,11 @@ def _parts(conn: sa.Connection, key: sa.Column[Any], query: sa.Select[Any]) -> I
 
 
 def _of_account(row: Any) -> dict[str, Any]:
-    return {"owner": searching.owner(msgspec.json.decode(row.profile, type=Profile))}
+    return {"owner": search_columns.owner(msgspec.json.decode(row.profile, type=Profile))}
 
 
 def _of_action(row: Any) -> dict[str, Any]:
-    addressee = searching.recipient(row.recipient, row.channel)
+    addressee = search_columns.recipient(row.recipient, row.channel)
     return {"rule": row.rule, "tier": row.tier, "addressee": addressee}
 
 
@@ -140,7 +140,7 @@ def _of_task(row: Any) -> dict[str, Any]:
     return {
         "rule": row.rule,
         "tier": row.tier,
-        "assigned": searching.address(row.assignee),
-        "urgency": searching.urgency(row.priority),
+        "assigned": search_columns.address(row.assignee),
+        "urgency": search_columns.urgency(row.priority),
         "due_or_never": NEVER if row.due_at is None else row.due_at,
     }

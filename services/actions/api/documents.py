@@ -1,0 +1,163 @@
+"""`/v1/playbooks`, `/v1/templates`, `/v1/endpoints`: versioned documents, and what is checked when one is
+saved."""
+
+import base64
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from sqlalchemy import Connection
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.documents import registry
+from backbone.documents.api import Kind, documents_router, dump, show
+from backbone.documents.in_use import hold
+from backbone.documents.store import Stored
+from backbone.errors import FieldError, Invalid
+from schemas.endpoint import SECRET_PREFIX, EndpointIn
+from schemas.lint.single import Doubt
+from schemas.playbook import PlaybookIn
+from schemas.playbook_texts import texts_of
+from schemas.template import TemplateIn
+from services.actions import published_outlines
+from services.actions.plays.model import Renderer
+from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, TEMPLATES, readable
+
+SECRET_BYTES = 32
+FRESH = "secret_is_new"  # in a stored endpoint: this save made or changed the secret
+
+PLAYBOOK_EXAMPLE = {
+    "name": "invoice-overdue",
+    "topic": "billing",
+    "exit_when": {"event": "invoice.paid", "by": "data.invoice"},
+    "steps": {
+        "high": [
+            {"task": {"title": "Call {{ account.name }}: invoice {{ trigger.key }} is overdue", "due": "1d"}}
+        ],
+        "low": [
+            {"email": {"template": "invoice-reminder"}},
+            {"wait": "7d"},
+            {"task": {"title": "Phone them"}},
+        ],
+        "tech": [{"email": {"template": "invoice-reminder"}}],
+    },
+}
+TEMPLATE_EXAMPLE = {
+    "name": "invoice-reminder",
+    "subject": "Invoice {{ trigger.key }}",
+    "markdown": "Hi {{ contact.name or 'there' }},\n\ninvoice {{ trigger.key }} is overdue.",
+}
+ENDPOINT_EXAMPLE = {"name": "crm", "url": "https://crm.example.com/hooks/touchline"}
+
+
+def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], None]) -> list[APIRouter]:
+    """The three routers. `saved` is called when a playbook is about to be saved."""
+
+    def check_playbook(connection: Connection, body: PlaybookIn, *, alone: bool = False) -> list[Doubt]:
+        errors = [*([] if alone else _unknown(connection, body)), *_flaws(texts_of(body), renderer)]
+        if errors:
+            raise Invalid(errors)
+        return published_outlines.doubts(connection, body, alone=alone)
+
+    def playbook(connection: Connection, body: PlaybookIn, before: Stored | None) -> Mapping[str, Any]:
+        errors = [*_unknown(connection, body), *_flaws(texts_of(body), renderer)]
+        if errors:
+            raise Invalid(errors)
+        saved()
+        return dump(connection, body, before)
+
+    def check_template(connection: Connection, body: TemplateIn, *, alone: bool = False) -> list[Doubt]:
+        errors = _flaws(body.sources(), renderer)
+        if errors:
+            raise Invalid(errors)
+        return published_outlines.doubts(connection, body, alone=alone)
+
+    def template(connection: Connection, body: TemplateIn, before: Stored | None) -> Mapping[str, Any]:
+        errors = _flaws(body.sources(), renderer)
+        if errors:
+            raise Invalid(errors)
+        return dump(connection, body, before)
+
+    return [
+        documents_router(
+            Kind(
+                "/v1/playbooks", "playbook", PlaybookIn, PLAYBOOK_EXAMPLE,
+                "actions:read", "actions:write", prepare=playbook,
+                saved=published_outlines.put_up, removing=_take_down("playbook"), lint=published_outlines.doubts,
+                check=check_playbook, render=_with_health,
+            ), PLAYBOOKS, db, clock,
+        ),
+        documents_router(
+            Kind(
+                "/v1/templates", "template", TemplateIn, TEMPLATE_EXAMPLE,
+                "actions:read", "actions:write", prepare=template,
+                saved=published_outlines.put_up, removing=_take_down("template"), lint=published_outlines.doubts,
+                check=check_template,
+            ), TEMPLATES, db, clock,
+        ),
+        documents_router(
+            Kind(
+                "/v1/endpoints", "endpoint", EndpointIn, ENDPOINT_EXAMPLE,
+                "actions:read", "actions:write", prepare=_endpoint, render=_hidden, created=_shown_once,
+                shown_once=frozenset({"secret"}),
+            ), ENDPOINTS, db, clock,
+        ),
+    ]  # fmt: skip
+
+
+def _with_health(stored: Stored) -> dict[str, Any]:
+    """A playbook; one that cannot be read any more with what is wrong with it."""
+    why = None if stored.deleted else readable(stored.name, stored.version, stored.doc).unhealthy
+    return show(stored) if why is None else {**show(stored), "unhealthy": why}
+
+
+def _take_down(kind: str) -> Callable[[Connection, str], None]:
+    return lambda connection, name: registry.remove(connection, kind, name)
+
+
+def _unknown(connection: Connection, body: PlaybookIn) -> list[FieldError]:
+    """The templates and endpoints that the steps name and that do not exist."""
+    kinds = {"template": TEMPLATES, "endpoint": ENDPOINTS}
+    hold(connection, {(kind, name) for kind, name, _ in body.references()})
+    known: dict[tuple[str, str], bool] = {}
+    errors = []
+    for kind, name, path in body.references():
+        if (kind, name) not in known:
+            known[kind, name] = kinds[kind].get(connection, name) is not None
+        if not known[kind, name]:
+            errors.append(FieldError(field=path, message=f"there is no {kind} {name!r}"))
+    return errors
+
+
+def _flaws(sources: dict[str, str], renderer: Renderer) -> list[FieldError]:
+    """What is wrong with templates, by the path at which they stand."""
+    if not sources:
+        return []
+    return [FieldError(field=field, message=message) for field, message in renderer.check(sources)]
+
+
+def _endpoint(connection: Connection, body: EndpointIn, before: Stored | None) -> Mapping[str, Any]:
+    """An endpoint keeps its secret unless a new one is given; without any, one is made."""
+    doc = dict(dump(connection, body, before))
+    held = None if before is None else before.doc.get("secret")
+    given = doc.get("secret")
+    doc["secret"] = given or held or make_secret()
+    doc[FRESH] = doc["secret"] != held
+    return doc
+
+
+def make_secret() -> str:
+    """A new signing secret in the form of Standard Webhooks."""
+    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+
+
+def _hidden(stored: Stored) -> dict[str, Any]:
+    return {name: value for name, value in show(stored).items() if name not in {"secret", FRESH}}
+
+
+def _shown_once(stored: Stored) -> dict[str, Any]:
+    """The answer to a save: with the secret if this save made or changed it."""
+    shown = _hidden(stored)
+    return {**shown, "secret": stored.doc["secret"]} if stored.doc.get(FRESH) else shown

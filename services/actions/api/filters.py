@@ -1,0 +1,137 @@
+"""What the lists of plays, actions and tasks are narrowed by, and the order of tasks. Query parameters and SQL."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import Depends, Query
+from pydantic import AfterValidator
+from sqlalchemy import ColumnElement, Select, and_, not_, or_, select
+
+from backbone.web.pagination import After, Before, Text, between, equal, newest
+from schemas.account import Tier
+from schemas.play import TaskStatus
+from schemas.play_reasons import PlayReason
+from schemas.timestamps import QueryMoment
+from services.actions.plays.model import OPEN_TASK
+from services.actions.storage import search_columns
+from services.actions.tables import accounts, tasks
+
+Sort = Literal["created", "due", "priority"]
+# How tasks are sorted: columns, together unique, all of them rising. Newest first needs none.
+RISING: dict[str, list[ColumnElement[Any]]] = {
+    "due": [tasks.c.due_or_never, tasks.c.seq],
+    "priority": [tasks.c.urgency, tasks.c.due_or_never, tasks.c.seq],
+}
+
+
+def _address(text: str) -> str:
+    if "@" not in text:
+        raise ValueError("should be an address, such as jo@us.test")
+    return text
+
+
+Address = Annotated[str | None, Query(max_length=320), AfterValidator(lambda text: text and _address(text))]
+
+
+class Narrow(msgspec.Struct, frozen=True):
+    """What plays, actions and tasks alike are narrowed by; None asks for nothing."""
+
+    account: str | None
+    rule: str | None
+    playbook: str | None
+    tier: str | None
+    owner: str | None
+    after: datetime | None
+    before: datetime | None
+
+    def of(self, table: Any, moment: ColumnElement[int], **also: Any) -> Select[Any]:
+        """The rows of a table that are asked for; `after` and `before` are held against `moment`."""
+        query = equal(
+            select(table),
+            account=self.account,
+            rule=self.rule,
+            playbook=self.playbook,
+            tier=self.tier,
+            **also,
+        )
+        if self.owner is not None:
+            theirs = select(accounts.c.account).where(accounts.c.owner == search_columns.address(self.owner))
+            query = query.where(table.c.account.in_(theirs))
+        return between(query, moment, self.after, self.before)
+
+    def order(self, table: Any, moment: ColumnElement[int]) -> list[ColumnElement[Any]]:
+        """Newest first: as they were recorded, or by the moment where `after` or `before` ask for it."""
+        return newest(table.c.seq, moment, self.after, self.before)
+
+
+def _narrow(
+    account: Text = None,
+    rule: Text = None,
+    playbook: Text = None,
+    tier: Tier | None = None,
+    owner: Annotated[Address, Query(description="address of the account's owner, as it is now")] = None,
+    after: After = None,
+    before: Before = None,
+) -> Narrow:
+    return Narrow(account, rule, playbook, tier, owner, after, before)
+
+
+class NarrowTasks(msgspec.Struct, frozen=True):
+    """What tasks are narrowed by beside; None asks for nothing."""
+
+    assignee: str | None
+    status: TaskStatus | None
+    reason: PlayReason | None
+    priority: str | None
+    due_before: datetime | None
+    overdue: bool | None
+
+    def of(self, query: Select[Any], now: int) -> Select[Any]:
+        """The tasks that are asked for, as they are at `now`."""
+        assigned = search_columns.address(self.assignee)
+        query = equal(query, assigned=assigned, reason=self.reason, priority=self.priority)
+        if (
+            self.due_before is not None
+        ):  # which first, by the index, then what: else SQLite goes through all tasks
+            due = between(select(tasks.c.seq), tasks.c.due_or_never, None, self.due_before)
+            query = query.where(tasks.c.seq.in_(due))
+        if self.status is not None:
+            query = query.where(_has_status(self.status, now))
+        if self.overdue is not None:
+            late = and_(_has_status("open", now), tasks.c.due_or_never < now)
+            query = query.where(late if self.overdue else not_(late))
+        return query
+
+
+def _narrow_tasks(
+    assignee: Address = None,
+    status: TaskStatus | None = None,
+    reason: PlayReason | None = None,
+    priority: Annotated[Text, Query(description="the word as it stands in the task")] = None,
+    due_before: Annotated[QueryMoment | None, Query(description="only what is due before this time")] = None,
+    overdue: Annotated[bool | None, Query(description="open, and its due date is past")] = None,
+) -> NarrowTasks:
+    return NarrowTasks(assignee, status, reason, priority, due_before, overdue)
+
+
+def _has_status(status: TaskStatus, now: int) -> ColumnElement[bool]:
+    """A snoozed task whose time has come is open again."""
+    if status == "open":
+        back = or_(tasks.c.status == "open", tasks.c.snoozed_until <= now)
+        return and_(tasks.c.status.in_(OPEN_TASK), back)
+    if status == "snoozed":
+        return and_(tasks.c.status == "snoozed", tasks.c.snoozed_until > now)
+    return tasks.c.status == status
+
+
+NarrowedTasks = Annotated[NarrowTasks, Depends(_narrow_tasks)]
+Sorted = Annotated[
+    Sort,
+    Query(
+        description="`created`: newest first; `due`: soonest first, those without a due date last; `priority`: most "
+        "urgent first (critical or urgent, high, normal or medium, low; P0, P1, …), other words next, those without "
+        "one last, and of one urgency the soonest due first"
+    ),
+]
+Narrowed = Annotated[Narrow, Depends(_narrow)]  # a handler's parameter: `narrow: Narrowed`

@@ -1,0 +1,84 @@
+"""What a play went through, in order of time: it began, its steps, its actions and their ends, its own end."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, select
+
+from schemas.event import rfc3339
+from schemas.play_reasons import ActionReason, HistoryReason, PlayReason, StepReason
+from schemas.sentences.plays import Case, said
+from services.actions.api.views import case_of
+from services.actions.storage.library import PLAYBOOKS, readable
+from services.actions.tables import history
+
+MOST_NOTES = 1_000  # steps without an action that are shown
+
+
+class _Entry(NamedTuple):
+    at: int
+    order: tuple[
+        int, int, int
+    ]  # of one moment: beginning, steps in their order, end; and in a step what came first
+    step: str | None
+    kind: type[StrEnum]
+    reason: str
+    case: Case
+    action: str | None = None
+
+
+def history_of(conn: Connection, play: Row[Any], actions: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+    """The history of a play, of its actions those given."""
+    query = select(history).where(history.c.play == play.id).order_by(history.c.seq).limit(MOST_NOTES)
+    places = _places(conn, play)
+    entries = [*_play(play), *_notes(play, conn.execute(query), places), *_actions(actions, places)]
+    return [_shown(entry) for entry in sorted(entries, key=lambda entry: (entry.at, entry.order))]
+
+
+def _play(play: Row[Any]) -> Iterator[_Entry]:
+    case = Case(playbook=play.playbook, tier=play.tier)
+    if play.status != "skipped":
+        yield _Entry(play.started_at, (0, 0, 0), None, HistoryReason, HistoryReason.STARTED, case)
+    if play.ended_at is not None and play.reason is not None:
+        yield _Entry(play.ended_at, (2, 0, 0), play.step, PlayReason, play.reason, case)
+
+
+def _notes(play: Row[Any], notes: Iterable[Row[Any]], places: Mapping[str, int]) -> Iterator[_Entry]:
+    case = Case(playbook=play.playbook, tier=play.tier)
+    for note in notes:
+        order = (1, places.get(note.step, len(places)), note.seq)
+        yield _Entry(note.at, order, note.step, StepReason, note.reason, case)
+
+
+def _actions(actions: Iterable[Row[Any]], places: Mapping[str, int]) -> Iterator[_Entry]:
+    for row in actions:
+        case, place = case_of(row), places.get(row.step, len(places))
+        made = HistoryReason.ACTION_MADE
+        yield _Entry(row.due_at, (1, place, 2 * row.seq), row.step, HistoryReason, made, case, row.id)
+        if row.done_at is not None:
+            done = HistoryReason.ACTION_DONE if row.reason is None else row.reason
+            kind = HistoryReason if row.reason is None else ActionReason
+            yield _Entry(row.done_at, (1, place, 2 * row.seq + 1), row.step, kind, done, case, row.id)
+
+
+def _places(conn: Connection, play: Row[Any]) -> dict[str, int]:
+    """The play's steps in the order in which they are gone through, as far as its playbook can be read."""
+    if play.playbook_version is None:
+        return {}
+    stored = PLAYBOOKS.version(conn, play.playbook, play.playbook_version)
+    program = readable(stored.name, stored.version, stored.doc).programs.get(play.tier)
+    if program is None:
+        return {}
+    last = len(program.instructions)  # they are laid from the last to the first
+    return {name: last - place for name, place in program.places.items()}
+
+
+def _shown(entry: _Entry) -> dict[str, Any]:
+    return {
+        "at": rfc3339(entry.at),
+        "step": entry.step,
+        "reason": entry.reason,
+        "sentence": said(entry.kind, entry.reason, entry.case),
+        "action": entry.action,
+    }

@@ -1,0 +1,152 @@
+"""`/v1/plays` and `/v1/actions`: what was done, what was rendered, every attempt; and the end of a play by
+hand."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from sqlalchemy import select
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.errors import NotFound, StateConflict
+from backbone.web.api_keys import Principal, require
+from backbone.web.app import Json, Pages, json_response, page, reads, validate
+from backbone.web.pagination import Text
+from schemas.play import ActionDetail, ActionList, ExitIn, PlayDetail, PlayList, PlayOut, answer
+from schemas.play_reasons import ActionReason, PlayReason
+from services.actions.api.filters import Narrowed
+from services.actions.api.history import history_of
+from services.actions.api.views import action_view, attempt_view, play_view
+from services.actions.metrics import count_plays
+from services.actions.plays.interpreter import Machine
+from services.actions.plays.model import ActionStatus, Channel, PlayStatus
+from services.actions.storage import ownership, search_columns
+from services.actions.storage.library import SqlLibrary
+from services.actions.storage.plays import PlayStore
+from services.actions.tables import actions, attempts, plays
+
+Recipient = Annotated[
+    str | None, Query(min_length=1, max_length=320, description="an address, or the name of an endpoint")
+]
+
+
+class Times:
+    """What time it is for an account: the wall clock's, or with the log clock its partition's."""
+
+    def __init__(self, db: Database, clock: Clock, *, log_clock: bool) -> None:
+        self._db, self._clock, self._log_clock = db, clock, log_clock
+
+    def now(self, connection: Any, partition: int | None) -> int:
+        """Microseconds. Without a partition: the wall clock, or the furthest of all partitions."""
+        if not self._log_clock:
+            return self._clock.now()
+        if partition is not None:
+            return ownership.clock_of(connection, partition)
+        return max((row.clock for row in ownership.positions(connection).values()), default=0)
+
+
+def router(
+    db: Database, clock: Clock, times: Times, partitions: int, changed: Callable[[], None]
+) -> APIRouter:
+    """The routes. `changed` is called when something was put into the outbox."""
+    routes = APIRouter(tags=["plays"])
+    _plays(routes, db)
+    _actions(routes, db)
+
+    @routes.post(
+        "/v1/plays/{play}/exit",
+        summary="End an open play: nothing more is sent, its tasks are closed",
+        responses=answer(PlayOut),
+    )
+    @reads(ExitIn, {}, required=False)
+    def exit_play(play: str, body: Json = None, _: Principal = require("actions:write")) -> Response:
+        validate(ExitIn, {} if body is None else body)
+        with db.write() as connection:
+            store = PlayStore(0, partitions, lambda: connection)
+            held = store.hold(play)
+            if held is None:
+                raise NotFound(f"there is no play {play!r}")
+            if held.status != "open":
+                raise StateConflict(f"the play is {held.status}; only an open one can be ended")
+            now = times.now(connection, held.partition)
+            library = SqlLibrary(db, lambda: connection)
+            Machine(store, library, held.partition).exit(held, PlayReason.BY_HAND, max(now, held.started_at))
+            store.flush(connection, clock.now())
+            row = connection.execute(select(plays).where(plays.c.id == play)).one()
+            view = play_view(row)
+        count_plays([held])
+        changed()
+        return json_response(view)
+
+    return routes
+
+
+def _plays(routes: APIRouter, db: Database) -> None:
+    @routes.get("/v1/plays", summary="Plays, newest first", responses=answer(PlayList))
+    def listed(
+        pages: Pages,
+        narrow: Narrowed,
+        status: PlayStatus | None = None,
+        reason: PlayReason | None = None,
+        _: Principal = require("actions:read"),
+    ) -> Response:
+        """`after` and `before` compare with `started_at`."""
+        query = narrow.of(plays, plays.c.started_at, status=status, reason=reason)
+        order = narrow.order(plays, plays.c.started_at)
+        with db.read() as connection:
+            return json_response(page(connection, query, order, pages, play_view))
+
+    @routes.get(
+        "/v1/plays/{play}",
+        summary="A play, with its trigger, its actions and its history",
+        responses=answer(PlayDetail),
+    )
+    def one(play: str, _: Principal = require("actions:read")) -> Response:
+        with db.read() as connection:
+            row = connection.execute(select(plays).where(plays.c.id == play)).one_or_none()
+            if row is None:
+                raise NotFound(f"there is no play {play!r}")
+            mine = select(actions).where(actions.c.play == play).order_by(actions.c.seq).limit(1_000)
+            done = connection.execute(mine).all()
+            went = history_of(connection, row, done)
+        more = {"trigger_event": row.trigger.get("event"), "actions": [action_view(one) for one in done]}
+        return json_response({**play_view(row), **more, "history": went})
+
+
+def _actions(routes: APIRouter, db: Database) -> None:
+    @routes.get(
+        "/v1/actions", summary="Actions, newest first", tags=["actions"], responses=answer(ActionList)
+    )
+    def listed(
+        pages: Pages,
+        narrow: Narrowed,
+        play: Text = None,
+        channel: Channel | None = None,
+        recipient: Recipient = None,
+        status: ActionStatus | None = None,
+        reason: ActionReason | None = None,
+        _: Principal = require("actions:read"),
+    ) -> Response:
+        """`after` and `before` compare with `due_at`."""
+        query = narrow.of(actions, actions.c.due_at, play=play, channel=channel, status=status, reason=reason)
+        if recipient is not None:
+            query = query.where(search_columns.is_for(actions.c.addressee, recipient))
+        order = narrow.order(actions, actions.c.due_at)
+        with db.read() as connection:
+            return json_response(page(connection, query, order, pages, action_view))
+
+    @routes.get(
+        "/v1/actions/{action}",
+        summary="An action: what was rendered, and every attempt",
+        tags=["actions"],
+        responses=answer(ActionDetail),
+    )
+    def one(action: str, _: Principal = require("actions:read")) -> Response:
+        with db.read() as connection:
+            row = connection.execute(select(actions).where(actions.c.id == action)).one_or_none()
+            if row is None:
+                raise NotFound(f"there is no action {action!r}")
+            tried = select(attempts).where(attempts.c.action == action).order_by(attempts.c.n)
+            history = [attempt_view(attempt) for attempt in connection.execute(tried)]
+        return json_response({**action_view(row), "rendered": row.rendered, "history": history})

@@ -1,0 +1,143 @@
+"""`POST /v1/templates/{name}/preview`: a template as an account would get it. Nothing is stored, nothing is
+sent."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import BoundedSemaphore
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Response
+from pydantic import Field
+from sqlalchemy import Connection, select
+
+from backbone.database import Database
+from backbone.errors import FieldError, Invalid, RateLimited
+from backbone.log import partition_for
+from backbone.web.api_keys import Principal, require
+from backbone.web.app import Json, json_response, reads, validate
+from schemas.playbook import Strict
+from schemas.profile import Contact, Profile
+from services.actions.api.plays import Times
+from services.actions.api.unsubscribe import Links
+from services.actions.plays.model import EmailSpec, Play
+from services.actions.plays.recipients import resolve
+from services.actions.plays.template_context import render_context
+from services.actions.rendering import Renderer, RenderError, mail_job
+from services.actions.rendering.draft_renderer import Person, from_of
+from services.actions.storage.library import TEMPLATES
+from services.actions.storage.plays import PlayStore
+from services.actions.tables import plays
+
+PREVIEWS = 4  # at once, in a process
+EXAMPLE = {
+    "account": "acme",
+    "contact": "ann",
+    "trigger": {"key": "88", "event": {"data": {"invoice": "88"}}},
+}
+_NO_EVENT: dict[str, Any] = {
+    "id": "preview",
+    "source": "preview",
+    "type": "preview",
+    "time": None,
+    "data": {},
+}
+_NO_TRIGGER: dict[str, Any] = {
+    "id": "preview", "rule": "preview", "rule_version": 1, "account": None, "contact": None, "key": None, "tier": None,
+    "at": None, "event_id": None, "event": _NO_EVENT, "value": None, "value_exact": True, "window": None,
+    "threshold": None, "reason": None, "playbook": None, "evidence": [], "position": None, "figures": None,
+}  # fmt: skip
+
+
+class PreviewIn(Strict):
+    """The body of a preview."""
+
+    account: str = Field(min_length=1, max_length=256, description="The account's id.", examples=["acme"])
+    contact: str | None = Field(
+        None, max_length=256, description="The contact's id. Default: whom an email step would write to."
+    )
+    trigger: dict[str, Any] | str | None = Field(
+        None,
+        description="The trigger to be seen by the template: its fields (those left out are null), or the id of one "
+        "that started a play.",
+        examples=[EXAMPLE["trigger"]],
+    )
+
+
+def router(
+    db: Database, times: Times, renderer: Renderer, links: Links, sender: Person, partitions: int
+) -> APIRouter:
+    """The route. `sender`: who mails come from where an account has no owner."""
+    routes = APIRouter(tags=["templates"])
+    places = BoundedSemaphore(PREVIEWS)
+
+    @routes.post("/v1/templates/{name}/preview", summary="A template as an account would get it")
+    @reads(PreviewIn, EXAMPLE)
+    def preview(
+        name: Annotated[str, Path(min_length=1, max_length=256)],
+        body: Json,
+        _: Principal = require("actions:read"),
+    ) -> Response:
+        model = validate(PreviewIn, body)
+        with db.read() as connection:
+            document = TEMPLATES.fetch(connection, name).doc
+            play, profile, contact = _subject(connection, model, partitions)
+            now = times.now(connection, partition_for(model.account, partitions))
+        context = render_context(play, profile, contact, now) | {"unsubscribe_url": links.preview}
+        owner = {"name": context["owner"]["name"], "email": context["owner"]["email"]}
+        spec = EmailSpec(template=name, version=None, document=document, owner=owner)
+        with _place(places):
+            try:
+                mail = renderer.mail(mail_job(document, context, play.topic, from_of(spec, sender)))
+            except RenderError as error:
+                message = f"line {error.line}: {error.message}" if error.line else error.message
+                raise Invalid([FieldError(field=error.field, message=message)], code=error.reason) from None
+        return json_response({"subject": mail.subject, "html": mail.html, "text": mail.text})
+
+    return routes
+
+
+@contextmanager
+def _place(places: BoundedSemaphore) -> Iterator[None]:
+    """Raises `RateLimited` where too many have one already: who waits here holds a thread that others need."""
+    if not places.acquire(blocking=False):
+        raise RateLimited(f"{PREVIEWS} previews are being made already", code="busy")
+    try:
+        yield
+    finally:
+        places.release()
+
+
+def _subject(
+    connection: Connection, model: PreviewIn, partitions: int
+) -> tuple[Play, Profile, Contact | None]:
+    """A play that never was, the account, and whom it would write to."""
+    store = PlayStore(partition_for(model.account, partitions), partitions, lambda: connection)
+    profile = store.profile(model.account)
+    if profile is None:
+        raise Invalid([FieldError(field="account", message=f"there is no account {model.account!r}")])
+    if model.contact is not None and model.contact not in profile.contacts:
+        raise Invalid([FieldError(field="contact", message=f"the account has no contact {model.contact!r}")])
+    trigger = _trigger(connection, model)
+    tier = trigger["tier"] or profile.tier or "tech"
+    play = Play(
+        id="preview", playbook="preview", playbook_version=None, rule=str(trigger["rule"]), trigger_id="preview",
+        account=profile.id, contact=model.contact, key=trigger["key"], tier=str(tier), status="open", started_at=0,
+        trigger=trigger,
+    )  # fmt: skip
+    recipients = resolve("contact", profile, model.contact)
+    return play, profile, recipients[0].contact if recipients else None
+
+
+def _trigger(connection: Connection, model: PreviewIn) -> dict[str, Any]:
+    given = model.trigger
+    if isinstance(given, str):
+        query = select(plays.c.trigger).where(plays.c.trigger_id == given).limit(1)
+        found: dict[str, Any] | None = connection.scalar(query)
+        if found is None:
+            raise Invalid(
+                [FieldError(field="trigger", message=f"no play was started by a trigger {given!r}")]
+            )
+        return found
+    known = _NO_TRIGGER | {"account": model.account, "contact": model.contact} | (given or {})
+    event = known["event"]
+    return known | {"event": _NO_EVENT | event if isinstance(event, dict) else event}

@@ -1,0 +1,113 @@
+"""`/v1/suppressions`: who gets no mail, and about what."""
+
+from typing import Annotated, Any, ClassVar
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Response
+from pydantic import Field, field_validator
+from sqlalchemy import Connection, Row, select
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.errors import NotFound
+from backbone.web.api_keys import Principal, require
+from backbone.web.app import Json, Once, Pages, etag, json_response, page, reads, written
+from schemas.addresses import valid_address
+from schemas.playbook import Strict
+from services.actions.api.views import moment
+from services.actions.storage import suppressions
+from services.actions.storage.suppressions import ALL_TOPICS, Hasher
+from services.actions.tables import suppressions as table
+
+EXAMPLE = {"address": "ann@acme.test", "topic": "billing", "reason": "asked by phone"}
+Address = Annotated[str | None, Query(max_length=320, description="only this address")]
+
+
+class SuppressionIn(Strict):
+    """The body of a suppression."""
+
+    read_only: ClassVar[frozenset[str]] = frozenset({"hash", "created_at"})
+
+    address: str = Field(max_length=320, description="An email address.", examples=["ann@acme.test"])
+    topic: str | None = Field(
+        None, min_length=1, max_length=256, description="Of which no mail is sent. Default: of none at all.",
+        examples=["billing"],
+    )  # fmt: skip
+    reason: str = Field(
+        "by_hand", min_length=1, max_length=64, description="For people.", examples=["asked by phone"]
+    )
+
+    @field_validator("address")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        bare = value.strip()
+        if "*" in bare:
+            raise ValueError(
+                "should be one address: there are no wildcards, each address is suppressed by itself"
+            )
+        return valid_address(bare)
+
+
+def router(db: Database, clock: Clock, hasher: Hasher) -> APIRouter:
+    """The routes."""
+    routes = APIRouter(tags=["suppressions"])
+    _changing(routes, db, clock, hasher)
+
+    @routes.get("/v1/suppressions", summary="Suppressions, newest first")
+    def listed(
+        pages: Pages, address: Address = None, topic: Annotated[str | None, Query(max_length=256)] = None,
+        _: Principal = require("actions:read"),
+    ) -> Response:  # fmt: skip
+        query = select(table)
+        if address is not None:
+            query = query.where(table.c.address == hasher.digest(address))
+        if topic is not None:
+            query = query.where(table.c.topic == topic)
+        with db.read() as connection:
+            return json_response(page(connection, query, [table.c.seq], pages, view))
+
+    return routes
+
+
+def _changing(routes: APIRouter, db: Database, clock: Clock, hasher: Hasher) -> None:
+    again: dict[int | str, dict[str, Any]] = {200: {"description": "It was suppressed already"}}
+
+    @routes.post("/v1/suppressions", status_code=201, summary="Send no mail to an address", responses=again)
+    @reads(SuppressionIn, EXAMPLE)
+    def create(body: Json, once: Once, _: Principal = require("actions:write")) -> Response:
+        model = written(SuppressionIn, body)
+        digest, topic = hasher.digest(model.address), model.topic or ALL_TOPICS
+
+        def act(connection: Connection) -> Response:
+            def make() -> Response:
+                shown = suppressions.normal(model.address)
+                new = suppressions.add(connection, digest, topic, shown, model.reason, clock.now())
+                mine = (table.c.address == digest) & (table.c.topic == topic)
+                row = connection.execute(select(table).where(mine)).one()
+                headers = {"ETag": etag(row.seq), "Location": f"/v1/suppressions/{quote(shown, safe='')}"}
+                return json_response(view(row), 201 if new else 200, headers)
+
+            return once.run(connection, make)
+
+        return suppressions.once_quiet(db, hasher, digest, clock, act)
+
+    @routes.delete("/v1/suppressions/{address:path}", status_code=204, summary="Mails may be sent again")
+    def delete(
+        address: str, topic: Annotated[str | None, Query(max_length=256, description="only this topic")] = None,
+        _: Principal = require("actions:write"),
+    ) -> Response:  # fmt: skip
+        with db.write() as connection:
+            if not suppressions.remove(connection, hasher.digest(address), topic):
+                raise NotFound("this address is not suppressed")
+        return Response(status_code=204)
+
+
+def view(row: Row[Any]) -> dict[str, Any]:
+    """A suppression; the address is null once it was erased, and its hash goes on holding."""
+    return {
+        "address": row.shown,
+        "hash": row.address,
+        "topic": row.topic or None,
+        "reason": row.reason,
+        "created_at": moment(row.created_at),
+    }

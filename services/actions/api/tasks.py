@@ -1,0 +1,152 @@
+"""`/v1/tasks`: what people are asked to do, and what they did about it."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter, Response
+from sqlalchemy import Connection, Row, select
+
+from backbone.database import Database
+from backbone.errors import Invalid, NotFound, StateConflict
+from backbone.log import partition_for
+from backbone.web.api_keys import Principal, require
+from backbone.web.app import Json, Once, Pages, etag, json_response, page, reads, validate, written
+from schemas.event import microseconds
+from schemas.play import TaskList, TaskMade, TaskOut, answer
+from schemas.task import TASK_EXAMPLE, CompleteIn, ReassignIn, SnoozeIn, TaskIn
+from services.actions.api.filters import RISING, Narrowed, NarrowedTasks, Sorted
+from services.actions.api.new_task import LATEST_US, make, owner_of, profile_of
+from services.actions.api.plays import Times
+from services.actions.api.views import task_view
+from services.actions.plays.model import OPEN_TASK
+from services.actions.storage import outbox, task_rows
+from services.actions.tables import tasks
+
+
+def router(db: Database, times: Times, partitions: int, changed: Callable[[], None]) -> APIRouter:
+    """The routes. `changed` is called when something was put into the outbox."""
+    routes = APIRouter(tags=["tasks"])
+    verbs = _Verbs(db, times, partitions)
+
+    @routes.get("/v1/tasks", summary="Tasks, newest first", responses=answer(TaskList))
+    def listed(
+        pages: Pages,
+        narrow: Narrowed,
+        wanted: NarrowedTasks,
+        sort: Sorted = "created",
+        _: Principal = require("actions:read"),
+    ) -> Response:
+        """`after` and `before` compare with `created_at`. A task is overdue while it is open and its due date past."""
+        with db.read() as connection:
+            now = times.now(connection, None)
+            query = wanted.of(narrow.of(tasks, tasks.c.created_at), now)
+            order = RISING.get(sort) or narrow.order(tasks, tasks.c.created_at)
+            rising = sort if sort in RISING else ""
+            shown = page(connection, query, order, pages, lambda row: task_view(row, now), rising=rising)
+        return json_response(shown)
+
+    @routes.get("/v1/tasks/{task}", summary="A task", responses=answer(TaskOut))
+    def one(task: str, _: Principal = require("actions:read")) -> Response:
+        with db.read() as connection:
+            row = connection.execute(select(tasks).where(tasks.c.id == task)).one_or_none()
+            if row is None:
+                raise NotFound(f"there is no task {task!r}")
+            return json_response(task_view(row, verbs.now(connection, row.account)))
+
+    _making(routes, db, verbs, changed)
+
+    @routes.post("/v1/tasks/{task}/complete", summary="The task is done", responses=answer(TaskOut))
+    @reads(CompleteIn, {"note": "They will sign on Monday.", "outcome": "reached"}, required=False)
+    def complete(task: str, body: Json = None, principal: Principal = require("actions:write")) -> Response:
+        how = validate(CompleteIn, {} if body is None else body)
+        view = verbs.run(task, partial(_complete, how=how, by=principal.name))
+        changed()
+        return json_response(view)
+
+    @routes.post("/v1/tasks/{task}/snooze", summary="Put the task off", responses=answer(TaskOut))
+    @reads(SnoozeIn, {"until": "2026-12-01T08:00:00Z"})
+    def snooze(task: str, body: Json, _: Principal = require("actions:write")) -> Response:
+        until = _moment(validate(SnoozeIn, body).until)
+        return json_response(verbs.run(task, partial(_snooze, until=until)))
+
+    @routes.post(
+        "/v1/tasks/{task}/reassign", summary="Give the task to somebody else", responses=answer(TaskOut)
+    )
+    @reads(ReassignIn, {"assignee": "kim@us.test"})
+    def reassign(task: str, body: Json, _: Principal = require("actions:write")) -> Response:
+        assignee = validate(ReassignIn, body).assignee
+        return json_response(verbs.run(task, partial(_reassign, assignee=assignee)))
+
+    return routes
+
+
+def _making(routes: APIRouter, db: Database, verbs: "_Verbs", changed: Callable[[], None]) -> None:
+    made: dict[int | str, dict[str, Any]] = {201: {"model": TaskMade, "description": "Made"}}
+
+    @routes.post("/v1/tasks", status_code=201, summary="Make a task by hand", responses=made)
+    @reads(TaskIn, TASK_EXAMPLE)
+    def create(body: Json, once: Once, _: Principal = require("actions:write")) -> Response:
+        """It is completed, snoozed, reassigned and listed like any other, and goes with the erasure of its account."""
+        model = written(TaskIn, body)
+        with db.write() as connection:
+
+            def act() -> Response:
+                now = verbs.now(connection, model.account)
+                row, warnings = make(connection, model, now, verbs.partitions)
+                headers = {"Location": f"/v1/tasks/{row.id}", "ETag": etag(row.seq)}
+                view = task_view(row, now) | ({"warnings": warnings} if warnings else {})
+                return json_response(view, 201, headers)
+
+            answered = once.run(connection, act)
+        changed()
+        return answered
+
+
+class _Verbs:
+    """Runs a verb on a task that is open, under its row's lock."""
+
+    def __init__(self, db: Database, times: Times, partitions: int) -> None:
+        self._db, self._times, self.partitions = db, times, partitions
+
+    def now(self, connection: Connection, account: str | None) -> int:
+        """What time it is for a task of this account, or of none."""
+        return self._times.now(connection, partition_for(account, self.partitions) if account else None)
+
+    def run(self, task: str, verb: Callable[["_Verbs", Connection, Row[Any], int], None]) -> dict[str, Any]:
+        with self._db.write() as connection:
+            row = task_rows.locked(connection, task)
+            if row is None:
+                raise NotFound(f"there is no task {task!r}")
+            if row.status not in OPEN_TASK:
+                raise StateConflict(f"the task is {row.status}; only an open or snoozed one can be changed")
+            now = self.now(connection, row.account)
+            verb(self, connection, row, now)
+            return task_view(connection.execute(select(tasks).where(tasks.c.id == task)).one(), now)
+
+
+def _complete(
+    verbs: _Verbs, connection: Connection, row: Row[Any], now: int, *, how: CompleteIn, by: str
+) -> None:
+    task_rows.complete(connection, row.id, how, by, now)
+    done = connection.execute(select(tasks).where(tasks.c.id == row.id)).one()
+    if done.account:  # an event belongs to one
+        event = task_rows.completed_event(done, outbox.place_of(connection, row.play))
+        outbox.emit(connection, [event], verbs.partitions)
+
+
+def _snooze(_verbs: _Verbs, connection: Connection, row: Row[Any], now: int, *, until: int) -> None:
+    if until <= now:
+        raise Invalid([{"field": "until", "message": "must lie in the future"}])
+    task_rows.change(connection, row.id, status="snoozed", snoozed_until=until)
+
+
+def _reassign(verbs: _Verbs, connection: Connection, row: Row[Any], _now: int, *, assignee: str) -> None:
+    if assignee == "owner":
+        assignee = owner_of(profile_of(connection, row.account, verbs.partitions))
+    task_rows.reassign(connection, row.id, assignee)
+
+
+def _moment(time: datetime) -> int:
+    return min(microseconds(time), LATEST_US)

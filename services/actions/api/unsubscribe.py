@@ -1,0 +1,230 @@
+"""`/u/{token}`: how somebody who gets our mails has no more of them. The page changes nothing; its buttons
+do."""
+
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse
+from sqlalchemy import Connection, Row, select
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.log import partition_for
+from backbone.web.api_keys import open_route
+from backbone.web.query_params import any_query
+from services.actions.api.plays import Times
+from services.actions.plays.model import ActionDraft, OwnEvent, event_id
+from services.actions.storage import outbox, suppressions
+from services.actions.storage.suppressions import ALL_TOPICS, Hasher
+from services.actions.tables import actions
+from services.actions.unsubscribe_token import Claim, Tokens
+
+EVENT = "touchline.email.unsubscribed"
+REASON = "unsubscribed"
+PREVIEW = "preview"  # in place of a token, in mails that nobody got
+FORM_BYTES = 4_096
+
+_PAGE = (Path(__file__).with_name("unsubscribe_page.html")).read_text(encoding="utf-8")
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex",
+}
+
+
+class Links:
+    """Makes the links in mails."""
+
+    def __init__(self, base_url: str, hasher: Hasher, tokens: Tokens) -> None:
+        self._base, self._hasher, self._tokens = base_url, hasher, tokens
+
+    def of(self, draft: ActionDraft) -> str:
+        """The link in the mail of a draft; it follows from the draft alone."""
+        claim = Claim(self._hasher.digest(draft.recipient or ""), draft.id, draft.topic)
+        return f"{self._base}/u/{self._tokens.make(claim)}"
+
+    @property
+    def preview(self) -> str:
+        """The link in a preview: it unsubscribes nobody."""
+        return f"{self._base}/u/{PREVIEW}"
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a small form; of anything else, none: one click (RFC 8058) says nothing that the token
+    does not."""
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return {}
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > FORM_BYTES:
+            return {}
+    return {name: values[-1] for name, values in parse_qs(body.decode("latin-1")).items()}
+
+
+_Form: Any = Depends(_form)
+
+
+class _Desk:
+    """Carries out what the page offers."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        times: Times,
+        hasher: Hasher,
+        partitions: int,
+        changed: Callable[[], None],
+    ) -> None:
+        self._db, self._clock, self._times = db, clock, times
+        self._hasher, self._partitions, self._changed = hasher, partitions, changed
+
+    def recipient(self, claim: Claim) -> str | None:
+        """The address, as long as the action is kept."""
+        with self._db.read() as connection:
+            row = _action(connection, claim)
+        return None if row is None else row.recipient
+
+    def unsubscribe(self, claim: Claim, *, everything: bool) -> str | None:
+        """Suppress, tell the log, and return the address as long as it is known."""
+        topic = ALL_TOPICS if everything else claim.topic
+
+        def act(connection: Connection) -> str | None:
+            row = _action(connection, claim, hold=True)  # an erasure comes before, or finds the suppression
+            shown = None if row is None else suppressions.normal(row.recipient)
+            new = suppressions.add(connection, claim.digest, topic, shown, REASON, self._clock.now())
+            if new and row is not None:
+                outbox.emit(connection, [self._event(connection, row, topic)], self._partitions)
+            return None if row is None else row.recipient
+
+        shown = suppressions.once_quiet(self._db, self._hasher, claim.digest, self._clock, act)
+        self._changed()
+        return shown
+
+    def _event(self, connection: Connection, row: Row[Any], topic: str) -> OwnEvent:
+        now = self._times.now(connection, partition_for(row.account, self._partitions))
+        data = {
+            "play": row.play,
+            "playbook": row.playbook,
+            "step": row.step,
+            "action": row.id,
+            "topic": topic or None,
+            "depth": 0,
+            "place": outbox.place_of(connection, row.play),
+        }
+        return OwnEvent(
+            id=event_id(EVENT, row.id, topic, str(now)), type=EVENT, account=row.account, contact=row.contact,
+            time=now, data=data,
+        )  # fmt: skip
+
+
+def _action(connection: Connection, claim: Claim, *, hold: bool = False) -> Row[Any] | None:
+    query = select(actions).where(actions.c.id == claim.action)
+    return connection.execute(query.with_for_update() if hold else query).one_or_none()
+
+
+def router(
+    db: Database,
+    clock: Clock,
+    times: Times,
+    hasher: Hasher,
+    tokens: Tokens,
+    partitions: int,
+    changed: Callable[[], None],
+) -> APIRouter:
+    """The routes; no key is asked for. `changed` is called when something was put into the outbox."""
+    routes = APIRouter(tags=["unsubscribing"], default_response_class=HTMLResponse)
+    desk = _Desk(db, clock, times, hasher, partitions, changed)
+    answers: dict[int | str, dict[str, Any]] = {
+        404: {"description": "No such link", "content": {"text/html": {}}}
+    }
+
+    @routes.get(
+        "/u/{token}", dependencies=[open_route], responses=answers, summary="The page; it changes nothing"
+    )
+    @any_query  # mail programs and trackers add their own
+    def page(token: str) -> Response:
+        claim = tokens.read(token)
+        if claim is None:
+            return _preview() if token == PREVIEW else _unknown()
+        return _asking(claim, desk.recipient(claim))
+
+    # Scanners of links ask with HEAD. The answer's body is left out by the server.
+    routes.add_api_route(
+        "/u/{token}",
+        page,
+        methods=["HEAD"],
+        dependencies=[open_route],
+        responses=answers,
+        include_in_schema=False,
+    )
+
+    @routes.post("/u/{token}", dependencies=[open_route], responses=answers, summary="Unsubscribe (RFC 8058)")
+    @any_query
+    def unsubscribe(token: str, form: dict[str, str] = _Form) -> Response:
+        claim = tokens.read(token)
+        if claim is None:
+            return _preview() if token == PREVIEW else _unknown()
+        everything = form.get("topics") == "all"
+        return _done(claim, desk.unsubscribe(claim, everything=everything), everything=everything)
+
+    for endpoint in (page, unsubscribe):
+        endpoint.own_responses = ("404",)  # type: ignore[attr-defined]  # a page for people, no problem+json
+    return routes
+
+
+def _asking(claim: Claim, address: str | None) -> Response:
+    whom = f" to <strong>{escape(address)}</strong>" if address else ""
+    topic = escape(claim.topic)
+    return _html(
+        "Unsubscribe",
+        f"""<h1>No more of these mails?</h1>
+<p>Stop our mails about <strong>{topic}</strong>{whom}, or all of them.</p>
+<form method="post"><button>Unsubscribe from {topic} mails</button></form>
+<form method="post"><input type="hidden" name="topics" value="all"><button class="second">Unsubscribe from
+all topics</button></form>
+<small>Nothing has changed yet. Replies to people you write with are not affected.</small>""",
+    )
+
+
+def _done(claim: Claim, address: str | None, *, everything: bool) -> Response:
+    whom = f"<strong>{escape(address)}</strong> gets" if address else "You get"
+    what = (
+        "no more mails from us"
+        if everything
+        else f"no more mails about <strong>{escape(claim.topic)}</strong>"
+    )
+    more = (
+        ""
+        if everything
+        else """
+<form method="post"><input type="hidden" name="topics" value="all"><button class="second">Unsubscribe from
+all topics</button></form>"""
+    )
+    return _html("Unsubscribed", f"<h1>You are unsubscribed</h1>\n<p>{whom} {what}.</p>{more}")
+
+
+def _preview() -> Response:
+    return _html(
+        "Preview", "<h1>This was a preview</h1>\n<p>In a real mail, this link unsubscribes its recipient.</p>"
+    )
+
+
+def _unknown() -> Response:
+    body = """<h1>This link does not work</h1>
+<p>It may have been cut off on its way. Open it from the mail again, or reply to the mail and ask to be left
+out.</p>"""
+    return _html("Link not found", body, 404)
+
+
+def _html(title: str, body: str, status: int = 200) -> Response:
+    return HTMLResponse(_PAGE.replace("{title}", title).replace("{body}", body), status, _HEADERS)

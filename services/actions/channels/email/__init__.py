@@ -1,0 +1,1 @@
+"""The email channel: the message, and the two ways of handing it over."""

@@ -1,0 +1,101 @@
+"""Channel `email`: over SMTP where `TOUCHLINE_SMTP_URL` is set, else as files in `outbox/` under the data
+folder."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from schemas.addresses import BadAddress
+from services.actions.channels.base import Prepared, Surroundings, Trouble
+from services.actions.channels.email.eml_files import OUTBOX, Outbox
+from services.actions.channels.email.message import Envelope, build
+from services.actions.channels.email.smtp import Server, Smtp
+from services.actions.plays.retry_policy import Outcome
+from services.actions.storage.attempts import Leased
+
+
+class Transport(Protocol):
+    """A way of handing over a message."""
+
+    repeatable: bool
+    tells: bool
+    concurrency: int  # mails under way at once
+    per_domain: int  # of these, to one domain
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What keeps it from handing over anything."""
+        ...
+
+    async def prepare(self, action: str, due_at: int, envelope: Envelope) -> Prepared | Outcome:
+        """All that can be done before the message is handed over."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """Whom mails may go to (addresses and domains in small letters; empty: anybody), and who gets them instead."""
+
+    only_to: frozenset[str] = frozenset()
+    instead_to: str | None = None
+
+    def lets(self, address: str) -> bool:
+        """Whether mails to this address go out."""
+        small = address.strip().lower()
+        return not self.only_to or small in self.only_to or small.rpartition("@")[2] in self.only_to
+
+    def redirected(self, content: dict[str, Any]) -> dict[str, Any]:
+        """The content as it goes out: only whom it is to may be another, named after whom it was to."""
+        if self.instead_to is None:
+            return content
+        meant = content.get("to")
+        name = meant.get("email") if isinstance(meant, dict) else None
+        return {**content, "to": {"name": name, "email": self.instead_to}}
+
+
+class EmailChannel:
+    """Mails, built from what was rendered when the step ran."""
+
+    independent = False  # one server takes them all, whatever their domain
+
+    def __init__(self, transport: Transport, staging: Staging = Staging()) -> None:
+        self._transport, self._staging = transport, staging
+        self.repeatable, self.tells = transport.repeatable, transport.tells
+        self.concurrency, self.per_lane = transport.concurrency, transport.per_domain
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Of the transport."""
+        return self._transport.trouble
+
+    def lane(self, action: Leased) -> str:
+        """The recipient's domain."""
+        return (action.recipient or "").rpartition("@")[2].lower()
+
+    async def prepare(self, action: Leased) -> Prepared | Outcome:
+        """The message and a connection for it."""
+        if not self._staging.lets(action.recipient or ""):
+            return Outcome(kind="skipped", reason="not_on_list")
+        try:
+            envelope = build(action.id, self._staging.redirected(action.rendered), action.due_at)
+        except BadAddress as error:
+            return Outcome(kind="permanent", reason="invalid_address", detail=str(error))
+        return await self._transport.prepare(action.id, action.due_at, envelope)
+
+    async def close(self) -> None:
+        """Close the transport."""
+        await self._transport.close()
+
+
+def channel(around: Surroundings) -> EmailChannel:
+    """The channel that the settings ask for."""
+    settings = around.settings
+    staging = Staging(frozenset(settings.mail_only_to), settings.mail_instead_to)
+    if settings.smtp_url is None:
+        return EmailChannel(Outbox(settings.data_dir / OUTBOX), staging)
+    ca_file = None if settings.smtp_ca_file is None else str(settings.smtp_ca_file)
+    server = Server.of(settings.smtp_url.get_secret_value(), ca_file)
+    return EmailChannel(Smtp(server, around.passing, name=settings.smtp_ehlo, now=around.now), staging)

@@ -1,0 +1,78 @@
+"""The transport without a server: each mail is an `.eml` file, whole or not there at all."""
+
+import asyncio
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from backbone.private_files import open_private, private_folder
+from services.actions.channels.email.message import Envelope
+from services.actions.plays.retry_policy import Outcome
+
+OUTBOX = "outbox"  # under the data folder
+
+
+class Outbox:
+    """Writes to a folder. Sending an action again overwrites its file, so there is never a second copy."""
+
+    repeatable, tells = True, False
+    concurrency = per_domain = 200  # files of our own: nobody minds
+    trouble = None
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def prepare(self, action: str, due_at: int, envelope: Envelope) -> "Letter":
+        """A letter for this folder; `due_at` (microseconds) orders the files."""
+        return Letter(self._folder / file_name(action, due_at), envelope.message)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def file_name(action: str, due_at: int) -> str:
+    """What the file of a mail is called."""
+    moment = datetime.fromtimestamp(due_at // 1_000_000, UTC).strftime("%Y%m%dT%H%M%SZ")
+    return f"{moment}-{action}.eml"
+
+
+def remove(folder: Path, action: str, due_at: int) -> None:
+    """Remove a mail's file, if it is there; and what a death in the midst of writing left of it."""
+    path = folder / file_name(action, due_at)
+    path.unlink(missing_ok=True)
+    _draft(path).unlink(missing_ok=True)
+
+
+def _draft(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
+
+
+class Letter:
+    """One mail on its way to its file."""
+
+    def __init__(self, path: Path, message: bytes) -> None:
+        self._path = path
+        self._message = message
+
+    async def send(self) -> Outcome:
+        """Writes the file; a full disk is a passing fault."""
+        try:
+            await asyncio.to_thread(self._write)
+        except OSError as error:
+            return Outcome(
+                kind="temporary", reason="unreachable", detail=f"{self._path.name}: {error.strerror}"
+            )
+        return Outcome(kind="done", detail=self._path.name)
+
+    async def drop(self) -> None:
+        """Nothing was written."""
+
+    def _write(self) -> None:
+        private_folder(self._path.parent)
+        draft = _draft(self._path)
+        descriptor = open_private(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(self._message)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._path)

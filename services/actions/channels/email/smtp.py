@@ -1,0 +1,342 @@
+"""The SMTP transport. It says MAIL, RCPT and DATA itself, so that it knows where a connection broke.
+
+Before the final dot nothing was accepted: the mail is tried again. From the moment the dot may have left
+until the server's answer, the mail may have been accepted: the outcome is `uncertain`, and it is never sent
+a second time.
+"""
+
+import asyncio
+import re
+import socket
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from aiosmtplib import SMTP, SMTPException, SMTPHeloError, SMTPResponseException
+from aiosmtplib.protocol import SMTPProtocol
+
+from backbone.setting_checks import is_loopback
+from services.actions.channels.base import Trouble
+from services.actions.channels.email.concurrency import Gate
+from services.actions.channels.email.message import Envelope
+from services.actions.channels.email.server_health import LOGIN_WANTED, Health, bare
+from services.actions.plays.retry_policy import Outcome
+
+CONNECT_S = 20.0
+COMMAND_S = 30.0
+BODY_S = 120.0  # for the body to go out
+VERDICT_S = 300.0  # for the answer to the dot; RFC 5321 asks for ten minutes, servers give up sooner
+LOOK_S = 0.002  # a look at the connection before the dot: whoever hung up while the body came gets none
+DOTS = 2  # on their way at once, to a server that answers at once: one there, one coming
+ONE_MORE_S = 0.002  # of its answer, for one more
+PATIENCE_S = 0.25  # with a server that stops answering, until the next goes out all the same
+IDLE_S = 25.0  # a connection that lay idle longer is not used again
+PER_CONNECTION = 200  # mails
+
+_OK, _MORE, _SERVICE_OFF, _REFUSED = 250, 354, 421, 500
+_NO = (4, 5)  # what refusals begin with: for now, for good
+_DOT = re.compile(rb"(?m)^\.")
+_ENHANCED = re.compile(r"^(?:\d{3}[ -])?([245])\.(\d{1,3})\.(\d{1,3})\b")
+_UNKNOWN_MAILBOX = (550, 551, 553)
+_BROKEN = (SMTPException, OSError, asyncio.TimeoutError, EOFError)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What `TOUCHLINE_SMTP_URL` says: `smtp[s]://user:password@host:port?starttls=true|false&verify=false`.
+
+    `smtp` upgrades to TLS where the server offers it, unless `starttls` demands it (true) or does without (false). With
+    a password it is demanded unless said otherwise: whoever sits between us and the server can leave out the offer.
+    A server on this machine may take it in clear. `ca_file`: PEM, of the authorities; None: the system's.
+    """
+
+    host: str
+    port: int
+    user: str | None
+    password: str | None
+    tls: bool
+    starttls: bool | None
+    verify: bool
+    ca_file: str | None = None
+
+    @classmethod
+    def of(cls, url: str, ca_file: str | None = None) -> "Server":
+        """Reads the URL; raises `ValueError`."""
+        parts = urlsplit(url)
+        asked = {name: value.lower() for name, value in parse_qsl(parts.query, keep_blank_values=True)}
+        tls = parts.scheme == "smtps"
+        starttls = asked["starttls"] not in ("false", "0", "no", "never") if "starttls" in asked else None
+        if starttls is None and parts.username and not is_loopback(parts.hostname):
+            starttls = True
+        port = parts.port or (465 if tls else 587 if parts.username or starttls else 25)
+        return cls(
+            parts.hostname or "localhost",
+            port,
+            unquote(parts.username) if parts.username else None,
+            unquote(parts.password or "") if parts.username else None,
+            tls,
+            False if tls else starttls,
+            asked.get("verify") not in ("false", "0", "no"),
+            ca_file,
+        )
+
+
+class Line:
+    """A connection to the server."""
+
+    def __init__(self, smtp: SMTP) -> None:
+        self.smtp = smtp
+        self.mails = 0
+        self.used_at = monotonic()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it can carry another mail, as far as can be seen from here."""
+        return self.smtp.is_connected and self.mails < PER_CONNECTION and monotonic() - self.used_at < IDLE_S
+
+    @property
+    def protocol(self) -> SMTPProtocol:
+        """The protocol below aiosmtplib's client; raises `ConnectionResetError` if it is gone."""
+        if self.smtp.protocol is None or not self.smtp.is_connected:
+            raise ConnectionResetError("the connection is closed")
+        return self.smtp.protocol
+
+
+class Smtp:
+    """Hands mails to one server, over connections that are used again."""
+
+    repeatable, tells = False, True
+    concurrency = per_domain = (
+        40  # connections to the one server, which spreads mails over domains as it sees fit
+    )
+
+    def __init__(
+        self,
+        server: Server,
+        passing: Callable[[str], None] = lambda _: None,
+        *,
+        name: str | None = None,
+        now: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._server = server
+        self.health = Health(now)
+        self.passing = passing  # told the action whose final dot is about to go out
+        self.gate = Gate(
+            least=DOTS, step=ONE_MORE_S, patience=PATIENCE_S
+        )  # between the final dot and its answer
+        self._idle: deque[Line] = deque()
+        self._name = name or re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "localhost"
+
+    async def prepare(self, action: str, due_at: int, envelope: Envelope) -> "Submission | Outcome":  # noqa: ARG002
+        """A connection that is ready for this mail; `due_at` is the outbox's business."""
+        try:
+            line = self._reused() or await self._connect()
+        except SMTPResponseException as error:
+            self.health.refused("greeting or login", bare(error.code, error.message))
+            return Outcome(kind="temporary", reason="deferred", detail=_said(error.code, error.message))
+        except _BROKEN as error:
+            self.health.refused("connection", _sentence(error))
+            return Outcome(kind="temporary", reason=_why(error), detail=_sentence(error))
+        return Submission(self, line, action, envelope)
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Whether the server refuses us."""
+        return self.health.trouble
+
+    def _reused(self) -> Line | None:
+        while self._idle:
+            line = self._idle.pop()
+            if line.fresh:
+                return line
+            line.smtp.close()
+        return None
+
+    async def _connect(self) -> Line:
+        server = self._server
+        smtp = SMTP(
+            hostname=server.host, port=server.port, username=server.user, password=server.password,
+            use_tls=server.tls, start_tls=server.starttls, validate_certs=server.verify,
+            timeout=COMMAND_S, local_hostname=self._name, cert_bundle=server.ca_file,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await smtp.connect()
+                await _greet(smtp)
+        except BaseException:
+            smtp.close()
+            raise
+        return Line(smtp)
+
+    async def again(self, line: Line) -> Line:
+        """A new connection in place of one that had been idle and turned out to be dead."""
+        line.smtp.close()
+        return await self._connect()
+
+    def keep(self, line: Line) -> None:
+        """Give a connection back for the next mail; one that is gone is let go."""
+        line.used_at = monotonic()
+        if line.smtp.is_connected:
+            self._idle.append(line)
+        else:
+            line.smtp.close()
+
+    async def close(self) -> None:
+        """Says goodbye on every idle connection, without waiting long for an answer."""
+        while self._idle:
+            line = self._idle.pop()
+            try:
+                async with asyncio.timeout(1):
+                    await line.smtp.quit()
+            except _BROKEN:
+                pass
+            finally:
+                line.smtp.close()
+
+
+class Submission:
+    """One mail on its way through one connection."""
+
+    def __init__(self, transport: Smtp, line: Line, action: str, envelope: Envelope) -> None:
+        self._transport = transport
+        self._line = line
+        self._action = action
+        self._envelope = envelope
+        self._dotted = False  # from here on the server may have accepted it
+
+    async def drop(self) -> None:
+        """Nothing was said yet."""
+        self._transport.keep(self._line)
+
+    async def send(self) -> Outcome:
+        """MAIL, RCPT, DATA, the message, the dot."""
+        try:
+            outcome = await self._submit()
+        except _BROKEN as error:
+            self._line.smtp.close()
+            if self._dotted:
+                return Outcome(kind="uncertain", reason="maybe_delivered", detail=_sentence(error))
+            return Outcome(kind="temporary", reason=_why(error), detail=_sentence(error))
+        except BaseException:
+            self._line.smtp.close()
+            raise
+        self._transport.keep(self._line)
+        return outcome
+
+    async def _submit(self) -> Outcome:
+        refusal = await self._mail()
+        if refusal is None:
+            refusal = await self._recipient()
+        if refusal is None:
+            refusal = await self._say(b"DATA", good=_MORE)
+        if refusal is None:
+            return await self._body()
+        try:
+            await self._line.smtp.execute_command(b"RSET", timeout=COMMAND_S)
+        except _BROKEN:
+            self._line.smtp.close()  # the answer stands, whatever became of the connection
+        return refusal
+
+    async def _mail(self) -> Outcome | None:
+        """MAIL FROM; on a connection that died while it was idle, once more on a new one."""
+        reused = self._line.mails > 0
+        self._line.mails += 1
+        try:
+            refusal = await self._from()
+            if not (reused and refusal is not None and refusal.detail.startswith(str(_SERVICE_OFF))):
+                return refusal
+        except _BROKEN:
+            if not reused:
+                raise
+        self._line = await self._transport.again(self._line)
+        self._line.mails = 1
+        return await self._from()
+
+    async def _from(self) -> Outcome | None:
+        smtp, words = self._line.smtp, [b"MAIL", b"FROM:<" + self._envelope.sender.encode() + b">"]
+        if self._envelope.utf8:
+            if not smtp.supports_extension("smtputf8"):
+                return Outcome(
+                    kind="permanent", reason="rejected", detail="the server does not take such addresses"
+                )
+            words.append(b"SMTPUTF8")
+        return await self._say(*words)
+
+    async def _recipient(self) -> Outcome | None:
+        refusal = await self._say(b"RCPT", b"TO:<" + self._envelope.recipient.encode() + b">")
+        if refusal is not None and refusal.kind == "permanent" and _no_such_mailbox(refusal.detail):
+            return Outcome(kind="permanent", reason="bounced", detail=refusal.detail)
+        return refusal
+
+    async def _say(self, *words: bytes, good: int = _OK) -> Outcome | None:
+        """A command; None if the answer is the one hoped for."""
+        code, text = await self._line.smtp.execute_command(*words, timeout=COMMAND_S)
+        if code == good or code // 10 == good // 10 == 25:
+            return None
+        if code // 100 not in _NO:
+            self._line.smtp.close()  # out of step: what comes next would be taken for the answer to something else
+        self._transport.health.answered(words[0].decode(), code, text)
+        return _verdict(code, text)
+
+    async def _body(self) -> Outcome:
+        body = _DOT.sub(b"..", self._envelope.message)
+        protocol = self._line.protocol
+        protocol.write(body)
+        async with asyncio.timeout(BODY_S):
+            await protocol._drain_helper()  # noqa: SLF001  all that stands between us and the socket
+        await asyncio.sleep(LOOK_S)
+        with await self._transport.gate.enter():
+            protocol = self._line.protocol  # raises if the server hung up over the body
+            if protocol._buffer:  # noqa: SLF001
+                raise ConnectionAbortedError("the server answered what it was not asked")
+            self._transport.passing(self._action)
+            self._dotted = True
+            protocol.write(b".\r\n")
+            code, text = await protocol.read_response(timeout=VERDICT_S)
+        if code // 100 == 2:
+            self._transport.health.took()
+            return Outcome(kind="done", detail=_said(code, text))
+        if code // 100 not in _NO:
+            raise SMTPResponseException(code, text)  # neither taken nor refused
+        self._transport.health.answered("the mail", code, text)
+        return _verdict(code, text)
+
+
+async def _greet(smtp: SMTP) -> None:
+    """aiosmtplib says EHLO only where it logs in or upgrades to TLS."""
+    if not smtp.is_ehlo_or_helo_needed:
+        return
+    try:
+        await smtp.ehlo()
+    except SMTPHeloError:
+        await smtp.helo()
+
+
+def _verdict(code: int, text: str) -> Outcome:
+    if code >= _REFUSED and code not in LOGIN_WANTED:
+        return Outcome(kind="permanent", reason="rejected", detail=_said(code, text))
+    return Outcome(kind="temporary", reason="deferred", detail=_said(code, text))
+
+
+def _no_such_mailbox(detail: str) -> bool:
+    """Whether a refusal of RCPT means that the address is dead: 5.1.x by RFC 3463; else 550, 551 and 553."""
+    enhanced = _ENHANCED.match(detail)
+    if enhanced:
+        return enhanced[2] == "1" and enhanced[3] not in ("7", "8")  # those two are about the sender
+    return detail[:3].isdigit() and int(detail[:3]) in _UNKNOWN_MAILBOX
+
+
+def _said(code: int, text: str) -> str:
+    return f"{code} {' '.join(text.split())}"[:500]
+
+
+def _why(error: BaseException) -> str:
+    return (
+        "timeout" if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__ else "unreachable"
+    )
+
+
+def _sentence(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:500].removesuffix(": ")

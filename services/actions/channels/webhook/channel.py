@@ -1,0 +1,226 @@
+"""Channel `webhook`: a signed POST to an endpoint, the same id at every attempt.
+
+Nothing of the other side is trusted: no redirect is followed, no compressed answer is asked for or
+unpacked, at most 64 KiB of it are read, one deadline holds for everything up to its status, proxies of the
+environment are ignored. The status decides; what follows it is for people, as far as it comes.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
+from functools import partial
+from time import time
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from services.actions.channels.base import Prepared, Surroundings, Target
+from services.actions.channels.webhook.final_status import Connector, expect
+from services.actions.channels.webhook.signing import signed_headers
+from services.actions.channels.webhook.ssrf import AddressRefused, Guard
+from services.actions.plays.retry_policy import Outcome
+from services.actions.storage.attempts import Leased
+
+DEADLINE_S = 20.0  # for name, connection, request, and the status of the answer
+REST_S = 2.0  # for the rest of it
+ANSWER_BYTES = 64 * 1024
+KEEP_S = 3.0  # an idle connection is not used later: many servers hang up after five seconds
+SHOWN_CHARS = 300
+SECOND_US = 1_000_000
+AT_ONCE = 10  # to one endpoint: what is on the wire when we are killed arrives again, under the same id
+NAMES_AT_ONCE = 256  # looked up: a name server that hangs shall not hold up the others
+AGAIN = frozenset((408, 425, 429))  # and 5xx: not now, but later
+
+_HEADERS = {
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+    "User-Agent": "Touchline (webhooks)",
+}
+
+
+class Resolver(AbstractResolver):
+    """Names to addresses, every one of them allowed: one that is not refuses the name."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._threads = ThreadPoolExecutor(NAMES_AT_ONCE, thread_name_prefix="webhook-names")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """What the system's resolver says, in its order."""
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, family=family)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        for _, _, _, _, place in found:
+            self._guard.check(str(place[0]))
+        return [
+            ResolveResult(
+                hostname=host, host=str(place[0]), port=port, family=kind, proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, protocol, _, place in found
+        ]  # fmt: skip
+
+    async def close(self) -> None:
+        """Let the threads go; one that still waits for a name server ends with it."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class WebhookChannel:
+    """Posts to endpoints."""
+
+    concurrency = 300
+    per_lane = AT_ONCE
+    repeatable, tells = True, False  # the receiver knows the id
+    independent = True
+    trouble = None  # each endpoint has its own
+
+    def __init__(self, around: Surroundings, *, deadline: float = DEADLINE_S) -> None:
+        self._endpoint = around.endpoint
+        self._guard = Guard(around.settings.webhook_allowed_networks)
+        self._deadline = deadline
+        self._session: aiohttp.ClientSession | None = None
+
+    def lane(self, action: Leased) -> str:
+        """The endpoint."""
+        return action.recipient or ""
+
+    async def prepare(self, action: Leased) -> Prepared | Outcome:
+        """The body. The endpoint is looked up when it is sent."""
+        name = action.recipient or ""
+        body = msgspec.json.encode(action.rendered.get("body"))
+        return Post(self._open, self._endpoint, name, action.id, body, self._deadline)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = Connector(
+                resolver=Resolver(self._guard), socket_factory=self._guard.socket, limit=0, keepalive_timeout=KEEP_S,
+            )  # fmt: skip
+            self._session = aiohttp.ClientSession(
+                connector=connector, trust_env=False, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None),
+            )  # fmt: skip
+        return self._session
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+class Post:
+    """One webhook, ready to be posted."""
+
+    def __init__(
+        self,
+        session: Callable[[], aiohttp.ClientSession],
+        endpoint: Callable[[str], Target | None],
+        name: str,
+        action: str,
+        body: bytes,
+        deadline: float,
+    ) -> None:
+        self._session = session
+        self._endpoint = endpoint
+        self._name = name
+        self._action = action
+        self._body = body
+        self._deadline = deadline
+
+    async def drop(self) -> None:
+        """Nothing is held."""
+
+    async def send(self) -> Outcome:
+        """Post it. Without an answer it is tried again: the receiver tells a repeat by its id."""
+        target = self._endpoint(self._name)
+        if target is None:
+            return Outcome(kind="permanent", reason="endpoint_unknown", detail=self._name)
+        answer = expect()
+        try:
+            return await self._post(target)
+        except (AddressRefused, aiohttp.ClientError, OSError, ValueError) as error:
+            if answer.status is not None:
+                return judged(answer.status, {}, b"")
+            if isinstance(error, TimeoutError):
+                return Outcome(
+                    kind="temporary", reason="timeout", detail=f"no answer within {self._deadline:g} s"
+                )
+            refused = error if isinstance(error, aiohttp.InvalidURL) else _refusal_in(error)
+            if refused is not None:
+                return Outcome(kind="permanent", reason="address_refused", detail=str(refused))
+            return Outcome(
+                kind="temporary", reason="unreachable", detail=f"{type(error).__name__}: {error}"[:500]
+            )
+
+    async def _post(self, target: Target) -> Outcome:
+        headers = _HEADERS | signed_headers(self._action, int(time()), self._body, target.secret)
+        async with (
+            asyncio.timeout(self._deadline) as limit,
+            self._session().post(
+                target.url, data=self._body, headers=headers, allow_redirects=False
+            ) as response,
+        ):
+            limit.reschedule(None)
+            return judged(response.status, response.headers, await _read(response))
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The answer up to the cap. One that is longer, breaks off or takes its time costs the connection."""
+    pieces, size = [], 0
+    try:
+        async with asyncio.timeout(REST_S):
+            async for piece in response.content.iter_any():
+                pieces.append(piece)
+                size += len(piece)
+                if size > ANSWER_BYTES:
+                    response.close()
+                    break
+    except (aiohttp.ClientError, OSError, ValueError):
+        response.close()
+    return b"".join(pieces)[:ANSWER_BYTES]
+
+
+def judged(status: int, headers: Mapping[str, str], answer: bytes) -> Outcome:
+    """The outcome of an answer: 2xx arrived; 408, 425, 429 and 5xx may be tried again; all else is final."""
+    detail = f"{status} {_shown(answer)}".strip()
+    if 200 <= status < 300:
+        return Outcome(kind="done", detail=detail)
+    if status in AGAIN or status >= 500:
+        return Outcome(kind="temporary", reason="deferred", detail=detail, retry_after=_retry_after(headers))
+    if 300 <= status < 400:
+        return Outcome(kind="permanent", reason="rejected", detail=f"{status}: redirects are not followed")
+    return Outcome(kind="permanent", reason="rejected", detail=detail)
+
+
+def _shown(answer: bytes) -> str:
+    text = answer[: SHOWN_CHARS * 4].decode("utf-8", "replace")
+    return " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())[:SHOWN_CHARS]
+
+
+def _retry_after(headers: Mapping[str, str]) -> int | None:
+    """Microseconds from now, by `Retry-After`: seconds or a date (RFC 9110)."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(int(text[:9]), 10**9) * SECOND_US
+    try:
+        return max(0, round((parsedate_to_datetime(text).timestamp() - time()) * SECOND_US))
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _refusal_in(error: BaseException | None) -> Any:
+    """The guard's word behind an error of the HTTP client."""
+    while error is not None:
+        if isinstance(error, AddressRefused):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def channel(around: Surroundings) -> WebhookChannel:
+    """The channel."""
+    return WebhookChannel(around)

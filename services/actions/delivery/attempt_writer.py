@@ -1,0 +1,184 @@
+"""What the delivery loop has the database do, as one transaction for all that wait: SQL, sync, in a thread
+of its own."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import msgspec
+from sqlalchemy import Connection, update
+
+from services.actions.channels.base import Target
+from services.actions.plays.model import SENDABLE
+from services.actions.plays.retry_policy import SCHEDULES, Decision, Outcome, decide
+from services.actions.storage import attempts, suppressions
+from services.actions.storage.attempts import LEASE_US, PUT_BACK_US, Finished, Leased
+from services.actions.storage.sql import Sql, listed
+from services.actions.storage.suppressions import ALL_TOPICS, Hasher
+from services.actions.tables import actions
+
+SPREAD = 0.1  # of a pause: retries of one moment are spread over so much of it
+_TARGETS = Sql("""
+    SELECT h.name, CAST(v.doc AS TEXT) AS doc FROM actions.actions_documents h JOIN actions.actions_versions v
+    ON v.kind = h.kind AND v.name = h.name AND v.version = h.version
+    WHERE h.kind = 'endpoint' AND NOT h.deleted AND h.name {ids}
+""")
+_NEXT_DUE = Sql("SELECT min(next_attempt_at) FROM actions.actions_actions WHERE next_attempt_at > ?")
+
+
+class End(msgspec.Struct, frozen=True):
+    """How an attempt ended; `n` 0: none was begun."""
+
+    action: Leased
+    n: int
+    outcome: Outcome
+
+
+class Batch(msgspec.Struct):
+    """What waits to be written, and how many actions may be leased."""
+
+    begins: list[Leased] = []
+    ends: list[End] = []
+    put_back: list[str] = []
+    extend: list[str] = []
+    lease: int = 0
+    without: list[tuple[str, str]] = []  # channel and recipient of what is not to be leased
+
+
+class Written(msgspec.Struct):
+    """What became of a batch. What is missing in `begun` must not be sent."""
+
+    begun: dict[str, int] = {}
+    tally: list[
+        tuple[str, str, str]
+    ] = []  # (channel, status, reason) of every action that ended or is put off
+    targets: dict[str, Target | None] = {}  # the endpoints of the webhooks in `begun`
+    leased: list[Leased] = []
+    next_due: int | None = None  # microseconds; of what is not due yet
+    refused: set[str] = set()  # actions whose ends the database does not take
+
+
+class Recorder:
+    """Writes batches. `owner` names this process among those that lease."""
+
+    def __init__(self, owner: str, hasher: Hasher, partitions: int, *, log_clock: bool) -> None:
+        self.owner = owner
+        self._hasher = hasher
+        self._partitions = partitions
+        self._log_clock = log_clock
+
+    def write(self, conn: Connection, batch: Batch, now: int) -> Written:
+        """Ends, beginnings and leases, in this order. Written twice, ends count once."""
+        written = Written()
+        blocked = self._suppressed(conn, batch.begins)
+        refused = [End(action, 0, Outcome(kind="skipped", reason="suppressed")) for action in blocked]
+        self.finish(conn, [*batch.ends, *refused], now, written, owner=self.owner)
+        if batch.extend:
+            attempts.extend_leases(conn, batch.extend, self.owner, now + LEASE_US)
+        kept_back = {action.id for action in blocked}
+        allowed = [action.id for action in batch.begins if action.id not in kept_back]
+        if allowed:
+            written.begun = attempts.start_attempts(conn, allowed, self.owner, now, log_clock=self._log_clock)
+            written.targets = _targets(conn, batch.begins)
+        if batch.put_back:
+            self._put_back(conn, batch.put_back, now)
+        if batch.lease:
+            written.leased = attempts.lease_due(
+                conn, now, self.owner, batch.lease, log_clock=self._log_clock, without=batch.without
+            )
+            if len(written.leased) < batch.lease:
+                written.next_due = self._next_due(conn, now)
+        return written
+
+    def _suppressed(self, conn: Connection, begins: Sequence[Leased]) -> list[Leased]:
+        """The mails that may not be sent. Their addresses are held until the transaction ends."""
+        mails = [
+            (action, self._hasher.digest(action.recipient or ""))
+            for action in begins
+            if action.channel == "email"
+        ]
+        if not mails:
+            return []
+        suppressions.lock(conn, {digest for _, digest in mails}, shared=True)
+        found = suppressions.suppressed(conn, ((digest, action.topic) for action, digest in mails))
+        return [action for action, digest in mails if (digest, action.topic) in found]
+
+    def finish(
+        self, conn: Connection, ends: Sequence[End], now: int, written: Written, *, owner: str
+    ) -> None:
+        """How attempts of `owner` ended; `written` is told."""
+        if not ends:
+            return
+        by_id = {end.action.id: end for end in ends}
+        finished = [_finished(end, now) for end in ends]
+        decided = attempts.finish_attempts(
+            conn, finished, owner, now, partitions=self._partitions, log_clock=self._log_clock
+        )
+        written.tally = [
+            (by_id[one].action.channel, what.status, what.reason or "") for one, what in decided.items()
+        ]
+        for one in decided:
+            self._bounced(conn, by_id[one], now)
+
+    def _bounced(self, conn: Connection, end: End, now: int) -> None:
+        """An address that its server refused for good gets no more mail of any topic."""
+        address = end.action.recipient
+        if end.outcome.reason == "bounced" and end.action.channel == "email" and address:
+            shown = suppressions.normal(address)
+            suppressions.add(conn, self._hasher.digest(address), ALL_TOPICS, shown, "bounced", now)
+
+    def _put_back(self, conn: Connection, ids: Sequence[str], now: int) -> None:
+        """Leave actions for a moment, so that others get their turn."""
+        conn.execute(
+            update(actions)
+            .where(actions.c.id.in_(ids), actions.c.lease_owner == self.owner, actions.c.status.in_(SENDABLE))
+            .values(lease_owner=None, lease_until=None, next_attempt_at=now + PUT_BACK_US)
+        )
+
+    @staticmethod
+    def _next_due(conn: Connection, now: int) -> int | None:
+        moment: int | None = _NEXT_DUE.run(conn, now).scalar()
+        return moment
+
+    def let_go(self, conn: Connection) -> None:
+        """At the end: what was leased and not begun is for others to take at once."""
+        attempts.let_go(conn, self.owner)
+
+
+def _targets(conn: Connection, begins: Sequence[Leased]) -> dict[str, Target | None]:
+    names = {one.recipient or "" for one in begins if one.channel == "webhook"}
+    targets: dict[str, Target | None] = dict.fromkeys(names)
+    if names:
+        for row in _TARGETS.run(conn, listed(conn, sorted(names))):
+            targets[row.name] = msgspec.json.decode(row.doc, type=Target)
+    return targets
+
+
+def _finished(end: End, now: int) -> Finished:
+    outcome = end.outcome
+    if not end.n and outcome.kind == "skipped":
+        decision = Decision(status="skipped", reason=outcome.reason)
+    else:
+        schedule = SCHEDULES.get(end.action.channel, ())
+        decision = _spread(end, decide(outcome, max(end.n, end.action.attempts), now, schedule), now)
+    return Finished(
+        action=end.action.id,
+        n=end.n or None,
+        outcome=outcome.kind,
+        decision=decision,
+        detail=_plain(outcome.detail),
+    )
+
+
+def _plain(detail: str) -> str:
+    """What the other side said, as every database takes it: no NUL, no half of a surrogate pair."""
+    return detail.encode("utf-8", "replace").decode().replace("\0", " ")
+
+
+def _spread(end: End, decision: Decision, now: int) -> Decision:
+    """The same pause, longer by up to a tenth; by how much follows from the action and the attempt."""
+    if decision.next_attempt_at is None:
+        return decision
+    digest = blake2b(f"{end.action.id} {end.n}".encode(), digest_size=4).digest()
+    more = SPREAD * int.from_bytes(digest, "big") / 2**32
+    pause = decision.next_attempt_at - now
+    return msgspec.structs.replace(decision, next_attempt_at=decision.next_attempt_at + round(pause * more))

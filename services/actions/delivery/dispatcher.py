@@ -1,0 +1,377 @@
+"""Leases due actions, sends them through their channels, and records beginnings and ends. One event loop,
+one thread.
+
+An action goes: leased → `prepare` (message built, connection there) → its beginning committed, in the same
+transaction in which the suppressions are looked at → `send` → its end written into the journal → and committed.
+What a crash leaves begun and not ended is `interrupted`: a channel that can repeat sends it again under the same
+id, one that cannot says `uncertain`, unless the journal shows that its effect had not begun.
+"""
+
+import asyncio
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+
+import uvloop
+
+from backbone import telemetry
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.errors import DatabaseUnavailable
+from backbone.failpoint import hit
+from backbone.settings import Settings
+from services.actions.channels import CHANNELS
+from services.actions.channels.base import Channel, Prepared, Surroundings, Target, Trouble
+from services.actions.delivery.attempt_writer import End, Recorder, Written
+from services.actions.delivery.fair_share import MOST_SLOW, Lane, Places, UnderWay
+from services.actions.delivery.group_commit import Commits
+from services.actions.delivery.journal import Journal
+from services.actions.delivery.recovery import take_over
+from services.actions.plays.retry_policy import Outcome
+from services.actions.storage import attempts
+from services.actions.storage.attempts import LEASE_US, Leased
+from services.actions.storage.suppressions import Hasher
+
+FOLDER = "delivery"  # under the data folder: the journals of this machine's processes
+WINDOW = 400  # actions leased at once
+ROOM = 50  # places that have to be free before more are leased
+STALL_S = 0.25  # without room for so long, what most wait for is thinned out
+IDLE_S = 5.0  # how long to wait, at most, for a wake-up
+KEEP_S = LEASE_US / 4_000_000  # between extensions of leases, and looks for what dead processes left
+GRACE_S = 10.0  # for sends under way when the service stops
+
+log_ = telemetry.get_logger("touchline.delivery")
+
+
+class Delivery:
+    """The loop. `on_events` is called, from a thread of its own, after a commit that put events into the
+    outbox.
+
+    `alone`: no other process works on this database, so that what an earlier one had leased is free at once.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        db: Database,
+        clock: Clock,
+        hasher: Hasher,
+        partitions: int,
+        on_events: Callable[[], None],
+        *,
+        alone: bool,
+        channels: Mapping[str, Callable[[Surroundings], Channel]] = CHANNELS,
+    ) -> None:
+        self._db, self._clock, self._alone = db, clock, alone
+        self._around = Surroundings(settings, self._endpoint, self._passing, clock.now)
+        self._folder = settings.data_dir / FOLDER
+        self._makers = channels
+        owner = f"delivery-{secrets.token_hex(8)}"
+        self._recorder = Recorder(owner, hasher, partitions, log_clock=settings.clock == "log")
+        self._on_events = on_events
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._woken: asyncio.Event | None = None
+        self._room = asyncio.Event()
+        self._stopping = False
+        self._channels: dict[str, Channel] = {}
+        self._places: dict[str, Places] = {}
+        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._in_lane: Counter[tuple[str, str]] = Counter()
+        self._held: dict[str, tuple[str, str]] = {}  # the lane of every action that is leased and not over
+        self._waiting: dict[str, tuple[str, str]] = {}  # of these, those that wait for a place in their lane
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # and those whose end is not known yet
+        self._slow: set[str] = (
+            set()
+        )  # and those that wait long for an answer, and take nobody's place meanwhile
+        self._left_out: set[tuple[str, str]] = (
+            set()
+        )  # lanes of which nothing more was leased, for the time being
+        self._journal: Journal | None = None
+        self._commits: Commits | None = None
+        self._thread = threading.Thread(target=self._run, name="actions-delivery", daemon=True)
+        self.failure: BaseException | None = None
+
+    # -- life, from other threads
+
+    def start(self) -> None:
+        """Begin to work, in a thread of its own."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Something may be due."""
+        loop, woken = self._loop, self._woken
+        if loop is not None and woken is not None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(woken.set)
+
+    def stop(self) -> None:
+        """Finish what is under way, as far as that is quick, and leave; returns when the thread has ended."""
+        self._stopping = True
+        self.wake()
+        if self._thread.is_alive():
+            self._thread.join(GRACE_S + 20)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def troubles(self) -> dict[str, Trouble]:
+        """What keeps channels of this process from sending anything, by channel."""
+        found = {name: channel.trouble for name, channel in self._channels.items()}
+        return {name: trouble for name, trouble in found.items() if trouble is not None}
+
+    def _under_way(self) -> int:
+        return len(self._held) - len(self._waiting) - len(self._slow)
+
+    def _free(self) -> int:
+        return WINDOW - len(self._held) + len(self._slow)
+
+    def _passing(self, action: str) -> None:
+        if self._journal is not None:
+            self._journal.passing(action)
+
+    def _endpoint(self, name: str) -> Target | None:
+        return None if self._commits is None else self._commits.targets.get(name)
+
+    # -- the loop
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._main())
+        except Exception as error:
+            self.failure = error
+            log_.exception("the delivery loop stopped")
+
+    async def _main(self) -> None:
+        self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
+        self._channels = {name: make(self._around) for name, make in self._makers.items()}
+        self._places = {name: Places(one.concurrency) for name, one in self._channels.items()}
+        self._journal = journal = Journal(self._folder, self._recorder.owner)
+        self._commits = commits = Commits(
+            self._db, self._clock, self._recorder, journal, self._on_events, self._over, self._under_way
+        )  # fmt: skip
+        await self._set_free(commits)
+        helpers = [asyncio.create_task(commits.run()), asyncio.create_task(self._keep(commits, journal))]
+        try:
+            await self._feed(commits, helpers)
+            await self._wind_up()
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            await asyncio.to_thread(commits.close)
+            journal.close()
+            for channel in self._channels.values():
+                await channel.close()
+
+    async def _set_free(self, commits: Commits) -> None:
+        """What processes that are dead had leased."""
+        while not self._stopping:
+            try:
+                await commits.apart(lambda: self._take_over(commits))
+                if self._alone:
+                    await commits.apart(self._release)
+            except DatabaseUnavailable:
+                await asyncio.sleep(1)
+            else:
+                break
+
+    def _take_over(self, commits: Commits) -> bool:
+        return take_over(self._folder, self._db, self._clock, self._recorder, commits.tell)
+
+    def _release(self) -> None:
+        with self._db.write() as conn:
+            attempts.release_leases(conn)
+
+    async def _feed(self, commits: Commits, helpers: list[asyncio.Task[None]]) -> None:
+        """Lease while there is room and something due; else wait for either."""
+        woken = self._woken
+        assert woken is not None  # noqa: S101  set by _main
+        while not self._stopping:
+            for helper in helpers:
+                if helper.done():
+                    helper.result()  # raises what ended it
+            woken.clear()
+            room = self._free()
+            if room < ROOM:
+                await self._make_room(commits)
+                continue
+            self._left_out = {lane for lane, way in self._lanes.items() if way.blocked}
+            written = await commits.lease(room, [], self._left_out)
+            self._spawn(commits, written.leased)
+            if len(written.leased) < room:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(woken.wait(), self._pause(written))
+
+    async def _make_room(self, commits: Commits) -> None:
+        """Wait for room; if none comes, put back what waits for the fullest, so that others get their turn."""
+        self._room.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._room.wait(), STALL_S)
+        if self._free() >= ROOM or not self._waiting:
+            return
+        surplus = self._surplus()
+        for one in surplus:
+            self._tasks[one].cancel()
+        await asyncio.sleep(0)
+        await commits.lease(0, surplus)
+
+    def _surplus(self) -> list[str]:
+        """What waits for machines that do not answer; else for the fullest lane beyond its next turn; else, where many
+        lanes share the places of a channel, what of the fullest channel is beyond half of all."""
+        in_vain = [one for one, way in self._waiting.items() if self._lanes[way].blocked]
+        if in_vain:
+            return in_vain
+        ((lane, _),) = Counter(self._waiting.values()).most_common(1)
+        in_lane = [one for one, way in self._waiting.items() if way == lane]
+        ((name, _),) = Counter(way[0] for way in self._waiting.values()).most_common(1)
+        in_channel = [one for one, way in self._waiting.items() if way[0] == name]
+        return in_lane[self._channels[lane[0]].per_lane :] or in_channel[WINDOW // 2 :]
+
+    def _pause(self, written: Written) -> float:
+        if written.next_due is None:
+            return IDLE_S
+        return min(IDLE_S, max(0.0, (written.next_due - self._clock.now()) / 1_000_000))
+
+    def _spawn(self, commits: Commits, leased: list[Leased]) -> None:
+        """Start on what was leased."""
+        for action in leased:
+            channel = self._channels.get(action.channel)
+            if channel is None or action.id in self._held:
+                continue  # of a newer version of the service; or held for so long that the lease ran out
+            lane = (action.channel, channel.lane(action))
+            self._in_lane[lane] += 1
+            if lane not in self._lanes:
+                self._lanes[lane] = Lane(channel.per_lane, independent=channel.independent)
+            self._held[action.id] = self._waiting[action.id] = lane
+            self._tasks[action.id] = asyncio.create_task(self._carry(commits, channel, lane, action))
+
+    async def _carry(self, commits: Commits, channel: Channel, lane: tuple[str, str], action: Leased) -> None:
+        on_slow = partial(self._is_slow, action.id) if channel.independent else None
+        place = UnderWay(self._lanes[lane], self._places[action.channel], on_slow)
+        ended: tuple[int, Outcome] | None = None
+        try:
+            if action.interrupted and not channel.repeatable:
+                ended = 0, Outcome(kind="uncertain", reason="maybe_delivered")
+                return
+            await place.enter()
+            try:
+                self._waiting.pop(action.id, None)
+                ended = await self._attempt(commits, channel, action)
+            finally:
+                place.leave(answered=ended is not None and ended[1].answered)
+        except Exception:  # one action must not stop its neighbours
+            log_.exception("an action was left for later", action=action.id)
+        finally:
+            # The place is free for the next one, whose beginning goes into the same commit as this one's end.
+            del self._tasks[action.id]
+            if ended is None:
+                self._leave(action.id)
+            else:
+                self._waiting.pop(action.id, None)
+                commits.end(action, *ended)
+
+    def _over(self, ends: Sequence[End], refused: Container[str]) -> None:
+        """What became of these is durable, but for the `refused`."""
+        assert self._journal is not None  # noqa: S101  set by _main
+        self._journal.settled(end.action.id for end in ends if end.action.id not in refused)
+        for end in ends:
+            self._leave(end.action.id)
+            hit("delivery.after_commit")
+
+    def _leave(self, action: str) -> None:
+        lane = self._held.pop(action)
+        self._waiting.pop(action, None)
+        self._slow.discard(action)
+        self._in_lane[lane] -= 1
+        if not self._in_lane[lane]:
+            del self._in_lane[lane]
+            if not self._channels[lane[0]].independent:  # of the others we remember whether they answer
+                del self._lanes[lane]
+        if lane in self._left_out and self._woken is not None:
+            self._left_out.discard(lane)
+            self._woken.set()
+        self._say_room()
+
+    def _is_slow(self, action: str) -> bool:
+        """Whether an action that has been under way for long gives up its place in window and channel."""
+        if len(self._slow) >= MOST_SLOW:
+            return False
+        self._slow.add(action)
+        self._say_room()
+        return True
+
+    def _say_room(self) -> None:
+        if self._free() >= ROOM:
+            self._room.set()
+
+    async def _attempt(
+        self, commits: Commits, channel: Channel, action: Leased
+    ) -> tuple[int, Outcome] | None:
+        """The attempt's number and how it ended; None if none was begun."""
+        if self._stopping:
+            return None  # the lease is let go of
+        ready = await _prepared(channel, action)
+        if isinstance(ready, Outcome) and ready.kind == "skipped":
+            return 0, ready
+        n = await commits.begin(action)
+        if isinstance(ready, Outcome):
+            return None if n is None else (n, ready)
+        if n is None:
+            await ready.drop()
+            return None
+        hit("delivery.after_begin_before_wire")
+        if not (channel.repeatable or channel.tells):
+            self._passing(action.id)
+        outcome = await _sent(ready, channel)
+        hit("delivery.after_wire_before_note")
+        if self._journal is not None:
+            self._journal.ended(action.id, outcome)
+        hit("delivery.after_wire_before_commit")
+        return n, outcome
+
+    async def _keep(self, commits: Commits, journal: Journal) -> None:
+        """Leases of what takes long are extended; what died meanwhile is taken over."""
+        while True:
+            await asyncio.sleep(KEEP_S)
+            if self._held:
+                commits.extend(list(self._held))
+            journal.tidy()
+            with suppress(DatabaseUnavailable):
+                if await commits.apart(lambda: self._take_over(commits)):
+                    self.wake()
+
+    async def _wind_up(self) -> None:
+        """What is under way may end; what is not done by then counts as interrupted."""
+        deadline = asyncio.get_running_loop().time() + GRACE_S
+        while self._held and asyncio.get_running_loop().time() < deadline:
+            await asyncio.wait(self._tasks.values(), timeout=GRACE_S) if self._tasks else await asyncio.sleep(
+                0.01
+            )
+        for task in list(self._tasks.values()):
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+
+async def _prepared(channel: Channel, action: Leased) -> Prepared | Outcome:
+    try:
+        return await channel.prepare(action)
+    except Exception as error:
+        log_.exception("a channel failed to prepare an action", action=action.id)
+        return Outcome(kind="temporary", reason="interrupted", detail=repr(error))
+
+
+async def _sent(ready: Prepared, channel: Channel) -> Outcome:
+    """Channels raise nothing; should one do so all the same, nobody knows what had happened by then."""
+    try:
+        return await ready.send()
+    except Exception as error:
+        log_.exception("a channel failed to send an action")
+        if channel.repeatable:
+            return Outcome(kind="temporary", reason="interrupted", detail=repr(error))
+        return Outcome(kind="uncertain", reason="maybe_delivered", detail=repr(error))

@@ -1,0 +1,190 @@
+"""Group commit: whatever waits while one transaction is on its way to the disk goes into the next,
+together."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection, Container, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+
+from backbone import telemetry
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.errors import DatabaseUnavailable
+from services.actions.channels.base import Target
+from services.actions.delivery.attempt_writer import Batch, End, Recorder, Written
+from services.actions.delivery.journal import Journal
+from services.actions.metrics import count_actions
+from services.actions.plays.retry_policy import Outcome
+from services.actions.storage.attempts import Leased
+
+GATHER_S = 0.001  # between looks at whether all that is under way has something to write by now
+GATHERINGS = 8  # looks at most: a commit serves many, and one action alone does not wait
+PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # between tries while the database is away
+
+Answer = TypeVar("Answer")
+log_ = telemetry.get_logger("touchline.delivery")
+
+
+@dataclass(slots=True)
+class _Round:
+    """What goes into one transaction, and who waits for it."""
+
+    batch: Batch = field(default_factory=Batch)
+    begins: dict[str, asyncio.Future[int | None]] = field(default_factory=dict)
+    leases: list[asyncio.Future[Written]] = field(default_factory=list)
+
+    def tell(self, written: Written) -> None:
+        """It is durable."""
+        for action, begin in self.begins.items():
+            if not begin.done():
+                begin.set_result(written.begun.get(action))
+        for lease in self.leases:
+            if not lease.done():
+                lease.set_result(written)
+
+
+class Commits:
+    """Belongs to one event loop.
+
+    `on_events` is called after a commit that put events into the outbox, `on_ended` with the actions whose ends
+    have been dealt with, and with those of them that the database refused; `under_way` says how many actions are
+    between their preparation and their end.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        recorder: Recorder,
+        journal: Journal,
+        on_events: Callable[[], None],
+        on_ended: Callable[[Sequence[End], Container[str]], None],
+        under_way: Callable[[], int],
+    ) -> None:
+        self._db, self._clock, self._recorder, self._journal = db, clock, recorder, journal
+        self._on_events, self._on_ended, self._under_way = on_events, on_ended, under_way
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="actions-delivery-commits")
+        self.targets: dict[str, Target | None] = {}  # endpoints, as of the newest attempt at each
+        self._next = _Round()
+        self._arrived = asyncio.Event()
+
+    async def begin(self, action: Leased) -> int | None:
+        """The attempt's number, once its beginning is durable; None: it must not be sent."""
+        future: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._next.batch.begins.append(action)
+        self._next.begins[action.id] = future
+        self._arrived.set()
+        return await future
+
+    def end(self, action: Leased, n: int, outcome: Outcome) -> None:
+        """How an attempt ended, `n` 0: none was begun. `on_ended` is called once it is durable."""
+        self._next.batch.ends.append(End(action, n, outcome))
+        self._arrived.set()
+
+    async def lease(
+        self, limit: int, put_back: list[str], without: Collection[tuple[str, str]] = ()
+    ) -> Written:
+        """Up to `limit` due actions, after some that were leased before are put back; none of these (channel,
+        recipient)."""
+        future: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
+        batch = self._next.batch
+        batch.lease = max(batch.lease, limit)
+        batch.put_back += put_back
+        batch.without += without
+        self._next.leases.append(future)
+        self._arrived.set()
+        return await future
+
+    def extend(self, ids: list[str]) -> None:
+        """Hold what is under way."""
+        self._next.batch.extend = ids
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Writes until cancelled."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            await self._gather()
+            this, self._next = self._next, _Round()
+            self._arrived.clear()
+            written = await self._commit(this.batch)
+            self.targets |= written.targets
+            self._journal.begun(written.begun.items())
+            this.tell(written)
+            if this.batch.ends:
+                self._on_ended(this.batch.ends, written.refused)
+
+    async def _gather(self) -> None:
+        """Wait a little for others that are under way and may have something to write in a moment."""
+        for _ in range(GATHERINGS):
+            batch = self._next.batch
+            if self._under_way() <= len(batch.begins) + len(batch.ends):
+                return
+            await asyncio.sleep(GATHER_S)
+
+    async def _commit(self, batch: Batch) -> Written:
+        """Writes a batch, however long the database is away; one that it refuses is written piece by
+        piece."""
+        failures = 0
+        while True:
+            try:
+                written = await self.apart(lambda: self._write(batch))
+            except DatabaseUnavailable as error:
+                log_.warning("what became of actions cannot be written now", error=error)
+                await asyncio.sleep(PAUSES_S[min(failures, len(PAUSES_S) - 1)])
+                failures += 1
+            except Exception:
+                log_.exception("the database refused what became of actions", actions=len(batch.ends))
+                return await self._in_pieces(batch)
+            else:
+                break
+        self.tell(written)
+        for labels, count in Counter((end.action.channel, end.outcome.kind) for end in batch.ends).items():
+            telemetry.ATTEMPTS.labels(*labels).inc(count)
+        return written
+
+    async def apart(self, work: Callable[[], Answer]) -> Answer:
+        """Blocking work on the database, in the thread that writes."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _in_pieces(self, batch: Batch) -> Written:
+        """One bad row costs itself alone: it stays begun, and is `interrupted` once its lease has run out. What is
+        in the journal about it stays there: it may have had its effect."""
+        pieces = [Batch(ends=[end]) for end in batch.ends] + [Batch(begins=[begin]) for begin in batch.begins]
+        if len(pieces) <= 1:
+            await asyncio.sleep(PAUSES_S[1])  # what is left may be the leasing itself: not in a tight loop
+            return Written(refused={end.action.id for end in batch.ends})
+        whole = Written()
+        rest = msgspec.structs.replace(batch, begins=[], ends=[])
+        for piece in [*pieces, rest]:
+            part = await self._commit(piece)
+            whole.begun |= part.begun
+            whole.targets |= part.targets
+            whole.leased += part.leased
+            whole.refused |= part.refused
+            whole.next_due = part.next_due
+        return whole
+
+    def tell(self, written: Written) -> None:
+        """Counts what ended, and says so to whoever relays the events about it."""
+        count_actions(Counter(written.tally))
+        if written.tally:
+            self._on_events()
+
+    def _write(self, batch: Batch) -> Written:
+        with self._db.write() as conn:
+            return self._recorder.write(conn, batch, self._clock.now())
+
+    def close(self) -> None:
+        """Let go of leases and of the thread; blocking."""
+        try:
+            with self._db.write() as conn:
+                self._recorder.let_go(conn)
+        except DatabaseUnavailable as error:
+            log_.warning("leases are left to run out", error=error)
+        self._thread.shutdown()

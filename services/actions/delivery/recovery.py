@@ -1,0 +1,73 @@
+"""What dead processes of this machine left behind: how their attempts ended is committed, the rest is free
+at once instead of when its lease runs out."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from backbone import telemetry
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.errors import DatabaseUnavailable
+from services.actions.delivery.attempt_writer import End, Recorder, Written
+from services.actions.delivery.journal import SUFFIX, Left, taken
+from services.actions.storage import attempts
+
+log_ = telemetry.get_logger("touchline.delivery")
+
+
+def take_over(
+    folder: Path, db: Database, clock: Clock, recorder: Recorder, tell: Callable[[Written], None]
+) -> bool:
+    """Deals with the journals of all dead processes in `folder`; whether there were any. Blocking.
+
+    `tell` is called after each commit. A journal that cannot be applied is dropped: its leases run out, and what
+    had begun counts as interrupted. Raises `DatabaseUnavailable`; the journal in hand is kept then.
+    """
+    found = False
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        try:
+            with taken(path) as left:
+                if left is not None:
+                    found = True
+                    tell(_apply(db, clock, recorder, left))
+        except FileNotFoundError:
+            pass  # somebody else was faster
+        except OSError as error:
+            log_.warning("a journal cannot be read", path=str(path), error=error)
+    return found
+
+
+def _apply(db: Database, clock: Clock, recorder: Recorder, left: Left) -> Written:
+    try:
+        with db.write() as conn:
+            return apply(conn, recorder, left, clock.now())
+    except DatabaseUnavailable:
+        raise
+    except Exception:
+        log_.exception("a journal cannot be applied; its leases run out", owner=left.owner)
+        return Written()
+
+
+def apply(conn: Connection, recorder: Recorder, left: Left, now: int) -> Written:
+    """What one dead process had leased; what somebody else has taken over since is not touched."""
+    written = Written()
+    held = attempts.held_by(conn, left.owner, now)
+    ends = list(_ends(left, held))
+    recorder.finish(conn, ends, now, written, owner=left.owner)
+    ended = {end.action.id for end in ends}
+    rest = [one for one in held if one.id not in ended]
+    if left.complete:
+        silent = [one.id for one in rest if one.interrupted and (one.id, one.attempts) not in left.passed]
+        attempts.never_sent(conn, silent, now)
+    attempts.release(conn, [one.id for one in rest])
+    log_.info("took over from a dead process", owner=left.owner, leased=len(held), ended=len(written.tally))
+    return written
+
+
+def _ends(left: Left, held: list[attempts.Leased]) -> Iterator[End]:
+    for one in held:
+        outcome = left.ends.get((one.id, one.attempts))
+        if outcome is not None and one.interrupted:
+            yield End(one, one.attempts, outcome)

@@ -1,0 +1,268 @@
+"""The store and the library in memory: what `touchline test` and the unit tests run plays on. Nothing is
+sent.
+
+An email or webhook counts as carried out the moment its step runs, and tells so by the same event as in
+earnest.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from schemas.play_reasons import ActionReason
+from schemas.playbook import PlaybookIn
+from schemas.profile import Profile
+from schemas.template import TemplateIn
+from services.actions.plays.lifecycle_events import about, kind_of_end
+from services.actions.plays.model import (
+    OPEN_TASK,
+    ActionDraft,
+    Cancel,
+    CloseTasks,
+    EmailSpec,
+    Op,
+    OwnEvent,
+    Play,
+    Rendered,
+    Renderer,
+    RenderFailure,
+    RenderJob,
+    Sighting,
+    StepNote,
+    TaskSpec,
+    WebhookSpec,
+)
+from services.actions.plays.program import Playbook, compile_playbook
+
+
+class MemoryAction(msgspec.Struct, kw_only=True):
+    """An action as `touchline test` compares it; `rendered` is its content, {} if there is none."""
+
+    id: str
+    play: str
+    playbook: str
+    account: str
+    contact: str | None
+    channel: str
+    step: str
+    recipient: str | None
+    status: str
+    reason: str | None
+    due_at: int
+    template: str | None = None
+    rendered: dict[str, Any] = {}
+
+
+class MemoryTask(msgspec.Struct, kw_only=True):
+    """A task."""
+
+    id: str
+    play: str
+    account: str
+    key: str
+    title: str
+    body: str | None = None
+    assignee: str | None = None
+    status: str = "open"
+    reason: str | None = None
+    due_at: int | None = None
+
+
+class MemoryLibrary:
+    """Playbooks and templates given once; every one has version 1."""
+
+    def __init__(self, playbooks: Iterable[PlaybookIn], templates: Iterable[TemplateIn] = ()) -> None:
+        self._playbooks = {doc.name: compile_playbook(1, doc) for doc in playbooks}
+        self._templates = {doc.name: doc.model_dump(mode="json") for doc in templates}
+        matchers = [one for book in self._playbooks.values() for one in book.matchers()]
+        self._types = frozenset(type_ for one in matchers for type_ in one.types)
+        self._every = any(one.every for one in matchers)
+
+    def playbook(self, name: str) -> Playbook | None:
+        return self._playbooks.get(name)
+
+    def version(self, name: str, version: int) -> Playbook:  # noqa: ARG002
+        return self._playbooks[name]
+
+    def template_versions(self, names: frozenset[str]) -> dict[str, int]:
+        return {name: 1 for name in sorted(names) if name in self._templates}
+
+    def template(self, name: str, version: int) -> dict[str, Any]:  # noqa: ARG002
+        return self._templates[name]
+
+    def watches(self, type_: str) -> bool:
+        return self._every or type_ in self._types
+
+
+class MemoryStore:
+    """Implements `ports.Store` on dictionaries; what came of it is in `plays`, `actions`, `tasks`.
+
+    `events` are Touchline's own, to be taken (`drain`) and fed back as further events of the log.
+    """
+
+    def __init__(self, renderer: Renderer | None = None) -> None:
+        self._renderer = renderer
+        self.profiles: dict[str, Profile] = {}
+        self.plays: dict[str, Play] = {}
+        self.actions: dict[str, MemoryAction] = {}
+        self.tasks: dict[str, MemoryTask] = {}
+        self.events: list[OwnEvent] = []
+        self.notes: list[StepNote] = []  # what steps without an action left in the history of their plays
+        self._seen: dict[bytes, Sighting] = {}
+
+    def drain(self) -> list[OwnEvent]:
+        """The events told since the last call."""
+        events, self.events = self.events, []
+        return events
+
+    # -- the port
+
+    def profile(self, account: str) -> Profile | None:
+        return self.profiles.get(account)
+
+    def put_profile(self, profile: Profile) -> None:
+        self.profiles[profile.id] = profile
+
+    def erase_account(self, account: str) -> None:
+        self.profiles.pop(account, None)
+        for held in (self.plays, self.actions, self.tasks):
+            _drop(held, lambda one: one.account == account)
+
+    def erase_contact(self, account: str, contact: str) -> None:
+        doomed = {p.id for p in self.plays.values() if p.account == account and p.contact == contact}
+        _drop(self.plays, lambda one: one.id in doomed)
+        _drop(self.tasks, lambda one: one.play in doomed)
+        _drop(
+            self.actions, lambda one: one.play in doomed or (one.account, one.contact) == (account, contact)
+        )
+
+    def sighted(self, digest: bytes) -> Sighting | None:
+        return self._seen.get(digest)
+
+    def put_sighting(self, digest: bytes, sighting: Sighting) -> None:
+        self._seen[digest] = sighting
+
+    def play(self, play: str) -> Play | None:
+        return self.plays.get(play)
+
+    def live_plays(self, account: str) -> list[Play]:
+        tasked = {task.play for task in self.tasks.values() if task.status in OPEN_TASK}
+        return [
+            play
+            for play in self.plays.values()
+            if play.account == account and (play.status == "open" or play.id in tasked)
+        ]
+
+    def put_play(self, play: Play) -> None:
+        self.plays[play.id] = play
+
+    def next_wait(self, upto: int) -> Play | None:
+        due = [
+            (play.wait.due, play.id)
+            for play in self.plays.values()
+            if play.status == "open" and play.wait is not None and play.wait.due <= upto
+        ]
+        return self.plays[min(due)[1]] if due else None
+
+    def put_off(self, play: str) -> None:
+        raise NotImplementedError("nothing is under way in memory")
+
+    def do(self, op: Op) -> None:
+        match op:
+            case ActionDraft():
+                self._act(op)
+            case Cancel():
+                pass  # nothing waits: what was to be sent counts as sent
+            case CloseTasks():
+                for task in self.tasks.values():
+                    if task.play == op.play and task.status in OPEN_TASK:
+                        task.status, task.reason = "closed", op.reason
+            case OwnEvent():
+                self.events.append(op)
+            case StepNote():
+                self.notes.append(op)
+
+    # -- carrying out
+
+    def _act(self, draft: ActionDraft) -> None:
+        if draft.id in self.actions:
+            return
+        action = MemoryAction(
+            id=draft.id,
+            play=draft.play,
+            playbook=draft.playbook,
+            account=draft.account,
+            contact=draft.contact,
+            channel=draft.channel,
+            step=draft.step,
+            recipient=draft.recipient,
+            status=draft.status,
+            reason=draft.reason,
+            due_at=draft.due_at,
+            template=draft.spec.template if isinstance(draft.spec, EmailSpec) else None,
+        )
+        self.actions[draft.id] = action
+        if draft.status != "pending":
+            return
+        answer = self._render(draft)
+        if isinstance(answer, RenderFailure):
+            action.status, action.reason = "failed", answer.reason
+            action.rendered = {"error": answer.detail}
+            return
+        action.status, action.rendered = "done", answer.content
+        if isinstance(draft.spec, TaskSpec):
+            self._task(draft, draft.spec, action)
+        else:
+            self._tell(kind_of_end(draft.channel, "done", None), draft)
+
+    def _render(self, draft: ActionDraft) -> Rendered | RenderFailure:
+        if isinstance(draft.spec, WebhookSpec) and draft.spec.literal:
+            return Rendered(content={"body": draft.spec.body})
+        if self._renderer is None:
+            return Rendered(content={})
+        return self._renderer.render_many([RenderJob(draft=copy.copy(draft))])[0]
+
+    def _task(self, draft: ActionDraft, spec: TaskSpec, action: MemoryAction) -> None:
+        content: Mapping[str, Any] = action.rendered
+        key = content.get("key") or spec.key or spec.default_key
+        action.rendered = {**content, "key": key, "assignee": spec.assignee, "priority": spec.priority}
+        fields: dict[str, Any] = {
+            "play": draft.play,
+            "title": content.get("title") or spec.title,
+            "body": content.get("body"),
+            "assignee": spec.assignee,
+            "due_at": spec.due_at,
+        }
+        for task in self.tasks.values():
+            if (task.account, task.key) == (draft.account, key) and task.status in OPEN_TASK:
+                for name, value in fields.items():
+                    setattr(task, name, value)
+                action.reason = ActionReason.TASK_UPDATED
+                return
+        self.tasks[draft.id] = MemoryTask(id=draft.id, account=draft.account, key=key, **fields)
+        self._tell("task.created", draft)
+
+    def _tell(self, kind: str | None, draft: ActionDraft) -> None:
+        if kind is None:
+            return
+        self.events.append(
+            about(
+                kind,
+                action=draft.id,
+                play=draft.play,
+                playbook=draft.playbook,
+                step=draft.step,
+                account=draft.account,
+                contact=draft.contact,
+                time=draft.due_at,
+                depth=draft.depth,
+                place=draft.place,
+            )
+        )
+
+
+def _drop(held: dict[str, Any], doomed: Any) -> None:
+    for name in [name for name, one in held.items() if doomed(one)]:
+        del held[name]

@@ -1,0 +1,353 @@
+"""The step machine: how a play starts, goes through its steps, waits, and ends. Pure; effects go to the
+store.
+
+trigger ──► open ──► (step, step, wait …) ──► finished
+              │  └── exit_when, `then: exit`, by hand ──► exited
+no playbook, tier not covered, play open already ──► skipped
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from schemas.conditions.model import Scope
+from schemas.dates import moment_of, unchanged
+from schemas.duration import parse_duration
+from schemas.event import DAY_US, OWN_PREFIX, RESERVED, Event, depth_after, instant, is_reserved
+from schemas.play_reasons import ActionReason, PlayReason, StepReason
+from schemas.playbook import WaitDate, WaitEvent
+from schemas.profile import Profile, contact_of
+from schemas.trigger import Trigger
+from services.actions.plays.action_drafts import email_drafts, task_draft, webhook_draft
+from services.actions.plays.model import (
+    Cancel,
+    CloseTasks,
+    OwnEvent,
+    Play,
+    StepNote,
+    Wait,
+    event_id,
+    play_id,
+)
+from services.actions.plays.ports import Library, Store
+from services.actions.plays.program import END, Instruction, Playbook, Program
+from services.actions.plays.retry_policy import HOUR
+from services.actions.plays.template_context import trigger_document
+from services.actions.plays.value_paths import getter
+
+LOOK_AGAIN = HOUR  # a play whose playbook cannot be read stands still; whether it can be by now
+LATE_US = (
+    DAY_US  # as long after its trigger a play may begin and still be in time (as of `late` of date rules)
+)
+
+
+class Machine:
+    """Runs plays against a store and a library. One instance serves one partition; it keeps nothing of its
+    own."""
+
+    def __init__(
+        self, store: Store, library: Library, partition: int = 0, *, log_clock: bool = False
+    ) -> None:
+        self._store, self._library, self._partition = store, library, partition
+        self._log_clock = log_clock
+
+    # -- beginnings
+
+    def start(self, trigger: Trigger, now: int) -> Play | None:
+        """Start the play of a trigger at `now`; None if the trigger starts none, or has started it before."""
+        if trigger.playbook is None or trigger.shadow:
+            return None
+        name = play_id(trigger.id, trigger.playbook)
+        if self._store.play(name) is not None:
+            return None
+        play = self._new(name, trigger, now)
+        reason = self._hindrance(play)
+        if reason is not None:
+            play.status, play.reason, play.ended_at = "skipped", reason, now
+            self._store.put_play(play)
+            return play
+        playbook = self._library.version(play.playbook, play.playbook_version or 0)
+        program = playbook.programs[play.tier]
+        play.templates = self._library.template_versions(program.templates)
+        play.watched = _values(playbook.watched, play, self._profile(play))
+        self._tell("play.started", play, now)
+        self._run(play, program, program.start, now, since=_beginning(trigger, now))
+        self._store.put_play(play)
+        return play
+
+    def _new(self, name: str, trigger: Trigger, now: int) -> Play:
+        playbook = self._library.playbook(trigger.playbook or "")
+        return Play(
+            id=name,
+            playbook=trigger.playbook or "",
+            playbook_version=None if playbook is None else playbook.version,
+            rule=trigger.rule,
+            trigger_id=trigger.id,
+            account=trigger.account,
+            contact=trigger.contact,
+            key=trigger.key,
+            scope=trigger.scope,
+            tier=trigger.tier,
+            topic="lifecycle" if playbook is None else playbook.topic,
+            status="open",
+            started_at=now,
+            trigger=trigger_document(trigger),
+            depth=trigger.depth,
+            place=trigger.position.offset,
+            partition=self._partition,
+        )
+
+    def _hindrance(self, play: Play) -> PlayReason | None:
+        """Why this play is not to start."""
+        if play.playbook_version is None:
+            return PlayReason.PLAYBOOK_UNKNOWN
+        playbook = self._library.version(play.playbook, play.playbook_version)
+        if playbook.unhealthy is not None:
+            return PlayReason.PLAYBOOK_UNHEALTHY
+        if play.tier not in playbook.programs:
+            return PlayReason.TIER_NOT_COVERED
+        mine = (play.playbook, _subject(play))
+        for other in self._store.live_plays(play.account):
+            if other.status == "open" and (other.playbook, _subject(other)) == mine:
+                return PlayReason.PLAY_OPEN
+        return None
+
+    # -- going on
+
+    def resume(self, play: Play, now: int, reason: StepReason = StepReason.WAIT_OVER) -> None:
+        """The wait that the play stands at is over, for this reason."""
+        program = self._program(play)
+        if program is None:
+            play.wait, play.reason = Wait(due=now + LOOK_AGAIN), PlayReason.PLAYBOOK_UNHEALTHY
+        else:
+            play.wait, play.reason = self._again(play, program, now), None
+        if program is not None and play.wait is None:
+            place = self._behind(play, program, program.at(play.step or ""), now, now, reason)
+            self._run(play, program, place, now, since=now)
+        self._store.put_play(play)
+
+    def _again(self, play: Play, program: Program, now: int) -> Wait | None:
+        """The wait for a date that has come to lie ahead while the playbook could not be read."""
+        one = program.at(play.step or "")
+        return (
+            self._wait(play, one, self._profile(play), now) if isinstance(one.step.wait, WaitDate) else None
+        )
+
+    def on_event(self, play: Play, event: Event, profile: Profile, now: int) -> None:
+        """An event of the play's account came, and is in the profile: it may end the play, its open tasks, or its
+        wait."""
+        updated = event.type in RESERVED
+        playbook = self._library.version(play.playbook, play.playbook_version or 0)
+        if self._leaves(playbook, play, event, profile) or (updated and _changed(play, profile)):
+            healthy = playbook.unhealthy is None
+            if healthy or play.status == "open":
+                self.leave(play, PlayReason.EXIT_EVENT if healthy else PlayReason.PLAYBOOK_UNHEALTHY, now)
+            return
+        if play.status != "open" or play.wait is None:
+            return
+        if play.wait.until:
+            self._until(play, event, profile, now)
+        elif updated and play.wait.dated:
+            self._reckon(play, profile, now)
+
+    def _leaves(self, playbook: Playbook, play: Play, event: Event, profile: Profile) -> bool:
+        """Whether it is an event that ends the play."""
+        if not playbook.exits or not self._concerns(play, event):
+            return False
+        scope = _scope(play, event, profile)
+        return any(one.matches(scope, event, play.key) for one in playbook.exits)
+
+    def _until(self, play: Play, event: Event, profile: Profile, now: int) -> None:
+        """It may be the event that the play waits for."""
+        program = self._program(play)
+        if program is None or not self._concerns(play, event):
+            return
+        at = program.at(play.step or "")
+        if at.until is None or not at.until.matches(_scope(play, event, profile), event, play.key):
+            return
+        if at.on_until == "exit":
+            self.exit(play, PlayReason.UNTIL_EVENT, now)
+        else:
+            self.resume(play, now, StepReason.EVENT_CAME)
+
+    def _reckon(self, play: Play, profile: Profile, now: int) -> None:
+        """A wait for a date, reckoned anew. One that is taken away keeps its moment: another may be on its way."""
+        program = self._program(play)
+        due = None if program is None else _dated(play, program.at(play.step or ""), profile)
+        if due is None or play.wait is None or due == play.wait.due:
+            return
+        if due <= now:
+            self.resume(play, now)
+            return
+        play.wait = Wait(due=due, dated=True)
+        self._store.put_play(play)
+
+    def _concerns(self, play: Play, event: Event) -> bool:
+        """Touchline's own events count for their play only; what another contact did not for a contact's
+        play."""
+        if event.type.startswith(OWN_PREFIX):
+            return isinstance(event.data, dict) and event.data.get("play") == play.id
+        if play.scope != "contact" or is_reserved(event.type):
+            return True
+        return event.contact is None or event.contact == play.contact
+
+    def leave(self, play: Play, reason: PlayReason, now: int) -> None:
+        """End an open play; of a finished one, close the open tasks."""
+        if play.status == "open":
+            self.exit(play, reason, now)
+        else:
+            self._store.do(CloseTasks(play.id, reason, now))
+
+    def exit(self, play: Play, reason: PlayReason, now: int) -> None:
+        """End an open play: nothing more is sent, its open tasks are closed."""
+        play.status, play.reason, play.ended_at, play.wait = "exited", reason, now, None
+        self._store.put_play(play)
+        self._store.do(Cancel(play.id, ActionReason.PLAY_EXITED, now, tried_only=self._log_clock))
+        self._store.do(CloseTasks(play.id, reason, now))
+        self._tell("play.exited", play, now)
+
+    # -- steps
+
+    def _run(self, play: Play, program: Program, place: int, now: int, *, since: int) -> None:
+        """Go through the steps from `place` on, until a wait or the end. A moment before `since` is past."""
+        profile = self._profile(play)
+        while place != END:
+            one = program.instructions[place]
+            play.step = one.id
+            play.wait = self._wait(play, one, profile, now)
+            if play.wait is not None:
+                return
+            if one.step.wait is None:
+                place = self._step(play, one, profile, now)
+            else:
+                place = self._behind(play, program, one, now, since, StepReason.WAIT_OVER)
+        play.status, play.reason, play.ended_at = "finished", PlayReason.COMPLETED, now
+        self._tell("play.finished", play, now)
+
+    def _wait(self, play: Play, one: Instruction, profile: Profile, now: int) -> Wait | None:
+        """The wait that this step asks for, if it lies ahead."""
+        wait = one.step.wait
+        if wait is None:
+            return None
+        if isinstance(wait, WaitDate):
+            due = _dated(play, one, profile)
+            return None if due is None or due <= now else Wait(due=due, dated=True)
+        until = isinstance(wait, WaitEvent)
+        due = now + parse_duration(wait.for_ if isinstance(wait, WaitEvent) else wait)
+        return None if due <= now else Wait(due=due, until=until)
+
+    def _behind(
+        self, play: Play, program: Program, one: Instruction, now: int, since: int, reason: StepReason
+    ) -> int:
+        """Where the play goes on once it has waited, and why it does, for its history."""
+        wait = one.step.wait
+        if not isinstance(wait, WaitDate):
+            self._note(play, one.id, reason, now)
+            return one.next
+        due = _dated(play, one, self._profile(play))
+        if due is None or due < since:
+            reason = StepReason.NO_DATE if due is None else StepReason.DATE_PAST
+        self._note(play, one.id, reason, now)
+        if wait.past == "continue" or reason is StepReason.WAIT_OVER:
+            return one.next
+        left_out = program.instructions[one.next]
+        self._note(play, left_out.id, StepReason.LEFT_OUT, now)
+        return left_out.next
+
+    def _step(self, play: Play, one: Instruction, profile: Profile, now: int) -> int:
+        """Carry out a step that is no wait; returns where to go on."""
+        step = one.step
+        if one.condition is not None:
+            holds = one.condition(_scope(play, None, profile))
+            self._note(play, one.id, StepReason.CONDITION_TRUE if holds else StepReason.CONDITION_FALSE, now)
+            return one.then if holds else one.otherwise
+        if step.email is not None:
+            for draft in email_drafts(play, one.id, step.email, profile, self._library, now):
+                self._store.do(draft)
+        elif step.task is not None:
+            self._store.do(task_draft(play, one.id, step.task, profile, now))
+        elif step.webhook is not None:
+            self._store.do(webhook_draft(play, one.id, step.webhook, profile, now))
+        return one.next
+
+    # -- helpers
+
+    def _program(self, play: Play) -> Program | None:
+        """The steps of a play that was started; None while its version of the playbook cannot be read."""
+        return self._library.version(play.playbook, play.playbook_version or 0).programs.get(play.tier)
+
+    def _profile(self, play: Play) -> Profile:
+        """The play's account, as it is now."""
+        return self._store.profile(play.account) or Profile(id=play.account)
+
+    def _note(self, play: Play, step: str, reason: StepReason, now: int) -> None:
+        self._store.do(StepNote(play.id, play.account, step, reason, now))
+
+    def _tell(self, kind: str, play: Play, now: int) -> None:
+        self._store.do(
+            OwnEvent(
+                id=event_id(kind, play.id),
+                type=OWN_PREFIX + kind,
+                account=play.account,
+                contact=play.contact,
+                time=now,
+                data={
+                    "play": play.id,
+                    "playbook": play.playbook,
+                    "rule": play.rule,
+                    "trigger": play.trigger_id,
+                    "key": play.key,
+                    "tier": play.tier,
+                    "step": play.step,
+                    "reason": play.reason,
+                    "depth": depth_after(OWN_PREFIX + kind, play.depth),
+                    "place": play.place,
+                },
+            )
+        )
+
+
+def _subject(play: Play) -> tuple[str | None, str | None]:
+    """What the play's rule counts for, beside the account."""
+    return (play.contact if play.scope == "contact" else None, play.key)
+
+
+def _scope(play: Play, event: Event | None, profile: Profile) -> Scope:
+    """What a condition sees: of an event its own contact, of a branch the trigger's."""
+    contact = play.contact if event is None else contact_of(event)
+    return Scope(
+        event=event,
+        profile=profile,
+        contact=None if contact is None else profile.contacts.get(contact),
+        tier=play.tier,
+        trigger=play.trigger,
+    )
+
+
+def _values(paths: Iterable[str], play: Play, profile: Profile) -> dict[str, Any]:
+    """What stands at these paths."""
+    scope = _scope(play, None, profile)
+    return {path: getter(path)(scope) for path in paths}
+
+
+def _changed(play: Play, profile: Profile) -> bool:
+    """Whether a value that must stay as it was has become another one."""
+    now = _values(play.watched, play, profile) if play.watched else {}
+    return not all(unchanged(was, now[path], profile.timezone) for path, was in play.watched.items())
+
+
+def _beginning(trigger: Trigger, now: int) -> int:
+    """Before which a moment is past for a play that begins: its trigger's, unless that is long ago. Between the two
+    lies only how long it took to get here."""
+    at = instant(trigger.at)
+    return at if now - LATE_US <= at else now
+
+
+def _dated(play: Play, one: Instruction, profile: Profile) -> int | None:
+    """The moment that a wait for a date is for; None if there is no such date."""
+    wait = one.step.wait
+    if one.date is None or not isinstance(wait, WaitDate):
+        return None
+    moment = moment_of(one.date(_scope(play, None, profile)), profile.timezone)
+    if moment is None:
+        return None
+    return moment - (0 if wait.before is None else parse_duration(wait.before))

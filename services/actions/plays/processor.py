@@ -1,0 +1,200 @@
+"""One partition of plays: the two topics in their one order, the clock, waits in time order. Pure.
+
+The worker drives it against the database, `touchline test` against memory. It advances by small steps, so
+that whoever drives it may stop (and commit) between any two: a wait that fell due, an event, a trigger.
+"""
+
+from typing import Literal
+
+from schemas.event import CLOCK, MERGED, OWN_PREFIX, RESERVED, Event, instant
+from schemas.forwarding import ERASED, close, erased_of, take_in
+from schemas.play_reasons import PlayReason
+from schemas.profile import Profile, apply_update, contact_of
+from schemas.trigger import Moved, Trigger
+from services.actions.plays.dedup import repeats, time_of
+from services.actions.plays.interpreter import Machine
+from services.actions.plays.merge import EventItem, Merge, TriggerItem
+from services.actions.plays.ports import Library, Store
+
+GRACE_US = 1_000_000  # the wall clock runs this far behind: what was posted just in time still counts
+
+FOREVER = 1 << 62  # a time after all times
+ClockMode = Literal["wall", "log"]
+
+
+class PlaysPartition:
+    """Applies a partition's events and triggers to its plays."""
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        mode: ClockMode,
+        store: Store,
+        library: Library,
+        merge: Merge | None = None,
+        clock: int = 0,
+    ) -> None:
+        self.number, self.mode, self.clock = number, mode, clock
+        self.merge = merge or Merge()
+        self._store, self._library = store, library
+        self.answered: list[
+            tuple[int, int]
+        ] = []  # (time, receipt) of events that started plays; the caller drains it
+        self._received = 0  # receipt of the event applied last
+        # What comes for an account that was merged into one here may be under way from another partition. Until all
+        # from before a wait's moment has come, the wait goes on; up to `cleared` all has.
+        self.cleared = FOREVER
+        self.held = False  # some wait had to go on since the caller looked last
+        self._machine = Machine(store, library, number, log_clock=mode == "log")
+
+    def step(self) -> bool:
+        """Apply the next thing in order: a wait due before it, or it. False when nothing can be applied
+        now."""
+        head = self.merge.head()
+        if head is None:
+            return False
+        if isinstance(head, TriggerItem):
+            return self._trigger_step(head)
+        upto = self._clock_of(head)
+        if self._run_wait(upto):
+            return True
+        self.clock, self._received = upto, head.timestamp
+        if head.event is not None:
+            self._event(head.event)
+        self.merge.take()
+        return True
+
+    def beat(self, now: int) -> bool:
+        """Wall clock, all that was posted before `now` has been offered: once it is applied, run a wait that is due.
+
+        Returns whether there was one; call again until there is none.
+        """
+        if self.mode != "wall" or not self.merge.caught_up():
+            return False
+        upto = max(self.clock, now - GRACE_US)
+        if self._run_wait(upto):
+            return True
+        self.clock = upto
+        return False
+
+    def _clock_of(self, item: EventItem) -> int:
+        """Where the clock stands once this record is applied."""
+        if self.mode == "wall":
+            return max(self.clock, item.timestamp - GRACE_US)
+        event = item.event
+        if event is None:
+            return self.clock
+        if event.type.startswith(OWN_PREFIX) and event.type != CLOCK:
+            return self.clock
+        return max(self.clock, time_of(event))
+
+    def _run_wait(self, upto: int) -> bool:
+        while (play := self._store.next_wait(upto)) is not None and play.wait is not None:
+            if play.wait.due <= self.cleared or not self._takes_others(play.account):
+                self._machine.resume(play, play.wait.due)
+                return True
+            self._store.put_off(play.id)
+            self.held = True
+        return False
+
+    def _takes_others(self, account: str) -> bool:
+        """Whether accounts were merged into this one."""
+        known = self._store.profile(account)
+        return known is not None and bool(known.absorbed)
+
+    def _trigger_step(self, item: TriggerItem) -> bool:
+        """Start a play, after the waits of its account that fall due before it (log clock only); or carry out what
+        rules decided about a merge."""
+        trigger = item.trigger
+        if isinstance(trigger, Moved):
+            if not self.merge.repeated(item):
+                self._moved(trigger)
+        elif not self.merge.repeated(item):
+            now = max(self.clock, instant(trigger.at))
+            if self.mode == "log" and self._run_wait_of(trigger, now):
+                return True
+            play = self._machine.start(trigger, now)
+            if play is not None and play.status != "skipped" and trigger.event_id is not None:
+                self.answered.append((instant(trigger.at), self._received))
+        self.merge.take()
+        return True
+
+    def _run_wait_of(self, trigger: Trigger, upto: int) -> bool:
+        """Run the account's first wait that is due by `upto`; whether there was one."""
+        waiting = [
+            (play.wait.due, play.id, play)
+            for play in self._store.live_plays(trigger.account)
+            if play.status == "open" and play.wait is not None and play.wait.due <= upto
+        ]
+        if not waiting:
+            return False
+        due, _, play = min(waiting, key=lambda one: one[:2])
+        self._machine.resume(play, due)
+        return True
+
+    def _event(self, event: Event) -> None:
+        """Apply an event: the profile first, then what it ends. Repeats change nothing."""
+        account = event.account
+        if account is None or not self.concerns(event.type):
+            return
+        known = self._store.profile(account)
+        if event.type == ERASED or (known is not None and known.closed is not None):
+            self._closed(account, known, event)
+            return
+        if event.type == "account.deleted":  # again, if it comes again: nothing may stay that came in between
+            self._store.erase_account(account)
+            return
+        awaited = event.mergedfrom is None or (known is not None and event.mergedfrom in known.absorbed)
+        if event.type == MERGED or not awaited or repeats(self._store, event, known, self.clock):
+            return
+        if event.type in RESERVED:
+            self._update(account, event)
+        profile = self._store.profile(account) or Profile(id=account)
+        for play in sorted(self._store.live_plays(account), key=lambda one: (one.started_at, one.id)):
+            self._machine.on_event(play, event, profile, self.clock)
+
+    def _closed(self, account: str, known: Profile | None, event: Event) -> None:
+        """An event of an account that was merged into another one: only erasures change anything here."""
+        closing = known.closed if known is not None else None
+        what = erased_of(event) if event.type == ERASED else None
+        if closing is None or (event.type == ERASED and (what is None or what.into != closing.into)):
+            return
+        contact = contact_of(event) if what is None else what.contact
+        person = (
+            what is not None and contact == closing.contact
+        )  # whom a lone account stood for, or nobody named
+        if event.type == "account.deleted" or person or (what is not None and contact is None):
+            self._store.erase_account(account)
+        elif contact is not None and (what is not None or event.type == "contact.deleted"):
+            self._store.erase_contact(account, contact)
+
+    def _moved(self, moved: Moved) -> None:
+        """An account was closed, opened anew, or took another one in."""
+        profile = self._store.profile(moved.account) or Profile(id=moved.account)
+        if moved.absorbed is not None:
+            take_in(profile, moved.absorbed)
+        elif moved.closed is not None:
+            close(profile, moved.closed)
+            for play in sorted(
+                self._store.live_plays(moved.account), key=lambda one: (one.started_at, one.id)
+            ):
+                self._machine.leave(play, PlayReason.ACCOUNT_MERGED, self.clock)
+        else:
+            profile.closed = None
+        self._store.put_profile(profile)
+
+    def concerns(self, type_: str) -> bool:
+        """Whether events of this type can change anything here."""
+        return type_ in RESERVED or type_ == ERASED or self._library.watches(type_)
+
+    def _update(self, account: str, event: Event) -> None:
+        if event.type == "contact.deleted":
+            contact = contact_of(event)
+            if contact is not None:
+                self._store.erase_contact(account, contact)
+            if self._store.profile(account) is None:
+                return  # nobody to forget a contact of; an account is not made by that
+        profile = self._store.profile(account) or Profile(id=account)
+        apply_update(profile, event)
+        self._store.put_profile(profile)

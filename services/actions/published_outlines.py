@@ -1,0 +1,39 @@
+"""What the other services are told of playbooks and templates, and what one that is saved is told of the others."""
+
+from sqlalchemy import Connection
+
+from backbone.database import Database
+from backbone.documents import registry
+from backbone.documents.store import Stored
+from schemas.lint.outline import Outline, outline
+from schemas.lint.single import Doubt, lint_playbook, lint_template
+from schemas.playbook import PlaybookIn
+from schemas.template import TemplateIn
+from services.actions.storage.library import PLAYBOOKS, TEMPLATES
+
+Body = PlaybookIn | TemplateIn
+
+
+def put_up(conn: Connection, body: Body, stored: Stored) -> None:
+    """Tell of a document that is being saved."""
+    registry.write(conn, outline(body), stored.version)
+
+
+def doubts(conn: Connection, body: Body, *, alone: bool = False) -> list[Doubt]:
+    """What is doubtful about a document, by itself and (unless `alone`) with those that it has to do with."""
+    found = lint_playbook(body) if isinstance(body, PlaybookIn) else lint_template(body)
+    return found if alone else [*found, *registry.doubts(conn, outline(body))]
+
+
+def refresh(db: Database) -> None:
+    """Tell of what was saved before there was a board, or while an older program ran."""
+    registry.refresh(db, "playbook", PLAYBOOKS.current_versions, _playbook)
+    registry.refresh(db, "template", TEMPLATES.current_versions, _template)
+
+
+def _playbook(conn: Connection, name: str) -> Outline:
+    return outline(PlaybookIn.model_validate({**PLAYBOOKS.fetch(conn, name).doc, "name": name}))
+
+
+def _template(conn: Connection, name: str) -> Outline:
+    return outline(TemplateIn.model_validate({**TEMPLATES.fetch(conn, name).doc, "name": name}))

@@ -1,0 +1,70 @@
+"""What is remembered of templates that ran into their limit, so that one of them does not use up everybody's time.
+
+The first time costs a template `CPU_SECONDS`. For a minute from then on it gets less, which is still many times what
+an ordinary one takes. Three times in a row, with none in between that was rendered, and it rests: what comes then
+fails at once, and half a minute later it is tried again. A template is its source: a version saved anew is another.
+
+Kept by the service, and sent along with each frame of jobs, since the process that runs into a limit may die of it.
+"""
+
+import hashlib
+from collections.abc import Mapping
+
+import msgspec
+
+from services.actions.rendering.jobs import CPU_SECONDS, CheckJob, Job, MailJob
+
+REDUCED_SECONDS = 0.1
+ROW = 3
+REST_S, FORGET_S = 30.0, 60.0
+MOST = 1_000  # templates remembered; the one that offended longest ago is forgotten first
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+class Fuse(msgspec.Struct, array_like=True):
+    """Of one template: when it last ran into its limit (monotonic seconds), and how often in a row."""
+
+    last: float
+    row: int
+
+
+class Fuses:
+    """By source. `known` is what another process remembers."""
+
+    def __init__(self, known: Mapping[str, Fuse] | None = None) -> None:
+        self._fuses: dict[str, Fuse] = dict(known or {})
+
+    def known(self, now: float) -> dict[str, Fuse]:
+        """What is not forgotten yet."""
+        for key, fuse in list(self._fuses.items()):
+            if now - fuse.last >= FORGET_S:
+                self._fuses.pop(key, None)
+        return dict(self._fuses)
+
+    def allowance(self, job: Job, now: float) -> float:
+        """Seconds of processor time for this job; 0: it is not to be tried."""
+        fuse = self._fuses.get(_source(job)) if self._fuses else None
+        if fuse is None or now - fuse.last >= FORGET_S:
+            return CPU_SECONDS
+        return 0.0 if fuse.row >= ROW and now - fuse.last < REST_S else REDUCED_SECONDS
+
+    def ended(self, job: Job, now: float, *, within_limits: bool) -> None:
+        """The job was tried."""
+        if within_limits:
+            fuse = self._fuses.get(_source(job)) if self._fuses else None
+            if fuse is not None:
+                fuse.row = 0
+        elif not isinstance(job, CheckJob):
+            key = _source(job)
+            fuse = self._fuses.pop(key, None) or Fuse(now, 0)
+            self._fuses[key] = Fuse(now, fuse.row + 1)  # at the end: the newest
+            if len(self._fuses) > MOST:
+                del self._fuses[next(iter(self._fuses))]
+
+
+def _source(job: Job) -> str:
+    if isinstance(job, CheckJob):
+        return ""
+    source = (job.subject, job.markdown, job.html, job.text) if isinstance(job, MailJob) else job.body
+    return hashlib.blake2b(_encode(source), digest_size=16).hexdigest()

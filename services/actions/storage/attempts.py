@@ -1,0 +1,356 @@
+"""What the delivery loop reads and writes: leases of due actions, attempts, and how they ended. SQL only.
+
+One action goes: `lease_due` (ours for a while) → `start_attempts` (durable before anything leaves the house)
+→ sending → `finish_attempts` (row, attempt and the event about it in one transaction). All take lists: one
+transaction serves many. Whoever has lost a lease writes nothing: beginnings and ends ask for the owner.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, update
+
+from schemas.play_reasons import ActionReason
+from services.actions.plays.lifecycle_events import about, kind_of_end
+from services.actions.plays.model import SENDABLE, OwnEvent
+from services.actions.plays.retry_policy import Decision
+from services.actions.storage import outbox
+from services.actions.storage.sql import Sql, listed
+from services.actions.tables import actions
+
+LEASE_US = 20_000_000
+PUT_BACK_US = 1_000_000  # how long what is put back waits behind others
+MAX_DETAIL = 2_000  # characters kept of an attempt's detail
+
+# `attempting` stays until an end is recorded, whoever leases the action: its last attempt may have had an effect.
+# Whether that attempt is under way, and not closed as interrupted, its own row says (`open`).
+_COLUMNS = (
+    "a.id, a.play, a.playbook, a.account, a.contact, a.channel, a.step,"  # as `Leased` has them
+    " a.recipient, a.topic, a.attempts, a.due_at"
+)
+_WORDS = {
+    "sendable": ", ".join(f"'{status}'" for status in SENDABLE),
+    "columns": _COLUMNS,
+    "leased": f"{_COLUMNS}, a.attempting",
+    "joined": "actions.actions_actions a JOIN actions.actions_plays p ON p.id = a.play",
+    "open": "EXISTS (SELECT 1 FROM actions.actions_attempts t WHERE t.action = a.id AND t.n = a.attempts"
+    " AND t.ended_at IS NULL)",
+}
+
+
+class Leased(msgspec.Struct, kw_only=True, frozen=True):
+    """An action to carry out; `rendered` is its final content. Times in microseconds, wall clock."""
+
+    id: str
+    play: str
+    playbook: str
+    account: str
+    contact: str | None
+    channel: str
+    step: str
+    recipient: str | None
+    topic: str
+    attempts: int  # begun so far
+    due_at: int
+    rendered: dict[str, Any]
+    interrupted: bool  # the last attempt began and its process died: it may have had its effect
+
+
+class Finished(msgspec.Struct, kw_only=True, frozen=True):
+    """How an attempt ended. `n` None: none was begun (the action was skipped before)."""
+
+    action: str
+    n: int | None
+    outcome: str
+    decision: Decision
+    detail: str = ""
+
+
+# First which, then what: sorting a long backlog together with its mails would move all of them through memory.
+_DUE = """
+    SELECT a.id FROM actions.actions_actions a
+    WHERE a.next_attempt_at <= ? AND a.status IN ({sendable}) AND (a.lease_until IS NULL OR a.lease_until < ?)
+    %s ORDER BY a.next_attempt_at, a.seq LIMIT ? {lock_free}
+"""
+_due = Sql(_DUE % "", **_WORDS)
+_due_but = Sql(_DUE % "AND NOT (a.channel || ' ' || COALESCE(a.recipient, '') {ids})", **_WORDS)
+_content_of = Sql(
+    """
+    SELECT {leased}, CAST(a.rendered AS TEXT) AS rendered, p.status AS play_status FROM {joined}
+    WHERE a.id {ids}
+""",
+    **_WORDS,
+)
+_lease = Sql("""
+    UPDATE actions.actions_actions SET lease_owner = ?, lease_until = ? WHERE id {ids}
+""")
+
+
+def lease_due(
+    conn: Connection,
+    now: int,
+    owner: str,
+    limit: int,
+    lease: int = LEASE_US,
+    *,
+    log_clock: bool = False,
+    without: Sequence[tuple[str, str]] = (),
+) -> list[Leased]:
+    """Take up to `limit` actions that are due and nobody holds, for `lease` microseconds, the longest due
+    first; none `without` which the caller wants to do, by channel and recipient.
+
+    Those tried before whose play has been exited since are marked skipped instead. Expired leases are taken over.
+    """
+    if without:
+        left_out = listed(conn, [" ".join(one) for one in without])
+        ids = _due_but.run(conn, now, now, left_out, limit).scalars().all()
+    else:
+        ids = _due.run(conn, now, now, limit).scalars().all()
+    found = {row.id: row for row in _content_of.run(conn, listed(conn, ids))} if ids else {}
+    rows = [found[one] for one in ids if one in found]
+    interrupt(conn, [row.id for row in rows if row.attempting], now)
+    over = {row.id for row in rows if _over(row.play_status, row.attempts, log_clock=log_clock)}
+    _skip_exited(conn, [row.id for row in rows if row.id in over and not row.attempting], now)
+    _leave_uncertain(conn, [row.id for row in rows if row.id in over and row.attempting], now)
+    mine = [row for row in rows if row.id not in over]
+    if mine:
+        _lease.run(conn, owner, now + lease, listed(conn, [row.id for row in mine]))
+    return [_leased(row, _content(row.rendered)) for row in mine]
+
+
+def _leased(row: Row[Any], content: dict[str, Any]) -> Leased:
+    return Leased(
+        id=row.id,
+        play=row.play,
+        playbook=row.playbook,
+        account=row.account,
+        contact=row.contact,
+        channel=row.channel,
+        step=row.step,
+        recipient=row.recipient,
+        topic=row.topic,
+        attempts=row.attempts,
+        due_at=row.due_at,
+        rendered=content,
+        interrupted=bool(row.attempting),
+    )
+
+
+def _content(text: str | None) -> dict[str, Any]:
+    try:
+        found = msgspec.json.decode(text or "null")
+    except msgspec.DecodeError:  # what only Python's own JSON knows: NaN, half a surrogate pair
+        found = json.loads(text or "null")
+    return found or {}
+
+
+def _over(play_status: str, attempts: int, *, log_clock: bool) -> bool:
+    """Whether an action must not be tried again since its play was exited.
+
+    One never tried was skipped by the exit itself. With the log clock what was to be sent before the exit is sent,
+    however late it is carried out (`Cancel.tried_only`).
+    """
+    return play_status == "exited" and attempts > 0 and not log_clock
+
+
+_close = Sql("""
+    UPDATE actions.actions_actions SET status = ?, reason = ?, done_at = ?, next_attempt_at = NULL,
+    lease_owner = NULL, lease_until = NULL, attempting = FALSE WHERE id {ids}
+""")
+
+
+def _skip_exited(conn: Connection, ids: Sequence[str], now: int) -> None:
+    if ids:
+        _close.run(conn, "skipped", ActionReason.PLAY_EXITED.value, now, listed(conn, ids))
+
+
+def _leave_uncertain(conn: Connection, ids: Sequence[str], now: int) -> None:
+    """Their last attempt may have arrived, and there will be no other."""
+    if ids:
+        _close.run(conn, "uncertain", ActionReason.INTERRUPTED.value, now, listed(conn, ids))
+
+
+_interrupt = Sql("""
+    UPDATE actions.actions_attempts SET ended_at = ?, outcome = 'interrupted', reason = ?
+    WHERE action {ids} AND ended_at IS NULL
+""")
+
+
+def interrupt(conn: Connection, ids: Sequence[str], now: int) -> None:
+    """Close attempts whose process died."""
+    if ids:
+        _interrupt.run(conn, now, ActionReason.INTERRUPTED.value, listed(conn, ids))
+
+
+_extend = Sql("UPDATE actions.actions_actions SET lease_until = ? WHERE id {ids} AND lease_owner = ?")
+
+
+def extend_leases(conn: Connection, ids: Sequence[str], owner: str, until: int) -> None:
+    """Hold leased actions longer: for sends that take their time."""
+    if ids:
+        _extend.run(conn, until, listed(conn, ids), owner)
+
+
+def release_leases(conn: Connection) -> None:
+    """End all leases: for the start of a process that is the only one on its database."""
+    conn.execute(update(actions).where(actions.c.lease_until.is_not(None)).values(lease_until=0))
+
+
+_held = Sql(
+    """
+    SELECT {columns}, {open} AS attempting FROM actions.actions_actions a
+    WHERE a.next_attempt_at <= ? AND a.status IN ({sendable}) AND a.lease_owner = ? {lock}
+""",
+    **_WORDS,
+)
+_release = Sql("UPDATE actions.actions_actions SET lease_until = 0 WHERE id {ids}")
+_not_begun = Sql("UPDATE actions.actions_actions SET attempting = FALSE WHERE id {ids}")
+
+
+def held_by(conn: Connection, owner: str, now: int) -> list[Leased]:
+    """What an owner has leased, without its content; `interrupted`: an attempt is under way."""
+    return [_leased(row, {}) for row in _held.run(conn, now, owner)]
+
+
+def release(conn: Connection, ids: Sequence[str]) -> None:
+    """End these leases: for actions of an owner that is dead."""
+    if ids:
+        _release.run(conn, listed(conn, ids))
+
+
+_let_go = Sql(
+    """
+    UPDATE actions.actions_actions AS a SET lease_owner = NULL, lease_until = NULL
+    WHERE a.lease_owner = ? AND NOT {open}
+""",
+    **_WORDS,
+)
+
+
+def let_go(conn: Connection, owner: str) -> None:
+    """What an owner has leased and not begun is for others to take at once."""
+    _let_go.run(conn, owner)
+
+
+def never_sent(conn: Connection, ids: Sequence[str], now: int) -> None:
+    """The attempts at these, under way when their process died, had no effect: another may follow."""
+    if ids:
+        interrupt(conn, ids, now)
+        _not_begun.run(conn, listed(conn, ids))
+
+
+_mine = Sql(
+    """
+    SELECT a.id, a.attempts, {open} AS open, p.status AS play_status FROM {joined}
+    WHERE a.id {ids} AND a.lease_owner = ? AND a.status IN ({sendable}) {lock}
+""",
+    **_WORDS,
+)
+_begin = Sql("UPDATE actions.actions_actions SET attempts = attempts + 1, attempting = TRUE WHERE id {ids}")
+_write_begin = Sql("""
+    INSERT INTO actions.actions_attempts (action, n, started_at)
+    SELECT id, attempts, ? FROM actions.actions_actions WHERE id {ids}
+""")
+
+
+def start_attempts(
+    conn: Connection, ids: Sequence[str], owner: str, now: int, *, log_clock: bool = False
+) -> dict[str, int]:
+    """Begin attempts; the number (from 1) of each that may begin.
+
+    What is missing in the answer must not be sent: the lease was lost, the play was exited, the account
+    erased.
+    """
+    rows = _mine.run(conn, listed(conn, ids), owner).all()
+    over = {row.id for row in rows if _over(row.play_status, row.attempts, log_clock=log_clock)}
+    _skip_exited(conn, sorted(over), now)
+    # One that is under way was begun by a commit of which we did not hear: it keeps its number.
+    known = {row.id: row.attempts for row in rows if row.open and row.id not in over}
+    new = {row.id: row.attempts + 1 for row in rows if not row.open and row.id not in over}
+    if new:
+        parameter = listed(conn, list(new))
+        _begin.run(conn, parameter)
+        _write_begin.run(conn, now, parameter)
+    return known | new
+
+
+_ending = Sql(
+    """
+    SELECT a.id, a.play, a.playbook, a.account, a.contact, a.channel, a.step, a.status, a.attempts, a.due_at,
+    a.lease_owner, p.status AS play_status, p.depth, p.place FROM {joined} WHERE a.id {ids} {lock}
+""",
+    **_WORDS,
+)
+_write_end = Sql("""
+    UPDATE actions.actions_attempts SET ended_at = ?, outcome = ?, reason = ?, detail = ?
+    WHERE action = ? AND n = ? AND ended_at IS NULL
+""")
+_end = Sql("""
+    UPDATE actions.actions_actions SET status = ?, reason = ?, next_attempt_at = ?, done_at = ?,
+    lease_owner = NULL, lease_until = NULL, attempting = FALSE WHERE id = ?
+""")
+
+
+def finish_attempts(
+    conn: Connection, ends: Sequence[Finished], owner: str, now: int, *, partitions: int, log_clock: bool
+) -> dict[str, Decision]:
+    """Record how attempts of this owner ended, and put the events about them into the outbox; what was
+    written of each action.
+
+    With the log clock an action's end carries its due time, which follows from the log alone. What the owner
+    has lost meanwhile stays as it is.
+    """
+    written: dict[str, Decision] = {}
+    events: list[OwnEvent] = []
+    tried: list[tuple[Any, ...]] = []
+    ended: list[tuple[Any, ...]] = []
+    rows = {row.id: row for row in _ending.run(conn, listed(conn, [end.action for end in ends]))}
+    for end in ends:
+        row = rows.get(end.action)
+        if row is None or not _still(row, end, owner) or end.action in written:
+            continue  # erased, or taken over by somebody else
+        decision = end.decision
+        if end.n is not None:
+            detail = end.detail[:MAX_DETAIL].replace("\0", "")
+            tried.append((now, end.outcome, decision.reason, detail, end.action, end.n))
+        if decision.status == "retrying" and row.play_status == "exited":
+            decision = Decision(status="skipped", reason=ActionReason.PLAY_EXITED)
+        moment = row.due_at if log_clock else now
+        again = decision.status == "retrying"
+        due, done = (decision.next_attempt_at, None) if again else (None, moment)
+        ended.append((decision.status, decision.reason, due, done, end.action))
+        written[end.action] = decision
+        events += _event(row, decision, moment)
+    _write_end.each(conn, tried)
+    _end.each(conn, ended)
+    outbox.emit(conn, events, partitions)
+    return written
+
+
+def _still(row: Row[Any], end: Finished, owner: str) -> bool:
+    """Whether this end is of the action's last attempt, and the action still this owner's."""
+    mine: bool = row.status in SENDABLE and row.lease_owner == owner
+    return mine and (end.n is None or end.n == row.attempts)
+
+
+def _event(row: Row[Any], decision: Decision, moment: int) -> list[OwnEvent]:
+    kind = kind_of_end(row.channel, decision.status, decision.reason)
+    if kind is None:
+        return []
+    return [
+        about(
+            kind,
+            action=row.id,
+            play=row.play,
+            playbook=row.playbook,
+            step=row.step,
+            account=row.account,
+            contact=row.contact,
+            time=moment,
+            depth=row.depth,
+            place=row.place,
+            more={"reason": decision.reason},
+        )
+    ]

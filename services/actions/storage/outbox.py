@@ -1,0 +1,94 @@
+"""The outbox: Touchline's own events, written with what they tell about, relayed to the log afterwards."""
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy import Connection, delete, func, select
+
+from backbone.log import EVENTS, Entry, Log, partition_for
+from schemas.event import FORGOTTEN, Event, encode, from_microseconds
+from services.actions.plays.model import SOURCE, OwnEvent, event_id
+from services.actions.storage.sql import Sql
+from services.actions.tables import outbox, plays
+
+APPEND_TIMEOUT_S = 30.0
+_emit = Sql("INSERT INTO actions.actions_outbox (partition, account, value) VALUES (?, ?, ?)")
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """A row of the outbox."""
+
+    seq: int
+    partition: int
+    account: str
+    value: bytes
+
+
+def emit(conn: Connection, events: Sequence[OwnEvent], partitions: int) -> None:
+    """Put events into the outbox, in order; `partitions` of the log decide which worker relays them."""
+    if not events:
+        return
+    rows = [
+        (partition_for(event.account, partitions), event.account, encode(as_event(event))) for event in events
+    ]
+    _emit.each(conn, rows)
+
+
+def forgotten(conn: Connection, partition: int, triggers: Sequence[str], at: int) -> None:
+    """Tell rules that the plays of these triggers are kept no longer. `at`: the daily tick."""
+    event = Event(
+        id=event_id("history.forgotten", str(partition), *triggers),
+        source=SOURCE,
+        type=FORGOTTEN,
+        time=from_microseconds(at),
+        data={"triggers": list(triggers)},
+    )
+    _emit.each(conn, [(partition, "", encode(event))])
+
+
+def place_of(conn: Connection, play: str) -> int | None:
+    """Where the trigger of a play was decided, which events about it tell; None: unknown."""
+    found: int | None = conn.scalar(select(plays.c.place).where(plays.c.id == play))
+    return found
+
+
+def as_event(event: OwnEvent) -> Event:
+    """The event as it goes onto the log."""
+    return Event(
+        id=event.id,
+        source=SOURCE,
+        type=event.type,
+        time=from_microseconds(event.time),
+        account=event.account,
+        contact=event.contact,
+        data=event.data,
+    )
+
+
+def waiting(conn: Connection, partitions: Sequence[int], limit: int) -> list[Waiting]:
+    """The oldest rows of these partitions."""
+    query = select(outbox).where(outbox.c.partition.in_(partitions)).order_by(outbox.c.seq).limit(limit)
+    return [Waiting(*row) for row in conn.execute(query)]
+
+
+def relayed(conn: Connection, rows: Sequence[Waiting]) -> None:
+    """The log has these rows."""
+    for start in range(0, len(rows), 500):
+        part = [row.seq for row in rows[start : start + 500]]
+        conn.execute(delete(outbox).where(outbox.c.seq.in_(part)))
+
+
+def count(conn: Connection) -> int:
+    """How many events wait."""
+    return conn.scalar(select(func.count()).select_from(outbox)) or 0
+
+
+def append(log: Log, rows: Sequence[Waiting]) -> None:
+    """Write rows to the log and wait until they are durable. Raises `LogUnavailable`."""
+    entries = [
+        Entry(key=row.account, value=row.value)
+        if row.account
+        else Entry(partition=row.partition, value=row.value)
+        for row in rows
+    ]
+    log.append(EVENTS, entries).result(APPEND_TIMEOUT_S)

@@ -1,0 +1,366 @@
+"""The store of plays and profiles of one partition, for the pure room, on the database.
+
+A batch reads in one transaction, renders in none, and writes in another: `verify` makes sure that nobody changed in
+between what it builds on. Within a batch plays live in an identity map, so the pure room sees its own changes
+before they are written.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import bindparam as bind
+
+from backbone.database import upsert
+from schemas.profile import Profile
+from services.actions.plays.model import ActionDraft, Op, OwnEvent, Play, Renderer, Sighting, StepNote
+from services.actions.storage import search_columns, task_rows
+from services.actions.storage.erasure import Erasure, erase
+from services.actions.storage.ownership import Fenced
+from services.actions.storage.rows import PLAY_COLUMNS, play_of, play_row
+from services.actions.storage.write_batch import Content, Written, render_ops, write_ops
+from services.actions.tables import accounts, plays, seen
+
+NEVER = 2**62
+PAGE = 200
+CHUNK = 500
+LAST = "~"  # sorts behind every id
+
+_profile = msgspec.json.Decoder(Profile).decode
+_profile_json = msgspec.json.Encoder().encode
+
+
+class PlayStore:
+    """Implements `plays.ports.Store`. `connect` gives the batch's connection, opening the transaction if need
+    be."""
+
+    def __init__(self, partition: int, partitions: int, connect: Callable[[], Connection]) -> None:
+        self.partition, self._partitions, self._connect = partition, partitions, connect
+        self.floor = 0  # no wait that is not in memory falls due before it
+        self.ops: list[Op] = []
+        self._forget()
+
+    def _forget(self) -> None:
+        self._plays: dict[str, Play] = {}
+        self._loaded_as: dict[str, str] = {}  # the status that a play had in the database
+        self._erasures: list[Erasure] = []
+        self._gone: set[tuple[str, str | None]] = set()  # (account, contact) erased; contact None: all of it
+        self._absent: set[str] = set()  # plays that the database does not have
+        self._new: set[str] = set()
+        self._changed: set[str] = set()
+        self._live: dict[str, set[str]] = {}  # accounts whose live plays are in memory
+        self._tasked: set[str] = set()  # plays with open tasks
+        self._profiles: dict[str, Profile | None] = {}
+        self._new_profiles: set[str] = set()
+        self._seen: dict[bytes, Sighting | None] = {}
+        self._new_seen: set[bytes] = set()
+        self._content: Content = {}
+        self._waits: list[tuple[int, str]] = []
+        self._put_off: set[str] = set()
+        self._loaded = (-1, "")  # waits up to here, (due, id), are in memory
+
+    @property
+    def dirty(self) -> bool:
+        """Whether there is something to write."""
+        return bool(
+            self.ops or self._new or self._changed or self._new_profiles or self._new_seen or self._erasures
+        )
+
+    # -- loading ahead
+
+    def preload(self, names: Iterable[str], digests: Iterable[bytes], started: Iterable[str]) -> None:
+        """Fetch in few queries what a batch will ask for.
+
+        That is: the live plays and profiles of accounts, which of these events are known, which plays are there.
+        """
+        wanted = [name for name in dict.fromkeys(names) if name not in self._live]
+        for start in range(0, len(wanted), CHUNK):
+            self._load_accounts(wanted[start : start + CHUNK])
+        unknown = [digest for digest in dict.fromkeys(digests) if digest not in self._seen]
+        for start in range(0, len(unknown), CHUNK):
+            self._load_seen(unknown[start : start + CHUNK])
+        asked = [play for play in dict.fromkeys(started) if play not in self._plays]
+        for start in range(0, len(asked), CHUNK):
+            part = asked[start : start + CHUNK]
+            query = select(plays.c.id).where(plays.c.id.in_(part))
+            self._absent.update(set(part).difference(self._connect().scalars(query)))
+
+    def _load_accounts(self, names: Sequence[str]) -> None:
+        conn = self._connect()
+        tasked = task_rows.plays_with_open_tasks(conn, names)
+        self._tasked |= tasked
+        alive = or_(plays.c.status == "open", plays.c.id.in_(tasked)) if tasked else plays.c.status == "open"
+        query = select(*PLAY_COLUMNS).where(plays.c.account.in_(names), alive)
+        self._live |= {name: set() for name in names}
+        for row in conn.execute(query):
+            self._remember(play_of(row))
+        self._profiles |= dict.fromkeys(name for name in names if name not in self._profiles)
+        found = conn.execute(
+            select(accounts.c.account, accounts.c.profile).where(accounts.c.account.in_(names))
+        )
+        for account, profile in found:
+            if account not in self._new_profiles:
+                self._profiles[account] = _profile(profile)
+
+    def _load_seen(self, digests: Sequence[bytes]) -> None:
+        self._seen |= dict.fromkeys(digests)
+        query = select(seen.c.digest, seen.c.time, seen.c.at, seen.c.said).where(
+            seen.c.partition == self.partition, seen.c.digest.in_(digests)
+        )
+        for row in self._connect().execute(query):
+            self._seen[bytes(row.digest)] = Sighting(time=row.time, at=row.at, said=row.said)
+
+    def _remember(self, play: Play) -> Play:
+        """A play as loaded; the one in memory stays if there is one."""
+        if play.id in self._plays:
+            return self._plays[play.id]
+        if self._is_gone(play):
+            return play
+        self._plays[play.id] = play
+        self._loaded_as[play.id] = play.status
+        if play.account in self._live:
+            self._live[play.account].add(play.id)
+        if play.wait is not None:
+            heapq.heappush(self._waits, (play.wait.due, play.id))
+        return play
+
+    def hold(self, play: str) -> Play | None:
+        """One play, locked until the transaction ends; for changes from outside the worker."""
+        row = (
+            self._connect()
+            .execute(select(*PLAY_COLUMNS).where(plays.c.id == play).with_for_update())
+            .one_or_none()
+        )
+        if row is None:
+            return None
+        self._live[row.account] = set()
+        return self._remember(play_of(row))
+
+    # -- the port
+
+    def profile(self, account: str) -> Profile | None:
+        if account not in self._profiles:
+            self._load_accounts([account])
+        return self._profiles[account]
+
+    def put_profile(self, profile: Profile) -> None:
+        self._profiles[profile.id] = profile
+        self._new_profiles.add(profile.id)
+
+    def sighted(self, digest: bytes) -> Sighting | None:
+        if digest not in self._seen:
+            self._load_seen([digest])
+        return self._seen[digest]
+
+    def put_sighting(self, digest: bytes, sighting: Sighting) -> None:
+        self._seen[digest] = sighting
+        self._new_seen.add(digest)
+
+    def play(self, play: str) -> Play | None:
+        if play in self._absent and play not in self._plays:
+            return None
+        if play not in self._plays:
+            row = self._connect().execute(select(*PLAY_COLUMNS).where(plays.c.id == play)).one_or_none()
+            return None if row is None else play_of(row)
+        return self._plays[play]
+
+    def live_plays(self, account: str) -> list[Play]:
+        if account not in self._live:
+            self._load_accounts([account])
+        found = (self._plays[one] for one in self._live[account] if one in self._plays)
+        return [play for play in found if play.status == "open" or play.id in self._tasked]
+
+    def put_play(self, play: Play) -> None:
+        if play.account not in self._live:
+            self._load_accounts([play.account])
+        if play.id not in self._plays:
+            self._new.add(play.id)
+        elif play.id not in self._new:
+            self._changed.add(play.id)
+        self._plays[play.id] = play
+        self._live[play.account].add(play.id)
+        if play.wait is not None:
+            heapq.heappush(self._waits, (play.wait.due, play.id))
+
+    def next_wait(self, upto: int) -> Play | None:
+        while True:
+            first = self._first_wait()
+            if first is not None and first <= self._loaded:
+                return self._plays[first[1]] if first[0] <= upto else None
+            if self._loaded >= (upto, LAST) or upto < self.floor:
+                return self._plays[first[1]] if first is not None and first[0] <= upto else None
+            self._load_waits(upto)
+
+    def put_off(self, play: str) -> None:
+        self._put_off.add(play)
+
+    def _first_wait(self) -> tuple[int, str] | None:
+        """The earliest wait in memory; entries of waits that are over are dropped on the way."""
+        while self._waits:
+            due, play = self._waits[0]
+            held = self._plays.get(play)
+            wait = (
+                held.wait
+                if held is not None and held.status == "open" and play not in self._put_off
+                else None
+            )
+            if wait is not None and wait.due == due:
+                return due, play
+            heapq.heappop(self._waits)
+        return None
+
+    def _load_waits(self, upto: int) -> None:
+        """The next page of waits of the partition, in order."""
+        query = (
+            select(*PLAY_COLUMNS)
+            .where(
+                plays.c.partition == self.partition,
+                plays.c.due_at >= self._loaded[0],
+                plays.c.due_at <= upto,
+                tuple_(plays.c.due_at, plays.c.id) > tuple_(*self._loaded),
+            )
+            .order_by(plays.c.due_at, plays.c.id)
+            .limit(PAGE)
+        )
+        rows = self._connect().execute(query).all()
+        for row in rows:
+            self._remember(play_of(row))
+        full = len(rows) == PAGE
+        self._loaded = (rows[-1].due_at, rows[-1].id) if full else (upto, LAST)
+        if not full:
+            later = select(func.min(plays.c.due_at)).where(
+                plays.c.partition == self.partition, plays.c.due_at > upto
+            )
+            self.floor = self._connect().scalar(later) or NEVER
+
+    def do(self, op: Op) -> None:
+        if isinstance(op, ActionDraft) and op.channel == "task" and op.status == "pending":
+            self._tasked.add(op.play)
+        self.ops.append(op)
+
+    # -- erasure
+
+    def erase_account(self, account: str) -> None:
+        known = self.profile(account)
+        addresses = [] if known is None else [contact.email for contact in known.contacts.values()]
+        self._erasures.append(Erasure(account, None, addresses))
+        self._gone.add((account, None))
+        self._live.setdefault(account, set())
+        self._drop({play.id for play in self._plays.values() if play.account == account})
+        self.ops = [op for op in self.ops if not _about(op, account)]
+        self._profiles[account] = None
+        self._new_profiles.discard(account)
+
+    def erase_contact(self, account: str, contact: str) -> None:
+        known = self.profile(account)
+        person = None if known is None else known.contacts.get(contact)
+        addresses, name = ([], None) if person is None else ([person.email], person.name)
+        self._erasures.append(Erasure(account, contact, addresses, name))
+        self._gone.add((account, contact))
+        doomed = {p.id for p in self._plays.values() if p.account == account and p.contact == contact}
+        self._drop(doomed)
+        self.ops = [op for op in self.ops if not _about(op, account, contact, doomed)]
+
+    def _is_gone(self, play: Play) -> bool:
+        """Whether what the database has of this play is erased by this batch."""
+        return (play.account, None) in self._gone or (play.account, play.contact) in self._gone
+
+    def _drop(self, doomed: set[str]) -> None:
+        for play in doomed:
+            self._plays.pop(play, None)
+        self._new -= doomed
+        self._changed -= doomed
+        self._tasked -= doomed
+        for held in self._live.values():
+            held -= doomed
+
+    # -- writing
+
+    def render(self, renderer: Renderer, stay: Callable[[], None]) -> None:
+        """Give the drafts their content. Takes its time; no transaction should be open meanwhile."""
+        self._content = render_ops(self.ops, renderer, stay)
+
+    def verify(self, conn: Connection) -> None:
+        """Raise `Fenced` if a play that this batch changes was changed by somebody else since it was loaded."""
+        changed = sorted(self._changed)
+        for start in range(0, len(changed), CHUNK):
+            part = changed[start : start + CHUNK]
+            query = select(plays.c.id, plays.c.status).where(plays.c.id.in_(part)).with_for_update()
+            now = {row.id: row.status for row in conn.execute(query)}
+            if now != {one: self._loaded_as[one] for one in part}:
+                raise Fenced(f"a play of partition {self.partition} was ended by hand meanwhile")
+
+    def flush(self, conn: Connection, now: int) -> Written:
+        """Write everything that was put. `now`: wall clock."""
+        for erasure in self._erasures:
+            erase(conn, erasure, now)
+        if self._new:
+            conn.execute(insert(plays), [play_row(self._plays[one]) for one in self._new_in_order()])
+        if self._changed:
+            rows = [_renamed(play_row(self._plays[one])) for one in sorted(self._changed)]
+            conn.execute(_update_play, rows)
+        if self._new_profiles:
+            upsert(
+                conn, accounts, [self._account_row(one) for one in sorted(self._new_profiles)], ["account"]
+            )
+        if self._new_seen:
+            rows = [self._seen_row(digest) for digest in sorted(self._new_seen)]
+            upsert(conn, seen, rows, ["partition", "digest"])
+        return write_ops(
+            conn, self.ops, self._content, partition=self.partition, partitions=self._partitions, now=now
+        )
+
+    def end(self, *, committed: bool) -> None:
+        """The transaction is over: forget the batch. After a rollback nothing in memory counts."""
+        dues = [play.wait.due for play in self._plays.values() if play.wait is not None]
+        self.floor = min([self.floor, *dues]) if committed else 0
+        self.ops = []
+        self._forget()
+
+    def plays_written(self) -> list[Play]:
+        """The plays that this batch started or changed; before `end`."""
+        return [self._plays[one] for one in (*self._new, *self._changed)]
+
+    def forget_seen(self, conn: Connection, before: int) -> None:
+        """Drop what was seen before a moment of the partition's clock."""
+        conn.execute(delete(seen).where(seen.c.partition == self.partition, seen.c.at < before))
+
+    def _new_in_order(self) -> list[str]:
+        return sorted(self._new, key=lambda one: (self._plays[one].started_at, one))
+
+    def _seen_row(self, digest: bytes) -> dict[str, object]:
+        held = self._seen[digest]
+        assert held is not None  # noqa: S101  put by put_sighting
+        return {"partition": self.partition, "digest": digest, **msgspec.structs.asdict(held)}
+
+    def _account_row(self, account: str) -> dict[str, object]:
+        profile = self._profiles[account]
+        assert profile is not None  # noqa: S101  put by put_profile
+        return {
+            "account": account,
+            "partition": self.partition,
+            "profile": _profile_json(profile),
+            "owner": search_columns.owner(profile),
+        }
+
+
+def _about(op: Op, account: str, contact: str | None = None, doomed: Iterable[str] = ()) -> bool:
+    """Whether an op is about an account, or about a contact of it or one of the plays."""
+    if not isinstance(op, ActionDraft | OwnEvent | StepNote):
+        return False
+    if contact is None:
+        return op.account == account
+    play = str(op.data.get("play")) if isinstance(op, OwnEvent) else op.play
+    named = None if isinstance(op, StepNote) else op.contact
+    return op.account == account and (named == contact or play in doomed)
+
+
+_WRITABLE = ("status", "reason", "step", "ended_at", "due_at", "until", "dated")
+_update_play = (
+    update(plays).where(plays.c.id == bind("b_id")).values({name: bind(f"b_{name}") for name in _WRITABLE})
+)
+
+
+def _renamed(row: dict[str, object]) -> dict[str, object]:
+    return {f"b_{name}": row[name] for name in ("id", *_WRITABLE)}

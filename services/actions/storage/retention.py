@@ -1,0 +1,146 @@
+"""Old history leaves at the daily tick: ended plays with their actions, attempts and triggers, and closed tasks.
+
+What is open stays: a play with an open task or an action that is still to be sent, and its trigger with it. What all
+that had an effect on outlives it: the memory of repeats here, cooldowns in rules.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, or_, select, update
+
+from backbone.clock import Clock
+from backbone.database import Database
+from schemas.event import DAY_US, day_of
+from services.actions.partition_task import Shard
+from services.actions.plays.model import OPEN_TASK, SENDABLE
+from services.actions.storage import outbox
+from services.actions.storage.ownership import PartitionRow
+from services.actions.tables import actions, attempts, history, mails_gone, partitions, plays, tasks
+
+KEPT_US = 400 * DAY_US  # as the setting's default
+SOON_S = 0.2  # between looks at what is being sent
+LATER_S = 5.0  # and at what will be tried again
+AT_ONCE = 200  # plays, or tasks, of a partition in one transaction
+
+
+class Retention:
+    """Looks when a partition's day has changed; used by the worker's thread only. `keep` in microseconds."""
+
+    def __init__(self, db: Database, wall: Clock, keep: int) -> None:
+        self._db, self._wall, self._keep = db, wall, keep
+        self._again: dict[
+            int, float
+        ] = {}  # partitions in which something old is still to be sent: when to look again
+        self._looked: set[int] = set()  # partitions, since they are ours
+        self.more = False  # whether there was too much for one transaction
+
+    def mine(self, partitions: Iterable[int]) -> None:
+        """These are ours anew: who had them before may have waited for something to be sent."""
+        self._looked.difference_update(partitions)
+
+    def sweep(self, shards: Iterable[Shard], now: int | None) -> bool:
+        """One transaction for all partitions whose day has changed; whether anything left.
+
+        `now`: the wall clock; None: each partition has its own.
+        """
+        at = time.monotonic()
+        due = [(shard, tick) for shard in shards if self._is_due(shard, tick := _tick(shard, now), at)]
+        self.more = False
+        if not due:
+            return False
+        done, left = [], 0
+        with self._db.write() as conn:
+            for shard, tick in due:
+                number, wall = shard.row.partition, self._wall.now()
+                count = forget(conn, number, tick, tick - self._keep, wall)
+                left += count
+                waits = None if count else _next_sending(conn, number, tick - self._keep)
+                if count == 0 and (waits is None or waits > wall):
+                    conn.execute(
+                        update(partitions).where(partitions.c.partition == number).values(swept=tick)
+                    )
+                    done.append((shard, tick))
+                self.more |= count > 0
+                self._look_again(number, at, count=count, waits=waits, wall=wall)
+        for shard, tick in done:
+            shard.row.swept = tick
+        return left > 0
+
+    def _is_due(self, shard: Shard, tick: int, at: float) -> bool:
+        number = shard.row.partition
+        again = self._again.get(number)
+        if again is not None:
+            return at >= again
+        return tick > shard.row.swept or number not in self._looked
+
+    def _look_again(self, number: int, at: float, *, count: int, waits: int | None, wall: int) -> None:
+        """What is still to be sent leaves once it was, and not a day later: by the log's clock days are short."""
+        self._looked.add(number)
+        self._again.pop(number, None)
+        if not count and waits is not None:
+            self._again[number] = at + (SOON_S if waits <= wall else LATER_S)
+
+
+def _tick(shard: Shard, now: int | None) -> int:
+    return day_of(shard.plays.clock if now is None else now)
+
+
+def is_swept(row: PartitionRow, now: int | None) -> bool:
+    """Whether nothing old is left in a partition."""
+    return row.swept >= day_of(row.clock if now is None else now)
+
+
+def forget(conn: Connection, partition: int, tick: int, upto: int, now: int) -> int:
+    """What of a partition was over at `upto` or before leaves, at most so many plays and tasks; how many did.
+
+    `tick`: when it does; `now`: what the wall clock says, for those who remove the files of mails.
+    """
+    found = conn.execute(
+        select(plays.c.id, plays.c.trigger_id)
+        .where(plays.c.partition == partition, plays.c.ended_at <= upto, plays.c.status != "open")
+        .where(~_has_open_task(), ~_has_unsent_action())
+        .order_by(plays.c.ended_at, plays.c.seq)
+        .limit(AT_ONCE)
+        .with_for_update()
+    ).all()
+    if found:
+        _plays(conn, [row.id for row in found], now)
+        outbox.forgotten(conn, partition, [row.trigger_id for row in found], tick)
+    mine = tasks.c.partition == partition
+    over = select(tasks.c.seq).where(
+        or_(mine, tasks.c.partition.is_(None)) if partition == 0 else mine, tasks.c.over_at <= upto
+    )
+    first = over.order_by(tasks.c.over_at).limit(AT_ONCE)
+    return len(found) + conn.execute(delete(tasks).where(tasks.c.seq.in_(first))).rowcount
+
+
+def _next_sending(conn: Connection, partition: int, upto: int) -> int | None:
+    """When the next try is due of what keeps old plays from leaving (wall clock); None: nothing does."""
+    found: int | None = conn.scalar(
+        select(func.min(actions.c.next_attempt_at))
+        .select_from(plays.join(actions, actions.c.play == plays.c.id))
+        .where(plays.c.partition == partition, plays.c.ended_at <= upto, plays.c.status != "open")
+        .where(actions.c.status.in_(SENDABLE), ~_has_open_task())
+    )
+    return found
+
+
+def _has_open_task() -> ColumnElement[bool]:
+    return exists().where(tasks.c.play == plays.c.id, tasks.c.status.in_(OPEN_TASK))
+
+
+def _has_unsent_action() -> ColumnElement[bool]:
+    return exists().where(actions.c.play == plays.c.id, actions.c.status.in_(SENDABLE))
+
+
+def _plays(conn: Connection, ids: Sequence[str], now: int) -> None:
+    mine = actions.c.play.in_(ids)
+    mails = select(actions.c.id, actions.c.due_at).where(mine, actions.c.channel == "email")
+    files = [{"action": row.id, "due_at": row.due_at, "at": now} for row in conn.execute(mails)]
+    if files:
+        conn.execute(insert(mails_gone), files)
+    conn.execute(delete(attempts).where(attempts.c.action.in_(select(actions.c.id).where(mine))))
+    conn.execute(delete(actions).where(mine))
+    conn.execute(delete(history).where(history.c.play.in_(ids)))
+    conn.execute(delete(plays).where(plays.c.id.in_(ids)))

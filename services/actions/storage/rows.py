@@ -1,0 +1,68 @@
+"""Plays and actions as rows, and rows as plays."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row
+
+from schemas.names import MAX_NAME, fitting
+from services.actions.plays.model import ActionDraft, Play, Wait
+from services.actions.storage import search_columns
+from services.actions.tables import plays
+
+_PLAIN = (
+    "id", "partition", "playbook", "playbook_version", "rule", "trigger_id", "account", "contact", "key",
+    "scope", "tier", "topic", "status", "reason", "step", "started_at", "ended_at", "trigger", "templates",
+    "depth", "place",
+)  # fmt: skip
+PLAY_COLUMNS = [plays.c[name] for name in (*_PLAIN, "due_at", "until", "dated", "watched")]
+
+
+def play_row(play: Play) -> dict[str, Any]:
+    """The columns of a play."""
+    row = {name: getattr(play, name) for name in _PLAIN}
+    wait = play.wait
+    row["due_at"] = None if wait is None else wait.due
+    row["until"] = wait is not None and wait.until
+    row["dated"] = wait is not None and wait.dated
+    row["watched"] = play.watched or None
+    return row
+
+
+def play_of(row: Row[Any]) -> Play:
+    """The play in a row."""
+    wait = None if row.due_at is None else Wait(due=row.due_at, until=row.until, dated=row.dated)
+    return Play(**{name: getattr(row, name) for name in _PLAIN}, wait=wait, watched=row.watched or {})
+
+
+def action_row(draft: ActionDraft, partition: int, now: int) -> dict[str, Any]:
+    """The columns of a new action; what rendering and carrying out change comes on top."""
+    return {
+        "id": draft.id,
+        "partition": partition,
+        "play": draft.play,
+        "playbook": draft.playbook,
+        "account": draft.account,
+        "contact": fitting(draft.contact, MAX_NAME),
+        "channel": draft.channel,
+        "step": draft.step,
+        "recipient": fitting(draft.recipient),
+        "topic": draft.topic,
+        "status": draft.status,
+        "reason": draft.reason,
+        "attempts": 0,
+        "attempting": False,
+        "created_at": now,
+        "due_at": draft.due_at,
+        "done_at": None if draft.status == "pending" else draft.due_at,
+        "next_attempt_at": now if draft.status == "pending" else None,
+        "rendered": None,
+        "rule": draft.rule,
+        "tier": draft.tier,
+        "addressee": search_columns.recipient(draft.recipient, draft.channel),
+    }
+
+
+def same(one: Play, other: Play) -> bool:
+    """Whether two plays would be the same row."""
+    return msgspec.structs.asdict(one) == msgspec.structs.asdict(other)

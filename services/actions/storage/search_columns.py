@@ -1,0 +1,52 @@
+"""What lists are narrowed and sorted by that no row says as it stands: addresses as they compare, a word's urgency."""
+
+import re
+from functools import lru_cache
+
+from sqlalchemy import ColumnElement
+
+from schemas.names import fitting
+from schemas.profile import Profile
+from services.actions.storage.suppressions import normal
+
+LONGEST, READ = 320, 1_000  # characters of an address that are compared, and that are looked at
+UNKNOWN_WORD, NO_WORD = 50, 99
+# A task's priority is any word that a team uses. These have an order, and so have P0, P1, …; others come behind them.
+_WORDS = {
+    **dict.fromkeys(("critical", "urgent", "highest", "blocker"), 0),
+    "high": 1,
+    **dict.fromkeys(("medium", "normal"), 2),
+    "low": 3,
+    "lowest": 4,
+}
+_NUMBERED = re.compile(r"p([0-9])")
+
+
+@lru_cache(4_096)
+def address(text: str | None) -> str | None:
+    """An address as it compares: without regard to case, and the same for every way of writing it."""
+    return None if text is None else fitting(normal(text[:READ]), LONGEST)
+
+
+def recipient(text: str | None, channel: str) -> str | None:
+    """An action's recipient as it compares; of a webhook it is the name of an endpoint."""
+    return fitting(text, LONGEST) if channel == "webhook" else address(text)
+
+
+def is_for(addressee: ColumnElement[str], wanted: str) -> ColumnElement[bool]:
+    """Whether this column is of a recipient asked for: an address, or the name of an endpoint."""
+    return addressee.in_({address(wanted), fitting(wanted, LONGEST)})
+
+
+def owner(profile: Profile) -> str | None:
+    """The address of an account's owner as it compares."""
+    return None if profile.owner is None else address(profile.owner.email)
+
+
+def urgency(priority: str | None) -> int:
+    """Where a priority stands in a list: the most urgent first, words without an order next, then those without one."""
+    if not priority:
+        return NO_WORD
+    word = priority.strip().lower()
+    numbered = _NUMBERED.fullmatch(word)
+    return int(numbered[1]) if numbered else _WORDS.get(word, UNKNOWN_WORD)

@@ -1,0 +1,138 @@
+"""Who gets no mail: addresses as keyed hashes, per topic or for all, and the order between them and sends.
+
+An address itself is kept beside its hash until it is erased; the hash goes on holding. The hashes hang on
+`TOUCHLINE_SECRET_KEY`: with another key they are strangers, so keep it.
+
+No send begins after a suppression was committed. A send begins by a committed row (`attempting`), which is
+written in one transaction with the look at the suppressions; on PostgreSQL both sides hold an advisory lock
+on the address. A suppression waits, for a while, until the sends to its address that have begun are over.
+"""
+
+import hashlib
+import hmac
+import time
+import unicodedata
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import lru_cache
+from typing import TypeVar
+
+from sqlalchemy import Connection, and_, bindparam, delete, select, text, update
+
+from backbone.clock import Clock
+from backbone.database import Database, insert_new
+from schemas.names import fitting
+from services.actions.storage.sql import Sql, listed
+from services.actions.tables import actions, suppressions
+
+ALL_TOPICS = ""
+WAIT_S = 5.0  # for sends that have begun; beyond it the suppression is committed, and holds for what comes after them
+_LOOK_S = 0.02
+_DIGEST = 20  # bytes
+_REMEMBERED = 4_096  # addresses
+_CHUNK = 500
+
+_SUPPRESSED = Sql("SELECT address, topic FROM actions.actions_suppressions WHERE address {ids}")
+
+Answer = TypeVar("Answer")
+
+
+class Hasher:
+    """Keyed hashes of addresses. `key`: the secret of this installation."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = hmac.new(key, b"touchline suppressions", hashlib.sha256).digest()
+        self._digest = lru_cache(_REMEMBERED)(self._made)
+
+    def digest(self, address: str) -> str:
+        """40 hexadecimal digits; the same for every way of writing one address."""
+        return self._digest(address)
+
+    def _made(self, address: str) -> str:
+        return hmac.new(self._key, normal(address).encode("utf-8", "replace"), hashlib.sha256).hexdigest()[
+            : _DIGEST * 2
+        ]
+
+
+def normal(address: str) -> str:
+    """An address for comparing: trimmed, NFC, without upper case, its domain in ASCII where it has such a
+    form."""
+    bare = unicodedata.normalize("NFC", address.strip()).casefold()
+    local, at, domain = bare.rpartition("@")
+    with suppress(UnicodeError):  # no domain at all
+        domain = domain.encode("idna").decode()
+    return local + at + domain
+
+
+def suppressed(conn: Connection, wanted: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Which of these (digest, topic) are suppressed, for the topic or for all."""
+    pairs = set(wanted)
+    rows = _SUPPRESSED.run(conn, listed(conn, sorted({digest for digest, _ in pairs})))
+    found = {(row.address, row.topic) for row in rows}
+    return {(digest, topic) for digest, topic in pairs if {(digest, topic), (digest, ALL_TOPICS)} & found}
+
+
+def lock(conn: Connection, digests: Iterable[str], *, shared: bool) -> None:
+    """Hold addresses until the transaction ends: shared by sends, alone by a suppression. SQLite has one
+    writer."""
+    if conn.dialect.name != "postgresql":
+        return
+    verb = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+    keys = sorted(
+        int(digest[:15], 16) for digest in digests
+    )  # in one order, so that nobody waits in a circle
+    for key in keys:
+        conn.execute(text(f"SELECT {verb}(:key)").bindparams(bindparam("key", key)))
+
+
+def add(conn: Connection, digest: str, topic: str, shown: str | None, reason: str, now: int) -> bool:
+    """Suppress an address; whether that was new. `now` in microseconds."""
+    row = {"address": digest, "topic": topic, "shown": shown, "reason": reason, "created_at": now}
+    return insert_new(conn, suppressions, [row], ["address", "topic"]) == 1
+
+
+def remove(conn: Connection, digest: str, topic: str | None) -> int:
+    """Lift the suppressions of an address (of one topic); how many there were."""
+    mine = suppressions.c.address == digest
+    if topic is not None:
+        mine = and_(mine, suppressions.c.topic == topic)
+    return conn.execute(delete(suppressions).where(mine)).rowcount
+
+
+def forget(conn: Connection, addresses: Iterable[str | None]) -> None:
+    """Erasure: the addresses themselves go, their hashes stay."""
+    shown = sorted({normal(fitting(address) or "") for address in addresses if address})
+    for start in range(0, len(shown), _CHUNK):
+        part = shown[start : start + _CHUNK]
+        conn.execute(update(suppressions).where(suppressions.c.shown.in_(part)).values(shown=None))
+
+
+def once_quiet(
+    db: Database,
+    hasher: Hasher,
+    digest: str,
+    clock: Clock,
+    act: Callable[[Connection], Answer],
+    wait: float = WAIT_S,
+) -> Answer:
+    """Run `act` in a transaction in which no send to this address is under way, or after `wait` seconds all
+    the same."""
+    deadline = time.monotonic() + wait
+    while True:
+        with db.write() as conn:
+            lock(conn, [digest], shared=False)
+            if time.monotonic() >= deadline or not _under_way(conn, hasher, digest, clock.now()):
+                return act(conn)
+        time.sleep(_LOOK_S)
+
+
+def _under_way(conn: Connection, hasher: Hasher, digest: str, now: int) -> bool:
+    """Whether a send to this address has begun and not ended. One whose process died lets go of its lease
+    in time."""
+    query = select(actions.c.recipient).where(
+        actions.c.next_attempt_at <= now,
+        actions.c.attempting,
+        actions.c.channel == "email",
+        actions.c.lease_until >= now,
+    )
+    return any(hasher.digest(recipient or "") == digest for recipient in conn.scalars(query))

@@ -1,0 +1,206 @@
+"""Tasks: made or updated by a step, closed with a play, completed, snoozed and reassigned by people. SQL
+only."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, insert, select, text, update
+
+from schemas.names import MAX_NAME, fitting
+from schemas.task import CompleteIn, TaskIn
+from services.actions.plays.lifecycle_events import about
+from services.actions.plays.model import OPEN_TASK, ActionDraft, CloseTasks, OwnEvent, TaskSpec
+from services.actions.storage import search_columns
+from services.actions.tables import NEVER, tasks
+
+MAX_TITLE, MAX_BODY, MAX_KEY = 2_000, 50_000, 512  # characters kept of what a template gave
+
+
+class TaskContent(msgspec.Struct, kw_only=True):
+    """A task's rendered fields."""
+
+    title: str
+    body: str | None
+    key: str
+
+
+def content_of(spec: TaskSpec, rendered: dict[str, Any]) -> TaskContent:
+    """What a rendered task says, cut to what is kept; a title that came out empty falls back on the key."""
+    key = _clean(rendered.get("key") or spec.default_key, MAX_KEY) or "task"
+    title = _clean(rendered.get("title"), MAX_TITLE) or key
+    return TaskContent(title=title, body=_clean(rendered.get("body"), MAX_BODY), key=key)
+
+
+def _clean(text: Any, limit: int) -> str | None:
+    return None if text is None else str(text).replace("\0", "").strip()[:limit]
+
+
+def put_task(
+    conn: Connection, draft: ActionDraft, spec: TaskSpec, content: TaskContent, partition: int
+) -> tuple[str, bool]:
+    """Make the task of a step, or update the open one with the same account and key: (its id, whether it is
+    new)."""
+    found = open_task(conn, draft.account, content.key, hold=True)
+    values: dict[str, Any] = {
+        "play": draft.play,
+        "playbook": draft.playbook,
+        "step": draft.step,
+        "contact": fitting(draft.contact, MAX_NAME),
+        "title": content.title,
+        "body": content.body,
+        "rule": draft.rule,
+        "tier": draft.tier,
+        **_asked(spec),
+    }
+    if found is not None:
+        if found.reassigned:
+            del values["assignee"], values["assigned"]
+        conn.execute(update(tasks).where(tasks.c.id == found.id).values(values))
+        return str(found.id), False
+    fresh: dict[str, Any] = {"id": draft.id, "account": draft.account, "key": content.key, "status": "open"}
+    fresh |= {"partition": partition}
+    conn.execute(insert(tasks).values(values | fresh | {"created_at": draft.due_at}))
+    return draft.id, True
+
+
+def open_task(conn: Connection, account: str, key: str, *, hold: bool = False) -> Any:
+    """The open task of this account and key, None if there is none; `hold`: as it is until the transaction ends.
+
+    Until then nobody else makes one, or looks for one. Who waits for nobody's row (no `hold`) cannot wait in a circle.
+    """
+    if conn.dialect.name == "postgresql":
+        name = {"name": f"{account}\n{key}"}
+        conn.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), name)
+    query = select(tasks.c.id, tasks.c.reassigned).where(
+        tasks.c.account == account, tasks.c.key == key, tasks.c.status.in_(OPEN_TASK)
+    )
+    newest = query.order_by(tasks.c.seq.desc()).limit(1)
+    return conn.execute(newest.with_for_update() if hold else newest).one_or_none()
+
+
+def insert_by_hand(
+    conn: Connection, task: str, body: TaskIn, spec: TaskSpec, now: int, partition: int
+) -> None:
+    """A task of no play."""
+    values = {
+        "id": task,
+        **dict.fromkeys(("play", "playbook", "step"), ""),
+        "account": body.account or "",
+        "contact": body.contact,
+        "title": body.title,
+        "body": body.body,
+        "key": spec.default_key,
+        "status": "open",
+        "created_at": now,
+        "partition": partition,
+        **_asked(spec),
+    }
+    conn.execute(insert(tasks).values(values))
+
+
+def _asked(spec: TaskSpec) -> dict[str, Any]:
+    """The columns that say who shall do it by when, and how urgent it is."""
+    return {
+        **_assigned(spec.assignee),
+        **_due(spec.due_at),
+        "priority": spec.priority,
+        "urgency": search_columns.urgency(spec.priority),
+    }
+
+
+def _assigned(assignee: str | None) -> dict[str, str | None]:
+    """The columns that say whose a task is."""
+    return {"assignee": fitting(assignee), "assigned": search_columns.address(assignee)}
+
+
+def _due(at: int | None) -> dict[str, int | None]:
+    return {"due_at": at, "due_or_never": NEVER if at is None else at}
+
+
+def reassign(conn: Connection, task: str, assignee: str) -> None:
+    """Give a task to somebody else, by hand: a step does not undo it."""
+    change(conn, task, reassigned=True, **_assigned(assignee))
+
+
+def created_event(draft: ActionDraft, content: TaskContent) -> OwnEvent:
+    """`touchline.task.created`."""
+    return about(
+        "task.created",
+        action=draft.id,
+        play=draft.play,
+        playbook=draft.playbook,
+        step=draft.step,
+        account=draft.account,
+        contact=draft.contact,
+        time=draft.due_at,
+        depth=draft.depth,
+        place=draft.place,
+        more={"key": content.key},
+    )
+
+
+def close_tasks(conn: Connection, op: CloseTasks) -> int:
+    """Close the open tasks of a play with the reason; how many there were."""
+    done = conn.execute(
+        update(tasks)
+        .where(tasks.c.play == op.play, tasks.c.status.in_(OPEN_TASK))
+        .values(status="closed", reason=op.reason, snoozed_until=None, over_at=op.at)
+    )
+    return done.rowcount
+
+
+def plays_with_open_tasks(conn: Connection, accounts: Sequence[str]) -> set[str]:
+    """The plays of these accounts that have open tasks."""
+    query = (
+        select(tasks.c.play).where(tasks.c.account.in_(accounts), tasks.c.status.in_(OPEN_TASK)).distinct()
+    )
+    return set(conn.scalars(query))
+
+
+def locked(conn: Connection, task: str) -> Row[Any] | None:
+    """A task's row, held against others until the transaction ends."""
+    return conn.execute(select(tasks).where(tasks.c.id == task).with_for_update()).one_or_none()
+
+
+def change(conn: Connection, task: str, **values: Any) -> None:
+    """Set columns of a task."""
+    conn.execute(update(tasks).where(tasks.c.id == task).values(**values))
+
+
+def complete(conn: Connection, task: str, how: CompleteIn, by: str, now: int) -> None:
+    """The task is done: how it ended, and whose API key said so."""
+    change(
+        conn, task, status="completed", completed_at=now, over_at=now, snoozed_until=None, completed_by=by,
+        note=how.note, outcome=how.outcome,
+    )  # fmt: skip
+
+
+def completed_event(row: Row[Any], place: int | None) -> OwnEvent:
+    """`touchline.task.completed`; the row is as it is by now, `place` the play's."""
+    more = {"note": row.note, "outcome": row.outcome, "completed_by": row.completed_by}
+    return _event("task.completed", row, row.completed_at, place, more)
+
+
+def made_event(row: Row[Any]) -> OwnEvent:
+    """`touchline.task.created` of a task made by hand."""
+    return _event("task.created", row, row.created_at, None)
+
+
+def _event(
+    kind: str, row: Row[Any], at: int, place: int | None, more: dict[str, Any] | None = None
+) -> OwnEvent:
+    """An event of what people did, which is an answer to nothing of ours."""
+    return about(
+        kind,
+        action=row.id,
+        play=row.play,
+        playbook=row.playbook,
+        step=row.step,
+        account=row.account,
+        contact=row.contact,
+        time=at,
+        depth=None,
+        place=place,
+        more={"key": row.key, **(more or {})},
+    )

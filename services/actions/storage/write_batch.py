@@ -1,0 +1,189 @@
+"""Writes what the step machine left: renders drafts, then stores actions, tasks and events in their order."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, insert, update
+
+from backbone.database import insert_new
+from schemas.play_reasons import ActionReason
+from services.actions.plays.model import (
+    SENDABLE,
+    ActionDraft,
+    Cancel,
+    CloseTasks,
+    Op,
+    OwnEvent,
+    Rendered,
+    Renderer,
+    RenderFailure,
+    RenderJob,
+    StepNote,
+    TaskSpec,
+    WebhookSpec,
+)
+from services.actions.storage import outbox, task_rows
+from services.actions.storage.rows import action_row
+from services.actions.tables import actions, attempts, history
+
+MAX_DETAIL = 2_000
+RENDERED_AT_ONCE = 256  # drafts; each may take half a second of processor time
+
+
+class Written(msgspec.Struct):
+    """What a flush wrote: actions by (channel, status, reason), and how many the delivery loop may take
+    now."""
+
+    actions: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
+    due: int = 0
+
+
+Content = dict[str, Rendered | RenderFailure]  # by action
+
+
+def render_ops(ops: Sequence[Op], renderer: Renderer, stay: Callable[[], None]) -> Content:
+    """What the drafts among the ops say. Takes its time; no transaction should be open meanwhile.
+
+    `stay` is called every now and then (see `Consumer.stay`).
+    """
+    _cancel_drafts(ops)
+    return _render([op for op in ops if isinstance(op, ActionDraft)], renderer, stay)
+
+
+def write_ops(
+    conn: Connection, ops: Sequence[Op], content: Content, *, partition: int, partitions: int, now: int
+) -> Written:
+    """Store the ops of a batch. `now`: wall clock, from when on the new actions may be sent."""
+    rows: list[dict[str, Any]] = []
+    failures: list[dict[str, Any]] = []
+    events: list[OwnEvent] = []
+    notes: list[dict[str, Any]] = []
+    for op in ops:
+        match op:
+            case ActionDraft():
+                row = action_row(op, partition, now)
+                answer = content.get(op.id)
+                if isinstance(answer, RenderFailure):
+                    failures.append(_failure(op, row, answer, now))
+                elif answer is not None:
+                    events += _carry_out(conn, op, row, answer.content)
+                rows.append(row)
+            case Cancel():
+                cancel_actions(conn, op)
+            case CloseTasks():
+                task_rows.close_tasks(conn, op)
+            case OwnEvent():
+                events.append(op)
+            case StepNote():
+                notes.append(msgspec.structs.asdict(op))
+    if rows:
+        insert_rows(conn, rows)
+    if failures:
+        conn.execute(insert(attempts), failures)
+    if notes:
+        conn.execute(insert(history), notes)
+    outbox.emit(conn, events, partitions)
+    tally = Counter((row["channel"], row["status"], row["reason"] or "") for row in rows)
+    return Written(tally, sum(row["status"] == "pending" for row in rows))
+
+
+def insert_rows(conn: Connection, rows: list[dict[str, Any]]) -> None:
+    """Insert actions; each is recorded once under its id, so one that is there already stays as it is."""
+    if len(rows) == 1:
+        insert_new(conn, actions, rows, ["id"])
+    else:
+        conn.execute(insert(actions), rows)
+
+
+def _cancel_drafts(ops: Sequence[Op]) -> None:
+    """A play that was exited in the same batch as its steps sends nothing."""
+    for place, op in enumerate(ops):
+        if not isinstance(op, Cancel) or op.tried_only:
+            continue
+        for draft in ops[:place]:
+            if not isinstance(draft, ActionDraft) or draft.play != op.play or draft.channel == "task":
+                continue
+            if draft.status == "pending":
+                draft.status, draft.reason = "skipped", op.reason
+
+
+def _render(drafts: Sequence[ActionDraft], renderer: Renderer, stay: Callable[[], None]) -> Content:
+    """The content of every draft that is to be carried out."""
+    content: Content = {}
+    wanted: list[ActionDraft] = []
+    for draft in drafts:
+        if draft.status != "pending":
+            continue
+        if isinstance(draft.spec, WebhookSpec) and draft.spec.literal:
+            content[draft.id] = Rendered(content={"body": draft.spec.body})
+        else:
+            wanted.append(draft)
+    for start in range(0, len(wanted), RENDERED_AT_ONCE):
+        stay()
+        part = wanted[start : start + RENDERED_AT_ONCE]
+        answers = renderer.render_many([RenderJob(draft=draft) for draft in part])
+        content |= {draft.id: answer for draft, answer in zip(part, answers, strict=True)}
+    return content
+
+
+def _carry_out(
+    conn: Connection, draft: ActionDraft, row: dict[str, Any], content: dict[str, Any]
+) -> list[OwnEvent]:
+    """Put the content into the row; a task is done by that."""
+    row["rendered"] = content
+    if not isinstance(draft.spec, TaskSpec):
+        return []
+    fields = task_rows.content_of(draft.spec, content)
+    task, new = task_rows.put_task(conn, draft, draft.spec, fields, row["partition"])
+    row |= {"status": "done", "done_at": draft.due_at, "next_attempt_at": None}
+    row["reason"] = None if new else ActionReason.TASK_UPDATED
+    row["rendered"] = {
+        "title": fields.title,
+        "body": fields.body,
+        "key": fields.key,
+        "task": task,
+        "assignee": draft.spec.assignee,
+        "priority": draft.spec.priority,
+        "due_at": draft.spec.due_at,
+    }
+    return [task_rows.created_event(draft, fields)] if new else []
+
+
+def _failure(draft: ActionDraft, row: dict[str, Any], answer: RenderFailure, now: int) -> dict[str, Any]:
+    """A draft that could not be rendered: its action fails, with the error as the detail of an attempt."""
+    row |= {
+        "status": "failed",
+        "reason": answer.reason,
+        "attempts": 1,
+        "done_at": draft.due_at,
+        "next_attempt_at": None,
+    }
+    return {
+        "action": draft.id,
+        "n": 1,
+        "started_at": now,
+        "ended_at": now,
+        "outcome": "permanent",
+        "reason": answer.reason,
+        "detail": answer.detail[:MAX_DETAIL].replace("\0", ""),
+    }
+
+
+def cancel_actions(conn: Connection, op: Cancel) -> None:
+    """Skip what the play has not begun to send; an attempt under way ends by itself, and is not repeated."""
+    least = 1 if op.tried_only else 0
+    conn.execute(
+        update(actions)
+        .where(actions.c.play == op.play, actions.c.status.in_(SENDABLE), actions.c.attempting.is_(False))
+        .where(actions.c.attempts >= least)
+        .values(
+            status="skipped",
+            reason=op.reason,
+            done_at=op.at,
+            next_attempt_at=None,
+            lease_owner=None,
+            lease_until=None,
+        )
+    )
