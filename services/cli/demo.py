@@ -19,7 +19,7 @@ from services.cli.demo_log import END, EXAMPLES, Purchase, events, read_log
 from services.cli.demo_server import emptied, free_port, ready, serve, stop
 from services.cli.demo_story import Story
 from services.cli.documents import find, load
-from services.cli.held import address
+from services.cli.server_documents import address
 from services.cli.terminal import Terminal
 
 BATCH = 500

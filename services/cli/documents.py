@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from backbone.errors import Invalid
 from backbone.web.validation import validate
 from schemas.json_schemas import KINDS
-from services.cli.held import SINGLE
+from services.cli.server_documents import SINGLE
 from services.cli.yamlfile import Located, YamlError, read_yaml
 
 TEST_SUFFIX = ".test.yaml"

@@ -6,7 +6,7 @@ from pathlib import Path
 from backbone.errors import ConfigurationError
 from schemas.fields import NAME
 from services.cli.client import Client
-from services.cli.held import PATHS, SINGLE, Item, Key, as_filed, everything
+from services.cli.server_documents import PATHS, SINGLE, Item, Key, as_filed, everything
 from services.cli.terminal import err, out
 from services.cli.yamltext import yaml_text
 

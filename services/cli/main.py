@@ -62,8 +62,8 @@ def serve(
     """Serve until Ctrl-C. With Kafka, several processes of one service share the work."""
     from backbone.settings import load_settings, unknown_settings
     from backbone.telemetry import configure_logging, get_logger
-    from services.embedded import SERVICES
-    from services.embedded import serve as serve_until_signal
+    from services.app import SERVICES
+    from services.app import serve as serve_until_signal
 
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = load_settings(**given)
@@ -162,22 +162,24 @@ def keys_revoke(key: Annotated[str, typer.Argument(help="Its id, its beginning, 
 
 @app.command()
 def apply(
-    paths: Annotated[list[Path], typer.Argument(help="YAML files or folders of them.", metavar="PATH…")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="YAML apply_files or folders of them.", metavar="PATH…")
+    ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change, and what it would ask; change nothing.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Also delete what the server has and the files do not.")
+        bool, typer.Option("--prune", help="Also delete what the server has and the apply_files do not.")
     ] = False,
 ) -> None:
     """Bring the server to what the files say. If anything is invalid, nothing is applied.
 
     Asks before it activates a paused rule, replaces the tiers or aliases, or deletes anything.
     """
-    from services.cli import files
+    from services.cli import apply_files
 
-    raise typer.Exit(files.apply(paths, dry_run=dry_run, yes=yes, prune=prune))
+    raise typer.Exit(apply_files.apply(paths, dry_run=dry_run, yes=yes, prune=prune))
 
 
 @app.command()
@@ -193,7 +195,7 @@ def export(
 @app.command()
 def test(
     paths: Annotated[
-        list[Path], typer.Argument(help="*.test.yaml files or folders of them.", metavar="PATH…")
+        list[Path], typer.Argument(help="*.test.yaml apply_files or folders of them.", metavar="PATH…")
     ],
 ) -> None:
     """Run scenarios in memory, on the engine that serves. Exit status 1: one failed; 2: one cannot be read."""
@@ -236,7 +238,7 @@ def _database() -> "Iterator[Database]":
 
 @contextmanager
 def _keys_database() -> "Iterator[Database]":
-    from services.embedded import prepare
+    from services.app import prepare
 
     with _database() as db:
         prepare(db, [])

@@ -27,9 +27,9 @@ from services.actions.plays.model import Renderer
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import Renderer as Pool
 from services.cli.documents import TEST_SUFFIX, Document, Problem, Problems, find, load
+from services.cli.scenario_why import of_action, of_trigger
+from services.cli.scenario_world import World, arrivals
 from services.cli.terminal import Terminal
-from services.cli.why import of_action, of_trigger
-from services.cli.world import World, arrivals
 from services.cli.yamlfile import YamlError, read_yaml
 
 MAX_EVENTS = 1_000_000

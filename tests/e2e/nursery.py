@@ -23,7 +23,7 @@ from deploy.local.process import POLL_S, Child
 
 # What `touchline serve` imports on its way, so that it is there before the fork.
 IMPORTS = (
-    "services.cli.main", "services.embedded", "services.ingest.service", "services.rules.service",
+    "services.cli.main", "services.app", "services.ingest.service", "services.rules.service",
     "services.actions.service", "services.ingest.tables", "services.rules.tables", "services.actions.tables",
     "backbone.tables", "backbone.log.kafka.log", "psycopg", "uvloop", "uvicorn.protocols.http.httptools_impl",
     "uvicorn.lifespan.on", "uvicorn.loops.uvloop", "encodings.idna", "sqlalchemy.dialects.postgresql.psycopg",

@@ -27,7 +27,7 @@ from backbone.web.api_keys import create_key
 from deploy.local.need import LIBRARIES
 from deploy.local.node import chromium, node_packages
 from schemas.event import Event, decode
-from services.embedded import House, running
+from services.app import House, running
 
 pytestmark = pytest.mark.slow
 PATIENCE_S = 60  # a limit for a machine under load

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 
 from backbone.settings import load_settings
 from backbone.web.query_params import guarded, takes_any
-from services.embedded import House, running
+from services.app import House, running
 
 SEGMENT = {
     *("track", "identify", "group", "page", "screen", "alias", "batch", "import"),

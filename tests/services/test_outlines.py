@@ -28,7 +28,7 @@ from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn
 from services.actions import published_outlines as of_actions
 from services.actions.storage.library import PLAYBOOKS, TEMPLATES
-from services.embedded import running
+from services.app import running
 from services.rules import published_outlines as of_rules
 from services.rules.storage.rule_repository import Saver
 

@@ -37,7 +37,7 @@ from backbone.settings import load_settings
 from deploy.local.process import wait_until
 from services.actions import tables as actions_tables
 from services.actions.storage import ownership
-from services.embedded import prepare
+from services.app import prepare
 from services.ingest import tables as ingest_tables
 from services.rules import tables as rules_tables
 from services.rules.storage import queries

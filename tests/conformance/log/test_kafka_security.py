@@ -22,7 +22,7 @@ from backbone.log.kafka.log import KafkaLog
 from backbone.settings import load_settings
 from backbone.web.api_keys import create_key
 from deploy.local.kafka import Kafka, Listener
-from services.embedded import running
+from services.app import running
 from tests.conformance.certificates import PASSWORD as OF_THE_KEY
 from tests.conformance.certificates import Certificates, make_certificates
 from tests.conformance.log.conftest import Twin

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from backbone.settings import load_settings
-from services.embedded import running
+from services.app import running
 
 
 @pytest.fixture(scope="module")

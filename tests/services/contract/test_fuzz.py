@@ -17,7 +17,7 @@ from backbone.database import Database
 from backbone.migrations import migrate_all
 from backbone.settings import Settings, load_settings
 from backbone.web.api_keys import create_key
-from services.embedded import house, running
+from services.app import house, running
 from tests.conftest import KafkaServer
 
 CASES = os.environ.get("TOUCHLINE_FUZZ", "3")

@@ -13,7 +13,7 @@ from backbone.settings import load_settings
 from schemas.event import CONTROL, RESERVED
 from schemas.topic_messages import BETWEEN, name_of
 from schemas.topics import OWN
-from services.embedded import running
+from services.app import running
 from tests.services.contract.test_rules import settled
 from tests.unit.schemas.test_asyncapi import MESSAGES, fits
 

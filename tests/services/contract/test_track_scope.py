@@ -9,7 +9,7 @@ import pytest
 
 from backbone.settings import load_settings
 from backbone.web.api_keys import create_key
-from services.embedded import running
+from services.app import running
 
 ACME = {
     "name": "Acme",

@@ -11,8 +11,8 @@ import pytest
 from backbone.errors import ConfigurationError
 from backbone.private_files import FILE
 from backbone.settings import Settings, load_settings
+from services.app import house
 from services.cli.backup import backup
-from services.embedded import house
 
 
 @pytest.fixture

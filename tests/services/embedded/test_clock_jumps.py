@@ -14,7 +14,7 @@ from backbone.clock import SteadyClock, WallClock, counted
 from backbone.settings import load_settings
 from backbone.web.api_keys import create_key
 from deploy.local.process import wait_until
-from services.embedded import running
+from services.app import running
 
 DAY = 86_400_000_000
 QUIET = {"absence": {"event": "login", "for": "30d"}}

@@ -16,8 +16,8 @@ from backbone.settings import load_settings
 from backbone.web.api_keys import OPEN
 from backbone.web.app import declared_scopes
 from schemas.version import VERSION
+from services.app import house, running
 from services.cli import main
-from services.embedded import house, running
 
 COMMAND = [sys.executable, "-m", "services.cli.main"]
 KEY = re.compile(r"tl_[A-Za-z0-9_-]{43}\n")

@@ -13,7 +13,7 @@ from backbone import status_metrics, telemetry
 from backbone.errors import DatabaseUnavailable
 from backbone.settings import load_settings
 from deploy.local.process import wait_until
-from services.embedded import House, running
+from services.app import House, running
 
 
 @pytest.fixture(autouse=True)

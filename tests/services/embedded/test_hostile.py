@@ -14,7 +14,7 @@ import pytest
 from backbone.settings import load_settings
 from backbone.web.api_keys import create_key
 from deploy.local.process import wait_until
-from services.embedded import running
+from services.app import running
 from tests.unit.rendering.loot import LOOT
 from tests.unit.schemas.patterns import EXPLODING, HOSTILE_TEXT, REFUSED
 

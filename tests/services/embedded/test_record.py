@@ -17,7 +17,7 @@ from backbone.settings import load_settings
 from backbone.web import account_record
 from backbone.web.account_record import RecordOut
 from backbone.web.api_keys import create_key
-from services.embedded import House, running
+from services.app import House, running
 from tests.e2e.stack import until
 from tests.e2e.test_erased_files import configure, live
 

@@ -17,7 +17,7 @@ from backbone.web.api_keys import ANY, NARROW, OPEN, SCOPES, TRACK, create_key
 from backbone.web.app import declared_scopes
 from backbone.web.route_lookup import Doors
 from services.actions.unsubscribe_token import Claim, Tokens
-from services.embedded import House, house
+from services.app import House, house
 from tests.conftest import KafkaServer
 
 ROOT_OF_ALL = "admin"

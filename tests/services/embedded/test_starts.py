@@ -13,7 +13,7 @@ import pytest
 
 from backbone.errors import TouchlineError
 from backbone.settings import load_settings
-from services.embedded import house
+from services.app import house
 
 COMMAND = [sys.executable, "-m", "services.cli.main"]
 PAGE = 4_096

@@ -10,7 +10,7 @@ import pytest
 
 from backbone.errors import ConfigurationError
 from backbone.settings import Settings, load_settings
-from services.embedded import running
+from services.app import running
 from tests.e2e.server import items
 
 RULE = {

@@ -7,7 +7,7 @@ import pytest
 
 from backbone.clock import ManualClock
 from backbone.settings import load_settings
-from services.embedded import house
+from services.app import house
 from tests.services.ingest.kit import NOW, Kit
 
 

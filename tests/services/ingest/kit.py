@@ -8,7 +8,7 @@ import httpx
 from backbone.log import EVENTS
 from backbone.web.api_keys import create_key
 from schemas.event import Event, decode
-from services.embedded import House
+from services.app import House
 
 NOW = 1_795_338_000_000_000  # 2026-11-22T09:00:00Z
 

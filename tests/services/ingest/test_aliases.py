@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from backbone.settings import load_settings
-from services.embedded import running
+from services.app import running
 from tests.services.ingest.kit import Kit
 
 ALIASES = {"account_signed_up": "account.signed_up", "ticket.created": "ticket.opened"}

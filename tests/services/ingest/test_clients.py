@@ -19,7 +19,7 @@ from backbone.web.api_keys import create_key
 from backbone.web.connection import MAX_AHEAD
 from backbone.web.server import bind
 from schemas.event import Event, decode
-from services.embedded import House, running
+from services.app import House, running
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from backbone.clock import ManualClock
 from backbone.errors import LogUnavailable
 from backbone.log import Entry
 from backbone.settings import load_settings
-from services.embedded import house
+from services.app import house
 
 NOW = 1_795_338_000_000_000
 EVENT = {"type": "ticket.opened", "account": "acme"}

@@ -11,7 +11,7 @@ import pytest
 
 from backbone.documents import registry
 from backbone.settings import Settings, load_settings
-from services.embedded import running
+from services.app import running
 from tests.services.ingest.kit import Kit
 
 TIERS = {"tiers": [{"tier": "high", "where": {"account.attributes.arr": {"gte": 50000}}}, {"tier": "tech"}]}

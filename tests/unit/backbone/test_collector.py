@@ -9,7 +9,7 @@ import pytest
 
 from backbone.gc_tuning import YOUNG, collect_less
 from backbone.settings import load_settings
-from services.embedded import house
+from services.app import house
 
 
 @pytest.fixture(autouse=True)

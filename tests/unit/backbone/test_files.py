@@ -20,7 +20,7 @@ from backbone.private_files import open_private, private_folder, tighten
 from backbone.settings import load_settings
 from services.actions.channels.email.eml_files import Letter
 from services.actions.delivery.journal import Journal
-from services.embedded import house
+from services.app import house
 
 LOOSE = 0o666
 

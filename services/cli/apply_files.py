@@ -7,11 +7,11 @@ what was written before it is put back. What `--prune` deletes goes last, when e
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.cli.checking import check, check_together, dangling, problems
+from services.cli.apply_checks import check, check_together, dangling, problems
+from services.cli.apply_plan import Change, Plan
 from services.cli.client import ApiError, Client
 from services.cli.documents import Document, Problem, Problems, find, load
-from services.cli.held import PATHS, address, as_filed, everything, label
-from services.cli.plan import Change, Plan
+from services.cli.server_documents import PATHS, address, as_filed, everything, label
 from services.cli.terminal import agreed, err, out
 
 _STYLE = {"created": "green", "updated": "yellow", "unchanged": "dim", "deleted": "red"}

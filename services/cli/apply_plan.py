@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backbone.terminal_text import one_line
 from services.cli.documents import Document
-from services.cli.held import PATHS, SINGLE, Held, Item, Key, as_filed, label, normal
+from services.cli.server_documents import PATHS, SINGLE, Held, Item, Key, as_filed, label, normal
 from services.cli.yamltext import yaml_text
 
 WORDS = ("created", "updated", "unchanged", "deleted")

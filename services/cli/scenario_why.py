@@ -14,7 +14,7 @@ from schemas.sentences.plays import Case, said
 from schemas.sentences.wording import moment
 from services.actions.plays.in_memory import MemoryStore
 from services.cli.documents import Document
-from services.cli.world import World
+from services.cli.scenario_world import World
 from services.rules.engine.compiled_rule import LiveRule
 from services.rules.engine.explain import Explanation, explain
 

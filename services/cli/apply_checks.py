@@ -12,7 +12,7 @@ from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn
 from services.cli.client import ApiError, Client
 from services.cli.documents import Document, Problem
-from services.cli.held import PATHS, Item, Key, as_filed
+from services.cli.server_documents import PATHS, Item, Key, as_filed
 
 CHECKED = ("rule", "playbook", "template")
 
