@@ -106,7 +106,7 @@ def test_errors_quote_nothing(name: str, format: str, capsys: pytest.CaptureFixt
     said = capsys.readouterr().err
     assert said.count("it failed") == 3
     assert "canary" not in said
-    assert "test_discreet.py" in said  # where it happened is told
+    assert "test_redaction.py" in said  # where it happened is told
 
 
 def test_debug_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
