@@ -98,7 +98,7 @@ class Conflict(TouchlineError):
     title = "Conflict"
 
 
-class Taken(Conflict):
+class NameTaken(Conflict):
     """The name is in use."""
 
     code = "name_taken"

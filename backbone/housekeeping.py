@@ -16,7 +16,7 @@ log = get_logger("touchline.upkeep")
 
 
 @dataclass(frozen=True)
-class Chore:
+class HousekeepingJob:
     """Something to do every so many seconds, and at the start. It may raise: then it is tried again the next time."""
 
     name: str
@@ -24,10 +24,10 @@ class Chore:
     do: Callable[[], object]
 
 
-class Upkeep:
+class Housekeeping:
     """Does chores, one after the other."""
 
-    def __init__(self, chores: Sequence[Chore]) -> None:
+    def __init__(self, chores: Sequence[HousekeepingJob]) -> None:
         self._chores = chores
         self._due = [0.0] * len(chores)
         self._stopping = threading.Event()

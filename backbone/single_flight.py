@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from backbone.thread_pool import Lane
+from backbone.thread_pool import ThreadPool
 
 Value = TypeVar("Value")
-_making = Lane("shared", 4)
+_making = ThreadPool("shared", 4)
 
 
-class Shared(Generic[Value]):
+class SingleFlight(Generic[Value]):
     """`await shared()`. `make` runs in a thread; `keep_s`: seconds that what it gave is good for, from its beginning.
 
     What it raises goes to all who wait, and is not kept. Belongs to the event loop.

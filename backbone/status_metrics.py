@@ -25,7 +25,7 @@ class Looked(Protocol):
         ...
 
 
-class Gauges:
+class StatusMetrics:
     """Asks every service for its status now and then, in a thread of its own. What cannot be told now stays as it
     was."""
 

@@ -14,7 +14,7 @@ Given = ParamSpec("Given")
 Result = TypeVar("Result")
 
 
-class Lane:
+class ThreadPool:
     """`await lane(function, …)` runs a blocking function in one of so many threads; they start when needed."""
 
     def __init__(self, name: str, threads: int) -> None:

@@ -21,12 +21,12 @@ from backbone.data_folder import make_data_dir, secret_key
 from backbone.database import Database
 from backbone.errors import ConfigurationError, LogUnavailable
 from backbone.gc_tuning import collect_less
-from backbone.housekeeping import Chore, Upkeep
+from backbone.housekeeping import Housekeeping, HousekeepingJob
 from backbone.log import Log, open_log
 from backbone.migrations import check_schema, migrate_all
 from backbone.settings import Settings
 from backbone.signing_secret import hold_to_secret
-from backbone.status_metrics import Gauges
+from backbone.status_metrics import StatusMetrics
 from backbone.store_identity import hold_together
 from backbone.telemetry import get_logger
 from backbone.web import server
@@ -77,10 +77,10 @@ def house(
         for service in services:
             stack.callback(service.stop)
             service.start()
-        gauges = Gauges(services)
+        gauges = StatusMetrics(services)
         stack.callback(gauges.stop)
         gauges.start()
-        upkeep = Upkeep([*_chores(db), *(chore for service in services for chore in service.chores)])
+        upkeep = Housekeeping([*_chores(db), *(chore for service in services for chore in service.chores)])
         stack.callback(upkeep.stop)
         upkeep.start()
         yield House(settings, db, records, time, services, app, new_key)
@@ -123,11 +123,11 @@ def running(
             threaded.stop()
 
 
-def _chores(db: Database) -> list[Chore]:
+def _chores(db: Database) -> list[HousekeepingJob]:
     """What concerns all services."""
     return [
-        Chore("answers of a day ago", 600.0, lambda: prune_all(db)),
-        Chore("the write-ahead file", SCRUB_S, db.scrub),
+        HousekeepingJob("answers of a day ago", 600.0, lambda: prune_all(db)),
+        HousekeepingJob("the write-ahead file", SCRUB_S, db.scrub),
     ]
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents.in_use import refuse_if_used
-from backbone.documents.store import Documents, Stored
+from backbone.documents.store import DocumentStore, StoredDocument
 from backbone.errors import Invalid
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Json, Once, Pages, json_response, reads, written
@@ -28,12 +28,12 @@ IfMatch = Annotated[str | None, Header(description="the ETag that the change bui
 Prepared = Mapping[str, Any]
 
 
-def dump(_: Connection, model: BaseModel, __: Stored | None) -> Prepared:
+def dump(_: Connection, model: BaseModel, __: StoredDocument | None) -> Prepared:
     """What is stored of a body: its fields as they were given."""
     return model.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-def show(stored: Stored) -> dict[str, Any]:
+def show(stored: StoredDocument) -> dict[str, Any]:
     """A version as the API shows it: its fields, then who changed it and when."""
     return {
         **stored.doc,
@@ -52,7 +52,7 @@ class Check(Protocol):
 
 
 @dataclass(frozen=True)
-class Kind:
+class DocumentKind:
     """One kind of documents. The hooks run in the saving transaction and may raise `Invalid`."""
 
     path: str
@@ -61,19 +61,19 @@ class Kind:
     example: Any
     read: str  # scope
     write: str  # scope
-    prepare: Callable[[Connection, Any, Stored | None], Prepared] = (
+    prepare: Callable[[Connection, Any, StoredDocument | None], Prepared] = (
         dump  # body, version before → stored fields
     )
-    render: Callable[[Stored], dict[str, Any]] = show
-    created: Callable[[Stored], dict[str, Any]] | None = None  # answers a save; default: as `render`
+    render: Callable[[StoredDocument], dict[str, Any]] = show
+    created: Callable[[StoredDocument], dict[str, Any]] | None = None  # answers a save; default: as `render`
     shown_once: frozenset[str] = frozenset()  # fields of the answer to a save that are not given again
-    saved: Callable[[Connection, Any, Stored], None] = lambda _connection, _body, _stored: None
+    saved: Callable[[Connection, Any, StoredDocument], None] = lambda _connection, _body, _stored: None
     removing: Callable[[Connection, str], None] = lambda _connection, _name: None
     lint: Callable[[Connection, Any], list[Doubt]] | None = None  # `warnings` of the answer to a save
     check: Check | None = None  # answers POST …/check
 
 
-def documents_router(kind: Kind, documents: Documents, db: Database, clock: Clock) -> APIRouter:
+def documents_router(kind: DocumentKind, documents: DocumentStore, db: Database, clock: Clock) -> APIRouter:
     """The routes of one kind."""
     router = APIRouter(tags=[kind.path.rpartition("/")[2]])
     _saving(router, kind, documents, db, clock)
@@ -83,7 +83,9 @@ def documents_router(kind: Kind, documents: Documents, db: Database, clock: Cloc
     return router
 
 
-def _saving(router: APIRouter, kind: Kind, documents: Documents, db: Database, clock: Clock) -> None:
+def _saving(
+    router: APIRouter, kind: DocumentKind, documents: DocumentStore, db: Database, clock: Clock
+) -> None:
     @router.post(kind.path, status_code=201, summary=f"Create a {kind.noun}")
     @reads(kind.model, kind.example)
     def create(body: Json, once: Once, principal: Principal = require(kind.write)) -> Response:
@@ -119,7 +121,7 @@ def _saving(router: APIRouter, kind: Kind, documents: Documents, db: Database, c
         return Response(status_code=204)
 
 
-def _checking(router: APIRouter, kind: Kind, checked: Check, db: Database) -> None:
+def _checking(router: APIRouter, kind: DocumentKind, checked: Check, db: Database) -> None:
     summary = f"What a {kind.noun} would be refused or warned for; nothing is saved"
 
     @router.post(kind.path + "/check", summary=summary)
@@ -134,7 +136,7 @@ def _checking(router: APIRouter, kind: Kind, checked: Check, db: Database) -> No
             return json_response({"warnings": checked(connection, model, alone=alone)})
 
 
-def _reading(router: APIRouter, kind: Kind, documents: Documents, db: Database) -> None:
+def _reading(router: APIRouter, kind: DocumentKind, documents: DocumentStore, db: Database) -> None:
     @router.get(kind.path, summary=f"All {kind.noun}s, newest first")
     def listed(pages: Pages, _: Principal = require(kind.read)) -> Response:
         with db.read() as connection:
@@ -161,7 +163,9 @@ def named(body: Any, name: str) -> Any:
     return {**body, "name": name}
 
 
-def _answer(kind: Kind, connection: Connection, model: Any, stored: Stored, status: int) -> Response:
+def _answer(
+    kind: DocumentKind, connection: Connection, model: Any, stored: StoredDocument, status: int
+) -> Response:
     """The answer to a save, with `warnings` if there are any."""
     body = (kind.created or kind.render)(stored)
     kind.saved(connection, model, stored)

@@ -40,7 +40,7 @@ Kind = TypeVar("Kind", bound=Outline)
 _encode = msgspec.json.Encoder().encode
 
 
-class Changes:
+class RegistryWatch:
     """When this process last wrote on the board; by others it is looked at now and then."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -56,7 +56,7 @@ class Changes:
         return self._monotonic() - self._last < seconds
 
 
-changes = Changes()
+changes = RegistryWatch()
 
 
 def write(conn: Connection, outline: Outline, version: int) -> None:

@@ -27,21 +27,21 @@ from sqlalchemy import (
 )
 
 from backbone.database import insert_new
-from backbone.errors import NotFound, Taken
+from backbone.errors import NameTaken, NotFound
 from backbone.web.pagination import Paging, check_if_match, etag, page
 
 Doc = Mapping[str, Any]
 _Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only as INTEGER
 
 
-class Tables(NamedTuple):
+class DocumentTables(NamedTuple):
     """`heads`: a row a name, which version holds. `versions`: a row a save."""
 
     heads: Table
     versions: Table
 
 
-def document_tables(metadata: MetaData) -> Tables:
+def document_tables(metadata: MetaData) -> DocumentTables:
     """Declare a room's two tables: `<room>_documents` and `<room>_versions`."""
     room = metadata.schema
     heads = Table(
@@ -65,10 +65,10 @@ def document_tables(metadata: MetaData) -> Tables:
         Column("changed_by", String(256), nullable=False),
         Column("changed_at", BigInteger, nullable=False),  # microseconds since the epoch
     )
-    return Tables(heads, versions)
+    return DocumentTables(heads, versions)
 
 
-class Stored(msgspec.Struct, frozen=True):
+class StoredDocument(msgspec.Struct, frozen=True):
     """One version of a document."""
 
     name: str
@@ -84,26 +84,26 @@ class Stored(msgspec.Struct, frozen=True):
         return etag(self.version)
 
 
-class Documents:
+class DocumentStore:
     """The documents of one kind ("playbook"). Every method works within the transaction of `connection`."""
 
-    def __init__(self, tables: Tables, kind: str) -> None:
+    def __init__(self, tables: DocumentTables, kind: str) -> None:
         self.kind = kind
         self._heads, self._versions = tables
 
-    def get(self, connection: Connection, name: str) -> Stored | None:
+    def get(self, connection: Connection, name: str) -> StoredDocument | None:
         """The newest version, None if there is none or it is deleted."""
         head = self._head(connection, name)
         return None if head is None or head.deleted else self.version(connection, name, head.version)
 
-    def fetch(self, connection: Connection, name: str) -> Stored:
+    def fetch(self, connection: Connection, name: str) -> StoredDocument:
         """The newest version. Raises `NotFound`."""
         found = self.get(connection, name)
         if found is None:
             raise self._not_found(name)
         return found
 
-    def version(self, connection: Connection, name: str, version: int) -> Stored:
+    def version(self, connection: Connection, name: str, version: int) -> StoredDocument:
         """One version, also of a deleted document. Raises `NotFound`."""
         query = self._select().where(self._versions.c.name == name, self._versions.c.version == version)
         row = connection.execute(query).one_or_none()
@@ -111,16 +111,16 @@ class Documents:
             raise NotFound(f"the {self.kind} {name!r} has no version {version}")
         return _stored(row)
 
-    def create(self, connection: Connection, name: str, doc: Doc, by: str, now: int) -> Stored:
-        """The first version, or the first after a deletion. Raises `Taken`."""
+    def create(self, connection: Connection, name: str, doc: Doc, by: str, now: int) -> StoredDocument:
+        """The first version, or the first after a deletion. Raises `NameTaken`."""
         head = self._lock(connection, name)
         if not head.deleted:
-            raise Taken(f"there is a {self.kind} {name!r} already")
+            raise NameTaken(f"there is a {self.kind} {name!r} already")
         return self._save(connection, name, doc, by, now, head.version + 1)
 
     def put(
         self, connection: Connection, name: str, doc: Doc, by: str, now: int, if_match: str | None = None
-    ) -> tuple[Stored, bool]:
+    ) -> tuple[StoredDocument, bool]:
         """A new version, and whether this made the document. Raises `PreconditionFailed`."""
         head = self._lock(connection, name)
         check_if_match(if_match, None if head.deleted else etag(head.version))
@@ -136,7 +136,7 @@ class Documents:
         check_if_match(if_match, etag(head.version))
         self._save(connection, name, {}, by, now, head.version + 1, deleted=True)
 
-    def all(self, connection: Connection) -> list[Stored]:
+    def all(self, connection: Connection) -> list[StoredDocument]:
         """The newest version of every document, by name."""
         return [_stored(row) for row in connection.execute(self._current().order_by(self._heads.c.name))]
 
@@ -192,10 +192,10 @@ class Documents:
         version: int,
         *,
         deleted: bool = False,
-    ) -> Stored:
+    ) -> StoredDocument:
         mine = (self._heads.c.kind == self.kind) & (self._heads.c.name == name)
         connection.execute(update(self._heads).where(mine).values(version=version, deleted=deleted))
-        stored = Stored(name, version, dict(doc), by, now, deleted)
+        stored = StoredDocument(name, version, dict(doc), by, now, deleted)
         connection.execute(insert(self._versions).values(kind=self.kind, **msgspec.structs.asdict(stored)))
         return stored
 
@@ -203,5 +203,5 @@ class Documents:
         return NotFound(f"there is no {self.kind} {name!r}")
 
 
-def _stored(row: Row[Any]) -> Stored:
-    return Stored(row.name, row.version, row.doc, row.changed_by, row.changed_at, row.deleted)
+def _stored(row: Row[Any]) -> StoredDocument:
+    return StoredDocument(row.name, row.version, row.doc, row.changed_by, row.changed_at, row.deleted)

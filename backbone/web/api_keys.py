@@ -23,7 +23,7 @@ from backbone.data_folder import KEY_REMEDY, read_private, write_private
 from backbone.database import Database, insert_new
 from backbone.errors import DatabaseUnavailable, Forbidden, Invalid, NotFound, Unauthorized
 from backbone.tables import keys
-from backbone.thread_pool import Lane
+from backbone.thread_pool import ThreadPool
 
 TRACK = "track"  # Segment calls and nothing else: such a key may stand in a web page, where anybody finds it
 FEEDBACK = "feedback"  # what mail providers report, and nothing else: such a key stands in an address there
@@ -160,7 +160,7 @@ class Keys:
         self._db = db
         self._monotonic = monotonic
         self._known: dict[str, tuple[Principal, float]] = {}
-        self._lane = Lane("keys", LOOK_UPS)
+        self._lane = ThreadPool("keys", LOOK_UPS)
 
     def cached(self, key: str) -> Principal | None:
         """The key's principal, if it was looked up within `CACHE_S`."""

@@ -23,10 +23,10 @@ from starlette.routing import Match
 from backbone.clock import Clock, SteadyClock
 from backbone.database import Database
 from backbone.errors import Invalid, TouchlineError
-from backbone.housekeeping import Chore
+from backbone.housekeeping import HousekeepingJob
 from backbone.log import EVENTS, TRIGGERS, Log
 from backbone.settings import Settings
-from backbone.single_flight import Shared
+from backbone.single_flight import SingleFlight
 from backbone.telemetry import REGISTRY
 from backbone.web.account_record import Parts, record_router
 from backbone.web.api_keys import ANY, OPEN, Keys, Principal, open_route, require
@@ -35,11 +35,11 @@ from backbone.web.bodies import NotJson, check_json_type, parse_json
 from backbone.web.cors import let_browsers_in
 from backbone.web.docs_page import docs_page
 from backbone.web.idempotency import Idempotency, Once
-from backbone.web.middleware import Gate, problem, problem_of
+from backbone.web.middleware import RequestMiddleware, problem, problem_of
 from backbone.web.openapi import MANNERS, declared_scopes, describes, install, reads, route_scope
 from backbone.web.pagination import Pages, Paging, check_if_match, decode_cursor, encode_cursor, etag, page
 from backbone.web.query_params import any_query, guard
-from backbone.web.route_lookup import Doors, direct
+from backbone.web.route_lookup import RouteTable, direct
 from backbone.web.validation import field_errors, parameter_errors, validate, written
 from schemas.event import rfc3339
 from schemas.version import VERSION
@@ -104,7 +104,7 @@ class Service(Protocol):
         ...
 
     @property
-    def chores(self) -> Sequence[Chore]:
+    def chores(self) -> Sequence[HousekeepingJob]:
         """What is to be done now and then, in a thread that is nobody's."""
         ...
 
@@ -168,7 +168,7 @@ def create_app(
     # Outermost, around the framework's own layer for unexpected errors: it answers those itself.
     inner = app.build_middleware_stack()
     assert isinstance(inner, ServerErrorMiddleware)  # noqa: S101 - how Starlette builds it
-    gate = Gate(inner.app, keys=app.state.keys, doors=Doors(app.routes))
+    gate = RequestMiddleware(inner.app, keys=app.state.keys, doors=RouteTable(app.routes))
     app.middleware_stack = let_browsers_in(gate, app.routes, settings.cors_origins)
     return app
 
@@ -198,9 +198,9 @@ def _heads(app: FastAPI) -> None:
 
 def _health(db: Database, log: Log, clock: Clock, services: Sequence[Service]) -> APIRouter:
     router = APIRouter(tags=["status"])
-    readiness = Shared(partial(_readiness, db, log, services), keep_s=READY_S)
+    readiness = SingleFlight(partial(_readiness, db, log, services), keep_s=READY_S)
     alive = json_response({"status": "ok"})
-    figures = Shared(_metrics, keep_s=METRICS_S)
+    figures = SingleFlight(_metrics, keep_s=METRICS_S)
 
     @router.get("/healthz", dependencies=[open_route], summary="The process is alive")
     @any_query
@@ -279,8 +279,8 @@ def _ends(log: Log) -> list[dict[int, int]]:
 def _docs(app: FastAPI) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
-    page = Shared(lambda: JSONResponse(app.openapi()))
-    viewer = Shared(lambda: docs_page(app.title))
+    page = SingleFlight(lambda: JSONResponse(app.openapi()))
+    viewer = SingleFlight(lambda: docs_page(app.title))
 
     @router.get("/openapi.json", dependencies=[open_route])
     @direct

@@ -32,7 +32,7 @@ def key_in_body(key_of: KeyOf) -> Callable[[Handler], Handler]:
     return mark
 
 
-class Held:
+class HeldBytes:
     """One body in the room."""
 
     def __init__(self, deadline: asyncio.Timeout) -> None:
@@ -46,12 +46,12 @@ class Held:
         self._deadline.reschedule(asyncio.get_running_loop().time())
 
 
-class Unvouched:
+class BodyBudget:
     """Belongs to the event loop. `most`: bytes at once."""
 
     def __init__(self, most: int = MAX_UNVOUCHED) -> None:
         self._most = most
-        self._held: dict[Held, None] = {}  # the oldest first
+        self._held: dict[HeldBytes, None] = {}  # the oldest first
         self.size = 0
 
     @asynccontextmanager
@@ -59,7 +59,7 @@ class Unvouched:
         """While a body is read: call what this gives with the size of each piece. Raises `RateLimited`."""
         try:
             async with asyncio.timeout(None) as deadline:
-                held = Held(deadline)
+                held = HeldBytes(deadline)
                 self._held[held] = None
                 try:
                     yield lambda size: self._add(held, size)
@@ -69,7 +69,7 @@ class Unvouched:
         except TimeoutError:
             raise RateLimited("too much without a key comes in at once", code="busy") from None
 
-    def _add(self, held: Held, size: int) -> None:
+    def _add(self, held: HeldBytes, size: int) -> None:
         held.size += size
         self.size += size
         excess = self.size - self._most

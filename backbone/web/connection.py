@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from backbone.web.bodies import MAX_BODY
-from backbone.web.connection_limit import Crowd, neighbourhood
+from backbone.web.connection_limit import ConnectionLimit, neighbourhood
 from backbone.web.streaming import PIECE, early, pieces, whole
 
 MAX_HEADERS = 32_768  # bytes of address and headers of one request
@@ -29,7 +29,7 @@ _IDLE, _HEADERS, _BODY = range(3)
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 
-class Patience(NamedTuple):
+class Deadlines(NamedTuple):
     """Seconds: for headers to arrive, for a body, for a piece of an answer to be taken in."""
 
     headers: float = 10.0
@@ -37,7 +37,7 @@ class Patience(NamedTuple):
     writing: float = 20.0
 
 
-class Fault(Exception):
+class ProtocolFault(Exception):
     """Raised in the parser's callbacks, to be answered."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -45,10 +45,10 @@ class Fault(Exception):
         self.answer = (status, code, message)
 
 
-class Line(HttpToolsProtocol):
+class Connection(HttpToolsProtocol):
     """A connection. Belongs to the event loop."""
 
-    def __init__(self, patience: Patience, crowd: Crowd, **uvicorn: Any) -> None:
+    def __init__(self, patience: Deadlines, crowd: ConnectionLimit, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self._patience, self._crowd = patience, crowd
         self.address = ""
@@ -59,7 +59,7 @@ class Line(HttpToolsProtocol):
         self._deaf = False  # what still comes in is thrown away
         self._cut = False  # the answer came before the end of the body
         self._ended = False  # nothing goes out any more
-        self._fault: Fault | None = None
+        self._fault: ProtocolFault | None = None
         self._why = "idle"  # it ends, if nothing else happens
         self._since = 0.0  # when we began to wait for the client
         self._timer: asyncio.TimerHandle | None = None  # for what it sends
@@ -125,7 +125,9 @@ class Line(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A new request on this connection."""
         if len(self.pipeline) >= MAX_AHEAD:
-            self._fault = Fault(429, "too_many_ahead", "too many requests were sent ahead of their answers")
+            self._fault = ProtocolFault(
+                429, "too_many_ahead", "too many requests were sent ahead of their answers"
+            )
             raise self._fault
         super().on_message_begin()
         self._phase, self._received, self._items = _HEADERS, 0, 0
@@ -231,7 +233,7 @@ class Line(HttpToolsProtocol):
 
     @property
     def silent_since(self) -> float | None:
-        """See `Crowd`."""
+        """See `ConnectionLimit`."""
         waits = self._ended or self._stall is not None or (self._phase == _BODY and self._asked)
         return self._since if waits or not self._at_work else None
 
@@ -247,7 +249,7 @@ class Line(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _fail(self, status: int, code: str, message: str) -> None:
-        self._fault = Fault(status, code, message)
+        self._fault = ProtocolFault(status, code, message)
         raise self._fault
 
     def _refuse(self, status: int, code: str, message: str) -> None:

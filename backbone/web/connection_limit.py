@@ -24,7 +24,7 @@ FLOODS = frozenset({"crowded", "not_read"})  # what no decent client comes to in
 log = get_logger("http")
 
 
-class Waiting(Protocol):
+class HeldConnection(Protocol):
     """A connection, as this room sees it."""
 
     address: str
@@ -39,10 +39,10 @@ class Waiting(Protocol):
         ...
 
 
-Line = TypeVar("Line", bound=Waiting)
+Line = TypeVar("Line", bound=HeldConnection)
 
 
-class Crowd:
+class ConnectionLimit:
     """Belongs to the event loop of one server. `most`: connections at once."""
 
     def __init__(

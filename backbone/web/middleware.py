@@ -19,9 +19,9 @@ from backbone.errors import BadRequest, FieldError, TouchlineError
 from backbone.telemetry import REQUEST_SECONDS, REQUESTS, get_logger
 from backbone.web.api_keys import CALLER, Keys, Principal
 from backbone.web.bodies import read_body
-from backbone.web.body_budget import MAX_OPEN_BODY, KeyOf, Unvouched
+from backbone.web.body_budget import MAX_OPEN_BODY, BodyBudget, KeyOf
 from backbone.web.query_params import check, takes_any
-from backbone.web.route_lookup import Door, Doors
+from backbone.web.route_lookup import RouteEntry, RouteTable
 
 log = get_logger("http")
 _plain = logging.getLogger("http")  # cheaper to ask
@@ -65,7 +65,7 @@ def problem_of(error: TouchlineError) -> Response:
     )
 
 
-class Gate:
+class RequestMiddleware:
     """`on_error` may be told every unexpected exception; tests use it to fail loudly."""
 
     def __init__(
@@ -73,13 +73,13 @@ class Gate:
         app: ASGIApp,
         *,
         keys: Keys,
-        doors: Doors,
+        doors: RouteTable,
         on_error: Callable[[Exception], None] | None = None,
     ) -> None:
         self.app = app
         self._keys = keys
         self._doors = doors
-        self._unvouched = Unvouched()
+        self._unvouched = BodyBudget()
         self._on_error = on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -132,7 +132,9 @@ class Gate:
         else:
             await self.app(scope, _replay(body, receive), send)
 
-    async def _let_in(self, door: Door, scope: Scope, receive: Receive) -> tuple[bytes, Principal | None]:
+    async def _let_in(
+        self, door: RouteEntry, scope: Scope, receive: Receive
+    ) -> tuple[bytes, Principal | None]:
         """The body (empty for methods without one) and the caller, of a route without a key None."""
         bodiless = scope["method"] in _BODILESS
         header = _authorization(scope)
@@ -149,7 +151,7 @@ class Gate:
         return (b"" if bodiless else await read_body(scope, receive)), caller
 
     async def _by_body(
-        self, door: Door, key_of: KeyOf, scope: Scope, receive: Receive
+        self, door: RouteEntry, key_of: KeyOf, scope: Scope, receive: Receive
     ) -> tuple[bytes, Principal]:
         async with self._unvouched.hold() as came:
             body = await read_body(scope, receive, came=came)
@@ -189,7 +191,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _check_query(door: Door, scope: Scope) -> None:
+def _check_query(door: RouteEntry, scope: Scope) -> None:
     """What the framework would do, for routes served without it."""
     if scope["query_string"] and not takes_any(door.route):
         check(door.route, QueryParams(scope["query_string"]))

@@ -47,7 +47,7 @@ class WrongField(BaseModel):
     )
 
 
-class Problem(BaseModel):
+class ProblemDetails(BaseModel):
     """Every error, as `application/problem+json` (RFC 9457)."""
 
     type: str = Field(examples=["about:blank"])
@@ -155,7 +155,7 @@ def _build(app: FastAPI) -> dict[str, Any]:
 def _add_models(schemas: dict[str, Any], routes: Sequence[APIRoute]) -> None:
     models = [route.endpoint.body_model for route in routes if hasattr(route.endpoint, "body_model")]
     models += [model for route in routes for model in getattr(route.endpoint, "extra_models", ())]
-    wanted: list[Any] = [(model, "validation") for model in dict.fromkeys([Problem, *models])]
+    wanted: list[Any] = [(model, "validation") for model in dict.fromkeys([ProblemDetails, *models])]
     _, definitions = models_json_schema(wanted, ref_template=_REF)
     for name, schema in definitions.get("$defs", {}).items():
         schemas.setdefault(name, schema)

@@ -5,15 +5,15 @@ Left to itself it reads a quarter of a megabyte of each, before anybody has look
 
 import asyncio
 
-from backbone.web.connection import Line
+from backbone.web.connection import Connection
 
 READ = 16_384  # bytes read at once
 
 
-class Reader(asyncio.BufferedProtocol):
+class SharedReadBuffer(asyncio.BufferedProtocol):
     """Belongs to one connection. asyncio does not let a `Protocol`, which uvicorn's is, be read so."""
 
-    def __init__(self, line: Line, room: memoryview) -> None:
+    def __init__(self, line: Connection, room: memoryview) -> None:
         self._line, self._room = line, room
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -34,9 +34,9 @@ class Reader(asyncio.BufferedProtocol):
             self._line.data_received(bytes(self._room[:nbytes]))
 
     def pause_writing(self) -> None:
-        """See `Line`."""
+        """See `Connection`."""
         self._line.pause_writing()
 
     def resume_writing(self) -> None:
-        """See `Line`."""
+        """See `Connection`."""
         self._line.resume_writing()

@@ -29,7 +29,7 @@ def direct(handler: Handler) -> Handler:
     return handler
 
 
-class Door(NamedTuple):
+class RouteEntry(NamedTuple):
     """A route, and what its endpoint was marked with."""
 
     route: APIRoute
@@ -44,12 +44,12 @@ class Door(NamedTuple):
         return self.scope == OPEN
 
 
-class Doors:
+class RouteTable:
     """The routes of an app."""
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
-        self._plain: dict[tuple[str, str], Door] = {}
-        self._shaped: dict[str, list[tuple[re.Pattern[str], Door]]] = {}
+        self._plain: dict[tuple[str, str], RouteEntry] = {}
+        self._shaped: dict[str, list[tuple[re.Pattern[str], RouteEntry]]] = {}
         for route in routes:
             if isinstance(route, APIRoute):
                 for method in route.methods or ():
@@ -57,7 +57,7 @@ class Doors:
 
     def _add(self, method: str, route: APIRoute) -> None:
         endpoint = route.endpoint
-        door = Door(
+        door = RouteEntry(
             route,
             route_scope(route) or OPEN,
             getattr(endpoint, "express", None),
@@ -69,7 +69,7 @@ class Doors:
         else:
             self._plain.setdefault((method, route.path), door)
 
-    def find(self, scope: Scope) -> Door | None:
+    def find(self, scope: Scope) -> RouteEntry | None:
         """The first route of that method and path, as Starlette finds it."""
         method, path = scope["method"], scope["path"]
         door = self._plain.get((method, path))

@@ -13,9 +13,9 @@ from fastapi import FastAPI
 
 from backbone.errors import ConfigurationError
 from backbone.settings import Settings
-from backbone.web.connection import Line, Patience
-from backbone.web.connection_limit import Crowd, room_for_connections
-from backbone.web.read_buffer import READ, Reader
+from backbone.web.connection import Connection, Deadlines
+from backbone.web.connection_limit import ConnectionLimit, room_for_connections
+from backbone.web.read_buffer import READ, SharedReadBuffer
 
 KEEP_ALIVE_S = 15
 GRACE_S = 5  # for requests under way when the server stops
@@ -58,13 +58,13 @@ def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def _lines(settings: Settings) -> Callable[..., Reader]:
-    patience = Patience(settings.header_timeout, settings.body_timeout, settings.write_timeout)
-    crowd = Crowd(room_for_connections())
+def _lines(settings: Settings) -> Callable[..., SharedReadBuffer]:
+    patience = Deadlines(settings.header_timeout, settings.body_timeout, settings.write_timeout)
+    crowd = ConnectionLimit(room_for_connections())
     room = memoryview(bytearray(READ))  # each server has a loop, and a thread, of its own
 
-    def connect(_loop: Any = None, **uvicorn: Any) -> Reader:
-        return Reader(Line(patience, crowd, _loop=_loop, **uvicorn), room)
+    def connect(_loop: Any = None, **uvicorn: Any) -> SharedReadBuffer:
+        return SharedReadBuffer(Connection(patience, crowd, _loop=_loop, **uvicorn), room)
 
     return connect
 

@@ -4,7 +4,7 @@ from sqlalchemy import Connection
 
 from backbone.database import Database
 from backbone.documents import registry
-from backbone.documents.store import Stored
+from backbone.documents.store import StoredDocument
 from schemas.lint.outline import Outline, outline
 from schemas.lint.single import Doubt, lint_playbook, lint_template
 from schemas.playbook import PlaybookIn
@@ -14,7 +14,7 @@ from services.actions.storage.library import PLAYBOOKS, TEMPLATES
 Body = PlaybookIn | TemplateIn
 
 
-def put_up(conn: Connection, body: Body, stored: Stored) -> None:
+def put_up(conn: Connection, body: Body, stored: StoredDocument) -> None:
     """Tell of a document that is being saved."""
     registry.write(conn, outline(body), stored.version)
 

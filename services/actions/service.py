@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from backbone.clock import Clock
 from backbone.data_folder import secret_key
 from backbone.database import Database
-from backbone.housekeeping import Chore
+from backbone.housekeeping import HousekeepingJob
 from backbone.log import EVENTS, TRIGGERS, Log
 from backbone.settings import Settings
 from backbone.web.account_record import Parts
@@ -64,7 +64,7 @@ class ActionsService:
             settings, db, clock, hasher, log.partitions, self.worker.wake, alone=db.dialect == "sqlite"
         )
         files = MailFiles(settings.data_dir / OUTBOX, db, clock)
-        self.chores = [Chore("mails of the erased", 5.0, files.sweep)]
+        self.chores = [HousekeepingJob("mails of the erased", 5.0, files.sweep)]
         times = Times(db, clock, log_clock=self._log_clock)
         changed = self.worker.wake
         self.routers: Sequence[APIRouter] = [

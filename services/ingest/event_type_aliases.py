@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents.api import IfMatch
-from backbone.documents.store import Documents, Stored
+from backbone.documents.store import DocumentStore, StoredDocument
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Json, etag, json_response, reads, written
 from schemas.aliases import ALIASES_EXAMPLE, AliasesDoc
@@ -32,19 +32,19 @@ class Aliases:
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
         self._clock = clock
-        self._documents = Documents(documents, KIND)
+        self._documents = DocumentStore(documents, KIND)
         self._names = Fresh(self._read, Names(0, {}), newer=_newer)
 
     async def names(self) -> Mapping[str, str]:
         """What is renamed now."""
         return (await self._names.get()).aliases
 
-    def stored(self) -> Stored | None:
+    def stored(self) -> StoredDocument | None:
         """The newest version; None: none was ever saved. Blocks."""
         with self._db.read() as connection:
             return self._documents.get(connection, KIND)
 
-    def save(self, doc: AliasesDoc, by: str, if_match: str | None) -> Stored:
+    def save(self, doc: AliasesDoc, by: str, if_match: str | None) -> StoredDocument:
         """A new version, in force here when this returns. Raises `PreconditionFailed`. Blocks."""
         with self._db.write() as connection:
             if if_match == etag(0) and self._documents.get(connection, KIND) is None:
@@ -62,7 +62,7 @@ class Aliases:
             return _names(self._documents.fetch(connection, KIND))
 
 
-def _names(stored: Stored) -> Names:
+def _names(stored: StoredDocument) -> Names:
     return Names(stored.version, stored.doc["aliases"])
 
 
@@ -98,7 +98,7 @@ def aliases_router(aliases: Aliases) -> APIRouter:
     return router
 
 
-def _shown(stored: Stored) -> Response:
+def _shown(stored: StoredDocument) -> Response:
     body = {
         **stored.doc,
         "version": stored.version,

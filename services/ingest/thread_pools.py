@@ -1,5 +1,5 @@
 """Where the door's blocking work runs: see `backbone.thread_pool`."""
 
-from backbone.thread_pool import Lane
+from backbone.thread_pool import ThreadPool
 
-at_the_door = Lane("door", 32)
+at_the_door = ThreadPool("door", 32)

@@ -33,7 +33,7 @@ _unpack = msgspec.msgpack.Decoder(tuple[list[str | None], list[bytes], list[_Hea
 _unpack_alike = msgspec.msgpack.Decoder(tuple[list[str | None], list[bytes], _Heads]).decode
 
 
-class Damaged(Exception):
+class DamagedChunk(Exception):
     """A chunk that is not what was written."""
 
 
@@ -52,22 +52,22 @@ def encode(entries: Sequence[Entry], place: int, timestamp: int) -> bytes:
 
 
 def decode(blob: bytes, place: int, count: int, timestamp: int, *, summed: bool) -> Body:
-    """What `encode` was given. `summed`: there has to be a checksum. Raises `Damaged`."""
+    """What `encode` was given. `summed`: there has to be a checksum. Raises `DamagedChunk`."""
     if not (isinstance(blob, bytes) and isinstance(count, int) and isinstance(timestamp, int)):
-        raise Damaged("its row holds other things than a chunk")
+        raise DamagedChunk("its row holds other things than a chunk")
     view = memoryview(blob)
     if summed:
         if len(view) < 1 + _SUM.size or not view[0] & _SUMMED:
-            raise Damaged("it has no checksum")
+            raise DamagedChunk("it has no checksum")
         view, (expected,) = view[: -_SUM.size], _SUM.unpack(view[-_SUM.size :])
         if crc32c(view, _crc_of_row(place, count, timestamp)) != expected:
-            raise Damaged("its checksum does not fit")
+            raise DamagedChunk("its checksum does not fit")
     try:
         keys, values, headers = _opened(view)
     except (ValueError, IndexError, MemoryError, msgspec.MsgspecError, lz4.block.LZ4BlockError) as error:
-        raise Damaged(f"it cannot be read: {error}") from None
+        raise DamagedChunk(f"it cannot be read: {error}") from None
     if not count == len(keys) == len(values) == len(headers):
-        raise Damaged("it has another number of records")
+        raise DamagedChunk("it has another number of records")
     return keys, values, headers
 
 

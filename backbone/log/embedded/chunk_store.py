@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import structlog
 
-from backbone.log.embedded.chunk_codec import Damaged, decode, encode
+from backbone.log.embedded.chunk_codec import DamagedChunk, decode, encode
 from backbone.log.embedded.sqlite_errors import is_damage, translated
 from backbone.log.records import DAMAGED, Entry, LogInUse, LogUnavailable, PartitionsChanged, Record
 from backbone.private_files import open_private, private_database, private_folder
@@ -57,7 +57,7 @@ UPDATE lanes SET next = new.next, timestamp = new.timestamp FROM new WHERE lanes
 """
 
 
-class StoredLane(NamedTuple):
+class StoredPartition(NamedTuple):
     """A partition of a topic in the file: offsets `start` to `next` - 1, the newest record's timestamp.
 
     From `summed` on chunks have to have a checksum; those before it were written by an earlier version.
@@ -160,14 +160,14 @@ class ChunkStore:
         )
         self._writer.execute("COMMIT")
 
-    def lanes(self) -> list[StoredLane]:
+    def lanes(self) -> list[StoredPartition]:
         """Every lane, as of now. Raises `LogUnavailable`."""
         with translated("be read"):  # a damaged name is no UTF-8
             rows = self._writer.execute(
                 "SELECT lane, topic, partition, start, next, timestamp, cast(coalesce(value, 0) AS INTEGER)"
                 " FROM lanes LEFT JOIN about ON name = 'summed ' || lane"
             )
-            return [StoredLane(*row) for row in rows]
+            return [StoredPartition(*row) for row in rows]
 
     def write(self, chunks: Sequence[Chunk]) -> None:
         """Store the chunks and move their lanes on: all or nothing, and durable. Raises `LogUnavailable`."""
@@ -250,7 +250,7 @@ class ChunkStore:
             with self._transaction():
                 self._writer.execute("DELETE FROM about WHERE name = 'probe'")
 
-    def read(self, lane: StoredLane, offset: int, limit: int, end: int) -> list[Record]:
+    def read(self, lane: StoredPartition, offset: int, limit: int, end: int) -> list[Record]:
         """Up to `limit` committed records from `offset` on, below `end`, and about `READ_BYTES`.
 
         For a record that is damaged comes one that only says so (see `Record.damage`). Nothing comes where no chunk
@@ -268,12 +268,12 @@ class ChunkStore:
                 offset = found[-1].offset + 1
         return found
 
-    def lost(self, lane: StoredLane, offset: int, limit: int, end: int) -> list[Record]:
+    def lost(self, lane: StoredPartition, offset: int, limit: int, end: int) -> list[Record]:
         """Up to `limit` records that say that those from `offset` on, up to the next chunk or `end`, are not there."""
         with self._reading, translated("read"):
             return self._damaged(lane, offset, limit, end, None, "it is not there")
 
-    def _from(self, lane: StoredLane, offset: int, limit: int, end: int) -> list[Record]:
+    def _from(self, lane: StoredPartition, offset: int, limit: int, end: int) -> list[Record]:
         """Records from `offset` on, of one chunk; none if no chunk begins at or before it."""
         place = self._place_before(lane, offset + 1)
         if place is None:
@@ -293,7 +293,7 @@ class ChunkStore:
             lane, offset, limit, end, last, chunk if isinstance(chunk, str) else "it is not there"
         )
 
-    def _place_before(self, lane: StoredLane, offset: int) -> int | None:
+    def _place_before(self, lane: StoredPartition, offset: int) -> int | None:
         base = lane.lane << _OFFSET_BITS
         row = self._reader.execute(
             "SELECT max(place) FROM chunks WHERE place >= ? AND place < ?", (base, base + offset)
@@ -302,7 +302,7 @@ class ChunkStore:
         return place
 
     def _damaged(
-        self, lane: StoredLane, offset: int, limit: int, end: int, last: Record | None, why: str
+        self, lane: StoredPartition, offset: int, limit: int, end: int, last: Record | None, why: str
     ) -> list[Record]:
         """What stands for records that cannot be trusted: those up to the next chunk."""
         base = lane.lane << _OFFSET_BITS
@@ -318,7 +318,7 @@ class ChunkStore:
             for each in range(offset, min(upto, offset + limit))
         ]
 
-    def _tell(self, lane: StoredLane, offset: int, upto: int, why: str) -> None:
+    def _tell(self, lane: StoredPartition, offset: int, upto: int, why: str) -> None:
         """Say once what is damaged: it may be read often."""
         if (lane.lane, upto) not in self._told:
             self._told.add((lane.lane, upto))
@@ -332,7 +332,7 @@ class ChunkStore:
                 error=why,
             )
 
-    def _chunk(self, lane: StoredLane, place: int) -> list[Record] | str:
+    def _chunk(self, lane: StoredPartition, place: int) -> list[Record] | str:
         """The records of a chunk, or what is wrong with it."""
         chunk = self._cache.get(place)
         if chunk is not None:
@@ -340,7 +340,7 @@ class ChunkStore:
             return chunk
         try:
             chunk = self._load(lane, place)
-        except Damaged as error:
+        except DamagedChunk as error:
             chunk = str(error)
         if not chunk:  # removed by retention since it was found
             return []
@@ -349,8 +349,8 @@ class ChunkStore:
             self._cache.popitem(last=False)
         return chunk
 
-    def _load(self, lane: StoredLane, place: int) -> list[Record]:
-        """Raises `Damaged`."""
+    def _load(self, lane: StoredPartition, place: int) -> list[Record]:
+        """Raises `DamagedChunk`."""
         try:
             row = self._reader.execute(
                 "SELECT count, timestamp, body FROM chunks WHERE place = ?", (place,)
@@ -358,7 +358,7 @@ class ChunkStore:
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
-            raise Damaged(str(error)) from None
+            raise DamagedChunk(str(error)) from None
         if row is None:
             return []
         count, timestamp, body = row

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from backbone.log.embedded.log import EmbeddedLog
 
 
-class Groups:
+class ConsumerGroups:
     """Who is in which group. `changed` guards it and is notified when a group changes."""
 
     def __init__(self, partitions: int, changed: threading.Condition) -> None:
@@ -58,7 +58,7 @@ class Groups:
 class EmbeddedConsumer:
     """See `backbone.log.Consumer`."""
 
-    def __init__(self, log: EmbeddedLog, groups: Groups, group: str, topics: Sequence[str]) -> None:
+    def __init__(self, log: EmbeddedLog, groups: ConsumerGroups, group: str, topics: Sequence[str]) -> None:
         self._log, self._groups, self._group, self._topics = log, groups, group, tuple(topics)
         self._generation = -1
         self._owned: list[int] = []

@@ -20,8 +20,8 @@ from pathlib import Path
 import structlog
 
 from backbone.log.embedded.chunk_store import Chunk, ChunkStore
-from backbone.log.embedded.consumer import EmbeddedConsumer, Groups
-from backbone.log.embedded.partition_log import LaneState
+from backbone.log.embedded.consumer import ConsumerGroups, EmbeddedConsumer
+from backbone.log.embedded.partition_log import PartitionLog
 from backbone.log.limits import RECORD_OVERHEAD, check_followed, checked_size
 from backbone.log.partitioner import partition_for
 from backbone.log.records import (
@@ -52,7 +52,7 @@ _log = structlog.get_logger(__name__)
 class _Append:
     """One call of `append`, waiting."""
 
-    lanes: list[LaneState]
+    lanes: list[PartitionLog]
     entries: Sequence[Entry]
     size: int
     future: Future[list[Place]]
@@ -86,7 +86,7 @@ class EmbeddedLog:
         self._queue_bytes, self._tail_bytes = queue_bytes, tail_bytes
         self._store = ChunkStore(folder, TOPICS, partitions)
         self._lanes = {
-            (s.topic, s.partition): LaneState(s, s.start, s.next, s.timestamp) for s in self._store.lanes()
+            (s.topic, s.partition): PartitionLog(s, s.start, s.next, s.timestamp) for s in self._store.lanes()
         }
         self._by_topic = {t: [self._lanes[t, p] for p in range(partitions)] for t in TOPICS}
         self._known: dict[str | None, int] = {None: 0}  # key → partition
@@ -97,7 +97,7 @@ class EmbeddedLog:
         self._arrived = threading.Condition()  # guards what waits for the writer
         self.changed = threading.Condition()  # guards the lanes' state; notified after each commit
         self.version = 0  # commits seen so far; guarded by `changed`
-        self._groups = Groups(partitions, self.changed)
+        self._groups = ConsumerGroups(partitions, self.changed)
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
@@ -141,7 +141,7 @@ class EmbeddedLog:
             future.set_exception(error)
         return future
 
-    def _lanes_of(self, topic: str, entries: Sequence[Entry]) -> list[LaneState]:
+    def _lanes_of(self, topic: str, entries: Sequence[Entry]) -> list[PartitionLog]:
         lanes, known = self._by_topic[topic], self._known
         found = []
         for entry in entries:
@@ -243,9 +243,9 @@ class EmbeddedLog:
             self._store.probe()
             self._failed = None
 
-    def _place(self, taken: list[_Append]) -> list[tuple[LaneState, list[Entry]]]:
+    def _place(self, taken: list[_Append]) -> list[tuple[PartitionLog, list[Entry]]]:
         """Give every entry its place; the new entries by lane."""
-        touched: list[LaneState] = []
+        touched: list[PartitionLog] = []
         for waiting in taken:
             place = waiting.places.append
             for lane, entry in zip(waiting.lanes, waiting.entries, strict=True):
@@ -259,10 +259,10 @@ class EmbeddedLog:
             lane.fresh = []
         return added
 
-    def _stamp(self, lane: LaneState) -> int:
+    def _stamp(self, lane: PartitionLog) -> int:
         return max(self._now(), lane.timestamp)
 
-    def _publish(self, added: list[tuple[LaneState, list[Entry]]], chunks: list[Chunk], size: int) -> None:
+    def _publish(self, added: list[tuple[PartitionLog, list[Entry]]], chunks: list[Chunk], size: int) -> None:
         stamps = {c.lane: c.timestamp for c in chunks}
         fresh = [(lane, _records(lane, entries, stamps[lane.stored.lane])) for lane, entries in added]
         with self.changed:
@@ -338,13 +338,13 @@ class EmbeddedLog:
                 found += self.read(topic, partition, offset, 1)
         return found
 
-    def lookup(self, lane: LaneState, offset: int, limit: int) -> list[Record] | None:
+    def lookup(self, lane: PartitionLog, offset: int, limit: int) -> list[Record] | None:
         """From memory, None if only the disk has it. Called with `changed` held. `OffsetOutOfRange`."""
         if not lane.start <= offset <= lane.next:
             raise OffsetOutOfRange(lane.stored.topic, lane.stored.partition, offset, lane.start, lane.next)
         return lane.copy_tail(offset, limit)
 
-    def lane(self, topic: str, partition: int) -> LaneState:
+    def lane(self, topic: str, partition: int) -> PartitionLog:
         """A lane's state; KeyError for an unknown topic or partition."""
         return self._lanes[topic, partition]
 
@@ -376,7 +376,7 @@ class EmbeddedLog:
         self._store.close()
 
 
-def _chunks(lane: LaneState, entries: list[Entry], timestamp: int) -> list[Chunk]:
+def _chunks(lane: PartitionLog, entries: list[Entry], timestamp: int) -> list[Chunk]:
     """The lane's new entries, cut where a chunk is long enough."""
     chunks, begin, size = [], 0, 0
     for index, entry in enumerate(entries):
@@ -388,7 +388,7 @@ def _chunks(lane: LaneState, entries: list[Entry], timestamp: int) -> list[Chunk
     return chunks
 
 
-def _records(lane: LaneState, entries: list[Entry], timestamp: int) -> list[Record]:
+def _records(lane: PartitionLog, entries: list[Entry], timestamp: int) -> list[Record]:
     topic, partition, first = lane.stored.topic, lane.stored.partition, lane.next
     return [
         Record(topic, partition, first + i, e.key, e.value, timestamp, e.headers)

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass, field
 
-from backbone.log.embedded.chunk_store import StoredLane
+from backbone.log.embedded.chunk_store import StoredPartition
 from backbone.log.records import Entry, Record
 
 
 @dataclass(slots=True)
-class LaneState:
+class PartitionLog:
     """A lane in memory. `tail` holds the newest records, up to `next` - 1; guarded by the log's condition."""
 
-    stored: StoredLane
+    stored: StoredPartition
     start: int
     next: int
     timestamp: int

@@ -22,7 +22,7 @@ LOG_APPEND_TIME = 1
 
 def read_fast(consumer: Any, names: Mapping[str, str]) -> None:
     """Let `poll` return `Record`s. `names`: ours of the topics by Kafka's."""
-    consumer._fetcher.PartitionRecords = partial(Batches, names=names)  # noqa: SLF001 - no public seam
+    consumer._fetcher.PartitionRecords = partial(FetchedBatches, names=names)  # noqa: SLF001 - no public seam
 
 
 def unpark(consumer: Any) -> None:
@@ -36,7 +36,7 @@ def unpark(consumer: Any) -> None:
         fetcher._next_partition_records = None  # noqa: SLF001
 
 
-class Batches(Fetcher.PartitionRecords):  # type: ignore[misc]
+class FetchedBatches(Fetcher.PartitionRecords):  # type: ignore[misc]
     """What one fetch brought of one partition."""
 
     def __init__(self, *given: Any, names: Mapping[str, str], **named: Any) -> None:

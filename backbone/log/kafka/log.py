@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from backbone.log.kafka.cluster import Cluster, cluster_of
 from backbone.log.kafka.consumer import GroupConsumer
 from backbone.log.kafka.producer import QUEUE_BYTES, Appender
-from backbone.log.kafka.reader import Reader
+from backbone.log.kafka.reader import HistoryReader
 from backbone.log.records import Entry, Place, Record
 from backbone.settings import Settings
 
@@ -20,7 +20,7 @@ class KafkaLog:
         self.partitions = cluster.partitions
         self._cluster = cluster
         self._appender = Appender(cluster, queue_bytes)
-        self._reader = Reader(cluster)
+        self._reader = HistoryReader(cluster)
 
     def append(
         self, topic: str, entries: Sequence[Entry], *, after: Future[list[Place]] | None = None

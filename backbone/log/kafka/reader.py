@@ -18,7 +18,7 @@ from backbone.log.records import TOPICS, LogUnavailable, OffsetOutOfRange, Recor
 READ_S = 10.0
 
 
-class Reader:
+class HistoryReader:
     """One client, used by one thread at a time."""
 
     def __init__(self, cluster: Cluster) -> None:

@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents import registry
-from backbone.documents.api import Kind, documents_router, dump, show
+from backbone.documents.api import DocumentKind, documents_router, dump, show
 from backbone.documents.in_use import hold
-from backbone.documents.store import Stored
+from backbone.documents.store import StoredDocument
 from backbone.errors import FieldError, Invalid
 from schemas.endpoint import SECRET_PREFIX, EndpointIn
 from schemas.lint.single import Doubt
@@ -61,7 +61,9 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
             raise Invalid(errors)
         return published_outlines.doubts(connection, body, alone=alone)
 
-    def playbook(connection: Connection, body: PlaybookIn, before: Stored | None) -> Mapping[str, Any]:
+    def playbook(
+        connection: Connection, body: PlaybookIn, before: StoredDocument | None
+    ) -> Mapping[str, Any]:
         errors = [*_unknown(connection, body), *_flaws(texts_of(body), renderer)]
         if errors:
             raise Invalid(errors)
@@ -74,7 +76,9 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
             raise Invalid(errors)
         return published_outlines.doubts(connection, body, alone=alone)
 
-    def template(connection: Connection, body: TemplateIn, before: Stored | None) -> Mapping[str, Any]:
+    def template(
+        connection: Connection, body: TemplateIn, before: StoredDocument | None
+    ) -> Mapping[str, Any]:
         errors = _flaws(body.sources(), renderer)
         if errors:
             raise Invalid(errors)
@@ -82,7 +86,7 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
 
     return [
         documents_router(
-            Kind(
+            DocumentKind(
                 "/v1/playbooks", "playbook", PlaybookIn, PLAYBOOK_EXAMPLE,
                 "actions:read", "actions:write", prepare=playbook,
                 saved=published_outlines.put_up, removing=_take_down("playbook"), lint=published_outlines.doubts,
@@ -90,7 +94,7 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
             ), PLAYBOOKS, db, clock,
         ),
         documents_router(
-            Kind(
+            DocumentKind(
                 "/v1/templates", "template", TemplateIn, TEMPLATE_EXAMPLE,
                 "actions:read", "actions:write", prepare=template,
                 saved=published_outlines.put_up, removing=_take_down("template"), lint=published_outlines.doubts,
@@ -98,7 +102,7 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
             ), TEMPLATES, db, clock,
         ),
         documents_router(
-            Kind(
+            DocumentKind(
                 "/v1/endpoints", "endpoint", EndpointIn, ENDPOINT_EXAMPLE,
                 "actions:read", "actions:write", prepare=_endpoint, render=_hidden, created=_shown_once,
                 shown_once=frozenset({"secret"}),
@@ -107,7 +111,7 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
     ]  # fmt: skip
 
 
-def _with_health(stored: Stored) -> dict[str, Any]:
+def _with_health(stored: StoredDocument) -> dict[str, Any]:
     """A playbook; one that cannot be read any more with what is wrong with it."""
     why = None if stored.deleted else readable(stored.name, stored.version, stored.doc).unhealthy
     return show(stored) if why is None else {**show(stored), "unhealthy": why}
@@ -138,7 +142,7 @@ def _flaws(sources: dict[str, str], renderer: Renderer) -> list[FieldError]:
     return [FieldError(field=field, message=message) for field, message in renderer.check(sources)]
 
 
-def _endpoint(connection: Connection, body: EndpointIn, before: Stored | None) -> Mapping[str, Any]:
+def _endpoint(connection: Connection, body: EndpointIn, before: StoredDocument | None) -> Mapping[str, Any]:
     """An endpoint keeps its secret unless a new one is given; without any, one is made."""
     doc = dict(dump(connection, body, before))
     held = None if before is None else before.doc.get("secret")
@@ -153,11 +157,11 @@ def make_secret() -> str:
     return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
-def _hidden(stored: Stored) -> dict[str, Any]:
+def _hidden(stored: StoredDocument) -> dict[str, Any]:
     return {name: value for name, value in show(stored).items() if name not in {"secret", FRESH}}
 
 
-def _shown_once(stored: Stored) -> dict[str, Any]:
+def _shown_once(stored: StoredDocument) -> dict[str, Any]:
     """The answer to a save: with the secret if this save made or changed it."""
     shown = _hidden(stored)
     return {**shown, "secret": stored.doc["secret"]} if stored.doc.get(FRESH) else shown

@@ -5,7 +5,7 @@ from typing import Any
 import uuid_utils
 from sqlalchemy import Connection, select
 
-from backbone.errors import Invalid, Taken
+from backbone.errors import Invalid, NameTaken
 from backbone.log import partition_for
 from schemas.event import microseconds
 from schemas.lint.single import Doubt
@@ -20,7 +20,7 @@ LATEST_US = 253_402_300_799_000_000  # the end of the year 9999
 
 
 def make(conn: Connection, body: TaskIn, now: int, partitions: int) -> tuple[Any, list[Doubt]]:
-    """The row of the new task, and what is doubtful about it. Raises `Invalid`, `Taken`."""
+    """The row of the new task, and what is doubtful about it. Raises `Invalid`, `NameTaken`."""
     if body.contact is not None and body.account is None:
         raise Invalid([{"field": "account", "message": "is required where there is a contact"}])
     profile = None if body.account is None else profile_of(conn, body.account, partitions)
@@ -63,7 +63,7 @@ def owner_of(profile: Profile | None) -> str:
 def _free(conn: Connection, account: str, key: str) -> None:
     found = task_rows.open_task(conn, account, key)
     if found is not None:
-        raise Taken(f"the task {found.id} with the key {key!r} is open", code="key_taken")
+        raise NameTaken(f"the task {found.id} with the key {key!r} is open", code="key_taken")
 
 
 def _doubts(body: TaskIn, profile: Profile | None) -> list[Doubt]:

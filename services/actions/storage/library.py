@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from backbone import telemetry
 from backbone.database import Database
-from backbone.documents.store import Documents
+from backbone.documents.store import DocumentStore
 from schemas.playbook import PlaybookIn
 from services.actions.metrics import show_health
 from services.actions.plays.model import OPEN_TASK
@@ -19,9 +19,9 @@ from services.actions.tables import documents, plays, tasks
 REFRESH_S = 2.0  # how old the set of event types that matter may be; a play's own types are always in it
 CACHED = 2_000  # compiled versions and templates kept
 
-PLAYBOOKS = Documents(documents, "playbook")
-TEMPLATES = Documents(documents, "template")
-ENDPOINTS = Documents(documents, "endpoint")
+PLAYBOOKS = DocumentStore(documents, "playbook")
+TEMPLATES = DocumentStore(documents, "template")
+ENDPOINTS = DocumentStore(documents, "endpoint")
 
 log_ = telemetry.get_logger("touchline.actions")
 

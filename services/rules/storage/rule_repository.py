@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents.in_use import hold, there
-from backbone.errors import Conflict, Invalid, NotFound, StateConflict, Taken
+from backbone.errors import Conflict, Invalid, NameTaken, NotFound, StateConflict
 from backbone.log import Log
 from backbone.web.app import check_if_match, etag
 from schemas.rule import RuleIn, TiersDoc
@@ -35,10 +35,10 @@ class Saver:
             _status(rule, latest(conn, rule.name))
 
     def create(self, conn: Connection, rule: RuleIn, by: str) -> Row[Any]:
-        """A new rule; raises `Taken`."""
+        """A new rule; raises `NameTaken`."""
         before = self._locked(conn, rule.name)
         if exists(before):
-            raise Taken(f"there is a rule named {rule.name}")
+            raise NameTaken(f"there is a rule named {rule.name}")
         return self._write_rule(conn, rule, before, by)
 
     def put(self, conn: Connection, rule: RuleIn, if_match: str | None, by: str) -> tuple[Row[Any], bool]:

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from backbone.errors import TouchlineError
 from backbone.log import EVENTS, Entry, OffsetOutOfRange, Record
-from backbone.log.embedded.chunk_codec import Damaged, decode, encode
+from backbone.log.embedded.chunk_codec import DamagedChunk, decode, encode
 from backbone.log.embedded.log import EmbeddedLog
 from backbone.telemetry import LOG_DAMAGED
 
@@ -250,7 +250,7 @@ def test_retention_is_no_damage(tmp_path: Path) -> None:
 def test_no_blob_upsets_the_reader(blob: bytes, summed: bool) -> None:
     try:
         decode(blob, 1, 1, 1, summed=summed)
-    except Damaged:
+    except DamagedChunk:
         assert True
     else:
         assert not summed

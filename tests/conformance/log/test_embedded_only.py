@@ -23,7 +23,7 @@ from backbone.log import (
     PartitionsChanged,
     Record,
 )
-from backbone.log.embedded.chunk_store import READ_BYTES, StoredLane
+from backbone.log.embedded.chunk_store import READ_BYTES, StoredPartition
 from backbone.log.embedded.log import EmbeddedLog
 from tests.conformance.log.conftest import Reader
 
@@ -96,7 +96,7 @@ def test_a_read_that_retention_overtakes_is_no_end_of_the_log(
     put(log, b"3")
     stored = log._store.read
 
-    def late(lane: StoredLane, offset: int, limit: int, end: int) -> list[Record]:
+    def late(lane: StoredPartition, offset: int, limit: int, end: int) -> list[Record]:
         swept(log)
         return stored(lane, offset, limit, end)
 

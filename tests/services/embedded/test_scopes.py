@@ -15,7 +15,7 @@ from backbone.migrations import migrate_all
 from backbone.settings import load_settings
 from backbone.web.api_keys import ANY, NARROW, OPEN, SCOPES, TRACK, create_key
 from backbone.web.app import declared_scopes
-from backbone.web.route_lookup import Doors
+from backbone.web.route_lookup import RouteTable
 from services.actions.unsubscribe_token import Claim, Tokens
 from services.app import House, house
 from tests.conftest import KafkaServer
@@ -85,7 +85,7 @@ async def every_route_with_every_key(rooms: House) -> None:
 
 
 async def test_the_gate_finds_the_route_that_will_answer(rooms: House) -> None:
-    doors = Doors(rooms.app.routes)
+    doors = RouteTable(rooms.app.routes)
     for method, path, _ in places(rooms):
         for address in (path, path + "/more", path.replace("nobody", "a/b"), path.replace("nobody", "")):
             scope = {"type": "http", "method": method, "path": address, "root_path": "", "headers": []}

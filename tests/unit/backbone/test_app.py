@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from backbone.clock import ManualClock
 from backbone.database import Database, metadata
-from backbone.documents.api import Kind, documents_router
-from backbone.documents.store import Documents, document_tables
+from backbone.documents.api import DocumentKind, documents_router
+from backbone.documents.store import DocumentStore, document_tables
 from backbone.log import open_log
 from backbone.migrations import migrate
 from backbone.settings import load_settings
@@ -39,7 +39,9 @@ class Things:
     name = "things"
 
     def __init__(self, db: Database) -> None:
-        kind = Kind("/v1/things", "thing", ThingIn, {"name": "x"}, read="rules:read", write="rules:write")
+        kind = DocumentKind(
+            "/v1/things", "thing", ThingIn, {"name": "x"}, read="rules:read", write="rules:write"
+        )
         other = APIRouter()
 
         @other.get("/v1/boom", dependencies=[open_route])
@@ -54,7 +56,7 @@ class Things:
         def naked() -> Response:
             return Response()
 
-        self.routers = [documents_router(kind, Documents(TABLES, "thing"), db, CLOCK), other]
+        self.routers = [documents_router(kind, DocumentStore(TABLES, "thing"), db, CLOCK), other]
 
     def start(self) -> None: ...
 

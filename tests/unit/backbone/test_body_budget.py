@@ -17,13 +17,13 @@ from backbone.migrations import migrate
 from backbone.settings import load_settings
 from backbone.web.api_keys import Principal, create_key, open_route, require
 from backbone.web.app import create_app
-from backbone.web.body_budget import MAX_OPEN_BODY, Unvouched, key_in_body
+from backbone.web.body_budget import MAX_OPEN_BODY, BodyBudget, key_in_body
 
 CLOCK = ManualClock()
 
 
 async def test_the_oldest_goes_when_the_room_is_full() -> None:
-    room = Unvouched(100)
+    room = BodyBudget(100)
     began: list[int] = []
 
     async def come(number: int, size: int) -> int:
@@ -51,7 +51,7 @@ async def test_the_oldest_goes_when_the_room_is_full() -> None:
 
 
 async def test_a_single_body_larger_than_the_room_goes_itself() -> None:
-    room = Unvouched(100)
+    room = BodyBudget(100)
 
     async def come() -> None:
         async with room.hold() as came:

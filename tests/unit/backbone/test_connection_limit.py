@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backbone.web.connection_limit import AT_ONCE, Crowd, neighbourhood, room_for_connections
+from backbone.web.connection_limit import AT_ONCE, ConnectionLimit, neighbourhood, room_for_connections
 
 
 @dataclass(eq=False)
@@ -26,14 +26,14 @@ def flood(address: str, count: int, since: float | None = 0.0) -> list[Line]:
 
 def test_with_room_nobody_goes() -> None:
     lines = flood("a", 10)
-    assert Crowd(10).admit(lines[0], set(lines))
+    assert ConnectionLimit(10).admit(lines[0], set(lines))
     assert not any(line.evicted for line in lines)
 
 
 def test_the_longest_silent_of_the_busiest_address_go() -> None:
     busy, others, new = flood("a", 100, since=50.0), flood("b", 30, since=1.0), Line("b", 200.0)
     lines = {*busy, *others, new}
-    assert Crowd(130).admit(new, lines)
+    assert ConnectionLimit(130).admit(new, lines)
     gone = [line for line in (*busy, *others, new) if line.evicted]
     assert gone == busy[: 100 // AT_ONCE]
     assert lines.isdisjoint(gone)
@@ -41,9 +41,9 @@ def test_the_longest_silent_of_the_busiest_address_go() -> None:
 
 def test_who_waits_for_us_stays() -> None:
     at_work, silent, new = flood("a", 20, since=None), flood("b", 1), Line("a", 9.0)
-    assert Crowd(21).admit(new, {*at_work, *silent, new})
+    assert ConnectionLimit(21).admit(new, {*at_work, *silent, new})
     assert [line for line in (*at_work, *silent, new) if line.evicted] == silent
-    assert not Crowd(20).admit(new, {*at_work, new})
+    assert not ConnectionLimit(20).admit(new, {*at_work, new})
     assert not any(line.evicted for line in (*at_work, new))
 
 
@@ -54,7 +54,7 @@ def test_who_waits_for_us_stays() -> None:
 def test_the_slow_truth(shapes: list[tuple[str, float | None]], most: int) -> None:
     made = [Line(address, since) for address, since in shapes]
     new = made[-1]
-    admitted = Crowd(most).admit(new, set(made))
+    admitted = ConnectionLimit(most).admit(new, set(made))
     gone = [line for line in made if line.evicted]
     counts = Counter(line.address for line in made)
     can_go = [line for line in made[:-1] if line.silent_since is not None]
@@ -73,7 +73,7 @@ def test_the_slow_truth(shapes: list[tuple[str, float | None]], most: int) -> No
 
 def test_a_flood_is_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     now = 0.0
-    crowd = Crowd(0, monotonic=lambda: now)
+    crowd = ConnectionLimit(0, monotonic=lambda: now)
     for _ in range(1_000):
         crowd.closed("not_read", ())
         crowd.closed("early_answer", ())

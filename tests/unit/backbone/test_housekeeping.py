@@ -11,7 +11,7 @@ from sqlalchemy import Column, Integer, LargeBinary, Table, delete, insert, sele
 
 from backbone.database import Database, metadata
 from backbone.errors import DatabaseUnavailable
-from backbone.housekeeping import Chore, Upkeep
+from backbone.housekeeping import Housekeeping, HousekeepingJob
 
 CANARY = b"canary" * 20
 ROOM = metadata("rules")
@@ -101,12 +101,12 @@ def test_chores_are_done_at_once_and_again_and_one_that_fails_stops_nobody() -> 
         if done.count("good") == 2:
             enough.set()
 
-    upkeep = Upkeep(
+    upkeep = Housekeeping(
         [
-            Chore("bad", 0, fail),
-            Chore("away", 0, away),
-            Chore("good", 0, good),
-            Chore("rare", 3600, lambda: done.append("rare")),
+            HousekeepingJob("bad", 0, fail),
+            HousekeepingJob("away", 0, away),
+            HousekeepingJob("good", 0, good),
+            HousekeepingJob("rare", 3600, lambda: done.append("rare")),
         ]
     )
     upkeep.start()

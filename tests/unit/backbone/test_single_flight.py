@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from backbone.single_flight import Shared
+from backbone.single_flight import SingleFlight
 
 
 async def test_it_is_made_once_for_all_who_wait() -> None:
@@ -17,7 +17,7 @@ async def test_it_is_made_once_for_all_who_wait() -> None:
         made.append(1)
         return len(made)
 
-    shared = Shared(make, keep_s=60)
+    shared = SingleFlight(make, keep_s=60)
     asking = [asyncio.create_task(shared()) for _ in range(50)]
     await asyncio.sleep(0)
     asking[0].cancel()  # who goes away takes it from nobody else
@@ -35,7 +35,7 @@ async def test_it_is_kept_for_a_while() -> None:
         made += 1
         return made
 
-    shared = Shared(make, keep_s=1.0, monotonic=lambda: now)
+    shared = SingleFlight(make, keep_s=1.0, monotonic=lambda: now)
     assert await shared() == 1
     now = 0.9
     assert await shared() == 1
@@ -52,7 +52,7 @@ async def test_what_went_wrong_is_not_kept() -> None:
             raise answer
         return answer
 
-    shared = Shared(make)
+    shared = SingleFlight(make)
     with pytest.raises(ValueError, match="no"):
         await shared()
     assert await shared() == 7
