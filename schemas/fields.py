@@ -14,7 +14,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from schemas.conditions.codegen import Problem, check_path
+from schemas.conditions.codegen import ConditionError, check_path
 from schemas.names import is_name
 
 MAX_TYPES = 100
@@ -52,7 +52,7 @@ def _path(*roots: str) -> Any:
             return path
         try:
             check_path(path)
-        except Problem as error:
+        except ConditionError as error:
             raise PydanticCustomError("path", "{why}", {"why": str(error)}) from error
         if path.split(".")[0] not in roots:
             raise invalid("must begin with one of: {roots}", roots=", ".join(roots))

@@ -115,7 +115,7 @@ _PLAY = {
 }
 
 
-class Own(NamedTuple):
+class OwnEventType(NamedTuple):
     """A type of Touchline's own events: what it tells, what its data has, and which of that always."""
 
     tells: str
@@ -124,21 +124,25 @@ class Own(NamedTuple):
 
 
 _TASK = {**_ACTION, "key": _TEXT}
-OWN: dict[str, Own] = {
-    "touchline.email.sent": Own("A mail was handed over.", _ACTION),
-    "touchline.email.bounced": Own("A mail server refused the recipient for good.", _ACTION),
-    "touchline.email.unsubscribed": Own(
+OWN: dict[str, OwnEventType] = {
+    "touchline.email.sent": OwnEventType("A mail was handed over.", _ACTION),
+    "touchline.email.bounced": OwnEventType("A mail server refused the recipient for good.", _ACTION),
+    "touchline.email.unsubscribed": OwnEventType(
         "A recipient unsubscribed; `topic` null: from everything.", {**_ACTION, "topic": _MAYBE}
     ),
-    "touchline.task.created": Own("A task was made.", _TASK, ("action", "depth", "key")),
-    "touchline.task.completed": Own(
+    "touchline.task.created": OwnEventType("A task was made.", _TASK, ("action", "depth", "key")),
+    "touchline.task.completed": OwnEventType(
         "Somebody completed a task; `completed_by` names the API key.",
         {**_TASK, **dict.fromkeys(("note", "outcome", "completed_by"), _MAYBE)},
         ("action", "depth", "key", "completed_by"),
     ),
-    "touchline.webhook.delivered": Own("An endpoint took a webhook.", _ACTION),
-    "touchline.webhook.failed": Own("A webhook was given up.", _ACTION),
-    "touchline.play.started": Own("A play began.", _PLAY, ("play", "playbook", "tier", "depth")),
-    "touchline.play.finished": Own("A play came to its end.", _PLAY, ("play", "playbook", "tier", "depth")),
-    "touchline.play.exited": Own("A play was ended early.", _PLAY, ("play", "playbook", "tier", "depth")),
+    "touchline.webhook.delivered": OwnEventType("An endpoint took a webhook.", _ACTION),
+    "touchline.webhook.failed": OwnEventType("A webhook was given up.", _ACTION),
+    "touchline.play.started": OwnEventType("A play began.", _PLAY, ("play", "playbook", "tier", "depth")),
+    "touchline.play.finished": OwnEventType(
+        "A play came to its end.", _PLAY, ("play", "playbook", "tier", "depth")
+    ),
+    "touchline.play.exited": OwnEventType(
+        "A play was ended early.", _PLAY, ("play", "playbook", "tier", "depth")
+    ),
 }

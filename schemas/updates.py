@@ -15,7 +15,7 @@ from schemas.zones import valid_zone
 UPDATES = frozenset({"account.updated", "contact.updated"})
 
 
-class Wrong(NamedTuple):
+class BadValue(NamedTuple):
     """A value that is none: its path in the data (`contacts.0.email`), its kind, and what is wrong with it."""
 
     path: str
@@ -23,7 +23,7 @@ class Wrong(NamedTuple):
     message: str
 
 
-def put_right(event: Event) -> list[Wrong]:
+def put_right(event: Event) -> list[BadValue]:
     """Trim the addresses, timezones and domains of an update and take out what is none, in place; which these were."""
     if event.type not in UPDATES or not isinstance(event.data, dict):
         return []
@@ -31,9 +31,9 @@ def put_right(event: Event) -> list[Wrong]:
     return wrong
 
 
-def right(type_: str, data: dict[str, Any]) -> tuple[dict[str, Any], list[Wrong]]:
+def right(type_: str, data: dict[str, Any]) -> tuple[dict[str, Any], list[BadValue]]:
     """The data of an update as it is to be merged, and what was left out of it. `data` itself stays as it is."""
-    wrong: list[Wrong] = []
+    wrong: list[BadValue] = []
     if type_ == "contact.updated":
         return _person(data, "", wrong), wrong
     changed = _fields(data, "", (("timezone", "timezone", valid_zone),), wrong)
@@ -53,20 +53,20 @@ def right(type_: str, data: dict[str, Any]) -> tuple[dict[str, Any], list[Wrong]
     return changed, wrong
 
 
-def _domains(sent: list[Any], wrong: list[Wrong]) -> Iterator[str]:
+def _domains(sent: list[Any], wrong: list[BadValue]) -> Iterator[str]:
     for index, one in enumerate(sent):
         try:
             yield valid_domain(one)
         except ValueError as error:
-            wrong.append(Wrong(f"domains.{index}", "domain", str(error)))
+            wrong.append(BadValue(f"domains.{index}", "domain", str(error)))
 
 
-def _people(contacts: list[Any], wrong: list[Wrong]) -> Iterator[Any]:
+def _people(contacts: list[Any], wrong: list[BadValue]) -> Iterator[Any]:
     for index, one in enumerate(contacts):
         yield _person(one, f"contacts.{index}.", wrong) if isinstance(one, dict) else one
 
 
-def _person(data: dict[str, Any], at: str, wrong: list[Wrong]) -> dict[str, Any]:
+def _person(data: dict[str, Any], at: str, wrong: list[BadValue]) -> dict[str, Any]:
     return _fields(data, at, _OF_A_PERSON, wrong)
 
 
@@ -78,7 +78,7 @@ _OF_A_PERSON: tuple[tuple[str, str, Check], ...] = (
 
 
 def _fields(
-    data: dict[str, Any], at: str, checks: tuple[tuple[str, str, Check], ...], wrong: list[Wrong]
+    data: dict[str, Any], at: str, checks: tuple[tuple[str, str, Check], ...], wrong: list[BadValue]
 ) -> dict[str, Any]:
     """The same object if all is well with it."""
     for name, kind, check in checks:
@@ -88,7 +88,7 @@ def _fields(
         try:
             fine = check(sent)
         except ValueError as error:
-            wrong.append(Wrong(at + name, kind, str(error)))
+            wrong.append(BadValue(at + name, kind, str(error)))
             data = {key: value for key, value in data.items() if key != name}
             continue
         if fine != sent:

@@ -21,7 +21,7 @@ from backbone.errors import Invalid
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Json, Once, Pages, json_response, reads, written
 from schemas.event import rfc3339
-from schemas.lint.single import Doubt
+from schemas.lint.single import LintWarning
 
 Name = Annotated[str, Path(min_length=1, max_length=256)]
 IfMatch = Annotated[str | None, Header(description="the ETag that the change builds on")]
@@ -48,7 +48,7 @@ def show(stored: StoredDocument) -> dict[str, Any]:
 class Check(Protocol):
     """What is doubtful about a body; `alone`: without looking at other documents. Raises `Invalid`."""
 
-    def __call__(self, connection: Connection, body: Any, *, alone: bool) -> list[Doubt]: ...
+    def __call__(self, connection: Connection, body: Any, *, alone: bool) -> list[LintWarning]: ...
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class DocumentKind:
     shown_once: frozenset[str] = frozenset()  # fields of the answer to a save that are not given again
     saved: Callable[[Connection, Any, StoredDocument], None] = lambda _connection, _body, _stored: None
     removing: Callable[[Connection, str], None] = lambda _connection, _name: None
-    lint: Callable[[Connection, Any], list[Doubt]] | None = None  # `warnings` of the answer to a save
+    lint: Callable[[Connection, Any], list[LintWarning]] | None = None  # `warnings` of the answer to a save
     check: Check | None = None  # answers POST …/check
 
 

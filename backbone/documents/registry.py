@@ -29,7 +29,7 @@ from schemas.lint.outline import (
     kind_of,
     refers,
 )
-from schemas.lint.single import Doubt
+from schemas.lint.single import LintWarning
 from schemas.lint.together import lint_together, told
 
 MOST_BESIDE = 1_000  # rules, or playbooks, that one save is held against
@@ -84,7 +84,7 @@ def remove(conn: Connection, kind: str, name: str) -> None:
         conn.execute(delete(table).where(table.c.kind == kind, table.c.name == name))
 
 
-def doubts(conn: Connection, outline: Outline) -> list[Doubt]:
+def doubts(conn: Connection, outline: Outline) -> list[LintWarning]:
     """What this document, as it would be, has to be told about it and the documents on the board."""
     if isinstance(outline, TiersOutline):
         return []  # it is not held against others
@@ -93,7 +93,7 @@ def doubts(conn: Connection, outline: Outline) -> list[Doubt]:
     return [*_missing(conn, outline, books), *found][:MOST_DOUBTS]
 
 
-def _missing(conn: Connection, outline: Outline, books: Mapping[str, PlaybookOutline]) -> list[Doubt]:
+def _missing(conn: Connection, outline: Outline, books: Mapping[str, PlaybookOutline]) -> list[LintWarning]:
     """That a rule in force names a playbook that is not there; where playbooks are kept elsewhere, nobody can say."""
     if not isinstance(outline, RuleOutline) or outline.draft or outline.playbook in {None, *books}:
         return []

@@ -29,7 +29,7 @@ _re2_options.never_capture = (
 )
 
 
-class Problem(ValueError):
+class ConditionError(ValueError):
     """A path or pattern that cannot be used."""
 
 
@@ -51,31 +51,31 @@ class Scope:
 
 
 def check_path(path: str) -> None:
-    """Raise `Problem` unless `path` is one that conditions know."""
+    """Raise `ConditionError` unless `path` is one that conditions know."""
     root, *names = path.split(".")
     if root not in ROOTS:
-        raise Problem(
+        raise ConditionError(
             f"{path[:80]} is no path: it must begin with data., account., contact., or be type or source"
         )
     if root in ("type", "source"):
         if names:
-            raise Problem(f"{root} has no parts")
+            raise ConditionError(f"{root} has no parts")
         return
     if not names or not all(names) or len(names) > MAX_SEGMENTS or len(path) > MAX_PATH:
-        raise Problem(f"{path[:80]} must name something below {root}, parts separated by single dots")
+        raise ConditionError(f"{path[:80]} must name something below {root}, parts separated by single dots")
     known = {"account": ACCOUNT_FIELDS, "contact": CONTACT_FIELDS}.get(root)
     if known is not None and names[0] not in known:
-        raise Problem(f"{root} has no {names[0][:80]}; known: {', '.join(sorted(known))}")
+        raise ConditionError(f"{root} has no {names[0][:80]}; known: {', '.join(sorted(known))}")
 
 
 def check_pattern(pattern: str) -> Any:
-    """The compiled RE2 pattern; raises `Problem` for one that is not understood or too large."""
+    """The compiled RE2 pattern; raises `ConditionError` for one that is not understood or too large."""
     try:
         return re2.compile(pattern, options=_re2_options)
     except re2.error as error:
         text = error.args[0] if error.args else "not understood"
         why = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
-        raise Problem(f"is no regular expression in RE2's syntax: {why}") from error
+        raise ConditionError(f"is no regular expression in RE2's syntax: {why}") from error
 
 
 def dig(value: Any, *names: str) -> Any:
@@ -226,7 +226,7 @@ def _lookup(path: str) -> str:
 def _attribute(variable: str, names: list[str], rest: str) -> str:
     field = names[0]
     if not re.fullmatch("[a-z]+", field):
-        raise Problem(f"no field {field}")
+        raise ConditionError(f"no field {field}")
     if field == "owner":
         owner = f"{variable}.owner if {variable} is not None else None"
         if len(names) == 2 and names[1] in ("name", "email"):
@@ -270,7 +270,7 @@ def function_of(condition: Mapping[str, Any]) -> Callable[[Scope], bool]:
 
 
 def getter_of(path: str) -> Callable[[Scope], Any]:
-    """A function that looks a path up; raises `Problem` for an unknown one."""
+    """A function that looks a path up; raises `ConditionError` for an unknown one."""
     check_path(path)
     emitter = Emitter()
     return _assemble(emitter, emitter.view(path))

@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from schemas.conditions.codegen import Problem, Scope, check_path, check_pattern, function_of
+from schemas.conditions.codegen import ConditionError, Scope, check_path, check_pattern, function_of
 from schemas.event import Event
 from schemas.profile import Contact, Profile
 
@@ -64,7 +64,7 @@ def _orderable(value: Any) -> Any:
 def _pattern(value: str) -> str:
     try:
         check_pattern(value)
-    except Problem as error:
+    except ConditionError as error:
         raise PydanticCustomError("pattern", "{why}", {"why": str(error)}) from error
     return value
 
@@ -158,7 +158,7 @@ class Condition(BaseModel):
         for path in entries:
             try:
                 check_path(path)
-            except Problem as error:
+            except ConditionError as error:
                 raise PydanticCustomError("path", "{why}", {"why": str(error), "at": path}) from error
         if _depth(self) > MAX_DEPTH:
             raise PydanticCustomError("condition", "must be nested at most 12 deep")

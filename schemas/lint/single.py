@@ -18,7 +18,7 @@ from schemas.tiered import TIERS, TierMap
 from schemas.when import Threshold, Trend
 
 
-class Doubt(TypedDict):
+class LintWarning(TypedDict):
     """One doubtful field, and why it is doubtful."""
 
     field: str
@@ -33,23 +33,23 @@ class Facts:
     tiers: frozenset[str] = frozenset()  # tiers that some account has
 
 
-def lint_rule(rule: RuleIn, facts: Facts) -> list[Doubt]:
+def lint_rule(rule: RuleIn, facts: Facts) -> list[LintWarning]:
     """All that is doubtful about a rule by itself. With others: `schemas.lint.together`."""
     found = [*_parts(rule, facts), *_tiers(rule, facts)]
     return list({(one["field"], one["message"]): one for one in found}.values())
 
 
-def lint_template(template: TemplateIn) -> list[Doubt]:
+def lint_template(template: TemplateIn) -> list[LintWarning]:
     """The names that a template uses and that nothing in its scope can have."""
     return _unknown(template.sources())
 
 
-def lint_playbook(playbook: PlaybookIn) -> list[Doubt]:
+def lint_playbook(playbook: PlaybookIn) -> list[LintWarning]:
     """The same for the templates that stand in a playbook's steps."""
     return _unknown(texts_of(playbook))
 
 
-def _unknown(sources: Mapping[str, str]) -> list[Doubt]:
+def _unknown(sources: Mapping[str, str]) -> list[LintWarning]:
     return [
         _warning(field, f"there is no {name}; there is {', '.join(sorted(known))}")
         for field, source in sources.items()
@@ -57,7 +57,7 @@ def _unknown(sources: Mapping[str, str]) -> list[Doubt]:
     ]
 
 
-def _parts(rule: RuleIn, facts: Facts) -> Iterator[Doubt]:
+def _parts(rule: RuleIn, facts: Facts) -> Iterator[LintWarning]:
     """Warnings about the members of `when`, and about `unless`."""
     single = len(rule.when.members) == 1 and rule.when.all_of is None
     for place, member in enumerate(rule.when.members):
@@ -72,7 +72,7 @@ def _parts(rule: RuleIn, facts: Facts) -> Iterator[Doubt]:
         yield from _impossible(rule.unless.threshold, "unless.threshold")
 
 
-def _selector(body: Any, where: str, facts: Facts, by: str | None) -> Iterator[Doubt]:
+def _selector(body: Any, where: str, facts: Facts, by: str | None) -> Iterator[LintWarning]:
     if not hasattr(body, "event"):
         return
     types = body.event if isinstance(body.event, list) else [body.event]
@@ -111,7 +111,7 @@ def _first(path: str) -> str:
     return path.split(".")[1]
 
 
-def _impossible(body: Threshold, where: str) -> Iterator[Doubt]:
+def _impossible(body: Threshold, where: str) -> Iterator[LintWarning]:
     """Numbers that no window can reach, or that every window does."""
     most = _most(body)
     for operator in ("at_least", "above"):
@@ -138,7 +138,7 @@ def _most(body: Threshold) -> int | None:
     return None if not lengths else -(-min(lengths) // DAY_US) + 1
 
 
-def _impossible_trend(body: Trend, where: str) -> Iterator[Doubt]:
+def _impossible_trend(body: Trend, where: str) -> Iterator[LintWarning]:
     for tier, number in _numbers(body.falls_by):
         if number > 100:
             yield _warning(f"{where}.falls_by{tier}", "can never hold: a rate falls by 100 % at most")
@@ -150,7 +150,7 @@ def _numbers(value: Any) -> list[tuple[str, float]]:
     return [] if value is None else [("", value)]
 
 
-def _tiers(rule: RuleIn, facts: Facts) -> Iterator[Doubt]:
+def _tiers(rule: RuleIn, facts: Facts) -> Iterator[LintWarning]:
     if not facts.tiers:
         return
     for place, member in enumerate(rule.when.members):
@@ -164,5 +164,5 @@ def _tiers(rule: RuleIn, facts: Facts) -> Iterator[Doubt]:
                     )
 
 
-def _warning(where: str, message: str) -> Doubt:
+def _warning(where: str, message: str) -> LintWarning:
     return {"field": where, "message": message}

@@ -11,20 +11,20 @@ from typing import NamedTuple
 from schemas.duration import parse_duration
 from schemas.lint.loops import ways_round
 from schemas.lint.outline import PlaybookOutline, RuleOutline, TemplateOutline
-from schemas.lint.single import Doubt
+from schemas.lint.single import LintWarning
 
 MOST_RIVALS = 10  # rules for the same playbook that a rule is warned of
 
 
-class View(NamedTuple):
+class SharedWarning(NamedTuple):
     """A doubt as it is told to whoever writes this document."""
 
     kind: str
     name: str
-    doubt: Doubt
+    doubt: LintWarning
 
 
-Finding = tuple[View, ...]  # one doubt; the document to change comes first
+Finding = tuple[SharedWarning, ...]  # one doubt; the document to change comes first
 
 
 def lint_together(
@@ -51,7 +51,7 @@ def lint_together(
     yield from _loops(rules, playbooks)
 
 
-def told(findings: Iterable[Finding], kind: str, name: str) -> list[Doubt]:
+def told(findings: Iterable[Finding], kind: str, name: str) -> list[LintWarning]:
     """What one of the documents is told, each doubt once."""
     views = (view for finding in findings for view in finding if (view.kind, view.name) == (kind, name))
     return list({(view.doubt["field"], view.doubt["message"]): view.doubt for view in views}.values())
@@ -163,6 +163,8 @@ def _meets(rule: RuleOutline, tier: str | None) -> bool:
     return tier is None or tier in rule.tiers
 
 
-def _view(document: RuleOutline | PlaybookOutline | TemplateOutline, field: str, message: str) -> View:
+def _view(
+    document: RuleOutline | PlaybookOutline | TemplateOutline, field: str, message: str
+) -> SharedWarning:
     kind = {RuleOutline: "rule", PlaybookOutline: "playbook", TemplateOutline: "template"}[type(document)]
-    return View(kind, document.name, {"field": field, "message": message})
+    return SharedWarning(kind, document.name, {"field": field, "message": message})

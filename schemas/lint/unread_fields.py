@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.account import AccountIn, AccountUpdate, ContactUpdate, OwnerIn
 from schemas.event import Event
-from schemas.lint.values import Found
+from schemas.lint.values import DoubtfulValue
 from schemas.names import MAX_NAME
 
 _ACCOUNT = frozenset(AccountUpdate.model_fields)
@@ -17,7 +17,7 @@ _CONTACT = frozenset(ContactUpdate.model_fields) | {"id"}
 _OWNER = frozenset(OwnerIn.model_fields)
 
 
-def unread(event: Event) -> Iterator[Found]:
+def unread(event: Event) -> Iterator[DoubtfulValue]:
     """The fields of an update that it has for nothing, by their paths in `data`; what GET alone shows is none."""
     data = event.data
     if not isinstance(data, dict):
@@ -36,12 +36,12 @@ def unread(event: Event) -> Iterator[Found]:
 
 def _of(
     data: Mapping[str, Any], known: frozenset[str], what: str, at: str, shown: frozenset[str] = frozenset()
-) -> Iterator[Found]:
+) -> Iterator[DoubtfulValue]:
     for name in data:
         if name not in known and name not in shown:
             near = get_close_matches(name[:MAX_NAME].lower(), known, 1)
             hint = f"; did you mean {near[0]}?" if near else _kept(known)
-            yield Found(f"{at}{name[:MAX_NAME]}", f"is no field of {what}: nothing reads it{hint}")
+            yield DoubtfulValue(f"{at}{name[:MAX_NAME]}", f"is no field of {what}: nothing reads it{hint}")
 
 
 def _kept(known: frozenset[str]) -> str:

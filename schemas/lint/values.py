@@ -25,7 +25,7 @@ class _Read(NamedTuple):
     by: str  # the rule "big-accounts" and 2 others
 
 
-class Found(NamedTuple):
+class DoubtfulValue(NamedTuple):
     """A doubtful value: its path in the event's data, and what is wrong."""
 
     path: str
@@ -59,7 +59,7 @@ class Readers:
             bool(self._contact) if type_ == "contact.updated" else bool(self._any) and not is_reserved(type_)
         )
 
-    def doubts(self, event: Event) -> Iterator[Found]:
+    def doubts(self, event: Event) -> Iterator[DoubtfulValue]:
         """The doubtful values of an event, each once, by its path in `data`."""
         data = event.data
         if not isinstance(data, dict):
@@ -105,13 +105,13 @@ def _all(readers: list[str]) -> str:
     return f"{names[0]} and {len(names) - 1} other{'s' if len(names) > 2 else ''}"
 
 
-def _look(data: Mapping[str, Any], reads: Iterable[_Read], at: str) -> Iterator[Found]:
+def _look(data: Mapping[str, Any], reads: Iterable[_Read], at: str) -> Iterator[DoubtfulValue]:
     for keys, kind, by in reads:
         value: Any = data
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         if value is not None and not _fits(value, kind):
-            yield Found(at + ".".join(keys), _message(value, kind, by))
+            yield DoubtfulValue(at + ".".join(keys), _message(value, kind, by))
 
 
 def _fits(value: Any, kind: Kind) -> bool:

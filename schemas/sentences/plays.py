@@ -13,7 +13,7 @@ from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayRea
 from schemas.sentences.wording import number
 
 
-class Case(msgspec.Struct, kw_only=True, frozen=True):
+class PlayCase(msgspec.Struct, kw_only=True, frozen=True):
     """What a reason is about; as the API shows it."""
 
     playbook: str | None = None
@@ -36,29 +36,29 @@ class Case(msgspec.Struct, kw_only=True, frozen=True):
         return f"the contact {self.contact}" if self.contact else "the contact"
 
 
-def sentence(reason: StrEnum, case: Case) -> str:
+def sentence(reason: StrEnum, case: PlayCase) -> str:
     """What the reason means here."""
     text = SENTENCES[type(reason)][reason](case)
     return f"{text[0].upper()}{text[1:]}."
 
 
-def said(kind: type[StrEnum], reason: str | None, case: Case) -> str | None:
+def said(kind: type[StrEnum], reason: str | None, case: PlayCase) -> str | None:
     """The sentence of a stored reason; None where there is none, or one that this release does not know."""
     return sentence(kind(reason), case) if reason in set(kind) else None
 
 
-def _plain(reason: StrEnum) -> Callable[[Case], str]:
+def _plain(reason: StrEnum) -> Callable[[PlayCase], str]:
     text = EXPLAINED[reason].removesuffix(".")  # now: one that lacks its explanation fails here
     return lambda _: text
 
 
-def _exhausted(case: Case) -> str:
+def _exhausted(case: PlayCase) -> str:
     if case.attempts < 2:
         return f"the attempt to reach {case.to} failed, and no other was left"
     return f"all {number(case.attempts)} attempts to reach {case.to} failed"
 
 
-def _suppressed(case: Case) -> str:
+def _suppressed(case: PlayCase) -> str:
     topic = f"mails about {case.topic}" if case.topic else "mails"
     return (
         f"the address {case.to} gets no {topic}: it was unsubscribed or suppressed"
@@ -72,7 +72,7 @@ _DONE = {
     "task": "the task was put on the list",
     "webhook": "the webhook to {to} was delivered",
 }
-_PLAYS: dict[StrEnum, Callable[[Case], str]] = {
+_PLAYS: dict[StrEnum, Callable[[PlayCase], str]] = {
     PlayReason.COMPLETED: _plain(PlayReason.COMPLETED),
     PlayReason.EXIT_EVENT: _plain(PlayReason.EXIT_EVENT),
     PlayReason.UNTIL_EVENT: _plain(PlayReason.UNTIL_EVENT),
@@ -89,13 +89,13 @@ _PLAYS: dict[StrEnum, Callable[[Case], str]] = {
     ),
     PlayReason.ACCOUNT_MERGED: _plain(PlayReason.ACCOUNT_MERGED),
 }
-_STEPS: dict[StrEnum, Callable[[Case], str]] = {reason: _plain(reason) for reason in StepReason}
-_HISTORY: dict[StrEnum, Callable[[Case], str]] = {
+_STEPS: dict[StrEnum, Callable[[PlayCase], str]] = {reason: _plain(reason) for reason in StepReason}
+_HISTORY: dict[StrEnum, Callable[[PlayCase], str]] = {
     HistoryReason.STARTED: lambda case: f"the play began, for the {case.tier} tier",
     HistoryReason.ACTION_MADE: lambda case: f"the step produced {_thing(case)}",
     HistoryReason.ACTION_DONE: lambda case: _DONE.get(case.channel or "", "it was done").format(to=case.to),
 }
-_ACTIONS: dict[StrEnum, Callable[[Case], str]] = {
+_ACTIONS: dict[StrEnum, Callable[[PlayCase], str]] = {
     ActionReason.TASK_UPDATED: _plain(ActionReason.TASK_UPDATED),
     ActionReason.NO_RECIPIENT: _plain(ActionReason.NO_RECIPIENT),
     ActionReason.NO_OWNER: _plain(ActionReason.NO_OWNER),
@@ -132,7 +132,7 @@ _ACTIONS: dict[StrEnum, Callable[[Case], str]] = {
     ActionReason.INTERRUPTED: _plain(ActionReason.INTERRUPTED),
     ActionReason.ATTEMPTS_EXHAUSTED: _exhausted,
 }
-SENTENCES: Mapping[type[StrEnum], Mapping[StrEnum, Callable[[Case], str]]] = {
+SENTENCES: Mapping[type[StrEnum], Mapping[StrEnum, Callable[[PlayCase], str]]] = {
     PlayReason: _PLAYS,
     StepReason: _STEPS,
     HistoryReason: _HISTORY,
@@ -140,7 +140,7 @@ SENTENCES: Mapping[type[StrEnum], Mapping[StrEnum, Callable[[Case], str]]] = {
 }
 
 
-def _thing(case: Case) -> str:
+def _thing(case: PlayCase) -> str:
     if case.channel == "task":
         return "a task" + (f" for {case.recipient}" if case.recipient else "")
     return f"{'an' if case.channel == 'email' else 'a'} {case.channel or 'action'}" + (
@@ -148,7 +148,7 @@ def _thing(case: Case) -> str:
     )
 
 
-def _other(case: Case) -> str:
+def _other(case: PlayCase) -> str:
     """Who did not take it."""
     if case.channel == "email":
         return f"the mail server for {case.to}" if case.recipient else "the mail server"

@@ -22,7 +22,7 @@ Time = int | str  # microseconds, or RFC 3339
 _ABOUT = ("account", "contact", "key", "tier", "value", "threshold", "figures", "at")
 
 
-class Case(msgspec.Struct, kw_only=True, frozen=True):
+class RuleCase(msgspec.Struct, kw_only=True, frozen=True):
     """What a reason is about. `member`: which condition of an `all_of`. `fired`: it is of a trigger, not of now."""
 
     rule: Any = None  # its `RuleIn`; None: a draft, or one that another release saved
@@ -54,14 +54,19 @@ class Case(msgspec.Struct, kw_only=True, frozen=True):
         return contact + (f" with {self.rule.by} {self.key}" if self.rule.by and self.key is not None else "")
 
 
-def sentence(reason: Reason, case: Case) -> str:
+def sentence(reason: Reason, case: RuleCase) -> str:
     """What the reason means here."""
     text = SENTENCES[reason](case) if case.rule is not None or reason in RULELESS else _explained(reason)
     return f"{text[0].upper()}{text[1:]}."
 
 
 def verdict(
-    reasons: Sequence[Reason], case: Case, *, fires: bool, last: Time | None = None, tick: Time | None = None
+    reasons: Sequence[Reason],
+    case: RuleCase,
+    *,
+    fires: bool,
+    last: Time | None = None,
+    tick: Time | None = None,
 ) -> str:
     """Why a rule fires now or does not, for people: when it last did comes first, then each reason.
 
@@ -83,14 +88,14 @@ def of_trigger(trigger: dict[str, Any], rule: Any) -> str | None:
     event = trigger.get("event") or {}
     about: dict[str, Any] = {name: trigger.get(name) for name in _ABOUT}
     exact = trigger.get("value_exact", True)
-    case = Case(rule=rule, fired=True, value_exact=exact, armed=event.get("time"), **about)
+    case = RuleCase(rule=rule, fired=True, value_exact=exact, armed=event.get("time"), **about)
     return sentence(Reason(trigger["reason"]), case)
 
 
 # -- thresholds
 
 
-def _reached(case: Case) -> str:
+def _reached(case: RuleCase) -> str:
     if case.value is None:
         return _explained(Reason.THRESHOLD_REACHED)
     limit = needed(case.body, case.threshold, case.tier)
@@ -99,21 +104,21 @@ def _reached(case: Case) -> str:
     return f"{value}; {limit}"
 
 
-def _no_value(case: Case) -> str:
+def _no_value(case: RuleCase) -> str:
     word = {"avg": "average", "min": "smallest", "max": "largest"}.get(case.body.aggregate, "value")
     noun = events(case.body, one=True, whose=case.whose)
     return f"no {noun}{during(case.body)}, so there is no {word} of {case.body.of}"
 
 
-def _not_since(case: Case) -> str:
+def _not_since(case: RuleCase) -> str:
     return f"no {events(case.body.since, one=True)} has come yet, and only what comes after one counts"
 
 
-def _per_missing(case: Case) -> str:
+def _per_missing(case: RuleCase) -> str:
     return f"there is nothing to divide by: {case.body.per} is missing or not above zero"
 
 
-def _not_known(case: Case) -> str:
+def _not_known(case: RuleCase) -> str:
     body = case.body
     spans = [body.within] if hasattr(body, "within") else [body.over, body.baseline]
     together = " and ".join(span(one) for one in spans if one is not None)
@@ -123,7 +128,7 @@ def _not_known(case: Case) -> str:
 # -- trends
 
 
-def _trend(case: Case) -> str:
+def _trend(case: RuleCase) -> str:
     body, falls = case.body, case.body.falls_by is not None
     share = f"{number(case.threshold)}%"
     tier = for_tier(body.falls_by if falls else body.rises_by, case.tier)
@@ -137,7 +142,7 @@ def _trend(case: Case) -> str:
     return f"{figures} {moved}; it has to {'fall' if falls else 'rise'} by {share}{tier}"
 
 
-def _small_baseline(case: Case) -> str:
+def _small_baseline(case: RuleCase) -> str:
     body = case.body
     before = f"in the {span(body.baseline)} before the last {span(body.over)}"
     if body.aggregate == "count" and case.figures is not None:
@@ -150,7 +155,7 @@ def _small_baseline(case: Case) -> str:
 # -- absences
 
 
-def _absent(case: Case) -> str:
+def _absent(case: RuleCase) -> str:
     since, wait = case.body.since, span(str(case.threshold))
     noun = events(case.body, one=True, whose=case.whose)
     if case.armed is None:
@@ -160,7 +165,7 @@ def _absent(case: Case) -> str:
     return f"no {noun} came within {wait} after the {events(since, one=True)} on {moment(case.armed)}"
 
 
-def _returned(case: Case) -> str:
+def _returned(case: RuleCase) -> str:
     noun, away = events(case.body, one=True, whose=case.whose), span(str(case.threshold))
     if case.fired:
         return f"{a(noun)} came after {away} or more without one"
@@ -168,20 +173,20 @@ def _returned(case: Case) -> str:
     return f"no {noun} has come{last}, for {away} or more: the next one makes the rule fire"
 
 
-def _not_armed(case: Case) -> str:
+def _not_armed(case: RuleCase) -> str:
     noun = events(case.body, one=True, whose=case.whose)
     if case.armed is None:
         return f"no {events(case.body.since or case.body, one=True)} has come yet, so nothing is being waited for"
     return f"the wait that began on {moment(case.armed)} is over: {a(noun)} came, or it was decided then"
 
 
-def _deadline_ahead(case: Case) -> str:
+def _deadline_ahead(case: RuleCase) -> str:
     noun = events(case.body, one=True, whose=case.whose)
     since = f" since {moment(case.armed)}" if case.armed is not None else ""
     return f"no {noun} has come{since}; the rule fires on {_when(case.at)} if none comes until then"
 
 
-def _not_away(case: Case) -> str:
+def _not_away(case: RuleCase) -> str:
     last = f"came on {moment(case.armed)}" if case.armed is not None else "has come"
     noun, away = events(case.body, one=True, whose=case.whose), span(str(case.threshold))
     return f"the last {noun} {last}; the next one makes the rule fire only after {away} or more without one"
@@ -190,41 +195,41 @@ def _not_away(case: Case) -> str:
 # -- dates and conditions
 
 
-def _date(case: Case) -> str:
+def _date(case: RuleCase) -> str:
     body = case.body
     side = "before" if body.before is not None else "after"
     return f"{span(str(case.threshold))} {side} {body.attribute}"
 
 
-def _date_reached(case: Case) -> str:
+def _date_reached(case: RuleCase) -> str:
     return f"the moment {_date(case)} came" + (f" on {moment(case.at)}" if case.at is not None else "")
 
 
-def _date_ahead(case: Case) -> str:
+def _date_ahead(case: RuleCase) -> str:
     return f"the moment {_date(case)} is {_when(case.at)}; the rule fires then"
 
 
-def _no_date(case: Case) -> str:
+def _no_date(case: RuleCase) -> str:
     return f"there is no date in {case.body.attribute}"
 
 
-def _became(case: Case) -> str:
+def _became(case: RuleCase) -> str:
     return f"an update made {_condition(case)} true" + _on(case)
 
 
-def _condition(case: Case) -> str:
+def _condition(case: RuleCase) -> str:
     paths = sorted(paths_of(case.body.is_))
     return f"the condition on {listed(paths)}" if paths else "the condition"
 
 
-def _all_held(case: Case) -> str:
+def _all_held(case: RuleCase) -> str:
     joint = case.rule.when.all_of
     within = span(joint.within)
     close = f"the {within} to {moment(case.at)}" if case.at is not None else within
     return f"{_conditions(joint)} held within {close}"
 
 
-def _not_all_held(case: Case) -> str:
+def _not_all_held(case: RuleCase) -> str:
     joint = case.rule.when.all_of
     return f"it needs that {_conditions(joint)} hold within {span(joint.within)}"
 
@@ -237,7 +242,7 @@ def _conditions(joint: AllOf) -> str:
 # -- what holds a rule back
 
 
-def _cooldown(case: Case) -> str:
+def _cooldown(case: RuleCase) -> str:
     if case.rule.cooldown == "once" or case.until is None:
         return "it fires only once for the same " + (
             "value" if case.rule.by else "contact" if case.rule.scope == "contact" else "account"
@@ -248,12 +253,12 @@ def _cooldown(case: Case) -> str:
     )
 
 
-def _where(case: Case) -> str:
+def _where(case: RuleCase) -> str:
     paths = sorted(paths_of(case.rule.where)) if case.rule.where is not None else []
     return f"the rule's own condition{f' on {listed(paths)}' if paths else ''} does not hold"
 
 
-def _unless(case: Case) -> str:
+def _unless(case: RuleCase) -> str:
     unless = case.rule.unless
     if unless is None:
         return _explained(Reason.UNLESS_HOLDS)
@@ -261,23 +266,23 @@ def _unless(case: Case) -> str:
     return f"what `unless` counts, {events(body)}{during(body)}, holds it back"
 
 
-def _tier(case: Case) -> str:
+def _tier(case: RuleCase) -> str:
     return f"the rule gives no value for the {case.tier} tier"
 
 
-def _no_contact(_: Case) -> str:
+def _no_contact(_: RuleCase) -> str:
     return "the rule counts for each contact, and none is named"
 
 
-def _no_key(case: Case) -> str:
+def _no_key(case: RuleCase) -> str:
     return f"the rule counts for each value of {case.rule.by}, and none is named"
 
 
-def _unknown(case: Case) -> str:
+def _unknown(case: RuleCase) -> str:
     return f"nothing has been heard of the account {case.account}"
 
 
-def _on(case: Case) -> str:
+def _on(case: RuleCase) -> str:
     return f" on {moment(case.at)}" if case.at is not None else ""
 
 
@@ -289,12 +294,12 @@ def _explained(reason: Reason) -> str:
     return EXPLAINED[reason].removesuffix(".")
 
 
-def _plain(reason: Reason) -> Callable[[Case], str]:
+def _plain(reason: Reason) -> Callable[[RuleCase], str]:
     text = _explained(reason)  # now: one that lacks its explanation fails here
     return lambda _: text
 
 
-SENTENCES: dict[Reason, Callable[[Case], str]] = {
+SENTENCES: dict[Reason, Callable[[RuleCase], str]] = {
     Reason.THRESHOLD_REACHED: _reached,
     Reason.BELOW_THRESHOLD: _reached,
     Reason.ABOVE_THRESHOLD: _reached,

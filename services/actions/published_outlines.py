@@ -6,7 +6,7 @@ from backbone.database import Database
 from backbone.documents import registry
 from backbone.documents.store import StoredDocument
 from schemas.lint.outline import Outline, outline
-from schemas.lint.single import Doubt, lint_playbook, lint_template
+from schemas.lint.single import LintWarning, lint_playbook, lint_template
 from schemas.playbook import PlaybookIn
 from schemas.template import TemplateIn
 from services.actions.storage.library import PLAYBOOKS, TEMPLATES
@@ -19,7 +19,7 @@ def put_up(conn: Connection, body: Body, stored: StoredDocument) -> None:
     registry.write(conn, outline(body), stored.version)
 
 
-def doubts(conn: Connection, body: Body, *, alone: bool = False) -> list[Doubt]:
+def doubts(conn: Connection, body: Body, *, alone: bool = False) -> list[LintWarning]:
     """What is doubtful about a document, by itself and (unless `alone`) with those that it has to do with."""
     found = lint_playbook(body) if isinstance(body, PlaybookIn) else lint_template(body)
     return found if alone else [*found, *registry.doubts(conn, outline(body))]

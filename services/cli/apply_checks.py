@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from schemas.json_schemas import KINDS
 from schemas.lint.outline import Outline, PlaybookOutline, RuleOutline, TemplateOutline, outline
-from schemas.lint.together import Finding, View, lint_together
+from schemas.lint.together import Finding, SharedWarning, lint_together
 from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn
 from services.cli.client import ApiError, Client
@@ -89,7 +89,7 @@ def check_together(
     return list(told.values())
 
 
-def _problem(here: dict[Key, Document], view: View) -> Problem:
+def _problem(here: dict[Key, Document], view: SharedWarning) -> Problem:
     return here[view.kind, view.name].problem(view.doubt["field"], view.doubt["message"])
 
 

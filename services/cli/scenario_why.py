@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from schemas.event import Event, microseconds
 from schemas.play_reasons import ActionReason, PlayReason
-from schemas.sentences.plays import Case, said
+from schemas.sentences.plays import PlayCase, said
 from schemas.sentences.wording import moment
 from services.actions.plays.in_memory import MemoryStore
 from services.cli.documents import Document
@@ -94,12 +94,12 @@ def of_action(store: MemoryStore, entry: dict[str, Any]) -> list[str]:
         named = {"account": action.account, "channel": action.channel, "recipient": action.recipient}
         if action.reason is None or any(entry.get(name, value) != value for name, value in named.items()):
             continue
-        case = Case(contact=action.contact, channel=action.channel, recipient=action.recipient)
+        case = PlayCase(contact=action.contact, channel=action.channel, recipient=action.recipient)
         if text := said(ActionReason, action.reason, case):
             told.append(f"{action.channel} of {action.playbook} to {action.account}, {action.status}: {text}")
     for play in store.plays.values():
         if play.status == "skipped" and entry.get("account", play.account) == play.account:
-            text = said(PlayReason, play.reason, Case(playbook=play.playbook, tier=play.tier))
+            text = said(PlayReason, play.reason, PlayCase(playbook=play.playbook, tier=play.tier))
             told.append(f"{play.playbook} for {play.account} was skipped: {text}")
     return told[:MOST_TOLD]
 

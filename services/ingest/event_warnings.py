@@ -12,7 +12,7 @@ from backbone.documents.registry import Place
 from schemas.event import LATE_US, Event, from_microseconds
 from schemas.lint.outline import Outline
 from schemas.lint.unread_fields import unread
-from schemas.lint.values import Found, Readers
+from schemas.lint.values import DoubtfulValue, Readers
 from schemas.updates import UPDATES
 from services.ingest.acceptor import Taken
 from services.ingest.cached_reads import MAX_AGE_S, Fresh
@@ -88,5 +88,5 @@ def _of_time(index: int, message: str) -> Warned:
     return {"index": index, "field": "time", "message": message}
 
 
-def _told(index: int, found: Iterable[Found]) -> list[Warned]:
+def _told(index: int, found: Iterable[DoubtfulValue]) -> list[Warned]:
     return [{"index": index, "field": f"data.{one.path}", "message": one.message} for one in found]

@@ -9,7 +9,7 @@ from backbone.database import Database, insert_new
 from backbone.documents import registry
 from schemas.event import Event, is_reserved
 from schemas.lint.outline import outline_rule
-from schemas.lint.single import Doubt, Facts, lint_rule
+from schemas.lint.single import Facts, LintWarning, lint_rule
 from schemas.names import is_name
 from schemas.rule import RuleIn, TiersDoc
 from services.rules.engine.account_state import decode
@@ -74,7 +74,7 @@ def save(conn: Connection, new: list[tuple[str, str]]) -> None:
         insert_new(conn, seen, [{"type": type_, "name": name} for type_, name in new], ["type", "name"])
 
 
-def doubts(db: Database, rule: RuleIn, *, alone: bool = False) -> list[Doubt]:
+def doubts(db: Database, rule: RuleIn, *, alone: bool = False) -> list[LintWarning]:
     """What is doubtful about a rule, going by the log so far, and (unless `alone`) by what it has to do with."""
     found = lint_rule(rule, facts(db))
     if not alone:

@@ -46,14 +46,14 @@ def test_of_a_rule(reason: Reason) -> None:
     by = {"by": "data.y"} if kind == "threshold" else {}
     rule = RuleIn.model_validate({"name": "r", "when": {kind: WHEN[kind]}, **by})
     span = kind in {"absence", "date"}
-    known = rules.Case(
+    known = rules.RuleCase(
         rule=rule, account="acme", tier="high", value=3.5, threshold="14d" if span else 2, into="b",
         figures={"recent": 1, "baseline": 2}, at="2026-01-31T09:00:00Z", armed="2026-01-31T09:00:00Z",
     )  # fmt: skip
     assert reads_well(rules.sentence(reason, known))
-    little = rules.Case(rule=rule, account="acme", tier="high", threshold="14d" if span else 2, into="b")
+    little = rules.RuleCase(rule=rule, account="acme", tier="high", threshold="14d" if span else 2, into="b")
     assert reads_well(rules.sentence(reason, little))
-    assert reads_well(rules.sentence(reason, rules.Case(account="acme", tier="high", into="b")))
+    assert reads_well(rules.sentence(reason, rules.RuleCase(account="acme", tier="high", into="b")))
     assert reads_well(EXPLAINED[reason])
 
 
@@ -61,5 +61,5 @@ def test_of_a_rule(reason: Reason) -> None:
 def test_of_a_play(reason: StrEnum) -> None:
     for channel in ("email", "task", "webhook", None):
         for to in ("ann@acme.test", None):
-            case = plays.Case(playbook="p", tier="low", channel=channel, recipient=to, topic="billing")
+            case = plays.PlayCase(playbook="p", tier="low", channel=channel, recipient=to, topic="billing")
             assert reads_well(plays.sentence(reason, case))

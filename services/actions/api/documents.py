@@ -17,7 +17,7 @@ from backbone.documents.in_use import hold
 from backbone.documents.store import StoredDocument
 from backbone.errors import FieldError, Invalid
 from schemas.endpoint import SECRET_PREFIX, EndpointIn
-from schemas.lint.single import Doubt
+from schemas.lint.single import LintWarning
 from schemas.playbook import PlaybookIn
 from schemas.playbook_texts import texts_of
 from schemas.template import TemplateIn
@@ -55,7 +55,7 @@ ENDPOINT_EXAMPLE = {"name": "crm", "url": "https://crm.example.com/hooks/touchli
 def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], None]) -> list[APIRouter]:
     """The three routers. `saved` is called when a playbook is about to be saved."""
 
-    def check_playbook(connection: Connection, body: PlaybookIn, *, alone: bool = False) -> list[Doubt]:
+    def check_playbook(connection: Connection, body: PlaybookIn, *, alone: bool = False) -> list[LintWarning]:
         errors = [*([] if alone else _unknown(connection, body)), *_flaws(texts_of(body), renderer)]
         if errors:
             raise Invalid(errors)
@@ -70,7 +70,7 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
         saved()
         return dump(connection, body, before)
 
-    def check_template(connection: Connection, body: TemplateIn, *, alone: bool = False) -> list[Doubt]:
+    def check_template(connection: Connection, body: TemplateIn, *, alone: bool = False) -> list[LintWarning]:
         errors = _flaws(body.sources(), renderer)
         if errors:
             raise Invalid(errors)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, select
 
 from schemas.event import rfc3339
 from schemas.play_reasons import ActionReason, HistoryReason, PlayReason, StepReason
-from schemas.sentences.plays import Case, said
+from schemas.sentences.plays import PlayCase, said
 from services.actions.api.views import case_of
 from services.actions.storage.library import PLAYBOOKS, readable
 from services.actions.tables import history
@@ -24,7 +24,7 @@ class _Entry(NamedTuple):
     step: str | None
     kind: type[StrEnum]
     reason: str
-    case: Case
+    case: PlayCase
     action: str | None = None
 
 
@@ -37,7 +37,7 @@ def history_of(conn: Connection, play: Row[Any], actions: Sequence[Row[Any]]) ->
 
 
 def _play(play: Row[Any]) -> Iterator[_Entry]:
-    case = Case(playbook=play.playbook, tier=play.tier)
+    case = PlayCase(playbook=play.playbook, tier=play.tier)
     if play.status != "skipped":
         yield _Entry(play.started_at, (0, 0, 0), None, HistoryReason, HistoryReason.STARTED, case)
     if play.ended_at is not None and play.reason is not None:
@@ -45,7 +45,7 @@ def _play(play: Row[Any]) -> Iterator[_Entry]:
 
 
 def _notes(play: Row[Any], notes: Iterable[Row[Any]], places: Mapping[str, int]) -> Iterator[_Entry]:
-    case = Case(playbook=play.playbook, tier=play.tier)
+    case = PlayCase(playbook=play.playbook, tier=play.tier)
     for note in notes:
         order = (1, places.get(note.step, len(places)), note.seq)
         yield _Entry(note.at, order, note.step, StepReason, note.reason, case)

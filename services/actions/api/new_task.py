@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from backbone.errors import Invalid, NameTaken
 from backbone.log import partition_for
 from schemas.event import microseconds
-from schemas.lint.single import Doubt
+from schemas.lint.single import LintWarning
 from schemas.profile import Profile
 from schemas.task import TaskIn
 from services.actions.plays.model import TaskSpec
@@ -19,7 +19,7 @@ from services.actions.tables import tasks
 LATEST_US = 253_402_300_799_000_000  # the end of the year 9999
 
 
-def make(conn: Connection, body: TaskIn, now: int, partitions: int) -> tuple[Any, list[Doubt]]:
+def make(conn: Connection, body: TaskIn, now: int, partitions: int) -> tuple[Any, list[LintWarning]]:
     """The row of the new task, and what is doubtful about it. Raises `Invalid`, `NameTaken`."""
     if body.contact is not None and body.account is None:
         raise Invalid([{"field": "account", "message": "is required where there is a contact"}])
@@ -66,7 +66,7 @@ def _free(conn: Connection, account: str, key: str) -> None:
         raise NameTaken(f"the task {found.id} with the key {key!r} is open", code="key_taken")
 
 
-def _doubts(body: TaskIn, profile: Profile | None) -> list[Doubt]:
+def _doubts(body: TaskIn, profile: Profile | None) -> list[LintWarning]:
     """A slip of the pen in a name makes a task that nobody finds with the account."""
     if body.account is not None and profile is None:
         return [{"field": "account", "message": f"nothing is known of an account {body.account!r} here"}]

@@ -6,7 +6,7 @@ from sqlalchemy import Row
 
 from schemas.event import rfc3339
 from schemas.play_reasons import ActionReason, PlayReason
-from schemas.sentences.plays import Case, said
+from schemas.sentences.plays import PlayCase, said
 
 
 def moment(us: int | None) -> str | None:
@@ -28,7 +28,7 @@ def play_view(row: Row[Any]) -> dict[str, Any]:
         "tier": row.tier,
         "status": row.status,
         "reason": row.reason,
-        "sentence": said(PlayReason, row.reason, Case(playbook=row.playbook, tier=row.tier)),
+        "sentence": said(PlayReason, row.reason, PlayCase(playbook=row.playbook, tier=row.tier)),
         "step": row.step,
         "started_at": moment(row.started_at),
         "ended_at": moment(row.ended_at),
@@ -60,9 +60,9 @@ def action_view(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def case_of(row: Row[Any]) -> Case:
+def case_of(row: Row[Any]) -> PlayCase:
     """What a sentence about an action may tell."""
-    return Case(
+    return PlayCase(
         playbook=row.playbook,
         contact=row.contact,
         tier=row.tier,
@@ -105,7 +105,7 @@ def task_view(row: Row[Any], now: int) -> dict[str, Any]:
         "key": row.key,
         "status": "open" if row.status == "snoozed" and not snoozed else row.status,
         "reason": row.reason,
-        "sentence": said(PlayReason, row.reason, Case(playbook=row.playbook, tier=row.tier)),
+        "sentence": said(PlayReason, row.reason, PlayCase(playbook=row.playbook, tier=row.tier)),
         "due_at": moment(row.due_at),
         "snoozed_until": moment(row.snoozed_until) if snoozed else None,
         "created_at": moment(row.created_at),

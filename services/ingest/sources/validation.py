@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from schemas.account import AccountUpdate, ContactUpdate
 from schemas.event import FUTURE_LIMIT_US, MERGED, OWN_PREFIX, Event, clamp_future, encode, from_microseconds
 from schemas.names import MAX_NAME
-from schemas.updates import Wrong, put_right
+from schemas.updates import BadValue, put_right
 from services.ingest.sources.base import Code, Refusal, Wire
 from services.ingest.sources.event_attributes import OURS, Extended, set_by_us
 from services.ingest.sources.merge_check import refuse_merge
@@ -66,7 +66,7 @@ class Door:
         self._new_id = new_id
         self._nul = nul
         self.inside = inside
-        self.left_out: list[Wrong] = []
+        self.left_out: list[BadValue] = []
         self.ahead: list[int] = []  # events whose time was set back
 
     def quick(self, event: Wire) -> bytes | None:

@@ -15,7 +15,7 @@ from backbone.web.app import Json, Once, Pages, etag, json_response, page, reads
 from schemas.conditions.keys import MAX_KEY
 from schemas.event import rfc3339
 from schemas.json_schemas import DOCUMENT, KINDS, TEST, schema_of
-from schemas.lint.single import Doubt
+from schemas.lint.single import LintWarning
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, PauseIn, RuleIn, TiersDoc
 from services.rules.api.explain import Explainer
 from services.rules.storage.revisions import DEFAULT_TIERS, latest, newest_rules
@@ -29,7 +29,7 @@ IfMatch = Annotated[str | None, Header(description="the ETag that the change bui
 class Lint(Protocol):
     """What is doubtful about a rule; `alone`: without looking at other documents."""
 
-    def __call__(self, rule: RuleIn, *, alone: bool = False) -> list[Doubt]: ...
+    def __call__(self, rule: RuleIn, *, alone: bool = False) -> list[LintWarning]: ...
 
 
 def rules_router(db: Database, saver: Saver, explainer: Explainer, lint: Lint) -> APIRouter:
@@ -95,7 +95,7 @@ def _verbs(router: APIRouter, saver: Saver, lint: Lint) -> None:
             return saver.turn(conn, name, status, principal.name, backfill=backfill, if_match=if_match)
 
         row = saver.run(turn, saver.playbook_of(name))
-        warnings: list[Doubt] = []
+        warnings: list[LintWarning] = []
         if status != "paused":
             with suppress(ValidationError):  # saved by an older version of this program
                 warnings = lint(RuleIn.model_validate(row.doc))
@@ -222,7 +222,7 @@ def _tiers_shown(row: Row[Any]) -> dict[str, Any]:
 
 
 def _answer(
-    row: Row[Any], status: int = 200, *, unhealthy: str | None = None, warnings: Sequence[Doubt] = ()
+    row: Row[Any], status: int = 200, *, unhealthy: str | None = None, warnings: Sequence[LintWarning] = ()
 ) -> Response:
     headers = {"ETag": etag(row.version)}
     if status == 201:

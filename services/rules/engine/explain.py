@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from schemas.event import rfc3339
 from schemas.reasons import Reason
-from schemas.sentences.rules import Case, verdict
+from schemas.sentences.rules import RuleCase, verdict
 from services.rules.engine.account_state import AccountState, Subject, subject_key
 from services.rules.engine.compiled_rule import LiveRule, Verdict
 from services.rules.engine.context import MOMENT, Context
@@ -52,7 +52,7 @@ def explain(
     rule = rules.by_name.get(rule_name)
     if rule is None:
         return _answer(Reason.RULE_DRAFT)
-    case = Case(rule=rule.doc, account=account, contact=contact, key=key)
+    case = RuleCase(rule=rule.doc, account=account, contact=contact, key=key)
     if state is None:
         return _answer(Reason.UNKNOWN_ACCOUNT, case)
     if state.profile.closed is not None:
@@ -108,7 +108,7 @@ def _judged(rule: LiveRule, state: AccountState, verdict: Verdict) -> tuple[bool
 
 
 def _explained(
-    rule: LiveRule, state: AccountState, subject: Subject, found: _Found, case: Case, now: int
+    rule: LiveRule, state: AccountState, subject: Subject, found: _Found, case: RuleCase, now: int
 ) -> Explanation:
     """The answer about a subject whose state is known."""
     verdict = found.verdict
@@ -145,7 +145,7 @@ def _moment(verdict: Verdict) -> int | None:
 
 def _answer(
     reason: Reason,
-    case: Case = Case(),
+    case: RuleCase = RuleCase(),
     *,
     fires: bool = False,
     reasons: Sequence[Reason] = (),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from schemas.lint.outline import PlaybookOutline, RuleOutline, TemplateOutline, outline
-from schemas.lint.single import Doubt, Facts, lint_playbook, lint_rule, lint_template
+from schemas.lint.single import Facts, LintWarning, lint_playbook, lint_rule, lint_template
 from schemas.lint.together import lint_together
 from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn
@@ -29,7 +29,7 @@ from tests.unit.library.files import (
 from tests.unit.library.world import library
 
 DURATION = re.compile(r"\b[0-9]+[smhdw]\b")
-LINTERS: dict[type, Callable[[Any], list[Doubt]]] = {
+LINTERS: dict[type, Callable[[Any], list[LintWarning]]] = {
     RuleIn: lambda rule: lint_rule(rule, Facts()),
     PlaybookIn: lint_playbook,
     TemplateIn: lint_template,

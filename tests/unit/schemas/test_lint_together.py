@@ -7,7 +7,7 @@ import pytest
 from schemas.lint.outline import outline_playbook, outline_rule, outline_template
 from schemas.lint.single import lint_playbook, lint_template
 from schemas.lint.template_names import FIELDS, trigger_names, unknown_names
-from schemas.lint.together import View, lint_together
+from schemas.lint.together import SharedWarning, lint_together
 from schemas.playbook import PlaybookIn
 from schemas.profile import Contact, Owner, Profile
 from schemas.rule import RuleIn
@@ -41,7 +41,9 @@ def mail(markdown: str, **fields: Any) -> TemplateIn:
     return TemplateIn.model_validate({"name": "hello", "subject": "Hi", "markdown": markdown, **fields})
 
 
-def told(rules: list[RuleIn], playbook: PlaybookIn | None, template: TemplateIn | None = None) -> set[View]:
+def told(
+    rules: list[RuleIn], playbook: PlaybookIn | None, template: TemplateIn | None = None
+) -> set[SharedWarning]:
     """Every view of every doubt, hashable."""
     books = {} if playbook is None else {playbook.name: outline_playbook(playbook)}
     mails = {} if template is None else {template.name: outline_template(template)}

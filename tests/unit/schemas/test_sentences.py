@@ -6,10 +6,9 @@ from typing import Any
 from schemas.play_reasons import ActionReason, HistoryReason, PlayReason, StepReason
 from schemas.reasons import Reason
 from schemas.rule import RuleIn
-from schemas.sentences.plays import Case as PlayCase
-from schemas.sentences.plays import said
+from schemas.sentences.plays import PlayCase, said
 from schemas.sentences.plays import sentence as play_sentence
-from schemas.sentences.rules import Case, sentence, verdict
+from schemas.sentences.rules import RuleCase, sentence, verdict
 
 THRESHOLD = {"event": "ticket.opened", "within": "30d", "at_least": {"high": 10, "low": 20}}
 DAY = "2026-01-31T09:00:00Z"
@@ -51,93 +50,93 @@ HELD_BACK = rule(
     unless={"threshold": {"event": "meeting.booked", "within": "7d", "at_least": 1}},
 )  # fmt: skip
 
-EXAMPLES: list[tuple[Reason, Case]] = [
-    (Reason.THRESHOLD_REACHED, Case(rule=TIERED, value=12, threshold=10, tier="high")),
-    (Reason.THRESHOLD_REACHED, Case(
+EXAMPLES: list[tuple[Reason, RuleCase]] = [
+    (Reason.THRESHOLD_REACHED, RuleCase(rule=TIERED, value=12, threshold=10, tier="high")),
+    (Reason.THRESHOLD_REACHED, RuleCase(
         rule=TIERED, value=10, value_exact=False, threshold=10, tier="high", at=DAY, fired=True,
     )),
-    (Reason.THRESHOLD_REACHED, Case(rule=ANY, value=1, threshold=0)),
-    (Reason.THRESHOLD_REACHED, Case(rule=threshold(event="*", below=5), value=3, threshold=5)),
-    (Reason.THRESHOLD_REACHED, Case(
+    (Reason.THRESHOLD_REACHED, RuleCase(rule=ANY, value=1, threshold=0)),
+    (Reason.THRESHOLD_REACHED, RuleCase(rule=threshold(event="*", below=5), value=3, threshold=5)),
+    (Reason.THRESHOLD_REACHED, RuleCase(
         rule=threshold(aggregate="sum", of="data.amount", at_least=1000.5), value=1200.25, threshold=1000.5,
     )),
-    (Reason.THRESHOLD_REACHED, Case(
+    (Reason.THRESHOLD_REACHED, RuleCase(
         rule=threshold(aggregate="distinct", of="data.user", at_least=1), value=1, threshold=1,
     )),
-    (Reason.BELOW_THRESHOLD, Case(rule=TIERED, value=0, threshold=10, tier="high")),
-    (Reason.BELOW_THRESHOLD, Case(rule=threshold("contact", at_least=2), value=1, threshold=2, contact="ann")),
-    (Reason.BELOW_THRESHOLD, Case(
+    (Reason.BELOW_THRESHOLD, RuleCase(rule=TIERED, value=0, threshold=10, tier="high")),
+    (Reason.BELOW_THRESHOLD, RuleCase(rule=threshold("contact", at_least=2), value=1, threshold=2, contact="ann")),
+    (Reason.BELOW_THRESHOLD, RuleCase(
         rule=threshold(by="data.invoice", at_least=3, since={"event": "trial.started", "for": "14d"}),
         value=1, threshold=3, key="88",
     )),
-    (Reason.BELOW_THRESHOLD, Case(
+    (Reason.BELOW_THRESHOLD, RuleCase(
         rule=threshold(aggregate="avg", of="data.score", above=3), value=2.9996, threshold=3,
     )),
-    (Reason.BELOW_THRESHOLD, Case(rule=threshold(aggregate="days", at_least=5), value=3, threshold=5)),
-    (Reason.BELOW_THRESHOLD, Case(
+    (Reason.BELOW_THRESHOLD, RuleCase(rule=threshold(aggregate="days", at_least=5), value=3, threshold=5)),
+    (Reason.BELOW_THRESHOLD, RuleCase(
         rule=threshold(aggregate="max", of="data.score", at_least=9), value=8, threshold=9,
     )),
-    (Reason.BELOW_THRESHOLD, Case(
+    (Reason.BELOW_THRESHOLD, RuleCase(
         rule=threshold(per="account.attributes.seats", at_least=0.5), value=0.4, threshold=0.5,
     )),
-    (Reason.ABOVE_THRESHOLD, Case(rule=threshold(at_most={"high": 5}), value=12_000, threshold=5, tier="high")),
-    (Reason.NO_VALUE, Case(rule=threshold(aggregate="avg", of="data.score", above=3))),
-    (Reason.NOT_SINCE, Case(rule=threshold(at_least=3, since={"event": "trial.started"}))),
-    (Reason.PER_MISSING, Case(rule=threshold(per="account.attributes.seats", at_least=0.5))),
-    (Reason.NOT_KNOWN_LONG_ENOUGH, Case(rule=trend(falls_by=30))),
-    (Reason.TREND_FELL, Case(
+    (Reason.ABOVE_THRESHOLD, RuleCase(rule=threshold(at_most={"high": 5}), value=12_000, threshold=5, tier="high")),
+    (Reason.NO_VALUE, RuleCase(rule=threshold(aggregate="avg", of="data.score", above=3))),
+    (Reason.NOT_SINCE, RuleCase(rule=threshold(at_least=3, since={"event": "trial.started"}))),
+    (Reason.PER_MISSING, RuleCase(rule=threshold(per="account.attributes.seats", at_least=0.5))),
+    (Reason.NOT_KNOWN_LONG_ENOUGH, RuleCase(rule=trend(falls_by=30))),
+    (Reason.TREND_FELL, RuleCase(
         rule=trend(falls_by={"high": 30}), tier="high", value=80.0, threshold=30, figures={"recent": 2,
         "baseline": 40}, at=DAY, fired=True,
     )),
-    (Reason.TREND_ROSE, Case(
+    (Reason.TREND_ROSE, RuleCase(
         rule=trend(rises_by=50, aggregate="sum", of="data.amount"), value=120.04, threshold=50,
         figures={"recent": 2000.5, "baseline": 40},
     )),
-    (Reason.CHANGE_TOO_SMALL, Case(
+    (Reason.CHANGE_TOO_SMALL, RuleCase(
         rule=trend(falls_by=30), value=12.5, threshold=30, figures={"recent": 1, "baseline": 40},
     )),
-    (Reason.CHANGE_TOO_SMALL, Case(
+    (Reason.CHANGE_TOO_SMALL, RuleCase(
         rule=trend(falls_by={"high": 30}), tier="high", value=-20, threshold=30, figures={"recent": 12, "baseline": 40},
     )),
-    (Reason.BASELINE_TOO_SMALL, Case(rule=trend(falls_by=30), figures={"recent": 1, "baseline": 4})),
-    (Reason.BASELINE_TOO_SMALL, Case(
+    (Reason.BASELINE_TOO_SMALL, RuleCase(rule=trend(falls_by=30), figures={"recent": 1, "baseline": 4})),
+    (Reason.BASELINE_TOO_SMALL, RuleCase(
         rule=trend(falls_by=30, aggregate="sum", of="data.amount"), figures={"recent": 1, "baseline": 0},
     )),
-    (Reason.ABSENT, Case(rule=absence(), threshold="14d", armed=DAY)),
-    (Reason.ABSENT, Case(rule=absence(since={"event": "trial.started"}), threshold="14d", armed=DAY)),
-    (Reason.RETURNED, Case(rule=absence(fire="on_return"), threshold="14d", fired=True)),
-    (Reason.RETURNED, Case(rule=absence(fire="on_return"), threshold="14d", armed=DAY)),
-    (Reason.NOT_ARMED, Case(rule=absence())),
-    (Reason.NOT_ARMED, Case(rule=absence(), armed=DAY)),
-    (Reason.DEADLINE_AHEAD, Case(rule=absence("contact"), armed=DAY, at="2026-02-14T09:00:00Z", contact="ann")),
-    (Reason.NOT_AWAY_LONG_ENOUGH, Case(rule=absence(fire="on_return"), armed=DAY, threshold="14d")),
-    (Reason.DATE_REACHED, Case(rule=DATE, threshold="90d", at=DAY)),
-    (Reason.DATE_AHEAD, Case(rule=DATE, threshold="90d", at=DAY)),
-    (Reason.DATE_PAST, Case(rule=DATE, threshold="90d")),
-    (Reason.NO_DATE, Case(rule=DATE, threshold="90d")),
-    (Reason.BECAME_TRUE, Case(rule=BECOMES, at=DAY)),
-    (Reason.CONDITION_FALSE, Case(rule=BECOMES)),
-    (Reason.ALREADY_TRUE, Case(rule=BECOMES)),
-    (Reason.ALL_HELD, Case(rule=BOTH, at=DAY)),
-    (Reason.MEMBER_NOT_HELD, Case(rule=BOTH)),
-    (Reason.COOLDOWN, Case(rule=HELD_BACK, until=DAY)),
-    (Reason.COOLDOWN, Case(rule=threshold("contact", at_least=2))),
-    (Reason.ALREADY_FIRED, Case(rule=HELD_BACK)),
-    (Reason.WHERE_FALSE, Case(rule=HELD_BACK)),
-    (Reason.UNLESS_HOLDS, Case(rule=HELD_BACK)),
-    (Reason.TIER_NOT_COVERED, Case(rule=TIERED, tier="tech")),
-    (Reason.NO_CONTACT, Case(rule=HELD_BACK)),
-    (Reason.NO_KEY, Case(rule=HELD_BACK)),
-    (Reason.UNKNOWN_ACCOUNT, Case(rule=TIERED, account="acne")),
-    (Reason.ACCOUNT_MERGED, Case(rule=TIERED, into="globex")),
-    (Reason.RULE_DRAFT, Case()),
-    (Reason.RULE_PAUSED, Case(rule=TIERED)),
-    (Reason.RULE_UNKNOWN, Case()),
-    (Reason.HISTORICAL, Case(rule=TIERED)),
-    (Reason.LATE, Case(rule=TIERED)),
-    (Reason.DUPLICATE, Case(rule=TIERED)),
-    (Reason.LOOP, Case(rule=TIERED)),
-    (Reason.ERASED, Case(rule=TIERED)),
+    (Reason.ABSENT, RuleCase(rule=absence(), threshold="14d", armed=DAY)),
+    (Reason.ABSENT, RuleCase(rule=absence(since={"event": "trial.started"}), threshold="14d", armed=DAY)),
+    (Reason.RETURNED, RuleCase(rule=absence(fire="on_return"), threshold="14d", fired=True)),
+    (Reason.RETURNED, RuleCase(rule=absence(fire="on_return"), threshold="14d", armed=DAY)),
+    (Reason.NOT_ARMED, RuleCase(rule=absence())),
+    (Reason.NOT_ARMED, RuleCase(rule=absence(), armed=DAY)),
+    (Reason.DEADLINE_AHEAD, RuleCase(rule=absence("contact"), armed=DAY, at="2026-02-14T09:00:00Z", contact="ann")),
+    (Reason.NOT_AWAY_LONG_ENOUGH, RuleCase(rule=absence(fire="on_return"), armed=DAY, threshold="14d")),
+    (Reason.DATE_REACHED, RuleCase(rule=DATE, threshold="90d", at=DAY)),
+    (Reason.DATE_AHEAD, RuleCase(rule=DATE, threshold="90d", at=DAY)),
+    (Reason.DATE_PAST, RuleCase(rule=DATE, threshold="90d")),
+    (Reason.NO_DATE, RuleCase(rule=DATE, threshold="90d")),
+    (Reason.BECAME_TRUE, RuleCase(rule=BECOMES, at=DAY)),
+    (Reason.CONDITION_FALSE, RuleCase(rule=BECOMES)),
+    (Reason.ALREADY_TRUE, RuleCase(rule=BECOMES)),
+    (Reason.ALL_HELD, RuleCase(rule=BOTH, at=DAY)),
+    (Reason.MEMBER_NOT_HELD, RuleCase(rule=BOTH)),
+    (Reason.COOLDOWN, RuleCase(rule=HELD_BACK, until=DAY)),
+    (Reason.COOLDOWN, RuleCase(rule=threshold("contact", at_least=2))),
+    (Reason.ALREADY_FIRED, RuleCase(rule=HELD_BACK)),
+    (Reason.WHERE_FALSE, RuleCase(rule=HELD_BACK)),
+    (Reason.UNLESS_HOLDS, RuleCase(rule=HELD_BACK)),
+    (Reason.TIER_NOT_COVERED, RuleCase(rule=TIERED, tier="tech")),
+    (Reason.NO_CONTACT, RuleCase(rule=HELD_BACK)),
+    (Reason.NO_KEY, RuleCase(rule=HELD_BACK)),
+    (Reason.UNKNOWN_ACCOUNT, RuleCase(rule=TIERED, account="acne")),
+    (Reason.ACCOUNT_MERGED, RuleCase(rule=TIERED, into="globex")),
+    (Reason.RULE_DRAFT, RuleCase()),
+    (Reason.RULE_PAUSED, RuleCase(rule=TIERED)),
+    (Reason.RULE_UNKNOWN, RuleCase()),
+    (Reason.HISTORICAL, RuleCase(rule=TIERED)),
+    (Reason.LATE, RuleCase(rule=TIERED)),
+    (Reason.DUPLICATE, RuleCase(rule=TIERED)),
+    (Reason.LOOP, RuleCase(rule=TIERED)),
+    (Reason.ERASED, RuleCase(rule=TIERED)),
 ]  # fmt: skip
 MAIL = PlayCase(
     playbook="chase", contact="ann", tier="tech", step="2", channel="email", recipient="ann@acme.test",
@@ -177,7 +176,7 @@ def test_every_reason_of_a_rule_has_an_example() -> None:
 
 
 def test_what_last_happened_comes_first() -> None:
-    case = Case(rule=HELD_BACK, value=12, threshold=10, tier="high", until="2026-03-02T09:00:00Z")
+    case = RuleCase(rule=HELD_BACK, value=12, threshold=10, tier="high", until="2026-03-02T09:00:00Z")
     assert verdict([Reason.COOLDOWN, Reason.THRESHOLD_REACHED], case, fires=False, last=DAY) == (
         f"It last fired on {ON}. It cannot fire again before 2 March 2026, 09:00 UTC: its cooldown is 30 days. "
         "12 ticket.opened events in 30 days; 10 are needed for the high tier."
@@ -185,7 +184,7 @@ def test_what_last_happened_comes_first() -> None:
 
 
 def test_a_verdict_of_the_daily_tick_says_when_it_comes() -> None:
-    case = Case(rule=threshold(at_most=5), value=3, threshold=5)
+    case = RuleCase(rule=threshold(at_most=5), value=3, threshold=5)
     assert verdict([Reason.THRESHOLD_REACHED], case, fires=True, tick=DAY) == (
         f"3 ticket.opened events in 30 days; 5 or fewer make the rule fire. If nothing more comes until then, it fires "
         f"on {ON}."
