@@ -13,12 +13,12 @@ from backbone.log import EVENTS, Entry, Log
 from backbone.settings import Settings
 from backbone.telemetry import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJECTED, FIELDS_LEFT_OUT
 from schemas.event import MERGED, Event
-from services.ingest.account_fates import Accounts
-from services.ingest.durability import Waiting
+from services.ingest.account_fates import AccountFates
+from services.ingest.durability import DurabilityWaiter
 from services.ingest.event_type_aliases import Aliases
 from services.ingest.sources import SOURCES
-from services.ingest.sources.base import MAX_EVENTS, Code, Item, Refusal, Wire
-from services.ingest.sources.validation import ERASURES, Door, Normal
+from services.ingest.sources.base import MAX_EVENTS, Code, Item, Refusal, StrictEvent
+from services.ingest.sources.validation import ERASURES, EventValidator, ValidEvent
 
 PATIENCE_S = 30.0  # how long a request waits for the log
 HEADERS = (("content-type", b"application/cloudevents+json"),)
@@ -26,10 +26,10 @@ _accepted = {name: EVENTS_ACCEPTED.labels(name) for name in (*SOURCES, "segment"
 _rejected = {code: EVENTS_REJECTED.labels(code.value) for code in Code}
 
 
-Placing = Callable[[Door], Awaitable[Iterable[tuple[int, Item | None]]]]
+Placing = Callable[[EventValidator], Awaitable[Iterable[tuple[int, Item | None]]]]
 
 
-class Taken(msgspec.Struct):
+class Accepted(msgspec.Struct):
     """What became of a request's items: how many events are durable, and the refusals with their index."""
 
     accepted: int
@@ -43,7 +43,7 @@ class _Found(msgspec.Struct):
 
     entries: list[Entry] = []
     rejected: list[tuple[int, Refusal]] = []
-    erasures: list[tuple[int, Normal]] = []  # place, erasure
+    erasures: list[tuple[int, ValidEvent]] = []  # place, erasure
     merges: list[tuple[int, int, Event]] = []  # place, index, merge
 
     def leave_out(self, places: Collection[int]) -> None:
@@ -58,7 +58,7 @@ class _Found(msgspec.Struct):
         self.rejected.sort(key=lambda each: each[0])
 
 
-class Buckets:
+class RateLimiter:
     """A token bucket a key: `rate` events a second, a second's worth (at least one full request) at once."""
 
     def __init__(self, rate: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -81,11 +81,11 @@ class Buckets:
         self._left[key_id] = (left - count, now)
 
 
-class Intake:
+class Acceptor:
     """Belongs to the event loop; all its methods run there."""
 
     def __init__(
-        self, settings: Settings, log: Log, clock: Clock, accounts: Accounts, aliases: Aliases
+        self, settings: Settings, log: Log, clock: Clock, accounts: AccountFates, aliases: Aliases
     ) -> None:
         self._log = log
         self._clock = clock
@@ -93,8 +93,8 @@ class Intake:
         self._aliases = aliases
         self._wall = settings.clock == "wall"
         self._most = settings.ingest_max_in_flight
-        self._buckets = Buckets(settings.ingest_rate_limit)
-        self._waiting = Waiting(PATIENCE_S)
+        self._buckets = RateLimiter(settings.ingest_rate_limit)
+        self._waiting = DurabilityWaiter(PATIENCE_S)
         self.in_flight = 0
 
     def received(self) -> int | None:
@@ -111,8 +111,8 @@ class Intake:
         new_id: Callable[[int], str] | None = None,
         nul: bool = True,
         place: Placing | None = None,
-    ) -> Taken:
-        """Check the items and make the good ones durable; None is passed over. `nul`: see `Door`.
+    ) -> Accepted:
+        """Check the items and make the good ones durable; None is passed over. `nul`: see `EventValidator`.
 
         `place` finds out whose they are first, and may put more events between them: (index, item) in order.
         Raises `TooLarge` (too many), `RateLimited`, `LogUnavailable`: then nothing was taken for certain.
@@ -125,7 +125,7 @@ class Intake:
         if names:
             _rename(items, names)
         now = self._clock.now()
-        door = Door(
+        door = EventValidator(
             now=now,
             wall=self._wall,
             erasing=erasing,
@@ -145,7 +145,7 @@ class Intake:
             _accepted[source].inc(len(found.entries))
             told = [event for _, _, event in found.merges]
             await self._accounts.appended(found.entries, found.erasures, told)
-        return Taken(len(found.entries), found.rejected, door.ahead, now)
+        return Accepted(len(found.entries), found.rejected, door.ahead, now)
 
     async def _admit(self, found: _Found) -> None:
         """Take out the merges that may not be."""
@@ -175,11 +175,11 @@ class Intake:
             APPEND_SECONDS.observe(time.perf_counter() - began)
 
 
-def _sort(items: Iterable[tuple[int, Item | None]], door: Door) -> _Found:
+def _sort(items: Iterable[tuple[int, Item | None]], door: EventValidator) -> _Found:
     found = _Found()
     quick, add = door.quick, found.entries.append
     for index, item in items:
-        if type(item) is Wire:
+        if type(item) is StrictEvent:
             value = quick(item)
             if value is not None:
                 add(Entry(value, item.account, None, HEADERS))

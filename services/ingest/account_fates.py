@@ -13,34 +13,34 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import Entry
 from schemas.event import Event
-from services.ingest.cached_reads import Fresh
-from services.ingest.identity.merged_accounts import Merges
-from services.ingest.identity.store import Identities
-from services.ingest.sources.validation import Normal
+from services.ingest.cached_reads import CachedRead
+from services.ingest.identity.merged_accounts import MergedAccounts
+from services.ingest.identity.store import IdentityStore
+from services.ingest.sources.validation import ValidEvent
 from services.ingest.tables import erased
 from services.ingest.thread_pools import at_the_door
 
 FRESH_S = 5.0  # how old what is known of other processes' erasures may be: all of them are read again
 
-Erasures = Sequence[tuple[int, Normal]]  # with their places among the entries
+Erasures = Sequence[tuple[int, ValidEvent]]  # with their places among the entries
 
 
-class Erased(msgspec.Struct, frozen=True):
+class ErasedAccounts(msgspec.Struct, frozen=True):
     """The accounts that are erased, as hashes; `change`: how often this process has changed them itself."""
 
     accounts: frozenset[bytes] = frozenset()
     change: int = 0
 
 
-class Accounts:
+class AccountFates:
     """Asked by the intake: before it appends merges, and after it appended anything."""
 
     def __init__(
         self,
         db: Database,
         clock: Clock,
-        merges: Merges,
-        identities: Identities,
+        merges: MergedAccounts,
+        identities: IdentityStore,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -50,9 +50,9 @@ class Accounts:
         self._identities = identities
         self._monotonic = monotonic
         self._read_at = float("-inf")
-        self._erased = Fresh(
+        self._erased = CachedRead(
             self._load,
-            Erased(),
+            ErasedAccounts(),
             newer=lambda known, found: found if found.change == known.change else known,
             monotonic=monotonic,
         )
@@ -90,16 +90,16 @@ class Accounts:
             self._put(self._erased.known.accounts - anew)
 
     def _put(self, accounts: frozenset[bytes]) -> None:
-        self._erased.put(Erased(accounts, self._erased.known.change + 1))
+        self._erased.put(ErasedAccounts(accounts, self._erased.known.change + 1))
 
-    def _load(self, before: Erased) -> Erased:
+    def _load(self, before: ErasedAccounts) -> ErasedAccounts:
         now = self._monotonic()
         if now - self._read_at < FRESH_S:
             return before
         with self._db.read() as connection:
             found = frozenset(connection.execute(select(erased.c.account)).scalars())
         self._read_at = now
-        return Erased(found, before.change)
+        return ErasedAccounts(found, before.change)
 
     def _note_erased(self, accounts: set[str]) -> None:
         with self._db.write() as connection:

@@ -14,7 +14,7 @@ PATIENCE_S = 0.25  # how long a request waits for a look; then what was known be
 Value = TypeVar("Value")
 
 
-class Fresh(Generic[Value]):
+class CachedRead(Generic[Value]):
     """Belongs to the event loop. `load(before)` blocks: it runs in a thread, one at a time.
 
     `changing`: whether this process is writing what is looked at; then every request looks. `newer`: which of what is

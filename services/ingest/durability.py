@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 
-class Waiting:
+class DurabilityWaiter:
     """Belongs to the event loop that first waits; the futures may be resolved by any thread."""
 
     def __init__(self, patience: float) -> None:

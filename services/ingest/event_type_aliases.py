@@ -13,13 +13,13 @@ from backbone.web.api_keys import Principal, require
 from backbone.web.app import Json, etag, json_response, reads, written
 from schemas.aliases import ALIASES_EXAMPLE, AliasesDoc
 from schemas.event import rfc3339
-from services.ingest.cached_reads import Fresh
+from services.ingest.cached_reads import CachedRead
 from services.ingest.tables import documents
 
 KIND = "aliases"
 
 
-class Names(NamedTuple):
+class AliasTable(NamedTuple):
     """What is renamed, and by which version of the document."""
 
     version: int
@@ -33,7 +33,7 @@ class Aliases:
         self._db = db
         self._clock = clock
         self._documents = DocumentStore(documents, KIND)
-        self._names = Fresh(self._read, Names(0, {}), newer=_newer)
+        self._names = CachedRead(self._read, AliasTable(0, {}), newer=_newer)
 
     async def names(self) -> Mapping[str, str]:
         """What is renamed now."""
@@ -54,7 +54,7 @@ class Aliases:
         self._names.put(_names(stored))
         return stored
 
-    def _read(self, before: Names) -> Names:
+    def _read(self, before: AliasTable) -> AliasTable:
         with self._db.read() as connection:
             version = self._documents.current_versions(connection).get(KIND, 0)
             if version <= before.version:
@@ -62,11 +62,11 @@ class Aliases:
             return _names(self._documents.fetch(connection, KIND))
 
 
-def _names(stored: StoredDocument) -> Names:
-    return Names(stored.version, stored.doc["aliases"])
+def _names(stored: StoredDocument) -> AliasTable:
+    return AliasTable(stored.version, stored.doc["aliases"])
 
 
-def _newer(one: Names, other: Names) -> Names:
+def _newer(one: AliasTable, other: AliasTable) -> AliasTable:
     """A look that began before a save here ends after it: the save holds."""
     return max(one, other, key=lambda names: names.version)
 

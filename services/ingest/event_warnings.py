@@ -14,8 +14,8 @@ from schemas.lint.outline import Outline
 from schemas.lint.unread_fields import unread
 from schemas.lint.values import DoubtfulValue, Readers
 from schemas.updates import UPDATES
-from services.ingest.acceptor import Taken
-from services.ingest.cached_reads import MAX_AGE_S, Fresh
+from services.ingest.acceptor import Accepted
+from services.ingest.cached_reads import MAX_AGE_S, CachedRead
 from services.ingest.sources.base import Item
 
 KINDS = ("rule", "playbook", "tiers")
@@ -35,14 +35,14 @@ class _Board(NamedTuple):
     readers: Readers
 
 
-class Doubts:
+class EventWarnings:
     """Warnings for the answers. They rest on the board that documents are warned from; while it is away, none."""
 
     def __init__(self, db: Database, *, wall: bool) -> None:
         self._db = db
         self._wall = wall
         nothing = _Board({}, {}, Readers())
-        self._board = Fresh(self._read, nothing, changing=lambda: registry.changes.within(2 * MAX_AGE_S))
+        self._board = CachedRead(self._read, nothing, changing=lambda: registry.changes.within(2 * MAX_AGE_S))
 
     def _read(self, before: _Board) -> _Board:
         with self._db.read() as conn:
@@ -54,7 +54,7 @@ class Doubts:
             known |= registry.read(conn, new)
         return _Board(versions, known, Readers(known.values()))
 
-    async def about(self, items: Sequence[Item | None], taken: Taken) -> list[Warned]:
+    async def about(self, items: Sequence[Item | None], taken: Accepted) -> list[Warned]:
         """What there is to say of the events that were taken, at most `MOST`."""
         readers = (await self._board.get()).readers
         late = from_microseconds(taken.received - LATE_US) if self._wall else _NEVER

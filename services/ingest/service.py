@@ -11,15 +11,15 @@ from backbone.database import Database
 from backbone.log import Log
 from backbone.settings import Settings
 from backbone.web.account_record import Parts
-from services.ingest.acceptor import Intake
-from services.ingest.account_fates import Accounts
+from services.ingest.acceptor import Acceptor
+from services.ingest.account_fates import AccountFates
 from services.ingest.account_record import record
 from services.ingest.api.events import accounts_router, clock_router, events_router
 from services.ingest.api.segment import segment_router
 from services.ingest.event_type_aliases import Aliases, aliases_router
-from services.ingest.event_warnings import Doubts
-from services.ingest.identity.merged_accounts import Merges
-from services.ingest.identity.store import Identities
+from services.ingest.event_warnings import EventWarnings
+from services.ingest.identity.merged_accounts import MergedAccounts
+from services.ingest.identity.store import IdentityStore
 
 
 class IngestService:
@@ -30,11 +30,11 @@ class IngestService:
 
     def __init__(self, settings: Settings, db: Database, log: Log, clock: Clock) -> None:
         self._db = db
-        merges = Merges(db, secret_key(settings))
-        identities = Identities(db, clock, merges)
+        merges = MergedAccounts(db, secret_key(settings))
+        identities = IdentityStore(db, clock, merges)
         aliases = Aliases(db, clock)
-        self.intake = Intake(settings, log, clock, Accounts(db, clock, merges, identities), aliases)
-        doubts = Doubts(db, wall=settings.clock == "wall")
+        self.intake = Acceptor(settings, log, clock, AccountFates(db, clock, merges, identities), aliases)
+        doubts = EventWarnings(db, wall=settings.clock == "wall")
         self.routers: Sequence[APIRouter] = [
             events_router(self.intake, doubts),
             accounts_router(self.intake, doubts),

@@ -16,10 +16,10 @@ from backbone.web.bodies import NotJson
 from schemas.account import ACCOUNT_EXAMPLE, AccountIn, writable_tier
 from schemas.event import CLOCK, Event, encode
 from schemas.timestamps import Moment
-from services.ingest.acceptor import HEADERS, Intake
+from services.ingest.acceptor import HEADERS, Acceptor
 from services.ingest.api import models
 from services.ingest.api.responses import accepted, ids_from
-from services.ingest.event_warnings import Doubts
+from services.ingest.event_warnings import EventWarnings
 from services.ingest.sources import SOURCES
 from services.ingest.sources.base import NotReadable
 from services.ingest.sources.cloudevents import is_binary
@@ -42,7 +42,7 @@ _CLOSED = (
 )
 
 
-def events_router(intake: Intake, doubts: Doubts) -> APIRouter:
+def events_router(intake: Acceptor, doubts: EventWarnings) -> APIRouter:
     """`POST /v1/events`."""
     router = APIRouter(tags=["events"])
 
@@ -104,7 +104,7 @@ def source_of(headers: Mapping[str, str]) -> str:
     return "native"
 
 
-def accounts_router(intake: Intake, doubts: Doubts) -> APIRouter:
+def accounts_router(intake: Acceptor, doubts: EventWarnings) -> APIRouter:
     """`PUT /v1/accounts/{id}`: an `account.updated` event."""
     router = APIRouter(tags=["accounts"])
 
@@ -170,7 +170,7 @@ def _to_write(body: Any, id: str) -> Any:
     return writable_tier(body)
 
 
-def clock_router(intake: Intake, settings: Settings, partitions: int) -> APIRouter:
+def clock_router(intake: Acceptor, settings: Settings, partitions: int) -> APIRouter:
     """`POST /v1/clock`: carry every partition's clock to a time."""
     router = APIRouter(tags=["events"])
 

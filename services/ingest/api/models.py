@@ -49,7 +49,7 @@ class EventIn(BaseModel):
     historical: bool = Field(False, description="a backfill: logged and counted, fires nothing")
 
 
-class Why(BaseModel):
+class RefusalReason(BaseModel):
     """Why an event was refused."""
 
     code: str = Field(examples=["required"])
@@ -62,10 +62,10 @@ class Rejected(BaseModel):
 
     index: int
     id: str | None = None
-    error: Why
+    error: RefusalReason
 
 
-class Warned(BaseModel):
+class EventWarning(BaseModel):
     """Something that was taken and is probably not meant so."""
 
     index: int
@@ -80,7 +80,9 @@ class EventsAccepted(BaseModel):
 
     accepted: int
     rejected: list[Rejected]
-    warnings: list[Warned] | None = Field(None, description="at most 100; left out where there are none")
+    warnings: list[EventWarning] | None = Field(
+        None, description="at most 100; left out where there are none"
+    )
 
 
 def _sane(moment: datetime) -> datetime:
@@ -150,7 +152,7 @@ class SegmentEntry(SegmentTrack):
     groupId: Name = "-"  # noqa: N815
 
 
-class SegmentBatch(BaseModel):
+class SegmentBatchIn(BaseModel):
     """Several calls, each with its `type`."""
 
     model_config = ConfigDict(extra="allow")
@@ -178,7 +180,7 @@ SEGMENT_MODELS: dict[str, type[BaseModel]] = {
     "page": SegmentPage,
     "screen": SegmentPage,
     "alias": SegmentCall,
-    "batch": SegmentBatch,
+    "batch": SegmentBatchIn,
 }
 
 

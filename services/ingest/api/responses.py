@@ -9,12 +9,12 @@ from fastapi import Response
 
 from backbone.errors import FieldError, Forbidden, summary
 from backbone.web.app import json_response, problem
-from services.ingest.acceptor import Taken
+from services.ingest.acceptor import Accepted
 from services.ingest.event_warnings import Warned
 from services.ingest.sources.base import MAX_EVENTS, Code, Refusal
 
 
-def accepted(taken: Taken, warnings: list[Warned], *, alone: bool) -> Response:
+def accepted(taken: Accepted, warnings: list[Warned], *, alone: bool) -> Response:
     """202, or 422 with the same two fields if nothing was accepted; `alone`: the body was a single event.
 
     403 if it was only for want of a scope. `warnings` stand in it where there are any.

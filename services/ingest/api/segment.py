@@ -16,12 +16,12 @@ from backbone.web.app import any_query, json_response, reads
 from backbone.web.bodies import NotJson
 from backbone.web.body_budget import key_in_body
 from backbone.web.cors import for_browsers
-from services.ingest.acceptor import Intake
+from services.ingest.acceptor import Acceptor
 from services.ingest.api import models
 from services.ingest.api.responses import wrong_fields
-from services.ingest.identity.placement import Said
-from services.ingest.identity.segment_batch import Placing
-from services.ingest.identity.store import Identities
+from services.ingest.identity.placement import IdentityCall
+from services.ingest.identity.segment_batch import SegmentBatch
+from services.ingest.identity.store import IdentityStore
 from services.ingest.sources import segment
 from services.ingest.sources.base import Item, NotReadable
 from services.ingest.sources.segment_calls import write_key_in
@@ -35,7 +35,7 @@ gets no mail. The same call is at `/v1/{letter}`; the content type does not matt
 request. Calls that cannot be taken stand in `rejected`, the others are taken; 400 only where nothing was."""
 
 
-def segment_router(intake: Intake, identities: Identities, settings: Settings) -> APIRouter:
+def segment_router(intake: Acceptor, identities: IdentityStore, settings: Settings) -> APIRouter:
     """A route per call, under its name and its first letter."""
     router = APIRouter(tags=["segment"])
     for kind in (*segment.CALLS, "batch"):
@@ -44,7 +44,7 @@ def segment_router(intake: Intake, identities: Identities, settings: Settings) -
     return router
 
 
-def _add(router: APIRouter, intake: Intake, identities: Identities, kind: str) -> None:
+def _add(router: APIRouter, intake: Acceptor, identities: IdentityStore, kind: str) -> None:
 
     @router.post(f"/v1/{kind[0]}", name=f"segment_{kind[0]}", include_in_schema=False)
     @router.post(
@@ -63,7 +63,7 @@ def _add(router: APIRouter, intake: Intake, identities: Identities, kind: str) -
 
 
 async def _take(
-    body: bytes, kind: str, intake: Intake, identities: Identities, principal: Principal
+    body: bytes, kind: str, intake: Acceptor, identities: IdentityStore, principal: Principal
 ) -> Response:
     """Segment answers 200 to whatever it could read; only a request with nothing good in it is an error here."""
     try:
@@ -71,15 +71,15 @@ async def _take(
     except NotReadable as error:
         raise NotJson(str(error)) from None
     said = [segment.said_of(call, unvouched=not principal.allows("events:write")) for call in calls]
-    placing = Placing(said, identities)
-    items: list[Item | None] = [one.event if isinstance(one, Said) else one for one in said]
+    placing = SegmentBatch(said, identities)
+    items: list[Item | None] = [one.event if isinstance(one, IdentityCall) else one for one in said]
     taken = await intake.take(
         items, source="segment", key_id=principal.key_id, erasing=False, place=placing.place
     )
     await placing.told()
     if not taken.rejected:
         return json_response({"success": True})
-    made = [one if isinstance(one, Said) else None for one in said]
+    made = [one if isinstance(one, IdentityCall) else None for one in said]
     rejected = [(index, segment.in_their_words(refusal, made[index])) for index, refusal in taken.rejected]
     errors = wrong_fields(rejected, alone=kind != "batch")
     if len(taken.rejected) == len(items):

@@ -20,7 +20,7 @@ Row = tuple[str, bool, int]  # of a history: a user, whether unvouched, an entry
 _encode = msgspec.json.Encoder().encode
 
 
-class Place(msgspec.Struct, frozen=True):
+class Membership(msgspec.Struct, frozen=True):
     """Where a call went when it was first sent: account, contact, time (microseconds), and what followed from it."""
 
     account: str
@@ -29,14 +29,14 @@ class Place(msgspec.Struct, frozen=True):
     follows: int = 0
 
 
-class Book(msgspec.Struct):
+class IdentityBook(msgspec.Struct):
     """Histories are in the order of time. `new_…` and `gone_…` are to be stored, the rest was loaded."""
 
     groups: dict[Known, list[Entry]] = {}
     ties: dict[Known, list[Entry]] = {}  # by anonymous user
     traits: dict[Known, dict[str, Any]] = {}
     lone: set[Known] = set()  # of whom there were calls that belong to no group, so that they have an account
-    calls: dict[bytes, Place] = {}  # by name
+    calls: dict[bytes, Membership] = {}  # by name
     untold: set[Known] = set()  # anonymous users whose merge may not have come to the log yet
     new_groups: dict[Row, str] = {}
     gone_groups: set[Row] = set()
@@ -95,7 +95,7 @@ class Book(msgspec.Struct):
         self.traits[key] = _bounded(_merged(self.traits.get(key, {}), traits))
         self.new_users.add(key)
 
-    def add_call(self, name: bytes, user: str, place: Place) -> None:
+    def add_call(self, name: bytes, user: str, place: Membership) -> None:
         """Remember where a call went."""
         self.calls[name] = place
         self.new_calls[name] = user

@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, or_, select
 
-from services.ingest.sources.validation import Normal
+from services.ingest.sources.validation import ValidEvent
 from services.ingest.tables import calls, group_calls, ties, users
 
 
-def erase(connection: Connection, erasures: Sequence[Normal]) -> None:
+def erase(connection: Connection, erasures: Sequence[ValidEvent]) -> None:
     """Forget what these `account.deleted` and `contact.deleted` name."""
     for event in erasures:
         if event.type == "account.deleted":

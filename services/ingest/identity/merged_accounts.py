@@ -22,7 +22,7 @@ Known = dict[tuple[bytes, bool], tuple[bytes, bool, bool]]  # account, whether u
 Edges = dict[tuple[bytes, bool], bytes]  # account, whether unvouched → into
 
 
-class Merges:
+class MergedAccounts:
     """Blocks: call it from a worker thread."""
 
     def __init__(self, db: Database, key: bytes) -> None:

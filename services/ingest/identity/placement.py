@@ -1,6 +1,6 @@
 """Who belongs where: the account, contact and time of each Segment call, and what follows from it. Pure.
 
-A `Book` (see `book`) holds what is known of the users that a request names; `place` reads the calls in order
+A `IdentityBook` (see `book`) holds what is known of the users that a request names; `place` reads the calls in order
 and writes into it. A call that was sent before goes where it went then, whatever came between.
 """
 
@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 
 from schemas.event import MERGED, Event, from_microseconds, microseconds
-from services.ingest.identity.book import Book, Known, Place
+from services.ingest.identity.book import IdentityBook, Known, Membership
 
 # What follows from a call: a contact update; a merge of the account that stood for the user alone, or for the anonymous
 # user of the call; a merge of that account which the call itself made, too late.
 CONTACT, OWN, ANONYMOUS, LATE = 1, 2, 4, 8
 
 
-class Said(msgspec.Struct, kw_only=True):
+class IdentityCall(msgspec.Struct, kw_only=True):
     """One call. `event` has its time; its account and contact are found here.
 
     `known` and `anonymous`: `userId` and `anonymousId`; `message`: `messageId`; `group`: the `groupId` of a group call;
@@ -51,7 +51,7 @@ class Said(msgspec.Struct, kw_only=True):
         return self.event.unvouched
 
 
-class Placed(msgspec.Struct):
+class Placement(msgspec.Struct):
     """What becomes of one call: its event, the contact update that follows from it, the merges that it asks for."""
 
     event: Event
@@ -68,19 +68,19 @@ def digest(*parts: str) -> bytes:
     return made.digest()
 
 
-def place(calls: Sequence[Said], book: Book) -> list[Placed]:
+def place(calls: Sequence[IdentityCall], book: IdentityBook) -> list[Placement]:
     """What becomes of each call, in the order received. Whether a merge may be is for the keeper of merges to say."""
     return [_placed(said, book) for said in calls]
 
 
-def _placed(said: Said, book: Book) -> Placed:
+def _placed(said: IdentityCall, book: IdentityBook) -> Placement:
     before = book.calls.get(said.name) if said.name is not None else None
     if before is not None:
         return _again(said, before, book)
     event, user, unvouched = said.event, said.user, said.unvouched
     time = 0 if event.time is None else microseconds(event.time)
     if not user:  # a group call that names no user speaks of the account alone
-        return _kept(said, book, time, 0, Placed(event))
+        return _kept(said, book, time, 0, Placement(event))
     follows = _tie(said, book, time)
     person = said.known or book.person(user, time, unvouched) or user
     group = said.group or said.named or book.group(person, time, unvouched)
@@ -95,7 +95,7 @@ def _placed(said: Said, book: Book) -> Placed:
     return _kept(said, book, time, follows, _followed(said, book, person, follows))
 
 
-def _join(said: Said, book: Book, person: str, time: int) -> int:
+def _join(said: IdentityCall, book: IdentityBook, person: str, time: int) -> int:
     """Note a group call. What follows from it."""
     key = (person, said.unvouched)
     follows = OWN if book.is_lone(*key) else 0
@@ -103,7 +103,7 @@ def _join(said: Said, book: Book, person: str, time: int) -> int:
     return follows | (CONTACT if said.known is not None or key in book.traits else 0)
 
 
-def _belongs(book: Book, person: str, time: int, unvouched: bool) -> tuple[str, str] | None:
+def _belongs(book: IdentityBook, person: str, time: int, unvouched: bool) -> tuple[str, str] | None:
     """Where a user belongs who did not at this time, by what is known of later: an account, and who they are there."""
     tied = book.first_tie(person, unvouched)
     if tied is not None:
@@ -113,22 +113,22 @@ def _belongs(book: Book, person: str, time: int, unvouched: bool) -> tuple[str, 
     return None if group is None else (group, person)
 
 
-def _kept(said: Said, book: Book, time: int, follows: int, placed: Placed) -> Placed:
+def _kept(said: IdentityCall, book: IdentityBook, time: int, follows: int, placed: Placement) -> Placement:
     if said.name is not None:
         book.add_call(
-            said.name, said.user, Place(said.event.account or "", said.event.contact, time, follows)
+            said.name, said.user, Membership(said.event.account or "", said.event.contact, time, follows)
         )
     return placed
 
 
-def _again(said: Said, before: Place, book: Book) -> Placed:
+def _again(said: IdentityCall, before: Membership, book: IdentityBook) -> Placement:
     """A call that was sent before, with what followed from it then: perhaps none of it has come to the log."""
     event = said.event
     event.account, event.contact, event.time = before.account, before.contact, from_microseconds(before.time)
     return _followed(said, book, before.contact or said.user, before.follows)
 
 
-def _address(said: Said, account: str, person: str) -> None:
+def _address(said: IdentityCall, account: str, person: str) -> None:
     """Of an anonymous user only updates name the contact, that is themselves; until it is known who they are."""
     event = said.event
     event.account = account
@@ -136,7 +136,7 @@ def _address(said: Said, account: str, person: str) -> None:
     event.contact = person if named else said.known
 
 
-def _tie(said: Said, book: Book, time: int) -> int:
+def _tie(said: IdentityCall, book: IdentityBook, time: int) -> int:
     """Tie the anonymous user of a call to its known one. What follows from that.
 
     Only the first user takes over what the anonymous one was before: a computer may be shared.
@@ -160,7 +160,7 @@ def _tie(said: Said, book: Book, time: int) -> int:
     return follows
 
 
-def _take_over(book: Book, anonymous: Known, known: Known) -> bool:
+def _take_over(book: IdentityBook, anonymous: Known, known: Known) -> bool:
     """Whether there was anything to take over: group calls, traits."""
     own = {time for time, _ in book.groups.get(known, ())}
     groups = [entry for entry in book.groups.get(anonymous, ()) if entry[0] not in own]
@@ -174,9 +174,9 @@ def _take_over(book: Book, anonymous: Known, known: Known) -> bool:
     return bool(groups or traits)
 
 
-def _followed(said: Said, book: Book, person: str, follows: int) -> Placed:
+def _followed(said: IdentityCall, book: IdentityBook, person: str, follows: int) -> Placement:
     event = said.event
-    placed = Placed(event)
+    placed = Placement(event)
     if follows & CONTACT:
         placed.contact = _contact(said, person, book.traits.get((person, said.unvouched), {}))
     lone = [person] if follows & OWN else []
@@ -191,7 +191,7 @@ def _followed(said: Said, book: Book, person: str, follows: int) -> Placed:
     return placed
 
 
-def _contact(said: Said, person: str, traits: dict[str, Any]) -> Event:
+def _contact(said: IdentityCall, person: str, traits: dict[str, Any]) -> Event:
     """The user as a contact of the account, with all that is known; its id follows from the call's."""
     name = said.name
     return msgspec.structs.replace(

@@ -5,25 +5,25 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from schemas.event import Event
-from services.ingest.identity.placement import Placed, Said
-from services.ingest.identity.store import Identities
+from services.ingest.identity.placement import IdentityCall, Placement
+from services.ingest.identity.store import IdentityStore
 from services.ingest.sources.base import Item, Refusal
-from services.ingest.sources.validation import Door
+from services.ingest.sources.validation import EventValidator
 from services.ingest.thread_pools import at_the_door
 
 
-class Placing:
+class SegmentBatch:
     """Belongs to the event loop, for one request."""
 
-    def __init__(self, said: Sequence[Said | Refusal | None], identities: Identities) -> None:
+    def __init__(self, said: Sequence[IdentityCall | Refusal | None], identities: IdentityStore) -> None:
         self._said = said
         self._identities = identities
         self._merges: list[Event] = []
 
-    async def place(self, door: Door) -> Iterable[tuple[int, Item | None]]:
+    async def place(self, door: EventValidator) -> Iterable[tuple[int, Item | None]]:
         """Each call's events, or why it is refused; with its index. What is refused says nothing of its user."""
         checked = [_checked(door, index, one) for index, one in enumerate(self._said)]
-        good = [one for one in checked if isinstance(one, Said)]
+        good = [one for one in checked if isinstance(one, IdentityCall)]
         placed = await at_the_door(self._identities.place, good) if good else []
         self._merges = [merge for one in placed for merge in one.merges]
         return _items(checked, iter(placed))
@@ -34,8 +34,10 @@ class Placing:
             await at_the_door(self._identities.told, self._merges)
 
 
-def _checked(door: Door, index: int, one: Said | Refusal | None) -> Said | Refusal | None:
-    if not isinstance(one, Said):
+def _checked(
+    door: EventValidator, index: int, one: IdentityCall | Refusal | None
+) -> IdentityCall | Refusal | None:
+    if not isinstance(one, IdentityCall):
         return one
     refusal = door.check(index, one.event)
     if isinstance(refusal, Refusal):
@@ -51,10 +53,10 @@ def _checked(door: Door, index: int, one: Said | Refusal | None) -> Said | Refus
 
 
 def _items(
-    checked: Sequence[Said | Refusal | None], placed: Iterator[Placed]
+    checked: Sequence[IdentityCall | Refusal | None], placed: Iterator[Placement]
 ) -> Iterator[tuple[int, Item | None]]:
     for index, one in enumerate(checked):
-        if not isinstance(one, Said):
+        if not isinstance(one, IdentityCall):
             yield index, one
             continue
         found = next(placed)

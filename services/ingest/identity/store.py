@@ -13,14 +13,14 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from backbone.clock import Clock
 from backbone.database import Database, among, insert_all, upsert
 from schemas.event import Event, microseconds
-from services.ingest.group_commit import Together
-from services.ingest.identity.book import Book, Known, Place, Row
+from services.ingest.group_commit import GroupCommit
+from services.ingest.identity.book import IdentityBook, Known, Membership, Row
 from services.ingest.identity.erasure import erase
 from services.ingest.identity.locks import lock_users
-from services.ingest.identity.merged_accounts import Merges
-from services.ingest.identity.placement import Placed, Said, place
+from services.ingest.identity.merged_accounts import MergedAccounts
+from services.ingest.identity.placement import IdentityCall, Placement, place
 from services.ingest.identity.pruning import Pruning
-from services.ingest.sources.validation import Normal
+from services.ingest.sources.validation import ValidEvent
 from services.ingest.tables import calls, group_calls, ties, users
 
 MAX_CALLS = 1_000  # of requests that share a transaction
@@ -28,21 +28,21 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Identities:
+class IdentityStore:
     """Blocks: call it from a worker thread."""
 
-    def __init__(self, db: Database, clock: Clock, merges: Merges) -> None:
+    def __init__(self, db: Database, clock: Clock, merges: MergedAccounts) -> None:
         self._db = db
         self._clock = clock
         self._merges = merges
         self._pruning = Pruning(db, clock)
-        self._together = Together(self._place, MAX_CALLS)
+        self._together = GroupCommit(self._place, MAX_CALLS)
 
-    def place(self, said: Sequence[Said]) -> Sequence[Placed]:
+    def place(self, said: Sequence[IdentityCall]) -> Sequence[Placement]:
         """What becomes of each call. Of the merges they ask for those are left that may be."""
         return self._together.run(said)
 
-    def _place(self, said: Sequence[Said]) -> list[Placed]:
+    def _place(self, said: Sequence[IdentityCall]) -> list[Placement]:
         names = {user for one in said for user in (one.known, one.anonymous) if user}
         placed = None
         while placed is None:
@@ -63,13 +63,13 @@ class Identities:
             self._merges.told(connection, merges)
             _told(connection, {_key(merge) for merge in merges})
 
-    def erase(self, erasures: Sequence[Normal]) -> None:
+    def erase(self, erasures: Sequence[ValidEvent]) -> None:
         """Forget what these erasures name."""
         with self._db.write() as connection:
             erase(connection, erasures)
 
 
-def _choose(connection: Connection, placed: Sequence[Placed], merges: Merges) -> None:
+def _choose(connection: Connection, placed: Sequence[Placement], merges: MergedAccounts) -> None:
     """Leave only the merges that may be. Those that may not need not be asked for again."""
     wanted = [merge for one in placed for merge in one.merges]
     if not wanted:
@@ -93,19 +93,19 @@ def _key(merge: Event) -> Known:
     return merge.account or "", merge.unvouched
 
 
-def _speaks_for_others(said: Sequence[Said]) -> bool:
+def _speaks_for_others(said: Sequence[IdentityCall]) -> bool:
     """Whether a call under an anonymous id says something that is kept of the user behind it."""
     return any(one.known is None and (one.traits is not None or one.group is not None) for one in said)
 
 
-def _load(connection: Connection, said: Sequence[Said]) -> tuple[Book, set[str]]:
+def _load(connection: Connection, said: Sequence[IdentityCall]) -> tuple[IdentityBook, set[str]]:
     """What is known of the users of these calls, and who these are: calls sent before and ties say so."""
-    book = Book()
+    book = IdentityBook()
     names = [one.name for one in said if one.name is not None]
     if names:
         columns = (calls.c.name, calls.c.account, calls.c.contact, calls.c.time, calls.c.follows)
         for name, *rest in connection.execute(select(*columns).where(among(connection, calls.c.name, names))):
-            book.calls[name] = Place(*rest)
+            book.calls[name] = Membership(*rest)
     anonymous = {one.anonymous for one in said if one.anonymous}
     if anonymous:
         columns = (ties.c.anonymous, ties.c.unvouched, ties.c.time, ties.c.user, ties.c.told)
@@ -120,7 +120,7 @@ def _load(connection: Connection, said: Sequence[Said]) -> tuple[Book, set[str]]
     return book, these
 
 
-def _load_users(connection: Connection, these: set[str], book: Book, *, traits: bool) -> None:
+def _load_users(connection: Connection, these: set[str], book: IdentityBook, *, traits: bool) -> None:
     history = (group_calls.c.user, group_calls.c.unvouched, group_calls.c.time, group_calls.c.group)
     query = select(*history).where(among(connection, group_calls.c.user, these)).order_by(group_calls.c.time)
     for user, unvouched, time, group in connection.execute(query):
@@ -135,7 +135,7 @@ def _load_users(connection: Connection, these: set[str], book: Book, *, traits: 
             book.traits[user, unvouched] = _decode(known[0])
 
 
-def _users(said: Sequence[Said], book: Book) -> set[str]:
+def _users(said: Sequence[IdentityCall], book: IdentityBook) -> set[str]:
     users = {user for one in said for user in (one.known, one.anonymous) if user}
     for one in said:
         if one.anonymous is not None:
@@ -146,7 +146,7 @@ def _users(said: Sequence[Said], book: Book) -> set[str]:
     return users
 
 
-def _asks_for_traits(one: Said, book: Book) -> bool:
+def _asks_for_traits(one: IdentityCall, book: IdentityBook) -> bool:
     """Whether a call may say, pass on or take over what is known of its user."""
     if one.traits is not None or one.group is not None:
         return True
@@ -154,7 +154,7 @@ def _asks_for_traits(one: Said, book: Book) -> bool:
     return both and not book.ties.get((one.anonymous or "", one.unvouched))
 
 
-def _save(connection: Connection, book: Book, now: int) -> None:
+def _save(connection: Connection, book: IdentityBook, now: int) -> None:
     _drop(connection, group_calls, group_calls.c.user, book.gone_groups)
     _drop(connection, ties, ties.c.anonymous, book.gone_ties)
     rows = [
@@ -180,12 +180,12 @@ def _save(connection: Connection, book: Book, now: int) -> None:
         insert_all(connection, calls, list(_rows_of_calls(book, now)))
 
 
-def _row_of_user(key: Known, book: Book) -> dict[str, Any]:
+def _row_of_user(key: Known, book: IdentityBook) -> dict[str, Any]:
     row = {"user": key[0], "unvouched": key[1], "lone": key in book.lone}
     return row | ({"traits": _encode(book.traits[key])} if key in book.traits else {})
 
 
-def _rows_of_calls(book: Book, now: int) -> Iterable[dict[str, Any]]:
+def _rows_of_calls(book: IdentityBook, now: int) -> Iterable[dict[str, Any]]:
     for name, user in book.new_calls.items():
         where = book.calls[name]
         yield {

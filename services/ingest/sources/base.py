@@ -9,7 +9,7 @@ import msgspec
 from schemas.event import Event, set_attributes
 from schemas.names import MAX_NAME
 from services.ingest.sources import json_recovery
-from services.ingest.sources.event_attributes import Extended, sort_out
+from services.ingest.sources.event_attributes import ExtendedEvent, sort_out
 from services.ingest.sources.refusals import Code, NotReadable, Refusal
 
 __all__ = ["Code", "NotReadable", "Refusal"]
@@ -18,7 +18,7 @@ __all__ = ["Code", "NotReadable", "Refusal"]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
-class Wire(Event, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class StrictEvent(Event, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """An event whose names the decoder has checked: the quick way in. What does not fit is read as `Event`."""
 
     specversion: Literal["1.0"] = "1.0"
@@ -38,8 +38,8 @@ MAX_EVENT = 65_536  # bytes of one event as sent
 decode_raw_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 decode_any = msgspec.json.Decoder().decode
 _decode_attributes = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-decode_wires = msgspec.json.Decoder(list[Wire]).decode
-decode_wire = msgspec.json.Decoder(Wire).decode
+decode_wires = msgspec.json.Decoder(list[StrictEvent]).decode
+decode_wire = msgspec.json.Decoder(StrictEvent).decode
 _AT = re.compile(r" - at `\$\.?(.*?)`$")
 _KINDS = {
     "str": "text",
@@ -131,7 +131,7 @@ def convert_event(sent_attributes: Mapping[str, Any]) -> Item:
         return msgspec.structs.replace(more, id=named)
     try:
         if more:
-            return msgspec.convert({**attributes, "extensions": more}, Extended)
+            return msgspec.convert({**attributes, "extensions": more}, ExtendedEvent)
         return msgspec.convert(attributes, Event)
     except msgspec.ValidationError as error:
         return refusal_of(error, named)
@@ -165,7 +165,7 @@ def _attributes(raw: bytes | memoryview) -> Mapping[str, bytes | msgspec.Raw]:
         pass
     try:
         return json_recovery.members(bytes(raw))
-    except json_recovery.NotApart:
+    except json_recovery.NotRecoverable:
         return {}
 
 

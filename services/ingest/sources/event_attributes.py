@@ -26,7 +26,7 @@ _ALLOWED = re.compile(r"[a-z0-9]+")  # as CloudEvents 1.0 names attributes
 _SHOWN = ", ".join(NAMES)
 
 
-class Extended(Event, kw_only=True, omit_defaults=True):
+class ExtendedEvent(Event, kw_only=True, omit_defaults=True):
     """An event with attributes that nothing here reads. They are kept: on the log they stand beside the others."""
 
     extensions: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -20,23 +20,23 @@ _HALVES = ("surrogate", "end of hex escape", "was truncated")
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-class NotApart(ValueError):
+class NotRecoverable(ValueError):
     """Brackets that do not fit, a string without end, or too much of it all."""
 
 
 def elements(array: bytes) -> list[bytes]:
-    """The elements of a JSON array, each as it stands there. Raises `NotApart`."""
+    """The elements of a JSON array, each as it stands there. Raises `NotRecoverable`."""
     return list(_pieces(array, b"[", b"]"))
 
 
 def members(object_: bytes) -> dict[str, bytes]:
-    """The members of a JSON object, each value as it stands there; later ones win. Raises `NotApart`."""
+    """The members of a JSON object, each value as it stands there; later ones win. Raises `NotRecoverable`."""
     found: dict[str, bytes] = {}
     for piece in _pieces(object_, b"{", b"}"):
         key = _MARK.match(piece)
         rest = piece[key.end() :].lstrip(_SPACE) if key else b""
         if key is None or rest[:1] != b":":
-            raise NotApart
+            raise NotRecoverable
         try:
             found[_text(key[0])] = rest[1:].strip(_SPACE)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -47,9 +47,9 @@ def members(object_: bytes) -> dict[str, bytes]:
 def _pieces(whole: bytes, opens: bytes, closes: bytes) -> Iterator[bytes]:
     body = whole.strip(_SPACE)
     if body[:1] != opens or body[-1:] != closes or len(body) < 2:
-        raise NotApart
+        raise NotRecoverable
     if body.count(b"\\") > MAX_ESCAPES:
-        raise NotApart
+        raise NotRecoverable
     depth, start = 0, 1
     for number, mark in enumerate(_MARK.finditer(body)):
         sign = body[mark.start()]
@@ -58,19 +58,19 @@ def _pieces(whole: bytes, opens: bytes, closes: bytes) -> Iterator[bytes]:
         elif sign in b"]}":
             depth -= 1
             if depth == 0 and mark.end() != len(body):
-                raise NotApart
+                raise NotRecoverable
         elif sign == 0x2C and depth == 1:
             yield body[start : mark.start()].strip(_SPACE)
             start = mark.end()
         if number > MAX_MARKS or depth < 0:
-            raise NotApart
+            raise NotRecoverable
     if depth:
-        raise NotApart
+        raise NotRecoverable
     last = body[start:-1].strip(_SPACE)
     if last:
         yield last
     elif start > 1:
-        raise NotApart
+        raise NotRecoverable
 
 
 def is_half_a_pair(body: bytes | memoryview, error: Exception) -> bool:

@@ -16,7 +16,7 @@ from services.ingest.sources.base import (
     Item,
     NotReadable,
     Refusal,
-    Wire,
+    StrictEvent,
     convert_event,
     decode_any,
     decode_raw_list,
@@ -34,7 +34,7 @@ class _Batch(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Wires(msgspec.Struct, forbid_unknown_fields=True):
-    events: list[Wire]
+    events: list[StrictEvent]
 
 
 class _TooLarge(ValueError):
@@ -113,7 +113,7 @@ def _apart(body: bytes, start: bytes, error: Exception) -> Sequence[bytes] | Ref
         attributes = json_recovery.members(body)
         if attributes.keys() == {"events"}:
             return json_recovery.elements(attributes["events"])
-    except json_recovery.NotApart:
+    except json_recovery.NotRecoverable:
         pass
     else:
         if isinstance(error, RecursionError) or json_recovery.is_half_a_pair(body, error):

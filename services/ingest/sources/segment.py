@@ -15,7 +15,7 @@ from schemas.event import Event, is_reserved
 from schemas.merging import SEGMENT, SEGMENT_PUBLIC
 from schemas.names import is_name
 from schemas.updates import UPDATES
-from services.ingest.identity.placement import Said
+from services.ingest.identity.placement import IdentityCall
 from services.ingest.sources.base import Code, Item, Refusal, convert_event
 from services.ingest.sources.segment_calls import CALLS, Call, object_of, read, text_of
 
@@ -24,7 +24,7 @@ _OUTSIDE = re.compile(r"[^a-z0-9.]+")
 _CONTACT_FIELDS = ("email", "name", "timezone", "locale")
 
 
-def said_of(call: Call | Refusal, *, unvouched: bool) -> Said | Refusal | None:
+def said_of(call: Call | Refusal, *, unvouched: bool) -> IdentityCall | Refusal | None:
     """A call as an event and what it says of its user; None: it says nothing. `unvouched`: see `Event`.
 
     The event's account is one that the call itself names, as if nothing else were known.
@@ -37,7 +37,7 @@ def said_of(call: Call | Refusal, *, unvouched: bool) -> Said | Refusal | None:
     if unvouched:
         made.source, made.unvouched = SEGMENT_PUBLIC, True
     group = text_of(call.body.get("groupId")) if call.kind == "group" else None
-    return Said(
+    return IdentityCall(
         event=made,
         known=call.known,
         anonymous=call.anonymous if is_name(call.anonymous) else None,
@@ -87,7 +87,7 @@ def _event(call: Call) -> Item | None:
     return event
 
 
-def in_their_words(refusal: Refusal, said: Said | None = None) -> Refusal:
+def in_their_words(refusal: Refusal, said: IdentityCall | None = None) -> Refusal:
     """A refusal that names the field as Segment's API does; `said`: what the call became, as far as it got."""
     field = _NAMES.get(refusal.field, refusal.field)
     if said is not None:
@@ -103,7 +103,7 @@ def in_their_words(refusal: Refusal, said: Said | None = None) -> Refusal:
 _NAMES = {"id": "messageId", "time": "timestamp", "contact": "userId", "account": "groupId"}
 
 
-def _names_of(said: Said) -> dict[str, str]:
+def _names_of(said: IdentityCall) -> dict[str, str]:
     """Which fields of this call the account, the contact and the type were made of."""
     user = "userId" if said.known else "anonymousId"
     group = "groupId" if said.group else "context.groupId" if said.named else user

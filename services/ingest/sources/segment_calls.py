@@ -140,7 +140,7 @@ def write_key_in(body: bytes) -> str | None:
     except READ_ERRORS:
         try:
             found = decode_any(json_recovery.members(body).get("writeKey", b"null"))
-        except (*READ_ERRORS, json_recovery.NotApart):
+        except (*READ_ERRORS, json_recovery.NotRecoverable):
             return None
     return found if isinstance(found, str) and found else None
 
@@ -159,7 +159,7 @@ def _apart(body: bytes, kind: str, error: Exception, received: int | None) -> li
         if kind != "batch":
             return [unreadable(body, error, "messageId")]
         calls = json_recovery.elements(parts.get("batch", b""))
-    except json_recovery.NotApart:
+    except json_recovery.NotRecoverable:
         raise NotReadable(f"not JSON: {error}") from None
     surplus = too_many_of(calls)
     if surplus:

@@ -12,8 +12,8 @@ from schemas.account import AccountUpdate, ContactUpdate
 from schemas.event import FUTURE_LIMIT_US, MERGED, OWN_PREFIX, Event, clamp_future, encode, from_microseconds
 from schemas.names import MAX_NAME
 from schemas.updates import BadValue, put_right
-from services.ingest.sources.base import Code, Refusal, Wire
-from services.ingest.sources.event_attributes import OURS, Extended, set_by_us
+from services.ingest.sources.base import Code, Refusal, StrictEvent
+from services.ingest.sources.event_attributes import OURS, ExtendedEvent, set_by_us
 from services.ingest.sources.merge_check import refuse_merge
 
 MAX_DEPTH = 32  # of `data`
@@ -31,7 +31,7 @@ _BRACKETS = bytes.maketrans(b"{}", b"[]")
 _REST = bytes(byte for byte in range(256) if byte not in b"{}[]")
 
 
-class Normal(msgspec.Struct, frozen=True, gc=False):
+class ValidEvent(msgspec.Struct, frozen=True, gc=False):
     """An event that is taken: its account (the record's key), type and contact, and the record's value."""
 
     account: str
@@ -40,7 +40,7 @@ class Normal(msgspec.Struct, frozen=True, gc=False):
     value: bytes
 
 
-class Door:
+class EventValidator:
     """Checks the events of one request.
 
     `now`: receipt, in microseconds; `wall`: times ahead of it are cut back; `erasing`: the key may erase and merge;
@@ -69,7 +69,7 @@ class Door:
         self.left_out: list[BadValue] = []
         self.ahead: list[int] = []  # events whose time was set back
 
-    def quick(self, event: Wire) -> bytes | None:
+    def quick(self, event: StrictEvent) -> bytes | None:
         """The record's value of an event with which nothing is unusual; None: `check` has to look at it."""
         moment = event.time
         if (
@@ -89,14 +89,14 @@ class Door:
             return None
         return value
 
-    def check(self, index: int, event: Event) -> Normal | Refusal:
+    def check(self, index: int, event: Event) -> ValidEvent | Refusal:
         """The event as it goes into the log, or why it does not."""
         if not event.id:
             event.id = self._new_id(index)
         refusal = None
         if (event.unvouched or event.mergedfrom is not None or event.mergedhops) and not self.inside:
             refusal = set_by_us(next(name for name in OURS if getattr(event, name)), event.id)
-        if type(event) is not Wire or event.account is None:
+        if type(event) is not StrictEvent or event.account is None:
             refusal = refusal or _names(event)
         if event.type.startswith(_GUARDED):
             refusal = refusal or self._reserved(event)
@@ -107,12 +107,12 @@ class Door:
             refusal = refusal or self._unusual(index, event, moment)
         if refusal is not None:
             return refusal
-        value = _with_extensions(event) if type(event) is Extended else encode(event)
+        value = _with_extensions(event) if type(event) is ExtendedEvent else encode(event)
         if value.count(b"{") + value.count(b"[") > MAX_DEPTH + 1 and _deeper(value, MAX_DEPTH + 1):
             return Refusal(Code.TOO_DEEP, "data", f"may nest {MAX_DEPTH} deep", event.id)
         if self._nul and b"\\u0000" in value and _NUL.search(value):
             return _with_nul(event)
-        return Normal(event.account, event.type, event.contact, value)  # type: ignore[arg-type]
+        return ValidEvent(event.account, event.type, event.contact, value)  # type: ignore[arg-type]
 
     def _unusual(self, index: int, event: Event, moment: datetime) -> Refusal | None:
         """A time without an offset, in another zone, out of all bounds, or ahead of the wall clock."""
@@ -183,7 +183,7 @@ def _names(event: Event) -> Refusal | None:
     return None
 
 
-def _with_extensions(event: Extended) -> bytes:
+def _with_extensions(event: ExtendedEvent) -> bytes:
     more, event.extensions = event.extensions, {}
     return encode(event)[:-1] + b"," + _encode(more)[1:]
 

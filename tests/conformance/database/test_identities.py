@@ -16,11 +16,11 @@ from backbone.database import Database
 from backbone.migrations import migrate
 from schemas.event import DAY_US, Event, from_microseconds, microseconds
 from schemas.merging import SEGMENT, SEGMENT_PUBLIC, merge_of
-from services.ingest.identity.merged_accounts import Merges
-from services.ingest.identity.placement import Placed, Said
+from services.ingest.identity.merged_accounts import MergedAccounts
+from services.ingest.identity.placement import IdentityCall, Placement
 from services.ingest.identity.pruning import EVERY, KEPT_US, Pruning
-from services.ingest.identity.store import Identities
-from services.ingest.sources.validation import Normal
+from services.ingest.identity.store import IdentityStore
+from services.ingest.sources.validation import ValidEvent
 from services.ingest.tables import calls, metadata, users
 
 NOW = 1_795_338_000_000_000
@@ -34,21 +34,21 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def processes(url: str, clock: ManualClock) -> Iterator[list[tuple[Database, Merges, Identities]]]:
+def processes(url: str, clock: ManualClock) -> Iterator[list[tuple[Database, MergedAccounts, IdentityStore]]]:
     """Two of ingest's, each with connections of its own."""
     made = []
     for _ in range(2):
         db = Database(url)
         migrate(db, "ingest")
-        merges = Merges(db, KEY)
-        made.append((db, merges, Identities(db, clock, merges)))
+        merges = MergedAccounts(db, KEY)
+        made.append((db, merges, IdentityStore(db, clock, merges)))
     yield made
     for db, _, _ in made:
         db.close()
 
 
 @pytest.fixture
-def first(processes: list[tuple[Database, Merges, Identities]]) -> Identities:
+def first(processes: list[tuple[Database, MergedAccounts, IdentityStore]]) -> IdentityStore:
     return processes[0][2]
 
 
@@ -62,16 +62,18 @@ def call(
     group: str | None = None,
     unvouched: bool = False,
     **traits: Any,
-) -> Said:
+) -> IdentityCall:
     said = {"attributes": traits} if kind == "contact.updated" else None
     event = Event(
         type=kind, source=SEGMENT_PUBLIC if unvouched else SEGMENT, id=message or "", contact=known, data=said,
         time=from_microseconds(NOW + time), unvouched=unvouched,
     )  # fmt: skip
-    return Said(event=event, known=known, anonymous=anonymous, message=message, group=group, traits=said)
+    return IdentityCall(
+        event=event, known=known, anonymous=anonymous, message=message, group=group, traits=said
+    )
 
 
-def where(placed: list[Placed]) -> list[tuple[str | None, int]]:
+def where(placed: list[Placement]) -> list[tuple[str | None, int]]:
     return [(one.event.account, microseconds(one.event.time)) for one in placed if one.event.time]
 
 
@@ -88,11 +90,11 @@ def at_once(jobs: list[Callable[[], Result]]) -> list[Result]:
 
 
 def test_a_batch_sent_again_to_another_process_at_once_goes_where_it_went(
-    processes: list[tuple[Database, Merges, Identities]],
+    processes: list[tuple[Database, MergedAccounts, IdentityStore]],
 ) -> None:
     for user in map(str, range(20)):
 
-        def batch(user: str = user, later: int = 0) -> list[Said]:
+        def batch(user: str = user, later: int = 0) -> list[IdentityCall]:
             return [
                 call("clicked", 5 + later, user, message="1"),
                 call("account.updated", 5 + later, user, message="2", group=f"g{later}"),
@@ -111,7 +113,7 @@ def test_a_batch_sent_again_to_another_process_at_once_goes_where_it_went(
 
 
 def test_an_anonymous_account_is_merged_into_one_of_two_users_who_share_a_computer(
-    processes: list[tuple[Database, Merges, Identities]],
+    processes: list[tuple[Database, MergedAccounts, IdentityStore]],
 ) -> None:
     one, other = processes[0][2], processes[1][2]
     for number in range(10):
@@ -129,7 +131,9 @@ def test_an_anonymous_account_is_merged_into_one_of_two_users_who_share_a_comput
         assert merge.into in {"u", "v", "w", "x"}
 
 
-def test_no_circle_comes_of_merges_at_once(processes: list[tuple[Database, Merges, Identities]]) -> None:
+def test_no_circle_comes_of_merges_at_once(
+    processes: list[tuple[Database, MergedAccounts, IdentityStore]],
+) -> None:
     ways = itertools.cycle([merges for _, merges, _ in processes])
     for number in range(10):
         a, b, c = (f"{name}{number}" for name in "abc")
@@ -146,7 +150,7 @@ def test_no_circle_comes_of_merges_at_once(processes: list[tuple[Database, Merge
 
 
 def test_what_is_said_of_a_user_at_once_is_all_kept(
-    processes: list[tuple[Database, Merges, Identities]],
+    processes: list[tuple[Database, MergedAccounts, IdentityStore]],
 ) -> None:
     jobs = [
         lambda each=each, name=name, user=user: each.place([call("contact.updated", 5, *user, **{name: 1})])
@@ -161,8 +165,8 @@ def test_what_is_said_of_a_user_at_once_is_all_kept(
     assert placed.contact.data == {"attributes": dict.fromkeys("abcdefgh", 1)} | {}
 
 
-def test_a_merge_is_said_until_it_is_on_the_log(first: Identities) -> None:
-    def asked(*said: Said) -> list[Event]:
+def test_a_merge_is_said_until_it_is_on_the_log(first: IdentityStore) -> None:
+    def asked(*said: IdentityCall) -> list[Event]:
         return [merge for placed in first.place(said) for merge in placed.merges]
 
     assert asked(call("clicked", 1, "u"), call("clicked", 1, None, "a")) == []
@@ -177,7 +181,7 @@ def test_a_merge_is_said_until_it_is_on_the_log(first: Identities) -> None:
 
 
 def test_what_a_stranger_said_stands_in_nobodys_way(
-    processes: list[tuple[Database, Merges, Identities]],
+    processes: list[tuple[Database, MergedAccounts, IdentityStore]],
 ) -> None:
     _, merges, identities = processes[0]
     stranger = [
@@ -193,7 +197,7 @@ def test_what_a_stranger_said_stands_in_nobodys_way(
     assert [one.event.account for one in identities.place([call("clicked", 3, "a")])] == ["a"]
 
 
-def test_merges_from_outside(processes: list[tuple[Database, Merges, Identities]]) -> None:
+def test_merges_from_outside(processes: list[tuple[Database, MergedAccounts, IdentityStore]]) -> None:
     db, merges, _ = processes[0]
     assert [merges.admit("a", "b"), merges.admit("a", "b"), merges.admit("b", "c")] == [None] * 3
     assert merges.admit("c", "a") is not None
@@ -206,7 +210,7 @@ def test_merges_from_outside(processes: list[tuple[Database, Merges, Identities]
 
 
 def test_calls_are_known_for_seven_days_and_then_go(
-    processes: list[tuple[Database, Merges, Identities]], clock: ManualClock
+    processes: list[tuple[Database, MergedAccounts, IdentityStore]], clock: ManualClock
 ) -> None:
     db, _, identities = processes[0]
     identities.place([call("clicked", 0, "u", message="1")])
@@ -223,7 +227,7 @@ def test_calls_are_known_for_seven_days_and_then_go(
         assert connection.scalar(select(func.count()).select_from(calls)) == EVERY
 
 
-def test_erasure_leaves_no_trace(processes: list[tuple[Database, Merges, Identities]]) -> None:
+def test_erasure_leaves_no_trace(processes: list[tuple[Database, MergedAccounts, IdentityStore]]) -> None:
     db, merges, identities = processes[0]
 
     def life(user: str, group: str) -> None:
@@ -250,16 +254,16 @@ def test_erasure_leaves_no_trace(processes: list[tuple[Database, Merges, Identit
     for name in ("person-1", "person-2", "person-3", "group-1", "group-2"):
         assert name in kept()
 
-    def erase(*events: Normal) -> None:
+    def erase(*events: ValidEvent) -> None:
         identities.erase(events)
         with db.write() as connection:
             merges.forget(connection, [one.account for one in events if one.type == "account.deleted"], NOW)
 
-    erase(*(Normal(account, "contact.deleted", "person-1", b"") for account in ("person-1", "group-1")))
-    erase(Normal("anonymous-person-1", "account.deleted", None, b""))
+    erase(*(ValidEvent(account, "contact.deleted", "person-1", b"") for account in ("person-1", "group-1")))
+    erase(ValidEvent("anonymous-person-1", "account.deleted", None, b""))
     assert "person-1" not in kept()
     assert "person-2@x.test" in kept()
-    erase(Normal("group-1", "account.deleted", None, b""))
+    erase(ValidEvent("group-1", "account.deleted", None, b""))
     assert "group-1" not in kept()
     assert "person-2@x.test" not in kept()
     assert "early-person-2" not in kept()
@@ -274,7 +278,7 @@ def test_the_groups_of_yesterday_still_hold(url: str, clock: ManualClock) -> Non
         row = {"user": "u", "group": "g", "now": NOW}
         connection.execute(text(f"INSERT INTO {schema}ingest_groups VALUES (:user, :group, :now)"), row)
     migrate(db, "ingest")
-    identities = Identities(db, clock, Merges(db, KEY))
+    identities = IdentityStore(db, clock, MergedAccounts(db, KEY))
     assert where(identities.place([call("clicked", -30 * DAY_US, "u")])) == [("g", NOW - 30 * DAY_US)]
     [placed] = identities.place([call("account.updated", 1, "u", group="g")])
     assert (placed.contact is not None, placed.merges) == (True, []), "there was no call of an account alone"

@@ -16,9 +16,9 @@ from schemas.event import Event, from_microseconds
 from schemas.lint.outline import TiersOutline, outline_rule
 from schemas.lint.readings import Reading
 from schemas.rule import RuleIn
-from services.ingest.acceptor import Taken
+from services.ingest.acceptor import Accepted
 from services.ingest.event_type_aliases import Aliases
-from services.ingest.event_warnings import Doubts
+from services.ingest.event_warnings import EventWarnings
 from tests.services.ingest.kit import NOW
 
 
@@ -54,11 +54,11 @@ async def test_aliases_of_one_process_are_read_by_another(db: Database) -> None:
 
 
 async def test_the_board_as_the_door_reads_it(db: Database) -> None:
-    doubts = Doubts(db, wall=True)
+    doubts = EventWarnings(db, wall=True)
 
     async def told(type_: str, data: Any) -> list[str]:
         event = Event(type=type_, account="acme", data=data, time=from_microseconds(NOW))
-        return [one["field"] for one in await doubts.about([event], Taken(1, [], [], NOW))]
+        return [one["field"] for one in await doubts.about([event], Accepted(1, [], [], NOW))]
 
     paid = ("invoice.paid", {"amount": "5"})
     arr = ("account.updated", {"attributes": {"arr": "5"}})

@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 from backbone.errors import DatabaseUnavailable
-from services.ingest.cached_reads import MAX_AGE_S, PATIENCE_S, Fresh
+from services.ingest.cached_reads import MAX_AGE_S, PATIENCE_S, CachedRead
 
 
 class Source:
@@ -24,8 +24,8 @@ class Source:
             raise DatabaseUnavailable
         return self.value
 
-    def fresh(self) -> Fresh[int]:
-        return Fresh(self.load, 0, changing=lambda: self.changing, monotonic=lambda: self.now)
+    def fresh(self) -> CachedRead[int]:
+        return CachedRead(self.load, 0, changing=lambda: self.changing, monotonic=lambda: self.now)
 
 
 async def test_it_is_looked_up_at_most_so_often() -> None:
@@ -75,7 +75,7 @@ async def test_a_look_that_hangs_holds_nobody_up() -> None:
 
 async def test_a_look_does_not_undo_what_was_put_meanwhile() -> None:
     source = Source()
-    fresh = Fresh(source.load, 0, newer=max, monotonic=lambda: source.now)
+    fresh = CachedRead(source.load, 0, newer=max, monotonic=lambda: source.now)
     source.gate.clear()
     asked = asyncio.create_task(fresh.get())
     while not source.looks:

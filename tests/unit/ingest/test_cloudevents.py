@@ -6,7 +6,7 @@ from schemas.event import Event
 from services.ingest.sources import SOURCES
 from services.ingest.sources.base import Code, NotReadable, Refusal
 from services.ingest.sources.cloudevents import is_binary
-from services.ingest.sources.event_attributes import Extended
+from services.ingest.sources.event_attributes import ExtendedEvent
 
 decode = SOURCES["cloudevents"]
 HEADERS = {
@@ -71,7 +71,7 @@ def test_extension_attributes_of_headers() -> None:
     [item] = decode(
         b"{}", {"ce-type": "a", "ce-account": "acme", "ce-traceparent": "00-1", "ce-subject": "t/7"}
     )
-    assert isinstance(item, Extended)
+    assert isinstance(item, ExtendedEvent)
     assert (item.extensions, item.subject) == ({"traceparent": "00-1"}, "t/7")
     [refused] = decode(b"{}", {"ce-type": "a", "ce-account": "acme", "ce-trace_parent": "00-1"})
     assert isinstance(refused, Refusal)

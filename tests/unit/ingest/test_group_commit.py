@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from backbone.errors import DatabaseUnavailable
-from services.ingest.group_commit import Together
+from services.ingest.group_commit import GroupCommit
 
 
 class Work:
@@ -31,7 +31,7 @@ class Work:
 
 def behind_one_another(work: Work, most: int, *requests: list[int]) -> list[Future[Sequence[int]]]:
     """The requests, all waiting before the first of them is done."""
-    together: Together[int, int] = Together(work, most)
+    together: GroupCommit[int, int] = GroupCommit(work, most)
     with ThreadPoolExecutor(len(requests)) as pool:
         made = [pool.submit(together.run, requests[0])]
         work.began.wait()

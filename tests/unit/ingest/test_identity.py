@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from schemas.event import Event, from_microseconds, microseconds
 from schemas.merging import SEGMENT, SEGMENT_PUBLIC, Merge, merge_of
-from services.ingest.identity.book import GROUPS_KEPT, TRAITS_BYTES, Book
-from services.ingest.identity.placement import Placed, Said, place
+from services.ingest.identity.book import GROUPS_KEPT, TRAITS_BYTES, IdentityBook
+from services.ingest.identity.placement import IdentityCall, Placement, place
 from tests.oracle.identity import Call, Oracle
 
 KINDS = {"track": "clicked", "identify": "contact.updated", "group": "account.updated"}
 HOUR = 3_600_000_000
 
 
-def said(call: Call) -> Said:
+def said(call: Call) -> IdentityCall:
     traits: dict[str, Any] | None = {"attributes": dict(call.traits)} if call.traits else None
     if call.kind == "identify":
         traits = {"attributes": dict(call.traits)}
@@ -30,7 +30,7 @@ def said(call: Call) -> Said:
         data=traits,
         unvouched=call.unvouched,
     )
-    return Said(
+    return IdentityCall(
         event=event,
         known=call.known,
         anonymous=call.anonymous,
@@ -45,10 +45,10 @@ class Keeper:
     """One book for all calls, and the merges that were granted: each account's first, none in a circle."""
 
     def __init__(self) -> None:
-        self.book = Book()
+        self.book = IdentityBook()
         self.merged: dict[tuple[str, bool], Merge] = {}
 
-    def receive(self, call: Call) -> Placed:
+    def receive(self, call: Call) -> Placement:
         [placed] = place([said(call)], self.book)
         self.book.untold.clear()  # all that was asked for came to the log
         placed.merges = [merge for merge in placed.merges if self._grants(merge)]
@@ -202,7 +202,7 @@ def test_two_users_may_have_one_message_id() -> None:
 
 
 def test_a_merge_is_asked_for_until_it_is_told() -> None:
-    book = Book()
+    book = IdentityBook()
     place([said(Call("track", 1, None, "a", message="1"))], book)
     tie = Call("track", 2, "u", "a")
     [first] = place([said(tie)], book)
@@ -213,7 +213,7 @@ def test_a_merge_is_asked_for_until_it_is_told() -> None:
 
 
 def test_histories_and_traits_are_bounded() -> None:
-    book = Book()
+    book = IdentityBook()
     for number in range(100):
         place([said(Call("group", number, "u", group=f"g{number // 3}"))], book)
     kept = book.groups["u", False]
@@ -228,7 +228,7 @@ def test_histories_and_traits_are_bounded() -> None:
 
 
 def test_a_run_of_one_group_is_kept_by_its_ends() -> None:
-    book = Book()
+    book = IdentityBook()
     for number in range(200):
         place([said(Call("group", number, "u", group="g"))], book)
     assert len(book.groups["u", False]) <= GROUPS_KEPT

@@ -8,8 +8,8 @@ import pytest
 
 from schemas.event import Event
 from services.ingest.sources import SOURCES
-from services.ingest.sources.base import MAX_EVENT, Code, Item, NotReadable, Refusal, Wire
-from services.ingest.sources.event_attributes import Extended
+from services.ingest.sources.base import MAX_EVENT, Code, Item, NotReadable, Refusal, StrictEvent
+from services.ingest.sources.event_attributes import ExtendedEvent
 
 
 def decode(data: Any) -> list[Item]:
@@ -40,7 +40,7 @@ def test_the_quick_way_and_the_slow_way_read_the_same() -> None:
     )
     [quick] = decode([full])
     slow, _ = decode([full, {"type": 5}])
-    assert isinstance(quick, Wire)
+    assert isinstance(quick, StrictEvent)
     assert type(slow) is Event
     for name in Event.__struct_fields__:
         assert getattr(quick, name) == getattr(slow, name)
@@ -125,12 +125,12 @@ EXTENDED = {"traceparent": "00-1", "sampled": True, "partitionkey": "x", "n": 7}
 
 def test_a_cloud_event_may_have_extension_attributes() -> None:
     [item] = decode(event(**EXTENDED, specversion="1.0", left=None))
-    assert isinstance(item, Extended)
+    assert isinstance(item, ExtendedEvent)
     assert item.extensions == EXTENDED
     [item] = decode(event(dataschema="https://x", datacontenttype="application/json", subject="s"))
-    assert isinstance(item, Wire)
+    assert isinstance(item, StrictEvent)
     [item] = decode([event(), event(**EXTENDED, specversion="1.0")])[1:]
-    assert isinstance(item, Extended)
+    assert isinstance(item, ExtendedEvent)
 
 
 @pytest.mark.parametrize("name", EXTENDED)
@@ -219,7 +219,7 @@ def test_a_deep_event_in_a_batch_is_refused_alone() -> None:
 def test_more_items_than_a_request_may_have_are_only_counted(form: bytes, one: bytes) -> None:
     found = SOURCES["native"](form % b",".join([one] * 9_000), {})
     assert len(found) == 9_000
-    assert len({id(item) for item in found}) == 1 or isinstance(found[0], Wire)
+    assert len({id(item) for item in found}) == 1 or isinstance(found[0], StrictEvent)
 
 
 def test_commas_within_events_are_no_events() -> None:

@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 
 from schemas.event import RESERVED, Event, is_reserved
-from services.ingest.identity.book import Book
-from services.ingest.identity.placement import Said, place
+from services.ingest.identity.book import IdentityBook
+from services.ingest.identity.placement import IdentityCall, place
 from services.ingest.sources.base import Code, Item, NotReadable, Refusal
 from services.ingest.sources.segment import Call, read, said_of, type_of
 
 
 def events_of(calls: list[Call | Refusal], groups: dict[str, str]) -> list[Item | None]:
     """Each call's event, as the door would place it if these were the users' groups."""
-    book = Book(groups={(user, False): [(0, group)] for user, group in groups.items()})
+    book = IdentityBook(groups={(user, False): [(0, group)] for user, group in groups.items()})
     said = [said_of(call, unvouched=False) for call in calls]
-    place([one for one in said if isinstance(one, Said)], book)
-    return [one.event if isinstance(one, Said) else one for one in said]
+    place([one for one in said if isinstance(one, IdentityCall)], book)
+    return [one.event if isinstance(one, IdentityCall) else one for one in said]
 
 
 def one(kind: str, body: dict[str, Any], groups: dict[str, str] | None = None) -> Item | None:

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from schemas.event import Event, decode, from_microseconds, microseconds
 from schemas.merging import Merge, merge_of
-from services.ingest.sources.base import Code, Refusal, Wire, convert_event
-from services.ingest.sources.event_attributes import Extended
-from services.ingest.sources.validation import Door, Normal
+from services.ingest.sources.base import Code, Refusal, StrictEvent, convert_event
+from services.ingest.sources.event_attributes import ExtendedEvent
+from services.ingest.sources.validation import EventValidator, ValidEvent
 
 NOW = microseconds(datetime(2026, 11, 22, 9, tzinfo=UTC))
 
 
-def door(**more: Any) -> Door:
+def door(**more: Any) -> EventValidator:
     options = {"now": NOW, "wall": True, "erasing": False, "new_id": lambda index: f"new-{index}", **more}
-    return Door(**options)
+    return EventValidator(**options)
 
 
 def event(**more: Any) -> Event:
@@ -29,7 +29,7 @@ def event(**more: Any) -> Event:
 
 def taken(sent: Event, **more: Any) -> Event:
     normal = door(**more).check(0, sent)
-    assert isinstance(normal, Normal)
+    assert isinstance(normal, ValidEvent)
     return decode(normal.value, place="", timestamp=0)
 
 
@@ -44,7 +44,7 @@ def test_defaults() -> None:
     read = taken(Event(type="a", account="acme"))
     assert (read.id, read.source, read.specversion, read.account) == ("new-0", "api", "1.0", "acme")
     assert read.time == from_microseconds(NOW)
-    assert door().check(7, Event(type="a", account="b")) == Normal(
+    assert door().check(7, Event(type="a", account="b")) == ValidEvent(
         "b", "a", None, b'{"id":"new-7","type":"a","time":"2026-11-22T09:00:00Z","account":"b"}'
     )
 
@@ -68,7 +68,7 @@ def test_other_versions_of_cloudevents() -> None:
 def test_times_are_utc() -> None:
     moment = datetime.fromisoformat("2026-11-22T10:00:00+02:00")
     normal = door().check(0, event(time=moment))
-    assert isinstance(normal, Normal)
+    assert isinstance(normal, ValidEvent)
     assert b'"time":"2026-11-22T08:00:00Z"' in normal.value
     assert refused(event(time=datetime(2026, 1, 1))) == (Code.TIME, "time")  # noqa: DTZ001 - that is the point
 
@@ -214,11 +214,11 @@ def test_a_subject_is_kept_and_is_no_account() -> None:
 
 def test_extensions_stand_on_the_log_beside_the_others() -> None:
     more = {"traceparent": "00-1", "sampled": True, "n": 1.5}
-    normal = door().check(0, Extended(type="a", account="b", data={"a": 1}, extensions=more))
-    assert isinstance(normal, Normal)
+    normal = door().check(0, ExtendedEvent(type="a", account="b", data={"a": 1}, extensions=more))
+    assert isinstance(normal, ValidEvent)
     assert json.loads(normal.value).items() >= {"type": "a", "account": "b", "data": {"a": 1}, **more}.items()
     assert "extensions" not in json.loads(normal.value)
-    bad = Extended(type="a", account="b", extensions={"traceparent": "a\0b"})
+    bad = ExtendedEvent(type="a", account="b", extensions={"traceparent": "a\0b"})
     assert refused(bad)[0] == Code.NUL
 
 
@@ -234,7 +234,7 @@ def test_of_a_segment_call_what_is_wrong_is_left_out_and_told_of() -> None:
     inside = door(inside=True)
     data = {"email": "ann@", "name": "Ann", "timezone": "Mars/Olympus", "attributes": {"plan": "pro"}}
     normal = inside.check(0, event(type="contact.updated", contact="ann", data=data))
-    assert isinstance(normal, Normal)
+    assert isinstance(normal, ValidEvent)
     assert json.loads(normal.value)["data"] == {"name": "Ann", "attributes": {"plan": "pro"}}
     assert [one.kind for one in inside.left_out] == ["email", "timezone"]
 
@@ -242,7 +242,7 @@ def test_of_a_segment_call_what_is_wrong_is_left_out_and_told_of() -> None:
 @pytest.mark.parametrize(("name", "value"), [("mergedfrom", "other"), ("mergedhops", 1), ("unvouched", True)])
 def test_some_attributes_are_ours_to_say_alone(name: str, value: object) -> None:
     assert refused(event(**{name: value})) == (Code.RESERVED, name)
-    wire = Wire(type="a", account="b", id="1", time=from_microseconds(NOW), **{name: value})  # type: ignore[arg-type]
+    wire = StrictEvent(type="a", account="b", id="1", time=from_microseconds(NOW), **{name: value})  # type: ignore[arg-type]
     assert door().quick(wire) is None
     assert refused(wire) == (Code.RESERVED, name)
     sent = {"type": "a", "account": "b", "id": "1", "specversion": "1.0", "other": "x", name: value}
