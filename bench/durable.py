@@ -19,9 +19,9 @@ from bench.measure import RULES, SCALE, Result, paired, seconds
 from bench.workload import TIERS, accounts, lines, rule_documents
 from schemas.rule import RuleIn, TiersDoc
 from services.rules.storage import queries
-from services.rules.storage.rule_repository import Saver
+from services.rules.storage.rule_repository import RuleRepository
 from services.rules.tables import partitions
-from services.rules.worker import Worker
+from services.rules.worker import RulesWorker
 
 COUNT = int(200_000 * SCALE)
 PART = 5_000  # records appended at once
@@ -73,13 +73,13 @@ class Bench:
         self._db, clock = Database(settings.url), WallClock()
         migrate_all(self._db)
         self._log = open_log(settings)
-        saver = Saver(self._db, self._log, clock)
+        saver = RuleRepository(self._db, self._log, clock)
         with self._db.write() as conn:
             saver.tiers(conn, TiersDoc.model_validate(TIERS), None, "bench")
             for document in rule_documents(rules):
                 saver.create(conn, RuleIn.model_validate(document), "bench")
             _in_force(conn, self._log)
-        self._worker = Worker(self._db, self._log, clock, clock_mode="log") if working else None
+        self._worker = RulesWorker(self._db, self._log, clock, clock_mode="log") if working else None
         if self._worker is not None:
             self._worker.join()
 

@@ -13,7 +13,7 @@ from bench.workload import accounts, lines, rule_documents, rule_set
 from schemas.event import Event, decode
 from services.rules import worker
 from services.rules.engine.account_state import encode
-from services.rules.engine.processor import MemoryAccounts, PartitionEngine
+from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
 from services.rules.engine.ruleset import RuleSet
 
 EVENTS = int(200_000 * SCALE)
@@ -35,9 +35,9 @@ def floor(count: int = EVENTS, *, timed: Callable[[Callable[[], None]], float] =
     return count / timed(work)
 
 
-def engine(rules: RuleSet, count: int = EVENTS) -> tuple[PartitionEngine, MemoryAccounts]:
+def engine(rules: RuleSet, count: int = EVENTS) -> tuple[PartitionEngine, InMemoryAccounts]:
     """An engine on memory that knows every account's tier."""
-    states = MemoryAccounts()
+    states = InMemoryAccounts()
     made = PartitionEngine(
         0, clock_mode="log", clock=0, revision=rules, accounts=states, rulesets=lambda _: rules,
         fetch=lambda offset: _fetch(offset, count), history=lambda _: (),

@@ -15,7 +15,7 @@ from schemas.sentences.wording import moment
 from services.actions.plays.in_memory import MemoryStore
 from services.cli.documents import Document
 from services.cli.scenario_world import World
-from services.rules.engine.compiled_rule import LiveRule
+from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.explain import Explanation, explain
 
 MOST_TOLD = 5  # of the actions that did not go out
@@ -45,7 +45,7 @@ class _Asked:
         self._world = World(documents, None)
         self._rule, self._account = rule, account
         self._contact, self._key = entry.get("contact"), entry.get("key")
-        self.live: LiveRule | None = self._world.ruleset.by_name.get(rule)
+        self.live: CompiledRule | None = self._world.ruleset.by_name.get(rule)
 
     def as_of(self, events: Iterable[Event], at: int) -> tuple[int, Explanation]:
         """What the rule says at a moment. One that is decided at moments sees only what came before it."""

@@ -21,7 +21,7 @@ from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.model import OwnEvent, Renderer
 from services.actions.plays.processor import PlaysPartition
 from services.cli.documents import Document
-from services.rules.engine.processor import MemoryAccounts, PartitionEngine
+from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
 from services.rules.engine.ruleset import RuleRevision, RuleSet, compile_rules
 from services.rules.storage.revisions import DEFAULT_TIERS
 
@@ -34,7 +34,7 @@ class World:
     def __init__(self, documents: Iterable[Document], render: Renderer | None) -> None:
         models = [document.model for document in documents]
         self.ruleset = ruleset([m for m in models if isinstance(m, RuleIn)], _tiers(models))
-        self.accounts = MemoryAccounts()
+        self.accounts = InMemoryAccounts()
         self.engine = PartitionEngine(
             0,
             clock_mode="log",

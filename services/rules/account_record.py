@@ -22,7 +22,7 @@ STRETCH = 2_000  # records read at once
 _trigger = msgspec.json.Decoder(TriggerRecord).decode
 
 
-class Recorder:
+class AccountRecord:
     """Reads committed state and the log; any rules process can answer for any account."""
 
     def __init__(

@@ -25,7 +25,7 @@ SAMPLE = 200  # events of a batch that are looked at
 ACCOUNTS = 500  # accounts whose tiers are looked at, the newest ones
 
 
-class Seen:
+class EventCatalog:
     """Notes new types and names; used by the worker's thread only."""
 
     def __init__(self, db: Database) -> None:

@@ -20,7 +20,7 @@ from backbone.log import EVENTS, MAX_RECORD_BYTES, TRIGGERS, Entry, Log
 from backbone.log.limits import chunked, memory_of
 from backbone.log.records import Headers, Place
 from schemas.trigger import Progress, Trigger, TriggerRecord
-from services.rules.partition_task import Shard, place_of
+from services.rules.partition_task import RulesTask, place_of
 from services.rules.storage import queries
 
 TIMEOUT_S = 30.0
@@ -36,29 +36,29 @@ Told = (
 )  # a trigger (by its id), a record of the outbox (by its place), or the progress
 
 
-class News(NamedTuple):
+class OutboxRecord(NamedTuple):
     """A record for the log: whose, and what it tells."""
 
-    shard: Shard
+    shard: RulesTask
     told: Told
     entry: Entry
 
 
 @dataclass(slots=True)
-class Sent:
+class InFlightAppend:
     """An append: by shard what it tells."""
 
     topic: str
-    told: list[tuple[Shard, Told]]
+    told: list[tuple[RulesTask, Told]]
     done: Future[list[Place]]
 
 
-class Relay:
+class OutboxRelay:
     """Writes to the log; used by the worker's thread only."""
 
     def __init__(self, db: Database, log: Log) -> None:
         self._db, self._log = db, log
-        self._sent: deque[Sent] = deque()
+        self._sent: deque[InFlightAppend] = deque()
         self._last: dict[str, Future[list[Place]]] = {}  # the newest append, by topic
 
     @property
@@ -99,7 +99,7 @@ class Relay:
             queries.drop_outgoing(conn, partition, places)
         return bool(waiting)
 
-    def flush(self, shards: Iterable[Shard]) -> None:
+    def flush(self, shards: Iterable[RulesTask]) -> None:
         """Hand over what the last commits left, of all partitions together, and look at the appends before.
 
         Nothing waits for the log here, unless it is behind: what it has is marked so with a later commit. The log
@@ -114,14 +114,14 @@ class Relay:
         while self._sent and self._sent[0].done.done():
             self._arrived(self._sent.popleft())
 
-    def _append(self, topic: str, news: list[News]) -> None:
+    def _append(self, topic: str, news: list[OutboxRecord]) -> None:
         done = self._log.append(topic, [one.entry for one in news], after=self._last.get(topic))
         self._last[topic] = done
-        self._sent.append(Sent(topic, [(one.shard, one.told) for one in news], done))
+        self._sent.append(InFlightAppend(topic, [(one.shard, one.told) for one in news], done))
         while len(self._sent) > UNDER_WAY:
             self._arrived(self._sent.popleft())
 
-    def _arrived(self, sent: Sent) -> None:
+    def _arrived(self, sent: InFlightAppend) -> None:
         sent.done.result(timeout=TIMEOUT_S)
         hit("rules.after_relay_before_mark")
         if sent.topic == EVENTS:
@@ -136,25 +136,27 @@ class Relay:
                 shard.reported = told
 
 
-def _news(moved: Iterable[Shard]) -> Iterator[News]:
+def _news(moved: Iterable[RulesTask]) -> Iterator[OutboxRecord]:
     """The triggers of each shard, and behind them how far it has come: once what it has for others is on the log."""
     for shard in moved:
         number, offset = shard.row.partition, shard.saved.next_offset
         for one in shard.outbox:
-            yield News(shard, _name(one), _entry(number, one))
+            yield OutboxRecord(shard, _name(one), _entry(number, one))
         shard.outbox = []
         if shard.under_way:
             continue
         progress = Progress(partition=number, offset=offset, clock=shard.saved.clock)
-        yield News(shard, offset, Entry(value=_encode(TriggerRecord(progress=progress)), partition=number))
+        yield OutboxRecord(
+            shard, offset, Entry(value=_encode(TriggerRecord(progress=progress)), partition=number)
+        )
         shard.told = offset
 
 
-def _passed_on(shards: Iterable[Shard]) -> Iterator[News]:
+def _passed_on(shards: Iterable[RulesTask]) -> Iterator[OutboxRecord]:
     """What each shard has for other accounts."""
     for shard in shards:
         for one in shard.sent:
-            yield News(shard, _name(one), _entry(shard.row.partition, one))
+            yield OutboxRecord(shard, _name(one), _entry(shard.row.partition, one))
         shard.under_way += len(shard.sent)
         shard.sent = []
 

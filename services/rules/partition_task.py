@@ -16,27 +16,27 @@ from schemas.event import CONTROL, Event, Malformed
 from schemas.names import is_name
 from schemas.trigger import Trigger, TriggerRecord
 from services.rules.decoding import GRACE_US, Item, decoded, read
-from services.rules.engine.merging import Out
+from services.rules.engine.merging import MergeOutput
 from services.rules.engine.processor import PartitionEngine
-from services.rules.event_catalog import Seen
+from services.rules.event_catalog import EventCatalog
 from services.rules.storage import queries
-from services.rules.storage.account_cache import StoredAccounts
+from services.rules.storage.account_cache import AccountCache
 from services.rules.storage.revisions import RuleSets
-from services.rules.storage.write_set import Change
+from services.rules.storage.write_set import WriteSet
 
 HISTORY_PAGE = 5_000
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Gate(NamedTuple):
+class MergeBarrier(NamedTuple):
     """All that came to any partition before `upto` counts here once this one is read up to `end`."""
 
     upto: int
     end: int
 
 
-class Shard:
+class RulesTask:
     """Everything about one partition that lives only while we own it.
 
     `stay` is called every now and then in the midst of long work (see `Consumer.stay`).
@@ -50,7 +50,7 @@ class Shard:
         *,
         clock_mode: str,
         rulesets: RuleSets,
-        seen: Seen,
+        seen: EventCatalog,
         room: int,
         stay: Callable[[], None],
     ) -> None:
@@ -58,7 +58,7 @@ class Shard:
         self.saved = copy(row)  # how far the table has
         self._log, self._wall, self._stay = log, clock_mode == "wall", stay
         self._seen = seen
-        self._accounts = StoredAccounts(db, row.partition, room, stay)
+        self._accounts = AccountCache(db, row.partition, room, stay)
         self._expected = row.next_offset
         self._batch: list[Item] = []
         self.engine = PartitionEngine(
@@ -73,7 +73,7 @@ class Shard:
         )
         if self._wall:
             self.engine.cleared = 0
-        self.gate: Gate | None = None  # what moments of accounts that took others in wait for
+        self.gate: MergeBarrier | None = None  # what moments of accounts that took others in wait for
         with db.read() as conn:
             self.engine.schedule(queries.dues(conn, row.partition))
         # committed, not yet handed to the log: triggers (and what was decided about merges), and records of the outbox
@@ -129,10 +129,10 @@ class Shard:
             self.engine.release(gate.upto, self.row.next_offset)
             self._collect()
 
-    def take(self, now: int) -> Change:
+    def take(self, now: int) -> WriteSet:
         """All that changed since the last time. If it cannot be written, this shard must be dropped."""
         self.row.clock, self.row.revision = self.engine.clock, self.engine.revision_number
-        change = Change(
+        change = WriteSet(
             row=copy(self.row),
             expected=self._expected,
             accounts=self._accounts.rows(self._touched, now),
@@ -151,7 +151,7 @@ class Shard:
         self._outgoing, self.passed, self._forgotten = [], [], []
         return change
 
-    def committed(self, change: Change) -> None:
+    def committed(self, change: WriteSet) -> None:
         """The change stands: its triggers may go out, and its accounts leave the memory."""
         self.saved = change.row
         moved = [row for row in change.outgoing if row.topic == TRIGGERS]
@@ -240,7 +240,7 @@ def place_of(one: Trigger | queries.Outgoing) -> int:
     return one.position.offset
 
 
-def _rows(partition: int, out: Out) -> Iterator[queries.Outgoing]:
+def _rows(partition: int, out: MergeOutput) -> Iterator[queries.Outgoing]:
     """What goes into the outbox."""
     numbers: Counter[int] = Counter()
     for offset, moved in out.moved:

@@ -12,7 +12,7 @@ from backbone.telemetry import CLOCK_AHEAD, get_logger
 from backbone.web.account_record import Parts
 from schemas.event import rfc3339
 from services.rules import published_outlines
-from services.rules.account_record import Recorder
+from services.rules.account_record import AccountRecord
 from services.rules.api.account_events import AccountEvents
 from services.rules.api.accounts import accounts_router, triggers_router
 from services.rules.api.explain import Explainer
@@ -22,8 +22,8 @@ from services.rules.event_catalog import doubts
 from services.rules.metrics import show_lag
 from services.rules.storage import queries
 from services.rules.storage.retention import is_swept
-from services.rules.storage.rule_repository import Saver
-from services.rules.worker import Worker
+from services.rules.storage.rule_repository import RuleRepository
+from services.rules.worker import RulesWorker
 
 log = get_logger("touchline.rules")
 
@@ -38,7 +38,7 @@ class RulesService:
         self._db, self._log, self._clock = db, log, clock
         self._wall = settings.clock == "wall"
         self._said_ahead = False
-        self.worker = Worker(
+        self.worker = RulesWorker(
             db,
             log,
             clock,
@@ -46,10 +46,10 @@ class RulesService:
             cache=settings.accounts_in_memory << 20,
             keep=settings.history_retention,
         )
-        self._saver = Saver(db, log, clock)
+        self._saver = RuleRepository(db, log, clock)
         where = partial(partition_for, partitions=log.partitions)
         explainer = Explainer(db, clock, wall=self._wall, partition_of=where, unhealthy=self.worker.unhealthy)
-        self._recorder = Recorder(db, log, explainer, where)
+        self._recorder = AccountRecord(db, log, explainer, where)
         self.routers = [
             rules_router(db, self._saver, explainer, partial(doubts, db)),
             accounts_router(db, explainer, AccountEvents(db, log, wall=self._wall)),

@@ -24,14 +24,14 @@ from backbone.log import DEAD_LETTERS, EVENTS, Log, OffsetOutOfRange, Record
 from backbone.log.limits import chunked, memory_of
 from services.rules import event_catalog
 from services.rules.decoding import GRACE_US
-from services.rules.event_catalog import Seen
+from services.rules.event_catalog import EventCatalog
 from services.rules.metrics import count_decisions, show_health
-from services.rules.outbox_relay import Relay
-from services.rules.partition_task import Gate, Shard
+from services.rules.outbox_relay import OutboxRelay
+from services.rules.partition_task import MergeBarrier, RulesTask
 from services.rules.storage import queries
 from services.rules.storage.retention import KEPT_US, Retention
 from services.rules.storage.revisions import RuleSets
-from services.rules.storage.write_set import Change
+from services.rules.storage.write_set import WriteSet
 
 GROUP = "touchline-rules"
 BATCH = 50_000  # records a transaction at most: the larger, the fewer times a busy account is written
@@ -49,13 +49,13 @@ logger = telemetry.get_logger("touchline.rules")
 class Commit:
     """A transaction: what it writes, of how many records, and since when (`time.perf_counter`) we work on them."""
 
-    changes: list[tuple[Shard, Change]]
+    changes: list[tuple[RulesTask, WriteSet]]
     records: int
     started: float
     done: Future[None]
 
 
-class Worker:
+class RulesWorker:
     """Owns the partitions that the log assigns to this process.
 
     `cache`: bytes that account states may take in memory, over all partitions; a worker with some of them
@@ -75,10 +75,10 @@ class Worker:
         self._db, self._log, self._clock, self._mode = db, log, clock, clock_mode
         self._room = cache // log.partitions
         self._rulesets = RuleSets(db)
-        self._relay = Relay(db, log)
-        self._seen = Seen(db)
+        self._relay = OutboxRelay(db, log)
+        self._seen = EventCatalog(db)
         self._retention = Retention(db, keep)
-        self.shards: dict[int, Shard] = {}
+        self.shards: dict[int, RulesTask] = {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="rules-commit")
         self._under_way: Commit | None = None
         self._stopping = threading.Event()
@@ -180,7 +180,7 @@ class Worker:
             else IDLE_S
         )
 
-    def _judge(self, records: Sequence[Record]) -> list[Shard]:
+    def _judge(self, records: Sequence[Record]) -> list[RulesTask]:
         """The partitions that the records belong to, as far as they are ours."""
         by_partition: dict[int, list[Record]] = {}
         for record in records:
@@ -211,7 +211,7 @@ class Worker:
         for shard in gated:
             lane = (EVENTS, shard.row.partition)
             if shard.gate is None and lane in ends:
-                shard.gate = Gate(upto, ends[lane])
+                shard.gate = MergeBarrier(upto, ends[lane])
             if shard.gate is not None and read.get(lane, -1) >= shard.gate.end:
                 shard.release()
                 ready.append(shard)
@@ -242,7 +242,7 @@ class Worker:
         except OffsetOutOfRange:
             return True  # whoever keeps that partition has stopped there
 
-    def _commit(self, shards: Sequence[Shard], records: int, started: float) -> None:
+    def _commit(self, shards: Sequence[RulesTask], records: int, started: float) -> None:
         """Write; a large batch is only begun, and `_settle` sees to the rest."""
         if not shards:
             return
@@ -257,7 +257,7 @@ class Worker:
             done = self._writer.submit(self._write, written, new)
             self._under_way = Commit(changes, records, started, done)
 
-    def _write(self, changes: Sequence[Change], new: list[tuple[str, str]]) -> None:
+    def _write(self, changes: Sequence[WriteSet], new: list[tuple[str, str]]) -> None:
         """The transaction; with a backlog in a thread of its own."""
         with self._db.write() as conn:
             for change in changes:
@@ -274,7 +274,7 @@ class Worker:
         commit.done.result()
         self._finish(commit.changes, commit.records, commit.started)
 
-    def _finish(self, changes: Sequence[tuple[Shard, Change]], records: int, started: float) -> None:
+    def _finish(self, changes: Sequence[tuple[RulesTask, WriteSet]], records: int, started: float) -> None:
         """What was written stands."""
         self._consumer.commit({(EVENTS, c.row.partition): c.row.next_offset for _, c in changes})
         for shard, change in changes:
@@ -291,7 +291,7 @@ class Worker:
         self._settle()
         rows = queries.take(self._db, numbers, self._log.start_offsets(EVENTS))
         for row in rows:
-            self.shards[row.partition] = Shard(
+            self.shards[row.partition] = RulesTask(
                 row,
                 self._db,
                 self._log,

@@ -26,8 +26,8 @@ from services.actions.plays.model import Play, event_id
 from services.actions.plays.processor import PlaysPartition
 from services.actions.storage.rows import PLAY_COLUMNS, play_of
 from services.actions.tables import accounts, actions, outbox, tasks
-from services.rules.engine.merging import Out
-from services.rules.engine.processor import MemoryAccounts, PartitionEngine
+from services.rules.engine.merging import MergeOutput
+from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
 from services.rules.storage.revisions import RuleSets
 from services.rules.tables import outbox as rules_outbox
 from services.rules.tables import triggers
@@ -89,14 +89,14 @@ def expected(log: Log, db: Database) -> Expected:
 
 def _judged(
     partition: int, read: list[tuple[int, int, Event | None]], rulesets: RuleSets
-) -> tuple[list[Trigger | Moved], Out]:
+) -> tuple[list[Trigger | Moved], MergeOutput]:
     by_offset = {offset: event for offset, _, event in read if event is not None}
     engine = PartitionEngine(
         partition,
         clock_mode="log",
         clock=0,
         revision=rulesets(0),
-        accounts=MemoryAccounts(),
+        accounts=InMemoryAccounts(),
         rulesets=rulesets,
         fetch=lambda offset: by_offset[offset],
         history=lambda _: (),

@@ -22,9 +22,9 @@ from backbone.migrations import migrate_all
 from schemas.event import Event, encode, from_microseconds
 from schemas.rule import RuleIn
 from services.rules import worker
-from services.rules.storage.rule_repository import Saver
+from services.rules.storage.rule_repository import RuleRepository
 from services.rules.tables import triggers
-from services.rules.worker import Worker
+from services.rules.worker import RulesWorker
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -44,9 +44,9 @@ class Rules:
         self.db = Database(f"sqlite:///{folder / 'touchline.db'}")
         migrate_all(self.db)
         self.log = EmbeddedLog(folder, 3, now=self.clock.now)
-        saver = Saver(self.db, self.log, self.clock)
+        saver = RuleRepository(self.db, self.log, self.clock)
         saver.run(lambda conn: saver.create(conn, RuleIn.model_validate(RULE), "test"))
-        self.worker = Worker(self.db, self.log, self.clock, clock_mode="wall")
+        self.worker = RulesWorker(self.db, self.log, self.clock, clock_mode="wall")
         self.worker.join()
 
     def post(self, at: int, account: str) -> None:

@@ -9,7 +9,7 @@ from backbone.clock import ManualClock
 from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, partition_for
 from backbone.log.embedded.log import EmbeddedLog
 from services.actions.tables import plays
-from services.rules.worker import Worker
+from services.rules.worker import RulesWorker
 from tests.services.actions.kit import House
 from tests.services.rules.test_worker import rules
 from tests.unit.plays.kit import T0, account, book
@@ -45,7 +45,7 @@ def test_events(tmp_path: Path) -> None:
         ours.log.close()
         damage(folder, EVENTS, HOME, 3)
         ours.log = EmbeddedLog(folder, 2)
-        ours.worker = Worker(ours.db, ours.log, ManualClock(T0), clock_mode="log")
+        ours.worker = RulesWorker(ours.db, ours.log, ManualClock(T0), clock_mode="log")
         ours.worker.join()
         ours.catch_up()
         why = "the record is damaged: its checksum does not fit"

@@ -22,7 +22,7 @@ from services.actions import published_outlines
 from services.actions.api import documents
 from services.actions.storage.library import PLAYBOOKS, TEMPLATES
 from services.rules.storage.revisions import latest
-from services.rules.storage.rule_repository import Saver
+from services.rules.storage.rule_repository import RuleRepository
 
 BOOK = PlaybookIn.model_validate({"name": "outreach", "steps": [{"wait": "1d"}]})
 RULE = RuleIn.model_validate(
@@ -52,9 +52,9 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def saver(db: Database, tmp_path: Path) -> Iterator[Saver]:
+def saver(db: Database, tmp_path: Path) -> Iterator[RuleRepository]:
     log = EmbeddedLog(tmp_path, 1)
-    yield Saver(db, log, ManualClock(0))
+    yield RuleRepository(db, log, ManualClock(0))
     log.close()
 
 
@@ -87,7 +87,7 @@ def remove(conn: Connection) -> None:
     PLAYBOOKS.delete(conn, "outreach", "test", 1)
 
 
-def save(saver: Saver, inside: Callable[[], Any] = lambda: None) -> None:
+def save(saver: RuleRepository, inside: Callable[[], Any] = lambda: None) -> None:
     """As `PUT /v1/rules/spike` does it; `inside` is called before its transaction ends."""
 
     def change(conn: Connection) -> None:
@@ -98,7 +98,7 @@ def save(saver: Saver, inside: Callable[[], Any] = lambda: None) -> None:
 
 
 def test_a_save_that_meets_a_deletion_is_refused(
-    db: Database, saver: Saver, monkeypatch: pytest.MonkeyPatch
+    db: Database, saver: RuleRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = threading.Event()
     knows = saver._knows
@@ -120,7 +120,7 @@ def test_a_save_that_meets_a_deletion_is_refused(
         assert latest(conn, "spike") is None
 
 
-def test_a_deletion_that_meets_a_save_is_refused(db: Database, saver: Saver) -> None:
+def test_a_deletion_that_meets_a_save_is_refused(db: Database, saver: RuleRepository) -> None:
     begun, deleting = threading.Event(), threading.Event()
 
     def delete() -> None:

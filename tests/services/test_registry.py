@@ -30,7 +30,7 @@ from services.actions import published_outlines as of_actions
 from services.actions.storage.library import PLAYBOOKS, TEMPLATES
 from services.app import running
 from services.rules import published_outlines as of_rules
-from services.rules.storage.rule_repository import Saver
+from services.rules.storage.rule_repository import RuleRepository
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -47,9 +47,9 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def saver(db: Database, tmp_path: Path) -> Iterator[Saver]:
+def saver(db: Database, tmp_path: Path) -> Iterator[RuleRepository]:
     log = EmbeddedLog(tmp_path, 1)
-    yield Saver(db, log, ManualClock(0))
+    yield RuleRepository(db, log, ManualClock(0))
     log.close()
 
 
@@ -72,7 +72,7 @@ def doubts(db: Database, *places: Use) -> list[str]:
 LONG = Use("steps.0.wait", None, "3d")
 
 
-def test_saves_keep_it(db: Database, saver: Saver) -> None:
+def test_saves_keep_it(db: Database, saver: RuleRepository) -> None:
     saver.run(lambda conn: saver.put(conn, rule("a"), None, "test"))
     saver.run(lambda conn: saver.put(conn, rule("b", playbook=None), None, "test"))
     saver.run(lambda conn: saver.turn(conn, "a", "active", "test"))
@@ -86,7 +86,7 @@ def test_saves_keep_it(db: Database, saver: Saver) -> None:
         assert conn.execute(select(references)).all() == []
 
 
-def test_a_save_that_fails_leaves_it_alone(db: Database, saver: Saver) -> None:
+def test_a_save_that_fails_leaves_it_alone(db: Database, saver: RuleRepository) -> None:
     def fail(conn: Connection) -> None:
         saver.put(conn, rule("a"), None, "test")
         raise RuntimeError
@@ -96,7 +96,7 @@ def test_a_save_that_fails_leaves_it_alone(db: Database, saver: Saver) -> None:
     assert on_board(db) == {}
 
 
-def test_a_start_fills_it_after_an_upgrade(db: Database, saver: Saver) -> None:
+def test_a_start_fills_it_after_an_upgrade(db: Database, saver: RuleRepository) -> None:
     for name in ("a", "b", "gone"):
         saver.run(lambda conn, name=name: saver.put(conn, rule(name), None, "test"))
     saver.run(lambda conn: saver.delete(conn, "gone", None, "test"))
@@ -125,7 +125,7 @@ def test_a_start_fills_it_after_an_upgrade(db: Database, saver: Saver) -> None:
     assert len(doubts(db, LONG)) == 2
 
 
-def test_a_loop_is_seen_through_rules_that_are_not_named(db: Database, saver: Saver) -> None:
+def test_a_loop_is_seen_through_rules_that_are_not_named(db: Database, saver: RuleRepository) -> None:
     def answers(name: str, playbook: str, type_: str, to: str) -> RuleIn:
         body = {"event": type_, "at_least": 1, "where": {"data.playbook": to}}
         return RuleIn.model_validate({"name": name, "when": {"threshold": body}, "playbook": playbook})

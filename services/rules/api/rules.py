@@ -19,7 +19,7 @@ from schemas.lint.single import LintWarning
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, PauseIn, RuleIn, TiersDoc
 from services.rules.api.explain import Explainer
 from services.rules.storage.revisions import DEFAULT_TIERS, latest, newest_rules
-from services.rules.storage.rule_repository import Saver, exists
+from services.rules.storage.rule_repository import RuleRepository, exists
 from services.rules.tables import revisions
 
 Name = Annotated[str, Path(min_length=1, max_length=256)]
@@ -32,7 +32,7 @@ class Lint(Protocol):
     def __call__(self, rule: RuleIn, *, alone: bool = False) -> list[LintWarning]: ...
 
 
-def rules_router(db: Database, saver: Saver, explainer: Explainer, lint: Lint) -> APIRouter:
+def rules_router(db: Database, saver: RuleRepository, explainer: Explainer, lint: Lint) -> APIRouter:
     """`/v1/rules` and `/v1/tiers`."""
     router = APIRouter(tags=["rules"])
     _writing(router, saver, lint)
@@ -43,7 +43,7 @@ def rules_router(db: Database, saver: Saver, explainer: Explainer, lint: Lint) -
     return router
 
 
-def _writing(router: APIRouter, saver: Saver, lint: Lint) -> None:
+def _writing(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
     @router.post("/v1/rules", status_code=201, summary="Create a rule")
     @reads(RuleIn, RULE_EXAMPLE)
     def create(body: Json, once: Once, principal: Principal = require("rules:write")) -> Response:
@@ -87,7 +87,7 @@ def _writing(router: APIRouter, saver: Saver, lint: Lint) -> None:
         return Response(status_code=204)
 
 
-def _verbs(router: APIRouter, saver: Saver, lint: Lint) -> None:
+def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
     def turned(
         name: str, status: str, if_match: str | None, principal: Principal, *, backfill: bool = False
     ) -> Response:
@@ -166,7 +166,7 @@ def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
         return json_response(explainer.explain(name, account, contact, key))
 
 
-def _tiers(router: APIRouter, db: Database, saver: Saver) -> None:
+def _tiers(router: APIRouter, db: Database, saver: RuleRepository) -> None:
     @router.get("/v1/tiers", summary="Which account is served how")
     def read(_: Principal = require("rules:read")) -> Response:
         with db.read() as conn:

@@ -55,7 +55,7 @@ class Arm(msgspec.Struct, array_like=True):
     event: Arming | None = None
 
 
-class Watch(msgspec.Struct, array_like=True):
+class AbsenceWatch(msgspec.Struct, array_like=True):
     """The absence of one subject: its arms, and with `since` the matching times that can still end one."""
 
     arms: list[Arm] = []
@@ -63,13 +63,13 @@ class Watch(msgspec.Struct, array_like=True):
     scheduled: int | None = None  # the earliest moment that the account's agenda holds for it (not stored)
 
 
-class Dates(msgspec.Struct, array_like=True):
+class DateMoments(msgspec.Struct, array_like=True):
     """The moments of a date rule's subject that have been: value as text to (moment, whether it ran)."""
 
     been: dict[str, list[tuple[int, bool]]] = {}
 
 
-class Base(msgspec.Struct, array_like=True):
+class AllTimeBase(msgspec.Struct, array_like=True):
     """Old records of an all-time aggregate, folded: their number and sum, extremes, and distinct tokens or days."""
 
     count: int = 0
@@ -145,11 +145,11 @@ class AccountState:
         )
         self.tracks: dict[int, Track] = {}  # events that several rules count, see there
         self.stores: dict[SubjectKey, array[int]] = {}  # events that one rule counts
-        self.bases: dict[SubjectKey, Base] = {}
+        self.bases: dict[SubjectKey, AllTimeBase] = {}
         self.last: dict[SubjectKey, int] = {}  # time of the latest trigger
         self.fired: dict[SubjectKey, dict[int, int]] = {}  # offset (or ~moment) that fired, to its time
-        self.watches: dict[SubjectKey, Watch] = {}
-        self.dates: dict[SubjectKey, Dates] = {}
+        self.watches: dict[SubjectKey, AbsenceWatch] = {}
+        self.dates: dict[SubjectKey, DateMoments] = {}
         self.held: dict[SubjectKey, list[list[int]]] = {}  # all_of: per member, when it held
         self.sweep_at = SWEEP_FLOOR  # number of ids at which old things are cleared away
         self.lone = (
@@ -338,11 +338,11 @@ def decode(blob: bytes) -> AccountState:
     restore(state, stored.tracks)
     state.stores = {key: _series(part) for key, part in stored.stores.items()}
     state.stores.update((_key(key), _series(part)) for key, part in stored.parted)
-    state.bases = {_key(key): msgspec.convert(value, Base) for key, value in stored.bases}
+    state.bases = {_key(key): msgspec.convert(value, AllTimeBase) for key, value in stored.bases}
     state.last = {_key(key): value for key, value in stored.last}
     state.fired = {_key(key): value for key, value in stored.fired}
-    state.watches = {_key(key): msgspec.convert(value, Watch) for key, value in stored.watches}
-    state.dates = {_key(key): msgspec.convert(value, Dates) for key, value in stored.dates}
+    state.watches = {_key(key): msgspec.convert(value, AbsenceWatch) for key, value in stored.watches}
+    state.dates = {_key(key): msgspec.convert(value, DateMoments) for key, value in stored.dates}
     state.held = {_key(key): value for key, value in stored.held}
     state.deep, state.erased, state.born = stored.deep, stored.erased, stored.born
     state.departed = stored.departed

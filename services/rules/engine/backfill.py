@@ -14,11 +14,11 @@ from schemas.forwarding import ABSORBED, ERASED, erased_of, fingerprint
 from schemas.merging import Merge, merge_of
 from schemas.profile import Profile, contact_of
 from services.rules.engine.account_state import AccountState, EventKey, merge
-from services.rules.engine.compiled_rule import LiveRule
+from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.context import Context
 from services.rules.engine.dedup import OWN
 from services.rules.engine.erasure import begun_at
-from services.rules.engine.ports import Accounts
+from services.rules.engine.ports import AccountStates
 
 ROOM = 512 << 20  # bytes of events and ids that one reading holds, roughly
 ID_BYTES = 300  # that an id takes in memory, roughly
@@ -43,7 +43,7 @@ class _Past:
         self.source = ""  # events of this source are known by their bare id
         self.names: dict[EventKey, tuple[int, int]] = {}  # to its time, the newest time then
         self.foreign: dict[EventKey, int] = {}  # what they say that were sent on to it and have a bare id
-        self.found: list[tuple[int, int, Event, Profile, list[LiveRule]]] = []
+        self.found: list[tuple[int, int, Event, Profile, list[CompiledRule]]] = []
         self.born = -1  # where it was made anew, if it was erased before
         self.gone: set[str | None] = set()  # contacts that were erased and have not come back
         self.bytes = EVENT_BYTES
@@ -90,7 +90,7 @@ class _Past:
         same = (one for _, _, one, _, _ in self.found if (one.source, one.id) == (event.source, event.id))
         return next((fingerprint(one) for one in same if one.mergedfrom is None), None)
 
-    def keep(self, time: int, offset: int, size: int, event: Event, listening: list[LiveRule]) -> None:
+    def keep(self, time: int, offset: int, size: int, event: Event, listening: list[CompiledRule]) -> None:
         """The rules must see this event."""
         if self.shown is None:
             self.shown = _copy(self.profile)
@@ -136,7 +136,7 @@ def _digest(account: str) -> int:
 
 
 def backfill(
-    rules: list[LiveRule], accounts: Accounts, history: Callable[[], History], clock: int, ask: Ask
+    rules: list[CompiledRule], accounts: AccountStates, history: Callable[[], History], clock: int, ask: Ask
 ) -> set[str]:
     """Feed the log to fresh rules; returns the accounts that got state. Times in microseconds."""
     touched: set[str] = set()
@@ -155,9 +155,9 @@ def backfill(
     return touched
 
 
-def _read(reading: _Reading, rules: list[LiveRule], history: History) -> _Reading:
+def _read(reading: _Reading, rules: list[CompiledRule], history: History) -> _Reading:
     wanted = [(rule, list(rule.selectors())) for rule in rules]
-    by_type: dict[str, list[LiveRule]] = {}
+    by_type: dict[str, list[CompiledRule]] = {}
     for offset, size, event in history:
         if event.account is None or event.time is None or event.type in CONTROL:
             continue
@@ -178,7 +178,7 @@ def _read(reading: _Reading, rules: list[LiveRule], history: History) -> _Readin
     return reading
 
 
-def _take(past: _Past, offset: int, size: int, event: Event, listening: list[LiveRule]) -> None:
+def _take(past: _Past, offset: int, size: int, event: Event, listening: list[CompiledRule]) -> None:
     time = microseconds(event.time) if event.time is not None else 0
     if past.of_the_erased(event) or past.repeats(event, time):
         return

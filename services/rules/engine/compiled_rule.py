@@ -17,8 +17,8 @@ from schemas.event import LOOP_DEPTH, Event, depth_of
 from schemas.reasons import Reason
 from schemas.rule import RuleIn
 from services.rules.engine.account_state import AccountState, Subject, SubjectKey, subject_key
-from services.rules.engine.context import MOMENT, Context, Hold
-from services.rules.engine.event_filter import Selector, value_getter
+from services.rules.engine.context import MOMENT, Context, Match
+from services.rules.engine.event_filter import EventFilter, value_getter
 from services.rules.engine.per_tier import cooldowns
 from services.rules.engine.windows.fixed_point import Value
 
@@ -34,7 +34,7 @@ class Verdict(NamedTuple):
 
     holds: bool
     reason: Reason
-    hold: Hold | None = None
+    hold: Match | None = None
     value: Any = None
     threshold: Any = None
     window: tuple[int, int] | None = None
@@ -43,7 +43,7 @@ class Verdict(NamedTuple):
     figures: dict[str, Value] | None = None
 
 
-class Kind(Protocol):
+class TriggerKind(Protocol):
     """What one file of `kinds/` provides: how a member counts, when it holds, what it remembers."""
 
     slot: int
@@ -51,58 +51,58 @@ class Kind(Protocol):
     ticks: bool  # decided at the daily tick
     moments: bool  # has moments of its own (deadlines, dates)
 
-    def selectors(self) -> Iterable[Selector]:
+    def selectors(self) -> Iterable[EventFilter]:
         """The events that it wants to see."""
 
-    def arrive(self, rule: LiveRule, ctx: Context) -> list[Hold]:
+    def arrive(self, rule: CompiledRule, ctx: Context) -> list[Match]:
         """Take an event in; where it (or a later one that it completes) makes the member hold, say so."""
 
-    def schedule(self, rule: LiveRule, ctx: Context) -> None:
+    def schedule(self, rule: CompiledRule, ctx: Context) -> None:
         """Put every moment ahead (or overdue) of `ctx.state` onto its agenda."""
 
-    def falls_due(self, rule: LiveRule, ctx: Context, key: SubjectKey) -> list[Hold]:
+    def falls_due(self, rule: CompiledRule, ctx: Context, key: SubjectKey) -> list[Match]:
         """The agenda has come to `ctx.time` for this subject."""
 
-    def first_tick(self, rule: LiveRule, ctx: Context) -> int | None:
+    def first_tick(self, rule: CompiledRule, ctx: Context) -> int | None:
         """The earliest time at which a daily tick could make it hold; None: never, as things stand."""
 
-    def tick(self, rule: LiveRule, ctx: Context) -> list[Hold]:
+    def tick(self, rule: CompiledRule, ctx: Context) -> list[Match]:
         """The daily tick at `ctx.time`."""
 
-    def sweep(self, rule: LiveRule, state: AccountState, key: SubjectKey, floor: int) -> None:
+    def sweep(self, rule: CompiledRule, state: AccountState, key: SubjectKey, floor: int) -> None:
         """Forget what no event or moment from `floor` on can need."""
 
-    def verdict(self, rule: LiveRule, ctx: Context, subject: Subject) -> Verdict:
+    def verdict(self, rule: CompiledRule, ctx: Context, subject: Subject) -> Verdict:
         """Whether it holds at `ctx.now`."""
 
 
-class Plain:
+class BaseKind:
     """The answers of a kind without moments, ticks or state; kinds override what they have."""
 
-    def schedule(self, rule: LiveRule, ctx: Context) -> None:
+    def schedule(self, rule: CompiledRule, ctx: Context) -> None:
         """No moments."""
 
-    def falls_due(self, rule: LiveRule, ctx: Context, key: SubjectKey) -> list[Hold]:
+    def falls_due(self, rule: CompiledRule, ctx: Context, key: SubjectKey) -> list[Match]:
         """No moments."""
         return []
 
-    def first_tick(self, rule: LiveRule, ctx: Context) -> int | None:
+    def first_tick(self, rule: CompiledRule, ctx: Context) -> int | None:
         """Not decided at a tick."""
         return None
 
-    def tick(self, rule: LiveRule, ctx: Context) -> list[Hold]:
+    def tick(self, rule: CompiledRule, ctx: Context) -> list[Match]:
         """Not decided at a tick."""
         return []
 
-    def sweep(self, rule: LiveRule, state: AccountState, key: SubjectKey, floor: int) -> None:
+    def sweep(self, rule: CompiledRule, state: AccountState, key: SubjectKey, floor: int) -> None:
         """Nothing kept."""
 
 
-class Bench(Protocol):
+class DecisionSink(Protocol):
     """Where decisions go: the partition's engine."""
 
     def fetch(self, offset: int) -> Event: ...
-    def fire(self, rule: LiveRule, ctx: Context, hold: Hold, event: Event | None) -> None: ...
+    def fire(self, rule: CompiledRule, ctx: Context, hold: Match, event: Event | None) -> None: ...
     def note(self, rule: str, reason: Reason) -> None: ...
 
 
@@ -112,7 +112,7 @@ def slot(*parts: object) -> int:
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "big") >> 2
 
 
-class LiveRule:
+class CompiledRule:
     """A compiled version of a rule. It holds no account's state."""
 
     def __init__(
@@ -125,7 +125,7 @@ class LiveRule:
         self.slot = slot(doc.name, generation)
         self.per_contact = doc.scope == "contact"
         self._by = value_getter(doc.by) if doc.by is not None else None
-        self.members: list[Kind]
+        self.members: list[TriggerKind]
         self.joint: AllOf | None
         self.members, self.joint = build_members(doc, generation)
         self.unless: Threshold | None = build_unless(doc, unless_generation)
@@ -137,7 +137,7 @@ class LiveRule:
         self.ticks = any(member.ticks for member in self.members)
         self.moments = any(member.moments for member in self.members)
 
-    def selectors(self) -> Iterator[Selector]:
+    def selectors(self) -> Iterator[EventFilter]:
         """The events that it must see."""
         for member in self.members:
             yield from member.selectors()
@@ -179,7 +179,7 @@ class LiveRule:
 
     # -- judging ---------------------------------------------------------------------------------------------
 
-    def arrive(self, ctx: Context, bench: Bench) -> None:
+    def arrive(self, ctx: Context, bench: DecisionSink) -> None:
         """An event of a type that the rule listens to."""
         if self.unless is not None:
             self.unless.arrive(self, ctx)
@@ -189,7 +189,7 @@ class LiveRule:
         if found:
             self.decide(ctx, found, bench)
 
-    def decide(self, ctx: Context, found: list[tuple[int, Hold]], bench: Bench) -> None:
+    def decide(self, ctx: Context, found: list[tuple[int, Match]], bench: DecisionSink) -> None:
         """Judge what held (by the member's place), in order of time."""
         joint = self.joint
         for hold in [hold for _, hold in found] if joint is None else joint.joined(self, ctx.state, found):
@@ -204,7 +204,7 @@ class LiveRule:
                 bench.note(self.name, reason)
 
     def judge(
-        self, ctx: Context, hold: Hold, event: Event | None, *, know_event: bool = True
+        self, ctx: Context, hold: Match, event: Event | None, *, know_event: bool = True
     ) -> Reason | None:
         """Why a hold does not fire; None: it does. Changes nothing.
 
@@ -212,7 +212,7 @@ class LiveRule:
         """
         state, key = ctx.state, subject_key(self.slot, hold.subject)
         fired = state.fired.get(key)
-        if fired is not None and cause_of(hold) in fired:
+        if fired is not None and match_id(hold) in fired:
             return Reason.ALREADY_FIRED
         if self.cools(state, key, hold.at):
             return Reason.COOLDOWN
@@ -232,7 +232,7 @@ class LiveRule:
         return last is not None and span > 0 and at - last < span
 
     @staticmethod
-    def _scope(state: AccountState, hold: Hold, event: Event | None) -> Scope:
+    def _scope(state: AccountState, hold: Match, event: Event | None) -> Scope:
         if event is not None:
             return Scope(event, state.profile, state.contact(event.contact), state.tier)
         named = hold.subject[0]
@@ -240,7 +240,7 @@ class LiveRule:
             named = hold.arming.contact
         return Scope(None, state.profile, state.contact(named), state.tier)
 
-    def _event(self, ctx: Context, hold: Hold, bench: Bench) -> Event | None:
+    def _event(self, ctx: Context, hold: Match, bench: DecisionSink) -> Event | None:
         """The event that a hold is of, where judging needs it or it is at hand."""
         if hold.offset == MOMENT:
             return None
@@ -249,11 +249,11 @@ class LiveRule:
         return bench.fetch(hold.offset) if self._where_reads_event else None
 
     @staticmethod
-    def _fetched(hold: Hold, bench: Bench) -> Event | None:
+    def _fetched(hold: Match, bench: DecisionSink) -> Event | None:
         return None if hold.offset == MOMENT else bench.fetch(hold.offset)
 
 
-def _loops(state: AccountState, hold: Hold) -> bool:
+def _loops(state: AccountState, hold: Match) -> bool:
     """Whether what a hold is of, or what armed its moment, is too deep."""
     arming = hold.arming
     if arming is not None:
@@ -261,6 +261,6 @@ def _loops(state: AccountState, hold: Hold) -> bool:
     return state.deep is not None and hold.offset in state.deep
 
 
-def cause_of(hold: Hold) -> int:
+def match_id(hold: Match) -> int:
     """What a subject's `fired` remembers: the event's offset, or the moment (negative)."""
     return ~hold.at if hold.offset == MOMENT else hold.offset

@@ -51,7 +51,7 @@ class Context:
         self.retick = False
 
 
-class Hold:
+class Match:
     """A rule's condition holds for a subject at a time: of an event (`offset`), or at a moment."""
 
     __slots__ = ("arming", "at", "evidence", "figures", "offset", "subject", "threshold", "value", "window")

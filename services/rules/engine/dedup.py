@@ -17,7 +17,7 @@ UPDATES_KEPT = 1000
 OWN = 0  # stands for what the account's own event says
 
 
-class Name(NamedTuple):
+class EventName(NamedTuple):
     """By which key an event is to be known, and whether it `repeats` one. `said`: of one sent on, with a bare id."""
 
     key: EventKey
@@ -25,7 +25,7 @@ class Name(NamedTuple):
     said: int | None = None
 
 
-def recognise(state: AccountState, event: Event, fetch: Callable[[int], Event]) -> Name:
+def recognise(state: AccountState, event: Event, fetch: Callable[[int], Event]) -> EventName:
     """The name of an event; `state.newest` as before it. `fetch` gives the account's event at a place.
 
     With the same time it would be late by the time that its id is forgotten, thus counts once for good.
@@ -35,24 +35,24 @@ def recognise(state: AccountState, event: Event, fetch: Callable[[int], Event]) 
         return _sent_on(state, event, key, fetch)
     known = _known(state, key)
     if not state.foreign:
-        return Name(key, known)
+        return EventName(key, known)
     other = (event.source, event.id, OWN)
     if _known(state, other):
-        return Name(other, repeats=True)
+        return EventName(other, repeats=True)
     said = state.foreign.get(state.seen[key] & OFFSETS) if known else None
-    return Name(key, known) if said is None else Name(other, repeats=said == fingerprint(event))
+    return EventName(key, known) if said is None else EventName(other, repeats=said == fingerprint(event))
 
 
-def _sent_on(state: AccountState, event: Event, key: EventKey, fetch: Callable[[int], Event]) -> Name:
+def _sent_on(state: AccountState, event: Event, key: EventKey, fetch: Callable[[int], Event]) -> EventName:
     said = fingerprint(event)
     other = (event.source, event.id, said)
     if _known(state, other):
-        return Name(other, repeats=True)
+        return EventName(other, repeats=True)
     if not _known(state, key):
-        return Name(key, False, said)
+        return EventName(key, False, said)
     offset = state.seen[key] & OFFSETS
     there = state.foreign.get(offset) or _said_at(offset, fetch)
-    return Name(key, repeats=True) if there == said else Name(other, repeats=False)
+    return EventName(key, repeats=True) if there == said else EventName(other, repeats=False)
 
 
 def _said_at(offset: int, fetch: Callable[[int], Event]) -> int | None:

@@ -24,7 +24,7 @@ def _one(scope: Scope) -> int:  # noqa: ARG001
     return 0
 
 
-class Selector:
+class EventFilter:
     """A compiled `event`, `where` and `of`."""
 
     def __init__(self, selector: doc.Selector, aggregate: str = "count", of: str | None = None) -> None:

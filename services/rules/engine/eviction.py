@@ -9,7 +9,7 @@ from typing import Any
 from schemas.event import LATE_US
 from services.rules.engine import account_state as states
 from services.rules.engine.account_state import OFFSET_BITS, OFFSETS, AccountState, EventKey, slot_of
-from services.rules.engine.compiled_rule import LiveRule
+from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.dedup import OWN
 from services.rules.engine.fastpath.shared_series import drop_old, newest_of_each
 from services.rules.engine.ruleset import RuleSet
@@ -63,12 +63,12 @@ def _sweep_series(state: AccountState, rules: RuleSet, floor: int) -> None:
         kind.sweep(rule, state, key, _floor(state, rule, floor))
 
 
-def _late(rule: LiveRule) -> int:
+def _late(rule: CompiledRule) -> int:
     """How far back a date of the rule may still run a moment."""
     return max((getattr(member, "late", 0) for member in rule.members), default=0)
 
 
-def _floor(state: AccountState, rule: LiveRule, floor: int) -> int:
+def _floor(state: AccountState, rule: CompiledRule, floor: int) -> int:
     """The earliest time that something of the rule may still be asked at: `unless` also at old moments."""
     if rule.unless is None or not rule.moments:
         return floor

@@ -9,7 +9,7 @@ from schemas.event import rfc3339
 from schemas.reasons import Reason
 from schemas.sentences.rules import RuleCase, verdict
 from services.rules.engine.account_state import AccountState, Subject, subject_key
-from services.rules.engine.compiled_rule import LiveRule, Verdict
+from services.rules.engine.compiled_rule import CompiledRule, Verdict
 from services.rules.engine.context import MOMENT, Context
 from services.rules.engine.fastpath.shared_series import fit
 from services.rules.engine.per_tier import NEVER
@@ -69,7 +69,9 @@ def explain(
     return _explained(rule, state, subject, found, case, now)
 
 
-def _verdict(rule: LiveRule, state: AccountState, subject: Subject, contact: str | None, now: int) -> _Found:
+def _verdict(
+    rule: CompiledRule, state: AccountState, subject: Subject, contact: str | None, now: int
+) -> _Found:
     """What the members say; of an `all_of`, the first that says no."""
     ctx = Context()
     ctx.state, ctx.silent, ctx.past = state, True, False
@@ -85,7 +87,7 @@ def _verdict(rule: LiveRule, state: AccountState, subject: Subject, contact: str
     return _Found(missing, place, [Reason.MEMBER_NOT_HELD, verdicts[place].reason])
 
 
-def _member(rule: LiveRule, place: int, ctx: Context, subject: Subject, now: int) -> Verdict:
+def _member(rule: CompiledRule, place: int, ctx: Context, subject: Subject, now: int) -> Verdict:
     member = rule.members[place]
     ctx.now, ctx.offset = now, NOW
     if member.ticks:
@@ -94,7 +96,7 @@ def _member(rule: LiveRule, place: int, ctx: Context, subject: Subject, now: int
     return member.verdict(rule, ctx, subject)
 
 
-def _judged(rule: LiveRule, state: AccountState, verdict: Verdict) -> tuple[bool, Reason]:
+def _judged(rule: CompiledRule, state: AccountState, verdict: Verdict) -> tuple[bool, Reason]:
     if not verdict.holds or verdict.hold is None:
         return False, verdict.reason
     if not rule.fires:
@@ -108,7 +110,7 @@ def _judged(rule: LiveRule, state: AccountState, verdict: Verdict) -> tuple[bool
 
 
 def _explained(
-    rule: LiveRule, state: AccountState, subject: Subject, found: _Found, case: RuleCase, now: int
+    rule: CompiledRule, state: AccountState, subject: Subject, found: _Found, case: RuleCase, now: int
 ) -> Explanation:
     """The answer about a subject whose state is known."""
     verdict = found.verdict

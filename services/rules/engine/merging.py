@@ -42,9 +42,9 @@ from services.rules.engine.account_state import AccountState, retire
 from services.rules.engine.dedup import merged_before
 from services.rules.engine.erasure import depart, forget_contact
 from services.rules.engine.eviction import sweep
-from services.rules.engine.ports import Accounts
+from services.rules.engine.ports import AccountStates
 from services.rules.engine.ruleset import RuleSet
-from services.rules.engine.seen_events import Remembering
+from services.rules.engine.seen_events import SeenEvents
 
 SPECIAL = frozenset({MERGED, ABSORBED, ERASED})
 UPDATES = frozenset({"account.updated", "contact.updated"})
@@ -53,7 +53,7 @@ MAX_BYTES = (
 )  # of what is sent on: what a reader takes of any event, and a little for where it came from
 
 
-class Sent(NamedTuple):
+class ForwardedRecord(NamedTuple):
     """A record for `touchline.events`, of an account that may be another partition's; `cause`: the offset behind it,
     `at`: the clock there.
     """
@@ -64,7 +64,7 @@ class Sent(NamedTuple):
     value: bytes
 
 
-class Erasure(NamedTuple):
+class ErasedAt(NamedTuple):
     """An account, or a contact of it, was erased at an offset."""
 
     offset: int
@@ -73,31 +73,31 @@ class Erasure(NamedTuple):
 
 
 @dataclass(slots=True)
-class Out:
+class MergeOutput:
     """What a partition's engine leaves beside triggers and states; all in the order decided."""
 
-    sent: list[Sent] = field(default_factory=list)
+    sent: list[ForwardedRecord] = field(default_factory=list)
     moved: list[tuple[int, Moved]] = field(
         default_factory=list
     )  # the offset of the event, and what it came to
-    erased: list[Erasure] = field(default_factory=list)
+    erased: list[ErasedAt] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)  # triggers whose plays are kept no longer
     refused: list[tuple[int, str]] = field(
         default_factory=list
     )  # offsets of events that become dead letters, and why
 
 
-class Merging(Remembering):
+class Merging(SeenEvents):
     """The part of a partition's engine that has to do with merges."""
 
-    def __init__(self, partition: int, rules: RuleSet, clock: int, accounts: Accounts) -> None:
+    def __init__(self, partition: int, rules: RuleSet, clock: int, accounts: AccountStates) -> None:
         super().__init__(rules, clock, accounts)
         self.partition = partition
-        self.out = Out()
+        self.out = MergeOutput()
 
-    def take_out(self) -> Out:
+    def take_out(self) -> MergeOutput:
         """What came out since the last call."""
-        out, self.out = self.out, Out()
+        out, self.out = self.out, MergeOutput()
         return out
 
     def _aside(self, state: AccountState | None, offset: int, time: int, event: Event) -> bool:
@@ -228,7 +228,7 @@ class Merging(Remembering):
         if len(value) > MAX_BYTES:
             self._refuse(offset, f"too large to be sent on to {closing.into!r}: {len(value):,} bytes")
             return
-        self.out.sent.append(Sent(offset, self.clock, closing.into, value))
+        self.out.sent.append(ForwardedRecord(offset, self.clock, closing.into, value))
         self.note("", Reason.ACCOUNT_MERGED)
 
     # -- taking in -----------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ class Merging(Remembering):
             self._tell(offset, ERASED, name, Erased(account), (account, self._at_place(offset)))
         self._accounts.forget(account)
         self.touched.discard(account)
-        self.out.erased.append(Erasure(offset, account, None))
+        self.out.erased.append(ErasedAt(offset, account, None))
 
     def _erase_contact(self, state: AccountState, offset: int, contact: str | None) -> None:
         """Forget what is kept of one person, here and in what was merged into this account."""
@@ -267,7 +267,7 @@ class Merging(Remembering):
         if contact is None:
             return
         depart(state, offset)
-        self.out.erased.append(Erasure(offset, state.account, contact))
+        self.out.erased.append(ErasedAt(offset, state.account, contact))
         for name, had in state.profile.absorbed.items():
             if contact in had:
                 what = Erased(state.account, contact)
@@ -307,7 +307,7 @@ class Merging(Remembering):
             event.data = msgspec.to_builtins(msgspec.structs.replace(what, contacts=bare))
             value = encode(event)
             self._refuse(offset, f"attributes of a contact of {what.account!r} are too large to be moved")
-        self.out.sent.append(Sent(offset, self.clock, account, value))
+        self.out.sent.append(ForwardedRecord(offset, self.clock, account, value))
 
 
 def lone_after(state: AccountState, event: Event, *, first: bool) -> int:

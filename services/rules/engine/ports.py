@@ -6,8 +6,8 @@ from typing import Protocol
 from services.rules.engine.account_state import AccountState
 
 
-class Accounts(Protocol):
-    """The states of the partition's accounts; in tests a dict will do (see `MemoryAccounts`)."""
+class AccountStates(Protocol):
+    """The states of the partition's accounts; in tests a dict will do (see `InMemoryAccounts`)."""
 
     def get(self, account: str) -> AccountState | None:
         """The account's state, or None for one never seen."""
@@ -28,8 +28,8 @@ class Accounts(Protocol):
         """Every state, in any order. One that is not among the `touched` once others are asked for may be forgotten."""
 
 
-class MemoryAccounts:
-    """`Accounts` in memory: for tests, backtests and `touchline test`."""
+class InMemoryAccounts:
+    """`AccountStates` in memory: for tests, backtests and `touchline test`."""
 
     def __init__(self) -> None:
         self.states: dict[str, AccountState] = {}

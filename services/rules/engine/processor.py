@@ -1,7 +1,7 @@
 """The driver of one partition: records in order, the clock before each, what falls due, every rule that listens.
 
 The worker, `touchline test`, backtests and the differential tests all use this one. It is pure: time comes with the
-records, states through `Accounts`, and what was decided is handed out by `drain`.
+records, states through `AccountStates`, and what was decided is handed out by `drain`.
 """
 
 from collections import Counter
@@ -29,21 +29,21 @@ from schemas.reasons import Reason
 from schemas.trigger import Position, Trigger
 from services.rules.engine.account_state import OFFSET_BITS, AccountState, merge, subject_key
 from services.rules.engine.backfill import History, backfill
-from services.rules.engine.compiled_rule import ALL, LiveRule, cause_of
-from services.rules.engine.context import Context, Hold
+from services.rules.engine.compiled_rule import ALL, CompiledRule, match_id
+from services.rules.engine.context import Context, Match
 from services.rules.engine.dedup import merged_before
 from services.rules.engine.erasure import depart, forgotten_in, of_the_erased
 from services.rules.engine.eviction import sweep
 from services.rules.engine.fastpath.codegen import Plan, plans_for
-from services.rules.engine.fastpath.rule_group import Bars
+from services.rules.engine.fastpath.rule_group import Thresholds
 from services.rules.engine.fastpath.shared_series import bits, put
 from services.rules.engine.fastpath.slack import due_late
-from services.rules.engine.merging import SPECIAL, UPDATES, Erasure, Merging, lone_after
-from services.rules.engine.ports import Accounts, MemoryAccounts
+from services.rules.engine.merging import SPECIAL, UPDATES, ErasedAt, Merging, lone_after
+from services.rules.engine.ports import AccountStates, InMemoryAccounts
 from services.rules.engine.ruleset import TYPES_KEPT, RuleSet, UnknownRevision
 from services.rules.engine.triggers import ids_of, make_trigger
 
-__all__ = ["Accounts", "MemoryAccounts", "PartitionEngine"]
+__all__ = ["AccountStates", "InMemoryAccounts", "PartitionEngine"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000
@@ -60,7 +60,7 @@ class PartitionEngine(Merging):
         clock_mode: Literal["wall", "log"],
         clock: int,
         revision: RuleSet,
-        accounts: Accounts,
+        accounts: AccountStates,
         rulesets: Callable[[int], RuleSet],
         fetch: Callable[[int], Event],
         history: Callable[[int], History],
@@ -207,10 +207,10 @@ class PartitionEngine(Merging):
         if fresh or not new.same_moments(old):
             self._walk(offset, fresh)
 
-    def _backfilled(self, fresh: list[LiveRule], offset: int) -> set[str]:
+    def _backfilled(self, fresh: list[CompiledRule], offset: int) -> set[str]:
         return backfill(fresh, self._accounts, lambda: self._history(offset), self.clock, self._asked)
 
-    def _walk(self, offset: int, fresh: list[LiveRule]) -> None:
+    def _walk(self, offset: int, fresh: list[CompiledRule]) -> None:
         for state in self._accounts.all(self.touched):
             before = state.due
             self._adopt(state)
@@ -246,7 +246,7 @@ class PartitionEngine(Merging):
             if event.type == "contact.deleted":
                 depart(state, offset)
                 self.out.erased.append(
-                    Erasure(offset, account, contact_of(event))
+                    ErasedAt(offset, account, contact_of(event))
                 )  # the tables hear of it again
             return
         state.lone = lone_after(state, event, first=not known)
@@ -321,7 +321,7 @@ class PartitionEngine(Merging):
 
     # -- decisions -------------------------------------------------------------------------------------------
 
-    def late(self, bars: Bars, state: AccountState, row: tuple[int, ...]) -> int:
+    def late(self, bars: Thresholds, state: AccountState, row: tuple[int, ...]) -> int:
         """Put an event that came out of order, or that is historical, into a track: the rules to judge (a mask)."""
         rows = state.tracks.setdefault(bars.crew.key, [])
         put(rows, bars.crew.width, row)
@@ -330,7 +330,7 @@ class PartitionEngine(Merging):
 
     def judge(
         self,
-        due: Iterable[tuple[Bars, int]],
+        due: Iterable[tuple[Thresholds, int]],
         state: AccountState,
         time: int,
         offset: int,
@@ -351,7 +351,7 @@ class PartitionEngine(Merging):
             if found:
                 self._asked(rule, rule.decide, ctx, [(0, hold) for hold in found], self)
 
-    def ask(self, rule: LiveRule, state: AccountState, time: int, offset: int, event: Event) -> None:
+    def ask(self, rule: CompiledRule, state: AccountState, time: int, offset: int, event: Event) -> None:
         """A rule that is not straight takes an event in."""
         ctx = self._at(state, time, offset, event)
         self._asked(rule, rule.arrive, ctx, self)
@@ -365,17 +365,17 @@ class PartitionEngine(Merging):
             scope.contact = state.contact(event.contact)
         return ctx
 
-    def fire(self, rule: LiveRule, ctx: Context, hold: Hold, event: Event | None) -> None:
+    def fire(self, rule: CompiledRule, ctx: Context, hold: Match, event: Event | None) -> None:
         """A hold has passed judgement: remember it and make its trigger."""
         state, key = ctx.state, subject_key(rule.slot, hold.subject)
-        state.fired.setdefault(key, {})[cause_of(hold)] = hold.at
+        state.fired.setdefault(key, {})[match_id(hold)] = hold.at
         state.last[key] = max(hold.at, state.last.get(key, hold.at))
         position = Position(self.partition, ctx.position)
         trigger = make_trigger(rule, state, hold, event, self._evidence(state, hold), position)
         self._triggers.append(trigger)
         self.note(rule.name, Reason(trigger.reason))
 
-    def _evidence(self, state: AccountState, hold: Hold) -> list[str]:
+    def _evidence(self, state: AccountState, hold: Match) -> list[str]:
         if hold.arming is not None:
             return [hold.arming.id]
         offsets = hold.evidence() if hold.evidence is not None else []

@@ -12,7 +12,7 @@ from schemas.event import is_reserved
 from schemas.profile import Profile
 from schemas.rule import RuleIn, TiersDoc
 from schemas.tiered import TIERS
-from services.rules.engine.compiled_rule import Kind, LiveRule
+from services.rules.engine.compiled_rule import CompiledRule, TriggerKind
 from services.rules.engine.fastpath.codegen import Plan
 from services.rules.engine.fastpath.rule_group import layout_of
 from services.rules.engine.kinds.becomes import Becomes
@@ -21,7 +21,9 @@ from services.rules.engine.kinds.threshold import Threshold
 DEFAULT_TIER = "tech"  # of an account that no entry of the policy matches
 TYPES_KEPT = 10_000  # event types whose listeners are remembered
 RULES_KEPT = 20_000
-_kept: dict[str, LiveRule] = {}  # compiled rules by name: a save of one must not compile its neighbours anew
+_kept: dict[
+    str, CompiledRule
+] = {}  # compiled rules by name: a save of one must not compile its neighbours anew
 
 
 class UnknownRevision(Exception):
@@ -44,16 +46,16 @@ class RuleRevision:
 class Part(NamedTuple):
     """A part of a rule that keeps state: a member by its place, or `unless` (place -1)."""
 
-    rule: LiveRule
+    rule: CompiledRule
     place: int
-    kind: Kind
+    kind: TriggerKind
 
 
 class RuleSet:
     """All rules of a revision but drafts, and its tiers. Immutable, shared between partitions."""
 
     def __init__(
-        self, revision: int, rules: Sequence[LiveRule], tiers: TiersDoc, backfills: frozenset[str]
+        self, revision: int, rules: Sequence[CompiledRule], tiers: TiersDoc, backfills: frozenset[str]
     ) -> None:
         self.revision, self.rules, self.tiers = revision, list(rules), tiers
         self.backfills = backfills
@@ -83,10 +85,10 @@ class RuleSet:
             str, dict[str, Plan] | None
         ] = {}  # event type to its generated functions (None: no rule listens); filled by the engines
         self._by_type, self._any_type = self._index()
-        self._listeners: dict[str, list[LiveRule]] = {}
+        self._listeners: dict[str, list[CompiledRule]] = {}
         self._policy = [(e.tier, compile_condition(e.where) if e.where else None) for e in tiers.tiers]
 
-    def _add_parts(self, rule: LiveRule) -> None:
+    def _add_parts(self, rule: CompiledRule) -> None:
         for place, kind in enumerate(rule.members):
             self.parts[kind.slot] = self.parts[kind.slot ^ 1] = Part(rule, place, kind)
             if isinstance(kind, Threshold) and kind.within is not None:
@@ -94,8 +96,8 @@ class RuleSet:
         if rule.unless is not None:
             self.parts[rule.unless.slot] = Part(rule, -1, rule.unless)
 
-    def _index(self) -> tuple[dict[str, list[LiveRule]], list[LiveRule]]:
-        by_type: dict[str, list[LiveRule]] = {}
+    def _index(self) -> tuple[dict[str, list[CompiledRule]], list[CompiledRule]]:
+        by_type: dict[str, list[CompiledRule]] = {}
         any_type = []
         for rule in self.rules:
             selectors = list(rule.selectors())
@@ -106,7 +108,7 @@ class RuleSet:
                 by_type.setdefault(type_, []).append(rule)
         return by_type, any_type
 
-    def listeners(self, type_: str) -> list[LiveRule]:
+    def listeners(self, type_: str) -> list[CompiledRule]:
         """The rules that must see events of this type, in order."""
         found = self._listeners.get(type_)
         if found is None:
@@ -145,11 +147,11 @@ def compile_rules(revision: int, rules: Iterable[RuleRevision], tiers: TiersDoc)
     return RuleSet(revision, live, tiers, frozenset(rule.name for rule in rules if rule.backfill))
 
 
-def _compiled(rule: RuleRevision) -> LiveRule:
+def _compiled(rule: RuleRevision) -> CompiledRule:
     kept = _kept.get(rule.name)
     if kept is not None and _unchanged(kept, rule):
         return kept
-    made = LiveRule(
+    made = CompiledRule(
         rule.doc,
         version=rule.version,
         generation=rule.generation,
@@ -162,7 +164,7 @@ def _compiled(rule: RuleRevision) -> LiveRule:
     return made
 
 
-def _unchanged(kept: LiveRule, rule: RuleRevision) -> bool:
+def _unchanged(kept: CompiledRule, rule: RuleRevision) -> bool:
     mine = (kept.version, kept.generation, kept.unless_generation, kept.status)
     theirs = (rule.version, rule.generation, rule.unless_generation, rule.status)
     return mine == theirs and (kept.doc is rule.doc or kept.doc == rule.doc)

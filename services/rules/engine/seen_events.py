@@ -4,11 +4,11 @@ from schemas.event import Event
 from schemas.forwarding import ABSORBED, absorbed_of
 from schemas.reasons import Reason
 from services.rules.engine.account_state import OFFSET_BITS, OFFSETS, AccountState
-from services.rules.engine.dedup import Name, recognise
-from services.rules.engine.timers import Moments
+from services.rules.engine.dedup import EventName, recognise
+from services.rules.engine.timers import Timers
 
 
-class Remembering(Moments):
+class SeenEvents(Timers):
     """The part of a partition's engine that knows which events were there before."""
 
     def _made(self, account: str, time: int, event: Event) -> AccountState:
@@ -33,7 +33,7 @@ class Remembering(Moments):
             self._remember(state, event, time, offset, name)
         return not name.repeats
 
-    def _remember(self, state: AccountState, event: Event, time: int, offset: int, name: Name) -> None:
+    def _remember(self, state: AccountState, event: Event, time: int, offset: int, name: EventName) -> None:
         forgotten = state.seen.pop(name.key, None)  # an id whose time was over comes in at the end
         if forgotten is not None:
             state.foreign.pop(forgotten & OFFSETS, None)

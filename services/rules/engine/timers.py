@@ -8,10 +8,10 @@ from heapq import heappop, heappush
 from schemas.event import Event
 from schemas.reasons import Reason
 from services.rules.engine.account_state import AccountState, SubjectKey, slot_of, subject_of
-from services.rules.engine.compiled_rule import LiveRule
-from services.rules.engine.context import MOMENT, Context, Hold
+from services.rules.engine.compiled_rule import CompiledRule
+from services.rules.engine.context import MOMENT, Context, Match
 from services.rules.engine.fastpath.shared_series import fit
-from services.rules.engine.ports import Accounts
+from services.rules.engine.ports import AccountStates
 from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.timer_heap import TICK, note
 from services.rules.engine.windows.series import DAY, FOREVER
@@ -21,10 +21,10 @@ NEVER_TICKS = FOREVER - 1  # stands on an account that no daily tick can concern
 MAX_TIME = 1 << 61
 
 
-class Moments(ABC):
+class Timers(ABC):
     """The part of a partition's engine that time drives. `clock` in microseconds."""
 
-    def __init__(self, rules: RuleSet, clock: int, accounts: Accounts) -> None:
+    def __init__(self, rules: RuleSet, clock: int, accounts: AccountStates) -> None:
         self.rules, self.clock = rules, clock
         self._accounts = accounts
         self._heap: list[tuple[int, str]] = []
@@ -47,7 +47,7 @@ class Moments(ABC):
         """The event at a place of this partition."""
 
     @abstractmethod
-    def fire(self, rule: LiveRule, ctx: Context, hold: Hold, event: Event | None) -> None:
+    def fire(self, rule: CompiledRule, ctx: Context, hold: Match, event: Event | None) -> None:
         """A hold has passed judgement."""
 
     # -- the clock -------------------------------------------------------------------------------------------
@@ -118,7 +118,7 @@ class Moments(ABC):
 
     def _moment(self, ctx: Context, keys: set[SubjectKey]) -> None:
         """All moments of an account at one time, rule by rule."""
-        found: dict[int, list[tuple[int, Hold]]] = {}
+        found: dict[int, list[tuple[int, Match]]] = {}
         ticks = TICK in keys
         keys.discard(TICK)
         for key in sorted(keys, key=self._order):
@@ -137,7 +137,7 @@ class Moments(ABC):
         if ticks:
             self._note_tick(ctx)
 
-    def _ticks(self, ctx: Context, found: dict[int, list[tuple[int, Hold]]]) -> None:
+    def _ticks(self, ctx: Context, found: dict[int, list[tuple[int, Match]]]) -> None:
         ctx.state.tick_at = None
         for rule in self.rules.tick_rules:
             for place, member in enumerate(rule.members):
@@ -171,7 +171,7 @@ class Moments(ABC):
             note(ctx.state, at, TICK)
 
     @staticmethod
-    def _cooled(rule: LiveRule, state: AccountState) -> int:
+    def _cooled(rule: CompiledRule, state: AccountState) -> int:
         """When the cooldown of a rule that ticks is over: before it, ticks need not be tried."""
         last = state.last.get(rule.slot)
         span = rule.cooldowns[state.tier]
@@ -229,7 +229,7 @@ class Moments(ABC):
             self._run(state, self.clock, offset, now=self.clock, past=True, silent=silent)
         self._wake(state)
 
-    def _spend(self, state: AccountState, fresh: list[LiveRule]) -> None:
+    def _spend(self, state: AccountState, fresh: list[CompiledRule]) -> None:
         """Moments of rules built from the log that are past already do not run."""
         names = {rule.name for rule in fresh if rule.moments}
         past = sorted(entry for entry in state.agenda if entry[0] <= self.clock) if names else []
@@ -241,7 +241,7 @@ class Moments(ABC):
                 ctx.time = at
                 self._asked(part.rule, part.kind.falls_due, part.rule, ctx, key)
 
-    def _asked(self, rule: LiveRule, call: Callable[..., object], *args: object) -> list[Hold]:
+    def _asked(self, rule: CompiledRule, call: Callable[..., object], *args: object) -> list[Match]:
         """Ask something of a rule. A rule that breaks is marked and never stops its neighbours.
 
         A log that cannot be read now is not the rule's fault: passing over it would miss a trigger.

@@ -6,8 +6,8 @@ from schemas.event import Event, depth_of, microseconds, rfc3339
 from schemas.reasons import Reason
 from schemas.trigger import Position, Trigger, TriggerEvent, Window
 from services.rules.engine.account_state import OFFSETS, AccountState
-from services.rules.engine.compiled_rule import LiveRule
-from services.rules.engine.context import MOMENT, Hold
+from services.rules.engine.compiled_rule import CompiledRule
+from services.rules.engine.context import MOMENT, Match
 from services.rules.engine.windows.fixed_point import Value, as_json
 
 REASONS = {
@@ -27,9 +27,9 @@ def trigger_id(
 
 
 def make_trigger(
-    rule: LiveRule,
+    rule: CompiledRule,
     state: AccountState,
-    hold: Hold,
+    hold: Match,
     event: Event | None,
     evidence: list[str],
     position: Position,
@@ -66,7 +66,7 @@ def make_trigger(
     )
 
 
-def reason_of(rule: LiveRule, hold: Hold) -> Reason:
+def reason_of(rule: CompiledRule, hold: Match) -> Reason:
     """Why it fires, in one word."""
     if rule.joint is not None:
         return Reason.ALL_HELD
@@ -78,7 +78,7 @@ def reason_of(rule: LiveRule, hold: Hold) -> Reason:
     return REASONS[member.name]
 
 
-def _shown(hold: Hold, event: Event | None) -> TriggerEvent | None:
+def _shown(hold: Match, event: Event | None) -> TriggerEvent | None:
     if event is not None and event.time is not None:
         time = rfc3339(microseconds(event.time))
         return TriggerEvent(id=event.id, source=event.source, type=event.type, time=time, data=event.data)

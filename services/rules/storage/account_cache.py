@@ -15,7 +15,7 @@ EXPANSION = 5
 READ_AHEAD = 1_000  # accounts fetched at once when moments come due
 
 
-class StoredAccounts:
+class AccountCache:
     """What the engine sees as a mapping of account states; the worker prefetches, and saves what was touched.
 
     `room`: bytes that states may take in memory; beyond it the least recently changed leave. `stay` is called with each

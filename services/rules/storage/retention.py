@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from backbone.database import Database
 from schemas.event import DAY_US, day_of
-from services.rules.partition_task import Shard
+from services.rules.partition_task import RulesTask
 from services.rules.storage import queries
 
 KEPT_US = 400 * DAY_US  # as the setting's default
@@ -26,7 +26,7 @@ class Retention:
         ] = {}  # partitions in which something old is not on the log yet: when to look again
         self.more = False  # whether there was too much for one transaction
 
-    def sweep(self, shards: Iterable[Shard], now: int | None) -> None:
+    def sweep(self, shards: Iterable[RulesTask], now: int | None) -> None:
         """One transaction for all partitions whose day has changed. `now`: the wall clock; None: each has its own."""
         at = time.monotonic()
         due = [
@@ -54,7 +54,7 @@ class Retention:
             shard.row.swept = tick
 
 
-def _tick(shard: Shard, now: int | None) -> int:
+def _tick(shard: RulesTask, now: int | None) -> int:
     return day_of(shard.saved.clock if now is None else now)
 
 

@@ -19,7 +19,7 @@ from services.rules.storage.revisions import DELETED, Save, announce, latest, lo
 RUNNING = ("active", "shadow")
 
 
-class Saver:
+class RuleRepository:
     """Writes rules and tiers. Every method returns the row as it is after the save, announced to the workers."""
 
     def __init__(self, db: Database, log: Log, clock: Clock) -> None:

@@ -19,7 +19,7 @@ _trigger_json = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
-class Change:
+class WriteSet:
     """`row` is where the partition stands afterwards, `expected` the offset where the table must say that it is."""
 
     row: queries.PartitionRow

@@ -20,9 +20,9 @@ from schemas.rule import RuleIn
 from services.rules.api import account_events
 from services.rules.api.account_events import AccountEvents, Wanted
 from services.rules.engine.account_state import decode
-from services.rules.storage.rule_repository import Saver
+from services.rules.storage.rule_repository import RuleRepository
 from services.rules.tables import accounts
-from services.rules.worker import Worker
+from services.rules.worker import RulesWorker
 from tests.conformance.log.conftest import kafka_twin
 
 T0 = 1_790_000_000_000_000
@@ -37,10 +37,10 @@ class Past:
     def __init__(self, db: Database, log: Log) -> None:
         self.db, self.log = db, log
         migrate_all(db)
-        saver = Saver(db, log, ManualClock(T0))
+        saver = RuleRepository(db, log, ManualClock(T0))
         rule = RuleIn.model_validate({"name": "rare", "status": "active", "when": WHEN})
         saver.run(lambda conn: saver.create(conn, rule, "test"))
-        self.worker = Worker(db, log, ManualClock(T0), clock_mode="log")
+        self.worker = RulesWorker(db, log, ManualClock(T0), clock_mode="log")
         self.worker.join()
         self.events = AccountEvents(db, log, wall=False)
         self.count = 0

@@ -17,9 +17,9 @@ from backbone.migrations import migrate_all
 from schemas.event import Event, encode, from_microseconds, instant
 from schemas.rule import RuleIn
 from services.rules import worker
-from services.rules.storage.rule_repository import Saver
+from services.rules.storage.rule_repository import RuleRepository
 from services.rules.tables import triggers
-from services.rules.worker import Worker
+from services.rules.worker import RulesWorker
 
 T0 = 1_790_000_000_000_000
 MINUTE = 60_000_000
@@ -35,9 +35,9 @@ class Hours:
         self.db = Database(f"sqlite:///{folder / 'x.db'}")
         migrate_all(self.db)
         self.log = EmbeddedLog(folder, 2, now=self.clock.now)
-        saver = Saver(self.db, self.log, self.clock)
+        saver = RuleRepository(self.db, self.log, self.clock)
         saver.run(lambda conn: saver.create(conn, RuleIn.model_validate(RULE), "test"))
-        self.worker = Worker(self.db, self.log, self.clock, clock_mode="wall")
+        self.worker = RulesWorker(self.db, self.log, self.clock, clock_mode="wall")
         self.worker.join()
         self.posted = 0
         self.post(0, B, "login")

@@ -22,9 +22,9 @@ from schemas.rule import RuleIn
 from schemas.trigger import TriggerRecord
 from services.rules import outbox_relay
 from services.rules.storage import queries
-from services.rules.storage.rule_repository import Saver
+from services.rules.storage.rule_repository import RuleRepository
 from services.rules.tables import accounts, erased, outbox, triggers
-from services.rules.worker import Worker
+from services.rules.worker import RulesWorker
 
 relay_told = msgspec.json.Decoder(TriggerRecord).decode
 T0 = 1_790_000_000_000_000
@@ -41,13 +41,13 @@ class Merges:
 
     def __init__(self, db: Database, folder: Path) -> None:
         self.db, self.log, self.clock = db, EmbeddedLog(folder, 2), ManualClock(T0)
-        saver = Saver(db, self.log, self.clock)
+        saver = RuleRepository(db, self.log, self.clock)
         saver.run(lambda conn: saver.create(conn, RuleIn.model_validate(RULE), "test"))
         self.posted = 0
         self.worker = self.start()
 
-    def start(self) -> Worker:
-        worker = Worker(self.db, self.log, self.clock, clock_mode="log")
+    def start(self) -> RulesWorker:
+        worker = RulesWorker(self.db, self.log, self.clock, clock_mode="log")
         worker.join()
         return worker
 
@@ -149,7 +149,7 @@ def test_a_crash_around_the_outbox_loses_and_doubles_nothing(
         raise Killed
 
     name = "_append" if lost == "before the append" else "_arrived"
-    monkeypatch.setattr(outbox_relay.Relay, name, killed)
+    monkeypatch.setattr(outbox_relay.OutboxRelay, name, killed)
     with pytest.raises(Killed):
         ours.catch_up()
     monkeypatch.undo()
@@ -169,7 +169,7 @@ def test_what_waits_in_both_outboxes_goes_out_in_the_order_decided(
 ) -> None:
     """Triggers before a merge, the merge, triggers behind it: whoever reads them must not take any for a repeat."""
     monkeypatch.setattr(outbox_relay, "PAGE", 2)
-    monkeypatch.setattr(outbox_relay.Relay, "flush", lambda *_: None)
+    monkeypatch.setattr(outbox_relay.OutboxRelay, "flush", lambda *_: None)
     for n in range(5):
         ours.post(*[(f"a{n}", "login")] * 3, *[(f"b{n}", "login")] * 3)
         ours.merge(f"a{n}", C)

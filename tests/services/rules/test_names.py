@@ -16,9 +16,9 @@ from backbone.migrations import migrate_all
 from backbone.settings import load_settings
 from schemas.event import Event, encode, from_microseconds
 from schemas.rule import RuleIn
-from services.rules.storage.rule_repository import Saver
+from services.rules.storage.rule_repository import RuleRepository
 from services.rules.tables import accounts, seen, triggers
-from services.rules.worker import Worker
+from services.rules.worker import RulesWorker
 
 T0 = 1_790_000_000_000_000
 LONG, NUL = "x" * 257, "a\0b"
@@ -47,10 +47,10 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
 
 def test_names_that_no_table_can_hold_stop_nobody(db: Database, tmp_path: Path) -> None:
     log, clock = EmbeddedLog(tmp_path, 1), ManualClock(T0)
-    saver = Saver(db, log, clock)
+    saver = RuleRepository(db, log, clock)
     for rule in RULES:
         saver.run(lambda conn, rule=rule: saver.create(conn, RuleIn.model_validate(rule), "test"))
-    worker = Worker(db, log, clock, clock_mode="log")
+    worker = RulesWorker(db, log, clock, clock_mode="log")
     worker.join()
     at = from_microseconds(T0)
     born = {"born": from_microseconds(T0 - 172_800_000_000).isoformat()}

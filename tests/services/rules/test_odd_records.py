@@ -17,7 +17,7 @@ from schemas.rule import RuleIn
 from schemas.trigger import Trigger, TriggerRecord
 from services.rules.decoding import MAX_BYTES, MAX_DEPTH, MAX_ID
 from services.rules.engine.account_state import decode
-from services.rules.worker import Worker
+from services.rules.worker import RulesWorker
 from tests.services.rules.test_worker import MINUTE, T0, Rules, rules
 
 DAY = 1_440 * MINUTE
@@ -44,7 +44,7 @@ def post(ours: Rules, type_: str, at: int, data: Any = None, **more: Any) -> byt
 def restart(ours: Rules) -> None:
     """All that is in memory is gone."""
     ours.worker.stop()
-    ours.worker = Worker(ours.db, ours.log, ManualClock(T0), clock_mode="log")
+    ours.worker = RulesWorker(ours.db, ours.log, ManualClock(T0), clock_mode="log")
     ours.worker.join()
 
 

@@ -18,7 +18,7 @@ from backbone.migrations import migrate_all
 from backbone.settings import load_settings
 from schemas.event import Event, encode, from_microseconds
 from services.rules.tables import accounts
-from services.rules.worker import Worker
+from services.rules.worker import RulesWorker
 from tests.services.rules.test_worker import T0
 
 pytestmark = pytest.mark.postgres
@@ -46,7 +46,7 @@ def test_rules_wait_while_postgresql_takes_no_writes(fresh_postgres_url: str, tm
     db, other = Database(url), Database(url)
     migrate_all(db)
     log = EmbeddedLog(tmp_path, 1)
-    worker = Worker(db, log, ManualClock(T0), clock_mode="log")
+    worker = RulesWorker(db, log, ManualClock(T0), clock_mode="log")
     worker.start()
 
     def post(name: str) -> None:

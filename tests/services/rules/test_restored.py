@@ -17,7 +17,7 @@ from schemas.trigger import Trigger
 from services.rules.engine.ruleset import UnknownRevision
 from services.rules.storage.revisions import RuleSets
 from services.rules.tables import partitions, revisions
-from services.rules.worker import Worker
+from services.rules.worker import RulesWorker
 from tests.services.rules.test_worker import T0, Rules, rules
 
 
@@ -47,7 +47,7 @@ def test_a_save_takes_effect_though_lost_ones_had_its_number(tmp_path: Path) -> 
             for partition, offset in before.items():
                 known = partitions.c.partition == partition
                 conn.execute(update(partitions).where(known).values(next_offset=offset, revision=1))
-        ours.worker = Worker(ours.db, ours.log, ManualClock(T0), clock_mode="log")
+        ours.worker = RulesWorker(ours.db, ours.log, ManualClock(T0), clock_mode="log")
         ours.worker.join()
         ours.catch_up()
         for name in ("new", "newer"):
@@ -96,7 +96,7 @@ def test_a_save_among_what_was_lost_comes_with_the_next_one(tmp_path: Path) -> N
             for partition, end in ends.items():
                 known = partitions.c.partition == partition
                 conn.execute(update(partitions).where(known).values(next_offset=end))
-        ours.worker = Worker(ours.db, ours.log, ManualClock(T0), clock_mode="log")
+        ours.worker = RulesWorker(ours.db, ours.log, ManualClock(T0), clock_mode="log")
         ours.worker.join()
         ours.post(7)
         ours.catch_up()

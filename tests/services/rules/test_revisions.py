@@ -11,7 +11,7 @@ from backbone.log.embedded.log import EmbeddedLog
 from backbone.migrations import migrate_all
 from schemas.rule import RuleIn
 from services.rules.storage.revisions import RuleSets
-from services.rules.storage.rule_repository import Saver
+from services.rules.storage.rule_repository import RuleRepository
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def db(tmp_path: Path) -> Iterator[Database]:
     made = Database(f"sqlite:///{tmp_path / 'touchline.db'}")
     migrate_all(made)
     log = EmbeddedLog(tmp_path, 1)
-    saver = Saver(made, log, ManualClock(0))
+    saver = RuleRepository(made, log, ManualClock(0))
     for name, at_least in (("a", 1), ("b", 1), ("a", 2)):
         when = {"threshold": {"event": "e", "at_least": at_least}}
         rule = RuleIn.model_validate({"name": name, "status": "active", "when": when})

@@ -23,10 +23,10 @@ from schemas.trigger import TriggerRecord
 from services.rules import worker
 from services.rules.storage import queries
 from services.rules.storage.account_cache import BARE_STATE
-from services.rules.storage.rule_repository import Saver
-from services.rules.storage.write_set import Change
+from services.rules.storage.rule_repository import RuleRepository
+from services.rules.storage.write_set import WriteSet
 from services.rules.tables import accounts, partitions, triggers
-from services.rules.worker import Worker
+from services.rules.worker import RulesWorker
 
 _told = msgspec.json.Decoder(TriggerRecord).decode
 T0 = 1_790_000_000_000_000
@@ -45,9 +45,9 @@ class Rules:
         self.db = Database(f"sqlite:///{folder / 'touchline.db'}")
         migrate_all(self.db)
         self.log = EmbeddedLog(folder, 2)
-        saver = self.saver = Saver(self.db, self.log, ManualClock(T0))
+        saver = self.saver = RuleRepository(self.db, self.log, ManualClock(T0))
         saver.run(lambda conn: saver.create(conn, RuleIn.model_validate(RULE), "test"))
-        self.worker = Worker(self.db, self.log, ManualClock(T0), clock_mode="log", cache=cache)
+        self.worker = RulesWorker(self.db, self.log, ManualClock(T0), clock_mode="log", cache=cache)
         self.worker.join()
         self.posted = 0
 
@@ -98,13 +98,13 @@ def rules(folder: Path, cache: int = worker.CACHE) -> Iterator[Rules]:
 def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Every batch is written beside the next one, and no sooner than the event is set."""
     go = threading.Event()
-    save = Change.save
+    save = WriteSet.save
 
-    def wait(self: Change, conn: object) -> None:
+    def wait(self: WriteSet, conn: object) -> None:
         assert go.wait(30)
         save(self, conn)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Change, "save", wait)
+    monkeypatch.setattr(WriteSet, "save", wait)
     monkeypatch.setattr(worker, "BESIDE", 1)
     yield go
     go.set()
@@ -285,7 +285,7 @@ def test_a_worker_that_fails_lets_its_partitions_go(tmp_path: Path, monkeypatch:
         with pytest.raises(RuntimeError):
             ours.worker._leave()
         monkeypatch.undo()
-        other = Worker(ours.db, ours.log, ManualClock(T0), clock_mode="log", cache=100)
+        other = RulesWorker(ours.db, ours.log, ManualClock(T0), clock_mode="log", cache=100)
         other.join()
         for _ in range(20):
             other.beat()

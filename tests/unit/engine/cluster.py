@@ -6,7 +6,7 @@ from schemas.event import Event, decode, encode, from_microseconds, microseconds
 from schemas.trigger import Trigger
 from services.rules.engine.account_state import decode as decode_state
 from services.rules.engine.account_state import encode as encode_state
-from services.rules.engine.processor import MemoryAccounts, PartitionEngine
+from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
 from services.rules.engine.ruleset import RuleSet
 from tests.unit.engine.world import us
 
@@ -28,7 +28,7 @@ class Partition:
 
     def own(self) -> None:
         """A new owner: it knows what is stored, and nothing else."""
-        self.accounts = MemoryAccounts()
+        self.accounts = InMemoryAccounts()
         self.accounts.states.update({name: decode_state(blob) for name, blob in self.stored.items()})
         self.engine = PartitionEngine(
             self.number, clock_mode="log", clock=self.clock, revision=self.cluster.rules, accounts=self.accounts,

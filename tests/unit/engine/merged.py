@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.event import Event, decode, from_microseconds
-from services.rules.engine.merging import Out
+from services.rules.engine.merging import MergeOutput
 from services.rules.engine.ruleset import RuleRevision
 from tests.unit.engine.world import World, us
 
@@ -26,7 +26,7 @@ class Merged(World):
         self._out(self.engine.take_out())
         return self
 
-    def _out(self, out: Out) -> None:
+    def _out(self, out: MergeOutput) -> None:
         self.moved += [moved for _, moved in out.moved]
         self.erased += [(account, contact) for _, account, contact in out.erased]
         self.refused += [why for _, why in out.refused]

@@ -9,7 +9,7 @@ from schemas.rule import RuleIn, TiersDoc
 from schemas.trigger import Trigger
 from services.rules.engine.account_state import decode, encode
 from services.rules.engine.explain import explain
-from services.rules.engine.processor import MemoryAccounts, PartitionEngine
+from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
 from services.rules.engine.ruleset import RuleRevision, RuleSet, compile_rules
 
 TECH: dict[str, Any] = {"tiers": [{"tier": "tech"}]}
@@ -43,7 +43,7 @@ class World:
 
     def __init__(self, *rules: RuleRevision, tiers: dict[str, Any] | None = None, clock: str = "log") -> None:
         self.sets: dict[int, RuleSet] = {}
-        self.accounts = MemoryAccounts()
+        self.accounts = InMemoryAccounts()
         self.log: list[Event] = []
         self.triggers: list[Trigger] = []
         self._set(1, rules, tiers)

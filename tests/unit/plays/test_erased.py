@@ -12,7 +12,7 @@ from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
 from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.processor import PlaysPartition
 from services.rules.engine.account_state import subject_of
-from services.rules.engine.processor import MemoryAccounts, PartitionEngine
+from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
 from tests.unit.engine.world import TECH, rule
 from tests.unit.plays.kit import DAY, T0, TEMPLATES, account, book, event
 from tests.unit.plays.kit import World as Plays
@@ -45,7 +45,7 @@ class Both:
 
         made = compile_rules(1, RULES, TiersDoc.model_validate(TECH))
         self.log: list[Event] = []
-        self.accounts = MemoryAccounts()
+        self.accounts = InMemoryAccounts()
         self.engine = PartitionEngine(
             0, clock_mode="log", clock=0, revision=made, accounts=self.accounts, rulesets=lambda _: made,
             fetch=self.log.__getitem__, history=lambda _: (),

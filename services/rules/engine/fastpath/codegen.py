@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from schemas.conditions.codegen import Emitter
 from schemas.conditions.model import plain
 from schemas.tiered import TIERS
-from services.rules.engine.compiled_rule import LiveRule
-from services.rules.engine.fastpath.rule_group import Bars, Crew
+from services.rules.engine.compiled_rule import CompiledRule
+from services.rules.engine.fastpath.rule_group import RuleGroup, Thresholds
 from services.rules.engine.fastpath.shared_series import HEAD
 from services.rules.engine.fastpath.slack import due
 from services.rules.engine.kinds.threshold import Threshold
@@ -47,10 +47,10 @@ def _plan(code: CodeType, names: dict[str, Any]) -> Plan:
 class _Writer:
     """Writes the function of one event type."""
 
-    def __init__(self, rules: "RuleSet", listeners: list[LiveRule]) -> None:
+    def __init__(self, rules: "RuleSet", listeners: list[CompiledRule]) -> None:
         self._listeners, self._places = listeners, rules.layout.places
         self._emitter = Emitter()
-        self._crews: list[Crew] = []
+        self._crews: list[RuleGroup] = []
         self._env: dict[str, Any] = {
             "NOTHING": {}, "SCALARS": SCALARS, "micro": micro, "token": token, "known": known_token, "due": due,
         }  # fmt: skip
@@ -59,7 +59,7 @@ class _Writer:
         """The constants that differ by tier."""
         names: dict[str, Any] = {}
         for number, crew in enumerate(self._crews):
-            bars = Bars(crew, tier)
+            bars = Thresholds(crew, tier)
             names |= {f"B{number}": bars, f"H{number}": bars.hot, f"L{number}": bars.least}
             names[f"S{number}"] = bars.summed
         return names
@@ -91,7 +91,7 @@ class _Writer:
         run: dict[int, int] = {}  # crews to the bits of rules that come one after another
         for place, rule in enumerate(self._listeners):
             group, bit = self._places.get(rule.members[0].slot, (None, 0))
-            if isinstance(group, Crew):
+            if isinstance(group, RuleGroup):
                 if group not in self._crews:
                     self._crews.append(group)
                 number = self._crews.index(group)
@@ -124,7 +124,7 @@ class _Writer:
         found = "".join(f"(B{number}, d{number} & {mask}), " for number, mask in run.items())
         return [f"if {asked}: engine.judge(({found}), state, time, offset, e, late)"]
 
-    def _counted(self, number: int, crew: Crew) -> Iterator[str]:
+    def _counted(self, number: int, crew: RuleGroup) -> Iterator[str]:
         """Lines that put the event's row into the track, and say whom it may make hold."""
         amounts = {member.column: member for _, member in crew.rules if member.column is not None}
         columns = [f", {self._amount(amounts[column])}" for column in crew.columns]
@@ -138,7 +138,7 @@ class _Writer:
         yield f"  if {self._worth_a_look(number, crew)}: d{number} = due(B{number}, state, rows, g{number})"
 
     @staticmethod
-    def _worth_a_look(number: int, crew: Crew) -> str:
+    def _worth_a_look(number: int, crew: RuleGroup) -> str:
         """Whether the track is long enough for a count, or holds enough for a sum."""
         long = f"len(rows) >= H{number}"
         summed = {member.column for _, member in crew.rules if member.aggregate == "sum"}

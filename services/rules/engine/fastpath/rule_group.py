@@ -7,8 +7,8 @@ want the same types are put in groups of at most 62.
 from collections.abc import Iterable
 
 from schemas.event import OWN_PREFIX, is_reserved
-from services.rules.engine.compiled_rule import LiveRule, slot
-from services.rules.engine.fastpath.shared_series import HEAD, RULES, Group, Layout
+from services.rules.engine.compiled_rule import CompiledRule, slot
+from services.rules.engine.fastpath.shared_series import HEAD, RULES, Layout, SeriesGroup
 from services.rules.engine.kinds.threshold import Threshold
 
 UNREACHED = 1 << 100  # a number of events, or of millionths, that no window comes to
@@ -16,19 +16,19 @@ PLANES = 6  # of credits up to 64; a longer way is gone in pieces
 COLD = 16  # rows up to which sums are simply added up
 
 
-class Crew(Group):
+class RuleGroup(SeriesGroup):
     """A group with its rules by bit."""
 
     __slots__ = ("rules",)
 
-    def __init__(self, key: int, rules: list[tuple[LiveRule, Threshold]]) -> None:
+    def __init__(self, key: int, rules: list[tuple[CompiledRule, Threshold]]) -> None:
         slots = {bit: member.slot for bit, (_, member) in enumerate(rules)}
         columns = dict.fromkeys(member.column for _, member in rules if member.column is not None)
         super().__init__(key, slots, columns, max(member.within or 0 for _, member in rules))
         self.rules = rules
 
 
-class Bars:
+class Thresholds:
     """What the rules of a group need in one tier. Lists by bit; masks say which bits are of a kind."""
 
     __slots__ = (
@@ -36,7 +36,7 @@ class Bars:
         "spans", "summed", "sums",
     )  # fmt: skip
 
-    def __init__(self, crew: Crew, tier: str) -> None:
+    def __init__(self, crew: RuleGroup, tier: str) -> None:
         self.crew = crew
         members = [member for _, member in crew.rules]
         self.needed = [_needed(rule, member, tier) for rule, member in crew.rules]
@@ -63,13 +63,13 @@ def _mask(flags: Iterable[object]) -> int:
     return sum(1 << bit for bit, flag in enumerate(flags) if flag)
 
 
-def _needed(rule: LiveRule, member: Threshold, tier: str) -> int:
+def _needed(rule: CompiledRule, member: Threshold, tier: str) -> int:
     """The least that holds: a number of events, of distinct values, or of millionths."""
     least = (member.needed or {}).get(tier)
     return UNREACHED if least is None or not rule.fires else least
 
 
-def straight(rule: LiveRule) -> Threshold | None:
+def straight(rule: CompiledRule) -> Threshold | None:
     """The rule's threshold, if it is of the form that tracks are kept for."""
     member = rule.members[0]
     if rule.joint is not None or rule.unless is not None or rule.per_contact or rule.doc.by is not None:
@@ -83,16 +83,16 @@ def straight(rule: LiveRule) -> Threshold | None:
     return None if other else member
 
 
-def layout_of(rules: Iterable[LiveRule]) -> Layout:
+def layout_of(rules: Iterable[CompiledRule]) -> Layout:
     """The groups of a rule set."""
-    together: dict[tuple[str, ...], list[tuple[LiveRule, Threshold]]] = {}
+    together: dict[tuple[str, ...], list[tuple[CompiledRule, Threshold]]] = {}
     for rule in rules:
         member = straight(rule)
         if member is not None:
             types = member.selector.types
             together.setdefault(("*",) if types is None else tuple(sorted(types)), []).append((rule, member))
     return Layout(
-        Crew(slot("track", start, *types), some[start : start + RULES])
+        RuleGroup(slot("track", start, *types), some[start : start + RULES])
         for types, some in together.items()
         for start in range(0, len(some), RULES)
     )

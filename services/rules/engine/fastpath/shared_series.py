@@ -25,7 +25,7 @@ Track = list[int]
 StoredTrack = tuple[tuple[int, ...], tuple[int, ...], Track]  # slots of the bits in use, columns, rows
 
 
-class Group:
+class SeriesGroup:
     """Rules that share tracks: their slots by bit, and what the columns are (digests)."""
 
     __slots__ = ("_names", "columns", "key", "slots", "span", "width")
@@ -46,7 +46,7 @@ class Group:
             found = self._names[used] = tuple(self.slots[bit] for bit in bits(used))
         return found
 
-    def reads(self, other: "Group") -> bool:
+    def reads(self, other: "SeriesGroup") -> bool:
         """Whether the tracks of the other group mean the same here."""
         if self is other:
             return True
@@ -59,7 +59,7 @@ class Layout:
 
     __slots__ = ("groups", "places")
 
-    def __init__(self, groups: Iterable[Group] = ()) -> None:
+    def __init__(self, groups: Iterable[SeriesGroup] = ()) -> None:
         self.groups = {group.key: group for group in groups}
         self.places = {
             slot: (group, bit) for group in self.groups.values() for bit, slot in group.slots.items()
@@ -96,7 +96,7 @@ def series_of(state: "AccountState", slot: int, column: int | None, first: int) 
     return picked(rows, place[0], place[1], column, first)
 
 
-def picked(rows: Track, group: Group, bit: int, column: int | None, first: int) -> "array[int]":
+def picked(rows: Track, group: SeriesGroup, bit: int, column: int | None, first: int) -> "array[int]":
     """The records of one bit."""
     width, one = group.width, 1 << bit
     start = upto(rows, width, first - 1) * width
@@ -129,7 +129,9 @@ def fit(state: "AccountState", layout: Layout, parts: Mapping[int, Any]) -> None
         _absorb(state, slot, parts[slot].kind)
 
 
-def _lay_out(state: "AccountState", old: Group, new: Group | None, parts: Mapping[int, Any]) -> None:
+def _lay_out(
+    state: "AccountState", old: SeriesGroup, new: SeriesGroup | None, parts: Mapping[int, Any]
+) -> None:
     rows = state.tracks.pop(old.key)
     wanted = {slot: bit for bit, slot in new.slots.items()} if new is not None else {}
     moves = []
@@ -235,6 +237,6 @@ def restore(state: "AccountState", tracks: Mapping[int, StoredTrack]) -> None:
     groups = []
     for key, (slots, columns, rows) in tracks.items():
         used = bits(reduce(or_, rows[2 :: HEAD + len(columns)], 0))
-        groups.append(Group(key, dict(zip(used, slots, strict=True)), columns))
+        groups.append(SeriesGroup(key, dict(zip(used, slots, strict=True)), columns))
         state.tracks[key] = rows
     state.laid = Layout(groups)

@@ -10,17 +10,17 @@ so that one subtraction serves all rules that an event matches.
 """
 
 from services.rules.engine.account_state import AccountState
-from services.rules.engine.fastpath.rule_group import PLANES, UNREACHED, Bars
+from services.rules.engine.fastpath.rule_group import PLANES, UNREACHED, Thresholds
 from services.rules.engine.fastpath.shared_series import Track, bits
 from services.rules.engine.windows.series import FOREVER, upto
 
 
-class Credits:
+class Slack:
     """The credits of one account's track in one tier. Rules that cool down are not `live` until `wake` at least."""
 
     __slots__ = ("cooling", "live", "planes", "sums", "wake")
 
-    def __init__(self, bars: Bars, rows: Track) -> None:
+    def __init__(self, bars: Thresholds, rows: Track) -> None:
         """As if no row of the track could be forgotten; the last one is still to be `spent`."""
         self.planes = list(bars.planes)
         self.sums = dict(bars.sums)
@@ -33,7 +33,7 @@ class Credits:
             if spent:
                 self.recall(spent)
 
-    def spend(self, bars: Bars, mask: int, rows: Track | tuple[int, ...], start: int) -> int:
+    def spend(self, bars: Thresholds, mask: int, rows: Track | tuple[int, ...], start: int) -> int:
         """An event, whose row is at `start`, matched the rules of `mask`: those whose credit is used up."""
         spent = mask & bars.counted
         planes = self.planes
@@ -77,7 +77,7 @@ class Credits:
         self.wake = min(self.cooling.values(), default=FOREVER)
 
 
-def due(bars: Bars, state: AccountState, rows: Track, mask: int) -> int:
+def due(bars: Thresholds, state: AccountState, rows: Track, mask: int) -> int:
     """Of the rules of `mask`, which the last row's event matches, those whose window it makes hold, cooled down."""
     width = bars.crew.width
     time = rows[-width]
@@ -85,7 +85,7 @@ def due(bars: Bars, state: AccountState, rows: Track, mask: int) -> int:
         return sum(1 << bit for bit in bits(mask & bars.summed) if _look(bars, None, state, rows, bit, time))
     purse = state.running.get(bars.crew.key)
     if purse is None:
-        purse = state.running[bars.crew.key] = Credits(bars, rows)
+        purse = state.running[bars.crew.key] = Slack(bars, rows)
     if time >= purse.wake:
         purse.warm(time)
     mask &= purse.live
@@ -96,7 +96,9 @@ def due(bars: Bars, state: AccountState, rows: Track, mask: int) -> int:
     return sum(1 << bit for bit in bits(spent) if _look(bars, purse, state, rows, bit, time))
 
 
-def _look(bars: Bars, purse: Credits | None, state: AccountState, rows: Track, bit: int, time: int) -> bool:
+def _look(
+    bars: Thresholds, purse: Slack | None, state: AccountState, rows: Track, bit: int, time: int
+) -> bool:
     """Look at a rule's window, which ends at `time`: whether it holds; else its credit is set."""
     until = _until(bars, state, bit)
     if time < until:
@@ -117,14 +119,14 @@ def _look(bars: Bars, purse: Credits | None, state: AccountState, rows: Track, b
     return False
 
 
-def _until(bars: Bars, state: AccountState, bit: int) -> int:
+def _until(bars: Thresholds, state: AccountState, bit: int) -> int:
     """When the rule's cooldown is over."""
     span = bars.cooldowns[bit]
     last = state.last.get(bars.crew.rules[bit][0].slot) if span else None
     return -FOREVER if last is None else last + span
 
 
-def _worth(bars: Bars, rows: Track, bit: int, start: int) -> tuple[int, int]:
+def _worth(bars: Thresholds, rows: Track, bit: int, start: int) -> tuple[int, int]:
     """What a rule counts after `start`, and the most that it can be once some of it is forgotten."""
     width, one = bars.crew.width, 1 << bit
     first = upto(rows, width, start) * width
@@ -140,7 +142,7 @@ def _worth(bars: Bars, rows: Track, bit: int, start: int) -> tuple[int, int]:
     return sum(amounts), sum([amount for amount in amounts if amount > 0])
 
 
-def due_late(bars: Bars, state: AccountState, rows: Track, mask: int, row: tuple[int, ...]) -> int:
+def due_late(bars: Thresholds, state: AccountState, rows: Track, mask: int, row: tuple[int, ...]) -> int:
     """A row was put in its place, out of order: the rules that it may have made hold, at its time or later."""
     purse = state.running.get(bars.crew.key)
     if purse is not None:
@@ -152,7 +154,7 @@ def due_late(bars: Bars, state: AccountState, rows: Track, mask: int, row: tuple
     return sum(1 << bit for bit in bits(mask) if _may_hold(bars, state, rows, bit, row[0]))
 
 
-def _may_hold(bars: Bars, state: AccountState, rows: Track, bit: int, time: int) -> bool:
+def _may_hold(bars: Thresholds, state: AccountState, rows: Track, bit: int, time: int) -> bool:
     """Whether all windows together that hold the event could reach what is needed, and nothing cools the rule."""
     if bars.needed[bit] >= UNREACHED or _until(bars, state, bit) > state.newest:
         return False

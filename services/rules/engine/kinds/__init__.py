@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from schemas.rule import RuleIn
-from services.rules.engine.compiled_rule import Kind, slot
+from services.rules.engine.compiled_rule import TriggerKind, slot
 from services.rules.engine.kinds.absence import Absence
 from services.rules.engine.kinds.all_of import AllOf
 from services.rules.engine.kinds.becomes import Becomes
@@ -22,7 +22,7 @@ KINDS: dict[str, Callable[..., Any]] = {
 }
 
 
-def build_members(doc: RuleIn, generation: int) -> tuple[list[Kind], AllOf | None]:
+def build_members(doc: RuleIn, generation: int) -> tuple[list[TriggerKind], AllOf | None]:
     """The members of a rule, and what joins them where it is an `all_of`."""
     members = [
         KINDS[member.kind](member.body, slot(doc.name, generation, place))

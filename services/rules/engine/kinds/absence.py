@@ -10,24 +10,24 @@ from collections.abc import Iterable
 from schemas import when as doc
 from schemas.reasons import Reason
 from services.rules.engine.account_state import (
+    AbsenceWatch,
     AccountState,
     Arm,
     Arming,
     Subject,
     SubjectKey,
-    Watch,
     storable,
     subject_key,
     subject_of,
 )
-from services.rules.engine.compiled_rule import LiveRule, Plain, Verdict
-from services.rules.engine.context import MOMENT, Context, Hold
-from services.rules.engine.event_filter import Selector
+from services.rules.engine.compiled_rule import BaseKind, CompiledRule, Verdict
+from services.rules.engine.context import MOMENT, Context, Match
+from services.rules.engine.event_filter import EventFilter
 from services.rules.engine.per_tier import per_tier, spans
 from services.rules.engine.timer_heap import note
 
 
-class Absence(Plain):
+class Absence(BaseKind):
     """A compiled absence."""
 
     name = "absence"
@@ -35,23 +35,23 @@ class Absence(Plain):
 
     def __init__(self, body: doc.Absence, slot: int) -> None:
         self.slot, self.body = slot, body
-        self.selector = Selector(body)
-        self.since = Selector(body.since) if body.since is not None else None
+        self.selector = EventFilter(body)
+        self.since = EventFilter(body.since) if body.since is not None else None
         self.spans, self.shown = spans(body.for_), per_tier(body.for_)
         self.on_return = body.fire == "on_return"
         self.moments = not self.on_return
 
-    def selectors(self) -> Iterable[Selector]:
+    def selectors(self) -> Iterable[EventFilter]:
         """What ends the absence, and what arms it."""
         return [self.selector] if self.since is None else [self.selector, self.since]
 
     # -- events ----------------------------------------------------------------------------------------------
 
-    def arrive(self, rule: LiveRule, ctx: Context) -> list[Hold]:
+    def arrive(self, rule: CompiledRule, ctx: Context) -> list[Match]:
         """A matching event ends, a `since` event (or, without one, the matching event) arms."""
         matches = self.selector.worth(ctx.scope) is not None
         subject = rule.subject(ctx.scope) if matches else None
-        found: list[Hold] = []
+        found: list[Match] = []
         if subject is not None:
             watch = self._watch(ctx.state, subject)
             if self.since is not None:
@@ -67,14 +67,14 @@ class Absence(Plain):
                 self._collapse(ctx, watch)
         return found
 
-    def _watch(self, state: AccountState, subject: Subject) -> Watch:
+    def _watch(self, state: AccountState, subject: Subject) -> AbsenceWatch:
         key = subject_key(self.slot, subject)
         watch = state.watches.get(key)
         if watch is None:
-            watch = state.watches[key] = Watch()
+            watch = state.watches[key] = AbsenceWatch()
         return watch
 
-    def _returns(self, ctx: Context, subject: Subject, watch: Watch) -> list[Hold]:
+    def _returns(self, ctx: Context, subject: Subject, watch: AbsenceWatch) -> list[Match]:
         span = self.spans.get(ctx.state.tier)
         if not self.on_return or ctx.silent or span is None or not watch.arms:
             return []
@@ -90,11 +90,11 @@ class Absence(Plain):
         subject: Subject,
         evidence: list[int],
         arming: Arming | None = None,
-    ) -> Hold:
+    ) -> Match:
         shown = self.shown[ctx.state.tier]
-        return Hold(at, offset, subject, threshold=shown, evidence=lambda: evidence, arming=arming)
+        return Match(at, offset, subject, threshold=shown, evidence=lambda: evidence, arming=arming)
 
-    def _arm(self, ctx: Context, subject: Subject, watch: Watch) -> None:
+    def _arm(self, ctx: Context, subject: Subject, watch: AbsenceWatch) -> None:
         place = bisect_left(watch.arms, ctx.time, key=lambda arm: arm.time)
         if place < len(watch.arms) and watch.arms[place].time == ctx.time:
             return  # two events of one time arm once
@@ -106,7 +106,7 @@ class Absence(Plain):
         watch.arms.insert(place, Arm(ctx.time, False, arming))
         self._note(ctx.state, subject_key(self.slot, subject), watch)
 
-    def _note(self, state: AccountState, key: SubjectKey, watch: Watch) -> None:
+    def _note(self, state: AccountState, key: SubjectKey, watch: AbsenceWatch) -> None:
         span = self.spans.get(state.tier)
         if self.on_return or span is None:
             return
@@ -115,7 +115,7 @@ class Absence(Plain):
             watch.scheduled = ahead[0] + span
             note(state, watch.scheduled, key)
 
-    def _collapse(self, ctx: Context, watch: Watch) -> None:
+    def _collapse(self, ctx: Context, watch: AbsenceWatch) -> None:
         """Keep the newest time up to the clock, and all beyond it."""
         if len(watch.arms) > 1:
             past = bisect_right(watch.arms, ctx.now, key=lambda arm: arm.time)
@@ -125,14 +125,14 @@ class Absence(Plain):
 
     # -- moments ---------------------------------------------------------------------------------------------
 
-    def schedule(self, rule: LiveRule, ctx: Context) -> None:
+    def schedule(self, rule: CompiledRule, ctx: Context) -> None:
         """Reckon every deadline anew."""
         for key in ctx.watched.get(self.slot, ()):
             watch = ctx.state.watches[key]
             watch.scheduled = None
             self._note(ctx.state, key, watch)
 
-    def falls_due(self, rule: LiveRule, ctx: Context, key: SubjectKey) -> list[Hold]:
+    def falls_due(self, rule: CompiledRule, ctx: Context, key: SubjectKey) -> list[Match]:
         """The deadlines that are at `ctx.time` for a subject."""
         watch, span = ctx.state.watches.get(key), self.spans.get(ctx.state.tier)
         if watch is None or span is None or self.on_return:
@@ -149,13 +149,13 @@ class Absence(Plain):
         self._note(ctx.state, key, watch)
         return found
 
-    def _ended(self, ctx: Context, watch: Watch, armed: int) -> bool:
+    def _ended(self, ctx: Context, watch: AbsenceWatch, armed: int) -> bool:
         """Whether something came from the arm on and before the moment (before now, if that is past already)."""
         times = [arm.time for arm in watch.arms if arm.time > armed]
         times += [time for time in watch.seen if time >= armed]
         return bool(times) if ctx.past else any(time < ctx.time for time in times)
 
-    def sweep(self, rule: LiveRule, state: AccountState, key: SubjectKey, floor: int) -> None:
+    def sweep(self, rule: CompiledRule, state: AccountState, key: SubjectKey, floor: int) -> None:
         """A subject that nothing can touch any more goes; an `on_return` needs its last time for ever."""
         watch = state.watches[key]
         if self.on_return or any(not arm.over for arm in watch.arms):
@@ -165,7 +165,7 @@ class Absence(Plain):
 
     # -- explaining ------------------------------------------------------------------------------------------
 
-    def verdict(self, rule: LiveRule, ctx: Context, subject: Subject) -> Verdict:
+    def verdict(self, rule: CompiledRule, ctx: Context, subject: Subject) -> Verdict:
         """Where the subject stands: not armed, waiting for its deadline, or away."""
         span, shown = self.spans.get(ctx.state.tier), self.shown.get(ctx.state.tier)
         if span is None:
@@ -180,12 +180,12 @@ class Absence(Plain):
         if self.on_return:
             away = ctx.now - arm.time >= span
             reason = Reason.RETURNED if away else Reason.NOT_AWAY_LONG_ENOUGH
-            hold = Hold(ctx.now, ctx.offset, subject, threshold=shown)
+            hold = Match(ctx.now, ctx.offset, subject, threshold=shown)
             return Verdict(away, reason, hold, None, shown, (arm.time, ctx.now), evidence)
         due = arm.time + span
         if arm.over or any(time >= arm.time and time < due for time in watch.seen):
             return Verdict(False, Reason.NOT_ARMED, None, None, shown, window, evidence)
         if due > ctx.now:
             return Verdict(False, Reason.DEADLINE_AHEAD, None, None, shown, window, evidence, due)
-        hold = Hold(due, MOMENT, subject, threshold=shown, arming=arm.event)
+        hold = Match(due, MOMENT, subject, threshold=shown, arming=arm.event)
         return Verdict(True, Reason.ABSENT, hold, None, shown, window, evidence)

@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING
 from schemas import when as doc
 from schemas.duration import parse_duration
 from services.rules.engine.account_state import AccountState, Subject, subject_key
-from services.rules.engine.context import Hold
+from services.rules.engine.context import Match
 
 if TYPE_CHECKING:
-    from services.rules.engine.compiled_rule import Kind, LiveRule
+    from services.rules.engine.compiled_rule import CompiledRule, TriggerKind
 
 
 class AllOf:
     """What joins the members of a rule. `state.held` remembers per member when it held."""
 
-    def __init__(self, body: doc.AllOf, members: "list[Kind]") -> None:
+    def __init__(self, body: doc.AllOf, members: "list[TriggerKind]") -> None:
         self.within = parse_duration(body.within)
         self.members = members
 
-    def joined(self, rule: "LiveRule", state: AccountState, found: "list[tuple[int, Hold]]") -> list[Hold]:
+    def joined(
+        self, rule: "CompiledRule", state: AccountState, found: "list[tuple[int, Match]]"
+    ) -> list[Match]:
         """Of what members (by place) held just now, where all have held close together; in time order."""
         for place, hold in found:
             held = state.held.setdefault(subject_key(rule.slot, hold.subject), [[] for _ in self.members])
@@ -31,7 +33,7 @@ class AllOf:
         found = sorted(found, key=lambda entry: entry[1].at)
         return [hold for _, hold in found if self.close(rule, state, hold.subject, hold.at)]
 
-    def close(self, rule: "LiveRule", state: AccountState, subject: Subject, at: int) -> bool:
+    def close(self, rule: "CompiledRule", state: AccountState, subject: Subject, at: int) -> bool:
         """Whether each member has held in (at - within, at]."""
         held = state.held.get(subject_key(rule.slot, subject))
         return held is not None and all(self._held(times, at) for times in held)

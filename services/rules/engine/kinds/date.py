@@ -13,16 +13,16 @@ from schemas.duration import parse_duration
 from schemas.reasons import Reason
 from services.rules.engine.account_state import (
     AccountState,
-    Dates,
+    DateMoments,
     Subject,
     SubjectKey,
     subject_key,
     subject_of,
 )
 from services.rules.engine.calendar_spans import Span, first_after
-from services.rules.engine.compiled_rule import LiveRule, Plain, Verdict
-from services.rules.engine.context import MOMENT, Context, Hold
-from services.rules.engine.event_filter import Selector
+from services.rules.engine.compiled_rule import BaseKind, CompiledRule, Verdict
+from services.rules.engine.context import MOMENT, Context, Match
+from services.rules.engine.event_filter import EventFilter
 from services.rules.engine.per_tier import date_spans, per_tier
 from services.rules.engine.timer_heap import note
 
@@ -30,7 +30,7 @@ UPDATES = ("account.updated", "contact.updated")
 VALUES_KEPT, MOMENTS_KEPT = 16, 64
 
 
-class Date(Plain):
+class Date(BaseKind):
     """A compiled date."""
 
     name = "date"
@@ -44,23 +44,23 @@ class Date(Plain):
         self.sign = -1 if body.before is not None else 1
         self.spans, self.shown = date_spans(span), per_tier(span)
         self.late = parse_duration(body.late)
-        self._updates = Selector(doc.Selector(event=list(UPDATES)))
+        self._updates = EventFilter(doc.Selector(event=list(UPDATES)))
 
-    def selectors(self) -> Iterable[Selector]:
+    def selectors(self) -> Iterable[EventFilter]:
         """Updates bring new dates."""
         return [self._updates]
 
-    def arrive(self, rule: LiveRule, ctx: Context) -> list[Hold]:
+    def arrive(self, rule: CompiledRule, ctx: Context) -> list[Match]:
         """An update: its moments come over the agenda (the engine schedules anew after updates)."""
         return []
 
-    def schedule(self, rule: LiveRule, ctx: Context) -> None:
+    def schedule(self, rule: CompiledRule, ctx: Context) -> None:
         """Put the next moment of every subject onto the agenda."""
         for subject in self._subjects(rule, ctx.state):
             self._note(ctx, subject_key(self.slot, subject), ctx.now)
 
     @staticmethod
-    def _subjects(rule: LiveRule, state: AccountState) -> list[Subject]:
+    def _subjects(rule: CompiledRule, state: AccountState) -> list[Subject]:
         return [(contact, None) for contact in state.profile.contacts] if rule.per_contact else [(None, None)]
 
     def _note(self, ctx: Context, key: SubjectKey, now: int) -> None:
@@ -94,7 +94,7 @@ class Date(Plain):
                 return at
             time = at
 
-    def falls_due(self, rule: LiveRule, ctx: Context, key: SubjectKey) -> list[Hold]:
+    def falls_due(self, rule: CompiledRule, ctx: Context, key: SubjectKey) -> list[Match]:
         """A moment has come, unless the date or the tier has changed since it was put down."""
         state, subject = ctx.state, subject_of(key)
         if state.noted.get(key) == ctx.time:
@@ -104,16 +104,16 @@ class Date(Plain):
             return []
         self._remember(state, key, ctx.time, ran=not ctx.silent)
         self._note(ctx, key, ctx.now)
-        return [] if ctx.silent else [Hold(ctx.time, MOMENT, subject, threshold=self.shown[state.tier])]
+        return [] if ctx.silent else [Match(ctx.time, MOMENT, subject, threshold=self.shown[state.tier])]
 
     def _remember(self, state: AccountState, key: SubjectKey, at: int, *, ran: bool) -> None:
-        been = state.dates.setdefault(key, Dates()).been
+        been = state.dates.setdefault(key, DateMoments()).been
         text = str(self._value(state, subject_of(key)))
         been[text] = sorted([*been.pop(text, []), (at, ran)])[-MOMENTS_KEPT:]
         while len(been) > VALUES_KEPT:
             del been[next(iter(been))]
 
-    def sweep(self, rule: LiveRule, state: AccountState, key: SubjectKey, floor: int) -> None:
+    def sweep(self, rule: CompiledRule, state: AccountState, key: SubjectKey, floor: int) -> None:
         """Contacts that are gone are forgotten."""
         contact = subject_of(key)[0]
         if contact is not None and contact not in state.profile.contacts:
@@ -121,7 +121,7 @@ class Date(Plain):
 
     # -- explaining ------------------------------------------------------------------------------------------
 
-    def verdict(self, rule: LiveRule, ctx: Context, subject: Subject) -> Verdict:
+    def verdict(self, rule: CompiledRule, ctx: Context, subject: Subject) -> Verdict:
         """When the next moment is, or why there is none."""
         state, key = ctx.state, subject_key(self.slot, subject)
         span, shown = self.spans.get(state.tier), self.shown.get(state.tier)
@@ -134,4 +134,4 @@ class Date(Plain):
             return Verdict(False, Reason.DATE_PAST, threshold=shown)
         if at > ctx.now:
             return Verdict(False, Reason.DATE_AHEAD, threshold=shown, next_check=at)
-        return Verdict(True, Reason.DATE_REACHED, Hold(at, MOMENT, subject, threshold=shown), None, shown)
+        return Verdict(True, Reason.DATE_REACHED, Match(at, MOMENT, subject, threshold=shown), None, shown)

@@ -14,10 +14,10 @@ from schemas.conditions.codegen import Scope, getter_of
 from schemas.duration import parse_duration
 from schemas.reasons import Reason
 from services.rules.engine.account_state import AccountState, Subject, SubjectKey, subject_key
-from services.rules.engine.compiled_rule import LiveRule, Plain, Verdict
+from services.rules.engine.compiled_rule import BaseKind, CompiledRule, Verdict
 from services.rules.engine.compiled_rule import slot as digest
-from services.rules.engine.context import MOMENT, Context, Hold
-from services.rules.engine.event_filter import Selector
+from services.rules.engine.context import MOMENT, Context, Match
+from services.rules.engine.event_filter import EventFilter
 from services.rules.engine.fastpath.shared_series import series_of
 from services.rules.engine.per_tier import limits, per_tier
 from services.rules.engine.windows.all_time import combined, fold
@@ -30,7 +30,7 @@ STRAIGHT = ("count", "sum", "distinct")  # what a window that slides along can k
 Window = tuple[int, int]  # first and last time that count, both included
 
 
-class Threshold(Plain):
+class Threshold(BaseKind):
     """A compiled threshold."""
 
     name = "threshold"
@@ -40,14 +40,14 @@ class Threshold(Plain):
         self.slot, self.since_slot = slot, slot ^ 1
         self.body, self._unless = body, unless
         self.aggregate, self.width = body.aggregate, WIDTHS[body.aggregate]
-        self.selector = Selector(body, body.aggregate, body.of)
+        self.selector = EventFilter(body, body.aggregate, body.of)
         # of a track that it shares: what the amounts there are
         self.column = digest(self.aggregate, body.of) if self.width > 2 else None
         self.operator = body.operator
         self.limits: dict[str, Fraction] = limits(getattr(body, self.operator))
         self.shown = per_tier(getattr(body, self.operator))
         self.within = parse_duration(body.within) if body.within is not None else None
-        self.since = Selector(body.since) if body.since is not None else None
+        self.since = EventFilter(body.since) if body.since is not None else None
         self.since_for = (
             parse_duration(body.since.for_) if body.since is not None and body.since.for_ else None
         )
@@ -65,13 +65,13 @@ class Threshold(Plain):
         found = {t: ceil(x) if self.operator == "at_least" else floor(x) + 1 for t, x in least.items()}
         return found if self.aggregate == "sum" else {t: max(1, x) for t, x in found.items()}
 
-    def selectors(self) -> Iterable[Selector]:
+    def selectors(self) -> Iterable[EventFilter]:
         """What it counts, and what it counts from."""
         return [self.selector] if self.since is None else [self.selector, self.since]
 
     # -- events ----------------------------------------------------------------------------------------------
 
-    def arrive(self, rule: LiveRule, ctx: Context) -> list[Hold]:
+    def arrive(self, rule: CompiledRule, ctx: Context) -> list[Match]:
         """Count an event; the checks that hold, in time order."""
         if self.since is not None and self.since.worth(ctx.scope) is not None:
             mark = array("q", (ctx.time, ctx.offset))
@@ -86,7 +86,7 @@ class Threshold(Plain):
             return []
         return self.put(rule, ctx, subject, amount)
 
-    def put(self, rule: LiveRule, ctx: Context, subject: Subject, amount: int) -> list[Hold]:
+    def put(self, rule: CompiledRule, ctx: Context, subject: Subject, amount: int) -> list[Match]:
         """Count a matching event of a subject; the checks that hold, in time order."""
         key = subject_key(self.slot, subject)
         record = array("q", (ctx.time, ctx.offset, amount)[: self.width])
@@ -95,14 +95,14 @@ class Threshold(Plain):
             return []
         return self._checks(ctx.state, subject, key, ctx.state.stores[key], place)
 
-    def completed(self, state: AccountState, time: int) -> list[Hold]:
+    def completed(self, state: AccountState, time: int) -> list[Match]:
         """A matching event was put into the track that this shares, out of order: the checks that hold."""
         assert self.within is not None  # noqa: S101 - only windows share tracks
         series = series_of(state, self.slot, self.column, time - self.within + 1)
         return self._checks(state, (None, None), self.slot, series, upto(series, self.width, time) - 1)
 
     @staticmethod
-    def _unless_subject(rule: LiveRule, ctx: Context) -> Subject | None:
+    def _unless_subject(rule: CompiledRule, ctx: Context) -> Subject | None:
         if not rule.per_contact:
             return (None, None)
         contact = ctx.event.contact if ctx.event is not None else None
@@ -110,7 +110,7 @@ class Threshold(Plain):
 
     def _checks(
         self, state: AccountState, subject: Subject, key: SubjectKey, series: "array[int]", place: int
-    ) -> list[Hold]:
+    ) -> list[Match]:
         """The checks that hold at a record just put in its place, and at those whose window it is in."""
         width = self.width
         high = len(series) // width
@@ -129,13 +129,13 @@ class Threshold(Plain):
 
     def check(
         self, state: AccountState, subject: Subject, key: SubjectKey, at: int, offset: int
-    ) -> Hold | None:
+    ) -> Match | None:
         """Whether the window that ends at `at` (of the event at `offset`, or a moment) holds; the tier is covered."""
         last = at - 1 if offset == MOMENT else at
         value, window = self.value(state, subject, at, last)
         if value is None or not holds(self.operator, value, self.limits[state.tier]):
             return None
-        return Hold(
+        return Match(
             at,
             offset,
             subject,
@@ -209,7 +209,7 @@ class Threshold(Plain):
         divisor = micro(self._per(Scope(profile=state.profile, tier=state.tier)))
         return divisor if divisor is not None and divisor > 0 else None
 
-    def holds_at(self, rule: LiveRule, state: AccountState, hold: Hold) -> bool:
+    def holds_at(self, rule: CompiledRule, state: AccountState, hold: Match) -> bool:
         """Whether this `unless` holds for the subject of a hold, at its time. A tier left out never does."""
         limit = self.limits.get(state.tier)
         if limit is None:
@@ -220,13 +220,13 @@ class Threshold(Plain):
 
     # -- ticks -----------------------------------------------------------------------------------------------
 
-    def first_tick(self, rule: LiveRule, ctx: Context) -> int | None:
+    def first_tick(self, rule: CompiledRule, ctx: Context) -> int | None:
         """Once the account is known for the length of the window."""
         if ctx.state.tier not in self.limits or self.within is None:
             return None
         return ctx.state.earliest + self.within
 
-    def tick(self, rule: LiveRule, ctx: Context) -> list[Hold]:
+    def tick(self, rule: CompiledRule, ctx: Context) -> list[Match]:
         """Check the window that ends before the tick."""
         state = ctx.state
         if state.tier not in self.limits or self.within is None or state.earliest > ctx.time - self.within:
@@ -236,7 +236,7 @@ class Threshold(Plain):
 
     # -- housekeeping ----------------------------------------------------------------------------------------
 
-    def sweep(self, rule: LiveRule, state: AccountState, key: SubjectKey, floor: int) -> None:
+    def sweep(self, rule: CompiledRule, state: AccountState, key: SubjectKey, floor: int) -> None:
         """Drop what lies before every window that can still be asked for; fold the old part of all time."""
         series = state.stores[key]
         kept_since = (key if isinstance(key, int) else key[0]) == self.since_slot
@@ -258,7 +258,7 @@ class Threshold(Plain):
 
     # -- explaining ------------------------------------------------------------------------------------------
 
-    def verdict(self, rule: LiveRule, ctx: Context, subject: Subject) -> Verdict:
+    def verdict(self, rule: CompiledRule, ctx: Context, subject: Subject) -> Verdict:
         """Whether it holds now; for the daily tick, whether it will if nothing more comes."""
         state, at = ctx.state, ctx.now
         offset = ctx.offset
@@ -271,7 +271,7 @@ class Threshold(Plain):
         key = subject_key(self.slot, subject)
         evidence = self._evidence(state, key, window)()
         reason = self._why(state, subject, last, value, at)
-        hold = Hold(at, MOMENT if self.ticks else offset, subject, value=value, threshold=shown)
+        hold = Match(at, MOMENT if self.ticks else offset, subject, value=value, threshold=shown)
         done = reason is Reason.THRESHOLD_REACHED
         return Verdict(done, reason, hold, as_json(value), shown, span, evidence, at if self.ticks else None)
 

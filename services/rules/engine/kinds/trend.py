@@ -7,9 +7,9 @@ from schemas import when as doc
 from schemas.duration import parse_duration
 from schemas.reasons import Reason
 from services.rules.engine.account_state import AccountState, Subject, SubjectKey
-from services.rules.engine.compiled_rule import LiveRule, Plain, Verdict
-from services.rules.engine.context import MOMENT, Context, Hold
-from services.rules.engine.event_filter import Selector
+from services.rules.engine.compiled_rule import BaseKind, CompiledRule, Verdict
+from services.rules.engine.context import MOMENT, Context, Match
+from services.rules.engine.event_filter import EventFilter
 from services.rules.engine.per_tier import limits, per_tier
 from services.rules.engine.windows.fixed_point import Value, as_json
 from services.rules.engine.windows.series import WIDTHS, drop_before, insert, measure, upto
@@ -17,7 +17,7 @@ from services.rules.engine.windows.series import WIDTHS, drop_before, insert, me
 EVIDENCE = 20
 
 
-class Trend(Plain):
+class Trend(BaseKind):
     """A compiled trend; it counts for whole accounts only."""
 
     name = "trend"
@@ -27,17 +27,17 @@ class Trend(Plain):
     def __init__(self, body: doc.Trend, slot: int) -> None:
         self.slot, self.body = slot, body
         self.aggregate, self.width = body.aggregate, WIDTHS[body.aggregate]
-        self.selector = Selector(body, body.aggregate, body.of)
+        self.selector = EventFilter(body, body.aggregate, body.of)
         self.over, self.baseline = parse_duration(body.over), parse_duration(body.baseline)
         self.falls = body.falls_by is not None
         share = body.falls_by if self.falls else body.rises_by
         self.limits, self.shown = limits(share), per_tier(share)
 
-    def selectors(self) -> Iterable[Selector]:
+    def selectors(self) -> Iterable[EventFilter]:
         """What it counts."""
         return [self.selector]
 
-    def arrive(self, rule: LiveRule, ctx: Context) -> list[Hold]:
+    def arrive(self, rule: CompiledRule, ctx: Context) -> list[Match]:
         """Count an event."""
         amount = self.selector.worth(ctx.scope)
         if amount is not None:
@@ -51,25 +51,25 @@ class Trend(Plain):
         series = ctx.state.stores.get(self.slot)
         return not series or series[-self.width] <= ctx.now - self.over - self.baseline
 
-    def first_tick(self, rule: LiveRule, ctx: Context) -> int | None:
+    def first_tick(self, rule: CompiledRule, ctx: Context) -> int | None:
         """Once the account is known for both spans; without events in them there is nothing to compare."""
         if ctx.state.tier not in self.limits or self._dormant(ctx):
             return None
         return ctx.state.earliest + self.over + self.baseline
 
-    def tick(self, rule: LiveRule, ctx: Context) -> list[Hold]:
+    def tick(self, rule: CompiledRule, ctx: Context) -> list[Match]:
         """Compare the spans that end before the tick."""
         verdict = self._compare(ctx.state, ctx.time)
         return [verdict.hold] if verdict.holds and verdict.hold is not None else []
 
-    def sweep(self, rule: LiveRule, state: AccountState, key: SubjectKey, floor: int) -> None:
+    def sweep(self, rule: CompiledRule, state: AccountState, key: SubjectKey, floor: int) -> None:
         """Drop what lies before every baseline to come."""
         series = state.stores[key]
         drop_before(series, self.width, floor - self.over - self.baseline)
         if not series:
             del state.stores[key]
 
-    def verdict(self, rule: LiveRule, ctx: Context, subject: Subject) -> Verdict:
+    def verdict(self, rule: CompiledRule, ctx: Context, subject: Subject) -> Verdict:
         """Whether it will hold at the next tick if nothing more comes."""
         return self._compare(ctx.state, ctx.now)._replace(next_check=ctx.now)
 
@@ -95,7 +95,7 @@ class Trend(Plain):
             return Verdict(
                 False, Reason.CHANGE_TOO_SMALL, None, value, shown, window, offsets, figures=figures
             )
-        hold = Hold(
+        hold = Match(
             at, MOMENT, (None, None), value=change, threshold=shown, evidence=lambda: offsets,
             figures=figures, window=(at - self.over, at),
         )  # fmt: skip

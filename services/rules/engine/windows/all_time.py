@@ -1,11 +1,11 @@
-"""Aggregates over all time: the newest records as they are, older ones folded into a `Base` once they are many.
+"""Aggregates over all time: the newest records as they are, older ones folded into a `AllTimeBase` once they are many.
 
 Records are kept one by one as long as they are few, because a rule may be given a window later and must then be exact.
 """
 
 from array import array
 
-from services.rules.engine.account_state import Base, SubjectKey
+from services.rules.engine.account_state import AllTimeBase, SubjectKey
 from services.rules.engine.windows.fixed_point import MILLION, Value
 from services.rules.engine.windows.series import DAY, measure, upto
 
@@ -13,7 +13,7 @@ KEPT = 1024  # old records that stay unfolded
 
 
 def combined(
-    aggregate: str, base: Base | None, series: "array[int]", width: int, low: int, high: int
+    aggregate: str, base: AllTimeBase | None, series: "array[int]", width: int, low: int, high: int
 ) -> Value | None:
     """The worth of the folded records and those at [low, high) together."""
     if base is None or base.count == 0:
@@ -35,7 +35,7 @@ def combined(
 
 
 def fold(
-    bases: dict[SubjectKey, Base],
+    bases: dict[SubjectKey, AllTimeBase],
     key: SubjectKey,
     aggregate: str,
     series: "array[int]",
@@ -58,11 +58,11 @@ def fold(
     if count <= 0:
         return
     last = count if mark is None or length is None else upto(series, width, mark + length)
-    _fold(bases.setdefault(key, Base(mark=mark or 0)), aggregate, series, width, min(count, last))
+    _fold(bases.setdefault(key, AllTimeBase(mark=mark or 0)), aggregate, series, width, min(count, last))
     del series[: count * width]
 
 
-def _fold(base: Base, aggregate: str, series: "array[int]", width: int, count: int) -> None:
+def _fold(base: AllTimeBase, aggregate: str, series: "array[int]", width: int, count: int) -> None:
     if count <= 0:
         return
     if aggregate in ("distinct", "days"):
