@@ -24,9 +24,9 @@ from backbone.settings import Settings, load_settings
 from bench import floors
 from bench.measure import Result, paired
 from services.actions.channels.email.message import build
-from services.actions.channels.email.smtp import Smtp
+from services.actions.channels.email.smtp import SmtpTransport
 from services.actions.channels.webhook.channel import WebhookChannel
-from services.actions.delivery import Delivery
+from services.actions.delivery import Dispatcher
 from services.actions.plays.model import SENDABLE
 from services.actions.storage.library import ENDPOINTS
 from services.actions.storage.suppressions import Hasher
@@ -64,10 +64,10 @@ def mails(tick: Callable[[], None]) -> list[Result]:
     with floors.running("mails") as (port, _):
         ours, base, raw = paired(
             lambda: _delivered("email", MAILS, MAIL, f"smtp://127.0.0.1:{port}"),
-            lambda: _timed(_sends(port, Smtp.concurrency), MAILS),
+            lambda: _timed(_sends(port, SmtpTransport.concurrency), MAILS),
         )
     tick()
-    return [Result("mails", ours, "mails/s", None, base, raw, f"{Smtp.concurrency} connections")]
+    return [Result("mails", ours, "mails/s", None, base, raw, f"{SmtpTransport.concurrency} connections")]
 
 
 def _delivered(channel: str, count: int, rendered: dict[str, Any], target: str) -> float:
@@ -88,7 +88,7 @@ def _delivered(channel: str, count: int, rendered: dict[str, Any], target: str) 
 
 def _run(settings: Settings, db: Database) -> float:
     left = threading.Event()
-    delivery = Delivery(
+    delivery = Dispatcher(
         settings, db, WallClock(), Hasher(b"a key for benchmarks"), settings.partitions, left.set, alone=True
     )
     started = time.perf_counter()

@@ -18,7 +18,7 @@ from bench.engine import floor
 from bench.measure import SCALE, Result, paired, seconds
 from bench.workload import lines
 from schemas.trigger import Progress, TriggerRecord
-from services.actions.worker import Worker
+from services.actions.worker import ActionsWorker
 
 COUNT = int(100_000 * SCALE)
 
@@ -44,7 +44,7 @@ def _rate() -> float:
         migrate_all(db)
         log = open_log(settings)
         _fill(log)
-        worker = Worker(db, log, WallClock(), _NeverAsked(), mode="log")
+        worker = ActionsWorker(db, log, WallClock(), _NeverAsked(), mode="log")
         try:
             worker.join()
             return COUNT / seconds(lambda: _work_off(worker))
@@ -66,6 +66,6 @@ def _fill(log: Log) -> None:
     log.append(TRIGGERS, values).result()
 
 
-def _work_off(worker: Worker) -> None:
+def _work_off(worker: ActionsWorker) -> None:
     while sum(shard.row.next_event for shard in worker.shards.values()) < COUNT:
         worker.beat()

@@ -19,7 +19,7 @@ from services.actions.plays.processor import GRACE_US, ClockMode, PlaysPartition
 from services.actions.storage import ownership
 from services.actions.storage.ownership import PartitionRow
 from services.actions.storage.plays import PlayStore
-from services.actions.storage.write_batch import Written
+from services.actions.storage.write_batch import FlushResult
 
 MAX_STEPS = 5_000  # of a shard in one transaction
 MAX_OPS = 200  # drafts and such of a shard in one transaction
@@ -33,14 +33,14 @@ PRUNE_EVERY_US = SEEN_FOR_US // 6
 _decode_trigger = msgspec.json.Decoder(TriggerRecord).decode
 
 
-class Gate(NamedTuple):
+class MergeBarrier(NamedTuple):
     """All that came to any partition before `upto` has been applied here once this one is applied up to `end`."""
 
     upto: int
     end: int
 
 
-class Shard:
+class ActionsTask:
     """Everything about one partition that lives only while we own it."""
 
     def __init__(
@@ -64,7 +64,7 @@ class Shard:
         )
         if mode == "wall":
             self.plays.cleared = 0
-        self.gate: Gate | None = None  # what waits of accounts that took others in wait for
+        self.gate: MergeBarrier | None = None  # what waits of accounts that took others in wait for
 
     # -- in
 
@@ -195,7 +195,7 @@ class Shard:
         """Whether there is anything to save, be it only how far we have come."""
         return self.store.dirty or (self.merge.next_event, self.merge.next_trigger) != self._expected
 
-    def save(self, conn: Connection, now: int) -> Written:
+    def save(self, conn: Connection, now: int) -> FlushResult:
         """Write all that changed since the last commit; raises `Fenced` if the partition is no longer
         ours."""
         self.row.next_event, self.row.next_trigger = self.merge.next_event, self.merge.next_trigger

@@ -18,17 +18,17 @@ from services.actions import published_outlines
 from services.actions.account_record import record
 from services.actions.api import documents, plays, preview, suppressions, tasks, unsubscribe
 from services.actions.api.plays import Times
-from services.actions.api.unsubscribe import Links
+from services.actions.api.unsubscribe import UnsubscribeLinks
 from services.actions.channels.email.eml_files import OUTBOX
-from services.actions.channels.email.erased_files import MailFiles
-from services.actions.delivery import Delivery
+from services.actions.channels.email.erased_files import ErasedMailFiles
+from services.actions.delivery import Dispatcher
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import Renderer
 from services.actions.status import status
 from services.actions.storage import ownership
 from services.actions.storage.suppressions import Hasher
 from services.actions.unsubscribe_token import Tokens
-from services.actions.worker import Worker
+from services.actions.worker import ActionsWorker
 
 
 class ActionsService:
@@ -47,11 +47,11 @@ class ActionsService:
         )  # for plays; for requests, which do not keep them waiting
         self._hasher = hasher
         name, address = parseaddr(settings.sender)
-        links = Links(settings.base_url, hasher, tokens)
+        links = UnsubscribeLinks(settings.base_url, hasher, tokens)
         sender = {"name": name or None, "email": address}
         self.renderer = DraftRenderer(self._pools[0], sender, links.of)
         asked = DraftRenderer(self._pools[1], sender, links.of)
-        self.worker = Worker(
+        self.worker = ActionsWorker(
             db,
             log,
             clock,
@@ -60,10 +60,10 @@ class ActionsService:
             on_due=self._due,
             keep=settings.history_retention,
         )
-        self.delivery = Delivery(
+        self.delivery = Dispatcher(
             settings, db, clock, hasher, log.partitions, self.worker.wake, alone=db.dialect == "sqlite"
         )
-        files = MailFiles(settings.data_dir / OUTBOX, db, clock)
+        files = ErasedMailFiles(settings.data_dir / OUTBOX, db, clock)
         self.chores = [HousekeepingJob("mails of the erased", 5.0, files.sweep)]
         times = Times(db, clock, log_clock=self._log_clock)
         changed = self.worker.wake

@@ -20,7 +20,7 @@ from backbone.errors import DatabaseUnavailable, LogUnavailable
 from backbone.failpoint import hit
 from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Log, OffsetOutOfRange, Record
 from services.actions.metrics import count_actions, count_plays, measure
-from services.actions.partition_task import Gate, Shard
+from services.actions.partition_task import ActionsTask, MergeBarrier
 from services.actions.plays.model import Renderer
 from services.actions.plays.processor import GRACE_US, ClockMode
 from services.actions.storage import outbox, ownership
@@ -52,7 +52,7 @@ class Reading:
         return self.conn
 
 
-class Worker:
+class ActionsWorker:
     """Owns the partitions that the log assigns to this process."""
 
     def __init__(
@@ -73,7 +73,7 @@ class Worker:
         self._open: Reading | None = None
         self._retention = Retention(db, clock, keep)
         self.library = SqlLibrary(db, self._connect)
-        self.shards: dict[int, Shard] = {}
+        self.shards: dict[int, ActionsTask] = {}
         self._paused: set[tuple[str, int]] = set()
         self._committed_at = 0.0
         self._outbox = threading.Event()  # something may wait in the outbox
@@ -195,7 +195,7 @@ class Worker:
         telemetry.BATCH_SECONDS.labels("actions").observe(time.perf_counter() - started)
         return bool(steps)
 
-    def _commit(self, shards: Sequence[Shard]) -> None:
+    def _commit(self, shards: Sequence[ActionsTask]) -> None:
         now = self._clock.now()
         due = 0
         actions: Counter[tuple[str, str, str]] = Counter()
@@ -232,7 +232,7 @@ class Worker:
         for shard in held:
             lane = (EVENTS, shard.row.partition)
             if shard.gate is None and lane in ends:
-                shard.gate = Gate(upto, ends[lane])
+                shard.gate = MergeBarrier(upto, ends[lane])
             shard.clear(read.get(lane, -1))
         lanes = {(EVENTS, shard.row.partition): shard for shard in waiting}
         ready = [shard for lane, shard in lanes.items() if lane in ends and read.get(lane, -1) >= ends[lane]]
@@ -281,7 +281,7 @@ class Worker:
         for shard in self.shards.values():
             shard.store.end(committed=True)
 
-    def _report(self, shards: Sequence[Shard]) -> None:
+    def _report(self, shards: Sequence[ActionsTask]) -> None:
         """Tell the log how far we are, for its monitoring."""
         events = {(EVENTS, shard.row.partition): shard.row.next_event for shard in shards}
         triggers = {(TRIGGERS, shard.row.partition): shard.row.next_trigger for shard in shards}
@@ -330,7 +330,7 @@ class Worker:
         self.library.moved = True
         self._retention.mine(numbers)
         for row in rows:
-            self.shards[row.partition] = Shard(
+            self.shards[row.partition] = ActionsTask(
                 row,
                 connect=self._connect,
                 library=self.library,

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from sqlalchemy import Row, select
 
 from backbone.database import Database
-from services.actions.channels.email.smtp import Smtp
+from services.actions.channels.email.smtp import SmtpTransport
 from services.actions.channels.webhook.channel import AT_ONCE
 from services.actions.tables import actions, attempts
 from tests.e2e.sinks import Arrived
@@ -68,7 +68,9 @@ def check_deliveries(db: Database, sinks: Witness, said: Mapping[str, str], kill
     repeats = arrived.counts.total() - len(arrived.counts)
     assert repeats <= AT_ONCE * kills, f"{repeats} repeats at the sinks after {kills} kills"
     uncertain = sum(row.status == "uncertain" for row in rows)
-    assert uncertain <= Smtp.concurrency * kills, f"{uncertain} mails are uncertain after {kills} kills"
+    assert uncertain <= SmtpTransport.concurrency * kills, (
+        f"{uncertain} mails are uncertain after {kills} kills"
+    )
     return Delivered(repeats, uncertain)
 
 

@@ -34,7 +34,7 @@ def _address(text: str) -> str:
 Address = Annotated[str | None, Query(max_length=320), AfterValidator(lambda text: text and _address(text))]
 
 
-class Narrow(msgspec.Struct, frozen=True):
+class PlayFilters(msgspec.Struct, frozen=True):
     """What plays, actions and tasks alike are narrowed by; None asks for nothing."""
 
     account: str | None
@@ -73,11 +73,11 @@ def _narrow(
     owner: Annotated[Address, Query(description="address of the account's owner, as it is now")] = None,
     after: After = None,
     before: Before = None,
-) -> Narrow:
-    return Narrow(account, rule, playbook, tier, owner, after, before)
+) -> PlayFilters:
+    return PlayFilters(account, rule, playbook, tier, owner, after, before)
 
 
-class NarrowTasks(msgspec.Struct, frozen=True):
+class TaskFilters(msgspec.Struct, frozen=True):
     """What tasks are narrowed by beside; None asks for nothing."""
 
     assignee: str | None
@@ -111,8 +111,8 @@ def _narrow_tasks(
     priority: Annotated[Text, Query(description="the word as it stands in the task")] = None,
     due_before: Annotated[QueryMoment | None, Query(description="only what is due before this time")] = None,
     overdue: Annotated[bool | None, Query(description="open, and its due date is past")] = None,
-) -> NarrowTasks:
-    return NarrowTasks(assignee, status, reason, priority, due_before, overdue)
+) -> TaskFilters:
+    return TaskFilters(assignee, status, reason, priority, due_before, overdue)
 
 
 def _has_status(status: TaskStatus, now: int) -> ColumnElement[bool]:
@@ -125,7 +125,7 @@ def _has_status(status: TaskStatus, now: int) -> ColumnElement[bool]:
     return tasks.c.status == status
 
 
-NarrowedTasks = Annotated[NarrowTasks, Depends(_narrow_tasks)]
+NarrowedTasks = Annotated[TaskFilters, Depends(_narrow_tasks)]
 Sorted = Annotated[
     Sort,
     Query(
@@ -134,4 +134,4 @@ Sorted = Annotated[
         "one last, and of one urgency the soonest due first"
     ),
 ]
-Narrowed = Annotated[Narrow, Depends(_narrow)]  # a handler's parameter: `narrow: Narrowed`
+Narrowed = Annotated[PlayFilters, Depends(_narrow)]  # a handler's parameter: `narrow: Narrowed`

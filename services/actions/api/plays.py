@@ -19,7 +19,7 @@ from services.actions.api.filters import Narrowed
 from services.actions.api.history import history_of
 from services.actions.api.views import action_view, attempt_view, play_view
 from services.actions.metrics import count_plays
-from services.actions.plays.interpreter import Machine
+from services.actions.plays.interpreter import Interpreter
 from services.actions.plays.model import ActionStatus, Channel, PlayStatus
 from services.actions.storage import ownership, search_columns
 from services.actions.storage.library import SqlLibrary
@@ -71,7 +71,9 @@ def router(
                 raise StateConflict(f"the play is {held.status}; only an open one can be ended")
             now = times.now(connection, held.partition)
             library = SqlLibrary(db, lambda: connection)
-            Machine(store, library, held.partition).exit(held, PlayReason.BY_HAND, max(now, held.started_at))
+            Interpreter(store, library, held.partition).exit(
+                held, PlayReason.BY_HAND, max(now, held.started_at)
+            )
             store.flush(connection, clock.now())
             row = connection.execute(select(plays).where(plays.c.id == play)).one()
             view = play_view(row)

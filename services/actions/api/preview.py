@@ -18,7 +18,7 @@ from backbone.web.app import Json, json_response, reads, validate
 from schemas.playbook import Strict
 from schemas.profile import Contact, Profile
 from services.actions.api.plays import Times
-from services.actions.api.unsubscribe import Links
+from services.actions.api.unsubscribe import UnsubscribeLinks
 from services.actions.plays.model import EmailSpec, Play
 from services.actions.plays.recipients import resolve
 from services.actions.plays.template_context import render_context
@@ -64,7 +64,7 @@ class PreviewIn(Strict):
 
 
 def router(
-    db: Database, times: Times, renderer: Renderer, links: Links, sender: Person, partitions: int
+    db: Database, times: Times, renderer: Renderer, links: UnsubscribeLinks, sender: Person, partitions: int
 ) -> APIRouter:
     """The route. `sender`: who mails come from where an account has no owner."""
     routes = APIRouter(tags=["templates"])

@@ -40,7 +40,7 @@ _HEADERS = {
 }
 
 
-class Links:
+class UnsubscribeLinks:
     """Makes the links in mails."""
 
     def __init__(self, base_url: str, hasher: Hasher, tokens: Tokens) -> None:

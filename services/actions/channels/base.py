@@ -18,7 +18,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ChannelContext:
     """What channels are built from. `endpoint` is a target by its name, as it was when the newest attempt at it
     began; None: there is none. Of any use during `send` only.
 
@@ -35,7 +35,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class ChannelTrouble:
     """What keeps a channel from sending anything: since when (microseconds), and what the other side says of it, for
     people."""
 
@@ -62,7 +62,7 @@ class Channel(Protocol):
     per_lane: int  # of these, with the same `lane`
     repeatable: bool  # whether an attempt of which nobody knows how it ended may be made again
     tells: (
-        bool  # where not: whether it calls `Surroundings.passing` itself, later than at the start of `send`
+        bool  # where not: whether it calls `ChannelContext.passing` itself, later than at the start of `send`
     )
 
     independent: (
@@ -70,7 +70,7 @@ class Channel(Protocol):
     )
 
     @property
-    def trouble(self) -> Trouble | None:
+    def trouble(self) -> ChannelTrouble | None:
         """What keeps it from sending at all, as far as it knows."""
         ...
 

@@ -1,7 +1,7 @@
 """Channel `task`. A task is done by the very commit in which its step ran; there is nothing left to
 deliver."""
 
-from services.actions.channels.base import Prepared, Surroundings
+from services.actions.channels.base import ChannelContext, Prepared
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage.attempts import Leased
 
@@ -26,6 +26,6 @@ class TaskChannel:
         """Nothing is held."""
 
 
-def channel(around: Surroundings) -> TaskChannel:  # noqa: ARG001
+def channel(around: ChannelContext) -> TaskChannel:  # noqa: ARG001
     """The channel."""
     return TaskChannel()

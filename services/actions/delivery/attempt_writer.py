@@ -25,7 +25,7 @@ _TARGETS = Sql("""
 _NEXT_DUE = Sql("SELECT min(next_attempt_at) FROM actions.actions_actions WHERE next_attempt_at > ?")
 
 
-class End(msgspec.Struct, frozen=True):
+class AttemptEnd(msgspec.Struct, frozen=True):
     """How an attempt ended; `n` 0: none was begun."""
 
     action: Leased
@@ -37,14 +37,14 @@ class Batch(msgspec.Struct):
     """What waits to be written, and how many actions may be leased."""
 
     begins: list[Leased] = []
-    ends: list[End] = []
+    ends: list[AttemptEnd] = []
     put_back: list[str] = []
     extend: list[str] = []
     lease: int = 0
     without: list[tuple[str, str]] = []  # channel and recipient of what is not to be leased
 
 
-class Written(msgspec.Struct):
+class BatchResult(msgspec.Struct):
     """What became of a batch. What is missing in `begun` must not be sent."""
 
     begun: dict[str, int] = {}
@@ -57,7 +57,7 @@ class Written(msgspec.Struct):
     refused: set[str] = set()  # actions whose ends the database does not take
 
 
-class Recorder:
+class AttemptWriter:
     """Writes batches. `owner` names this process among those that lease."""
 
     def __init__(self, owner: str, hasher: Hasher, partitions: int, *, log_clock: bool) -> None:
@@ -66,11 +66,11 @@ class Recorder:
         self._partitions = partitions
         self._log_clock = log_clock
 
-    def write(self, conn: Connection, batch: Batch, now: int) -> Written:
+    def write(self, conn: Connection, batch: Batch, now: int) -> BatchResult:
         """Ends, beginnings and leases, in this order. Written twice, ends count once."""
-        written = Written()
+        written = BatchResult()
         blocked = self._suppressed(conn, batch.begins)
-        refused = [End(action, 0, Outcome(kind="skipped", reason="suppressed")) for action in blocked]
+        refused = [AttemptEnd(action, 0, Outcome(kind="skipped", reason="suppressed")) for action in blocked]
         self.finish(conn, [*batch.ends, *refused], now, written, owner=self.owner)
         if batch.extend:
             attempts.extend_leases(conn, batch.extend, self.owner, now + LEASE_US)
@@ -103,7 +103,7 @@ class Recorder:
         return [action for action, digest in mails if (digest, action.topic) in found]
 
     def finish(
-        self, conn: Connection, ends: Sequence[End], now: int, written: Written, *, owner: str
+        self, conn: Connection, ends: Sequence[AttemptEnd], now: int, written: BatchResult, *, owner: str
     ) -> None:
         """How attempts of `owner` ended; `written` is told."""
         if not ends:
@@ -119,7 +119,7 @@ class Recorder:
         for one in decided:
             self._bounced(conn, by_id[one], now)
 
-    def _bounced(self, conn: Connection, end: End, now: int) -> None:
+    def _bounced(self, conn: Connection, end: AttemptEnd, now: int) -> None:
         """An address that its server refused for good gets no more mail of any topic."""
         address = end.action.recipient
         if end.outcome.reason == "bounced" and end.action.channel == "email" and address:
@@ -153,7 +153,7 @@ def _targets(conn: Connection, begins: Sequence[Leased]) -> dict[str, Target | N
     return targets
 
 
-def _finished(end: End, now: int) -> Finished:
+def _finished(end: AttemptEnd, now: int) -> Finished:
     outcome = end.outcome
     if not end.n and outcome.kind == "skipped":
         decision = Decision(status="skipped", reason=outcome.reason)
@@ -174,7 +174,7 @@ def _plain(detail: str) -> str:
     return detail.encode("utf-8", "replace").decode().replace("\0", " ")
 
 
-def _spread(end: End, decision: Decision, now: int) -> Decision:
+def _spread(end: AttemptEnd, decision: Decision, now: int) -> Decision:
     """The same pause, longer by up to a tenth; by how much follows from the action and the attempt."""
     if decision.next_attempt_at is None:
         return decision

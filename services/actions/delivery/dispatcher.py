@@ -24,10 +24,10 @@ from backbone.errors import DatabaseUnavailable
 from backbone.failpoint import hit
 from backbone.settings import Settings
 from services.actions.channels import CHANNELS
-from services.actions.channels.base import Channel, Prepared, Surroundings, Target, Trouble
-from services.actions.delivery.attempt_writer import End, Recorder, Written
-from services.actions.delivery.fair_share import MOST_SLOW, Lane, Places, UnderWay
-from services.actions.delivery.group_commit import Commits
+from services.actions.channels.base import Channel, ChannelContext, ChannelTrouble, Prepared, Target
+from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, BatchResult
+from services.actions.delivery.fair_share import MOST_SLOW, FairShare, Lane, UnderWay
+from services.actions.delivery.group_commit import GroupCommit
 from services.actions.delivery.journal import Journal
 from services.actions.delivery.recovery import take_over
 from services.actions.plays.retry_policy import Outcome
@@ -46,7 +46,7 @@ GRACE_S = 10.0  # for sends under way when the service stops
 log_ = telemetry.get_logger("touchline.delivery")
 
 
-class Delivery:
+class Dispatcher:
     """The loop. `on_events` is called, from a thread of its own, after a commit that put events into the
     outbox.
 
@@ -63,21 +63,21 @@ class Delivery:
         on_events: Callable[[], None],
         *,
         alone: bool,
-        channels: Mapping[str, Callable[[Surroundings], Channel]] = CHANNELS,
+        channels: Mapping[str, Callable[[ChannelContext], Channel]] = CHANNELS,
     ) -> None:
         self._db, self._clock, self._alone = db, clock, alone
-        self._around = Surroundings(settings, self._endpoint, self._passing, clock.now)
+        self._around = ChannelContext(settings, self._endpoint, self._passing, clock.now)
         self._folder = settings.data_dir / FOLDER
         self._makers = channels
         owner = f"delivery-{secrets.token_hex(8)}"
-        self._recorder = Recorder(owner, hasher, partitions, log_clock=settings.clock == "log")
+        self._recorder = AttemptWriter(owner, hasher, partitions, log_clock=settings.clock == "log")
         self._on_events = on_events
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken: asyncio.Event | None = None
         self._room = asyncio.Event()
         self._stopping = False
         self._channels: dict[str, Channel] = {}
-        self._places: dict[str, Places] = {}
+        self._places: dict[str, FairShare] = {}
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._in_lane: Counter[tuple[str, str]] = Counter()
         self._held: dict[str, tuple[str, str]] = {}  # the lane of every action that is leased and not over
@@ -90,7 +90,7 @@ class Delivery:
             set()
         )  # lanes of which nothing more was leased, for the time being
         self._journal: Journal | None = None
-        self._commits: Commits | None = None
+        self._commits: GroupCommit | None = None
         self._thread = threading.Thread(target=self._run, name="actions-delivery", daemon=True)
         self.failure: BaseException | None = None
 
@@ -119,7 +119,7 @@ class Delivery:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    def troubles(self) -> dict[str, Trouble]:
+    def troubles(self) -> dict[str, ChannelTrouble]:
         """What keeps channels of this process from sending anything, by channel."""
         found = {name: channel.trouble for name, channel in self._channels.items()}
         return {name: trouble for name, trouble in found.items() if trouble is not None}
@@ -150,9 +150,9 @@ class Delivery:
     async def _main(self) -> None:
         self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
         self._channels = {name: make(self._around) for name, make in self._makers.items()}
-        self._places = {name: Places(one.concurrency) for name, one in self._channels.items()}
+        self._places = {name: FairShare(one.concurrency) for name, one in self._channels.items()}
         self._journal = journal = Journal(self._folder, self._recorder.owner)
-        self._commits = commits = Commits(
+        self._commits = commits = GroupCommit(
             self._db, self._clock, self._recorder, journal, self._on_events, self._over, self._under_way
         )  # fmt: skip
         await self._set_free(commits)
@@ -169,7 +169,7 @@ class Delivery:
             for channel in self._channels.values():
                 await channel.close()
 
-    async def _set_free(self, commits: Commits) -> None:
+    async def _set_free(self, commits: GroupCommit) -> None:
         """What processes that are dead had leased."""
         while not self._stopping:
             try:
@@ -181,14 +181,14 @@ class Delivery:
             else:
                 break
 
-    def _take_over(self, commits: Commits) -> bool:
+    def _take_over(self, commits: GroupCommit) -> bool:
         return take_over(self._folder, self._db, self._clock, self._recorder, commits.tell)
 
     def _release(self) -> None:
         with self._db.write() as conn:
             attempts.release_leases(conn)
 
-    async def _feed(self, commits: Commits, helpers: list[asyncio.Task[None]]) -> None:
+    async def _feed(self, commits: GroupCommit, helpers: list[asyncio.Task[None]]) -> None:
         """Lease while there is room and something due; else wait for either."""
         woken = self._woken
         assert woken is not None  # noqa: S101  set by _main
@@ -208,7 +208,7 @@ class Delivery:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(woken.wait(), self._pause(written))
 
-    async def _make_room(self, commits: Commits) -> None:
+    async def _make_room(self, commits: GroupCommit) -> None:
         """Wait for room; if none comes, put back what waits for the fullest, so that others get their turn."""
         self._room.clear()
         with suppress(TimeoutError):
@@ -233,12 +233,12 @@ class Delivery:
         in_channel = [one for one, way in self._waiting.items() if way[0] == name]
         return in_lane[self._channels[lane[0]].per_lane :] or in_channel[WINDOW // 2 :]
 
-    def _pause(self, written: Written) -> float:
+    def _pause(self, written: BatchResult) -> float:
         if written.next_due is None:
             return IDLE_S
         return min(IDLE_S, max(0.0, (written.next_due - self._clock.now()) / 1_000_000))
 
-    def _spawn(self, commits: Commits, leased: list[Leased]) -> None:
+    def _spawn(self, commits: GroupCommit, leased: list[Leased]) -> None:
         """Start on what was leased."""
         for action in leased:
             channel = self._channels.get(action.channel)
@@ -251,7 +251,9 @@ class Delivery:
             self._held[action.id] = self._waiting[action.id] = lane
             self._tasks[action.id] = asyncio.create_task(self._carry(commits, channel, lane, action))
 
-    async def _carry(self, commits: Commits, channel: Channel, lane: tuple[str, str], action: Leased) -> None:
+    async def _carry(
+        self, commits: GroupCommit, channel: Channel, lane: tuple[str, str], action: Leased
+    ) -> None:
         on_slow = partial(self._is_slow, action.id) if channel.independent else None
         place = UnderWay(self._lanes[lane], self._places[action.channel], on_slow)
         ended: tuple[int, Outcome] | None = None
@@ -276,7 +278,7 @@ class Delivery:
                 self._waiting.pop(action.id, None)
                 commits.end(action, *ended)
 
-    def _over(self, ends: Sequence[End], refused: Container[str]) -> None:
+    def _over(self, ends: Sequence[AttemptEnd], refused: Container[str]) -> None:
         """What became of these is durable, but for the `refused`."""
         assert self._journal is not None  # noqa: S101  set by _main
         self._journal.settled(end.action.id for end in ends if end.action.id not in refused)
@@ -311,7 +313,7 @@ class Delivery:
             self._room.set()
 
     async def _attempt(
-        self, commits: Commits, channel: Channel, action: Leased
+        self, commits: GroupCommit, channel: Channel, action: Leased
     ) -> tuple[int, Outcome] | None:
         """The attempt's number and how it ended; None if none was begun."""
         if self._stopping:
@@ -335,7 +337,7 @@ class Delivery:
         hit("delivery.after_wire_before_commit")
         return n, outcome
 
-    async def _keep(self, commits: Commits, journal: Journal) -> None:
+    async def _keep(self, commits: GroupCommit, journal: Journal) -> None:
         """Leases of what takes long are extended; what died meanwhile is taken over."""
         while True:
             await asyncio.sleep(KEEP_S)

@@ -15,7 +15,7 @@ QUIET_S = 5.0  # without any answer for so long, a lane is back at one place
 MOST_SLOW = 600  # slow ones of one process that may be left out of the count: each holds a connection
 
 
-class Places:
+class FairShare:
     """Places that are taken and given back: `await take()`, `give()`. First come, first served."""
 
     def __init__(self, limit: int) -> None:
@@ -56,7 +56,7 @@ class Places:
                 turn.set_result(None)
 
 
-class Lane(Places):
+class Lane(FairShare):
     """The places of one lane. One of an independent machine has a single place until that machine answers, and
     again once it has been silent for `QUIET_S`."""
 
@@ -90,7 +90,7 @@ class UnderWay:
 
     __slots__ = ("_channel", "_lane", "_loop", "_on_slow", "_since", "_slow", "_timers", "_within")
 
-    def __init__(self, lane: Lane, channel: Places, on_slow: Callable[[], bool] | None) -> None:
+    def __init__(self, lane: Lane, channel: FairShare, on_slow: Callable[[], bool] | None) -> None:
         self._lane, self._channel, self._on_slow = lane, channel, on_slow
         self._loop = asyncio.get_running_loop()
         self._since = 0.0

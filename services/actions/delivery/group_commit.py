@@ -15,7 +15,7 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
 from services.actions.channels.base import Target
-from services.actions.delivery.attempt_writer import Batch, End, Recorder, Written
+from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, Batch, BatchResult
 from services.actions.delivery.journal import Journal
 from services.actions.metrics import count_actions
 from services.actions.plays.retry_policy import Outcome
@@ -35,9 +35,9 @@ class _Round:
 
     batch: Batch = field(default_factory=Batch)
     begins: dict[str, asyncio.Future[int | None]] = field(default_factory=dict)
-    leases: list[asyncio.Future[Written]] = field(default_factory=list)
+    leases: list[asyncio.Future[BatchResult]] = field(default_factory=list)
 
-    def tell(self, written: Written) -> None:
+    def tell(self, written: BatchResult) -> None:
         """It is durable."""
         for action, begin in self.begins.items():
             if not begin.done():
@@ -47,7 +47,7 @@ class _Round:
                 lease.set_result(written)
 
 
-class Commits:
+class GroupCommit:
     """Belongs to one event loop.
 
     `on_events` is called after a commit that put events into the outbox, `on_ended` with the actions whose ends
@@ -59,10 +59,10 @@ class Commits:
         self,
         db: Database,
         clock: Clock,
-        recorder: Recorder,
+        recorder: AttemptWriter,
         journal: Journal,
         on_events: Callable[[], None],
-        on_ended: Callable[[Sequence[End], Container[str]], None],
+        on_ended: Callable[[Sequence[AttemptEnd], Container[str]], None],
         under_way: Callable[[], int],
     ) -> None:
         self._db, self._clock, self._recorder, self._journal = db, clock, recorder, journal
@@ -82,15 +82,15 @@ class Commits:
 
     def end(self, action: Leased, n: int, outcome: Outcome) -> None:
         """How an attempt ended, `n` 0: none was begun. `on_ended` is called once it is durable."""
-        self._next.batch.ends.append(End(action, n, outcome))
+        self._next.batch.ends.append(AttemptEnd(action, n, outcome))
         self._arrived.set()
 
     async def lease(
         self, limit: int, put_back: list[str], without: Collection[tuple[str, str]] = ()
-    ) -> Written:
+    ) -> BatchResult:
         """Up to `limit` due actions, after some that were leased before are put back; none of these (channel,
         recipient)."""
-        future: asyncio.Future[Written] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[BatchResult] = asyncio.get_running_loop().create_future()
         batch = self._next.batch
         batch.lease = max(batch.lease, limit)
         batch.put_back += put_back
@@ -127,7 +127,7 @@ class Commits:
                 return
             await asyncio.sleep(GATHER_S)
 
-    async def _commit(self, batch: Batch) -> Written:
+    async def _commit(self, batch: Batch) -> BatchResult:
         """Writes a batch, however long the database is away; one that it refuses is written piece by
         piece."""
         failures = 0
@@ -152,14 +152,14 @@ class Commits:
         """Blocking work on the database, in the thread that writes."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def _in_pieces(self, batch: Batch) -> Written:
+    async def _in_pieces(self, batch: Batch) -> BatchResult:
         """One bad row costs itself alone: it stays begun, and is `interrupted` once its lease has run out. What is
         in the journal about it stays there: it may have had its effect."""
         pieces = [Batch(ends=[end]) for end in batch.ends] + [Batch(begins=[begin]) for begin in batch.begins]
         if len(pieces) <= 1:
             await asyncio.sleep(PAUSES_S[1])  # what is left may be the leasing itself: not in a tight loop
-            return Written(refused={end.action.id for end in batch.ends})
-        whole = Written()
+            return BatchResult(refused={end.action.id for end in batch.ends})
+        whole = BatchResult()
         rest = msgspec.structs.replace(batch, begins=[], ends=[])
         for piece in [*pieces, rest]:
             part = await self._commit(piece)
@@ -170,13 +170,13 @@ class Commits:
             whole.next_due = part.next_due
         return whole
 
-    def tell(self, written: Written) -> None:
+    def tell(self, written: BatchResult) -> None:
         """Counts what ended, and says so to whoever relays the events about it."""
         count_actions(Counter(written.tally))
         if written.tally:
             self._on_events()
 
-    def _write(self, batch: Batch) -> Written:
+    def _write(self, batch: Batch) -> BatchResult:
         with self._db.write() as conn:
             return self._recorder.write(conn, batch, self._clock.now())
 

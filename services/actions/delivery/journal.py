@@ -28,14 +28,14 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 log_ = telemetry.get_logger("touchline.delivery")
 
 
-class Head(msgspec.Struct, frozen=True):
+class JournalHead(msgspec.Struct, frozen=True):
     """The first line. `boot` "": this system does not tell one boot from another."""
 
     owner: str
     boot: str
 
 
-class Line(msgspec.Struct, frozen=True, omit_defaults=True):
+class JournalEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """Attempt `n` at an action; without an outcome: its effect is about to happen."""
 
     action: str
@@ -43,7 +43,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     outcome: Outcome | None = None
 
 
-class Left(msgspec.Struct, frozen=True):
+class JournalRest(msgspec.Struct, frozen=True):
     """What a dead process left. `complete`: an attempt that is not in `passed` had no effect."""
 
     owner: str
@@ -53,8 +53,8 @@ class Left(msgspec.Struct, frozen=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_head = msgspec.json.Decoder(Head).decode
-_line = msgspec.json.Decoder(Line).decode
+_head = msgspec.json.Decoder(JournalHead).decode
+_line = msgspec.json.Decoder(JournalEntry).decode
 
 
 def boot_id() -> str:
@@ -70,7 +70,7 @@ class Journal:
 
     def __init__(self, folder: Path, owner: str) -> None:
         self._path = folder / f"{owner}{SUFFIX}"
-        self._head = _encode(Head(owner, boot_id())) + b"\n"
+        self._head = _encode(JournalHead(owner, boot_id())) + b"\n"
         self._begun: dict[str, int] = {}  # attempts whose end is not committed, by action
         self._lines: dict[str, bytes] = {}  # what was written about them
         self._size = 0
@@ -130,7 +130,7 @@ class Journal:
         if outcome is not None:
             shown = outcome.detail[:DETAIL_CHARS].encode("utf-8", "replace").decode()
             outcome = msgspec.structs.replace(outcome, detail=shown)
-        line = _encode(Line(action, n, outcome)) + b"\n"
+        line = _encode(JournalEntry(action, n, outcome)) + b"\n"
         with self._guarded():
             _put(self._file, line)
             self._size += len(line)
@@ -183,16 +183,16 @@ def _put(file: int, data: bytes) -> None:
         raise OSError("the disk took only a part")
 
 
-def read(text: bytes) -> Left:
+def read(text: bytes) -> JournalRest:
     """What a journal holds; of one without a readable head, nothing. The last line may be torn: it is left
     out."""
     head, *lines = text.split(b"\n")[:-1] or [b""]
     try:
         owner = _head(head)
     except msgspec.DecodeError:
-        return Left("", False, frozenset(), {})
+        return JournalRest("", False, frozenset(), {})
     complete = owner.boot != "" and owner.boot == boot_id()
-    found: list[Line] = []
+    found: list[JournalEntry] = []
     for line in lines:
         try:
             found.append(_line(line))
@@ -200,11 +200,11 @@ def read(text: bytes) -> Left:
             complete = False
     passed = frozenset((one.action, one.n) for one in found)
     ends = {(one.action, one.n): one.outcome for one in found if one.outcome is not None}
-    return Left(owner.owner, complete, passed, ends)
+    return JournalRest(owner.owner, complete, passed, ends)
 
 
 @contextmanager
-def taken(path: Path) -> Iterator[Left | None]:
+def taken(path: Path) -> Iterator[JournalRest | None]:
     """A dead process's journal, held alone, and deleted at the end of the block unless that raises.
 
     None: its process lives, or somebody else has dealt with it. Raises `OSError`.
@@ -220,7 +220,7 @@ def taken(path: Path) -> Iterator[Left | None]:
         os.close(file)
 
 
-def _left(file: int) -> Left | None:
+def _left(file: int) -> JournalRest | None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

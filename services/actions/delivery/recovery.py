@@ -10,15 +10,15 @@ from backbone import telemetry
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
-from services.actions.delivery.attempt_writer import End, Recorder, Written
-from services.actions.delivery.journal import SUFFIX, Left, taken
+from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, BatchResult
+from services.actions.delivery.journal import SUFFIX, JournalRest, taken
 from services.actions.storage import attempts
 
 log_ = telemetry.get_logger("touchline.delivery")
 
 
 def take_over(
-    folder: Path, db: Database, clock: Clock, recorder: Recorder, tell: Callable[[Written], None]
+    folder: Path, db: Database, clock: Clock, recorder: AttemptWriter, tell: Callable[[BatchResult], None]
 ) -> bool:
     """Deals with the journals of all dead processes in `folder`; whether there were any. Blocking.
 
@@ -39,7 +39,7 @@ def take_over(
     return found
 
 
-def _apply(db: Database, clock: Clock, recorder: Recorder, left: Left) -> Written:
+def _apply(db: Database, clock: Clock, recorder: AttemptWriter, left: JournalRest) -> BatchResult:
     try:
         with db.write() as conn:
             return apply(conn, recorder, left, clock.now())
@@ -47,12 +47,12 @@ def _apply(db: Database, clock: Clock, recorder: Recorder, left: Left) -> Writte
         raise
     except Exception:
         log_.exception("a journal cannot be applied; its leases run out", owner=left.owner)
-        return Written()
+        return BatchResult()
 
 
-def apply(conn: Connection, recorder: Recorder, left: Left, now: int) -> Written:
+def apply(conn: Connection, recorder: AttemptWriter, left: JournalRest, now: int) -> BatchResult:
     """What one dead process had leased; what somebody else has taken over since is not touched."""
-    written = Written()
+    written = BatchResult()
     held = attempts.held_by(conn, left.owner, now)
     ends = list(_ends(left, held))
     recorder.finish(conn, ends, now, written, owner=left.owner)
@@ -66,8 +66,8 @@ def apply(conn: Connection, recorder: Recorder, left: Left, now: int) -> Written
     return written
 
 
-def _ends(left: Left, held: list[attempts.Leased]) -> Iterator[End]:
+def _ends(left: JournalRest, held: list[attempts.Leased]) -> Iterator[AttemptEnd]:
     for one in held:
         outcome = left.ends.get((one.id, one.attempts))
         if outcome is not None and one.interrupted:
-            yield End(one, one.attempts, outcome)
+            yield AttemptEnd(one, one.attempts, outcome)

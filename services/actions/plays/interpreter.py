@@ -40,7 +40,7 @@ LATE_US = (
 )
 
 
-class Machine:
+class Interpreter:
     """Runs plays against a store and a library. One instance serves one partition; it keeps nothing of its
     own."""
 

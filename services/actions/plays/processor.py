@@ -12,7 +12,7 @@ from schemas.play_reasons import PlayReason
 from schemas.profile import Profile, apply_update, contact_of
 from schemas.trigger import Moved, Trigger
 from services.actions.plays.dedup import repeats, time_of
-from services.actions.plays.interpreter import Machine
+from services.actions.plays.interpreter import Interpreter
 from services.actions.plays.merge import EventItem, Merge, TriggerItem
 from services.actions.plays.ports import Library, Store
 
@@ -46,7 +46,7 @@ class PlaysPartition:
         # from before a wait's moment has come, the wait goes on; up to `cleared` all has.
         self.cleared = FOREVER
         self.held = False  # some wait had to go on since the caller looked last
-        self._machine = Machine(store, library, number, log_clock=mode == "log")
+        self._machine = Interpreter(store, library, number, log_clock=mode == "log")
 
     def step(self) -> bool:
         """Apply the next thing in order: a wait due before it, or it. False when nothing can be applied

@@ -22,20 +22,20 @@ MOST = 1_000  # templates remembered; the one that offended longest ago is forgo
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
-class Fuse(msgspec.Struct, array_like=True):
+class CircuitBreaker(msgspec.Struct, array_like=True):
     """Of one template: when it last ran into its limit (monotonic seconds), and how often in a row."""
 
     last: float
     row: int
 
 
-class Fuses:
+class CircuitBreakers:
     """By source. `known` is what another process remembers."""
 
-    def __init__(self, known: Mapping[str, Fuse] | None = None) -> None:
-        self._fuses: dict[str, Fuse] = dict(known or {})
+    def __init__(self, known: Mapping[str, CircuitBreaker] | None = None) -> None:
+        self._fuses: dict[str, CircuitBreaker] = dict(known or {})
 
-    def known(self, now: float) -> dict[str, Fuse]:
+    def known(self, now: float) -> dict[str, CircuitBreaker]:
         """What is not forgotten yet."""
         for key, fuse in list(self._fuses.items()):
             if now - fuse.last >= FORGET_S:
@@ -57,8 +57,8 @@ class Fuses:
                 fuse.row = 0
         elif not isinstance(job, CheckJob):
             key = _source(job)
-            fuse = self._fuses.pop(key, None) or Fuse(now, 0)
-            self._fuses[key] = Fuse(now, fuse.row + 1)  # at the end: the newest
+            fuse = self._fuses.pop(key, None) or CircuitBreaker(now, 0)
+            self._fuses[key] = CircuitBreaker(now, fuse.row + 1)  # at the end: the newest
             if len(self._fuses) > MOST:
                 del self._fuses[next(iter(self._fuses))]
 

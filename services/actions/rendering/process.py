@@ -17,7 +17,7 @@ from types import FrameType
 from typing import BinaryIO
 
 from services.actions.rendering import compose
-from services.actions.rendering.circuit_breaker import Fuses
+from services.actions.rendering.circuit_breaker import CircuitBreakers
 from services.actions.rendering.jobs import GRACE_SECONDS, MEMORY_BYTES, Answer, Failure, Job, MailJob
 from services.actions.rendering.wire_format import HEADER, decode_jobs, encode_answer, framed
 
@@ -42,7 +42,7 @@ def main() -> None:
     _confine()
     while (frame := _frame(source)) is not None:
         jobs, known = decode_jobs(frame)
-        fuses = Fuses(known)
+        fuses = CircuitBreakers(known)
         for job in jobs:
             seconds = fuses.allowance(job, time.monotonic())
             answer, payload = _answered(job, seconds) if seconds else (_RESTS, encode_answer(_RESTS))

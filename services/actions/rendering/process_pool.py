@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from services.actions.rendering.circuit_breaker import Fuse, Fuses
+from services.actions.rendering.circuit_breaker import CircuitBreaker, CircuitBreakers
 from services.actions.rendering.jobs import CPU_SECONDS, MEMORY_BYTES, WALL_SECONDS, Answer, Failure, Job
 from services.actions.rendering.wire_format import FRAME_JOBS, HEADER, decode_answer, encode_jobs, framed
 
@@ -23,7 +23,7 @@ _RECYCLED_AFTER = 200_000  # jobs; what Python's allocator keeps of them goes wi
 _NOT_ITS_FAULT = (0, -signal.SIGKILL, -signal.SIGTERM)
 
 
-class WorkerGone(Exception):
+class RenderProcessGone(Exception):
     """The process ended before it answered; `starved` if that need not be the job's fault."""
 
     def __init__(self, *, starved: bool) -> None:
@@ -31,7 +31,7 @@ class WorkerGone(Exception):
         self.starved = starved
 
 
-class Worker:
+class RenderProcess:
     """One process. Not thread-safe: it belongs to who took it from the pool."""
 
     def __init__(self, niceness: int = 0) -> None:
@@ -54,10 +54,10 @@ class Worker:
         """The process's id."""
         return self._process.pid
 
-    def answers(self, jobs: Sequence[Job], fuses: Mapping[str, Fuse]) -> Iterator[Answer]:
+    def answers(self, jobs: Sequence[Job], fuses: Mapping[str, CircuitBreaker]) -> Iterator[Answer]:
         """An answer to each of the first jobs, as many as go into one frame, in order.
 
-        Raises `WorkerGone` in place of the one that ended the process.
+        Raises `RenderProcessGone` in place of the one that ended the process.
         """
         content, count = encode_jobs(jobs, fuses)
         self.jobs += count
@@ -66,7 +66,7 @@ class Worker:
             stdin.write(framed(content))
             stdin.flush()
         except OSError as error:
-            raise WorkerGone(starved=True) from error
+            raise RenderProcessGone(starved=True) from error
         for _ in range(count):
             yield self._answer(time.monotonic() + WALL_SECONDS)
 
@@ -81,10 +81,10 @@ class Worker:
 
     def _read(self, deadline: float) -> None:
         if not self._selector.select(max(0.0, deadline - time.monotonic())):
-            raise WorkerGone(starved=True)
+            raise RenderProcessGone(starved=True)
         chunk = os.read(self._stream(self._process.stdout).fileno(), 1 << 20)
         if not chunk:
-            raise WorkerGone(starved=self._process.wait(WALL_SECONDS) in _NOT_ITS_FAULT)
+            raise RenderProcessGone(starved=self._process.wait(WALL_SECONDS) in _NOT_ITS_FAULT)
         self._buffer += chunk
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class Worker:
     @staticmethod
     def _stream(stream: IO[bytes] | None) -> IO[bytes]:
         if stream is None:
-            raise WorkerGone(starved=True)
+            raise RenderProcessGone(starved=True)
         return stream
 
 
@@ -113,8 +113,11 @@ _TOO_LONG = Failure(
 
 
 def run(
-    jobs: Sequence[Job], worker: Worker | None, spawn: Callable[[], Worker], fuses: Fuses
-) -> tuple[list[Answer], Worker | None]:
+    jobs: Sequence[Job],
+    worker: RenderProcess | None,
+    spawn: Callable[[], RenderProcess],
+    fuses: CircuitBreakers,
+) -> tuple[list[Answer], RenderProcess | None]:
     """All answers, over as many workers as it takes, and the one that is left.
 
     A job that ended a process is answered `template_limits`. One at which the wall time ran out, or whose
@@ -130,7 +133,7 @@ def run(
             for answer in worker.answers(jobs[len(done) : len(done) + FRAME_JOBS], known):
                 _note(fuses, jobs[len(done)], answer)
                 done.append(answer)
-        except WorkerGone as gone:
+        except RenderProcessGone as gone:
             worker.close()
             worker = None
             if gone.starved and second_try != len(done):
@@ -141,13 +144,13 @@ def run(
     return done, worker
 
 
-def _note(fuses: Fuses, job: Job, answer: Answer) -> None:
+def _note(fuses: CircuitBreakers, job: Job, answer: Answer) -> None:
     failure = answer if isinstance(answer, Failure) else None
     if failure is None or failure.tried:
         fuses.ended(job, time.monotonic(), within_limits=failure is None or not failure.spent)
 
 
-def _replaced(worker: Worker | None, spawn: Callable[[], Worker]) -> Worker:
+def _replaced(worker: RenderProcess | None, spawn: Callable[[], RenderProcess]) -> RenderProcess:
     if worker is not None:
         worker.close()
     return spawn()

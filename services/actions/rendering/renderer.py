@@ -6,7 +6,7 @@ from functools import partial
 from queue import Empty, LifoQueue
 from threading import Lock
 
-from services.actions.rendering.circuit_breaker import Fuses
+from services.actions.rendering.circuit_breaker import CircuitBreakers
 from services.actions.rendering.jobs import (
     Answer,
     Body,
@@ -18,7 +18,7 @@ from services.actions.rendering.jobs import (
     MailJob,
     RenderError,
 )
-from services.actions.rendering.process_pool import Worker, run
+from services.actions.rendering.process_pool import RenderProcess, run
 
 
 class Renderer:
@@ -29,10 +29,10 @@ class Renderer:
     """
 
     def __init__(self, workers: int = 1, *, niceness: int = 0) -> None:
-        self._spawn = partial(Worker, niceness)
-        self._places: LifoQueue[Worker | None] = LifoQueue()
+        self._spawn = partial(RenderProcess, niceness)
+        self._places: LifoQueue[RenderProcess | None] = LifoQueue()
         self._lock = Lock()
-        self._fuses = Fuses()
+        self._fuses = CircuitBreakers()
         self._closed = False
         for _ in range(workers):
             self._places.put(None)
@@ -76,7 +76,7 @@ class Renderer:
             self._give_back(worker)
         return answers
 
-    def _give_back(self, worker: Worker | None) -> None:
+    def _give_back(self, worker: RenderProcess | None) -> None:
         with self._lock:
             if self._closed and worker is not None:
                 worker.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from services.actions.rendering.circuit_breaker import Fuse
+from services.actions.rendering.circuit_breaker import CircuitBreaker
 from services.actions.rendering.jobs import Answer, CheckJob, Job, Mail
 
 HEADER = 4  # bytes of a frame's length, big endian
@@ -22,7 +22,7 @@ class _Jobs(msgspec.Struct):
 
     accounts: list[Any]
     jobs: list[tuple[int | None, Job]]
-    fuses: dict[str, Fuse] = {}
+    fuses: dict[str, CircuitBreaker] = {}
 
 
 _MAIL, _OTHER = b"m", b"o"  # the first byte of an answer
@@ -38,7 +38,7 @@ def framed(content: bytes) -> bytes:
     return len(content).to_bytes(HEADER, "big") + content
 
 
-def encode_jobs(jobs: Sequence[Job], fuses: Mapping[str, Fuse] | None = None) -> tuple[bytes, int]:
+def encode_jobs(jobs: Sequence[Job], fuses: Mapping[str, CircuitBreaker] | None = None) -> tuple[bytes, int]:
     """The first of the jobs, with what is known of templates, and how many jobs that is: as many as go into one
     frame."""
     taken: list[tuple[int | None, msgspec.Raw]] = []
@@ -69,7 +69,7 @@ def _apart(job: Job) -> tuple[Any, Job]:
     return account, msgspec.structs.replace(job, context=context)
 
 
-def decode_jobs(content: bytes) -> tuple[list[Job], dict[str, Fuse]]:
+def decode_jobs(content: bytes) -> tuple[list[Job], dict[str, CircuitBreaker]]:
     """The jobs in a frame, and what is known of templates."""
     frame = _jobs(content)
     for place, job in frame.jobs:

@@ -21,7 +21,7 @@ from services.actions.tables import (
 )
 
 
-class Erasure(msgspec.Struct, frozen=True):
+class ToErase(msgspec.Struct, frozen=True):
     """What is to go: an account, or one contact of it, the addresses that were known, and the contact's name."""
 
     account: str
@@ -40,7 +40,7 @@ class _Told(msgspec.Struct):
 _event = msgspec.json.Decoder(_Told).decode
 
 
-def erase(conn: Connection, erasure: Erasure, now: int) -> None:
+def erase(conn: Connection, erasure: ToErase, now: int) -> None:
     """Carry out an erasure. The profile of an erased contact's account is the caller's. `now`: wall clock."""
     contact = fitting(erasure.contact, MAX_NAME)
     if contact is None:
@@ -49,7 +49,7 @@ def erase(conn: Connection, erasure: Erasure, now: int) -> None:
         _contact(conn, erasure, contact, now)
 
 
-def _account(conn: Connection, erasure: Erasure, now: int) -> None:
+def _account(conn: Connection, erasure: ToErase, now: int) -> None:
     gone = actions.c.account == erasure.account
     addresses = _hold(conn, gone, actions.c.contact.is_not(None), now)
     suppressions.forget(conn, [*erasure.addresses, *addresses])
@@ -58,7 +58,7 @@ def _account(conn: Connection, erasure: Erasure, now: int) -> None:
         conn.execute(delete(table).where(table.c.account == erasure.account))
 
 
-def _contact(conn: Connection, erasure: Erasure, contact: str, now: int) -> None:
+def _contact(conn: Connection, erasure: ToErase, contact: str, now: int) -> None:
     """The plays of the contact go as a whole; of others, what was addressed to it."""
     of_contact = (plays.c.account == erasure.account) & (plays.c.contact == contact)
     mine = list(conn.scalars(select(plays.c.id).where(of_contact)))

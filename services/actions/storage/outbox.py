@@ -15,7 +15,7 @@ APPEND_TIMEOUT_S = 30.0
 _emit = Sql("INSERT INTO actions.actions_outbox (partition, account, value) VALUES (?, ?, ?)")
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class OutboxRow(msgspec.Struct, frozen=True):
     """A row of the outbox."""
 
     seq: int
@@ -65,13 +65,13 @@ def as_event(event: OwnEvent) -> Event:
     )
 
 
-def waiting(conn: Connection, partitions: Sequence[int], limit: int) -> list[Waiting]:
+def waiting(conn: Connection, partitions: Sequence[int], limit: int) -> list[OutboxRow]:
     """The oldest rows of these partitions."""
     query = select(outbox).where(outbox.c.partition.in_(partitions)).order_by(outbox.c.seq).limit(limit)
-    return [Waiting(*row) for row in conn.execute(query)]
+    return [OutboxRow(*row) for row in conn.execute(query)]
 
 
-def relayed(conn: Connection, rows: Sequence[Waiting]) -> None:
+def relayed(conn: Connection, rows: Sequence[OutboxRow]) -> None:
     """The log has these rows."""
     for start in range(0, len(rows), 500):
         part = [row.seq for row in rows[start : start + 500]]
@@ -83,7 +83,7 @@ def count(conn: Connection) -> int:
     return conn.scalar(select(func.count()).select_from(outbox)) or 0
 
 
-def append(log: Log, rows: Sequence[Waiting]) -> None:
+def append(log: Log, rows: Sequence[OutboxRow]) -> None:
     """Write rows to the log and wait until they are durable. Raises `LogUnavailable`."""
     entries = [
         Entry(key=row.account, value=row.value)

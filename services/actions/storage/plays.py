@@ -16,10 +16,10 @@ from backbone.database import upsert
 from schemas.profile import Profile
 from services.actions.plays.model import ActionDraft, Op, OwnEvent, Play, Renderer, Sighting, StepNote
 from services.actions.storage import search_columns, task_rows
-from services.actions.storage.erasure import Erasure, erase
+from services.actions.storage.erasure import ToErase, erase
 from services.actions.storage.ownership import Fenced
 from services.actions.storage.rows import PLAY_COLUMNS, play_of, play_row
-from services.actions.storage.write_batch import Content, Written, render_ops, write_ops
+from services.actions.storage.write_batch import Content, FlushResult, render_ops, write_ops
 from services.actions.tables import accounts, plays, seen
 
 NEVER = 2**62
@@ -44,7 +44,7 @@ class PlayStore:
     def _forget(self) -> None:
         self._plays: dict[str, Play] = {}
         self._loaded_as: dict[str, str] = {}  # the status that a play had in the database
-        self._erasures: list[Erasure] = []
+        self._erasures: list[ToErase] = []
         self._gone: set[tuple[str, str | None]] = set()  # (account, contact) erased; contact None: all of it
         self._absent: set[str] = set()  # plays that the database does not have
         self._new: set[str] = set()
@@ -244,7 +244,7 @@ class PlayStore:
     def erase_account(self, account: str) -> None:
         known = self.profile(account)
         addresses = [] if known is None else [contact.email for contact in known.contacts.values()]
-        self._erasures.append(Erasure(account, None, addresses))
+        self._erasures.append(ToErase(account, None, addresses))
         self._gone.add((account, None))
         self._live.setdefault(account, set())
         self._drop({play.id for play in self._plays.values() if play.account == account})
@@ -256,7 +256,7 @@ class PlayStore:
         known = self.profile(account)
         person = None if known is None else known.contacts.get(contact)
         addresses, name = ([], None) if person is None else ([person.email], person.name)
-        self._erasures.append(Erasure(account, contact, addresses, name))
+        self._erasures.append(ToErase(account, contact, addresses, name))
         self._gone.add((account, contact))
         doomed = {p.id for p in self._plays.values() if p.account == account and p.contact == contact}
         self._drop(doomed)
@@ -291,7 +291,7 @@ class PlayStore:
             if now != {one: self._loaded_as[one] for one in part}:
                 raise Fenced(f"a play of partition {self.partition} was ended by hand meanwhile")
 
-    def flush(self, conn: Connection, now: int) -> Written:
+    def flush(self, conn: Connection, now: int) -> FlushResult:
         """Write everything that was put. `now`: wall clock."""
         for erasure in self._erasures:
             erase(conn, erasure, now)

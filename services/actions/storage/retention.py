@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, 
 from backbone.clock import Clock
 from backbone.database import Database
 from schemas.event import DAY_US, day_of
-from services.actions.partition_task import Shard
+from services.actions.partition_task import ActionsTask
 from services.actions.plays.model import OPEN_TASK, SENDABLE
 from services.actions.storage import outbox
 from services.actions.storage.ownership import PartitionRow
@@ -39,7 +39,7 @@ class Retention:
         """These are ours anew: who had them before may have waited for something to be sent."""
         self._looked.difference_update(partitions)
 
-    def sweep(self, shards: Iterable[Shard], now: int | None) -> bool:
+    def sweep(self, shards: Iterable[ActionsTask], now: int | None) -> bool:
         """One transaction for all partitions whose day has changed; whether anything left.
 
         `now`: the wall clock; None: each partition has its own.
@@ -67,7 +67,7 @@ class Retention:
             shard.row.swept = tick
         return left > 0
 
-    def _is_due(self, shard: Shard, tick: int, at: float) -> bool:
+    def _is_due(self, shard: ActionsTask, tick: int, at: float) -> bool:
         number = shard.row.partition
         again = self._again.get(number)
         if again is not None:
@@ -82,7 +82,7 @@ class Retention:
             self._again[number] = at + (SOON_S if waits <= wall else LATER_S)
 
 
-def _tick(shard: Shard, now: int | None) -> int:
+def _tick(shard: ActionsTask, now: int | None) -> int:
     return day_of(shard.plays.clock if now is None else now)
 
 

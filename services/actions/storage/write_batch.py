@@ -32,7 +32,7 @@ MAX_DETAIL = 2_000
 RENDERED_AT_ONCE = 256  # drafts; each may take half a second of processor time
 
 
-class Written(msgspec.Struct):
+class FlushResult(msgspec.Struct):
     """What a flush wrote: actions by (channel, status, reason), and how many the delivery loop may take
     now."""
 
@@ -54,7 +54,7 @@ def render_ops(ops: Sequence[Op], renderer: Renderer, stay: Callable[[], None]) 
 
 def write_ops(
     conn: Connection, ops: Sequence[Op], content: Content, *, partition: int, partitions: int, now: int
-) -> Written:
+) -> FlushResult:
     """Store the ops of a batch. `now`: wall clock, from when on the new actions may be sent."""
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []
@@ -86,7 +86,7 @@ def write_ops(
         conn.execute(insert(history), notes)
     outbox.emit(conn, events, partitions)
     tally = Counter((row["channel"], row["status"], row["reason"] or "") for row in rows)
-    return Written(tally, sum(row["status"] == "pending" for row in rows))
+    return FlushResult(tally, sum(row["status"] == "pending" for row in rows))
 
 
 def insert_rows(conn: Connection, rows: list[dict[str, Any]]) -> None:

@@ -20,7 +20,7 @@ from services.actions import tables
 from services.actions.plays.model import Rendered, RenderFailure, RenderJob, TaskSpec, WebhookSpec
 from services.actions.storage import outbox
 from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, TEMPLATES
-from services.actions.worker import Worker
+from services.actions.worker import ActionsWorker
 from tests.unit.plays.kit import T0, trigger
 
 _json = msgspec.json.Encoder().encode
@@ -64,11 +64,11 @@ class House:
         self.renderer = PlainRenderer()
         self.worker = self.restart()
 
-    def restart(self) -> Worker:
+    def restart(self) -> ActionsWorker:
         """A new worker; whatever the old one held in memory is gone."""
         if hasattr(self, "worker"):
             self.worker._consumer.close()
-        self.worker = Worker(self.db, self.log, self.clock, self.renderer, mode=self.mode, idle=0.0)
+        self.worker = ActionsWorker(self.db, self.log, self.clock, self.renderer, mode=self.mode, idle=0.0)
         self.worker.join()
         return self.worker
 

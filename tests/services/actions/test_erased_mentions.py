@@ -9,16 +9,16 @@ from sqlalchemy import insert, update
 from schemas.profile import Contact, Profile
 from services.actions import tables
 from services.actions.channels.email.eml_files import file_name
-from services.actions.channels.email.erased_files import AGAIN_US, KEPT_US, MailFiles
+from services.actions.channels.email.erased_files import AGAIN_US, KEPT_US, ErasedMailFiles
 from services.actions.plays.template_context import account_document, contact_document
-from services.actions.storage.erasure import Erasure, erase
+from services.actions.storage.erasure import ToErase, erase
 from services.actions.storage.mentions import INSTEAD
 from tests.services.actions.kit import ACTIONS, TASKS, House
 from tests.unit.plays.kit import T0
 
 ANN = Contact(id="ann", email="ann@acme.test", name="Ann Lee")
 BOB = Contact(id="bob", email="bob@acme.test", name="Bob")
-PERSON = Erasure("acme", "ann", ["ann@acme.test"], "Ann Lee")
+PERSON = ToErase("acme", "ann", ["ann@acme.test"], "Ann Lee")
 
 
 def action(house: House, name: str, **fields: Any) -> None:
@@ -30,7 +30,7 @@ def action(house: House, name: str, **fields: Any) -> None:
         conn.execute(insert(ACTIONS), [row | fields])
 
 
-def erased(house: House, erasure: Erasure = PERSON) -> None:
+def erased(house: House, erasure: ToErase = PERSON) -> None:
     with house.db.write() as conn:
         erase(conn, erasure, house.clock.now())
 
@@ -66,7 +66,7 @@ def test_others_do_not_name_an_erased_contact(house: House) -> None:
 
 def test_a_first_name_alone_is_left_in_words(house: House) -> None:
     action(house, "act_1", rendered={"text": "An Anna, a banner"})
-    erased(house, Erasure("acme", "ann", [None], "Anna"))
+    erased(house, ToErase("acme", "ann", [None], "Anna"))
     assert house.rows(ACTIONS)[0].rendered == {"text": "An Anna, a banner"}
 
 
@@ -81,10 +81,10 @@ def test_files_of_the_mails_go(house: House, tmp_path: Path, whole: bool) -> Non
         )
         (folder / file_name(name, T0)).write_text(name)
     (folder / f".{file_name('act_ann', T0)}.tmp").write_text("half")
-    files = MailFiles(folder, house.db, house.clock)
+    files = ErasedMailFiles(folder, house.db, house.clock)
     files.sweep()
     assert len(list(folder.iterdir())) == 4
-    erased(house, Erasure("acme", None, []) if whole else PERSON)
+    erased(house, ToErase("acme", None, []) if whole else PERSON)
     files.sweep()
     left = {"act_beta"} if whole else {"act_bob", "act_beta"}
     assert {path.read_text() for path in folder.iterdir()} == left
@@ -94,15 +94,15 @@ def test_files_of_the_mails_go(house: House, tmp_path: Path, whole: bool) -> Non
     files.sweep()
     assert {path.read_text() for path in folder.iterdir()} == left
     house.clock.advance(KEPT_US + 1)
-    MailFiles(folder, house.db, house.clock).sweep()
+    ErasedMailFiles(folder, house.db, house.clock).sweep()
     assert house.rows(tables.mails_gone) == []
 
 
 def test_where_there_are_no_files_there_is_nothing_to_do(house: House, tmp_path: Path) -> None:
     action(house, "act_1", contact="ann", channel="email", recipient="ann@acme.test")
     erased(house)
-    MailFiles(tmp_path / "outbox", house.db, house.clock).sweep()
+    ErasedMailFiles(tmp_path / "outbox", house.db, house.clock).sweep()
     with house.db.write() as conn:
         conn.execute(update(tables.mails_gone).values(at=0))
-    MailFiles(tmp_path / "outbox", house.db, house.clock).sweep()
+    ErasedMailFiles(tmp_path / "outbox", house.db, house.clock).sweep()
     assert house.rows(tables.mails_gone) == []

@@ -11,7 +11,7 @@ from backbone.log import TRIGGERS, Entry
 from schemas.event import Event, from_microseconds
 from schemas.trigger import Position, Progress, TriggerRecord
 from services.actions import tables
-from services.actions.worker import Worker
+from services.actions.worker import ActionsWorker
 from tests.services.actions.kit import ACTIONS, PLAYS, TASKS, House
 from tests.unit.plays.kit import DAY, T0, account, book, event, trigger
 
@@ -87,7 +87,9 @@ def play_out(house: House, order: str, *, restarting: bool) -> Any:
 def test_either_topic_may_lag(
     build: Callable[..., House], monkeypatch: pytest.MonkeyPatch, restarting: bool
 ) -> None:
-    monkeypatch.setattr(Worker, "_relay", lambda _: None)  # our own events would take places between these
+    monkeypatch.setattr(
+        ActionsWorker, "_relay", lambda _: None
+    )  # our own events would take places between these
     results = [
         play_out(build(partitions=1), order, restarting=restarting)
         for order in ("in turn", "events first", "triggers first")
@@ -107,7 +109,7 @@ def test_either_topic_may_lag(
 
 def test_a_replay_gives_the_same(build: Callable[..., House], monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that was learnt and played is forgotten, and both topics are read again from their start."""
-    monkeypatch.setattr(Worker, "_relay", lambda _: None)
+    monkeypatch.setattr(ActionsWorker, "_relay", lambda _: None)
     house = build(partitions=1)
     first = play_out(house, "in turn", restarting=False)
     with house.db.write() as conn:

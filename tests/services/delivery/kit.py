@@ -13,8 +13,8 @@ from backbone.clock import WallClock
 from backbone.database import Database
 from backbone.migrations import migrate_all
 from backbone.settings import Settings
-from services.actions.channels.base import Channel, Surroundings
-from services.actions.delivery import Delivery
+from services.actions.channels.base import Channel, ChannelContext
+from services.actions.delivery import Dispatcher
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage.attempts import Leased
 from services.actions.storage.suppressions import Hasher
@@ -42,7 +42,7 @@ class Fake:
         self.now = self.most = 0
         self.closed = False
 
-    def __call__(self, around: Surroundings) -> Channel:
+    def __call__(self, around: ChannelContext) -> Channel:
         return self
 
     def lane(self, action: Leased) -> str:
@@ -84,11 +84,11 @@ class House:
         self.settings = Settings(data_dir=folder, _env_file=None)  # type: ignore[call-arg]
         self.clock = WallClock()
         self.told = threading.Event()
-        self.loops: list[Delivery] = []
+        self.loops: list[Dispatcher] = []
 
-    def loop(self, alone: bool = True, **channels: Fake) -> Delivery:
+    def loop(self, alone: bool = True, **channels: Fake) -> Dispatcher:
         """A loop, started."""
-        made = Delivery(
+        made = Dispatcher(
             self.settings, self.db, self.clock, HASHER, 2, self.told.set, alone=alone, channels=channels
         )  # fmt: skip
         self.loops.append(made)

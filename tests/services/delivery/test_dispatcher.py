@@ -8,7 +8,7 @@ from sqlalchemy import delete, update
 
 from backbone.errors import DatabaseUnavailable
 from services.actions.delivery import attempt_writer
-from services.actions.delivery.attempt_writer import End, Recorder, Written
+from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, BatchResult
 from services.actions.delivery.journal import read
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage.attempts import Leased, lease_due, start_attempts
@@ -206,7 +206,7 @@ def test_a_database_that_is_away_loses_nothing(house: House, monkeypatch: Any) -
     channel = Fake()
     loop = house.loop(email=channel)
     house.until(lambda: loop._woken is not None)
-    write = attempt_writer.Recorder.write
+    write = attempt_writer.AttemptWriter.write
     failures = iter([False, True, True, False, True, True])
 
     def sometimes(self: Any, conn: Any, batch: Any, now: int) -> Any:
@@ -215,7 +215,7 @@ def test_a_database_that_is_away_loses_nothing(house: House, monkeypatch: Any) -
             raise DatabaseUnavailable("gone")
         return written
 
-    monkeypatch.setattr(attempt_writer.Recorder, "write", sometimes)
+    monkeypatch.setattr(attempt_writer.AttemptWriter, "write", sometimes)
     house.put("act_1", "act_2", "act_3")
     loop.wake()
     house.settled()
@@ -248,12 +248,12 @@ def test_one_row_that_the_database_refuses_costs_itself_alone(house: House, monk
 
 def test_what_is_counted_is_what_was_written(house: House) -> None:
     house.put("act_1", status="retrying", attempts=1)
-    recorder, told = Recorder("me", HASHER, 2, log_clock=False), Written()
+    recorder, told = AttemptWriter("me", HASHER, 2, log_clock=False), BatchResult()
     with house.db.write() as conn:
         [one] = lease_due(conn, house.clock.now(), "me", 1)
         begun = start_attempts(conn, ["act_1"], "me", house.clock.now())
         conn.execute(update(plays).values(status="exited"))
-        end = End(one, begun["act_1"], Outcome(kind="temporary", reason="deferred"))
+        end = AttemptEnd(one, begun["act_1"], Outcome(kind="temporary", reason="deferred"))
         recorder.finish(conn, [end], house.clock.now(), told, owner="me")
     assert told.tally == [("email", "skipped", "play_exited")]
 

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from services.actions.delivery.attempt_writer import Batch, End, Recorder
+from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, Batch
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage import attempts as store
 from services.actions.storage import suppressions
-from services.actions.storage.erasure import Erasure, erase
+from services.actions.storage.erasure import ToErase, erase
 from services.actions.tables import actions, attempts, outbox
 from tests.services.delivery.kit import HASHER, House
 
-WHOLE = Erasure("acme", None, ["ann@acme.test"])
-PERSON = Erasure("acme", "ann", ["ann@acme.test"])
+WHOLE = ToErase("acme", None, ["ann@acme.test"])
+PERSON = ToErase("acme", "ann", ["ann@acme.test"])
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ def shared(tmp_path: Path, fresh_postgres_url: str) -> Iterator[House]:
     made.close()
 
 
-def erased(house: House, erasure: Erasure) -> None:
+def erased(house: House, erasure: ToErase) -> None:
     with house.db.write() as conn:
         erase(conn, erasure, house.clock.now())
 
 
 @contextmanager
-def meanwhile(house: House, write: Callable[[Connection], Any], erasure: Erasure) -> Iterator[None]:
+def meanwhile(house: House, write: Callable[[Connection], Any], erasure: ToErase) -> Iterator[None]:
     """`write` has been done and is not committed when the erasure begins."""
     with ThreadPoolExecutor(1) as pool:
         with house.db.write() as conn:
@@ -53,7 +53,7 @@ def waits(house: House) -> bool:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("erasure", [WHOLE, PERSON])
-def test_an_attempt_that_begins_meanwhile_goes_too(shared: House, erasure: Erasure) -> None:
+def test_an_attempt_that_begins_meanwhile_goes_too(shared: House, erasure: ToErase) -> None:
     shared.put("act_1")
     with shared.db.write() as conn:
         store.lease_due(conn, shared.clock.now(), "me", 10)
@@ -67,16 +67,16 @@ def test_an_attempt_that_begins_meanwhile_goes_too(shared: House, erasure: Erasu
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("erasure", [WHOLE, PERSON])
-def test_a_bounce_that_is_written_meanwhile_keeps_no_address(shared: House, erasure: Erasure) -> None:
+def test_a_bounce_that_is_written_meanwhile_keeps_no_address(shared: House, erasure: ToErase) -> None:
     shared.put("act_1")
-    recorder = Recorder("me", HASHER, 2, log_clock=False)
+    recorder = AttemptWriter("me", HASHER, 2, log_clock=False)
     with shared.db.write() as conn:
         (action,) = recorder.write(conn, Batch(lease=10), shared.clock.now()).leased
         recorder.write(conn, Batch(begins=[action]), shared.clock.now())
 
     def bounce(conn: Connection) -> None:
         gone = Outcome(kind="permanent", reason="bounced", detail="550 5.1.1 ann@acme.test")
-        recorder.write(conn, Batch(ends=[End(action, 1, gone)]), shared.clock.now())
+        recorder.write(conn, Batch(ends=[AttemptEnd(action, 1, gone)]), shared.clock.now())
 
     with meanwhile(shared, bounce, erasure):
         assert shared.suppressed() == [(None, "", "bounced")]
@@ -86,7 +86,7 @@ def test_a_bounce_that_is_written_meanwhile_keeps_no_address(shared: House, eras
 
 
 @pytest.mark.parametrize("erasure", [WHOLE, PERSON])
-def test_a_former_address_is_forgotten_too(house: House, erasure: Erasure) -> None:
+def test_a_former_address_is_forgotten_too(house: House, erasure: ToErase) -> None:
     """The contact unsubscribed, and has another address since; the profile knows the new one only."""
     house.put("act_1", recipient="Ann@old.test")
     house.put("act_2", recipient="desk@us.test", contact=None)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import update
 
 from backbone.log import open_log
-from services.actions.delivery import Delivery
+from services.actions.delivery import Dispatcher
 from services.actions.delivery.dispatcher import ROOM, WINDOW
 from services.actions.plays.retry_policy import Outcome
 from services.actions.status import status
@@ -114,7 +114,7 @@ def test_hundreds_of_hung_endpoints_do_not_hold_up_the_others(house: House, monk
     house.until(lambda: len(set(endpoints.sent)) == 240)
     house.until(lambda: all(lane.blocked for lane in house.loops[0]._lanes.values()))
     house.until(lambda: house.loops[0]._free() >= ROOM)
-    monkeypatch.setattr(Delivery, "_make_room", None)  # nothing more is leased for those who do not answer
+    monkeypatch.setattr(Dispatcher, "_make_room", None)  # nothing more is leased for those who do not answer
     try:
         for n in range(3):
             house.put(f"act_good_{n}", channel="webhook", recipient="crm")
@@ -137,7 +137,7 @@ def test_being_woken_puts_nothing_back(house: House, monkeypatch: Any) -> None:
     hung = Hung()
     house.put(*(f"act_{n}" for n in range(WINDOW)))
     thinned: list[Any] = []
-    monkeypatch.setattr(Delivery, "_surplus", lambda self: thinned.append(list(self._waiting)) or [])
+    monkeypatch.setattr(Dispatcher, "_surplus", lambda self: thinned.append(list(self._waiting)) or [])
     loop = house.loop(email=hung)
     try:
         house.until(lambda: len(hung.prepared) == 2)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.actions.delivery import journal as module
-from services.actions.delivery.attempt_writer import Recorder, Written
+from services.actions.delivery.attempt_writer import AttemptWriter, BatchResult
 from services.actions.delivery.journal import Journal, boot_id, read, taken
 from services.actions.delivery.recovery import take_over
 from services.actions.plays.retry_policy import Outcome
@@ -66,7 +66,7 @@ def test_a_torn_last_line_is_left_out(folder: Path) -> None:
     "text", [b"", b"{", b"nonsense\n", b'{"owner":"me"}\n{"action":"a","n":1}\n', b"\0" * 99]
 )
 def test_a_journal_without_a_head_says_nothing(text: bytes) -> None:
-    assert read(text) == module.Left("", False, frozenset(), {})
+    assert read(text) == module.JournalRest("", False, frozenset(), {})
 
 
 def test_silence_is_no_evidence_after_another_boot_or_a_broken_line(folder: Path) -> None:
@@ -235,9 +235,9 @@ class Dead:
         self.journal.ended("act_ended", DONE)
         self.journal.passing("act_passed")
 
-    def taken_over(self) -> tuple[bool, list[Written]]:
-        told: list[Written] = []
-        recorder = Recorder("other", HASHER, 2, log_clock=False)
+    def taken_over(self) -> tuple[bool, list[BatchResult]]:
+        told: list[BatchResult] = []
+        recorder = AttemptWriter("other", HASHER, 2, log_clock=False)
         return take_over(self.folder, self.house.db, self.house.clock, recorder, told.append), told
 
 

@@ -25,7 +25,7 @@ from backbone.web.api_keys import create_key
 from backbone.web.app import create_app
 from schemas.event import Event, encode
 from schemas.trigger import Position, Progress, TriggerRecord
-from services.actions.channels.base import Trouble
+from services.actions.channels.base import ChannelTrouble
 from services.actions.service import build
 from tests.services.actions.kit import _json
 from tests.unit.channels.helpers import SECRET, Server
@@ -138,7 +138,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 def test_what_keeps_a_channel_from_sending_is_in_the_status(running: Running) -> None:
     assert running.service.status()["trouble"] == []
     since = round(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()) * 1_000_000
-    running.service.delivery._channels["email"]._transport.trouble = Trouble(since, "greeting: 554")  # type: ignore[attr-defined]
+    running.service.delivery._channels["email"]._transport.trouble = ChannelTrouble(since, "greeting: 554")  # type: ignore[attr-defined]
     assert running.service.status()["trouble"] == [
         {"channel": "email", "since": "2026-01-02T03:04:05Z", "detail": "greeting: 554"}
     ]

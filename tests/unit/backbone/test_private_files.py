@@ -18,7 +18,7 @@ from backbone.log import EVENTS, Entry
 from backbone.log.embedded.log import EmbeddedLog
 from backbone.private_files import open_private, private_folder, tighten
 from backbone.settings import load_settings
-from services.actions.channels.email.eml_files import Letter
+from services.actions.channels.email.eml_files import EmlFile
 from services.actions.delivery.journal import Journal
 from services.app import house
 
@@ -145,7 +145,7 @@ def test_journals_and_mails(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(mode=0o777)
         (tmp_path / folder / left).touch(mode=LOOSE)
     journal = Journal(tmp_path / "delivery", "me")
-    asyncio.run(Letter(tmp_path / "outbox" / "x.eml", b"Subject: x").send())
+    asyncio.run(EmlFile(tmp_path / "outbox" / "x.eml", b"Subject: x").send())
     found = {
         path.name: mode(path) for folder in ("delivery", "outbox") for path in (tmp_path / folder).iterdir()
     }

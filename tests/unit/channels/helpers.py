@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from backbone.settings import Settings
-from services.actions.channels.base import Channel, Surroundings, Target
+from services.actions.channels.base import Channel, ChannelContext, Target
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage.attempts import Leased
 
@@ -42,9 +42,9 @@ def leased(
 
 def surroundings(
     tmp_path: Path, endpoint: Callable[[str], Target | None] = lambda _: None, **settings: Any
-) -> Surroundings:
+) -> ChannelContext:
     """Settings and endpoints for a channel."""
-    return Surroundings(Settings(data_dir=tmp_path, _env_file=None, **settings), endpoint)  # type: ignore[call-arg]
+    return ChannelContext(Settings(data_dir=tmp_path, _env_file=None, **settings), endpoint)  # type: ignore[call-arg]
 
 
 async def deliver(channel: Channel, action: Leased) -> Outcome:

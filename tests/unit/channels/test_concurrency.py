@@ -6,13 +6,13 @@ import time
 import pytest
 
 from services.actions.channels.email import concurrency as module
-from services.actions.channels.email.concurrency import SAMPLES, Gate
+from services.actions.channels.email.concurrency import SAMPLES, AdaptiveLimit
 
 LEAST, STEP_S, PATIENCE_S = 2, 0.002, 0.25
 
 
-def made(patience: float = PATIENCE_S) -> Gate:
-    return Gate(least=LEAST, step=STEP_S, patience=patience)
+def made(patience: float = PATIENCE_S) -> AdaptiveLimit:
+    return AdaptiveLimit(least=LEAST, step=STEP_S, patience=patience)
 
 
 class Loop:
@@ -28,7 +28,7 @@ async def clock(monkeypatch: pytest.MonkeyPatch) -> Loop:
     return Loop(monkeypatch)
 
 
-async def measure(gate: Gate, clock: Loop, took: float) -> None:
+async def measure(gate: AdaptiveLimit, clock: Loop, took: float) -> None:
     for _ in range(SAMPLES):
         with await gate.enter():
             clock.now += took

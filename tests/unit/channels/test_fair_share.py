@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from services.actions.delivery import fair_share
-from services.actions.delivery.fair_share import Lane, Places, UnderWay
+from services.actions.delivery.fair_share import FairShare, Lane, UnderWay
 
 MOST = 10
 
@@ -28,7 +28,7 @@ class Bench:
     """Lanes over one channel; who is inside."""
 
     def __init__(self, channel: int = 100, *, independent: bool = True, slow: bool = True) -> None:
-        self.channel = Places(channel)
+        self.channel = FairShare(channel)
         self.independent, self.slow = independent, slow
         self.inside: list[UnderWay] = []
         self.tasks: set[asyncio.Task[None]] = set()

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, ip_address
 
 import pytest
 
-from services.actions.channels.webhook.ssrf import AddressRefused, Guard, networks
+from services.actions.channels.webhook.ssrf import AddressGuard, AddressRefused, networks
 
 
 def hexed(v4: str, turned: int = 0) -> str:
@@ -41,7 +41,7 @@ def test_there_are_two_hundred_of_them() -> None:
 @pytest.mark.parametrize("address", V4 + V6 + INSIDE + TUNNELS)
 def test_no_private_address_is_reached(address: str) -> None:
     with pytest.raises(AddressRefused):
-        Guard().check(address)
+        AddressGuard().check(address)
 
 
 @pytest.mark.parametrize(
@@ -58,12 +58,12 @@ def test_no_private_address_is_reached(address: str) -> None:
     ],
 )
 def test_public_addresses_are_reached(address: str) -> None:
-    Guard().check(address)
+    AddressGuard().check(address)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1", "10.1.2.3", "fd00::1"])
 def test_networks_of_the_settings_are_reached(address: str) -> None:
-    guard = Guard(networks(["127.0.0.0/8", "10.1.0.0/16", "fd00::/8"]))
+    guard = AddressGuard(networks(["127.0.0.0/8", "10.1.0.0/16", "fd00::/8"]))
     guard.check(address)
     for closed in ("10.2.0.1", "169.254.169.254", "::1"):
         with pytest.raises(AddressRefused):

@@ -11,8 +11,7 @@ import aiosmtpd.smtp
 import pytest
 from prometheus_client import REGISTRY
 
-from services.actions.channels.email.smtp import Server as SmtpServer
-from services.actions.channels.email.smtp import Smtp
+from services.actions.channels.email.smtp import SmtpServer, SmtpTransport
 from services.actions.plays.retry_policy import Outcome
 from tests.conformance.certificates import make_certificates
 from tests.unit.channels.helpers import Server, deliver, leased
@@ -25,7 +24,7 @@ def server_of(port: int, **changes: Any) -> SmtpServer:
     return replace(SmtpServer.of(f"smtp://127.0.0.1:{port}"), **changes)
 
 
-async def sent(transport: Smtp) -> Outcome:
+async def sent(transport: SmtpTransport) -> Outcome:
     return await deliver(EmailChannel(transport), leased())
 
 
@@ -38,7 +37,7 @@ async def test_no_password_in_clear(caplog: pytest.LogCaptureFixture) -> None:
     script = Scripted(say=LOGIN)
     async with Server(script) as server:
         asked = SmtpServer.of(f"smtp://u:hunter2@mail.test:{server.port}")
-        transport = Smtp(replace(asked, host="127.0.0.1"))
+        transport = SmtpTransport(replace(asked, host="127.0.0.1"))
         outcome = await sent(transport)
         await transport.close()
     assert (outcome.kind, outcome.reason) == ("temporary", "unreachable")
@@ -56,7 +55,7 @@ async def test_a_password_in_clear_where_it_is_allowed(allowed: str) -> None:
     async with Server(script) as server:
         host = "mail.test" if allowed else "127.0.0.1"
         asked = SmtpServer.of(f"smtp://u:hunter2@{host}:{server.port}{allowed}")
-        transport = Smtp(replace(asked, host="127.0.0.1"))
+        transport = SmtpTransport(replace(asked, host="127.0.0.1"))
         assert (await sent(transport)).kind == "done"
         await transport.close()
     assert any(line.startswith("AUTH PLAIN") for line in script.commands)
@@ -66,7 +65,7 @@ async def test_a_password_in_clear_where_it_is_allowed(allowed: str) -> None:
 async def test_the_name_it_is_greeted_with(name: str | None, greeted: str) -> None:
     script = Scripted()
     async with Server(script) as server:
-        transport = Smtp(server_of(server.port), name=name)
+        transport = SmtpTransport(server_of(server.port), name=name)
         await sent(transport)
         await transport.close()
     assert script.commands[0].upper().startswith("EHLO ")
@@ -87,7 +86,7 @@ async def test_whose_certificates_are_believed(tmp_path: Path, authority: str | 
         0,
     )
     ca_file = str(getattr(made, authority)) if authority else None
-    transport = Smtp(server_of(mx.sockets[0].getsockname()[1], starttls=True, ca_file=ca_file))
+    transport = SmtpTransport(server_of(mx.sockets[0].getsockname()[1], starttls=True, ca_file=ca_file))
     outcome = await sent(transport)
     await transport.close()
     mx.close()
@@ -122,7 +121,7 @@ async def test_a_server_that_refuses_us_is_seen(
     )
     async with Server(script) as server:
         login = {"user": "u", "password": "p"} if phase == "auth" else {}
-        transport = Smtp(server_of(server.port, **login))
+        transport = SmtpTransport(server_of(server.port, **login))
         for _ in range(3):
             assert (await sent(transport)).kind == kind
         assert transport.trouble is not None
@@ -151,7 +150,7 @@ async def test_a_server_that_refuses_us_is_seen(
 )
 async def test_a_refusal_for_the_recipient_s_sake_is_no_trouble(phase: str, said: str) -> None:
     async with Server(Scripted(say={phase: said})) as server:
-        transport = Smtp(server_of(server.port))
+        transport = SmtpTransport(server_of(server.port))
         assert (await sent(transport)).kind != "done"
         await transport.close()
     assert (transport.trouble, refuses()) == (None, 0)
@@ -160,7 +159,7 @@ async def test_a_refusal_for_the_recipient_s_sake_is_no_trouble(phase: str, said
 async def test_nobody_listens() -> None:
     async with Server(Scripted()) as server:
         port = server.port
-    transport = Smtp(server_of(port))
+    transport = SmtpTransport(server_of(port))
     assert (await sent(transport)).reason == "unreachable"
     assert transport.trouble is not None
     assert transport.trouble.detail.startswith("connection: ")

@@ -9,8 +9,7 @@ import pytest
 
 from services.actions.channels.email import smtp as module
 from services.actions.channels.email.channel import EmailChannel, channel
-from services.actions.channels.email.smtp import Server as SmtpServer
-from services.actions.channels.email.smtp import Smtp
+from services.actions.channels.email.smtp import SmtpServer, SmtpTransport
 from services.actions.plays.retry_policy import Outcome
 from tests.unit.channels.helpers import Server, deliver, leased, mail, surroundings
 
@@ -67,7 +66,7 @@ class Scripted:
 
 def over(server: Server) -> EmailChannel:
     """The channel to a server of this machine."""
-    return EmailChannel(Smtp(SmtpServer.of(f"smtp://127.0.0.1:{server.port}")))
+    return EmailChannel(SmtpTransport(SmtpServer.of(f"smtp://127.0.0.1:{server.port}")))
 
 
 async def one(script: Scripted) -> Outcome:
@@ -193,7 +192,7 @@ async def test_a_connection_out_of_step_carries_no_other_mail(phase: str) -> Non
 async def test_nobody_listens() -> None:
     async with Server(Scripted()) as server:
         port = server.port
-    outcome = await deliver(EmailChannel(Smtp(SmtpServer.of(f"smtp://127.0.0.1:{port}"))), leased())
+    outcome = await deliver(EmailChannel(SmtpTransport(SmtpServer.of(f"smtp://127.0.0.1:{port}"))), leased())
     assert (outcome.kind, outcome.reason) == ("temporary", "unreachable")
 
 

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.actions.rendering import Body, MailJob, Renderer, RenderError, TextJob
-from services.actions.rendering.circuit_breaker import FORGET_S, MOST, REDUCED_SECONDS, REST_S, ROW, Fuses
+from services.actions.rendering.circuit_breaker import (
+    FORGET_S,
+    MOST,
+    REDUCED_SECONDS,
+    REST_S,
+    ROW,
+    CircuitBreakers,
+)
 from services.actions.rendering.jobs import CPU_SECONDS, CheckJob, Job
 
 LOOPS = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
@@ -20,7 +27,7 @@ def job(name: str, tier: Any = "low") -> TextJob:
 
 
 def test_less_after_the_first_time_and_rest_after_three_in_a_row() -> None:
-    fuses = Fuses()
+    fuses = CircuitBreakers()
     assert fuses.allowance(job("a"), 0.0) == CPU_SECONDS
     for n in range(1, ROW + 1):
         fuses.ended(job("a"), float(n), within_limits=False)
@@ -34,14 +41,14 @@ def test_less_after_the_first_time_and_rest_after_three_in_a_row() -> None:
 
 
 def test_one_that_is_rendered_in_between_is_no_row() -> None:
-    fuses = Fuses()
+    fuses = CircuitBreakers()
     for n in range(9 * ROW):
         fuses.ended(job("a"), float(n), within_limits=n % ROW == ROW - 1)
         assert fuses.allowance(job("a"), float(n)) == REDUCED_SECONDS
 
 
 def test_checks_do_not_count_and_templates_are_told_apart() -> None:
-    fuses = Fuses()
+    fuses = CircuitBreakers()
     check: Job = CheckJob(sources={"subject": "x"})
     for _ in range(9):
         fuses.ended(check, 0.0, within_limits=False)
@@ -54,7 +61,7 @@ def test_checks_do_not_count_and_templates_are_told_apart() -> None:
 
 
 def test_it_remembers_so_many() -> None:
-    fuses = Fuses()
+    fuses = CircuitBreakers()
     for n in range(MOST + 10):
         fuses.ended(job(str(n)), 0.0, within_limits=False)
     assert len(fuses.known(0.0)) == MOST
@@ -66,9 +73,9 @@ def test_it_remembers_so_many() -> None:
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans(), st.floats(0, 40)), max_size=40))
 def test_what_is_sent_along_says_the_same(steps: list[tuple[str, bool, float]]) -> None:
     """Two that remember, one of what the other told it, decide alike whatever comes next."""
-    here, now = Fuses(), 0.0
+    here, now = CircuitBreakers(), 0.0
     for name, fine, pause in steps:
-        there = Fuses(here.known(now))
+        there = CircuitBreakers(here.known(now))
         now += pause
         assert there.allowance(job(name), now) == here.allowance(job(name), now)
         for fuses in (here, there):

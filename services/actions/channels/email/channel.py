@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from schemas.addresses import BadAddress
-from services.actions.channels.base import Prepared, Surroundings, Trouble
-from services.actions.channels.email.eml_files import OUTBOX, Outbox
+from services.actions.channels.base import ChannelContext, ChannelTrouble, Prepared
+from services.actions.channels.email.eml_files import OUTBOX, EmlFolder
 from services.actions.channels.email.message import Envelope, build
-from services.actions.channels.email.smtp import Server, Smtp
+from services.actions.channels.email.smtp import SmtpServer, SmtpTransport
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage.attempts import Leased
 
@@ -22,7 +22,7 @@ class Transport(Protocol):
     per_domain: int  # of these, to one domain
 
     @property
-    def trouble(self) -> Trouble | None:
+    def trouble(self) -> ChannelTrouble | None:
         """What keeps it from handing over anything."""
         ...
 
@@ -36,7 +36,7 @@ class Transport(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Staging:
+class StagingRecipients:
     """Whom mails may go to (addresses and domains in small letters; empty: anybody), and who gets them instead."""
 
     only_to: frozenset[str] = frozenset()
@@ -61,13 +61,13 @@ class EmailChannel:
 
     independent = False  # one server takes them all, whatever their domain
 
-    def __init__(self, transport: Transport, staging: Staging = Staging()) -> None:
+    def __init__(self, transport: Transport, staging: StagingRecipients = StagingRecipients()) -> None:
         self._transport, self._staging = transport, staging
         self.repeatable, self.tells = transport.repeatable, transport.tells
         self.concurrency, self.per_lane = transport.concurrency, transport.per_domain
 
     @property
-    def trouble(self) -> Trouble | None:
+    def trouble(self) -> ChannelTrouble | None:
         """Of the transport."""
         return self._transport.trouble
 
@@ -90,12 +90,14 @@ class EmailChannel:
         await self._transport.close()
 
 
-def channel(around: Surroundings) -> EmailChannel:
+def channel(around: ChannelContext) -> EmailChannel:
     """The channel that the settings ask for."""
     settings = around.settings
-    staging = Staging(frozenset(settings.mail_only_to), settings.mail_instead_to)
+    staging = StagingRecipients(frozenset(settings.mail_only_to), settings.mail_instead_to)
     if settings.smtp_url is None:
-        return EmailChannel(Outbox(settings.data_dir / OUTBOX), staging)
+        return EmailChannel(EmlFolder(settings.data_dir / OUTBOX), staging)
     ca_file = None if settings.smtp_ca_file is None else str(settings.smtp_ca_file)
-    server = Server.of(settings.smtp_url.get_secret_value(), ca_file)
-    return EmailChannel(Smtp(server, around.passing, name=settings.smtp_ehlo, now=around.now), staging)
+    server = SmtpServer.of(settings.smtp_url.get_secret_value(), ca_file)
+    return EmailChannel(
+        SmtpTransport(server, around.passing, name=settings.smtp_ehlo, now=around.now), staging
+    )

@@ -16,7 +16,7 @@ SAMPLES = 3  # answers to one at a time; the quickest counts
 AGAIN_S = 10.0  # between measurements
 
 
-class Gate:
+class AdaptiveLimit:
     """One for each other side; of one event loop. The channel's own limit holds above it.
 
     After `patience` seconds a place is another's, answer or not; after twice as long the next one, up to
@@ -33,7 +33,7 @@ class Gate:
         self._wanted = SAMPLES
         self._measured_at = 0.0
 
-    async def enter(self) -> "Pass":
+    async def enter(self) -> "Permit":
         """Wait for a place."""
         loop = asyncio.get_running_loop()
         if not self._wanted and loop.time() > self._measured_at + AGAIN_S:
@@ -42,7 +42,7 @@ class Gate:
             self._inside += 1
         else:
             await self._turn(loop)
-        return Pass(self, loop)
+        return Permit(self, loop)
 
     async def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
         turn = loop.create_future()
@@ -84,12 +84,12 @@ class Gate:
             self.room, self._measured_at = self._least + int(self._best / self._step), now
 
 
-class Pass:
+class Permit:
     """A place inside, until the answer is there or patience is over: `with await gate.enter(): …`."""
 
     __slots__ = ("_alone", "_gate", "_loop", "_since", "_timer")
 
-    def __init__(self, gate: Gate, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, gate: AdaptiveLimit, loop: asyncio.AbstractEventLoop) -> None:
         self._gate, self._loop, self._since = gate, loop, loop.time()
         self._alone = gate.alone
         self._timer: asyncio.TimerHandle | None = None

@@ -12,7 +12,7 @@ from services.actions.plays.retry_policy import Outcome
 OUTBOX = "outbox"  # under the data folder
 
 
-class Outbox:
+class EmlFolder:
     """Writes to a folder. Sending an action again overwrites its file, so there is never a second copy."""
 
     repeatable, tells = True, False
@@ -22,9 +22,9 @@ class Outbox:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def prepare(self, action: str, due_at: int, envelope: Envelope) -> "Letter":
+    async def prepare(self, action: str, due_at: int, envelope: Envelope) -> "EmlFile":
         """A letter for this folder; `due_at` (microseconds) orders the files."""
-        return Letter(self._folder / file_name(action, due_at), envelope.message)
+        return EmlFile(self._folder / file_name(action, due_at), envelope.message)
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -47,7 +47,7 @@ def _draft(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp")
 
 
-class Letter:
+class EmlFile:
     """One mail on its way to its file."""
 
     def __init__(self, path: Path, message: bytes) -> None:

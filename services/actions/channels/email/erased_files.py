@@ -15,7 +15,7 @@ KEPT_US = 86_400 * SECOND_US  # by then every process has looked
 AT_ONCE = 1_000
 
 
-class MailFiles:
+class ErasedMailFiles:
     """The files of this process."""
 
     def __init__(self, folder: Path, db: Database, clock: Clock) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from backbone import telemetry
 from schemas.event import rfc3339
-from services.actions.channels.base import Trouble
+from services.actions.channels.base import ChannelTrouble
 
 LOGIN_WANTED = (530, 534, 535, 538)  # RFC 4954: it is about us, and may be mended; no mail is given up for it
 _CODE = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})\b")
@@ -18,12 +18,12 @@ _CODE = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})\b")
 log = telemetry.get_logger("touchline.mail")
 
 
-class Health:
+class ServerHealth:
     """Of the one server, as this process sees it."""
 
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
-        self.trouble: Trouble | None = None
+        self.trouble: ChannelTrouble | None = None
         telemetry.MAIL_SERVER_REFUSES.set(0)
 
     def took(self) -> None:
@@ -36,7 +36,7 @@ class Health:
     def refused(self, phase: str, answer: str) -> None:
         """It does not let us send: at which phase, and what it said."""
         if self.trouble is None:
-            self.trouble = Trouble(since=self._now(), detail=f"{phase}: {answer}")
+            self.trouble = ChannelTrouble(since=self._now(), detail=f"{phase}: {answer}")
             log.error("the mail server refuses us", phase=phase, answer=answer)
             telemetry.MAIL_SERVER_REFUSES.set(1)
 

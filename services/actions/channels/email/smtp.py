@@ -18,10 +18,10 @@ from aiosmtplib import SMTP, SMTPException, SMTPHeloError, SMTPResponseException
 from aiosmtplib.protocol import SMTPProtocol
 
 from backbone.setting_checks import is_loopback
-from services.actions.channels.base import Trouble
-from services.actions.channels.email.concurrency import Gate
+from services.actions.channels.base import ChannelTrouble
+from services.actions.channels.email.concurrency import AdaptiveLimit
 from services.actions.channels.email.message import Envelope
-from services.actions.channels.email.server_health import LOGIN_WANTED, Health, bare
+from services.actions.channels.email.server_health import LOGIN_WANTED, ServerHealth, bare
 from services.actions.plays.retry_policy import Outcome
 
 CONNECT_S = 20.0
@@ -44,7 +44,7 @@ _BROKEN = (SMTPException, OSError, asyncio.TimeoutError, EOFError)
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class SmtpServer:
     """What `TOUCHLINE_SMTP_URL` says: `smtp[s]://user:password@host:port?starttls=true|false&verify=false`.
 
     `smtp` upgrades to TLS where the server offers it, unless `starttls` demands it (true) or does without (false). With
@@ -62,7 +62,7 @@ class Server:
     ca_file: str | None = None
 
     @classmethod
-    def of(cls, url: str, ca_file: str | None = None) -> "Server":
+    def of(cls, url: str, ca_file: str | None = None) -> "SmtpServer":
         """Reads the URL; raises `ValueError`."""
         parts = urlsplit(url)
         asked = {name: value.lower() for name, value in parse_qsl(parts.query, keep_blank_values=True)}
@@ -83,7 +83,7 @@ class Server:
         )
 
 
-class Line:
+class SmtpConnection:
     """A connection to the server."""
 
     def __init__(self, smtp: SMTP) -> None:
@@ -104,7 +104,7 @@ class Line:
         return self.smtp.protocol
 
 
-class Smtp:
+class SmtpTransport:
     """Hands mails to one server, over connections that are used again."""
 
     repeatable, tells = False, True
@@ -114,22 +114,22 @@ class Smtp:
 
     def __init__(
         self,
-        server: Server,
+        server: SmtpServer,
         passing: Callable[[str], None] = lambda _: None,
         *,
         name: str | None = None,
         now: Callable[[], int] = lambda: 0,
     ) -> None:
         self._server = server
-        self.health = Health(now)
+        self.health = ServerHealth(now)
         self.passing = passing  # told the action whose final dot is about to go out
-        self.gate = Gate(
+        self.gate = AdaptiveLimit(
             least=DOTS, step=ONE_MORE_S, patience=PATIENCE_S
         )  # between the final dot and its answer
-        self._idle: deque[Line] = deque()
+        self._idle: deque[SmtpConnection] = deque()
         self._name = name or re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "localhost"
 
-    async def prepare(self, action: str, due_at: int, envelope: Envelope) -> "Submission | Outcome":  # noqa: ARG002
+    async def prepare(self, action: str, due_at: int, envelope: Envelope) -> "MailTransaction | Outcome":  # noqa: ARG002
         """A connection that is ready for this mail; `due_at` is the outbox's business."""
         try:
             line = self._reused() or await self._connect()
@@ -139,14 +139,14 @@ class Smtp:
         except _BROKEN as error:
             self.health.refused("connection", _sentence(error))
             return Outcome(kind="temporary", reason=_why(error), detail=_sentence(error))
-        return Submission(self, line, action, envelope)
+        return MailTransaction(self, line, action, envelope)
 
     @property
-    def trouble(self) -> Trouble | None:
+    def trouble(self) -> ChannelTrouble | None:
         """Whether the server refuses us."""
         return self.health.trouble
 
-    def _reused(self) -> Line | None:
+    def _reused(self) -> SmtpConnection | None:
         while self._idle:
             line = self._idle.pop()
             if line.fresh:
@@ -154,7 +154,7 @@ class Smtp:
             line.smtp.close()
         return None
 
-    async def _connect(self) -> Line:
+    async def _connect(self) -> SmtpConnection:
         server = self._server
         smtp = SMTP(
             hostname=server.host, port=server.port, username=server.user, password=server.password,
@@ -168,14 +168,14 @@ class Smtp:
         except BaseException:
             smtp.close()
             raise
-        return Line(smtp)
+        return SmtpConnection(smtp)
 
-    async def again(self, line: Line) -> Line:
+    async def again(self, line: SmtpConnection) -> SmtpConnection:
         """A new connection in place of one that had been idle and turned out to be dead."""
         line.smtp.close()
         return await self._connect()
 
-    def keep(self, line: Line) -> None:
+    def keep(self, line: SmtpConnection) -> None:
         """Give a connection back for the next mail; one that is gone is let go."""
         line.used_at = monotonic()
         if line.smtp.is_connected:
@@ -196,10 +196,12 @@ class Smtp:
                 line.smtp.close()
 
 
-class Submission:
+class MailTransaction:
     """One mail on its way through one connection."""
 
-    def __init__(self, transport: Smtp, line: Line, action: str, envelope: Envelope) -> None:
+    def __init__(
+        self, transport: SmtpTransport, line: SmtpConnection, action: str, envelope: Envelope
+    ) -> None:
         self._transport = transport
         self._line = line
         self._action = action

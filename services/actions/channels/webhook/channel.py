@@ -18,10 +18,10 @@ import aiohttp
 import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from services.actions.channels.base import Prepared, Surroundings, Target
-from services.actions.channels.webhook.final_status import Connector, expect
+from services.actions.channels.base import ChannelContext, Prepared, Target
+from services.actions.channels.webhook.final_status import StatusConnector, expect
 from services.actions.channels.webhook.signing import signed_headers
-from services.actions.channels.webhook.ssrf import AddressRefused, Guard
+from services.actions.channels.webhook.ssrf import AddressGuard, AddressRefused
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage.attempts import Leased
 
@@ -45,7 +45,7 @@ _HEADERS = {
 class Resolver(AbstractResolver):
     """Names to addresses, every one of them allowed: one that is not refuses the name."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard
         self._threads = ThreadPoolExecutor(NAMES_AT_ONCE, thread_name_prefix="webhook-names")
 
@@ -79,9 +79,9 @@ class WebhookChannel:
     independent = True
     trouble = None  # each endpoint has its own
 
-    def __init__(self, around: Surroundings, *, deadline: float = DEADLINE_S) -> None:
+    def __init__(self, around: ChannelContext, *, deadline: float = DEADLINE_S) -> None:
         self._endpoint = around.endpoint
-        self._guard = Guard(around.settings.webhook_allowed_networks)
+        self._guard = AddressGuard(around.settings.webhook_allowed_networks)
         self._deadline = deadline
         self._session: aiohttp.ClientSession | None = None
 
@@ -93,11 +93,11 @@ class WebhookChannel:
         """The body. The endpoint is looked up when it is sent."""
         name = action.recipient or ""
         body = msgspec.json.encode(action.rendered.get("body"))
-        return Post(self._open, self._endpoint, name, action.id, body, self._deadline)
+        return WebhookDelivery(self._open, self._endpoint, name, action.id, body, self._deadline)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = Connector(
+            connector = StatusConnector(
                 resolver=Resolver(self._guard), socket_factory=self._guard.socket, limit=0, keepalive_timeout=KEEP_S,
             )  # fmt: skip
             self._session = aiohttp.ClientSession(
@@ -112,7 +112,7 @@ class WebhookChannel:
             await self._session.close()
 
 
-class Post:
+class WebhookDelivery:
     """One webhook, ready to be posted."""
 
     def __init__(
@@ -221,6 +221,6 @@ def _refusal_in(error: BaseException | None) -> Any:
     return None
 
 
-def channel(around: Surroundings) -> WebhookChannel:
+def channel(around: ChannelContext) -> WebhookChannel:
     """The channel."""
     return WebhookChannel(around)

@@ -21,18 +21,18 @@ _END = re.compile(rb"\r?\n\r?\n")
 
 
 @dataclass(slots=True)
-class Answer:
+class FinalStatus:
     """What is known of the answer to the request under way: its status, once the line has come."""
 
     status: int | None = None
 
 
-_expected: ContextVar[Answer | None] = ContextVar("expected_answer", default=None)
+_expected: ContextVar[FinalStatus | None] = ContextVar("expected_answer", default=None)
 
 
-def expect() -> Answer:
+def expect() -> FinalStatus:
     """What the next request of this task is answered will be told here."""
-    answer = Answer()
+    answer = FinalStatus()
     _expected.set(answer)
     return answer
 
@@ -41,7 +41,7 @@ class _Handler(ResponseHandler):
     """aiohttp's connection, which tells the status of each response as soon as it has come."""
 
     _head = b""
-    _answer: Answer | None = None
+    _answer: FinalStatus | None = None
 
     def set_response_params(self, **params: Any) -> None:
         """A request is about to leave, in the task that sends it."""
@@ -69,7 +69,7 @@ def final_status(head: bytes) -> int | None:
     return None
 
 
-class Connector(aiohttp.TCPConnector):
+class StatusConnector(aiohttp.TCPConnector):
     """A connector of such connections."""
 
     def __init__(self, **options: Any) -> None:

@@ -31,7 +31,7 @@ class AddressRefused(Exception):
     """A webhook leads where none may go."""
 
 
-class Guard:
+class AddressGuard:
     """Judges addresses. `allowed` are networks that may be reached although they are not public."""
 
     def __init__(self, allowed: Sequence[Network] = ()) -> None:
