@@ -41,7 +41,7 @@ log = get_logger("touchline")
 
 
 @dataclass
-class House:
+class Runtime:
     """What runs in this process. `new_admin_key` is set on the first start."""
 
     settings: Settings
@@ -54,9 +54,9 @@ class House:
 
 
 @contextmanager
-def house(
+def open_runtime(
     settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock | None = None
-) -> Iterator[House]:
+) -> Iterator[Runtime]:
     """Everything open and started, in the order: tables, log, services. Raises `ConfigurationError`."""
     collect_less()
     with ExitStack() as stack:
@@ -83,7 +83,7 @@ def house(
         upkeep = Housekeeping([*_chores(db), *(chore for service in services for chore in service.chores)])
         stack.callback(upkeep.stop)
         upkeep.start()
-        yield House(settings, db, records, time, services, app, new_key)
+        yield Runtime(settings, db, records, time, services, app, new_key)
 
 
 def prepare(db: Database, names: Sequence[str]) -> None:
@@ -99,7 +99,7 @@ def prepare(db: Database, names: Sequence[str]) -> None:
 def serve(settings: Settings, names: Sequence[str] = SERVICES) -> None:
     """Serve until SIGINT or SIGTERM. Raises `ConfigurationError` if the start is refused."""
     listener = server.bind(settings)
-    with listener, house(settings, names) as rooms:
+    with listener, open_runtime(settings, names) as rooms:
         if rooms.new_admin_key is not None:
             _show_admin_key(settings, rooms.new_admin_key)
         _say_where(settings, names)
@@ -112,9 +112,9 @@ def serve(settings: Settings, names: Sequence[str] = SERVICES) -> None:
 @contextmanager
 def running(
     settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock | None = None
-) -> Iterator[tuple[House, str]]:
+) -> Iterator[tuple[Runtime, str]]:
     """A house behind a server in a thread: (house, its address). For tests and the demo; port 0 takes a free one."""
-    with house(settings, names, clock=clock) as rooms:
+    with open_runtime(settings, names, clock=clock) as rooms:
         threaded = server.ThreadedServer(rooms.app, settings)
         threaded.start()
         try:

@@ -11,16 +11,16 @@ from schemas.lint.together import Finding, SharedWarning, lint_together
 from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn
 from services.cli.client import ApiError, Client
-from services.cli.documents import Document, Problem
+from services.cli.documents import Document, FileProblem
 from services.cli.server_documents import PATHS, Item, Key, as_filed
 
 CHECKED = ("rule", "playbook", "template")
 
 
-def check(client: Client, documents: Sequence[Document]) -> tuple[list[Problem], list[Problem]]:
+def check(client: Client, documents: Sequence[Document]) -> tuple[list[FileProblem], list[FileProblem]]:
     """What the server would refuse, and what is legal but probably wrong, with each document by itself."""
-    refused: list[Problem] = []
-    doubtful: list[Problem] = []
+    refused: list[FileProblem] = []
+    doubtful: list[FileProblem] = []
     for document in documents:
         if document.kind in CHECKED:
             try:
@@ -33,7 +33,7 @@ def check(client: Client, documents: Sequence[Document]) -> tuple[list[Problem],
     return refused, doubtful
 
 
-def problems(document: Document, error: ApiError) -> list[Problem]:
+def problems(document: Document, error: ApiError) -> list[FileProblem]:
     """What the server has against a document, each with its line."""
     if error.errors:
         return [document.problem(wrong["field"], wrong["message"]) for wrong in error.errors]
@@ -42,7 +42,7 @@ def problems(document: Document, error: ApiError) -> list[Problem]:
 
 def dangling(
     documents: Sequence[Document], held: Mapping[Key, Item], going: Collection[Key] = ()
-) -> list[Problem]:
+) -> list[FileProblem]:
     """What documents need and will not find: what is neither in the files nor on the server, or is `going` from there.
 
     A rule may name a playbook that is not there yet.
@@ -72,14 +72,14 @@ def _references(document: Document) -> Iterator[tuple[str, str, str]]:
 
 def check_together(
     documents: Sequence[Document], concerned: Sequence[Document], held: Mapping[Key, Item]
-) -> list[Problem]:
+) -> list[FileProblem]:
     """What is doubtful about the documents together, and with what else the server has, `held`.
 
     Each doubt is told once, at the document of the files that it is easiest to change; only those are told in
     which one of `concerned` takes part.
     """
     here = {(one.kind, one.name): one for one in documents}
-    told: dict[str, Problem] = {}
+    told: dict[str, FileProblem] = {}
     new = {(one.kind, one.name) for one in concerned}
     for finding in _findings(here, held):
         views = [view for view in finding if (view.kind, view.name) in here]
@@ -89,7 +89,7 @@ def check_together(
     return list(told.values())
 
 
-def _problem(here: dict[Key, Document], view: SharedWarning) -> Problem:
+def _problem(here: dict[Key, Document], view: SharedWarning) -> FileProblem:
     return here[view.kind, view.name].problem(view.doubt["field"], view.doubt["message"])
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.cli.apply_checks import check, check_together, dangling, problems
-from services.cli.apply_plan import Change, Plan
+from services.cli.apply_plan import Plan, PlannedChange
 from services.cli.client import ApiError, Client
-from services.cli.documents import Document, Problem, Problems, find, load
+from services.cli.documents import Document, FileProblem, FileProblems, find, load
 from services.cli.server_documents import PATHS, address, as_filed, everything, label
 from services.cli.terminal import agreed, err, out
 
@@ -27,7 +27,7 @@ def apply(paths: Sequence[Path], *, dry_run: bool = False, yes: bool = False, pr
     try:
         documents = load(files)
         if not documents:
-            raise Problems([Problem(file, 1, "holds no document") for file in files])
+            raise FileProblems([FileProblem(file, 1, "holds no document") for file in files])
         client = Client()
         plan = Plan(documents, everything(client, _wanted(documents, prune=prune)), prune=prune)
         _check(client, plan, everything_told=dry_run)
@@ -38,7 +38,7 @@ def apply(paths: Sequence[Path], *, dry_run: bool = False, yes: bool = False, pr
             err.print("nothing was applied", style="bold red")
             return 1
         _write(client, plan.changes)
-    except Problems as error:
+    except FileProblems as error:
         _tell(error.problems)
         err.print(f"nothing was applied: {len(error.problems)} problem(s)", style="bold red")
         return 1
@@ -62,14 +62,14 @@ def _tell(found: Sequence[object]) -> None:
 
 
 def _check(client: Client, plan: Plan, *, everything_told: bool) -> None:
-    """Raises `Problems` with all that the server would refuse; tells what is doubtful."""
+    """Raises `FileProblems` with all that the server would refuse; tells what is doubtful."""
     documents = [change.document for change in plan.changes]
     changed = [change.document for change in plan.changes if change.word != "unchanged"]
     concerned = documents if everything_told else changed
     refused, doubts = check(client, concerned)
     refused += dangling(documents, plan.held, plan.alone if plan.prune else ())
     if refused:
-        raise Problems(refused)
+        raise FileProblems(refused)
     for doubt in doubts + check_together(documents, concerned, plan.kept()):
         err.print(f"warning: {doubt}", style="yellow", markup=False)
 
@@ -101,19 +101,19 @@ def _conclude(plan: Plan, *, deleted: int) -> None:
     out.print(plan.summary(deleted=deleted), markup=False)
 
 
-def _write(client: Client, changes: Sequence[Change]) -> None:
-    done: list[Change] = []
+def _write(client: Client, changes: Sequence[PlannedChange]) -> None:
+    done: list[PlannedChange] = []
     for change in changes:
         if change.word != "unchanged":
             try:
                 _put(client, change)
             except ApiError as error:
-                raise Problems([*problems(change.document, error), *_put_back(client, done)]) from None
+                raise FileProblems([*problems(change.document, error), *_put_back(client, done)]) from None
             done.append(change)
         _say(change.word, change.label, change.turn())
 
 
-def _put(client: Client, change: Change) -> None:
+def _put(client: Client, change: PlannedChange) -> None:
     document = change.document
     version = None if change.before is None else change.before.get("version")
     answer = client.call("PUT", address(document.kind, document.name), document.body, version=version) or {}
@@ -121,9 +121,9 @@ def _put(client: Client, change: Change) -> None:
         out.print(f"the secret of {change.label}, shown this once: {answer['secret']}", markup=False)
 
 
-def _put_back(client: Client, done: Sequence[Change]) -> list[Problem]:
+def _put_back(client: Client, done: Sequence[PlannedChange]) -> list[FileProblem]:
     """Undo what was written; what could not be undone."""
-    left: list[Problem] = []
+    left: list[FileProblem] = []
     for change in reversed(done):
         kind, name = change.document.kind, change.document.name
         try:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from backbone.terminal_text import one_line
 from services.cli.documents import Document
-from services.cli.server_documents import PATHS, SINGLE, Held, Item, Key, as_filed, label, normal
+from services.cli.server_documents import PATHS, SINGLE, Item, Key, ServerDocument, as_filed, label, normal
 from services.cli.yamltext import yaml_text
 
 WORDS = ("created", "updated", "unchanged", "deleted")
 
 
 @dataclass(frozen=True)
-class Change:
+class PlannedChange:
     """What applying a document would do; `before` is what the server has."""
 
     document: Document
@@ -89,11 +89,13 @@ class Plan:
     documents are not among it: there is always one.
     """
 
-    def __init__(self, documents: Sequence[Document], found: Held, *, prune: bool = False) -> None:
+    def __init__(self, documents: Sequence[Document], found: ServerDocument, *, prune: bool = False) -> None:
         here = {(document.kind, document.name) for document in documents}
         held = found.documents
         self.held, self.unseen, self.prune = held, found.unseen, prune
-        self.changes = [Change(document, held.get((document.kind, document.name))) for document in documents]
+        self.changes = [
+            PlannedChange(document, held.get((document.kind, document.name))) for document in documents
+        ]
         self.alone = [key for kind in PATHS for key in sorted(held) if key[0] == kind and key not in here]
 
     def kept(self) -> dict[Key, Item]:

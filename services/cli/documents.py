@@ -19,7 +19,7 @@ _LINE = re.compile(r"line ([0-9]{1,6}): ")  # how a message about a template beg
 
 
 @dataclass(frozen=True)
-class Problem:
+class FileProblem:
     """Something wrong, and where."""
 
     path: Path
@@ -30,10 +30,10 @@ class Problem:
         return f"{self.path}:{self.line}: {self.message}"
 
 
-class Problems(Exception):
+class FileProblems(Exception):
     """All that is wrong with the files."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[FileProblem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = list(problems)
 
@@ -48,14 +48,14 @@ class Document:
     model: BaseModel
     source: Located
 
-    def problem(self, field: str, message: str) -> Problem:
+    def problem(self, field: str, message: str) -> FileProblem:
         """A problem with one of its fields, at that field's line, or at the line of its text that is named."""
         text = (
             f"{self.kind} {self.name}: {field}: {message}" if field else f"{self.kind} {self.name}: {message}"
         )
         inside = _LINE.match(message)
         line = self.source.line_in(field, int(inside[1])) if inside else self.source.line(field)
-        return Problem(self.source.path, line, text)
+        return FileProblem(self.source.path, line, text)
 
 
 def find(paths: Iterable[Path], *, tests: bool = False) -> list[Path]:
@@ -72,14 +72,14 @@ def find(paths: Iterable[Path], *, tests: bool = False) -> list[Path]:
 
 
 def load(files: Iterable[Path]) -> list[Document]:
-    """Every document of the files in an order that can be applied. Raises `Problems` with all that is wrong."""
-    problems: list[Problem] = []
+    """Every document of the files in an order that can be applied. Raises `FileProblems` with all that is wrong."""
+    problems: list[FileProblem] = []
     documents: list[Document] = []
     for file in files:
         try:
             located = read_yaml(file)
         except YamlError as error:
-            problems.append(Problem(error.path, error.line, error.message))
+            problems.append(FileProblem(error.path, error.line, error.message))
             continue
         for item in located:
             result = _document(item)
@@ -89,15 +89,15 @@ def load(files: Iterable[Path]) -> list[Document]:
                 problems += result
     problems += _doubles(documents)
     if problems:
-        raise Problems(problems)
+        raise FileProblems(problems)
     order = list(KINDS)
     return sorted(documents, key=lambda document: order.index(document.kind))
 
 
-def _document(item: Located) -> Document | list[Problem]:
+def _document(item: Located) -> Document | list[FileProblem]:
     if not isinstance(item.value, dict) or item.value.get("kind") not in KINDS:
         kinds = ", ".join(KINDS)
-        return [Problem(item.path, item.line("kind"), f"kind: should be one of {kinds}")]
+        return [FileProblem(item.path, item.line("kind"), f"kind: should be one of {kinds}")]
     kind = item.value["kind"]
     body = {key: value for key, value in item.value.items() if key != "kind"}
     name = kind if kind in SINGLE else str(body.get("name", ""))
@@ -106,13 +106,15 @@ def _document(item: Located) -> Document | list[Problem]:
         model = validate(KINDS[kind], body)
     except Invalid as error:
         return [
-            Problem(item.path, item.line(wrong["field"]), f"{label}: {wrong['field']}: {wrong['message']}")
+            FileProblem(
+                item.path, item.line(wrong["field"]), f"{label}: {wrong['field']}: {wrong['message']}"
+            )
             for wrong in error.errors
         ]
     return Document(kind, name, body, model, item)
 
 
-def _doubles(documents: Sequence[Document]) -> list[Problem]:
+def _doubles(documents: Sequence[Document]) -> list[FileProblem]:
     first: dict[tuple[str, str], Document] = {}
     problems = []
     for document in documents:

@@ -26,7 +26,7 @@ from services.actions.plays.in_memory import MemoryAction
 from services.actions.plays.model import Renderer
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import Renderer as Pool
-from services.cli.documents import TEST_SUFFIX, Document, Problem, Problems, find, load
+from services.cli.documents import TEST_SUFFIX, Document, FileProblem, FileProblems, find, load
 from services.cli.scenario_why import of_action, of_trigger
 from services.cli.scenario_world import World, arrivals
 from services.cli.terminal import Terminal
@@ -61,7 +61,7 @@ def test(paths: Sequence[Path]) -> int:
         for file in files:
             try:
                 differences = run(file, render)
-            except Problems as error:
+            except FileProblems as error:
                 unreadable += 1
                 for problem in error.problems:
                     console.print(f"[red]error[/]   {escape(str(problem))}", soft_wrap=True)
@@ -87,44 +87,44 @@ def renderer() -> Iterator[Renderer]:
 
 
 def run(file: Path, render: Renderer | None) -> list[Difference]:
-    """Run one scenario; what differs from its expectations. Raises `Problems` for a file that is no test."""
+    """Run one scenario; what differs from its expectations. Raises `FileProblems` for a file that is no test."""
     scenario = read_scenario(file)
     documents = load(find([file.parent / name for name in scenario.load]))
     return play(scenario, documents, render)
 
 
 def read_scenario(file: Path) -> Scenario:
-    """The scenario in a file. Raises `Problems`."""
+    """The scenario in a file. Raises `FileProblems`."""
     try:
         located = read_yaml(file)
     except YamlError as error:
-        raise Problems([Problem(error.path, error.line, error.message)]) from None
+        raise FileProblems([FileProblem(error.path, error.line, error.message)]) from None
     if len(located) != 1:
-        raise Problems([Problem(file, 1, f"should hold one test, not {len(located)}")])
+        raise FileProblems([FileProblem(file, 1, f"should hold one test, not {len(located)}")])
     item = located[0]
     try:
         scenario = validate(Scenario, item.value)
     except Invalid as error:
-        raise Problems(
-            [Problem(file, item.line(e["field"]), f"{e['field']}: {e['message']}") for e in error.errors]
+        raise FileProblems(
+            [FileProblem(file, item.line(e["field"]), f"{e['field']}: {e['message']}") for e in error.errors]
         ) from None
     problems = [
-        Problem(file, item.line(f"load.{place}"), f"load.{place}: there is no file {name}")
+        FileProblem(file, item.line(f"load.{place}"), f"load.{place}: there is no file {name}")
         for place, name in enumerate(scenario.load)
         if not (file.parent / name).exists()
     ]
     problems += _wrong_accounts(file, item.line, scenario)
     problems += [
-        Problem(file, item.line(f"events.{place}"), f"events.{place}.every: is needed with repeat")
+        FileProblem(file, item.line(f"events.{place}"), f"events.{place}.every: is needed with repeat")
         for place, event in enumerate(scenario.events)
         if event.repeat > 1 and event.every is None
     ]
     if problems:
-        raise Problems(problems)
+        raise FileProblems(problems)
     return scenario
 
 
-def _wrong_accounts(file: Path, line: Any, scenario: Scenario) -> list[Problem]:
+def _wrong_accounts(file: Path, line: Any, scenario: Scenario) -> list[FileProblem]:
     problems = []
     for name, body in scenario.accounts.items():
         try:
@@ -132,7 +132,7 @@ def _wrong_accounts(file: Path, line: Any, scenario: Scenario) -> list[Problem]:
         except Invalid as error:
             for wrong in error.errors:
                 where = f"accounts.{name}.{wrong['field']}"
-                problems.append(Problem(file, line(where), f"{where}: {wrong['message']}"))
+                problems.append(FileProblem(file, line(where), f"{where}: {wrong['message']}"))
     return problems
 
 

@@ -32,19 +32,19 @@ def label(kind: str, name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Held:
+class ServerDocument:
     """The documents of a server, and the kinds that could not be looked at, each with the reason."""
 
     documents: dict[Key, Item]
     unseen: dict[str, str]
 
 
-def everything(client: Client, wanted: Collection[str]) -> Held:
+def everything(client: Client, wanted: Collection[str]) -> ServerDocument:
     """All that the server has; of a single kind only if it was ever saved.
 
     A kind that is not `wanted` may stay unseen: its service is not among the addresses, or the key lacks the scope.
     """
-    held = Held({}, {})
+    held = ServerDocument({}, {})
     for kind, path in (PATHS | SINGLE).items():
         if kind not in wanted and not client.reaches(f"/v1/{path}"):
             held.unseen[kind] = "TOUCHLINE_URL does not name the service that keeps them"

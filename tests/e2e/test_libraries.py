@@ -27,7 +27,7 @@ from backbone.web.api_keys import create_key
 from deploy.local.need import LIBRARIES
 from deploy.local.node import chromium, node_packages
 from schemas.event import Event, decode
-from services.app import House, running
+from services.app import Runtime, running
 
 pytestmark = pytest.mark.slow
 PATIENCE_S = 60  # a limit for a machine under load
@@ -37,7 +37,7 @@ PATIENCE_S = 60  # a limit for a machine under load
 class Door:
     """A server, and a web page's own that may call it."""
 
-    rooms: House
+    rooms: Runtime
     url: str
     site: ThreadingHTTPServer
     done: "list[str]"

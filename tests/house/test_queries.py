@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 
 from backbone.settings import load_settings
 from backbone.web.query_params import guarded, takes_any
-from services.app import House, running
+from services.app import Runtime, running
 
 SEGMENT = {
     *("track", "identify", "group", "page", "screen", "alias", "batch", "import"),
@@ -24,7 +24,7 @@ def excepted(path: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, httpx.Client]]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runtime, httpx.Client]]:
     settings = load_settings(data_dir=tmp_path_factory.mktemp("data"), port=0, partitions=1)
     with running(settings) as (rooms, url):
         keyed = {"authorization": f"Bearer {rooms.new_admin_key}"}
@@ -33,20 +33,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, ht
 
 
 @pytest.fixture
-def rooms(server: tuple[House, httpx.Client]) -> House:
+def rooms(server: tuple[Runtime, httpx.Client]) -> Runtime:
     return server[0]
 
 
 @pytest.fixture
-def client(server: tuple[House, httpx.Client]) -> httpx.Client:
+def client(server: tuple[Runtime, httpx.Client]) -> httpx.Client:
     return server[1]
 
 
-def routes(rooms: House) -> list[APIRoute]:
+def routes(rooms: Runtime) -> list[APIRoute]:
     return [route for route in rooms.app.routes if isinstance(route, APIRoute)]
 
 
-def test_every_route_looks_at_its_query_or_is_excepted(rooms: House) -> None:
+def test_every_route_looks_at_its_query_or_is_excepted(rooms: Runtime) -> None:
     found = routes(rooms)
     assert len(found) > 50
     assert [route.path for route in found if not excepted(route.path) and not guarded(route)] == []
@@ -60,7 +60,9 @@ def asked(client: httpx.Client, route: APIRoute, method: str, query: str) -> htt
     return client.request(method, f"{path}?{query}", json=None if method == "GET" else {})
 
 
-def test_a_parameter_that_nobody_knows_is_refused_by_every_route(rooms: House, client: httpx.Client) -> None:
+def test_a_parameter_that_nobody_knows_is_refused_by_every_route(
+    rooms: Runtime, client: httpx.Client
+) -> None:
     wrong = []
     for route in routes(rooms):
         for method in sorted(route.methods - {"HEAD"}):
@@ -72,14 +74,14 @@ def test_a_parameter_that_nobody_knows_is_refused_by_every_route(rooms: House, c
     assert wrong == []
 
 
-def test_who_has_no_key_learns_nothing_of_the_query(rooms: House, client: httpx.Client) -> None:
+def test_who_has_no_key_learns_nothing_of_the_query(rooms: Runtime, client: httpx.Client) -> None:
     for path in ("/v1/plays?staus=failed", "/v1/rules?limit=1&limit=2"):
         assert client.get(path, headers={"authorization": ""}).status_code == 401
     assert client.post("/v1/events?x=1", json={}, headers={"authorization": ""}).status_code == 401
 
 
 def test_a_repeated_parameter_is_refused_and_not_the_last_one_taken(
-    rooms: House, client: httpx.Client
+    rooms: Runtime, client: httpx.Client
 ) -> None:
     wrong = []
     for route in routes(rooms):

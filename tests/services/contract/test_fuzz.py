@@ -17,7 +17,7 @@ from backbone.database import Database
 from backbone.migrations import migrate_all
 from backbone.settings import Settings, load_settings
 from backbone.web.api_keys import create_key
-from services.app import house, running
+from services.app import open_runtime, running
 from tests.conftest import KafkaServer
 
 CASES = os.environ.get("TOUCHLINE_FUZZ", "3")
@@ -31,7 +31,7 @@ FEWEST = 250  # cases in all; more than three times 74 operations
 
 
 def test_a_put_may_create(tmp_path: Path) -> None:
-    with house(load_settings(data_dir=tmp_path)) as rooms:
+    with open_runtime(load_settings(data_dir=tmp_path)) as rooms:
         paths = rooms.app.openapi()["paths"]
     for name in ("rules", "playbooks", "templates", "endpoints"):
         assert {"200", "201"} <= paths[f"/v1/{name}/{{name}}"]["put"]["responses"].keys()

@@ -11,14 +11,14 @@ import pytest
 from backbone.errors import ConfigurationError
 from backbone.private_files import FILE
 from backbone.settings import Settings, load_settings
-from services.app import house
+from services.app import open_runtime
 from services.cli.backup import backup
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     made = load_settings(data_dir=tmp_path / "data")
-    with house(made):
+    with open_runtime(made):
         pass
     return made
 
@@ -39,12 +39,12 @@ def test_of_a_stopped_server(settings: Settings, tmp_path: Path) -> None:
     files = [one for one in (tmp_path / "copy").rglob("*") if one.is_file()]
     assert sorted(str(one.relative_to(tmp_path / "copy")) for one in files) == sorted(copied)
     assert {stat.S_IMODE(one.stat().st_mode) for one in files} == {FILE}
-    with house(load_settings(data_dir=tmp_path / "copy")) as rooms:
+    with open_runtime(load_settings(data_dir=tmp_path / "copy")) as rooms:
         assert rooms.new_admin_key is None
 
 
 def test_beside_a_server(settings: Settings, tmp_path: Path) -> None:
-    with house(settings):
+    with open_runtime(settings):
         assert backup(settings, tmp_path / "copy")[:2] == ["touchline.db", "log.db"]
 
 

@@ -16,7 +16,7 @@ from backbone.settings import load_settings
 from backbone.web.api_keys import OPEN
 from backbone.web.app import declared_scopes
 from schemas.version import VERSION
-from services.app import house, running
+from services.app import open_runtime, running
 from services.cli import main
 
 COMMAND = [sys.executable, "-m", "services.cli.main"]
@@ -62,16 +62,16 @@ def test_another_secret_is_refused(tmp_path: Path) -> None:
     """With it nobody who unsubscribed would be known, nor any account that was merged; rules do not care."""
     given = {"data_dir": tmp_path / "data", "port": 0}
     for _ in range(2):
-        with house(load_settings(**given, secret_key="sixteen letters!!"), ["actions"]):
+        with open_runtime(load_settings(**given, secret_key="sixteen letters!!"), ["actions"]):
             pass
     other = load_settings(**given, secret_key="sixteen others!!!")
     for name in ("actions", "ingest"):
         with (
             pytest.raises(ConfigurationError, match=r"^TOUCHLINE_SECRET_KEY: is not the one"),
-            house(other, [name]),
+            open_runtime(other, [name]),
         ):
             pass
-    with house(other, ["rules"]):
+    with open_runtime(other, ["rules"]):
         pass
 
 
@@ -146,7 +146,7 @@ def test_serving_everything_until_a_signal(tmp_path: Path, number: signal.Signal
 
 def test_every_route_of_the_house(tmp_path: Path) -> None:
     """Each declares its scope, only the contract's are open, and each that reads a body shows an example."""
-    with house(load_settings(data_dir=tmp_path / "data")) as rooms:
+    with open_runtime(load_settings(data_dir=tmp_path / "data")) as rooms:
         scopes = declared_scopes(rooms.app)
         page = rooms.app.openapi()
     assert [each for each in scopes if each[2] is None] == []

@@ -17,13 +17,13 @@ from backbone.settings import load_settings
 from backbone.web import account_record
 from backbone.web.account_record import RecordOut
 from backbone.web.api_keys import create_key
-from services.app import House, running
+from services.app import Runtime, running
 from tests.e2e.stack import until
 from tests.e2e.test_erased_files import configure, live
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, httpx.Client]]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runtime, httpx.Client]]:
     folder = tmp_path_factory.mktemp("record")
     settings = load_settings(data_dir=folder, port=0, partitions=2, secret_key="a secret for tests only")
     with running(settings) as (rooms, url):
@@ -44,7 +44,7 @@ def record_of(client: httpx.Client, account: str, **query: str) -> dict[str, Any
     return found
 
 
-def test_all_of_an_account_and_nothing_of_others(house: tuple[House, httpx.Client]) -> None:
+def test_all_of_an_account_and_nothing_of_others(house: tuple[Runtime, httpx.Client]) -> None:
     found = record_of(house[1], "ann-account")
     assert (found["account"], found["contact"]) == ("ann-account", None)
     parts = found["services"]
@@ -70,7 +70,7 @@ def test_all_of_an_account_and_nothing_of_others(house: tuple[House, httpx.Clien
     assert parts["ingest"]["calls"]
 
 
-def test_of_a_person_only_what_is_theirs(house: tuple[House, httpx.Client]) -> None:
+def test_of_a_person_only_what_is_theirs(house: tuple[Runtime, httpx.Client]) -> None:
     parts = record_of(house[1], "ann-account", contact="ann-person")["services"]
     assert (
         parts["rules"]["contact"]["email"]
@@ -100,7 +100,7 @@ def test_of_a_person_only_what_is_theirs(house: tuple[House, httpx.Client]) -> N
     )
 
 
-def test_an_erased_account_is_in_the_log_alone(house: tuple[House, httpx.Client]) -> None:
+def test_an_erased_account_is_in_the_log_alone(house: tuple[Runtime, httpx.Client]) -> None:
     client = house[1]
     live(client, "gone")
     client.post("/v1/events", json={"type": "account.deleted", "account": "gone-account"}).raise_for_status()
@@ -111,7 +111,7 @@ def test_an_erased_account_is_in_the_log_alone(house: tuple[House, httpx.Client]
     assert parts["rules"]["account"] is None
 
 
-def test_who_may_ask_and_for_what(house: tuple[House, httpx.Client]) -> None:
+def test_who_may_ask_and_for_what(house: tuple[Runtime, httpx.Client]) -> None:
     rooms, client = house
     key = create_key(rooms.db, WallClock(), "reader", ["rules:read", "actions:read"])
     path = "/v1/accounts/ann-account/record"
@@ -122,7 +122,7 @@ def test_who_may_ask_and_for_what(house: tuple[House, httpx.Client]) -> None:
     assert all(not part for one in unknown.values() for part in one.values())
 
 
-def test_names_with_slashes(house: tuple[House, httpx.Client]) -> None:
+def test_names_with_slashes(house: tuple[Runtime, httpx.Client]) -> None:
     client = house[1]
     for name in ("a/b", "a/record", "a"):
         client.put(f"/v1/accounts/{quote(name, safe='')}", json={"name": f"the {name}"}).raise_for_status()

@@ -17,7 +17,7 @@ from backbone.web.api_keys import ANY, NARROW, OPEN, SCOPES, TRACK, create_key
 from backbone.web.app import declared_scopes
 from backbone.web.route_lookup import RouteTable
 from services.actions.unsubscribe_token import Claim, Tokens
-from services.app import House, house
+from services.app import Runtime, open_runtime
 from tests.conftest import KafkaServer
 
 ROOT_OF_ALL = "admin"
@@ -26,22 +26,22 @@ CLAIM = Claim("d1" * 20, "act_1", "lifecycle")
 
 
 @pytest.fixture(scope="module")
-def rooms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with house(load_settings(data_dir=tmp_path_factory.mktemp("scopes") / "data")) as found:
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    with open_runtime(load_settings(data_dir=tmp_path_factory.mktemp("scopes") / "data")) as found:
         yield found
 
 
 @pytest.fixture
-def large(kafka: KafkaServer, fresh_postgres_url: str, tmp_path: Path) -> Iterator[House]:
+def large(kafka: KafkaServer, fresh_postgres_url: str, tmp_path: Path) -> Iterator[Runtime]:
     """The same on Kafka and PostgreSQL."""
     with closing(Database(fresh_postgres_url)) as database:
         migrate_all(database)
     given = {"database_url": fresh_postgres_url, "kafka_bootstrap_servers": kafka.bootstrap_servers}
-    with house(load_settings(data_dir=tmp_path / "data", secret_key=SECRET, **given)) as found:
+    with open_runtime(load_settings(data_dir=tmp_path / "data", secret_key=SECRET, **given)) as found:
         yield found
 
 
-def places(rooms: House) -> list[tuple[str, str, str]]:
+def places(rooms: Runtime) -> list[tuple[str, str, str]]:
     """(method, an address, scope) of every route."""
     return [
         (method, re.sub(r"\{[^}]*\}", "nobody", path), scope or "")
@@ -49,17 +49,17 @@ def places(rooms: House) -> list[tuple[str, str, str]]:
     ]
 
 
-async def test_every_route_with_every_key(rooms: House) -> None:
+async def test_every_route_with_every_key(rooms: Runtime) -> None:
     await every_route_with_every_key(rooms)
 
 
 @pytest.mark.kafka
 @pytest.mark.postgres
-async def test_every_route_with_every_key_on_the_large_stack(large: House) -> None:
+async def test_every_route_with_every_key_on_the_large_stack(large: Runtime) -> None:
     await every_route_with_every_key(large)
 
 
-async def every_route_with_every_key(rooms: House) -> None:
+async def every_route_with_every_key(rooms: Runtime) -> None:
     keys = {scope: create_key(rooms.db, rooms.clock, scope, [scope]) for scope in SCOPES}
     transport = httpx.ASGITransport(rooms.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://t") as http:
@@ -84,7 +84,7 @@ async def every_route_with_every_key(rooms: House) -> None:
                 assert status < 500, where
 
 
-async def test_the_gate_finds_the_route_that_will_answer(rooms: House) -> None:
+async def test_the_gate_finds_the_route_that_will_answer(rooms: Runtime) -> None:
     doors = RouteTable(rooms.app.routes)
     for method, path, _ in places(rooms):
         for address in (path, path + "/more", path.replace("nobody", "a/b"), path.replace("nobody", "")):
@@ -95,12 +95,12 @@ async def test_the_gate_finds_the_route_that_will_answer(rooms: House) -> None:
 
 
 @pytest.fixture
-async def http(rooms: House) -> AsyncIterator[httpx.AsyncClient]:
+async def http(rooms: Runtime) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(rooms.app), base_url="http://t") as client:
         yield client
 
 
-async def test_a_key_for_another_method_opens_nothing(rooms: House, http: httpx.AsyncClient) -> None:
+async def test_a_key_for_another_method_opens_nothing(rooms: Runtime, http: httpx.AsyncClient) -> None:
     reader = create_key(rooms.db, rooms.clock, "reader", ["rules:read"])
     headers = {"authorization": f"Bearer {reader}"}
     assert (await http.get("/v1/tiers", headers=headers)).status_code == 200
@@ -117,7 +117,7 @@ def forgeries(token: str) -> Iterator[str]:
     yield Tokens(b"another key, as long as ours").make(CLAIM)
 
 
-async def nothing_by_forged_tokens(rooms: House, secret: bytes) -> None:
+async def nothing_by_forged_tokens(rooms: Runtime, secret: bytes) -> None:
     admin = {"authorization": f"Bearer {create_key(rooms.db, rooms.clock, 'root', ['admin'])}"}
     token = Tokens(secret).make(CLAIM)
     transport = httpx.ASGITransport(rooms.app)
@@ -133,11 +133,11 @@ async def nothing_by_forged_tokens(rooms: House, secret: bytes) -> None:
 
 async def test_forged_tokens(tmp_path: Path) -> None:
     settings = load_settings(data_dir=tmp_path / "data", secret_key=SECRET)
-    with house(settings) as small:
+    with open_runtime(settings) as small:
         await nothing_by_forged_tokens(small, SECRET.encode())
 
 
 @pytest.mark.kafka
 @pytest.mark.postgres
-async def test_forged_tokens_on_the_large_stack(large: House) -> None:
+async def test_forged_tokens_on_the_large_stack(large: Runtime) -> None:
     await nothing_by_forged_tokens(large, SECRET.encode())

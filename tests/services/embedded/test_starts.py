@@ -13,7 +13,7 @@ import pytest
 
 from backbone.errors import TouchlineError
 from backbone.settings import load_settings
-from services.app import house
+from services.app import open_runtime
 
 COMMAND = [sys.executable, "-m", "services.cli.main"]
 PAGE = 4_096
@@ -23,7 +23,7 @@ PAGE = 4_096
 def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data folder of a Touchline that was started once and stopped."""
     folder = tmp_path_factory.mktemp("served") / "data"
-    with house(load_settings(data_dir=folder)):
+    with open_runtime(load_settings(data_dir=folder)):
         pass
     return folder
 
@@ -82,7 +82,7 @@ def test_what_is_damaged_is_named_with_what_to_do(
     harm(data / name)
     for rest in data.glob(f"{name}-*"):
         rest.unlink()  # a write-ahead log would mend some of it
-    with pytest.raises(TouchlineError) as refused, house(load_settings(data_dir=data)):
+    with pytest.raises(TouchlineError) as refused, open_runtime(load_settings(data_dir=data)):
         pass
     message = refused.value.message
     assert all(part in message for part in said), message

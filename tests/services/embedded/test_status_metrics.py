@@ -13,7 +13,7 @@ from backbone import status_metrics, telemetry
 from backbone.errors import DatabaseUnavailable
 from backbone.settings import load_settings
 from deploy.local.process import wait_until
-from services.app import House, running
+from services.app import Runtime, running
 
 
 @pytest.fixture(autouse=True)
@@ -60,5 +60,5 @@ def test_events_that_wait_are_seen(tmp_path: Path) -> None:
         assert failed
 
 
-def _rules(rooms: House) -> Any:
+def _rules(rooms: Runtime) -> Any:
     return next(service for service in rooms.services if service.name == "rules")

@@ -8,13 +8,13 @@ import httpx
 from backbone.log import EVENTS
 from backbone.web.api_keys import create_key
 from schemas.event import Event, decode
-from services.app import House
+from services.app import Runtime
 
 NOW = 1_795_338_000_000_000  # 2026-11-22T09:00:00Z
 
 
 class Kit:
-    def __init__(self, rooms: House) -> None:
+    def __init__(self, rooms: Runtime) -> None:
         self.rooms = rooms
         self.admin = (rooms.settings.data_dir / "admin.key").read_text().strip()
         self.writer = create_key(rooms.db, rooms.clock, "writer", ["events:write"])

@@ -19,18 +19,18 @@ from backbone.web.api_keys import create_key
 from backbone.web.connection import MAX_AHEAD
 from backbone.web.server import bind
 from schemas.event import Event, decode
-from services.app import House, running
+from services.app import Runtime, running
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, str, str]]:
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runtime, str, str]]:
     folder: Path = tmp_path_factory.mktemp("live")
     settings = load_settings(data_dir=folder, port=0, header_timeout=0.3, body_timeout=0.3)
     with running(settings, ["ingest"]) as (rooms, url):
         yield rooms, url, create_key(rooms.db, rooms.clock, "client", ["events:write"])
 
 
-def logged(rooms: House, source: str) -> list[Event]:
+def logged(rooms: Runtime, source: str) -> list[Event]:
     found = []
     for number in range(rooms.log.partitions):
         for record in rooms.log.read(EVENTS, number, rooms.log.start_offsets(EVENTS)[number]):
@@ -41,7 +41,7 @@ def logged(rooms: House, source: str) -> list[Event]:
 
 
 @pytest.mark.parametrize("gzip", [False, True])
-def test_segment_analytics_python(live: tuple[House, str, str], gzip: bool) -> None:
+def test_segment_analytics_python(live: tuple[Runtime, str, str], gzip: bool) -> None:
     rooms, url, key = live
     failed: list[Any] = []
     user = f"user-{gzip}"
@@ -70,7 +70,7 @@ def test_segment_analytics_python(live: tuple[House, str, str], gzip: bool) -> N
     assert mine[3].data == {"severity": "high"}
 
 
-def test_the_cloudevents_sdk(live: tuple[House, str, str]) -> None:
+def test_the_cloudevents_sdk(live: tuple[Runtime, str, str]) -> None:
     rooms, url, key = live
     for number, convert in enumerate((to_structured_event, to_binary_event)):
         attributes = {"id": f"sdk-{number}", "source": "sdk", "type": "a.b", "account": "Müller AG"}
@@ -124,7 +124,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_slow_and_broken_requests_are_ended(live: tuple[House, str, str], name: str) -> None:
+def test_slow_and_broken_requests_are_ended(live: tuple[Runtime, str, str], name: str) -> None:
     sent, status = REFUSED[name]
     answer = exchange(live[1], sent.replace(b"%KEY%", live[2].encode()))
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
@@ -132,7 +132,7 @@ def test_slow_and_broken_requests_are_ended(live: tuple[House, str, str], name: 
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
-def test_what_is_within_the_limits_is_taken(live: tuple[House, str, str]) -> None:
+def test_what_is_within_the_limits_is_taken(live: tuple[Runtime, str, str]) -> None:
     rooms, url, key = live
     event = b'{"type": "a", "account": "b", "id": "framed", "source": "framed"}'
     for number, framed in enumerate(
@@ -146,7 +146,7 @@ def test_what_is_within_the_limits_is_taken(live: tuple[House, str, str]) -> Non
     assert len(logged(rooms, "framed")) == 2
 
 
-def test_trailers_are_no_headers(live: tuple[House, str, str]) -> None:
+def test_trailers_are_no_headers(live: tuple[Runtime, str, str]) -> None:
     """Neither of their own request nor of the next one on the line."""
     _, url, key = live
     stolen = b"authorization: Bearer " + key.encode()
@@ -155,21 +155,21 @@ def test_trailers_are_no_headers(live: tuple[House, str, str]) -> None:
     assert answers.count(b"HTTP/1.1 401 ") == 2
 
 
-def test_requests_sent_ahead_are_few(live: tuple[House, str, str]) -> None:
+def test_requests_sent_ahead_are_few(live: tuple[Runtime, str, str]) -> None:
     """Those that fit are answered; then the connection ends, so that the others are known not to be done."""
     answers = exchange(live[1], b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n" * 8)
     assert answers.count(b"HTTP/1.1 200 ") == 1 + MAX_AHEAD
     assert b"connection: close" in answers
 
 
-def test_a_broken_request_does_not_cut_the_answer_before_it(live: tuple[House, str, str]) -> None:
+def test_a_broken_request_does_not_cut_the_answer_before_it(live: tuple[Runtime, str, str]) -> None:
     answers = exchange(live[1], b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\nNONSENSE\r\n\r\n")
     head, _, body = answers.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 ")
     assert json.loads(body)["openapi"]
 
 
-def test_whoever_sends_too_much_sees_the_answer(live: tuple[House, str, str]) -> None:
+def test_whoever_sends_too_much_sees_the_answer(live: tuple[Runtime, str, str]) -> None:
     """Also a client that looks only once it has sent everything: the line is not reset under its hands."""
     body = b" " * 1_000_000
     for key, status in (("", 401), ("tl_unknown", 401), (live[2], 403)):
@@ -177,7 +177,7 @@ def test_whoever_sends_too_much_sees_the_answer(live: tuple[House, str, str]) ->
         assert httpx.post(f"{live[1]}/v1/clock", content=body, headers=headers).status_code == status
 
 
-def test_a_taken_port_is_one_clear_line(live: tuple[House, str, str]) -> None:
+def test_a_taken_port_is_one_clear_line(live: tuple[Runtime, str, str]) -> None:
     port = int(live[1].rpartition(":")[2])
     with pytest.raises(
         ConfigurationError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"
@@ -185,7 +185,7 @@ def test_a_taken_port_is_one_clear_line(live: tuple[House, str, str]) -> None:
         bind(load_settings(port=port))
 
 
-def test_the_data_folder_serves_one_process(live: tuple[House, str, str]) -> None:
+def test_the_data_folder_serves_one_process(live: tuple[Runtime, str, str]) -> None:
     settings = load_settings(data_dir=live[0].settings.data_dir, port=0)
     with pytest.raises(ConfigurationError), running(settings, ["ingest"]):
         pass

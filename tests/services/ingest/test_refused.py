@@ -15,7 +15,7 @@ from backbone.clock import ManualClock
 from backbone.errors import LogUnavailable
 from backbone.log import Entry
 from backbone.settings import load_settings
-from services.app import house
+from services.app import open_runtime
 
 NOW = 1_795_338_000_000_000
 EVENT = {"type": "ticket.opened", "account": "acme"}
@@ -35,7 +35,7 @@ class Away:
 
 
 async def test_what_was_refused_is_let_go_without_the_collector(tmp_path: Path) -> None:
-    with house(load_settings(data_dir=tmp_path), ["ingest"], clock=ManualClock(NOW)) as rooms:
+    with open_runtime(load_settings(data_dir=tmp_path), ["ingest"], clock=ManualClock(NOW)) as rooms:
         away = Away()
         rooms.services[0].intake._log = away  # type: ignore[attr-defined]
         key = (tmp_path / "admin.key").read_text().strip()

@@ -9,7 +9,7 @@ import pytest
 
 from backbone.gc_tuning import YOUNG, collect_less
 from backbone.settings import load_settings
-from services.app import house
+from services.app import open_runtime
 
 
 @pytest.fixture(autouse=True)
@@ -37,5 +37,5 @@ def test_cycles_are_found_without_being_asked_for() -> None:
 
 def test_a_house_sets_it(tmp_path: Path) -> None:
     gc.set_threshold(700, 10, 10)
-    with house(load_settings(data_dir=tmp_path), ["ingest"]):
+    with open_runtime(load_settings(data_dir=tmp_path), ["ingest"]):
         assert gc.get_threshold()[0] == YOUNG

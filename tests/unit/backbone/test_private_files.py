@@ -20,7 +20,7 @@ from backbone.private_files import open_private, private_folder, tighten
 from backbone.settings import load_settings
 from services.actions.channels.email.eml_files import EmlFile
 from services.actions.delivery.journal import Journal
-from services.app import house
+from services.app import open_runtime
 
 LOOSE = 0o666
 
@@ -128,12 +128,12 @@ def test_a_log(tmp_path: Path) -> None:
 @pytest.mark.parametrize("before", ["nothing", "loose"])
 def test_a_data_folder_in_use(tmp_path: Path, before: str) -> None:
     settings = load_settings(data_dir=tmp_path / "data")
-    with house(settings):
+    with open_runtime(settings):
         pass
     if before == "loose":
         for path in (settings.data_dir, *settings.data_dir.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
-    with house(settings):
+    with open_runtime(settings):
         assert {"touchline.db-wal", "log.db-wal", "log.lock", "admin.key", "secret.key"} <= {
             path.name for path in settings.data_dir.iterdir()
         }
