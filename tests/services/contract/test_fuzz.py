@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -39,12 +38,12 @@ def test_a_put_may_create(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def large(kafka: KafkaServer, fresh_postgres_url: str, tmp_path: Path) -> Iterator[Settings]:
+def large(kafka: KafkaServer, fresh_postgres_url: str, tmp_path: Path) -> Settings:
     """Kafka and PostgreSQL."""
     with closing(Database(fresh_postgres_url)) as database:
         migrate_all(database)
     given = {"database_url": fresh_postgres_url, "kafka_bootstrap_servers": kafka.bootstrap_servers}
-    yield load_settings(data_dir=tmp_path / "data", port=0, secret_key="sixteen letters and more", **given)
+    return load_settings(data_dir=tmp_path / "data", port=0, secret_key="sixteen letters and more", **given)
 
 
 @pytest.mark.slow
