@@ -10,14 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
-from backbone.auth import create_key
-from services.embedded import running
 from sqlalchemy import text
 
 from backbone.database import Database
 from backbone.log import DEAD_LETTERS
 from backbone.settings import load_settings
+from backbone.web.api_keys import create_key
 from deploy.local.process import wait_until
+from services.app import running
 
 FULL = """
 CREATE SEQUENCE refused;
