@@ -24,6 +24,12 @@ def sweep(state: AccountState, rules: RuleSet) -> None:
     if len(state.seen) < kept_series:
         state.sweep_at = kept_series
         return
+    clear_old(state, rules)
+    state.sweep_at = len(state.seen) + max(states.SWEEP_FLOOR, len(state.seen), kept_series)
+
+
+def clear_old(state: AccountState, rules: RuleSet) -> None:
+    """Forget what no event or moment from `LATE_US` before the newest event on can need."""
     floor = state.newest - LATE_US
     if state.swept != rules.revision:
         _drop_unknown(state, rules)
@@ -49,7 +55,6 @@ def sweep(state: AccountState, rules: RuleSet) -> None:
     if state.deep is not None:
         state.deep = {offset: time for offset, time in state.deep.items() if time >= floor} or None
     _forget_ids(state, rules)
-    state.sweep_at = len(state.seen) + max(states.SWEEP_FLOOR, len(state.seen), kept_series)
 
 
 def _sweep_series(state: AccountState, rules: RuleSet, floor: int) -> None:

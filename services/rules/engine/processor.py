@@ -177,7 +177,7 @@ class PartitionEngine(Merging):
             elif type_ == FORGOTTEN:
                 self.out.forgotten += forgotten_in(event)
             return
-        if not is_reserved(type_):
+        if self.rules.fastpath and not is_reserved(type_):
             if len(self.rules.plans) >= TYPES_KEPT:
                 self.rules.plans.clear()
             self.rules.plans[type_] = plans_for(self.rules, type_)

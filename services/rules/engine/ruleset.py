@@ -15,6 +15,7 @@ from schemas.tiered import TIERS
 from services.rules.engine.compiled_rule import CompiledRule, TriggerKind
 from services.rules.engine.fastpath.codegen import Plan
 from services.rules.engine.fastpath.rule_group import layout_of
+from services.rules.engine.fastpath.shared_series import EMPTY
 from services.rules.engine.kinds.becomes import Becomes
 from services.rules.engine.kinds.threshold import Threshold
 
@@ -52,10 +53,20 @@ class Part(NamedTuple):
 
 
 class RuleSet:
-    """All rules of a revision but drafts, and its tiers. Immutable, shared between partitions."""
+    """All rules of a revision but drafts, and its tiers. Immutable, shared between partitions.
+
+    Without `fastpath` every event takes the path that the kinds define, and no rules share series: slower, and the
+    same triggers (see docs/fast-path.md).
+    """
 
     def __init__(
-        self, revision: int, rules: Sequence[CompiledRule], tiers: TiersDoc, backfills: frozenset[str]
+        self,
+        revision: int,
+        rules: Sequence[CompiledRule],
+        tiers: TiersDoc,
+        backfills: frozenset[str],
+        *,
+        fastpath: bool = True,
     ) -> None:
         self.revision, self.rules, self.tiers = revision, list(rules), tiers
         self.backfills = backfills
@@ -67,7 +78,8 @@ class RuleSet:
         ] = {}  # of series of a plain window: how far back from the oldest check they count
         for rule in rules:
             self._add_parts(rule)
-        self.layout = layout_of(rules)
+        self.fastpath = fastpath
+        self.layout = layout_of(rules) if fastpath else EMPTY
         self.rule_slots = {rule.slot: rule for rule in rules}
         by_person = {rule.name for rule in rules if rule.doc.by in ("contact", "contact.id")}
         parts = {slot for slot, part in self.parts.items() if part.rule.name in by_person}
@@ -140,11 +152,14 @@ class RuleSet:
         return mine == theirs  # compiled rules are kept: the same rule is the same object
 
 
-def compile_rules(revision: int, rules: Iterable[RuleRevision], tiers: TiersDoc) -> RuleSet:
+def compile_rules(
+    revision: int, rules: Iterable[RuleRevision], tiers: TiersDoc, *, fastpath: bool = True
+) -> RuleSet:
     """The rule set of a revision. Drafts are left out: they have no state and decide nothing."""
     rules = [rule for rule in rules if rule.status != "draft"]
     live = [_compiled(rule) for rule in rules]
-    return RuleSet(revision, live, tiers, frozenset(rule.name for rule in rules if rule.backfill))
+    backfills = frozenset(rule.name for rule in rules if rule.backfill)
+    return RuleSet(revision, live, tiers, backfills, fastpath=fastpath)
 
 
 def _compiled(rule: RuleRevision) -> CompiledRule:

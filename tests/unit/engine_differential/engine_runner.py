@@ -65,6 +65,7 @@ class Accounts:
 class Book:
     """The revisions of a history, compiled, with the generations that the API's saves give them."""
 
+    fastpath: bool = True
     sets: dict[int, RuleSet] = field(default_factory=dict)
     rows: dict[str, RuleRevision] = field(default_factory=dict)
 
@@ -74,7 +75,7 @@ class Book:
     def add(self, number: int, revision: Revision) -> None:
         rows = [self._row(doc) for doc in revision.rules]
         tiers = TiersDoc.model_validate({"tiers": revision.tier_policy()})
-        self.sets[number] = compile_rules(number, rows, tiers)
+        self.sets[number] = compile_rules(number, rows, tiers, fastpath=self.fastpath)
         self._mark_gone({row.name for row in rows})
         self.rows.update({row.name: row for row in rows})
 
@@ -143,9 +144,9 @@ def _records(history: History, book: Book) -> Iterator[tuple[int, JSON]]:
 class _Worker:
     """One engine after another over the same log."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, *, fastpath: bool) -> None:
         self.wall = history.clock == "wall"
-        self.book = Book()
+        self.book = Book(fastpath)
         self.book.add(0, Revision())
         records = [
             (offset, receipt, _event(body, offset, receipt))
@@ -211,10 +212,24 @@ class _Worker:
         assert self.engine.unhealthy == {}
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What reading a whole history gives: the triggers in order, the stored states by account, the last rules."""
+
+    triggers: list[Trigger]
+    stored: dict[str, bytes]
+    rules: RuleSet
+
+
 def run_engine(history: History, cut: Cut | None = None) -> list[Trigger]:
     """Every trigger that the engine gives for a history, read as `cut` says."""
+    return read_history(history, cut).triggers
+
+
+def read_history(history: History, cut: Cut | None = None, *, fastpath: bool = True) -> Outcome:
+    """The engine over a history, read as `cut` says, with its fast path or without."""
     cut = cut or Cut()
-    worker = _Worker(history)
+    worker = _Worker(history, fastpath=fastpath)
     sizes, restarts = itertools.cycle(cut.sizes), itertools.cycle(cut.restarts)
     at = 0
     while at < len(worker.log):
@@ -223,7 +238,7 @@ def run_engine(history: History, cut: Cut | None = None) -> list[Trigger]:
         at += size
     if history.final_clock is not None and history.clock == "wall":
         worker.beat(history.final_clock)
-    return worker.triggers
+    return Outcome(worker.triggers, worker.accounts.stored(), worker.engine.rules)
 
 
 def plain(trigger: Trigger) -> JSON:
