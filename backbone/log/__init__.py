@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from backbone.clock import WallClock
 from backbone.log.dead_letters import dead_letter
 from backbone.log.partitioner import murmur2, partition_for
 from backbone.log.records import (
@@ -58,8 +59,7 @@ def open_log(settings: Settings, now: Callable[[], int] | None = None) -> Log:
         from backbone.log.kafka.log import open_kafka
 
         return open_kafka(settings)
-    from backbone.log.embedded.log import EmbeddedLog, receipt_time
+    from backbone.log.embedded.log import EmbeddedLog
 
-    return EmbeddedLog(
-        settings.data_dir, settings.partitions, retention=settings.log_retention, now=now or receipt_time
-    )
+    now = now or WallClock().now
+    return EmbeddedLog(settings.data_dir, settings.partitions, retention=settings.log_retention, now=now)

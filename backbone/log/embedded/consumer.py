@@ -5,13 +5,30 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from backbone.log.embedded.chunk_store import READ_BYTES, bytes_of
 from backbone.log.records import Assigned, Lane, LogUnavailable, OffsetOutOfRange, Record, Revoked
 
-if TYPE_CHECKING:
-    from backbone.log.embedded.log import EmbeddedLog
+
+class ReadableLog(Protocol):
+    """What a consumer needs of the log that it reads."""
+
+    changed: threading.Condition  # guards `version`; notified after each commit
+    version: int  # commits so far
+
+    @property
+    def open(self) -> bool:
+        """Whether the log can still be read."""
+        ...
+
+    def read(self, topic: str, partition: int, offset: int, limit: int) -> list[Record]:
+        """See `Log.read`."""
+        ...
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """See `Log.end_offsets`."""
+        ...
 
 
 class ConsumerGroups:
@@ -58,7 +75,7 @@ class ConsumerGroups:
 class EmbeddedConsumer:
     """See `backbone.log.Consumer`."""
 
-    def __init__(self, log: EmbeddedLog, groups: ConsumerGroups, group: str, topics: Sequence[str]) -> None:
+    def __init__(self, log: ReadableLog, groups: ConsumerGroups, group: str, topics: Sequence[str]) -> None:
         self._log, self._groups, self._group, self._topics = log, groups, group, tuple(topics)
         self._generation = -1
         self._owned: list[int] = []

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import structlog
 
+from backbone.clock import WallClock
 from backbone.log.embedded.chunk_store import Chunk, ChunkStore
 from backbone.log.embedded.consumer import ConsumerGroups, EmbeddedConsumer
 from backbone.log.embedded.partition_log import PartitionLog
@@ -59,11 +60,6 @@ class _Append:
     places: list[Place] = field(default_factory=list)
 
 
-def receipt_time() -> int:
-    """Microseconds since the epoch."""
-    return time.time_ns() // 1000
-
-
 class EmbeddedLog:
     """See `backbone.log.Log`. One process; a second one is refused with `LogInUse`."""
 
@@ -73,7 +69,7 @@ class EmbeddedLog:
         partitions: int,
         *,
         retention: int | None = None,
-        now: Callable[[], int] = receipt_time,
+        now: Callable[[], int] = WallClock().now,
         queue_bytes: int = QUEUE_BYTES,
         tail_bytes: int = TAIL_BYTES,
     ) -> None:
