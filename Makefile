@@ -24,6 +24,9 @@ RULES   ?= 1
 ACTIONS ?= 1
 INGEST  ?= 1
 
+# The unit tests share nothing but the processors. The others start servers, and kill them: one at a time.
+PARALLEL := -n auto --dist worksteal
+
 CODE := schemas backbone services
 LINT := $(wildcard schemas backbone services deploy tests bench playbooks docs)
 
@@ -71,11 +74,12 @@ format: setup-dev ## let ruff rewrite what it can
 	$(VENV)/bin/ruff check --fix $(LINT); $(VENV)/bin/ruff format $(LINT)
 
 unit: setup-dev ## the fast tests
-	$(PY) -m pytest tests/house tests/unit -q -x
+	$(PY) -m pytest tests/house tests/unit -q -x $(PARALLEL)
 
 test: check ## check, then every test, those on real Kafka and PostgreSQL included
 	$(PY) -m deploy.local.need
-	$(PY) -m pytest
+	$(PY) -m pytest tests/unit $(PARALLEL)
+	$(PY) -m pytest --ignore=tests/house --ignore=tests/unit
 
 bench: setup-dev ## the benchmarks; ONLY=memory runs one path
 	@[ $(VENV)/.bench-stamp -nt requirements-bench.lock ] || \

@@ -6,8 +6,10 @@ used instead (a test that asks for `kafka` deletes the topics there; databases a
 
 from __future__ import annotations
 
+import math
 import os
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,10 @@ def _no_settings_of_the_developer() -> Iterator[None]:
 # The quick ones first, so that a run that fails fails soon.
 _ORDER = ("house", "unit", "oracle", "conformance", "scenarios", "services", "e2e", "chaos")
 
+# What the tests of a room may take together, in seconds, on a machine with two processors. Shown at the end of a
+# run, and no more than shown: a slow machine fails no test. All of it makes 20 minutes, unit tests two at a time.
+_BUDGET_S = {"house": 40, "unit": 300, "conformance": 120, "scenarios": 90, "services": 360, "e2e": 420}
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort the rooms of tests; within a room the order stays, so that module fixtures live once."""
@@ -49,6 +55,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return _ORDER.index(room) if room in _ORDER else len(_ORDER)
 
     items.sort(key=rank)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what each room of tests took, and what it may."""
+    took: Counter[str] = Counter()
+    number: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                room = report.nodeid.split("/")[1]
+                took[room] += report.duration
+                number[room] += report.when == "call"
+    if took.keys() & _BUDGET_S.keys():
+        terminalreporter.section("time by room")
+        for room in sorted(took, key=_ORDER.index):
+            over = "  over its budget" if took[room] > _BUDGET_S.get(room, math.inf) else ""
+            terminalreporter.line(
+                f"{room:12} {number[room]:6} tests {took[room]:6.0f} s of {_BUDGET_S.get(room, math.inf):4.0f}{over}"
+            )
 
 
 class KafkaServer(Protocol):

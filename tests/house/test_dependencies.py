@@ -27,6 +27,7 @@ UNIMPORTED = {
     "py-spy": "a command",
     "pytest-asyncio": "a plug-in of pytest",
     "pytest-timeout": "a plug-in of pytest",
+    "pytest-xdist": "a plug-in of pytest",
     "ruff": "a command",
     "schemathesis": "a command",
     "types-jsonschema": "for mypy",
