@@ -102,7 +102,7 @@ class Bench:
         assert self._worker is not None
         goal = self.goal()
         while True:
-            self._worker.beat()
+            self._worker.run_once()
             if self.done() >= goal:
                 return
 

@@ -21,8 +21,8 @@ from services.actions.storage.ownership import PartitionRow
 from services.actions.storage.plays import PlayStore
 from services.actions.storage.write_batch import FlushResult
 
-MAX_STEPS = 5_000  # of a shard in one transaction
-MAX_OPS = 200  # drafts and such of a shard in one transaction
+MAX_STEPS = 5_000  # of a task in one transaction
+MAX_OPS = 200  # drafts and such of a task in one transaction
 LEAST_OPS = 8  # where rendering them takes long
 LONG_S = 1.0
 BUFFER_RECORDS = 20_000  # read and not yet applied, of one topic; beyond it reading pauses
@@ -163,10 +163,10 @@ class ActionsTask:
         """Whether a wait may lie at or before `now`, less the grace."""
         return self.store.floor <= now - GRACE_US
 
-    def beat(self, now: int) -> int:
+    def advance_to(self, now: int) -> int:
         """Wall clock, all that was posted before `now` has been offered: run the waits that are due; how many."""
         steps = 0
-        while steps < MAX_STEPS and len(self.store.ops) < self._ops and self.plays.beat(now):
+        while steps < MAX_STEPS and len(self.store.ops) < self._ops and self.plays.advance_to(now):
             steps += 1
         return steps
 

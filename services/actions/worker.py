@@ -73,14 +73,14 @@ class ActionsWorker:
         self._open: Reading | None = None
         self._retention = Retention(db, clock, keep)
         self.library = SqlLibrary(db, self._connect)
-        self.shards: dict[int, ActionsTask] = {}
+        self.tasks: dict[int, ActionsTask] = {}
         self._paused: set[tuple[str, int]] = set()
         self._committed_at = 0.0
         self._outbox = threading.Event()  # something may wait in the outbox
         self._looked_at = 0.0
         self._more = False  # the last round left something that can be applied
         self._stopping = threading.Event()
-        self._consumer = log.consumer(GROUP, [EVENTS, TRIGGERS])
+        self.consumer = log.consumer(GROUP, [EVENTS, TRIGGERS])
         self._thread = threading.Thread(target=self._run, name="actions-worker", daemon=True)
         self.failure: BaseException | None = None
         self.halted: set[tuple[str, int]] = set()  # lanes that stopped for good, while they are ours
@@ -93,20 +93,20 @@ class ActionsWorker:
         self._thread.start()
 
     def join(self) -> None:
-        """Join the group of workers; `beat` does the rest."""
-        self._consumer.subscribe(self._assigned, self._revoked)
+        """Join the group of workers; `run_once` does the rest."""
+        self.consumer.subscribe(self._assigned, self._revoked)
 
     def stop(self) -> None:
         """Finish the batch in hand and leave; returns when the thread has ended."""
         self._stopping.set()
-        self._consumer.wake()
+        self.consumer.wake()
         if self._thread.is_alive():
             self._thread.join(timeout=30)
 
     def wake(self) -> None:
         """From any thread: something was put into the outbox."""
         self._outbox.set()
-        self._consumer.wake()
+        self.consumer.wake()
 
     def playbook_saved(self) -> None:
         """From any thread: look again which types of events playbooks wait for."""
@@ -120,19 +120,19 @@ class ActionsWorker:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self.beat()
+                self.run_once()
             except (ownership.Fenced, DatabaseUnavailable, LogUnavailable, OSError) as error:
                 log_.warning("batch abandoned; starting again from what is stored", error=error)
-                self._restart()
+                self.restart()
             except Exception as error:
                 self.failure = error
                 log_.exception("the actions worker stopped")
                 break
-        self._consumer.close()
+        self.consumer.close()
 
     # -- one round
 
-    def beat(self) -> None:
+    def run_once(self) -> None:
         """One round: read, apply, commit, relay."""
         records = self._poll()
         self.library.refresh()
@@ -143,7 +143,7 @@ class ActionsWorker:
         while (more := self._batch(idle=not records)) and time.monotonic() < until:
             pass
         self._more = more
-        if self._retention.sweep(self.shards.values(), self._clock.now() if self._mode == "wall" else None):
+        if self._retention.sweep(self.tasks.values(), self._clock.now() if self._mode == "wall" else None):
             self._outbox.set()
         self._throttle()
         self._relay()
@@ -151,11 +151,11 @@ class ActionsWorker:
     def _poll(self) -> list[Record]:
         """Records. A lane whose records were deleted before they were read stops; the other partitions go on."""
         try:
-            return self._consumer.poll(self._pause(), BATCH)
+            return self.consumer.poll(self._pause(), BATCH)
         except OffsetOutOfRange as error:
             self.failure = error
             self.halted.add((error.topic, error.partition))
-            self._consumer.pause(error.topic, error.partition)
+            self.consumer.pause(error.topic, error.partition)
             log_.error("a partition stopped", partition=error.partition, error=error.message)
             return []
 
@@ -163,14 +163,14 @@ class ActionsWorker:
         """How long a poll may wait: a place not yet committed must not wait for the next event for long."""
         if self._more or self._retention.more:
             return 0.0
-        return min(0.02, self._idle) if any(shard.moved for shard in self.shards.values()) else self._idle
+        return min(0.02, self._idle) if any(task.moved for task in self.tasks.values()) else self._idle
 
     def _offer(self, records: Sequence[Record]) -> None:
         parts: dict[int, list[Record]] = {}
         for record in records:
             parts.setdefault(record.partition, []).append(record)
         poison = [
-            entry for p, part in parts.items() if p in self.shards for entry in self.shards[p].offer(part)
+            entry for p, part in parts.items() if p in self.tasks for entry in self.tasks[p].offer(part)
         ]
         if poison:  # before the commit: a crash in between repeats a dead letter, and loses none
             telemetry.DEAD_LETTERED.labels("actions").inc(len(poison))
@@ -179,41 +179,41 @@ class ActionsWorker:
     def _batch(self, *, idle: bool) -> bool:
         """Apply what can be applied, and commit it; whether there may be more."""
         started = time.perf_counter()
-        self._consumer.stay()
+        self.consumer.stay()
         with self._reading() as reading:
-            steps = sum(shard.run() for shard in self.shards.values())
+            steps = sum(task.run() for task in self.tasks.values())
             if self._mode == "wall":
                 steps += self._waits()
             quiet = reading.conn is None
-        moved = [shard for shard in self.shards.values() if shard.moved]
+        moved = [task for task in self.tasks.values() if task.moved]
         if not moved or (quiet and not idle and time.monotonic() - self._committed_at < LAZY_S):
             self._end_batch()
             return bool(steps)
-        for shard in moved:
-            shard.render(self._renderer, self._consumer.stay)
+        for task in moved:
+            task.render(self._renderer, self.consumer.stay)
         self._commit(moved)
         telemetry.BATCH_SECONDS.labels("actions").observe(time.perf_counter() - started)
         return bool(steps)
 
-    def _commit(self, shards: Sequence[ActionsTask]) -> None:
+    def _commit(self, tasks: Sequence[ActionsTask]) -> None:
         now = self._clock.now()
         due = 0
         actions: Counter[tuple[str, str, str]] = Counter()
         with self._db.write() as conn:
-            for shard in shards:
-                written = shard.save(conn, now)
+            for task in tasks:
+                written = task.save(conn, now)
                 due += written.due
                 actions += written.actions
             hit("actions.before_commit")
         hit("actions.after_commit_before_relay")
         self._committed_at = time.monotonic()
-        for shard in shards:
-            measure(shard.plays.answered, self._clock.now(), log_clock=self._mode == "log")
-            count_plays(shard.committed())
+        for task in tasks:
+            measure(task.plays.answered, self._clock.now(), log_clock=self._mode == "log")
+            count_plays(task.committed())
         count_actions(actions)
         self._end_batch()
         self._outbox.set()
-        self._report(shards)
+        self._report(tasks)
         if due:
             self._on_due()
 
@@ -223,20 +223,20 @@ class ActionsWorker:
         The places read up to say so, not the last event: behind it the log may hold what is none (see `positions`).
         """
         now = self._clock.now()
-        waiting = [shard for shard in self.shards.values() if shard.due(now)]
+        waiting = [task for task in self.tasks.values() if task.due(now)]
         if not waiting:
             return 0
-        held = [shard for shard in waiting if shard.plays.held]
-        upto = self._upto(now) if any(shard.gate is None for shard in held) else 0
-        ends, read = self._consumer.end_offsets(), self._consumer.positions()
-        for shard in held:
-            lane = (EVENTS, shard.row.partition)
-            if shard.gate is None and lane in ends:
-                shard.gate = MergeBarrier(upto, ends[lane])
-            shard.clear(read.get(lane, -1))
-        lanes = {(EVENTS, shard.row.partition): shard for shard in waiting}
-        ready = [shard for lane, shard in lanes.items() if lane in ends and read.get(lane, -1) >= ends[lane]]
-        return sum(shard.beat(now) for shard in ready)
+        held = [task for task in waiting if task.plays.held]
+        upto = self._upto(now) if any(task.gate is None for task in held) else 0
+        ends, read = self.consumer.end_offsets(), self.consumer.positions()
+        for task in held:
+            lane = (EVENTS, task.row.partition)
+            if task.gate is None and lane in ends:
+                task.gate = MergeBarrier(upto, ends[lane])
+            task.clear(read.get(lane, -1))
+        lanes = {(EVENTS, task.row.partition): task for task in waiting}
+        ready = [task for lane, task in lanes.items() if lane in ends and read.get(lane, -1) >= ends[lane]]
+        return sum(task.advance_to(now) for task in ready)
 
     def _upto(self, now: int) -> int:
         """All that came to any partition before this time has passed rules, and is on the log where it was sent on.
@@ -278,27 +278,27 @@ class ActionsWorker:
     def _end_batch(self) -> None:
         """Forget what the batch read: from here on it may change."""
         self.library.end_batch()
-        for shard in self.shards.values():
-            shard.store.end(committed=True)
+        for task in self.tasks.values():
+            task.store.end(committed=True)
 
-    def _report(self, shards: Sequence[ActionsTask]) -> None:
+    def _report(self, tasks: Sequence[ActionsTask]) -> None:
         """Tell the log how far we are, for its monitoring."""
-        events = {(EVENTS, shard.row.partition): shard.row.next_event for shard in shards}
-        triggers = {(TRIGGERS, shard.row.partition): shard.row.next_trigger for shard in shards}
-        self._consumer.commit(events | triggers)
+        events = {(EVENTS, task.row.partition): task.row.next_event for task in tasks}
+        triggers = {(TRIGGERS, task.row.partition): task.row.next_trigger for task in tasks}
+        self.consumer.commit(events | triggers)
 
     def _throttle(self) -> None:
         """Pause a lane whose records cannot be applied yet, so that memory stays bounded."""
-        for number, shard in self.shards.items():
+        for number, task in self.tasks.items():
             for topic in (EVENTS, TRIGGERS):
-                lane, full = (topic, number), shard.full(topic)
+                lane, full = (topic, number), task.full(topic)
                 if lane in self.halted:
                     continue
                 if full and lane not in self._paused:
-                    self._consumer.pause(*lane)
+                    self.consumer.pause(*lane)
                     self._paused.add(lane)
                 elif not full and lane in self._paused:
-                    self._consumer.resume(*lane)
+                    self.consumer.resume(*lane)
                     self._paused.discard(lane)
 
     # -- the outbox
@@ -311,7 +311,7 @@ class ActionsWorker:
         self._looked_at = time.monotonic()
         while True:
             with self._db.read() as conn:
-                rows = outbox.waiting(conn, list(self.shards), RELAY)
+                rows = outbox.waiting(conn, list(self.tasks), RELAY)
             if not rows:
                 return
             outbox.append(self._log, rows)
@@ -330,7 +330,7 @@ class ActionsWorker:
         self.library.moved = True
         self._retention.mine(numbers)
         for row in rows:
-            self.shards[row.partition] = ActionsTask(
+            self.tasks[row.partition] = ActionsTask(
                 row,
                 connect=self._connect,
                 library=self.library,
@@ -343,7 +343,7 @@ class ActionsWorker:
 
     def _revoked(self, numbers: list[int]) -> None:
         for number in numbers:
-            self.shards.pop(number, None)
+            self.tasks.pop(number, None)
         self._paused.clear()
         self._unhalt()
 
@@ -353,13 +353,13 @@ class ActionsWorker:
             self.halted.clear()
             self.failure = None
 
-    def _restart(self) -> None:
+    def restart(self) -> None:
         """Drop what is in memory and, as soon as the servers answer, ask for a share of the partitions anew.
 
         Never take the same ones back unasked: after a long stop they may be another worker's.
         """
         self.library.end_batch()
-        self.shards.clear()
+        self.tasks.clear()
         self._paused.clear()
         self._unhalt()
         for attempt in range(1_000_000):
@@ -367,4 +367,4 @@ class ActionsWorker:
                 return
             if self._db.ping() and self._log.ready():
                 break
-        self._consumer.rejoin()
+        self.consumer.rejoin()

@@ -117,9 +117,9 @@ class RulesTask:
         self.row.next_offset = records[-1].offset + 1
         return poison + self._take_out(records)
 
-    def beat(self, now: int) -> None:
+    def advance_to(self, now: int) -> None:
         """Everything posted before `now` has been read: run the moments due."""
-        self.engine.beat(now - GRACE_US, self.row.next_offset)
+        self.engine.advance_to(now - GRACE_US, self.row.next_offset)
         self._collect()
 
     def release(self) -> None:
@@ -130,7 +130,7 @@ class RulesTask:
             self._collect()
 
     def take(self, now: int) -> WriteSet:
-        """All that changed since the last time. If it cannot be written, this shard must be dropped."""
+        """All that changed since the last time. If it cannot be written, this task must be dropped."""
         self.row.clock, self.row.revision = self.engine.clock, self.engine.revision_number
         change = WriteSet(
             row=copy(self.row),

@@ -78,11 +78,11 @@ class RulesWorker:
         self._relay = OutboxRelay(db, log)
         self._seen = EventCatalog(db)
         self._retention = Retention(db, keep)
-        self.shards: dict[int, RulesTask] = {}
+        self.tasks: dict[int, RulesTask] = {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="rules-commit")
         self._under_way: Commit | None = None
         self._stopping = threading.Event()
-        self._consumer = log.consumer(GROUP, [EVENTS])
+        self.consumer = log.consumer(GROUP, [EVENTS])
         self._thread = threading.Thread(target=self._run, name="rules-worker", daemon=True)
         self.failure: BaseException | None = None
         self._shown: set[str] = set()  # rules that are shown as unhealthy
@@ -94,13 +94,13 @@ class RulesWorker:
         self._thread.start()
 
     def join(self) -> None:
-        """Join the group of workers; `beat` does the rest."""
-        self._consumer.subscribe(self._assigned, self._revoked)
+        """Join the group of workers; `run_once` does the rest."""
+        self.consumer.subscribe(self._assigned, self._revoked)
 
     def stop(self) -> None:
         """Finish the batch in hand and leave; returns when the thread has ended."""
         self._stopping.set()
-        self._consumer.wake()
+        self.consumer.wake()
         if self._thread.is_alive():
             self._thread.join(timeout=30)
         else:
@@ -113,22 +113,22 @@ class RulesWorker:
 
     def unreported(self) -> int:
         """Partitions whose progress is not on `touchline.triggers` yet."""
-        return sum(shard.reported != shard.saved.next_offset for shard in list(self.shards.values()))
+        return sum(task.reported != task.saved.next_offset for task in list(self.tasks.values()))
 
     def unhealthy(self, rule: str) -> str | None:
         """What is wrong with a rule that failed in a partition of this process, or None."""
-        for shard in list(self.shards.values()):
-            if rule in shard.engine.unhealthy:
-                return str(shard.engine.unhealthy[rule])
+        for task in list(self.tasks.values()):
+            if rule in task.engine.unhealthy:
+                return str(task.engine.unhealthy[rule])
         return None
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self.beat()
+                self.run_once()
             except PASSING as error:
                 logger.warning("batch abandoned; starting again from what is stored", error=error)
-                self._start_again()
+                self.restart()
             except Exception as error:
                 self.failure = error
                 logger.exception("the rules worker stopped")
@@ -138,11 +138,11 @@ class RulesWorker:
     def _leave(self) -> None:
         """Finish what is under way, then let the partitions go, whatever is raised; what fails now is done again by
         the next owner."""
-        with closing(self._consumer), self._writer, suppress(*PASSING):
+        with closing(self.consumer), self._writer, suppress(*PASSING):
             self._settle()
-            self._relay.flush(self.shards.values())
+            self._relay.flush(self.tasks.values())
 
-    def beat(self) -> None:
+    def run_once(self) -> None:
         """One round: read, judge, commit, relay."""
         started = time.perf_counter()
         records = self._poll()
@@ -151,22 +151,20 @@ class RulesWorker:
             started = time.perf_counter()
         judged = self._judge(records)
         self._settle()
-        self._commit(
-            judged or [shard for shard in self.shards.values() if shard.dirty], len(records), started
-        )
+        self._commit(judged or [task for task in self.tasks.values() if task.dirty], len(records), started)
         if self._mode == "wall":
             self._moments()
-        self._retention.sweep(self.shards.values(), self._clock.now() if self._mode == "wall" else None)
-        self._relay.flush(self.shards.values())
+        self._retention.sweep(self.tasks.values(), self._clock.now() if self._mode == "wall" else None)
+        self._relay.flush(self.tasks.values())
 
     def _poll(self) -> list[Record]:
         """Records. A partition whose events were deleted before they were read stops; the others go on."""
         try:
-            return self._consumer.poll(self._pause(), BATCH)
+            return self.consumer.poll(self._pause(), BATCH)
         except OffsetOutOfRange as error:
             self.failure = error
             self.halted.add(error.partition)
-            self._consumer.pause(error.topic, error.partition)
+            self.consumer.pause(error.topic, error.partition)
             logger.error("a partition stopped", partition=error.partition, error=error.message)
             return []
 
@@ -175,9 +173,7 @@ class RulesWorker:
         if self._under_way is not None or self._retention.more:
             return 0.0
         return (
-            0.02
-            if self._relay.waiting or any(s.relayed or s.passed for s in self.shards.values())
-            else IDLE_S
+            0.02 if self._relay.waiting or any(s.relayed or s.passed for s in self.tasks.values()) else IDLE_S
         )
 
     def _judge(self, records: Sequence[Record]) -> list[RulesTask]:
@@ -185,40 +181,40 @@ class RulesWorker:
         by_partition: dict[int, list[Record]] = {}
         for record in records:
             by_partition.setdefault(record.partition, []).append(record)
-        active = [(self.shards[p], part) for p, part in by_partition.items() if p in self.shards]
-        poison = [entry for shard, part in active for entry in shard.apply(part)]
+        active = [(self.tasks[p], part) for p, part in by_partition.items() if p in self.tasks]
+        poison = [entry for task, part in active for entry in task.apply(part)]
         for some in chunked(
             poison, memory_of
         ):  # before the commit: a crash repeats a dead letter, and loses none
             self._log.append(DEAD_LETTERS, some).result(timeout=30)
             telemetry.DEAD_LETTERED.labels("rules").inc(len(some))
-        return [shard for shard, _ in active]
+        return [task for task, _ in active]
 
     def _moments(self) -> None:
         """Wall clock: what is due runs once everything that was posted before has been read."""
         now = self._clock.now()
-        running = [shard for partition, shard in self.shards.items() if partition not in self.halted]
-        waiting = [shard for shard in running if shard.due(now)]
-        gated = [shard for shard in running if shard.engine.parked]
+        running = [task for partition, task in self.tasks.items() if partition not in self.halted]
+        waiting = [task for task in running if task.due(now)]
+        gated = [task for task in running if task.engine.parked]
         if not waiting and not gated:
             return
-        upto = self._upto(now) if any(shard.gate is None for shard in gated) else 0
-        ends, read = self._consumer.end_offsets(), self._consumer.positions()
-        lanes = {(EVENTS, shard.row.partition): shard for shard in waiting}
-        ready = [shard for lane, shard in lanes.items() if lane in ends and read.get(lane, -1) >= ends[lane]]
-        for shard in ready:
-            shard.beat(now)
-        for shard in gated:
-            lane = (EVENTS, shard.row.partition)
-            if shard.gate is None and lane in ends:
-                shard.gate = MergeBarrier(upto, ends[lane])
-            if shard.gate is not None and read.get(lane, -1) >= shard.gate.end:
-                shard.release()
-                ready.append(shard)
+        upto = self._upto(now) if any(task.gate is None for task in gated) else 0
+        ends, read = self.consumer.end_offsets(), self.consumer.positions()
+        lanes = {(EVENTS, task.row.partition): task for task in waiting}
+        ready = [task for lane, task in lanes.items() if lane in ends and read.get(lane, -1) >= ends[lane]]
+        for task in ready:
+            task.advance_to(now)
+        for task in gated:
+            lane = (EVENTS, task.row.partition)
+            if task.gate is None and lane in ends:
+                task.gate = MergeBarrier(upto, ends[lane])
+            if task.gate is not None and read.get(lane, -1) >= task.gate.end:
+                task.release()
+                ready.append(task)
         if not ready:
             return
         self._settle()
-        self._commit([shard for shard in {*ready} if shard.dirty], 0, time.perf_counter())
+        self._commit([task for task in {*ready} if task.dirty], 0, time.perf_counter())
 
     def _upto(self, now: int) -> int:
         """All that came to any partition before this time is judged, and on the log where it was to be sent on.
@@ -242,12 +238,12 @@ class RulesWorker:
         except OffsetOutOfRange:
             return True  # whoever keeps that partition has stopped there
 
-    def _commit(self, shards: Sequence[RulesTask], records: int, started: float) -> None:
+    def _commit(self, tasks: Sequence[RulesTask], records: int, started: float) -> None:
         """Write; a large batch is only begun, and `_settle` sees to the rest."""
-        if not shards:
+        if not tasks:
             return
         now = self._clock.now()
-        changes = [(shard, shard.take(now)) for shard in shards]
+        changes = [(task, task.take(now)) for task in tasks]
         new = self._seen.take()
         written = [change for _, change in changes]
         if records < BESIDE:  # at once: every change of thread is a wait for the interpreter
@@ -276,12 +272,12 @@ class RulesWorker:
 
     def _finish(self, changes: Sequence[tuple[RulesTask, WriteSet]], records: int, started: float) -> None:
         """What was written stands."""
-        self._consumer.commit({(EVENTS, c.row.partition): c.row.next_offset for _, c in changes})
-        for shard, change in changes:
-            shard.committed(change)
+        self.consumer.commit({(EVENTS, c.row.partition): c.row.next_offset for _, c in changes})
+        for task, change in changes:
+            task.committed(change)
             count_decisions(change.reasons)
             telemetry.CLOCK.labels("rules", str(change.row.partition)).set(change.row.clock / 1e6)
-        self._shown = show_health([shard.engine.unhealthy for shard in self.shards.values()], self._shown)
+        self._shown = show_health([task.engine.unhealthy for task in self.tasks.values()], self._shown)
         if records:
             telemetry.EVENTS_DECIDED.inc(records)
             telemetry.BATCH_SECONDS.labels("rules").observe(time.perf_counter() - started)
@@ -291,7 +287,7 @@ class RulesWorker:
         self._settle()
         rows = queries.take(self._db, numbers, self._log.start_offsets(EVENTS))
         for row in rows:
-            self.shards[row.partition] = RulesTask(
+            self.tasks[row.partition] = RulesTask(
                 row,
                 self._db,
                 self._log,
@@ -299,7 +295,7 @@ class RulesWorker:
                 rulesets=self._rulesets,
                 seen=self._seen,
                 room=self._room,
-                stay=self._consumer.stay,
+                stay=self.consumer.stay,
             )
         self._relay.recover(rows)
         return {(EVENTS, row.partition): row.next_offset for row in rows}
@@ -308,7 +304,7 @@ class RulesWorker:
         if self._under_way is not None:
             wait([self._under_way.done])  # it may still stand; whether it does, `_settle` says
         for number in numbers:
-            self.shards.pop(number, None)
+            self.tasks.pop(number, None)
         self._unhalt()
 
     def _unhalt(self) -> None:
@@ -317,7 +313,7 @@ class RulesWorker:
             self.halted.clear()
             self.failure = None
 
-    def _start_again(self) -> None:
+    def restart(self) -> None:
         """Drop what is in memory and, as soon as the servers answer, ask for partitions anew.
 
         Those we get start from what is stored.
@@ -325,11 +321,11 @@ class RulesWorker:
         if self._under_way is not None:
             wait([self._under_way.done])
             self._under_way = None
-        self.shards.clear()
+        self.tasks.clear()
         self._unhalt()
         self._relay.forget()
         while not self._stopping.wait(RETRY_S):
             if self._db.ping() and self._log.ready():
                 break
         self._seen.forget()
-        self._consumer.rejoin()
+        self.consumer.rejoin()

@@ -61,8 +61,8 @@ class Rules:
         """Work until there is nothing to do at this moment."""
         ends = self.log.end_offsets(EVENTS)
         for _ in range(1_000):
-            self.worker.beat()
-            shards = self.worker.shards
+            self.worker.run_once()
+            shards = self.worker.tasks
             if len(shards) == len(ends) and all(
                 shards[p].row.next_offset >= end and not shards[p].due(self.clock.now())
                 for p, end in ends.items()
@@ -83,7 +83,7 @@ def rules(folder: Path) -> Iterator[Rules]:
     try:
         yield made
     finally:
-        made.worker._consumer.close()
+        made.worker.consumer.close()
         made.log.close()
         made.db.close()
 

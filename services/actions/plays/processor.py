@@ -65,7 +65,7 @@ class PlaysPartition:
         self.merge.take()
         return True
 
-    def beat(self, now: int) -> bool:
+    def advance_to(self, now: int) -> bool:
         """Wall clock, all that was posted before `now` has been offered: once it is applied, run a wait that is due.
 
         Returns whether there was one; call again until there is none.

@@ -51,7 +51,7 @@ UNKNOWN: dict[str, Plan] = {}  # stands for a type that no plan was made for yet
 
 
 class PartitionEngine(Merging):
-    """Judges one partition. Times in microseconds; `clock` moves by records (by the wall clock, also by `beat`)."""
+    """Judges one partition. Times in microseconds; `clock` moves by records (and by `advance_to`, the wall clock)."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class PartitionEngine(Merging):
             if len(state.seen) >= state.sweep_at:
                 sweep(state, rules)
 
-    def beat(self, now: int, next_offset: int) -> None:
+    def advance_to(self, now: int, next_offset: int) -> None:
         """By the wall clock, once all is read: run what is due up to `now`."""
         if now > self.clock:
             self._advance(now, next_offset - 1)

@@ -67,13 +67,13 @@ class House:
     def restart(self) -> ActionsWorker:
         """A new worker; whatever the old one held in memory is gone."""
         if hasattr(self, "worker"):
-            self.worker._consumer.close()
+            self.worker.consumer.close()
         self.worker = ActionsWorker(self.db, self.log, self.clock, self.renderer, mode=self.mode, idle=0.0)
         self.worker.join()
         return self.worker
 
     def close(self) -> None:
-        self.worker._consumer.close()
+        self.worker.consumer.close()
         self.log.close()
         self.db.close()
 
@@ -118,7 +118,7 @@ class House:
         """Let the worker take in and apply all that is there, its own events too (rules is past
         everything)."""
         for _ in range(rounds):
-            self.worker.beat()
+            self.worker.run_once()
 
     def settle(self, rounds: int = 4) -> None:
         """As `work`, while rules keeps up with what the worker itself puts onto the log."""

@@ -30,7 +30,7 @@ def test_wall_clock_a_wait_is_acted_on_behind_what_is_no_event(
     house.fire(T0, place)
     house.settle()
     (play,) = house.rows(PLAYS)
-    consumer = house.worker._consumer
+    consumer = house.worker.consumer
     ends, positions = consumer.end_offsets, consumer.positions
     read = 0
     monkeypatch.setattr(consumer, "end_offsets", lambda: {lane: end + 1 for lane, end in ends().items()})
@@ -77,7 +77,7 @@ def test_long_work_stays_in_the_group(house: House, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("services.actions.storage.write_batch.RENDERED_AT_ONCE", 2)
     rendered = house.renderer.rendered
     stayed: set[int] = set()
-    monkeypatch.setattr(house.worker._consumer, "stay", lambda: stayed.add(len(rendered)))
+    monkeypatch.setattr(house.worker.consumer, "stay", lambda: stayed.add(len(rendered)))
     house.save(book(steps=[{"email": {"template": "hello", "to": "all"}}]))
     (place,) = house.post(account(contacts=[{"id": f"c{n}", "email": f"c{n}@acme.test"} for n in range(5)]))
     house.fire(T0, place)

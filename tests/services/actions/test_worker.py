@@ -72,7 +72,7 @@ def test_a_restart_between_any_two_batches_changes_nothing(build: Callable[..., 
         house.fire(T0, place)
         for step in range(12):
             house.pass_all()
-            house.worker.beat()
+            house.worker.run_once()
             if restarting:
                 house.restart()
             if step == 5:
@@ -102,7 +102,7 @@ def test_a_failed_commit_leaves_no_trace_and_is_made_up_for(
     assert not house.rows(PLAYS)
     assert not house.rows(ACTIONS)
     monkeypatch.setattr(house.renderer, "render_many", real)
-    house.worker._restart()
+    house.worker.restart()
     house.settle()
     assert len(house.rows(PLAYS)) == 1
     assert len(house.rows(ACTIONS)) == 2
@@ -119,7 +119,7 @@ def test_a_worker_that_lost_its_partition_writes_nothing(house: House) -> None:
     with pytest.raises(Fenced):
         house.work()
     assert not house.rows(PLAYS)
-    house.worker._restart()
+    house.worker.restart()
     house.settle()
     assert len(house.rows(PLAYS)) == 1
 
@@ -302,7 +302,7 @@ def test_quiet_batches_are_not_committed_one_by_one(house: House, monkeypatch: p
     monkeypatch.setattr("services.actions.worker.LAZY_S", 1_000.0)
     house.post(*[event("noise", T0 + n) for n in range(50)])
     house.pass_all()
-    house.worker.beat()
+    house.worker.run_once()
     with house.db.read() as conn:
         before = sum(row.next_event for row in positions(conn).values())
     assert before == 1
@@ -330,7 +330,7 @@ def test_a_play_ended_by_hand_while_its_next_step_was_rendered_stays_ended(
     with pytest.raises(Fenced):
         house.work()
     monkeypatch.setattr(house.renderer, "render_many", real)
-    house.worker._restart()
+    house.worker.restart()
     house.settle()
     assert [(row.status, row.reason) for row in house.rows(PLAYS)] == [("exited", "by_hand")]
     assert not house.rows(ACTIONS)
@@ -344,7 +344,7 @@ def test_reading_pauses_while_rules_lags_and_goes_on_after(
     house.save(book())
     house.post(*[account(T0 + n, name=f"a{n}") for n in range(100)])
     house.work(40)
-    held = [shard.merge.waiting_events for shard in house.worker.shards.values()]
+    held = [shard.merge.waiting_events for shard in house.worker.tasks.values()]
     assert all(10 <= waiting <= 30 for waiting in held)
     assert not house.rows(tables.accounts)
     house.pass_all()

@@ -57,8 +57,8 @@ class Past:
     def judge(self) -> None:
         """Until all is decided."""
         for _ in range(2_000):
-            self.worker.beat()
-            shards, ends = self.worker.shards, self.log.end_offsets(EVENTS)
+            self.worker.run_once()
+            shards, ends = self.worker.tasks, self.log.end_offsets(EVENTS)
             if shards and all(
                 shards[p].row.next_offset >= end and not shards[p].dirty for p, end in ends.items()
             ):

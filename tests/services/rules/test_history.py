@@ -30,7 +30,7 @@ def test_a_history_that_retention_overtakes_goes_on_where_the_log_begins(
         stale = dict.fromkeys(range(2), 0)  # as asked for before the sweep
         monkeypatch.setattr(ours.log, "start_offsets", lambda _: stale)
         end = ours.log.end_offsets(EVENTS)[PARTITION]
-        found = [event.id for _, _, event in ours.worker.shards[PARTITION]._history(end)]
+        found = [event.id for _, _, event in ours.worker.tasks[PARTITION]._history(end)]
         assert found == [f"e{n}" for n in range(11, 16)]
 
 
@@ -40,7 +40,7 @@ def test_an_event_that_compaction_took_is_not_mistaken_for_the_next(
     with rules(tmp_path / "gap") as ours:
         ours.post(3, account="acme")
         ours.catch_up()
-        read, ours_shard = ours.log.read, ours.worker.shards[PARTITION]
+        read, ours_shard = ours.log.read, ours.worker.tasks[PARTITION]
         place = next(offset for offset, _, event in ours_shard._history(99) if event.id == "e2")
 
         def compacted(topic: str, partition: int, offset: int, limit: int = 1_000) -> list[Record]:
@@ -66,5 +66,5 @@ def test_a_worker_stays_in_its_group_through_a_backfill(
         before = stays[0]
         given = {**RULE, "name": "later", "backfill": True}
         ours.saver.run(lambda conn: ours.saver.create(conn, RuleIn.model_validate(given), "test"))
-        ours.worker.beat()
+        ours.worker.run_once()
         assert stays[0] - before >= 20

@@ -57,7 +57,7 @@ class Hours:
         if minute is not None:
             self.clock.set(T0 + minute * MINUTE)
         for _ in range(12):
-            self.worker.beat()
+            self.worker.run_once()
 
     def fired(self) -> list[tuple[str, int]]:
         with self.db.read() as conn:
@@ -90,12 +90,12 @@ def test_without_lag_it_fires_in_time(ours: Hours) -> None:
 
 
 def test_a_partition_that_lags_holds_up_those_only_whom_it_may_concern(ours: Hours) -> None:
-    ours.worker._consumer.pause(EVENTS, 0)
+    ours.worker.consumer.pause(EVENTS, 0)
     ours.post(50, A, "login")
     ours.work(90)
     assert ours.fired() == [(C, 60)]
     ours.post(95, C, "login")
-    ours.worker._consumer.resume(EVENTS, 0)
+    ours.worker.consumer.resume(EVENTS, 0)
     ours.work(96)
     assert ours.fired() == [(C, 60)]
     ours.work(111)
@@ -105,15 +105,15 @@ def test_a_partition_that_lags_holds_up_those_only_whom_it_may_concern(ours: Hou
 @pytest.mark.parametrize("restarts", [False, True])
 def test_a_moment_that_waited_is_decided_as_if_it_had_not(ours: Hours, restarts: bool) -> None:
     """A login after the deadline, read before the moment could run, does not undo it."""
-    ours.worker._consumer.pause(EVENTS, 0)
+    ours.worker.consumer.pause(EVENTS, 0)
     ours.post(30, A, "other")
     ours.work(62)
     ours.post(63, B, "login")
     ours.work(64)
     assert ours.fired() == [(C, 60)]
     if restarts:
-        ours.worker._start_again()
+        ours.worker.restart()
     else:
-        ours.worker._consumer.resume(EVENTS, 0)
+        ours.worker.consumer.resume(EVENTS, 0)
     ours.work(65)
     assert ours.fired() == [(C, 60), (B, 60)]

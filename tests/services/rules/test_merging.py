@@ -53,7 +53,7 @@ class Merges:
 
     def die(self) -> None:
         """As if killed: what was in memory is gone, and another takes over."""
-        self.worker._start_again()
+        self.worker.restart()
 
     def post(self, *events: tuple[str, str] | Event) -> None:
         """(account, type) in one batch; an event as it is."""
@@ -77,8 +77,8 @@ class Merges:
 
     def catch_up(self) -> None:
         for _ in range(1_000):
-            self.worker.beat()
-            shards, ends = self.worker.shards, self.log.end_offsets(EVENTS)
+            self.worker.run_once()
+            shards, ends = self.worker.tasks, self.log.end_offsets(EVENTS)
             rest = shards and all(
                 shards[p].reported == end and not shards[p].dirty for p, end in ends.items()
             )
@@ -175,7 +175,7 @@ def test_what_waits_in_both_outboxes_goes_out_in_the_order_decided(
         ours.merge(f"a{n}", C)
         ours.post((f"a{n}", "login"))
     for _ in range(10):
-        ours.worker.beat()
+        ours.worker.run_once()
     monkeypatch.undo()
     monkeypatch.setattr(outbox_relay, "PAGE", 2)
     assert ours.waiting() == 15
@@ -262,7 +262,7 @@ def test_rules_is_not_past_what_others_have_not_got(ours: Merges, monkeypatch: p
     end = ours.log.end_offsets(EVENTS)[0]
     monkeypatch.setattr(ours.log, "append", slow)
     for _ in range(5):
-        ours.worker.beat()
+        ours.worker.run_once()
     records = [relay_told(record.value) for record in ours.log.read(TRIGGERS, 0, 0, 1_000)]
     assert records[-1].moved is not None  # that is told, and no more
     assert max(one.progress.offset for one in records if one.progress is not None) < end
@@ -270,7 +270,7 @@ def test_rules_is_not_past_what_others_have_not_got(ours: Merges, monkeypatch: p
     monkeypatch.undo()
     held[0].set_result([(1, 0), (1, 1)])
     for _ in range(5):
-        ours.worker.beat()
+        ours.worker.run_once()
     last = relay_told(ours.log.read(TRIGGERS, 0, 0, 1_000)[-1].value)
     assert last.progress is not None
     assert last.progress.offset == end

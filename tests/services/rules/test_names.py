@@ -81,7 +81,7 @@ def test_names_that_no_table_can_hold_stop_nobody(db: Database, tmp_path: Path) 
     ]
     log.append(EVENTS, [Entry(value=encode(event)) for event in (*aside, *taken)]).result(10)
     for _ in range(20):
-        worker.beat()
+        worker.run_once()
     letters = log.read(DEAD_LETTERS, 0, 0)
     assert {dict(letter.headers)["error"] for letter in letters} == {
         b"a name is empty, too long, or holds NUL"
@@ -95,6 +95,6 @@ def test_names_that_no_table_can_hold_stop_nobody(db: Database, tmp_path: Path) 
             ("login", ""),
             ("login", "ok"),
         }
-    assert worker.shards[0].reported == log.end_offsets(EVENTS)[0]
+    assert worker.tasks[0].reported == log.end_offsets(EVENTS)[0]
     worker.stop()
     log.close()

@@ -84,7 +84,7 @@ def test_appends_are_bounded_in_size_and_number(tmp_path: Path, monkeypatch: pyt
 
         monkeypatch.setattr(ours.log, "append", lazy)
         ours.post(400)
-        ours.worker.beat()
+        ours.worker.run_once()
         while ours.worker._relay.waiting:
             ours.worker._relay._arrived(ours.worker._relay._sent.popleft())
         ours.catch_up()
@@ -122,7 +122,7 @@ def test_nothing_is_told_behind_an_append_that_was_refused(
         with pytest.raises(LogUnavailable):
             ours.catch_up()
         before = {p: told(ours, p) for p in range(2)}
-        ours.worker._start_again()
+        ours.worker.restart()
         ours.catch_up()
         for partition, known in before.items():
             after = told(ours, partition)

@@ -65,7 +65,7 @@ def test_rules_wait_while_postgresql_takes_no_writes(fresh_postgres_url: str, tm
         with pytest.raises(DatabaseUnavailable), other.write() as conn:
             conn.execute(text("CREATE TABLE x ()"))
         post("meanwhile")
-        until(lambda: not worker.shards, "giving the partition up")
+        until(lambda: not worker.tasks, "giving the partition up")
         assert worker.alive
         only_reads(other, False)
         until(lambda: known() == {"before", "meanwhile"}, "going on")

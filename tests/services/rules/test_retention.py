@@ -44,7 +44,7 @@ def put(ours: Rules, event: Event) -> None:
     ).result(10)
     ours.catch_up()
     for _ in range(5):
-        ours.worker.beat()
+        ours.worker.run_once()
 
 
 def carry(ours: Rules, at: int) -> None:
@@ -116,7 +116,7 @@ def test_more_than_one_transaction_holds_and_a_restart_between(
     assert told(ours).count("plain") == 5
     del ours.worker._retention.sweep  # type: ignore[method-assign]
     for _ in range(20):
-        ours.worker.beat()
+        ours.worker.run_once()
     assert told(ours) == ["plays"] * 5
     with ours.db.read() as conn:
         assert all(is_swept(row, None) for row in queries.positions(conn).values())
@@ -137,5 +137,5 @@ def test_what_is_not_on_the_log_yet_leaves_once_it_is_and_not_a_day_later(
     ).result(10)
     ours.catch_up()
     for _ in range(5):
-        ours.worker.beat()
+        ours.worker.run_once()
     assert told(ours) == ["plays"]

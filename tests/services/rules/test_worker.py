@@ -67,8 +67,8 @@ class Rules:
     def catch_up(self) -> None:
         """Until all is decided and told."""
         for _ in range(1_000):
-            self.worker.beat()
-            shards = self.worker.shards
+            self.worker.run_once()
+            shards = self.worker.tasks
             ends = self.log.end_offsets(EVENTS)
             if shards and all(shards[p].reported == end and not shards[p].dirty for p, end in ends.items()):
                 return
@@ -116,13 +116,13 @@ def test_the_next_batch_is_judged_while_one_is_written(tmp_path: Path, held: thr
         ours.catch_up()
         held.clear()
         ours.post(50)
-        ours.worker.beat()
+        ours.worker.run_once()
         assert ours.worker._under_way is not None
         assert ours.stored() == ({}, [])
         held.set()
         for _ in range(5):
             ours.post(50)
-            ours.worker.beat()
+            ours.worker.run_once()
         ours.catch_up()
         beside = ours.stored()
         told = [r.value for p in range(2) for r in ours.log.read(TRIGGERS, p, 0, 1_000)]
@@ -143,17 +143,17 @@ def test_states_that_leave_the_memory_come_back_as_they_were(
     with rules(tmp_path / "little", cache=room) as ours:
         for count in (1, 2, 3, 5, 1, 8, 20, 1, 1, 60, 200):
             ours.post(count)
-            ours.worker.beat()
+            ours.worker.run_once()
         ours.catch_up()
         little = ours.stored()
-        held = [shard._accounts for shard in ours.worker.shards.values()]
+        held = [shard._accounts for shard in ours.worker.tasks.values()]
         assert 0 < sum(len(one._states) for one in held) < len(little[0])
         assert all(one._taken == sum(one._sizes.values()) <= room // 2 for one in held)
     with rules(tmp_path / "plenty") as theirs:
         theirs.post(302)
         theirs.catch_up()
         assert theirs.stored() == little
-        assert sum(len(s._accounts._states) for s in theirs.worker.shards.values()) == len(little[0])
+        assert sum(len(s._accounts._states) for s in theirs.worker.tasks.values()) == len(little[0])
     assert len(little[0]) == 7
     assert little[1]
 
@@ -167,7 +167,7 @@ def test_an_account_erased_in_the_batch_being_written_begins_anew(
         ours.catch_up()
         held.clear()
         ours.post(1, type_="account.deleted", account="a1")
-        ours.worker.beat()
+        ours.worker.run_once()
         assert ours.worker._under_way is not None
         ours.post(2, account="a1")
         threading.Timer(0.2, held.set).start()  # while the second batch is judged, or after
@@ -188,13 +188,13 @@ def test_a_fenced_batch_takes_the_one_behind_it_along(tmp_path: Path, held: thre
             conn.execute(update(partitions).values(epoch=partitions.c.epoch + 1))
         held.clear()
         ours.post(50)
-        ours.worker.beat()
+        ours.worker.run_once()
         ours.post(50)
         threading.Timer(0.2, held.set).start()
         with pytest.raises(queries.Fenced):
-            ours.worker.beat()
+            ours.worker.run_once()
         assert ours.stored() == before
-        ours.worker._start_again()
+        ours.worker.restart()
         ours.catch_up()
         after = ours.stored()
     with rules(tmp_path / "straight") as theirs:
@@ -220,13 +220,13 @@ def test_nothing_is_told_past_a_trigger_that_was_not_written(
 
         monkeypatch.setattr(ours.log._store, "write", lose)
         ours.post(70)
-        ours.worker.beat()
+        ours.worker.run_once()
         (sent,) = ours.worker._relay._sent
         assert isinstance(sent.done.exception(10), LogUnavailable)
         ours.post(70)
         with pytest.raises(LogUnavailable):
-            ours.worker.beat()
-        ours.worker._start_again()
+            ours.worker.run_once()
+        ours.worker.restart()
         ours.catch_up()
         told = [r.value for p in range(2) for r in ours.log.read(TRIGGERS, p, 0, 10_000)]
         assert len({record.trigger.id for record in map(_told, told) if record.trigger}) == 7
@@ -247,13 +247,13 @@ def test_a_partition_whose_events_were_deleted_unread_stops_alone(tmp_path: Path
         lost, fine = 0, 1
         with ours.db.write() as conn:
             conn.execute(update(partitions).where(partitions.c.partition == lost).values(next_offset=10**6))
-        ours.worker._start_again()
+        ours.worker.restart()
         ours.post(70)
         after = ours.log.end_offsets(EVENTS)
         assert all(after[p] > before[p] for p in (lost, fine))
         for _ in range(1_000):
-            ours.worker.beat()
-            if ours.worker.halted and ours.worker.shards[fine].reported == after[fine]:
+            ours.worker.run_once()
+            if ours.worker.halted and ours.worker.tasks[fine].reported == after[fine]:
                 break
         assert ours.worker.halted == {lost}
         failure: object = ours.worker.failure
@@ -265,7 +265,7 @@ def test_a_partition_whose_events_were_deleted_unread_stops_alone(tmp_path: Path
             conn.execute(
                 update(partitions).where(partitions.c.partition == lost).values(next_offset=before[lost])
             )
-        ours.worker._start_again()
+        ours.worker.restart()
         ours.catch_up()
         assert (ours.worker.halted, ours.worker.failure) == (set(), None)
 
@@ -288,10 +288,10 @@ def test_a_worker_that_fails_lets_its_partitions_go(tmp_path: Path, monkeypatch:
         other = RulesWorker(ours.db, ours.log, ManualClock(T0), clock_mode="log", cache=100)
         other.join()
         for _ in range(20):
-            other.beat()
-            if len(other.shards) == 2:
+            other.run_once()
+            if len(other.tasks) == 2:
                 break
-        assert sorted(other.shards) == [0, 1]
+        assert sorted(other.tasks) == [0, 1]
         other.stop()
 
 
@@ -300,17 +300,17 @@ def test_a_machine_at_its_limits_stops_the_worker_for_a_while_only(
 ) -> None:
     with rules(tmp_path / "limits") as ours:
         failed = threading.Event()
-        beat = ours.worker.beat
+        run_once = ours.worker.run_once
 
         def once() -> None:
             if not failed.is_set():
                 failed.set()
                 raise OSError(24, "Too many open files")
-            beat()
+            run_once()
             if ours.stored()[1]:
                 ours.worker._stopping.set()
 
         ours.post(3, account="a1")
-        monkeypatch.setattr(ours.worker, "beat", once)
+        monkeypatch.setattr(ours.worker, "run_once", once)
         ours.worker._run()
         assert ours.worker.failure is None

@@ -94,8 +94,8 @@ def test_absence_by_the_wall_clock_waits_for_the_reading() -> None:
     assert world.told == ["r acme 01-04T09:00"]
     fast = World(rule(absence()), clock="wall").ev("01-01T09:00", received="01-01T09:00")
     fast.ev("01-04T08:00", received="01-04T08:00")
-    assert fast.beat("01-04T12:00").told == []
-    assert fast.beat("01-07T08:00").told == ["r acme 01-07T08:00"]
+    assert fast.advance_to("01-04T12:00").told == []
+    assert fast.advance_to("01-07T08:00").told == ["r acme 01-07T08:00"]
 
 
 # -- trend --

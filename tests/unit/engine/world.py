@@ -97,9 +97,9 @@ class World:
         event.data = {"revision": number}
         return self.put(event)
 
-    def beat(self, short: str) -> World:
+    def advance_to(self, short: str) -> World:
         """By the wall clock: everything up to now has been read."""
-        self.engine.beat(us(short), len(self.log))
+        self.engine.advance_to(us(short), len(self.log))
         self.triggers += self.engine.drain()
         return self
 

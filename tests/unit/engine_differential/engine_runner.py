@@ -197,8 +197,8 @@ class _Worker:
             self.accounts = Accounts(self.blobs)
             self.engine = self._start(self.engine.clock, self.engine.revision_number)
 
-    def beat(self, clock: int) -> None:
-        self.engine.beat(clock, len(self.log))
+    def advance_to(self, clock: int) -> None:
+        self.engine.advance_to(clock, len(self.log))
         self._collect()
 
     def _collect(self) -> None:
@@ -237,7 +237,7 @@ def read_history(history: History, cut: Cut | None = None, *, fastpath: bool = T
         worker.batch(worker.log[at : at + size], restart=next(restarts))
         at += size
     if history.final_clock is not None and history.clock == "wall":
-        worker.beat(history.final_clock)
+        worker.advance_to(history.final_clock)
     return Outcome(worker.triggers, worker.accounts.stored(), worker.engine.rules)
 
 

@@ -211,15 +211,15 @@ def wall() -> World:
 
 def test_wall_clock_a_wait_runs_once_everything_is_read_and_never_early() -> None:
     world = wall()
-    beat = world.partition.beat
-    assert not beat(T0 + DAY)  # a second of grace
+    advance_to = world.partition.advance_to
+    assert not advance_to(T0 + DAY)  # a second of grace
     world.partition.merge.offer_events([EventItem(world.events, T0, None)])
-    assert not beat(T0 + DAY + 2 * SECOND)  # somebody posted something that is not applied yet
+    assert not advance_to(T0 + DAY + 2 * SECOND)  # somebody posted something that is not applied yet
     assert not world.store.actions
     world.partition.merge.offer_progress(world.triggers, world.events + 1)
     world.run()
-    assert beat(T0 + DAY + 2 * SECOND)
-    assert not beat(T0 + DAY + 2 * SECOND)
+    assert advance_to(T0 + DAY + 2 * SECOND)
+    assert not advance_to(T0 + DAY + 2 * SECOND)
     (action,) = world.store.actions.values()
     assert action.due_at == T0 + DAY
 
@@ -228,7 +228,7 @@ def test_wall_clock_events_that_lag_decide_as_they_would_have() -> None:
     world = wall()
     stop = event("stop", T0 + DAY - 5 * SECOND)
     world.say(stop, timestamp=T0 + DAY - 5 * SECOND)  # read days later
-    world.partition.beat(T0 + 9 * DAY)
+    world.partition.advance_to(T0 + 9 * DAY)
     assert not world.store.actions
 
     world = wall()
