@@ -1,7 +1,7 @@
-"""The HTTP side of `versioned`: POST, GET, PUT, DELETE and versions of one kind of named documents.
+"""The HTTP side of `documents.store`: POST, GET, PUT, DELETE and versions of one kind of named documents.
 
-documents_router(Kind(path="/v1/playbooks", noun="playbook", model=PlaybookIn, example=…, read="actions:read",
-                      write="actions:write"), Documents(tables, "playbook"), db, clock)
+documents_router(DocumentKind(path="/v1/playbooks", noun="playbook", model=PlaybookIn, answer=PlaybookOut, example=…,
+                      read="actions:read", write="actions:write"), DocumentStore(tables, "playbook"), db, clock)
 """
 
 from collections.abc import Callable, Mapping
@@ -17,9 +17,10 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents.in_use import refuse_if_used
 from backbone.documents.store import DocumentStore, StoredDocument
-from backbone.errors import Invalid
 from backbone.web.api_keys import Principal, require
-from backbone.web.app import Json, Once, Pages, json_response, reads, written
+from backbone.web.app import Once, Pages, json_response
+from backbone.web.json_route import AS_SHOWN, JsonRoute, created, example, named_in_address
+from schemas.answers import CheckOut, page_of
 from schemas.event import rfc3339
 from schemas.lint.single import LintWarning
 
@@ -57,7 +58,8 @@ class DocumentKind:
 
     path: str
     noun: str
-    model: type[BaseModel]
+    model: type[BaseModel]  # a body
+    answer: type[BaseModel]  # what `render` and `created` make of it
     example: Any
     read: str  # scope
     write: str  # scope
@@ -75,7 +77,7 @@ class DocumentKind:
 
 def documents_router(kind: DocumentKind, documents: DocumentStore, db: Database, clock: Clock) -> APIRouter:
     """The routes of one kind."""
-    router = APIRouter(tags=[kind.path.rpartition("/")[2]])
+    router = APIRouter(tags=[kind.path.rpartition("/")[2]], route_class=JsonRoute)
     _saving(router, kind, documents, db, clock)
     if kind.check is not None:
         _checking(router, kind, kind.check, db)
@@ -86,10 +88,11 @@ def documents_router(kind: DocumentKind, documents: DocumentStore, db: Database,
 def _saving(
     router: APIRouter, kind: DocumentKind, documents: DocumentStore, db: Database, clock: Clock
 ) -> None:
-    @router.post(kind.path, status_code=201, summary=f"Create a {kind.noun}")
-    @reads(kind.model, kind.example)
-    def create(body: Json, once: Once, principal: Principal = require(kind.write)) -> Response:
-        model: Any = written(kind.model, body)
+    Body = Annotated[kind.model, AS_SHOWN, example(kind.example)]  # type: ignore[name-defined]  # noqa: N806
+
+    @router.post(kind.path, status_code=201, response_model=kind.answer, summary=f"Create a {kind.noun}")
+    def create(body: Body, once: Once, principal: Principal = require(kind.write)) -> Response:
+        model: Any = body
         with db.write() as connection:
 
             def make() -> Response:
@@ -99,16 +102,22 @@ def _saving(
 
             return once.run(connection, make, kind.shown_once)
 
-    @router.put(kind.path + "/{name}", summary=f"Create or replace a {kind.noun}")
-    @reads(kind.model, kind.example)
+    @router.put(
+        kind.path + "/{name}",
+        response_model=kind.answer,
+        responses=created(kind.answer),
+        summary=f"Create or replace a {kind.noun}",
+    )
     def put(
-        name: Name, body: Json, if_match: IfMatch = None, principal: Principal = require(kind.write)
+        body: Body,
+        name: str = named_in_address(),
+        if_match: IfMatch = None,
+        principal: Principal = require(kind.write),
     ) -> Response:
-        model = written(kind.model, named(body, name))
         with db.write() as connection:
-            doc = kind.prepare(connection, model, documents.get(connection, name))
+            doc = kind.prepare(connection, body, documents.get(connection, name))
             saved, new = documents.put(connection, name, doc, principal.name, clock.now(), if_match)
-            return _answer(kind, connection, model, saved, 201 if new else 200)
+            return _answer(kind, connection, body, saved, 201 if new else 200)
 
     @router.delete(kind.path + "/{name}", status_code=204, summary=f"Delete a {kind.noun}; its versions stay")
     def delete(name: Name, if_match: IfMatch = None, principal: Principal = require(kind.write)) -> Response:
@@ -122,45 +131,41 @@ def _saving(
 
 
 def _checking(router: APIRouter, kind: DocumentKind, checked: Check, db: Database) -> None:
+    Body = Annotated[kind.model, AS_SHOWN, example(kind.example)]  # type: ignore[name-defined]  # noqa: N806
     summary = f"What a {kind.noun} would be refused or warned for; nothing is saved"
 
-    @router.post(kind.path + "/check", summary=summary)
-    @reads(kind.model, kind.example)
+    @router.post(kind.path + "/check", response_model=CheckOut, summary=summary)
     def check(
-        body: Json,
+        body: Body,
         alone: Annotated[bool, Query(description="leave other saved documents out")] = False,
         _: Principal = require(kind.read),
     ) -> Response:
-        model: Any = written(kind.model, body)
         with db.read() as connection:
-            return json_response({"warnings": checked(connection, model, alone=alone)})
+            return json_response({"warnings": checked(connection, body, alone=alone)})
 
 
 def _reading(router: APIRouter, kind: DocumentKind, documents: DocumentStore, db: Database) -> None:
-    @router.get(kind.path, summary=f"All {kind.noun}s, newest first")
+    listing = page_of(kind.answer)
+
+    @router.get(kind.path, response_model=listing, summary=f"All {kind.noun}s, newest first")
     def listed(pages: Pages, _: Principal = require(kind.read)) -> Response:
         with db.read() as connection:
             return json_response(documents.page(connection, pages, kind.render))
 
-    @router.get(kind.path + "/{name}", summary=f"A {kind.noun} as it is now")
+    @router.get(kind.path + "/{name}", response_model=kind.answer, summary=f"A {kind.noun} as it is now")
     def one(name: Name, _: Principal = require(kind.read)) -> Response:
         with db.read() as connection:
             stored = documents.fetch(connection, name)
         return json_response(kind.render(stored), headers={"ETag": stored.etag})
 
-    @router.get(kind.path + "/{name}/versions", summary=f"Every version of a {kind.noun}, newest first")
+    @router.get(
+        kind.path + "/{name}/versions",
+        response_model=listing,
+        summary=f"Every version of a {kind.noun}, newest first",
+    )
     def versions(name: Name, pages: Pages, _: Principal = require(kind.read)) -> Response:
         with db.read() as connection:
             return json_response(documents.versions(connection, name, pages, kind.render))
-
-
-def named(body: Any, name: str) -> Any:
-    """The body of a PUT: its name may be left out, but not differ from the address. Raises `Invalid`."""
-    if not isinstance(body, dict):
-        return body
-    if body.get("name", name) != name:
-        raise Invalid([{"field": "name", "message": f"should be {name!r} as in the address, or left out"}])
-    return {**body, "name": name}
 
 
 def _answer(

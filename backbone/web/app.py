@@ -22,7 +22,7 @@ from starlette.routing import Match
 
 from backbone.clock import Clock, SteadyClock
 from backbone.database import Database
-from backbone.errors import Invalid, TouchlineError
+from backbone.errors import TouchlineError
 from backbone.housekeeping import HousekeepingJob
 from backbone.log import EVENTS, TRIGGERS, Log
 from backbone.settings import Settings
@@ -31,16 +31,17 @@ from backbone.telemetry import REGISTRY
 from backbone.web.account_record import Parts, record_router
 from backbone.web.api_keys import ANY, OPEN, Keys, Principal, open_route, require
 from backbone.web.assets import assets_router
-from backbone.web.bodies import NotJson, check_json_type, parse_json
+from backbone.web.bodies import check_json_type, parse_json
 from backbone.web.cors import let_browsers_in
 from backbone.web.docs_page import docs_page
 from backbone.web.idempotency import Idempotency, Once
+from backbone.web.json_route import check_bodies, refused
 from backbone.web.middleware import RequestMiddleware, problem, problem_of
-from backbone.web.openapi import MANNERS, declared_scopes, describes, install, reads, route_scope
+from backbone.web.openapi import MANNERS, declared_scopes, install, reads, route_scope
 from backbone.web.pagination import Pages, Paging, check_if_match, decode_cursor, encode_cursor, etag, page
 from backbone.web.query_params import any_query, guard
 from backbone.web.route_lookup import RouteTable, direct
-from backbone.web.validation import field_errors, parameter_errors, validate, written
+from backbone.web.validation import validate, written
 from schemas.event import rfc3339
 from schemas.version import VERSION
 
@@ -146,6 +147,7 @@ def create_app(
         docs_url=None,
         openapi_url=None,
         strict_content_type=False,
+        separate_input_output_schemas=False,
     )
     app.state.settings, app.state.db, app.state.log, app.state.clock = settings, db, log, clock
     app.state.keys = Keys(db)
@@ -159,6 +161,7 @@ def create_app(
         )  # flat: one look-up a request, and every route is there to be seen
     app.router.routes.extend([*_docs(app).routes, *assets_router().routes])
     _heads(app)
+    check_bodies(app.routes)
     _keys_first(app)
     guard(app)
     app.add_exception_handler(TouchlineError, _own)
@@ -219,7 +222,6 @@ def _health(db: Database, log: Log, clock: Clock, services: Sequence[Service]) -
         summary="The log and the database can be reached",
     )
     @any_query
-    @describes("503")
     @direct
     async def readyz() -> Response:
         return await readiness()
@@ -302,11 +304,7 @@ async def _own(_: Request, error: Exception) -> Response:
 
 async def _validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - how it was registered
-    if any(item["type"] == "json_invalid" for item in error.errors()):
-        return problem_of(NotJson("the body is not JSON"))
-    in_body = [{**item, "loc": item["loc"][1:]} for item in error.errors() if item["loc"][:1] == ("body",)]
-    elsewhere = [item for item in error.errors() if item["loc"][:1] != ("body",)]
-    return problem_of(Invalid([*field_errors(in_body, error.body), *parameter_errors(elsewhere)]))
+    return problem_of(refused(error))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

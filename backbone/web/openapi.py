@@ -80,16 +80,6 @@ def reads(
     return mark
 
 
-def describes(*statuses: str) -> Callable[[Handler], Handler]:
-    """Decorator: the route's own `responses` say what these statuses are, not ours."""
-
-    def mark(handler: Handler) -> Handler:
-        handler.own_responses = statuses  # type: ignore[attr-defined]
-        return handler
-
-    return mark
-
-
 def route_scope(route: BaseRoute) -> str | None:
     """The scope that a route declares by `require`, `open_route` or an endpoint attribute.
 
@@ -136,6 +126,7 @@ def _build(app: FastAPI) -> dict[str, Any]:
         description=app.description,
         routes=app.routes,
         summary=app.summary,
+        separate_input_output_schemas=app.separate_input_output_schemas,
     )
     schemas = page.setdefault("components", {}).setdefault("schemas", {})
     schemas.pop("HTTPValidationError", None)
@@ -177,12 +168,8 @@ def _finish(operation: dict[str, Any], route: APIRoute) -> None:
         }
     scope = route_scope(route)
     responses = operation.setdefault("responses", {})
-    if "PUT" in (route.methods or ()) and route.path.endswith("/{name}") and "200" in responses:
-        responses.setdefault(
-            "201", {**responses["200"], "description": "There was none of that name: created"}
-        )
-    problem = {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}
-    own = set(getattr(route.endpoint, "own_responses", ()))
+    problem = {"application/problem+json": {"schema": {"$ref": _REF.format(model=ProblemDetails.__name__)}}}
+    own = {str(status) for status in route.responses}
     for status, description in _ERRORS.items():
         if status in own or (scope == OPEN and status in {"401", "403"}):
             continue

@@ -43,10 +43,11 @@ def validate(model: type[Model], data: Any) -> Model:
 
 def written(model: type[Model], body: Any) -> Model:
     """As `validate`, for what is written back as GET gave it: fields that GET alone has are left out."""
-    return validate(model, _writable(model, body))
+    return validate(model, writable(model, body))
 
 
-def _writable(model: type[BaseModel], body: Any) -> Any:
+def writable(model: type[BaseModel], body: Any) -> Any:
+    """A body without the fields that GET alone has; what is no object stays as it is."""
     if not isinstance(body, dict):
         return body
     shown: frozenset[str] = getattr(model, "read_only", frozenset())
@@ -67,7 +68,7 @@ def _writable_in(model: type[BaseModel], name: str, value: Any) -> Any:
 
 def _writable_as(model: type[BaseModel], path: Sequence[str | int], value: Any) -> Any:
     inner = next((kind for kind in _kinds_at(model, path) if hasattr(kind, "read_only")), None)
-    return value if inner is None else _writable(inner, value)
+    return value if inner is None else writable(inner, value)
 
 
 def field_errors(

@@ -16,6 +16,7 @@ from backbone.documents.api import DocumentKind, documents_router, dump, show
 from backbone.documents.in_use import hold
 from backbone.documents.store import StoredDocument
 from backbone.errors import FieldError, Invalid
+from schemas.answers import EndpointOut, PlaybookOut, TemplateOut
 from schemas.endpoint import SECRET_PREFIX, EndpointIn
 from schemas.lint.single import LintWarning
 from schemas.playbook import PlaybookIn
@@ -87,7 +88,7 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
     return [
         documents_router(
             DocumentKind(
-                "/v1/playbooks", "playbook", PlaybookIn, PLAYBOOK_EXAMPLE,
+                "/v1/playbooks", "playbook", PlaybookIn, PlaybookOut, PLAYBOOK_EXAMPLE,
                 "actions:read", "actions:write", prepare=playbook,
                 saved=published_outlines.put_up, removing=_take_down("playbook"), lint=published_outlines.doubts,
                 check=check_playbook, render=_with_health,
@@ -95,7 +96,7 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
         ),
         documents_router(
             DocumentKind(
-                "/v1/templates", "template", TemplateIn, TEMPLATE_EXAMPLE,
+                "/v1/templates", "template", TemplateIn, TemplateOut, TEMPLATE_EXAMPLE,
                 "actions:read", "actions:write", prepare=template,
                 saved=published_outlines.put_up, removing=_take_down("template"), lint=published_outlines.doubts,
                 check=check_template,
@@ -103,7 +104,7 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
         ),
         documents_router(
             DocumentKind(
-                "/v1/endpoints", "endpoint", EndpointIn, ENDPOINT_EXAMPLE,
+                "/v1/endpoints", "endpoint", EndpointIn, EndpointOut, ENDPOINT_EXAMPLE,
                 "actions:read", "actions:write", prepare=_endpoint, render=_hidden, created=_shown_once,
                 shown_once=frozenset({"secret"}),
             ), ENDPOINTS, db, clock,

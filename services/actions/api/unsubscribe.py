@@ -177,8 +177,6 @@ def router(
         everything = form.get("topics") == "all"
         return _done(claim, desk.unsubscribe(claim, everything=everything), everything=everything)
 
-    for endpoint in (page, unsubscribe):
-        endpoint.own_responses = ("404",)  # type: ignore[attr-defined]  # a page for people, no problem+json
     return routes
 
 

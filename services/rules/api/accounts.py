@@ -13,7 +13,9 @@ from backbone.web.app import Pages, json_response, page
 from backbone.web.pagination import After, Before, Text, between, equal, newest
 from backbone.web.path_params import ends_apart
 from schemas.account import Tier
+from schemas.answers import page_of
 from schemas.conditions.keys import MAX_KEY
+from schemas.rule_answers import AccountOut, EventOut, TriggerOut
 from services.rules.api.account_events import AccountEvents, Wanted
 from services.rules.api.explain import Explainer
 from services.rules.api.trigger_views import TriggerViews
@@ -27,7 +29,7 @@ def accounts_router(db: Database, explainer: Explainer, events: AccountEvents) -
     """`/v1/accounts`."""
     router = APIRouter(tags=["accounts"])
 
-    @router.get("/v1/accounts", summary="All accounts, the newest first")
+    @router.get("/v1/accounts", response_model=page_of(AccountOut), summary="All accounts, the newest first")
     def listed(pages: Pages, _: Principal = require("rules:read")) -> Response:
         """Without those that were merged into others."""
         view = explainer.account_view()
@@ -36,7 +38,11 @@ def accounts_router(db: Database, explainer: Explainer, events: AccountEvents) -
             return json_response(page(conn, query, [accounts.c.seen_at, accounts.c.account], pages, view))
 
     # Before the account itself, whose name may be any text.
-    @router.get("/v1/accounts/{id:path}/events", summary="The events of an account, newest first")
+    @router.get(
+        "/v1/accounts/{id:path}/events",
+        response_model=page_of(EventOut),
+        summary="The events of an account, newest first",
+    )
     def events_of(
         request: Request,
         id: Id,
@@ -57,7 +63,11 @@ def accounts_router(db: Database, explainer: Explainer, events: AccountEvents) -
             return one(f"{id}/events", principal)
         return json_response(events.page(id, Wanted(type, after, event), pages))
 
-    @router.get("/v1/accounts/{id:path}", summary="An account with its tier, and why it has it")
+    @router.get(
+        "/v1/accounts/{id:path}",
+        response_model=AccountOut,
+        summary="An account with its tier, and why it has it",
+    )
     def one(id: Id, _: Principal = require("rules:read")) -> Response:
         """`merged_into` names the account that goes on for one that was merged; its contacts are there."""
         with db.read() as conn:
@@ -74,7 +84,7 @@ def triggers_router(db: Database) -> APIRouter:
     router = APIRouter(tags=["triggers"])
     views = TriggerViews()
 
-    @router.get("/v1/triggers", summary="What fired, newest first")
+    @router.get("/v1/triggers", response_model=page_of(TriggerOut), summary="What fired, newest first")
     def listed(
         pages: Pages,
         rule: Text = None,
@@ -93,7 +103,7 @@ def triggers_router(db: Database) -> APIRouter:
         with db.read() as conn:
             return json_response(page(conn, query, order, pages, partial(views.show, conn)))
 
-    @router.get("/v1/triggers/{id}", summary="A trigger with its evidence")
+    @router.get("/v1/triggers/{id}", response_model=TriggerOut, summary="A trigger with its evidence")
     def one(id: Id, _: Principal = require("rules:read")) -> Response:
         with db.read() as conn:
             row = conn.execute(select(triggers).where(triggers.c.id == id)).one_or_none()

@@ -9,21 +9,30 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Row, select
 
 from backbone.database import Database
-from backbone.errors import Invalid, NotFound
+from backbone.errors import NotFound
 from backbone.web.api_keys import ANY, Principal, require
-from backbone.web.app import Json, Once, Pages, etag, json_response, page, reads, validate, written
+from backbone.web.app import Once, Pages, etag, json_response, page
+from backbone.web.json_route import AS_SHOWN, JsonRoute, created, example, named_in_address
+from schemas.answers import CheckOut, page_of
 from schemas.conditions.keys import MAX_KEY
 from schemas.event import rfc3339
 from schemas.json_schemas import DOCUMENT, KINDS, TEST, schema_of
 from schemas.lint.single import LintWarning
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, PauseIn, RuleIn, TiersDoc
+from schemas.rule_answers import ExplanationOut, RuleOut, TiersOut
 from services.rules.api.explain import Explainer
 from services.rules.storage.revisions import DEFAULT_TIERS, latest, newest_rules
 from services.rules.storage.rule_repository import RuleRepository, exists
 from services.rules.tables import revisions
 
 Name = Annotated[str, Path(min_length=1, max_length=256)]
+RuleBody = Annotated[RuleIn, AS_SHOWN, example(RULE_EXAMPLE)]
+TiersBody = Annotated[TiersDoc, AS_SHOWN, example(TIERS_EXAMPLE)]
+ActivateBody = Annotated[ActivateIn | None, example({"backfill": True})]
+PauseBody = Annotated[PauseIn | None, example({"plays": "go_on"})]
 IfMatch = Annotated[str | None, Header(description="the ETag that the change builds on")]
+
+OTHER_NAME = "is {given!r}, but the address says {name!r}"
 
 
 class Lint(Protocol):
@@ -34,7 +43,7 @@ class Lint(Protocol):
 
 def rules_router(db: Database, saver: RuleRepository, explainer: Explainer, lint: Lint) -> APIRouter:
     """`/v1/rules` and `/v1/tiers`."""
-    router = APIRouter(tags=["rules"])
+    router = APIRouter(tags=["rules"], route_class=JsonRoute)
     _writing(router, saver, lint)
     _reading(router, db, explainer)
     _verbs(router, saver, lint)
@@ -44,10 +53,8 @@ def rules_router(db: Database, saver: RuleRepository, explainer: Explainer, lint
 
 
 def _writing(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
-    @router.post("/v1/rules", status_code=201, summary="Create a rule")
-    @reads(RuleIn, RULE_EXAMPLE)
-    def create(body: Json, once: Once, principal: Principal = require("rules:write")) -> Response:
-        rule = written(RuleIn, body)
+    @router.post("/v1/rules", status_code=201, response_model=RuleOut, summary="Create a rule")
+    def create(rule: RuleBody, once: Once, principal: Principal = require("rules:write")) -> Response:
         warnings = lint(rule)
 
         def change(conn: Connection) -> Response:
@@ -58,24 +65,32 @@ def _writing(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
         response: Response = saver.run(change, rule.playbook)
         return response
 
-    @router.put("/v1/rules/{name}", summary="Create or replace a rule")
-    @reads(RuleIn, RULE_EXAMPLE)
+    @router.put(
+        "/v1/rules/{name}",
+        response_model=RuleOut,
+        responses=created(RuleOut),
+        summary="Create or replace a rule",
+    )
     def put(
-        name: Name, body: Json, if_match: IfMatch = None, principal: Principal = require("rules:write")
+        rule: RuleBody,
+        name: str = named_in_address(OTHER_NAME),  # noqa: ARG001 - it stands in the rule
+        if_match: IfMatch = None,
+        principal: Principal = require("rules:write"),
     ) -> Response:
-        rule = written(RuleIn, _named(body, name))
         row, new = saver.run(lambda conn: saver.put(conn, rule, if_match, principal.name), rule.playbook)
         warnings = lint(rule.model_copy(update={"status": row.status}))  # a PUT without one keeps it
         return _answer(row, 201 if new else 200, warnings=warnings)
 
-    @router.post("/v1/rules/check", summary="What a rule would be refused or warned for; nothing is saved")
-    @reads(RuleIn, RULE_EXAMPLE)
+    @router.post(
+        "/v1/rules/check",
+        response_model=CheckOut,
+        summary="What a rule would be refused or warned for; nothing is saved",
+    )
     def check(
-        body: Json,
+        rule: RuleBody,
         alone: Annotated[bool, Query(description="leave saved rules, playbooks and templates out")] = False,
         _: Principal = require("rules:read"),
     ) -> Response:
-        rule = written(RuleIn, body)
         saver.check(rule)
         return json_response({"warnings": lint(rule, alone=alone)})
 
@@ -101,38 +116,47 @@ def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
                 warnings = lint(RuleIn.model_validate(row.doc))
         return _answer(row, warnings=warnings)
 
-    @router.post("/v1/rules/{name}/activate", summary="Let the rule fire")
-    @reads(ActivateIn, {"backfill": True}, required=False)
+    @router.post("/v1/rules/{name}/activate", response_model=RuleOut, summary="Let the rule fire")
     def activate(
-        name: Name, body: Json = None, if_match: IfMatch = None, principal: Principal = require("rules:write")
+        name: Name,
+        how: ActivateBody = None,
+        if_match: IfMatch = None,
+        principal: Principal = require("rules:write"),
     ) -> Response:
-        backfill = validate(ActivateIn, {} if body is None else body).backfill
-        return turned(name, "active", if_match, principal, backfill=backfill)
+        return turned(name, "active", if_match, principal, backfill=how is not None and how.backfill)
 
-    @router.post("/v1/rules/{name}/shadow", summary="Let the rule decide and record, but start no play")
-    @reads(ActivateIn, {"backfill": True}, required=False)
+    @router.post(
+        "/v1/rules/{name}/shadow",
+        response_model=RuleOut,
+        summary="Let the rule decide and record, but start no play",
+    )
     def shadow(
-        name: Name, body: Json = None, if_match: IfMatch = None, principal: Principal = require("rules:write")
+        name: Name,
+        how: ActivateBody = None,
+        if_match: IfMatch = None,
+        principal: Principal = require("rules:write"),
     ) -> Response:
-        backfill = validate(ActivateIn, {} if body is None else body).backfill
-        return turned(name, "shadow", if_match, principal, backfill=backfill)
+        return turned(name, "shadow", if_match, principal, backfill=how is not None and how.backfill)
 
-    @router.post("/v1/rules/{name}/pause", summary="Let the rule count on, but not fire")
-    @reads(PauseIn, {"plays": "go_on"}, required=False)
+    @router.post(
+        "/v1/rules/{name}/pause", response_model=RuleOut, summary="Let the rule count on, but not fire"
+    )
     def pause(
-        name: Name, body: Json = None, if_match: IfMatch = None, principal: Principal = require("rules:write")
+        name: Name,
+        _body: PauseBody = None,
+        if_match: IfMatch = None,
+        principal: Principal = require("rules:write"),
     ) -> Response:
-        validate(PauseIn, {} if body is None else body)
         return turned(name, "paused", if_match, principal)
 
 
 def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
-    @router.get("/v1/rules", summary="All rules, the last changed first")
+    @router.get("/v1/rules", response_model=page_of(RuleOut), summary="All rules, the last changed first")
     def rules(pages: Pages, _: Principal = require("rules:read")) -> Response:
         with db.read() as conn:
             return json_response(page(conn, newest_rules(), [revisions.c.revision], pages, shown))
 
-    @router.get("/v1/rules/{name}", summary="A rule as it is now")
+    @router.get("/v1/rules/{name}", response_model=RuleOut, summary="A rule as it is now")
     def rule(name: Name, _: Principal = require("rules:read")) -> Response:
         with db.read() as conn:
             row = latest(conn, name)
@@ -140,7 +164,11 @@ def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
             raise NotFound(f"there is no rule named {name}")
         return _answer(row, 200, unhealthy=explainer.unhealthy(name))
 
-    @router.get("/v1/rules/{name}/versions", summary="Every version of a rule, newest first")
+    @router.get(
+        "/v1/rules/{name}/versions",
+        response_model=page_of(RuleOut),
+        summary="Every version of a rule, newest first",
+    )
     def versions(name: Name, pages: Pages, _: Principal = require("rules:read")) -> Response:
         query = select(revisions).where(revisions.c.name == name)
         with db.read() as conn:
@@ -148,7 +176,11 @@ def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
                 raise NotFound(f"there was never a rule named {name}")
             return json_response(page(conn, query, [revisions.c.version], pages, shown))
 
-    @router.get("/v1/rules/{name}/explain", summary="Why the rule fires for a subject now, or why not")
+    @router.get(
+        "/v1/rules/{name}/explain",
+        response_model=ExplanationOut,
+        summary="Why the rule fires for a subject now, or why not",
+    )
     def explain(
         name: Name,
         account: Annotated[str, Query(min_length=1, max_length=256)],
@@ -167,7 +199,7 @@ def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
 
 
 def _tiers(router: APIRouter, db: Database, saver: RuleRepository) -> None:
-    @router.get("/v1/tiers", summary="Which account is served how")
+    @router.get("/v1/tiers", response_model=TiersOut, summary="Which account is served how")
     def read(_: Principal = require("rules:read")) -> Response:
         with db.read() as conn:
             row = latest(conn, None)
@@ -175,18 +207,20 @@ def _tiers(router: APIRouter, db: Database, saver: RuleRepository) -> None:
             return json_response({"tiers": list(DEFAULT_TIERS), "version": 0}, headers={"ETag": etag(0)})
         return json_response(_tiers_shown(row), headers={"ETag": etag(row.version)})
 
-    @router.put("/v1/tiers", summary="Change the tier policy")
-    @reads(TiersDoc, TIERS_EXAMPLE)
+    @router.put("/v1/tiers", response_model=TiersOut, summary="Change the tier policy")
     def write(
-        body: Json, if_match: IfMatch = None, principal: Principal = require("rules:write")
+        doc: TiersBody, if_match: IfMatch = None, principal: Principal = require("rules:write")
     ) -> Response:
-        doc = written(TiersDoc, body)
         row = saver.run(lambda conn: saver.tiers(conn, doc, if_match, principal.name))
         return json_response(_tiers_shown(row), headers={"ETag": etag(row.version)})
 
 
 def _schemas(router: APIRouter) -> None:
-    @router.get("/v1/schemas/{kind}", summary="The JSON Schema of a kind of file, for editors")
+    @router.get(
+        "/v1/schemas/{kind}",
+        response_model=dict[str, Any],
+        summary="The JSON Schema of a kind of file, for editors",
+    )
     def schema(
         kind: Annotated[
             str, Path(description="rule, playbook, template, endpoint, tiers, aliases, test or document")
@@ -229,12 +263,3 @@ def _answer(
         headers["Location"] = f"/v1/rules/{row.name}"
     more = {"unhealthy": unhealthy, "warnings": list(warnings)}
     return json_response({**shown(row), **{k: v for k, v in more.items() if v}}, status, headers)
-
-
-def _named(body: Any, name: str) -> Any:
-    """The body of a PUT: its name may be left out, but not differ from the address."""
-    if not isinstance(body, dict):
-        return body
-    if body.get("name", name) != name:
-        raise Invalid([{"field": "name", "message": f"is {body['name']!r}, but the address says {name!r}"}])
-    return {**body, "name": name}

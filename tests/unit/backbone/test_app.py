@@ -20,6 +20,8 @@ from backbone.settings import load_settings
 from backbone.web.api_keys import Principal, create_key, open_route, require
 from backbone.web.app import create_app, declared_scopes
 from backbone.web.assets import FOLDER, url_of
+from backbone.web.json_route import JsonRoute
+from schemas.answers import KeptDocument
 
 ROOM = metadata("rules")
 TABLES = document_tables(ROOM)
@@ -35,14 +37,18 @@ class ThingIn(BaseModel):
     size: int = 1
 
 
+class ThingOut(KeptDocument, ThingIn):
+    """A thing as it is kept."""
+
+
 class Things:
     name = "things"
 
     def __init__(self, db: Database) -> None:
         kind = DocumentKind(
-            "/v1/things", "thing", ThingIn, {"name": "x"}, read="rules:read", write="rules:write"
+            "/v1/things", "thing", ThingIn, ThingOut, {"name": "x"}, read="rules:read", write="rules:write"
         )
-        other = APIRouter()
+        other = APIRouter(route_class=JsonRoute)
 
         @other.get("/v1/boom", dependencies=[open_route])
         def boom() -> None:

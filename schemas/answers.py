@@ -1,0 +1,86 @@
+"""What the API answers, as the OpenAPI page shows it: pages of lists, documents as they are kept, warnings."""
+
+from functools import cache
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from schemas.endpoint import EndpointIn
+from schemas.playbook import PlaybookIn
+from schemas.template import TemplateIn
+
+Time = Annotated[str, Field(description="RFC 3339, UTC.", examples=["2026-11-22T09:00:00Z"])]
+
+
+class Answer(BaseModel):
+    """An answer whose fields are all declared."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+@cache
+def page_of(item: type[BaseModel]) -> type[BaseModel]:
+    """The model of a page of such items: `PlayList` for `PlayOut`."""
+    return create_model(
+        f"{item.__name__.removesuffix('Out')}List",
+        __base__=Answer,
+        __doc__="A page of a list.",
+        items=(list[item], ...),  # type: ignore[valid-type]
+        next_cursor=(str | None, Field(description="`cursor` of the next page; null: this is the last.")),
+    )
+
+
+class FieldWarning(Answer):
+    """Something legal that is probably not meant so."""
+
+    field: str = Field(description="Path in the body.", examples=["steps.0.wait"])
+    message: str = Field(
+        examples=["waits 2d, longer than spike cools down (1d): its next trigger is skipped"]
+    )
+
+
+class CheckOut(Answer):
+    """What is doubtful about a document that was not saved."""
+
+    warnings: list[FieldWarning]
+
+
+class KeptVersion(Answer):
+    """A version of what was saved, beside its own fields."""
+
+    read_only: ClassVar[frozenset[str]] = frozenset()
+
+    version: int = Field(description="Counted from 1.", examples=[3])
+    changed_by: str = Field(description="Name of the API key.", examples=["jo"])
+    changed_at: Time
+
+
+class KeptDocument(KeptVersion):
+    """A version of a named document, beside its own fields."""
+
+    name: str
+    deleted: bool = Field(
+        default=False, description="This version ended the document; left out where it did not."
+    )
+    warnings: list[FieldWarning] = Field(
+        default=[], description="Of a save, what is doubtful; left out where nothing is."
+    )
+
+
+class PlaybookOut(KeptDocument, PlaybookIn):
+    """A playbook as it is kept."""
+
+    unhealthy: str = Field(default="", description="Why it cannot be read any more; left out where it can.")
+
+
+class TemplateOut(KeptDocument, TemplateIn):
+    """A template as it is kept."""
+
+
+class EndpointOut(KeptDocument, EndpointIn):
+    """An endpoint as it is kept."""
+
+    secret: str = Field(
+        default="",
+        description="What its requests are signed with: only in the answer to the save that set it.",
+    )
