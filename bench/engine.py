@@ -119,8 +119,8 @@ def bytes_per_state(tick: Callable[[], None]) -> list[Result]:
         total += len(encode(state))
         pairs += len(state.stores)
         kept += sum(len(store) // 2 for store in state.stores.values())
-        for key, rows in state.tracks.items():  # shared: an event counts once for all its rules
-            group = state.laid.groups[key]
+        for key, rows in state.shared.items():  # shared: an event counts once for all its rules
+            group = state.layout.groups[key]
             pairs += len(group.names(rows))
             kept += len(rows) // group.width
     tick()

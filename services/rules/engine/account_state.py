@@ -16,17 +16,15 @@ from schemas.profile import Contact, Profile, apply_update
 from services.rules.engine.fastpath.shared_series import (
     EMPTY,
     Layout,
-    StoredTrack,
-    Track,
-    restore,
-    stored_tracks,
+    SharedSeries,
+    StoredSeries,
+    from_stored,
+    to_stored,
 )
-from services.rules.engine.id_codec import pack_ids, unpack_ids
+from services.rules.engine.id_codec import EventKey, pack_ids, unpack_ids
 
 SubjectKey = int | tuple[int, str | None, str | None]
 Subject = tuple[str | None, str | None]  # contact (in contact scope), key (with `by`)
-# id, or (source, id) for other sources than the account's first; see `repeats` for three
-EventKey = str | tuple[str, str] | tuple[str, str, int]
 OFFSET_BITS = 40
 OFFSETS = (1 << OFFSET_BITS) - 1
 FORMAT = 2
@@ -97,8 +95,8 @@ class AccountState:
         "fired",
         "foreign",
         "held",
-        "laid",
         "last",
+        "layout",
         "lone",
         "muted",
         "newest",
@@ -108,15 +106,15 @@ class AccountState:
         "packed_count",
         "profile",
         "revision",
-        "running",
         "seen",
+        "shared",
+        "slack",
         "source",
         "stores",
         "sweep_at",
         "swept",
         "tick_at",
         "tier",
-        "tracks",
         "updates",
         "veil",
         "watches",
@@ -143,7 +141,7 @@ class AccountState:
         self.deep: dict[int, int] | None = (
             None  # offsets of events too deep for any rule, to their times; None: none
         )
-        self.tracks: dict[int, Track] = {}  # events that several rules count, see there
+        self.shared: dict[int, SharedSeries] = {}  # events that several rules count, by their group
         self.stores: dict[SubjectKey, array[int]] = {}  # events that one rule counts
         self.bases: dict[SubjectKey, AllTimeBase] = {}
         self.last: dict[SubjectKey, int] = {}  # time of the latest trigger
@@ -164,8 +162,10 @@ class AccountState:
         self.swept = -1  # the rule set whose last sweep dropped the state of rules that are gone
         self.noted: dict[SubjectKey, int] = {}  # date parts' subjects on the agenda, to their moment
         self.tick_at: int | None = None
-        self.laid: Layout = EMPTY  # how the tracks are to be read
-        self.running: dict[int, Any] = {}  # tracks' credits, see there; made anew when missing
+        self.layout: Layout = EMPTY  # how the shared series are to be read
+        self.slack: dict[
+            int, Any
+        ] = {}  # of the rules of a group: `fastpath.slack.Slack`; made anew when missing
         self.packed = bytearray()
         self.packed_count = 0
 
@@ -194,8 +194,8 @@ def slot_of(key: SubjectKey) -> int:
 def retire(state: AccountState) -> None:
     """Nothing fires for the account any more: what rules remember of it goes; what recognises repeats stays."""
     mappings: tuple[dict[Any, Any], ...] = (
-        state.tracks, state.stores, state.bases, state.last, state.fired, state.watches, state.dates, state.held,
-        state.older, state.muted, state.noted, state.running,
+        state.shared, state.stores, state.bases, state.last, state.fired, state.watches, state.dates, state.held,
+        state.older, state.muted, state.noted, state.slack,
     )  # fmt: skip
     for mapping in mappings:
         mapping.clear()
@@ -221,7 +221,7 @@ class _Stored(msgspec.Struct, array_like=True):
     older: dict[int, str]
     updates: list[int]
     muted: dict[int, int]
-    tracks: dict[int, StoredTrack]
+    shared: dict[int, StoredSeries]
     stores: dict[int, bytes]
     parted: _Keyed
     bases: _Keyed
@@ -285,7 +285,7 @@ def encode(state: AccountState) -> bytes:
             stores[key] = series.tobytes()
         else:
             parted.append((key, series.tobytes()))
-    packed, others = pack_ids(state)
+    packed, others, state.packed_count = pack_ids(state.seen, state.packed, state.packed_count)
     values = state.seen.values()
     stamps = array("q", [value >> OFFSET_BITS for value in values])
     stamps.extend([value & OFFSETS for value in values])
@@ -302,7 +302,7 @@ def encode(state: AccountState) -> bytes:
             state.older,
             state.updates,
             state.muted,
-            stored_tracks(state),
+            to_stored(state.shared, state.layout),
             stores,
             parted,
             _pairs(state.bases),
@@ -335,7 +335,7 @@ def decode(blob: bytes) -> AccountState:
     values = [stamps[i] << OFFSET_BITS | stamps[count + i] for i in range(count)]
     state.seen = dict(zip(unpack_ids(stored.ids, stored.others), values, strict=True))
     state.older, state.updates, state.muted = stored.older, stored.updates, stored.muted
-    restore(state, stored.tracks)
+    state.shared, state.layout = from_stored(stored.shared)
     state.stores = {key: _series(part) for key, part in stored.stores.items()}
     state.stores.update((_key(key), _series(part)) for key, part in stored.parted)
     state.bases = {_key(key): msgspec.convert(value, AllTimeBase) for key, value in stored.bases}

@@ -13,11 +13,12 @@ from schemas.event import CONTROL, LATE_US, OWN_PREFIX, RESERVED, Event, microse
 from schemas.forwarding import ABSORBED, ERASED, erased_of, fingerprint
 from schemas.merging import Merge, merge_of
 from schemas.profile import Profile, contact_of
-from services.rules.engine.account_state import AccountState, EventKey, merge
+from services.rules.engine.account_state import AccountState, merge
 from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.context import Context
 from services.rules.engine.dedup import OWN
 from services.rules.engine.erasure import begun_at
+from services.rules.engine.id_codec import EventKey
 from services.rules.engine.ports import AccountStates
 
 ROOM = 512 << 20  # bytes of events and ids that one reading holds, roughly

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from schemas.event import LATE_US, Event
 from schemas.forwarding import fingerprint
-from services.rules.engine.account_state import OFFSET_BITS, OFFSETS, AccountState, EventKey
+from services.rules.engine.account_state import OFFSET_BITS, OFFSETS, AccountState
+from services.rules.engine.id_codec import EventKey
 
 UPDATES_KEPT = 1000
 OWN = 0  # stands for what the account's own event says

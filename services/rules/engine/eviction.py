@@ -8,10 +8,11 @@ from typing import Any
 
 from schemas.event import LATE_US
 from services.rules.engine import account_state as states
-from services.rules.engine.account_state import OFFSET_BITS, OFFSETS, AccountState, EventKey, slot_of
+from services.rules.engine.account_state import OFFSET_BITS, OFFSETS, AccountState, slot_of
 from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.dedup import OWN
 from services.rules.engine.fastpath.shared_series import drop_old, newest_of_each
+from services.rules.engine.id_codec import EventKey
 from services.rules.engine.ruleset import RuleSet
 
 EVIDENCE = 20
@@ -20,7 +21,7 @@ HOUR = 3_600_000_000
 
 def sweep(state: AccountState, rules: RuleSet) -> None:
     """Clear the account and set when it is due again: a sweep costs as much as the account has series and ids."""
-    kept_series = len(state.stores) + len(state.tracks)
+    kept_series = len(state.stores) + len(state.shared)
     if len(state.seen) < kept_series:
         state.sweep_at = kept_series
         return
@@ -34,7 +35,8 @@ def clear_old(state: AccountState, rules: RuleSet) -> None:
     if state.swept != rules.revision:
         _drop_unknown(state, rules)
         state.swept = rules.revision
-    drop_old(state, floor)
+    for group in drop_old(state.shared, state.layout, floor):
+        state.slack.pop(group, None)
     _sweep_series(state, rules, floor)
     for kept in (state.watches, state.dates):
         for key in list(kept):
@@ -120,8 +122,8 @@ def _forget_ids(state: AccountState, rules: RuleSet) -> None:
         first = max(0, len(series) - EVIDENCE * width)
         if series[first] <= floor:
             wanted.update(series[first + 1 :: width])
-    for track, rows in state.tracks.items():
-        wanted.update(newest_of_each(rows, state.laid.groups[track].width, EVIDENCE, floor))
+    for group, rows in state.shared.items():
+        wanted.update(newest_of_each(rows, state.layout.groups[group].width, EVIDENCE, floor))
     older = {offset: id_ for offset, id_ in state.older.items() if offset in wanted}
     for offset, key in gone.items():
         if offset in wanted:

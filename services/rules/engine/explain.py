@@ -11,7 +11,6 @@ from schemas.sentences.rules import RuleCase, verdict
 from services.rules.engine.account_state import AccountState, Subject, subject_key
 from services.rules.engine.compiled_rule import CompiledRule, Verdict
 from services.rules.engine.context import MOMENT, Context
-from services.rules.engine.fastpath.shared_series import fit
 from services.rules.engine.per_tier import NEVER
 from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.triggers import figures_of, ids_of
@@ -57,7 +56,7 @@ def explain(
         return _answer(Reason.UNKNOWN_ACCOUNT, case)
     if state.profile.closed is not None:
         return _answer(Reason.ACCOUNT_MERGED, replace(case, into=state.profile.closed.into))
-    fit(state, rules.layout, rules.parts)
+    rules.refit(state)
     state.tier = rules.tier(state.profile)[0]
     case = replace(case, tier=state.tier)
     if rule.per_contact and contact is None:

@@ -1,11 +1,10 @@
 """Event ids in few bytes: canonical UUIDs as 16 bytes each, anything else as it is, in order of arrival."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-if TYPE_CHECKING:
-    from services.rules.engine.account_state import AccountState, EventKey
-
+# id, or (source, id) for other sources than the account's first; see `dedup` for three
+EventKey = str | tuple[str, str] | tuple[str, str, int]
 UUID_BYTES = 16
 FEW = 3  # ids up to which one by one is quicker
 _OTHER = b"\x00" * UUID_BYTES  # stands where the next of the other ids comes; the nil UUID is one of these
@@ -48,30 +47,31 @@ def _uuids(keys: list[Any]) -> bytes | None:
     return packed if whole else None
 
 
-def pack_ids(state: "AccountState") -> tuple[bytes, list[Any]]:
-    """The ids an account has sent: packed bytes, and the others. Packs only what came since the last time."""
-    keys = list(state.seen)
-    count = state.packed_count
+def pack_ids(seen: Iterable[EventKey], known: bytearray, count: int) -> tuple[bytes, list[Any], int]:
+    """The ids an account has sent, in order of arrival: packed bytes, the others, and how many there are in all.
+
+    Packs only what came since the last time: `known` are the first `count` ids, packed; it is brought up to date.
+    """
+    keys = list(seen)
     # An id may have gone and come back at the end: then those behind it have moved, the last packed one too.
-    if count > len(keys) or (count and bytes(state.packed[-UUID_BYTES:]) != _uuid(keys[count - 1])):
-        state.packed.clear()
-        state.packed_count = 0
-    fresh = keys[state.packed_count :]
+    if count > len(keys) or (count and bytes(known[-UUID_BYTES:]) != _uuid(keys[count - 1])):
+        known.clear()
+        count = 0
+    fresh = keys[count:]
     many = _uuids(fresh) if len(fresh) > FEW else None
     if many is not None:
-        state.packed += many
+        known += many
     else:
         for key in fresh:
-            state.packed += _uuid(key) or _OTHER
-    state.packed_count = len(keys)
-    packed = bytes(state.packed)
+            known += _uuid(key) or _OTHER
+    packed = bytes(known)
     if _OTHER not in packed:
-        return packed, []
+        return packed, [], len(keys)
     others = [k for i, k in enumerate(keys) if packed[i * UUID_BYTES : (i + 1) * UUID_BYTES] == _OTHER]
-    return packed, others
+    return packed, others, len(keys)
 
 
-def unpack_ids(packed: bytes, others: list[Any]) -> Iterator["EventKey"]:
+def unpack_ids(packed: bytes, others: list[Any]) -> Iterator[EventKey]:
     """The ids back, in order."""
     rest = iter(others)
     for place in range(0, len(packed), UUID_BYTES):

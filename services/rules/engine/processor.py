@@ -34,10 +34,10 @@ from services.rules.engine.context import Context, Match
 from services.rules.engine.dedup import merged_before
 from services.rules.engine.erasure import depart, forgotten_in, of_the_erased
 from services.rules.engine.eviction import sweep
-from services.rules.engine.fastpath.codegen import Plan, plans_for
+from services.rules.engine.fastpath.codegen import Handler, handlers_for
 from services.rules.engine.fastpath.rule_group import Thresholds
-from services.rules.engine.fastpath.shared_series import bits, put
-from services.rules.engine.fastpath.slack import due_late
+from services.rules.engine.fastpath.shared_series import Row, bits
+from services.rules.engine.fastpath.slack import put_late
 from services.rules.engine.merging import SPECIAL, UPDATES, ErasedAt, Merging, lone_after
 from services.rules.engine.ports import AccountStates, InMemoryAccounts
 from services.rules.engine.ruleset import TYPES_KEPT, RuleSet, UnknownRevision
@@ -47,7 +47,7 @@ __all__ = ["AccountStates", "InMemoryAccounts", "PartitionEngine"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000
-UNKNOWN: dict[str, Plan] = {}  # stands for a type that no plan was made for yet
+UNKNOWN: dict[str, Handler] = {}  # stands for a type that no handlers were made for yet
 
 
 class PartitionEngine(Merging):
@@ -109,8 +109,8 @@ class PartitionEngine(Merging):
         find, wall, heap, touch, ctx = self._accounts.get, self._wall, self._heap, self.touched.add, self._ctx
         rules = self.rules
         for offset, received, event in records:
-            plans = rules.plans.get(event.type, UNKNOWN)
-            if plans is UNKNOWN:
+            handlers = rules.handlers.get(event.type, UNKNOWN)
+            if handlers is UNKNOWN:
                 self._record(offset, received, event)
                 rules = self.rules  # it may have been a save
                 continue
@@ -137,8 +137,8 @@ class PartitionEngine(Merging):
                 continue
             state.newest = time
             touch(state.account)
-            if plans is not None:
-                plans[state.tier](state, time, offset, event, self, False)
+            if handlers is not None:
+                handlers[state.tier](state, time, offset, event, self, False)
             if rules.has_moments and (ctx.retick or (state.agenda and state.agenda[0][0] != state.due)):
                 self._settle(state, offset, silent=False)
             if len(state.seen) >= state.sweep_at:
@@ -178,9 +178,9 @@ class PartitionEngine(Merging):
                 self.out.forgotten += forgotten_in(event)
             return
         if self.rules.fastpath and not is_reserved(type_):
-            if len(self.rules.plans) >= TYPES_KEPT:
-                self.rules.plans.clear()
-            self.rules.plans[type_] = plans_for(self.rules, type_)
+            if len(self.rules.handlers) >= TYPES_KEPT:
+                self.rules.handlers.clear()
+            self.rules.handlers[type_] = handlers_for(self.rules.listeners(type_), self.rules.layout)
         self._event(offset, time, event, own=own)
 
     def _switch(self, event: Event, offset: int) -> None:
@@ -278,9 +278,9 @@ class PartitionEngine(Merging):
             if event.historical:
                 state.muted[offset] = time
                 self.note("", Reason.HISTORICAL)
-            plans = self.rules.plans.get(event.type)
-            if plans is not None:
-                plans[state.tier](state, time, offset, event, self, True)
+            handlers = self.rules.handlers.get(event.type)
+            if handlers is not None:
+                handlers[state.tier](state, time, offset, event, self, True)
             else:
                 for rule in self.rules.listeners(event.type):
                     self._asked(rule, rule.arrive, ctx, self)
@@ -304,7 +304,7 @@ class PartitionEngine(Merging):
         tier = self.rules.tier(state.profile)[0]
         if tier != state.tier:
             state.tier = tier
-            state.running.clear()
+            state.slack.clear()
             self._reschedule(state)
         else:
             for rule, part in self.rules.date_parts:
@@ -321,11 +321,9 @@ class PartitionEngine(Merging):
 
     # -- decisions -------------------------------------------------------------------------------------------
 
-    def late(self, bars: Thresholds, state: AccountState, row: tuple[int, ...]) -> int:
-        """Put an event that came out of order, or that is historical, into a track: the rules to judge (a mask)."""
-        rows = state.tracks.setdefault(bars.crew.key, [])
-        put(rows, bars.crew.width, row)
-        found = due_late(bars, state, rows, row[2], row)
+    def put_late(self, thresholds: Thresholds, state: AccountState, row: Row) -> int:
+        """Put an event that came out of order, or is historical, into a shared series: the rules to judge (a mask)."""
+        found = put_late(thresholds, state, row)
         return 0 if self._ctx.silent else found
 
     def judge(
@@ -337,8 +335,8 @@ class PartitionEngine(Merging):
         event: Event,
         late: bool,
     ) -> None:
-        """Rules of tracks whose windows may have come to hold by an event, as masks of groups: judge them in order."""
-        asked = [bars.crew.rules[bit] for bars, mask in due for bit in bits(mask)]
+        """Rules whose windows an event may have made hold, as masks of their groups: judge them in order."""
+        asked = [thresholds.group.rules[bit] for thresholds, mask in due for bit in bits(mask)]
         if len(asked) > 1:
             asked.sort(key=lambda one: self.rules.place[one[0].name])
         ctx = self._at(state, time, offset, event)
@@ -352,7 +350,7 @@ class PartitionEngine(Merging):
                 self._asked(rule, rule.decide, ctx, [(0, hold) for hold in found], self)
 
     def ask(self, rule: CompiledRule, state: AccountState, time: int, offset: int, event: Event) -> None:
-        """A rule that is not straight takes an event in."""
+        """A rule that shares no series takes an event in."""
         ctx = self._at(state, time, offset, event)
         self._asked(rule, rule.arrive, ctx, self)
 

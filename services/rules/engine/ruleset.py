@@ -12,10 +12,11 @@ from schemas.event import is_reserved
 from schemas.profile import Profile
 from schemas.rule import RuleIn, TiersDoc
 from schemas.tiered import TIERS
+from services.rules.engine.account_state import AccountState
 from services.rules.engine.compiled_rule import CompiledRule, TriggerKind
-from services.rules.engine.fastpath.codegen import Plan
+from services.rules.engine.fastpath.codegen import Handler
 from services.rules.engine.fastpath.rule_group import layout_of
-from services.rules.engine.fastpath.shared_series import EMPTY
+from services.rules.engine.fastpath.shared_series import EMPTY, refit
 from services.rules.engine.kinds.becomes import Becomes
 from services.rules.engine.kinds.threshold import Threshold
 
@@ -80,6 +81,9 @@ class RuleSet:
             self._add_parts(rule)
         self.fastpath = fastpath
         self.layout = layout_of(rules) if fastpath else EMPTY
+        self._columns = {
+            slot: part.kind.column for slot, part in self.parts.items() if isinstance(part.kind, Threshold)
+        }
         self.rule_slots = {rule.slot: rule for rule in rules}
         by_person = {rule.name for rule in rules if rule.doc.by in ("contact", "contact.id")}
         parts = {slot for slot, part in self.parts.items() if part.rule.name in by_person}
@@ -93,9 +97,8 @@ class RuleSet:
         self.becomes = [
             (rule, member) for rule in rules for member in rule.members if isinstance(member, Becomes)
         ]
-        self.plans: dict[
-            str, dict[str, Plan] | None
-        ] = {}  # event type to its generated functions (None: no rule listens); filled by the engines
+        # event type to its generated functions by tier (None: no rule listens); filled by the engines
+        self.handlers: dict[str, dict[str, Handler] | None] = {}
         self._by_type, self._any_type = self._index()
         self._listeners: dict[str, list[CompiledRule]] = {}
         self._policy = [(e.tier, compile_condition(e.where) if e.where else None) for e in tiers.tiers]
@@ -132,6 +135,11 @@ class RuleSet:
                 self._listeners.clear()
             self._listeners[type_] = found
         return found
+
+    def refit(self, state: AccountState) -> None:
+        """Lay an account's series out as these rules want them, whichever rules it was kept for before."""
+        refit(state.shared, state.stores, state.layout, self.layout, self._columns)
+        state.layout = self.layout
 
     def tier(self, profile: Profile) -> tuple[str, str]:
         """The account's tier and why: its own, the first entry of the policy that matches, or none."""

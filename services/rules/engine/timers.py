@@ -10,7 +10,6 @@ from schemas.reasons import Reason
 from services.rules.engine.account_state import AccountState, SubjectKey, slot_of, subject_of
 from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.context import MOMENT, Context, Match
-from services.rules.engine.fastpath.shared_series import fit
 from services.rules.engine.ports import AccountStates
 from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.timer_heap import TICK, note
@@ -196,8 +195,8 @@ class Timers(ABC):
     def _adopt(self, state: AccountState) -> None:
         """Fit what is derived from rules and tiers to those in force."""
         state.revision = self.rules.revision
-        state.running.clear()
-        fit(state, self.rules.layout, self.rules.parts)
+        state.slack.clear()
+        self.rules.refit(state)
         state.tier = self.rules.tier(state.profile)[0]
         self._reschedule(state)
 

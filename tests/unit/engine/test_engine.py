@@ -223,8 +223,8 @@ def test_a_state_survives_its_bytes() -> None:
         world.ev(f"01-01T0{hour}:00", id=id_, x=hour, k="é", source="other" if hour == 1 else "api")
     state = world.accounts.states["acme"]
     again = decode(encode(state))
-    derived = {"agenda", "noted", "tick_at", "wake", "running", "packed", "packed_count", "revision", "tier"}
-    derived |= {"laid"}
+    derived = {"agenda", "noted", "tick_at", "wake", "slack", "packed", "packed_count", "revision", "tier"}
+    derived |= {"layout"}
     for name in set(AccountState.__slots__) - derived - {"watches"}:
         assert getattr(again, name) == getattr(state, name), name
     assert encode(again) == encode(state)
@@ -248,13 +248,13 @@ def test_memory_is_bounded_by_the_window() -> None:
         world.put(Event(type="tick", id=f"n{n}", time=time, account="a"))
     state = world.accounts.states["a"]
     assert len(state.seen) < 2 * 7 * 24 + 200
-    [series] = state.tracks.values()
+    [series] = state.shared.values()
     assert len(series) < 2 * (2 * 8 * 24 + 200)
 
 
-def test_the_straight_code_is_used_for_plain_thresholds() -> None:
-    from services.rules.engine.fastpath.rule_group import straight
+def test_plain_thresholds_share_series() -> None:
+    from services.rules.engine.fastpath.rule_group import shareable
 
     world = World(rule(tick(within="1d", at_least=2)), rule(tick(at_least=2), "all"))
-    assert isinstance(straight(world.engine.rules.rules[0]), Threshold)
-    assert straight(world.engine.rules.rules[1]) is None
+    assert isinstance(shareable(world.engine.rules.rules[0]), Threshold)
+    assert shareable(world.engine.rules.rules[1]) is None

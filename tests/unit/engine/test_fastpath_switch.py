@@ -46,6 +46,6 @@ def test_both_fire_the_same() -> None:
 def test_the_switch_says_whether_series_are_shared_and_functions_generated(fastpath: bool) -> None:
     world = played(fastpath=fastpath)
     state = world.accounts.states["acme"]
-    assert (len(state.tracks), len(state.stores)) == ((1, 0) if fastpath else (0, 3))
-    assert bool(world.engine.rules.plans) is fastpath
+    assert (len(state.shared), len(state.stores)) == ((1, 0) if fastpath else (0, 3))
+    assert bool(world.engine.rules.handlers) is fastpath
     assert bool(world.engine.rules.layout.groups) is fastpath

@@ -13,7 +13,8 @@ IDS = [str(uuid.UUID(int=n)) for n in range(1, 8)]
 
 
 def packed(state: AccountState) -> list[object]:
-    return list(unpack_ids(*pack_ids(state)))
+    ids, others, state.packed_count = pack_ids(state.seen, state.packed, state.packed_count)
+    return list(unpack_ids(ids, others))
 
 
 @pytest.mark.parametrize("ids", [IDS, [f"e{n}" for n in range(7)], [*IDS[:3], "x", *IDS[3:], "y"]])

@@ -14,8 +14,8 @@ def tick(**body: Any) -> dict[str, Any]:
 def counted(state: AccountState) -> tuple[int, int]:
     """How many pairs of this account and a rule have events, and how many events they have."""
     pairs, events = len(state.stores), sum(len(series) // 2 for series in state.stores.values())
-    for key, rows in state.tracks.items():
-        group = state.laid.groups[key]
+    for key, rows in state.shared.items():
+        group = state.layout.groups[key]
         pairs += len(group.names(rows))
         events += sum(mask.bit_count() for mask in rows[2 :: group.width])
     return pairs, events
@@ -25,7 +25,7 @@ def test_rules_of_one_type_share_one_row_an_event() -> None:
     world = World(rule(tick(at_least=5), "five"), rule(tick(at_least=9, where={"data.x": 1}), "nine"))
     world.ev("01-01T09:00", x=1).ev("01-01T10:00", x=2)
     state = world.accounts.states["acme"]
-    [rows] = state.tracks.values()
+    [rows] = state.shared.values()
     assert (len(rows), rows[2::3]) == (6, [3, 1])
     assert state.stores == {}
     assert counted(state) == (2, 3)
@@ -34,7 +34,7 @@ def test_rules_of_one_type_share_one_row_an_event() -> None:
 def test_more_rules_than_a_mask_holds_make_another_group() -> None:
     world = World(*(rule(tick(at_least=2), f"r{n:03}") for n in range(70)))
     world.ev("01-01T09:00")
-    assert len(world.accounts.states["acme"].tracks) == 2
+    assert len(world.accounts.states["acme"].shared) == 2
     world.ev("01-01T10:00")
     assert [trigger.rule for trigger in world.triggers] == [f"r{n:03}" for n in range(70)]
 

@@ -1,110 +1,120 @@
-"""The hot path: one generated function per event type.
+"""Generated handlers: one function per event type and tier, which does for all rules at once what each kind defines.
 
-Rules of the commonest form (see `groups`) become a line each: the condition over shared lookups, which sets a bit. The
-event is then put once into the track of each group, and only what `credits` cannot rule out is judged, by the same
-code as everything else (`PartitionEngine.judge`). All other rules are called as usual, in their order among the rest.
+Shareable rules (see `rule_group`) become a line each: the condition over shared lookups, which sets a bit. The event
+is then put once into the shared series of each group, and only what `slack` cannot rule out is judged, by the same
+code as everything else (`PartitionEngine.judge`). All other rules are asked as usual, in their order among the rest.
 An event out of order, or historical (`late`), goes the same way, but is put in its place.
+
+docs/fast-path.md prints one of these functions and explains it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from schemas.conditions.codegen import Emitter
 from schemas.conditions.model import plain
 from schemas.tiered import TIERS
 from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.fastpath.rule_group import RuleGroup, Thresholds
-from services.rules.engine.fastpath.shared_series import HEAD
+from services.rules.engine.fastpath.shared_series import Layout
 from services.rules.engine.fastpath.slack import due
 from services.rules.engine.kinds.threshold import Threshold
 from services.rules.engine.windows.fixed_point import micro
 from services.rules.engine.windows.series import known_token, token
 
-if TYPE_CHECKING:
-    from services.rules.engine.ruleset import RuleSet
-
-Plan = Callable[..., None]  # (state, time, offset, event, engine, late)
+Handler = Callable[..., None]  # (state, time, offset, event, engine, late)
 SCALARS = frozenset({str, int, float, bool})
 
 
-def plans_for(rules: "RuleSet", type_: str) -> dict[str, Plan] | None:
-    """The functions per tier for an event type, neither reserved nor Touchline's own. None: no rule listens."""
-    listeners = rules.listeners(type_)
+def handlers_for(listeners: Sequence[CompiledRule], layout: Layout) -> dict[str, Handler] | None:
+    """The handlers by tier of an event type that these rules listen to, in their order; None: no rule does.
+
+    Not for reserved types, nor for Touchline's own.
+    """
     if not listeners:
         return None
-    writer = _Writer(rules, listeners)
-    code, env = writer.code()
-    return {tier: _plan(code, {**env, **writer.bars(tier)}) for tier in TIERS}
+    writer = _HandlerWriter(listeners, layout)
+    code = compile(writer.source, "<handler>", "exec")
+    return {tier: _made(code, writer.constants | writer.thresholds(tier)) for tier in TIERS}
 
 
-def _plan(code: CodeType, names: dict[str, Any]) -> Plan:
+def handler_source(listeners: Sequence[CompiledRule], layout: Layout) -> str:
+    """The text of the generated function; it is the same for all tiers, which differ in its constants."""
+    return _HandlerWriter(listeners, layout).source
+
+
+def _made(code: CodeType, names: dict[str, Any]) -> Handler:
     exec(code, names)  # noqa: S102 - our own code, see `schemas.conditions.codegen`
-    plan: Plan = names["plan"]
-    return plan
+    handler: Handler = names["handler"]
+    return handler
 
 
-class _Writer:
-    """Writes the function of one event type."""
+class _HandlerWriter:
+    """Writes the function of one event type: its `source`, and the `constants` that it reads in every tier."""
 
-    def __init__(self, rules: "RuleSet", listeners: list[CompiledRule]) -> None:
-        self._listeners, self._places = listeners, rules.layout.places
+    def __init__(self, listeners: Sequence[CompiledRule], layout: Layout) -> None:
+        self._listeners, self._places = listeners, layout.places
         self._emitter = Emitter()
-        self._crews: list[RuleGroup] = []
-        self._env: dict[str, Any] = {
-            "NOTHING": {}, "SCALARS": SCALARS, "micro": micro, "token": token, "known": known_token, "due": due,
+        self._groups: list[RuleGroup] = []
+        self._rules: dict[str, CompiledRule] = {}
+        tests, judged = self._tests_and_judged()
+        stored = [line for number, group in enumerate(self._groups) for line in self._stored(number, group)]
+        body = [*self._lookups(), *tests, *stored, *judged]
+        self.source = "\n".join(
+            ["def handler(state, time, offset, event, engine, late):", *(f"    {line}" for line in body), ""]
+        )
+        keys = {f"KEY_{number}": group.key for number, group in enumerate(self._groups)}
+        self.constants: dict[str, Any] = {
+            "NO_DATA": {}, "SCALARS": SCALARS, "due": due, "known_token": known_token, "micro": micro, "token": token,
+            **keys, **self._rules, **self._emitter.env,
         }  # fmt: skip
 
-    def bars(self, tier: str) -> dict[str, Any]:
+    def thresholds(self, tier: str) -> dict[str, Any]:
         """The constants that differ by tier."""
         names: dict[str, Any] = {}
-        for number, crew in enumerate(self._crews):
-            bars = Thresholds(crew, tier)
-            names |= {f"B{number}": bars, f"H{number}": bars.hot, f"L{number}": bars.least}
-            names[f"S{number}"] = bars.summed
+        for number, group in enumerate(self._groups):
+            made = Thresholds(group, tier)
+            names |= {f"THRESHOLDS_{number}": made, f"BY_SUM_{number}": made.by_sum}
+            names |= {f"LEAST_LENGTH_{number}": made.least_length, f"LEAST_TOTAL_{number}": made.least_total}
         return names
 
-    def code(self) -> tuple[CodeType, dict[str, Any]]:
-        """The compiled function and its other constants."""
-        tests, judged = self._rules()
-        counted = [line for number, crew in enumerate(self._crews) for line in self._counted(number, crew)]
-        body = [*self._head(), *tests, *counted, *judged]
-        lines = ["def plan(state, time, offset, e, engine, late):", *(f" {line}" for line in body)]
-        return compile("\n".join(lines), "<plan>", "exec"), {**self._emitter.env, **self._env}
-
-    def _head(self) -> list[str]:
-        """Lookups and constants shared by the rules."""
+    def _lookups(self) -> list[str]:
+        """Lines that look up what the rules' conditions read, each path once."""
         roots = {path.split(".")[0] for path in self._emitter.places}
-        lines = [f"g{number} = d{number} = 0" for number in range(len(self._crews))]
+        lines = [f"matched_{number} = due_{number} = 0" for number in range(len(self._groups))]
+        if roots & {"type", "source"}:
+            lines.append("e = event")
         if "data" in roots:
-            lines += ["data = e.data", "if data.__class__ is not dict: data = NOTHING"]
+            lines += ["data = event.data", "if data.__class__ is not dict: data = NO_DATA"]
         if "account" in roots:
             lines.append("p = state.profile; tier = state.tier")
         if "contact" in roots:
-            lines.append("c = state.contact(e.contact)")
+            lines.append("c = state.contact(event.contact)")
         return [*lines, *self._emitter.prelude()]
 
-    def _rules(self) -> tuple[list[str], list[str]]:
-        """Lines that set the bits of what matches, and lines that judge what they lead to, rule by rule."""
+    def _tests_and_judged(self) -> tuple[list[str], list[str]]:
+        """Lines that set the bits of the rules that match, and lines that judge what may hold, rule by rule."""
         tests: list[str] = []
         judged: list[str] = []
-        run: dict[int, int] = {}  # crews to the bits of rules that come one after another
+        run: dict[int, int] = {}  # numbers of groups to the bits of rules that come one after another
         for place, rule in enumerate(self._listeners):
             group, bit = self._places.get(rule.members[0].slot, (None, 0))
             if isinstance(group, RuleGroup):
-                if group not in self._crews:
-                    self._crews.append(group)
-                number = self._crews.index(group)
+                if group not in self._groups:
+                    self._groups.append(group)
+                number = self._groups.index(group)
                 run[number] = run.get(number, 0) | 1 << bit
                 tests.append(self._test(group.rules[bit][1], number, bit))
             else:
-                judged += self._judged(run)
+                judged += self._judge(run)
                 run = {}
-                self._env[f"R{place}"] = rule
-                judged.append(f"engine.ask(R{place}, state, time, offset, e)")
-        return tests, judged + self._judged(run)
+                self._rules[f"RULE_{place}"] = rule
+                judged.append(f"engine.ask(RULE_{place}, state, time, offset, event)")
+        return tests, judged + self._judge(run)
 
     def _test(self, member: Threshold, number: int, bit: int) -> str:
+        """A line that sets a rule's bit if the event counts for it."""
         tests = []
         if member.aggregate == "sum":
             view = self._emitter.view(str(member.selector.of), "n")
@@ -114,43 +124,47 @@ class _Writer:
         where = member.selector.document.where
         tests += [self._emitter.expression(plain(where))] if where is not None else []
         condition = f"if {' and '.join(tests)}: " if tests else ""
-        return f"{condition}g{number} |= {1 << bit}"
+        return f"{condition}matched_{number} |= {1 << bit}"
 
     @staticmethod
-    def _judged(run: dict[int, int]) -> list[str]:
+    def _judge(run: dict[int, int]) -> list[str]:
+        """A line that judges rules that come one after another, if one of them may hold."""
         if not run:
             return []
-        asked = " or ".join(f"d{number} & {mask}" for number, mask in run.items())
-        found = "".join(f"(B{number}, d{number} & {mask}), " for number, mask in run.items())
-        return [f"if {asked}: engine.judge(({found}), state, time, offset, e, late)"]
+        asked = " or ".join(f"due_{number} & {mask}" for number, mask in run.items())
+        found = "".join(f"(THRESHOLDS_{number}, due_{number} & {mask}), " for number, mask in run.items())
+        return [f"if {asked}: engine.judge(({found}), state, time, offset, event, late)"]
 
-    def _counted(self, number: int, crew: RuleGroup) -> Iterator[str]:
-        """Lines that put the event's row into the track, and say whom it may make hold."""
-        amounts = {member.column: member for _, member in crew.rules if member.column is not None}
-        columns = [f", {self._amount(amounts[column])}" for column in crew.columns]
-        yield f"if g{number}:"
-        yield f" row = (time, offset, g{number}{''.join(columns)})"
-        yield f" if late: d{number} = engine.late(B{number}, state, row)"
-        yield " else:"
-        yield f"  rows = state.tracks.get({crew.key})"
-        yield f"  if rows is None: state.tracks[{crew.key}] = rows = [*row]"
-        yield "  else: rows += row"
-        yield f"  if {self._worth_a_look(number, crew)}: d{number} = due(B{number}, state, rows, g{number})"
+    def _stored(self, number: int, group: RuleGroup) -> Iterator[str]:
+        """Lines that put the event's row into the shared series of a group, and say which rules it may make hold."""
+        members = {member.column: member for _, member in group.rules if member.column is not None}
+        amounts = "".join(f", {self._amount(members[column])}" for column in group.columns)
+        worth_a_look = self._worth_a_look(number, group)
+        yield f"if matched_{number}:"
+        yield f"    row = (time, offset, matched_{number}{amounts})"
+        yield f"    if late: due_{number} = engine.put_late(THRESHOLDS_{number}, state, row)"
+        yield "    else:"
+        yield f"        rows = state.shared.get(KEY_{number})"
+        yield f"        if rows is None: state.shared[KEY_{number}] = rows = [*row]"
+        yield "        else: rows += row"
+        yield f"        if {worth_a_look}: due_{number} = due(THRESHOLDS_{number}, state, rows, matched_{number})"
 
     @staticmethod
-    def _worth_a_look(number: int, crew: RuleGroup) -> str:
-        """Whether the track is long enough for a count, or holds enough for a sum."""
-        long = f"len(rows) >= H{number}"
-        summed = {member.column for _, member in crew.rules if member.aggregate == "sum"}
+    def _worth_a_look(number: int, group: RuleGroup) -> str:
+        """Whether the series is long enough for a count, or holds enough for a sum."""
+        long = f"len(rows) >= LEAST_LENGTH_{number}"
+        summed = {member.column for _, member in group.rules if member.aggregate == "sum"}
         if not summed:
             return long
         if len(summed) > 1:
-            return f"{long} or g{number} & S{number}"
-        first = HEAD + crew.columns.index(next(one for one in summed if one is not None))
-        return f"{long} or g{number} & S{number} and sum(map(abs, rows[{first}::{crew.width}])) >= L{number}"
+            return f"{long} or matched_{number} & BY_SUM_{number}"
+        first = group.place_of(next(one for one in summed if one is not None))
+        total = f"sum(map(abs, rows[{first}::{group.width}]))"
+        return f"{long} or matched_{number} & BY_SUM_{number} and {total} >= LEAST_TOTAL_{number}"
 
     def _amount(self, member: Threshold) -> str:
+        """An expression for what the event adds to a column: millionths, or a token; 0 for neither."""
         view = self._emitter.view(str(member.selector.of))
         if member.aggregate == "sum":
             return f"micro({view}) or 0"
-        return f"((known({view}) or token({view})) if {view}.__class__ is str else token({view})) or 0"
+        return f"((known_token({view}) or token({view})) if {view}.__class__ is str else token({view})) or 0"

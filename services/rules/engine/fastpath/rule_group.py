@@ -1,19 +1,19 @@
-"""Which rules share tracks, and what each of them needs to fire, per tier.
+"""Which rules share series, and what each of them needs to fire, per tier.
 
-Straight rules are of the commonest form: a rising count, sum or distinct over a window, for whole accounts. Those that
-want the same types are put in groups of at most 62.
+A rule is `shareable` if it is of the commonest form: a rising count, sum or distinct over a window, for whole
+accounts. Those that want the same types of events are put in groups of at most 62.
 """
 
 from collections.abc import Iterable
 
 from schemas.event import OWN_PREFIX, is_reserved
 from services.rules.engine.compiled_rule import CompiledRule, slot
-from services.rules.engine.fastpath.shared_series import HEAD, RULES, Layout, SeriesGroup
+from services.rules.engine.fastpath.shared_series import RULES, Layout, SeriesGroup
 from services.rules.engine.kinds.threshold import Threshold
 
 UNREACHED = 1 << 100  # a number of events, or of millionths, that no window comes to
-PLANES = 6  # of credits up to 64; a longer way is gone in pieces
-COLD = 16  # rows up to which sums are simply added up
+PLANES = 6  # bits of a counter of slack: it counts up to 64 events; a longer way is gone in pieces
+FEW_ROWS = 16  # up to which sums are simply added up
 
 
 class RuleGroup(SeriesGroup):
@@ -29,37 +29,44 @@ class RuleGroup(SeriesGroup):
 
 
 class Thresholds:
-    """What the rules of a group need in one tier. Lists by bit; masks say which bits are of a kind."""
+    """What the rules of a group need in one tier. Lists go by bit; masks have the bits of the rules of a kind.
+
+    `needed`: the number of events or of distinct values, or the millionths, at which a rule holds.
+    `windows`, `cooldowns`: microseconds.
+    `amounts_at`: where in a row a rule's amounts stand; 0 for counts, which have none.
+    `reachable`, `by_events` (counts and distincts), `by_sum`, `distinct`: masks of rules that can fire in this tier.
+    `least_length`, `least_total`: a series of fewer integers, and of smaller amounts altogether, makes no rule hold.
+    `full_sums`: the slack of each sum while nothing is used up, millionths.
+    `full_planes`: the slack of all other rules while nothing is used up: plane i holds bit i of each one's, less one.
+    """
 
     __slots__ = (
-        "able", "columns", "cooldowns", "counted", "crew", "distinct", "hot", "least", "needed", "planes",
-        "spans", "summed", "sums",
+        "amounts_at", "by_events", "by_sum", "cooldowns", "distinct", "full_planes", "full_sums", "group",
+        "least_length", "least_total", "needed", "reachable", "windows",
     )  # fmt: skip
 
-    def __init__(self, crew: RuleGroup, tier: str) -> None:
-        self.crew = crew
-        members = [member for _, member in crew.rules]
-        self.needed = [_needed(rule, member, tier) for rule, member in crew.rules]
-        self.cooldowns = [rule.cooldowns[tier] for rule, _ in crew.rules]
-        self.spans = [member.within or 0 for member in members]
-        self.columns = [0 if m.column is None else HEAD + crew.columns.index(m.column) for m in members]
-        able = [needed < UNREACHED for needed in self.needed]
-        self.able = _mask(able)
-        self.summed = self.able & _mask(member.aggregate == "sum" for member in members)
-        self.distinct = self.able & _mask(member.aggregate == "distinct" for member in members)
-        self.counted = self.able & ~self.summed
-        # a track of fewer numbers than `hot`, and of smaller amounts than `least` altogether, fires nothing
-        counts = [n for bit, n in enumerate(self.needed) if self.counted >> bit & 1]
-        rows = min([*counts, COLD]) if self.able else UNREACHED
-        self.hot = rows * crew.width
-        self.sums = {bit: n for bit, n in enumerate(self.needed) if self.summed >> bit & 1}
-        self.least = min(self.sums.values(), default=UNREACHED)
-        # full credits, see there: plane i holds bit i of each
-        full = [min(n, 1 << PLANES) - 1 for n in self.needed]
-        self.planes = tuple(_mask(n >> i & 1 for n in full) & self.counted for i in range(PLANES))
+    def __init__(self, group: RuleGroup, tier: str) -> None:
+        self.group = group
+        members = [member for _, member in group.rules]
+        self.needed = [_needed(rule, member, tier) for rule, member in group.rules]
+        self.cooldowns = [rule.cooldowns[tier] for rule, _ in group.rules]
+        self.windows = [member.within or 0 for member in members]
+        self.amounts_at = [0 if m.column is None else group.place_of(m.column) for m in members]
+        self.reachable = _mask(needed < UNREACHED for needed in self.needed)
+        self.by_sum = self.reachable & _mask(member.aggregate == "sum" for member in members)
+        self.distinct = self.reachable & _mask(member.aggregate == "distinct" for member in members)
+        self.by_events = self.reachable & ~self.by_sum
+        counts = [needed for bit, needed in enumerate(self.needed) if self.by_events >> bit & 1]
+        rows = min([*counts, FEW_ROWS]) if self.reachable else UNREACHED
+        self.least_length = rows * group.width
+        self.full_sums = {bit: needed for bit, needed in enumerate(self.needed) if self.by_sum >> bit & 1}
+        self.least_total = min(self.full_sums.values(), default=UNREACHED)
+        full = [min(needed, 1 << PLANES) - 1 for needed in self.needed]
+        self.full_planes = tuple(_mask(n >> i & 1 for n in full) & self.by_events for i in range(PLANES))
 
 
 def _mask(flags: Iterable[object]) -> int:
+    """The bits at the places of what is true."""
     return sum(1 << bit for bit, flag in enumerate(flags) if flag)
 
 
@@ -69,8 +76,8 @@ def _needed(rule: CompiledRule, member: Threshold, tier: str) -> int:
     return UNREACHED if least is None or not rule.fires else least
 
 
-def straight(rule: CompiledRule) -> Threshold | None:
-    """The rule's threshold, if it is of the form that tracks are kept for."""
+def shareable(rule: CompiledRule) -> Threshold | None:
+    """The rule's threshold, if it is of the form that shared series are kept for."""
     member = rule.members[0]
     if rule.joint is not None or rule.unless is not None or rule.per_contact or rule.doc.by is not None:
         return None
@@ -84,10 +91,10 @@ def straight(rule: CompiledRule) -> Threshold | None:
 
 
 def layout_of(rules: Iterable[CompiledRule]) -> Layout:
-    """The groups of a rule set."""
+    """The groups of a rule set. Their keys are the same in every process."""
     together: dict[tuple[str, ...], list[tuple[CompiledRule, Threshold]]] = {}
     for rule in rules:
-        member = straight(rule)
+        member = shareable(rule)
         if member is not None:
             types = member.selector.types
             together.setdefault(("*",) if types is None else tuple(sorted(types)), []).append((rule, member))

@@ -1,32 +1,39 @@
-"""Tracks: the events of an account that rules count, kept once for all rules that want the same types.
+"""Shared series: the events of an account that rules count, kept once for all rules that want the same types.
 
-A track is a flat list of integers, sorted by time, equal times in order of arrival. Per event it holds a row: `time,
-offset, mask`, then the amounts of the columns (millionths or tokens, 0 where nothing counts them). Bit b of the mask
-says that the event counts for the rule whose slot the group has at b. What belongs to one rule is picked out when
-it is asked for: hardly ever, see `credits`.
+A shared series is a flat list of integers, sorted by time, equal times in order of arrival. It has a row per event:
+`time, offset, mask`, then an amount per column. Times are microseconds since the epoch, offsets places in the
+partition's log, amounts millionths (of a sum) or tokens (63-bit digests of distinct values), 0 where no rule counts
+one. Bit b of the mask says that the event counts for the rule whose slot the group has at b. What belongs to one rule
+is picked out when it is asked for, which is hardly ever: see `slack`.
+
+    group: slots {0: opens, 1: exports}, columns (what opens sums up), so 4 integers a row
+    [t1, offset1, 0b01, 2_000_000,   t2, offset2, 0b11, 500_000,   ...]
+
+Functions take the series of an account by their groups' keys (`shared`) and the layout that they are kept in.
 """
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from services.rules.engine.windows.series import upto
 
-if TYPE_CHECKING:
-    from services.rules.engine.account_state import AccountState
-
-HEAD = 3  # time, offset, mask
+TIME, OFFSET, MASK = 0, 1, 2  # places in a row
+HEAD = 3  # numbers of a row before its amounts
 RULES = 62  # of a group at most: a mask is stored as a 64-bit integer
 NAMES_KEPT = 10_000
 
-Track = list[int]
-StoredTrack = tuple[tuple[int, ...], tuple[int, ...], Track]  # slots of the bits in use, columns, rows
+SharedSeries = list[int]
+Row = tuple[int, ...]  # one row of a shared series
+StoredSeries = tuple[
+    tuple[int, ...], tuple[int, ...], SharedSeries
+]  # slots of the bits in use, columns, rows
 
 
 class SeriesGroup:
-    """Rules that share tracks: their slots by bit, and what the columns are (digests)."""
+    """Rules that share series: their slots by bit, and what the columns are (digests of an aggregate and its path)."""
 
     __slots__ = ("_names", "columns", "key", "slots", "span", "width")
 
@@ -36,9 +43,9 @@ class SeriesGroup:
         self.width = HEAD + len(self.columns)
         self._names: dict[int, tuple[int, ...]] = {}
 
-    def names(self, rows: Track) -> tuple[int, ...]:
-        """The slots of the bits that a track uses, by bit."""
-        used = reduce(or_, rows[2 :: self.width], 0)
+    def names(self, rows: SharedSeries) -> tuple[int, ...]:
+        """The slots of the bits that a series uses, lowest bit first."""
+        used = reduce(or_, rows[MASK :: self.width], 0)
         found = self._names.get(used)
         if found is None:
             if len(self._names) >= NAMES_KEPT:
@@ -46,8 +53,12 @@ class SeriesGroup:
             found = self._names[used] = tuple(self.slots[bit] for bit in bits(used))
         return found
 
+    def place_of(self, column: int) -> int:
+        """Where in a row the amounts of a column stand."""
+        return HEAD + self.columns.index(column)
+
     def reads(self, other: "SeriesGroup") -> bool:
-        """Whether the tracks of the other group mean the same here."""
+        """Whether the series of the other group mean the same here."""
         if self is other:
             return True
         same = all(self.slots.get(bit) == slot for bit, slot in other.slots.items())
@@ -55,7 +66,7 @@ class SeriesGroup:
 
 
 class Layout:
-    """How the tracks of an account are to be read: the groups by key, and each slot's group and bit."""
+    """How the shared series of an account are to be read: the groups by key, and each slot's group and bit."""
 
     __slots__ = ("groups", "places")
 
@@ -66,7 +77,7 @@ class Layout:
         }
 
 
-EMPTY = Layout()
+EMPTY = Layout()  # no rules share anything
 
 
 def bits(mask: int) -> list[int]:
@@ -79,32 +90,36 @@ def bits(mask: int) -> list[int]:
     return found
 
 
-def put(rows: Track, width: int, row: tuple[int, ...]) -> None:
+def put(rows: SharedSeries, width: int, row: Row) -> None:
     """Insert a row after those of the same time that came before it."""
-    place = upto(rows, width, row[0])
-    while place and rows[(place - 1) * width] == row[0] and rows[(place - 1) * width + 1] > row[1]:
+    place = upto(rows, width, row[TIME])
+    while (
+        place and rows[(place - 1) * width] == row[TIME] and rows[(place - 1) * width + OFFSET] > row[OFFSET]
+    ):
         place -= 1
     rows[place * width : place * width] = row
 
 
-def series_of(state: "AccountState", slot: int, column: int | None, first: int) -> "array[int]":
+def series_of(
+    shared: Mapping[int, SharedSeries], layout: Layout, slot: int, column: int | None, first: int
+) -> "array[int]":
     """A rule's records from the time `first` on: `time, offset` or, with a column, `time, offset, amount`."""
-    place = state.laid.places.get(slot)
-    rows = state.tracks.get(place[0].key) if place is not None else None
+    place = layout.places.get(slot)
+    rows = shared.get(place[0].key) if place is not None else None
     if place is None or rows is None:
         return array("q")
-    return picked(rows, place[0], place[1], column, first)
+    return _picked(rows, place[0], place[1], column, first)
 
 
-def picked(rows: Track, group: SeriesGroup, bit: int, column: int | None, first: int) -> "array[int]":
-    """The records of one bit."""
+def _picked(rows: SharedSeries, group: SeriesGroup, bit: int, column: int | None, first: int) -> "array[int]":
+    """The records of one bit from the time `first` on."""
     width, one = group.width, 1 << bit
     start = upto(rows, width, first - 1) * width
-    masks, times, offsets = rows[start + 2 :: width], rows[start::width], rows[start + 1 :: width]
+    times, offsets, masks = (rows[start + place :: width] for place in (TIME, OFFSET, MASK))
     if column is None:
         pairs = [(t, o) for t, o, m in zip(times, offsets, masks, strict=True) if m & one]
         return array("q", [each for pair in pairs for each in pair])
-    amounts = rows[start + HEAD + group.columns.index(column) :: width]
+    amounts = rows[start + group.place_of(column) :: width]
     records = [(t, o, a) for t, o, m, a in zip(times, offsets, masks, amounts, strict=True) if m & one]
     return array("q", [each for record in records for each in record])
 
@@ -112,109 +127,126 @@ def picked(rows: Track, group: SeriesGroup, bit: int, column: int | None, first:
 # -- other rules ---------------------------------------------------------------------------------------------------
 
 
-def fit(state: "AccountState", layout: Layout, parts: Mapping[int, Any]) -> None:
-    """Lay an account's tracks out as the rules in force want them.
-
-    What rules counted that now want no track goes to a series of their own, and the other way round.
-    """
-    old = state.laid
-    if old is layout:
-        return
-    for key in list(state.tracks):
-        mine, new = old.groups[key], layout.groups.get(key)
-        if new is None or not new.reads(mine):
-            _lay_out(state, mine, new, parts)
-    state.laid = layout
-    for slot in [slot for slot in state.stores if type(slot) is int and slot in layout.places]:
-        _absorb(state, slot, parts[slot].kind)
-
-
-def _lay_out(
-    state: "AccountState", old: SeriesGroup, new: SeriesGroup | None, parts: Mapping[int, Any]
+def refit(
+    shared: dict[int, SharedSeries],
+    own: MutableMapping[Any, "array[int]"],
+    old: Layout,
+    new: Layout,
+    columns: Mapping[int, int | None],
 ) -> None:
-    rows = state.tracks.pop(old.key)
-    wanted = {slot: bit for bit, slot in new.slots.items()} if new is not None else {}
-    moves = []
-    for bit, slot in old.slots.items():
-        if slot in wanted:
-            moves.append((1 << bit, 1 << wanted[slot]))
-        elif slot in parts:
-            series = picked(rows, old, bit, parts[slot].kind.column, 0)
-            if series:
-                state.stores[slot] = series
-    if new is None or not moves:
+    """Bring an account's series from one layout into another, as the rules in force want them.
+
+    `shared` and `own` (the series of single rules, by subject) are changed. What rules counted that now share nothing
+    goes to a series of their own, and the other way round. `columns` has each threshold's column by its slot; what
+    rules counted that are gone is dropped.
+    """
+    if old is new:
         return
-    columns = [old.columns.index(c) if c in old.columns else None for c in new.columns]
-    fresh: Track = []
-    for start in range(0, len(rows), old.width):
-        mask = sum(to for bit, to in moves if rows[start + 2] & bit)
+    for key in list(shared):
+        before, after = old.groups[key], new.groups.get(key)
+        if after is None or not after.reads(before):
+            rows = shared.pop(key)
+            _part(rows, own, before, after, columns)
+            moved = _moved(rows, before, after) if after is not None else []
+            if moved:
+                shared[key] = moved
+    for slot in [slot for slot in own if type(slot) is int and slot in new.places]:
+        _absorb(shared, own.pop(slot), *new.places[slot], columns[slot])
+
+
+def _part(
+    rows: SharedSeries,
+    own: MutableMapping[Any, "array[int]"],
+    before: SeriesGroup,
+    after: SeriesGroup | None,
+    columns: Mapping[int, int | None],
+) -> None:
+    """Rules that leave a group take their records along."""
+    stay = set(after.slots.values()) if after is not None else set()
+    for bit, slot in before.slots.items():
+        if slot in columns and slot not in stay:
+            series = _picked(rows, before, bit, columns[slot], 0)
+            if series:
+                own[slot] = series
+
+
+def _moved(rows: SharedSeries, before: SeriesGroup, after: SeriesGroup) -> SharedSeries:
+    """The rows with the bits and columns of another group; those that count for none of its rules are left out."""
+    wanted = {slot: bit for bit, slot in after.slots.items()}
+    moves = [(1 << bit, 1 << wanted[slot]) for bit, slot in before.slots.items() if slot in wanted]
+    places = [before.place_of(c) if c in before.columns else None for c in after.columns]
+    moved: SharedSeries = []
+    for start in range(0, len(rows), before.width):
+        mask = sum(to for bit, to in moves if rows[start + MASK] & bit)
         if mask:
-            amounts = [0 if c is None else rows[start + HEAD + c] for c in columns]
-            fresh += (rows[start], rows[start + 1], mask, *amounts)
-    if fresh:
-        state.tracks[old.key] = fresh
+            amounts = [0 if place is None else rows[start + place] for place in places]
+            moved += (rows[start + TIME], rows[start + OFFSET], mask, *amounts)
+    return moved
 
 
-def _absorb(state: "AccountState", slot: int, member: Any) -> None:
-    """A series of one rule joins the track that it shares from now on."""
-    series, (group, bit) = state.stores.pop(slot), state.laid.places[slot]
-    rows = state.tracks.setdefault(group.key, [])
-    column = None if member.column is None else HEAD + group.columns.index(member.column)
-    for start in range(0, len(series), member.width):
+def _absorb(
+    shared: dict[int, SharedSeries], series: "array[int]", group: SeriesGroup, bit: int, column: int | None
+) -> None:
+    """A series of one rule joins the one that it shares from now on."""
+    rows = shared.setdefault(group.key, [])
+    amount_at = None if column is None else group.place_of(column)
+    for start in range(0, len(series), 2 if column is None else 3):
         time, offset = series[start], series[start + 1]
-        place = _row(rows, group.width, time, offset)
+        place = _row_of(rows, group.width, time, offset)
         if place is None:
             put(rows, group.width, (time, offset, 0) + (0,) * len(group.columns))
-            place = _row(rows, group.width, time, offset)
+            place = _row_of(rows, group.width, time, offset)
         assert place is not None  # noqa: S101 - it has just been put there
-        rows[place + 2] |= 1 << bit
-        if column is not None:
-            rows[place + column] = series[start + 2]
+        rows[place + MASK] |= 1 << bit
+        if amount_at is not None:
+            rows[place + amount_at] = series[start + 2]
     if not rows:
-        del state.tracks[group.key]
+        del shared[group.key]
 
 
-def _row(rows: Track, width: int, time: int, offset: int) -> int | None:
-    """Where the row of an event begins."""
+def _row_of(rows: SharedSeries, width: int, time: int, offset: int) -> int | None:
+    """Where the row of an event begins; None: it has none."""
     place = upto(rows, width, time)
     while place and rows[(place - 1) * width] == time:
         place -= 1
-        if rows[place * width + 1] == offset:
+        if rows[place * width + OFFSET] == offset:
             return place * width
     return None
 
 
-# -- housekeeping --------------------------------------------------------------------------------------------------
+# -- eviction ------------------------------------------------------------------------------------------------------
 
 
-def drop_old(state: "AccountState", floor: int) -> None:
-    """Forget the rows that no window of a check from `floor` on can reach."""
-    for key, rows in list(state.tracks.items()):
-        group = state.laid.groups[key]
-        if rows[0] > floor - group.span:
+def drop_old(shared: dict[int, SharedSeries], layout: Layout, floor: int) -> list[int]:
+    """Forget the rows that no window of a check from the time `floor` on can reach; the keys of what lost some."""
+    lost = []
+    for key, rows in list(shared.items()):
+        group = layout.groups[key]
+        if rows[TIME] > floor - group.span:
             continue
+        lost.append(key)
         del rows[: upto(rows, group.width, floor - group.span) * group.width]
-        state.running.pop(key, None)
         if not rows:
-            del state.tracks[key]
+            del shared[key]
+    return lost
 
 
-def newest_of_each(rows: Track, width: int, count: int, upto_time: int) -> list[int]:
+def newest_of_each(rows: SharedSeries, width: int, count: int, upto_time: int) -> list[int]:
     """Offsets, of rows up to a time, that are among (at least) the newest `count` of one of the rules.
 
     All rules are counted at once: plane i holds bit i of each rule's number, until it is full.
     """
-    if rows[0] > upto_time:
+    if rows[TIME] > upto_time:
         return []
     if len(rows) <= count * width:
-        return rows[1 : upto(rows, width, upto_time) * width : width]
+        return rows[OFFSET : upto(rows, width, upto_time) * width : width]
     planes, full, found = [0] * count.bit_length(), 0, []
     for start in range(len(rows) - width, -1, -width):
-        carry = rows[start + 2] & ~full
+        carry = rows[start + MASK] & ~full
         if not carry:
             continue
         if rows[start] <= upto_time:
-            found.append(rows[start + 1])
+            found.append(rows[start + OFFSET])
         for place, plane in enumerate(planes):
             planes[place], carry = plane ^ carry, plane & carry
         full |= carry
@@ -224,19 +256,16 @@ def newest_of_each(rows: Track, width: int, count: int, upto_time: int) -> list[
 # -- stored --------------------------------------------------------------------------------------------------------
 
 
-def stored_tracks(state: "AccountState") -> dict[int, StoredTrack]:
-    """The tracks, each with what its bits and columns are: rules may be others when it is read."""
-    groups = state.laid.groups
-    return {
-        key: ((group := groups[key]).names(rows), group.columns, rows) for key, rows in state.tracks.items()
-    }
+def to_stored(shared: Mapping[int, SharedSeries], layout: Layout) -> dict[int, StoredSeries]:
+    """The series, each with what its bits and columns are: rules may be others when it is read."""
+    groups = layout.groups
+    return {key: ((group := groups[key]).names(rows), group.columns, rows) for key, rows in shared.items()}
 
 
-def restore(state: "AccountState", tracks: Mapping[int, StoredTrack]) -> None:
-    """Take stored tracks; they are to be `fit` before use."""
+def from_stored(stored: Mapping[int, StoredSeries]) -> tuple[dict[int, SharedSeries], Layout]:
+    """Stored series and the layout that they are kept in; `refit` them to the rules in force before use."""
     groups = []
-    for key, (slots, columns, rows) in tracks.items():
-        used = bits(reduce(or_, rows[2 :: HEAD + len(columns)], 0))
+    for key, (slots, columns, rows) in stored.items():
+        used = bits(reduce(or_, rows[MASK :: HEAD + len(columns)], 0))
         groups.append(SeriesGroup(key, dict(zip(used, slots, strict=True)), columns))
-        state.tracks[key] = rows
-    state.laid = Layout(groups)
+    return {key: rows for key, (_, _, rows) in stored.items()}, Layout(groups)

@@ -1,75 +1,81 @@
-"""How far each rule of a track is from firing: what makes most events free of any look at a window.
+"""Slack: how far each rule of a shared series is from firing. It frees most events of any look at a window.
 
-A window that holds n of the k events that a rule needs cannot reach k before k - n more have matched: that is the
-rule's credit, and only when it is used up is the window looked at. The same for distinct values (an event brings at
-most one) and for sums (credit in millionths; an event takes its amount, if positive). What was forgotten meanwhile
-only makes the real distance longer. Credits are derived and not stored: missing ones are reckoned from the rows.
+A window that holds n of the k events that a rule needs cannot reach k before k - n more have matched. That is the
+rule's slack, and only when it is used up is the window looked at. The same goes for distinct values (an event brings
+at most one) and for sums (slack in millionths; an event uses up its amount, if that is positive). What is forgotten
+meanwhile only makes the real distance longer. Slack is derived and not stored: where it is missing, it is made from
+the rows.
 
-The credits of all rules of a track but sums are kept together: plane i holds bit i of each rule's credit less one,
-so that one subtraction serves all rules that an event matches.
+The slack of all rules but sums is counted together, in bit-sliced counters: plane i holds bit i of each rule's slack
+less one. So one subtraction, with borrow from plane to plane, serves all rules that an event matches.
 """
 
 from services.rules.engine.account_state import AccountState
 from services.rules.engine.fastpath.rule_group import PLANES, UNREACHED, Thresholds
-from services.rules.engine.fastpath.shared_series import Track, bits
+from services.rules.engine.fastpath.shared_series import MASK, Row, SharedSeries, bits, put
 from services.rules.engine.windows.series import FOREVER, upto
 
 
 class Slack:
-    """The credits of one account's track in one tier. Rules that cool down are not `live` until `wake` at least."""
+    """The slack of an account's rules in one shared series and one tier.
+
+    `planes`: the bit-sliced counters. `sums`: a sum's slack by its bit, millionths. `live`: a mask of the rules that
+    are counted; one that cools down is not, until `wake` at the earliest. `cooling`: bit to the end of its cooldown.
+    """
 
     __slots__ = ("cooling", "live", "planes", "sums", "wake")
 
-    def __init__(self, bars: Thresholds, rows: Track) -> None:
-        """As if no row of the track could be forgotten; the last one is still to be `spent`."""
-        self.planes = list(bars.planes)
-        self.sums = dict(bars.sums)
-        self.live = bars.able
-        self.cooling: dict[int, int] = {}  # bit to when it is over
+    def __init__(self, thresholds: Thresholds, rows: SharedSeries) -> None:
+        """As if no row could be forgotten. The last row is left out: it is still to be consumed."""
+        self.planes = list(thresholds.full_planes)
+        self.sums = dict(thresholds.full_sums)
+        self.live = thresholds.reachable
+        self.cooling: dict[int, int] = {}
         self.wake = FOREVER
-        width = bars.crew.width
+        width = thresholds.group.width
         for start in range(0, len(rows) - width, width):
-            spent = self.spend(bars, rows[start + 2], rows, start)
-            if spent:
-                self.recall(spent)
+            used_up = self.consume(thresholds, rows[start + MASK], rows, start)
+            if used_up:
+                self.look_next(used_up)
 
-    def spend(self, bars: Thresholds, mask: int, rows: Track | tuple[int, ...], start: int) -> int:
-        """An event, whose row is at `start`, matched the rules of `mask`: those whose credit is used up."""
-        spent = mask & bars.counted
+    def consume(self, thresholds: Thresholds, mask: int, rows: SharedSeries | Row, start: int) -> int:
+        """An event, whose row begins at `start`, matched the rules of `mask`: those whose slack is used up."""
+        borrow = mask & thresholds.by_events
         planes = self.planes
         for place, plane in enumerate(planes):
-            if not spent:
+            if not borrow:
                 break
-            planes[place], spent = plane ^ spent, spent & ~plane
-        mask &= bars.summed
-        if mask:
+            planes[place], borrow = plane ^ borrow, borrow & ~plane
+        used_up = borrow
+        summed = mask & thresholds.by_sum
+        if summed:
             sums = self.sums
-            for bit in bits(mask):
-                amount = rows[start + bars.columns[bit]]
+            for bit in bits(summed):
+                amount = rows[start + thresholds.amounts_at[bit]]
                 left = sums[bit] - amount if amount > 0 else sums[bit]
                 sums[bit] = left
                 if left <= 0:
-                    spent |= 1 << bit
-        return spent
+                    used_up |= 1 << bit
+        return used_up
 
-    def grant(self, bit: int, credit: int) -> None:
-        """Set a rule's credit, of events (at least 1; more than the planes hold are granted in part)."""
-        one, less = 1 << bit, min(credit, 1 << PLANES) - 1
+    def set_events(self, bit: int, events: int) -> None:
+        """Set a rule's slack, in events (at least 1; of more than the counters hold, a part)."""
+        one, less = 1 << bit, min(events, 1 << PLANES) - 1
         for place, plane in enumerate(self.planes):
             self.planes[place] = plane | one if less >> place & 1 else plane & ~one
 
-    def recall(self, mask: int) -> None:
-        """Set the credits of some rules to 1: they are looked at with the next event that matches."""
+    def look_next(self, mask: int) -> None:
+        """Set the slack of some rules to 1 event: the next one that matches makes them be looked at."""
         self.planes = [plane & ~mask for plane in self.planes]
 
-    def cool(self, bit: int, until: int) -> None:
-        """Leave a rule alone until its cooldown is over."""
+    def cool_down(self, bit: int, until: int) -> None:
+        """Leave a rule alone until its cooldown is over (microseconds)."""
         self.live &= ~(1 << bit)
         self.cooling[bit] = until
         self.wake = min(self.wake, until)
 
-    def warm(self, time: int) -> None:
-        """Rules whose cooldown is over by `time` are live again."""
+    def warm_up(self, time: int) -> None:
+        """Count the rules again whose cooldown is over by `time`."""
         over = [bit for bit, until in self.cooling.items() if until <= time]
         for bit in over:
             del self.cooling[bit]
@@ -77,86 +83,100 @@ class Slack:
         self.wake = min(self.cooling.values(), default=FOREVER)
 
 
-def due(bars: Thresholds, state: AccountState, rows: Track, mask: int) -> int:
-    """Of the rules of `mask`, which the last row's event matches, those whose window it makes hold, cooled down."""
-    width = bars.crew.width
+def due(thresholds: Thresholds, state: AccountState, rows: SharedSeries, mask: int) -> int:
+    """Of the rules of `mask`, which the last row's event matches, those whose window it makes hold: a mask.
+
+    Rules that cool down are left out.
+    """
+    width = thresholds.group.width
     time = rows[-width]
-    if len(rows) < bars.hot:  # so few that no count can hold: no credits yet
-        return sum(1 << bit for bit in bits(mask & bars.summed) if _look(bars, None, state, rows, bit, time))
-    purse = state.running.get(bars.crew.key)
-    if purse is None:
-        purse = state.running[bars.crew.key] = Slack(bars, rows)
-    if time >= purse.wake:
-        purse.warm(time)
-    mask &= purse.live
-    spent = purse.spend(bars, mask, rows, len(rows) - width) if mask else 0
-    if not spent:
+    if len(rows) < thresholds.least_length:  # so few that no count can hold: no slack is kept yet
+        summed = bits(mask & thresholds.by_sum)
+        return sum(1 << bit for bit in summed if _holds(thresholds, None, state, rows, bit, time))
+    slack = state.slack.get(thresholds.group.key)
+    if slack is None:
+        slack = state.slack[thresholds.group.key] = Slack(thresholds, rows)
+    if time >= slack.wake:
+        slack.warm_up(time)
+    mask &= slack.live
+    used_up = slack.consume(thresholds, mask, rows, len(rows) - width) if mask else 0
+    if not used_up:
         return 0
-    purse.recall(spent)
-    return sum(1 << bit for bit in bits(spent) if _look(bars, purse, state, rows, bit, time))
+    slack.look_next(used_up)
+    return sum(1 << bit for bit in bits(used_up) if _holds(thresholds, slack, state, rows, bit, time))
 
 
-def _look(
-    bars: Thresholds, purse: Slack | None, state: AccountState, rows: Track, bit: int, time: int
+def _holds(
+    thresholds: Thresholds, slack: Slack | None, state: AccountState, rows: SharedSeries, bit: int, time: int
 ) -> bool:
-    """Look at a rule's window, which ends at `time`: whether it holds; else its credit is set."""
-    until = _until(bars, state, bit)
+    """Whether a rule's window that ends at `time` holds, and the rule does not cool down; else its slack is set."""
+    until = _cools_until(thresholds, state, bit)
     if time < until:
-        if purse is not None:
-            purse.cool(bit, until)
+        if slack is not None:
+            slack.cool_down(bit, until)
         return False
-    value, most = _worth(bars, rows, bit, time - bars.spans[bit])
-    needed = bars.needed[bit]
+    value, most = _worth(thresholds, rows, bit, time - thresholds.windows[bit])
+    needed = thresholds.needed[bit]
     if value >= needed:
-        if purse is not None and bars.summed >> bit & 1:
-            purse.sums[bit] = 0
+        if slack is not None and thresholds.by_sum >> bit & 1:
+            slack.sums[bit] = 0
         return True
-    if purse is not None:
-        if bars.summed >> bit & 1:
-            purse.sums[bit] = needed - most
+    if slack is not None:
+        if thresholds.by_sum >> bit & 1:
+            slack.sums[bit] = needed - most
         else:
-            purse.grant(bit, needed - value)
+            slack.set_events(bit, needed - value)
     return False
 
 
-def _until(bars: Thresholds, state: AccountState, bit: int) -> int:
-    """When the rule's cooldown is over."""
-    span = bars.cooldowns[bit]
-    last = state.last.get(bars.crew.rules[bit][0].slot) if span else None
+def _cools_until(thresholds: Thresholds, state: AccountState, bit: int) -> int:
+    """When the rule's cooldown is over (microseconds)."""
+    span = thresholds.cooldowns[bit]
+    last = state.last.get(thresholds.group.rules[bit][0].slot) if span else None
     return -FOREVER if last is None else last + span
 
 
-def _worth(bars: Thresholds, rows: Track, bit: int, start: int) -> tuple[int, int]:
-    """What a rule counts after `start`, and the most that it can be once some of it is forgotten."""
-    width, one = bars.crew.width, 1 << bit
+def _worth(thresholds: Thresholds, rows: SharedSeries, bit: int, start: int) -> tuple[int, int]:
+    """What a rule counts after the time `start`, and the most that it can be once some of it is forgotten.
+
+    A number of events or distinct values, or millionths.
+    """
+    width, one = thresholds.group.width, 1 << bit
     first = upto(rows, width, start) * width
-    masks = rows[first + 2 :: width]
-    if not (bars.summed | bars.distinct) & one:
+    masks = rows[first + MASK :: width]
+    if not (thresholds.by_sum | thresholds.distinct) & one:
         number = len([1 for mask in masks if mask & one])
         return number, number
-    column = rows[first + bars.columns[bit] :: width]
+    column = rows[first + thresholds.amounts_at[bit] :: width]
     amounts = [amount for amount, mask in zip(column, masks, strict=True) if mask & one]
-    if bars.distinct & one:
+    if thresholds.distinct & one:
         number = len(set(amounts))
         return number, number
     return sum(amounts), sum([amount for amount in amounts if amount > 0])
 
 
-def due_late(bars: Thresholds, state: AccountState, rows: Track, mask: int, row: tuple[int, ...]) -> int:
-    """A row was put in its place, out of order: the rules that it may have made hold, at its time or later."""
-    purse = state.running.get(bars.crew.key)
-    if purse is not None:
-        spent = purse.spend(bars, mask & purse.live, row, 0)
-        purse.recall(spent)
-        for bit in bits(spent & bars.summed):
-            purse.sums[bit] = 0
-    mask &= bars.able if len(rows) >= bars.hot else bars.summed
-    return sum(1 << bit for bit in bits(mask) if _may_hold(bars, state, rows, bit, row[0]))
+def put_late(thresholds: Thresholds, state: AccountState, row: Row) -> int:
+    """Put the row of an event that came out of order, or is historical, in its place.
+
+    A mask of the rules that it may have made hold, at its own time or later.
+    """
+    group = thresholds.group
+    rows = state.shared.setdefault(group.key, [])
+    put(rows, group.width, row)
+    mask = row[MASK]
+    slack = state.slack.get(group.key)
+    if slack is not None:
+        used_up = slack.consume(thresholds, mask & slack.live, row, 0)
+        slack.look_next(used_up)
+        for bit in bits(used_up & thresholds.by_sum):
+            slack.sums[bit] = 0
+    mask &= thresholds.reachable if len(rows) >= thresholds.least_length else thresholds.by_sum
+    return sum(1 << bit for bit in bits(mask) if _may_hold(thresholds, state, rows, bit, row[0]))
 
 
-def _may_hold(bars: Thresholds, state: AccountState, rows: Track, bit: int, time: int) -> bool:
-    """Whether all windows together that hold the event could reach what is needed, and nothing cools the rule."""
-    if bars.needed[bit] >= UNREACHED or _until(bars, state, bit) > state.newest:
+def _may_hold(thresholds: Thresholds, state: AccountState, rows: SharedSeries, bit: int, time: int) -> bool:
+    """Whether all windows together that hold the event could reach what is needed, and the rule does not cool down."""
+    if thresholds.needed[bit] >= UNREACHED or _cools_until(thresholds, state, bit) > state.newest:
         return False
-    value, most = _worth(bars, rows, bit, time - bars.spans[bit])
-    return max(value, most) >= bars.needed[bit]
+    value, most = _worth(thresholds, rows, bit, time - thresholds.windows[bit])
+    return max(value, most) >= thresholds.needed[bit]

@@ -41,7 +41,7 @@ class Threshold(BaseKind):
         self.body, self._unless = body, unless
         self.aggregate, self.width = body.aggregate, WIDTHS[body.aggregate]
         self.selector = EventFilter(body, body.aggregate, body.of)
-        # of a track that it shares: what the amounts there are
+        # of a series that it shares: what the amounts there are
         self.column = digest(self.aggregate, body.of) if self.width > 2 else None
         self.operator = body.operator
         self.limits: dict[str, Fraction] = limits(getattr(body, self.operator))
@@ -96,9 +96,9 @@ class Threshold(BaseKind):
         return self._checks(ctx.state, subject, key, ctx.state.stores[key], place)
 
     def completed(self, state: AccountState, time: int) -> list[Match]:
-        """A matching event was put into the track that this shares, out of order: the checks that hold."""
-        assert self.within is not None  # noqa: S101 - only windows share tracks
-        series = series_of(state, self.slot, self.column, time - self.within + 1)
+        """A matching event was put into the series that this shares, out of order: the checks that hold."""
+        assert self.within is not None  # noqa: S101 - only windows share series
+        series = series_of(state.shared, state.layout, self.slot, self.column, time - self.within + 1)
         return self._checks(state, (None, None), self.slot, series, upto(series, self.width, time) - 1)
 
     @staticmethod
@@ -186,11 +186,13 @@ class Threshold(BaseKind):
         return self._divided(state, value), (first, last)
 
     def _series(self, state: AccountState, key: SubjectKey, first: int) -> "array[int]":
-        """The subject's own series, or its part of a track, of times from `first` on (at least)."""
+        """The subject's own series, or its part of a shared one, of times from `first` on (at least)."""
         found = state.stores.get(key)
         if found is not None:
             return found
-        return series_of(state, key, self.column, first) if isinstance(key, int) else array("q")
+        if not isinstance(key, int):
+            return array("q")
+        return series_of(state.shared, state.layout, key, self.column, first)
 
     def _mark(self, state: AccountState, subject: Subject, last: int) -> int | None:
         """The time of the subject's last `since` event up to `last`."""
