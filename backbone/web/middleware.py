@@ -17,10 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backbone.errors import BadRequest, FieldError, TouchlineError
 from backbone.telemetry import REQUEST_SECONDS, REQUESTS, get_logger
-from backbone.web.api_keys import CALLER, Keys, Principal
+from backbone.web.api_keys import CALLER, Keys
 from backbone.web.bodies import read_body
 from backbone.web.body_budget import MAX_OPEN_BODY, BodyBudget, KeyOf
 from backbone.web.query_params import check, takes_any
+from backbone.web.raw_route import BODY, RawRoute
 from backbone.web.route_lookup import RouteEntry, RouteTable
 
 log = get_logger("http")
@@ -122,45 +123,38 @@ class RequestMiddleware:
             answer = await door.direct()
             await answer(scope, receive, send)
             return
-        body, caller = await self._let_in(door, scope, receive)
-        if door.express is not None and caller is not None:
-            _check_query(door, scope)
-            answer = await door.express(_headers(scope), body, caller)
-            await answer(scope, receive, send)
-        elif scope["method"] in _BODILESS:
-            await self.app(scope, receive, send)
+        body = await self._let_in(door, scope, receive)
+        if isinstance(door.route, RawRoute):
+            scope[BODY] = body
+            await door.route.handle(scope, receive, send)
         else:
-            await self.app(scope, _replay(body, receive), send)
+            await self.app(scope, receive if body is None else _replay(body, receive), send)
 
-    async def _let_in(
-        self, door: RouteEntry, scope: Scope, receive: Receive
-    ) -> tuple[bytes, Principal | None]:
-        """The body (empty for methods without one) and the caller, of a route without a key None."""
+    async def _let_in(self, door: RouteEntry, scope: Scope, receive: Receive) -> bytes | None:
+        """The body, of methods without one None. The caller is in the scope then, if the route asks for a key."""
         bodiless = scope["method"] in _BODILESS
         header = _authorization(scope)
         if door.open:
             _check_text(scope)
             if bodiless:
-                return b"", None
+                return None
             async with self._unvouched.hold() as came:
-                return await read_body(scope, receive, most=MAX_OPEN_BODY, came=came), None
+                return await read_body(scope, receive, most=MAX_OPEN_BODY, came=came)
         if header is None and door.key_in_body is not None:
             return await self._by_body(door, door.key_in_body, scope, receive)
-        scope[CALLER] = caller = await self._keys.authorize(header, door.scope)
+        scope[CALLER] = await self._keys.authorize(header, door.scope)
         _check_text(scope)
-        return (b"" if bodiless else await read_body(scope, receive)), caller
+        return None if bodiless else await read_body(scope, receive)
 
-    async def _by_body(
-        self, door: RouteEntry, key_of: KeyOf, scope: Scope, receive: Receive
-    ) -> tuple[bytes, Principal]:
+    async def _by_body(self, door: RouteEntry, key_of: KeyOf, scope: Scope, receive: Receive) -> bytes:
         async with self._unvouched.hold() as came:
             body = await read_body(scope, receive, came=came)
             key = key_of(body)
-            scope[CALLER] = caller = await (
+            scope[CALLER] = await (
                 self._keys.admit(key, door.scope) if key else self._keys.authorize(None, door.scope)
             )
         _check_text(scope)
-        return body, caller
+        return body
 
     async def _answer(
         self, status: int, answer: Response, scope: Scope, receive: Receive, send: Send
@@ -203,10 +197,6 @@ def _check_text(scope: Scope) -> None:
         raise BadRequest("text may not contain NUL", code="nul")
     if "\ufffd" in scope["path"] and not _is_utf8(scope.get("raw_path") or b""):
         raise BadRequest("the path should be percent-encoded UTF-8", code="not_utf8")
-
-
-def _headers(scope: Scope) -> dict[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
 def _authorization(scope: Scope) -> str | None:

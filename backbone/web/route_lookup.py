@@ -1,12 +1,11 @@
 """Which route a request is for, known before anything of it is read: what key that route asks for, and where.
 
-Starlette finds the route once more, on its way to the handler; here a look into two plain dicts tells. Some routes
-are served without it: those so busy that its work would be most of their cost (`express`), and those that anybody may
-ask for, whose every request under way costs what its frames take (`direct`).
+Starlette finds the route once more, on its way to the handler; here a look into two plain dicts tells. Routes that
+anybody may ask for, whose every request under way costs what its frames take, are served without it (`direct`).
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 from fastapi.routing import APIRoute
@@ -14,11 +13,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import Scope
 
-from backbone.web.api_keys import OPEN, Principal
+from backbone.web.api_keys import OPEN
 from backbone.web.body_budget import KeyOf
 from backbone.web.openapi import route_scope
 
-Express = Callable[[Mapping[str, str], bytes, Principal], Awaitable[Response]]
 Direct = Callable[[], Awaitable[Response]]
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -34,7 +32,6 @@ class RouteEntry(NamedTuple):
 
     route: APIRoute
     scope: str
-    express: Express | None  # headers (names in lower case), body, caller → answer
     direct: Direct | None
     key_in_body: KeyOf | None
 
@@ -60,7 +57,6 @@ class RouteTable:
         door = RouteEntry(
             route,
             route_scope(route) or OPEN,
-            getattr(endpoint, "express", None),
             endpoint if getattr(endpoint, "direct", False) else None,
             getattr(endpoint, "key_in_body", None),
         )

@@ -13,6 +13,7 @@ from backbone.settings import Settings
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Json, json_response, reads, validate, written
 from backbone.web.bodies import NotJson
+from backbone.web.raw_route import RawRoute
 from schemas.account import ACCOUNT_EXAMPLE, AccountIn, writable_tier
 from schemas.event import CLOCK, Event, encode
 from schemas.timestamps import Moment
@@ -44,7 +45,7 @@ _CLOSED = (
 
 def events_router(intake: Acceptor, doubts: EventWarnings) -> APIRouter:
     """`POST /v1/events`."""
-    router = APIRouter(tags=["events"])
+    router = APIRouter(tags=["events"], route_class=RawRoute)
 
     async def take(headers: Mapping[str, str], body: bytes, principal: Principal) -> Response:
         source = source_of(headers)
@@ -72,7 +73,6 @@ def events_router(intake: Acceptor, doubts: EventWarnings) -> APIRouter:
         openapi_extra=models.EVENTS_BODY,
     )
     @models.documents(models.EventIn, models.EventsAccepted)
-    @models.express(take)
     async def events(request: Request, principal: Principal = require("events:write")) -> Response:
         """One event, an array, or `{"events": […]}`; CloudEvents structured, batched or binary; gzip.
 

@@ -194,16 +194,6 @@ def documents(*models: type[BaseModel]) -> Callable[[Handler], Handler]:
     return mark
 
 
-def express(take: Callable[..., Any]) -> Callable[[Handler], Handler]:
-    """Decorator: the Gate may serve this route by `take` (see `backbone.web.middleware.Express`)."""
-
-    def mark(handler: Handler) -> Handler:
-        handler.express = take  # type: ignore[attr-defined]
-        return handler
-
-    return mark
-
-
 _ONE: dict[str, Any] = {"$ref": "#/components/schemas/EventIn"}
 _MANY: dict[str, Any] = {"type": "array", "items": _ONE, "minItems": 1, "description": "at most 500"}
 _WRAPPED: dict[str, Any] = {

@@ -10,10 +10,12 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
 
 from backbone.errors import LogUnavailable
 from backbone.log import Entry
-from backbone.web.api_keys import create_key
+from backbone.web.api_keys import Principal, create_key
 from tests.services.ingest.kit import Kit
 
 EVENT = {"type": "ticket.opened", "account": "acme", "id": "1", "data": {"a": 1}}
@@ -341,3 +343,24 @@ async def test_what_is_no_text_names_no_account(kit: Kit) -> None:
         assert answer.status_code == 400, body
     assert kit.events() == []
     assert (await kit.http.put("/v1/accounts/%EF%BF%BD", content=b"{}", headers=headers)).status_code == 202
+
+
+async def test_the_route_that_is_registered_is_the_one_way_in(kit: Kit) -> None:
+    """Whoever traces a request from the list of routes comes to the handler that serves it."""
+    [route] = [each for each in kit.rooms.app.routes if getattr(each, "path", "") == "/v1/events"]
+    assert isinstance(route, APIRoute)
+    seen: list[Request] = []
+    endpoint = route.endpoint
+
+    async def spy(request: Request, principal: Principal) -> Response:
+        seen.append(request)
+        answer: Response = await endpoint(request, principal)
+        return answer
+
+    route.endpoint = spy
+    answer = await kit.post("/v1/events", {"type": "login", "account": "acme"})
+    assert answer.status_code == 202
+    assert len(seen) == 1
+    refused = await kit.post("/v1/events?dry=1", {"type": "login", "account": "acme"})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "dry")
+    assert len(seen) == 1
