@@ -12,8 +12,8 @@ from pydantic import (
 from schemas.conditions.model import AccountCondition, EventCondition
 from schemas.duration import Cooldown
 from schemas.fields import OF_VERSIONS, EventPath, Name, Strict, invalid
-from schemas.tiered import Tier
-from schemas.when import Unless, When, tick_only
+from schemas.tiered import TIERS, Tier
+from schemas.when import Unless, When
 
 Status = Literal["draft", "active", "paused", "shadow"]
 
@@ -62,7 +62,7 @@ class RuleIn(Strict):
     def _scope_fits(cls, scope: str, info: ValidationInfo) -> str:
         when = info.data.get("when")
         for member in when.members if when is not None else ():
-            if scope == "contact" and tick_only(member):
+            if scope == "contact" and member.body.at_tick:
                 raise invalid("must be account for what is decided at the daily tick (at_most, below, trend)")
         return scope
 
@@ -71,20 +71,17 @@ class RuleIn(Strict):
     def _by_fits(cls, by: str | None, info: ValidationInfo) -> str | None:
         when = info.data.get("when")
         for member in when.members if when is not None and by is not None else ():
-            if tick_only(member) or member.date is not None:
+            if not member.body.has_event:
                 raise invalid("does not go with what no event decides (at_most, below, trend, date)")
         return by
 
     @model_validator(mode="after")
-    def _dates_fit(self) -> "RuleIn":
+    def _members_fit(self) -> "RuleIn":
         for place, member in enumerate(self.when.members):
-            if (
-                member.date is not None
-                and self.scope == "account"
-                and member.date.attribute.startswith("contact")
-            ):
+            if (misfit := member.body.misfit(self.scope)) is not None:
                 inside = "" if self.when.all_of is None else f"all_of.of.{place}."
-                raise invalid("a date of contacts needs scope contact", at=f"when.{inside}date.attribute")
+                name, why = misfit
+                raise invalid(why, at=f"when.{inside}{member.kind}.{name}")
         return self
 
 
@@ -92,12 +89,8 @@ def cooldown_span(rule: RuleIn) -> str | None:
     """How long a rule cools down: as given, else its window by default. None: not at all, or for ever."""
     if rule.cooldown is not None:
         return None if rule.cooldown == "once" else rule.cooldown
-    when = rule.when
-    if when.trend is not None:
-        return when.trend.over
-    if when.all_of is not None:
-        return when.all_of.within
-    return when.threshold.within if when.threshold is not None else None
+    spans = {rule.when.default_cooldown(tier) for tier in TIERS}
+    return spans.pop() if len(spans) == 1 and not spans & {"0s", "once"} else None
 
 
 class TierEntry(Strict):

@@ -13,13 +13,9 @@ from schemas.playbook import PlaybookIn, Step
 from schemas.playbook_texts import every, spans_of, texts_of, tier_of, trigger_paths, waits_in
 from schemas.rule import RuleIn, TiersDoc, cooldown_span
 from schemas.template import TemplateIn
-from schemas.tiered import TIERS, for_tier
-from schemas.when import Absence, Date
+from schemas.tiered import TIERS
 
 FORMAT = 5  # counts up when outlines come to hold something else: those on record are then made anew
-TIERED = ("at_least", "above", "at_most", "below", "falls_by", "rises_by", "before", "after", "for_")
-TICK_KINDS = frozenset({"trend", "date"})  # decided at a moment: their triggers have no event
-UNCOUNTED = frozenset({"date", "becomes", "absence"})  # their triggers have no value
 CAN_LACK = frozenset({"event", "event_id", "contact", "key", "figures", "value", "threshold", "window"})
 
 
@@ -114,9 +110,9 @@ def holds(outline: Outline) -> bool:
 
 def outline_rule(rule: RuleIn) -> RuleOutline:
     """The outline of a rule."""
-    tiers = [tier for tier in TIERS if all(_covers(member.body, tier) for member in rule.when.members)]
     bodies = [member.body for member in rule.when.members]
-    ahead = [body.attribute for body in bodies if isinstance(body, Date) and body.before is not None]
+    tiers = [tier for tier in TIERS if all(body.covers(tier) for body in bodies)]
+    ahead = [path for body in bodies for path in body.dates_ahead]
     return RuleOutline(
         rule.name,
         rule.playbook,
@@ -135,8 +131,7 @@ def _hears(rule: RuleIn) -> Iterator[Hears]:
     """What it counts and what arms it, of our own; a rule that fires but once per subject starts no round."""
     if rule.cooldown == "once":
         return
-    selectors = [member.body for member in rule.when.members if hasattr(member.body, "event")]
-    selectors += [one.since for one in selectors if isinstance(one, Absence) and one.since is not None]
+    selectors = [one for member in rule.when.members for one in member.body.selectors]
     for one in selectors:
         types = [one.event] if isinstance(one.event, str) else one.event
         own = [type_ for type_ in types if type_.startswith(OWN_PREFIX)]
@@ -144,26 +139,20 @@ def _hears(rule: RuleIn) -> Iterator[Hears]:
             yield Hears(own, [plain(where) for where in (one.where, rule.where) if where is not None])
 
 
-def _covers(body: Any, tier: str) -> bool:
-    given = [value for name in TIERED if (value := getattr(body, name, None)) is not None]
-    return all(for_tier(value, tier) is not None for value in given)
-
-
 def _missing(rule: RuleIn) -> dict[str, str]:
-    members = rule.when.members
-    kinds = {member.kind for member in members}
+    bodies = [member.body for member in rule.when.members]
     missing: dict[str, str] = {}
-    if all(member.kind in TICK_KINDS or getattr(member.body, "at_tick", False) for member in members):
+    if not any(body.has_event for body in bodies):
         missing["event"] = missing["event_id"] = "it fires at a moment, not at an event"
         if rule.scope == "account":
             missing["contact"] = missing["event"]
     if rule.by is None:
         missing["key"] = "the rule has no by"
-    if "trend" not in kinds:
+    if not any(body.has_figures for body in bodies):
         missing["figures"] = "only a trend has figures"
-    if kinds <= UNCOUNTED:
+    if not any(body.has_value for body in bodies):
         missing["value"] = missing["window"] = "it counts nothing"
-    if kinds == {"becomes"}:
+    if not any(body.has_threshold for body in bodies):
         missing["threshold"] = "it compares with no number"
     return missing
 

@@ -9,12 +9,11 @@ from schemas.conditions.model import Condition, plain
 from schemas.playbook import EventMatch, PlaybookIn, WaitDate, WaitEvent
 from schemas.playbook_texts import steps_of
 from schemas.rule import RuleIn, TiersDoc
-from schemas.when import Becomes, Date, Threshold, Trend
+from schemas.trigger_kinds.base import KindWords
 
 Kind = Literal["number", "date"]
 _COMPARED = ("eq", "ne", "gt", "gte", "lt", "lte")
 _LISTED = ("in", "not_in")
-_NUMERIC = ("sum", "avg", "min", "max")
 _TRIGGERS = "trigger.event."
 
 
@@ -49,23 +48,25 @@ def types_of(rule: RuleIn) -> list[str]:
 
 def _rule(rule: RuleIn) -> Iterator[Reading]:
     for member in rule.when.members:
-        yield from _selector(member.body)
-        if isinstance(member.body, Date):
-            yield Reading(member.body.attribute, "date")
-        if isinstance(member.body, Becomes):
-            yield from _condition(member.body.is_, [])
+        yield from _kind(member.body)
     if rule.unless is not None:
-        yield from _selector(rule.unless.threshold)
+        yield from _kind(rule.unless.threshold)
     yield from _condition(rule.where, types_of(rule))
 
 
-def _selector(body: Any) -> Iterator[Reading]:
+def _kind(body: KindWords) -> Iterator[Reading]:
     types = _types(body)
-    yield from _condition(getattr(body, "where", None), types)
-    if isinstance(body, Threshold | Trend) and body.aggregate in _NUMERIC and body.of is not None:
-        yield Reading(body.of, "number", types)
-    if isinstance(body, Threshold) and body.per is not None:
-        yield Reading(body.per, "number")
+    for path in body.numbers:
+        yield Reading(path, "number", types if path.startswith("data.") else [])
+    for path in body.dates:
+        yield Reading(path, "date")
+    for condition in body.conditions:
+        yield from _condition(condition, [])
+    yield from _selector(body)
+
+
+def _selector(body: Any) -> Iterator[Reading]:
+    yield from _condition(getattr(body, "where", None), _types(body))
     if getattr(body, "since", None) is not None:
         yield from _selector(body.since)
 

@@ -7,7 +7,6 @@ from typing import Any, TypedDict
 from schemas.conditions.model import Condition, paths_of
 from schemas.duration import parse_duration
 from schemas.event import DAY_US, RESERVED, is_reserved
-from schemas.lint.outline import TIERED
 from schemas.lint.similar_names import alike
 from schemas.lint.template_names import unknown_names
 from schemas.playbook import PlaybookIn
@@ -15,7 +14,8 @@ from schemas.playbook_texts import texts_of
 from schemas.rule import RuleIn
 from schemas.template import TemplateIn
 from schemas.tiered import TIERS, TierMap
-from schemas.when import Threshold, Trend
+from schemas.trigger_kinds.threshold import Threshold
+from schemas.trigger_kinds.trend import Trend
 
 
 class LintWarning(TypedDict):
@@ -155,8 +155,8 @@ def _tiers(rule: RuleIn, facts: Facts) -> Iterator[LintWarning]:
         return
     for place, member in enumerate(rule.when.members):
         where = f"when.{member.kind}" if rule.when.all_of is None else f"when.all_of.of.{place}.{member.kind}"
-        for name in TIERED:
-            value = getattr(member.body, name, None)
+        for name in member.body.tiered_fields():
+            value = getattr(member.body, name)
             for tier in TIERS if isinstance(value, TierMap) else ():
                 if getattr(value, tier) is not None and tier not in facts.tiers:
                     yield _warning(

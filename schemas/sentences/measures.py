@@ -2,7 +2,9 @@
 
 from schemas.sentences.wording import counted, listed, moment, number, span
 from schemas.tiered import TierMap
-from schemas.when import Selector, Threshold, Trend
+from schemas.trigger_kinds.base import Selector
+from schemas.trigger_kinds.threshold import Threshold
+from schemas.trigger_kinds.trend import Trend
 
 Number = int | float
 MOST_NAMED = 3  # event types

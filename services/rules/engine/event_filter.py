@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from schemas import when as doc
 from schemas.conditions.codegen import Scope, getter_of
 from schemas.conditions.model import compile_condition
 from schemas.event import is_reserved
+from schemas.trigger_kinds.base import Selector
 from services.rules.engine.windows.fixed_point import micro
 from services.rules.engine.windows.series import token
 
@@ -27,7 +27,7 @@ def _one(scope: Scope) -> int:  # noqa: ARG001
 class EventFilter:
     """A compiled `event`, `where` and `of`."""
 
-    def __init__(self, selector: doc.Selector, aggregate: str = "count", of: str | None = None) -> None:
+    def __init__(self, selector: Selector, aggregate: str = "count", of: str | None = None) -> None:
         named = [selector.event] if isinstance(selector.event, str) else selector.event
         self.types: frozenset[str] | None = None if named == ["*"] else frozenset(named)
         self.document, self.of = selector, of

@@ -3,10 +3,9 @@
 from fractions import Fraction
 from typing import Any
 
-from schemas import when as doc
 from schemas.duration import CalendarDuration, parse_calendar, parse_duration
 from schemas.fields import exact
-from schemas.rule import RuleIn, cooldown_span
+from schemas.rule import RuleIn
 from schemas.tiered import TIERS, for_tier
 
 NEVER = 1 << 62  # a cooldown without end
@@ -39,18 +38,5 @@ def cooldowns(rule: RuleIn) -> dict[str, int]:
 
 
 def _cooldown(rule: RuleIn, tier: str) -> int:
-    if rule.cooldown == "once":
-        return NEVER
-    span = cooldown_span(rule)
-    if span is not None:
-        return parse_duration(span)
-    when = rule.when
-    if when.absence is not None or when.date is not None or when.becomes is not None:
-        return 0
-    return 0 if when.threshold is not None and _every_event(when.threshold, tier) else NEVER
-
-
-def _every_event(threshold: doc.Threshold, tier: str) -> bool:
-    if threshold.aggregate != "count" or threshold.per is not None:
-        return False
-    return bool(for_tier(threshold.at_least, tier) == 1 or for_tier(threshold.above, tier) == 0)
+    span = rule.cooldown if rule.cooldown is not None else rule.when.default_cooldown(tier)
+    return NEVER if span == "once" else parse_duration(span)

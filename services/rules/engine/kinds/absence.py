@@ -7,8 +7,8 @@ the clock only the newest matters: whatever is older has been decided or was end
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 
-from schemas import when as doc
 from schemas.reasons import Reason
+from schemas.trigger_kinds import absence as doc
 from services.rules.engine.account_state import (
     AbsenceWatch,
     AccountState,

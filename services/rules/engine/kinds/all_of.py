@@ -3,8 +3,8 @@
 from bisect import bisect_right, insort
 from typing import TYPE_CHECKING
 
-from schemas import when as doc
 from schemas.duration import parse_duration
+from schemas.when import AllOf as AllOfWords
 from services.rules.engine.account_state import AccountState, Subject, subject_key
 from services.rules.engine.context import Match
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class AllOf:
     """What joins the members of a rule. `state.held` remembers per member when it held."""
 
-    def __init__(self, body: doc.AllOf, members: "list[TriggerKind]") -> None:
+    def __init__(self, body: AllOfWords, members: "list[TriggerKind]") -> None:
         self.within = parse_duration(body.within)
         self.members = members
 

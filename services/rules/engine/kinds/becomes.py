@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable
 
-from schemas import when as doc
 from schemas.conditions.codegen import Scope
 from schemas.conditions.model import compile_condition
 from schemas.profile import contact_of
 from schemas.reasons import Reason
+from schemas.trigger_kinds import becomes as doc
+from schemas.trigger_kinds.base import Selector
 from services.rules.engine.account_state import AccountState, Subject
 from services.rules.engine.compiled_rule import BaseKind, CompiledRule, Verdict
 from services.rules.engine.context import Context, Match
@@ -26,7 +27,7 @@ class Becomes(BaseKind):
     def __init__(self, body: doc.Becomes, slot: int) -> None:
         self.slot, self.body = slot, body
         self._holds = compile_condition(body.is_)
-        self._updates = EventFilter(doc.Selector(event=list(UPDATES)))
+        self._updates = EventFilter(Selector(event=list(UPDATES)))
 
     def selectors(self) -> Iterable[EventFilter]:
         """Updates."""

@@ -6,11 +6,12 @@ A moment that is past when it becomes known still runs if it is not past by more
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from schemas import when as doc
 from schemas.conditions.codegen import Scope, getter_of
 from schemas.dates import date_of
 from schemas.duration import parse_duration
 from schemas.reasons import Reason
+from schemas.trigger_kinds import date as doc
+from schemas.trigger_kinds.base import Selector
 from services.rules.engine.account_state import (
     AccountState,
     DateMoments,
@@ -44,7 +45,7 @@ class Date(BaseKind):
         self.sign = -1 if body.before is not None else 1
         self.spans, self.shown = date_spans(span), per_tier(span)
         self.late = parse_duration(body.late)
-        self._updates = EventFilter(doc.Selector(event=list(UPDATES)))
+        self._updates = EventFilter(Selector(event=list(UPDATES)))
 
     def selectors(self) -> Iterable[EventFilter]:
         """Updates bring new dates."""

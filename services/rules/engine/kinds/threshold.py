@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 from math import ceil, floor
 
-from schemas import when as doc
 from schemas.conditions.codegen import Scope, getter_of
 from schemas.duration import parse_duration
 from schemas.reasons import Reason
+from schemas.trigger_kinds import threshold as doc
 from services.rules.engine.account_state import AccountState, Subject, SubjectKey, subject_key
 from services.rules.engine.compiled_rule import BaseKind, CompiledRule, Verdict
 from services.rules.engine.compiled_rule import slot as digest

@@ -3,9 +3,9 @@
 from array import array
 from collections.abc import Iterable
 
-from schemas import when as doc
 from schemas.duration import parse_duration
 from schemas.reasons import Reason
+from schemas.trigger_kinds import trend as doc
 from services.rules.engine.account_state import AccountState, Subject, SubjectKey
 from services.rules.engine.compiled_rule import BaseKind, CompiledRule, Verdict
 from services.rules.engine.context import MOMENT, Context, Match

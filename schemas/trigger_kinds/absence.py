@@ -1,0 +1,46 @@
+"""absence: no matching event for a while, or the first one after a while."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from schemas.duration import Duration
+from schemas.fields import invalid
+from schemas.tiered import Tiered
+from schemas.trigger_kinds.base import KindWords, Selector
+
+
+class Absence(Selector, KindWords):
+    """No matching event for a while (or the first one after a while)."""
+
+    example: ClassVar[dict[str, Any]] = {"event": "login", "for": "14d"}
+    has_value = False
+    has_threshold = True
+    at_tick: ClassVar[bool] = False
+    has_event: ClassVar[bool] = True
+
+    for_: Tiered[Duration] = Field(alias="for", description="How long without one.", examples=["14d"])
+    since: Selector | None = Field(
+        default=None,
+        description="Count from the last such event; a later one arms anew.",
+        examples=[{"event": "invoice.overdue"}],
+    )
+    fire: Literal["at_deadline", "on_return"] = Field(
+        default="at_deadline", description="When the time is over, or at the event that ends the absence."
+    )
+
+    @field_validator("fire")
+    @classmethod
+    def _fire_fits(cls, fire: str, info: ValidationInfo) -> str:
+        if fire == "on_return" and info.data.get("since") is not None:
+            raise invalid("on_return does not go with since")
+        return fire
+
+    @property
+    def selectors(self) -> list[Selector]:
+        """What it waits for, and what arms it."""
+        return [self] if self.since is None else [self, self.since]
+
+    def default_cooldown(self, tier: str) -> str:  # noqa: ARG002
+        """None: each absence fires."""
+        return "0s"
