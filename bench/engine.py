@@ -12,9 +12,9 @@ from bench.measure import RULES, SCALE, Result, cpu_seconds, paired
 from bench.workload import accounts, lines, rule_documents, rule_set
 from schemas.event import Event, decode
 from services.rules import worker
-from services.rules.engine.account_state import encode
 from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
 from services.rules.engine.ruleset import RuleSet
+from services.rules.engine.state_codec import encode
 
 EVENTS = int(200_000 * SCALE)
 # as the worker hands them over: it polls so many, and decodes and judges by partition, of which there are 8

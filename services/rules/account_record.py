@@ -14,7 +14,7 @@ from schemas.profile import contact_of
 from schemas.trigger import TriggerRecord
 from services.rules.api.explain import Explainer
 from services.rules.engine.account_state import AccountState, subject_of
-from services.rules.engine.account_state import decode as state_of
+from services.rules.engine.state_codec import decode as state_of
 from services.rules.tables import accounts, triggers
 
 STRETCH = 2_000  # records read at once
@@ -84,7 +84,7 @@ def _doc(_: Connection, row: Row[Any]) -> Any:
 
 def _remembered(state: AccountState, contact: str | None) -> dict[str, Any]:
     """Beside the profile: which events were there, what armed absences, and who fired when."""
-    armed = [arm.event for watch in state.watches.values() for arm in watch.arms if arm.event is not None]
+    armed = [event for kept in state.kept.values() for one in kept.values() for event in one.armed()]
     fired = [(subject_of(key), at) for key, at in state.last.items()]
     found: dict[str, Any] = {
         "armed": [

@@ -12,9 +12,9 @@ from schemas.lint.outline import outline_rule
 from schemas.lint.single import Facts, LintWarning, lint_rule
 from schemas.names import is_name
 from schemas.rule import RuleIn, TiersDoc
-from services.rules.engine.account_state import decode
 from services.rules.engine.explain import tier_of
 from services.rules.engine.ruleset import compile_rules
+from services.rules.engine.state_codec import decode
 from services.rules.storage.revisions import DEFAULT_TIERS, latest
 from services.rules.tables import accounts, seen
 

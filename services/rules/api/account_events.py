@@ -21,7 +21,8 @@ from schemas.event import Event, Malformed, microseconds, rfc3339
 from schemas.forwarding import ABSORBED, ERASED, erased_of
 from schemas.profile import contact_of
 from services.rules.decoding import decoded
-from services.rules.engine.account_state import OFFSET_BITS, OFFSETS, SWEEP_FLOOR, AccountState, decode
+from services.rules.engine.account_state import OFFSET_BITS, OFFSETS, SWEEP_FLOOR, AccountState
+from services.rules.engine.state_codec import decode
 from services.rules.tables import accounts
 
 TOGETHER = 20  # records that lie apart, asked for at once: others wait for the log's reader meanwhile

@@ -12,9 +12,10 @@ from backbone.errors import Invalid, NotFound
 from schemas.event import rfc3339
 from schemas.profile import Contact, Profile, is_vouched
 from services.rules.clock_ahead import of_account
-from services.rules.engine.account_state import AccountState, decode
+from services.rules.engine.account_state import AccountState
 from services.rules.engine.explain import explain, tier_of
 from services.rules.engine.ruleset import RuleSet
+from services.rules.engine.state_codec import decode
 from services.rules.storage import queries
 from services.rules.storage.revisions import RuleSets, exists_at
 from services.rules.tables import accounts

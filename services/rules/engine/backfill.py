@@ -230,7 +230,7 @@ def _build(state: AccountState, past: _Past, clock: int, ask: Ask) -> None:
             state.muted[offset] = time
         for rule in rules:
             if rule.unless is not None:
-                ask(rule, rule.unless.arrive, rule, ctx)
+                ask(rule, rule.unless.arrive, ctx)
             for member in rule.members:
-                ask(rule, member.arrive, rule, ctx)
+                ask(rule, member.arrive, ctx, None)
     state.profile = kept

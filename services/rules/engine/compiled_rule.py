@@ -6,96 +6,24 @@ cooldown -> where -> unless -> it fires.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 from schemas.conditions.codegen import Scope
-from schemas.conditions.keys import key_text
 from schemas.conditions.model import compile_condition, paths_of
 from schemas.event import LOOP_DEPTH, Event, depth_of
 from schemas.reasons import Reason
 from schemas.rule import RuleIn
-from services.rules.engine.account_state import AccountState, Subject, SubjectKey, subject_key
-from services.rules.engine.context import MOMENT, Context, Match
-from services.rules.engine.event_filter import EventFilter, value_getter
+from services.rules.engine.account_state import AccountState, SubjectKey, subject_key
+from services.rules.engine.account_state import slot as slot
+from services.rules.engine.context import Context
+from services.rules.engine.event_filter import EventFilter
+from services.rules.engine.kinds import build_members, build_unless
+from services.rules.engine.kinds.base import MOMENT, Match
 from services.rules.engine.per_tier import cooldowns
-from services.rules.engine.windows.fixed_point import Value
+from services.rules.engine.subjects import Subjects
 
-if TYPE_CHECKING:
-    from services.rules.engine.kinds.all_of import AllOf
-    from services.rules.engine.kinds.threshold import Threshold
-
-ALL: Subject = (None, None)
-
-
-class Verdict(NamedTuple):
-    """Whether a member holds for a subject now, and why (for `explain`)."""
-
-    holds: bool
-    reason: Reason
-    hold: Match | None = None
-    value: Any = None
-    threshold: Any = None
-    window: tuple[int, int] | None = None
-    evidence: list[int] | None = None
-    next_check: int | None = None
-    figures: dict[str, Value] | None = None
-
-
-class TriggerKind(Protocol):
-    """What one file of `kinds/` provides: how a member counts, when it holds, what it remembers."""
-
-    slot: int
-    name: str
-    ticks: bool  # decided at the daily tick
-    moments: bool  # has moments of its own (deadlines, dates)
-
-    def selectors(self) -> Iterable[EventFilter]:
-        """The events that it wants to see."""
-
-    def arrive(self, rule: CompiledRule, ctx: Context) -> list[Match]:
-        """Take an event in; where it (or a later one that it completes) makes the member hold, say so."""
-
-    def schedule(self, rule: CompiledRule, ctx: Context) -> None:
-        """Put every moment ahead (or overdue) of `ctx.state` onto its agenda."""
-
-    def falls_due(self, rule: CompiledRule, ctx: Context, key: SubjectKey) -> list[Match]:
-        """The agenda has come to `ctx.time` for this subject."""
-
-    def first_tick(self, rule: CompiledRule, ctx: Context) -> int | None:
-        """The earliest time at which a daily tick could make it hold; None: never, as things stand."""
-
-    def tick(self, rule: CompiledRule, ctx: Context) -> list[Match]:
-        """The daily tick at `ctx.time`."""
-
-    def sweep(self, rule: CompiledRule, state: AccountState, key: SubjectKey, floor: int) -> None:
-        """Forget what no event or moment from `floor` on can need."""
-
-    def verdict(self, rule: CompiledRule, ctx: Context, subject: Subject) -> Verdict:
-        """Whether it holds at `ctx.now`."""
-
-
-class BaseKind:
-    """The answers of a kind without moments, ticks or state; kinds override what they have."""
-
-    def schedule(self, rule: CompiledRule, ctx: Context) -> None:
-        """No moments."""
-
-    def falls_due(self, rule: CompiledRule, ctx: Context, key: SubjectKey) -> list[Match]:
-        """No moments."""
-        return []
-
-    def first_tick(self, rule: CompiledRule, ctx: Context) -> int | None:
-        """Not decided at a tick."""
-        return None
-
-    def tick(self, rule: CompiledRule, ctx: Context) -> list[Match]:
-        """Not decided at a tick."""
-        return []
-
-    def sweep(self, rule: CompiledRule, state: AccountState, key: SubjectKey, floor: int) -> None:
-        """Nothing kept."""
+NOTHING_BEFORE: Mapping[int, object] = {}
 
 
 class DecisionSink(Protocol):
@@ -106,29 +34,20 @@ class DecisionSink(Protocol):
     def note(self, rule: str, reason: Reason) -> None: ...
 
 
-def slot(*parts: object) -> int:
-    """A 62-bit digest that names a part of a rule's state in every process."""
-    text = "\0".join(map(str, parts)).encode()
-    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big") >> 2
-
-
 class CompiledRule:
     """A compiled version of a rule. It holds no account's state."""
 
     def __init__(
         self, doc: RuleIn, *, version: int, generation: int, unless_generation: int, status: str
     ) -> None:
-        from services.rules.engine.kinds import build_members, build_unless
-
         self.doc, self.name, self.version = doc, doc.name, version
         self.generation, self.unless_generation, self.status = generation, unless_generation, status
         self.slot = slot(doc.name, generation)
-        self.per_contact = doc.scope == "contact"
-        self._by = value_getter(doc.by) if doc.by is not None else None
-        self.members: list[TriggerKind]
-        self.joint: AllOf | None
-        self.members, self.joint = build_members(doc, generation)
-        self.unless: Threshold | None = build_unless(doc, unless_generation)
+        self.subjects = Subjects(doc.scope, doc.by)
+        self.per_contact = self.subjects.per_contact
+        self.members, self.joint = build_members(doc, generation, self.subjects)
+        self.unless = build_unless(doc, unless_generation, self.subjects)
+        self.reason = self.joint.reason if self.joint is not None else self.members[0].reason
         self.where = compile_condition(doc.where) if doc.where is not None else None
         roots = {path.split(".")[0] for path in paths_of(doc.where)} if doc.where is not None else set()
         self._where_reads_event = bool(roots & {"data", "type", "source", "contact"})
@@ -144,55 +63,32 @@ class CompiledRule:
         if self.unless is not None:
             yield from self.unless.selectors()
 
-    # -- subjects --------------------------------------------------------------------------------------------
-
-    def subject(self, scope: Scope) -> Subject | None:
-        """Whom an event counts for; None: it does not match (no contact, no key)."""
-        if not self.per_contact and self._by is None:
-            return ALL
-        event = scope.event
-        contact = event.contact if self.per_contact and event is not None else None
-        if self.per_contact and contact is None:
-            return None
-        key = None
-        if self._by is not None and (key := self.key(scope)) is None:
-            return None
-        return (contact, key)
-
-    def key(self, scope: Scope) -> str | None:
-        """The value of the event that the rule counts by; None where it has none."""
-        return key_text(self._by(scope)) if self._by is not None else None
-
-    def since_subjects(self, ctx: Context) -> list[Subject]:
-        """Whom a `since` event counts for: without a contact, for every contact then known."""
-        if not self.per_contact or (ctx.event is not None and ctx.event.contact is not None):
-            subject = self.subject(ctx.scope)
-            return [] if subject is None else [subject]
-        key = None
-        if self._by is not None and (key := self.key(ctx.scope)) is None:
-            return []
-        return [(contact, key) for contact in ctx.state.profile.contacts]
-
-    def unless_subject(self, subject: Subject) -> Subject:
-        """Whom `unless` counts for: the same account or contact, without `by`."""
-        return (subject[0], None)
-
     # -- judging ---------------------------------------------------------------------------------------------
 
-    def arrive(self, ctx: Context, bench: DecisionSink) -> None:
-        """An event of a type that the rule listens to."""
+    def arrive(
+        self, ctx: Context, bench: DecisionSink, before: Mapping[int, object] = NOTHING_BEFORE
+    ) -> bool:
+        """An event of a type that the rule listens to. `before`: by slot, what members said before an update.
+
+        Returns whether a daily tick may decide sooner than put down.
+        """
         if self.unless is not None:
-            self.unless.arrive(self, ctx)
-        found = [
-            (place, hold) for place, member in enumerate(self.members) for hold in member.arrive(self, ctx)
-        ]
+            self.unless.arrive(ctx)
+        found: list[tuple[int, Match]] = []
+        retick = False
+        for place, member in enumerate(self.members):
+            arrived = member.arrive(ctx, before.get(member.slot) if before else None)
+            if arrived.matches:
+                found += [(place, match) for match in arrived.matches]
+            retick = retick or arrived.retick
         if found:
             self.decide(ctx, found, bench)
+        return retick
 
     def decide(self, ctx: Context, found: list[tuple[int, Match]], bench: DecisionSink) -> None:
         """Judge what held (by the member's place), in order of time."""
         joint = self.joint
-        for hold in [hold for _, hold in found] if joint is None else joint.joined(self, ctx.state, found):
+        for hold in [hold for _, hold in found] if joint is None else joint.joined(ctx.state, found):
             if not self.fires:
                 bench.note(self.name, Reason.RULE_PAUSED)
                 continue
@@ -221,7 +117,7 @@ class CompiledRule:
         )
         if asked and self.where is not None and not self.where(self._scope(state, hold, event)):
             return Reason.WHERE_FALSE
-        if self.unless is not None and self.unless.holds_at(self, state, hold):
+        if self.unless is not None and self.unless.holds_at(state, hold):
             return Reason.UNLESS_HOLDS
         return Reason.LOOP if _loops(state, hold) else None
 

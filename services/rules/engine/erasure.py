@@ -50,20 +50,16 @@ def forget_contact(state: AccountState, contact: str | None, by_person: frozense
     state.erased = True
     mappings: tuple[dict[Any, Any], ...] = (
         state.stores,
-        state.bases,
         state.last,
         state.fired,
-        state.watches,
-        state.dates,
-        state.held,
+        *state.kept.values(),
     )
     for mapping in mappings:
         for key in [key for key in mapping if isinstance(key, tuple) and _theirs(key, contact, by_person)]:
             del mapping[key]
-    for watch in state.watches.values():
-        for arm in watch.arms:
-            if arm.event is not None and arm.event.contact == contact:
-                arm.event.contact, arm.event.data = None, None
+    for kept in state.kept.values():
+        for one in kept.values():
+            one.forget(contact)
 
 
 def _theirs(key: tuple[int, str | None, str | None], contact: str, by_person: frozenset[int]) -> bool:

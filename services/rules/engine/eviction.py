@@ -38,14 +38,9 @@ def clear_old(state: AccountState, rules: RuleSet) -> None:
     for group in drop_old(state.shared, state.layout, floor):
         state.slack.pop(group, None)
     _sweep_series(state, rules, floor)
-    for kept in (state.watches, state.dates):
+    for kept in state.kept.values():
         for key in list(kept):
-            rule, _, kind = rules.parts[slot_of(key)]
-            kind.sweep(rule, state, key, floor)
-    for key, held in list(state.held.items()):
-        joint = rules.rule_slots[slot_of(key)].joint
-        if joint is None or not joint.sweep(held, floor):
-            del state.held[key]
+            rules.keepers[slot_of(key)].sweep(state, key, floor)
     for key, fired in list(state.fired.items()):
         oldest = floor - _late(rules.rule_slots[slot_of(key)])
         recent = {cause: time for cause, time in fired.items() if time >= oldest}
@@ -67,12 +62,12 @@ def _sweep_series(state: AccountState, rules: RuleSet, floor: int) -> None:
         if span is not None and series[0] > floor - span:
             continue  # the usual case: nothing is that old yet
         rule, _, kind = rules.parts[slot]
-        kind.sweep(rule, state, key, _floor(state, rule, floor))
+        kind.sweep_series(state, key, _floor(state, rule, floor))
 
 
 def _late(rule: CompiledRule) -> int:
     """How far back a date of the rule may still run a moment."""
-    return max((getattr(member, "late", 0) for member in rule.members), default=0)
+    return max((member.late for member in rule.members), default=0)
 
 
 def _floor(state: AccountState, rule: CompiledRule, floor: int) -> int:
@@ -80,10 +75,10 @@ def _floor(state: AccountState, rule: CompiledRule, floor: int) -> int:
     if rule.unless is None or not rule.moments:
         return floor
     floor = min(floor, state.newest - _late(rule) - HOUR)
-    slots = {member.slot for member in rule.members}
-    for key, watch in state.watches.items():
-        if slot_of(key) in slots:
-            floor = min([floor, *(arm.time for arm in watch.arms if not arm.over)])
+    for member in rule.members:
+        for key, one in state.kept.get(member.name, {}).items():
+            if slot_of(key) == member.slot and (pending := one.pending()) is not None:
+                floor = min(floor, pending)
     return floor
 
 
@@ -91,12 +86,9 @@ def _drop_unknown(state: AccountState, rules: RuleSet) -> None:
     """State of rules that are gone, or began anew under another generation."""
     mappings: tuple[tuple[dict[Any, Any], Collection[int]], ...] = (
         (state.stores, rules.parts),
-        (state.bases, rules.parts),
-        (state.watches, rules.parts),
-        (state.dates, rules.parts),
+        *((kept, rules.keepers) for kept in state.kept.values()),
         (state.last, rules.rule_slots),
         (state.fired, rules.rule_slots),
-        (state.held, rules.rule_slots),
     )
     for mapping, known in mappings:
         for key in [key for key in mapping if slot_of(key) not in known]:
@@ -118,7 +110,8 @@ def _forget_ids(state: AccountState, rules: RuleSet) -> None:
         return
     wanted: set[int] = set()
     for subject, series in state.stores.items():
-        width = getattr(rules.parts[slot_of(subject)].kind, "width", 2)
+        kind = rules.parts[slot_of(subject)].kind
+        width = kind.width
         first = max(0, len(series) - EVIDENCE * width)
         if series[first] <= floor:
             wanted.update(series[first + 1 :: width])

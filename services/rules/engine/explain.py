@@ -9,8 +9,9 @@ from schemas.event import rfc3339
 from schemas.reasons import Reason
 from schemas.sentences.rules import RuleCase, verdict
 from services.rules.engine.account_state import AccountState, Subject, subject_key
-from services.rules.engine.compiled_rule import CompiledRule, Verdict
-from services.rules.engine.context import MOMENT, Context
+from services.rules.engine.compiled_rule import CompiledRule
+from services.rules.engine.context import Context
+from services.rules.engine.kinds.base import MOMENT, Verdict
 from services.rules.engine.per_tier import NEVER
 from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.triggers import figures_of, ids_of
@@ -79,7 +80,7 @@ def _verdict(
     if rule.joint is None:
         return _Found(verdicts[0], 0, [verdicts[0].reason])
     held = [place for place, v in enumerate(verdicts) if v.hold is not None and v.holds]
-    if held and rule.joint.close(rule, state, subject, now):
+    if held and rule.joint.close(state, subject, now):
         return _Found(verdicts[held[0]], held[0], [verdicts[held[0]].reason])
     place = next((place for place, v in enumerate(verdicts) if not v.holds), 0)
     missing = verdicts[place]._replace(holds=False, reason=Reason.MEMBER_NOT_HELD)
@@ -92,7 +93,7 @@ def _member(rule: CompiledRule, place: int, ctx: Context, subject: Subject, now:
     if member.ticks:
         ctx.now, ctx.offset = (now // DAY + 1) * DAY, MOMENT
     ctx.time = ctx.now
-    return member.verdict(rule, ctx, subject)
+    return member.verdict(ctx, subject)
 
 
 def _judged(rule: CompiledRule, state: AccountState, verdict: Verdict) -> tuple[bool, Reason]:
@@ -120,7 +121,7 @@ def _explained(
     figures, member = figures_of(verdict.figures), rule.members[found.place]
     case = replace(
         case, member=found.place, value=verdict.value, threshold=verdict.threshold, figures=figures, until=until,
-        armed=verdict.window[0] if member.name == "absence" and verdict.window is not None else None,
+        armed=verdict.armed,
         at=_moment(verdict) if member.moments else None,
     )  # fmt: skip
     ids = ids_of(state, list(verdict.evidence or ()))

@@ -5,7 +5,7 @@ records, states through `AccountStates`, and what was decided is handed out by `
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from heapq import heappush
 from typing import Literal
@@ -29,8 +29,8 @@ from schemas.reasons import Reason
 from schemas.trigger import Position, Trigger
 from services.rules.engine.account_state import OFFSET_BITS, AccountState, merge, subject_key
 from services.rules.engine.backfill import History, backfill
-from services.rules.engine.compiled_rule import ALL, CompiledRule, match_id
-from services.rules.engine.context import Context, Match
+from services.rules.engine.compiled_rule import NOTHING_BEFORE, CompiledRule, match_id
+from services.rules.engine.context import Context
 from services.rules.engine.dedup import merged_before
 from services.rules.engine.erasure import depart, forgotten_in, of_the_erased
 from services.rules.engine.eviction import sweep
@@ -38,9 +38,11 @@ from services.rules.engine.fastpath.codegen import Handler, handlers_for
 from services.rules.engine.fastpath.rule_group import Thresholds
 from services.rules.engine.fastpath.shared_series import Row, bits
 from services.rules.engine.fastpath.slack import put_late
+from services.rules.engine.kinds.base import Match
 from services.rules.engine.merging import SPECIAL, UPDATES, ErasedAt, Merging, lone_after
 from services.rules.engine.ports import AccountStates, InMemoryAccounts
 from services.rules.engine.ruleset import TYPES_KEPT, RuleSet, UnknownRevision
+from services.rules.engine.subjects import ALL
 from services.rules.engine.triggers import ids_of, make_trigger
 
 __all__ = ["AccountStates", "InMemoryAccounts", "PartitionEngine"]
@@ -106,7 +108,7 @@ class PartitionEngine(Merging):
         The loop is the hot path: an event of a plain type, in order, new, from an account that is up to date. All
         else takes `_record` or `_event`; either way gives the same.
         """
-        find, wall, heap, touch, ctx = self._accounts.get, self._wall, self._heap, self.touched.add, self._ctx
+        find, wall, heap, touch = self._accounts.get, self._wall, self._heap, self.touched.add
         rules = self.rules
         for offset, received, event in records:
             handlers = rules.handlers.get(event.type, UNKNOWN)
@@ -139,7 +141,7 @@ class PartitionEngine(Merging):
             touch(state.account)
             if handlers is not None:
                 handlers[state.tier](state, time, offset, event, self, False)
-            if rules.has_moments and (ctx.retick or (state.agenda and state.agenda[0][0] != state.due)):
+            if rules.has_moments and (self._retick or (state.agenda and state.agenda[0][0] != state.due)):
                 self._settle(state, offset, silent=False)
             if len(state.seen) >= state.sweep_at:
                 sweep(state, rules)
@@ -267,8 +269,9 @@ class PartitionEngine(Merging):
         )  # who comes along has fired where he was
         scope = ctx.scope
         scope.event, scope.profile = event, state.profile
+        before = NOTHING_BEFORE
         if event.type in UPDATES or event.type == ABSORBED:
-            self._update(ctx, late=late, known=known)
+            before = self._update(ctx, late=late, known=known)
         elif event.type == "contact.deleted":
             self._erase_contact(state, offset, contact_of(event))
         scope.tier, scope.contact = state.tier, state.contact(event.contact)
@@ -283,20 +286,23 @@ class PartitionEngine(Merging):
                 handlers[state.tier](state, time, offset, event, self, True)
             else:
                 for rule in self.rules.listeners(event.type):
-                    self._asked(rule, rule.arrive, ctx, self)
+                    self._retick |= bool(self._asked(rule, rule.arrive, ctx, self, before))
         if self.rules.has_moments:
             self._settle(state, offset, silent=ctx.silent)
 
-    def _update(self, ctx: Context, *, late: bool, known: bool) -> None:
-        """Merge an update; what it makes of the tier and of dates is reckoned anew."""
+    def _update(self, ctx: Context, *, late: bool, known: bool) -> Mapping[int, object]:
+        """Merge an update; what it makes of the tier and of dates is reckoned anew.
+
+        Returns, by slot, what members said before it.
+        """
         state, event = ctx.state, ctx.event
         assert event is not None  # noqa: S101 - called for events only
         if late and merged_before(state, event):
-            return
-        ctx.before = {}
+            return NOTHING_BEFORE
+        before = NOTHING_BEFORE
         if known:
             ctx.scope.tier, ctx.scope.contact = state.tier, state.contact(event.contact)
-            ctx.before = {part.slot: part.holding(rule, ctx) for rule, part in self.rules.becomes}
+            before = {member.slot: member.before(ctx) for member in self.rules.comparing}
         merge(state.profile, event)
         merged_before(state, event)
         if event.type == ABSORBED:
@@ -307,14 +313,15 @@ class PartitionEngine(Merging):
             state.slack.clear()
             self._reschedule(state)
         else:
-            for rule, part in self.rules.date_parts:
-                self._asked(rule, part.schedule, rule, ctx)
+            for rule, member in self.rules.dated:
+                self._asked(rule, member.schedule, ctx, ())
+        return before
 
     def _settle(self, state: AccountState, offset: int, *, silent: bool) -> None:
         """After an event: daily ticks it may have brought nearer, and what it made fall due in the past."""
         ctx = self._ctx
-        if ctx.retick:
-            ctx.retick = False
+        if self._retick:
+            self._retick = False
             ctx.state, ctx.now = state, self.clock
             self._note_tick(ctx)
         self._overdue(state, offset, silent=silent)
@@ -342,7 +349,7 @@ class PartitionEngine(Merging):
         ctx = self._at(state, time, offset, event)
         for rule, member in asked:
             if late:
-                found = self._asked(rule, member.completed, state, time)
+                found = self._asked(rule, member.completed, state, time) or []
             else:
                 hold = member.check(state, ALL, member.slot, time, offset)
                 found = [] if hold is None else [hold]
@@ -352,7 +359,7 @@ class PartitionEngine(Merging):
     def ask(self, rule: CompiledRule, state: AccountState, time: int, offset: int, event: Event) -> None:
         """A rule that shares no series takes an event in."""
         ctx = self._at(state, time, offset, event)
-        self._asked(rule, rule.arrive, ctx, self)
+        self._retick |= bool(self._asked(rule, rule.arrive, ctx, self))
 
     def _at(self, state: AccountState, time: int, offset: int, event: Event) -> Context:
         ctx, scope = self._ctx, self._ctx.scope

@@ -13,11 +13,13 @@ from schemas.profile import Profile
 from schemas.rule import RuleIn, TiersDoc
 from schemas.tiered import TIERS
 from services.rules.engine.account_state import AccountState
-from services.rules.engine.compiled_rule import CompiledRule, TriggerKind
+from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.fastpath.codegen import Handler
 from services.rules.engine.fastpath.rule_group import layout_of
 from services.rules.engine.fastpath.shared_series import EMPTY, refit
-from services.rules.engine.kinds.becomes import Becomes
+from services.rules.engine.kinds import KINDS
+from services.rules.engine.kinds.all_of import AllOf
+from services.rules.engine.kinds.base import TriggerKind
 from services.rules.engine.kinds.threshold import Threshold
 
 DEFAULT_TIER = "tech"  # of an account that no entry of the policy matches
@@ -74,9 +76,8 @@ class RuleSet:
         self.by_name = {rule.name: rule for rule in rules}
         self.place = {rule.name: place for place, rule in enumerate(rules)}
         self.parts: dict[int, Part] = {}
-        self.spans: dict[
-            int, int
-        ] = {}  # of series of a plain window: how far back from the oldest check they count
+        self.keepers: dict[int, TriggerKind | AllOf] = {}  # slots to what keeps states by them
+        self.spans: dict[int, int] = {}  # slots to how far back from the oldest check their series count
         for rule in rules:
             self._add_parts(rule)
         self.fastpath = fastpath
@@ -91,12 +92,8 @@ class RuleSet:
         self.tick_rules = [rule for rule in rules if rule.ticks]
         self.moment_rules = [rule for rule in rules if rule.moments]
         self.has_moments = bool(self.tick_rules or self.moment_rules)  # an account can have an agenda
-        self.date_parts = [
-            (rule, member) for rule in self.moment_rules for member in rule.members if member.name == "date"
-        ]
-        self.becomes = [
-            (rule, member) for rule in rules for member in rule.members if isinstance(member, Becomes)
-        ]
+        self.dated = [(rule, member) for rule in self.moment_rules for member in rule.members if member.dated]
+        self.comparing = [member for rule in rules for member in rule.members if member.compares]
         # event type to its generated functions by tier (None: no rule listens); filled by the engines
         self.handlers: dict[str, dict[str, Handler] | None] = {}
         self._by_type, self._any_type = self._index()
@@ -106,10 +103,14 @@ class RuleSet:
     def _add_parts(self, rule: CompiledRule) -> None:
         for place, kind in enumerate(rule.members):
             self.parts[kind.slot] = self.parts[kind.slot ^ 1] = Part(rule, place, kind)
-            if isinstance(kind, Threshold) and kind.within is not None:
-                self.spans[kind.slot] = kind.within
+            self.keepers[kind.slot] = kind
+            if kind.look_back is not None:
+                self.spans[kind.slot] = kind.look_back
+        if rule.joint is not None:
+            self.keepers[rule.slot] = rule.joint
         if rule.unless is not None:
             self.parts[rule.unless.slot] = Part(rule, -1, rule.unless)
+            self.keepers[rule.unless.slot] = rule.unless
 
     def _index(self) -> tuple[dict[str, list[CompiledRule]], list[CompiledRule]]:
         by_type: dict[str, list[CompiledRule]] = {}
@@ -195,9 +196,6 @@ def _unchanged(kept: CompiledRule, rule: RuleRevision) -> bool:
 
 # -- what a save leaves of the state ------------------------------------------------------------------------------
 
-ANEW = ("event", "where", "aggregate", "of", "since")
-WINDOWS = ("within", "over", "baseline")
-
 
 def next_generations(old: RuleIn, new: RuleIn, generation: int, unless_generation: int) -> tuple[int, int]:
     """The generations after a save: raised where the state of `when` (or of `unless`) must start anew."""
@@ -221,22 +219,22 @@ def survives(old: RuleIn, new: RuleIn) -> bool:
 
 
 def _member_survives(old: Any, new: Any) -> bool:
-    return old.kind == new.kind and _body_survives(old.body, new.body)
+    return old.kind == new.kind and _body_survives(KINDS[old.kind], old.body, new.body)
 
 
-def _body_survives(old: Any, new: Any) -> bool:
-    same = all(getattr(old, name, None) == getattr(new, name, None) for name in ANEW)
-    return same and not any(_grew(old, new, name) for name in WINDOWS)
+def _body_survives(kind: type[TriggerKind], old: Any, new: Any) -> bool:
+    same = all(getattr(old, name) == getattr(new, name) for name in kind.restarts_on)
+    return same and not any(_grew(old, new, name) for name in kind.restarts_if_longer)
 
 
 def _unless_survives(old: RuleIn, new: RuleIn) -> bool:
     if old.unless is None or new.unless is None:
         return old.unless is new.unless
-    return _body_survives(old.unless.threshold, new.unless.threshold)
+    return _body_survives(KINDS["threshold"], old.unless.threshold, new.unless.threshold)
 
 
 def _grew(old: Any, new: Any, name: str) -> bool:
-    before, after = getattr(old, name, None), getattr(new, name, None)
+    before, after = getattr(old, name), getattr(new, name)
     if before is None:
         return False  # all time before: whatever the new window is, it lies within
     return after is None or parse_duration(after) > parse_duration(before)

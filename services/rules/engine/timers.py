@@ -4,12 +4,14 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from heapq import heappop, heappush
+from typing import TypeVar
 
 from schemas.event import Event
 from schemas.reasons import Reason
 from services.rules.engine.account_state import AccountState, SubjectKey, slot_of, subject_of
 from services.rules.engine.compiled_rule import CompiledRule
-from services.rules.engine.context import MOMENT, Context, Match
+from services.rules.engine.context import Context
+from services.rules.engine.kinds.base import MOMENT, Match
 from services.rules.engine.ports import AccountStates
 from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.timer_heap import TICK, note
@@ -18,6 +20,7 @@ from services.rules.engine.windows.series import DAY, FOREVER
 NO_TIME = -FOREVER
 NEVER_TICKS = FOREVER - 1  # stands on an account that no daily tick can concern as things are
 MAX_TIME = 1 << 61
+T = TypeVar("T")
 
 
 class Timers(ABC):
@@ -39,6 +42,7 @@ class Timers(ABC):
         self._parked: dict[
             str, tuple[int, bool]
         ] = {}  # accounts to their first such moment, and if it was in time
+        self._retick = False  # what the event brought may be decided at an earlier tick than the one put down
         self._unread: Exception | None = None  # why the log did not give an event
 
     @abstractmethod
@@ -124,7 +128,7 @@ class Timers(ABC):
             part = self.rules.parts.get(slot_of(key))
             if part is None:
                 continue
-            holds = self._asked(part.rule, part.kind.falls_due, part.rule, ctx, key)
+            holds = self._asked(part.rule, part.kind.falls_due, ctx, key) or ()
             place = self.rules.place[part.rule.name]
             found.setdefault(place, []).extend((part.place, hold) for hold in holds)
         if ticks:
@@ -141,7 +145,7 @@ class Timers(ABC):
         for rule in self.rules.tick_rules:
             for place, member in enumerate(rule.members):
                 if member.ticks:
-                    holds = self._asked(rule, member.tick, rule, ctx)
+                    holds = self._asked(rule, member.tick, ctx) or ()
                     found.setdefault(self.rules.place[rule.name], []).extend((place, hold) for hold in holds)
 
     def _order(self, key: SubjectKey) -> tuple[int, str, str]:
@@ -156,7 +160,7 @@ class Timers(ABC):
             if not rule.fires and rule.joint is None:
                 continue
             for member in rule.members:
-                known = member.first_tick(rule, ctx) if member.ticks else None
+                known = member.first_tick(ctx) if member.ticks else None
                 if known is not None:
                     known = max(known, self._cooled(rule, ctx.state))
                     first = known if first is None else min(first, known)
@@ -210,13 +214,14 @@ class Timers(ABC):
             return
         ctx = self._ctx
         ctx.state, ctx.now = state, self.clock
-        ctx.watched = {}
-        for key in state.watches:
-            ctx.watched.setdefault(slot_of(key), []).append(key)
+        kept: dict[int, list[SubjectKey]] = {}
+        for states in state.kept.values():
+            for key in states:
+                kept.setdefault(slot_of(key), []).append(key)
         for rule in self.rules.moment_rules:
             for member in rule.members:
                 if member.moments:
-                    self._asked(rule, member.schedule, rule, ctx)
+                    self._asked(rule, member.schedule, ctx, kept.get(member.slot, ()))
         self._note_tick(ctx)
         self._wake(state)
 
@@ -238,21 +243,20 @@ class Timers(ABC):
             part = self.rules.parts.get(slot_of(key))
             if part is not None and part.rule.name in names:
                 ctx.time = at
-                self._asked(part.rule, part.kind.falls_due, part.rule, ctx, key)
+                self._asked(part.rule, part.kind.falls_due, ctx, key)
 
-    def _asked(self, rule: CompiledRule, call: Callable[..., object], *args: object) -> list[Match]:
-        """Ask something of a rule. A rule that breaks is marked and never stops its neighbours.
+    def _asked(self, rule: CompiledRule, call: Callable[..., T], *args: object) -> T | None:
+        """Ask something of a rule; None if it breaks: then it is marked and never stops its neighbours.
 
         A log that cannot be read now is not the rule's fault: passing over it would miss a trigger.
         """
         try:
-            answer = call(*args)
+            return call(*args)
         except Exception as error:  # whatever else it is, it is this rule's alone
             if error is self._unread:
                 raise
             self.unhealthy[rule.name] = f"{type(error).__name__}: {error}"[:500]
-            return []
-        return answer if isinstance(answer, list) else []
+            return None
 
     def note(self, rule: str, reason: Reason) -> None:
         """Count a decision (rule "" for what holds for all)."""

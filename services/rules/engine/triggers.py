@@ -3,19 +3,11 @@
 from hashlib import blake2b
 
 from schemas.event import Event, depth_of, microseconds, rfc3339
-from schemas.reasons import Reason
 from schemas.trigger import Position, Trigger, TriggerEvent, Window
 from services.rules.engine.account_state import OFFSETS, AccountState
 from services.rules.engine.compiled_rule import CompiledRule
-from services.rules.engine.context import MOMENT, Match
+from services.rules.engine.kinds.base import Match
 from services.rules.engine.windows.fixed_point import Value, as_json
-
-REASONS = {
-    "threshold": Reason.THRESHOLD_REACHED,
-    "absence": Reason.ABSENT,
-    "date": Reason.DATE_REACHED,
-    "becomes": Reason.BECAME_TRUE,
-}
 
 
 def trigger_id(
@@ -55,7 +47,7 @@ def make_trigger(
         value=as_json(hold.value),
         window=Window(*map(rfc3339, hold.window)) if hold.window is not None else None,
         threshold=hold.threshold,
-        reason=str(reason_of(rule, hold)),
+        reason=str(rule.reason),
         playbook=rule.doc.playbook,
         evidence=evidence,
         position=position,
@@ -64,18 +56,6 @@ def make_trigger(
         scope=rule.doc.scope,
         depth=depth_of(shown.type, shown.data) if shown is not None else 0,
     )
-
-
-def reason_of(rule: CompiledRule, hold: Match) -> Reason:
-    """Why it fires, in one word."""
-    if rule.joint is not None:
-        return Reason.ALL_HELD
-    member = rule.members[0]
-    if member.name == "trend":
-        return Reason.TREND_FELL if getattr(member, "falls", True) else Reason.TREND_ROSE
-    if member.name == "absence" and hold.offset != MOMENT:
-        return Reason.RETURNED
-    return REASONS[member.name]
 
 
 def _shown(hold: Match, event: Event | None) -> TriggerEvent | None:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from sqlalchemy import select, tuple_
 
 from backbone.database import Database
-from services.rules.engine.account_state import AccountState, decode, encode
+from services.rules.engine.account_state import AccountState
+from services.rules.engine.state_codec import decode, encode
 from services.rules.storage import queries
 from services.rules.tables import accounts
 

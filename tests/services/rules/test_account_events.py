@@ -19,7 +19,7 @@ from schemas.event import Event, encode, from_microseconds
 from schemas.rule import RuleIn
 from services.rules.api import account_events
 from services.rules.api.account_events import AccountEvents, Wanted
-from services.rules.engine.account_state import decode
+from services.rules.engine.state_codec import decode
 from services.rules.storage.rule_repository import RuleRepository
 from services.rules.tables import accounts
 from services.rules.worker import RulesWorker

@@ -16,7 +16,7 @@ from schemas.profile import Owner
 from schemas.rule import RuleIn
 from schemas.trigger import Trigger, TriggerRecord
 from services.rules.decoding import MAX_BYTES, MAX_DEPTH, MAX_ID
-from services.rules.engine.account_state import decode
+from services.rules.engine.state_codec import decode
 from services.rules.worker import RulesWorker
 from tests.services.rules.test_worker import MINUTE, T0, Rules, rules
 

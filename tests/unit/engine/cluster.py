@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from schemas.event import Event, decode, encode, from_microseconds, microseconds
 from schemas.trigger import Trigger
-from services.rules.engine.account_state import decode as decode_state
-from services.rules.engine.account_state import encode as encode_state
 from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
 from services.rules.engine.ruleset import RuleSet
+from services.rules.engine.state_codec import decode as decode_state
+from services.rules.engine.state_codec import encode as encode_state
 from tests.unit.engine.world import us
 
 START = us("01-01T00:00")

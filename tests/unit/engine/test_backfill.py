@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from services.rules.engine import backfill
-from services.rules.engine.account_state import encode
 from services.rules.engine.backfill import ROOM, History
 from services.rules.engine.kinds.absence import Absence
+from services.rules.engine.state_codec import encode
 from tests.unit.engine.world import World, rule
 
 ACCOUNTS = [f"a{n}" for n in range(40)]

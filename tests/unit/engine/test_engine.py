@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from schemas.event import from_microseconds
-from services.rules.engine.account_state import AccountState, decode, encode
+from services.rules.engine.account_state import AccountState, SubjectKey
 from services.rules.engine.kinds.threshold import Threshold
 from services.rules.engine.ruleset import next_generations
+from services.rules.engine.state_codec import decode, encode
 from tests.unit.engine.world import World, rule, us
 
 
@@ -212,6 +213,12 @@ def test_explain_moments_and_subjects() -> None:
 # -- states and ids --
 
 
+def stored(state: AccountState) -> dict[str, dict[SubjectKey, Any]]:
+    """What the kinds keep, without what is derived."""
+    found = {kind: {key: one.stored() for key, one in kept.items()} for kind, kept in state.kept.items()}
+    return {kind: kept for kind, kept in found.items() if kept}
+
+
 def test_a_state_survives_its_bytes() -> None:
     world = World(
         rule(tick(at_least=9, aggregate="distinct", of="data.x"), by="data.k"),
@@ -225,8 +232,10 @@ def test_a_state_survives_its_bytes() -> None:
     again = decode(encode(state))
     derived = {"agenda", "noted", "tick_at", "wake", "slack", "packed", "packed_count", "revision", "tier"}
     derived |= {"layout"}
-    for name in set(AccountState.__slots__) - derived - {"watches"}:
+    for name in set(AccountState.__slots__) - derived - {"kept"}:
         assert getattr(again, name) == getattr(state, name), name
+    assert stored(again) == stored(state)
+    assert stored(state).keys() == {"absence", "all_of"}
     assert encode(again) == encode(state)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.event import Event, from_microseconds
-from services.rules.engine.account_state import decode, encode
+from services.rules.engine.state_codec import decode, encode
 from tests.unit.engine.world import World, rule, us
 
 SENT = "touchline.email.sent"

@@ -5,9 +5,10 @@ import uuid
 import msgspec
 import pytest
 
-from services.rules.engine.account_state import AccountState, decode, encode
+from services.rules.engine.account_state import AccountState
 from services.rules.engine.erasure import DEPARTED_KEPT, depart
 from services.rules.engine.id_codec import pack_ids, unpack_ids
+from services.rules.engine.state_codec import decode, encode
 
 IDS = [str(uuid.UUID(int=n)) for n in range(1, 8)]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from schemas.event import Event, depth_of, from_microseconds
-from services.rules.engine.account_state import decode, encode
+from services.rules.engine.state_codec import decode, encode
 from tests.unit.engine.world import World, rule, us
 
 SENT = "touchline.email.sent"

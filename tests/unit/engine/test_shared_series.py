@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from services.rules.engine.account_state import AccountState, decode, encode
+from services.rules.engine.account_state import AccountState
 from services.rules.engine.fastpath.shared_series import bits, newest_of_each, put
+from services.rules.engine.state_codec import decode, encode
 from tests.unit.engine.world import World, rule
 
 

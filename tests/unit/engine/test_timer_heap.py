@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.rules.engine.account_state import decode, encode
+from services.rules.engine.state_codec import decode, encode
 from tests.unit.engine.world import World, rule
 
 RENEWAL = {"date": {"attribute": "account.attributes.renewal", "before": "10d"}}

@@ -7,10 +7,10 @@ from typing import Any
 from schemas.event import RULES_SAVED, Event, from_microseconds, microseconds
 from schemas.rule import RuleIn, TiersDoc
 from schemas.trigger import Trigger
-from services.rules.engine.account_state import decode, encode
 from services.rules.engine.explain import explain
 from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
 from services.rules.engine.ruleset import RuleRevision, RuleSet, compile_rules
+from services.rules.engine.state_codec import decode, encode
 
 TECH: dict[str, Any] = {"tiers": [{"tier": "tech"}]}
 DAY = 86_400_000_000

@@ -14,10 +14,10 @@ from schemas.event import MERGED, RULES_SAVED, Event, decode
 from schemas.rule import RuleIn, TiersDoc
 from schemas.trigger import Trigger
 from services.rules.engine.account_state import AccountState
-from services.rules.engine.account_state import decode as decode_state
-from services.rules.engine.account_state import encode as encode_state
 from services.rules.engine.processor import PartitionEngine
 from services.rules.engine.ruleset import RuleRevision, RuleSet, compile_rules, next_generations
+from services.rules.engine.state_codec import decode as decode_state
+from services.rules.engine.state_codec import encode as encode_state
 from tests.oracle.history import History, Revision
 from tests.oracle.times import SECOND, format_time, parse_time
 

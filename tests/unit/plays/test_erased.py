@@ -185,7 +185,7 @@ def test_nothing_of_the_erased_comes_back(happened: list[Any], moves: list[str])
     for held in (both.store.plays, both.store.actions):
         assert not {(one.account, one.contact) for one in held.values()} & gone
     for name, state in both.accounts.states.items():
-        keys = [*state.stores, *state.last, *state.fired, *state.watches]
+        keys = [*state.stores, *state.last, *state.fired, *state.kept_by("absence")]
         assert not {(name, subject_of(key)[0]) for key in keys} & gone
         assert not {(name, contact) for contact in state.profile.contacts} & gone
     last = max((place for place, one in enumerate(both.log) if one.type == "account.deleted"), default=-1)

@@ -7,39 +7,79 @@ the clock only the newest matters: whatever is older has been decided or was end
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 
+import msgspec
+
 from schemas.reasons import Reason
 from schemas.trigger_kinds import absence as doc
 from services.rules.engine.account_state import (
-    AbsenceWatch,
     AccountState,
-    Arm,
-    Arming,
     Subject,
     SubjectKey,
     storable,
     subject_key,
     subject_of,
 )
-from services.rules.engine.compiled_rule import BaseKind, CompiledRule, Verdict
-from services.rules.engine.context import MOMENT, Context, Match
 from services.rules.engine.event_filter import EventFilter
+from services.rules.engine.kind_state import Arming, KindState
+from services.rules.engine.kinds.base import MOMENT, NOTHING, Arrived, Match, Situation, TriggerKind, Verdict
 from services.rules.engine.per_tier import per_tier, spans
+from services.rules.engine.subjects import Subjects
 from services.rules.engine.timer_heap import note
 
 
-class Absence(BaseKind):
+class Arm(msgspec.Struct, array_like=True):
+    """One time at which an absence was armed. `over`: its moment has been, or something ended it."""
+
+    time: int
+    over: bool = False
+    event: Arming | None = None
+
+
+class AbsenceWatch(KindState):
+    """The absence of one subject: its arms, and with `since` the matching times that can still end one."""
+
+    arms: list[Arm] = msgspec.field(default_factory=list)
+    seen: list[int] = msgspec.field(default_factory=list)
+    scheduled: int | None = None  # the earliest moment that the account's agenda holds for it (not stored)
+
+    def stored(self) -> tuple[list[Arm], list[int]]:
+        """What is not derived."""
+        return self.arms, self.seen
+
+    def armed(self) -> Iterable[Arming]:
+        """The events whose deadlines are ahead."""
+        return [arm.event for arm in self.arms if arm.event is not None]
+
+    def forget(self, contact: str) -> None:
+        """Of an event of theirs stays that it armed."""
+        for event in self.armed():
+            if event.contact == contact:
+                event.contact, event.data = None, None
+
+    def pending(self) -> int | None:
+        """The oldest arm whose moment is ahead."""
+        return min((arm.time for arm in self.arms if not arm.over), default=None)
+
+
+class Absence(TriggerKind):
     """A compiled absence."""
 
     name = "absence"
+    words = doc.Absence
+    state = AbsenceWatch
+    restarts_on = ("event", "where", "since")
+    restarts_if_longer = ()
+    keeps = ("for_", "fire")
     ticks = False
 
-    def __init__(self, body: doc.Absence, slot: int) -> None:
-        self.slot, self.body = slot, body
+    def __init__(self, body: doc.Absence, slot: int, subjects: Subjects) -> None:
+        self.slot, self.subjects = slot, subjects
         self.selector = EventFilter(body)
         self.since = EventFilter(body.since) if body.since is not None else None
         self.spans, self.shown = spans(body.for_), per_tier(body.for_)
         self.on_return = body.fire == "on_return"
         self.moments = not self.on_return
+        self.reason = Reason.RETURNED if self.on_return else Reason.ABSENT
 
     def selectors(self) -> Iterable[EventFilter]:
         """What ends the absence, and what arms it."""
@@ -47,10 +87,10 @@ class Absence(BaseKind):
 
     # -- events ----------------------------------------------------------------------------------------------
 
-    def arrive(self, rule: CompiledRule, ctx: Context) -> list[Match]:
+    def arrive(self, ctx: Situation, before: object) -> Arrived:
         """A matching event ends, a `since` event (or, without one, the matching event) arms."""
         matches = self.selector.worth(ctx.scope) is not None
-        subject = rule.subject(ctx.scope) if matches else None
+        subject = self.subjects.of(ctx.scope) if matches else None
         found: list[Match] = []
         if subject is not None:
             watch = self._watch(ctx.state, subject)
@@ -61,20 +101,21 @@ class Absence(BaseKind):
                 self._arm(ctx, subject, watch)
             self._collapse(ctx, watch)
         if self.since is not None and self.since.worth(ctx.scope) is not None:
-            for armed in rule.since_subjects(ctx):
+            for armed in self.subjects.since(ctx.scope):
                 watch = self._watch(ctx.state, armed)
                 self._arm(ctx, armed, watch)
                 self._collapse(ctx, watch)
-        return found
+        return Arrived(found) if found else NOTHING
 
     def _watch(self, state: AccountState, subject: Subject) -> AbsenceWatch:
         key = subject_key(self.slot, subject)
-        watch = state.watches.get(key)
+        kept = self.kept(state)
+        watch: AbsenceWatch | None = kept.get(key)
         if watch is None:
-            watch = state.watches[key] = AbsenceWatch()
+            watch = kept[key] = AbsenceWatch()
         return watch
 
-    def _returns(self, ctx: Context, subject: Subject, watch: AbsenceWatch) -> list[Match]:
+    def _returns(self, ctx: Situation, subject: Subject, watch: AbsenceWatch) -> list[Match]:
         span = self.spans.get(ctx.state.tier)
         if not self.on_return or ctx.silent or span is None or not watch.arms:
             return []
@@ -84,7 +125,7 @@ class Absence(BaseKind):
 
     def _hold(
         self,
-        ctx: Context,
+        ctx: Situation,
         at: int,
         offset: int,
         subject: Subject,
@@ -94,7 +135,7 @@ class Absence(BaseKind):
         shown = self.shown[ctx.state.tier]
         return Match(at, offset, subject, threshold=shown, evidence=lambda: evidence, arming=arming)
 
-    def _arm(self, ctx: Context, subject: Subject, watch: AbsenceWatch) -> None:
+    def _arm(self, ctx: Situation, subject: Subject, watch: AbsenceWatch) -> None:
         place = bisect_left(watch.arms, ctx.time, key=lambda arm: arm.time)
         if place < len(watch.arms) and watch.arms[place].time == ctx.time:
             return  # two events of one time arm once
@@ -115,7 +156,7 @@ class Absence(BaseKind):
             watch.scheduled = ahead[0] + span
             note(state, watch.scheduled, key)
 
-    def _collapse(self, ctx: Context, watch: AbsenceWatch) -> None:
+    def _collapse(self, ctx: Situation, watch: AbsenceWatch) -> None:
         """Keep the newest time up to the clock, and all beyond it."""
         if len(watch.arms) > 1:
             past = bisect_right(watch.arms, ctx.now, key=lambda arm: arm.time)
@@ -125,16 +166,17 @@ class Absence(BaseKind):
 
     # -- moments ---------------------------------------------------------------------------------------------
 
-    def schedule(self, rule: CompiledRule, ctx: Context) -> None:
+    def schedule(self, ctx: Situation, kept: Iterable[SubjectKey]) -> None:
         """Reckon every deadline anew."""
-        for key in ctx.watched.get(self.slot, ()):
-            watch = ctx.state.watches[key]
+        watches = self.kept(ctx.state)
+        for key in kept:
+            watch = watches[key]
             watch.scheduled = None
             self._note(ctx.state, key, watch)
 
-    def falls_due(self, rule: CompiledRule, ctx: Context, key: SubjectKey) -> list[Match]:
+    def falls_due(self, ctx: Situation, key: SubjectKey) -> list[Match]:
         """The deadlines that are at `ctx.time` for a subject."""
-        watch, span = ctx.state.watches.get(key), self.spans.get(ctx.state.tier)
+        watch, span = self.kept(ctx.state).get(key), self.spans.get(ctx.state.tier)
         if watch is None or span is None or self.on_return:
             return []
         if watch.scheduled is not None and watch.scheduled <= ctx.time:
@@ -149,28 +191,29 @@ class Absence(BaseKind):
         self._note(ctx.state, key, watch)
         return found
 
-    def _ended(self, ctx: Context, watch: AbsenceWatch, armed: int) -> bool:
+    def _ended(self, ctx: Situation, watch: AbsenceWatch, armed: int) -> bool:
         """Whether something came from the arm on and before the moment (before now, if that is past already)."""
         times = [arm.time for arm in watch.arms if arm.time > armed]
         times += [time for time in watch.seen if time >= armed]
         return bool(times) if ctx.past else any(time < ctx.time for time in times)
 
-    def sweep(self, rule: CompiledRule, state: AccountState, key: SubjectKey, floor: int) -> None:
+    def sweep(self, state: AccountState, key: SubjectKey, floor: int) -> None:
         """A subject that nothing can touch any more goes; an `on_return` needs its last time for ever."""
-        watch = state.watches[key]
+        watches = self.kept(state)
+        watch = watches[key]
         if self.on_return or any(not arm.over for arm in watch.arms):
             return
         if all(arm.time < floor for arm in watch.arms) and all(time < floor for time in watch.seen):
-            del state.watches[key]
+            del watches[key]
 
     # -- explaining ------------------------------------------------------------------------------------------
 
-    def verdict(self, rule: CompiledRule, ctx: Context, subject: Subject) -> Verdict:
+    def verdict(self, ctx: Situation, subject: Subject) -> Verdict:
         """Where the subject stands: not armed, waiting for its deadline, or away."""
         span, shown = self.spans.get(ctx.state.tier), self.shown.get(ctx.state.tier)
         if span is None:
             return Verdict(False, Reason.TIER_NOT_COVERED)
-        watch = ctx.state.watches.get(subject_key(self.slot, subject))
+        watch = self.kept(ctx.state).get(subject_key(self.slot, subject))
         arms = watch.arms if watch is not None else []
         if watch is None or not arms:
             return Verdict(False, Reason.NOT_ARMED, threshold=shown)
@@ -181,11 +224,13 @@ class Absence(BaseKind):
             away = ctx.now - arm.time >= span
             reason = Reason.RETURNED if away else Reason.NOT_AWAY_LONG_ENOUGH
             hold = Match(ctx.now, ctx.offset, subject, threshold=shown)
-            return Verdict(away, reason, hold, None, shown, (arm.time, ctx.now), evidence)
+            return Verdict(away, reason, hold, None, shown, (arm.time, ctx.now), evidence, armed=arm.time)
         due = arm.time + span
         if arm.over or any(time >= arm.time and time < due for time in watch.seen):
-            return Verdict(False, Reason.NOT_ARMED, None, None, shown, window, evidence)
+            return Verdict(False, Reason.NOT_ARMED, None, None, shown, window, evidence, armed=arm.time)
         if due > ctx.now:
-            return Verdict(False, Reason.DEADLINE_AHEAD, None, None, shown, window, evidence, due)
+            return Verdict(
+                False, Reason.DEADLINE_AHEAD, None, None, shown, window, evidence, due, armed=arm.time
+            )
         hold = Match(due, MOMENT, subject, threshold=shown, arming=arm.event)
-        return Verdict(True, Reason.ABSENT, hold, None, shown, window, evidence)
+        return Verdict(True, Reason.ABSENT, hold, None, shown, window, evidence, armed=arm.time)

@@ -1,49 +1,76 @@
 """all_of: at a member's own moment, when every member has held within a span that ends there."""
 
 from bisect import bisect_right, insort
-from typing import TYPE_CHECKING
+from typing import Any, ClassVar
+
+import msgspec
 
 from schemas.duration import parse_duration
+from schemas.reasons import Reason
 from schemas.when import AllOf as AllOfWords
-from services.rules.engine.account_state import AccountState, Subject, subject_key
-from services.rules.engine.context import Match
+from services.rules.engine.account_state import AccountState, Subject, SubjectKey, subject_key
+from services.rules.engine.kind_state import KindState
+from services.rules.engine.kinds.base import Match
 
-if TYPE_CHECKING:
-    from services.rules.engine.compiled_rule import CompiledRule, TriggerKind
+
+class HeldTimes(KindState):
+    """When each member held, ascending, microseconds."""
+
+    times: list[list[int]] = msgspec.field(default_factory=list)
+
+    def forget(self, contact: str) -> None:
+        """It carries nothing of anybody."""
+
+    def stored(self) -> list[list[int]]:
+        """The bare lists."""
+        return self.times
+
+    @classmethod
+    def restored(cls, value: Any) -> "HeldTimes":
+        """Of the bare lists."""
+        return cls(msgspec.convert(value, list[list[int]]))
 
 
 class AllOf:
-    """What joins the members of a rule. `state.held` remembers per member when it held."""
+    """What joins the members of a rule; it is no member itself."""
 
-    def __init__(self, body: AllOfWords, members: "list[TriggerKind]") -> None:
+    name: ClassVar[str] = "all_of"
+    state: ClassVar[type[HeldTimes]] = HeldTimes
+    reason = Reason.ALL_HELD
+
+    def __init__(self, body: AllOfWords, slot: int) -> None:
+        self.slot, self.count = slot, len(body.of)
         self.within = parse_duration(body.within)
-        self.members = members
 
-    def joined(
-        self, rule: "CompiledRule", state: AccountState, found: "list[tuple[int, Match]]"
-    ) -> list[Match]:
+    def joined(self, state: AccountState, found: list[tuple[int, Match]]) -> list[Match]:
         """Of what members (by place) held just now, where all have held close together; in time order."""
+        kept = state.kept_by(self.name)
         for place, hold in found:
-            held = state.held.setdefault(subject_key(rule.slot, hold.subject), [[] for _ in self.members])
-            times = held[place]
+            key = subject_key(self.slot, hold.subject)
+            held = kept.get(key)
+            if held is None:
+                held = kept[key] = HeldTimes([[] for _ in range(self.count)])
+            times = held.times[place]
             if not times or times[-1] < hold.at:
                 times.append(hold.at)
             elif hold.at not in times:
                 insort(times, hold.at)
         found = sorted(found, key=lambda entry: entry[1].at)
-        return [hold for _, hold in found if self.close(rule, state, hold.subject, hold.at)]
+        return [hold for _, hold in found if self.close(state, hold.subject, hold.at)]
 
-    def close(self, rule: "CompiledRule", state: AccountState, subject: Subject, at: int) -> bool:
+    def close(self, state: AccountState, subject: Subject, at: int) -> bool:
         """Whether each member has held in (at - within, at]."""
-        held = state.held.get(subject_key(rule.slot, subject))
-        return held is not None and all(self._held(times, at) for times in held)
+        held = state.kept_by(self.name).get(subject_key(self.slot, subject))
+        return held is not None and all(self._held(times, at) for times in held.times)
 
     def _held(self, times: list[int], at: int) -> bool:
         place = bisect_right(times, at)
         return place > 0 and times[place - 1] > at - self.within
 
-    def sweep(self, held: list[list[int]], floor: int) -> bool:
-        """Forget what no moment from `floor` on can need; False when nothing is left."""
-        for times in held:
+    def sweep(self, state: AccountState, key: SubjectKey, floor: int) -> None:
+        """Forget what no moment from `floor` on can need."""
+        kept = state.kept_by(self.name)
+        for times in kept[key].times:
             del times[: bisect_right(times, floor - self.within)]
-        return any(held)
+        if not any(kept[key].times):
+            del kept[key]

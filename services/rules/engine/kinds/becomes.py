@@ -9,23 +9,30 @@ from schemas.reasons import Reason
 from schemas.trigger_kinds import becomes as doc
 from schemas.trigger_kinds.base import Selector
 from services.rules.engine.account_state import AccountState, Subject
-from services.rules.engine.compiled_rule import BaseKind, CompiledRule, Verdict
-from services.rules.engine.context import Context, Match
 from services.rules.engine.event_filter import EventFilter
+from services.rules.engine.kinds.base import NOTHING, Arrived, Match, Situation, TriggerKind, Verdict
+from services.rules.engine.subjects import Subjects
 
 UPDATES = ("account.updated", "contact.updated")
 NOBODY: frozenset[str | None] = frozenset()
 
 
-class Becomes(BaseKind):
+class Becomes(TriggerKind):
     """A compiled becomes; it remembers nothing: the update itself shows before and after."""
 
     name = "becomes"
+    words = doc.Becomes
+    state = None
+    restarts_on = ()
+    restarts_if_longer = ()
+    keeps = ("is_",)
+    compares = True
+    reason = Reason.BECAME_TRUE
     ticks = False
     moments = False
 
-    def __init__(self, body: doc.Becomes, slot: int) -> None:
-        self.slot, self.body = slot, body
+    def __init__(self, body: doc.Becomes, slot: int, subjects: Subjects) -> None:
+        self.slot, self.subjects = slot, subjects
         self._holds = compile_condition(body.is_)
         self._updates = EventFilter(Selector(event=list(UPDATES)))
 
@@ -33,18 +40,15 @@ class Becomes(BaseKind):
         """Updates."""
         return [self._updates]
 
-    def holding(self, rule: CompiledRule, ctx: Context) -> frozenset[str | None]:
-        """The contacts (None: nobody named, in account scope) for which the condition is true as things stand.
-
-        Called before an update is merged, and after it.
-        """
+    def before(self, ctx: Situation) -> frozenset[str | None]:
+        """The contacts (None: nobody named, in account scope) for which the condition is true already."""
         state = ctx.state
-        return frozenset(contact for contact in self._asked(rule, ctx) if self._is(state, contact))
+        return frozenset(contact for contact in self._asked(ctx) if self._is(state, contact))
 
-    def _asked(self, rule: CompiledRule, ctx: Context) -> list[str | None]:
+    def _asked(self, ctx: Situation) -> list[str | None]:
         event = ctx.event
         named = contact_of(event) if event is not None else None
-        if not rule.per_contact:
+        if not self.subjects.per_contact:
             return [named]
         known: list[str | None] = list(ctx.state.profile.contacts)
         if event is not None and event.type == "contact.updated":
@@ -54,22 +58,19 @@ class Becomes(BaseKind):
     def _is(self, state: AccountState, contact: str | None) -> bool:
         return self._holds(Scope(None, state.profile, state.contact(contact), state.tier))
 
-    def arrive(self, rule: CompiledRule, ctx: Context) -> list[Match]:
+    def arrive(self, ctx: Situation, before: frozenset[str | None] | None) -> Arrived:
         """The contacts (or the account) for which the update made it true."""
         if ctx.silent or ctx.event is None or ctx.event.type not in UPDATES:
-            return []
-        before = ctx.before.get(self.slot, NOBODY)
-        turned = [c for c in self._asked(rule, ctx) if c not in before and self._is(ctx.state, c)]
+            return NOTHING
+        held = before or NOBODY
+        turned = [c for c in self._asked(ctx) if c not in held and self._is(ctx.state, c)]
         key: str | None = None
-        if rule.doc.by is not None:
-            subject = rule.key(ctx.scope)
-            if subject is None:
-                return []
-            key = subject
-        named = [(contact if rule.per_contact else None, key) for contact in turned]
-        return [Match(ctx.time, ctx.offset, subject) for subject in named]
+        if self.subjects.by is not None and (key := self.subjects.key(ctx.scope)) is None:
+            return NOTHING
+        named = [(contact if self.subjects.per_contact else None, key) for contact in turned]
+        return Arrived([Match(ctx.time, ctx.offset, subject) for subject in named])
 
-    def verdict(self, rule: CompiledRule, ctx: Context, subject: Subject) -> Verdict:
+    def verdict(self, ctx: Situation, subject: Subject) -> Verdict:
         """It fires only at an update; now it can be said whether the condition is true."""
         true = self._is(ctx.state, subject[0])
         return Verdict(False, Reason.ALREADY_TRUE if true else Reason.CONDITION_FALSE)

@@ -6,40 +6,52 @@ A moment that is past when it becomes known still runs if it is not past by more
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
+import msgspec
+
 from schemas.conditions.codegen import Scope, getter_of
 from schemas.dates import date_of
 from schemas.duration import parse_duration
 from schemas.reasons import Reason
 from schemas.trigger_kinds import date as doc
 from schemas.trigger_kinds.base import Selector
-from services.rules.engine.account_state import (
-    AccountState,
-    DateMoments,
-    Subject,
-    SubjectKey,
-    subject_key,
-    subject_of,
-)
+from services.rules.engine.account_state import AccountState, Subject, SubjectKey, subject_key, subject_of
 from services.rules.engine.calendar_spans import Span, first_after
-from services.rules.engine.compiled_rule import BaseKind, CompiledRule, Verdict
-from services.rules.engine.context import MOMENT, Context, Match
 from services.rules.engine.event_filter import EventFilter
+from services.rules.engine.kind_state import KindState
+from services.rules.engine.kinds.base import MOMENT, NOTHING, Arrived, Match, Situation, TriggerKind, Verdict
 from services.rules.engine.per_tier import date_spans, per_tier
+from services.rules.engine.subjects import ALL, Subjects
 from services.rules.engine.timer_heap import note
 
 UPDATES = ("account.updated", "contact.updated")
 VALUES_KEPT, MOMENTS_KEPT = 16, 64
 
 
-class Date(BaseKind):
+class DateMoments(KindState):
+    """The moments of a subject that have been: value as text to (moment, whether it ran)."""
+
+    been: dict[str, list[tuple[int, bool]]] = msgspec.field(default_factory=dict)
+
+    def forget(self, contact: str) -> None:
+        """It carries nothing of other contacts."""
+
+
+class Date(TriggerKind):
     """A compiled date."""
 
     name = "date"
+    words = doc.Date
+    state = DateMoments
+    restarts_on = ()
+    restarts_if_longer = ()
+    keeps = ("attribute", "before", "after", "repeat", "late")
+    dated = True
+    reason = Reason.DATE_REACHED
     ticks = False
     moments = True
 
-    def __init__(self, body: doc.Date, slot: int) -> None:
-        self.slot, self.body = slot, body
+    def __init__(self, body: doc.Date, slot: int, subjects: Subjects) -> None:
+        self.slot, self.body, self.subjects = slot, body, subjects
         self._get: Callable[[Scope], object] = getter_of(body.attribute)
         span = body.before if body.before is not None else body.after
         self.sign = -1 if body.before is not None else 1
@@ -51,20 +63,21 @@ class Date(BaseKind):
         """Updates bring new dates."""
         return [self._updates]
 
-    def arrive(self, rule: CompiledRule, ctx: Context) -> list[Match]:
+    def arrive(self, ctx: Situation, before: object) -> Arrived:
         """An update: its moments come over the agenda (the engine schedules anew after updates)."""
-        return []
+        return NOTHING
 
-    def schedule(self, rule: CompiledRule, ctx: Context) -> None:
+    def schedule(self, ctx: Situation, kept: Iterable[SubjectKey]) -> None:
         """Put the next moment of every subject onto the agenda."""
-        for subject in self._subjects(rule, ctx.state):
+        for subject in self._subjects(ctx.state):
             self._note(ctx, subject_key(self.slot, subject), ctx.now)
 
-    @staticmethod
-    def _subjects(rule: CompiledRule, state: AccountState) -> list[Subject]:
-        return [(contact, None) for contact in state.profile.contacts] if rule.per_contact else [(None, None)]
+    def _subjects(self, state: AccountState) -> list[Subject]:
+        if not self.subjects.per_contact:
+            return [ALL]
+        return [(contact, None) for contact in state.profile.contacts]
 
-    def _note(self, ctx: Context, key: SubjectKey, now: int) -> None:
+    def _note(self, ctx: Situation, key: SubjectKey, now: int) -> None:
         found = self._next(ctx.state, key, now)
         if found is not None and ctx.state.noted.get(key) != found:
             ctx.state.noted[key] = found
@@ -80,7 +93,8 @@ class Date(BaseKind):
         start = date_of(value, state.profile.timezone) if span is not None else None
         if span is None or start is None:
             return None
-        been = state.dates[key].been.get(str(value), []) if key in state.dates else []
+        kept = self.kept(state).get(key)
+        been = kept.been.get(str(value), []) if kept is not None else []
         if not self.body.repeat and any(ran for _, ran in been):
             return None  # once per value
         return self._unspent(start, span, [at for at, _ in been], now)
@@ -95,12 +109,12 @@ class Date(BaseKind):
                 return at
             time = at
 
-    def falls_due(self, rule: CompiledRule, ctx: Context, key: SubjectKey) -> list[Match]:
+    def falls_due(self, ctx: Situation, key: SubjectKey) -> list[Match]:
         """A moment has come, unless the date or the tier has changed since it was put down."""
         state, subject = ctx.state, subject_of(key)
         if state.noted.get(key) == ctx.time:
             del state.noted[key]
-        gone = rule.per_contact and subject[0] not in state.profile.contacts
+        gone = self.subjects.per_contact and subject[0] not in state.profile.contacts
         if gone or self._next(state, key, ctx.now) != ctx.time:
             return []
         self._remember(state, key, ctx.time, ran=not ctx.silent)
@@ -108,21 +122,21 @@ class Date(BaseKind):
         return [] if ctx.silent else [Match(ctx.time, MOMENT, subject, threshold=self.shown[state.tier])]
 
     def _remember(self, state: AccountState, key: SubjectKey, at: int, *, ran: bool) -> None:
-        been = state.dates.setdefault(key, DateMoments()).been
+        been = self.kept(state).setdefault(key, DateMoments()).been
         text = str(self._value(state, subject_of(key)))
         been[text] = sorted([*been.pop(text, []), (at, ran)])[-MOMENTS_KEPT:]
         while len(been) > VALUES_KEPT:
             del been[next(iter(been))]
 
-    def sweep(self, rule: CompiledRule, state: AccountState, key: SubjectKey, floor: int) -> None:
+    def sweep(self, state: AccountState, key: SubjectKey, floor: int) -> None:
         """Contacts that are gone are forgotten."""
         contact = subject_of(key)[0]
         if contact is not None and contact not in state.profile.contacts:
-            del state.dates[key]
+            del self.kept(state)[key]
 
     # -- explaining ------------------------------------------------------------------------------------------
 
-    def verdict(self, rule: CompiledRule, ctx: Context, subject: Subject) -> Verdict:
+    def verdict(self, ctx: Situation, subject: Subject) -> Verdict:
         """When the next moment is, or why there is none."""
         state, key = ctx.state, subject_key(self.slot, subject)
         span, shown = self.spans.get(state.tier), self.shown.get(state.tier)

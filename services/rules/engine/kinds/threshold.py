@@ -14,13 +14,22 @@ from schemas.duration import parse_duration
 from schemas.reasons import Reason
 from schemas.trigger_kinds import threshold as doc
 from services.rules.engine.account_state import AccountState, Subject, SubjectKey, subject_key
-from services.rules.engine.compiled_rule import BaseKind, CompiledRule, Verdict
-from services.rules.engine.compiled_rule import slot as digest
-from services.rules.engine.context import MOMENT, Context, Match
+from services.rules.engine.account_state import slot as digest
 from services.rules.engine.event_filter import EventFilter
 from services.rules.engine.fastpath.shared_series import series_of
+from services.rules.engine.kinds.base import (
+    MOMENT,
+    NOTHING,
+    Arrived,
+    Match,
+    Situation,
+    TriggerKind,
+    Verdict,
+    series,
+)
 from services.rules.engine.per_tier import limits, per_tier
-from services.rules.engine.windows.all_time import combined, fold
+from services.rules.engine.subjects import ALL, Subjects
+from services.rules.engine.windows.all_time import AllTimeBase, combined, fold
 from services.rules.engine.windows.fixed_point import MILLION, Value, as_json, holds, micro
 from services.rules.engine.windows.series import FOREVER, WIDTHS, drop_before, insert, upto
 from services.rules.engine.windows.sliding import reaching
@@ -30,15 +39,21 @@ STRAIGHT = ("count", "sum", "distinct")  # what a window that slides along can k
 Window = tuple[int, int]  # first and last time that count, both included
 
 
-class Threshold(BaseKind):
+class Threshold(TriggerKind):
     """A compiled threshold."""
 
     name = "threshold"
+    words = doc.Threshold
+    state = AllTimeBase
+    restarts_on = ("event", "where", "aggregate", "of", "since")
+    restarts_if_longer = ("within",)
+    keeps = ("per", *doc.OPERATORS)
+    reason = Reason.THRESHOLD_REACHED
     moments = False
 
-    def __init__(self, body: doc.Threshold, slot: int, *, unless: bool = False) -> None:
+    def __init__(self, body: doc.Threshold, slot: int, subjects: Subjects, *, unless: bool = False) -> None:
         self.slot, self.since_slot = slot, slot ^ 1
-        self.body, self._unless = body, unless
+        self.subjects, self._unless = subjects, unless
         self.aggregate, self.width = body.aggregate, WIDTHS[body.aggregate]
         self.selector = EventFilter(body, body.aggregate, body.of)
         # of a series that it shares: what the amounts there are
@@ -46,7 +61,7 @@ class Threshold(BaseKind):
         self.operator = body.operator
         self.limits: dict[str, Fraction] = limits(getattr(body, self.operator))
         self.shown = per_tier(getattr(body, self.operator))
-        self.within = parse_duration(body.within) if body.within is not None else None
+        self.within = self.look_back = parse_duration(body.within) if body.within is not None else None
         self.since = EventFilter(body.since) if body.since is not None else None
         self.since_for = (
             parse_duration(body.since.for_) if body.since is not None and body.since.for_ else None
@@ -71,58 +86,49 @@ class Threshold(BaseKind):
 
     # -- events ----------------------------------------------------------------------------------------------
 
-    def arrive(self, rule: CompiledRule, ctx: Context) -> list[Match]:
+    def arrive(self, ctx: Situation, before: object = None) -> Arrived:
         """Count an event; the checks that hold, in time order."""
         if self.since is not None and self.since.worth(ctx.scope) is not None:
             mark = array("q", (ctx.time, ctx.offset))
-            for begun in rule.since_subjects(ctx):
+            for begun in self.subjects.since(ctx.scope):
                 key = subject_key(self.since_slot, begun)
-                insert(ctx.state.stores.setdefault(key, array("q")), 2, mark)
+                insert(series(ctx.state, key), 2, mark)
         amount = self.selector.worth(ctx.scope)
         if amount is None:
-            return []
-        subject = self._unless_subject(rule, ctx) if self._unless else rule.subject(ctx.scope)
+            return NOTHING
+        subject = self.subjects.of(ctx.scope)
         if subject is None:
-            return []
-        return self.put(rule, ctx, subject, amount)
-
-    def put(self, rule: CompiledRule, ctx: Context, subject: Subject, amount: int) -> list[Match]:
-        """Count a matching event of a subject; the checks that hold, in time order."""
+            return NOTHING
         key = subject_key(self.slot, subject)
         record = array("q", (ctx.time, ctx.offset, amount)[: self.width])
-        place = insert(ctx.state.stores.setdefault(key, array("q")), self.width, record)
+        counted = series(ctx.state, key)
+        place = insert(counted, self.width, record)
         if self._unless or self.ticks or ctx.silent or ctx.state.tier not in self.limits:
-            return []
-        return self._checks(ctx.state, subject, key, ctx.state.stores[key], place)
+            return NOTHING
+        found = self._checks(ctx.state, subject, key, counted, place)
+        return Arrived(found) if found else NOTHING
 
     def completed(self, state: AccountState, time: int) -> list[Match]:
         """A matching event was put into the series that this shares, out of order: the checks that hold."""
         assert self.within is not None  # noqa: S101 - only windows share series
-        series = series_of(state.shared, state.layout, self.slot, self.column, time - self.within + 1)
-        return self._checks(state, (None, None), self.slot, series, upto(series, self.width, time) - 1)
-
-    @staticmethod
-    def _unless_subject(rule: CompiledRule, ctx: Context) -> Subject | None:
-        if not rule.per_contact:
-            return (None, None)
-        contact = ctx.event.contact if ctx.event is not None else None
-        return None if contact is None else (contact, None)
+        counted = series_of(state.shared, state.layout, self.slot, self.column, time - self.within + 1)
+        return self._checks(state, ALL, self.slot, counted, upto(counted, self.width, time) - 1)
 
     def _checks(
-        self, state: AccountState, subject: Subject, key: SubjectKey, series: "array[int]", place: int
+        self, state: AccountState, subject: Subject, key: SubjectKey, counted: "array[int]", place: int
     ) -> list[Match]:
         """The checks that hold at a record just put in its place, and at those whose window it is in."""
         width = self.width
-        high = len(series) // width
+        high = len(counted) // width
         if self.within is not None:
-            high = upto(series, width, series[place * width] + self.within - 1)
+            high = upto(counted, width, counted[place * width] + self.within - 1)
         places: Iterable[int] = range(place, high)
         if self.needed is not None and self.within is not None:
             needed = self.needed[state.tier]
-            places = list(reaching(series, width, self.aggregate, range(place, high), self.within, needed))
+            places = list(reaching(counted, width, self.aggregate, range(place, high), self.within, needed))
         found = []
         for one in places:
-            at, offset = series[one * width], series[one * width + 1]
+            at, offset = counted[one * width], counted[one * width + 1]
             if one == place or offset not in state.muted:
                 found.append(self.check(state, subject, key, at, offset))
         return [hold for hold in found if hold is not None]
@@ -154,11 +160,11 @@ class Threshold(BaseKind):
 
     def _evidence(self, state: AccountState, key: SubjectKey, window: Window) -> Callable[[], list[int]]:
         def offsets() -> list[int]:
-            series = self._series(state, key, window[0])
-            low = upto(series, self.width, window[0] - 1)
-            high = upto(series, self.width, window[1])
+            counted = self._series(state, key, window[0])
+            low = upto(counted, self.width, window[0] - 1)
+            high = upto(counted, self.width, window[1])
             low = max(low, high - EVIDENCE)
-            return list(series[low * self.width + 1 : high * self.width : self.width])
+            return list(counted[low * self.width + 1 : high * self.width : self.width])
 
         return offsets
 
@@ -176,17 +182,17 @@ class Threshold(BaseKind):
                 first = max(first, mark)
                 last = last if self.since_for is None else min(last, mark + self.since_for)
         key = subject_key(self.slot, subject)
-        series = self._series(state, key, first)
-        low = upto(series, self.width, first - 1)
-        high = max(low, upto(series, self.width, last))
-        base = state.bases.get(key) if self.within is None else None
+        counted = self._series(state, key, first)
+        low = upto(counted, self.width, first - 1)
+        high = max(low, upto(counted, self.width, last))
+        base = self.kept(state).get(key) if self.within is None else None
         if base is not None and self.since is not None and base.mark != mark:
             base = None
-        value = combined(self.aggregate, base, series, self.width, low, high)
+        value = combined(self.aggregate, base, counted, self.width, low, high)
         return self._divided(state, value), (first, last)
 
     def _series(self, state: AccountState, key: SubjectKey, first: int) -> "array[int]":
-        """The subject's own series, or its part of a shared one, of times from `first` on (at least)."""
+        """The subject's own counted, or its part of a track, of times from `first` on (at least)."""
         found = state.stores.get(key)
         if found is not None:
             return found
@@ -211,56 +217,59 @@ class Threshold(BaseKind):
         divisor = micro(self._per(Scope(profile=state.profile, tier=state.tier)))
         return divisor if divisor is not None and divisor > 0 else None
 
-    def holds_at(self, rule: CompiledRule, state: AccountState, hold: Match) -> bool:
+    def holds_at(self, state: AccountState, hold: Match) -> bool:
         """Whether this `unless` holds for the subject of a hold, at its time. A tier left out never does."""
         limit = self.limits.get(state.tier)
         if limit is None:
             return False
         last = hold.at - 1 if hold.offset == MOMENT else hold.at
-        value, _ = self.value(state, rule.unless_subject(hold.subject), hold.at, last)
+        value, _ = self.value(state, (hold.subject[0], None), hold.at, last)
         return value is not None and holds(self.operator, value, limit)
 
     # -- ticks -----------------------------------------------------------------------------------------------
 
-    def first_tick(self, rule: CompiledRule, ctx: Context) -> int | None:
+    def first_tick(self, ctx: Situation) -> int | None:
         """Once the account is known for the length of the window."""
         if ctx.state.tier not in self.limits or self.within is None:
             return None
         return ctx.state.earliest + self.within
 
-    def tick(self, rule: CompiledRule, ctx: Context) -> list[Match]:
+    def tick(self, ctx: Situation) -> list[Match]:
         """Check the window that ends before the tick."""
         state = ctx.state
         if state.tier not in self.limits or self.within is None or state.earliest > ctx.time - self.within:
             return []
-        hold = self.check(state, (None, None), self.slot, ctx.time, MOMENT)
+        hold = self.check(state, ALL, self.slot, ctx.time, MOMENT)
         return [] if hold is None else [hold]
 
     # -- housekeeping ----------------------------------------------------------------------------------------
 
-    def sweep(self, rule: CompiledRule, state: AccountState, key: SubjectKey, floor: int) -> None:
+    def sweep(self, state: AccountState, key: SubjectKey, floor: int) -> None:
+        """What is folded stays for ever."""
+
+    def sweep_series(self, state: AccountState, key: SubjectKey, floor: int) -> None:
         """Drop what lies before every window that can still be asked for; fold the old part of all time."""
-        series = state.stores[key]
+        counted = state.stores[key]
         kept_since = (key if isinstance(key, int) else key[0]) == self.since_slot
         if kept_since:
-            count = upto(series, 2, floor)
+            count = upto(counted, 2, floor)
             if count > 1:
-                del series[: (count - 1) * 2]
+                del counted[: (count - 1) * 2]
         elif self.within is not None:
-            drop_before(series, self.width, floor - self.within + 1)
+            drop_before(counted, self.width, floor - self.within + 1)
         else:
-            subject = (None, None) if isinstance(key, int) else (key[1], key[2])
+            subject = ALL if isinstance(key, int) else (key[1], key[2])
             mark = self._mark(state, subject, floor - 1) if self.since is not None else None
             if self.since is not None and mark is None:
-                drop_before(series, self.width, floor)  # what counting begins with can only come later
+                drop_before(counted, self.width, floor)  # what counting begins with can only come later
             else:
-                fold(state.bases, key, self.aggregate, series, self.width, floor, mark, self.since_for)
-        if not series and key not in state.bases:
+                fold(self.kept(state), key, self.aggregate, counted, self.width, floor, mark, self.since_for)
+        if not counted and key not in self.kept(state):
             del state.stores[key]
 
     # -- explaining ------------------------------------------------------------------------------------------
 
-    def verdict(self, rule: CompiledRule, ctx: Context, subject: Subject) -> Verdict:
+    def verdict(self, ctx: Situation, subject: Subject) -> Verdict:
         """Whether it holds now; for the daily tick, whether it will if nothing more comes."""
         state, at = ctx.state, ctx.now
         offset = ctx.offset

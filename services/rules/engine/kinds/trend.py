@@ -6,30 +6,47 @@ from collections.abc import Iterable
 from schemas.duration import parse_duration
 from schemas.reasons import Reason
 from schemas.trigger_kinds import trend as doc
-from services.rules.engine.account_state import AccountState, Subject, SubjectKey
-from services.rules.engine.compiled_rule import BaseKind, CompiledRule, Verdict
-from services.rules.engine.context import MOMENT, Context, Match
+from services.rules.engine.account_state import AccountState, Subject
 from services.rules.engine.event_filter import EventFilter
+from services.rules.engine.kinds.base import (
+    MOMENT,
+    NOTHING,
+    RETICK,
+    Arrived,
+    Match,
+    Situation,
+    TriggerKind,
+    Verdict,
+    series,
+)
 from services.rules.engine.per_tier import limits, per_tier
+from services.rules.engine.subjects import ALL, Subjects
 from services.rules.engine.windows.fixed_point import Value, as_json
-from services.rules.engine.windows.series import WIDTHS, drop_before, insert, measure, upto
+from services.rules.engine.windows.series import WIDTHS, insert, measure, upto
 
 EVIDENCE = 20
 
 
-class Trend(BaseKind):
+class Trend(TriggerKind):
     """A compiled trend; it counts for whole accounts only."""
 
     name = "trend"
+    words = doc.Trend
+    state = None
+    restarts_on = ("event", "where", "aggregate", "of")
+    restarts_if_longer = ("over", "baseline")
+    keeps = ("falls_by", "rises_by", "min_baseline")
     ticks = True
     moments = False
 
-    def __init__(self, body: doc.Trend, slot: int) -> None:
+    def __init__(self, body: doc.Trend, slot: int, subjects: Subjects) -> None:
         self.slot, self.body = slot, body
         self.aggregate, self.width = body.aggregate, WIDTHS[body.aggregate]
         self.selector = EventFilter(body, body.aggregate, body.of)
         self.over, self.baseline = parse_duration(body.over), parse_duration(body.baseline)
+        self.look_back = self.over + self.baseline
         self.falls = body.falls_by is not None
+        self.reason = Reason.TREND_FELL if self.falls else Reason.TREND_ROSE
         share = body.falls_by if self.falls else body.rises_by
         self.limits, self.shown = limits(share), per_tier(share)
 
@@ -37,39 +54,33 @@ class Trend(BaseKind):
         """What it counts."""
         return [self.selector]
 
-    def arrive(self, rule: CompiledRule, ctx: Context) -> list[Match]:
+    def arrive(self, ctx: Situation, before: object) -> Arrived:
         """Count an event."""
         amount = self.selector.worth(ctx.scope)
-        if amount is not None:
-            ctx.retick = ctx.retick or self._dormant(ctx)
-            record = array("q", (ctx.time, ctx.offset, amount)[: self.width])
-            insert(ctx.state.stores.setdefault(self.slot, array("q")), self.width, record)
-        return []
+        if amount is None:
+            return NOTHING
+        dormant = self._dormant(ctx)
+        record = array("q", (ctx.time, ctx.offset, amount)[: self.width])
+        insert(series(ctx.state, self.slot), self.width, record)
+        return RETICK if dormant else NOTHING
 
-    def _dormant(self, ctx: Context) -> bool:
+    def _dormant(self, ctx: Situation) -> bool:
         """Whether nothing lies in either span, now and (but for new events) at every tick to come."""
-        series = ctx.state.stores.get(self.slot)
-        return not series or series[-self.width] <= ctx.now - self.over - self.baseline
+        counted = ctx.state.stores.get(self.slot)
+        return not counted or counted[-self.width] <= ctx.now - self.over - self.baseline
 
-    def first_tick(self, rule: CompiledRule, ctx: Context) -> int | None:
+    def first_tick(self, ctx: Situation) -> int | None:
         """Once the account is known for both spans; without events in them there is nothing to compare."""
         if ctx.state.tier not in self.limits or self._dormant(ctx):
             return None
         return ctx.state.earliest + self.over + self.baseline
 
-    def tick(self, rule: CompiledRule, ctx: Context) -> list[Match]:
+    def tick(self, ctx: Situation) -> list[Match]:
         """Compare the spans that end before the tick."""
         verdict = self._compare(ctx.state, ctx.time)
         return [verdict.hold] if verdict.holds and verdict.hold is not None else []
 
-    def sweep(self, rule: CompiledRule, state: AccountState, key: SubjectKey, floor: int) -> None:
-        """Drop what lies before every baseline to come."""
-        series = state.stores[key]
-        drop_before(series, self.width, floor - self.over - self.baseline)
-        if not series:
-            del state.stores[key]
-
-    def verdict(self, rule: CompiledRule, ctx: Context, subject: Subject) -> Verdict:
+    def verdict(self, ctx: Situation, subject: Subject) -> Verdict:
         """Whether it will hold at the next tick if nothing more comes."""
         return self._compare(ctx.state, ctx.now)._replace(next_check=ctx.now)
 
@@ -79,11 +90,11 @@ class Trend(BaseKind):
         shown, window = self.shown[state.tier], (at - self.over - self.baseline, at)
         if state.earliest > window[0]:
             return Verdict(False, Reason.NOT_KNOWN_LONG_ENOUGH, None, None, shown, window)
-        series, width = state.stores.get(self.slot, array("q")), self.width
-        low, middle = upto(series, width, window[0]), upto(series, width, at - self.over)
-        high = max(middle, upto(series, width, at - 1))
-        recent, old = self._worth(series, middle, high), self._worth(series, low, middle)
-        offsets = list(series[max(middle, high - EVIDENCE) * width + 1 : high * width : width])
+        counted, width = state.stores.get(self.slot, array("q")), self.width
+        low, middle = upto(counted, width, window[0]), upto(counted, width, at - self.over)
+        high = max(middle, upto(counted, width, at - 1))
+        recent, old = self._worth(counted, middle, high), self._worth(counted, low, middle)
+        offsets = list(counted[max(middle, high - EVIDENCE) * width + 1 : high * width : width])
         figures = {"recent": recent, "baseline": old}
         if middle - low < self.body.min_baseline or old.num <= 0:
             return Verdict(
@@ -96,14 +107,13 @@ class Trend(BaseKind):
                 False, Reason.CHANGE_TOO_SMALL, None, value, shown, window, offsets, figures=figures
             )
         hold = Match(
-            at, MOMENT, (None, None), value=change, threshold=shown, evidence=lambda: offsets,
+            at, MOMENT, ALL, value=change, threshold=shown, evidence=lambda: offsets,
             figures=figures, window=(at - self.over, at),
         )  # fmt: skip
-        reason = Reason.TREND_FELL if self.falls else Reason.TREND_ROSE
-        return Verdict(True, reason, hold, value, shown, window, offsets, figures=figures)
+        return Verdict(True, self.reason, hold, value, shown, window, offsets, figures=figures)
 
-    def _worth(self, series: "array[int]", low: int, high: int) -> Value:
-        worth = measure(self.aggregate, series, self.width, low, high)
+    def _worth(self, counted: "array[int]", low: int, high: int) -> Value:
+        worth = measure(self.aggregate, counted, self.width, low, high)
         return worth if worth is not None else Value(0, 1)
 
     def _change(self, recent: Value, old: Value) -> Value:

@@ -5,11 +5,28 @@ Records are kept one by one as long as they are few, because a rule may be given
 
 from array import array
 
-from services.rules.engine.account_state import AllTimeBase, SubjectKey
+import msgspec
+
+from services.rules.engine.account_state import SubjectKey
+from services.rules.engine.kind_state import KindState
 from services.rules.engine.windows.fixed_point import MILLION, Value
 from services.rules.engine.windows.series import DAY, measure, upto
 
 KEPT = 1024  # old records that stay unfolded
+
+
+class AllTimeBase(KindState):
+    """Old records of an all-time aggregate, folded: their number and sum, extremes, and distinct tokens or days."""
+
+    count: int = 0
+    total: str = "0"  # millionths, as text: it may exceed 64 bits
+    low: int = 0
+    high: int = 0
+    tokens: list[int] = msgspec.field(default_factory=list)
+    mark: int = 0  # with `since`: the time of the event that these were counted from
+
+    def forget(self, contact: str) -> None:
+        """It carries nothing of anybody."""
 
 
 def combined(

@@ -1,0 +1,202 @@
+"""What every trigger kind is: the calls that the engine makes, and the traits that it looks up when a rule is compiled.
+
+A kind gets its body (its words), the slot of its state and whom the rule counts for; of the rule it knows no more.
+"""
+
+from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+from schemas.conditions.codegen import Scope
+from schemas.event import Event
+from schemas.reasons import Reason
+from schemas.trigger_kinds.base import KindWords
+from services.rules.engine.account_state import AccountState, Subject, SubjectKey
+from services.rules.engine.event_filter import EventFilter
+from services.rules.engine.kind_state import Arming, KindState
+from services.rules.engine.subjects import Subjects
+from services.rules.engine.windows.fixed_point import Value
+from services.rules.engine.windows.series import drop_before
+
+MOMENT = -1  # the offset of a match that no event decided
+
+
+class Match:
+    """A rule's condition holds for a subject at a time: of an event (`offset`), or at a moment."""
+
+    __slots__ = ("arming", "at", "evidence", "figures", "offset", "subject", "threshold", "value", "window")
+
+    def __init__(
+        self,
+        at: int,
+        offset: int,
+        subject: Subject,
+        *,
+        value: Value | None = None,
+        threshold: Any = None,
+        evidence: Callable[[], list[int]] | None = None,
+        arming: Arming | None = None,
+        figures: dict[str, Value] | None = None,
+        window: tuple[int, int] | None = None,
+    ) -> None:
+        self.at, self.offset, self.subject = at, offset, subject
+        self.value, self.threshold, self.evidence = value, threshold, evidence
+        self.arming, self.figures, self.window = arming, figures, window
+
+
+class Arrived(NamedTuple):
+    """What an event came to: where the member holds, and whether a daily tick may decide sooner than put down."""
+
+    matches: Sequence[Match] = ()
+    retick: bool = False
+
+
+NOTHING = Arrived()
+RETICK = Arrived(retick=True)
+
+
+class Verdict(NamedTuple):
+    """Whether a member holds for a subject now, and why (for `explain`). Times in microseconds."""
+
+    holds: bool
+    reason: Reason
+    hold: Match | None = None
+    value: Any = None
+    threshold: Any = None
+    window: tuple[int, int] | None = None
+    evidence: list[int] | None = None
+    next_check: int | None = None
+    figures: dict[str, Value] | None = None
+    armed: int | None = None  # when the wait for a moment began
+
+
+class Situation(Protocol):
+    """What is being decided: read by kinds, which change nothing but `state`. Times in microseconds."""
+
+    @property
+    def state(self) -> AccountState: ...
+    @property
+    def scope(self) -> Scope: ...
+    @property
+    def event(self) -> Event | None: ...  # None at a moment
+    @property
+    def time(self) -> int: ...  # of the event, or the moment
+    @property
+    def offset(self) -> int: ...  # of the event, or MOMENT
+    @property
+    def now(self) -> int: ...  # the clock
+    @property
+    def silent(self) -> bool: ...  # a historical or late event: it counts, but nothing fires by it
+    @property
+    def past(self) -> bool: ...  # at a moment: it lay behind the clock already when it became known
+
+
+class TriggerKind(ABC):
+    """A compiled member of a rule. What is abstract here, or has no value, each kind has to say."""
+
+    name: ClassVar[str]
+    words: ClassVar[type[KindWords]]
+    state: ClassVar[type[KindState] | None]  # of a subject, beside its series; None: it keeps none
+    # Every field of the words is in one of these. What a save of the rule does to the kept state:
+    restarts_on: ClassVar[tuple[str, ...]]  # another value: starts anew
+    restarts_if_longer: ClassVar[tuple[str, ...]]  # a longer span, or none: starts anew
+    keeps: ClassVar[tuple[str, ...]]  # stays as it is
+    dated: ClassVar[bool] = False  # an update may move its moments
+    compares: ClassVar[bool] = False  # wants to be asked `before` an update is merged
+
+    slot: int
+    reason: Reason  # of its triggers
+    ticks: bool  # decided at the daily tick
+    moments: bool  # has moments of its own (deadlines, dates)
+    width: int = 2  # numbers per record of its series
+    look_back: int | None = None  # microseconds of its series that a check counts; None: all of them
+    late: int = 0  # microseconds by which a moment may be past and still run
+
+    @abstractmethod
+    def __init__(self, body: Any, slot: int, subjects: Subjects) -> None:
+        """Compile the words."""
+
+    @abstractmethod
+    def selectors(self) -> Iterable[EventFilter]:
+        """The events that it wants to see."""
+
+    @abstractmethod
+    def arrive(self, ctx: Situation, before: Any) -> Arrived:
+        """Take an event in; where it (or a later one that it completes) makes the member hold, say so."""
+
+    @abstractmethod
+    def verdict(self, ctx: Situation, subject: Subject) -> Verdict:
+        """Whether it holds at `ctx.now`."""
+
+    def before(self, ctx: Situation) -> Any:
+        """What `arrive` gets of the time before an update is merged, where the kind `compares`."""
+        return None
+
+    def schedule(self, ctx: Situation, kept: Iterable[SubjectKey]) -> None:  # noqa: B027 - most have none
+        """Put every moment ahead (or overdue) onto the agenda of `ctx.state`; `kept`: the subjects with a state."""
+
+    def falls_due(self, ctx: Situation, key: SubjectKey) -> list[Match]:
+        """The agenda has come to `ctx.time` for this subject."""
+        return []
+
+    def first_tick(self, ctx: Situation) -> int | None:
+        """The earliest time at which a daily tick could make it hold; None: never, as things stand."""
+        return None
+
+    def tick(self, ctx: Situation) -> list[Match]:
+        """The daily tick at `ctx.time`."""
+        return []
+
+    def sweep(self, state: AccountState, key: SubjectKey, floor: int) -> None:
+        """Drop the subject's state if no event or moment from `floor` on can need it. Of kinds that keep one."""
+        raise NotImplementedError
+
+    def sweep_series(self, state: AccountState, key: SubjectKey, floor: int) -> None:
+        """Drop what no check from `floor` on can count."""
+        if self.look_back is not None:
+            drop_before(state.stores[key], self.width, floor - self.look_back)
+        if not state.stores[key]:
+            del state.stores[key]
+
+    def kept(self, state: AccountState) -> dict[SubjectKey, Any]:
+        """The kind's states of an account, by subject; also those of other rules' members of this kind."""
+        return state.kept_by(self.name)
+
+
+def series(state: AccountState, key: SubjectKey) -> "array[int]":
+    """The subject's series in `stores`, made if it has none yet."""
+    found = state.stores.get(key)
+    if found is None:
+        found = state.stores[key] = array("q")
+    return found
+
+
+def check_kind(kind: type[TriggerKind], words: type[KindWords]) -> None:
+    """Raises `TypeError` for a kind that lacks something: when the register is made, not when a rule fires."""
+    lacking = sorted(kind.__abstractmethods__)
+    classwide = ("words", "state", "restarts_on", "restarts_if_longer", "keeps")
+    lacking += [one for one in classwide if not hasattr(kind, one)]
+    if lacking:
+        raise TypeError(f"trigger kind {kind.name} lacks {', '.join(lacking)}")
+    if kind.words is not words:
+        raise TypeError(f"trigger kind {kind.name} has the words {kind.words.__name__}, not {words.__name__}")
+    said = [*kind.restarts_on, *kind.restarts_if_longer, *kind.keeps]
+    if sorted(said) != sorted(words.model_fields):
+        wrong = sorted(set(said) ^ set(words.model_fields)) or sorted(
+            name for name in said if said.count(name) > 1
+        )
+        raise TypeError(f"trigger kind {kind.name} has to say once what a save of {', '.join(wrong)} does")
+    if kind.state is not None:
+        lacking += ["sweep"] if kind.sweep is TriggerKind.sweep else []
+        lacking += ["its state's forget"] if kind.state.forget is KindState.forget else []
+    if kind.compares and kind.before is TriggerKind.before:
+        lacking.append("before")
+    made = kind(words.model_validate(words.example), 0, Subjects())
+    lacking += [one for one in ("reason", "ticks", "moments") if not hasattr(made, one)]
+    if getattr(made, "ticks", False) and kind.tick is TriggerKind.tick:
+        lacking.append("tick")
+    if getattr(made, "moments", False) and kind.falls_due is TriggerKind.falls_due:
+        lacking.append("falls_due")
+    if lacking:
+        raise TypeError(f"trigger kind {kind.name} lacks {', '.join(lacking)}")

@@ -1,0 +1,152 @@
+"""An account's state as bytes and back. What kinds keep goes through their own codec (`KindState`)."""
+
+from array import array
+from typing import Any
+
+import msgspec
+
+from schemas.profile import Profile
+from services.rules.engine.account_state import OFFSET_BITS, OFFSETS, AccountState, SubjectKey
+from services.rules.engine.fastpath.shared_series import StoredSeries, from_stored, to_stored
+from services.rules.engine.id_codec import pack_ids, unpack_ids
+from services.rules.engine.kinds import STATES
+
+FORMAT = 2
+
+_Keyed = list[tuple[Any, Any]]
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    """The stored form. Arrays are their bytes, little-endian machines only (as are all that CPython runs on)."""
+
+    format: int
+    account: str
+    profile: Profile
+    times: tuple[int, int, int | None, int]
+    source: str
+    ids: bytes
+    others: list[Any]
+    stamps: bytes
+    older: dict[int, str]
+    updates: list[int]
+    muted: dict[int, int]
+    shared: dict[int, StoredSeries]
+    stores: dict[int, bytes]
+    parted: _Keyed
+    bases: _Keyed
+    last: _Keyed
+    fired: _Keyed
+    watches: _Keyed
+    dates: _Keyed
+    held: _Keyed
+    deep: dict[int, int] | None = None
+    lone: int = 0
+    foreign: dict[int, int] = {}
+    erased: bool = False
+    born: int = 0
+    departed: list[int] = []
+    veil: int | None = None  # None: of a release that did not remember whose events are gone
+    kept: dict[str, _Keyed] = {}  # of the kinds that have no place above
+
+
+# kinds to the places above where the first releases put what they keep
+PLACES = {"threshold": "bases", "absence": "watches", "date": "dates", "all_of": "held"}
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Stored).decode
+
+
+def _pairs(mapping: dict[SubjectKey, Any]) -> _Keyed:
+    return list(mapping.items())
+
+
+def _kept(state: AccountState, kind: str) -> _Keyed:
+    return [(key, one.stored()) for key, one in state.kept.get(kind, {}).items()]
+
+
+def encode(state: AccountState) -> bytes:
+    """The state as bytes, the same for the same history."""
+    stores, parted = {}, []
+    for key, series in state.stores.items():
+        if type(key) is int:
+            stores[key] = series.tobytes()
+        else:
+            parted.append((key, series.tobytes()))
+    packed, others, state.packed_count = pack_ids(state.seen, state.packed, state.packed_count)
+    values = state.seen.values()
+    stamps = array("q", [value >> OFFSET_BITS for value in values])
+    stamps.extend([value & OFFSETS for value in values])
+    return _encode(
+        _Stored(
+            FORMAT,
+            state.account,
+            state.profile,
+            (state.earliest, state.newest, state.due, state.sweep_at),
+            state.source,
+            packed,
+            others,
+            stamps.tobytes(),
+            state.older,
+            state.updates,
+            state.muted,
+            to_stored(state.shared, state.layout),
+            stores,
+            parted,
+            _kept(state, "threshold"),
+            _pairs(state.last),
+            _pairs(state.fired),
+            _kept(state, "absence"),
+            _kept(state, "date"),
+            _kept(state, "all_of"),
+            state.deep,
+            state.lone,
+            state.foreign,
+            state.erased,
+            state.born,
+            state.departed,
+            state.veil,
+            {
+                kind: _kept(state, kind)
+                for kind in sorted(state.kept)
+                if kind not in PLACES and state.kept[kind]
+            },
+        )
+    )
+
+
+def decode(blob: bytes) -> AccountState:
+    """The state of `encode`d bytes. Raises `ValueError` for a form of another release."""
+    stored = _decode(blob)
+    if stored.format != FORMAT:
+        raise ValueError(f"an account's state has the form {stored.format}, this release reads {FORMAT}")
+    state = AccountState(stored.account)
+    state.profile, state.source = stored.profile, stored.source
+    state.earliest, state.newest, state.due, state.sweep_at = stored.times
+    stamps = _series(stored.stamps)
+    count = len(stamps) // 2
+    values = [stamps[i] << OFFSET_BITS | stamps[count + i] for i in range(count)]
+    state.seen = dict(zip(unpack_ids(stored.ids, stored.others), values, strict=True))
+    state.older, state.updates, state.muted = stored.older, stored.updates, stored.muted
+    state.shared, state.layout = from_stored(stored.shared)
+    state.stores = {key: _series(part) for key, part in stored.stores.items()}
+    state.stores.update((_key(key), _series(part)) for key, part in stored.parted)
+    state.last = {_key(key): value for key, value in stored.last}
+    state.fired = {_key(key): value for key, value in stored.fired}
+    kept = {kind: getattr(stored, place) for kind, place in PLACES.items()} | stored.kept
+    for kind, pairs in kept.items():
+        if pairs and kind in STATES:  # one that only a later release has is none here
+            state.kept[kind] = {_key(key): STATES[kind].restored(value) for key, value in pairs}
+    state.deep, state.erased, state.born = stored.deep, stored.erased, stored.born
+    state.departed = stored.departed
+    state.veil = max(stamps[count:], default=0) + 1 if stored.veil is None else stored.veil
+    state.lone, state.foreign = stored.lone, stored.foreign
+    return state
+
+
+def _series(part: bytes) -> "array[int]":
+    series = array("q")
+    series.frombytes(part)
+    return series
+
+
+def _key(key: Any) -> SubjectKey:
+    return tuple(key) if isinstance(key, list) else key
