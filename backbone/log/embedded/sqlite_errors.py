@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from backbone.errors import LogUnavailable
 from backbone.redaction import words
 
+_RESTORE = "; it is damaged: restore the data folder from a backup"
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -16,8 +17,10 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        remedy = "; it is damaged: restore the data folder from a backup" if is_damage(error) else ""
+        remedy = _RESTORE if is_damage(error) else ""
         raise LogUnavailable(f"the embedded log cannot {what}: {words(error)}{remedy}") from error
+    except UnicodeDecodeError as error:  # SQLite quotes a damaged name, which Python cannot read
+        raise LogUnavailable(f"the embedded log cannot {what}: a name in it is no text{_RESTORE}") from error
 
 
 def is_damage(error: sqlite3.Error) -> bool:

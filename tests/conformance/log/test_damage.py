@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from backbone.errors import TouchlineError
+from backbone.errors import LogUnavailable, TouchlineError
 from backbone.log import EVENTS, Entry, OffsetOutOfRange, Record
 from backbone.log.embedded.chunk_codec import DamagedChunk, decode, encode
 from backbone.log.embedded.log import EmbeddedLog
@@ -148,6 +148,15 @@ def test_whatever_changes_in_the_file(
         return
     finally:
         log.close()
+
+
+def test_a_name_that_is_no_text(whole: tuple[Path, list[Record]], tmp_path: Path) -> None:
+    """SQLite quotes it in its error, which Python then cannot read."""
+    shutil.copytree(whole[0], tmp_path, dirs_exist_ok=True)
+    data = (tmp_path / "log.db").read_bytes()
+    (tmp_path / "log.db").write_bytes(data.replace(b"tablelanes", b"tablel\xeenes"))
+    with pytest.raises(LogUnavailable, match="restore the data folder"):
+        _open(tmp_path)
 
 
 def test_a_chunk_that_is_gone(whole: tuple[Path, list[Record]], tmp_path: Path) -> None:
