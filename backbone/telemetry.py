@@ -1,4 +1,4 @@
-"""Logs and metrics: set-up, and every metric of every room in one place.
+"""Logs and metrics: set-up, and the metrics that are no one service's. Its own each service has in its `metrics.py`.
 
 No label carries an account, a contact, an address or a key: label values come from closed sets or from
 configuration.
@@ -29,58 +29,11 @@ CONNECTIONS_CLOSED = Counter(
     "touchline_http_connections_closed", "Connections that the server closed on its own account", ["why"]
 )
 
-# Ingest
-EVENTS_ACCEPTED = Counter("touchline_events_accepted", "Events written to the log", ["source"])
-EVENTS_REJECTED = Counter("touchline_events_rejected", "Events refused, by the code of the refusal", ["code"])
-APPEND_SECONDS = Histogram(
-    "touchline_append_seconds", "Time the log took to make a request durable", buckets=QUICK
-)
-
-FIELDS_LEFT_OUT = Counter(
-    "touchline_fields_left_out",
-    "Addresses and timezones that are none, left out of updates: of Segment's calls, or of other programs' records",
-    ["where", "field"],
-)
-
-# Rules
-EVENTS_DECIDED = Counter("touchline_events_decided", "Events that rules has processed")
-EVENTS_LATE = Counter("touchline_events_late", "Events more than 7 days behind their account's newest")
-EVENTS_SENT_ON = Counter(
-    "touchline_events_sent_on", "Events of merged accounts, sent on to the account that goes on"
-)
-EVENTS_REPEATED = Counter("touchline_events_repeated", "Events that were there already")
-DECISIONS = Counter("touchline_decisions", "Decisions of rules, by reason", ["rule", "reason"])
-RULE_UNHEALTHY = Gauge("touchline_rule_unhealthy", "1 for a rule that cannot be evaluated", ["rule"])
-
-# Actions
-PLAYS = Counter("touchline_plays", "Plays by the status they came to", ["playbook", "status", "reason"])
-PLAYBOOK_UNHEALTHY = Gauge(
-    "touchline_playbook_unhealthy", "1 for a playbook that cannot be read", ["playbook"]
-)
-ACTIONS = Counter("touchline_actions", "Actions by the status they came to", ["channel", "status", "reason"])
-ATTEMPTS = Counter("touchline_attempts", "Attempts to carry out an action", ["channel", "outcome"])
-MAIL_SERVER_REFUSES = Gauge(
-    "touchline_mail_server_refuses", "1 while the mail server does not let us send anything"
-)
-ACTIONS_DUE = Gauge("touchline_actions_due", "Actions due and not done")
-EVENT_TO_ACTION = Histogram(
-    "touchline_event_to_action_seconds", "From an event's time to its action", buckets=LATENCY
-)
-RECEIPT_TO_ACTION = Histogram(
-    "touchline_receipt_to_action_seconds", "From receipt to the action", buckets=LATENCY
-)
-
-# Workers
-LAG = Gauge("touchline_lag", "Records not yet processed", ["service", "partition"])
+# Services that read the log
 CLOCK = Gauge(
     "touchline_partition_clock_seconds",
     "A partition's clock, seconds since the epoch",
     ["service", "partition"],
-)
-CLOCK_AHEAD = Gauge(
-    "touchline_partition_clock_ahead_seconds",
-    "By how much the furthest partition's clock is ahead of this machine's; 0 where that is nothing to speak of",
-    ["service"],
 )
 CLOCK_JUMPED = Gauge(
     "touchline_clock_jumped_seconds",
@@ -91,6 +44,11 @@ CLOCK_JUMPS = Counter(
 )
 BATCH_SECONDS = Histogram(
     "touchline_batch_seconds", "Time of one batch, commit included", ["service"], buckets=QUICK
+)
+FIELDS_LEFT_OUT = Counter(
+    "touchline_fields_left_out",
+    "Addresses and timezones that are none, left out of updates: of Segment's calls, or of other programs' records",
+    ["where", "field"],
 )
 LOG_DAMAGED = Counter(
     "touchline_log_damaged", "Stretches of the embedded log that are not what was written, and dead-lettered"

@@ -1,20 +1,21 @@
-"""The house: any of the three services in one process, on what the settings name. `make run` and tests live here.
+"""The app: any of the three services in one process, on what the settings name.
 
-    with house(load_settings()) as rooms:      # migrated, log open, services started
-        serve(rooms)                           # until a signal
+    with open_runtime(load_settings()) as runtime:   # migrated, log open, services started
+        ...                                          # runtime.app answers requests
+
+    serve(load_settings())                           # the same behind a server, until a signal
 
 One straight function builds everything; what was opened is closed in reverse order.
 """
 
-import importlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import FastAPI
+from sqlalchemy import MetaData
 
 from backbone.clock import Clock, SteadyClock
 from backbone.data_folder import make_data_dir, secret_key
@@ -26,7 +27,6 @@ from backbone.log import Log, open_log
 from backbone.migrations import check_schema, migrate_all
 from backbone.settings import Settings
 from backbone.signing_secret import hold_to_secret
-from backbone.status_metrics import StatusMetrics
 from backbone.store_identity import hold_together
 from backbone.telemetry import get_logger
 from backbone.web import server
@@ -77,9 +77,6 @@ def open_runtime(
         for service in services:
             stack.callback(service.stop)
             service.start()
-        gauges = StatusMetrics(services)
-        stack.callback(gauges.stop)
-        gauges.start()
         upkeep = Housekeeping([*_chores(db), *(chore for service in services for chore in service.chores)])
         stack.callback(upkeep.stop)
         upkeep.start()
@@ -92,8 +89,7 @@ def prepare(db: Database, names: Sequence[str]) -> None:
     if db.dialect == "sqlite":
         migrate_all(db, rooms)
     for room in rooms:
-        package = "backbone" if room == "backbone" else f"services.{room}"
-        check_schema(db, room, importlib.import_module(f"{package}.tables").metadata)
+        check_schema(db, room, _tables(room))
 
 
 def serve(settings: Settings, names: Sequence[str] = SERVICES) -> None:
@@ -113,7 +109,7 @@ def serve(settings: Settings, names: Sequence[str] = SERVICES) -> None:
 def running(
     settings: Settings, names: Sequence[str] = SERVICES, *, clock: Clock | None = None
 ) -> Iterator[tuple[Runtime, str]]:
-    """A house behind a server in a thread: (house, its address). For tests and the demo; port 0 takes a free one."""
+    """A runtime behind a server in a thread: (runtime, its address). For tests and demo; port 0 takes a free one."""
     with open_runtime(settings, names, clock=clock) as rooms:
         threaded = server.ThreadedServer(rooms.app, settings)
         threaded.start()
@@ -139,9 +135,36 @@ def _open_log(settings: Settings, clock: Clock | None) -> Log:
 
 
 def _build(name: str, settings: Settings, db: Database, records: Log, clock: Clock) -> Service:
-    module: Any = importlib.import_module(f"services.{name}.service")
-    built: Service = module.build(settings, db, records, clock)
-    return built
+    """The service of this name, not started yet. Only what runs here is imported."""
+    match name:
+        case "ingest":
+            from services.ingest.service import IngestService
+
+            return IngestService(settings, db, records, clock)
+        case "rules":
+            from services.rules.service import RulesService
+
+            return RulesService(settings, db, records, clock)
+        case "actions":
+            from services.actions.service import ActionsService
+
+            return ActionsService(settings, db, records, clock)
+    raise LookupError(f"there is no service {name}")
+
+
+def _tables(room: str) -> MetaData:
+    match room:
+        case "backbone":
+            from backbone.tables import metadata
+        case "ingest":
+            from services.ingest.tables import metadata
+        case "rules":
+            from services.rules.tables import metadata
+        case "actions":
+            from services.actions.tables import metadata
+        case _:
+            raise LookupError(f"there are no tables of {room}")
+    return metadata
 
 
 def _title(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ app = create_app("Touchline", settings=…, db=…, log=…, clock=…, services
 @router.post("/v1/things")           def create(body: Json, once: Once, …)   # Json: decoded, checked JSON
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Protocol
@@ -27,6 +27,7 @@ from backbone.housekeeping import HousekeepingJob
 from backbone.log import EVENTS, TRIGGERS, Log
 from backbone.settings import Settings
 from backbone.single_flight import SingleFlight
+from backbone.status_metrics import Sample, StatusCollector
 from backbone.telemetry import REGISTRY
 from backbone.web.account_record import Parts, record_router
 from backbone.web.api_keys import ANY, OPEN, Keys, Principal, open_route, require
@@ -71,7 +72,7 @@ READY_S, METRICS_S = 0.1, 1.0
 
 
 class Service(Protocol):
-    """What `services/<x>/service.py: build(settings, db, log, clock)` gives."""
+    """What `services/<x>/service.py` has: built of settings, database, log and clock."""
 
     name: str
 
@@ -90,6 +91,10 @@ class Service(Protocol):
 
     def status(self) -> Mapping[str, Any]:
         """Its part of `/v1/status`: `lag`, `clock`, …; `idle` says whether there is nothing left to do."""
+        ...
+
+    def measure(self) -> Iterable[Sample]:
+        """See `backbone.status_metrics.Measured`."""
         ...
 
     def places(self) -> Mapping[tuple[str, int], int]:
@@ -203,7 +208,7 @@ def _health(db: Database, log: Log, clock: Clock, services: Sequence[Service]) -
     router = APIRouter(tags=["status"])
     readiness = SingleFlight(partial(_readiness, db, log, services), keep_s=READY_S)
     alive = json_response({"status": "ok"})
-    figures = SingleFlight(_metrics, keep_s=METRICS_S)
+    figures = SingleFlight(partial(_metrics, StatusCollector(services)), keep_s=METRICS_S)
 
     @router.get("/healthz", dependencies=[open_route], summary="The process is alive")
     @any_query
@@ -270,8 +275,9 @@ def _readiness(db: Database, log: Log, services: Sequence[Service]) -> Response:
     return json_response(body, 200 if ready else 503, {} if ready else {"Retry-After": "1"})
 
 
-def _metrics() -> Response:
-    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+def _metrics(status: StatusCollector) -> Response:
+    """What this process has counted, then what its services tell."""
+    return Response(generate_latest(REGISTRY) + generate_latest(status), media_type=CONTENT_TYPE_LATEST)
 
 
 def _ends(log: Log) -> list[dict[int, int]]:

@@ -1,6 +1,6 @@
 """Wires the actions service: its API, the worker that runs plays, the loop that delivers, its status."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from email.utils import parseaddr
 from typing import Any
 
@@ -12,6 +12,7 @@ from backbone.database import Database
 from backbone.housekeeping import HousekeepingJob
 from backbone.log import EVENTS, TRIGGERS, Log
 from backbone.settings import Settings
+from backbone.status_metrics import Sample
 from backbone.web.account_record import Parts
 from schemas.event import rfc3339
 from services.actions import published_outlines
@@ -24,7 +25,7 @@ from services.actions.channels.email.erased_files import ErasedMailFiles
 from services.actions.delivery import Dispatcher
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import Renderer
-from services.actions.status import status
+from services.actions.status import measure, status
 from services.actions.storage import ownership
 from services.actions.storage.suppressions import Hasher
 from services.actions.unsubscribe_token import Tokens
@@ -118,7 +119,6 @@ class ActionsService:
         ]
         return {**said, "trouble": troubles}
 
-
-def build(settings: Settings, db: Database, log: Log, clock: Clock) -> ActionsService:
-    """The actions service, not started yet."""
-    return ActionsService(settings, db, log, clock)
+    def measure(self) -> Iterable[Sample]:
+        """What is due, and how far this service is behind."""
+        return measure(self._db, self._log, self._clock, log_clock=self._log_clock)

@@ -1,16 +1,17 @@
 """What the actions service says of itself in `/v1/status`, from the database and the log: true of all its
 processes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, or_, select
 
-from backbone import telemetry
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import EVENTS, TRIGGERS, Log
+from backbone.status_metrics import Sample, lag_samples
 from schemas.event import rfc3339
+from services.actions.metrics import ACTIONS_DUE
 from services.actions.plays.model import SENDABLE
 from services.actions.storage import outbox, ownership
 from services.actions.storage.attempts import PUT_BACK_US
@@ -31,8 +32,7 @@ def status(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Mapping[
         places = ownership.positions(conn)
         waiting = outbox.count(conn)
         due = _due(conn, now, [] if log_clock else list(places))
-    lag = waiting + sum(_behind(log, topic, places) for topic in (EVENTS, TRIGGERS))
-    telemetry.ACTIONS_DUE.set(due)
+    lag = waiting + sum(sum(_behind(log, topic, places).values()) for topic in (EVENTS, TRIGGERS))
     clocks = [row.clock for row in places.values() if row.clock]
     shown = (min(clocks) if clocks else None) if log_clock else now
     return {
@@ -41,6 +41,16 @@ def status(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Mapping[
         "clock": None if shown is None else rfc3339(shown),
         "idle": lag + due == 0 and all(is_swept(row, None if log_clock else now) for row in places.values()),
     }
+
+
+def measure(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Iterator[Sample]:
+    """The same figures for Prometheus: what is due, and how far the partitions of both topics are behind."""
+    with db.read() as conn:
+        places = ownership.positions(conn)
+        due = _due(conn, clock.now(), [] if log_clock else list(places))
+    yield Sample(ACTIONS_DUE, (), due)
+    for topic in (EVENTS, TRIGGERS):
+        yield from lag_samples(f"actions {topic.rpartition('.')[2]}", _behind(log, topic, places))
 
 
 def _due(conn: Connection, now: int, partitions: Sequence[int]) -> int:
@@ -54,15 +64,15 @@ def _due(conn: Connection, now: int, partitions: Sequence[int]) -> int:
     return (conn.scalar(ready) or 0) + ((conn.scalar(over) or 0) if partitions else 0)
 
 
-def _behind(log: Log, topic: str, places: Mapping[int, PartitionRow]) -> int:
+def _behind(log: Log, topic: str, places: Mapping[int, PartitionRow]) -> dict[int, int]:
+    """Records of the topic not yet processed, by partition."""
     ends = log.end_offsets(topic)
     starts = log.start_offsets(topic) if len(places) < len(ends) else {}
-    lag = 0
+    lags = {}
     for partition, end in ends.items():
         row = places.get(partition)
         mine = starts.get(partition, 0)
         if row is not None:
             mine = row.next_event if topic == EVENTS else row.next_trigger
-        lag += max(0, end - mine)
-        telemetry.LAG.labels(f"actions {topic.rpartition('.')[2]}", str(partition)).set(max(0, end - mine))
-    return lag
+        lags[partition] = max(0, end - mine)
+    return lags

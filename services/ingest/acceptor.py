@@ -11,11 +11,12 @@ from backbone.errors import LogUnavailable, RateLimited, TooLarge
 from backbone.failpoint import hit
 from backbone.log import EVENTS, Entry, Log
 from backbone.settings import Settings
-from backbone.telemetry import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJECTED, FIELDS_LEFT_OUT
+from backbone.telemetry import FIELDS_LEFT_OUT
 from schemas.event import MERGED, Event
 from services.ingest.account_fates import AccountFates
 from services.ingest.durability import DurabilityWaiter
 from services.ingest.event_type_aliases import Aliases
+from services.ingest.metrics import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJECTED
 from services.ingest.sources import SOURCES
 from services.ingest.sources.base import MAX_EVENTS, Code, Item, Refusal, StrictEvent
 from services.ingest.sources.validation import ERASURES, EventValidator, ValidEvent

@@ -1,33 +1,43 @@
-"""What the rules service tells Prometheus (the meters stand in `backbone/telemetry.py`)."""
+"""What the rules service tells Prometheus."""
 
 from collections.abc import Iterable, Mapping
 
-from backbone import telemetry
+from prometheus_client import Counter, Gauge
+
+from backbone.status_metrics import StatusGauge
 from schemas.reasons import Reason
+
+EVENTS_DECIDED = Counter("touchline_events_decided", "Events that rules has processed")
+EVENTS_LATE = Counter("touchline_events_late", "Events more than 7 days behind their account's newest")
+EVENTS_SENT_ON = Counter(
+    "touchline_events_sent_on", "Events of merged accounts, sent on to the account that goes on"
+)
+EVENTS_REPEATED = Counter("touchline_events_repeated", "Events that were there already")
+DECISIONS = Counter("touchline_decisions", "Decisions of rules, by reason", ["rule", "reason"])
+RULE_UNHEALTHY = Gauge("touchline_rule_unhealthy", "1 for a rule that cannot be evaluated", ["rule"])
+CLOCK_AHEAD = StatusGauge(
+    "touchline_partition_clock_ahead_seconds",
+    "By how much the furthest partition's clock is ahead of this machine's; 0 where that is nothing to speak of",
+    ("service",),
+)
 
 
 def count_decisions(reasons: Mapping[tuple[str, str], int]) -> None:
     """Decisions of a batch by (rule, reason); what holds for an event whatever the rule has no rule."""
     for (rule, reason), count in reasons.items():
         if rule:
-            telemetry.DECISIONS.labels(rule, reason).inc(count)
+            DECISIONS.labels(rule, reason).inc(count)
         elif reason == Reason.DUPLICATE:
-            telemetry.EVENTS_REPEATED.inc(count)
+            EVENTS_REPEATED.inc(count)
         elif reason == Reason.LATE:
-            telemetry.EVENTS_LATE.inc(count)
+            EVENTS_LATE.inc(count)
         elif reason == Reason.ACCOUNT_MERGED:
-            telemetry.EVENTS_SENT_ON.inc(count)
+            EVENTS_SENT_ON.inc(count)
 
 
 def show_health(partitions: Iterable[Iterable[str]], shown: set[str]) -> set[str]:
     """Show which rules failed, by partition, and no more those of `shown` that are well again; what is shown now."""
     unhealthy = {rule for rules in partitions for rule in rules}
     for rule in unhealthy ^ shown:
-        telemetry.RULE_UNHEALTHY.labels(rule).set(int(rule in unhealthy))
+        RULE_UNHEALTHY.labels(rule).set(int(rule in unhealthy))
     return unhealthy
-
-
-def show_lag(lags: Mapping[int, int]) -> None:
-    """Events not yet processed, by partition."""
-    for partition, lag in lags.items():
-        telemetry.LAG.labels("rules", str(partition)).set(lag)

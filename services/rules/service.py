@@ -1,14 +1,16 @@
 """Wires the rules service: its API, its worker, its part of the status."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from backbone.clock import Clock
 from backbone.database import Database
+from backbone.housekeeping import HousekeepingJob
 from backbone.log import EVENTS, Log, partition_for
 from backbone.settings import Settings
-from backbone.telemetry import CLOCK_AHEAD, get_logger
+from backbone.status_metrics import Sample, lag_samples
+from backbone.telemetry import get_logger
 from backbone.web.account_record import Parts
 from schemas.event import rfc3339
 from services.rules import published_outlines
@@ -19,7 +21,7 @@ from services.rules.api.explain import Explainer
 from services.rules.api.rules import rules_router
 from services.rules.clock_ahead import trouble
 from services.rules.event_catalog import doubts
-from services.rules.metrics import show_lag
+from services.rules.metrics import CLOCK_AHEAD
 from services.rules.storage import queries
 from services.rules.storage.retention import is_swept
 from services.rules.storage.rule_repository import RuleRepository
@@ -32,7 +34,6 @@ class RulesService:
     """The judge: rules, tiers, accounts and triggers over HTTP, and the worker that decides."""
 
     name = "rules"
-    chores = ()
 
     def __init__(self, settings: Settings, db: Database, log: Log, clock: Clock) -> None:
         self._db, self._log, self._clock = db, log, clock
@@ -46,6 +47,7 @@ class RulesService:
             cache=settings.accounts_in_memory << 20,
             keep=settings.history_retention,
         )
+        self.chores = [HousekeepingJob("partitions' clocks", 5.0, self._tell_ahead)]
         self._saver = RuleRepository(db, log, clock)
         where = partial(partition_for, partitions=log.partitions)
         explainer = Explainer(db, clock, wall=self._wall, partition_of=where, unhealthy=self.worker.unhealthy)
@@ -84,30 +86,43 @@ class RulesService:
         with self._db.read() as conn:
             places = queries.positions(conn)
             waiting = queries.count_unrelayed(conn) + queries.count_outgoing(conn)
-        ends = self._log.end_offsets(EVENTS)
-        starts = self._log.start_offsets(EVENTS)
-        first = {p: places[p].next_offset if p in places else starts.get(p, 0) for p in ends}
-        lags = {p: max(0, end - first[p]) for p, end in ends.items()}
-        show_lag(lags)
-        lag = sum(lags.values())
+        lag = sum(self._lags(places).values())
         behind = self.worker.unreported()
-        clocks = [place.clock for place in places.values() if place.clock]
+        clocks = _clocks(places.values())
         return {
-            **self._ahead(clocks),
+            **self._ahead(clocks, self._clock.now()),
             "lag": lag + waiting,
             "clock": self._shown(clocks, lag),
             "idle": lag + waiting + behind == 0 and self._swept(places.values()),
         }
 
-    def _ahead(self, clocks: list[int]) -> dict[str, Any]:
-        """Partitions whose clocks are ahead of ours, by the wall clock: said, measured, and logged once."""
-        now = self._clock.now()
-        said = trouble(clocks, now) if self._wall else {}
-        CLOCK_AHEAD.labels(self.name).set((max(clocks) - now) / 1e6 if said else 0)
+    def measure(self) -> Iterator[Sample]:
+        """How far this service is behind, and how far the furthest partition's clock is ahead."""
+        with self._db.read() as conn:
+            places = queries.positions(conn)
+        yield from lag_samples(self.name, self._lags(places))
+        clocks, now = _clocks(places.values()), self._clock.now()
+        yield Sample(CLOCK_AHEAD, (self.name,), (max(clocks) - now) / 1e6 if self._ahead(clocks, now) else 0)
+
+    def _lags(self, places: Mapping[int, queries.PartitionRow]) -> dict[int, int]:
+        """Events not yet processed, by partition."""
+        ends = self._log.end_offsets(EVENTS)
+        starts = self._log.start_offsets(EVENTS)
+        first = {p: places[p].next_offset if p in places else starts.get(p, 0) for p in ends}
+        return {p: max(0, end - first[p]) for p, end in ends.items()}
+
+    def _ahead(self, clocks: list[int], now: int) -> dict[str, Any]:
+        """Partitions whose clocks are ahead of ours, by the wall clock; nothing if there are none."""
+        return trouble(clocks, now) if self._wall else {}
+
+    def _tell_ahead(self) -> None:
+        """Log once that partitions' clocks are ahead, and again when they have been right in between."""
+        with self._db.read() as conn:
+            clocks = _clocks(queries.positions(conn).values())
+        said = self._ahead(clocks, self._clock.now())
         if said and not self._said_ahead:
             log.error("clock.partitions_ahead", **said["clock_ahead"])
         self._said_ahead = bool(said)
-        return said
 
     def _swept(self, places: Iterable[queries.PartitionRow]) -> bool:
         """Whether nothing that is old at the last daily tick is left."""
@@ -121,6 +136,6 @@ class RulesService:
         return rfc3339(min(clocks)) if clocks else None
 
 
-def build(settings: Settings, db: Database, log: Log, clock: Clock) -> RulesService:
-    """The rules service, not started yet."""
-    return RulesService(settings, db, log, clock)
+def _clocks(places: Iterable[queries.PartitionRow]) -> list[int]:
+    """The clocks of partitions that have one yet, in microseconds."""
+    return [place.clock for place in places if place.clock]

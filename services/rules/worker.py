@@ -25,7 +25,7 @@ from backbone.log.limits import chunked, memory_of
 from services.rules import event_catalog
 from services.rules.decoding import GRACE_US
 from services.rules.event_catalog import EventCatalog
-from services.rules.metrics import count_decisions, show_health
+from services.rules.metrics import EVENTS_DECIDED, count_decisions, show_health
 from services.rules.outbox_relay import OutboxRelay
 from services.rules.partition_task import MergeBarrier, RulesTask
 from services.rules.storage import queries
@@ -279,7 +279,7 @@ class RulesWorker:
             telemetry.CLOCK.labels("rules", str(change.row.partition)).set(change.row.clock / 1e6)
         self._shown = show_health([task.engine.unhealthy for task in self.tasks.values()], self._shown)
         if records:
-            telemetry.EVENTS_DECIDED.inc(records)
+            EVENTS_DECIDED.inc(records)
             telemetry.BATCH_SECONDS.labels("rules").observe(time.perf_counter() - started)
 
     def _assigned(self, numbers: list[int]) -> dict[tuple[str, int], int]:

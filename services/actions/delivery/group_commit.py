@@ -10,14 +10,14 @@ from typing import TypeVar
 
 import msgspec
 
-from backbone import telemetry
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
+from backbone.telemetry import get_logger
 from services.actions.channels.base import Target
 from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, Batch, BatchResult
 from services.actions.delivery.journal import Journal
-from services.actions.metrics import count_actions
+from services.actions.metrics import ATTEMPTS, count_actions
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage.attempts import Leased
 
@@ -26,7 +26,7 @@ GATHERINGS = 8  # looks at most: a commit serves many, and one action alone does
 PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # between tries while the database is away
 
 Answer = TypeVar("Answer")
-log_ = telemetry.get_logger("touchline.delivery")
+log_ = get_logger("touchline.delivery")
 
 
 @dataclass(slots=True)
@@ -145,7 +145,7 @@ class GroupCommit:
                 break
         self.tell(written)
         for labels, count in Counter((end.action.channel, end.outcome.kind) for end in batch.ends).items():
-            telemetry.ATTEMPTS.labels(*labels).inc(count)
+            ATTEMPTS.labels(*labels).inc(count)
         return written
 
     async def apart(self, work: Callable[[], Answer]) -> Answer:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from backbone import telemetry
 from schemas.event import Event, from_microseconds
+from services.actions.metrics import PLAYBOOK_UNHEALTHY
 from services.actions.storage.library import PLAYBOOKS
 from services.actions.tables import documents
 from tests.services.actions.kit import ACTIONS, PLAYS, TASKS, House
@@ -114,7 +114,7 @@ def pass_days(house: House, days: int) -> None:
 
 
 def shown() -> float:
-    return telemetry.PLAYBOOK_UNHEALTHY.labels("book")._value.get()
+    return PLAYBOOK_UNHEALTHY.labels("book")._value.get()
 
 
 def test_a_stored_playbook_that_cannot_be_read_stops_only_its_own_plays(house: House) -> None:

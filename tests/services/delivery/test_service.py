@@ -26,7 +26,7 @@ from backbone.web.app import create_app
 from schemas.event import Event, encode
 from schemas.trigger import Position, Progress, TriggerRecord
 from services.actions.channels.base import ChannelTrouble
-from services.actions.service import build
+from services.actions.service import ActionsService
 from tests.services.actions.kit import _json
 from tests.unit.channels.helpers import SECRET, Server
 from tests.unit.channels.test_webhook import Scripted
@@ -70,7 +70,7 @@ class Running:
             _env_file=None,
         )  # type: ignore[call-arg]
         clock = WallClock()
-        self.service = build(settings, self.db, self.log, clock)
+        self.service = ActionsService(settings, self.db, self.log, clock)
         app = create_app(
             "t", settings=settings, db=self.db, log=self.log, clock=clock, services=[self.service]
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,10 @@ def explained(client: httpx.Client, rule: str, account: str) -> Any:
     return client.get(f"/v1/rules/{rule}/explain", params={"account": account}).raise_for_status().json()
 
 
+def events(told: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [one["event"] for one in told]
+
+
 def test_it_is_not_followed(tmp_path: Path, stores: dict[str, Any]) -> None:
     machine = Machine()
     with served(tmp_path, machine, "hold", stores) as client:
@@ -100,6 +104,7 @@ def test_where_it_is_followed_what_it_did_is_told(tmp_path: Path, stores: dict[s
         lines = client.get("/metrics").text.splitlines()
         (shown,) = [line for line in lines if line.startswith("touchline_partition_clock_ahead_seconds{")]
         assert float(shown.split()[1]) > 39 * 86_400
-    names = [one["event"] for one in told]
+        wait_until("it is logged", lambda: "clock.partitions_ahead" in events(told), 30)
+    names = events(told)
     assert names.count("clock.jump_followed") == 2
     assert names.count("clock.partitions_ahead") == 1

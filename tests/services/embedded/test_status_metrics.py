@@ -7,19 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
-from backbone import status_metrics, telemetry
 from backbone.errors import DatabaseUnavailable
 from backbone.settings import load_settings
 from deploy.local.process import wait_until
 from services.app import Runtime, running
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status_metrics, "EVERY_S", 0.02)
-    telemetry.LAG.clear()
 
 
 def told(url: str) -> dict[str, float]:
@@ -44,15 +36,15 @@ def test_events_that_wait_are_seen(tmp_path: Path) -> None:
         rules = _rules(rooms)
         rules.worker._stopping.set()
         rules.worker._thread.join(30)
-        status, failed = rules.status, []
+        measure, failed = rules.measure, []
 
         def fails_once() -> object:
             if not failed:
                 failed.append(True)
                 raise DatabaseUnavailable("gone")
-            return status()
+            return measure()
 
-        rules.status = fails_once
+        rules.measure = fails_once
         headers = {"Authorization": f"Bearer {rooms.new_admin_key}"}
         events = [{"type": "login", "account": f"a{n}"} for n in range(40)]
         assert httpx.post(f"{url}/v1/events", json=events, headers=headers).status_code == 202

@@ -11,12 +11,11 @@ import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import Connection
 
-from backbone import telemetry
 from backbone.clock import ManualClock
 from services.rules.api.account_events import AccountEvents
 from services.rules.api.accounts import accounts_router
 from services.rules.api.explain import Explainer
-from services.rules.metrics import show_health
+from services.rules.metrics import RULE_UNHEALTHY, show_health
 from tests.services.rules.test_worker import T0, rules
 
 
@@ -60,7 +59,7 @@ def test_an_account_is_shown_without_a_second_connection(
 def test_a_rule_is_shown_as_unhealthy_until_it_is_well() -> None:
     shown = show_health([{"r": "boom"}, {}, {"s": "boom"}], set())
     assert shown == {"r", "s"}
-    gauge = telemetry.RULE_UNHEALTHY.labels
+    gauge = RULE_UNHEALTHY.labels
     assert [gauge(rule)._value.get() for rule in "rs"] == [1, 1]
     shown = show_health([{}, {}, {"s": "boom"}], shown)
     assert [gauge(rule)._value.get() for rule in "rs"] == [0, 1]

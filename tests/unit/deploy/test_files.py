@@ -11,18 +11,26 @@ import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
-from backbone import telemetry
+from backbone import status_metrics, telemetry
 from backbone.settings import unknown_settings
+from backbone.status_metrics import StatusGauge
+from services.actions import metrics as of_actions
+from services.ingest import metrics as of_ingest
+from services.rules import metrics as of_rules
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
+METRICS = (telemetry, status_metrics, of_ingest, of_rules, of_actions)
 METRIC = re.compile(r"\btouchline_[a-z_]+")
 
 
 def exported() -> dict[str, set[str]]:
     """Every series' name, as Prometheus sees it, with its labels."""
     found: dict[str, set[str]] = {}
-    for meter in vars(telemetry).values():
-        if isinstance(meter, MetricWrapperBase):
+    meters = [value for module in METRICS for value in vars(module).values()]
+    for meter in meters:
+        if isinstance(meter, StatusGauge):
+            found[meter.name] = set(meter.labels)
+        elif isinstance(meter, MetricWrapperBase):
             (family,) = meter.describe()
             suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}
             for suffix in suffixes.get(family.type, [""]):

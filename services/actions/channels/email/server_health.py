@@ -8,14 +8,15 @@ only its codes, since servers quote addresses in theirs.
 import re
 from collections.abc import Callable
 
-from backbone import telemetry
+from backbone.telemetry import get_logger
 from schemas.event import rfc3339
 from services.actions.channels.base import ChannelTrouble
+from services.actions.metrics import MAIL_SERVER_REFUSES
 
 LOGIN_WANTED = (530, 534, 535, 538)  # RFC 4954: it is about us, and may be mended; no mail is given up for it
 _CODE = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})\b")
 
-log = telemetry.get_logger("touchline.mail")
+log = get_logger("touchline.mail")
 
 
 class ServerHealth:
@@ -24,21 +25,21 @@ class ServerHealth:
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
         self.trouble: ChannelTrouble | None = None
-        telemetry.MAIL_SERVER_REFUSES.set(0)
+        MAIL_SERVER_REFUSES.set(0)
 
     def took(self) -> None:
         """It took a mail."""
         if self.trouble is not None:
             log.info("the mail server takes mails again", since=rfc3339(self.trouble.since))
             self.trouble = None
-            telemetry.MAIL_SERVER_REFUSES.set(0)
+            MAIL_SERVER_REFUSES.set(0)
 
     def refused(self, phase: str, answer: str) -> None:
         """It does not let us send: at which phase, and what it said."""
         if self.trouble is None:
             self.trouble = ChannelTrouble(since=self._now(), detail=f"{phase}: {answer}")
             log.error("the mail server refuses us", phase=phase, answer=answer)
-            telemetry.MAIL_SERVER_REFUSES.set(1)
+            MAIL_SERVER_REFUSES.set(1)
 
     def answered(self, phase: str, code: int, text: str) -> None:
         """It refused a mail at this phase: is that about us?"""

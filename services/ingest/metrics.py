@@ -1,0 +1,11 @@
+"""What the ingest service tells Prometheus."""
+
+from prometheus_client import Counter, Histogram
+
+from backbone.telemetry import QUICK
+
+EVENTS_ACCEPTED = Counter("touchline_events_accepted", "Events written to the log", ["source"])
+EVENTS_REJECTED = Counter("touchline_events_rejected", "Events refused, by the code of the refusal", ["code"])
+APPEND_SECONDS = Histogram(
+    "touchline_append_seconds", "Time the log took to make a request durable", buckets=QUICK
+)
