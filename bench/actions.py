@@ -50,7 +50,7 @@ MAIL = {
 def webhooks(tick: Callable[[], None]) -> list[Result]:
     """Webhooks a second to one endpoint."""
     with floors.running("hooks") as (port, _):
-        url, most = f"http://127.0.0.1:{port}/", WebhookChannel.per_lane
+        url, most = f"http://127.0.0.1:{port}/", WebhookChannel.per_key
         ours, base, raw = paired(
             lambda: _delivered("webhook", HOOKS, {"body": WEBHOOK}, url),
             lambda: _timed(_posts(url, most), HOOKS),

@@ -24,13 +24,13 @@ class ChannelContext:
 
     `now` is the wall clock, in microseconds.
 
-    `passing` is told the action whose effect is about to happen and must not happen twice, at the last moment
-    (see `Channel.tells`). If it raises `OSError`, the effect must not happen.
+    `before_effect` is told the action whose effect is about to happen and must not happen twice, at the last moment
+    (see `Channel.marks_effect`). If it raises `OSError`, the effect must not happen.
     """
 
     settings: Settings
     endpoint: Callable[[str], Target | None]
-    passing: Callable[[str], None] = lambda _: None
+    before_effect: Callable[[str], None] = lambda _: None
     now: Callable[[], int] = lambda: 0
 
 
@@ -56,26 +56,28 @@ class Prepared(Protocol):
 
 
 class Channel(Protocol):
-    """One way of reaching somebody. It lives on the delivery loop's event loop."""
+    """One way of reaching somebody. It lives on the delivery loop's event loop.
 
-    concurrency: int  # actions prepared or under way at once
-    per_lane: int  # of these, with the same `lane`
-    repeatable: bool  # whether an attempt of which nobody knows how it ended may be made again
-    tells: (
-        bool  # where not: whether it calls `ChannelContext.passing` itself, later than at the start of `send`
-    )
+    `concurrency`: actions prepared or under way at once; `per_key` of these with the same concurrency key.
+    `idempotent`: an attempt of which nobody knows how it ended may be made again.
+    `marks_effect`: one that is not idempotent calls `ChannelContext.before_effect` itself, later than at the start
+    of `send`.
+    `independent`: each key, then the recipient itself, stands for a machine that answers or hangs by itself.
+    """
 
-    independent: (
-        bool  # whether each lane, then the recipient itself, is a machine that answers or hangs by itself
-    )
+    concurrency: int
+    per_key: int
+    idempotent: bool
+    marks_effect: bool
+    independent: bool
 
     @property
     def trouble(self) -> ChannelTrouble | None:
         """What keeps it from sending at all, as far as it knows."""
         ...
 
-    def lane(self, action: Leased) -> str:
-        """What else goes the same way: the recipient's domain, the endpoint."""
+    def concurrency_key(self, action: Leased) -> str:
+        """What goes to the same machine has the same key: the recipient's domain, the endpoint."""
         ...
 
     async def prepare(self, action: Leased) -> Prepared | Outcome:

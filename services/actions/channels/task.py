@@ -10,12 +10,12 @@ class TaskChannel:
     """Says `done` to a task that reaches the delivery loop all the same."""
 
     concurrency = 1
-    per_lane = 1
-    repeatable, tells, independent = True, False, False
+    per_key = 1
+    idempotent, marks_effect, independent = True, False, False
     trouble = None
 
-    def lane(self, action: Leased) -> str:
-        """One lane."""
+    def concurrency_key(self, action: Leased) -> str:
+        """One key."""
         return action.channel
 
     async def prepare(self, action: Leased) -> Prepared | Outcome:  # noqa: ARG002

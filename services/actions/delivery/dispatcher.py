@@ -26,7 +26,7 @@ from backbone.settings import Settings
 from services.actions.channels import CHANNELS
 from services.actions.channels.base import Channel, ChannelContext, ChannelTrouble, Prepared, Target
 from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, BatchResult
-from services.actions.delivery.fair_share import MOST_SLOW, FairShare, Lane, UnderWay
+from services.actions.delivery.fair_share import MOST_SLOW, FairShare, KeyLimit, UnderWay
 from services.actions.delivery.group_commit import GroupCommit
 from services.actions.delivery.journal import Journal
 from services.actions.delivery.recovery import take_over
@@ -37,10 +37,10 @@ from services.actions.storage.suppressions import Hasher
 
 FOLDER = "delivery"  # under the data folder: the journals of this machine's processes
 WINDOW = 400  # actions leased at once
-ROOM = 50  # places that have to be free before more are leased
-STALL_S = 0.25  # without room for so long, what most wait for is thinned out
+MIN_FREE = 50  # places of the window that have to be free before more are leased
+STALL_S = 0.25  # without capacity for so long, what most wait for is thinned out
 IDLE_S = 5.0  # how long to wait, at most, for a wake-up
-KEEP_S = LEASE_US / 4_000_000  # between extensions of leases, and looks for what dead processes left
+MAINTAIN_S = LEASE_US / 4_000_000  # between extensions of leases, and looks for what dead processes left
 GRACE_S = 10.0  # for sends under way when the service stops
 
 log_ = telemetry.get_logger("touchline.delivery")
@@ -66,29 +66,29 @@ class Dispatcher:
         channels: Mapping[str, Callable[[ChannelContext], Channel]] = CHANNELS,
     ) -> None:
         self._db, self._clock, self._alone = db, clock, alone
-        self._around = ChannelContext(settings, self._endpoint, self._passing, clock.now)
+        self._context = ChannelContext(settings, self._endpoint, self._before_effect, clock.now)
         self._folder = settings.data_dir / FOLDER
-        self._makers = channels
+        self._openers = channels
         owner = f"delivery-{secrets.token_hex(8)}"
         self._recorder = AttemptWriter(owner, hasher, partitions, log_clock=settings.clock == "log")
         self._on_events = on_events
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken: asyncio.Event | None = None
-        self._room = asyncio.Event()
+        self._capacity = asyncio.Event()
         self._stopping = False
         self._channels: dict[str, Channel] = {}
-        self._places: dict[str, FairShare] = {}
-        self._lanes: dict[tuple[str, str], Lane] = {}
-        self._in_lane: Counter[tuple[str, str]] = Counter()
-        self._held: dict[str, tuple[str, str]] = {}  # the lane of every action that is leased and not over
-        self._waiting: dict[str, tuple[str, str]] = {}  # of these, those that wait for a place in their lane
+        self._channel_limits: dict[str, FairShare] = {}
+        self._key_limits: dict[tuple[str, str], KeyLimit] = {}
+        self._with_key: Counter[tuple[str, str]] = Counter()
+        self._held: dict[str, tuple[str, str]] = {}  # the key of every action that is leased and not over
+        self._waiting: dict[str, tuple[str, str]] = {}  # of these, those that wait for their turn
         self._tasks: dict[str, asyncio.Task[None]] = {}  # and those whose end is not known yet
         self._slow: set[str] = (
             set()
         )  # and those that wait long for an answer, and take nobody's place meanwhile
         self._left_out: set[tuple[str, str]] = (
             set()
-        )  # lanes of which nothing more was leased, for the time being
+        )  # keys of which nothing more was leased, for the time being
         self._journal: Journal | None = None
         self._commits: GroupCommit | None = None
         self._thread = threading.Thread(target=self._run, name="actions-delivery", daemon=True)
@@ -130,9 +130,9 @@ class Dispatcher:
     def _free(self) -> int:
         return WINDOW - len(self._held) + len(self._slow)
 
-    def _passing(self, action: str) -> None:
+    def _before_effect(self, action: str) -> None:
         if self._journal is not None:
-            self._journal.passing(action)
+            self._journal.before_effect(action)
 
     def _endpoint(self, name: str) -> Target | None:
         return None if self._commits is None else self._commits.targets.get(name)
@@ -149,17 +149,17 @@ class Dispatcher:
 
     async def _main(self) -> None:
         self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
-        self._channels = {name: make(self._around) for name, make in self._makers.items()}
-        self._places = {name: FairShare(one.concurrency) for name, one in self._channels.items()}
+        self._channels = {name: make(self._context) for name, make in self._openers.items()}
+        self._channel_limits = {name: FairShare(one.concurrency) for name, one in self._channels.items()}
         self._journal = journal = Journal(self._folder, self._recorder.owner)
         self._commits = commits = GroupCommit(
-            self._db, self._clock, self._recorder, journal, self._on_events, self._over, self._under_way
+            self._db, self._clock, self._recorder, journal, self._on_events, self._on_ends_committed, self._under_way
         )  # fmt: skip
-        await self._set_free(commits)
-        helpers = [asyncio.create_task(commits.run()), asyncio.create_task(self._keep(commits, journal))]
+        await self._recover(commits)
+        helpers = [asyncio.create_task(commits.run()), asyncio.create_task(self._maintain(commits, journal))]
         try:
-            await self._feed(commits, helpers)
-            await self._wind_up()
+            await self._lease_loop(commits, helpers)
+            await self._drain()
         finally:
             for helper in helpers:
                 helper.cancel()
@@ -169,7 +169,7 @@ class Dispatcher:
             for channel in self._channels.values():
                 await channel.close()
 
-    async def _set_free(self, commits: GroupCommit) -> None:
+    async def _recover(self, commits: GroupCommit) -> None:
         """What processes that are dead had leased."""
         while not self._stopping:
             try:
@@ -188,8 +188,8 @@ class Dispatcher:
         with self._db.write() as conn:
             attempts.release_leases(conn)
 
-    async def _feed(self, commits: GroupCommit, helpers: list[asyncio.Task[None]]) -> None:
-        """Lease while there is room and something due; else wait for either."""
+    async def _lease_loop(self, commits: GroupCommit, helpers: list[asyncio.Task[None]]) -> None:
+        """Lease while there is capacity and something due; else wait for either."""
         woken = self._woken
         assert woken is not None  # noqa: S101  set by _main
         while not self._stopping:
@@ -197,23 +197,23 @@ class Dispatcher:
                 if helper.done():
                     helper.result()  # raises what ended it
             woken.clear()
-            room = self._free()
-            if room < ROOM:
-                await self._make_room(commits)
+            free = self._free()
+            if free < MIN_FREE:
+                await self._wait_for_capacity(commits)
                 continue
-            self._left_out = {lane for lane, way in self._lanes.items() if way.blocked}
-            written = await commits.lease(room, [], self._left_out)
-            self._spawn(commits, written.leased)
-            if len(written.leased) < room:
+            self._left_out = {key for key, limit in self._key_limits.items() if limit.blocked}
+            written = await commits.lease(free, [], self._left_out)
+            self._start_deliveries(commits, written.leased)
+            if len(written.leased) < free:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(woken.wait(), self._pause(written))
 
-    async def _make_room(self, commits: GroupCommit) -> None:
-        """Wait for room; if none comes, put back what waits for the fullest, so that others get their turn."""
-        self._room.clear()
+    async def _wait_for_capacity(self, commits: GroupCommit) -> None:
+        """Wait for capacity; if none comes, put back what waits for the fullest, so that others get their turn."""
+        self._capacity.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._room.wait(), STALL_S)
-        if self._free() >= ROOM or not self._waiting:
+            await asyncio.wait_for(self._capacity.wait(), STALL_S)
+        if self._free() >= MIN_FREE or not self._waiting:
             return
         surplus = self._surplus()
         for one in surplus:
@@ -222,49 +222,49 @@ class Dispatcher:
         await commits.lease(0, surplus)
 
     def _surplus(self) -> list[str]:
-        """What waits for machines that do not answer; else for the fullest lane beyond its next turn; else, where many
-        lanes share the places of a channel, what of the fullest channel is beyond half of all."""
-        in_vain = [one for one, way in self._waiting.items() if self._lanes[way].blocked]
+        """What waits for machines that do not answer; else for the fullest key beyond its next turn; else, where many
+        keys share the places of a channel, what of the fullest channel is beyond half of all."""
+        in_vain = [one for one, way in self._waiting.items() if self._key_limits[way].blocked]
         if in_vain:
             return in_vain
-        ((lane, _),) = Counter(self._waiting.values()).most_common(1)
-        in_lane = [one for one, way in self._waiting.items() if way == lane]
+        ((key, _),) = Counter(self._waiting.values()).most_common(1)
+        same_key = [one for one, way in self._waiting.items() if way == key]
         ((name, _),) = Counter(way[0] for way in self._waiting.values()).most_common(1)
         in_channel = [one for one, way in self._waiting.items() if way[0] == name]
-        return in_lane[self._channels[lane[0]].per_lane :] or in_channel[WINDOW // 2 :]
+        return same_key[self._channels[key[0]].per_key :] or in_channel[WINDOW // 2 :]
 
     def _pause(self, written: BatchResult) -> float:
         if written.next_due is None:
             return IDLE_S
         return min(IDLE_S, max(0.0, (written.next_due - self._clock.now()) / 1_000_000))
 
-    def _spawn(self, commits: GroupCommit, leased: list[Leased]) -> None:
+    def _start_deliveries(self, commits: GroupCommit, leased: list[Leased]) -> None:
         """Start on what was leased."""
         for action in leased:
             channel = self._channels.get(action.channel)
             if channel is None or action.id in self._held:
                 continue  # of a newer version of the service; or held for so long that the lease ran out
-            lane = (action.channel, channel.lane(action))
-            self._in_lane[lane] += 1
-            if lane not in self._lanes:
-                self._lanes[lane] = Lane(channel.per_lane, independent=channel.independent)
-            self._held[action.id] = self._waiting[action.id] = lane
-            self._tasks[action.id] = asyncio.create_task(self._carry(commits, channel, lane, action))
+            key = (action.channel, channel.concurrency_key(action))
+            self._with_key[key] += 1
+            if key not in self._key_limits:
+                self._key_limits[key] = KeyLimit(channel.per_key, independent=channel.independent)
+            self._held[action.id] = self._waiting[action.id] = key
+            self._tasks[action.id] = asyncio.create_task(self._deliver(commits, channel, key, action))
 
-    async def _carry(
-        self, commits: GroupCommit, channel: Channel, lane: tuple[str, str], action: Leased
+    async def _deliver(
+        self, commits: GroupCommit, channel: Channel, key: tuple[str, str], action: Leased
     ) -> None:
         on_slow = partial(self._is_slow, action.id) if channel.independent else None
-        place = UnderWay(self._lanes[lane], self._places[action.channel], on_slow)
+        place = UnderWay(self._key_limits[key], self._channel_limits[action.channel], on_slow)
         ended: tuple[int, Outcome] | None = None
         try:
-            if action.interrupted and not channel.repeatable:
+            if action.interrupted and not channel.idempotent:
                 ended = 0, Outcome(kind="uncertain", reason="maybe_delivered")
                 return
             await place.enter()
             try:
                 self._waiting.pop(action.id, None)
-                ended = await self._attempt(commits, channel, action)
+                ended = await self._run_attempt(commits, channel, action)
             finally:
                 place.leave(answered=ended is not None and ended[1].answered)
         except Exception:  # one action must not stop its neighbours
@@ -273,46 +273,46 @@ class Dispatcher:
             # The place is free for the next one, whose beginning goes into the same commit as this one's end.
             del self._tasks[action.id]
             if ended is None:
-                self._leave(action.id)
+                self._forget(action.id)
             else:
                 self._waiting.pop(action.id, None)
                 commits.end(action, *ended)
 
-    def _over(self, ends: Sequence[AttemptEnd], refused: Container[str]) -> None:
+    def _on_ends_committed(self, ends: Sequence[AttemptEnd], refused: Container[str]) -> None:
         """What became of these is durable, but for the `refused`."""
         assert self._journal is not None  # noqa: S101  set by _main
         self._journal.settled(end.action.id for end in ends if end.action.id not in refused)
         for end in ends:
-            self._leave(end.action.id)
+            self._forget(end.action.id)
             hit("delivery.after_commit")
 
-    def _leave(self, action: str) -> None:
-        lane = self._held.pop(action)
+    def _forget(self, action: str) -> None:
+        key = self._held.pop(action)
         self._waiting.pop(action, None)
         self._slow.discard(action)
-        self._in_lane[lane] -= 1
-        if not self._in_lane[lane]:
-            del self._in_lane[lane]
-            if not self._channels[lane[0]].independent:  # of the others we remember whether they answer
-                del self._lanes[lane]
-        if lane in self._left_out and self._woken is not None:
-            self._left_out.discard(lane)
+        self._with_key[key] -= 1
+        if not self._with_key[key]:
+            del self._with_key[key]
+            if not self._channels[key[0]].independent:  # of the others we remember whether they answer
+                del self._key_limits[key]
+        if key in self._left_out and self._woken is not None:
+            self._left_out.discard(key)
             self._woken.set()
-        self._say_room()
+        self._signal_capacity()
 
     def _is_slow(self, action: str) -> bool:
         """Whether an action that has been under way for long gives up its place in window and channel."""
         if len(self._slow) >= MOST_SLOW:
             return False
         self._slow.add(action)
-        self._say_room()
+        self._signal_capacity()
         return True
 
-    def _say_room(self) -> None:
-        if self._free() >= ROOM:
-            self._room.set()
+    def _signal_capacity(self) -> None:
+        if self._free() >= MIN_FREE:
+            self._capacity.set()
 
-    async def _attempt(
+    async def _run_attempt(
         self, commits: GroupCommit, channel: Channel, action: Leased
     ) -> tuple[int, Outcome] | None:
         """The attempt's number and how it ended; None if none was begun."""
@@ -328,8 +328,8 @@ class Dispatcher:
             await ready.drop()
             return None
         hit("delivery.after_begin_before_wire")
-        if not (channel.repeatable or channel.tells):
-            self._passing(action.id)
+        if not (channel.idempotent or channel.marks_effect):
+            self._before_effect(action.id)
         outcome = await _sent(ready, channel)
         hit("delivery.after_wire_before_note")
         if self._journal is not None:
@@ -337,10 +337,10 @@ class Dispatcher:
         hit("delivery.after_wire_before_commit")
         return n, outcome
 
-    async def _keep(self, commits: GroupCommit, journal: Journal) -> None:
+    async def _maintain(self, commits: GroupCommit, journal: Journal) -> None:
         """Leases of what takes long are extended; what died meanwhile is taken over."""
         while True:
-            await asyncio.sleep(KEEP_S)
+            await asyncio.sleep(MAINTAIN_S)
             if self._held:
                 commits.extend(list(self._held))
             journal.tidy()
@@ -348,7 +348,7 @@ class Dispatcher:
                 if await commits.apart(lambda: self._take_over(commits)):
                     self.wake()
 
-    async def _wind_up(self) -> None:
+    async def _drain(self) -> None:
         """What is under way may end; what is not done by then counts as interrupted."""
         deadline = asyncio.get_running_loop().time() + GRACE_S
         while self._held and asyncio.get_running_loop().time() < deadline:
@@ -374,6 +374,6 @@ async def _sent(ready: Prepared, channel: Channel) -> Outcome:
         return await ready.send()
     except Exception as error:
         log_.exception("a channel failed to send an action")
-        if channel.repeatable:
+        if channel.idempotent:
             return Outcome(kind="temporary", reason="interrupted", detail=repr(error))
         return Outcome(kind="uncertain", reason="maybe_delivered", detail=repr(error))

@@ -1,7 +1,7 @@
-"""Who may be under way at once: fair shares among lanes of which some do not answer.
+"""Who may be under way at once: fair shares among concurrency keys of which some do not answer.
 
-A lane is another machine (an endpoint, a domain). Two limits hold: so many actions of one lane, and so many of one
-channel. Where lanes are `independent`, a machine that hangs shall cost the others nothing: it gets one place until
+A key stands for another machine (an endpoint, a domain). Two limits hold: so many actions of one key, and so many of
+one channel. Where keys are `independent`, a machine that hangs shall cost the others nothing: it gets one place until
 it answers, and what has been under way for `SLOW_S` no longer takes a place of the channel, or of the window of
 actions that are leased.
 """
@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 SLOW_S = 0.25  # under way for so long, an action does not count among those of its channel any more
-QUIET_S = 5.0  # without any answer for so long, a lane is back at one place
+QUIET_S = 5.0  # without any answer for so long, a key is back at one place
 MOST_SLOW = 600  # slow ones of one process that may be left out of the count: each holds a connection
 
 
@@ -56,9 +56,9 @@ class FairShare:
                 turn.set_result(None)
 
 
-class Lane(FairShare):
-    """The places of one lane. One of an independent machine has a single place until that machine answers, and
-    again once it has been silent for `QUIET_S`."""
+class KeyLimit(FairShare):
+    """The places of one concurrency key. An independent machine has a single place until it answers, and again once it
+    has been silent for `QUIET_S`."""
 
     def __init__(self, most: int, *, independent: bool) -> None:
         super().__init__(1 if independent else most)
@@ -85,13 +85,14 @@ class Lane(FairShare):
 
 
 class UnderWay:
-    """One action under way in its lane and channel, from `await enter()` to `leave()`. Once it is slow it gives its
-    place in the channel to others; `on_slow` says whether it may."""
+    """One action under way, within the limits of its key and its channel, from `await enter()` to `leave()`.
 
-    __slots__ = ("_channel", "_lane", "_loop", "_on_slow", "_since", "_slow", "_timers", "_within")
+    Once it is slow it gives its place in the channel to others; `on_slow` says whether it may."""
 
-    def __init__(self, lane: Lane, channel: FairShare, on_slow: Callable[[], bool] | None) -> None:
-        self._lane, self._channel, self._on_slow = lane, channel, on_slow
+    __slots__ = ("_channel", "_key_limit", "_loop", "_on_slow", "_since", "_slow", "_timers", "_within")
+
+    def __init__(self, key: KeyLimit, channel: FairShare, on_slow: Callable[[], bool] | None) -> None:
+        self._key_limit, self._channel, self._on_slow = key, channel, on_slow
         self._loop = asyncio.get_running_loop()
         self._since = 0.0
         self._within = False  # the channel's count
@@ -99,23 +100,23 @@ class UnderWay:
         self._timers: list[asyncio.TimerHandle] = []
 
     async def enter(self) -> None:
-        """Wait for a place in the lane, then for one in the channel."""
-        await self._lane.take()
+        """Wait for a place of the key, then for one of the channel."""
+        await self._key_limit.take()
         try:
             await self._channel.take()
         except asyncio.CancelledError:
-            self._lane.give()
+            self._key_limit.give()
             raise
         self._within, self._since = True, self._loop.time()
         if self._on_slow is not None:
             self._timers = [
                 self._loop.call_later(SLOW_S, self._is_slow),
-                self._loop.call_later(QUIET_S, self._lane.silent, self._since),
+                self._loop.call_later(QUIET_S, self._key_limit.silent, self._since),
             ]
 
     def _is_slow(self) -> None:
         self._slow = True
-        self._lane.slow += 1
+        self._key_limit.slow += 1
         if self._on_slow is not None and self._on_slow():
             self._within = False
             self._channel.give()
@@ -124,9 +125,9 @@ class UnderWay:
         """It is over; `answered`: the other machine said something."""
         for timer in self._timers:
             timer.cancel()
-        self._lane.slow -= self._slow
+        self._key_limit.slow -= self._slow
         if answered:
-            self._lane.answered()
+            self._key_limit.answered()
         if self._within:
             self._channel.give()
-        self._lane.give()
+        self._key_limit.give()

@@ -1,7 +1,7 @@
 """What this process did and has not committed yet, in a file that outlives `kill -9`.
 
 Two things are written, each by one `os.write`, so that only a death of the machine loses them: that an effect
-which cannot be repeated is about to happen (`passing`), and how an attempt ended. The file is locked (`flock`)
+which cannot be repeated is about to happen (`before_effect`), and how an attempt ended. The file is locked (`flock`)
 for as long as its process lives. Whoever finds one unlocked on the same machine knows that its process is dead,
 and what became of everything it had begun; it commits that and deletes the file (`takeover`).
 
@@ -48,7 +48,7 @@ class JournalRest(msgspec.Struct, frozen=True):
 
     owner: str
     complete: bool
-    passed: frozenset[tuple[str, int]]
+    begun_effects: frozenset[tuple[str, int]]
     ends: dict[tuple[str, int], Outcome]
 
 
@@ -83,7 +83,7 @@ class Journal:
         """These attempts (action, number) are committed as begun."""
         self._begun.update(attempts)
 
-    def passing(self, action: str) -> None:
+    def before_effect(self, action: str) -> None:
         """The effect of this action's attempt is about to happen, and must not happen twice.
 
         Raises `OSError` if that can neither be written nor the journal be withdrawn: then it must not happen.
@@ -167,7 +167,7 @@ class Journal:
             self._withdraw()
 
     def _withdraw(self) -> None:
-        """Raises `OSError` if that cannot be done: see `passing`."""
+        """Raises `OSError` if that cannot be done: see `before_effect`."""
         try:
             self._path.unlink(missing_ok=True)
         except OSError:  # on a disk that can only be read, also where there is none

@@ -59,7 +59,9 @@ def apply(conn: Connection, recorder: AttemptWriter, left: JournalRest, now: int
     ended = {end.action.id for end in ends}
     rest = [one for one in held if one.id not in ended]
     if left.complete:
-        silent = [one.id for one in rest if one.interrupted and (one.id, one.attempts) not in left.passed]
+        silent = [
+            one.id for one in rest if one.interrupted and (one.id, one.attempts) not in left.begun_effects
+        ]
         attempts.never_sent(conn, silent, now)
     attempts.release(conn, [one.id for one in rest])
     log_.info("took over from a dead process", owner=left.owner, leased=len(held), ended=len(written.tally))

@@ -29,13 +29,13 @@ class Fake:
     """A channel: `script` says how each send ends."""
 
     concurrency = 20
-    per_lane = 20
-    tells = independent = False
+    per_key = 20
+    marks_effect = independent = False
 
     def __init__(
-        self, script: Callable[[Leased], Any] = lambda _: Outcome(kind="done"), *, repeatable: bool = True
+        self, script: Callable[[Leased], Any] = lambda _: Outcome(kind="done"), *, idempotent: bool = True
     ):
-        self.script, self.repeatable = script, repeatable
+        self.script, self.idempotent = script, idempotent
         self.prepared: list[str] = []
         self.sent: list[str] = []
         self.dropped: list[str] = []
@@ -45,7 +45,7 @@ class Fake:
     def __call__(self, around: ChannelContext) -> Channel:
         return self
 
-    def lane(self, action: Leased) -> str:
+    def concurrency_key(self, action: Leased) -> str:
         return (action.recipient or "").rpartition("@")[2]
 
     async def prepare(self, action: Leased) -> Any:

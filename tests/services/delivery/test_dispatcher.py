@@ -126,7 +126,7 @@ def test_a_channel_that_breaks_its_word(house: House) -> None:
 
     house.put("act_1")
     house.put("act_2", channel="webhook")
-    house.loop(email=Fake(broken, repeatable=False), webhook=Fake(broken))
+    house.loop(email=Fake(broken, idempotent=False), webhook=Fake(broken))
     house.settled()
     assert house.states() == {"act_1": ("uncertain", "maybe_delivered"), "act_2": ("retrying", "interrupted")}
 
@@ -138,7 +138,7 @@ def test_after_a_crash_a_mail_is_uncertain_and_a_webhook_goes_again(house: House
         conn.execute(
             attempts.insert(), [{"action": one, "n": 1, "started_at": 1} for one in ("act_1", "act_2")]
         )
-    mails, hooks = Fake(repeatable=False), Fake()
+    mails, hooks = Fake(idempotent=False), Fake()
     house.loop(email=mails, webhook=hooks)
     house.settled()
     assert house.states() == {"act_1": ("uncertain", "maybe_delivered"), "act_2": ("done", None)}
@@ -224,14 +224,14 @@ def test_a_database_that_is_away_loses_nothing(house: House, monkeypatch: Any) -
 
 
 def test_one_row_that_the_database_refuses_costs_itself_alone(house: House, monkeypatch: Any) -> None:
-    finish = attempt_writer.store.finish_attempts
+    finish = attempt_writer.attempts.finish_attempts
 
     def picky(conn: Any, ends: Any, *args: Any, **more: Any) -> Any:
         if any(end.action == "act_bad" for end in ends):
             raise ValueError("no such text")
         return finish(conn, ends, *args, **more)
 
-    monkeypatch.setattr(attempt_writer.store, "finish_attempts", picky)
+    monkeypatch.setattr(attempt_writer.attempts, "finish_attempts", picky)
     house.put("act_bad", *(f"act_{n}" for n in range(10)))
     loop = house.loop(email=Fake())
     house.until(lambda: sum(status == "done" for status, _ in house.states().values()) == 10)

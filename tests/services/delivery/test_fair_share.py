@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from backbone.log import open_log
 from services.actions.delivery import Dispatcher
-from services.actions.delivery.dispatcher import ROOM, WINDOW
+from services.actions.delivery.dispatcher import MIN_FREE, WINDOW
 from services.actions.plays.retry_policy import Outcome
 from services.actions.status import status
 from services.actions.storage.attempts import Leased
@@ -19,7 +19,7 @@ from tests.services.delivery.kit import Fake, House
 
 def test_a_lane_carries_no_more_than_it_may(house: House) -> None:
     class Narrow(Fake):
-        per_lane = 3
+        per_key = 3
 
     async def slowly(action: Leased) -> Outcome:
         await asyncio.sleep(0.001)
@@ -47,7 +47,7 @@ def test_a_slow_lane_does_not_hold_up_the_others(house: House) -> None:
 
     class Narrow(Fake):
         concurrency = 10
-        per_lane = 2
+        per_key = 2
 
     house.put(*(f"act_slow_{n}" for n in range(600)), recipient="a@slow.test")
     house.put("act_quick", recipient="a@quick.test")
@@ -59,7 +59,7 @@ def test_a_slow_lane_does_not_hold_up_the_others(house: House) -> None:
 class Hung(Fake):
     """A channel of two places that answers nothing before it is set free."""
 
-    concurrency = per_lane = 2
+    concurrency = per_key = 2
 
     def __init__(self) -> None:
         super().__init__(self._wait)
@@ -89,14 +89,14 @@ def test_a_slow_channel_does_not_hold_up_the_others(house: House) -> None:
 class Endpoints(Fake):
     """Webhooks: of these endpoints only `crm` answers, until the others are set free."""
 
-    concurrency, per_lane, independent = 300, 10, True
+    concurrency, per_key, independent = 300, 10, True
 
     def __init__(self) -> None:
         super().__init__(self._answer)
         self.free = threading.Event()
         self.set_free: asyncio.Event | None = None
 
-    def lane(self, action: Leased) -> str:
+    def concurrency_key(self, action: Leased) -> str:
         return action.recipient or ""
 
     async def _answer(self, action: Leased) -> Outcome:
@@ -112,9 +112,11 @@ def test_hundreds_of_hung_endpoints_do_not_hold_up_the_others(house: House, monk
     endpoints = Endpoints()
     house.loop(webhook=endpoints)
     house.until(lambda: len(set(endpoints.sent)) == 240)
-    house.until(lambda: all(lane.blocked for lane in house.loops[0]._lanes.values()))
-    house.until(lambda: house.loops[0]._free() >= ROOM)
-    monkeypatch.setattr(Dispatcher, "_make_room", None)  # nothing more is leased for those who do not answer
+    house.until(lambda: all(lane.blocked for lane in house.loops[0]._key_limits.values()))
+    house.until(lambda: house.loops[0]._free() >= MIN_FREE)
+    monkeypatch.setattr(
+        Dispatcher, "_wait_for_capacity", None
+    )  # nothing more is leased for those who do not answer
     try:
         for n in range(3):
             house.put(f"act_good_{n}", channel="webhook", recipient="crm")

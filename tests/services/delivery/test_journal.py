@@ -38,13 +38,13 @@ def die(made: Journal) -> None:
 
 def test_what_was_written_is_read(folder: Path) -> None:
     made = journal(folder)
-    made.passing("act_1")
+    made.before_effect("act_1")
     made.ended("act_1", DONE)
-    made.passing("act_2")
+    made.before_effect("act_2")
     made.ended("act_unknown", DONE)
     left = read((folder / "me.journal").read_bytes())
     assert (left.owner, left.complete) == ("me", KNOWN)
-    assert left.passed == {("act_1", 1), ("act_2", 3)}
+    assert left.begun_effects == {("act_1", 1), ("act_2", 3)}
     assert {key: (end.kind, end.detail) for key, end in left.ends.items()} == {
         ("act_1", 1): ("done", "250 taken ?")
     }
@@ -103,16 +103,16 @@ def test_one_that_could_not_be_dealt_with_stays(folder: Path) -> None:
 def test_it_holds_only_what_is_not_committed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RENEW_BYTES", 1)
     made = journal(folder)
-    made.passing("act_1")
+    made.before_effect("act_1")
     made.ended("act_1", DONE)
-    made.passing("act_2")
+    made.before_effect("act_2")
     old = os.open(folder / "me.journal", os.O_RDONLY)
     made.settled(["act_1"])
     made.tidy()
     fcntl.flock(old, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody's any more
     os.close(old)
     left = read((folder / "me.journal").read_bytes())
-    assert (left.passed, left.ends) == ({("act_2", 3)}, {})
+    assert (left.begun_effects, left.ends) == ({("act_2", 3)}, {})
     with taken(folder / "me.journal") as busy:
         assert busy is None
     made.close()  # act_2 is open still
@@ -133,13 +133,13 @@ def test_with_nothing_open_it_is_emptied_and_then_deleted(folder: Path) -> None:
 
 def test_on_a_full_disk_it_is_withdrawn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = journal(folder)
-    made.passing("act_1")
+    made.before_effect("act_1")
 
     def full(file: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module.os, "write", full)
-    made.passing("act_2")  # goes out without a mark: so there must be no journal
+    made.before_effect("act_2")  # goes out without a mark: so there must be no journal
     assert list(folder.iterdir()) == []
     made.ended("act_2", DONE)
     made.tidy()
@@ -158,7 +158,7 @@ def test_what_can_be_neither_marked_nor_withdrawn_does_not_go_out(
     monkeypatch.setattr(module.os, "write", fails)
     monkeypatch.setattr(Path, "unlink", fails)
     with pytest.raises(OSError, match="Input/output"):
-        made.passing("act_1")
+        made.before_effect("act_1")
     made.ended("act_1", DONE)  # but what has happened has happened
 
 
@@ -169,7 +169,7 @@ def test_once_nothing_is_under_way_it_begins_again(folder: Path, monkeypatch: py
     made = journal(folder)
     with monkeypatch.context() as broken:
         broken.setattr(module.os, "write", full)
-        made.passing("act_1")
+        made.before_effect("act_1")
         made.settled(["act_1"])
         made.tidy()
     made.tidy()
@@ -177,15 +177,15 @@ def test_once_nothing_is_under_way_it_begins_again(folder: Path, monkeypatch: py
     made.settled(["act_2"])
     made.tidy()
     made.begun([("act_3", 1)])
-    made.passing("act_3")
+    made.before_effect("act_3")
     left = read((folder / "me.journal").read_bytes())
-    assert (left.complete, left.passed) == (KNOWN, {("act_3", 1)})
+    assert (left.complete, left.begun_effects) == (KNOWN, {("act_3", 1)})
 
 
 def test_where_no_folder_can_be_it_does_without(folder: Path) -> None:
     folder.write_text("in the way")
     made = journal(folder)
-    made.passing("act_1")
+    made.before_effect("act_1")
     made.ended("act_1", DONE)
     made.settled(["act_1", "act_2"])
     made.tidy()
@@ -210,9 +210,9 @@ def test_a_disk_that_can_only_be_read_stops_nothing_else(
         made.tidy()
         none = Journal(folder, "other")
         none.begun([("act_9", 1)])
-        none.passing("act_9")
-    made.passing("act_1")  # the old one holds
-    assert read((folder / "me.journal").read_bytes()).passed == {("act_1", 1)}
+        none.before_effect("act_9")
+    made.before_effect("act_1")  # the old one holds
+    assert read((folder / "me.journal").read_bytes()).begun_effects == {("act_1", 1)}
     made.settled(["act_1", "act_2"])
     with monkeypatch.context() as broken:
         broken.setattr(Path, "unlink", fails)
@@ -231,9 +231,9 @@ class Dead:
             leased = lease_due(conn, now, "dead", 10)
             begun = start_attempts(conn, [one.id for one in leased][:3], "dead", now)
         self.journal.begun(begun.items())
-        self.journal.passing("act_ended")
+        self.journal.before_effect("act_ended")
         self.journal.ended("act_ended", DONE)
-        self.journal.passing("act_passed")
+        self.journal.before_effect("act_passed")
 
     def taken_over(self) -> tuple[bool, list[BatchResult]]:
         told: list[BatchResult] = []
@@ -257,7 +257,7 @@ def test_the_dead_one_s_ends_count_once_and_the_rest_is_free(house: House, dead:
     found, told = dead.taken_over()
     assert (found, [written.tally for written in told]) == (True, [[]])
     assert len(house.events()) == 1
-    mails = Fake(repeatable=False)
+    mails = Fake(idempotent=False)
     house.loop(alone=False, email=mails)
     house.settled()
     sent = {"act_silent", "act_leased"} if KNOWN else {"act_leased"}
@@ -285,7 +285,7 @@ def test_after_another_boot_what_had_begun_is_uncertain(
     die(dead.journal)
     monkeypatch.setattr(module, "boot_id", lambda: "another")
     dead.taken_over()
-    mails = Fake(repeatable=False)
+    mails = Fake(idempotent=False)
     house.loop(alone=False, email=mails)
     house.settled()
     assert mails.sent == ["act_leased"]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from backbone.clock import WallClock
 from backbone.settings import Settings
 from services.actions.channels.base import Channel, ChannelContext, Target
 from services.actions.plays.retry_policy import Outcome
@@ -44,7 +45,8 @@ def surroundings(
     tmp_path: Path, endpoint: Callable[[str], Target | None] = lambda _: None, **settings: Any
 ) -> ChannelContext:
     """Settings and endpoints for a channel."""
-    return ChannelContext(Settings(data_dir=tmp_path, _env_file=None, **settings), endpoint)  # type: ignore[call-arg]
+    made = Settings(data_dir=tmp_path, _env_file=None, **settings)  # type: ignore[call-arg]
+    return ChannelContext(made, endpoint, now=WallClock().now)
 
 
 async def deliver(channel: Channel, action: Leased) -> Outcome:

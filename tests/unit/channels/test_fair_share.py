@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from services.actions.delivery import fair_share
-from services.actions.delivery.fair_share import FairShare, Lane, UnderWay
+from services.actions.delivery.fair_share import FairShare, KeyLimit, UnderWay
 
 MOST = 10
 
@@ -33,15 +33,15 @@ class Bench:
         self.inside: list[UnderWay] = []
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def lane(self) -> Lane:
-        return Lane(MOST, independent=self.independent)
+    def lane(self) -> KeyLimit:
+        return KeyLimit(MOST, independent=self.independent)
 
-    def come(self, lane: Lane, many: int = 1) -> list[asyncio.Task[None]]:
+    def come(self, lane: KeyLimit, many: int = 1) -> list[asyncio.Task[None]]:
         came = [asyncio.create_task(self._come(lane)) for _ in range(many)]
         self.tasks.update(came)
         return came
 
-    async def _come(self, lane: Lane) -> None:
+    async def _come(self, lane: KeyLimit) -> None:
         place = UnderWay(lane, self.channel, (lambda: self.slow) if self.independent else None)
         await place.enter()
         self.inside.append(place)

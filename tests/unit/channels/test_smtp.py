@@ -326,7 +326,7 @@ def test_the_url(url: str, read: SmtpServer) -> None:
 
 async def test_files_are_written_whole_and_never_twice(tmp_path: Path) -> None:
     sender = channel(surroundings(tmp_path))
-    assert sender.repeatable
+    assert sender.idempotent
     for _ in range(2):
         assert (await deliver(sender, leased())).kind == "done"
     (file,) = (tmp_path / "outbox").iterdir()

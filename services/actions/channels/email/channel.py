@@ -16,8 +16,8 @@ from services.actions.storage.attempts import Leased
 class Transport(Protocol):
     """A way of handing over a message."""
 
-    repeatable: bool
-    tells: bool
+    idempotent: bool
+    marks_effect: bool
     concurrency: int  # mails under way at once
     per_domain: int  # of these, to one domain
 
@@ -63,15 +63,15 @@ class EmailChannel:
 
     def __init__(self, transport: Transport, staging: StagingRecipients = StagingRecipients()) -> None:
         self._transport, self._staging = transport, staging
-        self.repeatable, self.tells = transport.repeatable, transport.tells
-        self.concurrency, self.per_lane = transport.concurrency, transport.per_domain
+        self.idempotent, self.marks_effect = transport.idempotent, transport.marks_effect
+        self.concurrency, self.per_key = transport.concurrency, transport.per_domain
 
     @property
     def trouble(self) -> ChannelTrouble | None:
         """Of the transport."""
         return self._transport.trouble
 
-    def lane(self, action: Leased) -> str:
+    def concurrency_key(self, action: Leased) -> str:
         """The recipient's domain."""
         return (action.recipient or "").rpartition("@")[2].lower()
 
@@ -99,5 +99,5 @@ def channel(around: ChannelContext) -> EmailChannel:
     ca_file = None if settings.smtp_ca_file is None else str(settings.smtp_ca_file)
     server = SmtpServer.of(settings.smtp_url.get_secret_value(), ca_file)
     return EmailChannel(
-        SmtpTransport(server, around.passing, name=settings.smtp_ehlo, now=around.now), staging
+        SmtpTransport(server, around.before_effect, name=settings.smtp_ehlo, now=around.now), staging
     )

@@ -15,7 +15,7 @@ OUTBOX = "outbox"  # under the data folder
 class EmlFolder:
     """Writes to a folder. Sending an action again overwrites its file, so there is never a second copy."""
 
-    repeatable, tells = True, False
+    idempotent, marks_effect = True, False
     concurrency = per_domain = 200  # files of our own: nobody minds
     trouble = None
 

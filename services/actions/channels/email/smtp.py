@@ -107,7 +107,7 @@ class SmtpConnection:
 class SmtpTransport:
     """Hands mails to one server, over connections that are used again."""
 
-    repeatable, tells = False, True
+    idempotent, marks_effect = False, True
     concurrency = per_domain = (
         40  # connections to the one server, which spreads mails over domains as it sees fit
     )
@@ -115,14 +115,14 @@ class SmtpTransport:
     def __init__(
         self,
         server: SmtpServer,
-        passing: Callable[[str], None] = lambda _: None,
+        before_effect: Callable[[str], None] = lambda _: None,
         *,
         name: str | None = None,
         now: Callable[[], int] = lambda: 0,
     ) -> None:
         self._server = server
         self.health = ServerHealth(now)
-        self.passing = passing  # told the action whose final dot is about to go out
+        self.before_effect = before_effect  # told the action whose final dot is about to go out
         self.gate = AdaptiveLimit(
             least=DOTS, step=ONE_MORE_S, patience=PATIENCE_S
         )  # between the final dot and its answer
@@ -293,7 +293,7 @@ class MailTransaction:
             protocol = self._line.protocol  # raises if the server hung up over the body
             if protocol._buffer:  # noqa: SLF001
                 raise ConnectionAbortedError("the server answered what it was not asked")
-            self._transport.passing(self._action)
+            self._transport.before_effect(self._action)
             self._dotted = True
             protocol.write(b".\r\n")
             code, text = await protocol.read_response(timeout=VERDICT_S)

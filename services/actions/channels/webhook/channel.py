@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from functools import partial
-from time import time
 from typing import Any
 
 import aiohttp
@@ -74,18 +73,19 @@ class WebhookChannel:
     """Posts to endpoints."""
 
     concurrency = 300
-    per_lane = AT_ONCE
-    repeatable, tells = True, False  # the receiver knows the id
+    per_key = AT_ONCE
+    idempotent, marks_effect = True, False  # the receiver knows the id
     independent = True
     trouble = None  # each endpoint has its own
 
     def __init__(self, around: ChannelContext, *, deadline: float = DEADLINE_S) -> None:
         self._endpoint = around.endpoint
         self._guard = AddressGuard(around.settings.webhook_allowed_networks)
+        self._now = around.now
         self._deadline = deadline
         self._session: aiohttp.ClientSession | None = None
 
-    def lane(self, action: Leased) -> str:
+    def concurrency_key(self, action: Leased) -> str:
         """The endpoint."""
         return action.recipient or ""
 
@@ -93,7 +93,9 @@ class WebhookChannel:
         """The body. The endpoint is looked up when it is sent."""
         name = action.recipient or ""
         body = msgspec.json.encode(action.rendered.get("body"))
-        return WebhookDelivery(self._open, self._endpoint, name, action.id, body, self._deadline)
+        return WebhookDelivery(
+            self._open, self._endpoint, name, action.id, body, now=self._now, deadline=self._deadline
+        )
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -122,6 +124,8 @@ class WebhookDelivery:
         name: str,
         action: str,
         body: bytes,
+        *,
+        now: Callable[[], int],
         deadline: float,
     ) -> None:
         self._session = session
@@ -129,6 +133,7 @@ class WebhookDelivery:
         self._name = name
         self._action = action
         self._body = body
+        self._now = now
         self._deadline = deadline
 
     async def drop(self) -> None:
@@ -144,7 +149,7 @@ class WebhookDelivery:
             return await self._post(target)
         except (AddressRefused, aiohttp.ClientError, OSError, ValueError) as error:
             if answer.status is not None:
-                return judged(answer.status, {}, b"")
+                return judged(answer.status, {}, b"", self._now())
             if isinstance(error, TimeoutError):
                 return Outcome(
                     kind="temporary", reason="timeout", detail=f"no answer within {self._deadline:g} s"
@@ -157,7 +162,7 @@ class WebhookDelivery:
             )
 
     async def _post(self, target: Target) -> Outcome:
-        headers = _HEADERS | signed_headers(self._action, int(time()), self._body, target.secret)
+        headers = _HEADERS | signed_headers(self._action, self._now() // SECOND_US, self._body, target.secret)
         async with (
             asyncio.timeout(self._deadline) as limit,
             self._session().post(
@@ -165,7 +170,7 @@ class WebhookDelivery:
             ) as response,
         ):
             limit.reschedule(None)
-            return judged(response.status, response.headers, await _read(response))
+            return judged(response.status, response.headers, await _read(response), self._now())
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
@@ -184,13 +189,15 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(pieces)[:ANSWER_BYTES]
 
 
-def judged(status: int, headers: Mapping[str, str], answer: bytes) -> Outcome:
+def judged(status: int, headers: Mapping[str, str], answer: bytes, now: int) -> Outcome:
     """The outcome of an answer: 2xx arrived; 408, 425, 429 and 5xx may be tried again; all else is final."""
     detail = f"{status} {_shown(answer)}".strip()
     if 200 <= status < 300:
         return Outcome(kind="done", detail=detail)
     if status in AGAIN or status >= 500:
-        return Outcome(kind="temporary", reason="deferred", detail=detail, retry_after=_retry_after(headers))
+        return Outcome(
+            kind="temporary", reason="deferred", detail=detail, retry_after=_retry_after(headers, now)
+        )
     if 300 <= status < 400:
         return Outcome(kind="permanent", reason="rejected", detail=f"{status}: redirects are not followed")
     return Outcome(kind="permanent", reason="rejected", detail=detail)
@@ -201,13 +208,13 @@ def _shown(answer: bytes) -> str:
     return " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())[:SHOWN_CHARS]
 
 
-def _retry_after(headers: Mapping[str, str]) -> int | None:
+def _retry_after(headers: Mapping[str, str], now: int) -> int | None:
     """Microseconds from now, by `Retry-After`: seconds or a date (RFC 9110)."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return min(int(text[:9]), 10**9) * SECOND_US
     try:
-        return max(0, round((parsedate_to_datetime(text).timestamp() - time()) * SECOND_US))
+        return max(0, round(parsedate_to_datetime(text).timestamp() * SECOND_US) - now)
     except (ValueError, TypeError, OverflowError):
         return None
 
