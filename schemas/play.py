@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
+from schemas.playbook import ChannelName
 
 PlayStatus = Literal["open", "finished", "exited", "skipped"]
 ActionStatus = Literal["pending", "retrying", "done", "failed", "skipped", "uncertain"]
@@ -68,7 +69,7 @@ class ActionOut(_Answer):
     tier: str | None = Field(description="Of its play.", examples=["low"])
     account: str
     contact: str | None
-    channel: Literal["email", "task", "webhook"]
+    channel: ChannelName
     step: str = Field(examples=["0"])
     recipient: str | None = Field(
         description="An address; of a webhook, the endpoint's name.", examples=["ann@acme.test"]

@@ -1,15 +1,18 @@
 """A playbook as it is written: what to do, step by step, per tier (contract, section 7)."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from schemas.addresses import is_address
+from schemas.channels.base import ChannelStep, Delay, Strict
+from schemas.channels.email import EmailStep
+from schemas.channels.task import TaskStep
+from schemas.channels.webhook import WebhookStep
 from schemas.choice import Choice, at_least_one, exactly_one
 from schemas.conditions.model import BranchCondition, EventCondition
 from schemas.dates import FORMS
-from schemas.duration import PLAIN_PATTERN, Duration, parse_duration
+from schemas.duration import Duration
 from schemas.fields import OF_VERSIONS, DatePath, EventPath, Name, Types, ValuePath, invalid
 from schemas.tiered import TIERS
 
@@ -17,37 +20,7 @@ MAX_STEPS = 200  # of one tier, branches included
 MAX_DEPTH = 8  # branches inside branches
 
 
-def _recipient(text: str) -> str:
-    if text in {"contact", "all", "owner"} or (text.startswith("role:") and len(text) > len("role:")):
-        return text
-    if not is_address(text):
-        raise ValueError("must be contact, role:<role>, all, owner or an email address")
-    return text
-
-
-def _delay(text: str) -> str:
-    parse_duration(text)
-    return text
-
-
-def _person(text: str) -> str:
-    if text != "owner" and not is_address(text):
-        raise ValueError("must be owner or an email address")
-    return text
-
-
-Recipient = Annotated[str, Field(max_length=320), AfterValidator(_recipient)]
-Delay = Annotated[
-    str, Field(strict=True, json_schema_extra={"pattern": PLAIN_PATTERN}), AfterValidator(_delay)
-]  # a duration, which may be nothing: 0s
-Person = Annotated[str, Field(max_length=320), AfterValidator(_person)]
 StepId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
-
-
-class Strict(BaseModel):
-    """Unknown fields are errors; fields that clash with Python words go by their alias."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, str_strip_whitespace=False)
 
 
 class EventMatch(Strict):
@@ -79,58 +52,6 @@ class ValueChange(Strict):
         description="Path to a value of the account or contact; an update that makes it another one counts. "
         "Two spellings of one date or number are the same value.",
         examples=["account.attributes.renewal_date"],
-    )
-
-
-class EmailStep(Strict):
-    """Send an email, one per recipient."""
-
-    template: Name = Field(description="Name of a saved template.", examples=["invoice-reminder"])
-    to: Recipient = Field(
-        "contact",
-        description="`contact` (the trigger's, else the first active admin, else the first active contact), "
-        "`role:<role>`, `all`, `owner`, or an address.",
-        examples=["role:admin"],
-    )
-    from_: Person | None = Field(
-        None,
-        alias="from",
-        description="An address, or `owner`; default: the owner, else the configured sender.",
-        examples=["success@us.test"],
-    )
-
-
-class TaskStep(Strict):
-    """Make a task, or update the open one with the same account and key."""
-
-    title: str = Field(
-        min_length=1, max_length=2_000, description="A template.", examples=["Call {{ account.name }}"]
-    )
-    body: str | None = Field(
-        None, max_length=50_000, description="A template.", examples=["Last login a month ago."]
-    )
-    assignee: Person = Field("owner", description="`owner` or an address.", examples=["finance@us.test"])
-    due: Delay | None = Field(None, description="Time to do it, from the step on.", examples=["2d"])
-    priority: str | None = Field(
-        None, min_length=1, max_length=32, description="Any word that your team uses.", examples=["high"]
-    )
-    key: str | None = Field(
-        None,
-        min_length=1,
-        max_length=400,
-        description="What makes two tasks of an account one; a template. Default: playbook, step, subject.",
-        examples=["renewal-call"],
-    )
-
-
-class WebhookStep(Strict):
-    """Call an endpoint, signed as Standard Webhooks 1.0.0."""
-
-    endpoint: Name = Field(description="Name of a saved endpoint.", examples=["crm"])
-    body: Any = Field(
-        None,
-        description="A JSON value; every string is a template. Default: play, account, contact, trigger.",
-        examples=[{"account": "{{ account.id }}", "flag": "overdue"}],
     )
 
 
@@ -181,13 +102,12 @@ def _wait(value: Any) -> Any:
 
 
 Wait = Annotated[Delay | WaitEvent | WaitDate, Choice(_wait)]
-KINDS = ("email", "task", "webhook", "wait", "branch")
 
 
 class Step(Strict):
-    """One step: exactly one of email, task, webhook, wait, branch."""
+    """One step: its id, and exactly one of the other fields."""
 
-    model_config = ConfigDict(json_schema_extra=exactly_one(*KINDS))
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(_shown()))
 
     id: StepId | None = Field(None, description="Default: its place, counted from 0.", examples=["reminder"])
     email: EmailStep | None = Field(
@@ -207,8 +127,36 @@ class Step(Strict):
             raise ValueError(f"needs exactly one of {', '.join(KINDS)}; got {', '.join(given) or 'none'}")
         return self
 
+    @property
+    def channel(self) -> tuple[str, ChannelStep] | None:
+        """The channel that the step is for, and what it says; None: it waits, or is a branch."""
+        for name in CHANNEL_STEPS:
+            words: ChannelStep | None = getattr(self, name)
+            if words is not None:
+                return name, words
+        return None
+
 
 Branch.model_rebuild()
+KINDS = tuple(name for name in Step.model_fields if name != "id")
+# The register of the channels' words: each is a field of `Step`. Its package is in `services/actions/channels/`.
+CHANNEL_STEPS: dict[str, type[ChannelStep]] = {
+    name: model
+    for name, field in Step.model_fields.items()
+    for model in get_args(field.annotation)
+    if isinstance(model, type) and issubclass(model, ChannelStep)
+}
+
+
+def _shown() -> dict[str, Any]:
+    """What the JSON Schema of a step says beside its fields."""
+    return {"description": f"One step: exactly one of {', '.join(KINDS)}.", **exactly_one(*KINDS)}
+
+
+if TYPE_CHECKING:
+    ChannelName = str
+else:
+    ChannelName = Literal[tuple(CHANNEL_STEPS)]
 
 StepList = Annotated[list[Step], Field(max_length=MAX_STEPS)]
 
@@ -302,10 +250,11 @@ class PlaybookIn(Strict):
 
 def _references(steps: list[Step], path: str) -> Iterator[tuple[str, str, str]]:
     for place, step in enumerate(steps):
-        if step.email is not None:
-            yield "template", step.email.template, f"{path}.{place}.email.template"
-        elif step.webhook is not None:
-            yield "endpoint", step.webhook.endpoint, f"{path}.{place}.webhook.endpoint"
+        if step.channel is not None:
+            name, words = step.channel
+            yield from (
+                (kind, it, f"{path}.{place}.{name}.{field}") for kind, it, field in words.references()
+            )
         elif step.branch is not None:
             yield from _references(step.branch.then, f"{path}.{place}.branch.then")
             yield from _references(step.branch.else_, f"{path}.{place}.branch.else")

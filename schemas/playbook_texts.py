@@ -1,7 +1,6 @@
 """The templates that stand in a playbook's steps themselves, and the paths that its conditions name."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from schemas.conditions.model import needed_paths
 from schemas.playbook import EventMatch, PlaybookIn, Step, WaitEvent
@@ -38,27 +37,13 @@ def _steps(steps: list[Step], path: str) -> Iterator[tuple[str, Step]]:
 
 
 def texts_of(body: PlaybookIn) -> dict[str, str]:
-    """The templates in tasks and webhooks, by path: `steps.high.0.task.title`."""
+    """The templates that stand in the steps themselves, by path: `steps.high.0.task.title`."""
     found: dict[str, str] = {}
     for path, step in steps_of(body):
-        if step.task is not None:
-            texts = {"title": step.task.title, "body": step.task.body, "key": step.task.key}
-            found |= {f"{path}.task.{name}": text for name, text in texts.items() if text is not None}
-        elif step.webhook is not None:
-            found |= dict(_strings(step.webhook.body, f"{path}.webhook.body"))
+        if step.channel is not None:
+            name, words = step.channel
+            found |= {f"{path}.{name}.{field}": text for field, text in words.texts()}
     return found
-
-
-def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Every string in a JSON value, by its path."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _strings(inner, f"{path}.{name}")
-    elif isinstance(value, list):
-        for place, inner in enumerate(value):
-            yield from _strings(inner, f"{path}.{place}")
 
 
 def spans_of(body: PlaybookIn) -> Iterator[tuple[str, str]]:

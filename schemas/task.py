@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from schemas.playbook import Person, Strict
+from schemas.channels.base import Person, Strict
 from schemas.timestamps import Moment
 
 OF_TASKS = frozenset({

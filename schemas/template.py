@@ -4,9 +4,9 @@ from typing import ClassVar, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from schemas.channels.base import Strict
 from schemas.choice import exactly_one
 from schemas.fields import OF_VERSIONS, Name, invalid
-from schemas.playbook import Strict
 
 SOURCE_CHARS = 128 * 1024
 

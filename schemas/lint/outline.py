@@ -180,13 +180,9 @@ def _emits(steps: list[Step]) -> set[str]:
     """What follows from a play by itself; what people do (open a task's link, complete it) does not."""
     kinds = {"play.started", "play.finished", "play.exited"}
     for step in every(steps):
-        for given, told in (
-            (step.email, ("email.sent",)),
-            (step.task, ("task.created",)),
-            (step.webhook, ("webhook.delivered", "webhook.failed")),
-        ):
-            if given is not None:
-                kinds.update(told)
+        if step.channel is not None:
+            _, words = step.channel
+            kinds.update(words.emits)
     return {OWN_PREFIX + kind for kind in kinds}
 
 

@@ -9,7 +9,9 @@ from enum import StrEnum
 
 import msgspec
 
+from schemas.channels.base import ChannelStep
 from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
+from schemas.playbook import CHANNEL_STEPS
 from schemas.sentences.wording import number
 
 
@@ -67,11 +69,6 @@ def _suppressed(case: PlayCase) -> str:
     )
 
 
-_DONE = {
-    "email": "the email to {to} was sent",
-    "task": "the task was put on the list",
-    "webhook": "the webhook to {to} was delivered",
-}
 _PLAYS: dict[StrEnum, Callable[[PlayCase], str]] = {
     PlayReason.COMPLETED: _plain(PlayReason.COMPLETED),
     PlayReason.EXIT_EVENT: _plain(PlayReason.EXIT_EVENT),
@@ -93,7 +90,7 @@ _STEPS: dict[StrEnum, Callable[[PlayCase], str]] = {reason: _plain(reason) for r
 _HISTORY: dict[StrEnum, Callable[[PlayCase], str]] = {
     HistoryReason.STARTED: lambda case: f"the play began, for the {case.tier} tier",
     HistoryReason.ACTION_MADE: lambda case: f"the step produced {_thing(case)}",
-    HistoryReason.ACTION_DONE: lambda case: _DONE.get(case.channel or "", "it was done").format(to=case.to),
+    HistoryReason.ACTION_DONE: lambda case: _done(case),
 }
 _ACTIONS: dict[StrEnum, Callable[[PlayCase], str]] = {
     ActionReason.TASK_UPDATED: _plain(ActionReason.TASK_UPDATED),
@@ -140,18 +137,29 @@ SENTENCES: Mapping[type[StrEnum], Mapping[StrEnum, Callable[[PlayCase], str]]] =
 }
 
 
+def _words(case: PlayCase) -> type[ChannelStep] | None:
+    """The words of the case's channel; None: it has none, or one that this release does not know."""
+    return CHANNEL_STEPS.get(case.channel or "")
+
+
+def _done(case: PlayCase) -> str:
+    words = _words(case)
+    return "it was done" if words is None else words.done.format(to=case.to)
+
+
 def _thing(case: PlayCase) -> str:
-    if case.channel == "task":
-        return "a task" + (f" for {case.recipient}" if case.recipient else "")
-    return f"{'an' if case.channel == 'email' else 'a'} {case.channel or 'action'}" + (
-        f" to {case.recipient}" if case.recipient else ""
-    )
+    words = _words(case)
+    if words is None:
+        thing = f"a {case.channel or 'action'}"
+        return f"{thing} to {case.recipient}" if case.recipient else thing
+    return words.thing_for.format(to=case.recipient) if case.recipient else words.thing
 
 
 def _other(case: PlayCase) -> str:
     """Who did not take it."""
-    if case.channel == "email":
-        return f"the mail server for {case.to}" if case.recipient else "the mail server"
+    words = _words(case)
+    if words is not None:
+        return words.peer.format(to=case.to) if case.recipient else words.nobody
     return f"the endpoint {case.to}" if case.recipient else "the other side"
 
 

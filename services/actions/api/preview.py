@@ -15,7 +15,7 @@ from backbone.errors import FieldError, Invalid, RateLimited
 from backbone.log import partition_for
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Json, json_response, reads, validate
-from schemas.playbook import Strict
+from schemas.channels.base import Strict
 from schemas.profile import Contact, Profile
 from services.actions.api.plays import Times
 from services.actions.api.unsubscribe import UnsubscribeLinks

@@ -13,7 +13,7 @@ from backbone.errors import NotFound
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Json, Once, Pages, etag, json_response, page, reads, written
 from schemas.addresses import valid_address
-from schemas.playbook import Strict
+from schemas.channels.base import Strict
 from services.actions.api.views import moment
 from services.actions.storage import suppressions
 from services.actions.storage.suppressions import ALL_TOPICS, Hasher

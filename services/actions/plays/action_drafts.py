@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
+from schemas.channels.email import EmailStep
+from schemas.channels.task import TaskStep
+from schemas.channels.webhook import WebhookStep
 from schemas.duration import parse_duration
 from schemas.play_reasons import ActionReason
-from schemas.playbook import EmailStep, TaskStep, WebhookStep
 from schemas.profile import Profile
 from services.actions.plays.model import (
     ActionDraft,

@@ -1,0 +1,41 @@
+"""The step `email`."""
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from schemas.channels.base import ChannelStep, Person, Recipient
+from schemas.fields import Name
+
+
+class EmailStep(ChannelStep):
+    """Send an email, one per recipient."""
+
+    emits = ("email.sent",)
+    thing = "an email"
+    thing_for = "an email to {to}"
+    done = "the email to {to} was sent"
+    peer = "the mail server for {to}"
+    nobody = "the mail server"
+
+    template: Name = Field(description="Name of a saved template.", examples=["invoice-reminder"])
+    to: Recipient = Field(
+        "contact",
+        description="`contact` (the trigger's, else the first active admin, else the first active contact), "
+        "`role:<role>`, `all`, `owner`, or an address.",
+        examples=["role:admin"],
+    )
+    from_: Person | None = Field(
+        None,
+        alias="from",
+        description="An address, or `owner`; default: the owner, else the configured sender.",
+        examples=["success@us.test"],
+    )
+
+    def references(self) -> Iterator[tuple[str, str, str]]:
+        """Its template."""
+        yield "template", self.template, "template"
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """None: they stand in the template."""
+        yield from ()

@@ -1,0 +1,47 @@
+"""The step `webhook`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field
+
+from schemas.channels.base import ChannelStep
+from schemas.fields import Name
+
+
+class WebhookStep(ChannelStep):
+    """Call an endpoint, signed as Standard Webhooks 1.0.0."""
+
+    emits = ("webhook.delivered", "webhook.failed")
+    thing = "a webhook"
+    thing_for = "a webhook to {to}"
+    done = "the webhook to {to} was delivered"
+    peer = "the endpoint {to}"
+    nobody = "the other side"
+
+    endpoint: Name = Field(description="Name of a saved endpoint.", examples=["crm"])
+    body: Any = Field(
+        None,
+        description="A JSON value; every string is a template. Default: play, account, contact, trigger.",
+        examples=[{"account": "{{ account.id }}", "flag": "overdue"}],
+    )
+
+    def references(self) -> Iterator[tuple[str, str, str]]:
+        """Its endpoint."""
+        yield "endpoint", self.endpoint, "endpoint"
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Every string in the body."""
+        yield from _strings(self.body, "body")
+
+
+def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Every string in a JSON value, by its path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _strings(inner, f"{path}.{name}")
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _strings(inner, f"{path}.{place}")
