@@ -2,6 +2,9 @@
 
 from typing import Any, NamedTuple
 
+from schemas.event import OWN_PREFIX
+from schemas.playbook import CHANNEL_STEPS
+
 FIELDS: dict[str, dict[str, str]] = {
     "Event": {
         "specversion": "Of CloudEvents.",
@@ -125,8 +128,11 @@ class OwnEventType(NamedTuple):
 
 _TASK = {**_ACTION, "key": _TEXT}
 OWN: dict[str, OwnEventType] = {
-    "touchline.email.sent": OwnEventType("A mail was handed over.", _ACTION),
-    "touchline.email.bounced": OwnEventType("A mail server refused the recipient for good.", _ACTION),
+    **{
+        OWN_PREFIX + kind: OwnEventType(text, _ACTION)
+        for step in CHANNEL_STEPS.values()
+        for kind, text in step.events.items()
+    },
     "touchline.email.unsubscribed": OwnEventType(
         "A recipient unsubscribed; `topic` null: from everything.", {**_ACTION, "topic": _MAYBE}
     ),
@@ -136,8 +142,6 @@ OWN: dict[str, OwnEventType] = {
         {**_TASK, **dict.fromkeys(("note", "outcome", "completed_by"), _MAYBE)},
         ("action", "depth", "key", "completed_by"),
     ),
-    "touchline.webhook.delivered": OwnEventType("An endpoint took a webhook.", _ACTION),
-    "touchline.webhook.failed": OwnEventType("A webhook was given up.", _ACTION),
     "touchline.play.started": OwnEventType("A play began.", _PLAY, ("play", "playbook", "tier", "depth")),
     "touchline.play.finished": OwnEventType(
         "A play came to its end.", _PLAY, ("play", "playbook", "tier", "depth")

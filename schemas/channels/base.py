@@ -1,7 +1,7 @@
 """What the steps of all channels have in common: their manners, and what a channel says of itself in words."""
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -46,12 +46,14 @@ class ChannelStep(Strict):
     """A step that makes actions of one channel. The fields are what a playbook says; the rest tells the other rooms
     about the channel, and has no defaults: a channel that leaves something out fails when it is imported.
 
-    `emits`: the kinds of events (`email.sent`) that follow from the step by itself, and not from what people do.
+    `events`: what tells of an end of its actions: kind (`email.sent`) and description.
+    `emits`: the kinds of events that follow from the step by itself, and not from what people do.
     `thing`: an action of the channel, with its article: `an email`; `thing_for`: one with the recipient `{to}`.
     `done`: a sentence without its full stop on an action that was carried out; `{to}` is its recipient.
     `peer`: what took or refused it, for sentences; `{to}` is the recipient, `nobody` stands where there is none.
     """
 
+    events: ClassVar[Mapping[str, str]]
     emits: ClassVar[tuple[str, ...]]
     thing: ClassVar[str]
     thing_for: ClassVar[str]

@@ -1,6 +1,7 @@
 """The step `email`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -11,6 +12,10 @@ from schemas.fields import Name
 class EmailStep(ChannelStep):
     """Send an email, one per recipient."""
 
+    events: ClassVar[Mapping[str, str]] = {
+        "email.sent": "A mail was handed over.",
+        "email.bounced": "A mail server refused the recipient for good.",
+    }
     emits = ("email.sent",)
     thing = "an email"
     thing_for = "an email to {to}"

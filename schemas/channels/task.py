@@ -1,6 +1,7 @@
 """The step `task`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -10,6 +11,7 @@ from schemas.channels.base import ChannelStep, Delay, Person
 class TaskStep(ChannelStep):
     """Make a task, or update the open one with the same account and key."""
 
+    events: ClassVar[Mapping[str, str]] = {}
     emits = ("task.created",)
     thing = "a task"
     thing_for = "a task for {to}"

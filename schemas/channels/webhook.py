@@ -1,7 +1,7 @@
 """The step `webhook`."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -12,6 +12,10 @@ from schemas.fields import Name
 class WebhookStep(ChannelStep):
     """Call an endpoint, signed as Standard Webhooks 1.0.0."""
 
+    events: ClassVar[Mapping[str, str]] = {
+        "webhook.delivered": "An endpoint took a webhook.",
+        "webhook.failed": "A webhook was given up.",
+    }
     emits = ("webhook.delivered", "webhook.failed")
     thing = "a webhook"
     thing_for = "a webhook to {to}"

@@ -13,6 +13,7 @@ from schemas.event import rfc3339
 from schemas.profile import Profile
 from services.actions.api.suppressions import view as suppression_view
 from services.actions.api.views import action_view, attempt_view, play_view, task_view
+from services.actions.channels import NEED_CONSENT
 from services.actions.storage.suppressions import Hasher
 from services.actions.tables import accounts, actions, attempts, history, plays, suppressions, tasks
 
@@ -50,7 +51,11 @@ def record(db: Database, hasher: Hasher, clock: Clock, account: str, contact: st
 
 def _written_to(db: Database, whose: Any) -> set[str]:
     """The addresses of contacts, former ones too, that mails went to."""
-    mails = (actions.c.channel == "email") & actions.c.contact.is_not(None) & actions.c.recipient.is_not(None)
+    mails = (
+        actions.c.channel.in_(NEED_CONSENT)
+        & actions.c.contact.is_not(None)
+        & actions.c.recipient.is_not(None)
+    )
     with db.read() as conn:
         return set(conn.scalars(select(actions.c.recipient).where(whose, mails).distinct()))
 

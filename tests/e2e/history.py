@@ -19,8 +19,8 @@ from schemas.event import OWN_PREFIX, Event
 from schemas.playbook import PlaybookIn
 from schemas.template import TemplateIn
 from schemas.trigger import Moved, Trigger
+from services.actions.channels import CHANNELS
 from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
-from services.actions.plays.lifecycle_events import kind_of_end
 from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.model import Play, event_id
 from services.actions.plays.processor import PlaysPartition
@@ -224,7 +224,7 @@ def _check_own(db: Database, want: Expected, own: Set[str]) -> None:
     ends = {
         event_id(kind, row.id)
         for row in rows
-        if (kind := kind_of_end(row.channel, row.status, row.reason)) is not None
+        if (kind := CHANNELS[row.channel].event(row.status, row.reason)) is not None
     }
     lost, extra = (want.told | ends) - own, own - (want.told | ends)
     assert not lost, f"{len(lost)} own events lost: {sorted(lost)[:5]}"

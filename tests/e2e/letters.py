@@ -12,7 +12,9 @@ from typing import Any
 
 import msgspec
 
-from services.actions.plays.model import EmailSpec, Rendered, RenderFailure, RenderJob, TaskSpec, WebhookSpec
+from services.actions.channels.email.spec import EmailSpec
+from services.actions.channels.webhook.spec import WebhookSpec
+from services.actions.plays.model import Rendered, RenderFailure, RenderJob, TaskSpec
 
 JSON = dict[str, Any]
 PATH = re.compile(r"\{\{ ([a-z_.]+) \}\}")

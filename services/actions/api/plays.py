@@ -15,12 +15,13 @@ from backbone.web.app import Json, Pages, json_response, page, reads, validate
 from backbone.web.pagination import Text
 from schemas.play import ActionDetail, ActionList, ExitIn, PlayDetail, PlayList, PlayOut, answer
 from schemas.play_reasons import ActionReason, PlayReason
+from schemas.playbook import ChannelName
 from services.actions.api.filters import Narrowed
 from services.actions.api.history import history_of
 from services.actions.api.views import action_view, attempt_view, play_view
 from services.actions.metrics import count_plays
 from services.actions.plays.interpreter import Interpreter
-from services.actions.plays.model import ActionStatus, Channel, PlayStatus
+from services.actions.plays.model import ActionStatus, PlayStatus
 from services.actions.storage import ownership, search_columns
 from services.actions.storage.library import SqlLibrary
 from services.actions.storage.plays import PlayStore
@@ -124,7 +125,7 @@ def _actions(routes: APIRouter, db: Database) -> None:
         pages: Pages,
         narrow: Narrowed,
         play: Text = None,
-        channel: Channel | None = None,
+        channel: ChannelName | None = None,
         recipient: Recipient = None,
         status: ActionStatus | None = None,
         reason: ActionReason | None = None,

@@ -19,11 +19,12 @@ from schemas.channels.base import Strict
 from schemas.profile import Contact, Profile
 from services.actions.api.plays import Times
 from services.actions.api.unsubscribe import UnsubscribeLinks
-from services.actions.plays.model import EmailSpec, Play
+from services.actions.channels.email.spec import EmailSpec, from_of, mail_job
+from services.actions.channels.spec import Person
+from services.actions.plays.model import Play
 from services.actions.plays.recipients import resolve
 from services.actions.plays.template_context import render_context
-from services.actions.rendering import Renderer, RenderError, mail_job
-from services.actions.rendering.draft_renderer import Person, from_of
+from services.actions.rendering import Renderer, RenderError
 from services.actions.storage.library import TEMPLATES
 from services.actions.storage.plays import PlayStore
 from services.actions.tables import plays

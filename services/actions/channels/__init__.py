@@ -1,14 +1,14 @@
-"""The channels: one file each, one line here each."""
+"""The channels: a package each, and one line here each, with what is pure about them; `senders` has the other half."""
 
-from collections.abc import Callable
+from services.actions.channels.email.spec import EMAIL
+from services.actions.channels.spec import register
+from services.actions.channels.task.spec import TASK
+from services.actions.channels.webhook.spec import WEBHOOK
 
-from services.actions.channels import task
-from services.actions.channels.base import Channel, ChannelContext
-from services.actions.channels.email import channel as email_channel
-from services.actions.channels.webhook import channel as webhook_channel
-
-CHANNELS: dict[str, Callable[[ChannelContext], Channel]] = {
-    "email": email_channel.channel,
-    "task": task.channel,
-    "webhook": webhook_channel.channel,
-}
+CHANNELS = register(
+    EMAIL,
+    TASK,
+    WEBHOOK,
+)
+NEED_CONSENT = tuple(name for name, channel in CHANNELS.items() if channel.needs_consent)
+LEAVE_FILES = tuple(name for name, channel in CHANNELS.items() if channel.leaves_files)

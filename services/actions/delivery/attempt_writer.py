@@ -7,9 +7,10 @@ from hashlib import blake2b
 import msgspec
 from sqlalchemy import Connection, update
 
+from services.actions.channels import CHANNELS
 from services.actions.channels.base import Target
 from services.actions.plays.model import SENDABLE
-from services.actions.plays.retry_policy import SCHEDULES, Decision, Outcome, decide
+from services.actions.plays.retry_policy import Decision, Outcome, decide
 from services.actions.storage import attempts, suppressions
 from services.actions.storage.attempts import LEASE_US, PUT_BACK_US, Finished, Leased
 from services.actions.storage.sql import Sql, listed
@@ -51,7 +52,7 @@ class BatchResult(msgspec.Struct):
     tally: list[
         tuple[str, str, str]
     ] = []  # (channel, status, reason) of every action that ended or is put off
-    targets: dict[str, Target | None] = {}  # the endpoints of the webhooks in `begun`
+    targets: dict[str, Target | None] = {}  # the endpoints that `begun` goes to
     leased: list[Leased] = []
     next_due: int | None = None  # microseconds; of what is not due yet
     refused: set[str] = set()  # actions whose ends the database does not take
@@ -90,17 +91,17 @@ class AttemptWriter:
         return written
 
     def _suppressed(self, conn: Connection, begins: Sequence[Leased]) -> list[Leased]:
-        """The mails that may not be sent. Their addresses are held until the transaction ends."""
-        mails = [
+        """What may not be sent, of those that need consent. Their addresses are held until the transaction ends."""
+        asked = [
             (action, self._hasher.digest(action.recipient or ""))
             for action in begins
-            if action.channel == "email"
+            if CHANNELS[action.channel].needs_consent
         ]
-        if not mails:
+        if not asked:
             return []
-        suppressions.lock(conn, {digest for _, digest in mails}, shared=True)
-        found = suppressions.suppressed(conn, ((digest, action.topic) for action, digest in mails))
-        return [action for action, digest in mails if (digest, action.topic) in found]
+        suppressions.lock(conn, {digest for _, digest in asked}, shared=True)
+        found = suppressions.suppressed(conn, ((digest, action.topic) for action, digest in asked))
+        return [action for action, digest in asked if (digest, action.topic) in found]
 
     def finish(
         self, conn: Connection, ends: Sequence[AttemptEnd], now: int, written: BatchResult, *, owner: str
@@ -120,9 +121,9 @@ class AttemptWriter:
             self._bounced(conn, by_id[one], now)
 
     def _bounced(self, conn: Connection, end: AttemptEnd, now: int) -> None:
-        """An address that its server refused for good gets no more mail of any topic."""
+        """An address that was refused for good gets nothing more of any topic."""
         address = end.action.recipient
-        if end.outcome.reason == "bounced" and end.action.channel == "email" and address:
+        if address and end.outcome.reason in CHANNELS[end.action.channel].hard_bounces:
             shown = suppressions.normal(address)
             suppressions.add(conn, self._hasher.digest(address), ALL_TOPICS, shown, "bounced", now)
 
@@ -145,7 +146,7 @@ class AttemptWriter:
 
 
 def _targets(conn: Connection, begins: Sequence[Leased]) -> dict[str, Target | None]:
-    names = {one.recipient or "" for one in begins if one.channel == "webhook"}
+    names = {one.recipient or "" for one in begins if CHANNELS[one.channel].to_endpoints}
     targets: dict[str, Target | None] = dict.fromkeys(names)
     if names:
         for row in _TARGETS.run(conn, listed(conn, sorted(names))):
@@ -158,7 +159,7 @@ def _finished(end: AttemptEnd, now: int) -> Finished:
     if not end.n and outcome.kind == "skipped":
         decision = Decision(status="skipped", reason=outcome.reason)
     else:
-        schedule = SCHEDULES.get(end.action.channel, ())
+        schedule = CHANNELS[end.action.channel].schedule
         decision = _spread(end, decide(outcome, max(end.n, end.action.attempts), now, schedule), now)
     return Finished(
         action=end.action.id,

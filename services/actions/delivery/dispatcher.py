@@ -23,8 +23,8 @@ from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
 from backbone.failpoint import hit
 from backbone.settings import Settings
-from services.actions.channels import CHANNELS
 from services.actions.channels.base import Channel, ChannelContext, ChannelTrouble, Prepared, Target
+from services.actions.channels.senders import SENDERS, Sender
 from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, BatchResult
 from services.actions.delivery.fair_share import MOST_SLOW, FairShare, KeyLimit, UnderWay
 from services.actions.delivery.group_commit import GroupCommit
@@ -63,7 +63,7 @@ class Dispatcher:
         on_events: Callable[[], None],
         *,
         alone: bool,
-        channels: Mapping[str, Callable[[ChannelContext], Channel]] = CHANNELS,
+        channels: Mapping[str, Sender] = SENDERS,
     ) -> None:
         self._db, self._clock, self._alone = db, clock, alone
         self._context = ChannelContext(settings, self._endpoint, self._before_effect, clock.now)

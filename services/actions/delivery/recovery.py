@@ -10,6 +10,7 @@ from backbone import telemetry
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
+from services.actions.channels import CHANNELS
 from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, BatchResult
 from services.actions.delivery.journal import SUFFIX, JournalRest, taken
 from services.actions.storage import attempts
@@ -71,5 +72,7 @@ def apply(conn: Connection, recorder: AttemptWriter, left: JournalRest, now: int
 def _ends(left: JournalRest, held: list[attempts.Leased]) -> Iterator[AttemptEnd]:
     for one in held:
         outcome = left.ends.get((one.id, one.attempts))
-        if outcome is not None and one.interrupted:
+        if (
+            outcome is not None and one.interrupted and one.channel in CHANNELS
+        ):  # others are of a newer version
             yield AttemptEnd(one, one.attempts, outcome)

@@ -1,7 +1,7 @@
 """The store and the library in memory: what `touchline test` and the unit tests run plays on. Nothing is
 sent.
 
-An email or webhook counts as carried out the moment its step runs, and tells so by the same event as in
+What is to be sent counts as carried out the moment its step runs, and tells so by the same event as in
 earnest.
 """
 
@@ -15,13 +15,13 @@ from schemas.play_reasons import ActionReason
 from schemas.playbook import PlaybookIn
 from schemas.profile import Profile
 from schemas.template import TemplateIn
-from services.actions.plays.lifecycle_events import about, kind_of_end
+from services.actions.channels import CHANNELS
+from services.actions.plays.lifecycle_events import about
 from services.actions.plays.model import (
     OPEN_TASK,
     ActionDraft,
     Cancel,
     CloseTasks,
-    EmailSpec,
     Op,
     OwnEvent,
     Play,
@@ -32,7 +32,6 @@ from services.actions.plays.model import (
     Sighting,
     StepNote,
     TaskSpec,
-    WebhookSpec,
 )
 from services.actions.plays.program import Playbook, compile_playbook
 
@@ -201,7 +200,7 @@ class MemoryStore:
             status=draft.status,
             reason=draft.reason,
             due_at=draft.due_at,
-            template=draft.spec.template if isinstance(draft.spec, EmailSpec) else None,
+            template=getattr(draft.spec, "template", None),
         )
         self.actions[draft.id] = action
         if draft.status != "pending":
@@ -215,11 +214,11 @@ class MemoryStore:
         if isinstance(draft.spec, TaskSpec):
             self._task(draft, draft.spec, action)
         else:
-            self._tell(kind_of_end(draft.channel, "done", None), draft)
+            self._tell(CHANNELS[draft.channel].event("done", None), draft)
 
     def _render(self, draft: ActionDraft) -> Rendered | RenderFailure:
-        if isinstance(draft.spec, WebhookSpec) and draft.spec.literal:
-            return Rendered(content={"body": draft.spec.body})
+        if draft.spec.ready is not None:
+            return Rendered(content=draft.spec.ready)
         if self._renderer is None:
             return Rendered(content={})
         return self._renderer.render_many([RenderJob(draft=copy.copy(draft))])[0]

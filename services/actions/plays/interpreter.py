@@ -17,7 +17,8 @@ from schemas.play_reasons import ActionReason, PlayReason, StepReason
 from schemas.playbook import WaitDate, WaitEvent
 from schemas.profile import Profile, contact_of
 from schemas.trigger import Trigger
-from services.actions.plays.action_drafts import email_drafts, task_draft, webhook_draft
+from services.actions.channels import CHANNELS
+from services.actions.plays.action_drafts import StepRun
 from services.actions.plays.model import (
     Cancel,
     CloseTasks,
@@ -260,13 +261,10 @@ class Interpreter:
             holds = one.condition(_scope(play, None, profile))
             self._note(play, one.id, StepReason.CONDITION_TRUE if holds else StepReason.CONDITION_FALSE, now)
             return one.then if holds else one.otherwise
-        if step.email is not None:
-            for draft in email_drafts(play, one.id, step.email, profile, self._library, now):
+        if step.channel is not None:
+            name, words = step.channel
+            for draft in CHANNELS[name].drafts(StepRun(play, one.id, profile, self._library, now), words):
                 self._store.do(draft)
-        elif step.task is not None:
-            self._store.do(task_draft(play, one.id, step.task, profile, now))
-        elif step.webhook is not None:
-            self._store.do(webhook_draft(play, one.id, step.webhook, profile, now))
         return one.next
 
     # -- helpers

@@ -3,21 +3,7 @@
 from typing import Any
 
 from schemas.event import OWN_PREFIX, depth_after
-from schemas.play_reasons import ActionReason
 from services.actions.plays.model import OwnEvent, event_id
-
-_ENDS = {
-    ("email", "done"): "email.sent",
-    ("webhook", "done"): "webhook.delivered",
-    ("webhook", "failed"): "webhook.failed",
-}
-
-
-def kind_of_end(channel: str, status: str, reason: str | None) -> str | None:
-    """The kind of event that tells of this end of an action; None: none does."""
-    if channel == "email" and status == "failed" and reason == ActionReason.BOUNCED:
-        return "email.bounced"
-    return _ENDS.get((channel, status))
 
 
 def about(

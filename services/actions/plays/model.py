@@ -5,8 +5,8 @@ Everything here is pure data. Moments are microseconds since the epoch (UTC), du
 
 How an action lives: the step machine drafts it (`ActionDraft`); before the worker commits, the renderer turns
 the draft into its final content (`Rendered`), which is stored in the action's row, so a mail depends on
-nothing but the place in the log at which its step ran. A task is done by that commit itself; `pending` emails
-and webhooks are leased and sent by the delivery loop afterwards.
+nothing but the place in the log at which its step ran. A task is done by that commit itself; what is `pending` is
+leased and sent by the delivery loop afterwards.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,6 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-Channel = Literal["email", "task", "webhook"]
 PlayStatus = Literal["open", "finished", "exited", "skipped"]
 ActionStatus = Literal["pending", "retrying", "done", "failed", "skipped", "uncertain"]
 TaskStatus = Literal["open", "snoozed", "completed", "closed"]
@@ -64,20 +63,21 @@ class Play(msgspec.Struct, kw_only=True):
     partition: int = 0
 
 
-class EmailSpec(msgspec.Struct, kw_only=True, tag="email"):
-    """An email to be rendered: the template's document at the version that the play holds (None: there is
-    none)."""
+class ActionSpec(msgspec.Struct, kw_only=True):
+    """What a draft keeps of its step, for the renderer. Each channel has its own struct.
 
-    template: str
-    version: int | None
-    document: dict[str, Any] | None  # subject, markdown or html, text?
-    to_name: str | None = None  # of the recipient; the address is `ActionDraft.recipient`
-    sender: str | None = None  # the step's `from`: an address; None: the owner, else the configured sender
-    owner: dict[str, Any] = {}  # {"name", "email"} of the account's owner; replies go there
-    internal: bool = False  # to the owner or a fixed address: no unsubscribing
+    `internal`: the recipient is the owner or a fixed address: there is nothing to unsubscribe from.
+    """
+
+    internal: bool = False
+
+    @property
+    def ready(self) -> dict[str, Any] | None:
+        """The content, where nothing in it is a template."""
+        return None
 
 
-class TaskSpec(msgspec.Struct, kw_only=True, tag="task"):
+class TaskSpec(ActionSpec, kw_only=True):
     """A task; `title`, `body` and `key` are templates. Without a `key`, `default_key` stands as it is."""
 
     title: str
@@ -87,21 +87,6 @@ class TaskSpec(msgspec.Struct, kw_only=True, tag="task"):
     priority: str | None = None
     key: str | None = None
     default_key: str
-
-
-class WebhookSpec(msgspec.Struct, kw_only=True, tag="webhook"):
-    """A webhook; every string in `body` is a template. Address and secret are those of the endpoint when it
-    is sent.
-
-    `literal`: the step gave no body; it stands as it is and is never handed to the renderer.
-    """
-
-    endpoint: str
-    body: Any
-    literal: bool = False
-
-
-Spec = EmailSpec | TaskSpec | WebhookSpec
 
 
 class ActionDraft(msgspec.Struct, kw_only=True):
@@ -118,7 +103,7 @@ class ActionDraft(msgspec.Struct, kw_only=True):
     playbook: str
     account: str
     contact: str | None
-    channel: Channel
+    channel: str
     step: str
     recipient: str | None  # an email address, a task's assignee, an endpoint's name
     topic: str
@@ -129,7 +114,7 @@ class ActionDraft(msgspec.Struct, kw_only=True):
     due_at: int
     depth: int = 0  # the play's, and so is its place
     place: int | None = None
-    spec: Spec
+    spec: ActionSpec
     context: dict[str, Any] = {}
 
 
@@ -142,8 +127,8 @@ class RenderJob(msgspec.Struct, kw_only=True):
 class Rendered(msgspec.Struct, kw_only=True):
     """The final content, as it is stored in the action's row and shown by the API.
 
-    email: {"subject", "html", "text", "to": {"name", "email"}, "from": {"name", "email"}, "reply_to", ...}
-    task: {"title", "body", "key"} (key null: the step gave none) · webhook: {"body"}
+    Each channel says in its `spec.content` what is in it. Of a task: {"title", "body", "key"} (key null: the step gave
+    none).
     """
 
     content: dict[str, Any]

@@ -134,8 +134,16 @@ def _program(steps: list[Step]) -> Program:
         instructions=tuple(built),
         start=start,
         places={one.id: place for place, one in enumerate(built)},
-        templates=frozenset(one.step.email.template for one in built if one.step.email is not None),
+        templates=frozenset(_templates(built)),
     )
+
+
+def _templates(built: Iterable[Instruction]) -> Iterator[str]:
+    """The names of the saved templates that the steps use."""
+    for one in built:
+        if one.step.channel is not None:
+            _, words = one.step.channel
+            yield from (name for kind, name, _ in words.references() if kind == "template")
 
 
 def _lay(built: list[Instruction], steps: list[Step], prefix: str, after: int) -> int:

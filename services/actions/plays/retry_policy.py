@@ -9,12 +9,6 @@ SECOND, MINUTE, HOUR = 1_000_000, 60_000_000, 3_600_000_000
 
 Kind = Literal["done", "temporary", "permanent", "uncertain", "skipped", "interrupted"]
 
-# Pauses before the second, third, … attempt. Webhooks: the schedule that Standard Webhooks 1.0.0 recommends.
-WEBHOOK_SCHEDULE = (
-    5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR,
-)  # fmt: skip
-EMAIL_SCHEDULE = (30 * SECOND, 2 * MINUTE, 10 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR, 24 * HOUR)
-SCHEDULES = {"webhook": WEBHOOK_SCHEDULE, "email": EMAIL_SCHEDULE}
 _ANSWERS = frozenset({"deferred", "rejected", "bounced"})
 LONGEST_PAUSE = 24 * HOUR  # a `Retry-After` beyond it is cut
 

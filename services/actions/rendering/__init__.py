@@ -1,19 +1,16 @@
 """Rendering: from templates and what is known to mails, tasks and webhook bodies, in processes that can be
 killed."""
 
-from services.actions.rendering.draft_renderer import DraftRenderer, mail_job
 from services.actions.rendering.jobs import Body, Checked, Flaw, Mail, MailJob, RenderError, TextJob
 from services.actions.rendering.renderer import Renderer
 
 __all__ = [
     "Body",
     "Checked",
-    "DraftRenderer",
     "Flaw",
     "Mail",
     "MailJob",
     "RenderError",
     "Renderer",
     "TextJob",
-    "mail_job",
 ]

@@ -1,21 +1,12 @@
 """The renderer as the worker knows it: drafts of actions in, the content that is stored with them out."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from services.actions.plays.model import (
-    ActionDraft,
-    EmailSpec,
-    Rendered,
-    RenderFailure,
-    RenderJob,
-    TaskSpec,
-    WebhookSpec,
-)
-from services.actions.rendering.jobs import Body, Job, Mail, MailJob, RenderError, TextJob
+from services.actions.channels import CHANNELS
+from services.actions.channels.spec import Person, RenderScope
+from services.actions.plays.model import ActionDraft, Rendered, RenderFailure, RenderJob
+from services.actions.rendering.jobs import Body, Mail, RenderError
 from services.actions.rendering.renderer import Renderer
-
-Person = dict[str, str | None]  # {"name", "email"}
 
 
 class DraftRenderer:
@@ -35,15 +26,16 @@ class DraftRenderer:
     def render_many(self, jobs: Sequence[RenderJob]) -> list[Rendered | RenderFailure]:
         """One answer per job, in order. Raises nothing for what a template does."""
         drafts = [job.draft for job in jobs]
-        links = [self._link(draft) for draft in drafts]
-        asked = [_job(draft, link, self._sender) for draft, link in zip(drafts, links, strict=True)]
+        scopes = [self._scope(draft) for draft in drafts]
+        asked = [
+            CHANNELS[draft.channel].job(draft, draft.spec, scope)
+            for draft, scope in zip(drafts, scopes, strict=True)
+        ]
         given = iter(self._renderer.render_many([job for job in asked if not isinstance(job, RenderFailure)]))
-        answers: list[Rendered | RenderFailure] = []
-        for draft, link, job in zip(drafts, links, asked, strict=True):
-            answers.append(
-                job if isinstance(job, RenderFailure) else _answer(draft, link, next(given), self._sender)
-            )
-        return answers
+        return [
+            job if isinstance(job, RenderFailure) else _answer(draft, scope, next(given))
+            for draft, scope, job in zip(drafts, scopes, asked, strict=True)
+        ]
 
     def check(self, sources: dict[str, str]) -> list[tuple[str, str]]:
         """What is wrong with templates given by field: (field, message) per error; empty if all can be
@@ -54,75 +46,20 @@ class DraftRenderer:
             return [(next(iter(sources), ""), error.message)]
         return [(flaw.field, f"line {flaw.line}: {flaw.message}") for flaw in flaws]
 
-    def _link(self, draft: ActionDraft) -> str | None:
-        spec = draft.spec
-        return self._unsubscribe_url(draft) if isinstance(spec, EmailSpec) and not spec.internal else None
-
-
-def _job(draft: ActionDraft, link: str | None, sender: Person) -> Job | RenderFailure:
-    context = (
-        {"unsubscribe_url": link, **draft.context}
-        if link is None
-        else {**draft.context, "unsubscribe_url": link}
-    )
-    match draft.spec:
-        case EmailSpec(document=None, template=name):
-            return RenderFailure(reason="template_unknown", detail=f"there is no template '{name}'")
-        case EmailSpec() as spec:
-            return mail_job(spec.document or {}, context, draft.topic, from_of(spec, sender))
-        case TaskSpec(title=title, body=body, key=key):
-            return TextJob(body={"title": title, "body": body, "key": key}, context=context)
-        case WebhookSpec(body=body):
-            return TextJob(body={"body": body}, context=context)
-
-
-def mail_job(document: Mapping[str, Any], context: dict[str, Any], topic: str, sender: Person) -> MailJob:
-    """The job of a template's document; `sender` stands in the footer."""
-    return MailJob(
-        subject=document["subject"],
-        markdown=document.get("markdown"),
-        html=document.get("html"),
-        text=document.get("text"),
-        context=context,
-        topic=topic,
-        sent_by=_shown(sender),
-    )
-
-
-def _shown(person: Person) -> str:
-    name, address = person.get("name"), person.get("email")
-    return f"{name} ({address})" if name and address else name or address or ""
-
-
-def from_of(spec: EmailSpec, sender: Person) -> Person:
-    """Who a mail is from: the step's `from`, else the owner, else the configured sender; the owner lends
-    the name."""
-    owner = spec.owner
-    if spec.sender:
-        return {"name": owner.get("name"), "email": spec.sender}
-    if owner.get("email"):
-        return {"name": owner.get("name"), "email": owner["email"]}
-    return {"name": owner.get("name") or sender.get("name"), "email": sender.get("email")}
+    def _scope(self, draft: ActionDraft) -> RenderScope:
+        asks = CHANNELS[draft.channel].needs_consent and not draft.spec.internal
+        link = self._unsubscribe_url(draft) if asks else None
+        known = {**draft.context, "unsubscribe_url": link}
+        return RenderScope(
+            context=known if asks else {"unsubscribe_url": None, **draft.context},
+            sender=self._sender,
+            unsubscribe_url=link,
+        )
 
 
 def _answer(
-    draft: ActionDraft, link: str | None, given: Mail | Body | RenderError, sender: Person
+    draft: ActionDraft, scope: RenderScope, given: Mail | Body | RenderError
 ) -> Rendered | RenderFailure:
     if isinstance(given, RenderError):
         return RenderFailure(reason=given.reason, detail=str(given))
-    if isinstance(given, Body):
-        return Rendered(content=given.body)
-    spec = draft.spec
-    if not isinstance(spec, EmailSpec):
-        raise TypeError("only an email gives a mail")
-    owner = spec.owner
-    return Rendered(content={
-        "subject": given.subject,
-        "html": given.html,
-        "text": given.text,
-        "to": {"name": spec.to_name, "email": draft.recipient},
-        "from": from_of(spec, sender),
-        "reply_to": {"name": owner.get("name"), "email": owner["email"]} if owner.get("email") else None,
-        "unsubscribe_url": link,
-        "topic": draft.topic,
-    })  # fmt: skip
+    return Rendered(content=CHANNELS[draft.channel].content(draft, draft.spec, scope, given))

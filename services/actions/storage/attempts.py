@@ -13,7 +13,8 @@ import msgspec
 from sqlalchemy import Connection, Row, update
 
 from schemas.play_reasons import ActionReason
-from services.actions.plays.lifecycle_events import about, kind_of_end
+from services.actions.channels import CHANNELS
+from services.actions.plays.lifecycle_events import about
 from services.actions.plays.model import SENDABLE, OwnEvent
 from services.actions.plays.retry_policy import Decision
 from services.actions.storage import outbox
@@ -336,7 +337,7 @@ def _still(row: Row[Any], end: Finished, owner: str) -> bool:
 
 
 def _event(row: Row[Any], decision: Decision, moment: int) -> list[OwnEvent]:
-    kind = kind_of_end(row.channel, decision.status, decision.reason)
+    kind = CHANNELS[row.channel].event(decision.status, decision.reason)
     if kind is None:
         return []
     return [

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select
 
 from schemas.names import MAX_NAME, fitting
+from services.actions.channels import LEAVE_FILES, NEED_CONSENT
 from services.actions.storage import suppressions
 from services.actions.storage.mentions import unname
 from services.actions.tables import (
@@ -94,18 +95,19 @@ def _untell(conn: Connection, account: str, contact: str, plays_of: set[str]) ->
 def _hold(
     conn: Connection, gone: ColumnElement[bool], theirs: ColumnElement[bool], now: int
 ) -> set[str | None]:
-    """Hold actions until the transaction ends; the addresses, former ones too, of the mails that are `theirs`.
+    """Hold actions until the transaction ends; the addresses, former ones too, that need consent, of those that
+    are `theirs`.
 
     What delivery is writing about an action is there by then, and goes with it; afterwards it finds nothing. Files of
     mails are for those to remove who have them.
     """
-    mail = actions.c.channel == "email"
     query = select(
-        actions.c.id, actions.c.due_at, actions.c.recipient, mail.label("mail"), theirs.label("theirs")
+        actions.c.id, actions.c.due_at, actions.c.channel, actions.c.recipient, theirs.label("theirs")
     )
-    mails = [row for row in conn.execute(query.where(gone).with_for_update()) if row.mail]
-    if mails:
+    rows = conn.execute(query.where(gone).with_for_update()).all()
+    files = [row for row in rows if row.channel in LEAVE_FILES]
+    if files:
         conn.execute(
-            insert(mails_gone), [{"action": row.id, "due_at": row.due_at, "at": now} for row in mails]
+            insert(mails_gone), [{"action": row.id, "due_at": row.due_at, "at": now} for row in files]
         )
-    return {row.recipient for row in mails if row.theirs}
+    return {row.recipient for row in rows if row.theirs and row.channel in NEED_CONSENT}

@@ -14,7 +14,16 @@ from sqlalchemy import bindparam as bind
 
 from backbone.database import upsert
 from schemas.profile import Profile
-from services.actions.plays.model import ActionDraft, Op, OwnEvent, Play, Renderer, Sighting, StepNote
+from services.actions.plays.model import (
+    ActionDraft,
+    Op,
+    OwnEvent,
+    Play,
+    Renderer,
+    Sighting,
+    StepNote,
+    TaskSpec,
+)
 from services.actions.storage import search_columns, task_rows
 from services.actions.storage.erasure import ToErase, erase
 from services.actions.storage.ownership import Fenced
@@ -235,7 +244,7 @@ class PlayStore:
             self.floor = self._connect().scalar(later) or NEVER
 
     def do(self, op: Op) -> None:
-        if isinstance(op, ActionDraft) and op.channel == "task" and op.status == "pending":
+        if isinstance(op, ActionDraft) and isinstance(op.spec, TaskSpec) and op.status == "pending":
             self._tasked.add(op.play)
         self.ops.append(op)
 

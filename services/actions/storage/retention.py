@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, 
 from backbone.clock import Clock
 from backbone.database import Database
 from schemas.event import DAY_US, day_of
+from services.actions.channels import LEAVE_FILES
 from services.actions.partition_task import ActionsTask
 from services.actions.plays.model import OPEN_TASK, SENDABLE
 from services.actions.storage import outbox
@@ -136,7 +137,7 @@ def _has_unsent_action() -> ColumnElement[bool]:
 
 def _plays(conn: Connection, ids: Sequence[str], now: int) -> None:
     mine = actions.c.play.in_(ids)
-    mails = select(actions.c.id, actions.c.due_at).where(mine, actions.c.channel == "email")
+    mails = select(actions.c.id, actions.c.due_at).where(mine, actions.c.channel.in_(LEAVE_FILES))
     files = [{"action": row.id, "due_at": row.due_at, "at": now} for row in conn.execute(mails)]
     if files:
         conn.execute(insert(mails_gone), files)

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement
 
 from schemas.names import fitting
 from schemas.profile import Profile
+from services.actions.channels import CHANNELS
 from services.actions.storage.suppressions import normal
 
 LONGEST, READ = 320, 1_000  # characters of an address that are compared, and that are looked at
@@ -29,8 +30,8 @@ def address(text: str | None) -> str | None:
 
 
 def recipient(text: str | None, channel: str) -> str | None:
-    """An action's recipient as it compares; of a webhook it is the name of an endpoint."""
-    return fitting(text, LONGEST) if channel == "webhook" else address(text)
+    """An action's recipient as it compares: an address, or the name of an endpoint."""
+    return fitting(text, LONGEST) if CHANNELS[channel].to_endpoints else address(text)
 
 
 def is_for(addressee: ColumnElement[str], wanted: str) -> ColumnElement[bool]:

@@ -22,6 +22,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, select, text, update
 from backbone.clock import Clock
 from backbone.database import Database, insert_new
 from schemas.names import fitting
+from services.actions.channels import NEED_CONSENT
 from services.actions.storage.sql import Sql, listed
 from services.actions.tables import actions, suppressions
 
@@ -132,7 +133,7 @@ def _under_way(conn: Connection, hasher: Hasher, digest: str, now: int) -> bool:
     query = select(actions.c.recipient).where(
         actions.c.next_attempt_at <= now,
         actions.c.attempting,
-        actions.c.channel == "email",
+        actions.c.channel.in_(NEED_CONSENT),
         actions.c.lease_until >= now,
     )
     return any(hasher.digest(recipient or "") == digest for recipient in conn.scalars(query))

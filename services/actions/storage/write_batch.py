@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, update
 
 from backbone.database import insert_new
 from schemas.play_reasons import ActionReason
+from services.actions.channels import CHANNELS
 from services.actions.plays.model import (
     SENDABLE,
     ActionDraft,
@@ -22,7 +23,6 @@ from services.actions.plays.model import (
     RenderJob,
     StepNote,
     TaskSpec,
-    WebhookSpec,
 )
 from services.actions.storage import outbox, task_rows
 from services.actions.storage.rows import action_row
@@ -103,9 +103,9 @@ def _cancel_drafts(ops: Sequence[Op]) -> None:
         if not isinstance(op, Cancel) or op.tried_only:
             continue
         for draft in ops[:place]:
-            if not isinstance(draft, ActionDraft) or draft.play != op.play or draft.channel == "task":
+            if not isinstance(draft, ActionDraft) or draft.play != op.play:
                 continue
-            if draft.status == "pending":
+            if draft.status == "pending" and not CHANNELS[draft.channel].makes_tasks:
                 draft.status, draft.reason = "skipped", op.reason
 
 
@@ -116,8 +116,8 @@ def _render(drafts: Sequence[ActionDraft], renderer: Renderer, stay: Callable[[]
     for draft in drafts:
         if draft.status != "pending":
             continue
-        if isinstance(draft.spec, WebhookSpec) and draft.spec.literal:
-            content[draft.id] = Rendered(content={"body": draft.spec.body})
+        if draft.spec.ready is not None:
+            content[draft.id] = Rendered(content=draft.spec.ready)
         else:
             wanted.append(draft)
     for start in range(0, len(wanted), RENDERED_AT_ONCE):

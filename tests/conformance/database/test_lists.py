@@ -19,7 +19,8 @@ from schemas.trigger import Position, Trigger
 from services.actions.api import plays as api_plays
 from services.actions.api import tasks as api_tasks
 from services.actions.api.plays import Times
-from services.actions.plays.model import ActionDraft, Play, TaskSpec, WebhookSpec
+from services.actions.channels.webhook.spec import WebhookSpec
+from services.actions.plays.model import ActionDraft, Play, TaskSpec
 from services.actions.storage import task_rows
 from services.actions.storage.plays import PlayStore
 from services.actions.storage.rows import action_row, play_row

@@ -17,7 +17,8 @@ from schemas.event import Event, encode
 from schemas.playbook import PlaybookIn
 from schemas.trigger import Position, Progress, TriggerRecord
 from services.actions import tables
-from services.actions.plays.model import Rendered, RenderFailure, RenderJob, TaskSpec, WebhookSpec
+from services.actions.channels.webhook.spec import WebhookSpec
+from services.actions.plays.model import Rendered, RenderFailure, RenderJob, TaskSpec
 from services.actions.storage import outbox
 from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, TEMPLATES
 from services.actions.worker import ActionsWorker

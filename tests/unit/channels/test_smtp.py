@@ -8,7 +8,8 @@ import aiosmtpd.smtp
 import pytest
 
 from services.actions.channels.email import smtp as module
-from services.actions.channels.email.channel import EmailChannel, channel
+from services.actions.channels.email.channel import EmailChannel
+from services.actions.channels.email.channel import email_channel as channel
 from services.actions.channels.email.smtp import SmtpServer, SmtpTransport
 from services.actions.plays.retry_policy import Outcome
 from tests.unit.channels.helpers import Server, deliver, leased, mail, surroundings

@@ -8,7 +8,7 @@ import pytest
 
 from backbone.errors import ConfigurationError
 from backbone.settings import load_settings
-from services.actions.channels.email.channel import channel
+from services.actions.channels.email.channel import email_channel as channel
 from services.actions.plays.retry_policy import Outcome
 from tests.unit.channels.helpers import deliver, leased, mail, surroundings
 

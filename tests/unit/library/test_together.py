@@ -18,7 +18,8 @@ import pytest
 
 from backbone.web.validation import validate
 from schemas.event import CLOCK, Event, from_microseconds, microseconds
-from services.actions.plays.model import EmailSpec, Rendered, RenderFailure, RenderJob
+from services.actions.channels.email.spec import EmailSpec
+from services.actions.plays.model import Rendered, RenderFailure, RenderJob
 from services.cli.documents import KINDS, Document
 from services.cli.scenario import World
 from tests.unit.library.claims import CLAIMS, Doing, clashing, untrue

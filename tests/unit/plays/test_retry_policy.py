@@ -2,17 +2,17 @@
 
 import pytest
 
-from services.actions.plays.lifecycle_events import kind_of_end
+from services.actions.channels import CHANNELS
 from services.actions.plays.retry_policy import (
     LONGEST_PAUSE,
     MINUTE,
     SECOND,
-    WEBHOOK_SCHEDULE,
     Decision,
     Outcome,
     decide,
 )
 
+WEBHOOK_SCHEDULE = CHANNELS["webhook"].schedule
 NOW = 1_000 * SECOND
 
 
@@ -61,4 +61,4 @@ def test_an_interrupted_attempt_is_made_again_at_once() -> None:
     ],
 )
 def test_which_ends_are_told(channel: str, status: str, reason: str | None, kind: str | None) -> None:
-    assert kind_of_end(channel, status, reason) == kind
+    assert CHANNELS[channel].event(status, reason) == kind

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from services.actions.plays.model import ActionDraft, EmailSpec, Rendered, RenderFailure, RenderJob, TaskSpec
-from services.actions.rendering import Body, DraftRenderer, MailJob, Renderer, RenderError, TextJob
+from services.actions.channels.email.spec import EmailSpec
+from services.actions.plays.model import ActionDraft, Rendered, RenderFailure, RenderJob, TaskSpec
+from services.actions.rendering import Body, MailJob, Renderer, RenderError, TextJob
+from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.html_links import with_safe_links
 from services.actions.rendering.links import safe_url
 
@@ -310,11 +312,11 @@ def test_the_same_job_gives_the_same_mail_in_any_company(renderer: Renderer, con
     assert together == [alone[at] for at in order]
 
 
-def draft(spec: Any, context: dict[str, Any]) -> RenderJob:
+def draft(spec: Any, context: dict[str, Any], channel: str = "email") -> RenderJob:
     """A job as the worker makes it."""
     known = {name: value for name, value in context.items() if name != "unsubscribe_url"}
     return RenderJob(draft=ActionDraft(
-        id="act_1", play="ply_1", playbook="p", account="acme", contact="ann", channel="email", step="0",
+        id="act_1", play="ply_1", playbook="p", account="acme", contact="ann", channel=channel, step="0",
         recipient="ann@acme.test", topic="billing", rule="r", tier="low", due_at=0, spec=spec, context=known,
     ))  # fmt: skip
 
@@ -328,7 +330,7 @@ def test_drafts_become_content(renderer: Renderer, context: dict[str, Any]) -> N
     answers = drafts.render_many([
         draft(EmailSpec(template="t", version=1, document=document, to_name="Ann", owner=owner), context),
         draft(EmailSpec(template="t", version=None, document=None), context),
-        draft(TaskSpec(title="Call {{ account.id }}", key="k-{{ trigger.key }}", default_key="p/0"), context),
+        draft(TaskSpec(title="Call {{ account.id }}", key="k-{{ trigger.key }}", default_key="p/0"), context, "task"),
         draft(EmailSpec(template="t", version=1, document={**document, "markdown": "x"}, internal=True, sender="me@us.test"), context),
         draft(EmailSpec(template="t", version=1, document={**document, "subject": "{{ no }}"}), context),
     ])  # fmt: skip

@@ -90,7 +90,7 @@ class EmailChannel:
         await self._transport.close()
 
 
-def channel(around: ChannelContext) -> EmailChannel:
+def email_channel(around: ChannelContext) -> EmailChannel:
     """The channel that the settings ask for."""
     settings = around.settings
     staging = StagingRecipients(frozenset(settings.mail_only_to), settings.mail_instead_to)

@@ -228,6 +228,6 @@ def _refusal_in(error: BaseException | None) -> Any:
     return None
 
 
-def channel(around: ChannelContext) -> WebhookChannel:
+def webhook_channel(around: ChannelContext) -> WebhookChannel:
     """The channel."""
     return WebhookChannel(around)

@@ -26,6 +26,6 @@ class TaskChannel:
         """Nothing is held."""
 
 
-def channel(around: ChannelContext) -> TaskChannel:  # noqa: ARG001
+def task_channel(around: ChannelContext) -> TaskChannel:  # noqa: ARG001
     """The channel."""
     return TaskChannel()

@@ -1,0 +1,122 @@
+"""Channel `email`, its pure half: a mail for each recipient of the step."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from schemas.channels.email import EmailStep
+from schemas.play_reasons import ActionReason
+from services.actions.channels.spec import ChannelSpec, Person, RenderScope
+from services.actions.plays.action_drafts import StepRun, draft_to
+from services.actions.plays.model import ActionDraft, ActionSpec, RenderFailure
+from services.actions.plays.recipients import resolve
+from services.actions.plays.retry_policy import HOUR, MINUTE, SECOND
+from services.actions.plays.template_context import owner_document, render_context
+from services.actions.rendering.jobs import Body, Mail, MailJob
+
+MAX_RECIPIENTS = 10_000  # of one step; the rest of a larger account is left out
+
+
+class EmailSpec(ActionSpec, kw_only=True):
+    """An email to be rendered: the template's document at the version that the play holds (None: there is
+    none)."""
+
+    template: str
+    version: int | None
+    document: dict[str, Any] | None  # subject, markdown or html, text?
+    to_name: str | None = None  # of the recipient; the address is `ActionDraft.recipient`
+    sender: str | None = None  # the step's `from`: an address; None: the owner, else the configured sender
+    owner: dict[str, Any] = msgspec.field(
+        default_factory=dict
+    )  # {"name", "email"} of the account's owner; replies go there
+
+
+def drafts(run: StepRun, step: EmailStep) -> Iterator[ActionDraft]:
+    """An email for each recipient; those that get none with the reason."""
+    version = run.play.templates.get(step.template)
+    document = None if version is None else run.library.template(step.template, version)
+    missing = ActionReason.TEMPLATE_UNKNOWN if document is None else None
+    context = render_context(
+        run.play, run.profile, None, run.now
+    )  # one for all: accounts may have many contacts
+    for recipient in resolve(step.to, run.profile, run.play.contact)[:MAX_RECIPIENTS]:
+        spec = EmailSpec(
+            template=step.template,
+            version=version,
+            document=document,
+            to_name=recipient.name,
+            sender=None if step.from_ == "owner" else step.from_,
+            owner=owner_document(run.profile),
+            internal=recipient.internal,
+        )
+        yield draft_to(run, "email", recipient, spec, context, missing)
+
+
+def job(draft: ActionDraft, spec: EmailSpec, scope: RenderScope) -> MailJob | RenderFailure:
+    """Subject, HTML and text of the template."""
+    if spec.document is None:
+        return RenderFailure(reason="template_unknown", detail=f"there is no template '{spec.template}'")
+    return mail_job(spec.document, scope.context, draft.topic, from_of(spec, scope.sender))
+
+
+def mail_job(document: Mapping[str, Any], context: dict[str, Any], topic: str, sender: Person) -> MailJob:
+    """The job of a template's document; `sender` stands in the footer."""
+    return MailJob(
+        subject=document["subject"],
+        markdown=document.get("markdown"),
+        html=document.get("html"),
+        text=document.get("text"),
+        context=context,
+        topic=topic,
+        sent_by=_shown(sender),
+    )
+
+
+def _shown(person: Person) -> str:
+    name, address = person.get("name"), person.get("email")
+    return f"{name} ({address})" if name and address else name or address or ""
+
+
+def from_of(spec: EmailSpec, sender: Person) -> Person:
+    """Who a mail is from: the step's `from`, else the owner, else the configured sender; the owner lends
+    the name."""
+    owner = spec.owner
+    if spec.sender:
+        return {"name": owner.get("name"), "email": spec.sender}
+    if owner.get("email"):
+        return {"name": owner.get("name"), "email": owner["email"]}
+    return {"name": owner.get("name") or sender.get("name"), "email": sender.get("email")}
+
+
+def content(draft: ActionDraft, spec: EmailSpec, scope: RenderScope, answer: Mail | Body) -> dict[str, Any]:
+    """The mail with its addresses, as `message.build` and the API have it."""
+    if not isinstance(answer, Mail):
+        raise TypeError("an email is rendered as a mail")
+    owner = spec.owner
+    return {
+        "subject": answer.subject,
+        "html": answer.html,
+        "text": answer.text,
+        "to": {"name": spec.to_name, "email": draft.recipient},
+        "from": from_of(spec, scope.sender),
+        "reply_to": {"name": owner.get("name"), "email": owner["email"]} if owner.get("email") else None,
+        "unsubscribe_url": scope.unsubscribe_url,
+        "topic": draft.topic,
+    }
+
+
+EMAIL = ChannelSpec(
+    name="email",
+    step=EmailStep,
+    remembered=EmailSpec,
+    drafts=drafts,
+    job=job,
+    content=content,
+    schedule=(30 * SECOND, 2 * MINUTE, 10 * MINUTE, HOUR, 4 * HOUR, 12 * HOUR, 24 * HOUR),
+    needs_consent=True,
+    hard_bounces=frozenset({ActionReason.BOUNCED}),
+    to_endpoints=False,
+    leaves_files=True,
+    events={("done", None): "email.sent", ("failed", ActionReason.BOUNCED): "email.bounced"},
+)

@@ -1,0 +1,104 @@
+"""What a channel is for the rooms that do not send: what its steps make, what it stores, when it tries again. Pure.
+
+Every field has to be given: what is forgotten fails when the channel's `spec.py` is imported, or at the latest when
+`register` puts the specs together; nothing is left to fail while actions are under way.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from schemas.channels.base import ChannelStep
+from schemas.event import OWN_PREFIX
+from schemas.play_reasons import ActionReason
+from schemas.playbook import CHANNEL_STEPS
+from schemas.topics import OWN
+from services.actions.plays.action_drafts import StepRun
+from services.actions.plays.model import ActionDraft, ActionSpec, RenderFailure, TaskSpec
+from services.actions.rendering.jobs import Body, Mail, MailJob, TextJob
+
+Person = dict[str, str | None]  # {"name", "email"}
+Step = TypeVar("Step", bound=ChannelStep)
+Spec = TypeVar("Spec", bound=ActionSpec)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderScope:
+    """What a draft is rendered with.
+
+    `context`: the names in scope of its templates. `sender`: who mails come from where an account has no owner.
+    `unsubscribe_url` None: the recipient has nothing to unsubscribe from.
+    """
+
+    context: dict[str, Any]
+    sender: Person
+    unsubscribe_url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSpec(Generic[Step, Spec]):
+    """The pure half of a channel. Its other half, which sends, is a `channels.base.Channel`.
+
+    `step`: the model of its steps. `remembered`: the struct of what a draft keeps of a step.
+    `drafts`: what a step makes, one draft per recipient.
+    `job`: what is to be rendered for a draft. `content`: what of the answer is stored with the action, and sent.
+    `schedule`: the pauses before the second, third, … attempt, in microseconds; after the last the action has failed.
+    `needs_consent`: recipients are people who may forbid it: suppressions are looked at in the moment of sending.
+    `hard_bounces`: reasons after which the recipient's address is suppressed for all topics.
+    `to_endpoints`: recipients are names of saved endpoints, whose URL and secret are read in the moment of sending.
+    `leaves_files`: what was sent may stay as files of the process that sent it, which erasure removes.
+    `events`: the event (`email.sent`) that tells of an end, by (status, reason), or by status alone (reason None).
+    """
+
+    name: str
+    step: type[Step]
+    remembered: type[Spec]
+    drafts: Callable[[StepRun, Step], Iterable[ActionDraft]]
+    job: Callable[[ActionDraft, Spec, RenderScope], MailJob | TextJob | RenderFailure]
+    content: Callable[[ActionDraft, Spec, RenderScope, Mail | Body], dict[str, Any]]
+    schedule: tuple[int, ...]
+    needs_consent: bool
+    hard_bounces: frozenset[str]
+    to_endpoints: bool
+    leaves_files: bool
+    events: Mapping[tuple[str, str | None], str]
+
+    @property
+    def makes_tasks(self) -> bool:
+        """Its actions are tasks: done by the commit in which their step ran, and never sent."""
+        return issubclass(self.remembered, TaskSpec)
+
+    def event(self, status: str, reason: str | None) -> str | None:
+        """The kind of event that tells of this end of an action; None: none does."""
+        return self.events.get((status, reason)) or self.events.get((status, None))
+
+    def flaws(self) -> list[str]:
+        """What does not fit together in it."""
+        found = []
+        if CHANNEL_STEPS.get(self.name) is not self.step:
+            found.append(f"`Step` in schemas/playbook.py has no field {self.name} of {self.step.__name__}")
+        if not self.makes_tasks and not (self.schedule and min(self.schedule) > 0):
+            found.append("its schedule has no pauses: its first temporary failure would be its last")
+        if self.makes_tasks and (self.schedule or self.events):
+            found.append("tasks are not sent: there is nothing to try again or to tell")
+        reasons = {*self.hard_bounces, *(reason for _, reason in self.events if reason is not None)}
+        found += [f"there is no reason {one}" for one in sorted(reasons - set(ActionReason))]
+        told = {*self.events.values(), *self.step.emits}
+        found += [
+            f"schemas/topics.py has no event {one}" for one in sorted(told) if OWN_PREFIX + one not in OWN
+        ]
+        found += [
+            f"no end of an action tells of {one}"
+            for one in sorted(self.step.events.keys() - self.events.values())
+        ]
+        return [f"channel {self.name}: {one}" for one in found]
+
+
+def register(*specs: ChannelSpec[Any, Any]) -> Mapping[str, ChannelSpec[Any, Any]]:
+    """The specs by their names. Raises `ValueError` with all that was forgotten."""
+    found = {one.name: one for one in specs}
+    flaws = [flaw for one in specs for flaw in one.flaws()]
+    flaws += [f"channel {one}: its step has no spec" for one in CHANNEL_STEPS if one not in found]
+    if flaws or len(found) != len(specs):
+        raise ValueError("; ".join(flaws) or "two channels have one name")
+    return found

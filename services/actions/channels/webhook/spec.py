@@ -1,0 +1,76 @@
+"""Channel `webhook`, its pure half: a JSON value for a saved endpoint."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from schemas.channels.webhook import WebhookStep
+from services.actions.channels.spec import ChannelSpec, RenderScope
+from services.actions.plays.action_drafts import StepRun, one_draft
+from services.actions.plays.model import ActionDraft, ActionSpec
+from services.actions.plays.retry_policy import HOUR, MINUTE, SECOND
+from services.actions.plays.template_context import default_body
+from services.actions.rendering.jobs import Body, Mail, TextJob
+
+
+class WebhookSpec(ActionSpec, kw_only=True):
+    """A webhook; every string in `body` is a template. Address and secret are those of the endpoint when it
+    is sent.
+
+    `literal`: the step gave no body; it stands as it is and is never handed to the renderer.
+    """
+
+    endpoint: str
+    body: Any
+    literal: bool = False
+
+    @property
+    def ready(self) -> dict[str, Any] | None:
+        return {"body": self.body} if self.literal else None
+
+
+def drafts(run: StepRun, step: WebhookStep) -> Iterator[ActionDraft]:
+    """The webhook."""
+    given = step.body is not None
+    body = step.body if given else default_body(run.play, run.step, run.profile)
+    spec = WebhookSpec(endpoint=step.endpoint, body=body, literal=not given)
+    yield one_draft(run, "webhook", step.endpoint, spec)
+
+
+def job(draft: ActionDraft, spec: WebhookSpec, scope: RenderScope) -> TextJob:  # noqa: ARG001
+    """The body."""
+    return TextJob(body={"body": spec.body}, context=scope.context)
+
+
+def content(draft: ActionDraft, spec: WebhookSpec, scope: RenderScope, answer: Mail | Body) -> dict[str, Any]:  # noqa: ARG001
+    """The body, rendered."""
+    if not isinstance(answer, Body):
+        raise TypeError("a webhook is rendered as a JSON value")
+    found: dict[str, Any] = answer.body
+    return found
+
+
+WEBHOOK = ChannelSpec(
+    name="webhook",
+    step=WebhookStep,
+    remembered=WebhookSpec,
+    drafts=drafts,
+    job=job,
+    content=content,
+    # what Standard Webhooks 1.0.0 recommends
+    schedule=(
+        5 * SECOND,
+        5 * MINUTE,
+        30 * MINUTE,
+        2 * HOUR,
+        5 * HOUR,
+        10 * HOUR,
+        14 * HOUR,
+        20 * HOUR,
+        24 * HOUR,
+    ),
+    needs_consent=False,
+    hard_bounces=frozenset(),
+    to_endpoints=True,
+    leaves_files=False,
+    events={("done", None): "webhook.delivered", ("failed", None): "webhook.failed"},
+)
