@@ -94,3 +94,5 @@ EXPLAINED: dict[Reason, str] = {
     Reason.RULE_PAUSED: "The rule is paused.",
     Reason.RULE_UNKNOWN: "There is no such rule in force.",
 }
+if missing := set(Reason) - EXPLAINED.keys():
+    raise LookupError(f"reasons without an explanation: {', '.join(sorted(missing))}")

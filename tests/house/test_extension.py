@@ -1,4 +1,5 @@
-"""Whoever adds a trigger kind, a channel or a source writes one file, one line in a plain dict, one test.
+"""Whoever adds a channel or a source writes one file, one line in a plain dict, one test (trigger kinds: see
+`test_trigger_kinds`).
 
 These checks say what was forgotten: the file, its docs, its schema, an example, a test.
 """
@@ -16,7 +17,6 @@ from tests.house.tree import ROOT, files
 
 # dict → the folder of its entries, and where its words must be known besides docs and tests
 REGISTERS = {
-    "services.rules.engine.kinds:KINDS": ("services/rules/engine/kinds", ("schemas", "playbooks")),
     "services.actions.channels:CHANNELS": ("services/actions/channels", ("schemas", "playbooks")),
     "services.ingest.sources:SOURCES": ("services/ingest/sources", ()),
 }

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from tests.oracle import checks, profile, windows
-from tests.oracle.checks import Hold
 from tests.oracle.conditions import holds
 from tests.oracle.history import Account, Arrived, Revision, event_time
-from tests.oracle.rules import Rule, starts_anew, unless_anew
+from tests.oracle.kinds import KINDS
+from tests.oracle.kinds.base import Hold, Kind, Part, Step
+from tests.oracle.rules import Rule, default_cooldown, starts_anew, unless_anew
 from tests.oracle.times import LATE, SECOND, midnights, parse_time, span
 from tests.oracle.windows import Scene, Subject
 
 JSON = dict[str, Any]
 Trigger = dict[str, Any]
-Step = tuple[int, int]  # the clock's move: (from, to], in us
 Holds = dict[Subject, list[tuple[int, Hold]]]  # per subject: (member, hold)
 
 LOOP_DEPTH = 3  # from which on no rule answers what Touchline itself has done
@@ -135,40 +136,21 @@ class Oracle:
 
     def _at_event(self, rule: Rule, account: Account, event: Arrived, before: JSON | None) -> Holds:
         found: Holds = {}
-        for index, member in enumerate(rule.members):
-            kind, body = windows.kind_of(member)
-            if kind == "becomes":
-                for subject, hold in self._becomes(rule, account, body, event, before):
-                    found.setdefault(subject, []).append((index, hold))
-            elif kind in ("threshold", "absence") and windows.selected(body, event):
-                for subject in windows.subjects_of(rule.body, event):
-                    scene = self._scene(rule, account, member, subject)
-                    found.setdefault(subject, []).extend((index, h) for h in _event_holds(scene, kind, event))
+        for part, kind in self._parts(rule, account):
+            for subject, hold in kind.at_event(part, event, before):
+                found.setdefault(subject, []).append((part.index, hold))
         return found
 
-    def _becomes(
-        self, rule: Rule, account: Account, body: JSON, event: Arrived, before: JSON | None
-    ) -> list[tuple[Subject, Hold]]:
-        if event.type not in ("account.updated", "contact.updated"):
-            return []
-        after = self._view(account)
-        key = windows.key_of(rule.body, event)
-        if rule.body.get("by") and key is None:
-            return []
-        if rule.body.get("scope", "account") == "account":
-            subjects = [event.contact]
-        else:
-            subjects = list(after.get("contacts", {}))
-        turned = [
-            contact
-            for contact in subjects
-            if _is(body, after, contact)
-            and not (_knows(rule, before, contact) and before is not None and _is(body, before, contact))
-        ]
-        contact_scope = rule.body.get("scope", "account") == "contact"
-        return [
-            ((contact if contact_scope else None, key), Hold(event.time, event, False)) for contact in turned
-        ]
+    def _parts(self, rule: Rule, account: Account) -> list[tuple[Part, Kind]]:
+        """The members of a rule with their kinds."""
+        found = []
+        for index, member in enumerate(rule.members):
+            kind, body = windows.kind_of(member)
+            scene = partial(self._scene, rule, account, member)
+            memory = partial(rule.of, account.id)
+            part = Part(rule.body, index, body, account, self._view(account), scene, memory)
+            found.append((part, KINDS[kind]))
+        return found
 
     # -- moments ---------------------------------------------------------------------------------------------
 
@@ -189,75 +171,17 @@ class Oracle:
     def _moments(self, rules: Iterable[Rule], account: Account, step: Step, *, silent: bool) -> None:
         for rule in rules:
             due: dict[int, Holds] = {}
+            parts = self._parts(rule, account)
             for at in midnights(*step):
-                self._tick(rule, account, at, due)
-            for index, member in enumerate(rule.members):
-                kind, body = windows.kind_of(member)
-                if kind == "absence" and body.get("fire", "at_deadline") == "at_deadline":
-                    self._absences(rule, account, index, step, due, silent=silent)
-                if kind == "date":
-                    self._dates(rule, account, index, step, due, silent=silent)
+                for part, kind in parts:
+                    hold = kind.at_tick(part.scene((None, None)), at) if kind.ticks(part.body) else None
+                    if hold is not None:
+                        _note(due, (None, None), part.index, hold)
+            for part, kind in parts:
+                for subject, hold in kind.moments(part, step, silent=silent):
+                    _note(due, subject, part.index, hold)
             for at in sorted(due):
                 self._fire_all(rule, account, due[at])
-
-    def _tick(self, rule: Rule, account: Account, at: int, due: dict[int, Holds]) -> None:
-        for index, member in enumerate(rule.members):
-            if not checks.ticks(member):
-                continue
-            scene = self._scene(rule, account, member, (None, None))
-            is_trend = windows.kind_of(member)[0] == "trend"
-            hold = checks.trend(scene, at) if is_trend else checks.threshold(scene, at, None)
-            _note(due, at, (None, None), index, hold)
-
-    def _absences(
-        self, rule: Rule, account: Account, index: int, step: Step, due: dict[int, Holds], *, silent: bool
-    ) -> None:
-        member = rule.members[index]
-        body = windows.kind_of(member)[1]
-        for subject in self._arm_subjects(rule, account, body):
-            scene = self._scene(rule, account, member, subject)
-            memory = rule.of(account.id, subject)
-            length = windows.tiered(body["for"], scene.tier)
-            for arm, event in checks.arms(scene).items():
-                if length is None or (index, arm) in memory.arms or arm + span(length) > step[1]:
-                    continue
-                memory.arms.add((index, arm))
-                at = arm + span(length)
-                hold = checks.absence(scene, arm, event, at, past=at <= step[0])
-                _note(due, at, subject, index, None if silent else hold)
-
-    def _arm_subjects(self, rule: Rule, account: Account, body: JSON) -> list[Subject]:
-        selector, since = (body["since"], True) if "since" in body else (body, False)
-        found = {
-            subject: None
-            for event in account.events
-            if windows.selected(selector, event)
-            for subject in windows.subjects_of(rule.body, event, since=since)
-        }
-        return list(found)
-
-    def _dates(
-        self, rule: Rule, account: Account, index: int, step: Step, due: dict[int, Holds], *, silent: bool
-    ) -> None:
-        member = rule.members[index]
-        body = windows.kind_of(member)[1]
-        late = span(body.get("late", "1d"))
-        contacts: list[str | None] = [None]
-        if rule.body.get("scope", "account") == "contact":
-            contacts = list(account.profile.get("contacts", {}))
-        for contact in contacts:
-            scene = self._scene(rule, account, member, (contact, None))
-            memory = rule.of(account.id, (contact, None))
-            for value, at in checks.date_moments(scene, step[0] - late, step[1]):
-                if (index, value) in memory.dated or (index, value, at) in memory.dates:
-                    continue
-                memory.dates.add((index, value, at))
-                skipped = at <= step[0] and silent
-                if not skipped:
-                    if not body.get("repeat"):
-                        memory.dated.add((index, value))
-                    threshold = checks.date_span(scene)
-                    _note(due, at, (contact, None), index, Hold(at, None, True, None, threshold))
 
     # -- firing ----------------------------------------------------------------------------------------------
 
@@ -313,32 +237,8 @@ def _builds(before: Rule | None, body: JSON) -> bool:
     return bool(body.get("backfill")) and (before is None or before.body != body)
 
 
-def _event_holds(scene: Scene, kind: str, event: Arrived) -> list[Hold]:
-    if kind == "absence":
-        if scene.body.get("fire", "at_deadline") != "on_return":
-            return []
-        hold = checks.on_return(scene, event)
-        return [hold] if hold else []
-    if checks.ticks(scene.member):
-        return []
-    found = [checks.threshold(scene, e.time, e) for e in checks.rechecked(scene, event)]
-    return [hold for hold in found if hold is not None]
-
-
-def _note(due: dict[int, Holds], at: int, subject: Subject, index: int, hold: Hold | None) -> None:
-    if hold is not None:
-        due.setdefault(at, {}).setdefault(subject, []).append((index, hold))
-
-
-def _is(body: JSON, account: JSON, contact: str | None) -> bool:
-    return holds(body["is"], {"account": account, "contact": profile.contact_view(account, contact)})
-
-
-def _knows(rule: Rule, before: JSON | None, contact: str | None) -> bool:
-    """Whether the condition had a value before: the account was there, and in contact scope the contact."""
-    if before is None:
-        return False
-    return rule.body.get("scope", "account") == "account" or contact in before.get("contacts", {})
+def _note(due: dict[int, Holds], subject: Subject, index: int, hold: Hold) -> None:
+    due.setdefault(hold.at, {}).setdefault(subject, []).append((index, hold))
 
 
 def _depth(hold: Hold) -> int:
@@ -353,7 +253,7 @@ def _depth(hold: Hold) -> int:
 def _cooling(rule: JSON, tier: str | None, last: int | None, at: int) -> bool:
     if last is None:
         return False
-    cooldown = rule.get("cooldown") or windows.default_cooldown(rule["when"], tier)
+    cooldown = rule.get("cooldown") or default_cooldown(rule["when"], tier)
     if cooldown == "once":
         return True
     return span(cooldown) > 0 and at - last < span(cooldown)

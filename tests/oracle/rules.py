@@ -6,26 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.oracle import windows
+from tests.oracle.kinds import KINDS
+from tests.oracle.kinds.base import Memory
 from tests.oracle.times import span
 from tests.oracle.windows import Subject
 
 JSON = dict[str, Any]
 
 FIRING = ("active", "shadow")
-ANEW = ("event", "where", "aggregate", "of", "since")
-WINDOWS = ("within", "over", "baseline")
-
-
-@dataclass
-class Memory:
-    """What one rule must remember of one subject: what it did, never what it counted."""
-
-    last: int | None = None
-    fired: set[Any] = field(default_factory=set)  # places of events, moments
-    arms: set[tuple[int, int]] = field(default_factory=set)  # (member, arm): their moment has been
-    dates: set[tuple[int, str, int]] = field(default_factory=set)  # (member, value, moment): has been
-    dated: set[tuple[int, str]] = field(default_factory=set)  # (member, value): done, if without `repeat`
-    held: dict[int, set[int]] = field(default_factory=dict)  # all_of: member -> moments it held at
 
 
 @dataclass
@@ -65,11 +53,13 @@ def _grew(old: JSON, new: JSON, name: str) -> bool:
 def _part_anew(old: JSON, new: JSON) -> bool:
     """Whether a member's change makes its rule start anew."""
     (old_kind, before), (new_kind, after) = windows.kind_of(old), windows.kind_of(new)
-    if old_kind != new_kind or any(_grew(before, after, name) for name in WINDOWS):
+    if old_kind != new_kind:
         return True
     if old_kind != "all_of":
-        return any(before.get(name) != after.get(name) for name in ANEW)
-    if len(before["of"]) != len(after["of"]):
+        kind = KINDS[old_kind]
+        other = any(before.get(name) != after.get(name) for name in kind.restarts_on)
+        return other or any(_grew(before, after, name) for name in kind.restarts_if_longer)
+    if _grew(before, after, "within") or len(before["of"]) != len(after["of"]):
         return True
     return any(_part_anew(a, b) for a, b in zip(before["of"], after["of"], strict=True))
 
@@ -85,3 +75,9 @@ def starts_anew(old: JSON, new: JSON) -> bool:
     """Whether a save makes the rule's state start anew (section 6, *Saving*)."""
     scoped = (old.get("scope", "account"), old.get("by")) != (new.get("scope", "account"), new.get("by"))
     return scoped or _part_anew(old["when"], new["when"])
+
+
+def default_cooldown(when: JSON, tier: str | None) -> str:
+    """What holds where a rule names no cooldown: a duration, `0s` or `once`."""
+    kind, body = windows.kind_of(when)
+    return str(body["within"]) if kind == "all_of" else KINDS[kind].default_cooldown(body, tier)

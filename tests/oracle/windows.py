@@ -195,20 +195,3 @@ def compare(operator: str, value: Fraction, limit: float) -> bool:
     if operator == "above":
         return value > wanted
     return value <= wanted if operator == "at_most" else value < wanted
-
-
-def default_cooldown(when: JSON, tier: str | None) -> str:
-    """What holds where a rule names no cooldown: a duration, `0s` or `once`."""
-    kind, body = kind_of(when)
-    if kind in ("absence", "date", "becomes"):
-        return "0s"
-    if kind == "trend":
-        return str(body["over"])
-    if body.get("within"):
-        return str(body["within"])
-    if kind == "threshold" and body.get("aggregate", "count") == "count" and not body.get("per"):
-        operator = operator_of(body)
-        limit = tiered(body[operator], tier)
-        if (operator, limit) in {("at_least", 1), ("above", 0)}:
-            return "0s"
-    return "once"

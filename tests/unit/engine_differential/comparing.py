@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from tests.oracle.history import History
+from tests.oracle.kinds import KINDS
 from tests.oracle.times import format_time
 
 JSON = dict[str, Any]
@@ -85,9 +86,9 @@ def _details(expected: JSON, got: JSON) -> list[str]:
     found = []
     if expected["threshold"] != got["threshold"]:
         found.append(f"{where} threshold {got['threshold']}, should be {expected['threshold']}")
-    if expected["kind"] in ("threshold", "trend") and not _value_fits(expected["value"], got):
+    if KINDS[expected["kind"]].has_value and not _value_fits(expected["value"], got):
         found.append(f"{where} value {got['value']}, should be {expected['value']}")
-    if expected["kind"] in ("threshold", "absence") and not _evidence_fits(expected, got):
+    if KINDS[expected["kind"]].has_evidence and not _evidence_fits(expected, got):
         found.append(f"{where} evidence {got['evidence']}, should be {expected['evidence']}")
     if (expected["figures"] is None) != (got["figures"] is None):
         found.append(f"{where} figures {got['figures']}, should be {expected['figures']}")

@@ -1,0 +1,97 @@
+"""absence: a deadline after each arm that nothing came before, or the event that ends an absence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.oracle import rule_strategies, windows
+from tests.oracle.history import Arrived
+from tests.oracle.kinds.base import Hold, Kind, Part, Step, Story
+from tests.oracle.times import span
+from tests.oracle.windows import Scene, Subject, tiered
+
+JSON = dict[str, Any]
+
+
+class Absence(Kind):
+    """Something that did not happen for a while."""
+
+    restarts_on = ("event", "where", "since")
+    fires = Story({"event": "tick", "for": "2d"}, (("01-01T09:00", "tick", {}),), "01-04T00:00")
+    does_not_fire = fires._replace(events=(*fires.events, ("01-03T08:59", "tick", {})))
+    has_evidence = True
+
+    def rules(self) -> st.SearchStrategy[JSON]:
+        return rule_strategies.absence()
+
+    def default_cooldown(self, body: JSON, tier: str | None) -> str:
+        return "0s"
+
+    def at_event(self, part: Part, event: Arrived, before: JSON | None) -> Iterator[tuple[Subject, Hold]]:
+        if part.body.get("fire", "at_deadline") == "on_return" and windows.selected(part.body, event):
+            for subject in windows.subjects_of(part.rule, event):
+                hold = on_return(part.scene(subject), event)
+                if hold is not None:
+                    yield subject, hold
+
+    def moments(self, part: Part, step: Step, *, silent: bool) -> Iterator[tuple[Subject, Hold]]:
+        body = part.body
+        if body.get("fire", "at_deadline") != "at_deadline":
+            return
+        for subject in _arm_subjects(part):
+            scene, memory = part.scene(subject), part.memory(subject)
+            length = tiered(body["for"], scene.tier)
+            for arm, event in arms(scene).items():
+                if length is None or (part.index, arm) in memory.been or arm + span(length) > step[1]:
+                    continue
+                memory.been.add((part.index, arm))
+                at = arm + span(length)
+                hold = absence(scene, arm, event, at, past=at <= step[0])
+                if hold is not None and not silent:
+                    yield subject, hold
+
+
+def _arm_subjects(part: Part) -> list[Subject]:
+    selector, since = (part.body["since"], True) if "since" in part.body else (part.body, False)
+    found = {
+        subject: None
+        for event in part.account.events
+        if windows.selected(selector, event)
+        for subject in windows.subjects_of(part.rule, event, since=since)
+    }
+    return list(found)
+
+
+def arms(scene: Scene) -> dict[int, Arrived]:
+    """Every time at which the subject's absence was armed, with the event that came first at it."""
+    body = scene.body
+    selector, since = (body["since"], True) if "since" in body else (body, False)
+    found: dict[int, Arrived] = {}
+    for event in windows.counted(scene, selector, since=since):
+        found.setdefault(event.time, event)
+    return found
+
+
+def absence(scene: Scene, arm: int, event: Arrived, at: int, *, past: bool) -> Hold | None:
+    """An absence deadline `at`; `past`: it was past already, so anything later than the arm ends it."""
+    body = scene.body
+    matching = [e.time for e in windows.counted(scene, body)]
+    ended = [time for time in matching if time > arm or ("since" in body and time == arm)]
+    ended += [time for time in arms(scene) if time > arm]
+    if any(past or time < at for time in ended):
+        return None
+    return Hold(at, event, True, None, tiered(body["for"], scene.tier), [event.id])
+
+
+def on_return(scene: Scene, event: Arrived) -> Hold | None:
+    """An event that is the subject's newest and at least `for` later than the one before it."""
+    gap = tiered(scene.body["for"], scene.tier)
+    if gap is None:
+        return None
+    others = [e for e in windows.counted(scene, scene.body) if e is not event]
+    if not others or event.time - others[-1].time < span(gap):
+        return None
+    return Hold(event.time, event, False, None, gap, [event.id])
