@@ -47,7 +47,12 @@ class Rule:
 def _grew(old: JSON, new: JSON, name: str) -> bool:
     if name not in old:
         return False
-    return name not in new or span(new[name]) > span(old[name])
+    return name not in new or _longest(new[name]) > _longest(old[name])
+
+
+def _longest(value: Any) -> int:
+    """Of a span, or of one per tier."""
+    return max(map(span, value.values() if isinstance(value, dict) else [value]))
 
 
 def _part_anew(old: JSON, new: JSON) -> bool:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from schemas.account import OWN_TIER
 from schemas.conditions.codegen import Scope
 from schemas.conditions.model import compile_condition
-from schemas.duration import parse_duration
 from schemas.event import is_reserved
 from schemas.profile import Profile
 from schemas.rule import RuleIn, TiersDoc
@@ -21,6 +20,7 @@ from services.rules.engine.kinds import KINDS
 from services.rules.engine.kinds.all_of import AllOf
 from services.rules.engine.kinds.base import TriggerKind
 from services.rules.engine.kinds.threshold import Threshold
+from services.rules.engine.per_tier import spans
 
 DEFAULT_TIER = "tech"  # of an account that no entry of the policy matches
 TYPES_KEPT = 10_000  # event types whose listeners are remembered
@@ -237,4 +237,4 @@ def _grew(old: Any, new: Any, name: str) -> bool:
     before, after = getattr(old, name), getattr(new, name)
     if before is None:
         return False  # all time before: whatever the new window is, it lies within
-    return after is None or parse_duration(after) > parse_duration(before)
+    return after is None or max(spans(after).values()) > max(spans(before).values())
