@@ -38,7 +38,7 @@ def _durable() -> None:
     durable.rate(RULES, [])
 
 
-WRITER = "Worker._write (services/rules/worker.py)"  # its thread commits while the first judges
+WRITER = "RulesWorker._write (services/rules/worker.py)"  # its thread commits while the first judges
 
 # What to run, what to call it, and the frame under which its measured part lies.
 WORK: dict[str, tuple[Callable[[], None], str, str]] = {

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
 
 from backbone.log import EVENTS, TRIGGERS, Entry, Record, dead_letter, partition_for
+from backbone.partition_worker import Barrier
 from schemas.event import CONTROL, Event, Malformed, decode, instant
 from schemas.names import is_name
 from schemas.trigger import Moved, Trigger, TriggerRecord
@@ -16,8 +16,7 @@ from services.actions.plays.merge import EventItem, Merge, TriggerItem
 from services.actions.plays.model import Play, Renderer, play_id
 from services.actions.plays.ports import Library
 from services.actions.plays.processor import GRACE_US, ClockMode, PlaysPartition
-from services.actions.storage import ownership
-from services.actions.storage.ownership import PartitionRow
+from services.actions.storage.ownership import OWNERSHIP, PartitionRow
 from services.actions.storage.plays import PlayStore
 from services.actions.storage.write_batch import FlushResult
 
@@ -33,13 +32,6 @@ PRUNE_EVERY_US = SEEN_FOR_US // 6
 _decode_trigger = msgspec.json.Decoder(TriggerRecord).decode
 
 
-class MergeBarrier(NamedTuple):
-    """All that came to any partition before `upto` has been applied here once this one is applied up to `end`."""
-
-    upto: int
-    end: int
-
-
 class ActionsTask:
     """Everything about one partition that lives only while we own it."""
 
@@ -53,7 +45,7 @@ class ActionsTask:
         partitions: int,
     ) -> None:
         self.row, self._partitions = row, partitions
-        self._expected = (row.next_event, row.next_trigger)
+        self._expected = OWNERSHIP.offsets(row)
         self._pruned = row.clock
         self._ops = MAX_OPS
         self._sizes: dict[str, int] = {EVENTS: 0, TRIGGERS: 0}
@@ -64,7 +56,7 @@ class ActionsTask:
         )
         if mode == "wall":
             self.plays.cleared = 0
-        self.gate: MergeBarrier | None = None  # what waits of accounts that took others in wait for
+        self.gate: Barrier | None = None  # what waits of accounts that took others in wait for
 
     # -- in
 
@@ -200,7 +192,7 @@ class ActionsTask:
         ours."""
         self.row.next_event, self.row.next_trigger = self.merge.next_event, self.merge.next_trigger
         self.row.past, self.row.clock = self.merge.kept_past, self.plays.clock
-        ownership.advance(conn, self.row, self._expected)
+        OWNERSHIP.advance(conn, self.row, self._expected)
         self.store.verify(conn)
         if self.row.clock - self._pruned > PRUNE_EVERY_US:
             self.store.forget_seen(conn, self.row.clock - SEEN_FOR_US)
@@ -211,6 +203,6 @@ class ActionsTask:
         """The transaction stands: forget the batch. Returns the plays it wrote."""
         written = self.store.plays_written()
         self.plays.answered.clear()
-        self._expected = (self.row.next_event, self.row.next_trigger)
+        self._expected = OWNERSHIP.offsets(self.row)
         self.store.end(committed=True)
         return written

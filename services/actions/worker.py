@@ -16,15 +16,16 @@ from sqlalchemy import Connection
 from backbone import telemetry
 from backbone.clock import Clock
 from backbone.database import Database
-from backbone.errors import DatabaseUnavailable, LogUnavailable
 from backbone.failpoint import hit
-from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Log, OffsetOutOfRange, Record
+from backbone.log import EVENTS, TRIGGERS, Log, Record
+from backbone.partition_worker import Barrier, PartitionWorker
 from services.actions.metrics import count_actions, count_plays, measure
-from services.actions.partition_task import ActionsTask, MergeBarrier
+from services.actions.partition_task import ActionsTask
 from services.actions.plays.model import Renderer
 from services.actions.plays.processor import GRACE_US, ClockMode
-from services.actions.storage import outbox, ownership
+from services.actions.storage import outbox
 from services.actions.storage.library import SqlLibrary
+from services.actions.storage.ownership import OWNERSHIP, PartitionRow
 from services.actions.storage.retention import KEPT_US, Retention
 
 GROUP = "touchline-actions"
@@ -33,9 +34,6 @@ IDLE_S = 0.1  # how long a poll waits when nothing comes; waits and the outbox a
 LAZY_S = 1.0  # how long the place of batches that changed nothing may stay uncommitted
 ROUND_S = 1.0  # after which new records are read, and told, though there is more to apply
 RELAY = 500  # events of the outbox in one append
-RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # pauses between attempts while the log or the database is away
-
-log_ = telemetry.get_logger("touchline.actions")
 
 
 class Reading:
@@ -52,8 +50,8 @@ class Reading:
         return self.conn
 
 
-class ActionsWorker:
-    """Owns the partitions that the log assigns to this process."""
+class ActionsWorker(PartitionWorker[PartitionRow, ActionsTask]):
+    """Runs the plays of the partitions that the log assigns to this process."""
 
     def __init__(
         self,
@@ -67,74 +65,42 @@ class ActionsWorker:
         idle: float = IDLE_S,
         keep: int = KEPT_US,
     ) -> None:
-        self._db, self._log, self._clock, self._renderer, self._mode = db, log, clock, renderer, mode
+        super().__init__(db, log, OWNERSHIP, name="actions", group=GROUP)
+        self._clock, self._renderer, self._mode = clock, renderer, mode
         self._idle = idle
         self._on_due = on_due  # called after a commit that left actions to be sent
         self._open: Reading | None = None
         self._retention = Retention(db, clock, keep)
         self.library = SqlLibrary(db, self._connect)
-        self.tasks: dict[int, ActionsTask] = {}
         self._paused: set[tuple[str, int]] = set()
         self._committed_at = 0.0
         self._outbox = threading.Event()  # something may wait in the outbox
         self._looked_at = 0.0
         self._more = False  # the last round left something that can be applied
-        self._stopping = threading.Event()
-        self.consumer = log.consumer(GROUP, [EVENTS, TRIGGERS])
-        self._thread = threading.Thread(target=self._run, name="actions-worker", daemon=True)
-        self.failure: BaseException | None = None
-        self.halted: set[tuple[str, int]] = set()  # lanes that stopped for good, while they are ours
 
-    # -- life
-
-    def start(self) -> None:
-        """Begin to work, in a thread of its own."""
-        self.join()
-        self._thread.start()
-
-    def join(self) -> None:
-        """Join the group of workers; `run_once` does the rest."""
-        self.consumer.subscribe(self._assigned, self._revoked)
-
-    def stop(self) -> None:
-        """Finish the batch in hand and leave; returns when the thread has ended."""
-        self._stopping.set()
-        self.consumer.wake()
-        if self._thread.is_alive():
-            self._thread.join(timeout=30)
+    def open_task(self, row: PartitionRow) -> ActionsTask:
+        """See `PartitionWorker.open_task`."""
+        return ActionsTask(
+            row,
+            connect=self._connect,
+            library=self.library,
+            mode=self._mode,
+            partitions=self._log.partitions,
+        )
 
     def wake(self) -> None:
         """From any thread: something was put into the outbox."""
         self._outbox.set()
-        self.consumer.wake()
+        super().wake()
 
     def playbook_saved(self) -> None:
         """From any thread: look again which types of events playbooks wait for."""
         self.library.stale = True
 
-    @property
-    def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.run_once()
-            except (ownership.Fenced, DatabaseUnavailable, LogUnavailable, OSError) as error:
-                log_.warning("batch abandoned; starting again from what is stored", error=error)
-                self.restart()
-            except Exception as error:
-                self.failure = error
-                log_.exception("the actions worker stopped")
-                break
-        self.consumer.close()
-
     # -- one round
 
-    def run_once(self) -> None:
-        """One round: read, apply, commit, relay."""
-        records = self._poll()
+    def work(self, records: Sequence[Record]) -> None:
+        """One round: apply, commit, relay."""
         self.library.refresh()
         if records:
             hit("actions.after_poll")
@@ -148,33 +114,15 @@ class ActionsWorker:
         self._throttle()
         self._relay()
 
-    def _poll(self) -> list[Record]:
-        """Records. A lane whose records were deleted before they were read stops; the other partitions go on."""
-        try:
-            return self.consumer.poll(self._pause(), BATCH)
-        except OffsetOutOfRange as error:
-            self.failure = error
-            self.halted.add((error.topic, error.partition))
-            self.consumer.pause(error.topic, error.partition)
-            log_.error("a partition stopped", partition=error.partition, error=error.message)
-            return []
-
-    def _pause(self) -> float:
-        """How long a poll may wait: a place not yet committed must not wait for the next event for long."""
+    def poll_limits(self) -> tuple[float, int]:
+        """A poll waits but shortly while a place is not yet committed: it must not wait for the next event."""
         if self._more or self._retention.more:
-            return 0.0
-        return min(0.02, self._idle) if any(task.moved for task in self.tasks.values()) else self._idle
+            return 0.0, BATCH
+        moved = any(task.moved for task in self.tasks.values())
+        return (min(0.02, self._idle) if moved else self._idle), BATCH
 
     def _offer(self, records: Sequence[Record]) -> None:
-        parts: dict[int, list[Record]] = {}
-        for record in records:
-            parts.setdefault(record.partition, []).append(record)
-        poison = [
-            entry for p, part in parts.items() if p in self.tasks for entry in self.tasks[p].offer(part)
-        ]
-        if poison:  # before the commit: a crash in between repeats a dead letter, and loses none
-            telemetry.DEAD_LETTERED.labels("actions").inc(len(poison))
-            self._log.append(DEAD_LETTERS, poison).result(timeout=30)
+        self.put_aside([letter for task, part in self.by_task(records) for letter in task.offer(part)])
 
     def _batch(self, *, idle: bool) -> bool:
         """Apply what can be applied, and commit it; whether there may be more."""
@@ -223,19 +171,18 @@ class ActionsWorker:
         The places read up to say so, not the last event: behind it the log may hold what is none (see `positions`).
         """
         now = self._clock.now()
-        waiting = [task for task in self.tasks.values() if task.due(now)]
+        waiting = [task for task in self.running() if task.due(now)]
         if not waiting:
             return 0
         held = [task for task in waiting if task.plays.held]
         upto = self._upto(now) if any(task.gate is None for task in held) else 0
-        ends, read = self.consumer.end_offsets(), self.consumer.positions()
+        places = self.positions(EVENTS)
         for task in held:
-            lane = (EVENTS, task.row.partition)
-            if task.gate is None and lane in ends:
-                task.gate = MergeBarrier(upto, ends[lane])
-            task.clear(read.get(lane, -1))
-        lanes = {(EVENTS, task.row.partition): task for task in waiting}
-        ready = [task for lane, task in lanes.items() if lane in ends and read.get(lane, -1) >= ends[lane]]
+            place = places.get(task.row.partition)
+            if place is not None and task.gate is None:
+                task.gate = Barrier(upto, place.end)
+            task.clear(-1 if place is None else place.next)
+        ready = [task for task in waiting if (at := places.get(task.row.partition)) and at.at_end]
         return sum(task.advance_to(now) for task in ready)
 
     def _upto(self, now: int) -> int:
@@ -245,20 +192,13 @@ class ActionsWorker:
         """
         ends = self._log.end_offsets(EVENTS)
         with self._db.read() as conn:
-            places = ownership.positions(conn)
+            places = OWNERSHIP.positions(conn)
         upto = now - GRACE_US
         for number, end in ends.items():
             past, clock = (places[number].past, places[number].clock) if number in places else (0, 0)
-            if past < end and clock < upto and self._holds(number, past):
+            if past < end and clock < upto and self.holds_record(EVENTS, number, past):
                 upto = clock
         return upto
-
-    def _holds(self, partition: int, offset: int) -> bool:
-        """Whether the log holds a record from an offset on."""
-        try:
-            return bool(self._log.read(EVENTS, partition, offset, 1))
-        except OffsetOutOfRange:
-            return True  # rules stands where the log holds nothing, and so do we
 
     @contextmanager
     def _reading(self) -> Iterator[Reading]:
@@ -283,9 +223,9 @@ class ActionsWorker:
 
     def _report(self, tasks: Sequence[ActionsTask]) -> None:
         """Tell the log how far we are, for its monitoring."""
-        events = {(EVENTS, task.row.partition): task.row.next_event for task in tasks}
-        triggers = {(TRIGGERS, task.row.partition): task.row.next_trigger for task in tasks}
-        self.consumer.commit(events | triggers)
+        self.consumer.commit(
+            {lane: offset for task in tasks for lane, offset in OWNERSHIP.lanes(task.row).items()}
+        )
 
     def _throttle(self) -> None:
         """Pause a lane whose records cannot be applied yet, so that memory stays bounded."""
@@ -321,50 +261,18 @@ class ActionsWorker:
 
     # -- owning partitions
 
-    def _assigned(self, numbers: list[int]) -> dict[tuple[str, int], int]:
-        """These partitions are ours from now on: raise their epochs and say where to go on reading."""
-        rows = ownership.take(
-            self._db, numbers, self._log.start_offsets(EVENTS), self._log.start_offsets(TRIGGERS)
-        )
+    def claimed(self, rows: Sequence[PartitionRow]) -> None:
+        """Look at everything anew: an earlier owner may have left something, and no lane is paused yet."""
         self._paused.clear()
         self.library.moved = True
-        self._retention.mine(numbers)
-        for row in rows:
-            self.tasks[row.partition] = ActionsTask(
-                row,
-                connect=self._connect,
-                library=self.library,
-                mode=self._mode,
-                partitions=self._log.partitions,
-            )
+        self._retention.mine([row.partition for row in rows])
         self._outbox.set()
-        offsets = {(EVENTS, row.partition): row.next_event for row in rows}
-        return offsets | {(TRIGGERS, row.partition): row.next_trigger for row in rows}
 
-    def _revoked(self, numbers: list[int]) -> None:
-        for number in numbers:
-            self.tasks.pop(number, None)
+    def revoked(self) -> None:
+        """Nothing that is paused is ours any more."""
         self._paused.clear()
-        self._unhalt()
 
-    def _unhalt(self) -> None:
-        """Whoever gets the partitions next finds out for himself."""
-        if self.halted:
-            self.halted.clear()
-            self.failure = None
-
-    def restart(self) -> None:
-        """Drop what is in memory and, as soon as the servers answer, ask for a share of the partitions anew.
-
-        Never take the same ones back unasked: after a long stop they may be another worker's.
-        """
+    def forget(self) -> None:
+        """What the batch read is dropped with the batch."""
         self.library.end_batch()
-        self.tasks.clear()
         self._paused.clear()
-        self._unhalt()
-        for attempt in range(1_000_000):
-            if self._stopping.wait(RETRY_S[min(attempt, len(RETRY_S) - 1)]):
-                return
-            if self._db.ping() and self._log.ready():
-                break
-        self.consumer.rejoin()

@@ -22,6 +22,7 @@ from backbone.log.records import Headers, Place
 from schemas.trigger import Progress, Trigger, TriggerRecord
 from services.rules.partition_task import RulesTask, place_of
 from services.rules.storage import queries
+from services.rules.storage.ownership import PartitionRow
 
 TIMEOUT_S = 30.0
 PAGE = 1_000
@@ -71,7 +72,7 @@ class OutboxRelay:
         self._sent.clear()
         self._last.clear()
 
-    def recover(self, rows: Sequence[queries.PartitionRow]) -> None:
+    def recover(self, rows: Sequence[PartitionRow]) -> None:
         """What an earlier owner committed and may not have relayed, oldest first."""
         for row in rows:
             while self._recovered(row.partition):

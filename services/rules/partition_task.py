@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from copy import copy
 from heapq import merge
-from typing import NamedTuple
 
 import msgspec
 
 from backbone.database import Database
 from backbone.log import EVENTS, TRIGGERS, Entry, Log, OffsetOutOfRange, Record, dead_letter, partition_for
+from backbone.partition_worker import Barrier
 from schemas.event import CONTROL, Event, Malformed
 from schemas.names import is_name
 from schemas.trigger import Trigger, TriggerRecord
@@ -21,19 +21,13 @@ from services.rules.engine.processor import PartitionEngine
 from services.rules.event_catalog import EventCatalog
 from services.rules.storage import queries
 from services.rules.storage.account_cache import AccountCache
+from services.rules.storage.ownership import OWNERSHIP, PartitionRow
 from services.rules.storage.revisions import RuleSets
 from services.rules.storage.write_set import WriteSet
 
 HISTORY_PAGE = 5_000
 
 _encode = msgspec.json.Encoder().encode
-
-
-class MergeBarrier(NamedTuple):
-    """All that came to any partition before `upto` counts here once this one is read up to `end`."""
-
-    upto: int
-    end: int
 
 
 class RulesTask:
@@ -44,7 +38,7 @@ class RulesTask:
 
     def __init__(
         self,
-        row: queries.PartitionRow,
+        row: PartitionRow,
         db: Database,
         log: Log,
         *,
@@ -59,7 +53,7 @@ class RulesTask:
         self._log, self._wall, self._stay = log, clock_mode == "wall", stay
         self._seen = seen
         self._accounts = AccountCache(db, row.partition, room, stay)
-        self._expected = row.next_offset
+        self._expected = OWNERSHIP.offsets(row)
         self._batch: list[Item] = []
         self.engine = PartitionEngine(
             row.partition,
@@ -73,7 +67,7 @@ class RulesTask:
         )
         if self._wall:
             self.engine.cleared = 0
-        self.gate: MergeBarrier | None = None  # what moments of accounts that took others in wait for
+        self.gate: Barrier | None = None  # what moments of accounts that took others in wait for
         with db.read() as conn:
             self.engine.schedule(queries.dues(conn, row.partition))
         # committed, not yet handed to the log: triggers (and what was decided about merges), and records of the outbox
@@ -145,7 +139,7 @@ class RulesTask:
             forgotten=self._forgotten,
             reasons=self._reasons,
         )
-        self._expected = self.row.next_offset
+        self._expected = OWNERSHIP.offsets(self.row)
         self._touched, self._erased, self._erased_contacts = set(), {}, {}
         self._triggers, self.relayed, self._reasons = [], [], Counter()
         self._outgoing, self.passed, self._forgotten = [], [], []

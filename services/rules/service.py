@@ -23,6 +23,7 @@ from services.rules.clock_ahead import trouble
 from services.rules.event_catalog import doubts
 from services.rules.metrics import CLOCK_AHEAD
 from services.rules.storage import queries
+from services.rules.storage.ownership import OWNERSHIP, PartitionRow
 from services.rules.storage.retention import is_swept
 from services.rules.storage.rule_repository import RuleRepository
 from services.rules.worker import RulesWorker
@@ -75,7 +76,7 @@ class RulesService:
     def places(self) -> Mapping[tuple[str, int], int]:
         """How far the events were read."""
         with self._db.read() as conn:
-            return {(EVENTS, number): row.next_offset for number, row in queries.positions(conn).items()}
+            return {(EVENTS, number): row.next_offset for number, row in OWNERSHIP.positions(conn).items()}
 
     def ready(self) -> bool:
         """Whether the worker runs."""
@@ -84,7 +85,7 @@ class RulesService:
     def status(self) -> Mapping[str, Any]:
         """Events not yet processed, what is not yet on the log, and the slowest partition's clock."""
         with self._db.read() as conn:
-            places = queries.positions(conn)
+            places = OWNERSHIP.positions(conn)
             waiting = queries.count_unrelayed(conn) + queries.count_outgoing(conn)
         lag = sum(self._lags(places).values())
         behind = self.worker.unreported()
@@ -99,12 +100,12 @@ class RulesService:
     def measure(self) -> Iterator[Sample]:
         """How far this service is behind, and how far the furthest partition's clock is ahead."""
         with self._db.read() as conn:
-            places = queries.positions(conn)
+            places = OWNERSHIP.positions(conn)
         yield from lag_samples(self.name, self._lags(places))
         clocks, now = _clocks(places.values()), self._clock.now()
         yield Sample(CLOCK_AHEAD, (self.name,), (max(clocks) - now) / 1e6 if self._ahead(clocks, now) else 0)
 
-    def _lags(self, places: Mapping[int, queries.PartitionRow]) -> dict[int, int]:
+    def _lags(self, places: Mapping[int, PartitionRow]) -> dict[int, int]:
         """Events not yet processed, by partition."""
         ends = self._log.end_offsets(EVENTS)
         starts = self._log.start_offsets(EVENTS)
@@ -118,13 +119,13 @@ class RulesService:
     def _tell_ahead(self) -> None:
         """Log once that partitions' clocks are ahead, and again when they have been right in between."""
         with self._db.read() as conn:
-            clocks = _clocks(queries.positions(conn).values())
+            clocks = _clocks(OWNERSHIP.positions(conn).values())
         said = self._ahead(clocks, self._clock.now())
         if said and not self._said_ahead:
             log.error("clock.partitions_ahead", **said["clock_ahead"])
         self._said_ahead = bool(said)
 
-    def _swept(self, places: Iterable[queries.PartitionRow]) -> bool:
+    def _swept(self, places: Iterable[PartitionRow]) -> bool:
         """Whether nothing that is old at the last daily tick is left."""
         now = self._clock.now() if self._wall else None
         return all(is_swept(place, now) for place in places)
@@ -136,6 +137,6 @@ class RulesService:
         return rfc3339(min(clocks)) if clocks else None
 
 
-def _clocks(places: Iterable[queries.PartitionRow]) -> list[int]:
+def _clocks(places: Iterable[PartitionRow]) -> list[int]:
     """The clocks of partitions that have one yet, in microseconds."""
     return [place.clock for place in places if place.clock]

@@ -8,27 +8,25 @@ never more than one under way, so each finds the table where the one before it l
 memory is dropped, the batch judged meanwhile included.
 """
 
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from backbone import telemetry
 from backbone.clock import Clock
 from backbone.database import Database
-from backbone.errors import DatabaseUnavailable, LogUnavailable
 from backbone.failpoint import hit
-from backbone.log import DEAD_LETTERS, EVENTS, Log, OffsetOutOfRange, Record
-from backbone.log.limits import chunked, memory_of
+from backbone.log import EVENTS, Log, Record
+from backbone.partition_worker import Barrier, PartitionWorker
 from services.rules import event_catalog
 from services.rules.decoding import GRACE_US
 from services.rules.event_catalog import EventCatalog
 from services.rules.metrics import EVENTS_DECIDED, count_decisions, show_health
 from services.rules.outbox_relay import OutboxRelay
-from services.rules.partition_task import MergeBarrier, RulesTask
+from services.rules.partition_task import RulesTask
 from services.rules.storage import queries
+from services.rules.storage.ownership import OWNERSHIP, PartitionRow
 from services.rules.storage.retention import KEPT_US, Retention
 from services.rules.storage.revisions import RuleSets
 from services.rules.storage.write_set import WriteSet
@@ -38,11 +36,6 @@ BATCH = 50_000  # records a transaction at most: the larger, the fewer times a b
 BESIDE = 2_000  # records from which on a batch is written beside the next: there will be one
 IDLE_S = 0.2  # how long a poll waits when nothing comes; moments are looked at this often
 CACHE = 2 << 30  # bytes, as the setting's default
-# These go by: we start again from what is stored.
-PASSING = (queries.Fenced, DatabaseUnavailable, LogUnavailable, OSError)
-RETRY_S = 0.5  # pause between attempts while the log or the database is away, or a partition is another's
-
-logger = telemetry.get_logger("touchline.rules")
 
 
 @dataclass(slots=True)
@@ -55,8 +48,8 @@ class Commit:
     done: Future[None]
 
 
-class RulesWorker:
-    """Owns the partitions that the log assigns to this process.
+class RulesWorker(PartitionWorker[PartitionRow, RulesTask]):
+    """Judges the events of the partitions that the log assigns to this process.
 
     `cache`: bytes that account states may take in memory, over all partitions; a worker with some of them
     uses its share. `keep`: microseconds for which old triggers stay.
@@ -72,44 +65,29 @@ class RulesWorker:
         cache: int = CACHE,
         keep: int = KEPT_US,
     ) -> None:
-        self._db, self._log, self._clock, self._mode = db, log, clock, clock_mode
+        super().__init__(db, log, OWNERSHIP, name="rules", group=GROUP)
+        self._clock, self._mode = clock, clock_mode
         self._room = cache // log.partitions
         self._rulesets = RuleSets(db)
         self._relay = OutboxRelay(db, log)
         self._seen = EventCatalog(db)
         self._retention = Retention(db, keep)
-        self.tasks: dict[int, RulesTask] = {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="rules-commit")
         self._under_way: Commit | None = None
-        self._stopping = threading.Event()
-        self.consumer = log.consumer(GROUP, [EVENTS])
-        self._thread = threading.Thread(target=self._run, name="rules-worker", daemon=True)
-        self.failure: BaseException | None = None
         self._shown: set[str] = set()  # rules that are shown as unhealthy
-        self.halted: set[int] = set()  # partitions that stopped for good, while they are ours
 
-    def start(self) -> None:
-        """Begin to work, in a thread of its own."""
-        self.join()
-        self._thread.start()
-
-    def join(self) -> None:
-        """Join the group of workers; `run_once` does the rest."""
-        self.consumer.subscribe(self._assigned, self._revoked)
-
-    def stop(self) -> None:
-        """Finish the batch in hand and leave; returns when the thread has ended."""
-        self._stopping.set()
-        self.consumer.wake()
-        if self._thread.is_alive():
-            self._thread.join(timeout=30)
-        else:
-            self._leave()
-
-    @property
-    def alive(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
+    def open_task(self, row: PartitionRow) -> RulesTask:
+        """See `PartitionWorker.open_task`."""
+        return RulesTask(
+            row,
+            self._db,
+            self._log,
+            clock_mode=self._mode,
+            rulesets=self._rulesets,
+            seen=self._seen,
+            room=self._room,
+            stay=self.consumer.stay,
+        )
 
     def unreported(self) -> int:
         """Partitions whose progress is not on `touchline.triggers` yet."""
@@ -122,33 +100,11 @@ class RulesWorker:
                 return str(task.engine.unhealthy[rule])
         return None
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.run_once()
-            except PASSING as error:
-                logger.warning("batch abandoned; starting again from what is stored", error=error)
-                self.restart()
-            except Exception as error:
-                self.failure = error
-                logger.exception("the rules worker stopped")
-                break
-        self._leave()
-
-    def _leave(self) -> None:
-        """Finish what is under way, then let the partitions go, whatever is raised; what fails now is done again by
-        the next owner."""
-        with closing(self.consumer), self._writer, suppress(*PASSING):
-            self._settle()
-            self._relay.flush(self.tasks.values())
-
-    def run_once(self) -> None:
-        """One round: read, judge, commit, relay."""
+    def work(self, records: Sequence[Record]) -> None:
+        """One round: judge, commit, relay."""
         started = time.perf_counter()
-        records = self._poll()
         if records:
             hit("rules.after_poll")
-            started = time.perf_counter()
         judged = self._judge(records)
         self._settle()
         self._commit(judged or [task for task in self.tasks.values() if task.dirty], len(records), started)
@@ -157,58 +113,39 @@ class RulesWorker:
         self._retention.sweep(self.tasks.values(), self._clock.now() if self._mode == "wall" else None)
         self._relay.flush(self.tasks.values())
 
-    def _poll(self) -> list[Record]:
-        """Records. A partition whose events were deleted before they were read stops; the others go on."""
-        try:
-            return self.consumer.poll(self._pause(), BATCH)
-        except OffsetOutOfRange as error:
-            self.failure = error
-            self.halted.add(error.partition)
-            self.consumer.pause(error.topic, error.partition)
-            logger.error("a partition stopped", partition=error.partition, error=error.message)
-            return []
-
-    def _pause(self) -> float:
-        """How long a poll may wait: what waits to be finished must not wait for the next event for long."""
+    def poll_limits(self) -> tuple[float, int]:
+        """A poll waits but shortly while something is to be finished: it must not wait for the next event."""
         if self._under_way is not None or self._retention.more:
-            return 0.0
-        return (
-            0.02 if self._relay.waiting or any(s.relayed or s.passed for s in self.tasks.values()) else IDLE_S
-        )
+            return 0.0, BATCH
+        finishing = self._relay.waiting or any(t.relayed or t.passed for t in self.tasks.values())
+        return (0.02 if finishing else IDLE_S), BATCH
 
     def _judge(self, records: Sequence[Record]) -> list[RulesTask]:
         """The partitions that the records belong to, as far as they are ours."""
-        by_partition: dict[int, list[Record]] = {}
-        for record in records:
-            by_partition.setdefault(record.partition, []).append(record)
-        active = [(self.tasks[p], part) for p, part in by_partition.items() if p in self.tasks]
-        poison = [entry for task, part in active for entry in task.apply(part)]
-        for some in chunked(
-            poison, memory_of
-        ):  # before the commit: a crash repeats a dead letter, and loses none
-            self._log.append(DEAD_LETTERS, some).result(timeout=30)
-            telemetry.DEAD_LETTERED.labels("rules").inc(len(some))
+        active = self.by_task(records)
+        self.put_aside([letter for task, part in active for letter in task.apply(part)])
         return [task for task, _ in active]
 
     def _moments(self) -> None:
         """Wall clock: what is due runs once everything that was posted before has been read."""
         now = self._clock.now()
-        running = [task for partition, task in self.tasks.items() if partition not in self.halted]
+        running = list(self.running())
         waiting = [task for task in running if task.due(now)]
         gated = [task for task in running if task.engine.parked]
         if not waiting and not gated:
             return
         upto = self._upto(now) if any(task.gate is None for task in gated) else 0
-        ends, read = self.consumer.end_offsets(), self.consumer.positions()
-        lanes = {(EVENTS, task.row.partition): task for task in waiting}
-        ready = [task for lane, task in lanes.items() if lane in ends and read.get(lane, -1) >= ends[lane]]
+        places = self.positions(EVENTS)
+        ready = [task for task in waiting if (at := places.get(task.row.partition)) and at.at_end]
         for task in ready:
             task.advance_to(now)
         for task in gated:
-            lane = (EVENTS, task.row.partition)
-            if task.gate is None and lane in ends:
-                task.gate = MergeBarrier(upto, ends[lane])
-            if task.gate is not None and read.get(lane, -1) >= task.gate.end:
+            place = places.get(task.row.partition)
+            if place is None:
+                continue
+            if task.gate is None:
+                task.gate = Barrier(upto, place.end)
+            if place.next >= task.gate.end:
                 task.release()
                 ready.append(task)
         if not ready:
@@ -223,20 +160,17 @@ class RulesWorker:
         """
         ends = self._log.end_offsets(EVENTS)
         with self._db.read() as conn:
-            places, oldest = queries.positions(conn), queries.oldest_outgoing(conn)
+            places, oldest = OWNERSHIP.positions(conn), queries.oldest_outgoing(conn)
         upto = min([now - GRACE_US, *(at - 1 for at in oldest.values())])
         for number, end in ends.items():
-            place = places.get(number) or queries.PartitionRow(number, 0, 0, 0, 0)
-            if place.next_offset < end and place.clock < upto and self._holds(number, place.next_offset):
+            place = places.get(number) or PartitionRow(number, 0, 0, 0, 0)
+            if (
+                place.next_offset < end
+                and place.clock < upto
+                and self.holds_record(EVENTS, number, place.next_offset)
+            ):
                 upto = place.clock
         return upto
-
-    def _holds(self, partition: int, offset: int) -> bool:
-        """Whether the log holds a record from an offset on."""
-        try:
-            return bool(self._log.read(EVENTS, partition, offset, 1))
-        except OffsetOutOfRange:
-            return True  # whoever keeps that partition has stopped there
 
     def _commit(self, tasks: Sequence[RulesTask], records: int, started: float) -> None:
         """Write; a large batch is only begun, and `_settle` sees to the rest."""
@@ -282,50 +216,29 @@ class RulesWorker:
             EVENTS_DECIDED.inc(records)
             telemetry.BATCH_SECONDS.labels("rules").observe(time.perf_counter() - started)
 
-    def _assigned(self, numbers: list[int]) -> dict[tuple[str, int], int]:
-        """These partitions are ours from now on: raise their epochs and say where to go on reading."""
+    def before_claim(self) -> None:
+        """What is under way changes the rows that are to be read."""
         self._settle()
-        rows = queries.take(self._db, numbers, self._log.start_offsets(EVENTS))
-        for row in rows:
-            self.tasks[row.partition] = RulesTask(
-                row,
-                self._db,
-                self._log,
-                clock_mode=self._mode,
-                rulesets=self._rulesets,
-                seen=self._seen,
-                room=self._room,
-                stay=self.consumer.stay,
-            )
+
+    def claimed(self, rows: Sequence[PartitionRow]) -> None:
+        """Relay what an earlier owner committed and did not relay."""
         self._relay.recover(rows)
-        return {(EVENTS, row.partition): row.next_offset for row in rows}
 
-    def _revoked(self, numbers: list[int]) -> None:
+    def revoked(self) -> None:
+        """What is under way may still stand; whether it does, `_settle` says."""
         if self._under_way is not None:
-            wait([self._under_way.done])  # it may still stand; whether it does, `_settle` says
-        for number in numbers:
-            self.tasks.pop(number, None)
-        self._unhalt()
+            wait([self._under_way.done])
 
-    def _unhalt(self) -> None:
-        """Whoever gets the partitions next finds out for himself."""
-        if self.halted:
-            self.halted.clear()
-            self.failure = None
-
-    def restart(self) -> None:
-        """Drop what is in memory and, as soon as the servers answer, ask for partitions anew.
-
-        Those we get start from what is stored.
-        """
+    def forget(self) -> None:
+        """Nothing is under way any more, whatever became of it."""
         if self._under_way is not None:
             wait([self._under_way.done])
             self._under_way = None
-        self.tasks.clear()
-        self._unhalt()
         self._relay.forget()
-        while not self._stopping.wait(RETRY_S):
-            if self._db.ping() and self._log.ready():
-                break
         self._seen.forget()
-        self.consumer.rejoin()
+
+    def finish(self) -> None:
+        """Commit and relay what is in hand; the writer ends, whatever is raised."""
+        with self._writer:
+            self._settle()
+            self._relay.flush(self.tasks.values())

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, or_, select, tuple_, up
 from sqlalchemy import bindparam as bind
 
 from backbone.database import upsert
+from backbone.ownership import Fenced
 from schemas.profile import Profile
 from services.actions.plays.model import (
     ActionDraft,
@@ -26,7 +27,6 @@ from services.actions.plays.model import (
 )
 from services.actions.storage import search_columns, task_rows
 from services.actions.storage.erasure import ToErase, erase
-from services.actions.storage.ownership import Fenced
 from services.actions.storage.rows import PLAY_COLUMNS, play_of, play_row
 from services.actions.storage.write_batch import Content, FlushResult, render_ops, write_ops
 from services.actions.tables import accounts, plays, seen

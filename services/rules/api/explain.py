@@ -17,6 +17,7 @@ from services.rules.engine.explain import explain, tier_of
 from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.state_codec import decode
 from services.rules.storage import queries
+from services.rules.storage.ownership import OWNERSHIP
 from services.rules.storage.revisions import RuleSets, exists_at
 from services.rules.tables import accounts
 
@@ -44,7 +45,7 @@ class Explainer:
             if not exists_at(conn, rule):
                 raise NotFound(f"there is no rule named {rule}")
             row = conn.execute(select(accounts).where(accounts.c.account == account)).one_or_none()
-            place = queries.positions(conn).get(self._partition_of(account))
+            place = OWNERSHIP.positions(conn).get(self._partition_of(account))
             revision = queries.last_revision(conn)
         now = self._clock.now() if self._wall or place is None else place.clock
         state = decode(row.state) if row is not None else None

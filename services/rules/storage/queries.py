@@ -1,34 +1,17 @@
-"""What the rules worker reads and writes: partitions, account rows, triggers. SQL only; no decisions."""
+"""What the rules worker reads and writes: account rows, triggers, the outbox. SQL only; no decisions."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, tuple_, update
 
-from backbone.database import Database, insert_new
+from backbone.database import insert_new
 from backbone.log import EVENTS
 from services.rules.tables import accounts, erased, outbox, partitions, revisions, triggers
 
 ROWS = 2_000  # account rows in one statement
 CHUNK = 500  # bound parameters of one IN list; SQLite's own limit is far above
-
-
-class Fenced(Exception):
-    """Another worker owns the partition by now, or our memory is behind the table: drop it and rejoin."""
-
-
-@dataclass(slots=True)
-class PartitionRow:
-    """How far a partition has come; `epoch` is the right to write."""
-
-    partition: int
-    epoch: int
-    next_offset: int
-    clock: int
-    revision: int
-    swept: int = 0
 
 
 class AccountRow(NamedTuple):
@@ -72,39 +55,6 @@ class TriggerRow(NamedTuple):
 def key_digest(key: str | None) -> bytes | None:
     """What triggers of this key are found by."""
     return None if key is None else blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-
-
-def take(db: Database, numbers: Sequence[int], starts: Mapping[int, int]) -> list[PartitionRow]:
-    """Become the owner of these partitions: raise each epoch; a new one begins where the log does (`starts`)."""
-    taken = []
-    with db.write() as conn:
-        for number in numbers:
-            fresh = PartitionRow(number, 0, starts.get(number, 0), 0, 0)
-            insert_new(conn, partitions, [asdict(fresh)], ["partition"])  # two may come at once
-            mine = PartitionRow(
-                *conn.execute(
-                    select(partitions).where(partitions.c.partition == number).with_for_update()
-                ).one()
-            )
-            mine.epoch += 1
-            conn.execute(update(partitions).where(partitions.c.partition == number).values(epoch=mine.epoch))
-            taken.append(mine)
-    return taken
-
-
-def advance(conn: Connection, row: PartitionRow, expected_offset: int) -> None:
-    """Move a partition on, if it is still ours and where we left it; raises `Fenced` otherwise."""
-    done = conn.execute(
-        update(partitions)
-        .where(
-            partitions.c.partition == row.partition,
-            partitions.c.epoch == row.epoch,
-            partitions.c.next_offset == expected_offset,
-        )
-        .values(next_offset=row.next_offset, clock=row.clock, revision=row.revision)
-    )
-    if done.rowcount != 1:
-        raise Fenced(f"partition {row.partition} has another owner")
 
 
 _account_upsert = {
@@ -300,11 +250,6 @@ def oldest_outgoing(conn: Connection) -> dict[int, int]:
 def count_outgoing(conn: Connection) -> int:
     """How many records of the outbox are not known to be on the log."""
     return conn.scalar(select(func.count()).select_from(outbox)) or 0
-
-
-def positions(conn: Connection) -> dict[int, PartitionRow]:
-    """Every partition's row, by number."""
-    return {row.partition: PartitionRow(*row) for row in conn.execute(select(partitions))}
 
 
 def last_revision(conn: Connection) -> int:

@@ -14,16 +14,17 @@ from schemas.event import microseconds
 from schemas.names import MAX_NAME, fitting
 from schemas.trigger import Trigger
 from services.rules.storage import queries
+from services.rules.storage.ownership import OWNERSHIP, PartitionRow
 
 _trigger_json = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
 class WriteSet:
-    """`row` is where the partition stands afterwards, `expected` the offset where the table must say that it is."""
+    """`row` is where the partition stands afterwards, `expected` the offsets where the table must say that it is."""
 
-    row: queries.PartitionRow
-    expected: int
+    row: PartitionRow
+    expected: tuple[int, ...]
     accounts: list[queries.AccountRow]
     triggers: list[Trigger]
     relayed: list[str]  # ids of triggers that are on the log
@@ -36,7 +37,7 @@ class WriteSet:
 
     def save(self, conn: Connection) -> None:
         """Write it; raises `Fenced` if the partition is no longer ours, or not where it should be."""
-        queries.advance(conn, self.row, self.expected)
+        OWNERSHIP.advance(conn, self.row, self.expected)
         queries.erase_accounts(conn, sorted(self.erased))
         queries.erase_contacts(
             conn, [(account, fitting(name, MAX_NAME) or "") for account, name in self.erased_contacts]

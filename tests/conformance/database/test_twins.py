@@ -32,15 +32,17 @@ from sqlalchemy.exc import IntegrityError
 from backbone import tables as backbone_tables
 from backbone.database import Database, insert_new, metadata, upsert
 from backbone.errors import ConfigurationError, DatabaseUnavailable
+from backbone.log import EVENTS, TRIGGERS
 from backbone.migrations import check_schema, migrate_all
+from backbone.ownership import Fenced
 from backbone.settings import load_settings
 from deploy.local.process import wait_until
 from services.actions import tables as actions_tables
-from services.actions.storage import ownership
+from services.actions.storage.ownership import OWNERSHIP as ACTIONS
 from services.app import prepare
 from services.ingest import tables as ingest_tables
 from services.rules import tables as rules_tables
-from services.rules.storage import queries
+from services.rules.storage.ownership import OWNERSHIP as RULES
 
 ROOMS = {
     "backbone": backbone_tables.metadata,
@@ -138,43 +140,43 @@ def test_an_update_tells_how_many_rows_it_met(with_things: Database) -> None:
         assert conn.execute(update(things).where(things.c.n == 2).values(n=3)).rowcount == 0
 
 
-def test_the_last_to_take_a_rules_partition_owns_it(db: Database) -> None:
+def test_the_last_to_claim_a_rules_partition_owns_it(db: Database) -> None:
     migrate_all(db, ["backbone", "rules"])
-    (old,) = queries.take(db, [3], {3: 40})
-    (new,) = queries.take(db, [3], {3: 0})
+    (old,) = RULES.claim(db, [3], {EVENTS: {3: 40}})
+    (new,) = RULES.claim(db, [3], {EVENTS: {3: 0}})
     assert (old.next_offset, new.next_offset, new.epoch) == (40, 40, old.epoch + 1)
     old.next_offset = 50
-    with pytest.raises(queries.Fenced), db.write() as conn:
-        queries.advance(conn, old, 40)
+    with pytest.raises(Fenced), db.write() as conn:
+        RULES.advance(conn, old, (40,))
     new.next_offset = 45
     with db.write() as conn:
-        queries.advance(conn, new, 40)
-    with pytest.raises(queries.Fenced), db.write() as conn:
-        queries.advance(conn, new, 40)
+        RULES.advance(conn, new, (40,))
+    with pytest.raises(Fenced), db.write() as conn:
+        RULES.advance(conn, new, (40,))
     with db.read() as conn:
-        assert queries.positions(conn)[3].next_offset == 45
+        assert RULES.positions(conn)[3].next_offset == 45
 
 
-def test_the_last_to_take_an_actions_partition_owns_it(db: Database) -> None:
+def test_the_last_to_claim_an_actions_partition_owns_it(db: Database) -> None:
     migrate_all(db, ["backbone", "actions"])
-    (old,) = ownership.take(db, [3], {3: 4}, {3: 5})
-    (new,) = ownership.take(db, [3], {}, {})
+    (old,) = ACTIONS.claim(db, [3], {EVENTS: {3: 4}, TRIGGERS: {3: 5}})
+    (new,) = ACTIONS.claim(db, [3], {})
     old.next_event = new.next_event = 9
-    with pytest.raises(ownership.Fenced), db.write() as conn:
-        ownership.advance(conn, old, (4, 5))
+    with pytest.raises(Fenced), db.write() as conn:
+        ACTIONS.advance(conn, old, (4, 5))
     for elsewhere in ((3, 5), (4, 6)):  # ours, but not where the table stands
-        with pytest.raises(ownership.Fenced), db.write() as conn:
-            ownership.advance(conn, new, elsewhere)
+        with pytest.raises(Fenced), db.write() as conn:
+            ACTIONS.advance(conn, new, elsewhere)
     with db.write() as conn:
-        ownership.advance(conn, new, (4, 5))
+        ACTIONS.advance(conn, new, (4, 5))
     with db.read() as conn:
-        assert ownership.positions(conn)[3] == new
+        assert ACTIONS.positions(conn)[3] == new
 
 
-def test_takers_at_once_get_epochs_of_their_own(db: Database) -> None:
+def test_claims_at_once_get_epochs_of_their_own(db: Database) -> None:
     migrate_all(db, ["backbone", "rules"])
     taken: list[int] = []
-    assert at_once(lambda _: taken.append(queries.take(db, [0], {})[0].epoch)) == []
+    assert at_once(lambda _: taken.append(RULES.claim(db, [0], {})[0].epoch)) == []
     assert sorted(taken) == [1, 2, 3, 4]
 
 

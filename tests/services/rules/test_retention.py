@@ -12,7 +12,8 @@ from backbone.log import EVENTS, Entry, partition_for
 from schemas.event import CLOCK, DAY_US, FORGOTTEN, Event, day_of, encode, from_microseconds
 from schemas.rule import RuleIn
 from schemas.trigger import Trigger
-from services.rules.storage import queries, retention
+from services.rules.storage import retention
+from services.rules.storage.ownership import OWNERSHIP
 from services.rules.storage.retention import KEPT_US, is_swept
 from tests.services.rules.test_worker import T0, Rules, rules
 
@@ -112,14 +113,14 @@ def test_more_than_one_transaction_holds_and_a_restart_between(
     ours.worker._retention.sweep = lambda *_: None  # type: ignore[method-assign]
     carry(ours, DAY0 + KEPT_US)
     with ours.db.read() as conn:
-        assert not all(is_swept(row, None) for row in queries.positions(conn).values())
+        assert not all(is_swept(row, None) for row in OWNERSHIP.positions(conn).values())
     assert told(ours).count("plain") == 5
     del ours.worker._retention.sweep  # type: ignore[method-assign]
     for _ in range(20):
         ours.worker.run_once()
     assert told(ours) == ["plays"] * 5
     with ours.db.read() as conn:
-        assert all(is_swept(row, None) for row in queries.positions(conn).values())
+        assert all(is_swept(row, None) for row in OWNERSHIP.positions(conn).values())
 
 
 def test_what_is_not_on_the_log_yet_leaves_once_it_is_and_not_a_day_later(
