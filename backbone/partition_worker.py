@@ -193,8 +193,12 @@ class PartitionWorker(ABC, Generic[Row, Task]):
 
     def _leave(self) -> None:
         """Finish what is under way, then let the partitions go, whatever is raised."""
-        with closing(self.consumer), suppress(*PASSING):
-            self.finish()
+        try:
+            with closing(self.consumer), suppress(*PASSING):
+                self.finish()
+        finally:  # a consumer that is closed need not call back
+            self.tasks.clear()
+            self.halted.clear()
 
     # -- reading
 
