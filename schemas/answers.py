@@ -1,7 +1,7 @@
 """What the API answers, as the OpenAPI page shows it: pages of lists, documents as they are kept, warnings."""
 
 from functools import cache
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -84,3 +84,35 @@ class EndpointOut(KeptDocument, EndpointIn):
         default="",
         description="What its requests are signed with: only in the answer to the save that set it.",
     )
+
+
+class HealthOut(Answer):
+    """The process is alive."""
+
+    status: Literal["ok"]
+
+
+class ReadinessOut(Answer):
+    """What can be reached."""
+
+    status: Literal["ready", "not ready"]
+    checks: dict[str, bool] = Field(description="By name: the log, the database, each service.")
+
+
+class ClockJumpOut(Answer):
+    """The machine's clock jumped, and this process goes on without it."""
+
+    jumped_s: int = Field(description="Seconds; below 0: back.")
+    since: Time
+    detail: str
+
+
+class StatusOut(Answer):
+    """Whether there is anything left to do, and how far each service is."""
+
+    idle: bool
+    services: dict[str, dict[str, Any]] = Field(
+        description="By name. `ingest`: `in_flight` · `rules`: `lag`, `clock`, `clock_ahead` · `actions`: `lag`, "
+        "`due`, `clock`, `trouble`."
+    )
+    clock: ClockJumpOut | None = Field(default=None, description="Left out where the clock is believed.")

@@ -5,14 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.answers import Answer, FieldWarning, Time
 from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
 from schemas.playbook import ChannelName
 
 PlayStatus = Literal["open", "finished", "exited", "skipped"]
 ActionStatus = Literal["pending", "retrying", "done", "failed", "skipped", "uncertain"]
 TaskStatus = Literal["open", "snoozed", "completed", "closed"]
-Moment = Annotated[str, Field(description="RFC 3339, UTC.", examples=["2026-11-22T09:00:00Z"])]
-
 Sentence = Annotated[
     str | None,
     Field(
@@ -26,17 +25,13 @@ def _explained(*kinds: type[StrEnum]) -> str:
     return "Why. " + " · ".join(f"`{reason}`: {EXPLAINED[reason]}" for kind in kinds for reason in kind)
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
 class ExitIn(BaseModel):
     """The body of the verb `exit`: there is nothing to say in it."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class PlayOut(_Answer):
+class PlayOut(Answer):
     """One run of a playbook."""
 
     id: str = Field(examples=["ply_ce521eed584b1c0cd6d8dba36c"])
@@ -54,12 +49,12 @@ class PlayOut(_Answer):
     reason: PlayReason | None = Field(description=_explained(PlayReason))
     sentence: Sentence
     step: str | None = Field(description="The step it stands at, or ended at.", examples=["2"])
-    started_at: Moment
-    ended_at: Moment | None
-    waits_until: Moment | None = Field(description="When the wait it stands at is over.")
+    started_at: Time
+    ended_at: Time | None
+    waits_until: Time | None = Field(description="When the wait it stands at is over.")
 
 
-class ActionOut(_Answer):
+class ActionOut(Answer):
     """One email, task or webhook that a step produced."""
 
     id: str = Field(examples=["act_8c7c9d8a45d0e66598b16977d1"])
@@ -79,17 +74,17 @@ class ActionOut(_Answer):
     reason: ActionReason | None = Field(description=_explained(ActionReason))
     sentence: Sentence
     attempts: int = Field(description="How many were begun.")
-    due_at: Moment
-    done_at: Moment | None = Field(description="When it came to its end, whichever it was.")
-    next_attempt_at: Moment | None = Field(description="Of an action that is `retrying`.")
+    due_at: Time
+    done_at: Time | None = Field(description="When it came to its end, whichever it was.")
+    next_attempt_at: Time | None = Field(description="Of an action that is `retrying`.")
 
 
-class AttemptOut(_Answer):
+class AttemptOut(Answer):
     """One try to carry out an action."""
 
     n: int
-    started_at: Moment
-    ended_at: Moment | None = Field(description="Null: under way, or the process died in it.")
+    started_at: Time
+    ended_at: Time | None = Field(description="Null: under way, or the process died in it.")
     outcome: str | None = Field(description="done, temporary, permanent, uncertain, skipped or interrupted.")
     reason: str | None
     detail: str | None = Field(description="What the other side said, or the error.")
@@ -104,10 +99,10 @@ class ActionDetail(ActionOut):
     history: list[AttemptOut]
 
 
-class HistoryEntry(_Answer):
+class HistoryEntry(Answer):
     """Something that happened to a play: it began, a step was gone through, an action came to its end, it ended."""
 
-    at: Moment
+    at: Time
     step: str | None = Field(examples=["2"])
     reason: HistoryReason | StepReason | ActionReason | PlayReason = Field(
         description=_explained(HistoryReason, StepReason)
@@ -127,7 +122,7 @@ class PlayDetail(PlayOut):
     history: list[HistoryEntry] = Field(description="What the play went through, in order of time.")
 
 
-class TaskOut(_Answer):
+class TaskOut(Answer):
     """What somebody is asked to do."""
 
     id: str = Field(description="The id of the action that made it.")
@@ -146,49 +141,34 @@ class TaskOut(_Answer):
     status: TaskStatus
     reason: PlayReason | None = Field(description="Why it was closed.")
     sentence: Sentence
-    due_at: Moment | None
-    snoozed_until: Moment | None
-    created_at: Moment
-    completed_at: Moment | None
+    due_at: Time | None
+    snoozed_until: Time | None
+    created_at: Time
+    completed_at: Time | None
     completed_by: str | None = Field(description="Name of the API key.", examples=["jo"])
     note: str | None = Field(description="What was said when it was completed.")
     outcome: str | None = Field(examples=["reached"])
 
 
-class TaskWarning(_Answer):
-    """What is doubtful about a task that was made."""
-
-    field: str = Field(examples=["account"])
-    message: str = Field(examples=["nothing is known of an account 'acne' here"])
-
-
 class TaskMade(TaskOut):
     """A task that was made by hand."""
 
-    warnings: list[TaskWarning] | None = Field(None, description="What is doubtful about it.")
+    warnings: list[FieldWarning] | None = Field(None, description="What is doubtful about it.")
 
 
-class PlayList(_Answer):
-    """A page of plays."""
+class SuppressionOut(Answer):
+    """Who gets no mail, and about what."""
 
-    items: list[PlayOut]
-    next_cursor: str | None
-
-
-class ActionList(_Answer):
-    """A page of actions."""
-
-    items: list[ActionOut]
-    next_cursor: str | None
+    address: str | None = Field(description="Null once it was erased; the hash goes on holding.")
+    hash: str
+    topic: str | None = Field(description="Null: no mail at all.")
+    reason: str = Field(examples=["asked by phone"])
+    created_at: Time
 
 
-class TaskList(_Answer):
-    """A page of tasks."""
+class PreviewOut(Answer):
+    """A mail as it would be sent."""
 
-    items: list[TaskOut]
-    next_cursor: str | None
-
-
-def answer(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
-    """`responses` of a route that answers 200 with this model."""
-    return {200: {"model": model}}
+    subject: str
+    html: str
+    text: str

@@ -60,10 +60,11 @@ class CompleteIn(Strict):
     """How a task ended."""
 
     note: str | None = Field(
-        None, max_length=10_000, description="For people.", examples=["They will sign on Monday."]
+        default=None, max_length=10_000, description="For people.", examples=["They will sign on Monday."]
     )
     outcome: str | None = Field(
-        None, min_length=1, max_length=256, description="Any word that your team uses; rules and waits can ask for "
+        default=None, min_length=1, max_length=256,
+        description="Any word that your team uses; rules and waits can ask for "
         "`data.outcome` of `touchline.task.completed`.", examples=["reached"],
     )  # fmt: skip
 

@@ -43,6 +43,7 @@ from backbone.web.pagination import Pages, Paging, check_if_match, decode_cursor
 from backbone.web.query_params import any_query, guard
 from backbone.web.route_lookup import RouteTable, direct
 from backbone.web.validation import validate, written
+from schemas.answers import HealthOut, ReadinessOut, StatusOut
 from schemas.event import rfc3339
 from schemas.version import VERSION
 
@@ -210,19 +211,22 @@ def _health(db: Database, log: Log, clock: Clock, services: Sequence[Service]) -
     alive = json_response({"status": "ok"})
     figures = SingleFlight(partial(_metrics, StatusCollector(services)), keep_s=METRICS_S)
 
-    @router.get("/healthz", dependencies=[open_route], summary="The process is alive")
+    @router.get(
+        "/healthz", dependencies=[open_route], response_model=HealthOut, summary="The process is alive"
+    )
     @any_query
     @direct
     async def healthz() -> Response:
         return alive
 
     not_ready: dict[int | str, dict[str, Any]] = {
-        503: {"description": "Something cannot be reached", "content": {"application/json": {}}}
+        503: {"model": ReadinessOut, "description": "Something cannot be reached"}
     }
 
     @router.get(
         "/readyz",
         dependencies=[open_route],
+        response_model=ReadinessOut,
         responses=not_ready,
         summary="The log and the database can be reached",
     )
@@ -242,7 +246,11 @@ def _health(db: Database, log: Log, clock: Clock, services: Sequence[Service]) -
     async def metrics() -> Response:
         return await figures()
 
-    @router.get("/v1/status", summary="Whether there is anything left to do, and how far each service is")
+    @router.get(
+        "/v1/status",
+        response_model=StatusOut,
+        summary="Whether there is anything left to do, and how far each service is",
+    )
     def status(_: Principal = require(ANY)) -> Response:
         before = _ends(log)
         parts = {each.name: dict(each.status()) for each in services}

@@ -11,9 +11,11 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import NotFound, StateConflict
 from backbone.web.api_keys import Principal, require
-from backbone.web.app import Json, Pages, json_response, page, reads, validate
+from backbone.web.app import Pages, json_response, page
+from backbone.web.json_route import JsonRoute, example
 from backbone.web.pagination import Text
-from schemas.play import ActionDetail, ActionList, ExitIn, PlayDetail, PlayList, PlayOut, answer
+from schemas.answers import page_of
+from schemas.play import ActionDetail, ActionOut, ExitIn, PlayDetail, PlayOut
 from schemas.play_reasons import ActionReason, PlayReason
 from schemas.playbook import ChannelName
 from services.actions.api.filters import Narrowed
@@ -27,6 +29,7 @@ from services.actions.storage.library import SqlLibrary
 from services.actions.storage.plays import PlayStore
 from services.actions.tables import actions, attempts, plays
 
+ExitBody = Annotated[ExitIn | None, example({})]
 Recipient = Annotated[
     str | None, Query(min_length=1, max_length=320, description="an address, or the name of an endpoint")
 ]
@@ -51,18 +54,16 @@ def router(
     db: Database, clock: Clock, times: Times, partitions: int, changed: Callable[[], None]
 ) -> APIRouter:
     """The routes. `changed` is called when something was put into the outbox."""
-    routes = APIRouter(tags=["plays"])
+    routes = APIRouter(tags=["plays"], route_class=JsonRoute)
     _plays(routes, db)
     _actions(routes, db)
 
     @routes.post(
         "/v1/plays/{play}/exit",
         summary="End an open play: nothing more is sent, its tasks are closed",
-        responses=answer(PlayOut),
+        response_model=PlayOut,
     )
-    @reads(ExitIn, {}, required=False)
-    def exit_play(play: str, body: Json = None, _: Principal = require("actions:write")) -> Response:
-        validate(ExitIn, {} if body is None else body)
+    def exit_play(play: str, _body: ExitBody = None, _: Principal = require("actions:write")) -> Response:
         with db.write() as connection:
             store = PlayStore(0, partitions, lambda: connection)
             held = store.hold(play)
@@ -86,7 +87,7 @@ def router(
 
 
 def _plays(routes: APIRouter, db: Database) -> None:
-    @routes.get("/v1/plays", summary="Plays, newest first", responses=answer(PlayList))
+    @routes.get("/v1/plays", summary="Plays, newest first", response_model=page_of(PlayOut))
     def listed(
         pages: Pages,
         narrow: Narrowed,
@@ -103,7 +104,7 @@ def _plays(routes: APIRouter, db: Database) -> None:
     @routes.get(
         "/v1/plays/{play}",
         summary="A play, with its trigger, its actions and its history",
-        responses=answer(PlayDetail),
+        response_model=PlayDetail,
     )
     def one(play: str, _: Principal = require("actions:read")) -> Response:
         with db.read() as connection:
@@ -119,7 +120,7 @@ def _plays(routes: APIRouter, db: Database) -> None:
 
 def _actions(routes: APIRouter, db: Database) -> None:
     @routes.get(
-        "/v1/actions", summary="Actions, newest first", tags=["actions"], responses=answer(ActionList)
+        "/v1/actions", summary="Actions, newest first", tags=["actions"], response_model=page_of(ActionOut)
     )
     def listed(
         pages: Pages,
@@ -143,7 +144,7 @@ def _actions(routes: APIRouter, db: Database) -> None:
         "/v1/actions/{action}",
         summary="An action: what was rendered, and every attempt",
         tags=["actions"],
-        responses=answer(ActionDetail),
+        response_model=ActionDetail,
     )
     def one(action: str, _: Principal = require("actions:read")) -> Response:
         with db.read() as connection:

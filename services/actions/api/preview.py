@@ -14,8 +14,10 @@ from backbone.database import Database
 from backbone.errors import FieldError, Invalid, RateLimited
 from backbone.log import partition_for
 from backbone.web.api_keys import Principal, require
-from backbone.web.app import Json, json_response, reads, validate
+from backbone.web.app import json_response
+from backbone.web.json_route import JsonRoute, example
 from schemas.channels.base import Strict
+from schemas.play import PreviewOut
 from schemas.profile import Contact, Profile
 from services.actions.api.plays import Times
 from services.actions.api.unsubscribe import UnsubscribeLinks
@@ -68,17 +70,19 @@ def router(
     db: Database, times: Times, renderer: Renderer, links: UnsubscribeLinks, sender: Person, partitions: int
 ) -> APIRouter:
     """The route. `sender`: who mails come from where an account has no owner."""
-    routes = APIRouter(tags=["templates"])
+    routes = APIRouter(tags=["templates"], route_class=JsonRoute)
     places = BoundedSemaphore(PREVIEWS)
 
-    @routes.post("/v1/templates/{name}/preview", summary="A template as an account would get it")
-    @reads(PreviewIn, EXAMPLE)
+    @routes.post(
+        "/v1/templates/{name}/preview",
+        response_model=PreviewOut,
+        summary="A template as an account would get it",
+    )
     def preview(
         name: Annotated[str, Path(min_length=1, max_length=256)],
-        body: Json,
+        model: Annotated[PreviewIn, example(EXAMPLE)],
         _: Principal = require("actions:read"),
     ) -> Response:
-        model = validate(PreviewIn, body)
         with db.read() as connection:
             document = TEMPLATES.fetch(connection, name).doc
             play, profile, contact = _subject(connection, model, partitions)

@@ -11,9 +11,12 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import NotFound
 from backbone.web.api_keys import Principal, require
-from backbone.web.app import Json, Once, Pages, etag, json_response, page, reads, written
+from backbone.web.app import Once, Pages, etag, json_response, page
+from backbone.web.json_route import AS_SHOWN, JsonRoute, example
 from schemas.addresses import valid_address
+from schemas.answers import page_of
 from schemas.channels.base import Strict
+from schemas.play import SuppressionOut
 from services.actions.api.views import moment
 from services.actions.storage import suppressions
 from services.actions.storage.suppressions import ALL_TOPICS, Hasher
@@ -48,12 +51,17 @@ class SuppressionIn(Strict):
         return valid_address(bare)
 
 
+SuppressionBody = Annotated[SuppressionIn, AS_SHOWN, example(EXAMPLE)]
+
+
 def router(db: Database, clock: Clock, hasher: Hasher) -> APIRouter:
     """The routes."""
-    routes = APIRouter(tags=["suppressions"])
+    routes = APIRouter(tags=["suppressions"], route_class=JsonRoute)
     _changing(routes, db, clock, hasher)
 
-    @routes.get("/v1/suppressions", summary="Suppressions, newest first")
+    @routes.get(
+        "/v1/suppressions", response_model=page_of(SuppressionOut), summary="Suppressions, newest first"
+    )
     def listed(
         pages: Pages, address: Address = None, topic: Annotated[str | None, Query(max_length=256)] = None,
         _: Principal = require("actions:read"),
@@ -70,12 +78,18 @@ def router(db: Database, clock: Clock, hasher: Hasher) -> APIRouter:
 
 
 def _changing(routes: APIRouter, db: Database, clock: Clock, hasher: Hasher) -> None:
-    again: dict[int | str, dict[str, Any]] = {200: {"description": "It was suppressed already"}}
+    again: dict[int | str, dict[str, Any]] = {
+        200: {"model": SuppressionOut, "description": "It was suppressed already"}
+    }
 
-    @routes.post("/v1/suppressions", status_code=201, summary="Send no mail to an address", responses=again)
-    @reads(SuppressionIn, EXAMPLE)
-    def create(body: Json, once: Once, _: Principal = require("actions:write")) -> Response:
-        model = written(SuppressionIn, body)
+    @routes.post(
+        "/v1/suppressions",
+        status_code=201,
+        response_model=SuppressionOut,
+        responses=again,
+        summary="Send no mail to an address",
+    )
+    def create(model: SuppressionBody, once: Once, _: Principal = require("actions:write")) -> Response:
         digest, topic = hasher.digest(model.address), model.topic or ALL_TOPICS
 
         def act(connection: Connection) -> Response:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from sqlalchemy import Connection, Row, select
@@ -12,9 +12,11 @@ from backbone.database import Database
 from backbone.errors import Invalid, NotFound, StateConflict
 from backbone.log import partition_for
 from backbone.web.api_keys import Principal, require
-from backbone.web.app import Json, Once, Pages, etag, json_response, page, reads, validate, written
+from backbone.web.app import Once, Pages, etag, json_response, page
+from backbone.web.json_route import AS_SHOWN, JsonRoute, example
+from schemas.answers import page_of
 from schemas.event import microseconds
-from schemas.play import TaskList, TaskMade, TaskOut, answer
+from schemas.play import TaskMade, TaskOut
 from schemas.task import TASK_EXAMPLE, CompleteIn, ReassignIn, SnoozeIn, TaskIn
 from services.actions.api.filters import RISING, Narrowed, NarrowedTasks, Sorted
 from services.actions.api.new_task import LATEST_US, make, owner_of, profile_of
@@ -24,13 +26,20 @@ from services.actions.plays.model import OPEN_TASK
 from services.actions.storage import outbox, task_rows
 from services.actions.tables import tasks
 
+TaskBody = Annotated[TaskIn, AS_SHOWN, example(TASK_EXAMPLE)]
+CompleteBody = Annotated[
+    CompleteIn | None, example({"note": "They will sign on Monday.", "outcome": "reached"})
+]
+SnoozeBody = Annotated[SnoozeIn, example({"until": "2026-12-01T08:00:00Z"})]
+ReassignBody = Annotated[ReassignIn, example({"assignee": "kim@us.test"})]
+
 
 def router(db: Database, times: Times, partitions: int, changed: Callable[[], None]) -> APIRouter:
     """The routes. `changed` is called when something was put into the outbox."""
-    routes = APIRouter(tags=["tasks"])
+    routes = APIRouter(tags=["tasks"], route_class=JsonRoute)
     verbs = _Verbs(db, times, partitions)
 
-    @routes.get("/v1/tasks", summary="Tasks, newest first", responses=answer(TaskList))
+    @routes.get("/v1/tasks", summary="Tasks, newest first", response_model=page_of(TaskOut))
     def listed(
         pages: Pages,
         narrow: Narrowed,
@@ -47,7 +56,7 @@ def router(db: Database, times: Times, partitions: int, changed: Callable[[], No
             shown = page(connection, query, order, pages, lambda row: task_view(row, now), rising=rising)
         return json_response(shown)
 
-    @routes.get("/v1/tasks/{task}", summary="A task", responses=answer(TaskOut))
+    @routes.get("/v1/tasks/{task}", summary="A task", response_model=TaskOut)
     def one(task: str, _: Principal = require("actions:read")) -> Response:
         with db.read() as connection:
             row = connection.execute(select(tasks).where(tasks.c.id == task)).one_or_none()
@@ -57,44 +66,36 @@ def router(db: Database, times: Times, partitions: int, changed: Callable[[], No
 
     _making(routes, db, verbs, changed)
 
-    @routes.post("/v1/tasks/{task}/complete", summary="The task is done", responses=answer(TaskOut))
-    @reads(CompleteIn, {"note": "They will sign on Monday.", "outcome": "reached"}, required=False)
-    def complete(task: str, body: Json = None, principal: Principal = require("actions:write")) -> Response:
-        how = validate(CompleteIn, {} if body is None else body)
-        view = verbs.run(task, partial(_complete, how=how, by=principal.name))
+    @routes.post("/v1/tasks/{task}/complete", summary="The task is done", response_model=TaskOut)
+    def complete(
+        task: str, how: CompleteBody = None, principal: Principal = require("actions:write")
+    ) -> Response:
+        view = verbs.run(task, partial(_complete, how=how or CompleteIn(), by=principal.name))
         changed()
         return json_response(view)
 
-    @routes.post("/v1/tasks/{task}/snooze", summary="Put the task off", responses=answer(TaskOut))
-    @reads(SnoozeIn, {"until": "2026-12-01T08:00:00Z"})
-    def snooze(task: str, body: Json, _: Principal = require("actions:write")) -> Response:
-        until = _moment(validate(SnoozeIn, body).until)
-        return json_response(verbs.run(task, partial(_snooze, until=until)))
+    @routes.post("/v1/tasks/{task}/snooze", summary="Put the task off", response_model=TaskOut)
+    def snooze(task: str, body: SnoozeBody, _: Principal = require("actions:write")) -> Response:
+        return json_response(verbs.run(task, partial(_snooze, until=_moment(body.until))))
 
     @routes.post(
-        "/v1/tasks/{task}/reassign", summary="Give the task to somebody else", responses=answer(TaskOut)
+        "/v1/tasks/{task}/reassign", summary="Give the task to somebody else", response_model=TaskOut
     )
-    @reads(ReassignIn, {"assignee": "kim@us.test"})
-    def reassign(task: str, body: Json, _: Principal = require("actions:write")) -> Response:
-        assignee = validate(ReassignIn, body).assignee
-        return json_response(verbs.run(task, partial(_reassign, assignee=assignee)))
+    def reassign(task: str, body: ReassignBody, _: Principal = require("actions:write")) -> Response:
+        return json_response(verbs.run(task, partial(_reassign, assignee=body.assignee)))
 
     return routes
 
 
 def _making(routes: APIRouter, db: Database, verbs: "_Verbs", changed: Callable[[], None]) -> None:
-    made: dict[int | str, dict[str, Any]] = {201: {"model": TaskMade, "description": "Made"}}
-
-    @routes.post("/v1/tasks", status_code=201, summary="Make a task by hand", responses=made)
-    @reads(TaskIn, TASK_EXAMPLE)
-    def create(body: Json, once: Once, _: Principal = require("actions:write")) -> Response:
+    @routes.post("/v1/tasks", status_code=201, response_model=TaskMade, summary="Make a task by hand")
+    def create(body: TaskBody, once: Once, _: Principal = require("actions:write")) -> Response:
         """It is completed, snoozed, reassigned and listed like any other, and goes with the erasure of its account."""
-        model = written(TaskIn, body)
         with db.write() as connection:
 
             def act() -> Response:
-                now = verbs.now(connection, model.account)
-                row, warnings = make(connection, model, now, verbs.partitions)
+                now = verbs.now(connection, body.account)
+                row, warnings = make(connection, body, now, verbs.partitions)
                 headers = {"Location": f"/v1/tasks/{row.id}", "ETag": etag(row.seq)}
                 view = task_view(row, now) | ({"warnings": warnings} if warnings else {})
                 return json_response(view, 201, headers)

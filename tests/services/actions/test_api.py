@@ -10,7 +10,8 @@ from sqlalchemy import update
 from backbone.settings import Settings
 from backbone.web.api_keys import create_key
 from backbone.web.app import create_app
-from schemas.play import ActionDetail, ActionList, PlayDetail, PlayList, TaskList
+from schemas.answers import page_of
+from schemas.play import ActionDetail, ActionOut, PlayDetail, PlayOut, TaskOut
 from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
 from services.actions.api import documents as api_documents
 from services.actions.api import plays, tasks
@@ -306,8 +307,8 @@ def test_idempotency_key_on_creation(client: TestClient) -> None:
 def test_answers_are_as_the_openapi_page_says(house: House, client: TestClient) -> None:
     saved(client)
     play = played(house, client)
-    for path, model in (("plays", PlayList), ("actions", ActionList), ("tasks", TaskList)):
-        assert model.model_validate(client.get(f"/v1/{path}").json()).items  # type: ignore[attr-defined]
+    for path, model in (("plays", PlayOut), ("actions", ActionOut), ("tasks", TaskOut)):
+        assert page_of(model).model_validate(client.get(f"/v1/{path}").json()).items  # type: ignore[attr-defined]
     PlayDetail.model_validate(client.get(f"/v1/plays/{play['id']}").json())
     for action in client.get("/v1/actions").json()["items"]:
         ActionDetail.model_validate(client.get(f"/v1/actions/{action['id']}").json())
