@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from backbone.web.api_keys import CALLER, OPEN
 from backbone.web.openapi import route_scope
-from backbone.web.query_params import check
+from backbone.web.query_params import check, takes_any
 
 BODY = "touchline.body"  # where `RequestMiddleware` leaves the body in the ASGI scope
 
@@ -47,7 +47,7 @@ class RawRoute(APIRoute):
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Behind `RequestMiddleware`, which has looked at the key and read the body."""
         request = _ReadRequest(scope, receive, send)
-        if scope["query_string"]:
+        if scope["query_string"] and not takes_any(self):
             check(self, request.query_params)
         answer: Response = await self.endpoint(request, scope[CALLER])
         await answer(scope, receive, send)

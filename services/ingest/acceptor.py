@@ -14,20 +14,21 @@ from backbone.settings import Settings
 from backbone.telemetry import FIELDS_LEFT_OUT
 from schemas.event import MERGED, Event
 from services.ingest.account_fates import AccountFates
+from services.ingest.decoding.events import MAX_EVENTS, Code, Decoded, Refusal, StrictEvent
+from services.ingest.decoding.validation import ERASURES, EventValidator, ValidEvent
 from services.ingest.durability import DurabilityWaiter
 from services.ingest.event_type_aliases import Aliases
+from services.ingest.formats import FORMATS
 from services.ingest.metrics import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJECTED
-from services.ingest.sources import SOURCES
-from services.ingest.sources.base import MAX_EVENTS, Code, Item, Refusal, StrictEvent
-from services.ingest.sources.validation import ERASURES, EventValidator, ValidEvent
 
 PATIENCE_S = 30.0  # how long a request waits for the log
 HEADERS = (("content-type", b"application/cloudevents+json"),)
-_accepted = {name: EVENTS_ACCEPTED.labels(name) for name in (*SOURCES, "segment", "account")}
+ACCOUNT = "account"  # where events come from that are made of `PUT /v1/accounts/{id}`
+_accepted = {name: EVENTS_ACCEPTED.labels(name) for name in (*FORMATS, ACCOUNT)}
 _rejected = {code: EVENTS_REJECTED.labels(code.value) for code in Code}
 
 
-Placing = Callable[[EventValidator], Awaitable[Iterable[tuple[int, Item | None]]]]
+Placing = Callable[[EventValidator], Awaitable[Iterable[tuple[int, Decoded | None]]]]
 
 
 class Accepted(msgspec.Struct):
@@ -104,7 +105,7 @@ class Acceptor:
 
     async def take(
         self,
-        items: Sequence[Item | None],
+        items: Sequence[Decoded | None],
         *,
         source: str,
         key_id: str,
@@ -115,6 +116,7 @@ class Acceptor:
     ) -> Accepted:
         """Check the items and make the good ones durable; None is passed over. `nul`: see `EventValidator`.
 
+        `source`: the format's name, or `ACCOUNT`.
         `place` finds out whose they are first, and may put more events between them: (index, item) in order.
         Raises `TooLarge` (too many), `RateLimited`, `LogUnavailable`: then nothing was taken for certain.
         """
@@ -140,7 +142,7 @@ class Acceptor:
         for _, refusal in found.rejected:
             _rejected[refusal.code].inc()
         for wrong in door.left_out:
-            FIELDS_LEFT_OUT.labels("segment", wrong.kind).inc()
+            FIELDS_LEFT_OUT.labels(source, wrong.kind).inc()
         if found.entries:
             await self.append(found.entries)
             _accepted[source].inc(len(found.entries))
@@ -176,7 +178,7 @@ class Acceptor:
             APPEND_SECONDS.observe(time.perf_counter() - began)
 
 
-def _sort(items: Iterable[tuple[int, Item | None]], door: EventValidator) -> _Found:
+def _sort(items: Iterable[tuple[int, Decoded | None]], door: EventValidator) -> _Found:
     found = _Found()
     quick, add = door.quick, found.entries.append
     for index, item in items:
@@ -199,7 +201,7 @@ def _sort(items: Iterable[tuple[int, Item | None]], door: EventValidator) -> _Fo
     return found
 
 
-def _rename(items: Sequence[Item | None], names: Mapping[str, str]) -> None:
+def _rename(items: Sequence[Decoded | None], names: Mapping[str, str]) -> None:
     """Give events the names that their types have here, in place."""
     for item in items:
         if isinstance(item, Event):

@@ -14,9 +14,9 @@ from backbone.database import Database
 from backbone.log import Entry
 from schemas.event import Event
 from services.ingest.cached_reads import CachedRead
+from services.ingest.decoding.validation import ValidEvent
 from services.ingest.identity.merged_accounts import MergedAccounts
 from services.ingest.identity.store import IdentityStore
-from services.ingest.sources.validation import ValidEvent
 from services.ingest.tables import erased
 from services.ingest.thread_pools import at_the_door
 

@@ -16,7 +16,7 @@ from schemas.lint.values import DoubtfulValue, Readers
 from schemas.updates import UPDATES
 from services.ingest.acceptor import Accepted
 from services.ingest.cached_reads import MAX_AGE_S, CachedRead
-from services.ingest.sources.base import Item
+from services.ingest.decoding.events import Decoded
 
 KINDS = ("rule", "playbook", "tiers")
 MOST = 100  # told of one request
@@ -54,7 +54,7 @@ class EventWarnings:
             known |= registry.read(conn, new)
         return _Board(versions, known, Readers(known.values()))
 
-    async def about(self, items: Sequence[Item | None], taken: Accepted) -> list[Warned]:
+    async def about(self, items: Sequence[Decoded | None], taken: Accepted) -> list[Warned]:
         """What there is to say of the events that were taken, at most `MOST`."""
         readers = (await self._board.get()).readers
         late = from_microseconds(taken.received - LATE_US) if self._wall else _NEVER

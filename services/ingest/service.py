@@ -15,8 +15,10 @@ from backbone.web.account_record import Parts
 from services.ingest.acceptor import Acceptor
 from services.ingest.account_fates import AccountFates
 from services.ingest.account_record import record
+from services.ingest.api.calls import calls_router
 from services.ingest.api.events import accounts_router, clock_router, events_router
-from services.ingest.api.segment import segment_router
+from services.ingest.api.receiver import Receiver
+from services.ingest.api.segment import library_settings_router
 from services.ingest.event_type_aliases import Aliases, aliases_router
 from services.ingest.event_warnings import EventWarnings
 from services.ingest.identity.merged_accounts import MergedAccounts
@@ -36,12 +38,14 @@ class IngestService:
         aliases = Aliases(db, clock)
         self.intake = Acceptor(settings, log, clock, AccountFates(db, clock, merges, identities), aliases)
         doubts = EventWarnings(db, wall=settings.clock == "wall")
+        receiver = Receiver(self.intake, doubts, identities)
         self.routers: Sequence[APIRouter] = [
-            events_router(self.intake, doubts),
+            events_router(receiver),
             accounts_router(self.intake, doubts),
             clock_router(self.intake, settings, log.partitions),
             aliases_router(aliases),
-            segment_router(self.intake, identities, settings),
+            calls_router(receiver),
+            library_settings_router(settings),
         ]
 
     def start(self) -> None:

@@ -18,7 +18,6 @@ from tests.house.tree import ROOT, files
 # dict → the folder of its entries, and where its words must be known besides docs and tests
 REGISTERS = {
     "services.actions.channels:CHANNELS": ("services/actions/channels", ("schemas", "playbooks")),
-    "services.ingest.sources:SOURCES": ("services/ingest/sources", ()),
 }
 TEXTS = {".py", ".md", ".yaml", ".yml", ".json"}
 

@@ -11,7 +11,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("schemas", "backbone", "services", "playbooks", "deploy", "bench", "tests")
 SHIPPED = ("schemas", "backbone", "services")
-PURE = ("schemas", "services/rules/engine", "services/actions/plays", "services/ingest/sources")
+PURE = (
+    "schemas",
+    "services/rules/engine",
+    "services/actions/plays",
+    "services/ingest/formats",
+    "services/ingest/decoding",
+)
 
 
 @cache

@@ -1,6 +1,5 @@
 """`POST /v1/events`, `PUT /v1/accounts/{id}`, `POST /v1/clock` (contract, section 3)."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -12,28 +11,17 @@ from backbone.log import Entry
 from backbone.settings import Settings
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Json, json_response, reads, validate, written
-from backbone.web.bodies import NotJson
 from backbone.web.raw_route import RawRoute
 from schemas.account import ACCOUNT_EXAMPLE, AccountIn, writable_tier
 from schemas.event import CLOCK, Event, encode
 from schemas.timestamps import Moment
-from services.ingest.acceptor import HEADERS, Acceptor
+from services.ingest.acceptor import ACCOUNT, HEADERS, Acceptor
 from services.ingest.api import models
-from services.ingest.api.responses import accepted, ids_from
+from services.ingest.api.receiver import Receiver
+from services.ingest.api.responses import ids_from
 from services.ingest.event_warnings import EventWarnings
-from services.ingest.sources import SOURCES
-from services.ingest.sources.base import NotReadable
-from services.ingest.sources.cloudevents import is_binary
-
-_JSON = frozenset(
-    {
-        "",
-        "application/json",
-        "application/cloudevents+json",
-        "application/cloudevents-batch+json",
-        "text/json",
-    }
-)
+from services.ingest.formats import FORMATS, WANTED, chosen
+from services.ingest.formats.base import Incoming
 
 # What GET shows of a closed account is what it was. An update of it counts for the other one, where these values,
 # and most of all the nulls among them, would take the place of what that one has.
@@ -43,36 +31,18 @@ _CLOSED = (
 )
 
 
-def events_router(intake: Acceptor, doubts: EventWarnings) -> APIRouter:
+def events_router(receiver: Receiver) -> APIRouter:
     """`POST /v1/events`."""
     router = APIRouter(tags=["events"], route_class=RawRoute)
-
-    async def take(headers: Mapping[str, str], body: bytes, principal: Principal) -> Response:
-        source = source_of(headers)
-        try:
-            items = SOURCES[source](body, headers)
-        except NotReadable as error:
-            raise NotJson(str(error)) from None
-        repeat = headers.get("idempotency-key")
-        taken = await intake.take(
-            items,
-            source=source,
-            key_id=principal.key_id,
-            erasing=principal.allows("admin"),
-            new_id=ids_from(repeat, principal.key_id, body) if repeat else None,
-            nul=source != "native" or b"\\u0000" in body or b'"data_base64"' in body,
-        )
-        warnings = await doubts.about(items, taken)
-        return accepted(taken, warnings, alone=len(items) == 1 and body.lstrip()[:1] != b"[")
 
     @router.post(
         "/v1/events",
         status_code=202,
         summary="Take events",
         response_model=models.EventsAccepted,
-        openapi_extra=models.EVENTS_BODY,
+        openapi_extra={"requestBody": {"required": True, "content": _bodies()}},
     )
-    @models.documents(models.EventIn, models.EventsAccepted)
+    @models.documents(*(model for one in FORMATS.values() for model in one.models))
     async def events(request: Request, principal: Principal = require("events:write")) -> Response:
         """One event, an array, or `{"events": […]}`; CloudEvents structured, batched or binary; gzip.
 
@@ -88,20 +58,24 @@ def events_router(intake: Acceptor, doubts: EventWarnings) -> APIRouter:
         closes an account: another one gets its contacts and counts what comes for it later. It can be merged neither
         into itself, through others too, nor into an erased one. Types under `touchline.` come only from Touchline.
         """
-        return await take(dict(request.headers), await request.body(), principal)
+        headers, body = dict(request.headers), await request.body()
+        format_ = chosen(headers)
+        if format_ is None:
+            raise UnsupportedMedia(WANTED)
+        repeat = headers.get("idempotency-key")
+        return await receiver.receive(
+            format_,
+            Incoming(body, headers, received=receiver.received()),
+            principal,
+            new_id=ids_from(repeat, principal.key_id, body) if repeat else None,
+        )
 
     return router
 
 
-def source_of(headers: Mapping[str, str]) -> str:
-    """Which of `SOURCES` reads a request with these headers. Raises `UnsupportedMedia`."""
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not kind.startswith("application/cloudevents") and is_binary(headers):
-        return "cloudevents"
-    if kind not in _JSON:
-        wanted = ", ".join(sorted(_JSON - {"", "text/json"}))
-        raise UnsupportedMedia(f"the Content-Type should be one of {wanted}; or send ce- headers")
-    return "native"
+def _bodies() -> dict[str, Any]:
+    """What the OpenAPI page says of each content type."""
+    return {kind: said for one in FORMATS.values() for kind, said in one.content_types.items() if said}
 
 
 def accounts_router(intake: Acceptor, doubts: EventWarnings) -> APIRouter:
@@ -144,7 +118,7 @@ def accounts_router(intake: Acceptor, doubts: EventWarnings) -> APIRouter:
             historical=historical,
             time=time,
         )
-        taken = await intake.take([event], source="account", key_id=principal.key_id, erasing=False)
+        taken = await intake.take([event], source=ACCOUNT, key_id=principal.key_id, erasing=False)
         if taken.rejected:
             refusal = taken.rejected[0][1]
             raise Invalid([{"field": refusal.field.removeprefix("data."), "message": refusal.message}])

@@ -7,11 +7,12 @@ from typing import Any
 
 from fastapi import Response
 
-from backbone.errors import FieldError, Forbidden, summary
+from backbone.errors import BadRequest, FieldError, Forbidden, summary
 from backbone.web.app import json_response, problem
 from services.ingest.acceptor import Accepted
+from services.ingest.decoding.events import MAX_EVENTS, Code, Refusal
 from services.ingest.event_warnings import Warned
-from services.ingest.sources.base import MAX_EVENTS, Code, Refusal
+from services.ingest.formats.base import Acknowledgement
 
 
 def accepted(taken: Accepted, warnings: list[Warned], *, alone: bool) -> Response:
@@ -44,6 +45,14 @@ def accepted(taken: Accepted, warnings: list[Warned], *, alone: bool) -> Respons
 @lru_cache(MAX_EVENTS)
 def _all_taken(count: int) -> Response:
     return json_response({"accepted": count, "rejected": []}, 202)
+
+
+def acknowledged(ack: Acknowledgement, taken: Accepted, count: int, *, alone: bool) -> Response:
+    """A format's own answer to a request of `count` items. Raises `BadRequest` if all were refused."""
+    errors = wrong_fields(taken.rejected, alone=alone)
+    if errors and len(errors) == count:
+        raise BadRequest(summary(errors), code="nothing_accepted")
+    return json_response(ack.body(errors), ack.status)
 
 
 def wrong_fields(rejected: list[tuple[int, Refusal]], *, alone: bool) -> list[FieldError]:

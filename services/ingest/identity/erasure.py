@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, or_, select
 
-from services.ingest.sources.validation import ValidEvent
+from services.ingest.decoding.validation import ValidEvent
 from services.ingest.tables import calls, group_calls, ties, users
 
 

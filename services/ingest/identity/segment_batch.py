@@ -5,22 +5,23 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from schemas.event import Event
+from services.ingest.decoding.events import Decoded, Refusal
+from services.ingest.decoding.validation import EventValidator
+from services.ingest.formats.base import Item
 from services.ingest.identity.placement import IdentityCall, Placement
 from services.ingest.identity.store import IdentityStore
-from services.ingest.sources.base import Item, Refusal
-from services.ingest.sources.validation import EventValidator
 from services.ingest.thread_pools import at_the_door
 
 
 class SegmentBatch:
     """Belongs to the event loop, for one request."""
 
-    def __init__(self, said: Sequence[IdentityCall | Refusal | None], identities: IdentityStore) -> None:
+    def __init__(self, said: Sequence[Item], identities: IdentityStore) -> None:
         self._said = said
         self._identities = identities
         self._merges: list[Event] = []
 
-    async def place(self, door: EventValidator) -> Iterable[tuple[int, Item | None]]:
+    async def place(self, door: EventValidator) -> Iterable[tuple[int, Decoded | None]]:
         """Each call's events, or why it is refused; with its index. What is refused says nothing of its user."""
         checked = [_checked(door, index, one) for index, one in enumerate(self._said)]
         good = [one for one in checked if isinstance(one, IdentityCall)]
@@ -34,9 +35,7 @@ class SegmentBatch:
             await at_the_door(self._identities.told, self._merges)
 
 
-def _checked(
-    door: EventValidator, index: int, one: IdentityCall | Refusal | None
-) -> IdentityCall | Refusal | None:
+def _checked(door: EventValidator, index: int, one: Item) -> Item:
     if not isinstance(one, IdentityCall):
         return one
     refusal = door.check(index, one.event)
@@ -52,9 +51,7 @@ def _checked(
     return one
 
 
-def _items(
-    checked: Sequence[IdentityCall | Refusal | None], placed: Iterator[Placement]
-) -> Iterator[tuple[int, Item | None]]:
+def _items(checked: Sequence[Item], placed: Iterator[Placement]) -> Iterator[tuple[int, Decoded | None]]:
     for index, one in enumerate(checked):
         if not isinstance(one, IdentityCall):
             yield index, one

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from backbone.clock import Clock
 from backbone.database import Database, among, insert_all, upsert
 from schemas.event import Event, microseconds
+from services.ingest.decoding.validation import ValidEvent
 from services.ingest.group_commit import GroupCommit
 from services.ingest.identity.book import IdentityBook, Known, Membership, Row
 from services.ingest.identity.erasure import erase
@@ -20,7 +21,6 @@ from services.ingest.identity.locks import lock_users
 from services.ingest.identity.merged_accounts import MergedAccounts
 from services.ingest.identity.placement import IdentityCall, Placement, place
 from services.ingest.identity.pruning import Pruning
-from services.ingest.sources.validation import ValidEvent
 from services.ingest.tables import calls, group_calls, ties, users
 
 MAX_CALLS = 1_000  # of requests that share a transaction

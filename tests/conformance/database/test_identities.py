@@ -16,11 +16,11 @@ from backbone.database import Database
 from backbone.migrations import migrate
 from schemas.event import DAY_US, Event, from_microseconds, microseconds
 from schemas.merging import SEGMENT, SEGMENT_PUBLIC, merge_of
+from services.ingest.decoding.validation import ValidEvent
 from services.ingest.identity.merged_accounts import MergedAccounts
 from services.ingest.identity.placement import IdentityCall, Placement
 from services.ingest.identity.pruning import EVERY, KEPT_US, Pruning
 from services.ingest.identity.store import IdentityStore
-from services.ingest.sources.validation import ValidEvent
 from services.ingest.tables import calls, metadata, users
 
 NOW = 1_795_338_000_000_000

@@ -1,14 +1,21 @@
 """CloudEvents in binary mode."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from schemas.event import Event
-from services.ingest.sources import SOURCES
-from services.ingest.sources.base import Code, NotReadable, Refusal
-from services.ingest.sources.cloudevents import is_binary
-from services.ingest.sources.event_attributes import ExtendedEvent
+from services.ingest.decoding.event_attributes import ExtendedEvent
+from services.ingest.decoding.events import Code, Decoded, NotReadable, Refusal
+from services.ingest.formats import cloudevents
+from services.ingest.formats.base import Incoming
+from services.ingest.formats.cloudevents import is_binary
 
-decode = SOURCES["cloudevents"]
+
+def decode(body: bytes, headers: Mapping[str, str]) -> list[Decoded]:
+    return cloudevents.decode(Incoming(body, headers))
+
+
 HEADERS = {
     "ce-specversion": "1.0",
     "ce-id": "1",

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.event import Event
-from services.ingest.sources import native
-from services.ingest.sources.base import Code, NotReadable, Refusal
-from services.ingest.sources.json_recovery import NotRecoverable, elements, members
-from services.ingest.sources.segment_calls import Call, read, write_key_in
+from services.ingest.decoding.events import Code, NotReadable, Refusal
+from services.ingest.decoding.json_recovery import NotRecoverable, elements, members
+from services.ingest.formats import native
+from services.ingest.formats.base import Incoming
+from services.ingest.formats.segment.calls import Call, read, write_key_in
 
 BAD = {
     "half a pair, first": rb'"cut \ud83d"',
@@ -54,7 +55,7 @@ def test_anything_is_taken_apart_or_not(body: bytes) -> None:
 def test_one_bad_event_is_refused_alone(bad: bytes, wrap: bytes) -> None:
     good = b'{"type":"a","account":"x","data":{"t":"caf\\u00e9, \\"[ \\ud83d\\ude00"}}'
     body = wrap % b",".join([good, b'{"type":"a","id":"7","account":"x","data":{"n":%b}}' % bad, good])
-    first, refused, last = native.decode(body, {})
+    first, refused, last = native.decode(Incoming(body))
     assert isinstance(first, Event)
     assert isinstance(last, Event)
     assert first.data == last.data == {"t": 'café, "[ \U0001f600'}
@@ -80,7 +81,7 @@ def test_one_bad_call_is_refused_alone(bad: bytes) -> None:
 
 
 def test_the_field_and_the_cut_character_are_named() -> None:
-    [refused] = native.decode(rb'{"type":"a","id":"7","account":"x\ud83d"}', {})
+    [refused] = native.decode(Incoming(rb'{"type":"a","id":"7","account":"x\ud83d"}'))
     assert isinstance(refused, Refusal)
     assert (refused.code, refused.field) == (Code.INVALID, "account")
     assert "half of a surrogate pair" in refused.message
@@ -95,18 +96,17 @@ def test_calls_under_a_context_that_cannot_be_read_are_nobodys() -> None:
 @pytest.mark.parametrize("body", [b"[{},", b"[{}]]", b"[{},]", b'{"a"', b"[NaN", b'["a', b"[" * 400_000])
 def test_what_is_no_list_of_anything_is_not_readable(body: bytes) -> None:
     with pytest.raises(NotReadable):
-        native.decode(body, {})
+        native.decode(Incoming(body))
 
 
 def test_a_bad_body_has_no_more_events_than_a_good_one() -> None:
     events = b",".join([b'{"type":"a","account":"x"}'] * 500 + [b"NaN"])
-    assert len(native.decode(b"[" + events + b"]", {})) == 501
-    assert all(isinstance(one, Refusal) for one in native.decode(b"[" + events + b"]", {}))
+    assert len(native.decode(Incoming(b"[" + events + b"]"))) == 501
+    assert all(isinstance(one, Refusal) for one in native.decode(Incoming(b"[" + events + b"]")))
 
 
 def test_what_is_too_deep_to_be_taken_apart_is_refused_as_too_deep() -> None:
-    [refused] = native.decode(
-        b'{"type":"a","account":"x","data":' + b"[" * 400_000 + b"]" * 400_000 + b"}", {}
-    )
+    body = b'{"type":"a","account":"x","data":' + b"[" * 400_000 + b"]" * 400_000 + b"}"
+    [refused] = native.decode(Incoming(body))
     assert isinstance(refused, Refusal)
     assert refused.code == Code.TOO_DEEP

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from schemas.event import Event
-from services.ingest.sources import SOURCES
-from services.ingest.sources.base import MAX_EVENT, Code, Item, NotReadable, Refusal, StrictEvent
-from services.ingest.sources.event_attributes import ExtendedEvent
+from services.ingest.decoding.event_attributes import ExtendedEvent
+from services.ingest.decoding.events import MAX_EVENT, Code, Decoded, NotReadable, Refusal, StrictEvent
+from services.ingest.formats import native
+from services.ingest.formats.base import Incoming
 
 
-def decode(data: Any) -> list[Item]:
+def decode(data: Any) -> list[Decoded]:
     body = data if isinstance(data, bytes) else json.dumps(data).encode()
-    return SOURCES["native"](body, {})
+    return native.decode(Incoming(body))
 
 
 def event(**more: Any) -> dict[str, Any]:
@@ -217,7 +218,7 @@ def test_a_deep_event_in_a_batch_is_refused_alone() -> None:
     "one", [b"1", b"{}", b"[]", b'{"type":"a"}', b'{"type":"a","account":"b"}', b'"a,b"']
 )
 def test_more_items_than_a_request_may_have_are_only_counted(form: bytes, one: bytes) -> None:
-    found = SOURCES["native"](form % b",".join([one] * 9_000), {})
+    found = native.decode(Incoming(form % b",".join([one] * 9_000)))
     assert len(found) == 9_000
     assert len({id(item) for item in found}) == 1 or isinstance(found[0], StrictEvent)
 

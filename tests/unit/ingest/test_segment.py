@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from schemas.event import RESERVED, Event, is_reserved
+from services.ingest.decoding.events import Code, Decoded, NotReadable, Refusal
+from services.ingest.formats.segment.calls import Call, read
+from services.ingest.formats.segment.events import said_of, type_of
 from services.ingest.identity.book import IdentityBook
 from services.ingest.identity.placement import IdentityCall, place
-from services.ingest.sources.base import Code, Item, NotReadable, Refusal
-from services.ingest.sources.segment import Call, read, said_of, type_of
 
 
-def events_of(calls: list[Call | Refusal], groups: dict[str, str]) -> list[Item | None]:
+def events_of(calls: list[Call | Refusal], groups: dict[str, str]) -> list[Decoded | None]:
     """Each call's event, as the door would place it if these were the users' groups."""
     book = IdentityBook(groups={(user, False): [(0, group)] for user, group in groups.items()})
     said = [said_of(call, unvouched=False) for call in calls]
@@ -20,7 +21,7 @@ def events_of(calls: list[Call | Refusal], groups: dict[str, str]) -> list[Item 
     return [one.event if isinstance(one, IdentityCall) else one for one in said]
 
 
-def one(kind: str, body: dict[str, Any], groups: dict[str, str] | None = None) -> Item | None:
+def one(kind: str, body: dict[str, Any], groups: dict[str, str] | None = None) -> Decoded | None:
     calls = read(json.dumps(body).encode(), kind)
     [item] = events_of(calls, groups or {})
     return item

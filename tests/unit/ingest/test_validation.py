@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from schemas.event import Event, decode, from_microseconds, microseconds
 from schemas.merging import Merge, merge_of
-from services.ingest.sources.base import Code, Refusal, StrictEvent, convert_event
-from services.ingest.sources.event_attributes import ExtendedEvent
-from services.ingest.sources.validation import EventValidator, ValidEvent
+from services.ingest.decoding.event_attributes import ExtendedEvent
+from services.ingest.decoding.events import Code, Refusal, StrictEvent, convert_event
+from services.ingest.decoding.validation import EventValidator, ValidEvent
 
 NOW = microseconds(datetime(2026, 11, 22, 9, tzinfo=UTC))
 

@@ -2,7 +2,7 @@
 
 from schemas.event import MERGED, Event
 from schemas.names import MAX_NAME, is_name
-from services.ingest.sources.base import Code, Refusal
+from services.ingest.decoding.events import Code, Refusal
 
 
 def refuse_merge(event: Event) -> Refusal | None:

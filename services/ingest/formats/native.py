@@ -2,18 +2,19 @@
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from services.ingest.sources import json_recovery
-from services.ingest.sources.base import (
+from services.ingest.decoding import json_recovery
+from services.ingest.decoding.events import (
     MAX_EVENT,
     MAX_EVENTS,
     READ_ERRORS,
     Code,
-    Item,
+    Decoded,
     NotReadable,
     Refusal,
     StrictEvent,
@@ -27,6 +28,7 @@ from services.ingest.sources.base import (
     too_many,
     too_many_of,
 )
+from services.ingest.formats.base import EventFormat, Example, Incoming
 
 
 class _Batch(msgspec.Struct, forbid_unknown_fields=True):
@@ -48,8 +50,9 @@ _SHAPES = 'an event, an array of events, or {"events": […]} and nothing else'
 _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
-def decode(body: bytes, _headers: Mapping[str, str]) -> list[Item]:
+def decode(sent: Incoming) -> list[Decoded]:
     """The events of a body, in order. Raises `NotReadable` if it is no JSON."""
+    body = sent.body
     start = body.lstrip(b" \t\r\n")[:1]
     if b'"data_base64"' not in body:
         try:
@@ -70,11 +73,11 @@ def decode(body: bytes, _headers: Mapping[str, str]) -> list[Item]:
     return too_many_of(parts) or [_one(raw) for raw in parts]
 
 
-def _at_once(body: bytes, start: bytes) -> list[Item]:
+def _at_once(body: bytes, start: bytes) -> list[Decoded]:
     """The events of a body in which all is well. Raises `_TooLarge` and `READ_ERRORS`."""
     large = len(body) > MAX_EVENT
     if start == b"[":
-        wires: list[Item] = [*decode_wires(body)]
+        wires: list[Decoded] = [*decode_wires(body)]
         few = len(wires) <= MAX_EVENTS
         if large and few and any(len(memoryview(raw)) > MAX_EVENT for raw in decode_raw_list(body)):
             raise _TooLarge
@@ -134,7 +137,7 @@ def _is_list(whole: memoryview) -> bool:
     return isinstance(sent, dict) and "events" in sent and "type" not in sent
 
 
-def _one(raw: bytes | memoryview) -> Item:
+def _one(raw: bytes | memoryview) -> Decoded:
     if len(raw) > MAX_EVENT:
         message = f"an event may have {MAX_EVENT:,} bytes, this one has {len(raw):,}"
         return too_large(raw, message, "id")
@@ -143,7 +146,7 @@ def _one(raw: bytes | memoryview) -> Item:
     return read_event(raw)
 
 
-def _with_base64(raw: bytes | memoryview) -> Item:
+def _with_base64(raw: bytes | memoryview) -> Decoded:
     """CloudEvents' way to carry bytes."""
     try:
         attributes = decode_any(raw)
@@ -177,3 +180,78 @@ def _why_not_json(body: bytes) -> str | None:
     except READ_ERRORS as error:
         return f"not JSON: {error}"
     return None
+
+
+def _may_hold_nul(body: bytes) -> bool:
+    return b"\\u0000" in body or b'"data_base64"' in body
+
+
+Name = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]*$")]
+EVENT = {
+    "id": "inv-88",
+    "source": "billing",
+    "type": "invoice.overdue",
+    "time": "2026-11-22T09:00:00Z",
+    "account": "acme",
+    "contact": "ann",
+    "data": {"invoice": "88", "amount": 1200.0, "days": 8},
+}
+
+
+class EventIn(BaseModel):
+    """A CloudEvents 1.0 object with `account` and `contact`.
+
+    Without `specversion` a name that is not listed here is refused (`unknown_field`). With it, extension attributes
+    that CloudEvents allows (names of lower-case letters and digits; text, numbers, truth values) are kept and mean
+    nothing here.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    specversion: Literal["1.0"] = "1.0"
+    id: Name = Field("", description="with account and source it names the event; default: a UUIDv7")
+    source: Name = "api"
+    type: Name = Field(examples=["invoice.overdue"])
+    time: AwareDatetime | None = Field(
+        None, description="RFC 3339 with an offset; default: the moment of receipt"
+    )
+    account: Name = Field(description="the customer that it is about", examples=["acme"])
+    subject: str | None = Field(None, description="kept as it is; no account")
+    contact: Name | None = Field(None, description="the person at the account", examples=["ann"])
+    data: Any = Field(None, description="any JSON, at most 32 deep")
+    historical: bool = Field(False, description="a backfill: logged and counted, fires nothing")
+
+
+_ONE: dict[str, Any] = {"$ref": "#/components/schemas/EventIn"}
+_MANY: dict[str, Any] = {"type": "array", "items": _ONE, "minItems": 1, "description": "at most 500"}
+_WRAPPED: dict[str, Any] = {
+    "type": "object",
+    "properties": {"events": _MANY},
+    "required": ["events"],
+    "additionalProperties": False,
+}
+FORMAT = EventFormat(
+    name="native",
+    decode=decode,
+    content_types={
+        "": None,
+        "text/json": None,
+        "application/json": {
+            "schema": {"anyOf": [_ONE, _MANY, _WRAPPED]},
+            "examples": {
+                "one": {"summary": "one event", "value": EVENT},
+                "many": {"summary": "several", "value": {"events": [EVENT]}},
+            },
+        },
+        "application/cloudevents+json": {"schema": _ONE, "example": {"specversion": "1.0", **EVENT}},
+        "application/cloudevents-batch+json": {
+            "schema": _MANY,
+            "example": [{"specversion": "1.0", **EVENT}],
+        },
+    },
+    models=(EventIn,),
+    may_hold_nul=_may_hold_nul,
+    administers=True,
+    taken=Example(sent=Incoming(msgspec.json.encode({"events": [EVENT]}))),
+    refused=Example(sent=Incoming(b'{"type": "ticket.opened", "account": 7}'), field="account"),
+)

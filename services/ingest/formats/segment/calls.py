@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from schemas.event import from_microseconds, microseconds
-from services.ingest.sources import json_recovery
-from services.ingest.sources.base import (
+from services.ingest.decoding import json_recovery
+from services.ingest.decoding.events import (
     MAX_EVENT,
     READ_ERRORS,
     Code,

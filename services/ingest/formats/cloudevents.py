@@ -9,8 +9,9 @@ from urllib.parse import unquote
 
 import msgspec
 
-from services.ingest.sources.base import READ_ERRORS, Code, Item, NotReadable, Refusal, convert_event
-from services.ingest.sources.native import content_of
+from services.ingest.decoding.events import READ_ERRORS, Code, Decoded, NotReadable, Refusal, convert_event
+from services.ingest.formats.base import Claim, EventFormat, Example, Incoming
+from services.ingest.formats.native import content_of
 
 PREFIX = "ce-"
 _TRUTH = {"true": True, "false": False}
@@ -21,8 +22,13 @@ def is_binary(headers: Mapping[str, str]) -> bool:
     return "ce-type" in headers or "ce-specversion" in headers or "ce-id" in headers
 
 
-def decode(body: bytes, headers: Mapping[str, str]) -> list[Item]:
+def _claims(kind: str, headers: Mapping[str, str]) -> bool:
+    return not kind.startswith("application/cloudevents") and is_binary(headers)
+
+
+def decode(sent: Incoming) -> list[Decoded]:
     """The one event. Raises `NotReadable` if its data is not what the content type says."""
+    body, headers = sent.body, sent.headers
     attributes: dict[str, Any] = {}
     for name, value in headers.items():
         if name.startswith(PREFIX):
@@ -44,3 +50,19 @@ def decode(body: bytes, headers: Mapping[str, str]) -> list[Item]:
     if isinstance(found, Refusal) and found.field in attributes and found.field != "data":
         found = msgspec.structs.replace(found, field=PREFIX + found.field)
     return [found]
+
+
+_HEADERS = {
+    "ce-specversion": "1.0",
+    "ce-type": "ticket.opened",
+    "ce-source": "helpdesk",
+    "ce-account": "acme",
+}
+FORMAT = EventFormat(
+    name="cloudevents",
+    decode=decode,
+    claim=Claim(holds=_claims, hint="send ce- headers"),
+    administers=True,
+    taken=Example(sent=Incoming(b'{"severity": "high"}', _HEADERS)),
+    refused=Example(sent=Incoming(b"{}", {**_HEADERS, "ce-time": "yesterday"}), field="ce-time"),
+)

@@ -1,16 +1,16 @@
-"""What every source gives: events, or refusals that name the field and what is allowed there."""
+"""What every format gives: events, or refusals that name the field and what is allowed there."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from schemas.event import Event, set_attributes
 from schemas.names import MAX_NAME
-from services.ingest.sources import json_recovery
-from services.ingest.sources.event_attributes import ExtendedEvent, sort_out
-from services.ingest.sources.refusals import Code, NotReadable, Refusal
+from services.ingest.decoding import json_recovery
+from services.ingest.decoding.event_attributes import ExtendedEvent, sort_out
+from services.ingest.decoding.refusals import Code, NotReadable, Refusal
 
 __all__ = ["Code", "NotReadable", "Refusal"]
 
@@ -31,8 +31,7 @@ class StrictEvent(Event, kw_only=True, omit_defaults=True, forbid_unknown_fields
     dataschema: str | None = None
 
 
-Item = Event | Refusal
-Source = Callable[[bytes, Mapping[str, str]], list[Item]]  # body, headers in lower case → items in order
+Decoded = Event | Refusal
 MAX_EVENTS = 500  # a request
 MAX_EVENT = 65_536  # bytes of one event as sent
 decode_raw_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -78,7 +77,7 @@ _count_batch = msgspec.json.Decoder(_Batch, dec_hook=_count).decode
 _ONE_TOO_MANY = Refusal(Code.INVALID, "", "there are too many")
 
 
-def too_many(body: bytes, within: Literal["", "events", "batch"]) -> list[Item]:
+def too_many(body: bytes, within: Literal["", "events", "batch"]) -> list[Decoded]:
     """As many refusals as a list has items, if it has more than a request may; else nothing.
 
     `within`: the attribute that holds the list; empty: the body is one. Half a million tiny items fit into a
@@ -96,12 +95,12 @@ def too_many(body: bytes, within: Literal["", "events", "batch"]) -> list[Item]:
     return [_ONE_TOO_MANY] * count if count > MAX_EVENTS else []
 
 
-def too_many_of(parts: Sequence[object]) -> list[Item]:
+def too_many_of(parts: Sequence[object]) -> list[Decoded]:
     """The same, of a list that is taken apart already."""
     return [_ONE_TOO_MANY] * len(parts) if len(parts) > MAX_EVENTS else []
 
 
-def read_event(raw: bytes | memoryview) -> Item:
+def read_event(raw: bytes | memoryview) -> Decoded:
     """One event in JSON, or why it is none."""
     try:
         sent = decode_any(raw)
@@ -119,7 +118,7 @@ def _empty_id() -> Refusal:
     return Refusal(Code.LENGTH, "id", "should have 1 to 256 characters, or be left out")
 
 
-def convert_event(sent_attributes: Mapping[str, Any]) -> Item:
+def convert_event(sent_attributes: Mapping[str, Any]) -> Decoded:
     """One event from decoded attributes, or why it is none."""
     attributes = set_attributes(sent_attributes)
     sent = attributes.get("id")

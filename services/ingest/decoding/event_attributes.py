@@ -13,7 +13,7 @@ import msgspec
 
 from schemas.event import Event
 from schemas.names import MAX_NAME
-from services.ingest.sources.refusals import Code, Refusal
+from services.ingest.decoding.refusals import Code, Refusal
 
 NAMES = (
     *("id", "source", "type", "time", "account", "contact", "data", "historical", "subject", "specversion"),

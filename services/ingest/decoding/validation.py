@@ -12,9 +12,9 @@ from schemas.account import AccountUpdate, ContactUpdate
 from schemas.event import FUTURE_LIMIT_US, MERGED, OWN_PREFIX, Event, clamp_future, encode, from_microseconds
 from schemas.names import MAX_NAME
 from schemas.updates import BadValue, put_right
-from services.ingest.sources.base import Code, Refusal, StrictEvent
-from services.ingest.sources.event_attributes import OURS, ExtendedEvent, set_by_us
-from services.ingest.sources.merge_check import refuse_merge
+from services.ingest.decoding.event_attributes import OURS, ExtendedEvent, set_by_us
+from services.ingest.decoding.events import Code, Refusal, StrictEvent
+from services.ingest.decoding.merge_check import refuse_merge
 
 MAX_DEPTH = 32  # of `data`
 _FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)  # outside: a mistake

@@ -1,8 +1,7 @@
-"""Segment's HTTP tracking API: its calls as events.
+"""Segment's calls as events, each with whose it is.
 
-`read` parses a body into calls, `said_of` makes an event of each, and says whose it is; the account that it belongs to
-is found by `identity`, from what the users' calls said before. Nothing here yields a deletion or a type that only
-Touchline may send.
+The account that it belongs to is found by `identity`, from what the users' calls said before. Nothing here yields a
+deletion or a type that only Touchline may send.
 """
 
 import re
@@ -15,11 +14,10 @@ from schemas.event import Event, is_reserved
 from schemas.merging import SEGMENT, SEGMENT_PUBLIC
 from schemas.names import is_name
 from schemas.updates import UPDATES
+from services.ingest.decoding.events import Code, Decoded, Refusal, convert_event
+from services.ingest.formats.segment.calls import Call, object_of, text_of
 from services.ingest.identity.placement import IdentityCall
-from services.ingest.sources.base import Code, Item, Refusal, convert_event
-from services.ingest.sources.segment_calls import CALLS, Call, object_of, read, text_of
 
-__all__ = ["CALLS", "Call", "in_their_words", "read", "said_of", "type_of"]
 _OUTSIDE = re.compile(r"[^a-z0-9.]+")
 _CONTACT_FIELDS = ("email", "name", "timezone", "locale")
 
@@ -56,7 +54,7 @@ def _traits(call: Call, event: Event) -> dict[str, Any] | None:
     return _contact_of(theirs) if theirs else None
 
 
-def _event(call: Call) -> Item | None:
+def _event(call: Call) -> Decoded | None:
     user, group = call.user, call.group
     if call.kind == "group" and not text_of(call.body.get("groupId")):
         return Refusal(Code.REQUIRED, "groupId", "is required", call.id)

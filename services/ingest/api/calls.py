@@ -1,0 +1,56 @@
+"""The routes of formats that have their own, such as Segment's `POST /v1/track`."""
+
+from fastapi import APIRouter, Request, Response
+
+from backbone.web.api_keys import Principal, require
+from backbone.web.app import any_query, reads
+from backbone.web.body_budget import key_in_body
+from backbone.web.cors import for_browsers
+from services.ingest.api.models import EventsAccepted
+from services.ingest.api.receiver import Receiver
+from services.ingest.formats import FORMATS
+from services.ingest.formats.base import Call, EventFormat, Incoming
+
+
+def calls_router(receiver: Receiver) -> APIRouter:
+    """A route per path of each call of each format."""
+    router = APIRouter()
+    for one in FORMATS.values():
+        for call in one.calls:
+            _add(router, receiver, one, call)
+    return router
+
+
+def _add(router: APIRouter, receiver: Receiver, format_: EventFormat, call: Call) -> None:
+    name = f"{format_.name}_{call.name}"
+
+    async def serve(request: Request, principal: Principal = require(format_.scope)) -> Response:
+        sent = Incoming(
+            await request.body(),
+            dict(request.headers),
+            call.name,
+            receiver.received(),
+            unvouched=not principal.allows("events:write"),
+        )
+        return await receiver.receive(format_, sent, principal)
+
+    reads(call.model, dict(call.example))(serve)
+    if format_.any_query:
+        any_query(serve)
+    if format_.for_browsers:
+        for_browsers(serve)
+    if format_.key_in is not None:
+        key_in_body(format_.key_in)(serve)
+    ack = format_.acknowledgement
+    for path in call.paths:
+        router.post(
+            path,
+            name=name,
+            tags=[format_.name],
+            status_code=202 if ack is None else ack.status,
+            response_model=EventsAccepted if ack is None else ack.model,
+            summary=f"{format_.name.capitalize()}: {call.name}",
+            operation_id=name,
+            description=format_.about.format(name=call.name, path=call.paths[-1]),
+            include_in_schema=path == call.paths[0],
+        )(serve)
