@@ -1,22 +1,35 @@
 """Names of event types: kept as one versioned document, and at hand for every event that comes in."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 from fastapi import APIRouter, Response
+from pydantic import Field
 
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents.api import IfMatch
 from backbone.documents.store import DocumentStore, StoredDocument
 from backbone.web.api_keys import Principal, require
-from backbone.web.app import Json, etag, json_response, reads, written
+from backbone.web.app import etag, json_response
+from backbone.web.json_route import AS_SHOWN, JsonRoute, example
 from schemas.aliases import ALIASES_EXAMPLE, AliasesDoc
+from schemas.answers import Answer, Time
 from schemas.event import rfc3339
 from services.ingest.cached_reads import CachedRead
 from services.ingest.tables import documents
 
 KIND = "aliases"
+
+
+class AliasesOut(AliasesDoc, Answer):
+    """What is renamed. Before the first save `version` is 0, and nobody changed it."""
+
+    read_only: ClassVar[frozenset[str]] = frozenset()
+
+    version: int = Field(examples=[3])
+    changed_by: str = Field(default="", description="name of the API key", examples=["jo"])
+    changed_at: Time = ""
 
 
 class AliasTable(NamedTuple):
@@ -73,19 +86,24 @@ def _newer(one: AliasTable, other: AliasTable) -> AliasTable:
 
 def aliases_router(aliases: Aliases) -> APIRouter:
     """`GET` and `PUT /v1/aliases`."""
-    router = APIRouter(tags=["aliases"])
+    router = APIRouter(tags=["aliases"], route_class=JsonRoute)
 
-    @router.get("/v1/aliases", summary="Event types that are renamed at the door")
+    @router.get("/v1/aliases", response_model=AliasesOut, summary="Event types that are renamed at the door")
     def read(_: Principal = require("rules:read")) -> Response:
         stored = aliases.stored()
         if stored is None:
             return json_response({"aliases": {}, "version": 0}, headers={"ETag": etag(0)})
         return _shown(stored)
 
-    @router.put("/v1/aliases", summary="Change which event types are renamed at the door")
-    @reads(AliasesDoc, ALIASES_EXAMPLE)
+    @router.put(
+        "/v1/aliases",
+        response_model=AliasesOut,
+        summary="Change which event types are renamed at the door",
+    )
     def write(
-        body: Json, if_match: IfMatch = None, principal: Principal = require("rules:write")
+        body: Annotated[AliasesDoc, AS_SHOWN, example(ALIASES_EXAMPLE)],
+        if_match: IfMatch = None,
+        principal: Principal = require("rules:write"),
     ) -> Response:
         """The whole list. Whatever an SDK or another system calls a thing then meets the rules that listen to it.
 
@@ -93,7 +111,7 @@ def aliases_router(aliases: Aliases) -> APIRouter:
         processes at the door, the others do so within a second. What is on the log already keeps its name, and so does
         what other programs write to Kafka.
         """
-        return _shown(aliases.save(written(AliasesDoc, body), principal.name, if_match))
+        return _shown(aliases.save(body, principal.name, if_match))
 
     return router
 

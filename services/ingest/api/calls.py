@@ -3,10 +3,11 @@
 from fastapi import APIRouter, Request, Response
 
 from backbone.web.api_keys import Principal, require
-from backbone.web.app import any_query, reads
+from backbone.web.app import any_query
 from backbone.web.body_budget import key_in_body
 from backbone.web.cors import for_browsers
-from services.ingest.api.models import EventsAccepted
+from backbone.web.raw_route import RawRoute
+from services.ingest.api.models import EventsAccepted, body_of, documents
 from services.ingest.api.receiver import Receiver
 from services.ingest.formats import FORMATS
 from services.ingest.formats.base import Call, EventFormat, Incoming
@@ -14,7 +15,7 @@ from services.ingest.formats.base import Call, EventFormat, Incoming
 
 def calls_router(receiver: Receiver) -> APIRouter:
     """A route per path of each call of each format."""
-    router = APIRouter()
+    router = APIRouter(route_class=RawRoute)
     for one in FORMATS.values():
         for call in one.calls:
             _add(router, receiver, one, call)
@@ -34,7 +35,7 @@ def _add(router: APIRouter, receiver: Receiver, format_: EventFormat, call: Call
         )
         return await receiver.receive(format_, sent, principal)
 
-    reads(call.model, dict(call.example))(serve)
+    documents(call.model)(serve)
     if format_.any_query:
         any_query(serve)
     if format_.for_browsers:
@@ -53,4 +54,12 @@ def _add(router: APIRouter, receiver: Receiver, format_: EventFormat, call: Call
             operation_id=name,
             description=format_.about.format(name=call.name, path=call.paths[-1]),
             include_in_schema=path == call.paths[0],
+            openapi_extra=body_of(
+                {
+                    "application/json": {
+                        "schema": {"$ref": f"#/components/schemas/{call.model.__name__}"},
+                        "examples": {"example": {"value": call.example}},
+                    }
+                }
+            ),
         )(serve)

@@ -4,13 +4,14 @@ from typing import Annotated, Any
 
 import msgspec
 import uuid_utils
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from backbone.errors import Invalid, StateConflict, UnsupportedMedia
 from backbone.log import Entry
 from backbone.settings import Settings
 from backbone.web.api_keys import Principal, require
-from backbone.web.app import Json, json_response, reads, validate, written
+from backbone.web.app import json_response
+from backbone.web.json_route import AS_SHOWN, JsonRoute, example
 from backbone.web.raw_route import RawRoute
 from schemas.account import ACCOUNT_EXAMPLE, AccountIn, writable_tier
 from schemas.event import CLOCK, Event, encode
@@ -22,6 +23,10 @@ from services.ingest.api.responses import ids_from
 from services.ingest.event_warnings import EventWarnings
 from services.ingest.formats import FORMATS, WANTED, chosen
 from services.ingest.formats.base import Incoming
+
+AccountId = Annotated[
+    str, Path(min_length=1, max_length=256, description="names the account", examples=["acme"])
+]
 
 # What GET shows of a closed account is what it was. An update of it counts for the other one, where these values,
 # and most of all the nulls among them, would take the place of what that one has.
@@ -40,7 +45,9 @@ def events_router(receiver: Receiver) -> APIRouter:
         status_code=202,
         summary="Take events",
         response_model=models.EventsAccepted,
-        openapi_extra={"requestBody": {"required": True, "content": _bodies()}},
+        openapi_extra=models.body_of(
+            {kind: said for one in FORMATS.values() for kind, said in one.content_types.items() if said}
+        ),
     )
     @models.documents(*(model for one in FORMATS.values() for model in one.models))
     async def events(request: Request, principal: Principal = require("events:write")) -> Response:
@@ -73,22 +80,20 @@ def events_router(receiver: Receiver) -> APIRouter:
     return router
 
 
-def _bodies() -> dict[str, Any]:
-    """What the OpenAPI page says of each content type."""
-    return {kind: said for one in FORMATS.values() for kind, said in one.content_types.items() if said}
-
-
 def accounts_router(intake: Acceptor, doubts: EventWarnings) -> APIRouter:
     """`PUT /v1/accounts/{id}`: an `account.updated` event."""
-    router = APIRouter(tags=["accounts"])
+    router = APIRouter(tags=["accounts"], route_class=JsonRoute)
 
-    @router.put("/v1/accounts/{id:path}", status_code=202, summary="Say what is known of an account")
-    @reads(AccountIn, ACCOUNT_EXAMPLE)
+    @router.put(
+        "/v1/accounts/{id:path}",
+        status_code=202,
+        response_model=models.AccountAccepted,
+        summary="Say what is known of an account",
+    )
     async def put_account(
-        id: Annotated[
-            str, Path(min_length=1, max_length=256, description="names the account", examples=["acme"])
-        ],
-        body: Json,
+        id: AccountId,
+        body: Annotated[AccountIn, AS_SHOWN, example(ACCOUNT_EXAMPLE)],
+        closed: Annotated[bool, Depends(_is_of_merged_account)],
         historical: Annotated[bool, Query(description="an import: it shall fire nothing")] = False,
         time: Annotated[
             Moment | None,
@@ -106,10 +111,7 @@ def accounts_router(intake: Acceptor, doubts: EventWarnings) -> APIRouter:
         (`tier_reason` says so) unless it was changed. Of an account that was merged (`merged_into`) nothing is carried
         into the other one by that; a warning says so.
         """
-        closed = isinstance(body, dict) and body.get("merged_into") is not None
-        data = written(AccountIn, _to_write(body, id)).model_dump(exclude_unset=True)
-        if closed:
-            data = {}
+        data = {} if closed else body.model_dump(exclude_unset=True)
         event = Event(
             type="account.updated",
             account=id,
@@ -135,24 +137,37 @@ def accounts_router(intake: Acceptor, doubts: EventWarnings) -> APIRouter:
     return router
 
 
-def _to_write(body: Any, id: str) -> Any:
-    """The body of a PUT, which may be what GET showed. Raises `Invalid` where that was of another account."""
+async def _is_of_merged_account(request: Request, id: AccountId) -> bool:
+    """Whether the body is what GET shows of a merged account. A tier that GET resolved is taken out of it.
+
+    Raises `Invalid` where GET showed another account.
+    """
+    body = await request.json()
     if not isinstance(body, dict):
-        return body
+        return False
     if body.get("id", id) != id:
         raise Invalid([{"field": "id", "message": f"should be {id!r} as in the address, or left out"}])
-    return writable_tier(body)
+    if "tier" not in writable_tier(body):
+        body.pop("tier", None)
+    return body.get("merged_into") is not None
 
 
 def clock_router(intake: Acceptor, settings: Settings, partitions: int) -> APIRouter:
     """`POST /v1/clock`: carry every partition's clock to a time."""
-    router = APIRouter(tags=["events"])
+    router = APIRouter(tags=["events"], route_class=JsonRoute)
 
-    @router.post("/v1/clock", status_code=202, summary="Carry the log clock to a time")
-    @reads(models.ClockIn, {"time": "2026-12-01T00:00:00Z"})
-    async def clock(body: Json, _: Principal = require("admin")) -> Response:
+    @router.post(
+        "/v1/clock",
+        status_code=202,
+        response_model=models.ClockCarried,
+        summary="Carry the log clock to a time",
+    )
+    async def clock(
+        body: Annotated[models.ClockIn, example({"time": "2026-12-01T00:00:00Z"})],
+        _: Principal = require("admin"),
+    ) -> Response:
         """Only with `TOUCHLINE_CLOCK=log`; 409 with the wall clock. What falls due by then is run."""
-        time = validate(models.ClockIn, body).time
+        time = body.time
         if settings.clock != "log":
             raise StateConflict("the wall clock cannot be set: this works only with TOUCHLINE_CLOCK=log")
         event = Event(type=CLOCK, id=str(uuid_utils.uuid7()), source="touchline", time=time)

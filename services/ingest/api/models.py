@@ -1,17 +1,18 @@
 """The bodies and answers of ingest's routes; what a format's own bodies look like stands with the format."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from schemas.answers import Answer, Time
 from schemas.timestamps import Moment
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
-class RefusalReason(BaseModel):
+class RefusalReason(Answer):
     """Why an event was refused."""
 
     code: str = Field(examples=["required"])
@@ -19,7 +20,7 @@ class RefusalReason(BaseModel):
     message: str = Field(examples=["is required"])
 
 
-class Rejected(BaseModel):
+class Rejected(Answer):
     """An event that was refused."""
 
     index: int
@@ -27,7 +28,7 @@ class Rejected(BaseModel):
     error: RefusalReason
 
 
-class EventWarning(BaseModel):
+class EventWarning(Answer):
     """Something that was taken and is probably not meant so."""
 
     index: int
@@ -37,14 +38,20 @@ class EventWarning(BaseModel):
     )
 
 
-class EventsAccepted(BaseModel):
+class EventsAccepted(Answer):
     """How many events are durable now, and which were refused."""
 
     accepted: int
     rejected: list[Rejected]
-    warnings: list[EventWarning] | None = Field(
-        None, description="at most 100; left out where there are none"
-    )
+    warnings: list[EventWarning] = Field(default=[], description="at most 100; left out where there are none")
+
+
+class AccountAccepted(Answer):
+    """The update is durable; it is an event."""
+
+    accepted: Literal[1]
+    id: str = Field(description="of the event")
+    warnings: list[EventWarning] = Field(default=[], description="left out where there are none")
 
 
 def _sane(moment: datetime) -> datetime:
@@ -60,6 +67,12 @@ class ClockIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     time: Annotated[Moment, AfterValidator(_sane)] = Field(description="RFC 3339 with an offset")
+
+
+class ClockCarried(Answer):
+    """Where every partition's clock is now, at least."""
+
+    time: Time
 
 
 class LibrarySettings(BaseModel):
@@ -81,3 +94,8 @@ def documents(*models: type[BaseModel]) -> Callable[[Handler], Handler]:
         return handler
 
     return mark
+
+
+def body_of(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A raw body on the OpenAPI page, by content type."""
+    return {"requestBody": {"required": True, "content": dict(content)}}

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from schemas.answers import Answer
+
 Name = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]*$")]
 
 
@@ -73,7 +75,7 @@ class SegmentBatchIn(BaseModel):
     writeKey: str | None = Field(None, description="an API key, where no header has one")  # noqa: N815
 
 
-class RejectedCall(BaseModel):
+class RejectedCall(Answer):
     """What is wrong with a call of a request; the others were taken."""
 
     field: str = Field(
@@ -82,11 +84,11 @@ class RejectedCall(BaseModel):
     message: str = Field(examples=["is required"])
 
 
-class SegmentAccepted(BaseModel):
+class SegmentAccepted(Answer):
     """What could be read was taken."""
 
     success: Literal[True]
-    rejected: list[RejectedCall] | None = Field(None, description="left out where there is none")
+    rejected: list[RejectedCall] = Field(default=[], description="left out where there is none")
 
 
 MODELS: dict[str, type[BaseModel]] = {
