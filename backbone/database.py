@@ -18,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     ExceptionContext,
+    Insert,
     MetaData,
     Table,
     any_,
@@ -264,14 +265,19 @@ def upsert(
     connection.execute(statement, [dict(row) for row in rows])
 
 
+def insert_unless_there(connection: Connection, table: Table, keys: Sequence[str] | None = None) -> Insert:
+    """The statement that inserts a row unless there is one with the same `keys` (default: any unique index)."""
+    made: Insert = _insert(connection, table).on_conflict_do_nothing(
+        index_elements=list(keys) if keys else None
+    )
+    return made
+
+
 def insert_new(
     connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], keys: Sequence[str] | None = None
 ) -> int:
-    """Insert the rows that are not there yet, by `keys` (default.
-
-    Any unique index); how many were inserted.
-    """
-    statement = _insert(connection, table).on_conflict_do_nothing(index_elements=list(keys) if keys else None)
+    """Insert the rows that are not there yet, by `keys` (default: any unique index); how many were inserted."""
+    statement = insert_unless_there(connection, table, keys)
     counted = {"preserve_rowcount": True}  # PostgreSQL's INSERT tells no count otherwise
     return sum(connection.execute(statement, dict(row), execution_options=counted).rowcount for row in rows)
 

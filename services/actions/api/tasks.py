@@ -140,7 +140,7 @@ def _complete(
 def _snooze(_verbs: _Verbs, connection: Connection, row: Row[Any], now: int, *, until: int) -> None:
     if until <= now:
         raise Invalid([{"field": "until", "message": "must lie in the future"}])
-    task_rows.change(connection, row.id, status="snoozed", snoozed_until=until)
+    task_rows.snooze(connection, row.id, until)
 
 
 def _reassign(verbs: _Verbs, connection: Connection, row: Row[Any], _now: int, *, assignee: str) -> None:

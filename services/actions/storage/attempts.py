@@ -19,6 +19,7 @@ from services.actions.plays.model import SENDABLE, OwnEvent
 from services.actions.plays.retry_policy import Decision
 from services.actions.storage import outbox
 from services.actions.storage.sql import Sql, listed
+from services.actions.storage.status import close_actions, end_attempts
 from services.actions.tables import actions
 
 LEASE_US = 20_000_000
@@ -156,21 +157,13 @@ def _over(play_status: str, attempts: int, *, log_clock: bool) -> bool:
     return play_status == "exited" and attempts > 0 and not log_clock
 
 
-_close = Sql("""
-    UPDATE actions.actions_actions SET status = ?, reason = ?, done_at = ?, next_attempt_at = NULL,
-    lease_owner = NULL, lease_until = NULL, attempting = FALSE WHERE id {ids}
-""")
-
-
 def _skip_exited(conn: Connection, ids: Sequence[str], now: int) -> None:
-    if ids:
-        _close.run(conn, "skipped", ActionReason.PLAY_EXITED.value, now, listed(conn, ids))
+    close_actions(conn, ids, "skipped", ActionReason.PLAY_EXITED.value, now)
 
 
 def _leave_uncertain(conn: Connection, ids: Sequence[str], now: int) -> None:
     """Their last attempt may have arrived, and there will be no other."""
-    if ids:
-        _close.run(conn, "uncertain", ActionReason.INTERRUPTED.value, now, listed(conn, ids))
+    close_actions(conn, ids, "uncertain", ActionReason.INTERRUPTED.value, now)
 
 
 _interrupt = Sql("""
@@ -288,10 +281,6 @@ _write_end = Sql("""
     UPDATE actions.actions_attempts SET ended_at = ?, outcome = ?, reason = ?, detail = ?
     WHERE action = ? AND n = ? AND ended_at IS NULL
 """)
-_end = Sql("""
-    UPDATE actions.actions_actions SET status = ?, reason = ?, next_attempt_at = ?, done_at = ?,
-    lease_owner = NULL, lease_until = NULL, attempting = FALSE WHERE id = ?
-""")
 
 
 def finish_attempts(
@@ -325,7 +314,7 @@ def finish_attempts(
         written[end.action] = decision
         events += _event(row, decision, moment)
     _write_end.each(conn, tried)
-    _end.each(conn, ended)
+    end_attempts(conn, ended)
     outbox.emit(conn, events, partitions)
     return written
 

@@ -9,8 +9,7 @@ import heapq
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, or_, select, tuple_, update
-from sqlalchemy import bindparam as bind
+from sqlalchemy import Connection, delete, func, or_, select, tuple_
 
 from backbone.database import upsert
 from backbone.ownership import Fenced
@@ -28,6 +27,7 @@ from services.actions.plays.model import (
 from services.actions.storage import search_columns, task_rows
 from services.actions.storage.erasure import ToErase, erase
 from services.actions.storage.rows import PLAY_COLUMNS, play_of, play_row
+from services.actions.storage.status import change_plays, new_plays
 from services.actions.storage.write_batch import Content, FlushResult, render_ops, write_ops
 from services.actions.tables import accounts, plays, seen
 
@@ -305,10 +305,9 @@ class PlayStore:
         for erasure in self._erasures:
             erase(conn, erasure, now)
         if self._new:
-            conn.execute(insert(plays), [play_row(self._plays[one]) for one in self._new_in_order()])
+            new_plays(conn, [play_row(self._plays[one]) for one in self._new_in_order()])
         if self._changed:
-            rows = [_renamed(play_row(self._plays[one])) for one in sorted(self._changed)]
-            conn.execute(_update_play, rows)
+            change_plays(conn, [play_row(self._plays[one]) for one in sorted(self._changed)])
         if self._new_profiles:
             upsert(
                 conn, accounts, [self._account_row(one) for one in sorted(self._new_profiles)], ["account"]
@@ -363,13 +362,3 @@ def _about(op: Op, account: str, contact: str | None = None, doomed: Iterable[st
     play = str(op.data.get("play")) if isinstance(op, OwnEvent) else op.play
     named = None if isinstance(op, StepNote) else op.contact
     return op.account == account and (named == contact or play in doomed)
-
-
-_WRITABLE = ("status", "reason", "step", "ended_at", "due_at", "until", "dated")
-_update_play = (
-    update(plays).where(plays.c.id == bind("b_id")).values({name: bind(f"b_{name}") for name in _WRITABLE})
-)
-
-
-def _renamed(row: dict[str, object]) -> dict[str, object]:
-    return {f"b_{name}": row[name] for name in ("id", *_WRITABLE)}

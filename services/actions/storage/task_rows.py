@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, select, text, update
+from sqlalchemy import Connection, Row, select, text
 
 from schemas.names import MAX_NAME, fitting
 from schemas.task import CompleteIn, TaskIn
 from services.actions.plays.lifecycle_events import about
-from services.actions.plays.model import OPEN_TASK, ActionDraft, CloseTasks, OwnEvent, TaskSpec
+from services.actions.plays.model import OPEN_TASK, ActionDraft, OwnEvent, TaskSpec
 from services.actions.storage import search_columns
+from services.actions.storage.status import new_task, rewrite_task, set_task
 from services.actions.tables import NEVER, tasks
 
 MAX_TITLE, MAX_BODY, MAX_KEY = 2_000, 50_000, 512  # characters kept of what a template gave
@@ -56,11 +57,10 @@ def put_task(
     if found is not None:
         if found.reassigned:
             del values["assignee"], values["assigned"]
-        conn.execute(update(tasks).where(tasks.c.id == found.id).values(values))
+        rewrite_task(conn, str(found.id), values)
         return str(found.id), False
-    fresh: dict[str, Any] = {"id": draft.id, "account": draft.account, "key": content.key, "status": "open"}
-    fresh |= {"partition": partition}
-    conn.execute(insert(tasks).values(values | fresh | {"created_at": draft.due_at}))
+    fresh = {"id": draft.id, "account": draft.account, "key": content.key, "partition": partition}
+    new_task(conn, {**values, **fresh, "created_at": draft.due_at})
     return draft.id, True
 
 
@@ -91,12 +91,11 @@ def insert_by_hand(
         "title": body.title,
         "body": body.body,
         "key": spec.default_key,
-        "status": "open",
         "created_at": now,
         "partition": partition,
         **_asked(spec),
     }
-    conn.execute(insert(tasks).values(values))
+    new_task(conn, values)
 
 
 def _asked(spec: TaskSpec) -> dict[str, Any]:
@@ -120,7 +119,7 @@ def _due(at: int | None) -> dict[str, int | None]:
 
 def reassign(conn: Connection, task: str, assignee: str) -> None:
     """Give a task to somebody else, by hand: a step does not undo it."""
-    change(conn, task, reassigned=True, **_assigned(assignee))
+    rewrite_task(conn, task, {"reassigned": True, **_assigned(assignee)})
 
 
 def created_event(draft: ActionDraft, content: TaskContent) -> OwnEvent:
@@ -140,16 +139,6 @@ def created_event(draft: ActionDraft, content: TaskContent) -> OwnEvent:
     )
 
 
-def close_tasks(conn: Connection, op: CloseTasks) -> int:
-    """Close the open tasks of a play with the reason; how many there were."""
-    done = conn.execute(
-        update(tasks)
-        .where(tasks.c.play == op.play, tasks.c.status.in_(OPEN_TASK))
-        .values(status="closed", reason=op.reason, snoozed_until=None, over_at=op.at)
-    )
-    return done.rowcount
-
-
 def plays_with_open_tasks(conn: Connection, accounts: Sequence[str]) -> set[str]:
     """The plays of these accounts that have open tasks."""
     query = (
@@ -163,15 +152,15 @@ def locked(conn: Connection, task: str) -> Row[Any] | None:
     return conn.execute(select(tasks).where(tasks.c.id == task).with_for_update()).one_or_none()
 
 
-def change(conn: Connection, task: str, **values: Any) -> None:
-    """Set columns of a task."""
-    conn.execute(update(tasks).where(tasks.c.id == task).values(**values))
+def snooze(conn: Connection, task: str, until: int) -> None:
+    """The task is nobody's concern until then, in microseconds."""
+    set_task(conn, task, "snoozed", snoozed_until=until)
 
 
 def complete(conn: Connection, task: str, how: CompleteIn, by: str, now: int) -> None:
     """The task is done: how it ended, and whose API key said so."""
-    change(
-        conn, task, status="completed", completed_at=now, over_at=now, snoozed_until=None, completed_by=by,
+    set_task(
+        conn, task, "completed", completed_at=now, over_at=now, snoozed_until=None, completed_by=by,
         note=how.note, outcome=how.outcome,
     )  # fmt: skip
 

@@ -5,13 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert
 
-from backbone.database import insert_new
 from schemas.play_reasons import ActionReason
 from services.actions.channels import CHANNELS
 from services.actions.plays.model import (
-    SENDABLE,
     ActionDraft,
     Cancel,
     CloseTasks,
@@ -26,7 +24,8 @@ from services.actions.plays.model import (
 )
 from services.actions.storage import outbox, task_rows
 from services.actions.storage.rows import action_row
-from services.actions.tables import actions, attempts, history
+from services.actions.storage.status import close_tasks, new_actions, skip_actions
+from services.actions.tables import attempts, history
 
 MAX_DETAIL = 2_000
 RENDERED_AT_ONCE = 256  # drafts; each may take half a second of processor time
@@ -71,15 +70,15 @@ def write_ops(
                     events += _carry_out(conn, op, row, answer.content)
                 rows.append(row)
             case Cancel():
-                cancel_actions(conn, op)
+                skip_actions(conn, op)
             case CloseTasks():
-                task_rows.close_tasks(conn, op)
+                close_tasks(conn, op)
             case OwnEvent():
                 events.append(op)
             case StepNote():
                 notes.append(msgspec.structs.asdict(op))
     if rows:
-        insert_rows(conn, rows)
+        new_actions(conn, rows)
     if failures:
         conn.execute(insert(attempts), failures)
     if notes:
@@ -87,14 +86,6 @@ def write_ops(
     outbox.emit(conn, events, partitions)
     tally = Counter((row["channel"], row["status"], row["reason"] or "") for row in rows)
     return FlushResult(tally, sum(row["status"] == "pending" for row in rows))
-
-
-def insert_rows(conn: Connection, rows: list[dict[str, Any]]) -> None:
-    """Insert actions; each is recorded once under its id, so one that is there already stays as it is."""
-    if len(rows) == 1:
-        insert_new(conn, actions, rows, ["id"])
-    else:
-        conn.execute(insert(actions), rows)
 
 
 def _cancel_drafts(ops: Sequence[Op]) -> None:
@@ -169,21 +160,3 @@ def _failure(draft: ActionDraft, row: dict[str, Any], answer: RenderFailure, now
         "reason": answer.reason,
         "detail": answer.detail[:MAX_DETAIL].replace("\0", ""),
     }
-
-
-def cancel_actions(conn: Connection, op: Cancel) -> None:
-    """Skip what the play has not begun to send; an attempt under way ends by itself, and is not repeated."""
-    least = 1 if op.tried_only else 0
-    conn.execute(
-        update(actions)
-        .where(actions.c.play == op.play, actions.c.status.in_(SENDABLE), actions.c.attempting.is_(False))
-        .where(actions.c.attempts >= least)
-        .values(
-            status="skipped",
-            reason=op.reason,
-            done_at=op.at,
-            next_attempt_at=None,
-            lease_owner=None,
-            lease_until=None,
-        )
-    )

@@ -24,6 +24,7 @@ from services.actions.plays.model import ActionDraft, Play, TaskSpec
 from services.actions.storage import task_rows
 from services.actions.storage.plays import PlayStore
 from services.actions.storage.rows import action_row, play_row
+from services.actions.storage.status import set_task
 from services.actions.tables import actions, plays, tasks
 from services.rules.api.accounts import triggers_router
 from services.rules.storage import queries
@@ -317,7 +318,7 @@ def test_tasks(actions_reader: Reader, rows: list[dict[str, Any]], asked: dict[s
                 channel="task", recipient=None, **{name: row[name] for name in ("account", "rule", "playbook", "tier")},
             )  # fmt: skip
             task_rows.put_task(conn, draft, spec, task_rows.content_of(spec, {}), 0)
-            task_rows.change(conn, draft.id, status=row["status"], snoozed_until=NOW + row["until"] * DAY)
+            set_task(conn, draft.id, row["status"], snoozed_until=NOW + row["until"] * DAY)
     wanted = [(task_order(n, row, asked), n) for n, row in enumerate(rows) if task_wanted(row, asked)]
     found = actions_reader.whole("/v1/tasks", **question(asked))
     assert [one["id"] for one in found] == [f"act_{n}" for _, n in sorted(wanted)]

@@ -1,0 +1,128 @@
+"""Every change of a stored status: of plays, actions and tasks. SQL only.
+
+All statements that set one stand here (a house test), and `change_status` runs them: what is to be counted or told of
+every change hangs on it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Insert, Update, insert, update
+from sqlalchemy import bindparam as bind
+
+from backbone.database import insert_unless_there
+from services.actions.plays.model import OPEN_TASK, SENDABLE, Cancel, CloseTasks
+from services.actions.storage.sql import Sql, listed
+from services.actions.tables import actions, plays, tasks
+
+Row = Mapping[str, Any]
+
+
+def change_status(conn: Connection, statement: Insert | Update | Sql, given: Any) -> None:
+    """Run a statement that sets a status: once with a mapping, or once for each of a list.
+
+    What is given has the status and the reason: mappings by these names, the tuples of `Sql` in their first two places.
+    One statement may set them for many rows.
+    """
+    if isinstance(statement, Sql):
+        statement.each(conn, given)
+    else:
+        conn.execute(statement, given)
+
+
+# -- plays
+
+_CHANGED = ("status", "reason", "step", "ended_at", "due_at", "until", "dated")
+_change_play = update(plays).where(plays.c.id == bind("b_id"))
+
+
+def new_plays(conn: Connection, rows: Sequence[Row]) -> None:
+    """Plays that started, or were skipped instead; in the order of their `seq`."""
+    change_status(conn, insert(plays), rows)
+
+
+def change_plays(conn: Connection, rows: Sequence[Row]) -> None:
+    """Plays that went on or ended; of each its row as it is now."""
+    given = [{"b_id": row["id"], **{name: row[name] for name in _CHANGED}} for row in rows]
+    change_status(conn, _change_play, given)
+
+
+# -- actions
+
+_end = Sql("""
+    UPDATE actions.actions_actions SET status = ?, reason = ?, next_attempt_at = ?, done_at = ?,
+    lease_owner = NULL, lease_until = NULL, attempting = FALSE WHERE id = ?
+""")
+_close = Sql("""
+    UPDATE actions.actions_actions SET status = ?, reason = ?, done_at = ?, next_attempt_at = NULL,
+    lease_owner = NULL, lease_until = NULL, attempting = FALSE WHERE id {ids}
+""")
+_skip = update(actions).where(
+    actions.c.play == bind("b_play"),
+    actions.c.status.in_(SENDABLE),
+    actions.c.attempting.is_(False),
+    actions.c.attempts >= bind("b_least"),
+)
+
+
+def new_actions(conn: Connection, rows: Sequence[Row]) -> None:
+    """Insert actions; each is recorded once under its id, so one that is there already stays as it is."""
+    if len(rows) == 1:
+        change_status(conn, insert_unless_there(conn, actions, ["id"]), rows[0])
+    else:
+        change_status(conn, insert(actions), rows)
+
+
+def end_attempts(
+    conn: Connection, ends: Sequence[tuple[str, str | None, int | None, int | None, str]]
+) -> None:
+    """What actions came to by an attempt: status, reason, next attempt, end (microseconds), and the action."""
+    change_status(conn, _end, ends)
+
+
+def close_actions(conn: Connection, ids: Sequence[str], status: str, reason: str, at: int) -> None:
+    """End actions without an attempt."""
+    if ids:
+        change_status(conn, _close, [(status, reason, at, listed(conn, ids))])
+
+
+def skip_actions(conn: Connection, op: Cancel) -> None:
+    """Skip what the play has not begun to send; an attempt under way ends by itself, and is not repeated."""
+    given = {
+        "b_play": op.play,
+        "b_least": 1 if op.tried_only else 0,
+        "status": "skipped",
+        "reason": op.reason,
+        "done_at": op.at,
+        **dict.fromkeys(("next_attempt_at", "lease_owner", "lease_until")),
+    }
+    change_status(conn, _skip, given)
+
+
+# -- tasks
+
+_change_task = update(tasks).where(tasks.c.id == bind("b_id"))
+_close_tasks = update(tasks).where(tasks.c.play == bind("b_play"), tasks.c.status.in_(OPEN_TASK))
+
+
+def new_task(conn: Connection, row: Row) -> None:
+    """A task, open."""
+    change_status(conn, insert(tasks), {**row, "status": "open", "reason": None})
+
+
+def set_task(conn: Connection, task: str, status: str, **more: Any) -> None:
+    """Bring a task to a status, and set other columns with it."""
+    change_status(conn, _change_task, {"b_id": task, "status": status, **more})
+
+
+def rewrite_task(conn: Connection, task: str, columns: Row) -> None:
+    """Set columns of a task other than its status."""
+    conn.execute(
+        _change_task, {"b_id": task, **{name: columns[name] for name in columns if name != "status"}}
+    )
+
+
+def close_tasks(conn: Connection, op: CloseTasks) -> None:
+    """Close the open tasks of a play with the reason."""
+    given = {"status": "closed", "reason": op.reason, "snoozed_until": None, "over_at": op.at}
+    change_status(conn, _close_tasks, {"b_play": op.play, **given})
