@@ -8,28 +8,20 @@ import pytest
 from schemas.reasons import EXPLAINED, Reason
 from schemas.rule import RuleIn
 from schemas.sentences import plays, rules
+from schemas.tiered import for_tier
+from schemas.when import KINDS as WORDS
+from services.rules.engine.kinds import KINDS
 
-WHEN: dict[str, dict[str, Any]] = {
-    "threshold": {
-        "event": "login",
-        "aggregate": "avg",
-        "of": "data.x",
-        "per": "account.attributes.x",
-        "since": {"event": "s"},
-    },
-    "trend": {"event": "login", "over": "7d", "baseline": "28d", "falls_by": 20},
-    "absence": {"event": "login", "for": "14d"},
-    "date": {"attribute": "account.attributes.renewal_date", "before": "90d"},
-    "becomes": {"is": {"account.attributes.x": 1}},
+WHEN: dict[str, dict[str, Any]] = {name: words.example for name, words in WORDS.items()} | {
     "all_of": {"within": "30d", "of": [{"absence": {"event": "login", "for": "14d"}}] * 3},
 }
-WHEN["threshold"] |= {"within": "30d", "at_least": 2}
+WHEN["threshold"] = {
+    "event": "login", "aggregate": "avg", "of": "data.x", "per": "account.attributes.x",
+    "since": {"event": "s"}, "within": "30d", "at_least": 2,
+}  # fmt: skip
 KIND_OF = {
-    **dict.fromkeys(("trend_fell", "trend_rose", "change_too_small", "baseline_too_small"), "trend"),
-    **dict.fromkeys(("absent", "returned", "not_armed", "deadline_ahead", "not_away_long_enough"), "absence"),
-    **dict.fromkeys(("date_reached", "date_ahead", "date_past", "no_date"), "date"),
-    **dict.fromkeys(("became_true", "already_true", "condition_false"), "becomes"),
-    **dict.fromkeys(("all_held", "member_not_held"), "all_of"),
+    **{reason: name for name, kind in reversed(KINDS.items()) for reason in kind.reasons},
+    **dict.fromkeys((Reason.ALL_HELD, Reason.MEMBER_NOT_HELD), "all_of"),
 }
 PLAY_REASONS = [reason for kind in plays.SENTENCES for reason in kind]
 
@@ -45,13 +37,15 @@ def test_of_a_rule(reason: Reason) -> None:
     kind = KIND_OF.get(reason, "threshold")
     by = {"by": "data.y"} if kind == "threshold" else {}
     rule = RuleIn.model_validate({"name": "r", "when": {kind: WHEN[kind]}, **by})
-    span = kind in {"absence", "date"}
+    body = rule.when.members[0].body
+    said = [for_tier(getattr(body, name), "high") for name in body.tiered_fields()]
+    threshold = next((one for one in said if one is not None), 2)
     known = rules.RuleCase(
-        rule=rule, account="acme", tier="high", value=3.5, threshold="14d" if span else 2, into="b",
+        rule=rule, account="acme", tier="high", value=3.5, threshold=threshold, into="b",
         figures={"recent": 1, "baseline": 2}, at="2026-01-31T09:00:00Z", armed="2026-01-31T09:00:00Z",
     )  # fmt: skip
     assert reads_well(rules.sentence(reason, known))
-    little = rules.RuleCase(rule=rule, account="acme", tier="high", threshold="14d" if span else 2, into="b")
+    little = rules.RuleCase(rule=rule, account="acme", tier="high", threshold=threshold, into="b")
     assert reads_well(rules.sentence(reason, little))
     assert reads_well(rules.sentence(reason, rules.RuleCase(account="acme", tier="high", into="b")))
     assert reads_well(EXPLAINED[reason])

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from schemas import when as words
-from schemas.reasons import EXPLAINED, Reason
+from schemas.reasons import Reason
 from schemas.rule import RuleIn
 from schemas.trigger_kinds.base import KindWords, check_words
 from services.rules.engine import kinds as meanings
@@ -112,14 +112,17 @@ def test_one_that_fires_and_one_that_does_not(name: str) -> None:
     world = told(name, kind.fires)
     assert len(world.triggers) == 1
     trigger = world.triggers[0]
-    assert Reason(trigger.reason) in EXPLAINED
+    assert Reason(trigger.reason) in MEANINGS[name].reasons
     assert (trigger.event is not None) == body.has_event
     assert (trigger.value is not None) == body.has_value
     assert (trigger.window is not None) == body.has_value
     assert (trigger.threshold is not None) == body.has_threshold
     assert (trigger.figures is not None) == body.has_figures
     assert told(name, kind.does_not_fire).told == []
-    assert told(name, kind.does_not_fire).explain("02-01T00:00")["sentence"]
+    for story in (kind.fires, kind.does_not_fire):
+        explained = told(name, story).explain("02-01T00:00")
+        assert Reason(explained["reason"]) in MEANINGS[name].reasons | {Reason.COOLDOWN}
+        assert explained["sentence"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -176,7 +179,7 @@ def without(kind: type[TriggerKind], name: str) -> Any:
 
 
 TRAITS = (
-    "name", "words", "state", "restarts_on", "restarts_if_longer", "keeps", "selectors", "arrive", "verdict",
+    "name", "words", "reasons", "state", "restarts_on", "restarts_if_longer", "keeps", "selectors", "arrive", "verdict",
 )  # fmt: skip
 
 

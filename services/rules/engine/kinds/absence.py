@@ -66,6 +66,10 @@ class Absence(TriggerKind):
 
     name = "absence"
     words = doc.Absence
+    reasons = frozenset({
+        Reason.ABSENT, Reason.RETURNED, Reason.TIER_NOT_COVERED, Reason.NOT_ARMED, Reason.DEADLINE_AHEAD,
+        Reason.NOT_AWAY_LONG_ENOUGH,
+    })  # fmt: skip
     state = AbsenceWatch
     restarts_on = ("event", "where", "since")
     restarts_if_longer = ()

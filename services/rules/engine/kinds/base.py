@@ -97,6 +97,7 @@ class TriggerKind(ABC):
 
     name: ClassVar[str]
     words: ClassVar[type[KindWords]]
+    reasons: ClassVar[frozenset[Reason]]  # all that its triggers and verdicts give
     state: ClassVar[type[KindState] | None]  # of a subject, beside its series; None: it keeps none
     # Every field of the words is in one of these. What a save of the rule does to the kept state:
     restarts_on: ClassVar[tuple[str, ...]]  # another value: starts anew
@@ -175,7 +176,7 @@ def series(state: AccountState, key: SubjectKey) -> "array[int]":
 def check_kind(kind: type[TriggerKind], words: type[KindWords]) -> None:
     """Raises `TypeError` for a kind that lacks something: when the register is made, not when a rule fires."""
     lacking = sorted(kind.__abstractmethods__)
-    classwide = ("words", "state", "restarts_on", "restarts_if_longer", "keeps")
+    classwide = ("words", "reasons", "state", "restarts_on", "restarts_if_longer", "keeps")
     lacking += [one for one in classwide if not hasattr(kind, one)]
     if lacking:
         raise TypeError(f"trigger kind {kind.name} lacks {', '.join(lacking)}")
@@ -194,6 +195,8 @@ def check_kind(kind: type[TriggerKind], words: type[KindWords]) -> None:
         lacking.append("before")
     made = kind(words.model_validate(words.example), 0, Subjects())
     lacking += [one for one in ("reason", "ticks", "moments") if not hasattr(made, one)]
+    if getattr(made, "reason", None) not in kind.reasons:
+        lacking.append("its reason among its reasons")
     if getattr(made, "ticks", False) and kind.tick is TriggerKind.tick:
         lacking.append("tick")
     if getattr(made, "moments", False) and kind.falls_due is TriggerKind.falls_due:

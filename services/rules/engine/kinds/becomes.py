@@ -22,6 +22,9 @@ class Becomes(TriggerKind):
 
     name = "becomes"
     words = doc.Becomes
+    reasons = frozenset({
+        Reason.BECAME_TRUE, Reason.ALREADY_TRUE, Reason.CONDITION_FALSE,
+    })  # fmt: skip
     state = None
     restarts_on = ()
     restarts_if_longer = ()

@@ -41,6 +41,9 @@ class Date(TriggerKind):
 
     name = "date"
     words = doc.Date
+    reasons = frozenset({
+        Reason.DATE_REACHED, Reason.TIER_NOT_COVERED, Reason.NO_DATE, Reason.DATE_AHEAD, Reason.DATE_PAST,
+    })  # fmt: skip
     state = DateMoments
     restarts_on = ()
     restarts_if_longer = ()

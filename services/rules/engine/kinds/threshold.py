@@ -44,6 +44,10 @@ class Threshold(TriggerKind):
 
     name = "threshold"
     words = doc.Threshold
+    reasons = frozenset({
+        Reason.THRESHOLD_REACHED, Reason.TIER_NOT_COVERED, Reason.BELOW_THRESHOLD, Reason.ABOVE_THRESHOLD,
+        Reason.NO_VALUE, Reason.NOT_SINCE, Reason.PER_MISSING, Reason.NOT_KNOWN_LONG_ENOUGH,
+    })  # fmt: skip
     state = AllTimeBase
     restarts_on = ("event", "where", "aggregate", "of", "since")
     restarts_if_longer = ("within",)

@@ -32,6 +32,10 @@ class Trend(TriggerKind):
 
     name = "trend"
     words = doc.Trend
+    reasons = frozenset({
+        Reason.TREND_FELL, Reason.TREND_ROSE, Reason.TIER_NOT_COVERED, Reason.NOT_KNOWN_LONG_ENOUGH,
+        Reason.BASELINE_TOO_SMALL, Reason.CHANGE_TOO_SMALL,
+    })  # fmt: skip
     state = None
     restarts_on = ("event", "where", "aggregate", "of")
     restarts_if_longer = ("over", "baseline")
