@@ -151,6 +151,7 @@ def test_its_state_survives_its_bytes_and_a_sweep_and_an_erasure(name: str) -> N
     clear_old(state, world.engine.rules)
     state.newest = us("12-31T00:00")  # long after
     clear_old(state, world.engine.rules)
+    assert state.stores == {}, "its series have no end: it says no look_back"
     forget_contact(state, "ann")
     assert encode(decode(encode(state))) == encode(state)
 

@@ -1,5 +1,5 @@
 """What is being decided right now. One `Context` serves a partition: the engine fills it anew for each event or moment,
-and kinds read it as a `Situation` (see docs/decisions/0018).
+and kinds read it as a `Situation` (see docs/decisions/0014).
 """
 
 from schemas.conditions.codegen import Scope
