@@ -100,10 +100,11 @@ def _forget_ids(state: AccountState, rules: RuleSet) -> None:
     floor = state.newest - LATE_US
     bound = floor << OFFSET_BITS
     gone = {}
+    foreign = state.foreign
     for key, value in state.seen.items():  # in order of arrival, which is that of their times
         if value >= bound:
             break
-        if value & OFFSETS in state.foreign and _own(state, key) in state.seen:
+        if foreign and value & OFFSETS in foreign and _own(state, key) in state.seen:
             continue  # the account's own event of this id is known by another key, as long as this one is taken
         gone[value & OFFSETS] = key
     if not gone and not state.older:
@@ -122,9 +123,10 @@ def _forget_ids(state: AccountState, rules: RuleSet) -> None:
         if offset in wanted:
             older[offset] = key if isinstance(key, str) else key[1]
     state.older = older
-    for offset, key in gone.items():
+    for key in gone.values():
         del state.seen[key]
-        state.foreign.pop(offset, None)
+    for offset in foreign.keys() & gone.keys():
+        del foreign[offset]
     state.packed.clear()
     state.packed_count = 0
 

@@ -8,12 +8,11 @@ from collections.abc import Iterable
 
 from schemas.event import OWN_PREFIX, is_reserved
 from services.rules.engine.compiled_rule import CompiledRule, slot
-from services.rules.engine.fastpath.shared_series import RULES, Layout, SeriesGroup
+from services.rules.engine.fastpath.shared_series import FEW_ROWS, RULES, Layout, SeriesGroup
 from services.rules.engine.kinds.threshold import Threshold
 
 UNREACHED = 1 << 100  # a number of events, or of millionths, that no window comes to
 PLANES = 6  # bits of a counter of slack: it counts up to 64 events; a longer way is gone in pieces
-FEW_ROWS = 16  # up to which sums are simply added up
 
 
 class RuleGroup(SeriesGroup):
@@ -35,7 +34,8 @@ class Thresholds:
     `windows`, `cooldowns`: microseconds.
     `amounts_at`: where in a row a rule's amounts stand; 0 for counts, which have none.
     `reachable`, `by_events` (counts and distincts), `by_sum`, `distinct`: masks of rules that can fire in this tier.
-    `least_length`, `least_total`: a series of fewer integers, and of smaller amounts altogether, makes no rule hold.
+    `least_length`, `least_total`: a series of fewer integers, and of smaller amounts altogether, makes no rule hold. No
+    `least_length` is of more than `FEW_ROWS`: from there on, sums have slack too instead of being added up.
     `full_sums`: the slack of each sum while nothing is used up, millionths.
     `full_planes`: the slack of all other rules while nothing is used up: plane i holds bit i of each one's, less one.
     """

@@ -23,6 +23,7 @@ from services.rules.engine.windows.series import upto
 TIME, OFFSET, MASK = 0, 1, 2  # places in a row
 HEAD = 3  # numbers of a row before its amounts
 RULES = 62  # of a group at most: a mask is stored as a 64-bit integer
+FEW_ROWS = 16  # a series of fewer may do without slack, see there
 NAMES_KEPT = 10_000
 
 SharedSeries = list[int]
@@ -218,17 +219,21 @@ def _row_of(rows: SharedSeries, width: int, time: int, offset: int) -> int | Non
 
 
 def drop_old(shared: dict[int, SharedSeries], layout: Layout, floor: int) -> list[int]:
-    """Forget the rows that no window of a check from the time `floor` on can reach; the keys of what lost some."""
-    lost = []
+    """Forget the rows that no window of a check from the time `floor` on can reach.
+
+    The keys of series that have few rows left: what is kept of their slack is not brought up to date any more.
+    """
+    short = []
     for key, rows in list(shared.items()):
         group = layout.groups[key]
         if rows[TIME] > floor - group.span:
             continue
-        lost.append(key)
         del rows[: upto(rows, group.width, floor - group.span) * group.width]
+        if len(rows) < FEW_ROWS * group.width:
+            short.append(key)
         if not rows:
             del shared[key]
-    return lost
+    return short
 
 
 def newest_of_each(rows: SharedSeries, width: int, count: int, upto_time: int) -> list[int]:
