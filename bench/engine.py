@@ -1,8 +1,10 @@
 """The engine in memory: against the floor, with idle rules, a backtest, and the size of its state.
 
 What runs here is `PartitionEngine`, the driver that the worker runs, on records as the worker hands them over.
+`python -m bench.engine 10 100` shows what the fast path makes of it, with so many rules: see docs/fast-path.md.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 
@@ -80,6 +82,14 @@ def pace(rules: RuleSet, count: int, parts: int) -> list[float]:
     return [1e6 * cpu_seconds(lambda s=s, e=e: run(made, count, s, e)) / size for s, e in stretches]  # type: ignore[misc]
 
 
+def against_plain(rules: int, count: int) -> str:
+    """The engine with its fast path against the engine without."""
+    documents = rule_documents(rules)
+    fast, plain = rule_set(documents), rule_set(documents, fastpath=False)
+    ours, base, _ = paired(lambda: rate(fast, count), lambda: rate(plain, count))
+    return f"{rules} rules: {ours:,.0f} events/s, without the fast path {base:,.0f}: {ours / base:.1f} times"
+
+
 def memory(tick: Callable[[], None]) -> list[Result]:
     """The engine against the floor, by number of rules."""
     results = []
@@ -127,3 +137,8 @@ def bytes_per_state(tick: Callable[[], None]) -> list[Result]:
     value = (total - bare) / pairs
     note = f"{pairs} pairs, {kept} events kept, {total} bytes in all, ids of seven days included"
     return [Result("bytes_per_state", value, "bytes", 1_000, 200 + 24 * kept / pairs, {}, note)]
+
+
+if __name__ == "__main__":
+    for number in sys.argv[1:] or RULES:
+        print(against_plain(int(number), EVENTS // 4))

@@ -46,8 +46,8 @@ def rule_documents(count: int, *, idle: bool = False) -> list[dict[str, Any]]:
     return documents
 
 
-def rule_set(documents: list[dict[str, Any]]) -> RuleSet:
-    """The rules, compiled as a revision has them."""
+def rule_set(documents: list[dict[str, Any]], *, fastpath: bool = True) -> RuleSet:
+    """The rules, compiled as a revision has them; without `fastpath`, for comparison."""
     revisions = [
         RuleRevision(
             name=document["name"],
@@ -58,4 +58,4 @@ def rule_set(documents: list[dict[str, Any]]) -> RuleSet:
         )
         for document in documents
     ]
-    return compile_rules(1, revisions, TiersDoc.model_validate(TIERS))
+    return compile_rules(1, revisions, TiersDoc.model_validate(TIERS), fastpath=fastpath)

@@ -25,6 +25,7 @@ from services.rules.engine.windows.series import known_token, token
 
 Handler = Callable[..., None]  # (state, time, offset, event, engine, late)
 SCALARS = frozenset({str, int, float, bool})
+LEGEND = "# v0, v1 …: what a path leads to; n0: the same as a number, else NaN; s0: as a text, else None"
 
 
 def handlers_for(listeners: Sequence[CompiledRule], layout: Layout) -> dict[str, Handler] | None:
@@ -45,6 +46,7 @@ def handler_source(listeners: Sequence[CompiledRule], layout: Layout) -> str:
 
 
 def _made(code: CodeType, names: dict[str, Any]) -> Handler:
+    """The function with these constants."""
     exec(code, names)  # noqa: S102 - our own code, see `schemas.conditions.codegen`
     handler: Handler = names["handler"]
     return handler
@@ -60,7 +62,7 @@ class _HandlerWriter:
         self._rules: dict[str, CompiledRule] = {}
         tests, judged = self._tests_and_judged()
         stored = [line for number, group in enumerate(self._groups) for line in self._stored(number, group)]
-        body = [*self._lookups(), *tests, *stored, *judged]
+        body = [LEGEND, *self._lookups(), *tests, *stored, *judged]
         self.source = "\n".join(
             ["def handler(state, time, offset, event, engine, late):", *(f"    {line}" for line in body), ""]
         )
@@ -105,12 +107,12 @@ class _HandlerWriter:
                     self._groups.append(group)
                 number = self._groups.index(group)
                 run[number] = run.get(number, 0) | 1 << bit
-                tests.append(self._test(group.rules[bit][1], number, bit))
+                tests.append(f"{self._test(group.rules[bit][1], number, bit)}  # {rule.name!r}")
             else:
                 judged += self._judge(run)
                 run = {}
                 self._rules[f"RULE_{place}"] = rule
-                judged.append(f"engine.ask(RULE_{place}, state, time, offset, event)")
+                judged.append(f"engine.ask(RULE_{place}, state, time, offset, event)  # {rule.name!r}")
         return tests, judged + self._judge(run)
 
     def _test(self, member: Threshold, number: int, bit: int) -> str:
@@ -147,7 +149,8 @@ class _HandlerWriter:
         yield f"        rows = state.shared.get(KEY_{number})"
         yield f"        if rows is None: state.shared[KEY_{number}] = rows = [*row]"
         yield "        else: rows += row"
-        yield f"        if {worth_a_look}: due_{number} = due(THRESHOLDS_{number}, state, rows, matched_{number})"
+        yield f"        if {worth_a_look}:"
+        yield f"            due_{number} = due(THRESHOLDS_{number}, state, rows, matched_{number})"
 
     @staticmethod
     def _worth_a_look(number: int, group: RuleGroup) -> str:
