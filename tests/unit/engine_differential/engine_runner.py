@@ -208,6 +208,8 @@ class _Worker:
         self.blobs |= {
             name: encode_state(state) for name, state in self.accounts.states.items() if name in touched
         }
+        for name in self.blobs.keys() - self.accounts.states.keys():
+            del self.blobs[name]  # erased
         self.engine.forget_changes()
         assert self.engine.unhealthy == {}
 
