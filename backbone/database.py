@@ -1,9 +1,8 @@
 """One database for all rooms: SQLite or PostgreSQL through SQLAlchemy Core, sync; used from worker threads.
 
-Tables carry their room's name as schema and as prefix (`Table("rules_accounts", metadata("rules"), …)`).
-SQLite knows no schemas: there a translate map drops it. SQLite allows one writer: `write()` holds a
-process-wide lock and begins with BEGIN IMMEDIATE, so that a transaction never fails half way for want of the
-lock.
+Tables carry their room's name as schema and as prefix (`Table("rules_accounts", metadata("rules"), …)`). SQLite knows
+no schemas: there a translate map drops it. SQLite allows one writer: `write()` holds a process-wide lock and begins
+with BEGIN IMMEDIATE, so that a transaction never fails half way for want of the lock.
 """
 
 import sqlite3
@@ -122,8 +121,7 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """A transaction to write in, committed at the end of the block, rolled back on an exception.
 
-        Raises `DatabaseUnavailable`; after one raised by the commit itself it is unknown whether it took
-        place.
+        Raises `DatabaseUnavailable`; after one raised by the commit itself it is unknown whether it took place.
         """
         if self.dialect != "sqlite":
             with _translated(), self.engine.begin() as connection:

@@ -1,9 +1,9 @@
 """What the services let one another know of the documents they keep: the board that saves are checked against.
 
-A service writes the outline of a rule, playbook or template here in the transaction of the save, so that the next
-save of any of them, in whichever process, is warned of what does not fit; and so that the door can warn of a value that
-one of them reads as a number or a date, and that is none. What another names is not deleted: see
-`backbone.documents.in_use`.
+A service writes the outline of a rule, playbook or template here in the transaction of the save, so that
+the next save of any of them, in whichever process, is warned of what does not fit; and so that the door can
+warn of a value that one of them reads as a number or a date, and that is none. What another names is not
+deleted: see `backbone.documents.in_use`.
 """
 
 import math

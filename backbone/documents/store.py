@@ -1,7 +1,6 @@
 """Named documents whose every save is a new immutable version. `backbone.documents.api` is the HTTP side.
 
-Versions count on through a deletion, so that an ETag never means two things. All kinds of a room share two
-tables.
+Versions count on through a deletion, so that an ETag never means two things. All kinds of a room share two tables.
 """
 
 from collections.abc import Mapping

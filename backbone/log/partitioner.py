@@ -1,7 +1,6 @@
 """Kafka's default partitioner, on every backend, so that a history lies in the same partitions everywhere.
 
-`murmur2` is org.apache.kafka.common.utils.Utils.murmur2; a key's partition is its lower 31 bits modulo the
-count.
+`murmur2` is org.apache.kafka.common.utils.Utils.murmur2; a key's partition is its lower 31 bits modulo the count.
 """
 
 from functools import lru_cache

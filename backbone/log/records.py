@@ -155,10 +155,9 @@ class Consumer(Protocol):
     def subscribe(self, on_assigned: Assigned, on_revoked: Revoked) -> None:
         """Join the group; `poll` calls back.
 
-        `on_assigned(partitions)` is given all partitions now owned, the same of every topic, and answers
-        where to read on, by (topic, partition), for every one. When the group changes, `on_revoked(all owned
-        so far)` comes first. What the callbacks raise comes out of `poll`; the next `poll` tries that
-        assignment again.
+        `on_assigned(partitions)` is given all partitions now owned, the same of every topic, and answers where to
+        read on, by (topic, partition), for every one. When the group changes, `on_revoked(all owned so far)` comes
+        first. What the callbacks raise comes out of `poll`; the next `poll` tries that assignment again.
         """
         ...
 
@@ -207,8 +206,7 @@ class Consumer(Protocol):
     def rejoin(self) -> None:
         """Leave the group and join it anew: `on_revoked` now, `on_assigned` in a later `poll`.
 
-        For a worker that lost its footing (fenced, or its database was away): it starts again from what is
-        stored.
+        For a worker that lost its footing (fenced, or its database was away): it starts again from what is stored.
         """
         ...
 

@@ -1,8 +1,7 @@
 """API keys: made, listed, revoked; and what a request's key allows.
 
-A key is `tl_` and 43 random characters (256 bits), so a plain SHA-256 of it is a safe thing to store. A
-process remembers a key for `CACHE_S`; `revoke` waits that long, so that a revoked key is dead everywhere once
-it returns.
+A key is `tl_` and 43 random characters (256 bits), so a plain SHA-256 of it is a safe thing to store. A process
+remembers a key for `CACHE_S`; `revoke` waits that long, so that a revoked key is dead everywhere once it returns.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """The world of a scenario: one partition of the production engine and step machine, in memory, on the log clock.
 
-The only things missing are the log, the database and the channels. Touchline's own events follow the event that caused
-them.
+The only things missing are the log, the database and the channels. Touchline's own events follow the event
+that caused them.
 """
 
 from collections import deque

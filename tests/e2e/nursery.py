@@ -1,8 +1,8 @@
 """Service processes forked from one that has imported everything, so that a start costs a tenth of its time.
 
-Hundreds of restarts are then spent under load and not in imports. A process from here is one like any other: a
-session, an environment and a log of its own, and it runs `touchline serve`. `tests/e2e/test_stack.py` starts the
-command itself.
+Hundreds of restarts are then spent under load and not in imports. A process from here is one like any other:
+a session, an environment and a log of its own, and it runs `touchline serve`. `tests/e2e/test_stack.py`
+starts the command itself.
 """
 
 from __future__ import annotations

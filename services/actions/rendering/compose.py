@@ -1,5 +1,5 @@
-"""From a job to its answer. Runs in the worker process only: a template may loop for ever or ask for all
-the memory."""
+"""From a job to its answer. Runs in the worker process only: a template may loop for ever or ask for
+all the memory."""
 
 from collections import OrderedDict
 from html import escape
@@ -100,8 +100,7 @@ _letters: OrderedDict[tuple[str, int], Converted] = OrderedDict()
 
 
 def _letter(source: str, lines: int) -> Converted:
-    """The whole document of a markdown text, its own slots behind those of subject, topic, address and
-    footer."""
+    """The whole document of a markdown text, its own slots behind those of subject, topic, address and footer."""
     key = (source, lines)
     known = _letters.get(key)
     if known is not None:

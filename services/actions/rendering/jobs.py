@@ -72,8 +72,7 @@ class Flaw(msgspec.Struct, frozen=True):
 
 
 class Checked(msgspec.Struct, tag="checked", frozen=True):
-    """The outcome of a `CheckJob`: no flaws means that it compiles; `names` are those it takes from the
-    scope."""
+    """The outcome of a `CheckJob`: no flaws means that it compiles; `names` are those it takes from the scope."""
 
     flaws: list[Flaw]
     names: list[str]
@@ -94,8 +93,7 @@ Answer = Mail | Body | Checked | Failure
 
 
 class RenderError(Exception):
-    """A rendering that failed; `reason` belongs to the closed set of reasons, `line` (from 1) is 0 where
-    unknown."""
+    """A rendering that failed; `reason` belongs to the closed set of reasons, `line` (from 1) is 0 where unknown."""
 
     def __init__(self, reason: str, message: str, field: str = "", line: int = 0) -> None:
         place = f"{field}, line {line}: " if field and line else f"{field}: " if field else ""

@@ -12,8 +12,7 @@ _INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, keep_at_rules=Tr
 
 
 def document(title: str, body: str, footer: str) -> str:
-    """A whole HTML document around a letter; all three are HTML. Styles stand at the elements, as mail
-    needs it."""
+    """A whole HTML document around a letter; all three are HTML. Styles stand at the elements, as mail needs it."""
     head, _, rest = _LAYOUT.partition("{title}")
     above, _, rest = rest.partition("{body}")
     between, _, below = rest.partition("{footer}")
@@ -26,8 +25,7 @@ def inlined(html: str) -> str:
 
 
 def whole(html: str, title: str, footer: str) -> str:
-    """An author's HTML as a document: a fragment gets the layout, a document keeps its own, with the footer
-    in it."""
+    """An author's HTML as a document: a fragment gets the layout, a document keeps its own, with the footer in it."""
     lower = html.lower()
     if "<html" not in lower and "<body" not in lower:
         return document(title, html, footer)

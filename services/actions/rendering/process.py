@@ -1,5 +1,5 @@
-"""The process in which templates run: `python -m services.actions.rendering.process NICENESS`, frames on its
-standard streams.
+"""The process in which templates run: `python -m services.actions.rendering.process NICENESS`, frames on
+its standard streams.
 
 In: frames of jobs. Out: one frame per job, in order (see `wire`). It knows nothing worth
 stealing: no environment, no open files, no key. It bounds itself: memory by RLIMIT_AS, processor time of

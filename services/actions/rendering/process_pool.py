@@ -1,5 +1,4 @@
-"""Worker processes and what is said to them. A worker that dies took one job with it; the rest go to the
-next one."""
+"""Worker processes and what is said to them. A worker that dies took one job with it; the rest go to the next one."""
 
 import os
 import selectors

@@ -53,8 +53,7 @@ class Renderer:
         raise result if isinstance(result, RenderError) else TypeError("a mail was expected")
 
     def check(self, sources: Mapping[str, str]) -> Checked:
-        """The flaws and the names of templates (field path to source); raises `RenderError` if checking ran
-        away."""
+        """The flaws and the names of templates (field path to source); raises `RenderError` if checking ran away."""
         answer = self.run([CheckJob(sources=dict(sources))])[0]
         if isinstance(answer, Checked):
             return answer

@@ -36,8 +36,7 @@ class OverLimit(Exception):
 
 
 class Captured(str):
-    """What a macro or a `{% set %}` block gave: a plain string for the template, with its slots kept in
-    `source`."""
+    """What a macro or a `{% set %}` block gave: a plain string for the template, with its slots kept in `source`."""
 
     source: str
 
@@ -48,8 +47,8 @@ class Captured(str):
 
 
 class Method:
-    """A method that a template has named and not called. There is nothing to print of it but where in memory it
-    lies."""
+    """A method that a template has named and not called. There is nothing to print of it but where in
+    memory it lies."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
@@ -134,8 +133,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return compiled
 
     def render(self, source: str, context: Mapping[str, Any]) -> str:
-        """The filled-in template. Raises what Jinja2 raises, `OverLimit`, and whatever an expression runs
-        into."""
+        """The filled-in template. Raises what Jinja2 raises, `OverLimit`, and whatever an expression runs into."""
         parts: list[str] = []
         size = 0
         for part in self.template(source).generate(context):
@@ -196,8 +194,7 @@ def _to_slot(context: Context, value: Any) -> str:
 
 @pass_context
 def _printed(_: Context, value: Any) -> Any:
-    """What a value looks like: nothing for null, as JSON has it for truth values, whole floats without a
-    `.0`."""
+    """What a value looks like: nothing for null, as JSON has it for truth values, whole floats without a `.0`."""
     if value is None:
         return ""
     if value is True or value is False:

@@ -39,8 +39,8 @@ def framed(content: bytes) -> bytes:
 
 
 def encode_jobs(jobs: Sequence[Job], fuses: Mapping[str, CircuitBreaker] | None = None) -> tuple[bytes, int]:
-    """The first of the jobs, with what is known of templates, and how many jobs that is: as many as go into one
-    frame."""
+    """The first of the jobs, with what is known of templates, and how many jobs that is: as many as go
+    into one frame."""
     taken: list[tuple[int | None, msgspec.Raw]] = []
     accounts: list[msgspec.Raw] = []
     places: dict[int, int] = {}  # of accounts, by what they are in memory

@@ -1,5 +1,4 @@
-"""What a mail looks like: values are only ever values, both parts say the same, and the footer says why it
-came."""
+"""What a mail looks like: values are only ever values, both parts say the same, and the footer says why it came."""
 
 # ruff: noqa: E501  templates read better in one line
 import random
