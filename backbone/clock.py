@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from backbone.telemetry import CLOCK_JUMPED, CLOCK_JUMPS, get_logger
 
-JUMP_US = 86_400_000_000  # a change of the machine's clock by more is a jump
+JUMP_US = 86_400_000_000  # a larger change of the machine's clock is a jump
 # counts time that the machine sleeps, too; elsewhere than on Linux CLOCK_MONOTONIC does
 _COUNTED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -31,22 +31,24 @@ class WallClock:
 
 
 def counted() -> int:
-    """Microseconds since some moment, of a clock that nobody sets and that goes on while the machine sleeps."""
+    """Microseconds by a clock that nobody sets and that goes on while the machine sleeps."""
     return time.clock_gettime_ns(_COUNTED) // 1_000
 
 
 class Jump(NamedTuple):
-    """The machine's clock is not believed: it is `by` microseconds ahead of ours (negative: behind), since `since`."""
+    """A jump that is not followed: the machine's clock is `by` microseconds ahead of ours (negative:
+    behind), since `since`."""
 
     by: int
     since: int
 
 
 class SteadyClock:
-    """The machine's clock, but for jumps of more than a day that the time that passed does not explain.
+    """The machine's clock, except for jumps of more than a day that the time that passed does not explain.
 
-    Then it goes on from what it said before, by a clock that nobody sets, until the machine's clock is right again
-    (within a day). `follow`: it follows jumps as well. Either way they are told. Safe to use from several threads.
+    After such a jump it goes on from its last time, by a clock that nobody sets, until the machine's clock is
+    right again (within a day). With `follow` it follows jumps as well. Either way it logs them. Safe to use
+    from several threads.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class SteadyClock:
         self._follow, self._wall, self._passed = follow, wall, passed
         self._lock = threading.Lock()
         self._offset = wall() - passed()
-        self._since: int | None = None  # when a jump that holds was noticed
+        self._since: int | None = None  # when the present jump was noticed
 
     def now(self) -> int:
         """Microseconds since the epoch, UTC."""
@@ -79,7 +81,7 @@ class SteadyClock:
             return wall
 
     def jump(self) -> Jump | None:
-        """What of the machine's clock is not believed now."""
+        """The jump that is not followed now, if there is one."""
         ours = self.now()
         with self._lock:
             if self._since is None:
@@ -116,7 +118,7 @@ class ManualClock:
             self._now = now
 
     def advance(self, us: int) -> int:
-        """Move on by `us` microseconds and tell the new time."""
+        """Move on by `us` microseconds and return the new time."""
         with self._lock:
             self._now += us
             return self._now

@@ -17,7 +17,7 @@ SIGNING_REMEDY = (
 
 
 def make_data_dir(settings: Settings) -> Path:
-    """The data folder, made where it is missing; what is ours in it is readable to this user only."""
+    """Make the data folder if it is missing, and our files in it readable to this user only."""
     try:
         private_folder(settings.data_dir)
     except OSError as error:
@@ -40,7 +40,8 @@ def write_private(path: Path, text: str) -> None:
 
 
 def read_private(path: Path, remedy: str, *, least: int = 1) -> str:
-    """What `write_private` wrote, without the end of the line, `least` characters; `remedy` says what to do if not.
+    """Read what `write_private` wrote: at least `least` characters, without the line end. `remedy` says what
+    to do if it is wrong.
 
     Raises `ConfigurationError`, and `FileNotFoundError` where there is none.
     """
@@ -59,7 +60,8 @@ def read_private(path: Path, remedy: str, *, least: int = 1) -> str:
 
 
 def secret_key(settings: Settings) -> bytes:
-    """The key that signs links and hashes: `TOUCHLINE_SECRET_KEY`; embedded, one kept in `secret.key`.
+    """The key that signs links and hashes: `TOUCHLINE_SECRET_KEY`, or for the embedded set-up one
+    kept in `secret.key`.
 
     Raises `ConfigurationError` where it is unset and several processes would each make their own.
     """

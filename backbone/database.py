@@ -1,8 +1,8 @@
 """One database for all rooms: SQLite or PostgreSQL through SQLAlchemy Core, sync; used from worker threads.
 
-Tables carry their room's name as schema and as prefix (`Table("rules_accounts", metadata("rules"), …)`). SQLite knows
-no schemas: there a translate map drops it. SQLite allows one writer: `write()` holds a process-wide lock and begins
-with BEGIN IMMEDIATE, so that a transaction never fails half way for want of the lock.
+Tables carry their service's name as schema and as prefix (`Table("rules_accounts", metadata("rules"), …)`).
+SQLite knows no schemas, so a translate map drops them there. SQLite allows one writer: `write()` holds a
+process-wide lock and begins with BEGIN IMMEDIATE, so that no transaction fails half way for want of the lock.
 """
 
 import sqlite3
@@ -42,14 +42,14 @@ from backbone.private_files import private_database
 from backbone.redaction import words
 
 ROOMS = ("backbone", "ingest", "rules", "actions")
-IDLE_IN_TRANSACTION_S = 30  # after which PostgreSQL ends the transaction of a process that stands still
+IDLE_IN_TRANSACTION_S = 30  # after which PostgreSQL ends the transaction of a frozen process
 READ_ONLY = "25006"  # SQLSTATE of a write in a transaction that may only read
 DATA_CORRUPTED = frozenset({"XX001", "XX002"})  # SQLSTATEs of a damaged table and a damaged index
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _FILE = frozenset(
     {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 )
-SCRUB_MS = 200  # how long writers may be kept from writing because somebody reads
+SCRUB_MS = 200  # how long a reader may keep writers waiting
 BUSY_S = 10.0  # how long another process may hold SQLite's write lock before we give up
 # What the address may set otherwise. A server that is gone without a word is given up after some 20 seconds: without
 # this the system would wait a quarter of an hour for an answer, and two hours where there is nothing to send.
@@ -149,9 +149,8 @@ class Database:
         return True
 
     def scrub(self) -> bool:
-        """SQLite: empty the write-ahead file, in which pages stand as they were before their rows were deleted, while
-        nobody writes. Whether it is empty: somebody may be reading, and then there is a next time.
-        """
+        """SQLite: empty the write-ahead file, which holds pages as they were before their rows were deleted,
+        while nobody writes. Returns whether it is empty: a reader may prevent that until the next time."""
         if self.dialect != "sqlite" or not self._log_bytes():
             return True
         with self._writer, _translated(), self.engine.connect() as plain:
@@ -189,7 +188,7 @@ def _translated() -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    """What the driver says, and what to do about it where it is about a file."""
+    """The driver's message, and what to do where it is about a file."""
     origin = getattr(error, "orig", None) or error
     said = words(origin)
     if _damaged(error):
@@ -206,15 +205,15 @@ def _damaged(error: Exception) -> bool:
 
 
 def _executemany(cursor: Any, statement: str, parameters: Any, _context: Any) -> bool:
-    """psycopg sends these as a pipeline, behind which PostgreSQL (15, seen) does not look at the time a transaction
-    stands idle until the next statement: here is one, or a frozen worker would keep its rows for ever."""
+    """psycopg sends these as a pipeline, after which PostgreSQL (seen with 15) does not start its timeout for
+    idle transactions until the next statement. Here is one, or a frozen worker would keep its rows for ever."""
     cursor.executemany(statement, parameters)
     cursor.connection.execute("SELECT 1")
     return True  # it is done
 
 
 def _read_only(context: ExceptionContext) -> None:
-    """A server that takes no writes, a standby by now, is as good as gone: connect anew, perhaps to the primary."""
+    """Treat a server that takes no writes (a standby by now) as gone: connect anew, perhaps to the primary."""
     if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
         context.is_disconnect = True
 
@@ -231,11 +230,11 @@ def _sqlite_connect(connection: Any, _record: Any) -> None:
         "foreign_keys=ON",
         "temp_store=MEMORY",
         "cache_size=-16000",
-        "secure_delete=ON",  # what is deleted is overwritten, in pages that become free too
+        "secure_delete=ON",  # overwrites deleted rows, in free pages too
     ):
         try:
             connection.execute(f"PRAGMA {pragma}")
-        except UnicodeDecodeError as error:  # in place of its own message, which quotes what it has read
+        except UnicodeDecodeError as error:  # in place of the driver's message, which quotes data
             raise DatabaseUnavailable("the database is damaged: restore it from a backup") from error
 
 
@@ -274,14 +273,15 @@ def insert_unless_there(connection: Connection, table: Table, keys: Sequence[str
 def insert_new(
     connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], keys: Sequence[str] | None = None
 ) -> int:
-    """Insert the rows that are not there yet, by `keys` (default: any unique index); how many were inserted."""
+    """Insert the rows that are not there yet, by `keys` (by default, by any unique index). Returns how
+    many were inserted."""
     statement = insert_unless_there(connection, table, keys)
     counted = {"preserve_rowcount": True}  # PostgreSQL's INSERT tells no count otherwise
     return sum(connection.execute(statement, dict(row), execution_options=counted).rowcount for row in rows)
 
 
 def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows of the same columns, none of which may be there; on PostgreSQL as arrays, in one statement."""
+    """Insert rows with the same columns, all of them new; on PostgreSQL as arrays, in one statement."""
     if not rows:
         return
     if connection.dialect.name != "postgresql":
@@ -296,7 +296,7 @@ def insert_all(connection: Connection, table: Table, rows: Sequence[Mapping[str,
 
 
 def among(connection: Connection, one: ColumnElement[Any], values: Collection[Any]) -> ColumnElement[bool]:
-    """Whether a column's value is one of these; on PostgreSQL the statement is the same however many there are."""
+    """Whether a column's value is one of these; on PostgreSQL the statement is the same for any number of values."""
     if connection.dialect.name != "postgresql":
         return one.in_(values)
     return one == any_(literal(list(values), postgresql.ARRAY(one.type)))

@@ -4,7 +4,7 @@ TouchlineError
 ├── ConfigurationError      a start refused: a setting, a port, a folder, a schema that does not fit
 ├── BadRequest         400  not JSON, not what the route reads
 ├── Unauthorized       401  ├── Forbidden          403  ├── NotFound           404
-├── Conflict           409  └── Taken (the name is in use), StateConflict (the state does not allow it)
+├── Conflict           409  └── NameTaken, StateConflict (the state does not allow it)
 ├── PreconditionFailed 412  ├── TooLarge           413  ├── UnsupportedMedia   415
 ├── Invalid            422  with every wrong field
 ├── RateLimited        429  with the seconds to wait

@@ -1,4 +1,4 @@
-"""Named places at which a process can be made to die at once, as kill -9 would, or to freeze: for tests of faults.
+"""Named places at which a process can be made to die at once, as by kill -9, or to freeze: for tests of faults.
 
 `TOUCHLINE_FAILPOINT=rules.before_commit:3` ends the process the third time it passes that place;
 `rules.before_commit:3:stop` stops it there (SIGSTOP) until somebody lets it go on. Unset, a place costs one comparison.
@@ -42,7 +42,7 @@ _name, _left, _stop = _armed(os.environ.get("TOUCHLINE_FAILPOINT", ""))
 
 
 def hit(name: str) -> None:
-    """The process passes this place; it ends (or stops) here if this is the one and the count is reached."""
+    """Pass this place: the process ends (or stops) here if this is the named one and its count is reached."""
     global _left
     if name != _name:
         return

@@ -1,4 +1,5 @@
-"""Small chores that nobody waits for, in a thread of their own: what is kept no longer goes, also on a quiet server."""
+"""Housekeeping: small jobs that nobody waits for, in a thread of their own, so that expired data leaves a
+quiet server too."""
 
 import threading
 import time
@@ -10,14 +11,15 @@ from backbone.errors import TouchlineError
 from backbone.telemetry import get_logger
 
 LOOK_S = 1.0
-LEAVE_S = 2.0  # how long a stop waits for a chore under way
+LEAVE_S = 2.0  # how long a stop waits for a running job
 
 log = get_logger("touchline.upkeep")
 
 
 @dataclass(frozen=True)
 class HousekeepingJob:
-    """Something to do every so many seconds, and at the start. It may raise: then it is tried again the next time."""
+    """A job to run at the start and then every so many seconds. It may raise: then it is tried again
+    the next time."""
 
     name: str
     every_s: float
@@ -25,7 +27,7 @@ class HousekeepingJob:
 
 
 class Housekeeping:
-    """Does chores, one after the other."""
+    """Runs the jobs, one after the other."""
 
     def __init__(self, chores: Sequence[HousekeepingJob]) -> None:
         self._chores = chores
@@ -38,12 +40,12 @@ class Housekeeping:
         self._thread.start()
 
     def stop(self) -> None:
-        """Do no more."""
+        """Stop after the running job."""
         self._stopping.set()
         self._thread.join(LEAVE_S)
 
     def round(self) -> None:
-        """Do what is due."""
+        """Run the jobs that are due."""
         for place, chore in enumerate(self._chores):
             if time.monotonic() >= self._due[place] and not self._stopping.is_set():
                 try:

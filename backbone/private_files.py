@@ -1,4 +1,4 @@
-"""Files and folders that only this user may read, whatever was there before and whatever the umask says."""
+"""Files and folders that only this user may read, whatever they were before and whatever the umask says."""
 
 import errno
 import os
@@ -10,8 +10,8 @@ from pathlib import Path
 from backbone.telemetry import get_logger
 
 FOLDER, FILE, OTHERS = 0o700, 0o600, 0o077
-SIDES = ("-wal", "-shm", "-journal")  # what SQLite puts beside a file
-# What stands in the data folder, by pattern; nothing else there is touched.
+SIDES = ("-wal", "-shm", "-journal")  # suffixes of the files that SQLite puts beside a database
+# Our files in the data folder, by pattern; no others are touched.
 OURS = (
     *(f"{name}{side}" for name in ("touchline.db", "log.db") for side in ("", *SIDES)),
     *("log.lock", "admin.key", ".admin.key.*", "secret.key", ".secret.key.*"),
@@ -44,9 +44,9 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def private_database(path: Path) -> None:
-    """Make an SQLite file, or tighten it and those beside it: to those to come SQLite gives the mode that it has.
+    """Make an SQLite file, or tighten it and those beside it. SQLite gives new ones the mode of the database.
 
-    What cannot be made is left to SQLite, which says why.
+    If the file cannot be made, it is left to SQLite, which says why.
     """
     with suppress(OSError):
         os.close(open_private(path, os.O_RDWR | os.O_CREAT))
@@ -57,7 +57,7 @@ def private_database(path: Path) -> None:
 
 
 def tighten(folder: Path) -> None:
-    """Take from others what they may read of the data folder: of files and folders that are ours, and of no others."""
+    """Make the data folder unreadable to others: the files and folders in it that are ours, and no others."""
     for path in _ours(folder):
         _tighten(path)
 
@@ -78,7 +78,8 @@ def _is_folder(path: Path) -> bool:
 
 
 def _tighten(path: Path) -> None:
-    """Others may do nothing; what this user may do stays. So does a folder that is shared on purpose, such as /tmp."""
+    """Take all rights from others, and keep this user's. A folder that is shared on purpose, such as /tmp,
+    stays as it is."""
     try:
         mode = path.stat().st_mode
         if mode & OTHERS and not (stat.S_ISDIR(mode) and mode & stat.S_ISVTX):

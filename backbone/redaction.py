@@ -1,9 +1,9 @@
-"""What may be said of an error where others read it, in a log or an answer: never what it quotes.
+"""Describes errors for logs and answers without quoting data.
 
-The texts of other people's exceptions hold the data they failed at: a row (PostgreSQL's DETAIL), parameters
-(SQLAlchemy), a value (pydantic, `KeyError`), an address (mail servers), a cell that is no text (SQLite). So of a
-foreign exception its kind is told, and of those known to speak of the machine alone their words too. Where it
-happened stands in the traceback. With TOUCHLINE_LOG_LEVEL=debug the log tells all of it.
+The messages of foreign exceptions hold the data they failed at: a row (PostgreSQL's DETAIL), parameters
+(SQLAlchemy), a value (pydantic, `KeyError`), an address (mail servers), a cell that is no text (SQLite). So a
+foreign exception is described by its type alone, unless its message is known to speak of the machine only.
+The traceback says where it happened. With TOUCHLINE_LOG_LEVEL=debug the log has everything.
 """
 
 import re
@@ -25,7 +25,7 @@ _ABOUT_A_CONNECTION = (
     "57",
     "58",
     "25006",
-)  # SQLSTATE: of these the message quotes no row
+)  # SQLSTATEs whose message quotes no row
 _ABOUT_THE_FILE = (
     "attempt to write",
     "database disk image",
@@ -42,7 +42,7 @@ _CONSTRAINT = re.compile(r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed
 
 
 def without_addresses(text: str) -> str:
-    """The text, each mail address in it a mark."""
+    """The text with each mail address replaced by a mark."""
     return ADDRESS.sub("<address>", text) if "@" in text else text
 
 
@@ -88,7 +88,7 @@ def _of_sqlite(error: sqlite3.Error) -> str:
 
 
 def trace(error: BaseException) -> str:
-    """Where it happened, with what led to it, as Python shows it, but in words that quote nothing."""
+    """The traceback with its causes, as Python shows it, but without quoted data."""
     return "\n".join(reversed(list(_chain(error))))
 
 

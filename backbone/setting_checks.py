@@ -1,4 +1,4 @@
-"""What a single setting has to be: the checks behind `backbone.settings`."""
+"""The checks of single settings, for `backbone.settings`."""
 
 import ipaddress
 from urllib.parse import urlsplit
@@ -29,7 +29,7 @@ def check_address(address: str, shown: str) -> None:
 
 
 def check_port(url: str) -> None:
-    """Raises `ValueError` where a URL names a port that there is none of."""
+    """Raises `ValueError` if a URL's port is out of range."""
     try:
         _ = urlsplit(url).port
     except ValueError:
@@ -49,7 +49,7 @@ def is_database(url: str) -> bool:
 
 
 def misfit(given: bool, used: bool, required: bool, protocol: str) -> list[str]:
-    """What is wrong with a setting of Kafka's security that is, or is not, given under this protocol."""
+    """What is wrong with a Kafka security setting that is, or is not, given under this protocol."""
     if given and not used:
         return [f"has no meaning with {PREFIX}KAFKA_SECURITY_PROTOCOL={protocol}"]
     if used and required and not given:

@@ -31,7 +31,7 @@ Seconds = Annotated[float, Field(gt=0, le=3_600)]
 
 
 class Settings(BaseSettings):
-    """What can be set; the environment variable is the name in capitals after `TOUCHLINE_`."""
+    """All settings; the environment variable is the name in capitals after `TOUCHLINE_`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore", env_ignore_empty=True
@@ -269,7 +269,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _kafka_security(self) -> "Settings":
-        """What is needed is there, and nothing that would be passed over in silence."""
+        """Check that every setting which the protocol needs is given, and none that would be silently ignored."""
         protocol = self.kafka_security_protocol
         sasl = ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password")
         tls = ("kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile", "kafka_ssl_password")
@@ -287,7 +287,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _links_lead_here(self) -> "Settings":
-        """Mails that leave this machine carry links (to unsubscribe, among others) that lead to us."""
+        """Check that links lead to us, since mails that leave this machine carry links (to
+        unsubscribe, among others)."""
         if self.smtp_url is None or is_loopback(urlsplit(self.smtp_url.get_secret_value()).hostname):
             return self
         public = urlsplit(self.public_url)
@@ -300,7 +301,7 @@ class Settings(BaseSettings):
 
     @property
     def embedded(self) -> bool:
-        """Whether everything lives in the data folder: the embedded log and SQLite."""
+        """Whether everything is in the data folder: the embedded log and SQLite."""
         return not self.kafka_bootstrap_servers and self.url.startswith("sqlite")
 
     @property
@@ -313,7 +314,7 @@ class Settings(BaseSettings):
 
     @property
     def base_url(self) -> str:
-        """How the world reaches us, without a slash at the end."""
+        """The address by which others reach us, without a slash at the end."""
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
         return self.public_url or f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
@@ -340,7 +341,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 @contextmanager
 def _lines_that_are_none() -> Iterator[list[str]]:
-    """What the reader of `.env` only logs: lines that it passes over."""
+    """Lines of `.env` that its reader ignores, and only logs."""
     found: list[str] = []
 
     class Listener(logging.Handler):
@@ -359,18 +360,18 @@ def _lines_that_are_none() -> Iterator[list[str]]:
 
 def _setting_error(item: dict[str, Any]) -> str:
     message = str(item["msg"]).removeprefix("Value error, ").replace("Input should", "should")
-    # what is wrong with several settings together names them itself
+    # an error about several settings together names them itself
     return f"{PREFIX}{str(item['loc'][0]).upper()}: {message}" if item["loc"] else message
 
 
 def variables() -> dict[str, str | None]:
-    """The environment, over what `.env` says; names in capitals."""
+    """The environment's variables, and those of `.env` that it does not set; names in capitals."""
     filed = DotEnvSettingsSource(Settings).env_vars
     return {name.upper(): value for name, value in filed.items()} | os.environ
 
 
 def unknown_settings(given: Mapping[str, str | None] | None = None) -> list[str]:
-    """`TOUCHLINE_…` variables, of the environment or of `.env`, that no setting reads: most likely misspelt."""
+    """`TOUCHLINE_…` variables, from the environment or `.env`, that no setting reads: most likely misspelt."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     known |= {PREFIX + name for name in ("URL", "API_KEY", "FAILPOINT")}
     names = variables() if given is None else given

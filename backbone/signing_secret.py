@@ -1,4 +1,4 @@
-"""One secret for the life of a database: with another, whoever unsubscribed would not be known any more."""
+"""One secret for the life of a database: under another, people who unsubscribed would not be recognised."""
 
 import hashlib
 import hmac
@@ -15,7 +15,7 @@ NAME = "secret_key"
 def hold_to_secret(db: Database, key: bytes) -> None:
     """Note on the first start which secret is used; raise `ConfigurationError` if it is another one later.
 
-    What is noted is a keyed hash, from which the secret cannot be had.
+    A keyed hash is stored, from which the secret cannot be recovered.
     """
     trace = hmac.new(key, b"touchline which secret", hashlib.sha256).digest()
     with db.write() as connection:

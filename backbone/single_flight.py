@@ -13,9 +13,9 @@ _making = ThreadPool("shared", 4)
 
 
 class SingleFlight(Generic[Value]):
-    """`await shared()`. `make` runs in a thread; `keep_s`: seconds that what it gave is good for, from its beginning.
+    """`await flight()`. `make` runs in a thread; its result is used for `keep_s` seconds, counted from its beginning.
 
-    What it raises goes to all who wait, and is not kept. Belongs to the event loop.
+    An error goes to all who wait, and is not kept. Belongs to the event loop.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class SingleFlight(Generic[Value]):
             return self._kept[1]
         if self._making is None or self._making.done():
             self._making = asyncio.create_task(self._renew())
-        return await asyncio.shield(self._making)  # who goes away takes it from nobody else
+        return await asyncio.shield(self._making)  # a caller that is cancelled does not cancel the others
 
     async def _renew(self) -> Value:
         began = self._monotonic()

@@ -1,8 +1,8 @@
-"""The log and the tables belong together: a start with one of another time is refused.
+"""Checks at the start that the log and the tables belong together, and are of the same time.
 
-Tables without their log wait for events that will never come; a log without its tables meets no rules, and what is sent
-later goes to people who had unsubscribed. So both hold one mark, made on the first start of both, and no service has
-read further than the log goes.
+Tables without their log would wait for events that never come. A log without its tables would meet no rules,
+and later events would mail people who had unsubscribed. So both hold one mark, made on the first start, and
+no service may have read further than the log goes.
 """
 
 import secrets
@@ -23,10 +23,10 @@ Loss = Literal["none", "log", "tables"]
 
 
 def hold_together(db: Database, log: Log, places: Iterable[Places], accept: Loss) -> None:
-    """Raise `ConfigurationError` unless `log` and `db` are of one installation, and of one time.
+    """Raise `ConfigurationError` unless `log` and `db` belong to one installation and to the same time.
 
-    `places`: how far each service has read; empty for one that never has. `accept`: the loss that is to be put up with;
-    the two are joined anew then.
+    `places`: how far each service has read; empty for one that never has. `accept`: the loss that the
+    operator accepts; the two are then joined anew.
     """
     read = [place for each in places for place in each.items()]
     if isinstance(log, EmbeddedLog):
@@ -45,7 +45,7 @@ def _same_mark(db: Database, log: EmbeddedLog, read: list[tuple[tuple[str, int],
     elif theirs is not None and not log.empty and not read and accept != "tables":
         raise ConfigurationError(_TABLES_LOST)
     mark = theirs or secrets.token_hex(16)
-    log.mark = mark  # first: tables with a mark whose log has none have lost it
+    log.mark = mark  # checked first: tables with a mark have lost their log if it has none
     with db.write() as conn:
         upsert(conn, facts, [{"name": NAME, "value": mark.encode()}], ["name"])
 
@@ -57,7 +57,7 @@ def _mark(db: Database) -> str | None:
 
 
 def _not_beyond(log: Log, read: list[tuple[tuple[str, int], int]]) -> None:
-    """Nobody has read further than the log goes."""
+    """Check that no service has read further than the log goes."""
     try:
         ends = {topic: log.end_offsets(topic) for topic in {topic for (topic, _), _ in read}}
     except LogUnavailable:

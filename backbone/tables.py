@@ -1,4 +1,4 @@
-"""The tables of the backbone: API keys, the answers kept for `Idempotency-Key`, the board of outlines."""
+"""The tables of the backbone: API keys, answers kept for `Idempotency-Key`, outlines of documents."""
 
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text
 
@@ -23,7 +23,7 @@ keys = Table(
 idempotency = Table(
     "backbone_idempotency",
     metadata,
-    Column("owner", String(32), primary_key=True),  # follows from the API key: nobody sees another's answers
+    Column("owner", String(32), primary_key=True),  # made from the API key: nobody sees another's
     Column("idempotency_key", String(256), primary_key=True),  # a hash of it
     Column("fingerprint", LargeBinary(32), nullable=False),  # SHA-256 of method, path and body
     Column("status", Integer, nullable=False),
@@ -33,7 +33,7 @@ idempotency = Table(
     Index("ix_backbone_idempotency_created_at", "created_at"),
 )
 
-# What services let one another know of their documents, for warnings (see `backbone.documents.registry`).
+# Outlines of documents, for warnings to other services (see `backbone.documents.registry`).
 outlines = Table(
     "backbone_outlines",
     metadata,

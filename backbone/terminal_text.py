@@ -1,4 +1,4 @@
-"""Texts that a terminal only shows: names, messages and texts of others may hold characters that steer it.
+"""Makes text safe to print: names and messages of others may hold characters that steer a terminal.
 
 Control characters, and marks that turn the direction of writing, become escapes such as `\\x1b`.
 """

@@ -1,7 +1,7 @@
-"""Threads of one's own for what must be answered while others are busy.
+"""Threads set aside for work that must be answered while others are busy.
 
-Handlers that block share the framework's forty threads; forty of them that wait for something slow, and whoever comes
-next stands behind them. The look at a key, and the door for events, do not.
+Blocking handlers share the framework's forty threads: when forty of them wait for something slow, the next
+request waits too. Checking a key and accepting events do not wait behind them.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ Result = TypeVar("Result")
 
 
 class ThreadPool:
-    """`await lane(function, …)` runs a blocking function in one of so many threads; they start when needed."""
+    """`await pool(function, …)` runs a blocking function in one of a fixed number of threads, which
+    start when needed."""
 
     def __init__(self, name: str, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)

@@ -1,1 +1,1 @@
-"""Named documents in versions: their store, their HTTP side, and what documents are told of one another."""
+"""Named documents in versions: their store, their HTTP side, and the registry of their outlines."""

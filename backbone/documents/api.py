@@ -1,4 +1,4 @@
-"""The HTTP side of `documents.store`: POST, GET, PUT, DELETE and versions of one kind of named documents.
+"""The routes of one kind of named documents: POST, GET, PUT, DELETE and versions.
 
 documents_router(DocumentKind(path="/v1/playbooks", noun="playbook", model=PlaybookIn, answer=PlaybookOut, example=…,
                       read="actions:read", write="actions:write"), DocumentStore(tables, "playbook"), db, clock)
@@ -30,7 +30,7 @@ Prepared = Mapping[str, Any]
 
 
 def dump(_: Connection, model: BaseModel, __: StoredDocument | None) -> Prepared:
-    """What is stored of a body: its fields as they were given."""
+    """The stored form of a body: its fields as they were given."""
     return model.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
@@ -47,7 +47,7 @@ def show(stored: StoredDocument) -> dict[str, Any]:
 
 
 class Check(Protocol):
-    """What is doubtful about a body; `alone`: without looking at other documents. Raises `Invalid`."""
+    """Warnings about a body; `alone`: without looking at other documents. Raises `Invalid`."""
 
     def __call__(self, connection: Connection, body: Any, *, alone: bool) -> list[LintWarning]: ...
 

@@ -1,8 +1,9 @@
-"""What another document in force uses is not deleted, and nothing is saved that names what is being deleted meanwhile.
+"""Keeps documents in use from being deleted, and documents from naming one that is being deleted.
 
-Who names what stands on the board (`backbone.documents.registry`), written with each document, in its transaction. A
-save holds what it names, a deletion what it deletes, until their transactions end: of the two that meet, the second
-sees what the first has done. On PostgreSQL these are advisory locks; SQLite has one writer.
+The registry (`backbone.documents.registry`) holds which document names which, written with each document in
+its transaction. Until its transaction ends, a save holds a lock on what it names, and a deletion on what it
+deletes: of two that meet, the second sees what the first has done. On PostgreSQL these are advisory locks;
+SQLite has one writer.
 """
 
 from collections.abc import Iterable
@@ -41,7 +42,7 @@ def hold(conn: Connection, places: Iterable[Place], *, alone: bool = False) -> N
 
 
 def refuse_if_used(conn: Connection, kind: str, name: str) -> None:
-    """For a deletion, in its transaction: raises `InUse` if a document in force names it; else none will."""
+    """For a deletion, in its transaction: raises `InUse` if a document in force names it. Afterwards none can."""
     hold(conn, [(kind, name)], alone=True)
     users = [place for place in _naming(conn, kind, name) if _in_force(conn, place)]
     if users:
@@ -49,7 +50,7 @@ def refuse_if_used(conn: Connection, kind: str, name: str) -> None:
 
 
 def there(conn: Connection, kind: str, name: str) -> bool:
-    """Whether the board knows this document."""
+    """Whether the registry knows this document."""
     query = select(outlines.c.version).where(outlines.c.kind == kind, outlines.c.name == name)
     return conn.execute(query).one_or_none() is not None
 
@@ -63,7 +64,8 @@ def _naming(conn: Connection, kind: str, name: str) -> list[Place]:
 
 
 def _in_force(conn: Connection, place: Place) -> bool:
-    """Whether a document is more than a draft; in doubt it is: one that an older program put up will be read anew."""
+    """Whether a document is more than a draft. If in doubt it is: an outline of an older program will
+    be made anew."""
     kind, name = place
     query = select(outlines.c.format, outlines.c.outline).where(
         outlines.c.kind == kind, outlines.c.name == name

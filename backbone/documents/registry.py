@@ -1,9 +1,9 @@
-"""What the services let one another know of the documents they keep: the board that saves are checked against.
+"""The registry of outlines, against which saves are checked (docs/decisions/0006-warnings-from-a-board.md).
 
-A service writes the outline of a rule, playbook or template here in the transaction of the save, so that
-the next save of any of them, in whichever process, is warned of what does not fit; and so that the door can
-warn of a value that one of them reads as a number or a date, and that is none. What another names is not
-deleted: see `backbone.documents.in_use`.
+A service writes the outline of a rule, playbook or template here in the transaction of its save. So the
+next save of any of them, in whichever process, is warned of what does not fit, and ingest can warn of a
+value that one of them reads as a number or a date and that is none. A document that another one names is
+not deleted: see `backbone.documents.in_use`.
 """
 
 import math
@@ -32,27 +32,27 @@ from schemas.lint.outline import (
 from schemas.lint.single import LintWarning
 from schemas.lint.together import lint_together, told
 
-MOST_BESIDE = 1_000  # rules, or playbooks, that one save is held against
-MOST_RIVALS_READ = 50  # rules for the same playbook that the save of a rule is held against
-MOST_DOUBTS = 100  # told of one document
+MOST_BESIDE = 1_000  # rules, or playbooks, that one save is compared with
+MOST_RIVALS_READ = 50  # rules for the same playbook that the save of a rule is compared with
+MOST_DOUBTS = 100  # warnings about one document
 AT_ONCE = 500  # names in one query
 Kind = TypeVar("Kind", bound=Outline)
 _encode = msgspec.json.Encoder().encode
 
 
 class RegistryWatch:
-    """When this process last wrote on the board; by others it is looked at now and then."""
+    """When this process last wrote to the registry; what others write is found by looking now and then."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._last = -math.inf
 
     def note(self) -> None:
-        """Something is being written; its transaction ends soon."""
+        """Note that something is being written and that its transaction ends soon."""
         self._last = self._monotonic()
 
     def within(self, seconds: float) -> bool:
-        """Whether something was written so lately."""
+        """Whether something was written within this time."""
         return self._monotonic() - self._last < seconds
 
 
@@ -60,7 +60,7 @@ changes = RegistryWatch()
 
 
 def write(conn: Connection, outline: Outline, version: int) -> None:
-    """Put up the outline of a document that is being saved."""
+    """Write the outline of a document that is being saved."""
     kind, name = kind_of(outline), outline.name
     row = {
         "kind": kind,
@@ -78,23 +78,24 @@ def write(conn: Connection, outline: Outline, version: int) -> None:
 
 
 def remove(conn: Connection, kind: str, name: str) -> None:
-    """Take down the outline of a document that is being deleted."""
+    """Delete the outline of a document that is being deleted."""
     changes.note()
     for table in (outlines, references):
         conn.execute(delete(table).where(table.c.kind == kind, table.c.name == name))
 
 
 def doubts(conn: Connection, outline: Outline) -> list[LintWarning]:
-    """What this document, as it would be, has to be told about it and the documents on the board."""
+    """The warnings about this document, as it would be, together with the documents in the registry."""
     if isinstance(outline, TiersOutline):
-        return []  # it is not held against others
+        return []  # it is not compared with others
     rules, books, mails = _beside(conn, outline)
     found = told(lint_together(rules, books, mails), kind_of(outline), outline.name)
     return [*_missing(conn, outline, books), *found][:MOST_DOUBTS]
 
 
 def _missing(conn: Connection, outline: Outline, books: Mapping[str, PlaybookOutline]) -> list[LintWarning]:
-    """That a rule in force names a playbook that is not there; where playbooks are kept elsewhere, nobody can say."""
+    """The warning that a rule in force names a missing playbook; where playbooks are kept elsewhere,
+    nobody can tell."""
     if not isinstance(outline, RuleOutline) or outline.draft or outline.playbook in {None, *books}:
         return []
     if conn.execute(select(outlines.c.name).where(outlines.c.kind == "playbook").limit(1)).first() is None:
@@ -106,7 +107,7 @@ def _missing(conn: Connection, outline: Outline, books: Mapping[str, PlaybookOut
 def _beside(
     conn: Connection, outline: RuleOutline | PlaybookOutline | TemplateOutline
 ) -> tuple[list[RuleOutline], dict[str, PlaybookOutline], dict[str, TemplateOutline]]:
-    """The document and those that it has to do with."""
+    """The document and those that are related to it."""
     if isinstance(outline, RuleOutline):
         books = _named(conn, PlaybookOutline, [outline.playbook] if outline.playbook is not None else [])
         mails = _mails(conn, books)
@@ -131,7 +132,7 @@ def _beside(
 
 
 def _hearing(conn: Connection) -> dict[str, RuleOutline]:
-    """The rules that fire at events of our own: whatever starts itself goes through them."""
+    """The rules that fire at events of our own: every loop goes through them."""
     names = select(references.c.to_name).where(references.c.to_kind == "event").distinct()
     return _referring(conn, RuleOutline, "event", conn.scalars(names).all())
 
@@ -141,7 +142,7 @@ def _mails(conn: Connection, books: Mapping[str, PlaybookOutline]) -> dict[str, 
 
 
 def _named(conn: Connection, type_: type[Kind], names: Iterable[str]) -> dict[str, Kind]:
-    """The outlines of these names, as far as they are there."""
+    """The outlines with these names, as far as there are any."""
     listed = sorted(names)
     parts = (listed[start : start + AT_ONCE] for start in range(0, len(listed), AT_ONCE))
     return _read(conn, type_, (select(outlines.c.outline).where(outlines.c.name.in_(part)) for part in parts))
@@ -171,7 +172,7 @@ def refresh(
     versions: Callable[[Connection], Mapping[str, int]],
     make: Callable[[Connection, str], Outline],
 ) -> None:
-    """Bring the board to what the tables of a service say: after an upgrade, or saves that went by it.
+    """Bring the registry up to date with a service's tables: after an upgrade, or after saves that bypassed it.
 
     `versions`: the documents that are there, each with its version; `make` gives the outline of one.
     """
@@ -179,7 +180,7 @@ def refresh(
         if _known(conn, kind) == versions(conn):
             return
     with db.write() as conn:
-        if conn.dialect.name == "postgresql":  # no save writes here meanwhile
+        if conn.dialect.name == "postgresql":  # keeps saves from writing meanwhile
             conn.execute(text("LOCK TABLE backbone.backbone_outlines IN EXCLUSIVE MODE"))
         known, there = _known(conn, kind), versions(conn)
         for name in known.keys() - there.keys():

@@ -1,6 +1,7 @@
 """Named documents whose every save is a new immutable version. `backbone.documents.api` is the HTTP side.
 
-Versions count on through a deletion, so that an ETag never means two things. All kinds of a room share two tables.
+Versions go on counting after a deletion, so that an ETag never means two things. All kinds of a service
+share two tables.
 """
 
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ class DocumentTables(NamedTuple):
 
 
 def document_tables(metadata: MetaData) -> DocumentTables:
-    """Declare a room's two tables: `<room>_documents` and `<room>_versions`."""
+    """Declare a service's two tables: `<service>_documents` and `<service>_versions`."""
     room = metadata.schema
     heads = Table(
         f"{room}_documents",

@@ -48,12 +48,12 @@ __all__ = [
 
 
 def open_log(settings: Settings, now: Callable[[], int] | None = None) -> Log:
-    """The log these settings name: Kafka where bootstrap servers are given, else the embedded one.
+    """The log that the settings name: Kafka where bootstrap servers are given, else the embedded one.
 
     `now` tells the embedded one when a record is received, in microseconds; Kafka's broker has a clock of its own.
 
     The embedded log raises `LogInUse`, `PartitionsChanged` or `LogUnavailable` here. Kafka is not waited for:
-    what is wrong with it comes out of the calls.
+    its errors come out of the calls.
     """
     if settings.kafka_bootstrap_servers:
         from backbone.log.kafka.log import open_kafka

@@ -1,4 +1,4 @@
-"""What becomes of a record that cannot be read: a dead letter that says where it came from and why."""
+"""Dead letters: records that cannot be applied, with where they came from and why."""
 
 from backbone.log.records import MAX_HEADER_BYTES, MAX_RECORD_BYTES, Entry, Record
 
@@ -9,8 +9,8 @@ KEY_CHARACTERS = 1_024
 def dead_letter(record: Record, error: str) -> Entry:
     """An entry for `touchline.dead-letters`: the record as it came, with headers `origin` and `error`.
 
-    It always fits the log. Other programs may write larger records than we do; of those the beginning is kept, a
-    header `truncated` tells the size that it had, and headers that have no room are left out.
+    It always fits the log. Other programs may write larger records than we do: of those the beginning is
+    kept, the header `truncated` gives the original size, and headers without room are left out.
     """
     origin = f"{record.topic}/{record.partition}/{record.offset}"
     reason = error.encode("utf-8", "backslashreplace")[:ERROR_BYTES]

@@ -1,4 +1,4 @@
-"""What an append must keep to, the same on every backend: how large a record may be, and what it may follow."""
+"""The limits of an append, the same on every backend: how large a record may be, and which append it may follow."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -14,7 +14,7 @@ from backbone.log.records import (
     RecordTooLarge,
 )
 
-APPEND_BYTES = 4 << 20  # of one append, for who has many records
+APPEND_BYTES = 4 << 20  # bytes of one append, for callers with many records
 RECORD_OVERHEAD = 200  # bytes that a record takes in memory beside its value, roughly
 _SHORT_KEY = 1024  # characters
 
@@ -49,7 +49,7 @@ def _checked_head(index: int, entry: Entry) -> int:
 def check_followed(after: Future[list[Place]] | None) -> None:
     """Raises `LogUnavailable` if the append that another is to follow has failed.
 
-    Called where an append is accepted: one that fails later takes all that were accepted behind it along.
+    Called when an append is accepted. One that fails later also fails all that were accepted after it.
     """
     if after is not None and after.done() and (after.cancelled() or after.exception() is not None):
         raise LogUnavailable("what this was to follow has not been written")

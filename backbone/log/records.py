@@ -1,4 +1,4 @@
-"""What goes into a log and what comes out, the two roles of an adapter, and what can go wrong."""
+"""Records, the two interfaces of a log adapter, and its errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEAD_LETTERS = "touchline.dead-letters"
 TOPICS = (EVENTS, TRIGGERS, DEAD_LETTERS)
 
 DAMAGED = (
-    "touchline-damaged"  # header of a record that only says that the one that stood there is damaged, and how
+    "touchline-damaged"  # header of a record that stands in for a damaged one, and says what is wrong with it
 )
 
 MAX_RECORD_BYTES = 1_048_576  # the largest value an append takes
@@ -46,7 +46,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def damage(self) -> str | None:
-        """Why the log cannot tell what this record was; None for one that is as it was written."""
+        """Why the log cannot return this record; None for a record as it was written."""
         if self.value:
             return None
         why = next((value for name, value in self.headers if name == DAMAGED), None)
@@ -82,7 +82,7 @@ class LogInUse(ConfigurationError):
 
 
 class OffsetOutOfRange(TouchlineError):
-    """A reader stands where the log holds nothing: retention passed it by, or the log was replaced."""
+    """A reader's offset is not in the log: retention has passed it, or the log was replaced."""
 
     code = "offset_out_of_range"
     title = "The log does not hold that offset"
@@ -106,11 +106,11 @@ class Log(Protocol):
     ) -> Future[list[Place]]:
         """Append in order; never blocks. The future resolves, once all are durable, to each entry's place.
 
-        It fails with `LogUnavailable` if the log cannot take them (some may have been written all the same,
-        so a repeat needs the same ids), with `RecordTooLarge` if one never fits (nothing was written).
-        Appends made one after the other keep their order within a partition, and there one entry that fails
-        is never followed by one that succeeds, unless that was appended after the failure was known. With
-        `after`, what an earlier append returned, not even then: where that one failed, this one does too.
+        It fails with `LogUnavailable` if the log cannot take the entries (some may have been written all the same, so
+        a repeat needs the same ids), and with `RecordTooLarge` if one never fits (then nothing was written). Appends
+        made one after the other keep their order within a partition. There, an entry that fails is never followed by
+        one that succeeds, unless that one was appended after the failure was known. With `after`, the result of an
+        earlier append, not even then: if that one failed, this one does too.
         """
         ...
 
@@ -132,7 +132,7 @@ class Log(Protocol):
     def pick(self, topic: str, partition: int, offsets: Sequence[int]) -> list[Record]:
         """The records at these offsets (rising), as far as the log holds them. Blocks.
 
-        For a few that lie far apart; each may cost a question of its own. Raises `LogUnavailable`.
+        For a few records that are far apart; each may cost a request of its own. Raises `LogUnavailable`.
         """
         ...
 
@@ -153,25 +153,25 @@ class Consumer(Protocol):
     """Reads in order within a partition. Belongs to the thread that polls it; `wake` is for others."""
 
     def subscribe(self, on_assigned: Assigned, on_revoked: Revoked) -> None:
-        """Join the group; `poll` calls back.
+        """Join the group; `poll` calls the callbacks.
 
-        `on_assigned(partitions)` is given all partitions now owned, the same of every topic, and answers where to
-        read on, by (topic, partition), for every one. When the group changes, `on_revoked(all owned so far)` comes
-        first. What the callbacks raise comes out of `poll`; the next `poll` tries that assignment again.
+        `on_assigned(partitions)` gets all partitions now owned, the same of every topic, and returns the offset to
+        read from for every (topic, partition). When the group changes, `on_revoked(all owned so far)` comes first. An
+        error in a callback comes out of `poll`, and the next `poll` tries that assignment again.
         """
         ...
 
     def poll(self, timeout: float, max_records: int) -> list[Record]:
         """Up to `max_records`, waiting at most about `timeout` seconds for the first one.
 
-        A server that is away yields nothing. Raises `OffsetOutOfRange` and `PartitionsChanged`.
+        Yields nothing while the server is away. Raises `OffsetOutOfRange` and `PartitionsChanged`.
         """
         ...
 
     def stay(self) -> None:
-        """Remain in the group through long work between two polls: to be called often, costs little, reads nothing.
+        """Stay in the group through long work between two polls. Call it often; it costs little and reads nothing.
 
-        What the group decides meanwhile comes out of the next `poll`.
+        Changes of the group come out of the next `poll`.
         """
         ...
 
@@ -182,8 +182,8 @@ class Consumer(Protocol):
     def positions(self) -> dict[Lane, int]:
         """Where the next `poll` reads on, of each owned lane.
 
-        May be past the last record + 1 where the log holds more than records (Kafka's transaction markers):
-        who asks whether all was read compares this with the end offset.
+        This may be past the last record + 1 where the log holds more than records (Kafka's transaction
+        markers). To ask whether everything was read, compare it with the end offset.
         """
         ...
 
@@ -200,18 +200,18 @@ class Consumer(Protocol):
         ...
 
     def commit(self, offsets: Mapping[Lane, int]) -> None:
-        """Tell the log how far we are, for lag monitoring only: never fails, never decides where to start."""
+        """Tell the log how far we are, for lag monitoring only. It never fails, and never decides where to start."""
         ...
 
     def rejoin(self) -> None:
         """Leave the group and join it anew: `on_revoked` now, `on_assigned` in a later `poll`.
 
-        For a worker that lost its footing (fenced, or its database was away): it starts again from what is stored.
+        For a worker that was fenced, or whose database was away: it starts again from what is stored.
         """
         ...
 
     def wake(self) -> None:
-        """From any thread: let the running `poll`, else the next one, return at once."""
+        """Let the running `poll`, or else the next one, return at once. Call it from any thread."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,5 @@
-"""Alembic for every room: a chain of versions each, in `<room>/migrations/versions`, with a version table.
+"""Alembic for every service: each has its own chain of versions, in `<folder>/migrations/versions`,
+and a version table.
 
 Safe to run twice, and by several processes at once: PostgreSQL holds an advisory lock, SQLite its write lock.
 """

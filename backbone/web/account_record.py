@@ -1,7 +1,7 @@
 """`GET /v1/accounts/{id}/record`: everything kept about an account, or about one person there, as one JSON object.
 
-Each service tells its own parts. They are read and written out piece by piece, so that the memory it takes does not
-grow with what there is.
+Each service gives its own parts. They are read and written piece by piece, so that the answer's memory does
+not grow with the account.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,17 +34,17 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class Keeps(Protocol):
-    """A service that can tell what it keeps."""
+    """A service that can say what it keeps."""
 
     name: str
 
     def record(self, account: str, contact: str | None) -> Parts:
-        """All of an account; with a contact, what is about that person."""
+        """Everything about an account or, with a contact, about that person."""
         ...
 
 
 class RecordOut(BaseModel):
-    """What is kept; of each service that answers, its parts. A part is a list of rows, or one object (null: none)."""
+    """What is kept, by the services that answer. A part is a list of rows, or one object (null: none)."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -59,7 +59,7 @@ class RecordOut(BaseModel):
 
 
 class _Apart(APIRoute):
-    """Matches only where `/record` stands apart from the account's name, which may end so itself."""
+    """Matches only where `/record` is not the end of the account's name, which may contain it."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         found, child = super().matches(scope)
@@ -94,7 +94,7 @@ def record_router(services: Sequence[Keeps], clock: Clock) -> APIRouter:
 
 
 def _pieces(services: Sequence[Keeps], account: str, contact: str | None, now: str) -> Iterator[bytes]:
-    """The answer in pieces of some size."""
+    """The answer in pieces of a bounded size."""
     held = bytearray()
     for token in _tokens(services, account, contact, now):
         held += token
@@ -123,7 +123,7 @@ def _tokens(services: Sequence[Keeps], account: str, contact: str | None, now: s
 
 
 def rows(db: Database, query: Select[Any], order: Sequence[Column[Any]], view: View) -> Iterator[Any]:
-    """What a query finds, in the order of these (unique) columns, in short transactions."""
+    """A query's rows, in the order of these (unique) columns, in short transactions."""
     last: tuple[Any, ...] | None = None
     while True:
         part = query if last is None else query.where(tuple_(*order) > tuple_(*last))
@@ -137,5 +137,5 @@ def rows(db: Database, query: Select[Any], order: Sequence[Column[Any]], view: V
 
 
 def as_dict(row: Row[Any], *hidden: str) -> dict[str, Any]:
-    """A row as it stands in its table, but for some columns."""
+    """A row as it is in its table, without some columns."""
     return {name: value for name, value in row._mapping.items() if name not in hidden}  # noqa: SLF001  public, in spite of its name

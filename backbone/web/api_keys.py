@@ -24,9 +24,9 @@ from backbone.errors import DatabaseUnavailable, Forbidden, Invalid, NotFound, U
 from backbone.tables import keys
 from backbone.thread_pool import ThreadPool
 
-TRACK = "track"  # Segment calls and nothing else: such a key may stand in a web page, where anybody finds it
-FEEDBACK = "feedback"  # what mail providers report, and nothing else: such a key stands in an address there
-NARROW = frozenset({TRACK, FEEDBACK})  # by themselves these open no more than what they are for
+TRACK = "track"  # Segment calls and nothing else: for a key in a web page, where anybody finds it
+FEEDBACK = "feedback"  # reports of mail providers and nothing else: for a key in an address
+NARROW = frozenset({TRACK, FEEDBACK})  # scopes that allow nothing beside their purpose
 SCOPES = (
     *("events:write", TRACK, FEEDBACK),
     *("rules:read", "rules:write", "actions:read", "actions:write"),
@@ -34,7 +34,7 @@ SCOPES = (
 )
 ANY = "any"  # of a route: every valid key will do
 OPEN = "open"  # of a route: no key is asked for
-CALLER = "touchline.caller"  # where the Gate leaves the Principal in the ASGI scope
+CALLER = "touchline.caller"  # where the middleware puts the Principal in the ASGI scope
 CACHE_S = 0.25
 STALE_S = 60.0  # how long a known key still works while the database is away
 CACHE_SIZE = 10_000
@@ -119,7 +119,7 @@ def list_keys(db: Database) -> list[KeyInfo]:
 
 
 def revoke_key(db: Database, clock: Clock, which: str, *, wait: float = CACHE_S) -> int:
-    """Revoke by id, prefix or name, every key that it names; how many. Raises `NotFound`.
+    """Revoke every key with this id, prefix or name. Returns how many. Raises `NotFound`.
 
     Waits until no process remembers the keys any more.
     """
@@ -135,7 +135,7 @@ def revoke_key(db: Database, clock: Clock, which: str, *, wait: float = CACHE_S)
 
 
 def ensure_admin_key(db: Database, clock: Clock, path: Path) -> str | None:
-    """Make the admin key on the first start, keep it in `path` (0600); the key if it is new, else None.
+    """Make the admin key on the first start and keep it in `path` (0600). Returns the key if it is new, else None.
 
     A key in the file that the database does not know (a new database beside an old file) is taken over. Raises
     `ConfigurationError` for a file that holds none.
@@ -226,7 +226,8 @@ def key_of(header: str | None) -> str:
 
 
 async def authorize(request: Request, scope: str) -> Principal:
-    """The caller, if its key carries the scope; the Gate has looked at it. Raises `Unauthorized` or `Forbidden`."""
+    """The caller, if its key carries the scope; the middleware has checked it. Raises
+    `Unauthorized` or `Forbidden`."""
     caller: Principal | None = request.scope.get(CALLER)
     if caller is None:
         keys_: Keys = request.app.state.keys

@@ -3,8 +3,8 @@
     url_of("docs.js")          # "static/3f2a90c41b7e/docs.js": relative, for pages at the top
     assets_router()            # GET /static/{digest}/{path}
 
-Whoever has such an address may keep what it gives for ever. A name that is asked for is looked up among the names that
-are there, and never becomes a path.
+A client may cache such an address for ever. A requested name is looked up among the known names, and never
+becomes a path.
 """
 
 import gzip

@@ -1,7 +1,7 @@
 """Which routes a web page of another origin may call (CORS): those marked `for_browsers`, from the origins set.
 
-Every answer of these carries the headers, also the refusals: a library that may not see a 429 takes it for a broken
-connection. Preflights need no key; nobody sends one with them.
+Every answer of these routes carries the headers, refusals too: a library that cannot see a 429 takes it for a
+broken connection. Preflights need no key; no browser sends one with them.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ def let_browsers_in(app: ASGIApp, routes: Sequence[BaseRoute], origins: Sequence
         app,
         allow_origins=origins,
         allow_methods=["GET", "POST"],
-        allow_headers=["*"],  # whichever the library sends: none of them means more here than elsewhere
+        allow_headers=["*"],  # any header that a library sends: none has a special meaning here
         expose_headers=["Retry-After"],
         max_age=PREFLIGHT_S,
     )

@@ -32,7 +32,7 @@ _PAGE = """\
 
 
 def docs_page(title: str) -> HTMLResponse:
-    """The page; its addresses are relative, so that it works below a path of a proxy too."""
+    """The page. Its addresses are relative, so that it works below a path of a proxy too."""
     page = _PAGE.format(
         title=escape(title),
         style=url_of("swagger-ui/swagger-ui.css"),

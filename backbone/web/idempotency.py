@@ -1,7 +1,8 @@
 """`Idempotency-Key`: the same POST sent again gets the same answer and creates nothing a second time.
 
-The answer is stored in the transaction that creates, so a crash keeps both or neither. Kept for 24 hours, per
-API key, and sealed: it may tell of people, and only whoever sends the same two keys again can open it.
+The answer is stored in the transaction that creates, so a crash keeps both or neither. It is kept for 24
+hours, per API key, and sealed: it may hold personal data, and only somebody who sends the same two keys again
+can open it.
 """
 
 import hashlib
@@ -36,7 +37,7 @@ _decode = msgspec.msgpack.Decoder(_Answer).decode
 
 
 class Idempotency:
-    """What one request says about repeating; a handler's parameter: `once: Once`."""
+    """The idempotency of one request; a handler's parameter: `once: Once`."""
 
     def __init__(self, key: str | None, authorization: str | None, fingerprint: bytes) -> None:
         self._named = key is not None
@@ -51,8 +52,8 @@ class Idempotency:
     ) -> Response:
         """`make()`, or the answer it gave when this key was first used, in the creating transaction.
 
-        Fields that are `shown_once` are no part of the answer when it is given again. Raises `Conflict` if the key was
-        used with another request before. What `make` raises is not kept.
+        Fields that are `shown_once` are left out when the answer is given again. Raises `Conflict` if the key
+        was used with another request before. An error of `make` is not kept.
         """
         if not self._named:
             return make()
@@ -79,7 +80,7 @@ class Idempotency:
         if stored.headers == SEALED:
             nonce, sealed = stored.body[:NONCE_BYTES], stored.body[NONCE_BYTES:]
             answer = _decode(self._seal.decrypt(nonce, sealed, self._fingerprint))
-        else:  # from before answers were sealed
+        else:  # stored before answers were sealed
             answer = _Answer(msgspec.json.decode(stored.headers, type=dict[str, str]), stored.body)
         return Response(answer.body, stored.status, {**answer.headers, "Idempotency-Replayed": "true"})
 
@@ -96,13 +97,13 @@ class Idempotency:
 
 
 def name_of(owner: str, key: str) -> str:
-    """What stands for an Idempotency-Key in the table: it may itself tell of somebody."""
+    """The hash that stands for an Idempotency-Key in the table, since the key itself may hold personal data."""
     text = f"{owner}\n{key}".encode("utf-8", "surrogatepass")
     return "#" + hashlib.blake2b(text, digest_size=32).hexdigest()
 
 
 def _secret(api_key: str, key: str) -> bytes:
-    """What an answer is sealed with: both keys, of which the table has only hashes."""
+    """The secret that seals an answer: both keys, of which the table has only hashes."""
     outer = hashlib.blake2b(api_key.encode("utf-8", "surrogatepass"), person=b"idempotency").digest()
     return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), key=outer, digest_size=32).digest()
 
@@ -113,7 +114,7 @@ def prune(connection: Connection, now: int) -> None:
 
 
 def prune_all(db: Database) -> None:
-    """The same, also where nobody sends a key any more."""
+    """Drop old answers also where nobody sends a key any more."""
     now = WallClock().now()
     with db.read() as connection:
         old = connection.scalar(select(table.c.owner).where(table.c.created_at < now - KEPT_US).limit(1))

@@ -60,7 +60,7 @@ def equal(query: Select[Any], **wanted: Any) -> Select[Any]:
 def between(
     query: Select[Any], column: ColumnElement[int], after: datetime | None, before: datetime | None
 ) -> Select[Any]:
-    """Only rows whose moment (microseconds) lies between these times, both excluded; None: no bound."""
+    """Only rows whose time (microseconds) lies between these times, both excluded; None: no bound."""
     if after is not None:
         query = query.where(column > microseconds(after))
     return query if before is None else query.where(column < microseconds(before))
@@ -84,16 +84,16 @@ def decode_cursor(cursor: str) -> tuple[Scalar, ...]:
 
 
 def bad_cursor() -> Invalid:
-    """What a cursor that is none of the list is answered with."""
+    """The error for a cursor that does not belong to the list."""
     return Invalid([{"field": "cursor", "message": "is not a cursor of this list"}])
 
 
 def newest(
     recorded: ColumnElement[int], moment: ColumnElement[int], after: datetime | None, before: datetime | None
 ) -> list[ColumnElement[Any]]:
-    """The order of a list: as its rows were recorded, or by the moment that `after` and `before` are held against.
+    """The order of a list: as its rows were recorded, or by the time that `after` and `before` are compared with.
 
-    So an index serves both: one by the moment alone would be read to its end for the few that lie between two times.
+    So an index serves both: an index by the time alone would be read to its end for the few rows between two times.
     """
     return [recorded] if after is None and before is None else [moment, recorded]
 
@@ -126,7 +126,7 @@ def page(
 
 
 def _place(cursor: Sequence[Scalar], tag: Sequence[str], order: Sequence[ColumnElement[Any]]) -> Any:
-    """What a cursor of this order names, to compare with. Raises `Invalid`."""
+    """The place in a cursor of this order, to compare with. Raises `Invalid`."""
     values = cursor[len(tag) :]
     if list(cursor[: len(tag)]) != list(tag) or len(values) != len(order) or not _fits(order, values):
         raise bad_cursor()
@@ -144,10 +144,8 @@ def etag(version: int | str) -> str:
 
 
 def check_if_match(header: str | None, current: str | None) -> None:
-    """Raise `PreconditionFailed` if `If-Match` is given and names another version than `current` (None.
-
-    Not there).
-    """
+    """Raise `PreconditionFailed` if `If-Match` is given and names another version than `current` (None: it
+    does not exist)."""
     if header is None:
         return
     wanted = {part.strip().removeprefix("W/") for part in header.split(",")}

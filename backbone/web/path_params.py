@@ -5,9 +5,9 @@ from starlette.types import Scope
 
 
 def ends_apart(request: Request, piece: str) -> bool:
-    """Whether the address ends in this piece, apart from what stands before it: `/accounts/a%2Fb/events`.
+    """Whether the address ends in this piece as a segment of its own: `/accounts/a%2Fb/events`.
 
-    Routes see addresses decoded. There the events of the account `a` and the account `a/events` look the same.
+    Routes see decoded addresses, in which the events of the account `a` and the account `a/events` look the same.
     """
     return path_ends(request.scope, piece)
 

@@ -1,7 +1,7 @@
-"""Query parameters: what a route does not declare is refused, and so is one that comes twice.
+"""Query parameters: a route refuses those that it does not declare, and those that come twice.
 
-`guard(app)` puts a look at the whole query before everything of a route but its key, whatever the route: a new one
-cannot forget it. Those that answer whatever stands in their address say so with `@any_query`.
+`guard(app)` adds a check of the whole query to every route, right after the check of its key, so that no new
+route can forget it. Routes that others' systems call with their own parameters are marked `@any_query`.
 """
 
 import difflib
@@ -18,17 +18,17 @@ from backbone.errors import FieldError, Invalid
 from backbone.web.validation import MAX_ERRORS, parameter_errors
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
-_SHOWN = 100  # characters of a name that nobody knows
+_SHOWN = 100  # characters shown of an unknown name
 
 
 def any_query(handler: Handler) -> Handler:
-    """Decorator: this route is called with query parameters that are not ours, and leaves them alone."""
+    """Decorator: this route is called with query parameters that are not ours, and ignores them."""
     handler.any_query = True  # type: ignore[attr-defined]
     return handler
 
 
 def guard(app: FastAPI) -> None:
-    """Have every route of the app look at its query, behind the look at its key."""
+    """Make every route of the app check its query, after its key."""
     for route in app.routes:
         if isinstance(route, APIRoute) and not guarded(route) and not takes_any(route):
             keys = sum(hasattr(each.call, "route_scope") for each in route.dependant.dependencies)
@@ -42,7 +42,7 @@ def takes_any(route: APIRoute) -> bool:
 
 
 def guarded(route: APIRoute) -> bool:
-    """Whether the route looks at its query."""
+    """Whether the route checks its query."""
     return any(hasattr(each.call, "looks_at_query") for each in route.dependant.dependencies)
 
 

@@ -1,4 +1,4 @@
-"""What rules keep about an account or a person, and what the log holds of them."""
+"""What rules keeps about an account or a person, and what the log holds of them."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,7 +17,7 @@ from services.rules.engine.account_state import AccountState, subject_of
 from services.rules.engine.state_codec import decode as state_of
 from services.rules.tables import accounts, triggers
 
-STRETCH = 2_000  # records read at once
+STRETCH = 2_000  # records in one read
 
 _trigger = msgspec.json.Decoder(TriggerRecord).decode
 
@@ -31,7 +31,7 @@ class AccountRecord:
         self._db, self._log, self._explainer, self._partition_of = db, log, explainer, partition_of
 
     def parts(self, account: str, contact: str | None) -> Parts:
-        """All of an account; with a contact, what is about that person."""
+        """Everything about an account or, with a contact, about that person."""
         view = self._explainer.account_view()
         with self._db.read() as conn:
             row = conn.execute(select(accounts).where(accounts.c.account == account)).one_or_none()
@@ -54,7 +54,7 @@ class AccountRecord:
         return rows(self._db, query, [triggers.c.seq], _doc)
 
     def _letters(self, account: str, contact: str | None) -> Iterator[Any]:
-        """What could not be read: as text, since nobody knows what it is."""
+        """Dead letters of the account, as text, since nobody knows what is in them."""
         for partition in sorted(self._log.end_offsets(DEAD_LETTERS)):
             yield from self._of(DEAD_LETTERS, partition, account, lambda record: _letter(record, contact))
 
@@ -65,7 +65,7 @@ class AccountRecord:
         while offset < end:
             try:
                 records = self._log.read(topic, partition, offset, min(STRETCH, end - offset))
-            except OffsetOutOfRange as gone:  # retention was quicker
+            except OffsetOutOfRange as gone:  # retention deleted it meanwhile
                 if gone.start is None or gone.start <= offset:
                     return
                 offset = gone.start
@@ -83,7 +83,7 @@ def _doc(_: Connection, row: Row[Any]) -> Any:
 
 
 def _remembered(state: AccountState, contact: str | None) -> dict[str, Any]:
-    """Beside the profile: which events were there, what armed absences, and who fired when."""
+    """What the state holds beside the profile: ids of events, what armed absences, who fired when."""
     armed = [event for kept in state.kept.values() for one in kept.values() for event in one.armed()]
     fired = [(subject_of(key), at) for key, at in state.last.items()]
     found: dict[str, Any] = {

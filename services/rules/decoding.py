@@ -1,6 +1,7 @@
-"""Records into events: what is none, and what states, triggers and tables cannot hold, is told apart here.
+"""Decodes records to events. A record that is no event, or that states, triggers and tables cannot hold,
+becomes a dead letter.
 
-Our door takes far less than these limits. Other programs may write to the log directly: there anything can stand.
+Ingest accepts far less than these limits. Other programs may write to the log directly, and anything can stand there.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,13 +13,15 @@ from backbone.telemetry import FIELDS_LEFT_OUT
 from schemas.event import Event, Malformed, clamp_future, decode
 from schemas.updates import UPDATES, put_right
 
-GRACE_US = 1_000_000  # the wall clock runs this far behind: what was posted just in time still counts
-PLAIN_BYTES = 1_000  # a record of so many is within the next three limits anyway
-MAX_BYTES = 512 << 10  # so that a trigger has room for all of its event but the data, whatever that is
-SENT_ON_BYTES = MAX_BYTES + (4 << 10)  # of what was taken once: it tells where it came from
+GRACE_US = 1_000_000  # the wall clock runs this far behind, so that an event posted just in time still counts
+PLAIN_BYTES = 1_000  # bytes; a smaller record keeps the next three limits anyway
+MAX_BYTES = 512 << 10  # characters; leaves a trigger room for its whole event but the data
+SENT_ON_BYTES = MAX_BYTES + (
+    4 << 10
+)  # of records that were accepted once: their headers tell where they came from
 MAX_ID = 1_024  # characters: a trigger names twenty events
 MAX_DEPTH = 128
-YEARS = range(2, 9999)  # in which a time, whatever its offset, is one in UTC too
+YEARS = range(2, 9999)  # years in which a time with any offset has a UTC form
 
 Item = tuple[int, int, Event]  # offset, receipt less the grace, event
 
@@ -26,9 +29,10 @@ _plain = msgspec.json.Decoder(Event).decode
 
 
 def read(records: Sequence[Record], *, wall: bool) -> tuple[list[Item], list[Entry]]:
-    """The events, and dead letters for what is none. `wall`: times lie ahead of their receipt by so much at most.
+    """The events of a batch, and dead letters for the records that are none. With `wall`, no event's time
+    lies further ahead of its receipt than that.
 
-    The hot path: an event that lacks nothing is taken as it is, `decoded` sees to all others.
+    The hot path: a complete event is used as it is, and `decoded` handles all others.
     """
     batch: list[Item] = []
     poison: list[Entry] = []
@@ -82,7 +86,7 @@ def _admit(event: Event, record: Record, wall: bool) -> None:
 
 
 def _deeper(data: object, limit: int) -> bool:
-    """Whether lists and objects stand in one another more often than so; without recursion, for it may be often."""
+    """Whether lists and objects are nested deeper than this. Not recursive, since they may be nested very deep."""
     level = [data]
     for _ in range(limit + 1):
         level = [each for one in level for each in _within(one)]

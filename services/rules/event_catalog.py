@@ -1,4 +1,4 @@
-"""What the log has shown: event types and the names in their data, for the lint. A sample, kept small."""
+"""The event types that the log has shown, and the names in their data, for the lint. A small sample."""
 
 import re
 from collections.abc import Iterable
@@ -21,8 +21,8 @@ from services.rules.tables import accounts, seen
 MAX_TYPES, MAX_NAMES = 1_000, 200
 LONGEST = 64  # characters of a name in data
 MANY_DIGITS = re.compile(r"\d{5}")
-SAMPLE = 200  # events of a batch that are looked at
-ACCOUNTS = 500  # accounts whose tiers are looked at, the newest ones
+SAMPLE = 200  # events looked at in each batch
+ACCOUNTS = 500  # the newest accounts, whose tiers are looked at
 
 
 class EventCatalog:
@@ -34,11 +34,11 @@ class EventCatalog:
         self._new: list[tuple[str, str]] = []
 
     def forget(self) -> None:
-        """What was taken may not have been written: it will be noted once more, with all that is known."""
+        """Note everything again: what `take` returned may not have been written."""
         self._known, self._new = {}, []
 
     def step(self, count: int) -> int:
-        """Which events of a batch of so many are looked at: every one of a small batch."""
+        """The distance between the events that are looked at in a batch of this size: 1 in a small one."""
         return max(1, count // SAMPLE)
 
     def note(self, events: list[Event]) -> None:
@@ -64,7 +64,7 @@ class EventCatalog:
 
 
 def _personal(name: str) -> bool:
-    """Whether a name in data looks like a value: what tells of somebody must not be kept beside all accounts."""
+    """Whether a name in data looks like a value. Personal data must not be kept beside all accounts."""
     return "@" in name or len(name) > LONGEST or MANY_DIGITS.search(name) is not None
 
 
@@ -75,7 +75,7 @@ def save(conn: Connection, new: list[tuple[str, str]]) -> None:
 
 
 def doubts(db: Database, rule: RuleIn, *, alone: bool = False) -> list[LintWarning]:
-    """What is doubtful about a rule, going by the log so far, and (unless `alone`) by what it has to do with."""
+    """Warnings about a rule, by what the log has shown and, unless `alone`, by the documents it works with."""
     found = lint_rule(rule, facts(db))
     if not alone:
         with db.read() as conn:

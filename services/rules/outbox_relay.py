@@ -1,7 +1,7 @@
-"""The outboxes: committed triggers onto `touchline.triggers`, each batch followed by how far rules has come, and what
-merges leave for other accounts onto `touchline.events`.
+"""Relays both outboxes. Committed triggers go onto `touchline.triggers`, each batch followed by how far rules
+has come; what merges leave for other accounts goes onto `touchline.events`.
 
-Ids are deterministic, so what is relayed twice after a crash is one to whoever reads it.
+Ids are deterministic, so a record that is relayed twice after a crash counts once for its readers.
 """
 
 from collections import deque
@@ -26,19 +26,17 @@ from services.rules.storage.ownership import PartitionRow
 
 TIMEOUT_S = 30.0
 PAGE = 1_000
-UNDER_WAY = 4  # appends that may wait for the log at a time
+UNDER_WAY = 4  # appends that the log may not have answered yet
 EVENT_HEADERS: Headers = (("content-type", b"application/cloudevents+json"),)
 
 _encode = msgspec.json.Encoder().encode
 _trigger = msgspec.json.Decoder(Trigger).decode
 Out = Trigger | queries.Outgoing
-Told = (
-    str | tuple[int, int] | int
-)  # a trigger (by its id), a record of the outbox (by its place), or the progress
+Told = str | tuple[int, int] | int  # a trigger (its id), a record of the outbox (its place), or the progress
 
 
 class OutboxRecord(NamedTuple):
-    """A record for the log: whose, and what it tells."""
+    """A record for the log: the partition task it belongs to, and what it carries."""
 
     shard: RulesTask
     told: Told
@@ -47,7 +45,7 @@ class OutboxRecord(NamedTuple):
 
 @dataclass(slots=True)
 class InFlightAppend:
-    """An append: by shard what it tells."""
+    """An append under way: what it carries, by partition task."""
 
     topic: str
     told: list[tuple[RulesTask, Told]]
@@ -68,25 +66,23 @@ class OutboxRelay:
         return bool(self._sent)
 
     def forget(self) -> None:
-        """The partitions are no longer ours."""
+        """Forget partitions that this worker no longer has."""
         self._sent.clear()
         self._last.clear()
 
     def recover(self, rows: Sequence[PartitionRow]) -> None:
-        """What an earlier owner committed and may not have relayed, oldest first."""
+        """Relay what an earlier owner committed and may not have relayed, oldest first."""
         for row in rows:
             while self._recovered(row.partition):
                 pass
 
     def _recovered(self, partition: int) -> bool:
-        """Relay a page of both outboxes; whether there was anything."""
+        """Relay one page of both outboxes; returns whether there was anything."""
         with self._db.read() as conn:
             triggers: list[Out] = [_trigger(doc) for doc in queries.unrelayed(conn, partition, PAGE)]
             records: list[Out] = [*queries.outgoing(conn, partition, PAGE)]
         full = [page for page in (triggers, records) if len(page) == PAGE]
-        upto = min(
-            (place_of(page[-1]) for page in full), default=None
-        )  # behind it another page may have more
+        upto = min((place_of(page[-1]) for page in full), default=None)  # the next page may have more
         waiting = [
             one for one in merge(triggers, records, key=place_of) if upto is None or place_of(one) <= upto
         ]
@@ -101,11 +97,12 @@ class OutboxRelay:
         return bool(waiting)
 
     def flush(self, shards: Iterable[RulesTask]) -> None:
-        """Hand over what the last commits left, of all partitions together, and look at the appends before.
+        """Append what the last commits left, for all partitions together, and check the appends before.
 
-        Nothing waits for the log here, unless it is behind: what it has is marked so with a later commit. The log
-        keeps the order, and takes nothing behind an append that failed: how far we have come must not be told
-        past a trigger that is not there, or it would be taken for a repeat later. Raises what an append failed with.
+        This waits for the log only where the log is behind. Records that it has acknowledged are marked so by
+        a later commit. The log keeps the order and takes nothing after an append that failed: progress must
+        never be reported past a trigger that is missing, or actions would take that trigger for a repeat
+        later. Raises the error of a failed append.
         """
         shards = list(shards)
         moved = [shard for shard in shards if shard.outbox or shard.told != shard.saved.next_offset]
@@ -138,7 +135,8 @@ class OutboxRelay:
 
 
 def _news(moved: Iterable[RulesTask]) -> Iterator[OutboxRecord]:
-    """The triggers of each shard, and behind them how far it has come: once what it has for others is on the log."""
+    """The triggers of each partition task, followed by its progress once everything it has for other accounts
+    is on the log."""
     for shard in moved:
         number, offset = shard.row.partition, shard.saved.next_offset
         for one in shard.outbox:
@@ -154,7 +152,7 @@ def _news(moved: Iterable[RulesTask]) -> Iterator[OutboxRecord]:
 
 
 def _passed_on(shards: Iterable[RulesTask]) -> Iterator[OutboxRecord]:
-    """What each shard has for other accounts."""
+    """What each partition task has for other accounts."""
     for shard in shards:
         for one in shard.sent:
             yield OutboxRecord(shard, _name(one), _entry(shard.row.partition, one))
@@ -171,7 +169,8 @@ def _topic(one: Out) -> str:
 
 
 def _entry(partition: int, one: Out) -> Entry:
-    """A trigger that no record holds (its event comes from another program) goes without its event's data."""
+    """A trigger that is too large for a record (its event comes from another program) is sent without
+    its event's data."""
     if isinstance(one, queries.Outgoing):
         if one.topic == EVENTS:
             return Entry(value=one.value, key=one.account, headers=EVENT_HEADERS)

@@ -1,7 +1,7 @@
-"""A chunk of the embedded log as a blob: MessagePack, LZ4 where that gains, and a checksum over all that it says.
+"""A chunk of the embedded log as a blob: MessagePack, LZ4 where that saves space, and a checksum over all of it.
 
-The checksum (CRC-32C) covers the chunk's place, how many records it has, when they were received, and the blob
-before it: a byte that changed on the disk, in whichever of them, is noticed. Chunks of format 1 have none.
+The checksum (CRC-32C) covers the chunk's place, its number of records, their receipt time, and the blob
+before it, so that a byte that changed on the disk is noticed in any of them. Chunks of format 1 have none.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Kafka's record batches unpacked into our records at once: a fourth of what kafka-python takes for them one by one.
+"""Unpacks Kafka's record batches into our records at once, in a quarter of the time that kafka-python takes
+one by one.
 
-kafka-python hands out each record through a generator, a property or two and a named tuple, and works out what nobody
-asked for. `read_fast` gives a consumer another way from a batch (format 2, the only one since Kafka 4) to a list.
+kafka-python makes each record with a generator, a property or two and a named tuple, and computes fields that nobody
+reads. `read_fast` gives a consumer another way from a batch (format 2, the only one since Kafka 4) to a list.
 Everything around it stays kafka-python's: fetching, checksums, aborted transactions, control batches, positions.
 """
 
@@ -21,14 +22,15 @@ LOG_APPEND_TIME = 1
 
 
 def read_fast(consumer: Any, names: Mapping[str, str]) -> None:
-    """Let `poll` return `Record`s. `names`: ours of the topics by Kafka's."""
+    """Let `poll` return `Record`s. `names`: our names of the topics by Kafka's."""
     consumer._fetcher.PartitionRecords = partial(FetchedBatches, names=names)  # noqa: SLF001 - no public seam
 
 
 def unpark(consumer: Any) -> None:
-    """Before each `poll`: let kafka-python look at what it read of partitions that were paused and go on by now.
+    """Call before each `poll`: lets kafka-python hand out what it had read of partitions that were paused and
+    are resumed now.
 
-    It looks there only while no partition is in hand, and takes one that was read to its end for one in hand: a
+    It does so by itself only while no partition is in hand, and counts one that was read to its end as in hand: a
     partition that was paused with records left, and resumed, would never be read again (kafka-python 3.0.12).
     """
     fetcher = consumer._fetcher  # noqa: SLF001 - no public seam
@@ -66,12 +68,12 @@ class FetchedBatches(Fetcher.PartitionRecords):  # type: ignore[misc]
                 self.next_fetch_offset = batch.next_offset
                 continue
             yield from unpacked(batch, topic, tp.partition)
-        if last is not None:  # compaction may have removed the last records: go on behind them
+        if last is not None:  # compaction may have removed the last records: go on after them
             self.next_fetch_offset = last.next_offset
         self.drain()
 
     def _left_out(self, batch: Any) -> bool:
-        """Whether a batch holds no records for us: a marker of Kafka's, or of a transaction that was aborted."""
+        """Whether a batch holds no records for us: a transaction marker, or a batch of an aborted transaction."""
         if batch.has_producer_id():
             self._consume_aborted_transactions_up_to(batch.last_offset)
             if self._contains_abort_marker(batch):
@@ -98,7 +100,8 @@ def unpacked(batch: Any, topic: str, partition: int) -> list[Record]:
 def _records(
     data: bytes, at: int, count: int, topic: str, partition: int, base: int, first: int, follows: bool
 ) -> list[Record]:
-    """Length, attributes, time and offset as differences, key, value, headers; numbers as zigzag varints.
+    """Decodes records: length, attributes, time and offset as differences, key, value, headers; numbers
+    as zigzag varints.
 
     The hot path of reading: numbers of one byte, and lengths of two, are read in place.
     """
@@ -106,7 +109,7 @@ def _records(
     add = found.append
     stamp = first * 1000
     for _ in range(count):
-        while data[at] > 127:  # the length, which the fields tell once more
+        while data[at] > 127:  # the length, which the fields give too
             at += 1
         at += 2  # its last byte, and the attributes
         if follows:

@@ -1,4 +1,4 @@
-"""What all our Kafka clients share: where the cluster is, how to get in, which topics there must be."""
+"""What all our Kafka clients share: the cluster's address, how to authenticate, and which topics must exist."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from backbone.settings import Settings
 MAX_REQUEST_BYTES = 2 * (MAX_RECORD_BYTES + MAX_HEADER_BYTES)
 BOOTSTRAP_MS = 2_000
 PROBE_S = 0.5  # to open a connection to one server
-KNOCK_MS = 2_000  # for one server to let us in
-RECHECK_S = 10.0  # topics that were found right are not looked at again for so long
+KNOCK_MS = 2_000  # for one server to authenticate us
+RECHECK_S = 10.0  # for which topics that were found right are not checked again
 STAMPS, IN_SYNC = "message.timestamp.type", "min.insync.replicas"
 
 Client = TypeVar("Client")
@@ -42,10 +42,10 @@ class Cluster:
     replication: int = 1
     retention: int | None = None  # microseconds; None keeps all
     security: dict[str, Any] = field(default_factory=dict)
-    session_s: float = 10.0  # without a sign of life, after which a member of a group is given up
+    session_s: float = 10.0  # without a heartbeat, after which a member of a group is given up
     prefix: str = ""  # of topic and group names; several installations, or tests, can share a cluster
     _checked: float = -RECHECK_S
-    _fit: bool = False  # whether we got in last time, and found the topics right
+    _fit: bool = False  # whether the last try authenticated us and found the topics right
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def config(self) -> dict[str, Any]:
@@ -84,9 +84,9 @@ class Cluster:
         return any(_open(server) for server in self.servers)
 
     def ready(self) -> bool:
-        """Whether a server takes connections, lets us in, and has our topics as they must be.
+        """Whether a server takes connections and authenticates us, and our topics are as they must be.
 
-        Only the first is asked every time; one caller at a time looks at the rest, the others do not wait.
+        Only the connection is tried every time. One caller at a time checks the rest, and the others do not wait.
         """
         if not self.reachable():
             return False
@@ -99,7 +99,7 @@ class Cluster:
         return self._fit
 
     def _knock(self) -> None:
-        """See that a server lets us in: kafka-python's clients try again until time is up, and tell no reason."""
+        """Check that a server authenticates us. kafka-python's clients retry until time is up, and give no reason."""
         reasons = []
         for server in filter(_open, self.servers):
             try:
@@ -165,7 +165,7 @@ class Cluster:
     def check_count(self, name: str, count: int) -> None:
         """Raises `PartitionsChanged` unless a topic has the partitions it should have.
 
-        One of which nothing is known just now, as while a broker starts: `LogUnavailable`.
+        Raises `LogUnavailable` for a topic of which nothing is known just now, as while a broker starts.
         """
         if count == 0:
             raise LogUnavailable(f"Kafka does not tell the partitions of {name}")
@@ -185,7 +185,7 @@ class Cluster:
         return {"num_partitions": self.partitions, "replication_factor": self.replication, "configs": configs}
 
     def _look_over(self, admin: KafkaAdminClient, name: str) -> None:
-        """What a topic that others may have made says of time and of acknowledgements."""
+        """Check the times and acknowledgements of a topic, which others may have made."""
         try:
             with translated(f"read the configuration of {name}"):
                 asked = ConfigResource("TOPIC", name, [STAMPS, IN_SYNC])

@@ -1,4 +1,4 @@
-"""Consumers on Kafka: members of a group whose places are ours, not Kafka's.
+"""Consumers on Kafka: members of a group whose offsets are kept by us, not by Kafka.
 
 kafka-python calls its rebalance listener from its event loop, where nothing may block. So the listener only
 notes what happened and makes every new partition wait (paused, at a place that is never read from); `poll`
@@ -25,9 +25,9 @@ from backbone.log.kafka.batches import read_fast, unpark
 from backbone.log.kafka.cluster import MAX_REQUEST_BYTES, Cluster, translated
 from backbone.log.records import Assigned, Lane, LogUnavailable, OffsetOutOfRange, Record, Revoked
 
-SLICE_S = 0.1  # how long kafka-python is left alone before `wake` is looked at
+SLICE_S = 0.1  # how long kafka-python may block before `wake` is checked
 COMMIT_EVERY_S = 1.0
-STAY_EVERY_S = 10.0  # of the 300 s after which a member that does not poll is given up
+STAY_EVERY_S = 10.0  # of the 300 s after which a member that does not poll is dropped
 STAY_MS = 200  # time for the group to decide something, when it does
 LOOKUP_MS = 5_000
 CLOSE_MS = 2_000
@@ -172,7 +172,7 @@ class GroupConsumer:
         }
 
     def _gone(self, error: LogUnavailable) -> None:
-        """Say once that the cluster is away; `poll` goes on trying."""
+        """Log once that the cluster is away; `poll` goes on trying."""
         if not self._away:
             self._away = True
             _log.warning("log.away", group=self._group, error=error)
@@ -225,7 +225,8 @@ class GroupConsumer:
     # -- what the worker steers
 
     def stay(self) -> None:
-        """See `Consumer.stay`: a poll while every lane waits. Lanes that are handed out anew go on waiting."""
+        """See `Consumer.stay`: a poll while every partition is paused. Partitions that are assigned
+        anew stay paused."""
         consumer, notes = self._consumer, self._notes
         if consumer is None or notes is None or time.monotonic() - self._polled_at < STAY_EVERY_S:
             return

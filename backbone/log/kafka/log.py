@@ -14,7 +14,7 @@ from backbone.settings import Settings
 
 
 class KafkaLog:
-    """See `backbone.log.Log`. A cluster that is away or unfit shows in the calls and comes back by itself."""
+    """See `backbone.log.Log`. If the cluster is away or unfit, the calls fail until it is back."""
 
     def __init__(self, cluster: Cluster, *, queue_bytes: int = QUEUE_BYTES) -> None:
         self.partitions = cluster.partitions
@@ -49,7 +49,7 @@ class KafkaLog:
         return GroupConsumer(self._cluster, group, topics)
 
     def ready(self) -> bool:
-        """Whether a server takes connections, lets us in, and has our topics as they must be."""
+        """Whether a server takes connections and authenticates us, and our topics are as they must be."""
         return self._cluster.ready()
 
     def close(self) -> None:

@@ -1,10 +1,10 @@
 """Appends to Kafka: one thread feeds one idempotent producer and replaces it after any failure.
 
-What makes an append whole: `acks=all`, and every record's own future, since flushing returns normally when
-batches failed. What keeps its order when something fails: kafka-python has one batch of a partition under way
-at a time, and the first failure stops the producer at once, from inside its own thread, before it can send a
-later batch. All that was handed over and all that waits fails with it; the next producer begins with what is
-appended from then on.
+An append is complete only by `acks=all` and every record's own future, since `flush` returns normally even
+when batches failed. To keep the order when something fails, kafka-python has one batch of a partition under
+way at a time, and the first failure stops the producer at once, from inside its own thread, before it can
+send a later batch. Everything handed over and everything waiting fails with it; the next producer begins with
+what is appended from then on.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class Appender:
         return self._producer
 
     def _watch(self) -> None:
-        """A producer that waits for its id neither sends nor lets records expire."""
+        """Give up a producer that is still waiting for its id: it neither sends nor lets records expire."""
         with self._changed:
             oldest = next(iter(self._under_way.values()), None)
         if oldest is not None and time.monotonic() - oldest.sent_at > STUCK_S:
@@ -206,9 +206,9 @@ class Appender:
             self._producer._sender.force_close()  # noqa: SLF001
 
     def _replace(self) -> None:
-        """Fail all that was under way and all that waits; the next append gets a new producer.
+        """Fail everything under way and everything waiting; the next append gets a new producer.
 
-        Whoever appends before a failure is told finds himself among those that wait, and fails as well.
+        Entries appended before their caller hears of the failure are among those waiting, and fail as well.
         """
         self._drop()
         self._cluster.recheck()
@@ -234,8 +234,8 @@ class Appender:
 
 
 def _answer(error: Exception | None) -> Exception:
-    """An error of each append's own: raised anew by all who wait, one would hold the frames of all, and with these what
-    they had appended."""
+    """A separate error for each append. One error raised by all who wait would hold all their frames, and
+    with these the entries they appended."""
     if isinstance(error, LogUnavailable | RecordTooLarge | PartitionsChanged):
         return copy(error)
     if isinstance(error, errors.MessageSizeTooLargeError | errors.RecordListTooLargeError):

@@ -1,4 +1,4 @@
-"""How we get into a Kafka cluster: TLS and SASL, from the settings; and which setting is wrong when we do not."""
+"""TLS and SASL for a Kafka cluster, from the settings; and which setting is wrong when the cluster refuses us."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def _identify(context: ssl.SSLContext, security: Mapping[str, Any]) -> None:
 def shake_hands(connection: socket.socket, host: str, security: Mapping[str, Any]) -> None:
     """TLS, where the settings ask for it, as kafka-python will do it. Raises `OSError` (`ssl.SSLError`).
 
-    kafka-python leaves the socket of a handshake that failed to the garbage collector, and tries again: so we
-    do not let it come to that.
+    kafka-python leaves the socket of a failed handshake to the garbage collector, and tries again. So the
+    handshake is tried here first.
     """
     if "SSL" not in security.get("security_protocol", ""):
         return
@@ -93,7 +93,7 @@ def shake_hands(connection: socket.socket, host: str, security: Mapping[str, Any
 
 
 def explained(error: Exception, security: Mapping[str, Any]) -> str:
-    """What happened when a server did not let us in, and which settings to look at."""
+    """Why a server refused us, and which settings to check."""
     said = str(error).removeprefix(f"{type(error).__name__}: ")
     if isinstance(error, ssl.SSLError):
         said = f"no TLS: {getattr(error, 'verify_message', '') or error.reason or error}"

@@ -1,7 +1,7 @@
 """Sockets for kafka-python's clients: closed at once when they do not connect.
 
-kafka-python 3.0 leaves them to the garbage collector, two a second for each client while Kafka is away, and our
-collector comes rarely (backbone/gc_tuning.py): after some hours a process would have no file descriptor left.
+kafka-python 3.0 leaves them to the garbage collector, two a second for each client while Kafka is away. Our collector
+runs rarely (`backbone/gc_tuning.py`), so after some hours a process would have no file descriptor left.
 """
 
 import socket

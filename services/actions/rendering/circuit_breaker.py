@@ -1,10 +1,12 @@
-"""What is remembered of templates that ran into their limit, so that one of them does not use up everybody's time.
+"""Gives templates that ran into their limit less time, so that one of them does not use up everybody's.
 
-The first time costs a template `CPU_SECONDS`. For a minute from then on it gets less, which is still many times what
-an ordinary one takes. Three times in a row, with none in between that was rendered, and it rests: what comes then
-fails at once, and half a minute later it is tried again. A template is its source: a version saved anew is another.
+The first time costs `CPU_SECONDS`. For a minute from then on the template gets less, which is still many
+times what an ordinary one takes. After three times in a row, with no success in between, it rests: its jobs
+fail at once, and it is tried again half a minute later. A template is identified by its source, so a version
+saved anew is another template.
 
-Kept by the service, and sent along with each frame of jobs, since the process that runs into a limit may die of it.
+The service keeps this and sends it along with each frame of jobs, since the process that runs into a limit
+may die of it.
 """
 
 import hashlib
@@ -17,40 +19,40 @@ from services.actions.rendering.jobs import CPU_SECONDS, CheckJob, Job, MailJob
 REDUCED_SECONDS = 0.1
 ROW = 3
 REST_S, FORGET_S = 30.0, 60.0
-MOST = 1_000  # templates remembered; the one that offended longest ago is forgotten first
+MOST = 1_000  # templates remembered; the one that ran into its limit longest ago is forgotten first
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class CircuitBreaker(msgspec.Struct, array_like=True):
-    """Of one template: when it last ran into its limit (monotonic seconds), and how often in a row."""
+    """The state of one template: when it last ran into its limit (monotonic seconds), and how often in a row."""
 
     last: float
     row: int
 
 
 class CircuitBreakers:
-    """By source. `known` is what another process remembers."""
+    """The breakers of all templates, by source. `known` is what another process remembers."""
 
     def __init__(self, known: Mapping[str, CircuitBreaker] | None = None) -> None:
         self._fuses: dict[str, CircuitBreaker] = dict(known or {})
 
     def known(self, now: float) -> dict[str, CircuitBreaker]:
-        """What is not forgotten yet."""
+        """The breakers that have not been forgotten yet."""
         for key, fuse in list(self._fuses.items()):
             if now - fuse.last >= FORGET_S:
                 self._fuses.pop(key, None)
         return dict(self._fuses)
 
     def allowance(self, job: Job, now: float) -> float:
-        """Seconds of processor time for this job; 0: it is not to be tried."""
+        """Seconds of processor time for this job; 0: do not try it."""
         fuse = self._fuses.get(_source(job)) if self._fuses else None
         if fuse is None or now - fuse.last >= FORGET_S:
             return CPU_SECONDS
         return 0.0 if fuse.row >= ROW and now - fuse.last < REST_S else REDUCED_SECONDS
 
     def ended(self, job: Job, now: float, *, within_limits: bool) -> None:
-        """The job was tried."""
+        """Note how a job that was tried ended."""
         if within_limits:
             fuse = self._fuses.get(_source(job)) if self._fuses else None
             if fuse is not None:

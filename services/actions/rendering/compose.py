@@ -1,4 +1,4 @@
-"""From a job to its answer. Runs in the worker process only: a template may loop for ever or ask for
+"""Makes a job's answer. Runs in the render process only, since a template may loop for ever or ask for
 all the memory."""
 
 from collections import OrderedDict
@@ -30,19 +30,19 @@ from services.actions.rendering.plain_text import text_of_html
 from services.actions.rendering.sandbox import CLOSE, OPEN, OverLimit
 
 _CACHED_LETTERS = 256
-_CACHED_CHARS = 64 * 1024  # longer letters are converted anew, so that the cache stays small
+_CACHED_CHARS = 64 * 1024  # longer texts are converted each time, so that the cache stays small
 _MESSAGE_CHARS = 300
 _LIMITS = (OverLimit, RecursionError, OverflowError)
 
 
 class _Field:
-    """The field a rendering is at, for its error message."""
+    """The field that is being rendered, for its error message."""
 
     name = ""
 
 
 def answer(job: Job) -> Answer:
-    """What becomes of a job; every error but `MemoryError` is an answer."""
+    """Render a job. Every error but `MemoryError` becomes an answer."""
     field = _Field()
     try:
         match job:

@@ -1,4 +1,4 @@
-"""What a template may do to a value so that it reads as a person would write it. Pure.
+"""Filters that make values read as a person would write them. Pure.
 
     {{ contact.name | first_name }}            Ann, or "there" where no name is known
     {{ trigger.value | counted('ticket') }}    1 ticket, 12 tickets, 1,200 tickets
@@ -9,7 +9,8 @@
     {{ trigger.key | readable }}               csv export of "csv_export"
     {{ account.attributes.x | date }}          3 March 2027
 
-null gives nothing, and what a filter cannot read stays as it is: no mail fails over a value that somebody typed.
+null gives an empty text, and a value that a filter cannot read stays as it is: no mail fails over a value
+that somebody mistyped.
 """
 
 import re
@@ -32,7 +33,7 @@ _DAYS_OF_A_MONTH = 365.25 / 12
 
 
 def first_name(value: Any, default: str = "there") -> Any:
-    """What to call somebody: `Dr. Ann Lee`, `Lee, Ann` and `Ann Lee, PhD` are Ann; `Dr. Lee` stays whole."""
+    """The name to call somebody by: `Dr. Ann Lee`, `Lee, Ann` and `Ann Lee, PhD` are Ann; `Dr. Lee` stays whole."""
     if isinstance(value, Undefined):
         return value  # raises as soon as it is printed
     if not isinstance(value, str) or not value.strip() or "@" in value:
@@ -86,7 +87,7 @@ def _length(window: Mapping[str, Any]) -> str:
 
 @pass_context
 def relative(context: Context, value: Any) -> Any:
-    """How many days a date or time lies before or after `now`, as one says it, by the account's calendar."""
+    """The days between a date or time and `now`, as one says it, by the account's calendar."""
     account = context.get("account")
     name = account.get("timezone") if isinstance(account, Mapping) else None
     zone = name if isinstance(name, str) else None

@@ -1,7 +1,7 @@
-"""An author's HTML once its values are in: no address in it leads to a script.
+"""Makes the addresses safe in an author's HTML once its values are filled in: none leads to a script.
 
-Escaping keeps a value inside its quotes; what it does as an address is another matter, and only known once it is
-whole. What browsers run by themselves (`<script>`, `onclick` and the like) no mail needs, and none keeps.
+Escaping keeps a value inside its quotes. What it does as an address is known only once the address is whole.
+Code that browsers run by themselves (`<script>`, `onclick` and the like) is removed, since no mail needs it.
 """
 
 from html import escape
@@ -28,7 +28,8 @@ _PICTURES = ("cid:", *(f"data:image/{kind};base64," for kind in ("png", "gif", "
 
 
 def with_safe_links(html: str) -> str:
-    """The HTML, every tag as it was but for harmful addresses (now `#`), handlers and scripts."""
+    """The HTML with harmful addresses replaced by `#`, and handlers and scripts removed; every other
+    tag is unchanged."""
     parser = _Parser(html)
     parser.feed(html)
     parser.close()
@@ -36,7 +37,7 @@ def with_safe_links(html: str) -> str:
 
 
 class _Parser(HTMLParser):
-    """Copies what it reads, tag by tag; only a tag with something harmful in it is written anew."""
+    """Copies what it reads, tag by tag; only a tag with something harmful in it is rewritten."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=False)
@@ -49,7 +50,7 @@ class _Parser(HTMLParser):
         self._script = False  # what stands here is one
 
     def finished(self) -> str:
-        """Everything; a script that does not end goes on to the end."""
+        """The whole result. A script without an end goes on to the end of the document."""
         return "".join([*self._pieces, "" if self._script else self._html[self._copied :]])
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

@@ -1,15 +1,15 @@
-"""What goes into the renderer and what comes out: plain structs that travel to the worker process
-and back (`wire`)."""
+"""What goes into the renderer and what comes out: plain structs that travel to the render process
+and back (`wire_format`)."""
 
 from typing import Any, Literal
 
 import msgspec
 
 MIB = 1024 * 1024
-CPU_SECONDS = 0.5  # of one rendering; less for a template that ran into its limit lately (see `fuses`)
-GRACE_SECONDS = 0.1  # beyond it, where C code does not come to an end, the worker process is killed
+CPU_SECONDS = 0.5  # of one rendering; less after a template ran into it (see `circuit_breaker`)
+GRACE_SECONDS = 0.1  # after which the render process is killed, where C code does not come to an end
 WALL_SECONDS = 10.0  # without an answer; the machine is starved then, or the process is stuck
-MEMORY_BYTES = 128 * MIB  # on top of what a warm worker holds
+MEMORY_BYTES = 128 * MIB  # on top of what a warm process holds
 PART_CHARS = 256 * 1024  # of one rendered part: the HTML, the text, one string of a body
 SUBJECT_CHARS = 500
 SOURCE_CHARS = 128 * 1024  # of one part of a template
@@ -93,7 +93,7 @@ Answer = Mail | Body | Checked | Failure
 
 
 class RenderError(Exception):
-    """A rendering that failed; `reason` belongs to the closed set of reasons, `line` (from 1) is 0 where unknown."""
+    """A rendering that failed. `reason` is one of the closed set; `line` counts from 1, and is 0 where unknown."""
 
     def __init__(self, reason: str, message: str, field: str = "", line: int = 0) -> None:
         place = f"{field}, line {line}: " if field and line else f"{field}: " if field else ""
@@ -105,5 +105,5 @@ class RenderError(Exception):
 
     @classmethod
     def of(cls, failure: Failure) -> "RenderError":
-        """The error that a worker's failure stands for."""
+        """The error that a `Failure` stands for."""
         return cls(failure.reason, failure.message, failure.field, failure.line)

@@ -1,4 +1,4 @@
-"""What stands around the letter: the HTML document with its styles inlined, and the footer of both parts."""
+"""The layout around a mail's text: the HTML document with its styles inlined, and the footer of both parts."""
 
 from collections.abc import Mapping
 from html import escape
@@ -12,7 +12,8 @@ _INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, keep_at_rules=Tr
 
 
 def document(title: str, body: str, footer: str) -> str:
-    """A whole HTML document around a letter; all three are HTML. Styles stand at the elements, as mail needs it."""
+    """A whole HTML document around a mail's text; all three arguments are HTML. Styles are inlined, as
+    mail needs it."""
     head, _, rest = _LAYOUT.partition("{title}")
     above, _, rest = rest.partition("{body}")
     between, _, below = rest.partition("{footer}")

@@ -1,7 +1,7 @@
 """Markdown to HTML and to plain text, with slots where values go.
 
-A markdown text whose values are slots (`sandbox.py`) is the same for every recipient who takes the same
-branches of the template. So what it becomes is kept, and a mail costs no more than filling in the slots.
+A markdown text whose values are slots (see `sandbox`) is the same for every recipient who takes the same branches of
+the template. So its conversion is cached, and a further mail costs no more than filling in the slots.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ class Converted:
 
 
 def convert(source: str) -> Converted:
-    """Both forms of a markdown text. Raw HTML in it is shown, not obeyed."""
+    """Both forms of a markdown text. Raw HTML in it is shown as text."""
     tokens = _MARKDOWN.parse(source)
     text = text_of(SyntaxTreeNode(tokens))
     urls: list[str] = []

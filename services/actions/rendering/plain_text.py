@@ -99,7 +99,7 @@ class _Text(HTMLParser):
 
 
 def text_of_html(html: str) -> str:
-    """An HTML document as plain text: blocks apart by an empty line, links with their address."""
+    """An HTML document as plain text: an empty line between blocks, and links with their address."""
     parser = _Text()
     parser.feed(html)
     parser.close()
@@ -107,7 +107,7 @@ def text_of_html(html: str) -> str:
 
 
 def _tidy(lines: Iterable[str]) -> str:
-    """Spaces and empty lines that stand in a row become one."""
+    """Runs of spaces and of empty lines become one."""
     kept: list[str] = []
     for line in lines:
         bare = " ".join(line.split())

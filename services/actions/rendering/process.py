@@ -1,10 +1,11 @@
 """The process in which templates run: `python -m services.actions.rendering.process NICENESS`, frames on
 its standard streams.
 
-In: frames of jobs. Out: one frame per job, in order (see `wire`). It knows nothing worth
-stealing: no environment, no open files, no key. It bounds itself: memory by RLIMIT_AS, processor time of
-one job by a timer whose signal ends the job, and behind it by another one that ends the process, whatever C code
-it is in. Whoever reads its answers sees the end of the stream and knows which job it was. It ends when its input does.
+It reads frames of jobs and writes one frame per job, in order (see `wire_format`). It holds nothing worth
+stealing: no environment, no open files, no key. It limits itself: its memory by RLIMIT_AS, and the processor
+time of a job by a timer whose signal ends the job. A second timer ends the process, whatever C code it is in.
+Whoever reads the answers then sees the end of the stream and knows which job it was. The process ends when
+its input does.
 """
 
 import os
@@ -31,7 +32,8 @@ _RESTS = Failure(
 
 
 class TooLong(BaseException):
-    """Raised wherever the job is when its time is over; no template and no library takes it for an error of theirs."""
+    """Raised wherever the job is when its time is over. No template and no library mistakes it for an error
+    of its own."""
 
 
 def main() -> None:
@@ -48,14 +50,14 @@ def main() -> None:
             answer, payload = _answered(job, seconds) if seconds else (_RESTS, encode_answer(_RESTS))
             _send(sink, payload)
             if answer is _TOO_MUCH:
-                return  # what the allocator holds on to is given back with the process
+                return  # memory that the allocator keeps is freed with the process
             if seconds:
                 spent = isinstance(answer, Failure) and answer.spent
                 fuses.ended(job, time.monotonic(), within_limits=not spent)
 
 
 def _answered(job: Job, seconds: float) -> tuple[Answer, bytes]:
-    """The answer, plain and encoded, in so many seconds of processor time."""
+    """The answer, plain and encoded, within this many seconds of processor time."""
     try:
         try:
             signal.setitimer(signal.ITIMER_PROF, seconds + GRACE_SECONDS)  # its signal ends the process
@@ -88,7 +90,7 @@ def _frame(source: BinaryIO) -> bytes | None:
 
 
 def _warm_up() -> None:
-    """All is imported and run once before memory is measured, and while files can still be opened."""
+    """Imports and runs everything once, before memory is measured and while files can still be opened."""
     scope = {"account": {"name": "a", "id": "a"}, "contact": {"email": "a@a.test"}, "unsubscribe_url": "u"}
     # A literal needs a codec, pprint a module, and the last two fail, which imports as well.
     for source in ("{{ 'ü\\n' | pprint }} {{ account.name | e }}", "{{ now }}", "{{ }}"):

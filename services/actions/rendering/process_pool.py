@@ -1,4 +1,5 @@
-"""Worker processes and what is said to them. A worker that dies took one job with it; the rest go to the next one."""
+"""Render processes and the exchange with them. A process that dies took one job with it; the next one
+gets the rest."""
 
 import os
 import selectors
@@ -15,7 +16,7 @@ from services.actions.rendering.jobs import CPU_SECONDS, MEMORY_BYTES, WALL_SECO
 from services.actions.rendering.wire_format import FRAME_JOBS, HEADER, decode_answer, encode_jobs, framed
 
 _ROOT = Path(__file__).resolve().parents[3]
-_RECYCLED_AFTER = 200_000  # jobs; what Python's allocator keeps of them goes with the process
+_RECYCLED_AFTER = 200_000  # jobs; memory that Python's allocator keeps is freed with the process
 # It gave up its memory after the job before, or somebody killed it. Any other end is the job's: its
 # processor time ran
 # out, or the C code it called broke down.
@@ -31,7 +32,7 @@ class RenderProcessGone(Exception):
 
 
 class RenderProcess:
-    """One process. Not thread-safe: it belongs to who took it from the pool."""
+    """One process. Not thread-safe: it belongs to whoever took it from the pool."""
 
     def __init__(self, niceness: int = 0) -> None:
         self._process = subprocess.Popen(
@@ -41,7 +42,7 @@ class RenderProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # an interrupt at the terminal is ours to handle
+            start_new_session=True,  # the service handles an interrupt at the terminal
         )
         self.jobs = 0
         self._selector = selectors.DefaultSelector()
@@ -117,7 +118,7 @@ def run(
     spawn: Callable[[], RenderProcess],
     fuses: CircuitBreakers,
 ) -> tuple[list[Answer], RenderProcess | None]:
-    """All answers, over as many workers as it takes, and the one that is left.
+    """All answers, over as many processes as it takes, and the process that is left.
 
     A job that ended a process is answered `template_limits`. One at which the wall time ran out, or whose
     process was killed from outside, is tried once more: the machine may have been busy with something else.

@@ -1,4 +1,4 @@
-"""The renderer as the rest of the service sees it: jobs in, mails and bodies out, never an endless wait."""
+"""The renderer as the rest of the service sees it: jobs in, mails and bodies out, and never an endless wait."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -24,8 +24,8 @@ from services.actions.rendering.process_pool import RenderProcess, run
 class Renderer:
     """A small pool of rendering processes. Thread-safe; processes start when they are first needed.
 
-    Plays have one of their own, and so have the requests of people, so that neither waits for the other;
-    `niceness` (0 to 19) lets others go first where processors are scarce.
+    Plays have a pool of their own, and so do people's requests, so that neither waits for the other.
+    `niceness` (0 to 19) lets other processes go first where processors are scarce.
     """
 
     def __init__(self, workers: int = 1, *, niceness: int = 0) -> None:
@@ -60,7 +60,7 @@ class Renderer:
         raise RenderError.of(answer) if isinstance(answer, Failure) else TypeError("a check was expected")
 
     def run(self, jobs: Sequence[Job]) -> list[Answer]:
-        """The answers as the worker gave them."""
+        """The answers as the render process gave them."""
         if not jobs:
             return []
         worker = self._places.get()
@@ -68,7 +68,7 @@ class Renderer:
             answers, worker = run(jobs, worker, self._spawn, self._fuses)
         except BaseException:
             if worker is not None:
-                worker.close()  # halfway through a batch: what it says next belongs to nobody
+                worker.close()  # halfway through a batch: nobody will read its next answer
             worker = None
             raise
         finally:

@@ -6,8 +6,8 @@ markdown  a value is replaced by a slot (two private-use characters around a num
           after the
           markdown has become HTML: whatever a value holds, it can be no markup
 
-The sandbox keeps templates away from Python's insides; it does not bound time or memory. That is why
-templates are only ever compiled and run in the worker process (`worker.py`), never in the service.
+The sandbox keeps templates away from Python's internals; it does not limit time or memory. So templates are
+compiled and run only in the render process (`process.py`), never in the service.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -47,8 +47,7 @@ class Captured(str):
 
 
 class Method:
-    """A method that a template has named and not called. There is nothing to print of it but where in
-    memory it lies."""
+    """A method that a template names without calling it. Printing it would show only its address in memory."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
@@ -61,7 +60,7 @@ class Method:
 
 
 class _Generator(CodeGenerator):
-    """Jinja2 prints what `{% filter %}` and `{% call %}` gave as it is; here it is a value like any other."""
+    """Jinja2 prints what `{% filter %}` and `{% call %}` gave unescaped; here it is a value like any other."""
 
     def visit_FilterBlock(self, node: nodes.FilterBlock, frame: Frame) -> None:  # noqa: N802
         filtered = frame.inner()
@@ -88,7 +87,7 @@ class _Generator(CodeGenerator):
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Names of a mapping come before its methods, so `data.items` is the event's `items` if it has such."""
+    """Names of a mapping come before its methods, so `data.items` is the event's `items` if there is one."""
 
     code_generator_class = _Generator
 
@@ -99,7 +98,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         )  # fmt: skip
         for name in _RANDOM_OR_COSTLY:
             del self.globals[name]
-        del self.filters["random"]  # a mail follows from the log alone
+        del self.filters["random"]  # a mail depends on the log alone
         self.filters.update(FILTERS)
         for name in _LAZY:
             self.filters[name] = _at_once(self.filters[name])
@@ -171,7 +170,7 @@ def _unprinted(value: Any) -> Any:
 
 
 def _at_once(lazy: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, with a list for its generator: that prints as where in memory it lies."""
+    """The filter, with a list in place of its generator, which would print as an address in memory."""
 
     @wraps(lazy)
     def filtered(*args: Any, **kwargs: Any) -> list[Any]:
@@ -194,7 +193,7 @@ def _to_slot(context: Context, value: Any) -> str:
 
 @pass_context
 def _printed(_: Context, value: Any) -> Any:
-    """What a value looks like: nothing for null, as JSON has it for truth values, whole floats without a `.0`."""
+    """A value as text: empty for null, `true` and `false` as in JSON, whole floats without `.0`."""
     if value is None:
         return ""
     if value is True or value is False:

@@ -1,7 +1,8 @@
-"""How jobs and answers travel between the service and a rendering process: frames of a length and what it counts.
+"""The frames in which jobs and answers travel between the service and a render process: a length, then
+that many bytes.
 
-JSON, since values of events stand in them, which may be whole numbers of any size; but mails, which are text alone,
-as MessagePack: JSON would take a third as long for the escapes in their HTML as making it does.
+Jobs are JSON, since they hold values of events, which may be whole numbers of any size. Mails, which are text
+alone, are MessagePack: escaping their HTML for JSON would take a third of the time of rendering it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +15,11 @@ from services.actions.rendering.jobs import Answer, CheckJob, Job, Mail
 
 HEADER = 4  # bytes of a frame's length, big endian
 FRAME_JOBS = 64
-FRAME_BYTES = 1024 * 1024  # of jobs behind the first: the process has its memory for rendering
+FRAME_BYTES = 1024 * 1024  # bytes of the jobs after the first: the process needs its memory for rendering
 
 
 class _Jobs(msgspec.Struct):
-    """Jobs, each with the place of its account: many mails know one account, with all of its contacts."""
+    """Jobs, each with the index of its account: many mails share one account, with all of its contacts."""
 
     accounts: list[Any]
     jobs: list[tuple[int | None, Job]]
@@ -39,11 +40,11 @@ def framed(content: bytes) -> bytes:
 
 
 def encode_jobs(jobs: Sequence[Job], fuses: Mapping[str, CircuitBreaker] | None = None) -> tuple[bytes, int]:
-    """The first of the jobs, with what is known of templates, and how many jobs that is: as many as go
-    into one frame."""
+    """Encode as many jobs as fit into one frame, with what is known of templates. Returns the frame and how
+    many jobs it holds."""
     taken: list[tuple[int | None, msgspec.Raw]] = []
     accounts: list[msgspec.Raw] = []
-    places: dict[int, int] = {}  # of accounts, by what they are in memory
+    places: dict[int, int] = {}  # index of each account, by its identity in memory
     size = 0
     for job in jobs[:FRAME_JOBS]:
         account, rest = _apart(job)

@@ -1,7 +1,7 @@
 """What is known of Segment's users: their group calls, who the anonymous ones are, their traits, the calls sent before.
 
-Everything is kept twice, as vouched for or not. What came with a `track` key alone, which may stand in a web page, is
-seen by such calls only, and yields to what others said.
+Everything is kept twice, vouched for or not. What came with a `track` key alone, which may stand in a web
+page, is seen only by calls with such keys, and gives way to what others said.
 """
 
 from bisect import bisect_right, insort
@@ -21,7 +21,8 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Membership(msgspec.Struct, frozen=True):
-    """Where a call went when it was first sent: account, contact, time (microseconds), and what followed from it."""
+    """Where a call went when it was first sent: account, contact, time (microseconds), and what followed
+    from the call."""
 
     account: str
     contact: str | None
@@ -30,19 +31,20 @@ class Membership(msgspec.Struct, frozen=True):
 
 
 class IdentityBook(msgspec.Struct):
-    """Histories are in the order of time. `new_…` and `gone_…` are to be stored, the rest was loaded."""
+    """What is known of the users that a request names. Histories are in the order of time; `new_…` and
+    `gone_…` are to be stored, the rest was loaded."""
 
     groups: dict[Known, list[Entry]] = {}
     ties: dict[Known, list[Entry]] = {}  # by anonymous user
     traits: dict[Known, dict[str, Any]] = {}
-    lone: set[Known] = set()  # of whom there were calls that belong to no group, so that they have an account
+    lone: set[Known] = set()  # users with calls that belong to no group, and so with an account of their own
     calls: dict[bytes, Membership] = {}  # by name
-    untold: set[Known] = set()  # anonymous users whose merge may not have come to the log yet
+    untold: set[Known] = set()  # anonymous users whose merge may not be on the log yet
     new_groups: dict[Row, str] = {}
     gone_groups: set[Row] = set()
     new_ties: dict[Row, str] = {}
     gone_ties: set[Row] = set()
-    new_users: set[Known] = set()  # whose traits are others now, or who are lone now
+    new_users: set[Known] = set()  # users whose traits changed, or who became lone
     new_calls: dict[bytes, str] = {}  # name to the user as sent
 
     def group(self, user: str, time: int, unvouched: bool) -> str | None:
@@ -54,7 +56,7 @@ class IdentityBook(msgspec.Struct):
         return _last(self.ties, anonymous, time, unvouched)
 
     def first_tie(self, anonymous: str, unvouched: bool) -> Entry | None:
-        """Since when, and as whom, an anonymous user is known."""
+        """The first tie of an anonymous user: since when, and as whom, the user is known."""
         return next((ties[0] for ties in _levels(self.ties, anonymous, unvouched)), None)
 
     def next_group(self, user: str, time: int, unvouched: bool) -> str | None:
@@ -66,7 +68,7 @@ class IdentityBook(msgspec.Struct):
         return None
 
     def is_lone(self, user: str, unvouched: bool) -> bool:
-        """Whether the user may have an account alone, as far as a merge with such a key concerns it."""
+        """Whether the user may have an account of their own, as far as a merge with such a key is concerned."""
         levels = {(user, True)} if unvouched else {(user, False), (user, True)}
         return not self.lone.isdisjoint(levels)
 
@@ -102,7 +104,7 @@ class IdentityBook(msgspec.Struct):
 
 
 def _levels(kept: Mapping[Known, list[Entry]], user: str, unvouched: bool) -> list[list[Entry]]:
-    """The histories of a user that a call may see: what is vouched for goes first."""
+    """The histories of a user that a call may see, vouched ones first."""
     found = (kept.get((user, level)) for level in ((False, True) if unvouched else (False,)))
     return [entries for entries in found if entries]
 
@@ -126,7 +128,7 @@ def _with(entries: list[Entry], time: int, value: str) -> list[Entry]:
 
 
 def _trimmed(calls: list[Entry]) -> list[Entry]:
-    """No more than `GROUPS_KEPT`: first those go that lie between two of the same group, then the oldest."""
+    """At most `GROUPS_KEPT` entries: those between two of the same group are dropped first, then the oldest."""
     if len(calls) <= GROUPS_KEPT:
         return calls
     kept = [calls[0]]
@@ -149,7 +151,7 @@ def _note_gone(
 
 
 def _merged(known: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """As profiles merge: per field and attribute, null deletes."""
+    """Merges as profiles do: per field and attribute, null deletes."""
     out = {name: value for name, value in {**known, **said}.items() if value is not None}
     if isinstance(said.get("attributes"), dict):
         before = known.get("attributes") or {}
@@ -159,7 +161,7 @@ def _merged(known: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _bounded(traits: dict[str, Any]) -> dict[str, Any]:
-    """Without the oldest attributes, where it is too much."""
+    """Drops the oldest attributes where there are too many bytes."""
     size = len(_encode(traits))
     if size <= TRAITS_BYTES:
         return traits

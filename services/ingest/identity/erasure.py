@@ -19,8 +19,8 @@ def erase(connection: Connection, erasures: Sequence[ValidEvent]) -> None:
 
 
 def _account(connection: Connection, account: str) -> None:
-    """Its calls; of its users the traits, whatever else they belong to, and the calls from when they stood alone; and
-    all of those who belong to nothing else."""
+    """Forget the account's calls, and of its users the traits, their other groups, and the calls from when
+    they stood alone; and everything about users who belong to nothing else."""
     members = select(group_calls.c.user).where(group_calls.c.group == account)
     elsewhere = select(group_calls.c.user).where(
         group_calls.c.group != account, group_calls.c.user != account
@@ -36,7 +36,8 @@ def _account(connection: Connection, account: str) -> None:
 
 
 def _contact(connection: Connection, account: str, contact: str) -> None:
-    """What is known of the person, and their calls at this account; ties too, if they belong to nothing else."""
+    """Forget what is known of the person, and their calls at this account; their ties too, if they belong
+    to nothing else."""
     _forget_users(connection, [contact])
     theirs = or_(calls.c.user == contact, calls.c.contact == contact, calls.c.user.in_(_anonymous([contact])))
     connection.execute(delete(calls).where(calls.c.account == account, theirs))
@@ -56,7 +57,7 @@ def _anonymous(these: Any) -> Any:
 
 
 def _forget_calls_alone(connection: Connection, these: Any) -> None:
-    """The calls that went to an account which stood for the user alone: it has gone with them."""
+    """Forget the calls that went to an account which stood for the user alone: that account goes with the user."""
     theirs = or_(calls.c.user.in_(these), calls.c.user.in_(_anonymous(these)))
     alone = or_(
         calls.c.account == calls.c.user, calls.c.account.in_(these), calls.c.account.in_(_anonymous(these))
@@ -70,6 +71,6 @@ def _forget_users(connection: Connection, these: Any) -> None:
 
 
 def _untie(connection: Connection, these: Any) -> None:
-    """Forget who they were anonymously, and the groups of that."""
+    """Forget which anonymous users they were, and those users' groups."""
     connection.execute(delete(group_calls).where(group_calls.c.user.in_(_anonymous(these))))
     connection.execute(delete(ties).where(or_(ties.c.user.in_(these), ties.c.anonymous.in_(these))))

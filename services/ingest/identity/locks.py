@@ -1,4 +1,4 @@
-"""Who has to wait for whom, among all processes. On SQLite a transaction that writes has the database to itself."""
+"""Locks between all processes. On SQLite, a transaction that writes has the database to itself."""
 
 from collections.abc import Iterable
 from zlib import crc32
@@ -18,15 +18,15 @@ _LOCK = text(
 
 
 def lock_users(connection: Connection, users: Iterable[str]) -> None:
-    """Until the transaction ends nobody else reads or writes what is known of these users to place their calls.
+    """Until the transaction ends, nobody else places calls of these users.
 
-    Taken in one order by all, so that none waits for one who waits for it.
+    Everybody takes these locks in one order, so that no two wait for each other.
     """
     _lock(connection, {crc32(user.encode("utf-8", "surrogatepass")) % BUCKETS for user in users})
 
 
 def lock_merges(connection: Connection) -> None:
-    """Until the transaction ends nobody else merges accounts. To be taken after users, never before."""
+    """Until the transaction ends, nobody else merges accounts. Take it after the users' locks, never before."""
     _lock(connection, {MERGES})
 
 

@@ -1,7 +1,7 @@
-"""Which account was merged into which: so that none is merged twice, or in a circle, or into an erased one.
+"""Which account was merged into which, so that none is merged twice, in a circle, or into an erased one.
 
-Kept as keyed hashes. Merges wait for one another, in all processes; they are rare. What is unvouched (made with a
-`track` key alone) is kept beside the rest, and never stands in its way.
+Kept as keyed hashes. Merges wait for one another, in all processes; they are rare. Unvouched ones (made with
+a `track` key alone) are kept beside the others and never stand in their way.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from schemas.merging import merge_of
 from services.ingest.identity.locks import lock_merges
 from services.ingest.tables import erased, merges
 
-MAX_STEPS = 32  # from one account through others: more are as good as a circle
+MAX_STEPS = 32  # merges that are followed from one account; a longer chain counts as a circle
 
 Known = dict[tuple[bytes, bool], tuple[bytes, bool, bool]]  # account, whether unvouched → into, lone, told
 Edges = dict[tuple[bytes, bool], bytes]  # account, whether unvouched → into
@@ -35,7 +35,8 @@ class MergedAccounts:
         return blake2b(account.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).digest()
 
     def claim(self, connection: Connection, wanted: Sequence[Event]) -> set[int]:
-        """The `id()`s of those merges of lone accounts that are to be said: each account's first, until it is told."""
+        """The `id()`s of the merges of lone accounts that are to be appended: each account's first, until it
+        is on the log."""
         asked: dict[tuple[bytes, bool], tuple[bytes, Event]] = {}
         for event in wanted:
             merge = merge_of(event)
@@ -54,7 +55,7 @@ class MergedAccounts:
         return {id(event) for key, (into, event) in asked.items() if known.get(key) == (into, True, False)}
 
     def told(self, connection: Connection, events: Iterable[Event]) -> None:
-        """These are on the log."""
+        """Note that these merges are on the log."""
         rows = [
             {"one": self.hash(event.account or ""), "level": event.unvouched}
             for event in events
@@ -65,7 +66,7 @@ class MergedAccounts:
             connection.execute(update(merges).where(*these).values(told=True), rows)
 
     def admit(self, account: str, into: str) -> str | None:
-        """Note a merge from outside; why it may not be, else None."""
+        """Note a merge from outside. Returns why it is impossible, else None."""
         with self._db.write() as connection:
             lock_merges(connection)
             return self._admit(connection, self.hash(account), self.hash(into))
@@ -73,7 +74,7 @@ class MergedAccounts:
     def _admit(self, connection: Connection, account: bytes, into: bytes) -> str | None:
         key = (account, False)
         known = _rows(connection, [key]).get(key)
-        if known is not None and not known[1] and known[0] != into:  # perhaps not on the log, but on its way
+        if known is not None and not known[1] and known[0] != into:  # on the log, or on its way
             return "the account is merged into another one already"
         edges = _edges(connection, [into])
         if _circle(edges, account, into, unvouched=False):
@@ -81,14 +82,14 @@ class MergedAccounts:
         reached = [into, *(end for (_, unvouched), end in edges.items() if not unvouched)]
         if connection.execute(select(erased.c.account).where(erased.c.account.in_(reached))).first():
             return "is erased, or merged into an account that is"
-        # What a stranger may have said of either gives way.
+        # Unvouched merges of either account give way.
         unvouched = merges.c.unvouched & merges.c.account.in_([account, into])
         connection.execute(delete(merges).where((merges.c.account == account) | unvouched))
         connection.execute(insert(merges).values(_row(key, into, lone=False)))
         return None
 
     def forget(self, connection: Connection, accounts: Iterable[str], now: int) -> None:
-        """These accounts are erased: they are merged into nothing, and nothing may be merged into them."""
+        """Forget erased accounts: they are merged into nothing, and nothing may be merged into them."""
         for one in map(self.hash, accounts):
             connection.execute(delete(merges).where(merges.c.account == one))
             connection.execute(delete(erased).where(erased.c.account == one))
@@ -96,7 +97,8 @@ class MergedAccounts:
 
 
 def _to_note(known: Known, key: tuple[bytes, bool], into: bytes) -> bool:
-    """Whether a merge of a lone account is news: no other one is on the log, nor one from where all is vouched for."""
+    """Whether a merge of a lone account must still be appended: no other merge of it is on the log, nor one
+    of its vouched form."""
     if key[1] and (key[0], False) in known:
         return False
     before = known.get(key)

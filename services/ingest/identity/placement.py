@@ -1,7 +1,7 @@
-"""Who belongs where: the account, contact and time of each Segment call, and what follows from it. Pure.
+"""Places Segment calls: the account, contact and time of each call, and what follows from it. Pure.
 
-A `IdentityBook` (see `book`) holds what is known of the users that a request names; `place` reads the calls in order
-and writes into it. A call that was sent before goes where it went then, whatever came between.
+An `IdentityBook` (see `book`) holds what is known of the users that a request names; `place` reads the calls
+in order and writes into it. A call that was sent before goes where it went then, whatever came between.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class IdentityCall(msgspec.Struct, kw_only=True):
     named: str | None = None
     traits: dict[str, Any] | None = None
     name: bytes | None = (
-        None  # made of user and message: what the call is known by; without a `messageId` it is not
+        None  # hash of user and `messageId`, by which a repeat is known; without a `messageId` there is none
     )
 
     def __post_init__(self) -> None:
@@ -52,7 +52,8 @@ class IdentityCall(msgspec.Struct, kw_only=True):
 
 
 class Placement(msgspec.Struct):
-    """What becomes of one call: its event, the contact update that follows from it, the merges that it asks for."""
+    """What becomes of one call: its event, the contact update that follows from it, and the merges that
+    it asks for."""
 
     event: Event
     contact: Event | None = None
@@ -69,7 +70,7 @@ def digest(*parts: str) -> bytes:
 
 
 def place(calls: Sequence[IdentityCall], book: IdentityBook) -> list[Placement]:
-    """What becomes of each call, in the order received. Whether a merge may be is for the keeper of merges to say."""
+    """Place each call, in the order received. Which merges are possible is decided by `MergedAccounts`."""
     return [_placed(said, book) for said in calls]
 
 
@@ -96,7 +97,7 @@ def _placed(said: IdentityCall, book: IdentityBook) -> Placement:
 
 
 def _join(said: IdentityCall, book: IdentityBook, person: str, time: int) -> int:
-    """Note a group call. What follows from it."""
+    """Note a group call. Returns what follows from it."""
     key = (person, said.unvouched)
     follows = OWN if book.is_lone(*key) else 0
     book.add_group(key, time, said.group or "")
@@ -104,7 +105,7 @@ def _join(said: IdentityCall, book: IdentityBook, person: str, time: int) -> int
 
 
 def _belongs(book: IdentityBook, person: str, time: int, unvouched: bool) -> tuple[str, str] | None:
-    """Where a user belongs who did not at this time, by what is known of later: an account, and who they are there."""
+    """The account and contact of a user who had no group at this time, by what is known of later times."""
     tied = book.first_tie(person, unvouched)
     if tied is not None:
         at, known = tied
@@ -122,14 +123,14 @@ def _kept(said: IdentityCall, book: IdentityBook, time: int, follows: int, place
 
 
 def _again(said: IdentityCall, before: Membership, book: IdentityBook) -> Placement:
-    """A call that was sent before, with what followed from it then: perhaps none of it has come to the log."""
+    """Place a call that was sent before, with what followed from it then, which may not be on the log yet."""
     event = said.event
     event.account, event.contact, event.time = before.account, before.contact, from_microseconds(before.time)
     return _followed(said, book, before.contact or said.user, before.follows)
 
 
 def _address(said: IdentityCall, account: str, person: str) -> None:
-    """Of an anonymous user only updates name the contact, that is themselves; until it is known who they are."""
+    """The contact that an event names. Of an anonymous user only updates name one, until it is known who they are."""
     event = said.event
     event.account = account
     named = person != said.user or event.type == "contact.updated"
@@ -137,7 +138,7 @@ def _address(said: IdentityCall, account: str, person: str) -> None:
 
 
 def _tie(said: IdentityCall, book: IdentityBook, time: int) -> int:
-    """Tie the anonymous user of a call to its known one. What follows from that.
+    """Tie the anonymous user of a call to its known one. Returns what follows from that.
 
     Only the first user takes over what the anonymous one was before: a computer may be shared.
     """
@@ -161,7 +162,7 @@ def _tie(said: IdentityCall, book: IdentityBook, time: int) -> int:
 
 
 def _take_over(book: IdentityBook, anonymous: Known, known: Known) -> bool:
-    """Whether there was anything to take over: group calls, traits."""
+    """Take over an anonymous user's group calls and traits. Returns whether there were any."""
     own = {time for time, _ in book.groups.get(known, ())}
     groups = [entry for entry in book.groups.get(anonymous, ()) if entry[0] not in own]
     for time, group in groups:
@@ -192,7 +193,8 @@ def _followed(said: IdentityCall, book: IdentityBook, person: str, follows: int)
 
 
 def _contact(said: IdentityCall, person: str, traits: dict[str, Any]) -> Event:
-    """The user as a contact of the account, with all that is known; its id follows from the call's."""
+    """The update that makes the user a contact of the account, with all that is known; its id follows
+    from the call's."""
     name = said.name
     return msgspec.structs.replace(
         said.event,

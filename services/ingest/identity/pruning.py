@@ -1,4 +1,4 @@
-"""Calls are remembered for eight days: a day more than a sender may count on. Then they go, a few at a time."""
+"""Forgets Segment calls after eight days, a few at a time: a day more than senders are promised."""
 
 import threading
 
@@ -11,7 +11,7 @@ from services.ingest.tables import calls
 
 KEPT_US = 8 * DAY_US
 EVERY = 1_000  # calls remembered, between two looks
-AT_ONCE = 4_000  # rows: more than came in meanwhile
+AT_ONCE = 4_000  # rows; more than came in meanwhile
 
 
 class Pruning:
@@ -24,7 +24,7 @@ class Pruning:
         self._since = EVERY
 
     def after(self, count: int) -> None:
-        """So many calls more are remembered."""
+        """Note that this many more calls are remembered."""
         if not count:
             return
         with self._lock:
@@ -36,7 +36,8 @@ class Pruning:
             self.prune()
 
     def prune(self) -> int:
-        """Forget the oldest calls that are old enough; how many. What another process is at is left to it."""
+        """Forget the oldest calls that are old enough, but for rows that another process is deleting.
+        Returns how many."""
         old = (
             select(calls.c.name)
             .where(calls.c.received_at < self._clock.now() - KEPT_US)

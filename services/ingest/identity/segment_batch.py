@@ -1,4 +1,5 @@
-"""The Segment calls of one request on their way through the intake: checked, placed, and told when they are durable."""
+"""The Segment calls of one request on their way through the acceptor: checked, placed, and marked once
+they are durable."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -22,7 +23,7 @@ class SegmentBatch:
         self._merges: list[Event] = []
 
     async def place(self, door: EventValidator) -> Iterable[tuple[int, Decoded | None]]:
-        """Each call's events, or why it is refused; with its index. What is refused says nothing of its user."""
+        """Each call's events, or its refusal, with the call's index. A refused call says nothing of its user."""
         checked = [_checked(door, index, one) for index, one in enumerate(self._said)]
         good = [one for one in checked if isinstance(one, IdentityCall)]
         placed = await at_the_door(self._identities.place, good) if good else []
@@ -30,7 +31,7 @@ class SegmentBatch:
         return _items(checked, iter(placed))
 
     async def told(self) -> None:
-        """All of it is on the log."""
+        """Note that everything is on the log."""
         if self._merges:
             await at_the_door(self._identities.told, self._merges)
 

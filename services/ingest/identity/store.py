@@ -1,7 +1,7 @@
 """What is known of Segment's users, kept in the database.
 
-A request's calls are placed in one transaction, requests that come at once in the same one. Those of one user wait for
-each other, in all processes.
+A request's calls are placed in one transaction; requests that come at the same time share one. Calls of the
+same user wait for each other, in all processes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,7 +39,7 @@ class IdentityStore:
         self._together = GroupCommit(self._place, MAX_CALLS)
 
     def place(self, said: Sequence[IdentityCall]) -> Sequence[Placement]:
-        """What becomes of each call. Of the merges they ask for those are left that may be."""
+        """Place each call. Of the merges they ask for, only the possible ones are left."""
         return self._together.run(said)
 
     def _place(self, said: Sequence[IdentityCall]) -> list[Placement]:
@@ -58,7 +58,7 @@ class IdentityStore:
         return placed
 
     def told(self, merges: Sequence[Event]) -> None:
-        """These are on the log now: they need not be said again."""
+        """Note that these merges are on the log and need not be appended again."""
         with self._db.write() as connection:
             self._merges.told(connection, merges)
             _told(connection, {_key(merge) for merge in merges})
@@ -70,7 +70,7 @@ class IdentityStore:
 
 
 def _choose(connection: Connection, placed: Sequence[Placement], merges: MergedAccounts) -> None:
-    """Leave only the merges that may be. Those that may not need not be asked for again."""
+    """Leave only the merges that are possible. The others are not asked for again."""
     wanted = [merge for one in placed for merge in one.merges]
     if not wanted:
         return
@@ -94,12 +94,12 @@ def _key(merge: Event) -> Known:
 
 
 def _speaks_for_others(said: Sequence[IdentityCall]) -> bool:
-    """Whether a call under an anonymous id says something that is kept of the user behind it."""
+    """Whether a call with an anonymous id says something that is kept of the user behind it."""
     return any(one.known is None and (one.traits is not None or one.group is not None) for one in said)
 
 
 def _load(connection: Connection, said: Sequence[IdentityCall]) -> tuple[IdentityBook, set[str]]:
-    """What is known of the users of these calls, and who these are: calls sent before and ties say so."""
+    """Load what is known of the users of these calls. Earlier calls and ties say who these users are."""
     book = IdentityBook()
     names = [one.name for one in said if one.name is not None]
     if names:

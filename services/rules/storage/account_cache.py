@@ -10,17 +10,17 @@ from services.rules.engine.state_codec import decode, encode
 from services.rules.storage import queries
 from services.rules.tables import accounts
 
-# What a state takes in memory, roughly: so many bytes, and five for each that is stored (an id: 155 for 32).
+# A state's size in memory, roughly: this many bytes, and five for each stored byte (an id: 155 for 32).
 BARE_STATE = 3_000
 EXPANSION = 5
-READ_AHEAD = 1_000  # accounts fetched at once when moments come due
+READ_AHEAD = 1_000  # accounts loaded together when timers fall due
 
 
 class AccountCache:
-    """What the engine sees as a mapping of account states; the worker prefetches, and saves what was touched.
+    """The account states that the engine sees. The worker prefetches them, and saves those that were touched.
 
-    `room`: bytes that states may take in memory; beyond it the least recently changed leave. `stay` is called with each
-    fetch: many of them, as for a save that concerns every account, are long work.
+    `room`: bytes that states may take in memory; beyond it, the least recently changed leave. `stay` is
+    called with each fetch, since many fetches (a save that concerns every account) are long work.
     """
 
     def __init__(self, db: Database, partition: int, room: int, stay: Callable[[], None]) -> None:
@@ -28,13 +28,14 @@ class AccountCache:
         self._partition = partition
         self._room = room
         self._states: dict[str, AccountState] = {}
-        self._sizes: dict[str, int] = {}  # of those that are stored
+        self._sizes: dict[str, int] = {}  # sizes of the stored ones
         self._taken = 0
         self._missing: set[str] = set()
         self._erased: set[str] = set()  # the table may still have them
 
     def prefetch(self, names: Iterable[str]) -> list[str]:
-        """Load the states of a batch's accounts (each named once) in a few queries; those that there are none of."""
+        """Load the states of a batch's accounts (each named once) in a few queries. Returns the names
+        that have none."""
         wanted = [name for name in names if name not in self._states and name not in self._erased]
         if not wanted:
             return []
@@ -57,18 +58,18 @@ class AccountCache:
         return state
 
     def put_new(self, state: AccountState) -> None:
-        """A state that the engine made."""
+        """Add a state that the engine made."""
         self._states[state.account] = state
         self._missing.discard(state.account)
 
     def forget(self, account: str) -> None:
-        """The account was erased."""
+        """Drop an erased account."""
         self._drop(account)
         self._missing.add(account)
         self._erased.add(account)
 
     def erased(self, account: str) -> bool:
-        """Whether an account of this name, of any partition, was erased and is not there again."""
+        """Whether an account of this name, in any partition, was erased and has not come back."""
         if account in self._states:
             return False
         if account in self._erased:
@@ -77,9 +78,8 @@ class AccountCache:
             return queries.was_erased(conn, account)
 
     def all(self, touched: Collection[str] = ()) -> Iterator[AccountState]:
-        """Every account of the partition, in memory or not; what was fetched for this does not stay beyond our room,
-        unless it is `touched` by then.
-        """
+        """Every account of the partition, in memory or not. States loaded for this stay only if they are
+        `touched` meanwhile, or if there is room."""
         with self._db.read() as conn:
             stored = queries.account_names(conn, self._partition)
         names = list(dict.fromkeys([*stored, *self._states]))
@@ -99,7 +99,7 @@ class AccountCache:
             state = self._states.pop(name, None)
             if state is None:
                 continue
-            self._states[name] = state  # now the last to leave
+            self._states[name] = state  # now the last to be dropped
             blob = encode(state)
             self._weigh(name, blob)
             closed = state.profile.closed
@@ -108,9 +108,9 @@ class AccountCache:
         return given
 
     def stored(self, touched: Collection[str], erased: Collection[str]) -> None:
-        """What was given out as `rows` is in the table now, all but what was touched or erased since: those stay.
+        """Note that what `rows` returned is in the table, but for states touched or erased since.
 
-        Of the others some may have to go.
+        Drops others where the memory is full.
         """
         self._erased.intersection_update(erased)
         self._missing.intersection_update(erased)
@@ -135,7 +135,7 @@ class AccountCache:
         self._taken -= self._sizes.pop(name, 0)
 
     def _load_with_neighbours(self, account: str) -> None:
-        """Load one account and those that fall due right after it: a tick asks for them next."""
+        """Load one account and those that fall due right after it, which a tick asks for next."""
         self.prefetch([account])
         state = self._states.get(account)
         if state is None or state.due is None:

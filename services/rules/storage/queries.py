@@ -63,7 +63,7 @@ _account_upsert = {
         "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account) DO UPDATE SET "
         "due_at = excluded.due_at, merged_into = excluded.merged_into, state = excluded.state"
     ),
-    "postgresql": (  # all rows as six arrays, in binary: a fifth of the client's time that a row at a time takes
+    "postgresql": (  # six arrays in binary hold all rows: a fifth of the client time of one row at a time
         "INSERT INTO rules.rules_accounts (account, partition, seen_at, due_at, merged_into, state) "
         "SELECT * FROM unnest(%b::text[], %b::int[], %b::bigint[], %b::bigint[], %b::text[], %b::bytea[]) "
         "ON CONFLICT (account) DO UPDATE SET "

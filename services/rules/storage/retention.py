@@ -1,6 +1,7 @@
-"""Old triggers leave at the daily tick: those of which no play came here, all others with their plays (see actions).
+"""Old triggers leave at the daily tick. Those that started no play leave here, all others with their
+plays (see actions).
 
-What they had an effect on outlives them: cooldowns and the memory of repeats are in the accounts' states.
+Their effects outlive them: cooldowns and the memory of repeats are in the accounts' states.
 """
 
 import time
@@ -13,7 +14,7 @@ from services.rules.storage import queries
 from services.rules.storage.ownership import PartitionRow
 
 KEPT_US = 400 * DAY_US  # as the setting's default
-SOON_S = 0.2  # between looks at what is on its way to the log
+SOON_S = 0.2  # between checks whether the log has a trigger
 AT_ONCE = 1_000  # triggers of a partition in one transaction
 
 
@@ -24,11 +25,12 @@ class Retention:
         self._db, self._keep = db, keep
         self._again: dict[
             int, float
-        ] = {}  # partitions in which something old is not on the log yet: when to look again
-        self.more = False  # whether there was too much for one transaction
+        ] = {}  # partitions with an old trigger that is not on the log yet: when to check again
+        self.more = False  # whether one transaction could not take all
 
     def sweep(self, shards: Iterable[RulesTask], now: int | None) -> None:
-        """One transaction for all partitions whose day has changed. `now`: the wall clock; None: each has its own."""
+        """Clean all partitions whose day has changed, in one transaction. `now`: the wall clock; None: each
+        has its own clock."""
         at = time.monotonic()
         due = [
             (shard, tick)

@@ -1,7 +1,7 @@
 """Saving rules and tiers, and the rule set that a revision stands for.
 
-A save is one row of `rules_revisions`. It takes effect at the place of its control record in each partition, which is
-written after the row and before the answer. What a crash left unannounced is announced again.
+A save is one row of `rules_revisions`. It takes effect in each partition at the place of its control record,
+which is written after the row and before the answer. If a crash came between, the record is written later.
 """
 
 import threading
@@ -40,7 +40,7 @@ class Save:
 
 
 def lock(conn: Connection) -> None:
-    """Saves are made one after another, by however many processes."""
+    """Until the transaction ends, no other process saves a rule."""
     if conn.dialect.name == "postgresql":
         conn.execute(text("LOCK TABLE rules.rules_revisions IN EXCLUSIVE MODE"))
 
@@ -156,7 +156,8 @@ class RuleSets:
         )
 
     def _rule(self, row: Row[Any]) -> RuleRevision:
-        """The same object each time: a thousand saves of a thousand rules must not read each rule a thousand times."""
+        """A rule of a row; the same object each time, so that a thousand saves of a thousand rules do not
+        compile each rule a thousand times."""
         found = self._parsed.get(row.revision)
         if found is None:
             if len(self._parsed) >= KEPT_RULES:

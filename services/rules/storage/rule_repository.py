@@ -1,4 +1,5 @@
-"""What a save does: checks against the row before it, version, generation, revision; then the announcement."""
+"""Saves rules and tiers: checks against the row before, sets version, generation and revision, then
+announces the save."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,13 +21,13 @@ RUNNING = ("active", "shadow")
 
 
 class RuleRepository:
-    """Writes rules and tiers. Every method returns the row as it is after the save, announced to the workers."""
+    """Saves rules and tiers. Every method returns the row after the save, announced to the workers."""
 
     def __init__(self, db: Database, log: Log, clock: Clock) -> None:
         self._db, self._log, self._clock = db, log, clock
 
     def announce(self) -> None:
-        """Tell the workers what is saved; also what an earlier process did not get to tell."""
+        """Announce saves to the workers, also those that an earlier process did not announce."""
         announce(self._db, self._log, self._clock)
 
     def check(self, rule: RuleIn) -> None:
@@ -98,10 +99,11 @@ class RuleRepository:
         return present(latest(conn, None))
 
     def run(self, change: Callable[[Connection], Any], playbook: str | None = None) -> Any:
-        """One save in a transaction of its own, announced after the commit.
+        """Make one save in a transaction of its own, and announce it after the commit.
 
-        `playbook`: what the rule names. Raises `Conflict` if that is deleted while the rule is being saved: its
-        triggers would start nothing, and yet begin the cooldown. One that never was there may still be to come.
+        `playbook`: the one that the rule names. Raises `Conflict` if that is deleted while the rule is being
+        saved, since its triggers would start nothing and yet begin the cooldown. A playbook that never
+        existed may still be to come.
         """
         known = playbook is not None and self._knows(playbook)
         with self._db.write() as conn:
@@ -167,7 +169,7 @@ def _status(rule: RuleIn, before: Row[Any] | None) -> str:
 
 
 def exists(row: Row[Any] | None) -> bool:
-    """Whether the row is of a rule that is there."""
+    """Whether the row is of a rule that exists."""
     return row is not None and row.status != DELETED
 
 
@@ -179,6 +181,7 @@ def present(row: Row[Any] | None) -> Row[Any]:
 
 
 def dumped(model: Any, **options: Any) -> dict[str, Any]:
-    """What the user gave, as JSON: defaults stay out, so a later default reaches rules that did not choose."""
+    """What the user gave, as JSON. Defaults are left out, so that a later default reaches rules that
+    did not choose."""
     result: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_unset=True, **options)
     return result

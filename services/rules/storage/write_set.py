@@ -1,6 +1,6 @@
-"""What a batch changed in a partition, ready to be written: nothing in it belongs to the engine any more.
+"""What a batch changed in a partition, ready to be written. The engine no longer refers to any of it.
 
-So the shard can judge the next batch while this one is being committed.
+So the partition task can apply the next batch while this one is being committed.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ _trigger_json = msgspec.json.Encoder().encode
 
 @dataclass(slots=True)
 class WriteSet:
-    """`row` is where the partition stands afterwards, `expected` the offsets where the table must say that it is."""
+    """`row` is the partition's row afterwards, `expected` the offset that the table must hold before."""
 
     row: PartitionRow
     expected: tuple[int, ...]
@@ -36,7 +36,7 @@ class WriteSet:
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def save(self, conn: Connection) -> None:
-        """Write it; raises `Fenced` if the partition is no longer ours, or not where it should be."""
+        """Write it. Raises `Fenced` if the partition is no longer ours, or not at the expected offset."""
         OWNERSHIP.advance(conn, self.row, self.expected)
         queries.erase_accounts(conn, sorted(self.erased))
         queries.erase_contacts(
@@ -52,7 +52,8 @@ class WriteSet:
         queries.forget_triggers(conn, self.row.partition, self.forgotten)
 
     def _gone(self, trigger: Trigger) -> bool:
-        """Whether whom a trigger shows was erased after it was decided: it goes out, but nothing of it stays here."""
+        """Whether the account or person that a trigger shows was erased after it was decided. It is relayed,
+        and nothing of it stays here."""
         if not self.erased and not self.erased_contacts:
             return False
         account = self.erased.get(trigger.account, -1)
