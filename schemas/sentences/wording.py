@@ -1,7 +1,9 @@
 """Numbers, durations and times as people write them. Pure.
 
-number(1234.5) 1,234.5 counted(12, "event") 12 events span("30d") 30 days moment("2026-01-31T09:00Z") 31
-January 2026, 09:00 UTC
+number(1234.5)              1,234.5
+counted(12, "event")        12 events
+span("30d")                 30 days
+moment("2026-01-31T09:00Z") 31 January 2026, 09:00 UTC
 """
 
 import re
