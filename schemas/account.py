@@ -111,13 +111,13 @@ class AccountIn(_Account):
     contacts: list[ContactIn] | None = Field(None, description="Merged by id.", max_length=1_000)
 
 
-# Why an account has its tier where an update gave it; all other reasons begin with the tier.
+# The reason for a tier that an update gave; all other reasons begin with the tier.
 OWN_TIER = "the account's own tier"
 
 
 def writable_tier(body: dict[str, Any]) -> dict[str, Any]:
-    """What GET showed, without the tier that it resolved by the policy: written back, it would become the account's
-    own, and the policy would hold for it no more. A tier that was changed in between stays."""
+    """A body that GET showed, without the tier that GET took from the tiers. Written back, it would become the
+    account's own tier, and the tiers would no longer apply to it. A tier that was changed meanwhile stays."""
     reason = body.get("tier_reason")
     resolved = isinstance(reason, str) and reason.startswith(f"{body.get('tier')} ")
     return {name: value for name, value in body.items() if name != "tier"} if resolved else body

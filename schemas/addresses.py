@@ -1,19 +1,19 @@
-"""Email addresses: what one is, the same for settings, playbooks, suppressions and mails. Nothing is looked up."""
+"""What counts as an email address: the same for settings, playbooks, suppressions and mails. Nothing is looked up."""
 
 from functools import lru_cache
 
 import email_validator
 from email_validator import EmailNotValidError, validate_email
 
-# The library refuses these domains as of no use on the internet. On a network of one's own they are: the default
-# sender is at `localhost`, and many a company's mail server at `….local`.
+# The library refuses these domains, as the internet has none of them. Private networks do: the default
+# sender is at `localhost`, and many companies' mail servers are at `….local`.
 for _name in ("local", "localhost"):
     if _name in email_validator.SPECIAL_USE_DOMAIN_NAMES:
         email_validator.SPECIAL_USE_DOMAIN_NAMES.remove(_name)
 
 
 class BadAddress(ValueError):
-    """What stands as an address is none."""
+    """The text is not an email address."""
 
 
 def valid_address(text: object) -> str:
@@ -48,7 +48,7 @@ def _validated(text: str) -> str:
 
 
 def is_address(text: str) -> bool:
-    """Whether somebody who writes this as an address means one: its domain has a dot."""
+    """Whether this is meant as an address: its domain has a dot."""
     try:
         validate_email(text, check_deliverability=False, test_environment=True)
     except EmailNotValidError:

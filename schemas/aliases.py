@@ -1,4 +1,4 @@
-"""Names of event types: what somebody else calls a thing, and what it is called here (contract, section 3)."""
+"""Aliases of event types: what another system calls a thing, and what it is called here (contract, section 3)."""
 
 from typing import Annotated, Any, ClassVar
 

@@ -1,6 +1,7 @@
-"""The topics as an AsyncAPI 3.0 document, from the structs that are read and written: `python -m schemas.asyncapi`.
+"""The topics as an AsyncAPI 3.0 document, made from the structs that are read and written:
+`python -m schemas.asyncapi`.
 
-`schemas/json/asyncapi.json` is what it makes; tests hold both together, and against the records of a running server.
+It writes `schemas/json/asyncapi.json`. Tests compare the two, and the document with the records of a running server.
 """
 
 import json
@@ -99,14 +100,14 @@ def _schemas() -> Schema:
 
 
 def _tell(name: str, schema: Schema) -> None:
-    """Put the words to the fields, and what msgspec cannot know of them."""
+    """Add the descriptions of the fields, and what msgspec cannot know of them."""
     for field, said in schema["properties"].items():
         if (name, field) in TIMES:
             _narrow(said, {"format": "date-time"})
         if (name, field) in NAMES:
             _narrow(said, {"minLength": 1, "maxLength": 256})
         if said.get("default", ...) in (None, ""):
-            del said["default"]  # left out, it has none
+            del said["default"]  # a field that is left out has no default
         schema["properties"][field] = {"description": FIELDS.get(name, {}).get(field, ""), **said}
     schema["description"] = " ".join(schema.get("description", "").split())
 
@@ -122,7 +123,7 @@ def _text() -> Schema:
 
 
 def text() -> str:
-    """The document as it is bundled."""
+    """The text of the bundled document."""
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -16,7 +16,7 @@ from pydantic_core import CoreSchema, core_schema
 
 @dataclass(frozen=True)
 class Choice:
-    """Put beside a union in `Annotated`; `pick` gives the type to validate a value as, by its shape."""
+    """Goes beside a union in `Annotated`. `pick` chooses the type to validate a value as, by its shape."""
 
     pick: Callable[[Any], Any]
 

@@ -1,14 +1,14 @@
-"""Dates and times as they stand in attributes: read here, alike for rules, waits and whoever else asks. Pure.
+"""Reads dates and times in attributes, the same for rules, waits and every other reader. Pure.
 
-What is read, with anything else being no date (numbers, `20261122`, week dates, a time without minutes):
+What is read. Anything else is no date (numbers, `20261122`, week dates, a time without minutes):
 
     2026-11-22                       00:00 in the account's timezone, else UTC
     2026-11-22T09:00                 that time in the account's timezone, else UTC
     2026-11-22T09:00:00.123          likewise; 1 to 9 digits, kept to the microsecond
     2026-11-22T09:00:00+01:00        with an offset: Z, +01:00, +0100 or +01
 
-A space may stand for the T. A time that the clocks leave out in spring is read as if they had not been put forward
-yet, one that comes twice in autumn as the first of the two.
+A space may replace the T. A local time that is skipped in spring is read as if the clocks had not changed
+yet; one that comes twice in autumn is the first of the two.
 """
 
 import re
@@ -27,7 +27,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-
 
 
 def date_of(value: object, zone: str | None) -> datetime | None:
-    """The moment that an attribute names, aware of its timezone or offset; `zone` is the account's. None: no date."""
+    """The time that an attribute names, with its timezone or offset; `zone` is the account's. None: no date."""
     if type(value) is not str or _DATE.fullmatch(value) is None:
         return None
     try:
@@ -53,7 +53,7 @@ def zone_of(name: str | None) -> ZoneInfo | timezone:
 
 
 def unchanged(before: Any, after: Any, zone: str | None) -> bool:
-    """Whether two values of an attribute say the same: 1 and 1.0 do, and so do two spellings of one date."""
+    """Whether two values of an attribute are equal: 1 and 1.0 are, and so are two spellings of one date."""
     if same(before, after):
         return True
     moment = moment_of(before, zone)

@@ -1,10 +1,10 @@
-"""An account's own mail domains: whoever has an address there belongs to the account. Nothing is looked up."""
+"""An account's own mail domains: people with an address there belong to the account. Nothing is looked up."""
 
 from schemas.addresses import BadAddress, is_address, valid_address
 
 MAX_DOMAINS = 100
 
-# Where anybody gets an address: the best known. Those that end otherwise in every country stand below.
+# The best-known domains where anybody gets an address. Those with an ending for each country are below.
 PUBLIC = frozenset(
     """
     126.com 139.com 163.com 10minutemail.com aim.com alice.it aol.com att.net bellsouth.net bigpond.com bk.ru
@@ -25,7 +25,7 @@ _EVERYWHERE = frozenset({"gmx", "hotmail", "live", "outlook", "yahoo", "yandex",
 
 
 class BadDomain(ValueError):
-    """What stands as a domain is none, or nobody's own."""
+    """The text is not a domain, or is one that belongs to nobody in particular."""
 
 
 def valid_domain(text: object) -> str:
@@ -45,7 +45,7 @@ def valid_domain(text: object) -> str:
 
 
 def is_public(domain: str) -> bool:
-    """Whether anybody gets an address there, as far as we know."""
+    """Whether anybody can get an address there, as far as we know."""
     name, _, end = domain.partition(".")
     country = end.removeprefix("com.").removeprefix("co.")
     return domain in PUBLIC or (name in _EVERYWHERE and "." not in country)

@@ -16,7 +16,7 @@ _UNITS = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_0
 _MONTHS = {"mo": 1, "y": 12}
 _SHAPE = re.compile(r"([0-9]{1,9})(s|m|h|d|w|mo|y)", re.ASCII)
 
-MAX_US = 36_500 * _UNITS["d"]  # a hundred years: nothing that people plan is longer, and all sums stay exact
+MAX_US = 36_500 * _UNITS["d"]  # a hundred years: longer than any plan, and short enough for exact sums
 
 
 class CalendarDuration(NamedTuple):

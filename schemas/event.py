@@ -9,36 +9,36 @@ from typing import Any
 
 import msgspec
 
-MERGED = "account.merged"  # the account is closed, `data.into` goes on for it: see `schemas.merging`
+MERGED = "account.merged"  # closes the account; `data.into` goes on for it: see `schemas.merging`
 RESERVED = frozenset({"account.updated", "contact.updated", "account.deleted", "contact.deleted", MERGED})
 OWN_PREFIX = "touchline."
 CLOCK = "touchline.clock"  # control record: carries a partition's clock to `time`
 RULES_SAVED = "touchline.rules.saved"  # control record: revision `data.revision` takes effect at this place
 FORGOTTEN = (
-    "touchline.history.forgotten"  # control record: the plays of triggers `data.triggers` are kept no longer
+    "touchline.history.forgotten"  # control record: the plays of the triggers `data.triggers` have left
 )
 CONTROL = frozenset({CLOCK, RULES_SAVED, FORGOTTEN})
 
 BY_PEOPLE = frozenset(
     f"{OWN_PREFIX}{kind}"
     for kind in ("task.completed", "email.bounced", "email.complained", "email.unsubscribed")
-)  # what people did, though Touchline tells of it: their depth is 0
-LOOP_DEPTH = 3  # at an event so deep no rule fires
+)  # about what people did, though Touchline sends them: their depth is 0
+LOOP_DEPTH = 3  # at an event of this depth no rule fires
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 DAY_US = 86_400_000_000
 FUTURE_LIMIT_US = 5 * 60 * 1_000_000  # with the wall clock, a time further ahead is set to the receipt time
-LATE_US = 7 * DAY_US  # an event further behind its account's newest takes part in no window
+LATE_US = 7 * DAY_US  # an event further behind its account's newest counts in no window
 
 
 class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One event as it travels. Names follow CloudEvents; unknown extension attributes are ignored.
 
-    `subject` is kept and means nothing here: what it names is for the source to say, such as a help desk's ticket.
+    `subject` is kept and not used: its meaning is up to the source, such as a help desk's ticket.
 
-    `unvouched`: it came with a key of scope `track` alone, which may stand in a web page: anybody may have sent it.
-    `mergedfrom`: of an event of a merged account, the one that it was given first; `mergedhops`: how many accounts have
-    sent it on (see `schemas.forwarding`).
+    `unvouched`: it came with a key of scope `track` alone, which may stand in a web page, so anybody may have
+    sent it. `mergedfrom`: for an event of a merged account, the account it was sent to first; `mergedhops`:
+    how many accounts have forwarded it (see `schemas.forwarding`).
     """
 
     specversion: str = "1.0"
@@ -73,8 +73,8 @@ class Malformed(ValueError):
 def decode(value: bytes, *, place: str, timestamp: int) -> Event:
     """The event in a record's value, defaults filled in.
 
-    `place` ("topic/partition/offset") becomes a missing id, `timestamp` (receipt, microseconds) a missing time.
-    Raises `Malformed` for what is no event.
+    A missing id becomes `place` ("topic/partition/offset"), a missing time `timestamp` (receipt,
+    microseconds). Raises `Malformed` for a record that is no event.
     """
     try:
         event = _decode(value)
@@ -101,16 +101,17 @@ def _without_nulls(value: bytes, error: Exception) -> Event:
 
 
 def set_attributes(sent: Any) -> Any:
-    """A decoded event without the attributes that are null: CloudEvents takes those as left out."""
+    """A decoded event without its null attributes, which CloudEvents counts as left out."""
     if not isinstance(sent, dict):
         return sent
     return {name: each for name, each in sent.items() if each is not None}
 
 
 def clamp_future(event: Event, timestamp: int) -> bool:
-    """Wall clock only: a time more than five minutes ahead of receipt is set to the receipt time, the sent one kept.
+    """Wall clock only: set a time more than five minutes ahead of receipt to the receipt time, and keep the
+    time as sent.
 
-    Whether it was.
+    Returns whether it was.
     """
     if event.time is None or microseconds(event.time) <= timestamp + FUTURE_LIMIT_US:
         return False
@@ -135,9 +136,9 @@ def day_of(us: int) -> int:
 
 
 def depth_of(type_: str, data: Any) -> int:
-    """How often Touchline has answered itself before this event: 0 for what came from outside, whatever it says.
+    """How often Touchline has answered itself before this event; 0 for an event from outside, whatever it says.
 
-    An event of our own without a depth, from before there was one, has the least that it can have.
+    An event of our own that is older than depths has the least that it can have.
     """
     if not type_.startswith(OWN_PREFIX):
         return 0
@@ -156,7 +157,7 @@ def microseconds(moment: datetime) -> int:
 
 
 def instant(text: str) -> int:
-    """The moment of an RFC 3339 text. Raises ValueError for what is none."""
+    """The time of an RFC 3339 text. Raises ValueError for any other text."""
     return microseconds(datetime.fromisoformat(text))
 
 

@@ -1,4 +1,4 @@
-"""What the fields of rules may hold: event types, numbers, paths, names. Pure."""
+"""The types of fields of rules: event types, numbers, paths, names. Pure."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -42,7 +42,7 @@ def _share(value: Any) -> Any:
 
 
 def exact(value: float) -> Fraction:
-    """A JSON number as it is written, exactly."""
+    """The exact value of a JSON number as it is written."""
     return Fraction(Decimal(repr(value)))
 
 
@@ -91,7 +91,7 @@ Types = Annotated[
     PlainValidator(_types),
     WithJsonSchema({"anyOf": [_TYPE_SCHEMA, {"type": "array", "items": _TYPE_SCHEMA, "minItems": 1}]}),
 ]
-# int | float: 10 is stored, answered and put into mails as 10, not as 10.0
+# int | float: 10 stays 10 in the table, in answers and in mails, and does not become 10.0
 Number = Annotated[int | float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
 Share = Annotated[int | float, PlainValidator(_share), WithJsonSchema({"type": "number", "minimum": 0})]
 EventPath = Annotated[str, Field(strict=True), _path("data", "contact", "account", "type", "source")]
@@ -102,7 +102,7 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 Name = Annotated[str, Field(strict=True, pattern=NAME)]
 
 
-# What GET, and the answer to a save, show of a document beside its own fields.
+# Fields that GET and the answer to a save add to a document's own.
 OF_VERSIONS = frozenset({"version", "changed_by", "changed_at", "deleted", "warnings"})
 
 

@@ -1,9 +1,9 @@
-"""What travels because accounts were merged: events of a closed account on their way to the one that goes on, its
-contacts, and erasures the other way. Rules writes all of it onto `touchline.events`, and it holds at its place there.
+"""Records that merges make: events of a closed account on their way to the one that goes on, its contacts, and
+erasures the other way. Rules writes all of them onto `touchline.events`, and they take effect at their place there.
 
-An event that is sent on keeps its id, source, time and data. Its account is the one that goes on, `mergedfrom` the one
-that it was given first. Under the new account it is known by source, id and what it says (`fingerprint`): two events of
-two accounts may have one id, and both count; the same event under two names counts once.
+A forwarded event keeps its id, source, time and data. Its account becomes the one that goes on, and `mergedfrom` is
+the one it was sent to first. Under the new account it is known by source, id and content (`fingerprint`): two events
+of two accounts may share an id, and both count; the same event under two names counts once.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,13 @@ import msgspec
 from schemas.event import Event, microseconds
 from schemas.profile import Closing, Contact, Profile, completed, contact_of
 
-ABSORBED = "touchline.account.absorbed"  # to the account that goes on: whom it takes in
+ABSORBED = "touchline.account.absorbed"  # to the account that goes on: the account that it takes in
 ERASED = (
-    "touchline.account.erased"  # to a closed account: where it was merged into, all was erased, or a contact
+    # to a closed account: the one it was merged into was erased, or a contact there
+    "touchline.account.erased"
 )
-MAX_HOPS = 32  # accounts that an event is sent on from; beyond it they lead in a circle
-ROOM = 256 << 10  # bytes of an `ABSORBED`: whoever has more contacts sends several
+MAX_HOPS = 32  # times that an event is forwarded; more mean that the accounts form a circle
+ROOM = 256 << 10  # bytes of an `ABSORBED`; an account with more contacts sends several
 SOURCE = "touchline"
 
 _sorted_json = msgspec.json.Encoder(order="sorted").encode
@@ -49,13 +50,13 @@ class Erased(msgspec.Struct, omit_defaults=True, frozen=True):
 
 
 def absorbed_of(event: Event) -> Absorbed | None:
-    """What an `ABSORBED` says; None for what is none."""
+    """The content of an `ABSORBED`; None for any other event."""
     found: Absorbed | None = _converted(event.data, Absorbed)
     return found
 
 
 def erased_of(event: Event) -> Erased | None:
-    """What an `ERASED` says; None for what is none."""
+    """The content of an `ERASED`; None for any other event."""
     found: Erased | None = _converted(event.data, Erased)
     return found
 
@@ -68,14 +69,14 @@ def _converted(data: Any, kind: type[Any]) -> Any:
 
 
 def fingerprint(event: Event) -> int:
-    """What an event says, as a number of 63 bits, at least 1; the account does not count, nor the order of names."""
+    """An event's content as a number of 63 bits, at least 1. The account does not count, nor the order of names."""
     time = 0 if event.time is None else microseconds(event.time)
     said = _sorted_json((event.type, time, event.contact, event.data))
     return int.from_bytes(blake2b(said, digest_size=8).digest(), "big") >> 1 | 1
 
 
 def sent_on(event: Event, closing: Closing) -> Event:
-    """The event as the account that goes on gets it. The user whom a lone account stood for is a contact there."""
+    """The event as it is forwarded. The user whom a lone account stood for becomes a contact there."""
     contact = contact_of(event)
     if closing.contact is not None and contact in (None, event.account):
         contact = closing.contact
@@ -90,7 +91,7 @@ def sent_on(event: Event, closing: Closing) -> Event:
 
 
 def _renamed(event: Event, closing: Closing) -> Any:
-    """The data; who was taken in by a lone account is that user, too."""
+    """The data, in which contacts that a lone account had taken in become its user too."""
     absorbed = absorbed_of(event) if event.type == ABSORBED and closing.contact is not None else None
     if absorbed is None or event.account is None:
         return event.data
@@ -104,7 +105,7 @@ def _renamed(event: Event, closing: Closing) -> Any:
 
 
 def close(profile: Profile, closing: Closing) -> list[Contact]:
-    """Close an account; its contacts, under the ids that they have where they go."""
+    """Close an account. Returns its contacts, under the ids that they get at the other account."""
     contacts = [
         msgspec.structs.replace(contact, id=_there(profile.id, closing, contact.id))
         for contact in profile.contacts.values()
@@ -114,7 +115,7 @@ def close(profile: Profile, closing: Closing) -> list[Contact]:
 
 
 def names_of(profile: Profile, closing: Closing) -> dict[str, list[str]]:
-    """The account and all that were merged into it, each with its contacts: before it is closed."""
+    """The account and all that were merged into it, each with its contacts, as before it is closed."""
     mine = list(profile.contacts)
     if closing.contact is not None and profile.id not in profile.contacts:
         mine.append(profile.id)
@@ -128,9 +129,9 @@ def _there(account: str, closing: Closing, contact: str) -> str:
 
 
 def take_in(profile: Profile, absorbed: Absorbed) -> None:
-    """Its contacts, where there is none of that id; whose they were is remembered.
+    """Add the other account's contacts whose ids are not there yet, and remember where they came from.
 
-    One whom nobody vouches for gives way. The user whom a lone account stood for is the same person here and there.
+    An unvouched contact is replaced. The user whom a lone account stood for is the same person here and there.
     """
     for contact in absorbed.contacts:
         known = profile.contacts.get(contact.id)
@@ -144,7 +145,7 @@ def take_in(profile: Profile, absorbed: Absorbed) -> None:
 
 
 def in_pieces(absorbed: Absorbed) -> Iterator[Absorbed]:
-    """The same in records of a bounded size, the names first. One contact may be larger than that by itself."""
+    """Split it into records of a bounded size, the names first. A single contact may be larger than that."""
     names: dict[str, list[str]] = {}
     contacts: list[Contact] = []
     size = 0

@@ -13,7 +13,7 @@ from schemas.rule import RuleIn, TiersDoc
 from schemas.scenario import Scenario
 from schemas.template import TemplateIn
 
-# In the order in which they can be applied: what others refer to comes first.
+# In the order in which they can be applied: a document comes before those that refer to it.
 KINDS: dict[str, type[BaseModel]] = {
     "aliases": AliasesDoc,
     "tiers": TiersDoc,
@@ -23,7 +23,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "rule": RuleIn,
 }
 TEST = "test"  # *.test.yaml
-DOCUMENT = "document"  # any kind: what an editor wants for a file of several
+DOCUMENT = "document"  # any kind: for editors, in a file of several documents
 FOLDER = Path(__file__).parent / "json"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

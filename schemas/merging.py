@@ -1,11 +1,14 @@
-"""`account.merged`: an account is closed, and another goes on for it.
+"""`account.merged`: one account is closed, and another goes on for it.
 
-`{"type": "account.merged", "account": A, "data": {"into": B}}` comes from outside with the scope `admin`. Ingest itself
-sends it for an account that stood for one Segment user alone, once that user is known to belong elsewhere, with
-`"lone": true` and `"contact"`: who that user is at `into`. Whoever keeps A carries such a one out only if nothing but
-that user's calls ever made A (`is_lone_call` of every event), and, where the merge itself is `unvouched`, only if all
-of those were unvouched too. What a stranger may have sent closes nothing for others: a vouched event of an account that
-is closed by an unvouched merge opens it anew, and a vouched merge of it takes the place of the unvouched one.
+`{"type": "account.merged", "account": A, "data": {"into": B}}` comes from outside with the scope `admin`.
+
+Ingest itself sends one for an account that stood for one Segment user alone, once that user is known to
+belong elsewhere: with `"lone": true`, and in `"contact"` who that user is at `into`. Such a merge is carried
+out only if nothing but that user's calls ever made A (`is_lone_call` of every event). If the merge itself is
+`unvouched`, all of those must have been unvouched too.
+
+An unvouched merge closes nothing for others: a vouched event of the closed account opens it again, and a
+vouched merge of it replaces the unvouched one.
 """
 
 import msgspec
@@ -14,7 +17,8 @@ from schemas.event import MERGED, Event
 from schemas.names import is_name
 
 SEGMENT = "segment"  # the source of Segment's calls
-SEGMENT_PUBLIC = "segment-public"  # of those with a `track` key: no stranger takes the id of an event to come
+# the source of calls with a `track` key, so that these cannot use up ids of other events
+SEGMENT_PUBLIC = "segment-public"
 FROM_SEGMENT = frozenset({SEGMENT, SEGMENT_PUBLIC})
 
 
@@ -29,7 +33,7 @@ class Merge(msgspec.Struct, frozen=True):
 
 
 def merge_of(event: Event) -> Merge | None:
-    """The merge that an event tells of; None if it tells of none that can be."""
+    """The merge in an event; None if it has none that is possible."""
     data = event.data
     if event.type != MERGED or not isinstance(data, dict) or not is_name(event.account):
         return None
@@ -41,5 +45,5 @@ def merge_of(event: Event) -> Merge | None:
 
 
 def is_lone_call(event: Event) -> bool:
-    """Whether an event may be a call of the one user whose id its account has: nobody else's, and no other source's."""
+    """Whether an event may be a call of the one user whose id the account has, and comes from no other source."""
     return event.source in FROM_SEGMENT and event.contact in (None, event.account)

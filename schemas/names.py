@@ -1,6 +1,6 @@
-"""Names: ids of accounts and contacts, types, sources. One limit at the door and in the tables.
+"""Names: ids of accounts and contacts, event types, sources. One limit holds in the API and in the tables.
 
-Our door refuses what is no name. Other programs may write to the log directly: there anything can stand.
+Ingest refuses anything else. Other programs may write to the log directly, and anything can stand there.
 """
 
 from typing import Any, TypeGuard
@@ -9,10 +9,10 @@ MAX_NAME = 256  # characters
 
 
 def is_name(text: Any) -> TypeGuard[str]:
-    """Whether the door lets this in as a name, and every table holds it."""
+    """Whether the API accepts this as a name, and every table can hold it."""
     return isinstance(text, str) and 1 <= len(text) <= MAX_NAME and "\0" not in text
 
 
 def fitting(text: str | None, limit: int | None = None) -> str | None:
-    """A text as a column of so many characters takes it."""
+    """The text, cut to what a column of this many characters holds."""
     return None if text is None else text.replace("\0", "")[:limit]

@@ -1,4 +1,4 @@
-"""Plays, actions and tasks as the API answers them: what the OpenAPI page shows. The reasons are a closed set."""
+"""Plays, actions and tasks as the API answers them. The reasons are a closed set."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal

@@ -1,8 +1,8 @@
 """What is known of an account and its contacts, and how updates merge into it.
 
-Rules and actions both build this from the log, in log order. Merging is per attribute, `null` deletes, contacts
-merge by `id`. What does not have the expected type, or is no address or timezone, is left alone: other programs may
-write to the topic.
+Rules and actions both build it from the log, in log order. Updates merge per attribute, `null` deletes,
+contacts merge by `id`. A value of the wrong type, or an invalid address or timezone, is ignored, since other
+programs may write to the topic.
 """
 
 from collections.abc import Mapping
@@ -40,9 +40,8 @@ class Contact(msgspec.Struct, omit_defaults=True):
 
 
 class Closing(msgspec.Struct, omit_defaults=True, frozen=True):
-    """That an account was merged into another one. `contact`: of an account that stood for one user alone, who that
-    user is there. `unvouched`: by what a stranger may have sent, so that whoever is none may open it anew.
-    """
+    """The mark of an account that was merged into another. `contact`: for a lone account, who its user is
+    there. `unvouched`: an unvouched merge closed it, so a vouched event may open it again."""
 
     into: str
     contact: str | None = None
@@ -50,12 +49,12 @@ class Closing(msgspec.Struct, omit_defaults=True, frozen=True):
 
 
 class Profile(msgspec.Struct, omit_defaults=True):
-    """An account as it is at a place in the log. `tier` is its own override, not the resolved one.
+    """An account at a place in the log. `tier` is its own override, not the resolved one.
 
-    `domains`: where the account's people have their addresses. `unvouched`: nothing but updates that anybody may have
-    sent made it what it is; None: nobody has said so far, which of an account with any data means no.
-    `closed`: it was merged into another account. `absorbed`: the accounts that were merged into this one, also through
-    others, each with the contacts it had, under their ids here.
+    `domains`: where the account's people have their addresses. `unvouched`: only updates that anybody may
+    have sent made it what it is; None: no update has said, which means no for an account with any data.
+    `closed`: it was merged into another account. `absorbed`: the accounts that were merged into this one,
+    also through others, each with the contacts it had, under their ids here.
     """
 
     id: str
@@ -74,8 +73,8 @@ class Profile(msgspec.Struct, omit_defaults=True):
 def apply_update(profile: Profile, event: Event) -> None:
     """Merge an `account.updated` or `contact.updated`, or carry out a deletion, in place.
 
-    One that is not vouched for (see `Event`) changes nothing that another one made. After `account.deleted` only the id
-    is left; the caller drops what else it keeps.
+    An unvouched update (see `Event`) changes nothing that a vouched one made. After `account.deleted` only
+    the id is left; the caller drops everything else it keeps.
     """
     if event.type in ("account.updated", "contact.updated"):
         _vouch(profile, event.unvouched)
@@ -91,7 +90,7 @@ def apply_update(profile: Profile, event: Event) -> None:
 
 
 def forget(profile: Profile, contact: str | None) -> None:
-    """A contact is no more, nor an account that was merged into this one and stood for that person alone."""
+    """Forget a contact, and an account that was merged into this one and stood for that person alone."""
     if contact is None:
         return
     profile.contacts.pop(contact, None)
@@ -110,7 +109,7 @@ def contact_of(event: Event) -> str | None:
 
 
 def completed(contact: Contact, other: Contact) -> Contact:
-    """A contact with what it lacks taken from another of the same person."""
+    """A contact whose missing fields are taken from another one of the same person."""
     fields = {name: getattr(contact, name) or getattr(other, name) for name in CONTACT_TEXTS}
     attributes = {**other.attributes, **contact.attributes}
     return msgspec.structs.replace(
@@ -119,7 +118,7 @@ def completed(contact: Contact, other: Contact) -> Contact:
 
 
 def is_vouched(profile: Profile, contact: Contact) -> bool:
-    """Whether somebody else than the contact says that they belong to the account: an update, or their address."""
+    """Whether somebody other than the contact says that they belong to the account: an update, or their address."""
     return not contact.unvouched or (bool(profile.domains) and domain_of(contact.email) in profile.domains)
 
 
@@ -129,7 +128,7 @@ def _clear(profile: Profile) -> None:
 
 
 def _vouch(profile: Profile, unvouched: bool) -> None:
-    """Note whether anything vouched for has been said of the account."""
+    """Note whether a vouched update of the account has come."""
     if not unvouched:
         profile.unvouched = False
     elif profile.unvouched is None:
@@ -181,7 +180,7 @@ def _update_contact(profile: Profile, event: Event) -> None:
 
 
 def _merge_contact(profile: Profile, contact_id: str, data: Mapping[str, Any], unvouched: bool) -> None:
-    """`unvouched` in the data is what GET shows of a contact: written back, it vouches for nobody."""
+    """Merge a contact. `unvouched` in the data is what GET shows: written back, it does not vouch for the contact."""
     unvouched = unvouched or data.get("unvouched") is True
     contact = profile.contacts.get(contact_id)
     if contact is None:
@@ -196,7 +195,7 @@ def _merge_contact(profile: Profile, contact_id: str, data: Mapping[str, Any], u
         roles = data["roles"]
         contact.roles = [role for role in roles if isinstance(role, str)] if isinstance(roles, list) else []
     if "active" in data and not unvouched:
-        contact.active = data["active"] is not False  # null deletes what was said: active again
+        contact.active = data["active"] is not False  # null deletes the value, so the contact is active again
     _merge_attributes(contact, data)
 
 

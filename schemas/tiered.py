@@ -1,7 +1,7 @@
 """Tiers, and values that differ by tier: one value for all, or an object with `high`, `low`, `tech`.
 
-A tier that the object leaves out is not covered. The union's branches carry tags in angle brackets; whoever turns
-a validation error's location into a field path drops parts of that shape (`field_path`).
+A tier that the object leaves out is not covered. The union's branches carry tags in angle brackets;
+`field_path` drops them when it turns a validation error's location into a field's path.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ else:
 
 
 def for_tier(value: Any, tier: str | None) -> Any:
-    """What a tiered value says for `tier`; None where the tier is not covered (or the value is None)."""
+    """The value for `tier`; None where the tier is not covered (or the value is None)."""
     if isinstance(value, TierMap):
         return getattr(value, tier) if tier in TIERS else None
     return value

@@ -1,6 +1,6 @@
-"""Times as they are sent to us in bodies and query parameters: RFC 3339 with an offset, and nothing else.
+"""Times in bodies and query parameters: RFC 3339 with an offset, and nothing else.
 
-A number, or a text of digits, would be taken for seconds since 1970: a date written without its dashes, for one.
+A number, or a text of digits such as a date without its dashes, would be read as seconds since 1970.
 """
 
 import re

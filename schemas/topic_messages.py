@@ -1,4 +1,4 @@
-"""The messages of the topics, for `schemas.asyncapi`: what each says, its payload, and an example that fits it."""
+"""The messages of the topics, for `schemas.asyncapi`: a description, the payload, and an example that fits it."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ BETWEEN = {
         "Erased",
         {"into": "acme-group"},
     ),
-}  # what accounts tell one another, whichever partitions they are in
+}  # what accounts send one another, whichever partitions they are in
 
 
 def from_outside() -> list[str]:
@@ -51,7 +51,7 @@ def of_events() -> list[str]:
 
 
 def of_ours() -> list[str]:
-    """The messages of `touchline.events` that Touchline alone writes."""
+    """The messages of `touchline.events` that only Touchline writes."""
     return [*map(name_of, OWN), *map(name_of, BETWEEN), *CONTROL]
 
 
@@ -62,7 +62,7 @@ def name_of(type_: str) -> str:
 
 
 def messages() -> Schema:
-    """By name."""
+    """All messages, by name."""
     event = {
         "id": "inv-88",
         "source": "billing",

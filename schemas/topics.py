@@ -1,4 +1,5 @@
-"""What travels on the log, in words: the fields of its records, and Touchline's own events. See `schemas.asyncapi`."""
+"""Descriptions of what travels on the log: the fields of its records, and Touchline's own
+events. See `schemas.asyncapi`."""
 
 from typing import Any, NamedTuple
 
@@ -119,7 +120,7 @@ _PLAY = {
 
 
 class OwnEventType(NamedTuple):
-    """A type of Touchline's own events: what it tells, what its data has, and which of that always."""
+    """A type of Touchline's own events: its description, the fields of its data, and which of them it always has."""
 
     tells: str
     data: dict[str, Any]

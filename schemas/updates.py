@@ -1,7 +1,8 @@
-"""Addresses, timezones and domains in the data of updates: trimmed, and what is none found, by one mechanism for all.
+"""Checks the addresses, timezones and domains in updates, for every way an update comes: trims them, and
+finds invalid ones.
 
-Our door refuses an update with something wrong in it. Where nobody can be told (another program's record, a call of a
-Segment library) the wrong value is left out, counted, and the rest taken.
+The API refuses an update with an invalid value. Where nobody can be told (another program's record, a call of
+a Segment library), the value is left out and counted, and the rest is accepted.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ UPDATES = frozenset({"account.updated", "contact.updated"})
 
 
 class BadValue(NamedTuple):
-    """A value that is none: its path in the data (`contacts.0.email`), its kind, and what is wrong with it."""
+    """An invalid value: its path in the data (`contacts.0.email`), its kind, and what is wrong with it."""
 
     path: str
     kind: str  # email, owner.email, timezone or domain: a closed set
@@ -24,7 +25,7 @@ class BadValue(NamedTuple):
 
 
 def put_right(event: Event) -> list[BadValue]:
-    """Trim the addresses, timezones and domains of an update and take out what is none, in place; which these were."""
+    """Trim the addresses, timezones and domains of an update in place, remove the invalid ones, and return these."""
     if event.type not in UPDATES or not isinstance(event.data, dict):
         return []
     event.data, wrong = right(event.type, event.data)
@@ -32,7 +33,7 @@ def put_right(event: Event) -> list[BadValue]:
 
 
 def right(type_: str, data: dict[str, Any]) -> tuple[dict[str, Any], list[BadValue]]:
-    """The data of an update as it is to be merged, and what was left out of it. `data` itself stays as it is."""
+    """The data of an update as it is to be merged, and what was left out of it. `data` itself is not changed."""
     wrong: list[BadValue] = []
     if type_ == "contact.updated":
         return _person(data, "", wrong), wrong
@@ -80,7 +81,7 @@ _OF_A_PERSON: tuple[tuple[str, str, Check], ...] = (
 def _fields(
     data: dict[str, Any], at: str, checks: tuple[tuple[str, str, Check], ...], wrong: list[BadValue]
 ) -> dict[str, Any]:
-    """The same object if all is well with it."""
+    """The corrected fields; the same object if nothing is wrong."""
     for name, kind, check in checks:
         sent = data.get(name)
         if not isinstance(sent, str):

@@ -1,11 +1,11 @@
-"""Timezones by their IANA names: what one is, the same at every door."""
+"""Timezones by their IANA names, with one check for every way they come."""
 
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 
 class BadZone(ValueError):
-    """What stands as a timezone is none."""
+    """The text is not a timezone."""
 
 
 @lru_cache(2_048)

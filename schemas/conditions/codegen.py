@@ -1,9 +1,9 @@
-"""Conditions as generated Python: every path is looked up once, every comparison is typed by its operand.
+"""Conditions as generated Python: each path is looked up once, and each comparison is typed by its operand.
 
-`Emitter` collects lookups and yields expressions; the rules engine shares one among all conditions of an event
-type. A value has three views: as it is (`v3`), as a number or NaN (`n3`), as a text or None (`s3`). NaN and None
-make comparisons with unlike types false without a test. Nothing of the user's document becomes code but through
-`repr` of strings and numbers.
+`Emitter` collects lookups and yields expressions; the rules engine shares one among all conditions of an
+event type. A value has three views: as it is (`v3`), as a number or NaN (`n3`), as a text or None (`s3`). NaN
+and None make comparisons with unlike types false without a test. Of the user's document, only the `repr` of
+strings and numbers becomes code.
 """
 
 import re
@@ -25,7 +25,7 @@ _re2_options = re2.Options()
 _re2_options.max_mem = 1 << 20
 _re2_options.log_errors = False
 _re2_options.never_capture = (
-    True  # nobody asks for groups, and to note thousands of them costs minutes a text
+    True  # no caller reads groups, and recording thousands of them takes minutes for each text
 )
 
 
@@ -79,7 +79,7 @@ def check_pattern(pattern: str) -> Any:
 
 
 def dig(value: Any, *names: str) -> Any:
-    """The value below `value` by names, None where there is none."""
+    """The value at this path of names below `value`, None where there is none."""
     for name in names:
         if type(value) is not dict:
             return None

@@ -192,7 +192,7 @@ def needed_paths(condition: Condition) -> Iterator[str]:
 
 
 def _places(condition: Condition, above: str = "") -> Iterator[tuple[str, str]]:
-    """Every path that a condition names, behind the place where it stands."""
+    """Every path that a condition names, after the place where it stands."""
     for path in condition.__pydantic_extra__ or {}:
         yield above + path, path
     for name, list_ in (("all", condition.all_), ("any", condition.any_)):

@@ -1,1 +1,1 @@
-"""What is legal but probably wrong with documents, alone and together. Pure."""
+"""Finds what is legal but probably wrong in documents, alone and together. Pure."""

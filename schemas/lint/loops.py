@@ -1,6 +1,5 @@
-"""What may start itself: a rule that fires at events of Touchline's own which the playbook it starts brings about,
-or others on the way round. `depth` stops such a loop after three rounds; here it is told of before.
-"""
+"""Finds rules that may start themselves: a rule that fires at Touchline's own events which its playbook causes,
+directly or through other rules. `depth` stops such a loop after three rounds; this warns of it before."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,13 +7,14 @@ from typing import Any
 
 from schemas.lint.outline import PlaybookOutline, RuleOutline
 
-ROUND_AT_MOST = 10  # rules of one way round that are looked for
+ROUND_AT_MOST = 10  # the most rules in a loop that is looked for
 
 
 def ways_round(
     rules: Iterable[RuleOutline], playbooks: Mapping[str, PlaybookOutline]
 ) -> Iterator[tuple[list[RuleOutline], str]]:
-    """For each rule that may start itself the shortest way round, beginning with it, and the type that closes it."""
+    """For each rule that may start itself: the shortest loop, beginning with it, and the event type
+    that closes it."""
     hearing = {rule.name: rule for rule in rules if rule.hears}
     following = {
         rule.name: list(_answers(rule, playbooks.get(rule.playbook or ""), hearing.values()))
@@ -30,7 +30,7 @@ def ways_round(
 def _answers(
     rule: RuleOutline, book: PlaybookOutline | None, hearing: Iterable[RuleOutline]
 ) -> Iterator[tuple[str, str]]:
-    """The rules that may fire at what this one brings about, each with a type of event that leads to it."""
+    """The rules that may fire at events which this one causes, each with such an event type."""
     if book is None:
         return
     for other in hearing:
@@ -66,7 +66,7 @@ def _shortest(start: str, following: Mapping[str, list[tuple[str, str]]]) -> tup
 
 
 def may_hold(where: Mapping[str, Any], known: Mapping[str, Any]) -> bool | None:
-    """Whether a condition in its plain form holds, as far as these values tell; None: it may or may not."""
+    """Whether a condition in its plain form holds for these values; None: it may or may not."""
     return _all(_entry(name, wanted, known) for name, wanted in where.items())
 
 

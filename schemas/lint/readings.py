@@ -1,4 +1,4 @@
-"""Which values documents read as numbers or as dates: what the door can warn of when it takes one that is neither."""
+"""Finds the values that documents read as numbers or dates, so that ingest can warn of a value that is neither."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
@@ -18,7 +18,8 @@ _TRIGGERS = "trigger.event."
 
 
 class Reading(msgspec.Struct, frozen=True, array_like=True):
-    """A path that is read so: `account.…`, `contact.…`, `data.…` in events of the types, `trigger.event.data.…`."""
+    """A path that is read as a number or a date: `account.…`, `contact.…`, `data.…` in events of
+    the types, `trigger.event.data.…`."""
 
     path: str
     kind: Kind

@@ -1,4 +1,4 @@
-"""Names of event types that may mean one thing: what a rule listens to and what the log shows."""
+"""Finds event types that may mean the same: one that a rule listens to, and one that the log shows."""
 
 import re
 from collections.abc import Iterable
@@ -6,14 +6,14 @@ from difflib import get_close_matches
 
 _WORDS = re.compile(r"[^a-z0-9]+")
 _SPLIT = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # signedUp
-CLOSE = 0.85  # as difflib measures it: a letter or two in a name of ten
+CLOSE = 0.85  # by difflib's measure: a letter or two in a name of ten
 
 
 def alike(wanted: str, seen: Iterable[str]) -> str | None:
-    """Of the types seen, the one that most likely is called `wanted` by somebody else; None: none is like it.
+    """The seen type that most likely means `wanted`; None: none is similar.
 
-    The same words first, in whatever order and however they are joined (`account_signed_up`, `SignedUp Account`),
-    then what differs by a letter or two (`invoice.overdued`).
+    First types with the same words in any order, however joined (`account_signed_up`, `SignedUp Account`),
+    then types that differ by a letter or two (`invoice.overdued`).
     """
     others = sorted(name for name in seen if name != wanted)
     words = _words(wanted)

@@ -1,4 +1,4 @@
-"""What is legal but probably wrong with one document. Pure: what the log has shown comes in as `Facts`."""
+"""Finds what is legal but probably wrong in one document. Pure: what the log has shown comes in as `Facts`."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,25 +27,25 @@ class LintWarning(TypedDict):
 
 @dataclass(frozen=True)
 class Facts:
-    """What the log has shown so far. Nothing at all means that nothing can be said."""
+    """What the log has shown so far. If it has shown nothing, there are no warnings from it."""
 
     paths: dict[str, frozenset[str]] = field(default_factory=dict)  # event type to the names in its data
     tiers: frozenset[str] = frozenset()  # tiers that some account has
 
 
 def lint_rule(rule: RuleIn, facts: Facts) -> list[LintWarning]:
-    """All that is doubtful about a rule by itself. With others: `schemas.lint.together`."""
+    """The warnings about a rule by itself. Together with other documents: `schemas.lint.together`."""
     found = [*_parts(rule, facts), *_tiers(rule, facts)]
     return list({(one["field"], one["message"]): one for one in found}.values())
 
 
 def lint_template(template: TemplateIn) -> list[LintWarning]:
-    """The names that a template uses and that nothing in its scope can have."""
+    """Warnings about names in a template that nothing in its scope can have."""
     return _unknown(template.sources())
 
 
 def lint_playbook(playbook: PlaybookIn) -> list[LintWarning]:
-    """The same for the templates that stand in a playbook's steps."""
+    """The same for the templates in a playbook's steps."""
     return _unknown(texts_of(playbook))
 
 
@@ -89,7 +89,7 @@ def _selector(body: Any, where: str, facts: Facts, by: str | None) -> Iterator[L
 
 
 def _unseen(type_: str, facts: Facts) -> str:
-    """That there is no such event, and where there is one like it, that an alias would make it one."""
+    """Warns that no such event has come; if a similar one has, names the alias that would join them."""
     said = f"no event of type {type_} has been seen in the log so far"
     other = alike(type_, facts.paths)
     if other is None:
@@ -112,7 +112,7 @@ def _first(path: str) -> str:
 
 
 def _impossible(body: Threshold, where: str) -> Iterator[LintWarning]:
-    """Numbers that no window can reach, or that every window does."""
+    """Warns of numbers that no window can reach, or that every window does."""
     most = _most(body)
     for operator in ("at_least", "above"):
         for tier, number in _numbers(getattr(body, operator)):

@@ -1,4 +1,4 @@
-"""The names that a template looks up, read from its source without running it."""
+"""Finds the names that a template looks up, from its source, without running it."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,7 +11,7 @@ Names = tuple[str, ...]  # ("trigger", "event", "data")
 _ACCOUNT = ("attributes", "contacts", "domains", "id", "name", "owner", "tier", "timezone")
 _CONTACT = ("active", "attributes", "email", "id", "locale", "name", "roles", "timezone")
 _OWNER = ("email", "name")
-# What these objects have, always; what a template asks them for beside it fails when it is rendered.
+# The names that these objects always have; any other name fails when the template is rendered.
 FIELDS: dict[Names, frozenset[str]] = {
     ("account",): frozenset(_ACCOUNT),
     ("account", "owner"): frozenset(_OWNER),
@@ -28,9 +28,9 @@ _parser = Environment(autoescape=True)
 
 
 def names_in(source: str) -> set[Names]:
-    """Every chain of names that the template looks up, but for those it gives a value itself.
+    """Every chain of names that the template looks up, except for names that it assigns itself.
 
-    Of a template that cannot be read: none, for that is an error of its own.
+    Empty for a template that cannot be parsed, which is an error of its own.
     """
     try:
         return _names(_parser.parse(source))[0]
@@ -39,7 +39,7 @@ def names_in(source: str) -> set[Names]:
 
 
 def trigger_names(source: str) -> set[str]:
-    """The first names that a template looks up in `trigger`, without those of which it asks whether they are there.
+    """The first names that a template looks up in `trigger`, without those that it checks for first.
 
     `{{ trigger.event.data.invoice }}` gives `event`; `{{ trigger.key or 'yours' }}` gives nothing.
     """
@@ -51,7 +51,7 @@ def trigger_names(source: str) -> set[str]:
 
 
 def unknown_names(source: str) -> Iterator[tuple[str, frozenset[str]]]:
-    """Every name that cannot be there, in full, with those that could: (`trigger.invoice`, {`account`, `at`, …})."""
+    """Every name that cannot exist, in full, with those that could: (`trigger.invoice`, {`account`, `at`, …})."""
     for names in sorted(names_in(source)):
         known = FIELDS.get(names[:-1])
         if known is not None and names[-1] not in known | _OF_EVERY_OBJECT:
@@ -59,7 +59,7 @@ def unknown_names(source: str) -> Iterator[tuple[str, frozenset[str]]]:
 
 
 def _names(tree: nodes.Template) -> tuple[set[Names], set[Names]]:
-    """What is looked up, and of what of that the template asks whether it is there."""
+    """The chains that are looked up, and those among them that the template checks for."""
     own = {node.name for node in tree.find_all(nodes.Name) if node.ctx != "load"}
     chains = (_chain(node) for node in tree.find_all((nodes.Getattr, nodes.Getitem)))
     found = {names for names in chains if names is not None and names[0] not in own}
@@ -81,7 +81,7 @@ def _chain(node: nodes.Node) -> Names | None:
 
 
 def _questions(tree: nodes.Template) -> Iterator[nodes.Node]:
-    """The expressions that the template takes for true or false, or puts something else in the place of."""
+    """The expressions that the template tests for truth, or gives a default for."""
     for branch in tree.find_all(nodes.If):
         yield from _operands(branch.test)
     for choice in tree.find_all(nodes.CondExpr):

@@ -1,7 +1,8 @@
-"""What is doubtful about documents taken together: a rule, the playbook it starts, the templates that it sends.
+"""Finds what is probably wrong with documents taken together: a rule, the playbook it starts, the templates
+that it sends.
 
-A doubt concerns several documents; each of them has its own view of it, so that whichever is saved last, or is the
-only one in a file, can be told of it.
+Such a warning concerns several documents. Each has its own wording of it, so that whichever is saved last, or
+is the only one in a file, can be warned.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,14 +18,14 @@ MOST_RIVALS = 10  # rules for the same playbook that a rule is warned of
 
 
 class SharedWarning(NamedTuple):
-    """A doubt as it is told to whoever writes this document."""
+    """A warning as it is worded for the writer of this document."""
 
     kind: str
     name: str
     doubt: LintWarning
 
 
-Finding = tuple[SharedWarning, ...]  # one doubt; the document to change comes first
+Finding = tuple[SharedWarning, ...]  # names one warning for all documents; the document to change comes first
 
 
 def lint_together(
@@ -32,7 +33,7 @@ def lint_together(
     playbooks: Mapping[str, PlaybookOutline],
     templates: Mapping[str, TemplateOutline],
 ) -> Iterator[Finding]:
-    """The doubts about documents that refer to one another."""
+    """The warnings about documents that refer to one another."""
     rules = list(rules)
     starting: dict[str, list[RuleOutline]] = {}
     for rule in rules:
@@ -52,7 +53,7 @@ def lint_together(
 
 
 def told(findings: Iterable[Finding], kind: str, name: str) -> list[LintWarning]:
-    """What one of the documents is told, each doubt once."""
+    """The warnings for one of the documents, each once."""
     views = (view for finding in findings for view in finding if (view.kind, view.name) == (kind, name))
     return list({(view.doubt["field"], view.doubt["message"]): view.doubt for view in views}.values())
 
@@ -87,7 +88,7 @@ def _waits(rule: RuleOutline, book: PlaybookOutline) -> Iterator[Finding]:
 
 
 def _moves(rule: RuleOutline, book: PlaybookOutline) -> Iterator[Finding]:
-    """A play that was begun before a date goes on by the old one when the date moves."""
+    """Warns that a play which begins before a date goes on by the old date when the date moves."""
     if not set(book.lasting) & set(rule.tiers):
         return
     for path in rule.ahead:

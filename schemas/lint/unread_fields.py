@@ -1,6 +1,7 @@
-"""Fields in the data of updates that nothing reads: taken, since others' updates carry more than we keep, and told of.
+"""Finds fields of updates that nothing reads. They are accepted, since others' updates carry more than we
+keep, and warned of.
 
-`{"arr": 5000}` in an `account.updated` was meant for `attributes`, and would be lost without a word. Pure.
+`{"arr": 5000}` in an `account.updated` was meant for `attributes`, and would be silently lost. Pure.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,8 @@ _OWNER = frozenset(OwnerIn.model_fields)
 
 
 def unread(event: Event) -> Iterator[DoubtfulValue]:
-    """The fields of an update that it has for nothing, by their paths in `data`; what GET alone shows is none."""
+    """The fields of an update that nothing reads, by their paths in `data`; fields that only GET shows
+    do not count."""
     data = event.data
     if not isinstance(data, dict):
         return

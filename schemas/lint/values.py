@@ -1,6 +1,7 @@
-"""Values that a document reads as a number or a date, and that are none: taken, and told of. Pure.
+"""Finds values that a document reads as a number or a date and that are neither. They are accepted, and
+warned of. Pure.
 
-Comparing unlike types is false and never an error, so `arr: "240,000"` would be taken and mean nothing, without a word.
+Comparing unlike types is false and never an error, so `arr: "240,000"` would be accepted and silently mean nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,12 +34,12 @@ class DoubtfulValue(NamedTuple):
 
 
 class Readers:
-    """Who reads what, by event type."""
+    """Which documents read which paths, by event type."""
 
     def __init__(self, outlines: Iterable[Outline] = ()) -> None:
         """`outlines` of rules, playbooks and the tiers."""
         told = sorted(outlines, key=lambda one: (type(one).__name__, one.name))
-        by: dict[tuple[str, str, Kind], list[str]] = {}  # type, path, kind → who
+        by: dict[tuple[str, str, Kind], list[str]] = {}  # type, path, kind → the documents that read it
         for outline in told:
             for reading in getattr(outline, "reads", ()):
                 for type_, path in _places(reading.path, reading.types, outline, told):
@@ -50,7 +51,7 @@ class Readers:
         self._account, self._contact = self._events.pop("account.", []), self._events.pop("contact.", [])
 
     def concern(self, type_: str) -> bool:
-        """Whether anything of such an event is read so; cheap."""
+        """Whether any document reads numbers or dates in such an event; cheap."""
         if type_ in self._events:
             return True
         if type_ == "account.updated":
@@ -80,7 +81,8 @@ class Readers:
 def _places(
     path: str, types: list[str], outline: Outline, told: Iterable[Outline]
 ) -> Iterator[tuple[str, str]]:
-    """The types of events in whose data the value stands, and its path there; `account.` and `contact.`: updates."""
+    """The event types in whose data the value stands, and its path there; `account.` and `contact.`
+    stand in updates."""
     root, _, below = path.partition(".")
     if path.startswith(_TRIGGERS) and isinstance(outline, PlaybookOutline):
         starters = (one for one in told if isinstance(one, RuleOutline) and one.playbook == outline.name)

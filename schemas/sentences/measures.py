@@ -1,4 +1,4 @@
-"""What a rule counts and compares, in words: "12 ticket.opened events in 30 days; 10 are needed". Pure."""
+"""Words what a rule counts and compares: "12 ticket.opened events in 30 days; 10 are needed". Pure."""
 
 from schemas.sentences.wording import counted, listed, moment, number, span
 from schemas.tiered import TierMap
@@ -12,7 +12,7 @@ _COUNTS = ("count", "distinct", "days")
 
 
 def events(selector: Selector, *, one: bool = False, whose: str = "") -> str:
-    """What a selector takes: `ticket.opened events of contact ann`."""
+    """The events that a selector takes: `ticket.opened events of contact ann`."""
     types = selector.event if isinstance(selector.event, list) else [selector.event]
     named = "" if types == ["*"] or len(types) > MOST_NAMED else f"{listed(types, 'or')} "
     matching = "matching " if selector.where is not None else ""
@@ -20,7 +20,7 @@ def events(selector: Selector, *, one: bool = False, whose: str = "") -> str:
 
 
 def a(noun: str) -> str:
-    """With its article."""
+    """The word with its article."""
     return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
 
 
@@ -43,7 +43,7 @@ def measured(
     exact: bool = True,
     to: int | str | None = None,
 ) -> str:
-    """The value of a threshold as a clause: what was counted (`to`: up to when), and how much of it there is."""
+    """The value of a threshold as a clause: what was counted (up to `to`), and how much of it there is."""
     text = number(value, threshold) if exact else f"at least {number(value, threshold)}"
     of, over = body.of, during(body, to)
     noun = events(body, whose=whose)

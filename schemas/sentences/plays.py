@@ -1,4 +1,4 @@
-"""Why a play, a step, an action or a task is where it is, as a sentence. Pure; every reason has one.
+"""Says in a sentence why a play, a step, an action or a task is where it is. Pure; every reason has one.
 
 sentence(ActionReason.ATTEMPTS_EXHAUSTED, Case(channel="webhook", recipient="crm", attempts=9))
 All 9 attempts to reach crm failed.
@@ -16,7 +16,7 @@ from schemas.sentences.wording import number
 
 
 class PlayCase(msgspec.Struct, kw_only=True, frozen=True):
-    """What a reason is about; as the API shows it."""
+    """What a reason is about, as the API shows it."""
 
     playbook: str | None = None
     contact: str | None = None
@@ -29,7 +29,7 @@ class PlayCase(msgspec.Struct, kw_only=True, frozen=True):
 
     @property
     def to(self) -> str:
-        """Whom an action was for."""
+        """The person or endpoint that an action was for."""
         return self.recipient or "the other side"
 
     @property
@@ -156,7 +156,7 @@ def _thing(case: PlayCase) -> str:
 
 
 def _other(case: PlayCase) -> str:
-    """Who did not take it."""
+    """The other side that did not accept it."""
     words = _words(case)
     if words is not None:
         return words.peer.format(to=case.to) if case.recipient else words.nobody

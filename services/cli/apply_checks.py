@@ -1,4 +1,4 @@
-"""What the server says of documents before they are applied, and what they are told about one another."""
+"""Checks documents before they are applied: what the server says of each, and what is wrong with them together."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ CHECKED = ("rule", "playbook", "template")
 
 
 def check(client: Client, documents: Sequence[Document]) -> tuple[list[FileProblem], list[FileProblem]]:
-    """What the server would refuse, and what is legal but probably wrong, with each document by itself."""
+    """The server's errors and warnings about each document by itself."""
     refused: list[FileProblem] = []
     doubtful: list[FileProblem] = []
     for document in documents:
@@ -34,7 +34,7 @@ def check(client: Client, documents: Sequence[Document]) -> tuple[list[FileProbl
 
 
 def problems(document: Document, error: ApiError) -> list[FileProblem]:
-    """What the server has against a document, each with its line."""
+    """The server's errors about a document, each with its line."""
     if error.errors:
         return [document.problem(wrong["field"], wrong["message"]) for wrong in error.errors]
     return [document.problem("", str(error))]
@@ -43,9 +43,9 @@ def problems(document: Document, error: ApiError) -> list[FileProblem]:
 def dangling(
     documents: Sequence[Document], held: Mapping[Key, Item], going: Collection[Key] = ()
 ) -> list[FileProblem]:
-    """What documents need and will not find: what is neither in the files nor on the server, or is `going` from there.
+    """References to documents that are in no file, and not on the server or `going` from there.
 
-    A rule may name a playbook that is not there yet.
+    A rule may name a playbook that does not exist yet.
     """
     here = {(document.kind, document.name) for document in documents}
     problems = []
@@ -73,10 +73,10 @@ def _references(document: Document) -> Iterator[tuple[str, str, str]]:
 def check_together(
     documents: Sequence[Document], concerned: Sequence[Document], held: Mapping[Key, Item]
 ) -> list[FileProblem]:
-    """What is doubtful about the documents together, and with what else the server has, `held`.
+    """The warnings about the documents together, and together with others on the server, `held`.
 
-    Each doubt is told once, at the document of the files that it is easiest to change; only those are told in
-    which one of `concerned` takes part.
+    Each is given once, at the document of the files that is easiest to change, and only if one of
+    `concerned` takes part.
     """
     here = {(one.kind, one.name): one for one in documents}
     told: dict[str, FileProblem] = {}
@@ -106,7 +106,8 @@ def _findings(here: dict[Key, Document], held: Mapping[Key, Item]) -> Iterator[F
 
 
 def _others(here: dict[Key, Document], held: Mapping[Key, Item]) -> Iterator[Outline]:
-    """The outlines of what the server has beside the files; what another version saved and is invalid now is not."""
+    """The outlines of the server's other documents, but for those that another version saved and that
+    are invalid now."""
     for (kind, name), item in held.items():
         if kind in CHECKED and (kind, name) not in here:
             try:

@@ -1,7 +1,7 @@
-"""`touchline apply`: rules, playbooks and their company as files (contract, section 10).
+"""`touchline apply`: brings rules, playbooks and other documents from files to a server (contract, section 10).
 
-All or nothing: everything is checked first, references included; should the server refuse a document all the same,
-what was written before it is put back. What `--prune` deletes goes last, when everything else has worked.
+All or nothing: everything is checked first, references included. If the server refuses a document all the
+same, those written before it are put back. `--prune` deletes last, when everything else has worked.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from services.cli.server_documents import PATHS, address, as_filed, everything, 
 from services.cli.terminal import agreed, err, out
 
 _STYLE = {"created": "green", "updated": "yellow", "unchanged": "dim", "deleted": "red"}
-_NAMED = 10  # of a kind, of what only the server has, unless it is asked for
+_NAMED = 10  # names shown of each kind that only the server has, unless all are asked for
 
 
 def apply(paths: Sequence[Path], *, dry_run: bool = False, yes: bool = False, prune: bool = False) -> int:
-    """Bring the server to what the files say; the exit status. Errors go to standard error."""
+    """Bring the server to what the files say. Returns the exit status. Errors go to standard error."""
     files = find(paths)
     if not files:
         err.print(f"no YAML files under {', '.join(map(str, paths))}", style="red", markup=False)
@@ -49,7 +49,7 @@ def apply(paths: Sequence[Path], *, dry_run: bool = False, yes: bool = False, pr
 
 
 def _wanted(documents: Sequence[Document], *, prune: bool) -> set[str]:
-    """The kinds that have to be looked at: those of the files, what they refer to, and all that may be deleted."""
+    """The kinds to read from the server: those of the files, those they refer to, and those that may be deleted."""
     wanted = {document.kind for document in documents}
     if "playbook" in wanted:
         wanted |= {"template", "endpoint"}
@@ -62,7 +62,7 @@ def _tell(found: Sequence[object]) -> None:
 
 
 def _check(client: Client, plan: Plan, *, everything_told: bool) -> None:
-    """Raises `FileProblems` with all that the server would refuse; tells what is doubtful."""
+    """Raises `FileProblems` with all that the server would refuse; prints the warnings."""
     documents = [change.document for change in plan.changes]
     changed = [change.document for change in plan.changes if change.word != "unchanged"]
     concerned = documents if everything_told else changed
@@ -88,7 +88,7 @@ def _preview(plan: Plan) -> None:
 
 
 def _conclude(plan: Plan, *, deleted: int) -> None:
-    """What only the server has, and the sum of it all."""
+    """Print what only the server has, and the summary."""
     if not plan.prune and plan.alone:
         out.print("on the server, and in none of these files (--prune deletes them):")
         for kind in dict.fromkeys(kind for kind, _ in plan.alone):
@@ -122,7 +122,7 @@ def _put(client: Client, change: PlannedChange) -> None:
 
 
 def _put_back(client: Client, done: Sequence[PlannedChange]) -> list[FileProblem]:
-    """Undo what was written; what could not be undone."""
+    """Undo what was written. Returns what could not be undone."""
     left: list[FileProblem] = []
     for change in reversed(done):
         kind, name = change.document.kind, change.document.name
@@ -137,7 +137,7 @@ def _put_back(client: Client, done: Sequence[PlannedChange]) -> list[FileProblem
 
 
 def _delete(client: Client, plan: Plan) -> list[str]:
-    """Delete what only the server has; what could not be deleted, and why."""
+    """Delete what only the server has. Returns what could not be deleted, and why."""
     left = []
     for kind, name in plan.alone:
         try:

@@ -1,4 +1,5 @@
-"""What applying files to a server would do: per document, in sum, and which of it asks for a yes. Changes nothing."""
+"""Plans what applying files to a server would do: each change, the summary, and what needs a
+confirmation. Changes nothing."""
 
 import difflib
 from collections import Counter
@@ -15,7 +16,7 @@ WORDS = ("created", "updated", "unchanged", "deleted")
 
 @dataclass(frozen=True)
 class PlannedChange:
-    """What applying a document would do; `before` is what the server has."""
+    """What applying a document would do; `before` is the server's document."""
 
     document: Document
     before: Item | None
@@ -34,11 +35,11 @@ class PlannedChange:
 
     @property
     def can_be_deleted(self) -> bool:
-        """Whether the kind knows of deleting."""
+        """Whether documents of this kind can be deleted."""
         return self.document.kind not in SINGLE
 
     def difference(self) -> str:
-        """A unified difference from what the server has."""
+        """A unified diff from the server's document."""
         old = yaml_text(self._now()) if self.before is not None else ""
         lines = difflib.unified_diff(
             old.splitlines(),
@@ -62,7 +63,7 @@ class PlannedChange:
         return f"{before} → {self.status()}" if before and self.status() not in {"", before} else ""
 
     def question(self) -> str:
-        """What of it asks for a yes; empty: nothing."""
+        """The question to confirm; empty: none."""
         if self.turn() == "paused → active":
             return f"{self.label}: {self.turn()}"
         if self.document.kind in SINGLE and self.word == "updated":
@@ -83,10 +84,10 @@ class PlannedChange:
 
 
 class Plan:
-    """The changes in the order in which they can be written, and what the server has beside them.
+    """The changes in the order in which they can be written, and what else the server has.
 
-    `alone`: what only the server has, in an order in which it can be deleted: what refers to others first. Single
-    documents are not among it: there is always one.
+    `alone`: documents that only the server has, in an order in which they can be deleted: those that refer to
+    others first. The single documents (tiers, aliases) are not among them, as there is always one.
     """
 
     def __init__(self, documents: Sequence[Document], found: ServerDocument, *, prune: bool = False) -> None:
@@ -99,12 +100,12 @@ class Plan:
         self.alone = [key for kind in PATHS for key in sorted(held) if key[0] == kind and key not in here]
 
     def kept(self) -> dict[Key, Item]:
-        """What the server has now and will have afterwards."""
+        """The documents that the server has now and will still have afterwards."""
         gone = set(self.alone) if self.prune else set()
         return {key: item for key, item in self.held.items() if key not in gone}
 
     def questions(self) -> list[str]:
-        """All that asks for a yes."""
+        """All questions to confirm."""
         asked = [question for change in self.changes if (question := change.question())]
         if self.prune:
             for kind, path in PATHS.items():

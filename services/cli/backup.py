@@ -22,11 +22,12 @@ LOCK = "log.lock"  # held by the process that serves
 
 
 def backup(settings: Settings, target: Path) -> list[str]:
-    """Copy tables, log, keys and mails into a new folder, whole or not at all; what was copied, in that order.
+    """Copy tables, log, keys and mails into a new folder, whole or not at all. Returns what was copied,
+    in that order.
 
-    The log comes after the tables: so it holds all that they have read. Delivery journals are left out on purpose:
-    they belong to the moment, and a later one would say that a mail which had left had not.
-    Raises `ConfigurationError` where there is nothing to copy, or where a copy is damaged.
+    The log is copied after the tables, so that it holds everything they have read. Delivery journals are left
+    out on purpose: they belong to the moment, and a later one would say that a mail which had left had not.
+    Raises `ConfigurationError` where there is nothing to copy, or a copy is damaged.
     """
     sources = _sources(settings)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -66,7 +67,7 @@ def _sources(settings: Settings) -> list[tuple[str, Path]]:
 
 @contextmanager
 def _alone_or_beside(folder: Path) -> Iterator[bool]:
-    """Whether nobody serves this folder, and then nobody can begin to meanwhile."""
+    """Whether no server uses this folder; if so, none can start meanwhile."""
     descriptor = open_private(folder / LOCK, os.O_RDWR | os.O_CREAT)
     try:
         alone = True
@@ -80,7 +81,7 @@ def _alone_or_beside(folder: Path) -> Iterator[bool]:
 
 
 def _copy_database(path: Path, copy: Path, *, alone: bool) -> None:
-    """One snapshot by SQLite's backup. Beside a server the file is only read: it has the one that writes."""
+    """One snapshot by SQLite's backup. Beside a server the file is only read, since the server is its one writer."""
     private_database(copy)
     mode = "rw" if alone else "ro"
     try:
@@ -91,7 +92,7 @@ def _copy_database(path: Path, copy: Path, *, alone: bool) -> None:
             closing(sqlite3.connect(copy)) as made,
         ):
             source.backup(made)
-            made.execute("PRAGMA journal_mode=DELETE")  # one file, nothing beside it
+            made.execute("PRAGMA journal_mode=DELETE")  # one file, without others beside it
             (found,) = made.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as error:
         raise ConfigurationError(f"{path} cannot be copied: {error}") from error

@@ -19,7 +19,7 @@ _URL, _API_KEY = "TOUCHLINE_URL", "TOUCHLINE_API_KEY"
 
 
 class ApiError(TouchlineError):
-    """An answer that is not what was asked for; `problem` is its problem+json."""
+    """An error answer; `problem` is its problem+json."""
 
     def __init__(self, status: int, problem: dict[str, Any]) -> None:
         super().__init__(problem.get("detail") or problem.get("title") or f"HTTP {status}")
@@ -35,8 +35,8 @@ class ApiError(TouchlineError):
 class Client:
     """One Touchline: `TOUCHLINE_URL` (default: the local one) with `TOUCHLINE_API_KEY` (default: its admin.key).
 
-    Where the services run apart and nothing stands before them, `TOUCHLINE_URL` is several addresses, separated by
-    commas: of rules and of actions, in any order, and of ingest for its aliases.
+    Where the services run apart without a proxy, `TOUCHLINE_URL` is several addresses, separated by commas:
+    those of rules and of actions, in any order, and of ingest for its aliases.
     """
 
     def __init__(self, url: str | None = None, key: str | None = None) -> None:
@@ -55,7 +55,7 @@ class Client:
     def call(
         self, method: str, path: str, body: Any = None, *, version: int | None = None, **query: Any
     ) -> Any:
-        """The decoded answer, None for an empty one. `version`: what the change builds on, as `If-Match`.
+        """The decoded answer, None for an empty one. `version`: the version that the change builds on, as `If-Match`.
 
         Raises `ApiError`, or `ConfigurationError` if nobody answers.
         """
@@ -63,11 +63,11 @@ class Client:
         return self._call(url, method, path, body, query, version)
 
     def reaches(self, path: str) -> bool:
-        """Whether the service whose a path is, is among several addresses; of one address, it is."""
+        """Whether the service that answers a path is among several addresses; always true for a single address."""
         return len(self._http) == 1 or self._service(path) in self._services()
 
     def _answering(self, path: str) -> str:
-        """Which of several addresses answers a path: that of the service whose it is, by what each says it is."""
+        """The address that answers a path, among several: each service says which paths are its own."""
         service = self._service(path)
         if service not in self._services():
             raise ConfigurationError(

@@ -63,7 +63,7 @@ def demo(*, detach: bool | None = None) -> int:
 
 
 def _url(settings: Settings, port: int) -> str:
-    """Its address here, whatever `TOUCHLINE_PUBLIC_URL` says."""
+    """The server's address on this machine, whatever `TOUCHLINE_PUBLIC_URL` says."""
     return settings.model_copy(update={"port": port, "public_url": ""}).base_url
 
 
@@ -112,7 +112,8 @@ def _replay(client: Client, purchases: list[Purchase]) -> None:
 
 
 def _settle(client: Client, begin: datetime) -> None:
-    """Wait until everything is decided, played and sent. The bar is the log's own time, which only goes on."""
+    """Wait until everything is decided, played and sent. The progress bar shows the log's own time, which
+    only goes on."""
     deadline = time.monotonic() + IDLE_S
     with _bar() as bar:
         task = bar.add_task("decided, played, sent", total=(END - begin).days + 1, at=f"{begin:%d %b %Y}")

@@ -1,4 +1,5 @@
-"""The demo's purchase log: read, and told as events. Names of customers are made up, always the same for a customer."""
+"""The demo's purchase log: reads it, and makes events of it. Names of customers are made up, always the same
+for a customer."""
 
 import random
 from collections.abc import Iterator
@@ -33,7 +34,8 @@ class Purchase:
 
 
 def read_log(path: Path) -> list[Purchase]:
-    """The purchases in the order of time; within a day as they stand, a second apart from nine in the morning.
+    """The purchases in the order of time. Within a day they keep their order, a second apart from nine
+    in the morning.
 
     Raises `ConfigurationError` where there is no log: it comes with the repository, not with the package.
     """
@@ -70,7 +72,7 @@ def events(purchases: list[Purchase]) -> Iterator[dict[str, Any]]:
 
 
 def introduce(purchase: Purchase) -> dict[str, Any]:
-    """An account as `account.updated` carries it; the name is made up, always the same for a customer."""
+    """The `account.updated` that introduces an account; its name is made up, always the same for a customer."""
     rng = random.Random(purchase.customer)  # noqa: S311  (a name, not a secret)
     name = f"{rng.choice(FIRST)} {rng.choice(LAST)}"
     tier = (

@@ -17,11 +17,11 @@ from backbone.settings import Settings
 from services.cli.client import ApiError, Client
 
 READY_S, STOP_S = 60.0, 30.0
-LOCK = "log.lock"  # held by the process that has the folder's log open, whose number stands in it
+LOCK = "log.lock"  # locked by the process that has the folder's log open, and holding its id
 
 
 def free_port(settings: Settings) -> int:
-    """The port that is set, or if somebody listens there, any that is free."""
+    """The configured port or, if it is in use, any free one."""
     for port in (settings.port, 0):
         with socket.socket() as tried:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -36,7 +36,7 @@ def _host(settings: Settings) -> str:
 
 
 def emptied(folder: Path) -> int | None:
-    """Make the folder anew. The process number of an earlier demo that still had it open, and is stopped now."""
+    """Make the folder anew. Returns the process id of an earlier demo that still had it open, and is stopped now."""
     earlier = _holder(folder / LOCK)
     if earlier is not None:
         with suppress(ProcessLookupError):
@@ -54,7 +54,7 @@ def emptied(folder: Path) -> int | None:
 
 
 def _holder(lock: Path) -> int | None:
-    """Who holds a lock file; None: nobody."""
+    """The process that holds a lock file; None: nobody."""
     with suppress(OSError, ValueError), lock.open("r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,7 +64,7 @@ def _holder(lock: Path) -> int | None:
 
 
 def serve(folder: Path, port: int, *, detach: bool) -> subprocess.Popen[bytes]:
-    """Start it. It heeds no setting but ours: it is the same demo on every machine."""
+    """Start the server. It uses no setting but ours, so that the demo is the same on every machine."""
     settings = {
         "TOUCHLINE_DATA_DIR": str(folder.absolute()),
         "TOUCHLINE_PORT": str(port),
@@ -89,7 +89,7 @@ def serve(folder: Path, port: int, *, detach: bool) -> subprocess.Popen[bytes]:
 
 
 def ready(server: subprocess.Popen[bytes], folder: Path, url: str) -> Client:
-    """Wait until it is; raises `ConfigurationError` with what it says if it does not start."""
+    """Wait until the server is ready. Raises `ConfigurationError` with its output if it does not start."""
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
         if server.poll() is not None:

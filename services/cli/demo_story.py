@@ -1,4 +1,4 @@
-"""What came of the demo, for people: tables, three stories, and a headline that is counted, not guessed."""
+"""Reports what came of the demo: tables, three stories, and a headline that is counted, not guessed."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from rich.table import Table
 from services.cli.client import Client
 from services.cli.demo_log import OWNERS, Purchase
 
-QUIET = "gone-quiet"  # the rule whose touches ask people back
+QUIET = "gone-quiet"  # the rule whose mails and tasks ask people back
 BACK_WITHIN = timedelta(days=60)
 
 
@@ -34,7 +34,7 @@ class Story:
             console.print(_story(self._client, account, self._purchases, self._triggers, self._actions))
 
     def headline(self) -> str:
-        """What came of it in a sentence."""
+        """The result in one sentence."""
         return headline(self._purchases, self._triggers)
 
     @property
@@ -46,7 +46,8 @@ class Story:
 
 
 def headline(purchases: Iterable[Purchase], triggers: Iterable[Mapping[str, Any]]) -> str:
-    """How many customers went quiet, and of these, how many bought again after the first touch that asked them back."""
+    """How many customers went quiet, and how many of them bought again after the first mail or task that
+    asked them back."""
     touched: dict[str, datetime] = {}
     for trigger in triggers:
         if trigger["rule"] == QUIET:

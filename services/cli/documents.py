@@ -1,4 +1,4 @@
-"""Files of documents (rules, playbooks, templates, …): read, checked, each error with its file and line."""
+"""Reads and checks files of documents (rules, playbooks, templates, …); each error names its file and line."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -49,7 +49,8 @@ class Document:
     source: Located
 
     def problem(self, field: str, message: str) -> FileProblem:
-        """A problem with one of its fields, at that field's line, or at the line of its text that is named."""
+        """A problem with one of the document's fields, at that field's line, or at the line of its text
+        that is named."""
         text = (
             f"{self.kind} {self.name}: {field}: {message}" if field else f"{self.kind} {self.name}: {message}"
         )

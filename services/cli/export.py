@@ -1,4 +1,4 @@
-"""`touchline export`: everything that a server has as files, such as `apply` reads."""
+"""`touchline export`: writes everything that a server has as files for `apply`."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from services.cli.yamltext import yaml_text
 
 
 def export(folder: Path) -> int:
-    """Write everything the server has into `folder`, one file a document; the exit status.
+    """Write everything the server has into `folder`, one file a document. Returns the exit status.
 
     Raises `ConfigurationError` if the folder cannot be written to.
     """
@@ -20,7 +20,7 @@ def export(folder: Path) -> int:
         raise ConfigurationError(f"{folder} is a file: export takes a folder, and writes one file a document")
     client = Client()
     held = everything(client, {*PATHS, "tiers"})
-    # also as it is where nobody ever saved any
+    # the default too, where nobody has saved any
     held.documents.setdefault(("tiers", "tiers"), client.call("GET", f"/v1/{SINGLE['tiers']}"))
     files = _files(folder, held.documents)
     try:
@@ -42,7 +42,8 @@ def _warn(what: str) -> None:
 
 
 def _files(folder: Path, held: dict[Key, Item]) -> dict[Path, tuple[str, Item]]:
-    """A path for every document. Names that differ in capitals alone get a number: some disks take them for one."""
+    """A path for every document. Names that differ only in capitals get a number, since some disks do not
+    tell them apart."""
     files: dict[Path, tuple[str, Item]] = {}
     taken: set[str] = set()
     for (kind, name), item in held.items():

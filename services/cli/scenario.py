@@ -1,7 +1,7 @@
-"""`touchline test`: scenarios on the production engine and step machine, in memory, on the log clock.
+"""`touchline test`: runs scenarios on the production engine and interpreter, in memory, on the log clock.
 
-An event goes through the same `PartitionEngine` and `PlaysPartition` that serve in earnest; the only things missing
-are the log, the database and the channels. Touchline's own events follow the event that caused them.
+An event goes through the same `PartitionEngine` and `PlaysPartition` as on a server; only the log, the
+database and the channels are missing. Touchline's own events follow the event that caused them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,7 +40,8 @@ console = Terminal(highlight=False)
 
 @dataclass
 class Difference:
-    """What was expected and did not come, and what came unexpected; `why` explains the first, where a rule can."""
+    """What was expected and did not come, and what came unexpected; `why` explains the first kind, where
+    a rule can."""
 
     what: str
     missing: list[dict[str, Any]]
@@ -87,7 +88,8 @@ def renderer() -> Iterator[Renderer]:
 
 
 def run(file: Path, render: Renderer | None) -> list[Difference]:
-    """Run one scenario; what differs from its expectations. Raises `FileProblems` for a file that is no test."""
+    """Run one scenario. Returns what differs from its expectations. Raises `FileProblems` for a file that
+    is no test."""
     scenario = read_scenario(file)
     documents = load(find([file.parent / name for name in scenario.load]))
     return play(scenario, documents, render)
@@ -137,7 +139,7 @@ def _wrong_accounts(file: Path, line: Any, scenario: Scenario) -> list[FileProbl
 
 
 def play(scenario: Scenario, documents: Sequence[Document], render: Renderer | None) -> list[Difference]:
-    """Run a scenario against documents; what differs from its expectations."""
+    """Run a scenario against documents. Returns what differs from its expectations."""
     world, events = World(documents, render), arrivals(scenario)
     for event in events:
         world.feed(event)
@@ -159,7 +161,7 @@ def play(scenario: Scenario, documents: Sequence[Document], render: Renderer | N
 def compare(
     expected: Sequence[dict[str, Any]], got: Sequence[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What of `expected` did not come, and what of `got` was not expected: the largest pairing there is."""
+    """What is missing of `expected`, and what of `got` was not expected, by the largest possible pairing."""
     partner: dict[int, int] = {}  # got -> expected
 
     def place(index: int, tried: set[int]) -> bool:
@@ -178,7 +180,8 @@ def compare(
 def compare_actions(
     expected: Sequence[dict[str, Any]], actions: Sequence[MemoryAction]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """As `compare`. An entry without a status means one that was carried out; what was skipped may stay unnamed."""
+    """As `compare`. An entry without a status means an action that was carried out; skipped actions may
+    be left out."""
     got = [_action(action) for action in actions]
     wanted = [entry if "status" in entry else {**entry, "status": "done"} for entry in expected]
     missing, unexpected = compare(wanted, got)
@@ -186,7 +189,7 @@ def compare_actions(
 
 
 def fits(expected: Any, got: Any) -> bool:
-    """Whether `got` has what `expected` gives; times may be written in any way."""
+    """Whether `got` has the values that `expected` gives; times may be written in any way."""
     if isinstance(expected, dict):
         return isinstance(got, dict) and all(
             key in got and fits(value, got[key]) for key, value in expected.items()

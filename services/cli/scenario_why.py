@@ -1,7 +1,7 @@
-"""Why a trigger or action that a scenario expects did not come: what the rule itself says of the moment that counts.
+"""Explains why an expected trigger or action did not come: what the rule itself says of the moment that counts.
 
-That is the moment at which it was expected; where none is given, the one at which the rule came nearest. What holds at
-the end of the run is beside the point: by then the window has moved on.
+That is the expected moment or, where none is given, the one at which the rule came nearest. The end of the
+run does not count: by then the window has moved on.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ MOST_TOLD = 5  # of the actions that did not go out
 
 
 def of_trigger(documents: Sequence[Document], events: Iterable[Event], entry: dict[str, Any]) -> str:
-    """What the rule says of a trigger that did not come; nothing where the entry does not say whose it is."""
+    """What the rule says of a trigger that did not come; nothing if the entry does not name its account."""
     rule, account = entry.get("rule"), entry.get("account")
     if not isinstance(rule, str) or not isinstance(account, str):
         return ""
@@ -39,7 +39,7 @@ def of_trigger(documents: Sequence[Document], events: Iterable[Event], entry: di
 
 
 class _Asked:
-    """A run of its own, stopped where a rule is to be asked."""
+    """A separate run, stopped at the moment at which a rule is to be asked."""
 
     def __init__(self, documents: Sequence[Document], rule: str, account: str, entry: dict[str, Any]) -> None:
         self._world = World(documents, None)
@@ -48,7 +48,7 @@ class _Asked:
         self.live: CompiledRule | None = self._world.ruleset.by_name.get(rule)
 
     def as_of(self, events: Iterable[Event], at: int) -> tuple[int, Explanation]:
-        """What the rule says at a moment. One that is decided at moments sees only what came before it."""
+        """What the rule says at a moment. A rule that is decided by timers sees only what came before it."""
         before = self.live is not None and (self.live.ticks or self.live.moments)
         for event in events:
             time = _time(event)
@@ -58,7 +58,8 @@ class _Asked:
         return at, self._ask(at - 1 if before else at)
 
     def nearest(self, events: Iterable[Event]) -> tuple[int, Explanation]:
-        """What it says after the event of the account at which it came nearest to firing; of several, the last."""
+        """What the rule says after the event of the account at which it came nearest to firing; of
+        several, the last."""
         best: tuple[tuple[bool, float], int, Explanation] | None = None
         for event in events:
             self._world.feed(event)
@@ -77,7 +78,7 @@ class _Asked:
         return explain(ruleset, self._rule, state, self._account, self._contact, self._key, now)
 
     def _share(self, found: Explanation) -> float:
-        """How much of what is needed there is; 0 where that is no number."""
+        """The share of the needed value that is there; 0 where that is no number."""
         value, limit = found["value"], found["threshold"]
         if not isinstance(value, int | float) or not isinstance(limit, int | float):
             return 0.0

@@ -1,7 +1,6 @@
-"""The world of a scenario: one partition of the production engine and step machine, in memory, on the log clock.
+"""The world of a scenario: one partition of the production engine and interpreter, in memory, on the log clock.
 
-The only things missing are the log, the database and the channels. Touchline's own events follow the event
-that caused them.
+Only the log, the database and the channels are missing. Touchline's own events follow the event that caused them.
 """
 
 from collections import deque
@@ -55,14 +54,14 @@ class World:
         self._places = 0  # on the topic of triggers
 
     def feed(self, event: Event) -> None:
-        """Append an event and all that follows from it."""
+        """Append an event and everything that follows from it."""
         waiting = deque([event])
         while waiting:
             waiting.extend(self._append(waiting.popleft()))
             waiting.extend(_own(told) for told in self.store.drain())
 
     def _append(self, event: Event) -> list[Event]:
-        """Apply an event; what comes of it for other accounts, after merges."""
+        """Apply an event. Returns what it leaves for other accounts, after merges."""
         offset = len(self._log)
         self._log.append(event)
         at = microseconds(cast("datetime", event.time))
@@ -85,7 +84,7 @@ class World:
 
 
 def ruleset(rules: Iterable[RuleIn], tiers: TiersDoc) -> RuleSet:
-    """The rules as they would be in force: a draft is tested as if it were active."""
+    """The rules as if in force: a draft is tested as if it were active."""
     revisions = [
         RuleRevision(
             name=rule.name,
@@ -107,7 +106,8 @@ def _tiers(models: Iterable[Any]) -> TiersDoc:
 
 
 def arrivals(scenario: Scenario) -> list[Event]:
-    """The log of a scenario: what is known at the beginning, the events in the order of arrival, the last time."""
+    """The log of a scenario: what is known at the beginning, the events in the order of arrival, and
+    the last time."""
     sent = [one for place, event in enumerate(scenario.events) for one in _repeated(place, event)]
     sent.sort(key=lambda pair: pair[0])
     first = min((cast("datetime", event.time) for _, event in sent), default=scenario.until or BEGINNING)

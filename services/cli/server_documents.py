@@ -1,4 +1,4 @@
-"""What a server holds of documents, and where; the same as a file would hold it."""
+"""The documents of a server and their addresses, in the form that a file would have."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ SINGLE = {
     "tiers": "tiers",
     "aliases": "aliases",
 }  # kinds of which there is always one, without a name of its own
-# In a document of the server as fields that a file may have too, but not what they say.
+# Fields of a server's document that a file may have too, and that are not part of its content.
 KEPT_BACK = {"secret", "backfill"}
 
 Key = tuple[str, str]  # kind and name
@@ -22,27 +22,27 @@ Item = dict[str, Any]  # a document as the API shows it
 
 
 def address(kind: str, name: str) -> str:
-    """Where the API has a document."""
+    """The API's path of a document."""
     return f"/v1/{SINGLE[kind]}" if kind in SINGLE else f"/v1/{PATHS[kind]}/{name}"
 
 
 def label(kind: str, name: str) -> str:
-    """A document as people read of it."""
+    """How messages name a document."""
     return kind if kind in SINGLE else f"{kind} {name}"
 
 
 @dataclass(frozen=True)
 class ServerDocument:
-    """The documents of a server, and the kinds that could not be looked at, each with the reason."""
+    """The documents of a server, and the kinds that could not be read, each with the reason."""
 
     documents: dict[Key, Item]
     unseen: dict[str, str]
 
 
 def everything(client: Client, wanted: Collection[str]) -> ServerDocument:
-    """All that the server has; of a single kind only if it was ever saved.
+    """Everything the server has; a single document only if it was ever saved.
 
-    A kind that is not `wanted` may stay unseen: its service is not among the addresses, or the key lacks the scope.
+    A kind that is not `wanted` may be left out: its service is not among the addresses, or the key lacks the scope.
     """
     held = ServerDocument({}, {})
     for kind, path in (PATHS | SINGLE).items():
@@ -77,7 +77,7 @@ def _fields(kind: str) -> Iterator[str]:
 
 
 def normal(kind: str, body: Item) -> Item:
-    """A document in one form, whichever way it was written; what is compared. One that is invalid stays as it is."""
+    """A document in one form for comparing, however it was written. An invalid one stays as it is."""
     try:
         model = KINDS[kind].model_validate(body)
     except ValidationError:  # saved by another version of Touchline

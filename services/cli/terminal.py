@@ -1,4 +1,4 @@
-"""What the command line prints, and asks: nothing that comes from elsewhere can steer the terminal."""
+"""What the command line prints and asks. No text from elsewhere can steer the terminal."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from backbone.terminal_text import STEERS, clean
 
 
 class Terminal(Console):
-    """rich's console, that prints no control character but its own."""
+    """rich's console, which prints no control character but its own."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """The pieces of what is printed."""
@@ -26,7 +26,7 @@ err = Terminal(stderr=True, highlight=False, soft_wrap=True)
 
 
 def agreed(steps: Sequence[str], *, yes: bool) -> bool:
-    """Whether a person wants these steps, of which each asks for a yes. Without a terminal that is `yes` alone."""
+    """Whether a person confirms these steps. Without a terminal, `yes` alone decides."""
     if yes or not steps:
         return True
     err.print("this needs a yes:", style="yellow")

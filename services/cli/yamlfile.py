@@ -1,10 +1,10 @@
 """YAML with the line of every value, so that an error about a field can say where it stands.
 
-Scalars follow YAML 1.2's core schema: `on` and `yes` are texts, and times stay texts too (the bodies of the API are
-JSON, where a time is one).
+Scalars follow YAML 1.2's core schema: `on` and `yes` are texts. Times are texts too, as in the JSON
+bodies of the API.
 
-A file is read within limits, whoever wrote it: they are looked for in one pass over the parser's events, before
-anything is built. Without them a file of 359 bytes with anchors inside anchors took 1.5 GiB.
+A file is read within limits, whoever wrote it. They are checked in one pass over the parser's events, before
+anything is built. Without them a file of 359 bytes with nested anchors took 1.5 GiB.
 """
 
 import math
@@ -20,7 +20,7 @@ from yaml.reader import ReaderError
 PathKey = tuple[str | int, ...]
 MOST_DIGITS = 1_000  # of a whole number
 MOST_BYTES = 4_194_304
-MOST_VALUES = 100_000  # of a file, keys included, and what an alias stands for counted each time
+MOST_VALUES = 100_000  # values in a file, keys included; an alias counts as all its values, each time
 DEEPEST = 100  # collections inside collections; the deepest playbook that is valid has about 60
 MOST_PARTS = 40  # names joined by dots in one key, as far as a field is looked for
 SHOWN = 60  # characters of a value in a message
@@ -53,7 +53,7 @@ class Located:
         return self.blocks[key] + number - 1 if key in self.blocks else self.line(where)
 
     def _nearest(self, where: PathKey | str) -> PathKey:
-        """The longest way down to `where` that is there. A key may hold dots itself: `data.severity`."""
+        """The longest part of the path `where` that exists. A key may itself hold dots: `data.severity`."""
         parts = [p for p in where.split(".") if p] if isinstance(where, str) else list(where)
         found: PathKey = ()
         at = 0
@@ -102,7 +102,7 @@ def _text(path: Path) -> str:
 
 
 def _hold_to_limits(text: str, path: Path) -> None:
-    """Raises `YamlError` where the file is nested too deep or stands for too many values."""
+    """Raises `YamlError` if the file is nested too deep or stands for too many values."""
     values = 0
     begun: list[_Begun] = []
     known: dict[str | None, tuple[int, int] | None] = {}  # an anchor's values and height; None: not complete

@@ -1,4 +1,4 @@
-"""YAML as we write it: long texts as blocks, no aliases, and every text such that `yamlfile` reads it as that text."""
+"""Writes YAML: long texts as blocks, no aliases, and every text such that `yamlfile` reads it as that text."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ import yaml
 
 from services.cli.yamlfile import CORE
 
-# YAML takes them for ends of lines, or for nothing, unless escaped.
+# Characters that YAML reads as line ends, or drops, unless they are escaped.
 _ENDS = re.compile("[\r\x85\u2028\u2029\ufeff]")
 
 
