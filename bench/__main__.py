@@ -76,7 +76,7 @@ def main() -> int:
 
 
 def _run(only: list[str]) -> tuple[list[Result], list[str]]:
-    """A path that fails is said, and the others still come."""
+    """Run one path; a failure is reported, and the other paths still run."""
     results: list[Result] = []
     failed: list[str] = []
     with _bar(sum(PATHS[name][1] * PATHS[name][2] for name in only)) as advance:
@@ -99,7 +99,7 @@ def _run(only: list[str]) -> tuple[list[Result], list[str]]:
 
 
 class _Left(ProgressColumn):
-    """What is still to come at the pace so far; a step counts as many seconds as it should take."""
+    """The time left at the pace so far; a step counts as many seconds as it should take."""
 
     def render(self, task: Task) -> Text:
         """As minutes and seconds."""

@@ -71,7 +71,7 @@ def mails(tick: Callable[[], None]) -> list[Result]:
 
 
 def _delivered(channel: str, count: int, rendered: dict[str, Any], target: str) -> float:
-    """A second's worth of our delivery loop, which ends when the last action's end is committed."""
+    """Deliveries a second by our dispatcher, which ends when the last action's end is committed."""
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings(
             data_dir=Path(folder), webhook_allowed_networks="127.0.0.0/8",
@@ -137,7 +137,7 @@ def _timed(work: Callable[[int], Coroutine[Any, Any, None]], count: int) -> floa
 
 
 def _posts(url: str, most: int) -> Callable[[int], Coroutine[Any, Any, None]]:
-    """The bare loop: aiohttp posts, so many at once."""
+    """The bare loop: aiohttp posts, a fixed number at once."""
     body = msgspec.json.encode(WEBHOOK)
 
     async def work(count: int) -> None:
@@ -156,7 +156,7 @@ def _posts(url: str, most: int) -> Callable[[int], Coroutine[Any, Any, None]]:
 
 
 def _sends(port: int, most: int) -> Callable[[int], Coroutine[Any, Any, None]]:
-    """The bare loop: aiosmtplib sends the same message, over so many connections."""
+    """The bare loop: aiosmtplib sends the same message, over a fixed number of connections."""
     message = build("act_1", MAIL, 1_790_000_000_000_000)
 
     async def work(count: int) -> None:

@@ -9,7 +9,7 @@ import uvloop
 
 
 class Line(asyncio.Protocol):
-    """One connection, one request under way; only the status and the length of an answer are looked at."""
+    """One connection with one request under way. It reads only the status and the length of an answer."""
 
     def __init__(self) -> None:
         self._data = b""
@@ -21,7 +21,7 @@ class Line(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Answer whoever asked, once the answer is whole."""
+        """Give the answer to its caller once it is complete."""
         self._data += data
         head, found, body = self._data.partition(b"\r\n\r\n")
         if not found or self._answer is None:
@@ -32,7 +32,7 @@ class Line(asyncio.Protocol):
             self._answer.set_result(int(head[9:12]))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody shall wait for ever."""
+        """Fail the request under way."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(exc or ConnectionResetError())
 

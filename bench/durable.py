@@ -84,21 +84,21 @@ class Bench:
             self._worker.join()
 
     def append(self, keys: Iterable[str], values: Iterable[bytes]) -> None:
-        """In parts that fit into the producer's queue."""
+        """Append in parts that fit into the producer's queue."""
         entries = [Entry(value=value, key=key) for key, value in zip(keys, values, strict=True)]
         for start in range(0, len(entries), PART):
             self._log.append(EVENTS, entries[start : start + PART]).result()
 
     def append_accounts(self) -> None:
-        """Every account's tier."""
+        """Append an update with every account's tier."""
         self.append([account_of(line) for line in accounts()], accounts())
 
     def append_events(self, count: int) -> None:
-        """The workload's first events."""
+        """Append the workload's first events."""
         self.append([account_of(line) for line in lines(count)], lines(count))
 
     def work_off(self) -> None:
-        """Until everything appended is decided and committed."""
+        """Run until everything appended is decided and committed."""
         assert self._worker is not None
         goal = self.goal()
         while True:
@@ -111,7 +111,7 @@ class Bench:
         return sum(self._log.end_offsets(EVENTS).values())
 
     def told(self) -> int:
-        """Records of ours about what was decided."""
+        """Records that Touchline wrote about its decisions."""
         return sum(self._log.end_offsets(TRIGGERS).values())
 
     def done(self) -> int:
@@ -133,6 +133,6 @@ def account_of(line: bytes) -> str:
 
 
 def _in_force(conn: Connection, log: Log) -> None:
-    """Every partition has the rules already, as after a restart: a worker passes through saves one by one."""
+    """Make every partition have the rules already, as after a restart; a worker goes through saves one by one."""
     row = {"epoch": 0, "next_offset": 0, "clock": 0, "revision": queries.last_revision(conn)}
     conn.execute(insert(partitions), [{"partition": number, **row} for number in range(log.partitions)])

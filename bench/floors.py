@@ -1,4 +1,4 @@
-"""What our servers are held against, and what our messages are sent to: each a process of its own.
+"""The servers that ours are compared with, and the receivers of our messages: each a process of its own.
 
 python -m bench.floors (http | hooks | mails) PORT
 """
@@ -22,7 +22,7 @@ from deploy.local.process import free_port, port_is_open, wait_until
 
 @contextmanager
 def running(what: str) -> Iterator[tuple[int, int]]:
-    """One of them, in a process; its port and process id."""
+    """Start one of them in a process; yields its port and process id."""
     port = free_port()
     command = [sys.executable, "-m", "bench.floors", what, str(port)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -41,7 +41,7 @@ def http(port: int) -> None:
 
     @app.post("/v1/events")
     async def events(request: Request) -> Response:
-        """The least that a server can do."""
+        """The least that a server can do with events."""
         found = decode(await request.body())
         count = len(found) if isinstance(found, list) else 1
         return Response(b'{"accepted":%d,"rejected":[]}' % count, 202, media_type="application/json")

@@ -1,4 +1,4 @@
-"""Over HTTP: how many events a second the door takes, and how long one takes from there to a webhook."""
+"""Measures HTTP: events accepted a second, and the time from there to a webhook."""
 
 import asyncio
 import statistics
@@ -25,7 +25,7 @@ BATCH = 100
 ROUNDS, LATENCY_EVENTS, PACE_S = 3, 500, 0.01
 WARM_UP = 100  # events of a round that are not counted
 CONNECTIONS, PATIENCE_S = 100, 60.0
-TOPIC = DEAD_LETTERS  # for the bare append-and-poll: nobody of ours reads it
+TOPIC = DEAD_LETTERS  # for the bare append-and-poll: no service reads it
 
 
 def ingest_batch(tick: Callable[[], None]) -> list[Result]:
@@ -143,7 +143,7 @@ class Bare:
 
 @contextmanager
 def bare_log(settings: Settings) -> Iterator[Bare]:
-    """On a topic that nobody of ours reads."""
+    """A bare log, on a topic that no service reads."""
     log = open_log(settings)
     try:
         bare = Bare(log)
@@ -169,7 +169,7 @@ async def in_turn(ours: Served, bare: Bare) -> Rounds:
 
 
 class Sink:
-    """Takes the webhooks, and knows when each came."""
+    """Receives the webhooks, and notes when each came."""
 
     def __init__(self) -> None:
         self._came: dict[int, float] = {}

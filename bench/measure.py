@@ -1,4 +1,4 @@
-"""How a figure is taken: two sides in turn (A B A B …), so that a noisy machine is noisy for both; medians count."""
+"""Measures two sides in turn (A B A B …), so that a noisy machine is noisy for both; medians count."""
 
 import gc
 import os
@@ -40,7 +40,7 @@ class Result:
     raw: dict[str, list[float]] = field(default_factory=dict)
     note: str = ""
     scale: float = SCALE
-    peer: str = ""  # whose figure it is, if not ours
+    peer: str = ""  # whose figure it is; "" for ours
     at: str = ""  # what else was varied: "accounts 200"
 
     @classmethod
@@ -93,7 +93,7 @@ class Result:
 
 
 def seconds(work: Callable[[], Any], *, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Time of one call, after a collection."""
+    """Time of one call, after a garbage collection."""
     gc.collect()
     started = clock()
     work()
@@ -101,7 +101,7 @@ def seconds(work: Callable[[], Any], *, clock: Callable[[], float] = time.perf_c
 
 
 def cpu_seconds(work: Callable[[], Any]) -> float:
-    """For work that waits for nothing: what else the machine does counts less."""
+    """CPU time of one call, for work that waits for nothing: other load on the machine counts less."""
     return seconds(work, clock=time.process_time)
 
 

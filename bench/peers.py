@@ -1,7 +1,8 @@
 """Bytewax, the strongest peer that runs inside a Python process, on our workload: for comparison, not a goal.
 
-It gets the everyday code and the hand-tuned code of `tuned.py` as one stateful step keyed by account; and the tuned
-code runs once without it. Without the package (see requirements-bench.lock) these rows are left out, and that is said.
+It runs the everyday code and the hand-tuned code of `tuned.py` as one stateful step keyed by account; the
+tuned code also runs once without it. Without the package (see requirements-bench.lock) these rows are left
+out, and the report says so.
 """
 
 import tempfile
@@ -49,7 +50,7 @@ def peers(tick: Callable[[], None]) -> list[Result]:
 
 
 def missing() -> str:
-    """What to say of the rows that cannot come; empty if they all can."""
+    """The note about rows that cannot be measured; empty if all can."""
     found = find_spec("bytewax") is not None
     return "" if found else "Bytewax is not installed: no rows of it (requirements-bench.lock; Python < 3.13)"
 

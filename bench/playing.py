@@ -1,4 +1,4 @@
-"""The actions worker, which reads every event too: how fast it passes those that concern no play."""
+"""Measures the actions worker, which reads every event too: how fast it passes those that concern no play."""
 
 import tempfile
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def _rate() -> float:
 
 
 def _fill(log: Log) -> None:
-    """The workload's events, and behind them how far rules has come."""
+    """Append the workload's events, followed by rules' progress."""
     entries = [Entry(value=line, key=account_of(line)) for line in lines(COUNT)]
     for start in range(0, COUNT, PART):
         log.append(EVENTS, entries[start : start + PART]).result()

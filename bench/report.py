@@ -1,4 +1,4 @@
-"""What is written of a run: the table, `latest.json`, the picture, and the tables of docs/performance.md."""
+"""Writes the results of a run: the table, `latest.json`, the picture, and the tables of docs/performance.md."""
 
 import json
 import os
@@ -53,7 +53,8 @@ def table(results: Iterable[Result]) -> Table:
 
 
 def write(fresh: list[Result], floor: float, order: list[str], *, quick: bool) -> list[Path]:
-    """The files that were written. Paths that did not run keep the figures of their last run on such a machine."""
+    """Write the files, and return their names. Paths that did not run keep the figures of their last run on
+    such a machine."""
     RESULTS.mkdir(exist_ok=True)
     machine = _machine()
     ran, again = {one.key for one in fresh}, {one.path for one in fresh if not one.peer and not one.at}
@@ -113,7 +114,7 @@ def _cpuinfo() -> str:
 
 
 def filled(page: str, results: list[Result]) -> str:
-    """The page with its tables made anew, each between `<!-- name -->` and `<!-- /name -->`."""
+    """The page with new tables, each between `<!-- name -->` and `<!-- /name -->`."""
     tables = {"goals": _goals(results), "peers": _peers(results), "growth": _growth(results)}
     for name, lines in tables.items():
         before, start, rest = page.partition(f"<!-- {name} -->")

@@ -1,7 +1,7 @@
-"""What lies in the repository as others made it: fetched from npm, checked, written down in `vendor.toml`.
+"""Files of other projects in the repository: fetched from npm, checked, and listed in `vendor.toml`.
 
-`python -m deploy.vendor` fetches the versions that are written down and fails if a package or one of its files is
-another than it was; `--newest` takes the newest versions and writes them down. It needs npm, and only it does.
+`python -m deploy.vendor` fetches the listed versions and fails if a package or one of its files has changed;
+`--newest` takes the newest versions and lists them. It needs npm, and nothing else does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BOOK = ROOT / "vendor.toml"
 
 
 class Wrong(Exception):
-    """A package, or a file of one, is not what is written down."""
+    """A package, or a file of one, is not the one that is listed."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Package:
 
 
 def packages(book: Path = BOOK) -> list[Package]:
-    """What is written down."""
+    """The listed packages."""
     return [
         Package(name=name, **said) for name, said in tomllib.loads(book.read_text(encoding="utf-8")).items()
     ]
@@ -56,7 +56,7 @@ def digest(content: bytes, algorithm: str) -> str:
 
 
 def strangers(package: Package) -> list[str]:
-    """The files that are missing here, or are not those that are written down."""
+    """The files that are missing here, or differ from the listed ones."""
     return [
         file
         for file, wanted in package.files.items()
@@ -78,7 +78,7 @@ def newest(package: Package) -> Package:
 
 
 def fetch(package: Package) -> Package:
-    """Put its files here; the package with their hashes. Raises `Wrong`."""
+    """Put its files here. Returns the package with their hashes. Raises `Wrong`."""
     with tempfile.TemporaryDirectory() as folder:
         said = _npm("pack", f"{package.name}@{package.version}", "--json", "--pack-destination", folder)
         archive = Path(folder) / json.loads(said)[0]["filename"]
@@ -107,7 +107,7 @@ def _unpacked(archive: Path, package: Package) -> dict[str, bytes]:
 
 
 def write(found: list[Package], book: Path = BOOK) -> None:
-    """Write them down, under the same head."""
+    """Write the list, under the same head."""
     head = book.read_text(encoding="utf-8").partition("\n[")[0]
     parts = [head]
     for package in found:
@@ -133,7 +133,7 @@ def _npm(*words: str) -> str:
 
 
 def main() -> int:
-    """The exit status: 0 if all of it is here and is what is written down."""
+    """Returns the exit status: 0 if every file is here and as listed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--newest", action="store_true", help="take the newest versions and write them down")
     wanted = parser.parse_args()

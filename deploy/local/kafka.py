@@ -55,7 +55,7 @@ _LOGGING = """<Configuration status="ERROR"><Appenders><Console name="out">
 <Loggers><Root level="WARN"><AppenderRef ref="out"/></Root></Loggers></Configuration>
 """
 
-START_S = 180.0  # a limit for a machine under load; it takes some five seconds
+START_S = 180.0  # a limit for a machine under load; a start takes some five seconds
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ class Kafka:
         return config
 
     def _users(self) -> list[str]:
-        """What StorageTool is told of the listeners' users."""
+        """The arguments that tell StorageTool of the listeners' users."""
         users = [
             f"{each.mechanism}=[name={name},password={password}]"
             for each in self._listeners

@@ -1,8 +1,8 @@
 """Java, Maven, PostgreSQL, Node.js and Chromium: found, or installed as root on Debian, or named in one line.
 
-`python -m deploy.local.need`; with TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS or TOUCHLINE_DATABASE_URL set, the tests
-use that server, but for those that kill or rebuild one: what these lack is only told. Node.js and Chromium
-run other people's libraries.
+`python -m deploy.local.need`. If TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS or TOUCHLINE_DATABASE_URL is set, the
+tests use that server, except for those that kill or rebuild one; a missing server is then only reported.
+Node.js and Chromium run other people's libraries.
 """
 
 from __future__ import annotations

@@ -221,7 +221,7 @@ def _number(version: str) -> float:
 
 
 def server_user() -> str | None:
-    """Whom the server runs as: None is ourselves; as root, who may not, `postgres` or else `nobody`."""
+    """The user to run the server as: None is ourselves; root may not run it, so then `postgres` or else `nobody`."""
     if os.geteuid() != 0:
         return None
     for name in ("postgres", "nobody"):

@@ -1,4 +1,4 @@
-"""Keeps programs running: what ends is started again, with a pause that grows; all are stopped in order."""
+"""Keeps programs running: restarts those that end, with a growing pause, and stops all of them in order."""
 
 from __future__ import annotations
 
