@@ -21,7 +21,7 @@ _trigger_json = msgspec.json.Encoder().encode
 
 @dataclass(slots=True)
 class WriteSet:
-    """`row` is the partition's row afterwards, `expected` the offset that the table must hold before."""
+    """`row` is the partition's row afterwards, `expected` the offsets that the table must hold before."""
 
     row: PartitionRow
     expected: tuple[int, ...]
@@ -36,7 +36,7 @@ class WriteSet:
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def save(self, conn: Connection) -> None:
-        """Write it. Raises `Fenced` if the partition is no longer ours, or not at the expected offset."""
+        """Write it. Raises `Fenced` if the partition is no longer ours, or not at the expected offsets."""
         OWNERSHIP.advance(conn, self.row, self.expected)
         queries.erase_accounts(conn, sorted(self.erased))
         queries.erase_contacts(
