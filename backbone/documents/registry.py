@@ -34,7 +34,7 @@ from schemas.lint.together import lint_together, told
 
 MOST_BESIDE = 1_000  # rules, or playbooks, that one save is compared with
 MOST_RIVALS_READ = 50  # rules for the same playbook that the save of a rule is compared with
-MOST_DOUBTS = 100  # warnings about one document
+MOST_WARNINGS = 100  # warnings about one document
 AT_ONCE = 500  # names in one query
 Kind = TypeVar("Kind", bound=Outline)
 _encode = msgspec.json.Encoder().encode
@@ -84,13 +84,13 @@ def remove(conn: Connection, kind: str, name: str) -> None:
         conn.execute(delete(table).where(table.c.kind == kind, table.c.name == name))
 
 
-def doubts(conn: Connection, outline: Outline) -> list[LintWarning]:
+def warnings_about(conn: Connection, outline: Outline) -> list[LintWarning]:
     """The warnings about this document, as it would be, together with the documents in the registry."""
     if isinstance(outline, TiersOutline):
         return []  # it is not compared with others
     rules, books, mails = _beside(conn, outline)
     found = told(lint_together(rules, books, mails), kind_of(outline), outline.name)
-    return [*_missing(conn, outline, books), *found][:MOST_DOUBTS]
+    return [*_missing(conn, outline, books), *found][:MOST_WARNINGS]
 
 
 def _missing(conn: Connection, outline: Outline, books: Mapping[str, PlaybookOutline]) -> list[LintWarning]:

@@ -14,15 +14,15 @@ from services.actions.storage.library import PLAYBOOKS, TEMPLATES
 Body = PlaybookIn | TemplateIn
 
 
-def put_up(conn: Connection, body: Body, stored: StoredDocument) -> None:
+def write_outline(conn: Connection, body: Body, stored: StoredDocument) -> None:
     """Tell of a document that is being saved."""
     registry.write(conn, outline(body), stored.version)
 
 
-def doubts(conn: Connection, body: Body, *, alone: bool = False) -> list[LintWarning]:
+def warnings_about(conn: Connection, body: Body, *, alone: bool = False) -> list[LintWarning]:
     """What is doubtful about a document, by itself and (unless `alone`) with those that it has to do with."""
     found = lint_playbook(body) if isinstance(body, PlaybookIn) else lint_template(body)
-    return found if alone else [*found, *registry.doubts(conn, outline(body))]
+    return found if alone else [*found, *registry.warnings_about(conn, outline(body))]
 
 
 def refresh(db: Database) -> None:

@@ -74,12 +74,12 @@ def save(conn: Connection, new: list[tuple[str, str]]) -> None:
         insert_new(conn, seen, [{"type": type_, "name": name} for type_, name in new], ["type", "name"])
 
 
-def doubts(db: Database, rule: RuleIn, *, alone: bool = False) -> list[LintWarning]:
+def warnings_about(db: Database, rule: RuleIn, *, alone: bool = False) -> list[LintWarning]:
     """Warnings about a rule, by what the log has shown and, unless `alone`, by the documents it works with."""
     found = lint_rule(rule, facts(db))
     if not alone:
         with db.read() as conn:
-            found += registry.doubts(conn, outline_rule(rule))
+            found += registry.warnings_about(conn, outline_rule(rule))
     return found
 
 

@@ -12,7 +12,7 @@ from services.rules.storage.revisions import DELETED, latest
 from services.rules.tables import revisions
 
 
-def put_up(conn: Connection, name: str | None, version: int, status: str, doc: dict[str, Any]) -> None:
+def write_outline(conn: Connection, name: str | None, version: int, status: str, doc: dict[str, Any]) -> None:
     """Tell of a rule that is being saved or deleted, or of the tiers (None)."""
     if name is None:
         registry.write(conn, outline_tiers(TiersDoc.model_validate(doc)), version)

@@ -20,7 +20,7 @@ from services.rules.api.accounts import accounts_router, triggers_router
 from services.rules.api.explain import Explainer
 from services.rules.api.rules import rules_router
 from services.rules.clock_ahead import trouble
-from services.rules.event_catalog import doubts
+from services.rules.event_catalog import warnings_about
 from services.rules.metrics import CLOCK_AHEAD
 from services.rules.storage import queries
 from services.rules.storage.ownership import OWNERSHIP, PartitionRow
@@ -54,7 +54,7 @@ class RulesService:
         explainer = Explainer(db, clock, wall=self._wall, partition_of=where, unhealthy=self.worker.unhealthy)
         self._recorder = AccountRecord(db, log, explainer, where)
         self.routers = [
-            rules_router(db, self._saver, explainer, partial(doubts, db)),
+            rules_router(db, self._saver, explainer, partial(warnings_about, db)),
             accounts_router(db, explainer, AccountEvents(db, log, wall=self._wall)),
             triggers_router(db),
         ]

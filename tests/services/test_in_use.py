@@ -46,7 +46,7 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     migrate_all(made)
     with made.write() as conn:
         stored, _ = PLAYBOOKS.put(conn, "outreach", {"steps": [{"wait": "1d"}]}, "test", 0)
-        published_outlines.put_up(conn, BOOK, stored)
+        published_outlines.write_outline(conn, BOOK, stored)
     yield made
     made.close()
 

@@ -65,7 +65,9 @@ def on_board(db: Database) -> dict[tuple[str, str], int]:
 
 def doubts(db: Database, *places: Use) -> list[str]:
     with db.read() as conn:
-        found = registry.doubts(conn, PlaybookOutline("outreach", ["high", "low", "tech"], list(places)))
+        found = registry.warnings_about(
+            conn, PlaybookOutline("outreach", ["high", "low", "tech"], list(places))
+        )
     return [one["message"] for one in found]
 
 
@@ -111,7 +113,7 @@ def test_a_start_fills_it_after_an_upgrade(db: Database, saver: RuleRepository) 
     expected = {("rule", "a"): 1, ("rule", "b"): 1, ("playbook", "outreach"): 1, ("template", "hello"): 1}
     assert on_board(db) == expected
     with db.read() as conn:
-        found = registry.doubts(conn, TemplateOutline("hello", [Use("subject", None, "key")]))
+        found = registry.warnings_about(conn, TemplateOutline("hello", [Use("subject", None, "key")]))
     assert len(found) == 2
 
     with db.write() as conn:
@@ -144,14 +146,14 @@ def test_a_loop_is_seen_through_rules_that_are_not_named(db: Database, saver: Ru
             registry.write(conn, made, 1)
             return [
                 one["message"].split(":")[0]
-                for one in registry.doubts(conn, made)
+                for one in registry.warnings_about(conn, made)
                 if "itself" in one["message"]
             ]
 
     assert saved("greet", mail) == []
     assert saved("call", task) == []  # nothing answers its task but `one`, and nothing answers greet yet
     with db.read() as conn:
-        said = [each["message"] for each in registry.doubts(conn, outline_rule(two))]
+        said = [each["message"] for each in registry.warnings_about(conn, outline_rule(two))]
     assert sum(text.startswith("may start itself through one:") for text in said) == 1
     saver.run(lambda conn: saver.put(conn, two, None, "test"))
     assert saved("greet", mail) == ["may start itself through two"]
@@ -160,12 +162,12 @@ def test_a_loop_is_seen_through_rules_that_are_not_named(db: Database, saver: Ru
 
 def test_a_crowd_of_rules_is_bounded(db: Database) -> None:
     with db.write() as conn:
-        for number in range(registry.MOST_DOUBTS + 50):
+        for number in range(registry.MOST_WARNINGS + 50):
             registry.write(conn, RuleOutline(f"r{number}", "outreach", ["high"], "1d"), 1)
-    assert len(doubts(db, LONG)) == registry.MOST_DOUBTS
+    assert len(doubts(db, LONG)) == registry.MOST_WARNINGS
     with db.read() as conn:
-        assert len(registry.doubts(conn, RuleOutline("new", "outreach", ["high"]))) == 10
-        assert registry.doubts(conn, RuleOutline("new", "outreach", ["tech"])) == []
+        assert len(registry.warnings_about(conn, RuleOutline("new", "outreach", ["high"]))) == 10
+        assert registry.warnings_about(conn, RuleOutline("new", "outreach", ["tech"])) == []
 
 
 def test_every_start_looks_whether_the_board_is_whole(tmp_path: Path) -> None:

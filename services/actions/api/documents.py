@@ -60,7 +60,7 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
         errors = [*([] if alone else _unknown(connection, body)), *_flaws(texts_of(body), renderer)]
         if errors:
             raise Invalid(errors)
-        return published_outlines.doubts(connection, body, alone=alone)
+        return published_outlines.warnings_about(connection, body, alone=alone)
 
     def playbook(
         connection: Connection, body: PlaybookIn, before: StoredDocument | None
@@ -75,7 +75,7 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
         errors = _flaws(body.sources(), renderer)
         if errors:
             raise Invalid(errors)
-        return published_outlines.doubts(connection, body, alone=alone)
+        return published_outlines.warnings_about(connection, body, alone=alone)
 
     def template(
         connection: Connection, body: TemplateIn, before: StoredDocument | None
@@ -90,7 +90,8 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
             DocumentKind(
                 "/v1/playbooks", "playbook", PlaybookIn, PlaybookOut, PLAYBOOK_EXAMPLE,
                 "actions:read", "actions:write", prepare=playbook,
-                saved=published_outlines.put_up, removing=_take_down("playbook"), lint=published_outlines.doubts,
+                saved=published_outlines.write_outline, removing=_take_down("playbook"),
+                lint=published_outlines.warnings_about,
                 check=check_playbook, render=_with_health,
             ), PLAYBOOKS, db, clock,
         ),
@@ -98,7 +99,8 @@ def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], 
             DocumentKind(
                 "/v1/templates", "template", TemplateIn, TemplateOut, TEMPLATE_EXAMPLE,
                 "actions:read", "actions:write", prepare=template,
-                saved=published_outlines.put_up, removing=_take_down("template"), lint=published_outlines.doubts,
+                saved=published_outlines.write_outline, removing=_take_down("template"),
+                lint=published_outlines.warnings_about,
                 check=check_template,
             ), TEMPLATES, db, clock,
         ),

@@ -145,7 +145,7 @@ class RuleRepository:
         if playbook is not None and save.status != DELETED:
             hold(conn, [("playbook", playbook)])
         write(conn, save, by, self._clock.now())
-        published_outlines.put_up(conn, save.name, save.version, save.status, save.doc)
+        published_outlines.write_outline(conn, save.name, save.version, save.status, save.doc)
 
     def _existing(self, conn: Connection, name: str) -> Row[Any]:
         before = self._locked(conn, name)
