@@ -1,4 +1,4 @@
-"""What actions keep about an account or a person."""
+"""What actions keeps about an account or a person."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ _profile = msgspec.json.Decoder(Profile).decode
 
 
 def record(db: Database, hasher: Hasher, clock: Clock, account: str, contact: str | None) -> Parts:
-    """All of an account; with a contact, plays of theirs as a whole, and what was addressed to them."""
+    """Everything about an account or, with a contact, that person's plays as a whole and what was sent to them."""
     with db.read() as conn:
         known = conn.scalar(select(accounts.c.profile).where(accounts.c.account == account))
     profile = Profile(id=account) if known is None else _profile(known)

@@ -1,4 +1,5 @@
-"""What the other services are told of playbooks and templates, and what one that is saved is told of the others."""
+"""Writes the outlines of playbooks and templates for other services, and collects the warnings about one
+that is saved."""
 
 from sqlalchemy import Connection
 
@@ -15,18 +16,18 @@ Body = PlaybookIn | TemplateIn
 
 
 def write_outline(conn: Connection, body: Body, stored: StoredDocument) -> None:
-    """Tell of a document that is being saved."""
+    """Write the outline of a document that is being saved."""
     registry.write(conn, outline(body), stored.version)
 
 
 def warnings_about(conn: Connection, body: Body, *, alone: bool = False) -> list[LintWarning]:
-    """What is doubtful about a document, by itself and (unless `alone`) with those that it has to do with."""
+    """The warnings about a document, by itself and (unless `alone`) with the documents it works with."""
     found = lint_playbook(body) if isinstance(body, PlaybookIn) else lint_template(body)
     return found if alone else [*found, *registry.warnings_about(conn, outline(body))]
 
 
 def refresh(db: Database) -> None:
-    """Tell of what was saved before there was a board, or while an older program ran."""
+    """Write outlines for documents that were saved before there were any, or by an older program."""
     registry.refresh(db, "playbook", PLAYBOOKS.current_versions, _playbook)
     registry.refresh(db, "template", TEMPLATES.current_versions, _template)
 

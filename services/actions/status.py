@@ -1,5 +1,5 @@
-"""What the actions service says of itself in `/v1/status`, from the database and the log: true of all its
-processes."""
+"""What the actions service says of itself in `/v1/status`, from the database and the log: true of
+all its processes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -23,9 +23,8 @@ from services.actions.tables import actions, plays
 def status(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Mapping[str, Any]:
     """`lag`: events and triggers not yet processed and own events not yet on the log; `due`: not done yet.
 
-    What the database says is read before the log's ends: if nothing is left by the second, nothing was at the
-    first. With the log clock the waits up to a partition's clock are run with its events, so none is ever
-    due.
+    What the database says is read before the log's ends: if nothing is left by the second, nothing was at the first.
+    With the log clock the waits up to a partition's clock are run with its events, so none is ever due.
     """
     now = clock.now()
     with db.read() as conn:

@@ -1,7 +1,6 @@
 """The tables of the actions service: schema `actions` on PostgreSQL, prefix `actions_` everywhere.
 
-Moments are microseconds since the epoch. `seq` numbers rows in the order of their making, for lists newest
-first.
+Moments are microseconds since the epoch. `seq` numbers rows in the order of their making, for lists newest first.
 """
 
 from sqlalchemy import (

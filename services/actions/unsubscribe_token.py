@@ -1,5 +1,4 @@
-"""The tokens in unsubscribe links: signed, short, and without an address in them, for links end up in
-logs."""
+"""The tokens in unsubscribe links: signed, short, and without an address, since links end up in logs."""
 
 import binascii
 import hashlib
@@ -13,7 +12,7 @@ _LONGEST = 1_000
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True):
-    """What a token says: whose address (its digest), out of which action, and which topic it is about."""
+    """The content of a token: the address (its hash), the action it was sent by, and the topic."""
 
     digest: str
     action: str
@@ -35,7 +34,7 @@ class Tokens:
         return urlsafe_b64encode(self._sign(payload) + payload).rstrip(b"=").decode()
 
     def read(self, token: str) -> Claim | None:
-        """What the token says; None if we did not make it."""
+        """The claim in a token; None if we did not make it."""
         if len(token) > _LONGEST or not token.isascii():
             return None
         try:

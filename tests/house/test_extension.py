@@ -1,5 +1,5 @@
-"""Whoever adds a channel or a source writes one file, one line in a plain dict, one test (trigger kinds: see
-`test_trigger_kinds`).
+"""Whoever adds a channel or a source writes one file, one line in a plain dict, one test (trigger
+kinds: see `test_trigger_kinds`).
 
 These checks say what was forgotten: the file, its docs, its schema, an example, a test.
 """

@@ -1,5 +1,4 @@
-"""`/v1/playbooks`, `/v1/templates`, `/v1/endpoints`: versioned documents, and what is checked when one is
-saved."""
+"""`/v1/playbooks`, `/v1/templates`, `/v1/endpoints`: versioned documents, and what is checked when one is saved."""
 
 import base64
 import secrets

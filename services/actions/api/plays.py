@@ -1,5 +1,4 @@
-"""`/v1/plays` and `/v1/actions`: what was done, what was rendered, every attempt; and the end of a play by
-hand."""
+"""`/v1/plays` and `/v1/actions`: what was done, what was rendered, every attempt; and the end of a play by hand."""
 
 from collections.abc import Callable
 from typing import Annotated, Any

@@ -1,5 +1,4 @@
-"""`POST /v1/templates/{name}/preview`: a template as an account would get it. Nothing is stored, nothing is
-sent."""
+"""`POST /v1/templates/{name}/preview`: a template as an account would get it. Nothing is stored, nothing is sent."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,5 +1,4 @@
-"""`/u/{token}`: how somebody who gets our mails has no more of them. The page changes nothing; its buttons
-do."""
+"""`/u/{token}`: how somebody who gets our mails has no more of them. The page changes nothing; its buttons do."""
 
 from collections.abc import Callable
 from html import escape
@@ -58,8 +57,8 @@ class UnsubscribeLinks:
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """The fields of a small form; of anything else, none: one click (RFC 8058) says nothing that the token
-    does not."""
+    """The fields of a small form; of anything else, none: one click (RFC 8058) says nothing that the
+    token does not."""
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return {}
     body = b""

@@ -102,8 +102,8 @@ class Journal:
             self._lines.pop(action, None)
 
     def tidy(self) -> None:
-        """Drop what has been committed, where that is worth it, or begin again after a withdrawal; call it now and
-        then."""
+        """Drop what has been committed, where that is worth it, or begin again after a withdrawal; call it
+        now and then."""
         if self._file is None:
             worth = (
                 not self._begun
@@ -184,8 +184,7 @@ def _put(file: int, data: bytes) -> None:
 
 
 def read(text: bytes) -> JournalRest:
-    """What a journal holds; of one without a readable head, nothing. The last line may be torn: it is left
-    out."""
+    """What a journal holds; of one without a readable head, nothing. The last line may be torn: it is left out."""
     head, *lines = text.split(b"\n")[:-1] or [b""]
     try:
         owner = _head(head)

@@ -1,8 +1,8 @@
 """Events that were there before, as far as it matters here: updates, and what ends plays and waits. Pure.
 
-Known by account, source and id: with the same time for good, with another for seven days. An event that was sent on
-from a merged account may have an id that means another event here: what they say decides, as in the rules service (see
-there, `engine.repeats`).
+Known by account, source and id: with the same time for good, with another for seven days. An event that was
+sent on from a merged account may have an id that means another event here: what they say decides, as in the
+rules service (see there, `engine.repeats`).
 """
 
 from hashlib import blake2b

@@ -67,8 +67,7 @@ class Merge:
         self._events.extend(item for item in items if item.offset >= self.next_event)
 
     def offer_trigger(self, item: TriggerItem) -> None:
-        """A trigger read; one at an earlier place than the last is a repeat after a crash, and does no
-        harm."""
+        """A trigger read; one at an earlier place than the last is a repeat after a crash, and does no harm."""
         if item.offset < self._read_trigger:
             return
         self._read_trigger = item.offset + 1
@@ -77,8 +76,7 @@ class Merge:
         self.past = max(self.past, item.trigger.position.offset + 1)
 
     def offer_progress(self, offset: int, past: int) -> None:
-        """A record of progress (or one that could not be read: `past` 0) at `offset` of
-        touchline.triggers."""
+        """A record of progress (or one that could not be read: `past` 0) at `offset` of touchline.triggers."""
         if offset < self._read_trigger:
             return
         self._read_trigger = offset + 1

@@ -49,8 +49,7 @@ class PlaysPartition:
         self._machine = Interpreter(store, library, number, log_clock=mode == "log")
 
     def step(self) -> bool:
-        """Apply the next thing in order: a wait due before it, or it. False when nothing can be applied
-        now."""
+        """Apply the next thing in order: a wait due before it, or it. False when nothing can be applied now."""
         head = self.merge.head()
         if head is None:
             return False

@@ -1,8 +1,6 @@
-"""A playbook made ready to run: the steps of a tier as a flat list, its conditions and event matchers
-compiled.
+"""A playbook made ready to run: the steps of a tier as a flat list, its conditions and event matchers compiled.
 
-A play remembers only the id of the step it stands at; ids do not move, since a play keeps its playbook's
-version.
+A play remembers only the id of the step it stands at; ids do not move, since a play keeps its playbook's version.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -99,8 +97,8 @@ def compile_playbook(version: int, doc: PlaybookIn) -> Playbook:
 
 
 def set_aside(name: str, version: int, doc: Mapping[str, Any], why: str) -> Playbook:
-    """A version that was saved once and cannot be read now. It has no steps; every event that it names may be an
-    exit."""
+    """A version that was saved once and cannot be read now. It has no steps; every event that it names may
+    be an exit."""
     types = frozenset(_events_in(doc))
     exits = (Matcher(types - {"*"}, every="*" in types, where=None, by=None),)
     topic = str(doc.get("topic", "lifecycle"))
@@ -147,8 +145,8 @@ def _templates(built: Iterable[Instruction]) -> Iterator[str]:
 
 
 def _lay(built: list[Instruction], steps: list[Step], prefix: str, after: int) -> int:
-    """Append the steps, last first, so that every instruction knows where to go on; returns the place of the
-    first."""
+    """Append the steps, last first, so that every instruction knows where to go on; returns the place
+    of the first."""
     following = after
     for place in range(len(steps) - 1, -1, -1):
         step = steps[place]

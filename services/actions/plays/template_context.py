@@ -1,8 +1,7 @@
 """What templates and webhooks get to see of an account, a contact, its owner and the trigger: JSON objects.
 
-Fields that an account or contact may have are always there, null where unknown, so that a template can ask
-for them without failing; `attributes` hold only what was set, and a template that names an unknown one fails
-loudly.
+Fields that an account or contact may have are always there, null where unknown, so that a template can ask for them
+without failing; `attributes` hold only what was set, and a template that names an unknown one fails loudly.
 """
 
 from typing import Any
@@ -64,8 +63,7 @@ def owner_document(profile: Profile) -> dict[str, Any]:
 
 
 def render_context(play: Play, profile: Profile, contact: Contact | None, now: int) -> dict[str, Any]:
-    """The names in scope of a template at a step; `contact` is the recipient of an email, else the
-    trigger's."""
+    """The names in scope of a template at a step; `contact` is the recipient of an email, else the trigger's."""
     return {
         "account": account_document(profile, play.tier),
         "contact": contact_document(contact),

@@ -12,8 +12,7 @@ Getter = Callable[[Scope], Any]
 
 @lru_cache(maxsize=1024)
 def getter(path: str) -> Getter:
-    """A function that looks a path up; None where there is nothing. `contact` alone is the event's contact
-    id."""
+    """A function that looks a path up; None where there is nothing. `contact` alone is the event's contact id."""
     return _contact if path == "contact" else getter_of(path)
 
 

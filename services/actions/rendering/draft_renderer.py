@@ -12,8 +12,7 @@ from services.actions.rendering.renderer import Renderer
 class DraftRenderer:
     """Implements `services.actions.plays.model.Renderer`. Thread-safe.
 
-    `sender` is who mails come from where an account has no owner; `unsubscribe_url` gives the link of a
-    draft.
+    `sender` is who mails come from where an account has no owner; `unsubscribe_url` gives the link of a draft.
     """
 
     def __init__(
@@ -38,8 +37,7 @@ class DraftRenderer:
         ]
 
     def check(self, sources: dict[str, str]) -> list[tuple[str, str]]:
-        """What is wrong with templates given by field: (field, message) per error; empty if all can be
-        read."""
+        """What is wrong with templates given by field: (field, message) per error; empty if all can be read."""
         try:
             flaws = self._renderer.check(sources).flaws
         except RenderError as error:

@@ -1,5 +1,5 @@
-"""The saved playbooks and templates, for the pure room: compiled once per version, read where they are first
-needed."""
+"""The saved playbooks and templates, for the pure room: compiled once per version, read where they
+are first needed."""
 
 import time
 from collections.abc import Callable, Mapping

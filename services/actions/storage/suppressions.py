@@ -56,8 +56,7 @@ class Hasher:
 
 
 def normal(address: str) -> str:
-    """An address for comparing: trimmed, NFC, without upper case, its domain in ASCII where it has such a
-    form."""
+    """An address for comparing: trimmed, NFC, without upper case, its domain in ASCII where it has such a form."""
     bare = unicodedata.normalize("NFC", address.strip()).casefold()
     local, at, domain = bare.rpartition("@")
     with suppress(UnicodeError):  # no domain at all
@@ -74,8 +73,7 @@ def suppressed(conn: Connection, wanted: Iterable[tuple[str, str]]) -> set[tuple
 
 
 def lock(conn: Connection, digests: Iterable[str], *, shared: bool) -> None:
-    """Hold addresses until the transaction ends: shared by sends, alone by a suppression. SQLite has one
-    writer."""
+    """Hold addresses until the transaction ends: shared by sends, alone by a suppression. SQLite has one writer."""
     if conn.dialect.name != "postgresql":
         return
     verb = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
@@ -116,8 +114,8 @@ def once_quiet(
     act: Callable[[Connection], Answer],
     wait: float = WAIT_S,
 ) -> Answer:
-    """Run `act` in a transaction in which no send to this address is under way, or after `wait` seconds all
-    the same."""
+    """Run `act` in a transaction in which no send to this address is under way, or after `wait` seconds
+    all the same."""
     deadline = time.monotonic() + wait
     while True:
         with db.write() as conn:
@@ -128,8 +126,7 @@ def once_quiet(
 
 
 def _under_way(conn: Connection, hasher: Hasher, digest: str, now: int) -> bool:
-    """Whether a send to this address has begun and not ended. One whose process died lets go of its lease
-    in time."""
+    """Whether a send to this address has begun and not ended. One whose process died lets go of its lease in time."""
     query = select(actions.c.recipient).where(
         actions.c.next_attempt_at <= now,
         actions.c.attempting,

@@ -1,5 +1,4 @@
-"""Tasks: made or updated by a step, closed with a play, completed, snoozed and reassigned by people. SQL
-only."""
+"""Tasks: made or updated by a step, closed with a play, completed, snoozed and reassigned by people. SQL only."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -40,8 +39,7 @@ def _clean(text: Any, limit: int) -> str | None:
 def put_task(
     conn: Connection, draft: ActionDraft, spec: TaskSpec, content: TaskContent, partition: int
 ) -> tuple[str, bool]:
-    """Make the task of a step, or update the open one with the same account and key: (its id, whether it is
-    new)."""
+    """Make the task of a step, or update the open one with the same account and key: (its id, whether it is new)."""
     found = open_task(conn, draft.account, content.key, hold=True)
     values: dict[str, Any] = {
         "play": draft.play,

@@ -1,7 +1,8 @@
-"""Building a rule's state from the log, in time order, before it takes effect. Nothing fires for what is past.
+"""Builds a rule's state from the log, in time order, before it takes effect. Nothing fires for the past.
 
-An account's events are all needed before the first of them counts, since late ones come in between. What does not fit
-into memory is left for another reading of the log: each holds the accounts of one range of digests, as many as fit.
+All of an account's events are needed before the first one counts, since late ones come in between. Accounts
+that do not fit into memory are left for another reading of the log: each reading holds the accounts of one
+range of hashes, as many as fit.
 """
 
 from collections.abc import Callable, Iterable
@@ -34,7 +35,7 @@ Ask = Callable[..., object]  # a rule, and what to call of it: see `Moments._ask
 
 
 class _Past:
-    """One account's part of the log: what the rules must see, with the profile as it was at that place."""
+    """One account's part of the log: the events that the rules must see, with the profile at each place."""
 
     def __init__(self, account: str) -> None:
         self.profile = Profile(id=account)
@@ -50,7 +51,8 @@ class _Past:
         self.bytes = EVENT_BYTES
 
     def of_the_erased(self, event: Event) -> bool:
-        """Whether Touchline tells of what was erased; an event from outside makes it anew."""
+        """Whether the event is Touchline's own and about something erased; an event from outside makes
+        the account anew."""
         if not event.type.startswith(OWN_PREFIX):
             self.gone.discard(event.contact)
             return False
@@ -92,7 +94,7 @@ class _Past:
         return next((fingerprint(one) for one in same if one.mergedfrom is None), None)
 
     def keep(self, time: int, offset: int, size: int, event: Event, listening: list[CompiledRule]) -> None:
-        """The rules must see this event."""
+        """Keep an event that the rules must see."""
         if self.shown is None:
             self.shown = _copy(self.profile)
             self.bytes += CONTACT_BYTES * len(self.profile.contacts)
@@ -101,7 +103,7 @@ class _Past:
 
 
 class _Reading:
-    """What one reading of the log holds: the accounts whose digests lie in [low, high)."""
+    """One reading of the log: the accounts whose hashes lie in [low, high)."""
 
     def __init__(self, low: int) -> None:
         self.low, self.high = low, DIGESTS
@@ -121,7 +123,8 @@ class _Reading:
         return found
 
     def weigh(self, more: int) -> None:
-        """So many bytes came in: what is too much waits for the next reading, the upper half of the accounts."""
+        """Count the bytes that came in. Where they are too many, the upper half of the accounts waits for
+        the next reading."""
         self.bytes += more
         if self.bytes <= ROOM:
             return

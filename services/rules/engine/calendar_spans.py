@@ -1,4 +1,4 @@
-"""The moments a span before or after a date."""
+"""Computes the times a span before or after a date."""
 
 from datetime import datetime
 

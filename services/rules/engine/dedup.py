@@ -1,8 +1,8 @@
-"""Events that were sent before: known by (source, id) for at least seven days of the account's own time.
+"""Recognises repeats: events are known by (source, id) for at least seven days of the account's own time.
 
-What another account was given first, and what was sent on to this one, may have an id that means another event here.
-Then what they say decides (`fingerprint`): the same is the same event, else whoever came first keeps the id, and the
-other is known by (source, id, what it says), or (source, id, 0) where it is the account's own.
+A forwarded event, and one that was first sent to another account, may have an id that means another event here. Then
+their content decides (`fingerprint`): equal content is the same event. Otherwise the first one keeps the id, and the
+other is known by (source, id, content), or by (source, id, 0) if it is the account's own.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,8 @@ OWN = 0  # stands for what the account's own event says
 
 
 class EventName(NamedTuple):
-    """By which key an event is to be known, and whether it `repeats` one. `said`: of one sent on, with a bare id."""
+    """The key by which an event is known, and whether it `repeats` one. `said`: the content of a forwarded
+    event with a bare id."""
 
     key: EventKey
     repeats: bool
@@ -69,7 +70,7 @@ def _known(state: AccountState, key: EventKey) -> bool:
 
 
 def merged_before(state: AccountState, event: Event) -> bool:
-    """Whether an update was merged already, though its id is forgotten; it is remembered from now on.
+    """Whether an update was merged already, though its id was forgotten. It is remembered from now on.
 
     A late update still merges. Sent once more, long after, it must not undo what came since.
     """

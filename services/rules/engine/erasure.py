@@ -1,5 +1,5 @@
-"""Erasure: what an account's state holds of one person goes, and what Touchline still tells of the erased counts for
-nobody."""
+"""Erasure: forgets what an account's state holds of a person, and tells which of Touchline's own events are
+about the erased and count for nobody."""
 
 from math import inf
 from typing import Any

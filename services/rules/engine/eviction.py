@@ -1,6 +1,7 @@
-"""Clearing away what nothing can need any more: ids past the time in which repeats are known, old records, old marks.
+"""Eviction: drops what nothing can need any more: ids too old for repeats, old records, old marks.
 
-A sweep comes after so many events of an account, never by the clock or by batches: the same history sweeps alike.
+A sweep comes after a number of events of an account, never by the clock or by batches, so that the same
+history sweeps alike.
 """
 
 from collections.abc import Collection
@@ -30,7 +31,7 @@ def sweep(state: AccountState, rules: RuleSet) -> None:
 
 
 def clear_old(state: AccountState, rules: RuleSet) -> None:
-    """Forget what no event or moment from `LATE_US` before the newest event on can need."""
+    """Forget what no event or timer from `LATE_US` before the newest event on can need."""
     floor = state.newest - LATE_US
     if state.swept != rules.revision:
         _drop_unknown(state, rules)
@@ -66,7 +67,7 @@ def _sweep_series(state: AccountState, rules: RuleSet, floor: int) -> None:
 
 
 def _late(rule: CompiledRule) -> int:
-    """How far back a date of the rule may still run a moment."""
+    """How far back a date of the rule may still run a timer."""
     return max((member.late for member in rule.members), default=0)
 
 

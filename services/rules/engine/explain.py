@@ -1,4 +1,5 @@
-"""Why a rule fires now, or why not: the same evaluation as for events and moments, with nothing changed by it."""
+"""Explains why a rule fires now, or why not, by the same evaluation as for events and timers,
+without changing anything."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ def tier_of(rules: RuleSet, state: AccountState) -> tuple[str, str]:
 
 
 class _Found(NamedTuple):
-    """What the members say: the verdict that decides, of which one it is, and the reasons, its own last."""
+    """The members' result: the verdict that decides, its member, and the reasons, the deciding one last."""
 
     verdict: Verdict
     place: int
@@ -72,7 +73,7 @@ def explain(
 def _verdict(
     rule: CompiledRule, state: AccountState, subject: Subject, contact: str | None, now: int
 ) -> _Found:
-    """What the members say; of an `all_of`, the first that says no."""
+    """The members' verdict; of an `all_of`, the first that says no."""
     ctx = Context()
     ctx.state, ctx.silent, ctx.past = state, True, False
     ctx.scope.profile, ctx.scope.tier, ctx.scope.contact = state.profile, state.tier, state.contact(contact)

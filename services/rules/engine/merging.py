@@ -1,8 +1,8 @@
-"""Accounts that were merged into others: how one is closed, what becomes of its events, how one takes another in.
+"""Accounts that were merged into others: closing one, forwarding its events, taking it in at the other.
 
-The account's partition decides, at the place of `account.merged`: it tells actions (`Moved`) and the other account
-(`ABSORBED`, with the contacts), and from there on sends on what comes for the closed account, less the repeats. All it
-says goes out with the batch, in the order decided, and is on the log in that order.
+The account's partition decides, at the place of `account.merged`. It tells actions (`Moved`) and the other
+account (`ABSORBED`, with the contacts), and from then on forwards what comes for the closed account, without
+the repeats. All these records leave with the batch, and are on the log in the order decided.
 """
 
 from dataclasses import dataclass, field
@@ -54,9 +54,8 @@ MAX_BYTES = (
 
 
 class ForwardedRecord(NamedTuple):
-    """A record for `touchline.events`, of an account that may be another partition's; `cause`: the offset behind it,
-    `at`: the clock there.
-    """
+    """A record for `touchline.events` and an account that may be in another partition. `cause`: the offset
+    that it follows from; `at`: the clock then."""
 
     cause: int
     at: int
@@ -74,7 +73,7 @@ class ErasedAt(NamedTuple):
 
 @dataclass(slots=True)
 class MergeOutput:
-    """What a partition's engine leaves beside triggers and states; all in the order decided."""
+    """What a partition's engine produces beside triggers and states, in the order decided."""
 
     sent: list[ForwardedRecord] = field(default_factory=list)
     moved: list[tuple[int, Moved]] = field(
@@ -96,12 +95,12 @@ class Merging(SeenEvents):
         self.out = MergeOutput()
 
     def take_out(self) -> MergeOutput:
-        """What came out since the last call."""
+        """The output since the last call."""
         out, self.out = self.out, MergeOutput()
         return out
 
     def _aside(self, state: AccountState | None, offset: int, time: int, event: Event) -> bool:
-        """Deal with an event that has to do with a merge; False: it goes on like any other."""
+        """Handle an event that has to do with a merge. False: it is handled like any other."""
         if event.type == MERGED:
             self._merge(state, offset, time, event)
         elif event.type == ERASED:
@@ -128,7 +127,7 @@ class Merging(SeenEvents):
     # -- closing -----------------------------------------------------------------------------------------------
 
     def _merge(self, state: AccountState | None, offset: int, time: int, event: Event) -> None:
-        """Close the account, unless something stands against it."""
+        """Close the account, unless that is impossible."""
         said = merge_of(event)
         if said is None:
             return self._refuse(offset, "data.into: should be the name of another account")
@@ -153,7 +152,7 @@ class Merging(SeenEvents):
         return self._close(state, offset, event, said)
 
     def _hindrance(self, state: AccountState, said: Merge) -> str | None:
-        """Why the account cannot be merged, as far as this partition knows."""
+        """Why the merge is impossible, as far as this partition knows."""
         if said.into in state.profile.absorbed:
             return f"{said.into!r} was merged into {said.account!r} before, maybe through others"
         if self._accounts.erased(said.into):
@@ -172,7 +171,8 @@ class Merging(SeenEvents):
         self._adopt(state)
 
     def _open(self, state: AccountState, offset: int) -> None:
-        """What a stranger's merge closed is somebody's after all, and the event that says so counts for it."""
+        """Open an account that an unvouched merge had closed, because of a vouched event, which then
+        counts for it."""
         state.profile.closed = None
         self._adopt(state)
         self._move(state, offset, Moved(state.account, self._at_place(offset - 1)))
@@ -185,7 +185,7 @@ class Merging(SeenEvents):
         return Position(self.partition, offset)
 
     def _adopt(self, state: AccountState) -> None:
-        """A closed account has no moments, and every event of it is looked at."""
+        """A closed account has no timers, and each of its events is looked at."""
         if state.profile.closed is None:
             super()._adopt(state)
         else:
@@ -197,9 +197,9 @@ class Merging(SeenEvents):
     def _send_on(self, state: AccountState, closing: Closing, offset: int, time: int, event: Event) -> None:
         passing = (
             event.mergedfrom is not None or event.type == ABSORBED
-        )  # whoever had it first removed its repeats
+        )  # the first account's worker removed its repeats
         if event.type.startswith(OWN_PREFIX) and event.type != ABSORBED:
-            return  # told by plays that are over
+            return  # an event about plays that are over
         if not passing:
             self.touched.add(state.account)
             late = time < state.newest - LATE_US
@@ -234,7 +234,8 @@ class Merging(SeenEvents):
     # -- taking in -----------------------------------------------------------------------------------------------
 
     def _too_late(self, offset: int, event: Event) -> bool:
-        """Whether the account that was to take another in has been erased meanwhile: then that one goes too."""
+        """Whether the account that was to take another in has been erased meanwhile; then the other one
+        is erased too."""
         account, absorbed = event.account or "", absorbed_of(event)
         if absorbed is None or not self._accounts.erased(account):
             return False
@@ -243,7 +244,7 @@ class Merging(SeenEvents):
         return True
 
     def _took_in(self, state: AccountState, offset: int, event: Event, *, known: bool) -> None:
-        """It is in the profile."""
+        """Note that the profile has it."""
         absorbed = absorbed_of(event)
         if absorbed is None:
             return
@@ -253,7 +254,7 @@ class Merging(SeenEvents):
     # -- erasure -------------------------------------------------------------------------------------------------
 
     def _erase(self, account: str, offset: int) -> None:
-        """Forget an account, and let those that were merged into it go as well."""
+        """Forget an account, and the accounts that were merged into it."""
         state = self._state(account)
         for name in state.profile.absorbed if state is not None else ():
             self._tell(offset, ERASED, name, Erased(account), (account, self._at_place(offset)))
@@ -262,7 +263,7 @@ class Merging(SeenEvents):
         self.out.erased.append(ErasedAt(offset, account, None))
 
     def _erase_contact(self, state: AccountState, offset: int, contact: str | None) -> None:
-        """Forget what is kept of one person, here and in what was merged into this account."""
+        """Forget what is kept of one person, here and in the accounts that were merged into this one."""
         forget_contact(state, contact, self.rules.by_person)
         if contact is None:
             return
@@ -275,7 +276,7 @@ class Merging(SeenEvents):
         forget(state.profile, contact)
 
     def _erased_there(self, state: AccountState | None, offset: int, event: Event) -> None:
-        """The account that this one was merged into was erased, or a person there."""
+        """Handle that the account which this one was merged into was erased, or a person there."""
         what = erased_of(event)
         closing = state.profile.closed if state is not None else None
         if state is None or what is None or closing is None or closing.into != what.into:
@@ -323,7 +324,7 @@ def _is_alone(state: AccountState, said: Merge) -> bool:
 
 
 def _opens(event: Event, closing: Closing) -> bool:
-    """Whether an event opens what a stranger's merge closed: one that no stranger can have sent."""
+    """Whether an event opens an account that an unvouched merge had closed: any vouched one does."""
     if not closing.unvouched:
         return False
     if event.type == ABSORBED:
@@ -337,7 +338,7 @@ def _awaited(state: AccountState | None, event: Event) -> bool:
 
 
 def _wrong(event: Event) -> str | None:
-    """What is wrong with an `ABSORBED`, if something is."""
+    """What is wrong with an `ABSORBED`, if anything."""
     absorbed = absorbed_of(event)
     if absorbed is None:
         return "data: should tell which account is taken in"

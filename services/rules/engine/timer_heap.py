@@ -1,4 +1,4 @@
-"""An account's agenda: a heap of moments ahead. Entries may be stale; what they name is looked at anew when due."""
+"""An account's timers: a heap of times ahead. Entries may be stale; each is checked again when it is due."""
 
 from heapq import heappush
 from itertools import count
@@ -10,5 +10,5 @@ _order = count()
 
 
 def note(state: AccountState, at: int, key: SubjectKey) -> None:
-    """Put a moment of a part's subject onto the agenda."""
+    """Schedule a timer of a part's subject."""
     heappush(state.agenda, (at, next(_order), key))

@@ -1,4 +1,4 @@
-"""Triggers as they leave the engine. Ids follow from what caused them, so that a history always gives the same."""
+"""Makes triggers. Their ids follow from what caused them, so that a history always gives the same triggers."""
 
 from hashlib import blake2b
 
@@ -26,7 +26,7 @@ def make_trigger(
     evidence: list[str],
     position: Position,
 ) -> Trigger:
-    """The trigger of a hold that fires; `event` is the one it fired at (None at a moment)."""
+    """The trigger of a match that fires; `event` is the one it fired at (None at a timer)."""
     cause: tuple[object, ...] = (hold.at, "moment")
     if event is not None and event.time is not None:
         origin = () if event.mergedfrom is None else (event.mergedfrom,)

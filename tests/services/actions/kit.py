@@ -1,5 +1,4 @@
-"""The actions worker on SQLite and the embedded log, driven by hand: no threads, a clock that stands
-still."""
+"""The actions worker on SQLite and the embedded log, driven by hand: no threads, a clock that stands still."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -116,8 +115,7 @@ class House:
         return made.id
 
     def work(self, rounds: int = 8) -> None:
-        """Let the worker take in and apply all that is there, its own events too (rules is past
-        everything)."""
+        """Let the worker take in and apply all that is there, its own events too (rules is past everything)."""
         for _ in range(rounds):
             self.worker.run_once()
 

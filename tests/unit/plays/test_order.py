@@ -69,8 +69,7 @@ def outcome(store: MemoryStore) -> Any:
 def run(
     events: Sequence[EventItem], triggers: Sequence[Any], order: Sequence[bool], restart: Sequence[bool]
 ) -> Any:
-    """Read the topics in the given interleaving; `restart`: drop the queues and read on from the kept
-    offsets."""
+    """Read the topics in the given interleaving; `restart`: drop the queues and read on from the kept offsets."""
     store, library, merge = MemoryStore(), MemoryLibrary(BOOKS, TEMPLATES), Merge()
     partition = PlaysPartition(0, mode="log", store=store, library=library, merge=merge)
     at = [0, 0]

@@ -1,5 +1,4 @@
-"""Channel `email`: over SMTP where `TOUCHLINE_SMTP_URL` is set, else as files in `outbox/` under the data
-folder."""
+"""Channel `email`: over SMTP where `TOUCHLINE_SMTP_URL` is set, else to files in `outbox/` in the data folder."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,11 +22,11 @@ class Transport(Protocol):
 
     @property
     def trouble(self) -> ChannelTrouble | None:
-        """What keeps it from handing over anything."""
+        """What keeps it from handing over any mail."""
         ...
 
     async def prepare(self, action: str, due_at: int, envelope: Envelope) -> Prepared | Outcome:
-        """All that can be done before the message is handed over."""
+        """Do everything that can be done before the message is handed over."""
         ...
 
     async def close(self) -> None:
@@ -37,18 +36,20 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StagingRecipients:
-    """Whom mails may go to (addresses and domains in small letters; empty: anybody), and who gets them instead."""
+    """The addresses and domains that mails may go to (in lower case; empty: any), and the address that gets
+    all mails instead."""
 
     only_to: frozenset[str] = frozenset()
     instead_to: str | None = None
 
     def lets(self, address: str) -> bool:
-        """Whether mails to this address go out."""
+        """Whether mails to this address are sent."""
         small = address.strip().lower()
         return not self.only_to or small in self.only_to or small.rpartition("@")[2] in self.only_to
 
     def redirected(self, content: dict[str, Any]) -> dict[str, Any]:
-        """The content as it goes out: only whom it is to may be another, named after whom it was to."""
+        """The content to send: the recipient may be replaced by another address, with a name that says whom
+        the mail was for."""
         if self.instead_to is None:
             return content
         meant = content.get("to")

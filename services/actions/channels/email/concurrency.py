@@ -1,9 +1,8 @@
-"""As few on the wire at once as keep it busy: whatever is there without an answer when the process is killed
-is in doubt.
+"""Keeps as few mails on the wire as keep the server busy, since every one without an answer is in doubt after a kill.
 
-How many that is follows from how quickly the other side answers one alone: `least` at once, and one more for every
-`step` seconds of its answer. Measured again now and then, with one at a time: the answers to many at once tell how
-long they queue. What stays without an answer for long holds up nobody.
+The number follows from how quickly the server answers a single mail: `least` at once, and one more for every
+`step` seconds of its answer. It is measured again now and then, with one mail at a time, since the answers to
+many at once include their time in the queue. A mail that stays without an answer for long holds up nobody.
 """
 
 import asyncio
@@ -11,22 +10,22 @@ from collections import deque
 from types import TracebackType
 
 MOST_PATIENT = 8  # times the patience
-LATE_S = 0.02  # patience that ends so late says that we were busy, and may have the answer unread
-SAMPLES = 3  # answers to one at a time; the quickest counts
+LATE_S = 0.02  # a timeout that fires so late means that we were busy, and the answer may be waiting unread
+SAMPLES = 3  # single answers in a measurement; the quickest counts
 AGAIN_S = 10.0  # between measurements
 
 
 class AdaptiveLimit:
-    """One for each other side; of one event loop. The channel's own limit holds above it.
+    """The limit for one server; belongs to one event loop. The channel's own limit holds above it.
 
-    After `patience` seconds a place is another's, answer or not; after twice as long the next one, up to
-    `MOST_PATIENT` times, until there is an answer.
+    After `patience` seconds without an answer a mail gives its place to another; after twice as long the next
+    one does, and so on up to `MOST_PATIENT` times, until there is an answer.
     """
 
     def __init__(self, *, least: int, step: float, patience: float) -> None:
         self._least, self._step, self._patience = least, step, patience
-        self.patience = patience  # with whoever enters now
-        self.room = 1  # how many it lets in at once, for now
+        self.patience = patience  # seconds, for the next one that enters
+        self.room = 1  # places at present
         self._inside = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._best = patience
@@ -55,7 +54,7 @@ class AdaptiveLimit:
             raise
 
     def leave(self) -> None:
-        """A place is free."""
+        """Free a place."""
         self._inside -= 1
         while self._queue and self._inside < self.room:
             turn = self._queue.popleft()
@@ -64,20 +63,20 @@ class AdaptiveLimit:
                 turn.set_result(None)
 
     def answered(self) -> None:
-        """The other side is there."""
+        """Note that the server answers."""
         self.patience = self._patience
 
     def tired(self) -> None:
-        """It has not answered for so long."""
+        """Note that the server has not answered for this long."""
         self.patience = min(2 * self.patience, MOST_PATIENT * self._patience)
 
     @property
     def alone(self) -> bool:
-        """Whether one at a time is let in, to be measured."""
+        """Whether only one is let in at a time, to be measured."""
         return self._wanted > 0 and self._inside == 1
 
     def measured(self, seconds: float, now: float) -> None:
-        """The other side took so long for one that was alone."""
+        """Note how long the server took for a single mail."""
         self._best = min(self._best, seconds)
         self._wanted -= 1
         if self._wanted <= 0:
@@ -85,7 +84,7 @@ class AdaptiveLimit:
 
 
 class Permit:
-    """A place inside, until the answer is there or patience is over: `with await gate.enter(): …`."""
+    """A place, held until the answer is there or patience is over: `with await limit.enter(): …`."""
 
     __slots__ = ("_alone", "_gate", "_loop", "_since", "_timer")
 
@@ -108,7 +107,7 @@ class Permit:
 
     def _end(self) -> None:
         if self._timer is None:
-            return  # patience was over before
+            return  # its patience was over before
         self._timer.cancel()
         self._timer = None
         if self._alone:

@@ -16,28 +16,28 @@ class EmlFolder:
     """Writes to a folder. Sending an action again overwrites its file, so there is never a second copy."""
 
     idempotent, marks_effect = True, False
-    concurrency = per_domain = 200  # files of our own: nobody minds
+    concurrency = per_domain = 200  # files of our own: no server to spare
     trouble = None
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     async def prepare(self, action: str, due_at: int, envelope: Envelope) -> "EmlFile":
-        """A letter for this folder; `due_at` (microseconds) orders the files."""
+        """A mail for this folder; `due_at` (microseconds) orders the files."""
         return EmlFile(self._folder / file_name(action, due_at), envelope.message)
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
 
 def file_name(action: str, due_at: int) -> str:
-    """What the file of a mail is called."""
+    """The name of a mail's file."""
     moment = datetime.fromtimestamp(due_at // 1_000_000, UTC).strftime("%Y%m%dT%H%M%SZ")
     return f"{moment}-{action}.eml"
 
 
 def remove(folder: Path, action: str, due_at: int) -> None:
-    """Remove a mail's file, if it is there; and what a death in the midst of writing left of it."""
+    """Remove a mail's file, if there is one, and what a process that died while writing left of it."""
     path = folder / file_name(action, due_at)
     path.unlink(missing_ok=True)
     _draft(path).unlink(missing_ok=True)
@@ -55,7 +55,7 @@ class EmlFile:
         self._message = message
 
     async def send(self) -> Outcome:
-        """Writes the file; a full disk is a passing fault."""
+        """Write the file; a full disk is a temporary failure."""
         try:
             await asyncio.to_thread(self._write)
         except OSError as error:
@@ -65,7 +65,7 @@ class EmlFile:
         return Outcome(kind="done", detail=self._path.name)
 
     async def drop(self) -> None:
-        """Nothing was written."""
+        """Nothing to undo: nothing was written."""
 
     def _write(self) -> None:
         private_folder(self._path.parent)

@@ -1,4 +1,4 @@
-"""Mails written to files (there is no mail server): those of the erased are removed, by whoever has them."""
+"""Removes the files of erased mails where there is no mail server. Each process removes those that it wrote."""
 
 from pathlib import Path
 
@@ -23,7 +23,8 @@ class ErasedMailFiles:
         self._since = 0  # what was erased before has been removed
 
     def sweep(self) -> None:
-        """Remove what was erased, and what was erased lately once more; forget what is old."""
+        """Remove the files of mails that were erased; those erased lately are tried once more. Old
+        entries are deleted."""
         now = self._clock.now()
         for action, due_at in self._gone():
             remove(self._folder, action, due_at)

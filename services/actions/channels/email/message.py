@@ -1,4 +1,4 @@
-"""From an action's content to the bytes of a message. The same action always gives the same bytes.
+"""Builds a message from an action's content. The same action always gives the same bytes.
 
 Nothing of the content can add a header, a recipient or a part: addresses are validated; names and the
 subject are one line of printable characters, quoted (RFC 5322) or encoded (RFC 2047); no header is written
@@ -27,7 +27,7 @@ _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")  # a name of these need
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """A message, and what is said to the server about it."""
+    """A message, and its SMTP envelope."""
 
     sender: str
     recipient: str
@@ -56,7 +56,7 @@ def build(action: str, content: dict[str, Any], due_at: int) -> Envelope:
 
 
 def _address_of(person: object, whose: str) -> str:
-    """Raises `BadAddress` with whose fault it is: a recipient is innocent of a mistyped owner."""
+    """Raises `BadAddress` naming whose address is wrong: a recipient is not to blame for a mistyped owner."""
     found = person.get("email") if isinstance(person, dict) else None
     try:
         return valid_address(found)
@@ -66,7 +66,7 @@ def _address_of(person: object, whose: str) -> str:
 
 
 def _whose(content: dict[str, Any]) -> str:
-    """Whose address a mail comes from: replies go to an owner who has one."""
+    """The sender's address. Replies go to the owner, if the owner has an address."""
     owner, sender = content.get("reply_to"), content.get("from")
     is_owners = (
         isinstance(owner, dict) and isinstance(sender, dict) and owner.get("email") == sender.get("email")
@@ -75,8 +75,7 @@ def _whose(content: dict[str, Any]) -> str:
 
 
 def _marks(action: str, content: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is for machines: that a machine wrote this (RFC 3834), and how to have no more of it (RFC
-    8058)."""
+    """Headers for machines: that a machine wrote this (RFC 3834), and how to unsubscribe (RFC 8058)."""
     if content.get("reply_to"):
         yield (
             "Reply-To",
@@ -121,8 +120,8 @@ def _line(text: object, limit: int) -> str:
 
 
 def _encoded(text: str) -> str:
-    """Text in a header: as it is if it is ASCII that nobody takes for encoded, else encoded words (RFC
-    2047)."""
+    """Text in a header: as it is if it is ASCII that cannot be mistaken for encoded text, else encoded
+    words (RFC 2047)."""
     if text.isascii() and "=?" not in text:
         return text or " "
     words, word = [], b""

@@ -1,8 +1,8 @@
 """Whether the mail server takes mails from us at all: seen in the log, as a metric and in `/v1/status`.
 
-A mail that is refused for its recipient's sake says nothing of that; a server that cannot be reached, wants another
-password or does not let us send does. One that takes a mail is well again. Nothing of a mail is told: of an answer
-only its codes, since servers quote addresses in theirs.
+A mail that is refused because of its recipient says nothing about that. A server that cannot be reached,
+wants another password or does not let us send does; one that takes a mail is well again. Nothing of a mail is
+logged: of an answer only its codes, since servers quote addresses in their texts.
 """
 
 import re
@@ -13,14 +13,15 @@ from schemas.event import rfc3339
 from services.actions.channels.base import ChannelTrouble
 from services.actions.metrics import MAIL_SERVER_REFUSES
 
-LOGIN_WANTED = (530, 534, 535, 538)  # RFC 4954: it is about us, and may be mended; no mail is given up for it
+# RFC 4954: about our login, and can be repaired; no mail is given up for it
+LOGIN_WANTED = (530, 534, 535, 538)
 _CODE = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})\b")
 
 log = get_logger("touchline.mail")
 
 
 class ServerHealth:
-    """Of the one server, as this process sees it."""
+    """The state of the one server, as this process sees it."""
 
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
@@ -28,21 +29,21 @@ class ServerHealth:
         MAIL_SERVER_REFUSES.set(0)
 
     def took(self) -> None:
-        """It took a mail."""
+        """Note that it took a mail."""
         if self.trouble is not None:
             log.info("the mail server takes mails again", since=rfc3339(self.trouble.since))
             self.trouble = None
             MAIL_SERVER_REFUSES.set(0)
 
     def refused(self, phase: str, answer: str) -> None:
-        """It does not let us send: at which phase, and what it said."""
+        """Note that it does not let us send: the phase, and its answer."""
         if self.trouble is None:
             self.trouble = ChannelTrouble(since=self._now(), detail=f"{phase}: {answer}")
             log.error("the mail server refuses us", phase=phase, answer=answer)
             MAIL_SERVER_REFUSES.set(1)
 
     def answered(self, phase: str, code: int, text: str) -> None:
-        """It refused a mail at this phase: is that about us?"""
+        """Whether its refusal at this phase is about us."""
         about_us = phase == "MAIL" or code in LOGIN_WANTED or bare(code, text).split()[1:] in _ABOUT_US
         if about_us:
             self.refused(phase, bare(code, text))

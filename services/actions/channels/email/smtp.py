@@ -1,8 +1,8 @@
 """The SMTP transport. It says MAIL, RCPT and DATA itself, so that it knows where a connection broke.
 
-Before the final dot nothing was accepted: the mail is tried again. From the moment the dot may have left
-until the server's answer, the mail may have been accepted: the outcome is `uncertain`, and it is never sent
-a second time.
+Before the final dot nothing was accepted, and the mail is tried again. From the moment the dot may have left
+until the server's answer, the mail may have been accepted: the outcome is `uncertain`, and the mail is never
+sent a second time.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ CONNECT_S = 20.0
 COMMAND_S = 30.0
 BODY_S = 120.0  # for the body to go out
 VERDICT_S = 300.0  # for the answer to the dot; RFC 5321 asks for ten minutes, servers give up sooner
-LOOK_S = 0.002  # a look at the connection before the dot: whoever hung up while the body came gets none
-DOTS = 2  # on their way at once, to a server that answers at once: one there, one coming
-ONE_MORE_S = 0.002  # of its answer, for one more
-PATIENCE_S = 0.25  # with a server that stops answering, until the next goes out all the same
+LOOK_S = 0.002  # checks the connection before the dot: no dot goes to a server that hung up during the body
+DOTS = 2  # dots under way to a server that answers at once: one there, one coming
+ONE_MORE_S = 0.002  # seconds of its answer time, for one more
+PATIENCE_S = 0.25  # seconds after which the next dot goes out though the server does not answer
 IDLE_S = 25.0  # a connection that lay idle longer is not used again
 PER_CONNECTION = 200  # mails
 
 _OK, _MORE, _SERVICE_OFF, _REFUSED = 250, 354, 421, 500
-_NO = (4, 5)  # what refusals begin with: for now, for good
+_NO = (4, 5)  # first digit of refusals: temporary, permanent
 _DOT = re.compile(rb"(?m)^\.")
 _ENHANCED = re.compile(r"^(?:\d{3}[ -])?([245])\.(\d{1,3})\.(\d{1,3})\b")
 _UNKNOWN_MAILBOX = (550, 551, 553)
@@ -45,11 +45,12 @@ _BROKEN = (SMTPException, OSError, asyncio.TimeoutError, EOFError)
 
 @dataclass(frozen=True, slots=True)
 class SmtpServer:
-    """What `TOUCHLINE_SMTP_URL` says: `smtp[s]://user:password@host:port?starttls=true|false&verify=false`.
+    """The server in `TOUCHLINE_SMTP_URL`: `smtp[s]://user:password@host:port?starttls=true|false&verify=false`.
 
-    `smtp` upgrades to TLS where the server offers it, unless `starttls` demands it (true) or does without (false). With
-    a password it is demanded unless said otherwise: whoever sits between us and the server can leave out the offer.
-    A server on this machine may take it in clear. `ca_file`: PEM, of the authorities; None: the system's.
+    `smtp` upgrades to TLS where the server offers it; `starttls=true` demands TLS, `false` does without. With
+    a password TLS is demanded unless the URL says otherwise, since somebody in between could remove the
+    server's offer. A server on this machine may get the password in clear. `ca_file`: a PEM file of
+    authorities; None: the system's.
     """
 
     host: str
@@ -93,7 +94,7 @@ class SmtpConnection:
 
     @property
     def fresh(self) -> bool:
-        """Whether it can carry another mail, as far as can be seen from here."""
+        """Whether it can carry another mail, as far as we can see."""
         return self.smtp.is_connected and self.mails < PER_CONNECTION and monotonic() - self.used_at < IDLE_S
 
     @property
@@ -122,7 +123,7 @@ class SmtpTransport:
     ) -> None:
         self._server = server
         self.health = ServerHealth(now)
-        self.before_effect = before_effect  # told the action whose final dot is about to go out
+        self.before_effect = before_effect  # called with the action whose final dot is about to go out
         self.gate = AdaptiveLimit(
             least=DOTS, step=ONE_MORE_S, patience=PATIENCE_S
         )  # between the final dot and its answer
@@ -176,7 +177,7 @@ class SmtpTransport:
         return await self._connect()
 
     def keep(self, line: SmtpConnection) -> None:
-        """Give a connection back for the next mail; one that is gone is let go."""
+        """Give a connection back for the next mail; a dead one is dropped."""
         line.used_at = monotonic()
         if line.smtp.is_connected:
             self._idle.append(line)
@@ -209,7 +210,7 @@ class MailTransaction:
         self._dotted = False  # from here on the server may have accepted it
 
     async def drop(self) -> None:
-        """Nothing was said yet."""
+        """Give the connection back: nothing was sent yet."""
         self._transport.keep(self._line)
 
     async def send(self) -> Outcome:
@@ -273,12 +274,12 @@ class MailTransaction:
         return refusal
 
     async def _say(self, *words: bytes, good: int = _OK) -> Outcome | None:
-        """A command; None if the answer is the one hoped for."""
+        """Send a command; None if the answer is the expected one."""
         code, text = await self._line.smtp.execute_command(*words, timeout=COMMAND_S)
         if code == good or code // 10 == good // 10 == 25:
             return None
         if code // 100 not in _NO:
-            self._line.smtp.close()  # out of step: what comes next would be taken for the answer to something else
+            self._line.smtp.close()  # out of step: the next answer would be taken for that of another command
         self._transport.health.answered(words[0].decode(), code, text)
         return _verdict(code, text)
 
@@ -301,7 +302,7 @@ class MailTransaction:
             self._transport.health.took()
             return Outcome(kind="done", detail=_said(code, text))
         if code // 100 not in _NO:
-            raise SMTPResponseException(code, text)  # neither taken nor refused
+            raise SMTPResponseException(code, text)  # neither accepted nor refused
         self._transport.health.answered("the mail", code, text)
         return _verdict(code, text)
 

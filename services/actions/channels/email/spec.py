@@ -19,8 +19,7 @@ MAX_RECIPIENTS = 10_000  # of one step; the rest of a larger account is left out
 
 
 class EmailSpec(ActionSpec, kw_only=True):
-    """An email to be rendered: the template's document at the version that the play holds (None: there is
-    none)."""
+    """An email to be rendered: the template's document at the version that the play holds (None: there is none)."""
 
     template: str
     version: int | None
@@ -79,8 +78,7 @@ def _shown(person: Person) -> str:
 
 
 def from_of(spec: EmailSpec, sender: Person) -> Person:
-    """Who a mail is from: the step's `from`, else the owner, else the configured sender; the owner lends
-    the name."""
+    """Who a mail is from: the step's `from`, else the owner, else the configured sender; the owner lends the name."""
     owner = spec.owner
     if spec.sender:
         return {"name": owner.get("name"), "email": spec.sender}

@@ -1,8 +1,8 @@
-"""The status of an answer, even where aiohttp takes the whole for no answer.
+"""The status of a response, even where aiohttp rejects the response as a whole.
 
-The status decides what becomes of a webhook. aiohttp gives up on a response for a chunk that is none, or for a
-hundred and fifty headers, though the receiver has done its work and said so; sent again, it would do it twice. So we
-look at the bytes of each response ourselves, up to the end of the status line.
+The status decides what becomes of a webhook. aiohttp rejects a response with a malformed chunk, or with a
+hundred and fifty headers, though the receiver has done its work and said so; sent again, it would do it
+twice. So this looks at the bytes of each response itself, up to the end of the status line.
 """
 
 import asyncio
@@ -15,14 +15,14 @@ from typing import Any
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
-_MOST_BYTES = 4_096  # of a status line and the interim responses (1xx) before it; what is longer is none
+_MOST_BYTES = 4_096  # bytes of a status line and the interim responses (1xx) before it, at most
 _STATUS = re.compile(rb"HTTP/\d\.\d ([1-5]\d\d)(?: [^\r\n]*)?\r?\n")
 _END = re.compile(rb"\r?\n\r?\n")
 
 
 @dataclass(slots=True)
 class FinalStatus:
-    """What is known of the answer to the request under way: its status, once the line has come."""
+    """What is known of the response to the present request: its status, once the line has come."""
 
     status: int | None = None
 
@@ -31,7 +31,7 @@ _expected: ContextVar[FinalStatus | None] = ContextVar("expected_answer", defaul
 
 
 def expect() -> FinalStatus:
-    """What the next request of this task is answered will be told here."""
+    """Holds the status of the response to this task's next request."""
     answer = FinalStatus()
     _expected.set(answer)
     return answer
@@ -57,7 +57,7 @@ class _Handler(ResponseHandler):
 
 
 def final_status(head: bytes) -> int | None:
-    """The status of a response that begins so, interim ones (1xx) passed over; None: not known yet."""
+    """The status of a response with this beginning, without interim ones (1xx); None: not known yet."""
     while (line := _STATUS.match(head)) is not None:
         status = int(line[1])
         if status >= 200:

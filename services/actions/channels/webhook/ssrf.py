@@ -1,7 +1,7 @@
-"""Which addresses a webhook may reach: those of the public internet, and the networks that the settings name.
+"""Checks which addresses a webhook may reach: those of the public internet, and the networks that the settings name.
 
-The address is judged that is about to be connected to, after a name has become one, so that no name, number
-format, redirect or change of mind of a name server gets around it.
+The address that is about to be connected to is checked, after a name has been resolved, so that no name,
+number format, redirect or changing name server gets around it.
 """
 
 import socket
@@ -19,7 +19,7 @@ _CLOSED_V4 = tuple(map(IPv4Network, (
     "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24",
     "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32",
 )))  # fmt: skip
-_OPEN_V6 = IPv6Network("2000::/3")  # all that is routed in public; the rest is closed
+_OPEN_V6 = IPv6Network("2000::/3")  # the publicly routed networks; all others are closed
 _CLOSED_V6 = tuple(map(IPv6Network, (
     "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
 )))  # fmt: skip
@@ -28,11 +28,11 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 class AddressRefused(Exception):
-    """A webhook leads where none may go."""
+    """A webhook's address may not be reached."""
 
 
 class AddressGuard:
-    """Judges addresses. `allowed` are networks that may be reached although they are not public."""
+    """Checks addresses. `allowed` are networks that may be reached although they are not public."""
 
     def __init__(self, allowed: Sequence[Network] = ()) -> None:
         self._allowed = tuple(allowed)
@@ -47,7 +47,7 @@ class AddressGuard:
             raise AddressRefused(f"{address} is not a public address")
 
     def socket(self, info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
-        """A socket for an address (as `getaddrinfo` gives it): the last look before it is connected."""
+        """A socket for an address (as `getaddrinfo` gives it): the last check before it is connected."""
         family, kind, protocol, _, place = info
         self.check(str(place[0]))
         made = socket.socket(family, kind, protocol)
@@ -60,7 +60,7 @@ def _alike(address: Address, network: Network) -> bool:
 
 
 def _inner(address: Address) -> Iterator[IPv4Address]:
-    """The IPv4 address that an IPv6 one stands for, where a host would send there."""
+    """The IPv4 address that an IPv6 one stands for, if a host would send there."""
     if isinstance(address, IPv6Address) and any(
         address in network for network in (_MAPPED, _COMPATIBLE, _NAT64)
     ):

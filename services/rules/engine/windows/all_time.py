@@ -1,4 +1,5 @@
-"""Aggregates over all time: the newest records as they are, older ones folded into a `AllTimeBase` once they are many.
+"""Aggregates over all time: the newest records are kept as they are, older ones folded into an `AllTimeBase`
+once they are many.
 
 Records are kept one by one as long as they are few, because a rule may be given a window later and must then be exact.
 """
@@ -32,7 +33,7 @@ class AllTimeBase(KindState):
 def combined(
     aggregate: str, base: AllTimeBase | None, series: "array[int]", width: int, low: int, high: int
 ) -> Value | None:
-    """The worth of the folded records and those at [low, high) together."""
+    """The value of the folded records and those at [low, high) together."""
     if base is None or base.count == 0:
         return measure(aggregate, series, width, low, high)
     if aggregate == "count":

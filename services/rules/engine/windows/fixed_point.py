@@ -8,7 +8,7 @@ _EDGE = 9_000_000_000_000  # beyond it an amount stays at the edge: its milliont
 
 
 class Value(NamedTuple):
-    """What a window is worth: `num / den`, `den` above zero."""
+    """The value of a window: `num / den`, `den` above zero."""
 
     num: int
     den: int

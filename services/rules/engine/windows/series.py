@@ -50,7 +50,7 @@ def drop_before(series: "array[int]", width: int, time: int) -> None:
 
 
 def token(value: Any) -> int | None:
-    """What stands for a scalar among distinct values: types told apart, 1 the same as 1.0; None for no scalar."""
+    """The hash of a scalar, for counting distinct values: types told apart, 1 the same as 1.0; None for no scalar."""
     kind = type(value)
     if kind not in (str, int, float, bool):
         return None
@@ -94,7 +94,7 @@ def upto_within(series: "array[int]", width: int, time: int, low: int, high: int
 
 
 def measure(aggregate: str, series: "array[int]", width: int, low: int, high: int) -> Value | None:
-    """The exact worth of the records [low, high); None where there is none (avg, min, max of nothing)."""
+    """The exact value of the records [low, high); None where there is none (avg, min, max of nothing)."""
     match aggregate:
         case "count":
             return Value(high - low, 1)

@@ -1,4 +1,4 @@
-"""Where a window reaches what is needed, along a series: what slides in adds, what slides out goes."""
+"""Finds where a window along a series reaches what is needed: adds what slides in, takes off what slides out."""
 
 from array import array
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from services.rules.engine.windows.series import upto
 def reaching(
     series: "array[int]", width: int, aggregate: str, places: range, within: int, needed: int
 ) -> Iterator[int]:
-    """Those places at whose time the window reaches what is needed: a count, a number of tokens, or millionths."""
+    """The places at whose time the window reaches what is needed: a count, a number of tokens, or millionths."""
     if aggregate == "count":
         for place in places:
             first = _end(series, width, place) - needed
