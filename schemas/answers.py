@@ -21,11 +21,21 @@ class Answer(BaseModel):
 @cache
 def page_of(item: type[BaseModel]) -> type[BaseModel]:
     """The model of a page of such items: `PlayList` for `PlayOut`."""
+    return _page(f"{item.__name__.removesuffix('Out')}List", item)
+
+
+@cache
+def versions_of(item: type[BaseModel]) -> type[BaseModel]:
+    """The model of a page of a document's versions: `PlaybookVersions` for `PlaybookOut`."""
+    return _page(f"{item.__name__.removesuffix('Out')}Versions", item | DeletedOut)
+
+
+def _page(name: str, item: Any) -> type[BaseModel]:
     return create_model(
-        f"{item.__name__.removesuffix('Out')}List",
+        name,
         __base__=Answer,
         __doc__="A page of a list.",
-        items=(list[item], ...),  # type: ignore[valid-type]
+        items=(list[item], ...),
         next_cursor=(str | None, Field(description="`cursor` of the next page; null: this is the last.")),
     )
 
@@ -55,13 +65,17 @@ class KeptVersion(Answer):
     changed_at: Time
 
 
+class DeletedOut(KeptVersion):
+    """A version that ended a document."""
+
+    name: str
+    deleted: Literal[True]
+
+
 class KeptDocument(KeptVersion):
     """A version of a named document, beside its own fields."""
 
     name: str
-    deleted: bool = Field(
-        default=False, description="This version ended the document; left out where it did not."
-    )
     warnings: list[FieldWarning] = Field(
         default=[], description="Of a save, what is doubtful; left out where nothing is."
     )

@@ -1,6 +1,6 @@
 """What rules answers: rules and tiers as they are kept, triggers, verdicts, accounts and their events."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ Number = int | float
 class RuleOut(KeptDocument, RuleIn):
     """A rule as it is kept."""
 
-    status: Status
+    status: Status | Literal["deleted"] = Field(description="`deleted`: this version ended the rule.")  # type: ignore[assignment]
     unhealthy: str = Field(default="", description="Why it does not run; left out where it does.")
 
 

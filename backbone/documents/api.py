@@ -20,7 +20,7 @@ from backbone.documents.store import DocumentStore, StoredDocument
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Once, Pages, json_response
 from backbone.web.json_route import AS_SHOWN, JsonRoute, created, example, named_in_address
-from schemas.answers import CheckOut, page_of
+from schemas.answers import CheckOut, page_of, versions_of
 from schemas.event import rfc3339
 from schemas.lint.single import LintWarning
 
@@ -145,9 +145,7 @@ def _checking(router: APIRouter, kind: DocumentKind, checked: Check, db: Databas
 
 
 def _reading(router: APIRouter, kind: DocumentKind, documents: DocumentStore, db: Database) -> None:
-    listing = page_of(kind.answer)
-
-    @router.get(kind.path, response_model=listing, summary=f"All {kind.noun}s, newest first")
+    @router.get(kind.path, response_model=page_of(kind.answer), summary=f"All {kind.noun}s, newest first")
     def listed(pages: Pages, _: Principal = require(kind.read)) -> Response:
         with db.read() as connection:
             return json_response(documents.page(connection, pages, kind.render))
@@ -160,7 +158,7 @@ def _reading(router: APIRouter, kind: DocumentKind, documents: DocumentStore, db
 
     @router.get(
         kind.path + "/{name}/versions",
-        response_model=listing,
+        response_model=versions_of(kind.answer),
         summary=f"Every version of a {kind.noun}, newest first",
     )
     def versions(name: Name, pages: Pages, _: Principal = require(kind.read)) -> Response:

@@ -2,16 +2,16 @@
 
 app = create_app("Touchline", settings=…, db=…, log=…, clock=…, services=[…])
 @router.get("/v1/things")            def things(pages: Pages, _: Principal = require("rules:read")) -> …
-@router.post("/v1/things")           def create(body: Json, once: Once, …)   # Json: decoded, checked JSON
+@router.post("/v1/things")           def create(body: ThingIn, once: Once, …)   # see backbone.web.json_route
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
 import msgspec
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
@@ -32,24 +32,22 @@ from backbone.telemetry import REGISTRY
 from backbone.web.account_record import Parts, record_router
 from backbone.web.api_keys import ANY, OPEN, Keys, Principal, open_route, require
 from backbone.web.assets import assets_router
-from backbone.web.bodies import check_json_type, parse_json
 from backbone.web.cors import let_browsers_in
 from backbone.web.docs_page import docs_page
 from backbone.web.idempotency import Idempotency, Once
 from backbone.web.json_route import check_bodies, refused
 from backbone.web.middleware import RequestMiddleware, problem, problem_of
-from backbone.web.openapi import MANNERS, declared_scopes, install, reads, route_scope
+from backbone.web.openapi import MANNERS, declared_scopes, install, route_scope
 from backbone.web.pagination import Pages, Paging, check_if_match, decode_cursor, encode_cursor, etag, page
 from backbone.web.query_params import any_query, guard
 from backbone.web.route_lookup import RouteTable, direct
-from backbone.web.validation import validate, written
+from backbone.web.validation import validate
 from schemas.answers import HealthOut, ReadinessOut, StatusOut
 from schemas.event import rfc3339
 from schemas.version import VERSION
 
 __all__ = [
     "Idempotency",
-    "Json",
     "Once",
     "Pages",
     "Paging",
@@ -64,9 +62,7 @@ __all__ = [
     "json_response",
     "page",
     "problem",
-    "reads",
     "validate",
-    "written",
 ]
 # seconds for which everybody gets the same answer to what anybody may ask, and what takes us time
 READY_S, METRICS_S = 0.1, 1.0
@@ -114,17 +110,6 @@ class Service(Protocol):
     def chores(self) -> Sequence[HousekeepingJob]:
         """What is to be done now and then, in a thread that is nobody's."""
         ...
-
-
-async def _json(request: Request) -> Any:
-    check_json_type(request.headers.get("content-type", ""))
-    body = await request.body()
-    return parse_json(body) if body else None
-
-
-Json = Annotated[
-    Any, Depends(_json)
-]  # a handler's parameter: the decoded body; check it with `validate(Model, body)`
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -1,7 +1,7 @@
-"""The OpenAPI page: what FastAPI cannot know of bodies read raw, of scopes and of problems."""
+"""The OpenAPI page: FastAPI's, and what it cannot know of scopes, of problems, and of events, which are read raw."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -19,9 +19,7 @@ What nobody knows is refused with 422, fields of a body and query parameters ali
 twice: `errors` names each, with the nearest known name. What `GET` shows may be written back as it is: fields that it
 alone has (`version`, `changed_by`, …) are taken and ignored.
 """
-Handler = TypeVar("Handler", bound=Callable[..., Any])
 _REF = "#/components/schemas/{model}"
-_SHOWN_ONLY = {"readOnly": True, "description": "as GET gives it: taken and ignored"}
 _ERRORS = {
     "400": "The request cannot be read",
     "401": "No key, or one that is unknown or revoked",
@@ -56,28 +54,6 @@ class ProblemDetails(BaseModel):
     detail: str = Field(examples=["when.threshold.within: is required"])
     code: str = Field(description="what programs look at", examples=["invalid"])
     errors: list[WrongField] | None = Field(None, description="every wrong field, for invalid input")
-
-
-def reads(
-    model: type[BaseModel],
-    example: Any = None,
-    *,
-    examples: dict[str, Any] | None = None,
-    required: bool = True,
-) -> Callable[[Handler], Handler]:
-    """Decorator: this handler reads its body raw (`json_body`).
-
-    Document it as this model, with examples by name.
-    """
-    single = {"example": example} if example is not None else {}
-
-    def mark(handler: Handler) -> Handler:
-        handler.body_model = model  # type: ignore[attr-defined]
-        handler.body_examples = examples or single  # type: ignore[attr-defined]
-        handler.body_required = required  # type: ignore[attr-defined]
-        return handler
-
-    return mark
 
 
 def route_scope(route: BaseRoute) -> str | None:
@@ -144,28 +120,16 @@ def _build(app: FastAPI) -> dict[str, Any]:
 
 
 def _add_models(schemas: dict[str, Any], routes: Sequence[APIRoute]) -> None:
-    models = [route.endpoint.body_model for route in routes if hasattr(route.endpoint, "body_model")]
-    models += [model for route in routes for model in getattr(route.endpoint, "extra_models", ())]
+    """The components of what is declared to FastAPI by name alone: errors, and events, which are read raw."""
+    models = [model for route in routes for model in getattr(route.endpoint, "extra_models", ())]
     wanted: list[Any] = [(model, "validation") for model in dict.fromkeys([ProblemDetails, *models])]
     _, definitions = models_json_schema(wanted, ref_template=_REF)
     for name, schema in definitions.get("$defs", {}).items():
         schemas.setdefault(name, schema)
-    for model in models:
-        for name in sorted(getattr(model, "read_only", ())):
-            schemas[model.__name__]["properties"].setdefault(name, _SHOWN_ONLY)
 
 
 def _finish(operation: dict[str, Any], route: APIRoute) -> None:
-    model = getattr(route.endpoint, "body_model", None)
-    if model is not None:
-        content: dict[str, Any] = {"schema": {"$ref": _REF.format(model=model.__name__)}}
-        named = getattr(route.endpoint, "body_examples", {})
-        if named:
-            content["examples"] = {name: {"value": value} for name, value in named.items()}
-        operation["requestBody"] = {
-            "required": getattr(route.endpoint, "body_required", True),
-            "content": {"application/json": content},
-        }
+    """Add the scope, and the errors that the route does not describe itself."""
     scope = route_scope(route)
     responses = operation.setdefault("responses", {})
     problem = {"application/problem+json": {"schema": {"$ref": _REF.format(model=ProblemDetails.__name__)}}}

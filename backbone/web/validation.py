@@ -41,11 +41,6 @@ def validate(model: type[Model], data: Any) -> Model:
         ) from None
 
 
-def written(model: type[Model], body: Any) -> Model:
-    """As `validate`, for what is written back as GET gave it: fields that GET alone has are left out."""
-    return validate(model, writable(model, body))
-
-
 def writable(model: type[BaseModel], body: Any) -> Any:
     """A body without the fields that GET alone has; what is no object stays as it is."""
     if not isinstance(body, dict):

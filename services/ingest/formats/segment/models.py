@@ -18,8 +18,8 @@ class SegmentCall(BaseModel):
 
     model_config = _one_of("userId", "anonymousId")
 
-    userId: Name = Field("", description="becomes the contact")  # noqa: N815 - Segment's names
-    anonymousId: Name = ""  # noqa: N815
+    userId: Name = Field(default_factory=str, description="becomes the contact")  # noqa: N815 - Segment's names
+    anonymousId: Name = Field(default_factory=str)  # noqa: N815
     messageId: Name | None = Field(None, description="becomes the event's id")  # noqa: N815
     timestamp: AwareDatetime | None = None
     originalTimestamp: AwareDatetime | None = Field(  # noqa: N815

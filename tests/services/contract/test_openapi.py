@@ -1,0 +1,192 @@
+"""The OpenAPI page: valid, complete, and true of what every route answers."""
+
+import time
+from typing import Any
+
+import httpx
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from schemas.account import ACCOUNT_EXAMPLE
+from schemas.aliases import ALIASES_EXAMPLE
+from schemas.json_schemas import KINDS
+from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE
+from schemas.task import TASK_EXAMPLE
+from services.actions.api.documents import ENDPOINT_EXAMPLE, TEMPLATE_EXAMPLE
+from tests.services.contract.pages import Page, Place
+
+TASK = {"task": {"title": "Call {{ account.name }}", "assignee": "kim@us.test"}}
+PLAYBOOK = {
+    "name": "chase",
+    "topic": "billing",
+    "steps": [TASK, {"email": {"template": "invoice-reminder"}}, {"wait": "7d"}],
+}
+OVERDUE = {"threshold": {"event": "invoice.overdue", "within": "7d", "at_least": {"high": 1, "low": 1}}}
+RULE = {"name": "overdue", "when": OVERDUE, "playbook": "chase", "status": "active"}
+TREND = {"trend": {"event": "login", "over": "7d", "baseline": "7d", "falls_by": 20}}
+DOCUMENTS: list[tuple[str, dict[str, Any]]] = [
+    ("rules", {**RULE_EXAMPLE, "name": "extra", "playbook": None}),
+    ("playbooks", {**PLAYBOOK, "name": "extra"}),
+    ("templates", {**TEMPLATE_EXAMPLE, "name": "extra"}),
+    ("endpoints", ENDPOINT_EXAMPLE | {"name": "extra"}),
+]
+
+
+class Caller:
+    """Calls the server, and holds every answer against the page."""
+
+    def __init__(self, api: httpx.Client) -> None:
+        self._api, self.page = api, Page(api)
+        self.seen: set[Place] = set()
+        self.flaws: list[str] = []
+
+    def __call__(self, method: str, path: str, **more: Any) -> Any:
+        answer = self._api.request(method, path, **more)
+        assert answer.is_success, (method, path, answer.text)
+        if answer.status_code == 204:
+            return None
+        self.seen.add(self.page.place_of(answer))
+        self.flaws += self.page.flaws(answer)
+        return answer.json() if "json" in answer.headers["content-type"] else answer.text
+
+    def settle(self) -> None:
+        while not self("get", "/v1/status")["idle"]:
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def call(api: httpx.Client) -> Caller:
+    caller = Caller(api)
+    _documents(caller)
+    _accounts(caller)
+    _plays(caller)
+    _tasks(caller)
+    _segment(caller)
+    _rest(caller)
+    return caller
+
+
+def _documents(call: Caller) -> None:
+    call("get", "/v1/tiers")
+    call("get", "/v1/aliases")
+    for _ in range(2):
+        call("put", "/v1/tiers", json=TIERS_EXAMPLE)
+        call("put", "/v1/aliases", json=ALIASES_EXAMPLE)
+        call("get", "/v1/tiers")
+        call("get", "/v1/aliases")
+    call("post", "/v1/templates", json=TEMPLATE_EXAMPLE)
+    call("post", "/v1/playbooks", json=PLAYBOOK)
+    call("post", "/v1/rules", json=RULE)
+    for kind, body in DOCUMENTS:
+        if kind != "endpoints":
+            call("post", f"/v1/{kind}/check", json=body)
+        call("put", f"/v1/{kind}/extra", json=body)
+        call("put", f"/v1/{kind}/extra", json=body)
+        call("get", f"/v1/{kind}/extra")
+        call("get", f"/v1/{kind}")
+        call("delete", f"/v1/{kind}/extra")
+        call("get", f"/v1/{kind}/extra/versions")
+        call("post", f"/v1/{kind}", json=body | {"name": "again"})
+    for verb in ("pause", "shadow", "activate"):
+        call("post", f"/v1/rules/overdue/{verb}")
+    call("put", "/v1/rules/trend", json={"when": TREND, "status": "active"})
+
+
+def _accounts(call: Caller) -> None:
+    call("put", "/v1/accounts/acme", json=ACCOUNT_EXAMPLE)
+    call("put", "/v1/accounts/odd", json={"attributes": {"arr": "240,000"}})
+    event = {"id": "inv-1", "type": "invoice.overdue", "account": "acme", "contact": "ann"}
+    call("post", "/v1/events", json=event)
+    call(
+        "post",
+        "/v1/events",
+        json=[event | {"id": "inv-2", "subject": "88", "data": {"n": 1}}, {"type": "lost"}],
+    )
+    call("post", "/v1/clock", json={"time": "2026-11-22T10:00:00Z"})
+    call.settle()
+    assert call("get", "/v1/accounts/acme/events")["items"]
+    assert call("get", "/v1/accounts/acme")["contacts"]
+    call("get", "/v1/accounts")
+    call("get", "/v1/accounts/acme/record")
+    call("get", "/v1/rules/overdue/explain?account=acme")
+    call("get", "/v1/rules/overdue/explain?account=nobody")
+    call("get", "/v1/rules/trend/explain?account=acme")
+    (trigger,) = call("get", "/v1/triggers")["items"]
+    call("get", f"/v1/triggers/{trigger['id']}")
+
+
+def _plays(call: Caller) -> None:
+    (play,) = call("get", "/v1/plays")["items"]
+    actions = call("get", "/v1/actions")["items"]
+    assert {action["channel"] for action in actions} == {"email", "task"}
+    for action in actions:
+        call("get", f"/v1/actions/{action['id']}")
+    assert call("get", f"/v1/plays/{play['id']}")["history"]
+    call("post", "/v1/templates/invoice-reminder/preview", json={"account": "acme", "contact": "ann"})
+    call("post", f"/v1/plays/{play['id']}/exit")
+    call("get", f"/v1/plays/{play['id']}")
+
+
+def _tasks(call: Caller) -> None:
+    task = call("post", "/v1/tasks", json=TASK_EXAMPLE | {"account": "acme"})["id"]
+    call("post", "/v1/tasks", json=TASK_EXAMPLE | {"account": "acne", "assignee": "kim@us.test"})
+    call("post", f"/v1/tasks/{task}/snooze", json={"until": "2026-12-24T08:00:00Z"})
+    call("post", f"/v1/tasks/{task}/reassign", json={"assignee": "kim@us.test"})
+    call("get", f"/v1/tasks/{task}")
+    call("post", f"/v1/tasks/{task}/complete", json={"note": "Done.", "outcome": "reached"})
+    assert len(call("get", "/v1/tasks")["items"]) == 3
+    for _ in range(2):
+        call("post", "/v1/suppressions", json={"address": "kim@acme.test", "topic": "billing"})
+    call("get", "/v1/suppressions")
+    call("delete", "/v1/suppressions/kim@acme.test")
+
+
+def _segment(call: Caller) -> None:
+    for name in ("track", "identify", "group", "page", "screen", "alias"):
+        said = {"userId": "bob", "event": "Clicked", "groupId": "acme", "previousId": "anon-7"}
+        call("post", f"/v1/{name}", json=said)
+    call(
+        "post",
+        "/v1/batch",
+        json={"batch": [{"type": "track", "userId": "bob", "event": "x"}, {"type": "track"}]},
+    )
+    call("get", "/v1/projects/some-key/settings")
+
+
+def _rest(call: Caller) -> None:
+    call.settle()
+    for path in ("/healthz", "/readyz", "/metrics", "/u/preview"):
+        call("get", path)
+    call("post", "/u/preview")
+    for kind in (*KINDS, "test", "document"):
+        call("get", f"/v1/schemas/{kind}")
+
+
+def test_the_page_is_valid(api: httpx.Client) -> None:
+    document = Page(api).document
+    assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+    document["components"]["schemas"]["ProblemDetails"]["properties"]["status"]["default"] = None
+    assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()]
+
+
+def test_every_answer_has_a_schema(api: httpx.Client) -> None:
+    page = Page(api)
+    assert page.without_schema() == []
+    del page.document["paths"]["/v1/rules"]["get"]["responses"]["200"]["content"]["application/json"][
+        "schema"
+    ]
+    assert page.without_schema() == [("get", "/v1/rules", "200")]
+
+
+def test_every_route_answers_as_the_page_says(call: Caller) -> None:
+    assert call.flaws == []
+    assert {place for place, _ in call.page.successes()} - call.seen == set()
+
+
+def test_a_field_that_is_not_declared_is_seen(call: Caller, api: httpx.Client) -> None:
+    answer = api.get("/v1/rules")
+    page = Page(api)
+    assert page.flaws(answer) == []
+    del page.document["components"]["schemas"]["RuleOut"]["properties"]["changed_by"]
+    assert "changed_by" in "".join(page.flaws(answer))
+    assert call.page.flaws(answer) == []
