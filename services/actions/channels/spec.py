@@ -74,9 +74,9 @@ class ChannelSpec(Generic[Step, Spec]):
 
     def flaws(self) -> list[str]:
         """What does not fit together in it."""
-        found = []
         if CHANNEL_STEPS.get(self.name) is not self.step:
-            found.append(f"`Step` in schemas/playbook.py has no field {self.name} of {self.step.__name__}")
+            return [f"`Step` in schemas/playbook.py has no field {self.name} of {self.step.__name__}"]
+        found = []
         if not self.makes_tasks and not (self.schedule and min(self.schedule) > 0):
             found.append("its schedule has no pauses: its first temporary failure would be its last")
         if self.makes_tasks and (self.schedule or self.events):
@@ -91,13 +91,13 @@ class ChannelSpec(Generic[Step, Spec]):
             f"no end of an action tells of {one}"
             for one in sorted(self.step.events.keys() - self.events.values())
         ]
-        return [f"channel {self.name}: {one}" for one in found]
+        return found
 
 
 def register(*specs: ChannelSpec[Any, Any]) -> Mapping[str, ChannelSpec[Any, Any]]:
     """The specs by their names. Raises `ValueError` with all that was forgotten."""
     found = {one.name: one for one in specs}
-    flaws = [flaw for one in specs for flaw in one.flaws()]
+    flaws = [f"channel {one.name}: {flaw}" for one in specs for flaw in one.flaws()]
     flaws += [f"channel {one}: its step has no spec" for one in CHANNEL_STEPS if one not in found]
     if flaws or len(found) != len(specs):
         raise ValueError("; ".join(flaws) or "two channels have one name")

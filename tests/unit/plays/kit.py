@@ -57,8 +57,10 @@ def trigger(at: int, place: int = 0, **fields: Any) -> Trigger:
 class World:
     """One partition in memory. `say` and `fire` append to the two topics and apply what they can."""
 
-    def __init__(self, *playbooks: PlaybookIn, mode: Any = "log", templates: Any = TEMPLATES) -> None:
-        self.store = MemoryStore()
+    def __init__(
+        self, *playbooks: PlaybookIn, mode: Any = "log", templates: Any = TEMPLATES, renderer: Any = None
+    ) -> None:
+        self.store = MemoryStore(renderer)
         self.library = MemoryLibrary(playbooks, templates)
         self.partition = PlaysPartition(0, mode=mode, store=self.store, library=self.library)
         self.events = 0
