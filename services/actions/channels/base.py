@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from backbone.settings import Settings
+from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
-from services.actions.storage.attempts import Leased
 
 
 @dataclass(frozen=True, slots=True)

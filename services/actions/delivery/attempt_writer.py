@@ -9,10 +9,10 @@ from sqlalchemy import Connection, update
 
 from services.actions.channels import CHANNELS
 from services.actions.channels.base import Target
-from services.actions.plays.model import SENDABLE
+from services.actions.plays.model import SENDABLE, Leased
 from services.actions.plays.retry_policy import Decision, Outcome, decide
 from services.actions.storage import attempts, suppressions
-from services.actions.storage.attempts import LEASE_US, PUT_BACK_US, Finished, Leased
+from services.actions.storage.attempts import LEASE_US, PUT_BACK_US, Finished
 from services.actions.storage.sql import Sql, listed
 from services.actions.storage.suppressions import ALL_TOPICS, Hasher
 from services.actions.tables import actions

@@ -30,9 +30,10 @@ from services.actions.delivery.fair_share import MOST_SLOW, FairShare, KeyLimit,
 from services.actions.delivery.group_commit import GroupCommit
 from services.actions.delivery.journal import Journal
 from services.actions.delivery.recovery import take_over
+from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage import attempts
-from services.actions.storage.attempts import LEASE_US, Leased
+from services.actions.storage.attempts import LEASE_US
 from services.actions.storage.suppressions import Hasher
 
 FOLDER = "delivery"  # under the data folder: the journals of this machine's processes
@@ -68,7 +69,7 @@ class Dispatcher:
         self._db, self._clock, self._alone = db, clock, alone
         self._context = ChannelContext(settings, self._endpoint, self._before_effect, clock.now)
         self._folder = settings.data_dir / FOLDER
-        self._openers = channels
+        self._senders = channels
         owner = f"delivery-{secrets.token_hex(8)}"
         self._recorder = AttemptWriter(owner, hasher, partitions, log_clock=settings.clock == "log")
         self._on_events = on_events
@@ -149,7 +150,7 @@ class Dispatcher:
 
     async def _main(self) -> None:
         self._loop, self._woken = asyncio.get_running_loop(), asyncio.Event()
-        self._channels = {name: make(self._context) for name, make in self._openers.items()}
+        self._channels = {name: sender(self._context) for name, sender in self._senders.items()}
         self._channel_limits = {name: FairShare(one.concurrency) for name, one in self._channels.items()}
         self._journal = journal = Journal(self._folder, self._recorder.owner)
         self._commits = commits = GroupCommit(

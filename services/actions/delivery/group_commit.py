@@ -18,8 +18,8 @@ from services.actions.channels.base import Target
 from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, Batch, BatchResult
 from services.actions.delivery.journal import Journal
 from services.actions.metrics import ATTEMPTS, count_actions
+from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
-from services.actions.storage.attempts import Leased
 
 GATHER_S = 0.001  # between looks at whether all that is under way has something to write by now
 GATHERINGS = 8  # looks at most: a commit serves many, and one action alone does not wait

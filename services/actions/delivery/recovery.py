@@ -13,6 +13,7 @@ from backbone.errors import DatabaseUnavailable
 from services.actions.channels import CHANNELS
 from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, BatchResult
 from services.actions.delivery.journal import SUFFIX, JournalRest, taken
+from services.actions.plays.model import Leased
 from services.actions.storage import attempts
 
 log_ = telemetry.get_logger("touchline.delivery")
@@ -69,7 +70,7 @@ def apply(conn: Connection, recorder: AttemptWriter, left: JournalRest, now: int
     return written
 
 
-def _ends(left: JournalRest, held: list[attempts.Leased]) -> Iterator[AttemptEnd]:
+def _ends(left: JournalRest, held: list[Leased]) -> Iterator[AttemptEnd]:
     for one in held:
         outcome = left.ends.get((one.id, one.attempts))
         if (

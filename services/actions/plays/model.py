@@ -118,6 +118,24 @@ class ActionDraft(msgspec.Struct, kw_only=True):
     context: dict[str, Any] = {}
 
 
+class Leased(msgspec.Struct, kw_only=True, frozen=True):
+    """An action to carry out; `rendered` is its final content. Times in microseconds, wall clock."""
+
+    id: str
+    play: str
+    playbook: str
+    account: str
+    contact: str | None
+    channel: str
+    step: str
+    recipient: str | None
+    topic: str
+    attempts: int  # begun so far
+    due_at: int
+    rendered: dict[str, Any]
+    interrupted: bool  # the last attempt began and its process died: it may have had its effect
+
+
 class RenderJob(msgspec.Struct, kw_only=True):
     """One draft for the renderer."""
 

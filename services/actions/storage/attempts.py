@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, update
 from schemas.play_reasons import ActionReason
 from services.actions.channels import CHANNELS
 from services.actions.plays.lifecycle_events import about
-from services.actions.plays.model import SENDABLE, OwnEvent
+from services.actions.plays.model import SENDABLE, Leased, OwnEvent
 from services.actions.plays.retry_policy import Decision
 from services.actions.storage import outbox
 from services.actions.storage.sql import Sql, listed
@@ -40,24 +40,6 @@ _WORDS = {
     "open": "EXISTS (SELECT 1 FROM actions.actions_attempts t WHERE t.action = a.id AND t.n = a.attempts"
     " AND t.ended_at IS NULL)",
 }
-
-
-class Leased(msgspec.Struct, kw_only=True, frozen=True):
-    """An action to carry out; `rendered` is its final content. Times in microseconds, wall clock."""
-
-    id: str
-    play: str
-    playbook: str
-    account: str
-    contact: str | None
-    channel: str
-    step: str
-    recipient: str | None
-    topic: str
-    attempts: int  # begun so far
-    due_at: int
-    rendered: dict[str, Any]
-    interrupted: bool  # the last attempt began and its process died: it may have had its effect
 
 
 class Finished(msgspec.Struct, kw_only=True, frozen=True):

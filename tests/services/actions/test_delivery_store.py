@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Decision
 from services.actions.storage.attempts import (
     LEASE_US,
     Finished,
-    Leased,
     finish_attempts,
     held_by,
     lease_due,

@@ -15,8 +15,8 @@ from backbone.migrations import migrate_all
 from backbone.settings import Settings
 from services.actions.channels.base import Channel, ChannelContext
 from services.actions.delivery import Dispatcher
+from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
-from services.actions.storage.attempts import Leased
 from services.actions.storage.suppressions import Hasher
 from services.actions.tables import actions, attempts, outbox, plays, suppressions
 from tests.unit.channels.helpers import mail

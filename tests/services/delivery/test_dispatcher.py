@@ -10,8 +10,9 @@ from backbone.errors import DatabaseUnavailable
 from services.actions.delivery import attempt_writer
 from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, BatchResult
 from services.actions.delivery.journal import read
+from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
-from services.actions.storage.attempts import Leased, lease_due, start_attempts
+from services.actions.storage.attempts import lease_due, start_attempts
 from services.actions.tables import actions, attempts, outbox, plays
 from tests.services.delivery.kit import HASHER, Fake, House
 

@@ -10,9 +10,9 @@ from sqlalchemy import update
 from backbone.log import open_log
 from services.actions.delivery import Dispatcher
 from services.actions.delivery.dispatcher import MIN_FREE, WINDOW
+from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 from services.actions.status import status
-from services.actions.storage.attempts import Leased
 from services.actions.tables import actions
 from tests.services.delivery.kit import Fake, House
 

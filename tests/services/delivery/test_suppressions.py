@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, func, select, update
 
+from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage import suppressions
-from services.actions.storage.attempts import Leased
 from services.actions.storage.suppressions import Hasher
 from services.actions.tables import actions
 from tests.services.delivery.kit import HASHER, PATIENCE_S, Fake, House

@@ -8,8 +8,8 @@ from typing import Any
 from backbone.clock import WallClock
 from backbone.settings import Settings
 from services.actions.channels.base import Channel, ChannelContext, Target
+from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
-from services.actions.storage.attempts import Leased
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WHEN = 1_790_000_000_000_000

@@ -8,8 +8,8 @@ from services.actions.channels.base import ChannelContext, ChannelTrouble, Prepa
 from services.actions.channels.email.eml_files import OUTBOX, EmlFolder
 from services.actions.channels.email.message import Envelope, build
 from services.actions.channels.email.smtp import SmtpServer, SmtpTransport
+from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
-from services.actions.storage.attempts import Leased
 
 
 class Transport(Protocol):
@@ -91,14 +91,14 @@ class EmailChannel:
         await self._transport.close()
 
 
-def email_channel(around: ChannelContext) -> EmailChannel:
+def email_channel(context: ChannelContext) -> EmailChannel:
     """The channel that the settings ask for."""
-    settings = around.settings
+    settings = context.settings
     staging = StagingRecipients(frozenset(settings.mail_only_to), settings.mail_instead_to)
     if settings.smtp_url is None:
         return EmailChannel(EmlFolder(settings.data_dir / OUTBOX), staging)
     ca_file = None if settings.smtp_ca_file is None else str(settings.smtp_ca_file)
     server = SmtpServer.of(settings.smtp_url.get_secret_value(), ca_file)
     return EmailChannel(
-        SmtpTransport(server, around.before_effect, name=settings.smtp_ehlo, now=around.now), staging
+        SmtpTransport(server, context.before_effect, name=settings.smtp_ehlo, now=context.now), staging
     )

@@ -2,8 +2,8 @@
 deliver."""
 
 from services.actions.channels.base import ChannelContext, Prepared
+from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
-from services.actions.storage.attempts import Leased
 
 
 class TaskChannel:
@@ -26,6 +26,6 @@ class TaskChannel:
         """Nothing is held."""
 
 
-def task_channel(around: ChannelContext) -> TaskChannel:  # noqa: ARG001
+def task_channel(context: ChannelContext) -> TaskChannel:  # noqa: ARG001
     """The channel."""
     return TaskChannel()

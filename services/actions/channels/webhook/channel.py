@@ -21,8 +21,8 @@ from services.actions.channels.base import ChannelContext, Prepared, Target
 from services.actions.channels.webhook.final_status import StatusConnector, expect
 from services.actions.channels.webhook.signing import signed_headers
 from services.actions.channels.webhook.ssrf import AddressGuard, AddressRefused
+from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
-from services.actions.storage.attempts import Leased
 
 DEADLINE_S = 20.0  # for name, connection, request, and the status of the answer
 REST_S = 2.0  # for the rest of it
@@ -78,10 +78,10 @@ class WebhookChannel:
     independent = True
     trouble = None  # each endpoint has its own
 
-    def __init__(self, around: ChannelContext, *, deadline: float = DEADLINE_S) -> None:
-        self._endpoint = around.endpoint
-        self._guard = AddressGuard(around.settings.webhook_allowed_networks)
-        self._now = around.now
+    def __init__(self, context: ChannelContext, *, deadline: float = DEADLINE_S) -> None:
+        self._endpoint = context.endpoint
+        self._guard = AddressGuard(context.settings.webhook_allowed_networks)
+        self._now = context.now
         self._deadline = deadline
         self._session: aiohttp.ClientSession | None = None
 
@@ -228,6 +228,6 @@ def _refusal_in(error: BaseException | None) -> Any:
     return None
 
 
-def webhook_channel(around: ChannelContext) -> WebhookChannel:
+def webhook_channel(context: ChannelContext) -> WebhookChannel:
     """The channel."""
-    return WebhookChannel(around)
+    return WebhookChannel(context)
