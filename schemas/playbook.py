@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_a
 
 from pydantic import ConfigDict, Field, model_validator
 
-from schemas.channels.base import ChannelStep, Delay, Strict
+from schemas.channels.base import ChannelStep, Delay
 from schemas.channels.email import EmailStep
 from schemas.channels.task import TaskStep
 from schemas.channels.webhook import WebhookStep
@@ -13,7 +13,7 @@ from schemas.choice import Choice, at_least_one, exactly_one
 from schemas.conditions.model import BranchCondition, EventCondition
 from schemas.dates import FORMS
 from schemas.duration import Duration
-from schemas.fields import OF_VERSIONS, DatePath, EventPath, Name, Types, ValuePath, invalid
+from schemas.fields import OF_VERSIONS, DatePath, EventPath, Name, Strict, Types, ValuePath, invalid
 from schemas.tiered import TIERS
 
 MAX_STEPS = 200  # of one tier, branches included

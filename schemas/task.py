@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from schemas.channels.base import Person, Strict
+from schemas.channels.base import Person
+from schemas.fields import Strict
 from schemas.timestamps import Moment
 
 OF_TASKS = frozenset({

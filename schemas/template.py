@@ -4,9 +4,8 @@ from typing import ClassVar, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from schemas.channels.base import Strict
 from schemas.choice import exactly_one
-from schemas.fields import OF_VERSIONS, Name, invalid
+from schemas.fields import OF_VERSIONS, Name, Strict, invalid
 
 SOURCE_CHARS = 128 * 1024
 

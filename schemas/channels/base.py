@@ -4,10 +4,11 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from schemas.addresses import is_address
 from schemas.duration import PLAIN_PATTERN, parse_duration
+from schemas.fields import Strict
 
 
 def _recipient(text: str) -> str:
@@ -34,12 +35,6 @@ Delay = Annotated[
     str, Field(strict=True, json_schema_extra={"pattern": PLAIN_PATTERN}), AfterValidator(_delay)
 ]  # a duration, which may be nothing: 0s
 Person = Annotated[str, Field(max_length=320), AfterValidator(_person)]
-
-
-class Strict(BaseModel):
-    """Unknown fields are errors; fields that clash with Python words go by their alias."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, str_strip_whitespace=False)
 
 
 class ChannelStep(Strict):

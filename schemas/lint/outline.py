@@ -7,7 +7,7 @@ import msgspec
 
 from schemas.conditions.model import plain
 from schemas.event import OWN_PREFIX
-from schemas.lint.readings import Reading, reads_of_playbook, reads_of_rule, reads_of_tiers, types_of
+from schemas.lint.readings import ReadPath, reads_of_playbook, reads_of_rule, reads_of_tiers, types_of
 from schemas.lint.template_names import trigger_names
 from schemas.playbook import PlaybookIn, Step
 from schemas.playbook_texts import every, spans_of, texts_of, tier_of, trigger_paths, waits_in
@@ -37,7 +37,7 @@ class RuleOutline(msgspec.Struct, frozen=True, omit_defaults=True):
     ahead: list[str] = []  # attributes with dates that it fires before
     hears: list[Hears] = []
     types: list[str] = []  # at which it may fire
-    reads: list[Reading] = []
+    reads: list[ReadPath] = []
     draft: bool = False
 
 
@@ -62,7 +62,7 @@ class PlaybookOutline(msgspec.Struct, frozen=True, omit_defaults=True):
     emits: dict[
         str, list[str]
     ] = {}  # by tier: the types of Touchline's own events that its plays bring about
-    reads: list[Reading] = []
+    reads: list[ReadPath] = []
     endpoints: list[str] = []  # that it calls
 
 
@@ -77,7 +77,7 @@ class TiersOutline(msgspec.Struct, frozen=True, omit_defaults=True):
     """The tier policy."""
 
     name: str = "tiers"
-    reads: list[Reading] = []
+    reads: list[ReadPath] = []
 
 
 Outline = RuleOutline | PlaybookOutline | TemplateOutline | TiersOutline

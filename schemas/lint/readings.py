@@ -17,7 +17,7 @@ _LISTED = ("in", "not_in")
 _TRIGGERS = "trigger.event."
 
 
-class Reading(msgspec.Struct, frozen=True, array_like=True):
+class ReadPath(msgspec.Struct, frozen=True, array_like=True):
     """A path that is read as a number or a date: `account.…`, `contact.…`, `data.…` in events of
     the types, `trigger.event.data.…`."""
 
@@ -26,17 +26,17 @@ class Reading(msgspec.Struct, frozen=True, array_like=True):
     types: list[str] = []
 
 
-def reads_of_rule(rule: RuleIn) -> list[Reading]:
+def reads_of_rule(rule: RuleIn) -> list[ReadPath]:
     """What a rule reads."""
     return _once(_rule(rule))
 
 
-def reads_of_playbook(body: PlaybookIn) -> list[Reading]:
+def reads_of_playbook(body: PlaybookIn) -> list[ReadPath]:
     """What a playbook's waits, branches and exits read."""
     return _once(_playbook(body))
 
 
-def reads_of_tiers(doc: TiersDoc) -> list[Reading]:
+def reads_of_tiers(doc: TiersDoc) -> list[ReadPath]:
     """What the tier policy reads."""
     return _once(one for entry in doc.tiers for one in _condition(entry.where, []))
 
@@ -47,7 +47,7 @@ def types_of(rule: RuleIn) -> list[str]:
     return sorted({type_ for body in bodies for type_ in _types(body)})
 
 
-def _rule(rule: RuleIn) -> Iterator[Reading]:
+def _rule(rule: RuleIn) -> Iterator[ReadPath]:
     for member in rule.when.members:
         yield from _kind(member.body)
     if rule.unless is not None:
@@ -55,18 +55,18 @@ def _rule(rule: RuleIn) -> Iterator[Reading]:
     yield from _condition(rule.where, types_of(rule))
 
 
-def _kind(body: KindWords) -> Iterator[Reading]:
+def _kind(body: KindWords) -> Iterator[ReadPath]:
     types = _types(body)
     for path in body.numbers:
-        yield Reading(path, "number", types if path.startswith("data.") else [])
+        yield ReadPath(path, "number", types if path.startswith("data.") else [])
     for path in body.dates:
-        yield Reading(path, "date")
+        yield ReadPath(path, "date")
     for condition in body.conditions:
         yield from _condition(condition, [])
     yield from _selector(body)
 
 
-def _selector(body: Any) -> Iterator[Reading]:
+def _selector(body: Any) -> Iterator[ReadPath]:
     yield from _condition(getattr(body, "where", None), _types(body))
     if getattr(body, "since", None) is not None:
         yield from _selector(body.since)
@@ -77,25 +77,25 @@ def _types(body: Any) -> list[str]:
     return [event] if isinstance(event, str) else list(event)
 
 
-def _playbook(body: PlaybookIn) -> Iterator[Reading]:
+def _playbook(body: PlaybookIn) -> Iterator[ReadPath]:
     for leave in body.exits:
         if isinstance(leave, EventMatch):
             yield from _condition(leave.where, list(leave.types))
     for _, step in steps_of(body):
         if isinstance(step.wait, WaitDate):
-            yield Reading(step.wait.until_date, "date")
+            yield ReadPath(step.wait.until_date, "date")
         if isinstance(step.wait, WaitEvent):
             yield from _condition(step.wait.until.where, list(step.wait.until.types))
         if step.branch is not None:
             yield from _condition(step.branch.if_, [])
 
 
-def _condition(condition: Condition | None, types: list[str]) -> Iterator[Reading]:
+def _condition(condition: Condition | None, types: list[str]) -> Iterator[ReadPath]:
     """The paths of a condition that it compares with numbers, and with nothing else."""
     for path, operand in _entries(plain(condition)) if condition is not None else ():
         if _is_number(operand):
             of_event = path.startswith("data.")
-            yield Reading(path, "number", types if of_event else [])
+            yield ReadPath(path, "number", types if of_event else [])
 
 
 def _entries(condition: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -116,5 +116,5 @@ def _is_number(operand: Any) -> bool:
     return bool(values) and all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
 
 
-def _once(readings: Iterable[Reading]) -> list[Reading]:
+def _once(readings: Iterable[ReadPath]) -> list[ReadPath]:
     return list({(one.path, one.kind, *one.types): one for one in readings}.values())

@@ -12,11 +12,11 @@ from schemas.event import CONTROL, Event, Malformed, decode, instant
 from schemas.names import is_name
 from schemas.trigger import Moved, Trigger, TriggerRecord
 from services.actions.plays.dedup import digest
-from services.actions.plays.merge import EventItem, Merge, TriggerItem
-from services.actions.plays.model import Play, Renderer, play_id
+from services.actions.plays.merge import EventItem, MergedOrder, TriggerItem
+from services.actions.plays.model import DraftRendering, Play, play_id
 from services.actions.plays.ports import Library
 from services.actions.plays.processor import GRACE_US, ClockMode, PlaysPartition
-from services.actions.storage.ownership import OWNERSHIP, PartitionRow
+from services.actions.storage.ownership import OWNERSHIP, ActionsPartition
 from services.actions.storage.plays import PlayStore
 from services.actions.storage.write_batch import FlushResult
 
@@ -37,7 +37,7 @@ class ActionsTask:
 
     def __init__(
         self,
-        row: PartitionRow,
+        row: ActionsPartition,
         *,
         connect: Callable[[], Connection],
         library: Library,
@@ -50,7 +50,7 @@ class ActionsTask:
         self._ops = MAX_OPS
         self._sizes: dict[str, int] = {EVENTS: 0, TRIGGERS: 0}
         self.store = PlayStore(row.partition, partitions, connect)
-        self.merge = Merge(next_event=row.next_event, next_trigger=row.next_trigger, past=row.past)
+        self.merge = MergedOrder(next_event=row.next_event, next_trigger=row.next_trigger, past=row.past)
         self.plays = PlaysPartition(
             row.partition, mode=mode, store=self.store, library=library, merge=self.merge, clock=row.clock
         )
@@ -175,7 +175,7 @@ class ActionsTask:
 
     # -- out
 
-    def render(self, renderer: Renderer, stay: Callable[[], None]) -> None:
+    def render(self, renderer: DraftRendering, stay: Callable[[], None]) -> None:
         """See `PlayStore.render`. After one that took long the next transactions are smaller: others wait for them."""
         began = time.monotonic()
         self.store.render(renderer, stay)

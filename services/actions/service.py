@@ -24,7 +24,7 @@ from services.actions.channels.email.eml_files import OUTBOX
 from services.actions.channels.email.erased_files import ErasedMailFiles
 from services.actions.delivery import Dispatcher
 from services.actions.rendering.draft_renderer import DraftRenderer
-from services.actions.rendering.renderer import Renderer
+from services.actions.rendering.renderer import RenderPool
 from services.actions.status import measure, status
 from services.actions.storage import ownership
 from services.actions.storage.suppressions import Hasher
@@ -43,8 +43,8 @@ class ActionsService:
         key = secret_key(settings)
         hasher, tokens = Hasher(key), Tokens(key)
         self._pools = (
-            Renderer(),
-            Renderer(niceness=10),
+            RenderPool(),
+            RenderPool(niceness=10),
         )  # for plays; for requests, which do not keep them waiting
         self._hasher = hasher
         name, address = parseaddr(settings.sender)

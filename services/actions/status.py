@@ -15,7 +15,7 @@ from services.actions.metrics import ACTIONS_DUE
 from services.actions.plays.model import SENDABLE
 from services.actions.storage import outbox, ownership
 from services.actions.storage.attempts import PUT_BACK_US
-from services.actions.storage.ownership import PartitionRow
+from services.actions.storage.ownership import ActionsPartition
 from services.actions.storage.retention import is_swept
 from services.actions.tables import actions, plays
 
@@ -63,7 +63,7 @@ def _due(conn: Connection, now: int, partitions: Sequence[int]) -> int:
     return (conn.scalar(ready) or 0) + ((conn.scalar(over) or 0) if partitions else 0)
 
 
-def _behind(log: Log, topic: str, places: Mapping[int, PartitionRow]) -> dict[int, int]:
+def _behind(log: Log, topic: str, places: Mapping[int, ActionsPartition]) -> dict[int, int]:
     """Records of the topic not yet processed, by partition."""
     ends = log.end_offsets(topic)
     starts = log.start_offsets(topic) if len(places) < len(ends) else {}

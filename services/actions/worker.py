@@ -21,11 +21,11 @@ from backbone.log import EVENTS, TRIGGERS, Log, Record
 from backbone.partition_worker import Barrier, PartitionWorker
 from services.actions.metrics import count_actions, count_plays, measure
 from services.actions.partition_task import ActionsTask
-from services.actions.plays.model import Renderer
+from services.actions.plays.model import DraftRendering
 from services.actions.plays.processor import GRACE_US, ClockMode
 from services.actions.storage import outbox
 from services.actions.storage.library import SqlLibrary
-from services.actions.storage.ownership import OWNERSHIP, PartitionRow
+from services.actions.storage.ownership import OWNERSHIP, ActionsPartition
 from services.actions.storage.retention import KEPT_US, Retention
 
 GROUP = "touchline-actions"
@@ -50,7 +50,7 @@ class Reading:
         return self.conn
 
 
-class ActionsWorker(PartitionWorker[PartitionRow, ActionsTask]):
+class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
     """Runs the plays of the partitions that the log assigns to this process."""
 
     def __init__(
@@ -58,7 +58,7 @@ class ActionsWorker(PartitionWorker[PartitionRow, ActionsTask]):
         db: Database,
         log: Log,
         clock: Clock,
-        renderer: Renderer,
+        renderer: DraftRendering,
         *,
         mode: ClockMode,
         on_due: Callable[[], None] = lambda: None,
@@ -78,7 +78,7 @@ class ActionsWorker(PartitionWorker[PartitionRow, ActionsTask]):
         self._looked_at = 0.0
         self._more = False  # the last round left something that can be applied
 
-    def open_task(self, row: PartitionRow) -> ActionsTask:
+    def open_task(self, row: ActionsPartition) -> ActionsTask:
         """See `PartitionWorker.open_task`."""
         return ActionsTask(
             row,
@@ -261,7 +261,7 @@ class ActionsWorker(PartitionWorker[PartitionRow, ActionsTask]):
 
     # -- owning partitions
 
-    def claimed(self, rows: Sequence[PartitionRow]) -> None:
+    def claimed(self, rows: Sequence[ActionsPartition]) -> None:
         """Look at everything anew: an earlier owner may have left something, and no lane is paused yet."""
         self._paused.clear()
         self.library.moved = True

@@ -23,9 +23,9 @@ from schemas.scenario import Scenario
 from schemas.sentences.rules import of_trigger as sentence_of
 from schemas.trigger import Trigger
 from services.actions.plays.in_memory import MemoryAction
-from services.actions.plays.model import Renderer
+from services.actions.plays.model import DraftRendering
 from services.actions.rendering.draft_renderer import DraftRenderer
-from services.actions.rendering.renderer import Renderer as Pool
+from services.actions.rendering.renderer import RenderPool as Pool
 from services.cli.documents import TEST_SUFFIX, Document, FileProblem, FileProblems, find, load
 from services.cli.scenario_why import of_action, of_trigger
 from services.cli.scenario_world import World, arrivals
@@ -78,7 +78,7 @@ def test(paths: Sequence[Path]) -> int:
 
 
 @contextmanager
-def renderer() -> Iterator[Renderer]:
+def renderer() -> Iterator[DraftRendering]:
     """The production renderer; links to unsubscribe lead nowhere."""
     pool = Pool(workers=1)
     try:
@@ -87,7 +87,7 @@ def renderer() -> Iterator[Renderer]:
         pool.close()
 
 
-def run(file: Path, render: Renderer | None) -> list[Difference]:
+def run(file: Path, render: DraftRendering | None) -> list[Difference]:
     """Run one scenario. Returns what differs from its expectations. Raises `FileProblems` for a file that
     is no test."""
     scenario = read_scenario(file)
@@ -138,7 +138,9 @@ def _wrong_accounts(file: Path, line: Any, scenario: Scenario) -> list[FileProbl
     return problems
 
 
-def play(scenario: Scenario, documents: Sequence[Document], render: Renderer | None) -> list[Difference]:
+def play(
+    scenario: Scenario, documents: Sequence[Document], render: DraftRendering | None
+) -> list[Difference]:
     """Run a scenario against documents. Returns what differs from its expectations."""
     world, events = World(documents, render), arrivals(scenario)
     for event in events:

@@ -17,7 +17,7 @@ from schemas.template import TemplateIn
 from schemas.trigger import Moved, Trigger
 from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
 from services.actions.plays.merge import EventItem, TriggerItem
-from services.actions.plays.model import OwnEvent, Renderer
+from services.actions.plays.model import DraftRendering, OwnEvent
 from services.actions.plays.processor import PlaysPartition
 from services.cli.documents import Document
 from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
@@ -30,7 +30,7 @@ BEGINNING = datetime.fromisoformat("2026-01-01T00:00:00Z")  # of a scenario that
 class World:
     """One partition with everything in memory."""
 
-    def __init__(self, documents: Iterable[Document], render: Renderer | None) -> None:
+    def __init__(self, documents: Iterable[Document], render: DraftRendering | None) -> None:
         models = [document.model for document in documents]
         self.ruleset = ruleset([m for m in models if isinstance(m, RuleIn)], _tiers(models))
         self.accounts = InMemoryAccounts()

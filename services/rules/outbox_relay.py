@@ -22,7 +22,7 @@ from backbone.log.records import Headers, Place
 from schemas.trigger import Progress, Trigger, TriggerRecord
 from services.rules.partition_task import RulesTask, place_of
 from services.rules.storage import queries
-from services.rules.storage.ownership import PartitionRow
+from services.rules.storage.ownership import RulesPartition
 
 TIMEOUT_S = 30.0
 PAGE = 1_000
@@ -38,7 +38,7 @@ Told = str | tuple[int, int] | int  # a trigger (its id), a record of the outbox
 class OutboxRecord(NamedTuple):
     """A record for the log: the partition task it belongs to, and what it carries."""
 
-    shard: RulesTask
+    task: RulesTask
     told: Told
     entry: Entry
 
@@ -70,7 +70,7 @@ class OutboxRelay:
         self._sent.clear()
         self._last.clear()
 
-    def recover(self, rows: Sequence[PartitionRow]) -> None:
+    def recover(self, rows: Sequence[RulesPartition]) -> None:
         """Relay what an earlier owner committed and may not have relayed, oldest first."""
         for row in rows:
             while self._recovered(row.partition):
@@ -96,7 +96,7 @@ class OutboxRelay:
             queries.drop_outgoing(conn, partition, places)
         return bool(waiting)
 
-    def flush(self, shards: Iterable[RulesTask]) -> None:
+    def flush(self, tasks: Iterable[RulesTask]) -> None:
         """Append what the last commits left, for all partitions together, and check the appends before.
 
         This waits for the log only where the log is behind. Records that it has acknowledged are marked so by
@@ -104,9 +104,9 @@ class OutboxRelay:
         never be reported past a trigger that is missing, or actions would take that trigger for a repeat
         later. Raises the error of a failed append.
         """
-        shards = list(shards)
-        moved = [shard for shard in shards if shard.outbox or shard.told != shard.saved.next_offset]
-        for topic, news in ((EVENTS, _passed_on(shards)), (TRIGGERS, _news(moved))):
+        tasks = list(tasks)
+        moved = [task for task in tasks if task.outbox or task.told != task.saved.next_offset]
+        for topic, news in ((EVENTS, _passed_on(tasks)), (TRIGGERS, _news(moved))):
             for part in chunked(news, lambda one: memory_of(one.entry)):
                 self._append(topic, part)
         while self._sent and self._sent[0].done.done():
@@ -115,7 +115,7 @@ class OutboxRelay:
     def _append(self, topic: str, news: list[OutboxRecord]) -> None:
         done = self._log.append(topic, [one.entry for one in news], after=self._last.get(topic))
         self._last[topic] = done
-        self._sent.append(InFlightAppend(topic, [(one.shard, one.told) for one in news], done))
+        self._sent.append(InFlightAppend(topic, [(one.task, one.told) for one in news], done))
         while len(self._sent) > UNDER_WAY:
             self._arrived(self._sent.popleft())
 
@@ -124,40 +124,40 @@ class OutboxRelay:
         hit("rules.after_relay_before_mark")
         if sent.topic == EVENTS:
             hit("rules.after_sending_on_before_mark")
-        for shard, told in sent.told:
+        for task, told in sent.told:
             if isinstance(told, str):
-                shard.relayed.append(told)
+                task.relayed.append(told)
             elif isinstance(told, tuple):
-                shard.passed.append(told)
-                shard.under_way -= sent.topic == EVENTS
+                task.passed.append(told)
+                task.under_way -= sent.topic == EVENTS
             else:
-                shard.reported = told
+                task.reported = told
 
 
 def _news(moved: Iterable[RulesTask]) -> Iterator[OutboxRecord]:
     """The triggers of each partition task, followed by its progress once everything it has for other accounts
     is on the log."""
-    for shard in moved:
-        number, offset = shard.row.partition, shard.saved.next_offset
-        for one in shard.outbox:
-            yield OutboxRecord(shard, _name(one), _entry(number, one))
-        shard.outbox = []
-        if shard.under_way:
+    for task in moved:
+        number, offset = task.row.partition, task.saved.next_offset
+        for one in task.outbox:
+            yield OutboxRecord(task, _name(one), _entry(number, one))
+        task.outbox = []
+        if task.under_way:
             continue
-        progress = Progress(partition=number, offset=offset, clock=shard.saved.clock)
+        progress = Progress(partition=number, offset=offset, clock=task.saved.clock)
         yield OutboxRecord(
-            shard, offset, Entry(value=_encode(TriggerRecord(progress=progress)), partition=number)
+            task, offset, Entry(value=_encode(TriggerRecord(progress=progress)), partition=number)
         )
-        shard.told = offset
+        task.told = offset
 
 
-def _passed_on(shards: Iterable[RulesTask]) -> Iterator[OutboxRecord]:
+def _passed_on(tasks: Iterable[RulesTask]) -> Iterator[OutboxRecord]:
     """What each partition task has for other accounts."""
-    for shard in shards:
-        for one in shard.sent:
-            yield OutboxRecord(shard, _name(one), _entry(shard.row.partition, one))
-        shard.under_way += len(shard.sent)
-        shard.sent = []
+    for task in tasks:
+        for one in task.sent:
+            yield OutboxRecord(task, _name(one), _entry(task.row.partition, one))
+        task.under_way += len(task.sent)
+        task.sent = []
 
 
 def _name(one: Out) -> Told:

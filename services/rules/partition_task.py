@@ -21,7 +21,7 @@ from services.rules.engine.processor import PartitionEngine
 from services.rules.event_catalog import EventCatalog
 from services.rules.storage import queries
 from services.rules.storage.account_cache import AccountCache
-from services.rules.storage.ownership import OWNERSHIP, PartitionRow
+from services.rules.storage.ownership import OWNERSHIP, RulesPartition
 from services.rules.storage.revisions import RuleSets
 from services.rules.storage.write_set import WriteSet
 
@@ -38,7 +38,7 @@ class RulesTask:
 
     def __init__(
         self,
-        row: PartitionRow,
+        row: RulesPartition,
         db: Database,
         log: Log,
         *,

@@ -23,7 +23,7 @@ from services.rules.clock_ahead import trouble
 from services.rules.event_catalog import warnings_about
 from services.rules.metrics import CLOCK_AHEAD
 from services.rules.storage import queries
-from services.rules.storage.ownership import OWNERSHIP, PartitionRow
+from services.rules.storage.ownership import OWNERSHIP, RulesPartition
 from services.rules.storage.retention import is_swept
 from services.rules.storage.rule_repository import RuleRepository
 from services.rules.worker import RulesWorker
@@ -105,7 +105,7 @@ class RulesService:
         clocks, now = _clocks(places.values()), self._clock.now()
         yield Sample(CLOCK_AHEAD, (self.name,), (max(clocks) - now) / 1e6 if self._ahead(clocks, now) else 0)
 
-    def _lags(self, places: Mapping[int, PartitionRow]) -> dict[int, int]:
+    def _lags(self, places: Mapping[int, RulesPartition]) -> dict[int, int]:
         """Events not yet processed, by partition."""
         ends = self._log.end_offsets(EVENTS)
         starts = self._log.start_offsets(EVENTS)
@@ -125,7 +125,7 @@ class RulesService:
             log.error("clock.partitions_ahead", **said["clock_ahead"])
         self._said_ahead = bool(said)
 
-    def _swept(self, places: Iterable[PartitionRow]) -> bool:
+    def _swept(self, places: Iterable[RulesPartition]) -> bool:
         """Whether nothing that is old at the last daily tick is left."""
         now = self._clock.now() if self._wall else None
         return all(is_swept(place, now) for place in places)
@@ -137,6 +137,6 @@ class RulesService:
         return rfc3339(min(clocks)) if clocks else None
 
 
-def _clocks(places: Iterable[PartitionRow]) -> list[int]:
+def _clocks(places: Iterable[RulesPartition]) -> list[int]:
     """The clocks of partitions that have one yet, in microseconds."""
     return [place.clock for place in places if place.clock]

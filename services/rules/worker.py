@@ -26,7 +26,7 @@ from services.rules.metrics import EVENTS_DECIDED, count_decisions, show_health
 from services.rules.outbox_relay import OutboxRelay
 from services.rules.partition_task import RulesTask
 from services.rules.storage import queries
-from services.rules.storage.ownership import OWNERSHIP, PartitionRow
+from services.rules.storage.ownership import OWNERSHIP, RulesPartition
 from services.rules.storage.retention import KEPT_US, Retention
 from services.rules.storage.revisions import RuleSets
 from services.rules.storage.write_set import WriteSet
@@ -48,7 +48,7 @@ class Commit:
     done: Future[None]
 
 
-class RulesWorker(PartitionWorker[PartitionRow, RulesTask]):
+class RulesWorker(PartitionWorker[RulesPartition, RulesTask]):
     """Judges the events of the partitions that the log assigns to this process.
 
     `cache`: bytes that account states may take in memory, over all partitions; a worker with some of them
@@ -76,7 +76,7 @@ class RulesWorker(PartitionWorker[PartitionRow, RulesTask]):
         self._under_way: Commit | None = None
         self._shown: set[str] = set()  # rules that are shown as unhealthy
 
-    def open_task(self, row: PartitionRow) -> RulesTask:
+    def open_task(self, row: RulesPartition) -> RulesTask:
         """See `PartitionWorker.open_task`."""
         return RulesTask(
             row,
@@ -163,7 +163,7 @@ class RulesWorker(PartitionWorker[PartitionRow, RulesTask]):
             places, oldest = OWNERSHIP.positions(conn), queries.oldest_outgoing(conn)
         upto = min([now - GRACE_US, *(at - 1 for at in oldest.values())])
         for number, end in ends.items():
-            place = places.get(number) or PartitionRow(number, 0, 0, 0, 0)
+            place = places.get(number) or RulesPartition(number, 0, 0, 0, 0)
             if (
                 place.next_offset < end
                 and place.clock < upto
@@ -220,7 +220,7 @@ class RulesWorker(PartitionWorker[PartitionRow, RulesTask]):
         """What is under way changes the rows that are to be read."""
         self._settle()
 
-    def claimed(self, rows: Sequence[PartitionRow]) -> None:
+    def claimed(self, rows: Sequence[RulesPartition]) -> None:
         """Relay what an earlier owner committed and did not relay."""
         self._relay.recover(rows)
 

@@ -17,7 +17,15 @@ from services.ingest import formats
 from services.ingest.decoding.refusals import Refusal
 from services.ingest.decoding.validation import EventValidator, ValidEvent
 from services.ingest.formats import FORMATS, base, chosen
-from services.ingest.formats.base import Call, Claim, EventFormat, Example, Incoming, Item, register
+from services.ingest.formats.base import (
+    BodyClaim,
+    EventFormat,
+    Example,
+    FormatRoute,
+    Incoming,
+    Item,
+    register,
+)
 from services.ingest.identity.placement import IdentityCall
 from tests.house.tree import ROOT
 
@@ -131,13 +139,13 @@ OF_CALLS = {
         ({"taken": Example(sent=Incoming(b""), field="type")}, "`taken` has no field"),
         ({"refused": Example(sent=Incoming(b""))}, "`refused` names no field"),
         ({"taken": Example(sent=Incoming(b"", call="send"))}, "which it does not have"),
-        ({**OF_CALLS, "calls": [Call(**CALL)], "about": ""}, "no description"),
-        ({**OF_CALLS, "calls": [Call(**CALL)], "taken": GOOD["taken"]}, "which it does not have"),
+        ({**OF_CALLS, "calls": [FormatRoute(**CALL)], "about": ""}, "no description"),
+        ({**OF_CALLS, "calls": [FormatRoute(**CALL)], "taken": GOOD["taken"]}, "which it does not have"),
     ],
 )
 def test_what_cannot_work_fails_when_it_is_made(change: dict[str, Any], message: str) -> None:
     EventFormat(**GOOD)
-    EventFormat(**{**GOOD, **OF_CALLS, "calls": [Call(**CALL)]})
+    EventFormat(**{**GOOD, **OF_CALLS, "calls": [FormatRoute(**CALL)]})
     with pytest.raises(ValueError, match=message):
         EventFormat(**{**GOOD, **change})
 
@@ -145,7 +153,7 @@ def test_what_cannot_work_fails_when_it_is_made(change: dict[str, Any], message:
 @pytest.mark.parametrize("change", [{"paths": []}, {"paths": ["/send"]}, {"example": {}}])
 def test_a_call_that_cannot_work_fails_when_it_is_made(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="send"):
-        Call(**{**CALL, **change})
+        FormatRoute(**{**CALL, **change})
 
 
 def test_two_formats_share_neither_name_nor_content_type_nor_path() -> None:
@@ -156,7 +164,7 @@ def test_two_formats_share_neither_name_nor_content_type_nor_path() -> None:
         register(one, replace(other, name="csv"))
     with pytest.raises(ValueError, match="content type 'text/csv'"):
         register(one, replace(other, content_types=one.content_types))
-    of_calls = EventFormat(**{**GOOD, **OF_CALLS, "calls": [Call(**CALL)]})
+    of_calls = EventFormat(**{**GOOD, **OF_CALLS, "calls": [FormatRoute(**CALL)]})
     with pytest.raises(ValueError, match="path '/v1/send'"):
         register(of_calls, replace(of_calls, name="tsv"))
 
@@ -164,7 +172,7 @@ def test_two_formats_share_neither_name_nor_content_type_nor_path() -> None:
 def test_a_claim_goes_before_a_content_type() -> None:
     """Binary CloudEvents come with the content type of their data, often one that another format has."""
     [claim] = [one.claim for one in FORMATS.values() if one.claim is not None]
-    assert isinstance(claim, Claim)
+    assert isinstance(claim, BodyClaim)
     assert chosen({"content-type": "application/json", "ce-type": "a"}) is FORMATS["cloudevents"]
     assert chosen({"content-type": "application/cloudevents+json", "ce-type": "a"}) is FORMATS["native"]
     assert chosen({"content-type": "application/json"}) is FORMATS["native"]

@@ -22,7 +22,7 @@ from schemas.playbook import PlaybookIn
 from schemas.playbook_texts import texts_of
 from schemas.template import TemplateIn
 from services.actions import published_outlines
-from services.actions.plays.model import Renderer
+from services.actions.plays.model import DraftRendering
 from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, TEMPLATES, readable
 
 SECRET_BYTES = 32
@@ -52,7 +52,9 @@ TEMPLATE_EXAMPLE = {
 ENDPOINT_EXAMPLE = {"name": "crm", "url": "https://crm.example.com/hooks/touchline"}
 
 
-def routers(db: Database, clock: Clock, renderer: Renderer, saved: Callable[[], None]) -> list[APIRouter]:
+def routers(
+    db: Database, clock: Clock, renderer: DraftRendering, saved: Callable[[], None]
+) -> list[APIRouter]:
     """The three routers. `saved` is called when a playbook is about to be saved."""
 
     def check_playbook(connection: Connection, body: PlaybookIn, *, alone: bool = False) -> list[LintWarning]:
@@ -137,7 +139,7 @@ def _unknown(connection: Connection, body: PlaybookIn) -> list[FieldError]:
     return errors
 
 
-def _flaws(sources: dict[str, str], renderer: Renderer) -> list[FieldError]:
+def _flaws(sources: dict[str, str], renderer: DraftRendering) -> list[FieldError]:
     """What is wrong with templates, by the path at which they stand."""
     if not sources:
         return []

@@ -15,7 +15,7 @@ from backbone.log import partition_for
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import json_response
 from backbone.web.json_route import JsonRoute, example
-from schemas.channels.base import Strict
+from schemas.fields import Strict
 from schemas.play import PreviewOut
 from schemas.profile import Contact, Profile
 from services.actions.api.plays import Times
@@ -25,7 +25,7 @@ from services.actions.channels.spec import Person
 from services.actions.plays.model import Play
 from services.actions.plays.recipients import resolve
 from services.actions.plays.template_context import render_context
-from services.actions.rendering import Renderer, RenderError
+from services.actions.rendering import RenderError, RenderPool
 from services.actions.storage.library import TEMPLATES
 from services.actions.storage.plays import PlayStore
 from services.actions.tables import plays
@@ -66,7 +66,7 @@ class PreviewIn(Strict):
 
 
 def router(
-    db: Database, times: Times, renderer: Renderer, links: UnsubscribeLinks, sender: Person, partitions: int
+    db: Database, times: Times, renderer: RenderPool, links: UnsubscribeLinks, sender: Person, partitions: int
 ) -> APIRouter:
     """The route. `sender`: who mails come from where an account has no owner."""
     routes = APIRouter(tags=["templates"], route_class=JsonRoute)

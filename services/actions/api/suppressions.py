@@ -15,7 +15,7 @@ from backbone.web.app import Once, Pages, etag, json_response, page
 from backbone.web.json_route import AS_SHOWN, JsonRoute, example
 from schemas.addresses import valid_address
 from schemas.answers import page_of
-from schemas.channels.base import Strict
+from schemas.fields import Strict
 from schemas.play import SuppressionOut
 from services.actions.api.views import moment
 from services.actions.storage import suppressions

@@ -27,7 +27,7 @@ from services.actions.channels.base import Channel, ChannelContext, ChannelTroub
 from services.actions.channels.senders import SENDERS, Sender
 from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, BatchResult
 from services.actions.delivery.fair_share import MOST_SLOW, FairShare, KeyLimit, UnderWay
-from services.actions.delivery.group_commit import GroupCommit
+from services.actions.delivery.group_commit import AttemptGroupCommit
 from services.actions.delivery.journal import Journal
 from services.actions.delivery.recovery import take_over
 from services.actions.plays.model import Leased
@@ -91,7 +91,7 @@ class Dispatcher:
             set()
         )  # keys of which nothing more was leased, for the time being
         self._journal: Journal | None = None
-        self._commits: GroupCommit | None = None
+        self._commits: AttemptGroupCommit | None = None
         self._thread = threading.Thread(target=self._run, name="actions-delivery", daemon=True)
         self.failure: BaseException | None = None
 
@@ -153,7 +153,7 @@ class Dispatcher:
         self._channels = {name: sender(self._context) for name, sender in self._senders.items()}
         self._channel_limits = {name: FairShare(one.concurrency) for name, one in self._channels.items()}
         self._journal = journal = Journal(self._folder, self._recorder.owner)
-        self._commits = commits = GroupCommit(
+        self._commits = commits = AttemptGroupCommit(
             self._db, self._clock, self._recorder, journal, self._on_events, self._on_ends_committed, self._under_way
         )  # fmt: skip
         await self._recover(commits)
@@ -170,7 +170,7 @@ class Dispatcher:
             for channel in self._channels.values():
                 await channel.close()
 
-    async def _recover(self, commits: GroupCommit) -> None:
+    async def _recover(self, commits: AttemptGroupCommit) -> None:
         """What processes that are dead had leased."""
         while not self._stopping:
             try:
@@ -182,14 +182,14 @@ class Dispatcher:
             else:
                 break
 
-    def _take_over(self, commits: GroupCommit) -> bool:
+    def _take_over(self, commits: AttemptGroupCommit) -> bool:
         return take_over(self._folder, self._db, self._clock, self._recorder, commits.tell)
 
     def _release(self) -> None:
         with self._db.write() as conn:
             attempts.release_leases(conn)
 
-    async def _lease_loop(self, commits: GroupCommit, helpers: list[asyncio.Task[None]]) -> None:
+    async def _lease_loop(self, commits: AttemptGroupCommit, helpers: list[asyncio.Task[None]]) -> None:
         """Lease while there is capacity and something due; else wait for either."""
         woken = self._woken
         assert woken is not None  # noqa: S101  set by _main
@@ -209,7 +209,7 @@ class Dispatcher:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(woken.wait(), self._pause(written))
 
-    async def _wait_for_capacity(self, commits: GroupCommit) -> None:
+    async def _wait_for_capacity(self, commits: AttemptGroupCommit) -> None:
         """Wait for capacity; if none comes, put back what waits for the fullest, so that others get their turn."""
         self._capacity.clear()
         with suppress(TimeoutError):
@@ -239,7 +239,7 @@ class Dispatcher:
             return IDLE_S
         return min(IDLE_S, max(0.0, (written.next_due - self._clock.now()) / 1_000_000))
 
-    def _start_deliveries(self, commits: GroupCommit, leased: list[Leased]) -> None:
+    def _start_deliveries(self, commits: AttemptGroupCommit, leased: list[Leased]) -> None:
         """Start on what was leased."""
         for action in leased:
             channel = self._channels.get(action.channel)
@@ -253,7 +253,7 @@ class Dispatcher:
             self._tasks[action.id] = asyncio.create_task(self._deliver(commits, channel, key, action))
 
     async def _deliver(
-        self, commits: GroupCommit, channel: Channel, key: tuple[str, str], action: Leased
+        self, commits: AttemptGroupCommit, channel: Channel, key: tuple[str, str], action: Leased
     ) -> None:
         on_slow = partial(self._is_slow, action.id) if channel.independent else None
         place = UnderWay(self._key_limits[key], self._channel_limits[action.channel], on_slow)
@@ -314,7 +314,7 @@ class Dispatcher:
             self._capacity.set()
 
     async def _run_attempt(
-        self, commits: GroupCommit, channel: Channel, action: Leased
+        self, commits: AttemptGroupCommit, channel: Channel, action: Leased
     ) -> tuple[int, Outcome] | None:
         """The attempt's number and how it ended; None if none was begun."""
         if self._stopping:
@@ -338,7 +338,7 @@ class Dispatcher:
         hit("delivery.after_wire_before_commit")
         return n, outcome
 
-    async def _maintain(self, commits: GroupCommit, journal: Journal) -> None:
+    async def _maintain(self, commits: AttemptGroupCommit, journal: Journal) -> None:
         """Leases of what takes long are extended; what died meanwhile is taken over."""
         while True:
             await asyncio.sleep(MAINTAIN_S)

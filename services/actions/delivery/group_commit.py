@@ -47,7 +47,7 @@ class _Round:
                 lease.set_result(written)
 
 
-class GroupCommit:
+class AttemptGroupCommit:
     """Belongs to one event loop.
 
     `on_events` is called after a commit that put events into the outbox, `on_ended` with the actions whose ends

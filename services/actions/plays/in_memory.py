@@ -22,11 +22,11 @@ from services.actions.plays.model import (
     ActionDraft,
     Cancel,
     CloseTasks,
+    DraftRendering,
     Op,
     OwnEvent,
     Play,
     Rendered,
-    Renderer,
     RenderFailure,
     RenderJob,
     Sighting,
@@ -101,7 +101,7 @@ class MemoryStore:
     `events` are Touchline's own, to be taken (`drain`) and fed back as further events of the log.
     """
 
-    def __init__(self, renderer: Renderer | None = None) -> None:
+    def __init__(self, renderer: DraftRendering | None = None) -> None:
         self._renderer = renderer
         self.profiles: dict[str, Profile] = {}
         self.plays: dict[str, Play] = {}

@@ -32,7 +32,7 @@ class TriggerItem:
     trigger: Trigger | Moved
 
 
-class Merge:
+class MergedOrder:
     """The two queues of one partition."""
 
     def __init__(self, *, next_event: int = 0, next_trigger: int = 0, past: int = 0) -> None:

@@ -159,7 +159,7 @@ class RenderFailure(msgspec.Struct, kw_only=True):
     detail: str
 
 
-class Renderer(Protocol):
+class DraftRendering(Protocol):
     """Turns drafts into content; bounded in time and memory, whatever the templates do."""
 
     def render_many(self, jobs: Sequence[RenderJob]) -> list[Rendered | RenderFailure]:

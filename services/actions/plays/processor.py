@@ -13,7 +13,7 @@ from schemas.profile import Profile, apply_update, contact_of
 from schemas.trigger import Moved, Trigger
 from services.actions.plays.dedup import repeats, time_of
 from services.actions.plays.interpreter import Interpreter
-from services.actions.plays.merge import EventItem, Merge, TriggerItem
+from services.actions.plays.merge import EventItem, MergedOrder, TriggerItem
 from services.actions.plays.ports import Library, Store
 
 GRACE_US = 1_000_000  # the wall clock runs this far behind: what was posted just in time still counts
@@ -32,11 +32,11 @@ class PlaysPartition:
         mode: ClockMode,
         store: Store,
         library: Library,
-        merge: Merge | None = None,
+        merge: MergedOrder | None = None,
         clock: int = 0,
     ) -> None:
         self.number, self.mode, self.clock = number, mode, clock
-        self.merge = merge or Merge()
+        self.merge = merge or MergedOrder()
         self._store, self._library = store, library
         self.answered: list[
             tuple[int, int]

@@ -1,7 +1,7 @@
 """Rendering: from templates and what is known to mails, tasks and webhook bodies, in processes that can be killed."""
 
 from services.actions.rendering.jobs import Body, Checked, Flaw, Mail, MailJob, RenderError, TextJob
-from services.actions.rendering.renderer import Renderer
+from services.actions.rendering.renderer import RenderPool
 
 __all__ = [
     "Body",
@@ -10,6 +10,6 @@ __all__ = [
     "Mail",
     "MailJob",
     "RenderError",
-    "Renderer",
+    "RenderPool",
     "TextJob",
 ]

@@ -6,7 +6,7 @@ from services.actions.channels import CHANNELS
 from services.actions.channels.spec import Person, RenderScope
 from services.actions.plays.model import ActionDraft, Rendered, RenderFailure, RenderJob
 from services.actions.rendering.jobs import Body, Mail, RenderError
-from services.actions.rendering.renderer import Renderer
+from services.actions.rendering.renderer import RenderPool
 
 
 class DraftRenderer:
@@ -16,7 +16,7 @@ class DraftRenderer:
     """
 
     def __init__(
-        self, renderer: Renderer, sender: Person, unsubscribe_url: Callable[[ActionDraft], str]
+        self, renderer: RenderPool, sender: Person, unsubscribe_url: Callable[[ActionDraft], str]
     ) -> None:
         self._renderer = renderer
         self._sender = sender

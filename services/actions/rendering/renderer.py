@@ -21,7 +21,7 @@ from services.actions.rendering.jobs import (
 from services.actions.rendering.process_pool import RenderProcess, run
 
 
-class Renderer:
+class RenderPool:
     """A small pool of rendering processes. Thread-safe; processes start when they are first needed.
 
     Plays have a pool of their own, and so do people's requests, so that neither waits for the other.

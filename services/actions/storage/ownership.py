@@ -10,7 +10,7 @@ from services.actions.tables import partitions
 
 
 @dataclass(slots=True)
-class PartitionRow(OwnedPartition):
+class ActionsPartition(OwnedPartition):
     """A partition's row, as in the table; `clock` and `swept` in microseconds."""
 
     next_event: int
@@ -22,7 +22,7 @@ class PartitionRow(OwnedPartition):
 
 OWNERSHIP = Ownership(
     partitions,
-    PartitionRow,
+    ActionsPartition,
     offsets={EVENTS: "next_event", TRIGGERS: "next_trigger"},
     advanced=("past", "clock"),
 )

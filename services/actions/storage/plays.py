@@ -16,10 +16,10 @@ from backbone.ownership import Fenced
 from schemas.profile import Profile
 from services.actions.plays.model import (
     ActionDraft,
+    DraftRendering,
     Op,
     OwnEvent,
     Play,
-    Renderer,
     Sighting,
     StepNote,
     TaskSpec,
@@ -286,7 +286,7 @@ class PlayStore:
 
     # -- writing
 
-    def render(self, renderer: Renderer, stay: Callable[[], None]) -> None:
+    def render(self, renderer: DraftRendering, stay: Callable[[], None]) -> None:
         """Give the drafts their content. Takes its time; no transaction should be open meanwhile."""
         self._content = render_ops(self.ops, renderer, stay)
 

@@ -16,7 +16,7 @@ from services.actions.channels import LEAVE_FILES
 from services.actions.partition_task import ActionsTask
 from services.actions.plays.model import OPEN_TASK, SENDABLE
 from services.actions.storage import outbox
-from services.actions.storage.ownership import PartitionRow
+from services.actions.storage.ownership import ActionsPartition
 from services.actions.tables import actions, attempts, history, mails_gone, partitions, plays, tasks
 
 KEPT_US = 400 * DAY_US  # as the setting's default
@@ -40,20 +40,20 @@ class Retention:
         """These are ours anew: who had them before may have waited for something to be sent."""
         self._looked.difference_update(partitions)
 
-    def sweep(self, shards: Iterable[ActionsTask], now: int | None) -> bool:
+    def sweep(self, tasks: Iterable[ActionsTask], now: int | None) -> bool:
         """One transaction for all partitions whose day has changed; whether anything left.
 
         `now`: the wall clock; None: each partition has its own.
         """
         at = time.monotonic()
-        due = [(shard, tick) for shard in shards if self._is_due(shard, tick := _tick(shard, now), at)]
+        due = [(task, tick) for task in tasks if self._is_due(task, tick := _tick(task, now), at)]
         self.more = False
         if not due:
             return False
         done, left = [], 0
         with self._db.write() as conn:
-            for shard, tick in due:
-                number, wall = shard.row.partition, self._wall.now()
+            for task, tick in due:
+                number, wall = task.row.partition, self._wall.now()
                 count = forget(conn, number, tick, tick - self._keep, wall)
                 left += count
                 waits = None if count else _next_sending(conn, number, tick - self._keep)
@@ -61,19 +61,19 @@ class Retention:
                     conn.execute(
                         update(partitions).where(partitions.c.partition == number).values(swept=tick)
                     )
-                    done.append((shard, tick))
+                    done.append((task, tick))
                 self.more |= count > 0
                 self._look_again(number, at, count=count, waits=waits, wall=wall)
-        for shard, tick in done:
-            shard.row.swept = tick
+        for task, tick in done:
+            task.row.swept = tick
         return left > 0
 
-    def _is_due(self, shard: ActionsTask, tick: int, at: float) -> bool:
-        number = shard.row.partition
+    def _is_due(self, task: ActionsTask, tick: int, at: float) -> bool:
+        number = task.row.partition
         again = self._again.get(number)
         if again is not None:
             return at >= again
-        return tick > shard.row.swept or number not in self._looked
+        return tick > task.row.swept or number not in self._looked
 
     def _look_again(self, number: int, at: float, *, count: int, waits: int | None, wall: int) -> None:
         """What is still to be sent leaves once it was, and not a day later: by the log's clock days are short."""
@@ -83,11 +83,11 @@ class Retention:
             self._again[number] = at + (SOON_S if waits <= wall else LATER_S)
 
 
-def _tick(shard: ActionsTask, now: int | None) -> int:
-    return day_of(shard.plays.clock if now is None else now)
+def _tick(task: ActionsTask, now: int | None) -> int:
+    return day_of(task.plays.clock if now is None else now)
 
 
-def is_swept(row: PartitionRow, now: int | None) -> bool:
+def is_swept(row: ActionsPartition, now: int | None) -> bool:
     """Whether nothing old is left in a partition."""
     return row.swept >= day_of(row.clock if now is None else now)
 

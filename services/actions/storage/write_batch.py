@@ -13,10 +13,10 @@ from services.actions.plays.model import (
     ActionDraft,
     Cancel,
     CloseTasks,
+    DraftRendering,
     Op,
     OwnEvent,
     Rendered,
-    Renderer,
     RenderFailure,
     RenderJob,
     StepNote,
@@ -42,7 +42,7 @@ class FlushResult(msgspec.Struct):
 Content = dict[str, Rendered | RenderFailure]  # by action
 
 
-def render_ops(ops: Sequence[Op], renderer: Renderer, stay: Callable[[], None]) -> Content:
+def render_ops(ops: Sequence[Op], renderer: DraftRendering, stay: Callable[[], None]) -> Content:
     """What the drafts among the ops say. Takes its time; no transaction should be open meanwhile.
 
     `stay` is called every now and then (see `Consumer.stay`).
@@ -100,7 +100,7 @@ def _cancel_drafts(ops: Sequence[Op]) -> None:
                 draft.status, draft.reason = "skipped", op.reason
 
 
-def _render(drafts: Sequence[ActionDraft], renderer: Renderer, stay: Callable[[], None]) -> Content:
+def _render(drafts: Sequence[ActionDraft], renderer: DraftRendering, stay: Callable[[], None]) -> Content:
     """The content of every draft that is to be carried out."""
     content: Content = {}
     wanted: list[ActionDraft] = []

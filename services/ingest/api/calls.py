@@ -10,7 +10,7 @@ from backbone.web.raw_route import RawRoute
 from services.ingest.api.models import EventsAccepted, body_of, documents
 from services.ingest.api.receiver import Receiver
 from services.ingest.formats import FORMATS
-from services.ingest.formats.base import Call, EventFormat, Incoming
+from services.ingest.formats.base import EventFormat, FormatRoute, Incoming
 
 
 def calls_router(receiver: Receiver) -> APIRouter:
@@ -22,7 +22,7 @@ def calls_router(receiver: Receiver) -> APIRouter:
     return router
 
 
-def _add(router: APIRouter, receiver: Receiver, format_: EventFormat, call: Call) -> None:
+def _add(router: APIRouter, receiver: Receiver, format_: EventFormat, call: FormatRoute) -> None:
     name = f"{format_.name}_{call.name}"
 
     async def serve(request: Request, principal: Principal = require(format_.scope)) -> Response:

@@ -33,7 +33,7 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class BodyClaim:
     """How a request to `POST /v1/events` is known by more than its content type."""
 
     holds: Callable[[str, Mapping[str, str]], bool]  # the content type, the headers (names in lower case)
@@ -41,7 +41,7 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class FormatRoute:
     """A route of a format's own: `POST` at each of its paths. The OpenAPI page shows the first."""
 
     name: str
@@ -108,9 +108,9 @@ class EventFormat:
         default_factory=dict
     )  # what OpenAPI says of the body; None: it is taken, and not shown
     models: Sequence[type[BaseModel]] = ()  # that `content_types` refers to
-    claim: Claim | None = None
+    claim: BodyClaim | None = None
 
-    calls: Sequence[Call] = ()
+    calls: Sequence[FormatRoute] = ()
     about: str = ""  # of its calls; `{name}` and `{path}` are the call's, and its last path
     scope: str = "events:write"  # of its calls
     key_in: Callable[[bytes], str | None] | None = None  # where a body of its calls may carry the key

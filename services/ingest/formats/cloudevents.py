@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import msgspec
 
 from services.ingest.decoding.events import READ_ERRORS, Code, Decoded, NotReadable, Refusal, convert_event
-from services.ingest.formats.base import Claim, EventFormat, Example, Incoming
+from services.ingest.formats.base import BodyClaim, EventFormat, Example, Incoming
 from services.ingest.formats.native import content_of
 
 PREFIX = "ce-"
@@ -61,7 +61,7 @@ _HEADERS = {
 FORMAT = EventFormat(
     name="cloudevents",
     decode=decode,
-    claim=Claim(holds=_claims, hint="send ce- headers"),
+    claim=BodyClaim(holds=_claims, hint="send ce- headers"),
     administers=True,
     taken=Example(sent=Incoming(b'{"severity": "high"}', _HEADERS)),
     refused=Example(sent=Incoming(b"{}", {**_HEADERS, "ce-time": "yesterday"}), field="ce-time"),

@@ -8,7 +8,7 @@ from services.rules.tables import partitions
 
 
 @dataclass(slots=True)
-class PartitionRow(OwnedPartition):
+class RulesPartition(OwnedPartition):
     """A partition's row, as in the table; `clock` and `swept` in microseconds."""
 
     next_offset: int
@@ -18,5 +18,5 @@ class PartitionRow(OwnedPartition):
 
 
 OWNERSHIP = Ownership(
-    partitions, PartitionRow, offsets={EVENTS: "next_offset"}, advanced=("clock", "revision")
+    partitions, RulesPartition, offsets={EVENTS: "next_offset"}, advanced=("clock", "revision")
 )

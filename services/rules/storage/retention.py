@@ -11,7 +11,7 @@ from backbone.database import Database
 from schemas.event import DAY_US, day_of
 from services.rules.partition_task import RulesTask
 from services.rules.storage import queries
-from services.rules.storage.ownership import PartitionRow
+from services.rules.storage.ownership import RulesPartition
 
 KEPT_US = 400 * DAY_US  # as the setting's default
 SOON_S = 0.2  # between checks whether the log has a trigger
@@ -61,6 +61,6 @@ def _tick(shard: RulesTask, now: int | None) -> int:
     return day_of(shard.saved.clock if now is None else now)
 
 
-def is_swept(row: PartitionRow, now: int | None) -> bool:
+def is_swept(row: RulesPartition, now: int | None) -> bool:
     """Whether nothing old is left in a partition."""
     return row.swept >= day_of(row.clock if now is None else now)

@@ -14,7 +14,7 @@ from schemas.event import microseconds
 from schemas.names import MAX_NAME, fitting
 from schemas.trigger import Trigger
 from services.rules.storage import queries
-from services.rules.storage.ownership import OWNERSHIP, PartitionRow
+from services.rules.storage.ownership import OWNERSHIP, RulesPartition
 
 _trigger_json = msgspec.json.Encoder().encode
 
@@ -23,7 +23,7 @@ _trigger_json = msgspec.json.Encoder().encode
 class WriteSet:
     """`row` is the partition's row afterwards, `expected` the offsets that the table must hold before."""
 
-    row: PartitionRow
+    row: RulesPartition
     expected: tuple[int, ...]
     accounts: list[queries.AccountRow]
     triggers: list[Trigger]

@@ -13,7 +13,7 @@ from backbone.database import Database
 from backbone.migrations import migrate
 from services.actions import tables
 from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
-from services.actions.plays.merge import Merge
+from services.actions.plays.merge import MergedOrder
 from services.actions.plays.processor import PlaysPartition
 from services.actions.storage.plays import PlayStore
 from tests.services.actions.kit import PlainRenderer
@@ -52,7 +52,7 @@ def on_database(db: Database, history: Any, cuts: list[int]) -> Any:
         for table in tables.metadata.sorted_tables:
             conn.execute(delete(table))
         store = PlayStore(0, 2, lambda: conn)
-        library, merge = MemoryLibrary(BOOKS, TEMPLATES), Merge()
+        library, merge = MemoryLibrary(BOOKS, TEMPLATES), MergedOrder()
         partition = PlaysPartition(0, mode="log", store=store, library=library, merge=merge)
         feed(partition, history)
         for turn in range(10_000):

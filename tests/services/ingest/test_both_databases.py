@@ -14,7 +14,7 @@ from backbone.migrations import migrate_all
 from schemas.aliases import AliasesDoc
 from schemas.event import Event, from_microseconds
 from schemas.lint.outline import TiersOutline, outline_rule
-from schemas.lint.readings import Reading
+from schemas.lint.readings import ReadPath
 from schemas.rule import RuleIn
 from services.ingest.acceptor import Accepted
 from services.ingest.event_type_aliases import Aliases
@@ -67,7 +67,7 @@ async def test_the_board_as_the_door_reads_it(db: Database) -> None:
     assert [await told(*paid), await told(*arr)] == [[], []]
     with db.write() as conn:
         registry.write(conn, rule, 1)
-        registry.write(conn, TiersOutline(reads=[Reading("account.attributes.arr", "number")]), 1)
+        registry.write(conn, TiersOutline(reads=[ReadPath("account.attributes.arr", "number")]), 1)
     assert [await told(*paid), await told(*arr)] == [["data.amount"], ["data.attributes.arr"]]
     with db.write() as conn:
         registry.remove(conn, "rule", "spent")

@@ -13,7 +13,7 @@ from services.ingest.decoding.events import Code, NotReadable, Refusal
 from services.ingest.decoding.json_recovery import NotRecoverable, elements, members
 from services.ingest.formats import native
 from services.ingest.formats.base import Incoming
-from services.ingest.formats.segment.calls import Call, read, write_key_in
+from services.ingest.formats.segment.calls import TrackingCall, read, write_key_in
 
 BAD = {
     "half a pair, first": rb'"cut \ud83d"',
@@ -70,8 +70,8 @@ def test_one_bad_call_is_refused_alone(bad: bytes) -> None:
     wrong = b'{"type":"track","event":"a","userId":"x","messageId":"7","properties":{"n":%b}}' % bad
     body = b'{"batch":[%b,%b,%b],"context":{"groupId":"g"},"writeKey":"tl_1"}' % (good, wrong, good)
     first, refused, last = read(body, "batch")
-    assert isinstance(first, Call)
-    assert isinstance(last, Call)
+    assert isinstance(first, TrackingCall)
+    assert isinstance(last, TrackingCall)
     assert first.group == last.group == "g"
     assert isinstance(refused, Refusal)
     assert (refused.field, refused.id) == ("properties", "7")

@@ -7,13 +7,13 @@ import pytest
 
 from schemas.event import RESERVED, Event, is_reserved
 from services.ingest.decoding.events import Code, Decoded, NotReadable, Refusal
-from services.ingest.formats.segment.calls import Call, read
+from services.ingest.formats.segment.calls import TrackingCall, read
 from services.ingest.formats.segment.events import said_of, type_of
 from services.ingest.identity.book import IdentityBook
 from services.ingest.identity.placement import IdentityCall, place
 
 
-def events_of(calls: list[Call | Refusal], groups: dict[str, str]) -> list[Decoded | None]:
+def events_of(calls: list[TrackingCall | Refusal], groups: dict[str, str]) -> list[Decoded | None]:
     """Each call's event, as the door would place it if these were the users' groups."""
     book = IdentityBook(groups={(user, False): [(0, group)] for user, group in groups.items()})
     said = [said_of(call, unvouched=False) for call in calls]
@@ -133,7 +133,7 @@ def test_refusals_use_their_names(kind: str, body: dict[str, Any], field: str) -
 
 def test_batches_refuse_what_is_no_call() -> None:
     calls = read(b'{"batch": [5, {"type": "x"}, {"type": "track", "userId": "u", "event": "e"}]}', "batch")
-    assert [type(call) for call in calls] == [Refusal, Refusal, Call]
+    assert [type(call) for call in calls] == [Refusal, Refusal, TrackingCall]
     big = {"type": "track", "userId": "u", "event": "e", "properties": {"x": "x" * 70_000}}
     assert isinstance(read(json.dumps({"batch": [big]}).encode(), "batch")[0], Refusal)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.event import microseconds
 from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
-from services.actions.plays.merge import EventItem, Merge, TriggerItem
+from services.actions.plays.merge import EventItem, MergedOrder, TriggerItem
 from services.actions.plays.processor import GRACE_US, PlaysPartition
 from tests.unit.plays.kit import DAY, SECOND, T0, TEMPLATES, World, account, book, event, trigger
 
@@ -70,7 +70,7 @@ def run(
     events: Sequence[EventItem], triggers: Sequence[Any], order: Sequence[bool], restart: Sequence[bool]
 ) -> Any:
     """Read the topics in the given interleaving; `restart`: drop the queues and read on from the kept offsets."""
-    store, library, merge = MemoryStore(), MemoryLibrary(BOOKS, TEMPLATES), Merge()
+    store, library, merge = MemoryStore(), MemoryLibrary(BOOKS, TEMPLATES), MergedOrder()
     partition = PlaysPartition(0, mode="log", store=store, library=library, merge=merge)
     at = [0, 0]
     for turn in range(10_000):
@@ -84,7 +84,9 @@ def run(
                 break
         if restart and restart[turn % len(restart)]:
             kept = partition.merge
-            merge = Merge(next_event=kept.next_event, next_trigger=kept.next_trigger, past=kept.kept_past)
+            merge = MergedOrder(
+                next_event=kept.next_event, next_trigger=kept.next_trigger, past=kept.kept_past
+            )
             partition = PlaysPartition(
                 0, mode="log", store=store, library=library, merge=merge, clock=partition.clock
             )
@@ -127,7 +129,7 @@ def test_triggers_relayed_again_after_a_crash_change_nothing(history: Any, cut: 
 
 
 def test_an_event_waits_for_rules() -> None:
-    merge = Merge()
+    merge = MergedOrder()
     merge.offer_events([EventItem(0, T0, event("a", T0)), EventItem(1, T0, event("b", T0))])
     assert merge.head() is None
     merge.offer_progress(0, 1)
@@ -139,7 +141,7 @@ def test_an_event_waits_for_rules() -> None:
 
 
 def test_a_trigger_waits_for_its_event_and_lets_earlier_ones_through() -> None:
-    merge = Merge()
+    merge = MergedOrder()
     merge.offer_trigger(TriggerItem(0, trigger(T0, 1)))
     assert merge.head() is None
     merge.offer_events([EventItem(0, T0, None), EventItem(1, T0, None), EventItem(2, T0, None)])
@@ -153,10 +155,10 @@ def test_a_trigger_waits_for_its_event_and_lets_earlier_ones_through() -> None:
 
 def test_after_a_restart_no_event_overtakes_a_trigger_that_is_read_anew() -> None:
     """Triggers were read far ahead, and rules was known to be past all; then the events are read first."""
-    before = Merge()
+    before = MergedOrder()
     before.offer_trigger(TriggerItem(0, trigger(T0, 1)))
     before.offer_progress(1, 9)
-    merge = Merge(next_event=before.next_event, next_trigger=before.next_trigger, past=before.kept_past)
+    merge = MergedOrder(next_event=before.next_event, next_trigger=before.next_trigger, past=before.kept_past)
     assert merge.next_trigger == 0
     merge.offer_events([EventItem(offset, T0, None) for offset in range(4)])
     taken: list[object] = []
@@ -169,7 +171,7 @@ def test_after_a_restart_no_event_overtakes_a_trigger_that_is_read_anew() -> Non
 
 
 def test_a_gap_in_the_offsets_holds_up_nothing() -> None:
-    merge = Merge()
+    merge = MergedOrder()
     merge.offer_trigger(TriggerItem(0, trigger(T0, 4)))
     merge.offer_events([EventItem(7, T0, None)])
     assert isinstance(merge.head(), TriggerItem)

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from services.actions.rendering import Renderer
+from services.actions.rendering import RenderPool
 
 
 @pytest.fixture(scope="session")
-def renderer() -> Iterator[Renderer]:
+def renderer() -> Iterator[RenderPool]:
     """A renderer with one process."""
-    renderer = Renderer(workers=1)
+    renderer = RenderPool(workers=1)
     renderer.warm_up()
     yield renderer
     renderer.close()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.actions.rendering import Body, MailJob, Renderer, RenderError, TextJob
+from services.actions.rendering import Body, MailJob, RenderError, RenderPool, TextJob
 from services.actions.rendering.circuit_breaker import (
     FORGET_S,
     MOST,
@@ -87,7 +87,7 @@ def test_what_is_sent_along_says_the_same(steps: list[tuple[str, bool, float]]) 
     "source", [LOOPS, "{{ 3 ** (10 ** 8) }}", "{{ 'a' * 10 ** 10 }}"], ids=["loops", "power", "memory"]
 )
 def test_a_template_that_runs_away_costs_little_however_often(source: str, context: dict[str, Any]) -> None:
-    renderer = Renderer()
+    renderer = RenderPool()
     try:
         bad, good = TextJob(body=source, context=context), TextJob(body="{{ account.id }}", context=context)
         results = renderer.render_many([good, *[bad] * 200, good])
@@ -103,7 +103,7 @@ def test_a_template_that_runs_away_costs_little_however_often(source: str, conte
 
 
 def test_accounts_for_which_it_is_no_trouble_are_rendered(context: dict[str, Any]) -> None:
-    renderer = Renderer()
+    renderer = RenderPool()
     try:
         heavy, light = (TextJob(body=AS_THE_DATA, context={**context, "tier": n}) for n in (50_000, 10))
         results = renderer.render_many([heavy, light] * 10)

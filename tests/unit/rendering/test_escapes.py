@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.actions.rendering import MailJob, Renderer, RenderError, TextJob
+from services.actions.rendering import MailJob, RenderError, RenderPool, TextJob
 from tests.unit.rendering.loot import LOOT
 
 THINGS = {
@@ -63,7 +63,7 @@ def test_there_are_six_hundred_of_them() -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_template_gets_at_the_insides(
-    way: str, renderer: Renderer, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    way: str, renderer: RenderPool, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOUCHLINE_SECRET_KEY", "canary-of-the-environment")
     for source in escapes(way):

@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
-from services.actions.rendering import Body, MailJob, Renderer, RenderError, TextJob, wire_format
+from services.actions.rendering import Body, MailJob, RenderError, RenderPool, TextJob, wire_format
 from services.actions.rendering.jobs import CheckJob
 from tests.unit.rendering.loot import LOOT
 
@@ -76,7 +76,7 @@ GLUTTONS = {
 CPU_AND_CLEARING_UP = 1.0  # seconds of processor time that a hostile template may cost the worker
 
 
-def _cpu(renderer: Renderer) -> float:
+def _cpu(renderer: RenderPool) -> float:
     """Of the rendering processes that have ended, and of the one at work."""
     times = os.times()
     worker = renderer._places.queue[-1]
@@ -86,7 +86,7 @@ def _cpu(renderer: Renderer) -> float:
 
 @pytest.mark.parametrize("name", ESCAPES)
 def test_no_template_escapes(
-    name: str, renderer: Renderer, context: dict[str, Any], monkeypatch: Any
+    name: str, renderer: RenderPool, context: dict[str, Any], monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("TOUCHLINE_SECRET_KEY", "canary-of-the-environment")
     jobs = [
@@ -102,7 +102,7 @@ def test_no_template_escapes(
 
 
 @pytest.mark.parametrize("name", GLUTTONS)
-def test_no_template_takes_everything(name: str, renderer: Renderer, context: dict[str, Any]) -> None:
+def test_no_template_takes_everything(name: str, renderer: RenderPool, context: dict[str, Any]) -> None:
     after = TextJob(body="{{ account.id }}", context=context)
     before = _cpu(renderer)
     results = renderer.render_many([TextJob(body=GLUTTONS[name], context=context), after])
@@ -114,13 +114,13 @@ def test_no_template_takes_everything(name: str, renderer: Renderer, context: di
 
 
 @pytest.mark.parametrize("name", [name for name in GLUTTONS if name.startswith("markdown")])
-def test_no_markdown_takes_everything(name: str, renderer: Renderer, context: dict[str, Any]) -> None:
+def test_no_markdown_takes_everything(name: str, renderer: RenderPool, context: dict[str, Any]) -> None:
     result = renderer.render_many([MailJob(subject="s", markdown=GLUTTONS[name], context=context)])[0]
     if isinstance(result, RenderError):
         assert result.reason == "template_limits"
 
 
-def test_a_template_that_grows_its_output_is_cut_off(renderer: Renderer, context: dict[str, Any]) -> None:
+def test_a_template_that_grows_its_output_is_cut_off(renderer: RenderPool, context: dict[str, Any]) -> None:
     source = "{% for i in range(99999) %}0123456789{% endfor %}"
     result = renderer.render_many([TextJob(body=source, context=context)])[0]
     assert isinstance(result, RenderError)
@@ -128,7 +128,7 @@ def test_a_template_that_grows_its_output_is_cut_off(renderer: Renderer, context
     assert "262,144 characters" in str(result)
 
 
-def test_the_process_has_no_environment_and_opens_no_file(renderer: Renderer) -> None:
+def test_the_process_has_no_environment_and_opens_no_file(renderer: RenderPool) -> None:
     renderer.warm_up()
     pid = renderer._places.queue[-1].pid  # type: ignore[union-attr]
     environment = Path(f"/proc/{pid}/environ").read_bytes()
@@ -139,7 +139,7 @@ def test_the_process_has_no_environment_and_opens_no_file(renderer: Renderer) ->
 
 
 def test_a_killed_process_is_replaced_and_the_jobs_are_not_blamed(
-    renderer: Renderer, context: dict[str, Any]
+    renderer: RenderPool, context: dict[str, Any]
 ) -> None:
     renderer.warm_up()
     os.kill(renderer._places.queue[-1].pid, 9)  # type: ignore[union-attr]
@@ -148,7 +148,7 @@ def test_a_killed_process_is_replaced_and_the_jobs_are_not_blamed(
 
 
 def test_a_batch_goes_on_behind_every_job_that_ends_the_process(
-    renderer: Renderer, context: dict[str, Any]
+    renderer: RenderPool, context: dict[str, Any]
 ) -> None:
     good = TextJob(body="{{ account.id }}", context=context)
     loop = TextJob(body=GLUTTONS["loops"], context=context)
@@ -158,7 +158,7 @@ def test_a_batch_goes_on_behind_every_job_that_ends_the_process(
     assert reasons == ["", "template_limits", "", "template_limits", "", "template_limits"]
 
 
-def test_much_that_is_known_of_accounts_is_no_job_s_fault(renderer: Renderer) -> None:
+def test_much_that_is_known_of_accounts_is_no_job_s_fault(renderer: RenderPool) -> None:
     """Mails to accounts of thousands of contacts: a batch of them is more than a process has memory for."""
     accounts = [
         {
@@ -182,7 +182,7 @@ def test_an_account_that_many_jobs_know_goes_to_the_process_once() -> None:
     assert wire_format.decode_jobs(content) == ([CheckJob(sources={}), *jobs[: count - 1]], {})
 
 
-def test_checking_a_template_is_bounded_too(renderer: Renderer) -> None:
+def test_checking_a_template_is_bounded_too(renderer: RenderPool) -> None:
     started = time.process_time()
     flaws = renderer.check({"subject": "{{ 7 ** 7 ** 9 }}", "markdown": "{{ 'a' * 10 ** 10 }}"}).flaws
     assert flaws == []  # nothing is run when it is checked

@@ -9,7 +9,7 @@ import pytest
 
 from services.actions.channels.email.spec import EmailSpec
 from services.actions.plays.model import ActionDraft, Rendered, RenderFailure, RenderJob, TaskSpec
-from services.actions.rendering import Body, MailJob, Renderer, RenderError, TextJob
+from services.actions.rendering import Body, MailJob, RenderError, RenderPool, TextJob
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.html_links import with_safe_links
 from services.actions.rendering.links import safe_url
@@ -21,7 +21,7 @@ MARKUP = [
 ]  # fmt: skip
 
 
-def mail(renderer: Renderer, context: dict[str, Any], **fields: Any) -> Any:
+def mail(renderer: RenderPool, context: dict[str, Any], **fields: Any) -> Any:
     """A rendered mail."""
     return renderer.mail(MailJob(**{"subject": "s", "context": context, **fields}))
 
@@ -36,7 +36,7 @@ def body_of(html: str) -> str:
     "source",
     ["{{ v }}", "a {{ v }} b", "- {{ v }}", "[label {{ v }}](https://a.test)", "**{{ v }}**", "`{{ v }}`"],
 )
-def test_a_value_is_no_markup(renderer: Renderer, value: str, source: str) -> None:
+def test_a_value_is_no_markup(renderer: RenderPool, value: str, source: str) -> None:
     plain = mail(renderer, {"account": {"v": "word"}}, markdown=source.replace("v }}", "account.v }}"))
     tested = mail(renderer, {"account": {"v": value}}, markdown=source.replace("v }}", "account.v }}"))
     same = body_of(tested.html).replace("<br>\n", "\n")
@@ -60,19 +60,19 @@ def test_a_value_is_no_markup(renderer: Renderer, value: str, source: str) -> No
         "{% set x | trim %}{{ account.v }}{% endset %}{{ x }}{{ x | upper }}{{ [x] }}",
     ],
 )
-def test_no_way_of_building_a_text_makes_a_value_markup(renderer: Renderer, source: str) -> None:
+def test_no_way_of_building_a_text_makes_a_value_markup(renderer: RenderPool, source: str) -> None:
     html = mail(renderer, {"account": {"v": "[x](http://evil.test)<b>"}}, markdown=source).html
     assert 'href="http://evil' not in html
     assert "<b>" not in html
 
 
-def test_what_the_author_captures_stays_markdown(renderer: Renderer) -> None:
+def test_what_the_author_captures_stays_markdown(renderer: RenderPool) -> None:
     source = "{% macro m(x) %}**{{ x }}**{% endmacro %}{{ m(account.v) }} {% if m('a') == '**a**' %}same{% endif %}"
     html = body_of(mail(renderer, {"account": {"v": "*a*"}}, markdown=source).html)
     assert "<strong>*a*</strong> same" in html
 
 
-def test_links_are_checked_once_they_are_whole(renderer: Renderer, context: dict[str, Any]) -> None:
+def test_links_are_checked_once_they_are_whole(renderer: RenderPool, context: dict[str, Any]) -> None:
     source = (
         "[a]({{ trigger.event.data.url }}) [b]({{ 'java' ~ 'script:x' }}) [c](https://b.test/?q={{ account.name|urlencode }})"
         " [d](javascript:x) [e](mailto:{{ owner.email }}) ![i]({{ 'data:x' }})"
@@ -101,7 +101,7 @@ def test_schemes_that_do_harm_lead_nowhere(url: str) -> None:
     assert safe_url(url) == "#"
 
 
-def test_the_text_part_reads_like_the_letter(renderer: Renderer, context: dict[str, Any]) -> None:
+def test_the_text_part_reads_like_the_letter(renderer: RenderPool, context: dict[str, Any]) -> None:
     source = (
         "# Hi {{ contact.name }}\n\nyour *plan* at [our site](https://a.test):\n\n- one\n- two `x`\n  1. deep\n\n"
         "> quoted\n> text\n\n---\n\n| a | b |\n|---|---|\n| 1 | {{ account.attributes.arr }} |\n\n```\ncode\n```\n"
@@ -115,7 +115,9 @@ def test_the_text_part_reads_like_the_letter(renderer: Renderer, context: dict[s
     )
 
 
-def test_an_html_template_gets_layout_footer_and_a_text(renderer: Renderer, context: dict[str, Any]) -> None:
+def test_an_html_template_gets_layout_footer_and_a_text(
+    renderer: RenderPool, context: dict[str, Any]
+) -> None:
     made = mail(
         renderer, context, topic="billing", html="<style>p {color: red}</style><p>Hi <b>{{ account.name }}</b></p><p>See <a href='https://a.test'>this</a></p>"
     )  # fmt: skip
@@ -126,7 +128,7 @@ def test_an_html_template_gets_layout_footer_and_a_text(renderer: Renderer, cont
     assert "from billing mails" in made.text
 
 
-def test_a_whole_document_keeps_its_own_layout(renderer: Renderer, context: dict[str, Any]) -> None:
+def test_a_whole_document_keeps_its_own_layout(renderer: RenderPool, context: dict[str, Any]) -> None:
     made = mail(renderer, context, html="<html><body><p>x</p></body></html>", text="only {{ contact.name }}")
     assert made.html.count("<body") == 1
     assert "letter" not in made.html
@@ -134,13 +136,13 @@ def test_a_whole_document_keeps_its_own_layout(renderer: Renderer, context: dict
     assert made.text.startswith("only Ann Lee\n\n-- \n")
 
 
-def test_an_internal_mail_has_no_footer(renderer: Renderer, context: dict[str, Any]) -> None:
+def test_an_internal_mail_has_no_footer(renderer: RenderPool, context: dict[str, Any]) -> None:
     made = mail(renderer, {**context, "unsubscribe_url": None}, markdown="x")
     assert made.text == "x\n"
     assert "Unsubscribe" not in made.html
 
 
-def test_a_subject_is_one_line(renderer: Renderer, context: dict[str, Any]) -> None:
+def test_a_subject_is_one_line(renderer: RenderPool, context: dict[str, Any]) -> None:
     context["account"]["name"] = "Acme\r\nBcc: x@evil.test\x00\x0b\u2028y"
     assert (
         mail(renderer, context, subject="Hi {{ account.name }}", markdown="x").subject
@@ -148,7 +150,7 @@ def test_a_subject_is_one_line(renderer: Renderer, context: dict[str, Any]) -> N
     )
 
 
-def test_values_print_as_json_has_them(renderer: Renderer) -> None:
+def test_values_print_as_json_has_them(renderer: RenderPool) -> None:
     body = "{{ account.a }}|{{ account.b }}|{{ account.c }}|{{ account.d }}|{{ account.e | date }}|{{ account.f|date('%d/%m') }}"
     values = {"a": None, "b": True, "c": 3.0, "d": 2.5, "e": "2027-03-01", "f": "2027-03-01T09:00:00Z"}
     assert renderer.render_many([TextJob(body=body, context={"account": values})]) == [
@@ -156,7 +158,7 @@ def test_values_print_as_json_has_them(renderer: Renderer) -> None:
     ]
 
 
-def test_whole_numbers_may_have_any_size(renderer: Renderer) -> None:
+def test_whole_numbers_may_have_any_size(renderer: RenderPool) -> None:
     """An event may hold them; one that did stopped the worker."""
     context = {"trigger": {"event": {"data": {"n": 2**70, "of": [-(2**64)]}}}}
     job = TextJob(body={"text": "{{ trigger.event.data.n }}", "plain": 10**30}, context=context)
@@ -172,7 +174,7 @@ def test_whole_numbers_may_have_any_size(renderer: Renderer) -> None:
         "{{ [account] | map(attribute='keys') | join }}", "{{ account.keys | pprint }}", "{{ (account.keys,) | join }}",
     ],
 )  # fmt: skip
-def test_no_method_is_printed(renderer: Renderer, source: str) -> None:
+def test_no_method_is_printed(renderer: RenderPool, source: str) -> None:
     """It looked like `<built-in method keys of dict object at 0x7f…>`: an address of ours in a customer's mail."""
     (failed,) = renderer.render_many([TextJob(body=source, context={"account": {"name": "Acme"}})])
     assert isinstance(failed, RenderError), failed
@@ -195,7 +197,7 @@ def test_no_method_is_printed(renderer: Renderer, source: str) -> None:
         ("{% for x in [1, 2] %}{{ loop.cycle('a', 'b') }}{% endfor %}", "ab"),
     ],
 )
-def test_what_is_called_is_printed(renderer: Renderer, source: str, said: str) -> None:
+def test_what_is_called_is_printed(renderer: RenderPool, source: str, said: str) -> None:
     job = TextJob(body=source, context={"account": {"name": "Acme"}})
     assert renderer.render_many([job]) == [Body(said)]
 
@@ -221,7 +223,7 @@ HARM = [
     ],
 )  # fmt: skip
 def test_no_address_of_an_html_template_leads_to_a_script(
-    renderer: Renderer, source: str, value: str
+    renderer: RenderPool, source: str, value: str
 ) -> None:
     html = mail(renderer, {"v": value}, html=source).html
     for tag in Links(html).tags:
@@ -265,7 +267,7 @@ def test_what_does_no_harm_stays_to_the_letter(source: str) -> None:
     assert with_safe_links(source) == source
 
 
-def test_items_come_before_methods(renderer: Renderer, context: dict[str, Any]) -> None:
+def test_items_come_before_methods(renderer: RenderPool, context: dict[str, Any]) -> None:
     source = "{{ trigger.event.data.items | length }} {{ account.attributes.get('none', 'no') }}"
     assert renderer.render_many([TextJob(body=source, context=context)]) == [Body("2 no")]
 
@@ -281,7 +283,7 @@ def test_items_come_before_methods(renderer: Renderer, context: dict[str, Any]) 
     ],
 )
 def test_errors_name_field_and_line(
-    renderer: Renderer, context: dict[str, Any], source: str, line: int, message: str
+    renderer: RenderPool, context: dict[str, Any], source: str, line: int, message: str
 ) -> None:
     result = renderer.render_many([TextJob(body={"a": ["x", source]}, context=context)])[0]
     assert isinstance(result, RenderError)
@@ -289,7 +291,7 @@ def test_errors_name_field_and_line(
     assert message in str(result)
 
 
-def test_checking_finds_every_flaw_with_its_line(renderer: Renderer) -> None:
+def test_checking_finds_every_flaw_with_its_line(renderer: RenderPool) -> None:
     checked = renderer.check({
         "subject": "{{ account.name }}", "markdown": "a\n{% if %}", "text": "x\n{{ acount.name }}", "html": "{{ x | nofilter }}",
     })  # fmt: skip
@@ -298,7 +300,9 @@ def test_checking_finds_every_flaw_with_its_line(renderer: Renderer) -> None:
     assert checked.names == ["account", "acount"]
 
 
-def test_the_same_job_gives_the_same_mail_in_any_company(renderer: Renderer, context: dict[str, Any]) -> None:
+def test_the_same_job_gives_the_same_mail_in_any_company(
+    renderer: RenderPool, context: dict[str, Any]
+) -> None:
     jobs = [
         MailJob(subject="{{ contact.name }}", markdown="Hi {{ contact.name }} {% if n %}x{% endif %}".replace("n %", f"{at % 2} %"),
                 context={**context, "contact": {"name": f"N{at}", "email": f"n{at}@a.test"}})
@@ -320,7 +324,7 @@ def draft(spec: Any, context: dict[str, Any], channel: str = "email") -> RenderJ
     ))  # fmt: skip
 
 
-def test_drafts_become_content(renderer: Renderer, context: dict[str, Any]) -> None:
+def test_drafts_become_content(renderer: RenderPool, context: dict[str, Any]) -> None:
     drafts = DraftRenderer(
         renderer, {"name": "Us", "email": "hello@us.test"}, lambda draft: f"https://us.test/u/{draft.id}"
     )

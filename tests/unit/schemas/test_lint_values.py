@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemas.conditions.model import Scope, compile_condition
 from schemas.event import Event
 from schemas.lint.outline import RuleOutline, outline_playbook, outline_rule, outline_tiers
-from schemas.lint.readings import Reading
+from schemas.lint.readings import ReadPath
 from schemas.lint.values import Readers
 from schemas.playbook import PlaybookIn
 from schemas.profile import Profile
@@ -62,7 +62,7 @@ def test_told_of_is_what_no_comparison_holds_for(value: Any) -> None:
     ],
 )  # fmt: skip
 def test_what_a_rule_reads(when: Any, more: Any, expected: Any) -> None:
-    assert rule(when, **more).reads == [Reading(*one) for one in expected]
+    assert rule(when, **more).reads == [ReadPath(*one) for one in expected]
 
 
 def test_what_playbooks_and_tiers_read() -> None:
@@ -84,7 +84,7 @@ def test_what_playbooks_and_tiers_read() -> None:
     }  # fmt: skip
     tiers = {"tiers": [{"tier": "high", "where": {"account.attributes.arr": {"gte": 1}}}, {"tier": "tech"}]}
     assert outline_tiers(TiersDoc.model_validate(tiers)).reads == [
-        Reading("account.attributes.arr", "number")
+        ReadPath("account.attributes.arr", "number")
     ]
 
 

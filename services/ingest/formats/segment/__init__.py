@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from services.ingest.decoding.refusals import Refusal
-from services.ingest.formats.base import Acknowledgement, Call, EventFormat, Example, Incoming, Item
+from services.ingest.formats.base import Acknowledgement, EventFormat, Example, FormatRoute, Incoming, Item
 from services.ingest.formats.segment.calls import read, write_key_in
 from services.ingest.formats.segment.events import in_their_words, said_of
 from services.ingest.formats.segment.models import EXAMPLES, MODELS, SegmentAccepted
@@ -51,7 +51,7 @@ FORMAT = EventFormat(
     name="segment",
     decode=decode,
     calls=[
-        Call(name=name, paths=(f"/v1/{name}", f"/v1/{name[0]}"), model=model, example=EXAMPLES[name])
+        FormatRoute(name=name, paths=(f"/v1/{name}", f"/v1/{name[0]}"), model=model, example=EXAMPLES[name])
         for name, model in MODELS.items()
     ],
     about=_ABOUT,

@@ -32,7 +32,7 @@ _decode_time = msgspec.json.Decoder(datetime).decode
 _ONE_CALL = "the body should be an object"
 
 
-class Call(msgspec.Struct, frozen=True):
+class TrackingCall(msgspec.Struct, frozen=True):
     """One call: what it is, its JSON object, and how far its sender's clock is ahead of ours (microseconds)."""
 
     kind: str
@@ -107,7 +107,7 @@ def object_of(body: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def read(body: bytes, kind: str, received: int | None = None) -> list[Call | Refusal]:
+def read(body: bytes, kind: str, received: int | None = None) -> list[TrackingCall | Refusal]:
     """The calls of a body; `kind` is what the address says. Raises `NotReadable`.
 
     `received`: when, in microseconds; None: the sender's clock is taken as it is (the log clock).
@@ -125,7 +125,7 @@ def read(body: bytes, kind: str, received: int | None = None) -> list[Call | Ref
         raise NotReadable(_ONE_CALL)
     skew = _skew(sent, received)
     if kind != "batch":
-        return [Call(kind, sent, skew)]
+        return [TrackingCall(kind, sent, skew)]
     batch = sent.get("batch")
     if not isinstance(batch, list):
         raise NotReadable("batch: should be an array of calls")
@@ -152,7 +152,7 @@ class _Keyed(msgspec.Struct):
 _decode_keyed = msgspec.json.Decoder(_Keyed).decode
 
 
-def _apart(body: bytes, kind: str, error: Exception, received: int | None) -> list[Call | Refusal]:
+def _apart(body: bytes, kind: str, error: Exception, received: int | None) -> list[TrackingCall | Refusal]:
     """The calls of a body that cannot be read as a whole because of one of them, or more."""
     try:
         parts = json_recovery.members(body)
@@ -192,7 +192,7 @@ def _skew(sent: Mapping[str, Any], received: int | None) -> int:
     return ahead if abs(ahead) > SKEW_US else 0
 
 
-def _in_batch(entry: Any, shared: Mapping[str, Any], skew: int) -> Call | Refusal:
+def _in_batch(entry: Any, shared: Mapping[str, Any], skew: int) -> TrackingCall | Refusal:
     if not isinstance(entry, dict):
         return Refusal(Code.INVALID, "", "should be an object")
     kind = entry.get("type")
@@ -207,4 +207,4 @@ def _in_batch(entry: Any, shared: Mapping[str, Any], skew: int) -> Call | Refusa
         entry = {**entry, "context": dict(shared)}
     elif shared and isinstance(own, dict):
         entry = {**entry, "context": {**shared, **own}}
-    return Call(str(kind), entry, skew)
+    return TrackingCall(str(kind), entry, skew)

@@ -15,14 +15,14 @@ from schemas.merging import SEGMENT, SEGMENT_PUBLIC
 from schemas.names import is_name
 from schemas.updates import UPDATES
 from services.ingest.decoding.events import Code, Decoded, Refusal, convert_event
-from services.ingest.formats.segment.calls import Call, object_of, text_of
+from services.ingest.formats.segment.calls import TrackingCall, object_of, text_of
 from services.ingest.identity.placement import IdentityCall
 
 _OUTSIDE = re.compile(r"[^a-z0-9.]+")
 _CONTACT_FIELDS = ("email", "name", "timezone", "locale")
 
 
-def said_of(call: Call | Refusal, *, unvouched: bool) -> IdentityCall | Refusal | None:
+def said_of(call: TrackingCall | Refusal, *, unvouched: bool) -> IdentityCall | Refusal | None:
     """A call as an event and what it says of its user; None: it says nothing. `unvouched`: see `Event`.
 
     The event's account is one that the call itself names, as if nothing else were known.
@@ -46,7 +46,7 @@ def said_of(call: Call | Refusal, *, unvouched: bool) -> IdentityCall | Refusal 
     )
 
 
-def _traits(call: Call, event: Event) -> dict[str, Any] | None:
+def _traits(call: TrackingCall, event: Event) -> dict[str, Any] | None:
     """What the call says of its user: on `group`, in its context."""
     if call.kind == "identify":
         return event.data if isinstance(event.data, dict) else None
@@ -54,7 +54,7 @@ def _traits(call: Call, event: Event) -> dict[str, Any] | None:
     return _contact_of(theirs) if theirs else None
 
 
-def _event(call: Call) -> Decoded | None:
+def _event(call: TrackingCall) -> Decoded | None:
     user, group = call.user, call.group
     if call.kind == "group" and not text_of(call.body.get("groupId")):
         return Refusal(Code.REQUIRED, "groupId", "is required", call.id)
@@ -108,14 +108,14 @@ def _names_of(said: IdentityCall) -> dict[str, str]:
     return {"account": group, "contact": user, "type": "event"}
 
 
-def _track(call: Call) -> dict[str, Any] | Refusal:
+def _track(call: TrackingCall) -> dict[str, Any] | Refusal:
     name = text_of(call.body.get("event"))
     if name is None:
         return Refusal(Code.REQUIRED, "event", "is required", call.id)
     return {"type": type_of(name), "data": object_of(call.body, "properties")}
 
 
-def _page(call: Call) -> dict[str, Any] | Refusal:
+def _page(call: TrackingCall) -> dict[str, Any] | Refusal:
     data = object_of(call.body, "properties")
     name = text_of(call.body.get("name"))
     if name is not None:
@@ -126,7 +126,7 @@ def _page(call: Call) -> dict[str, Any] | Refusal:
     return {"type": call.kind, "data": data}
 
 
-def _identify(call: Call) -> dict[str, Any] | Refusal:
+def _identify(call: TrackingCall) -> dict[str, Any] | Refusal:
     return {"type": "contact.updated", "data": _contact_of(call.traits)}
 
 
@@ -144,7 +144,7 @@ def _contact_of(sent: Mapping[str, Any]) -> dict[str, Any]:
     return {**fields, "attributes": traits}
 
 
-def _group(call: Call) -> dict[str, Any] | Refusal:
+def _group(call: TrackingCall) -> dict[str, Any] | Refusal:
     traits = call.traits
     data: dict[str, Any] = {"attributes": traits}
     if isinstance(traits.get("name"), str):
@@ -152,7 +152,7 @@ def _group(call: Call) -> dict[str, Any] | Refusal:
     return {"type": "account.updated", "data": data}
 
 
-_MAKERS: dict[str, Callable[[Call], dict[str, Any] | Refusal]] = {
+_MAKERS: dict[str, Callable[[TrackingCall], dict[str, Any] | Refusal]] = {
     "track": _track,
     "identify": _identify,
     "group": _group,
