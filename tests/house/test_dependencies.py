@@ -24,6 +24,7 @@ UNIMPORTED = {
     "hatchling": "the build back end, for `pip install --no-build-isolation`",
     "import-linter": "a command",
     "mypy": "a command",
+    "openapi-python-client": "a command",
     "py-spy": "a command",
     "pytest-asyncio": "a plug-in of pytest",
     "pytest-timeout": "a plug-in of pytest",
