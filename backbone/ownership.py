@@ -1,8 +1,8 @@
-"""Who may write for a partition, and how far it has come: one row for each, fenced by an epoch.
+"""Which worker may write for a partition, and how far the partition has been applied: one row each, with an epoch.
 
-A worker that is given a partition claims it: it raises the row's epoch. Each of its transactions then moves the
-row on, which meets the row only under that epoch and at the offsets where the worker left it. So a worker that
-lost its partition without noticing (Kafka calls it a zombie) writes nothing any more, however late it wakes up.
+A worker that is given a partition claims it by raising the row's epoch. Each of its transactions then advances the
+row, and finds it only under that epoch and at the offsets where the worker left it. So a worker that lost its
+partition without noticing (a zombie, as Kafka says) can write nothing, however late it wakes up.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +17,12 @@ Lane = tuple[str, int]  # topic, partition
 
 
 class Fenced(Exception):
-    """Another worker owns the partition by now, or our memory is behind the table: drop it and rejoin."""
+    """Another worker owns the partition by now, or our memory is older than the table: drop it and rejoin."""
 
 
 @dataclass(slots=True)
 class OwnedPartition:
-    """What every row begins with; `epoch` is the right to write. Services add offsets, a clock, …"""
+    """The columns that every row begins with; `epoch` is the right to write. Services add offsets, a clock, …"""
 
     partition: int
     epoch: int
@@ -34,9 +34,9 @@ Row = TypeVar("Row", bound=OwnedPartition)
 class Ownership(Generic[Row]):
     """The rows of one service's partitions.
 
-    `table` has integer columns only, the key `partition` and `epoch` among them; `row` makes a row of its
-    columns, in the table's order. `offsets`: by topic, the column with the offset at which to read on.
-    `advanced`: the columns besides that move on with the offsets; any others are for the service to write.
+    `table` has integer columns only, among them the key `partition` and `epoch`. `row` makes a row from its
+    columns, in the table's order. `offsets` names, by topic, the column with the offset at which to read on.
+    `advanced` names the other columns that `advance` writes; the service itself writes any that are left.
     """
 
     def __init__(
@@ -53,32 +53,32 @@ class Ownership(Generic[Row]):
 
     @property
     def topics(self) -> list[str]:
-        """What is read, in the order of `offsets`."""
+        """The topics that are read, in the order of `offsets`."""
         return list(self._offsets)
 
     def offsets(self, row: Row) -> tuple[int, ...]:
-        """Where a partition reads on, by topic in order: what `advance` expects of the table."""
+        """The offsets at which a partition reads on, in the order of `topics`; `advance` expects them in the table."""
         return tuple(getattr(row, column) for column in self._offsets.values())
 
     def lanes(self, row: Row) -> dict[Lane, int]:
-        """The same by topic and partition."""
+        """The same offsets, by topic and partition."""
         return {(topic, row.partition): getattr(row, column) for topic, column in self._offsets.items()}
 
     def claim(
         self, db: Database, numbers: Sequence[int], starts: Mapping[str, Mapping[int, int]]
     ) -> list[Row]:
-        """Become the owner of these partitions: raise each epoch.
+        """Become the owner of these partitions by raising their epochs; returns their rows.
 
         A partition without a row gets one that begins where the log does (`starts`: offsets by topic and partition).
         """
         table, claimed = self._table, []
         with db.write() as conn:
-            for number in sorted(numbers):  # all in one order: two workers never wait for each other's rows
+            for number in sorted(numbers):  # always in this order, so that two workers never deadlock
                 begin = {
                     column: starts.get(topic, {}).get(number, 0) for topic, column in self._offsets.items()
                 }
                 fresh = dict.fromkeys(table.columns.keys(), 0) | begin | {"partition": number}
-                insert_new(conn, table, [fresh], ["partition"])  # two may come at once
+                insert_new(conn, table, [fresh], ["partition"])  # two workers may do so at once
                 query = select(table).where(table.c.partition == number).with_for_update()
                 row = self._row(*conn.execute(query).one())
                 row.epoch += 1
@@ -87,7 +87,7 @@ class Ownership(Generic[Row]):
         return claimed
 
     def advance(self, conn: Connection, row: Row, expected: tuple[int, ...]) -> None:
-        """Move a partition on, if it is still ours and at the `expected` offsets; raises `Fenced` otherwise."""
+        """Advance a partition if it is still ours and at the `expected` offsets; raises `Fenced` otherwise."""
         table = self._table
         there = [table.c[name] == at for name, at in zip(self._offsets.values(), expected, strict=True)]
         done = conn.execute(

@@ -1,14 +1,14 @@
-"""A worker on partitions of the log: one thread that polls, works, and starts again when it lost its footing.
+"""A worker on partitions of the log: one thread that polls, works, and starts again when something goes wrong.
 
-The log shares the partitions out among the workers of a group. For each one it is given, a worker claims the row
-(`backbone.ownership`) and makes a task: all that lives in memory only while the partition is its own. It commits
-what the records changed together with how far it has come, in one transaction fenced by the row. Whatever goes
-wrong, it drops what is in memory and starts again from what is stored.
+The log shares the partitions out among the workers of a consumer group. For each partition that it is given, a worker
+claims the row (`backbone.ownership`) and opens a partition task: the memory that it keeps for as long as it has the
+partition. It commits the changes that records made together with the offsets it has reached, in one transaction
+that the row fences. Whatever goes wrong, it drops its memory and starts again from the stored state.
 
-What passes by itself (`PASSING`): the partition was fenced, the database or the log is away, the machine is at
-its limits. After each the worker waits, longer from one to the next, until both servers answer. Anything else is
-a fault of ours: the thread ends, and `failure` says why. A partition of which the log no longer holds what comes
-next is halted; the others go on.
+Some errors pass by themselves (`PASSING`): the partition was fenced, the database or the log is away, the machine is
+at its limits. After each of them the worker waits until both servers answer, longer every time. Any other error is
+a fault of ours: the thread ends, and `failure` says why. If the log no longer holds the next record of a partition,
+that partition is halted; the others go on.
 """
 
 import threading
@@ -26,14 +26,15 @@ from backbone.log.limits import chunked, memory_of
 from backbone.ownership import Fenced, Lane, Ownership, Row
 
 PASSING = (Fenced, DatabaseUnavailable, LogUnavailable, OSError)
+# Pauses before the worker starts again, in this order; from then on always the last one.
 PAUSES_S = (
     0.1,
     0.5,
     1.0,
     2.0,
     5.0,
-)  # before the next attempt, one after the other; the last one from then on
-STEADY_S = 30.0  # a worker that ran so long is well again: its next pause is the first one
+)
+STEADY_S = 30.0  # a worker that has run this long is well again: its next pause is the first one
 APPEND_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
 
@@ -41,86 +42,87 @@ Task = TypeVar("Task")
 
 
 class ReadPosition(NamedTuple):
-    """Where the next poll reads on in a partition of a topic, and the offset that its next record will get."""
+    """The offset at which the next poll of a partition reads on, and the offset that its next new record will get."""
 
     next: int
     end: int
 
     @property
     def at_end(self) -> bool:
-        """Whether all that is there has been read."""
+        """Whether every record that is there has been read."""
         return self.next >= self.end
 
 
 class Barrier(NamedTuple):
-    """All that came to any partition before `upto` counts here once this one is read up to the offset `end`."""
+    """Once this partition is read up to the offset `end`, every record that any partition received before `upto` has
+    had its effect here."""
 
     upto: int
     end: int
 
 
 class PartitionWorker(ABC, Generic[Row, Task]):
-    """Owns the partitions that the log assigns to this process; a service says what is done with them.
+    """Owns the partitions that the log assigns to this process; a service says what is done with their records.
 
-    `name`: the service's, for the thread, the logger and metrics. `group`: whose members share the partitions.
-    All methods run in the worker's thread (or in the one of whoever drives it by `join` and `run_once`), except
-    `start`, `stop`, `wake`, `alive`, `failure` and `halted`, which are for any.
+    `name`: the service's name, for the thread, the logger and metrics. `group`: the consumer group.
+    All methods run in the worker's thread (or in the thread that calls `join` and `run_once`), except `start`, `stop`,
+    `wake`, `alive`, `failure` and `halted`, which any thread may use.
     """
 
     def __init__(self, db: Database, log: Log, ownership: Ownership[Row], *, name: str, group: str) -> None:
         self._db, self._log, self._ownership, self._name = db, log, ownership, name
         self._logger = telemetry.get_logger(f"touchline.{name}")
         self.tasks: dict[int, Task] = {}
-        self.halted: dict[Lane, Exception] = {}  # what stopped for good while it is ours, and why
+        self.halted: dict[Lane, Exception] = {}  # those of our partitions that are halted, and why
         self.consumer = log.consumer(group, ownership.topics)
         self._fault: Exception | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{name}-worker", daemon=True)
-        self._attempts = 0  # restarts since the last round that was well
+        self._attempts = 0  # restarts since the last round that brought records
         self._restarted_at = time.monotonic()
 
-    # -- what a service says
+    # -- what a service defines
 
     @abstractmethod
     def open_task(self, row: Row) -> Task:
-        """The task of a partition that has just been claimed."""
+        """The partition task of a partition that has just been claimed."""
 
     @abstractmethod
     def work(self, records: Sequence[Record]) -> None:
-        """One round: these were read, perhaps none. Whatever it raises of `PASSING` makes the worker start again."""
+        """Do one round with the records that were read, perhaps none. An error of `PASSING` restarts the worker."""
 
     @abstractmethod
     def poll_limits(self) -> tuple[float, int]:
-        """How long the next poll may wait for a record, in seconds, and how many it may bring."""
+        """How long the next poll may wait for a record, in seconds, and how many records it may bring."""
 
     def before_claim(self) -> None:
-        """Other partitions come; those we had are gone from `tasks`."""
+        """Called before other partitions are claimed; the ones that we lost are gone from `tasks`."""
 
     def claimed(self, rows: Sequence[Row]) -> None:
         """These partitions are ours now, and their tasks are open."""
 
     def revoked(self) -> None:
-        """The partitions go to other workers, or come back by a later `claimed`. Must not raise."""
+        """Called when partitions are taken from us; some may come back with a later `claimed`. Must not raise."""
 
     def forget(self) -> None:
-        """What is in memory is dropped, before the worker starts again. Must not raise."""
+        """Drop everything in memory, before the worker starts again. Must not raise."""
 
     def finish(self) -> None:
-        """The worker leaves for good: finish what is under way. What this leaves undone the next owner does again."""
+        """Finish the work in hand, for the worker leaves for good. The next owner repeats anything left undone."""
 
     # -- life
 
     def start(self) -> None:
-        """Begin to work, in a thread of its own."""
+        """Begin to work in a new thread."""
         self.join()
         self._thread.start()
 
     def join(self) -> None:
-        """Join the group of workers; `run_once` does the rest."""
+        """Join the consumer group; `run_once` does the rest."""
         self.consumer.subscribe(self._assigned, self._revoked)
 
     def stop(self) -> None:
-        """Finish the batch in hand and leave; returns when the thread has ended. Leaves too where none ever ran."""
+        """Finish the batch in hand and leave the group; returns when the thread, if one was started, has ended."""
         self._stopping.set()
         self.consumer.wake()
         if self._thread.is_alive():
@@ -129,7 +131,7 @@ class PartitionWorker(ABC, Generic[Row, Task]):
             self._leave()
 
     def wake(self) -> None:
-        """From any thread: let the next round begin at once."""
+        """Let the next round begin at once. From any thread."""
         self.consumer.wake()
 
     @property
@@ -169,10 +171,10 @@ class PartitionWorker(ABC, Generic[Row, Task]):
             self._attempts = 0
 
     def restart(self) -> None:
-        """Drop what is in memory and, as soon as the servers answer, ask for a share of the partitions anew.
+        """Drop everything in memory and, once the servers answer, ask for a new share of the partitions.
 
-        Never take the same ones back unasked: after a long stop they may be another worker's. Returns early
-        when the worker is to stop.
+        The worker never takes its old partitions back unasked: after a long stop they may be another worker's.
+        Returns early when the worker is to stop.
         """
         self.forget()
         self.tasks.clear()
@@ -192,11 +194,11 @@ class PartitionWorker(ABC, Generic[Row, Task]):
             self._restarted_at = time.monotonic()
 
     def _leave(self) -> None:
-        """Finish what is under way, then let the partitions go, whatever is raised."""
+        """Finish the work in hand, then let the partitions go, even if that raises."""
         try:
             with closing(self.consumer), suppress(*PASSING):
                 self.finish()
-        finally:  # a consumer that is closed need not call back
+        finally:  # a consumer need not call `_revoked` when it is closed
             self.tasks.clear()
             self.halted.clear()
 
@@ -213,21 +215,22 @@ class PartitionWorker(ABC, Generic[Row, Task]):
             return []
 
     def by_task(self, records: Sequence[Record]) -> list[tuple[Task, list[Record]]]:
-        """The records of each partition that is ours, in order."""
+        """The records of each partition that is ours, in order, with its partition task."""
         parts: dict[int, list[Record]] = {}
         for record in records:
             parts.setdefault(record.partition, []).append(record)
         return [(self.tasks[number], part) for number, part in parts.items() if number in self.tasks]
 
     def running(self) -> Iterator[Task]:
-        """The tasks of partitions that are not halted: there alone time may pass."""
+        """The tasks of partitions that are not halted. Time passes only in these."""
         halted = {number for _, number in self.halted}
         return (task for number, task in self.tasks.items() if number not in halted)
 
     def positions(self, topic: str) -> dict[int, ReadPosition]:
-        """How far each of our partitions was read, by number. Raises `LogUnavailable`.
+        """How far each of our partitions has been read, by its number. Raises `LogUnavailable`.
 
-        Compare these places, not the last record: behind it the log may hold what is none (`Consumer.positions`).
+        Compare these offsets, not that of the last record: entries that are no records may follow it
+        (`Consumer.positions`).
         """
         ends, read = self.consumer.end_offsets(), self.consumer.positions()
         return {
@@ -237,14 +240,15 @@ class PartitionWorker(ABC, Generic[Row, Task]):
         }
 
     def holds_record(self, topic: str, partition: int, offset: int) -> bool:
-        """Whether the log holds a record from an offset on, or whoever reads there is halted."""
+        """Whether the log holds a record at or after an offset; also true where a reader would be halted."""
         try:
             return bool(self._log.read(topic, partition, offset, 1))
         except OffsetOutOfRange:
             return True
 
     def put_aside(self, letters: Sequence[Entry]) -> None:
-        """Append dead letters, durable on return: before the commit, so that a crash repeats one and loses none."""
+        """Append dead letters; they are durable on return. Call it before the commit: a crash may then repeat a dead
+        letter, but loses none."""
         for some in chunked(letters, memory_of):
             self._log.append(DEAD_LETTERS, some).result(timeout=APPEND_TIMEOUT_S)
             telemetry.DEAD_LETTERED.labels(self._name).inc(len(some))
@@ -252,7 +256,7 @@ class PartitionWorker(ABC, Generic[Row, Task]):
     # -- owning partitions
 
     def _assigned(self, numbers: list[int]) -> dict[Lane, int]:
-        """These partitions are ours from now on; where to go on reading."""
+        """Claim the partitions that the log assigns to us; returns the offsets at which to read on."""
         self.before_claim()
         starts = {topic: self._log.start_offsets(topic) for topic in self._ownership.topics}
         rows = self._ownership.claim(self._db, numbers, starts)
@@ -262,7 +266,7 @@ class PartitionWorker(ABC, Generic[Row, Task]):
         return {lane: offset for row in rows for lane, offset in self._ownership.lanes(row).items()}
 
     def _revoked(self, numbers: list[int]) -> None:
-        """Whoever gets a halted partition next finds out by itself."""
+        """Let these partitions go. The next owner of a halted one halts it again by itself."""
         self.revoked()
         for number in numbers:
             self.tasks.pop(number, None)
