@@ -1,4 +1,4 @@
-"""One partition in the hands of this worker: its plays, its store, and what a batch left to save."""
+"""The partition task of the actions worker: one partition's plays, its store, and the changes of a batch to save."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,11 +20,11 @@ from services.actions.storage.ownership import OWNERSHIP, ActionsPartition
 from services.actions.storage.plays import PlayStore
 from services.actions.storage.write_batch import FlushResult
 
-MAX_STEPS = 5_000  # of a task in one transaction
-MAX_OPS = 200  # drafts and such of a task in one transaction
-LEAST_OPS = 8  # where rendering them takes long
-LONG_S = 1.0
-BUFFER_RECORDS = 20_000  # read and not yet applied, of one topic; beyond it reading pauses
+MAX_STEPS = 5_000  # steps of a task in one transaction
+MAX_OPS = 200  # ops (drafts and the like) of a task in one transaction
+LEAST_OPS = 8  # the limit shrinks down to this where rendering takes long
+LONG_S = 1.0  # rendering that takes more than this is long
+BUFFER_RECORDS = 20_000  # records of one topic that are read and not yet applied; beyond it reading pauses
 BUFFER_BYTES = 16 * 1024 * 1024
 SEEN_FOR_US = 30 * 86_400_000_000  # how long an event is remembered, by the partition's clock
 PRUNE_EVERY_US = SEEN_FOR_US // 6
@@ -33,7 +33,7 @@ _decode_trigger = msgspec.json.Decoder(TriggerRecord).decode
 
 
 class ActionsTask:
-    """Everything about one partition that lives only while we own it."""
+    """All that the worker keeps in memory for one partition, for as long as it owns it."""
 
     def __init__(
         self,
@@ -56,14 +56,14 @@ class ActionsTask:
         )
         if mode == "wall":
             self.plays.cleared = 0
-        self.gate: Barrier | None = None  # what waits of accounts that took others in wait for
+        self.gate: Barrier | None = None  # holds up the waits of accounts that took others in
 
     # -- in
 
     def offer(self, records: Sequence[Record]) -> list[Entry]:
-        """Take in records of both topics; returns the dead letters for triggers that could not be read.
+        """Accept records of both topics; returns the dead letters for triggers that could not be read.
 
-        What could not be read of touchline.events is put to the dead letters by rules, once.
+        Rules alone writes the dead letters for records of touchline.events, so that there is one of each.
         """
         poison: list[Entry] = []
         for record in records:
@@ -88,7 +88,7 @@ class ActionsTask:
         return event if partition_for(event.account or "", self._partitions) == self.row.partition else None
 
     def _trigger(self, record: Record) -> str | None:
-        """Take in a record of touchline.triggers; what is wrong with it, if something is."""
+        """Accept a record of touchline.triggers; returns what is wrong with it, or None."""
         if record.damage is not None:
             self.merge.offer_progress(record.offset, 0)
             return record.damage
@@ -116,11 +116,11 @@ class ActionsTask:
         names = (decided.account, decided.contact or "-", decided.rule, decided.playbook or "-")
         if not all(is_name(name) for name in names) or "\0" in (decided.key or "") or len(decided.id) > 64:
             return "a name is empty, too long, or holds NUL"
-        instant(decided.at)  # raises ValueError for what is no time
+        instant(decided.at)  # raises ValueError if it is no time
         return None
 
     def full(self, topic: str) -> bool:
-        """Whether enough of a topic is waiting, so that reading it should pause."""
+        """Whether so much of a topic is waiting to be applied that reading it should pause."""
         waiting = self.merge.waiting_events if topic == EVENTS else self.merge.waiting_triggers
         if waiting == 0:
             self._sizes[topic] = 0
@@ -129,7 +129,7 @@ class ActionsTask:
     # -- work
 
     def run(self) -> int:
-        """Apply what can be applied, up to what fits a transaction; how many steps that were."""
+        """Apply the records that can be applied, up to one transaction's limits; returns the number of steps."""
         if self.merge.head() is None:
             return 0
         self._preload()
@@ -152,20 +152,21 @@ class ActionsTask:
             self.store.preload(names, [digest(event) for event in concerned], started)
 
     def due(self, now: int) -> bool:
-        """Whether a wait may lie at or before `now`, less the grace."""
+        """Whether a wait may be due at or before `now`, less the grace."""
         return self.store.floor <= now - GRACE_US
 
     def advance_to(self, now: int) -> int:
-        """Wall clock, all that was posted before `now` has been offered: run the waits that are due; how many."""
+        """Run the waits that are due; returns how many ran. For the wall clock, once every event that was posted
+        before `now` has been offered."""
         steps = 0
         while steps < MAX_STEPS and len(self.store.ops) < self._ops and self.plays.advance_to(now):
             steps += 1
         return steps
 
     def clear(self, read: int) -> None:
-        """If all up to the gate has been applied: waits up to its time need not go on for what may be under way.
+        """Once every record up to the barrier has been applied, let the waits up to its time run.
 
-        `read`: where the next poll reads on; it may be past what is no record.
+        `read`: the offset at which the next poll reads on; it may be past entries that are no records.
         """
         gate = self.gate
         if gate is not None and (
@@ -176,7 +177,7 @@ class ActionsTask:
     # -- out
 
     def render(self, renderer: DraftRendering, stay: Callable[[], None]) -> None:
-        """See `PlayStore.render`. After one that took long the next transactions are smaller: others wait for them."""
+        """See `PlayStore.render`. If it takes long, the next transactions are smaller, since others wait for them."""
         began = time.monotonic()
         self.store.render(renderer, stay)
         long = time.monotonic() - began > LONG_S
@@ -184,12 +185,11 @@ class ActionsTask:
 
     @property
     def moved(self) -> bool:
-        """Whether there is anything to save, be it only how far we have come."""
+        """Whether there is anything to save, if only the offsets we have reached."""
         return self.store.dirty or (self.merge.next_event, self.merge.next_trigger) != self._expected
 
     def save(self, conn: Connection, now: int) -> FlushResult:
-        """Write all that changed since the last commit; raises `Fenced` if the partition is no longer
-        ours."""
+        """Write everything that changed since the last commit. Raises `Fenced` if the partition is no longer ours."""
         self.row.next_event, self.row.next_trigger = self.merge.next_event, self.merge.next_trigger
         self.row.past, self.row.clock = self.merge.kept_past, self.plays.clock
         OWNERSHIP.advance(conn, self.row, self._expected)
@@ -200,7 +200,7 @@ class ActionsTask:
         return self.store.flush(conn, now)
 
     def committed(self) -> list[Play]:
-        """The transaction stands: forget the batch. Returns the plays it wrote."""
+        """The transaction has committed: forget the batch. Returns the plays that it wrote."""
         written = self.store.plays_written()
         self.plays.answered.clear()
         self._expected = OWNERSHIP.offsets(self.row)

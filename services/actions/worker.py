@@ -1,8 +1,8 @@
 """The actions worker: one thread that reads both topics, runs plays, and commits everything at once.
 
-Per batch one transaction holds plays, actions, tasks, profiles, the events about them (the outbox) and how
-far each partition has come, fenced by the partition's epoch. Rendering happens before the commit. A batch
-that concerned no play and no profile is not committed by itself: applying it again changes nothing.
+Each batch is one transaction: plays, actions, tasks, profiles, the events about them (the outbox) and how far each
+partition has been applied, fenced by the partition's epoch. Templates are rendered before the commit. A batch
+that touched no play and no profile gets no commit of its own: applying it again changes nothing.
 """
 
 import threading
@@ -29,22 +29,22 @@ from services.actions.storage.ownership import OWNERSHIP, ActionsPartition
 from services.actions.storage.retention import KEPT_US, Retention
 
 GROUP = "touchline-actions"
-BATCH = 5_000  # records a poll at most
-IDLE_S = 0.1  # how long a poll waits when nothing comes; waits and the outbox are looked at this often
-LAZY_S = 1.0  # how long the place of batches that changed nothing may stay uncommitted
-ROUND_S = 1.0  # after which new records are read, and told, though there is more to apply
+BATCH = 5_000  # most records in one poll
+IDLE_S = 0.1  # how long a poll waits for a record; plays' waits and the outbox are looked at this often
+LAZY_S = 1.0  # how long the offsets of batches that changed nothing may stay uncommitted
+ROUND_S = 1.0  # after this time a round polls and relays, even if there is more to apply
 RELAY = 500  # events of the outbox in one append
 
 
 class Reading:
-    """A transaction to read in, opened by the first `connect`."""
+    """A read transaction, opened by the first `connect`."""
 
     def __init__(self, db: Database, stack: ExitStack) -> None:
         self._db, self._stack = db, stack
         self.conn: Connection | None = None
 
     def connect(self) -> Connection:
-        """The connection."""
+        """The connection of the transaction."""
         if self.conn is None:
             self.conn = self._stack.enter_context(self._db.read())
         return self.conn
@@ -68,7 +68,7 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         super().__init__(db, log, OWNERSHIP, name="actions", group=GROUP)
         self._clock, self._renderer, self._mode = clock, renderer, mode
         self._idle = idle
-        self._on_due = on_due  # called after a commit that left actions to be sent
+        self._on_due = on_due  # called after a commit with actions that are due
         self._open: Reading | None = None
         self._retention = Retention(db, clock, keep)
         self.library = SqlLibrary(db, self._connect)
@@ -89,18 +89,18 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         )
 
     def wake(self) -> None:
-        """From any thread: something was put into the outbox."""
+        """Relay at once what was put into the outbox. From any thread."""
         self._outbox.set()
         super().wake()
 
     def playbook_saved(self) -> None:
-        """From any thread: look again which types of events playbooks wait for."""
+        """Learn anew which event types playbooks look out for. From any thread."""
         self.library.stale = True
 
     # -- one round
 
     def work(self, records: Sequence[Record]) -> None:
-        """One round: apply, commit, relay."""
+        """Do one round: apply, commit, relay."""
         self.library.refresh()
         if records:
             hit("actions.after_poll")
@@ -115,7 +115,7 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         self._relay()
 
     def poll_limits(self) -> tuple[float, int]:
-        """A poll waits but shortly while a place is not yet committed: it must not wait for the next event."""
+        """A poll waits only briefly while offsets are uncommitted: their commit must not wait for the next event."""
         if self._more or self._retention.more:
             return 0.0, BATCH
         moved = any(task.moved for task in self.tasks.values())
@@ -125,7 +125,7 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         self.put_aside([letter for task, part in self.by_task(records) for letter in task.offer(part)])
 
     def _batch(self, *, idle: bool) -> bool:
-        """Apply what can be applied, and commit it; whether there may be more."""
+        """Apply the records that can be applied, and commit; returns whether there may be more."""
         started = time.perf_counter()
         self.consumer.stay()
         with self._reading() as reading:
@@ -166,9 +166,10 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
             self._on_due()
 
     def _waits(self) -> int:
-        """Wall clock: what is due runs once everything that was posted before has been applied.
+        """Run the plays' waits that are due by the wall clock; returns how many steps that took.
 
-        The places read up to say so, not the last event: behind it the log may hold what is none (see `positions`).
+        A wait runs once every event that was posted before its moment has been applied. The read positions tell
+        that, not the last event: entries that are no records may follow it (see `positions`).
         """
         now = self._clock.now()
         waiting = [task for task in self.running() if task.due(now)]
@@ -186,9 +187,10 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         return sum(task.advance_to(now) for task in ready)
 
     def _upto(self, now: int) -> int:
-        """All that came to any partition before this time has passed rules, and is on the log where it was sent on.
+        """The time up to which rules has read every partition. What it forwarded from there is on the log.
 
-        Rules tells how far it is once what it has for others is there; the log may hold what is no record behind that.
+        Rules reports its progress only once the records that it forwards are on the log. Entries that are no records
+        may follow the last record of which it reports.
         """
         ends = self._log.end_offsets(EVENTS)
         with self._db.read() as conn:
@@ -202,7 +204,7 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
 
     @contextmanager
     def _reading(self) -> Iterator[Reading]:
-        """What the batch reads from; the transaction is opened by the first `_connect`."""
+        """The transaction that the batch reads in; the first `_connect` opens it."""
         with ExitStack() as stack:
             self._open = Reading(self._db, stack)
             try:
@@ -216,19 +218,19 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         return self._open.connect()
 
     def _end_batch(self) -> None:
-        """Forget what the batch read: from here on it may change."""
+        """Forget what the batch read: it may change from here on."""
         self.library.end_batch()
         for task in self.tasks.values():
             task.store.end(committed=True)
 
     def _report(self, tasks: Sequence[ActionsTask]) -> None:
-        """Tell the log how far we are, for its monitoring."""
+        """Commit our offsets to the log, for its monitoring only."""
         self.consumer.commit(
             {lane: offset for task in tasks for lane, offset in OWNERSHIP.lanes(task.row).items()}
         )
 
     def _throttle(self) -> None:
-        """Pause a lane whose records cannot be applied yet, so that memory stays bounded."""
+        """Pause reading where too many records wait to be applied, so that memory stays bounded."""
         for number, task in self.tasks.items():
             for topic in (EVENTS, TRIGGERS):
                 lane, full = (topic, number), task.full(topic)
@@ -244,7 +246,7 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
     # -- the outbox
 
     def _relay(self) -> None:
-        """Append what waits in the outbox of our partitions to touchline.events, then drop it."""
+        """Append the outbox rows of our partitions to touchline.events, then delete them."""
         if not self._outbox.is_set() and time.monotonic() - self._looked_at < self._idle:
             return
         self._outbox.clear()
@@ -262,17 +264,17 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
     # -- owning partitions
 
     def claimed(self, rows: Sequence[ActionsPartition]) -> None:
-        """Look at everything anew: an earlier owner may have left something, and no lane is paused yet."""
+        """Look at everything anew: an earlier owner may have left work, and nothing is paused yet."""
         self._paused.clear()
         self.library.moved = True
         self._retention.mine([row.partition for row in rows])
         self._outbox.set()
 
     def revoked(self) -> None:
-        """Nothing that is paused is ours any more."""
+        """Forget what is paused: it is no longer ours."""
         self._paused.clear()
 
     def forget(self) -> None:
-        """What the batch read is dropped with the batch."""
+        """Drop what the batch read, together with the batch."""
         self.library.end_batch()
         self._paused.clear()
