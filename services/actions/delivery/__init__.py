@@ -1,4 +1,4 @@
-"""The delivery loop: due actions out of the house, and what became of them back into the database."""
+"""The delivery loop: sends due actions, and records in the database how they ended."""
 
 from services.actions.delivery.dispatcher import Dispatcher
 

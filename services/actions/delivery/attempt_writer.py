@@ -1,5 +1,4 @@
-"""What the delivery loop has the database do, as one transaction for all that wait: SQL, sync, in a thread
-of its own."""
+"""What the delivery loop writes: one transaction for everything that waits. Blocking SQL, in a thread of its own."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -17,7 +16,7 @@ from services.actions.storage.sql import Sql, listed
 from services.actions.storage.suppressions import ALL_TOPICS, Hasher
 from services.actions.tables import actions
 
-SPREAD = 0.1  # of a pause: retries of one moment are spread over so much of it
+SPREAD = 0.1  # share of a pause over which retries are spread that would fall due at one moment
 _TARGETS = Sql("""
     SELECT h.name, CAST(v.doc AS TEXT) AS doc FROM actions.actions_documents h JOIN actions.actions_versions v
     ON v.kind = h.kind AND v.name = h.name AND v.version = h.version
@@ -27,7 +26,7 @@ _NEXT_DUE = Sql("SELECT min(next_attempt_at) FROM actions.actions_actions WHERE 
 
 
 class AttemptEnd(msgspec.Struct, frozen=True):
-    """How an attempt ended; `n` 0: none was begun."""
+    """How an attempt ended; `n` is its number, 0 if none was begun."""
 
     action: Leased
     n: int
@@ -35,31 +34,31 @@ class AttemptEnd(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct):
-    """What waits to be written, and how many actions may be leased."""
+    """Everything that waits to be written, and how many actions may be leased."""
 
     begins: list[Leased] = []
     ends: list[AttemptEnd] = []
     put_back: list[str] = []
     extend: list[str] = []
     lease: int = 0
-    without: list[tuple[str, str]] = []  # channel and recipient of what is not to be leased
+    without: list[tuple[str, str]] = []  # channel and recipient of actions not to be leased
 
 
 class BatchResult(msgspec.Struct):
-    """What became of a batch. What is missing in `begun` must not be sent."""
+    """The result of a batch. An action that is missing in `begun` must not be sent."""
 
     begun: dict[str, int] = {}
     tally: list[
         tuple[str, str, str]
-    ] = []  # (channel, status, reason) of every action that ended or is put off
-    targets: dict[str, Target | None] = {}  # the endpoints that `begun` goes to
+    ] = []  # (channel, status, reason) of every action that ended or is to be retried
+    targets: dict[str, Target | None] = {}  # the endpoints to which the begun actions go
     leased: list[Leased] = []
-    next_due: int | None = None  # microseconds; of what is not due yet
-    refused: set[str] = set()  # actions whose ends the database does not take
+    next_due: int | None = None  # when the next action falls due, in microseconds
+    refused: set[str] = set()  # actions whose ends the database refuses
 
 
 class AttemptWriter:
-    """Writes batches. `owner` names this process among those that lease."""
+    """Writes batches. `owner` names this process in its leases."""
 
     def __init__(self, owner: str, hasher: Hasher, partitions: int, *, log_clock: bool) -> None:
         self.owner = owner
@@ -68,7 +67,7 @@ class AttemptWriter:
         self._log_clock = log_clock
 
     def write(self, conn: Connection, batch: Batch, now: int) -> BatchResult:
-        """Ends, beginnings and leases, in this order. Written twice, ends count once."""
+        """Write ends, beginnings and leases, in this order. An end that is written twice counts once."""
         written = BatchResult()
         blocked = self._suppressed(conn, batch.begins)
         refused = [AttemptEnd(action, 0, Outcome(kind="skipped", reason="suppressed")) for action in blocked]
@@ -91,7 +90,7 @@ class AttemptWriter:
         return written
 
     def _suppressed(self, conn: Connection, begins: Sequence[Leased]) -> list[Leased]:
-        """What may not be sent, of those that need consent. Their addresses are held until the transaction ends."""
+        """Those actions that a suppression forbids to send. Addresses stay locked until the transaction ends."""
         asked = [
             (action, self._hasher.digest(action.recipient or ""))
             for action in begins
@@ -106,7 +105,7 @@ class AttemptWriter:
     def finish(
         self, conn: Connection, ends: Sequence[AttemptEnd], now: int, written: BatchResult, *, owner: str
     ) -> None:
-        """How attempts of `owner` ended; `written` is told."""
+        """Record how attempts of `owner` ended; adds the results to `written`."""
         if not ends:
             return
         by_id = {end.action.id: end for end in ends}
@@ -121,14 +120,14 @@ class AttemptWriter:
             self._bounced(conn, by_id[one], now)
 
     def _bounced(self, conn: Connection, end: AttemptEnd, now: int) -> None:
-        """An address that was refused for good gets nothing more of any topic."""
+        """Suppress an address that was refused for good, for all topics."""
         address = end.action.recipient
         if address and end.outcome.reason in CHANNELS[end.action.channel].hard_bounces:
             shown = suppressions.normal(address)
             suppressions.add(conn, self._hasher.digest(address), ALL_TOPICS, shown, "bounced", now)
 
     def _put_back(self, conn: Connection, ids: Sequence[str], now: int) -> None:
-        """Leave actions for a moment, so that others get their turn."""
+        """Put actions off for a moment, so that others get their turn."""
         conn.execute(
             update(actions)
             .where(actions.c.id.in_(ids), actions.c.lease_owner == self.owner, actions.c.status.in_(SENDABLE))
@@ -141,7 +140,7 @@ class AttemptWriter:
         return moment
 
     def let_go(self, conn: Connection) -> None:
-        """At the end: what was leased and not begun is for others to take at once."""
+        """At the end: let others lease at once the actions that we leased and did not begin."""
         attempts.let_go(conn, self.owner)
 
 
@@ -171,12 +170,12 @@ def _finished(end: AttemptEnd, now: int) -> Finished:
 
 
 def _plain(detail: str) -> str:
-    """What the other side said, as every database takes it: no NUL, no half of a surrogate pair."""
+    """The other side's words in a form that every database takes: no NUL, no half of a surrogate pair."""
     return detail.encode("utf-8", "replace").decode().replace("\0", " ")
 
 
 def _spread(end: AttemptEnd, decision: Decision, now: int) -> Decision:
-    """The same pause, longer by up to a tenth; by how much follows from the action and the attempt."""
+    """The decision with a pause up to a tenth longer; the action and the attempt determine by how much."""
     if decision.next_attempt_at is None:
         return decision
     digest = blake2b(f"{end.action.id} {end.n}".encode(), digest_size=4).digest()

@@ -1,10 +1,10 @@
-"""Leases due actions, sends them through their channels, and records beginnings and ends. One event loop,
-one thread.
+"""Leases due actions, sends them through their channels, and records how attempts begin and end.
 
-An action goes: leased → `prepare` (message built, connection there) → its beginning committed, in the same
-transaction in which the suppressions are looked at → `send` → its end written into the journal → and committed.
-What a crash leaves begun and not ended is `interrupted`: a channel that can repeat sends it again under the same
-id, one that cannot says `uncertain`, unless the journal shows that its effect had not begun.
+It has one event loop, in one thread. An action is leased → prepared (`prepare`: the message is built, the connection
+is open) → begun, by a commit whose transaction also looks at the suppressions → sent (`send`) → its end is written
+to the journal → and committed. An attempt that a crash leaves begun and not ended is `interrupted`. An idempotent
+channel sends the action again under the same id. In any other channel it ends as `uncertain`, unless the journal
+shows that its effect had not begun.
 """
 
 import asyncio
@@ -36,22 +36,22 @@ from services.actions.storage import attempts
 from services.actions.storage.attempts import LEASE_US
 from services.actions.storage.suppressions import Hasher
 
-FOLDER = "delivery"  # under the data folder: the journals of this machine's processes
+FOLDER = "delivery"  # in the data folder; holds the journals of this machine's processes
 WINDOW = 400  # actions leased at once
-MIN_FREE = 50  # places of the window that have to be free before more are leased
-STALL_S = 0.25  # without capacity for so long, what most wait for is thinned out
-IDLE_S = 5.0  # how long to wait, at most, for a wake-up
-MAINTAIN_S = LEASE_US / 4_000_000  # between extensions of leases, and looks for what dead processes left
-GRACE_S = 10.0  # for sends under way when the service stops
+MIN_FREE = 50  # places of the window that must be free before more actions are leased
+STALL_S = 0.25  # after this time without capacity, some of the waiting actions are put back
+IDLE_S = 5.0  # longest wait for a wake-up
+MAINTAIN_S = LEASE_US / 4_000_000  # between extensions of leases, and between looks for dead processes
+GRACE_S = 10.0  # for sends that are under way when the service stops
 
 log_ = telemetry.get_logger("touchline.delivery")
 
 
 class Dispatcher:
-    """The loop. `on_events` is called, from a thread of its own, after a commit that put events into the
-    outbox.
+    """The delivery loop, in a thread of its own.
 
-    `alone`: no other process works on this database, so that what an earlier one had leased is free at once.
+    `on_events` is called, from that loop or from the thread that writes, after a commit that put events into the
+    outbox. `alone`: no other process works on this database, so the leases of earlier ones end at once.
     """
 
     def __init__(
@@ -82,14 +82,16 @@ class Dispatcher:
         self._key_limits: dict[tuple[str, str], KeyLimit] = {}
         self._with_key: Counter[tuple[str, str]] = Counter()
         self._held: dict[str, tuple[str, str]] = {}  # the key of every action that is leased and not over
-        self._waiting: dict[str, tuple[str, str]] = {}  # of these, those that wait for their turn
-        self._tasks: dict[str, asyncio.Task[None]] = {}  # and those whose end is not known yet
+        self._waiting: dict[str, tuple[str, str]] = {}  # of these, the actions that wait for their turn
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # of these, the actions whose end is not known yet
         self._slow: set[str] = (
+            # of these, the actions that have waited long for an answer, and take up no place meanwhile
             set()
-        )  # and those that wait long for an answer, and take nobody's place meanwhile
+        )
         self._left_out: set[tuple[str, str]] = (
+            # keys for which nothing more is leased for the time being
             set()
-        )  # keys of which nothing more was leased, for the time being
+        )
         self._journal: Journal | None = None
         self._commits: AttemptGroupCommit | None = None
         self._thread = threading.Thread(target=self._run, name="actions-delivery", daemon=True)
@@ -98,18 +100,18 @@ class Dispatcher:
     # -- life, from other threads
 
     def start(self) -> None:
-        """Begin to work, in a thread of its own."""
+        """Begin to work in a new thread."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Something may be due."""
+        """Look for due actions now."""
         loop, woken = self._loop, self._woken
         if loop is not None and woken is not None:
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(woken.set)
 
     def stop(self) -> None:
-        """Finish what is under way, as far as that is quick, and leave; returns when the thread has ended."""
+        """Finish the sends under way as far as they are quick; returns when the thread has ended."""
         self._stopping = True
         self.wake()
         if self._thread.is_alive():
@@ -121,7 +123,7 @@ class Dispatcher:
         return self._thread.is_alive()
 
     def troubles(self) -> dict[str, ChannelTrouble]:
-        """What keeps channels of this process from sending anything, by channel."""
+        """The troubles that keep channels of this process from sending anything, by channel."""
         found = {name: channel.trouble for name, channel in self._channels.items()}
         return {name: trouble for name, trouble in found.items() if trouble is not None}
 
@@ -171,7 +173,7 @@ class Dispatcher:
                 await channel.close()
 
     async def _recover(self, commits: AttemptGroupCommit) -> None:
-        """What processes that are dead had leased."""
+        """Take over the actions that dead processes had leased."""
         while not self._stopping:
             try:
                 await commits.apart(lambda: self._take_over(commits))
@@ -190,7 +192,7 @@ class Dispatcher:
             attempts.release_leases(conn)
 
     async def _lease_loop(self, commits: AttemptGroupCommit, helpers: list[asyncio.Task[None]]) -> None:
-        """Lease while there is capacity and something due; else wait for either."""
+        """Lease while there is capacity and an action due; else wait for whichever is missing."""
         woken = self._woken
         assert woken is not None  # noqa: S101  set by _main
         while not self._stopping:
@@ -210,7 +212,7 @@ class Dispatcher:
                     await asyncio.wait_for(woken.wait(), self._pause(written))
 
     async def _wait_for_capacity(self, commits: AttemptGroupCommit) -> None:
-        """Wait for capacity; if none comes, put back what waits for the fullest, so that others get their turn."""
+        """Wait for capacity; if none comes, put back surplus actions, so that others get their turn."""
         self._capacity.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._capacity.wait(), STALL_S)
@@ -223,8 +225,11 @@ class Dispatcher:
         await commits.lease(0, surplus)
 
     def _surplus(self) -> list[str]:
-        """What waits for machines that do not answer; else for the fullest key beyond its next turn; else, where many
-        keys share the places of a channel, what of the fullest channel is beyond half of all."""
+        """The waiting actions to put back.
+
+        First the ones that wait for machines that do not answer. If there are none: those of the fullest key beyond
+        its next turn. Else, where many keys share a channel: those of the fullest channel beyond half the window.
+        """
         in_vain = [one for one, way in self._waiting.items() if self._key_limits[way].blocked]
         if in_vain:
             return in_vain
@@ -240,11 +245,11 @@ class Dispatcher:
         return min(IDLE_S, max(0.0, (written.next_due - self._clock.now()) / 1_000_000))
 
     def _start_deliveries(self, commits: AttemptGroupCommit, leased: list[Leased]) -> None:
-        """Start on what was leased."""
+        """Start to deliver the leased actions."""
         for action in leased:
             channel = self._channels.get(action.channel)
             if channel is None or action.id in self._held:
-                continue  # of a newer version of the service; or held for so long that the lease ran out
+                continue  # a channel of a newer version; or an action of ours whose lease ran out meanwhile
             key = (action.channel, channel.concurrency_key(action))
             self._with_key[key] += 1
             if key not in self._key_limits:
@@ -280,7 +285,7 @@ class Dispatcher:
                 commits.end(action, *ended)
 
     def _on_ends_committed(self, ends: Sequence[AttemptEnd], refused: Container[str]) -> None:
-        """What became of these is durable, but for the `refused`."""
+        """These ends are durable, except those of the `refused` actions."""
         assert self._journal is not None  # noqa: S101  set by _main
         self._journal.settled(end.action.id for end in ends if end.action.id not in refused)
         for end in ends:
@@ -294,7 +299,7 @@ class Dispatcher:
         self._with_key[key] -= 1
         if not self._with_key[key]:
             del self._with_key[key]
-            if not self._channels[key[0]].independent:  # of the others we remember whether they answer
+            if not self._channels[key[0]].independent:  # other limits remember whether the key answers
                 del self._key_limits[key]
         if key in self._left_out and self._woken is not None:
             self._left_out.discard(key)
@@ -302,7 +307,7 @@ class Dispatcher:
         self._signal_capacity()
 
     def _is_slow(self, action: str) -> bool:
-        """Whether an action that has been under way for long gives up its place in window and channel."""
+        """Whether an action that has been under way for long may give up its place in the window and the channel."""
         if len(self._slow) >= MOST_SLOW:
             return False
         self._slow.add(action)
@@ -316,9 +321,9 @@ class Dispatcher:
     async def _run_attempt(
         self, commits: AttemptGroupCommit, channel: Channel, action: Leased
     ) -> tuple[int, Outcome] | None:
-        """The attempt's number and how it ended; None if none was begun."""
+        """Make an attempt; returns its number and how it ended, or None if none was begun."""
         if self._stopping:
-            return None  # the lease is let go of
+            return None  # the lease ends at `close`
         ready = await _prepared(channel, action)
         if isinstance(ready, Outcome) and ready.kind == "skipped":
             return 0, ready
@@ -339,7 +344,7 @@ class Dispatcher:
         return n, outcome
 
     async def _maintain(self, commits: AttemptGroupCommit, journal: Journal) -> None:
-        """Leases of what takes long are extended; what died meanwhile is taken over."""
+        """Extend the leases of actions that take long, and take over from processes that died meanwhile."""
         while True:
             await asyncio.sleep(MAINTAIN_S)
             if self._held:
@@ -350,7 +355,7 @@ class Dispatcher:
                     self.wake()
 
     async def _drain(self) -> None:
-        """What is under way may end; what is not done by then counts as interrupted."""
+        """Give the sends under way time to end; those that have not ended by then count as interrupted."""
         deadline = asyncio.get_running_loop().time() + GRACE_S
         while self._held and asyncio.get_running_loop().time() < deadline:
             await asyncio.wait(self._tasks.values(), timeout=GRACE_S) if self._tasks else await asyncio.sleep(
@@ -370,7 +375,7 @@ async def _prepared(channel: Channel, action: Leased) -> Prepared | Outcome:
 
 
 async def _sent(ready: Prepared, channel: Channel) -> Outcome:
-    """Channels raise nothing; should one do so all the same, nobody knows what had happened by then."""
+    """Send an action. Channels raise nothing; if one does all the same, nobody knows whether the effect happened."""
     try:
         return await ready.send()
     except Exception as error:

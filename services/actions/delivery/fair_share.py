@@ -1,18 +1,18 @@
-"""Who may be under way at once: fair shares among concurrency keys of which some do not answer.
+"""Which actions may be under way at once: fair shares among concurrency keys, some of which may not answer.
 
-A key stands for another machine (an endpoint, a domain). Two limits hold: so many actions of one key, and so many of
-one channel. Where keys are `independent`, a machine that hangs shall cost the others nothing: it gets one place until
-it answers, and what has been under way for `SLOW_S` no longer takes a place of the channel, or of the window of
-actions that are leased.
+A key stands for another machine (an endpoint, a domain). There is a limit for each key and one for each channel. Where
+keys are `independent`, a machine that hangs must cost the others nothing. So it gets one place until it answers, and
+an action that has been under way for `SLOW_S` no longer takes a place of the channel, or of the window of leased
+actions.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 
-SLOW_S = 0.25  # under way for so long, an action does not count among those of its channel any more
-QUIET_S = 5.0  # without any answer for so long, a key is back at one place
-MOST_SLOW = 600  # slow ones of one process that may be left out of the count: each holds a connection
+SLOW_S = 0.25  # an action that has been under way this long no longer counts in its channel
+QUIET_S = 5.0  # a key without an answer for this long is back at one place
+MOST_SLOW = 600  # slow actions of one process that may be left out of the count; each holds a connection
 
 
 class FairShare:
@@ -25,7 +25,7 @@ class FairShare:
 
     @property
     def full(self) -> bool:
-        """Whether whoever comes now has to wait."""
+        """Whether the next one to come has to wait."""
         return self.taken >= self.limit
 
     async def take(self) -> None:
@@ -43,12 +43,12 @@ class FairShare:
             raise
 
     def give(self) -> None:
-        """A place is free."""
+        """Give a place back."""
         self.taken -= 1
         self.let_in()
 
     def let_in(self) -> None:
-        """Give what is free to those who wait."""
+        """Give the free places to those who wait."""
         while self._queue and not self.full:
             turn = self._queue.popleft()
             if not turn.done():
@@ -57,29 +57,29 @@ class FairShare:
 
 
 class KeyLimit(FairShare):
-    """The places of one concurrency key. An independent machine has a single place until it answers, and again once it
-    has been silent for `QUIET_S`."""
+    """The places of one concurrency key. An independent machine has a single place until it answers, and again after
+    `QUIET_S` of silence."""
 
     def __init__(self, most: int, *, independent: bool) -> None:
         super().__init__(1 if independent else most)
         self._most = most
         self._independent = independent
         self._heard_at = 0.0
-        self.slow = 0  # of those inside
+        self.slow = 0  # actions under way that are slow
 
     @property
     def blocked(self) -> bool:
-        """Whether its only place has been taken for a while, by what waits for a machine that does not answer."""
+        """Whether an action that waits for a silent machine has taken its only place for a while."""
         return self.limit == 1 < self._most and self.slow > 0
 
     def answered(self) -> None:
-        """The other machine is there."""
+        """Note that the other machine answers."""
         self._heard_at = asyncio.get_running_loop().time()
         self.limit = self._most
         self.let_in()
 
     def silent(self, since: float) -> None:
-        """Something has been under way since then without an answer."""
+        """Note that an action has been under way since then without an answer."""
         if self._independent and self._heard_at < since:
             self.limit = 1
 
@@ -87,7 +87,8 @@ class KeyLimit(FairShare):
 class UnderWay:
     """One action under way, within the limits of its key and its channel, from `await enter()` to `leave()`.
 
-    Once it is slow it gives its place in the channel to others; `on_slow` says whether it may."""
+    Once it is slow, it gives its place in the channel to others; `on_slow` says whether it may.
+    """
 
     __slots__ = ("_channel", "_key_limit", "_loop", "_on_slow", "_since", "_slow", "_timers", "_within")
 
@@ -95,7 +96,7 @@ class UnderWay:
         self._key_limit, self._channel, self._on_slow = key, channel, on_slow
         self._loop = asyncio.get_running_loop()
         self._since = 0.0
-        self._within = False  # the channel's count
+        self._within = False  # whether it counts in its channel
         self._slow = False
         self._timers: list[asyncio.TimerHandle] = []
 
@@ -122,7 +123,7 @@ class UnderWay:
             self._channel.give()
 
     def leave(self, *, answered: bool) -> None:
-        """It is over; `answered`: the other machine said something."""
+        """The action is over. `answered`: the other machine said something."""
         for timer in self._timers:
             timer.cancel()
         self._key_limit.slow -= self._slow

@@ -1,5 +1,4 @@
-"""Group commit: whatever waits while one transaction is on its way to the disk goes into the next,
-together."""
+"""Group commit: everything that waits while one transaction is written goes into the next one, together."""
 
 import asyncio
 from collections import Counter
@@ -21,8 +20,8 @@ from services.actions.metrics import ATTEMPTS, count_actions
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 
-GATHER_S = 0.001  # between looks at whether all that is under way has something to write by now
-GATHERINGS = 8  # looks at most: a commit serves many, and one action alone does not wait
+GATHER_S = 0.001  # between looks at whether every action under way has something to write by now
+GATHERINGS = 8  # most looks: a commit shall serve many actions, and an action alone shall not wait
 PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # between tries while the database is away
 
 Answer = TypeVar("Answer")
@@ -31,14 +30,14 @@ log_ = get_logger("touchline.delivery")
 
 @dataclass(slots=True)
 class _Round:
-    """What goes into one transaction, and who waits for it."""
+    """The contents of one transaction, and the futures that wait for it."""
 
     batch: Batch = field(default_factory=Batch)
     begins: dict[str, asyncio.Future[int | None]] = field(default_factory=dict)
     leases: list[asyncio.Future[BatchResult]] = field(default_factory=list)
 
     def tell(self, written: BatchResult) -> None:
-        """It is durable."""
+        """The transaction is durable: answer those who wait."""
         for action, begin in self.begins.items():
             if not begin.done():
                 begin.set_result(written.begun.get(action))
@@ -48,11 +47,11 @@ class _Round:
 
 
 class AttemptGroupCommit:
-    """Belongs to one event loop.
+    """The group commit of attempts. Belongs to one event loop.
 
-    `on_events` is called after a commit that put events into the outbox, `on_ended` with the actions whose ends
-    have been dealt with, and with those of them that the database refused; `under_way` says how many actions are
-    between their preparation and their end.
+    `on_events` is called after a commit that put events into the outbox. `on_ended` is called with the ends that have
+    been dealt with, and with the actions among them whose ends the database refused. `under_way` says how many
+    actions are between their preparation and their end.
     """
 
     def __init__(
@@ -68,12 +67,12 @@ class AttemptGroupCommit:
         self._db, self._clock, self._recorder, self._journal = db, clock, recorder, journal
         self._on_events, self._on_ended, self._under_way = on_events, on_ended, under_way
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="actions-delivery-commits")
-        self.targets: dict[str, Target | None] = {}  # endpoints, as of the newest attempt at each
+        self.targets: dict[str, Target | None] = {}  # endpoints, as they were when the newest attempt began
         self._next = _Round()
         self._arrived = asyncio.Event()
 
     async def begin(self, action: Leased) -> int | None:
-        """The attempt's number, once its beginning is durable; None: it must not be sent."""
+        """Begin an attempt; returns its number once that is durable, or None if the action must not be sent."""
         future: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._next.batch.begins.append(action)
         self._next.begins[action.id] = future
@@ -81,15 +80,14 @@ class AttemptGroupCommit:
         return await future
 
     def end(self, action: Leased, n: int, outcome: Outcome) -> None:
-        """How an attempt ended, `n` 0: none was begun. `on_ended` is called once it is durable."""
+        """Note how attempt `n` ended (0: none was begun). `on_ended` is called once that is durable."""
         self._next.batch.ends.append(AttemptEnd(action, n, outcome))
         self._arrived.set()
 
     async def lease(
         self, limit: int, put_back: list[str], without: Collection[tuple[str, str]] = ()
     ) -> BatchResult:
-        """Up to `limit` due actions, after some that were leased before are put back; none of these (channel,
-        recipient)."""
+        """Put back some leased actions, then lease up to `limit` due ones, none to these (channel, recipient)."""
         future: asyncio.Future[BatchResult] = asyncio.get_running_loop().create_future()
         batch = self._next.batch
         batch.lease = max(batch.lease, limit)
@@ -100,12 +98,12 @@ class AttemptGroupCommit:
         return await future
 
     def extend(self, ids: list[str]) -> None:
-        """Hold what is under way."""
+        """Extend the leases of actions under way."""
         self._next.batch.extend = ids
         self._arrived.set()
 
     async def run(self) -> None:
-        """Writes until cancelled."""
+        """Write until cancelled."""
         while True:
             await self._arrived.wait()
             self._arrived.clear()
@@ -120,7 +118,7 @@ class AttemptGroupCommit:
                 self._on_ended(this.batch.ends, written.refused)
 
     async def _gather(self) -> None:
-        """Wait a little for others that are under way and may have something to write in a moment."""
+        """Wait a little for other actions under way that may have something to write in a moment."""
         for _ in range(GATHERINGS):
             batch = self._next.batch
             if self._under_way() <= len(batch.begins) + len(batch.ends):
@@ -128,8 +126,7 @@ class AttemptGroupCommit:
             await asyncio.sleep(GATHER_S)
 
     async def _commit(self, batch: Batch) -> BatchResult:
-        """Writes a batch, however long the database is away; one that it refuses is written piece by
-        piece."""
+        """Write a batch, however long the database is away. If it refuses the batch, write it piece by piece."""
         failures = 0
         while True:
             try:
@@ -149,15 +146,18 @@ class AttemptGroupCommit:
         return written
 
     async def apart(self, work: Callable[[], Answer]) -> Answer:
-        """Blocking work on the database, in the thread that writes."""
+        """Run blocking work on the database, in the thread that writes."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def _in_pieces(self, batch: Batch) -> BatchResult:
-        """One bad row costs itself alone: it stays begun, and is `interrupted` once its lease has run out. What is
-        in the journal about it stays there: it may have had its effect."""
+        """Write a batch piece by piece, so that a bad row costs only itself.
+
+        The attempt of such a row stays begun, and is `interrupted` once its lease has run out. Its entries stay in
+        the journal, for it may have had its effect.
+        """
         pieces = [Batch(ends=[end]) for end in batch.ends] + [Batch(begins=[begin]) for begin in batch.begins]
         if len(pieces) <= 1:
-            await asyncio.sleep(PAUSES_S[1])  # what is left may be the leasing itself: not in a tight loop
+            await asyncio.sleep(PAUSES_S[1])  # the leasing itself may be what fails: no tight loop
             return BatchResult(refused={end.action.id for end in batch.ends})
         whole = BatchResult()
         rest = msgspec.structs.replace(batch, begins=[], ends=[])
@@ -171,7 +171,7 @@ class AttemptGroupCommit:
         return whole
 
     def tell(self, written: BatchResult) -> None:
-        """Counts what ended, and says so to whoever relays the events about it."""
+        """Count the actions that ended, and have the events about them relayed."""
         count_actions(Counter(written.tally))
         if written.tally:
             self._on_events()
@@ -181,7 +181,7 @@ class AttemptGroupCommit:
             return self._recorder.write(conn, batch, self._clock.now())
 
     def close(self) -> None:
-        """Let go of leases and of the thread; blocking."""
+        """End the leases of actions that were not begun, and the thread. Blocking."""
         try:
             with self._db.write() as conn:
                 self._recorder.let_go(conn)

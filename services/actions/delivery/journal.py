@@ -1,11 +1,11 @@
-"""What this process did and has not committed yet, in a file that outlives `kill -9`.
+"""The journal: a file of what this process sent and has not committed yet. It outlives `kill -9`.
 
-Two things are written, each by one `os.write`, so that only a death of the machine loses them: that an effect
-which cannot be repeated is about to happen (`before_effect`), and how an attempt ended. The file is locked (`flock`)
-for as long as its process lives. Whoever finds one unlocked on the same machine knows that its process is dead,
-and what became of everything it had begun; it commits that and deletes the file (`takeover`).
+Two facts are written, each by one `os.write`, so that only the death of the machine loses them: that an effect which
+cannot be repeated is about to happen (`before_effect`), and how an attempt ended. The file is locked (`flock`) for
+as long as its process lives. A process that finds an unlocked journal on its machine knows that the owner is dead,
+and what became of every attempt that the owner had begun. It commits that and deletes the file (`recovery`).
 
-Silence is evidence only within one boot of one kernel: a machine that lost its power may have lost lines too.
+A missing line proves something only within one boot of one kernel: a machine that lost its power may have lost lines.
 """
 
 import fcntl
@@ -21,7 +21,7 @@ from backbone.private_files import open_private, private_folder
 from services.actions.plays.retry_policy import Outcome
 
 SUFFIX, DRAFT = ".journal", ".new"
-RENEW_BYTES = 1 << 20  # a longer file is written anew, without what has been committed
+RENEW_BYTES = 1 << 20  # a longer file is written anew, without the entries that have been committed
 DETAIL_CHARS = 500
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -29,14 +29,14 @@ log_ = telemetry.get_logger("touchline.delivery")
 
 
 class JournalHead(msgspec.Struct, frozen=True):
-    """The first line. `boot` "": this system does not tell one boot from another."""
+    """The first line of a journal. `boot` is "" where the system does not tell one boot from another."""
 
     owner: str
     boot: str
 
 
 class JournalEntry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Attempt `n` at an action; without an outcome: its effect is about to happen."""
+    """A line about attempt `n` at an action. Without an outcome: its effect is about to happen."""
 
     action: str
     n: int
@@ -44,7 +44,7 @@ class JournalEntry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class JournalRest(msgspec.Struct, frozen=True):
-    """What a dead process left. `complete`: an attempt that is not in `passed` had no effect."""
+    """The journal that a dead process left. `complete`: an attempt that is not in `begun_effects` had no effect."""
 
     owner: str
     complete: bool
@@ -58,56 +58,60 @@ _line = msgspec.json.Decoder(JournalEntry).decode
 
 
 def boot_id() -> str:
-    """What names this boot of this kernel; "" where nothing does."""
+    """The name of this boot of this kernel; "" where there is none."""
     with suppress(OSError):
         return _BOOT.read_text(encoding="ascii").strip()
     return ""
 
 
 class Journal:
-    """The journal of this process; of one thread. Where it cannot be written it is withdrawn, until it can be and
-    nothing is under way: without one, everything is as after the death of the machine."""
+    """The journal of this process, for use by one thread.
+
+    If it cannot be written, it is withdrawn until it can be written again and nothing is under way. A process that
+    dies without a journal is treated like one whose machine died.
+    """
 
     def __init__(self, folder: Path, owner: str) -> None:
         self._path = folder / f"{owner}{SUFFIX}"
         self._head = _encode(JournalHead(owner, boot_id())) + b"\n"
         self._begun: dict[str, int] = {}  # attempts whose end is not committed, by action
-        self._lines: dict[str, bytes] = {}  # what was written about them
+        self._lines: dict[str, bytes] = {}  # the lines written about them
         self._size = 0
         self._file: int | None = None
-        self._told = False  # that it is withdrawn
+        self._told = False  # whether the log says that it is withdrawn
         with self._guarded():
             self._renew()
 
     def begun(self, attempts: Iterable[tuple[str, int]]) -> None:
-        """These attempts (action, number) are committed as begun."""
+        """Note that these attempts (action, number) are committed as begun."""
         self._begun.update(attempts)
 
     def before_effect(self, action: str) -> None:
-        """The effect of this action's attempt is about to happen, and must not happen twice.
+        """Write that the effect of this action's attempt is about to happen; it must not happen twice.
 
-        Raises `OSError` if that can neither be written nor the journal be withdrawn: then it must not happen.
+        Raises `OSError` if the line cannot be written and the journal cannot be withdrawn: then the effect must not
+        happen.
         """
         self._write(action, None)
 
     def ended(self, action: str, outcome: Outcome) -> None:
-        """The attempt at this action ended."""
-        with suppress(OSError):  # what is not known to have ended may be repeated, as far as it can be
+        """Write how the attempt at this action ended."""
+        with suppress(OSError):  # an attempt without a known end is repeated, if its channel can do so
             self._write(action, outcome)
 
     def settled(self, actions: Iterable[str]) -> None:
-        """What became of these is committed."""
+        """Forget these actions, whose ends are committed."""
         for action in actions:
             self._begun.pop(action, None)
             self._lines.pop(action, None)
 
     def tidy(self) -> None:
-        """Drop what has been committed, where that is worth it, or begin again after a withdrawal; call it
-        now and then."""
+        """Drop committed entries if that is worth it, or begin again after a withdrawal. Call it now and then."""
         if self._file is None:
             worth = (
+                # An attempt begun without a journal has no lines in it, as if it had had no effect.
                 not self._begun
-            )  # of an attempt without its marks, silence would say that it had no effect
+            )
         else:
             worth = self._size > RENEW_BYTES or (self._size > len(self._head) and not self._lines)
         if worth:
@@ -115,10 +119,10 @@ class Journal:
                 self._renew()
 
     def close(self) -> None:
-        """Delete the file, unless something in it is not committed: then the next process reads it."""
+        """Delete the file, unless something in it is not committed: that is for another process to read."""
         if self._file is not None:
             if not self._begun:
-                with suppress(OSError):  # nothing stands in it: whoever reads it finds nothing to do
+                with suppress(OSError):  # it holds nothing that its next reader would have to do
                     self._path.unlink(missing_ok=True)
             os.close(self._file)
             self._file = None
@@ -137,7 +141,7 @@ class Journal:
             self._lines[action] = self._lines.get(action, b"") + line
 
     def _renew(self) -> None:
-        """A new file with what still counts, locked before it takes the old one's place."""
+        """Write a new file with the lines that still count; lock it before it takes the old one's place."""
         draft = self._path.with_suffix(DRAFT)
         private_folder(draft.parent)
         made = open_private(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
@@ -157,7 +161,7 @@ class Journal:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """An error of the disk costs the journal, not the work."""
+        """Withdraw the journal on a disk error, so that the work goes on."""
         try:
             yield
         except OSError as error:
@@ -167,10 +171,10 @@ class Journal:
             self._withdraw()
 
     def _withdraw(self) -> None:
-        """Raises `OSError` if that cannot be done: see `before_effect`."""
+        """Remove the journal. Raises `OSError` if that cannot be done: see `before_effect`."""
         try:
             self._path.unlink(missing_ok=True)
-        except OSError:  # on a disk that can only be read, also where there is none
+        except OSError:  # a read-only disk raises even if there is no file
             if self._path.exists():
                 raise
         if self._file is not None:
@@ -184,7 +188,7 @@ def _put(file: int, data: bytes) -> None:
 
 
 def read(text: bytes) -> JournalRest:
-    """What a journal holds; of one without a readable head, nothing. The last line may be torn: it is left out."""
+    """Read a journal; one without a readable head counts as empty. A last line that is torn is left out."""
     head, *lines = text.split(b"\n")[:-1] or [b""]
     try:
         owner = _head(head)
@@ -204,9 +208,9 @@ def read(text: bytes) -> JournalRest:
 
 @contextmanager
 def taken(path: Path) -> Iterator[JournalRest | None]:
-    """A dead process's journal, held alone, and deleted at the end of the block unless that raises.
+    """A dead process's journal, locked, and deleted at the end of the block unless the block raises.
 
-    None: its process lives, or somebody else has dealt with it. Raises `OSError`.
+    None: its process lives, or another process has dealt with it. Raises `OSError`.
     """
     file = os.open(path, os.O_RDONLY)
     try:

@@ -1,5 +1,7 @@
-"""What dead processes of this machine left behind: how their attempts ended is committed, the rest is free
-at once instead of when its lease runs out."""
+"""Recovery: takes over what dead processes of this machine had leased.
+
+The ends in their journals are committed. All their other actions are free at once, not only when the leases run out.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,10 +24,10 @@ log_ = telemetry.get_logger("touchline.delivery")
 def take_over(
     folder: Path, db: Database, clock: Clock, recorder: AttemptWriter, tell: Callable[[BatchResult], None]
 ) -> bool:
-    """Deals with the journals of all dead processes in `folder`; whether there were any. Blocking.
+    """Apply the journals of all dead processes in `folder`; returns whether there were any. Blocking.
 
-    `tell` is called after each commit. A journal that cannot be applied is dropped: its leases run out, and what
-    had begun counts as interrupted. Raises `DatabaseUnavailable`; the journal in hand is kept then.
+    `tell` is called after each commit. A journal that cannot be applied is dropped: its leases run out, and the
+    attempts that had begun count as interrupted. Raises `DatabaseUnavailable`; the journal in hand is kept then.
     """
     found = False
     for path in sorted(folder.glob(f"*{SUFFIX}")):
@@ -35,7 +37,7 @@ def take_over(
                     found = True
                     tell(_apply(db, clock, recorder, left))
         except FileNotFoundError:
-            pass  # somebody else was faster
+            pass  # another process was faster
         except OSError as error:
             log_.warning("a journal cannot be read", path=str(path), error=error)
     return found
@@ -53,7 +55,7 @@ def _apply(db: Database, clock: Clock, recorder: AttemptWriter, left: JournalRes
 
 
 def apply(conn: Connection, recorder: AttemptWriter, left: JournalRest, now: int) -> BatchResult:
-    """What one dead process had leased; what somebody else has taken over since is not touched."""
+    """Apply one dead process's journal to the actions it had leased, except those taken over by others since."""
     written = BatchResult()
     held = attempts.held_by(conn, left.owner, now)
     ends = list(_ends(left, held))
@@ -74,6 +76,7 @@ def _ends(left: JournalRest, held: list[Leased]) -> Iterator[AttemptEnd]:
     for one in held:
         outcome = left.ends.get((one.id, one.attempts))
         if (
+            # a channel that is not among ours belongs to a newer version
             outcome is not None and one.interrupted and one.channel in CHANNELS
-        ):  # others are of a newer version
+        ):
             yield AttemptEnd(one, one.attempts, outcome)
