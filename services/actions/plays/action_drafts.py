@@ -1,4 +1,4 @@
-"""Drafts of actions, as the channels make them of a step: one for the step, or one for each recipient. Pure."""
+"""Drafts of actions, which channels make from a step: one for the step, or one for each recipient. Pure."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from services.actions.plays.template_context import contact_document, render_con
 
 @dataclass(frozen=True, slots=True)
 class StepRun:
-    """A step (by its id) that runs at `now`: for which play, and with what is known of its account."""
+    """A step (by its id) that runs at `now`, with its play and the profile of the play's account."""
 
     play: Play
     step: str
@@ -30,8 +30,11 @@ def draft_to(
     context: dict[str, Any],
     missing: ActionReason | None = None,
 ) -> ActionDraft:
-    """The action for one recipient of the step; skipped where the recipient is none, else failed where something is
-    `missing`. `context` is that of all recipients (`render_context`)."""
+    """The action for one recipient of the step.
+
+    It is skipped if the recipient has a reason not to be written to, else failed if there is a reason in `missing`.
+    `context` is the template context that all recipients share (`render_context`).
+    """
     play = run.play
     reason: ActionReason | None = recipient.reason
     status: ActionStatus = "pending" if recipient.reason is None else "skipped"
@@ -87,5 +90,5 @@ def one_draft(run: StepRun, channel: str, recipient: str | None, spec: ActionSpe
 
 
 def _named(play: Play, recipient: Recipient) -> str | None:
-    """The contact that an unknown recipient was to be."""
+    """The trigger's contact, if the recipient is unknown because the account has no such contact."""
     return play.contact if recipient.reason is ActionReason.CONTACT_UNKNOWN else None

@@ -1,8 +1,8 @@
-"""Events that were there before, as far as it matters here: updates, and what ends plays and waits. Pure.
+"""Repeats among the events that matter here: updates, and events that end plays and waits. Pure.
 
-Known by account, source and id: with the same time for good, with another for seven days. An event that was
-sent on from a merged account may have an id that means another event here: what they say decides, as in the
-rules service (see there, `engine.repeats`).
+An event is known by its account, source and id: for good if its time is the same, for seven days if it is not. An
+event that was forwarded from a merged account may have the id of another event here; then the fingerprints decide,
+as in the rules service (its `engine.repeats`).
 """
 
 from hashlib import blake2b
@@ -14,11 +14,11 @@ from services.actions.plays.model import Sighting
 from services.actions.plays.ports import Store
 
 REPEAT_US = 7 * DAY_US  # how long the same name with another time is taken for the same event
-OWN = 0  # stands for what the account's own event says
+OWN = 0  # stands for the fingerprint of the account's own event
 
 
 def repeats(store: Store, event: Event, profile: Profile | None, clock: int) -> bool:
-    """Whether the event was there before; it is remembered from now on."""
+    """Whether the event is a repeat. It is remembered from now on."""
     said, mine = fingerprint(event), event.mergedfrom is None
     name, other = digest(event), digest(event, OWN if mine else said)
     now = Sighting(time=time_of(event), at=clock, said=said if mine else -said)
@@ -43,12 +43,12 @@ def _known(store: Store, name: bytes, now: Sighting) -> Sighting | None:
 
 
 def time_of(event: Event) -> int:
-    """Its time in microseconds."""
+    """The event's time in microseconds."""
     return 0 if event.time is None else microseconds(event.time)  # `decode` always gives a time
 
 
 def digest(event: Event, said: int | None = None) -> bytes:
-    """What names an event: account, source and id (and what it says), as 16 bytes."""
+    """The hash that names an event: its account, source and id (and its fingerprint `said`), as 16 bytes."""
     made = blake2b(digest_size=16)
     for part in (event.account or "", event.source, event.id, *([] if said is None else [str(said)])):
         raw = part.encode("utf-8", "surrogatepass")

@@ -1,8 +1,6 @@
-"""The store and the library in memory: what `touchline test` and the unit tests run plays on. Nothing is
-sent.
+"""The store and the library in memory, on which `touchline test` and the unit tests run plays. Nothing is sent.
 
-What is to be sent counts as carried out the moment its step runs, and tells so by the same event as in
-earnest.
+An action that would be sent counts as done the moment its step runs, and the same event tells of it as in earnest.
 """
 
 import copy
@@ -70,7 +68,7 @@ class MemoryTask(msgspec.Struct, kw_only=True):
 
 
 class MemoryLibrary:
-    """Playbooks and templates given once; every one has version 1."""
+    """Playbooks and templates that are given once; each has version 1."""
 
     def __init__(self, playbooks: Iterable[PlaybookIn], templates: Iterable[TemplateIn] = ()) -> None:
         self._playbooks = {doc.name: compile_playbook(1, doc) for doc in playbooks}
@@ -96,9 +94,9 @@ class MemoryLibrary:
 
 
 class MemoryStore:
-    """Implements `ports.Store` on dictionaries; what came of it is in `plays`, `actions`, `tasks`.
+    """Implements `ports.Store` on dictionaries; the results are in `plays`, `actions` and `tasks`.
 
-    `events` are Touchline's own, to be taken (`drain`) and fed back as further events of the log.
+    `events` holds Touchline's own events; the caller takes them (`drain`) and feeds them back as events of the log.
     """
 
     def __init__(self, renderer: DraftRendering | None = None) -> None:
@@ -108,7 +106,7 @@ class MemoryStore:
         self.actions: dict[str, MemoryAction] = {}
         self.tasks: dict[str, MemoryTask] = {}
         self.events: list[OwnEvent] = []
-        self.notes: list[StepNote] = []  # what steps without an action left in the history of their plays
+        self.notes: list[StepNote] = []  # the history that steps without an action left
         self._seen: dict[bytes, Sighting] = {}
 
     def drain(self) -> list[OwnEvent]:
@@ -173,7 +171,7 @@ class MemoryStore:
             case ActionDraft():
                 self._act(op)
             case Cancel():
-                pass  # nothing waits: what was to be sent counts as sent
+                pass  # no action waits: each counts as sent when its step ran
             case CloseTasks():
                 for task in self.tasks.values():
                     if task.play == op.play and task.status in OPEN_TASK:

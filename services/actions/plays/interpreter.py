@@ -1,5 +1,4 @@
-"""The step machine: how a play starts, goes through its steps, waits, and ends. Pure; effects go to the
-store.
+"""The step machine: how a play starts, goes through its steps, waits, and ends. Pure; effects go to the store.
 
 trigger ──► open ──► (step, step, wait …) ──► finished
               │  └── exit_when, `then: exit`, by hand ──► exited
@@ -35,15 +34,14 @@ from services.actions.plays.retry_policy import HOUR
 from services.actions.plays.template_context import trigger_document
 from services.actions.plays.value_paths import getter
 
-LOOK_AGAIN = HOUR  # a play whose playbook cannot be read stands still; whether it can be by now
+LOOK_AGAIN = HOUR  # between looks at whether the playbook of a play that stands still can be read by now
 LATE_US = (
-    DAY_US  # as long after its trigger a play may begin and still be in time (as of `late` of date rules)
+    DAY_US  # how long after its trigger a play may begin and still be in time (like `late` of date rules)
 )
 
 
 class Interpreter:
-    """Runs plays against a store and a library. One instance serves one partition; it keeps nothing of its
-    own."""
+    """Runs plays against a store and a library. One instance serves one partition; it has no state of its own."""
 
     def __init__(
         self, store: Store, library: Library, partition: int = 0, *, log_clock: bool = False
@@ -54,7 +52,7 @@ class Interpreter:
     # -- beginnings
 
     def start(self, trigger: Trigger, now: int) -> Play | None:
-        """Start the play of a trigger at `now`; None if the trigger starts none, or has started it before."""
+        """Start the play of a trigger at `now`; returns None if it starts no play, or has started it before."""
         if trigger.playbook is None or trigger.shadow:
             return None
         name = play_id(trigger.id, trigger.playbook)
@@ -98,7 +96,7 @@ class Interpreter:
         )
 
     def _hindrance(self, play: Play) -> PlayReason | None:
-        """Why this play is not to start."""
+        """The reason why this play must not start, if there is one."""
         if play.playbook_version is None:
             return PlayReason.PLAYBOOK_UNKNOWN
         playbook = self._library.version(play.playbook, play.playbook_version)
@@ -115,7 +113,7 @@ class Interpreter:
     # -- going on
 
     def resume(self, play: Play, now: int, reason: StepReason = StepReason.WAIT_OVER) -> None:
-        """The wait that the play stands at is over, for this reason."""
+        """Go on with a play whose wait is over, for this reason."""
         program = self._program(play)
         if program is None:
             play.wait, play.reason = Wait(due=now + LOOK_AGAIN), PlayReason.PLAYBOOK_UNHEALTHY
@@ -127,15 +125,17 @@ class Interpreter:
         self._store.put_play(play)
 
     def _again(self, play: Play, program: Program, now: int) -> Wait | None:
-        """The wait for a date that has come to lie ahead while the playbook could not be read."""
+        """The wait for a date that now lies ahead, for it moved while the playbook could not be read."""
         one = program.at(play.step or "")
         return (
             self._wait(play, one, self._profile(play), now) if isinstance(one.step.wait, WaitDate) else None
         )
 
     def on_event(self, play: Play, event: Event, profile: Profile, now: int) -> None:
-        """An event of the play's account came, and is in the profile: it may end the play, its open tasks, or its
-        wait."""
+        """Handle an event of the play's account, which `profile` already includes.
+
+        It may end the play, close its open tasks, or end its wait.
+        """
         updated = event.type in RESERVED
         playbook = self._library.version(play.playbook, play.playbook_version or 0)
         if self._leaves(playbook, play, event, profile) or (updated and _changed(play, profile)):
@@ -151,14 +151,14 @@ class Interpreter:
             self._reckon(play, profile, now)
 
     def _leaves(self, playbook: Playbook, play: Play, event: Event, profile: Profile) -> bool:
-        """Whether it is an event that ends the play."""
+        """Whether the event ends the play."""
         if not playbook.exits or not self._concerns(play, event):
             return False
         scope = _scope(play, event, profile)
         return any(one.matches(scope, event, play.key) for one in playbook.exits)
 
     def _until(self, play: Play, event: Event, profile: Profile, now: int) -> None:
-        """It may be the event that the play waits for."""
+        """End the play's wait if this is the event it waits for."""
         program = self._program(play)
         if program is None or not self._concerns(play, event):
             return
@@ -171,7 +171,8 @@ class Interpreter:
             self.resume(play, now, StepReason.EVENT_CAME)
 
     def _reckon(self, play: Play, profile: Profile, now: int) -> None:
-        """A wait for a date, reckoned anew. One that is taken away keeps its moment: another may be on its way."""
+        """Reckon anew the moment of a wait for a date. If the date was taken away, the old moment stays, for a new
+        date may be on its way."""
         program = self._program(play)
         due = None if program is None else _dated(play, program.at(play.step or ""), profile)
         if due is None or play.wait is None or due == play.wait.due:
@@ -183,8 +184,8 @@ class Interpreter:
         self._store.put_play(play)
 
     def _concerns(self, play: Play, event: Event) -> bool:
-        """Touchline's own events count for their play only; what another contact did not for a contact's
-        play."""
+        """Whether an event can concern a play: Touchline's own events concern only their play, and a contact's play
+        is not concerned by events of another contact."""
         if event.type.startswith(OWN_PREFIX):
             return isinstance(event.data, dict) and event.data.get("play") == play.id
         if play.scope != "contact" or is_reserved(event.type):
@@ -192,14 +193,14 @@ class Interpreter:
         return event.contact is None or event.contact == play.contact
 
     def leave(self, play: Play, reason: PlayReason, now: int) -> None:
-        """End an open play; of a finished one, close the open tasks."""
+        """End an open play; if it is finished, close its open tasks."""
         if play.status == "open":
             self.exit(play, reason, now)
         else:
             self._store.do(CloseTasks(play.id, reason, now))
 
     def exit(self, play: Play, reason: PlayReason, now: int) -> None:
-        """End an open play: nothing more is sent, its open tasks are closed."""
+        """End an open play: nothing more is sent, and its open tasks are closed."""
         play.status, play.reason, play.ended_at, play.wait = "exited", reason, now, None
         self._store.put_play(play)
         self._store.do(Cancel(play.id, ActionReason.PLAY_EXITED, now, tried_only=self._log_clock))
@@ -209,7 +210,7 @@ class Interpreter:
     # -- steps
 
     def _run(self, play: Play, program: Program, place: int, now: int, *, since: int) -> None:
-        """Go through the steps from `place` on, until a wait or the end. A moment before `since` is past."""
+        """Go through the steps from `place` on, up to a wait or the end. A moment before `since` counts as past."""
         profile = self._profile(play)
         while place != END:
             one = program.instructions[place]
@@ -225,7 +226,7 @@ class Interpreter:
         self._tell("play.finished", play, now)
 
     def _wait(self, play: Play, one: Instruction, profile: Profile, now: int) -> Wait | None:
-        """The wait that this step asks for, if it lies ahead."""
+        """The wait that this step asks for, if its end lies ahead."""
         wait = one.step.wait
         if wait is None:
             return None
@@ -239,7 +240,7 @@ class Interpreter:
     def _behind(
         self, play: Play, program: Program, one: Instruction, now: int, since: int, reason: StepReason
     ) -> int:
-        """Where the play goes on once it has waited, and why it does, for its history."""
+        """Note in the play's history why it goes on after a wait; returns the place where it does."""
         wait = one.step.wait
         if not isinstance(wait, WaitDate):
             self._note(play, one.id, reason, now)
@@ -255,7 +256,7 @@ class Interpreter:
         return left_out.next
 
     def _step(self, play: Play, one: Instruction, profile: Profile, now: int) -> int:
-        """Carry out a step that is no wait; returns where to go on."""
+        """Carry out a step that is no wait; returns the place where the play goes on."""
         step = one.step
         if one.condition is not None:
             holds = one.condition(_scope(play, None, profile))
@@ -305,12 +306,12 @@ class Interpreter:
 
 
 def _subject(play: Play) -> tuple[str | None, str | None]:
-    """What the play's rule counts for, beside the account."""
+    """What the subject of the play has beside the account: (contact, key)."""
     return (play.contact if play.scope == "contact" else None, play.key)
 
 
 def _scope(play: Play, event: Event | None, profile: Profile) -> Scope:
-    """What a condition sees: of an event its own contact, of a branch the trigger's."""
+    """The scope of a condition. On an event it has the event's contact, in a branch the trigger's."""
     contact = play.contact if event is None else contact_of(event)
     return Scope(
         event=event,
@@ -322,20 +323,22 @@ def _scope(play: Play, event: Event | None, profile: Profile) -> Scope:
 
 
 def _values(paths: Iterable[str], play: Play, profile: Profile) -> dict[str, Any]:
-    """What stands at these paths."""
+    """The values at these paths."""
     scope = _scope(play, None, profile)
     return {path: getter(path)(scope) for path in paths}
 
 
 def _changed(play: Play, profile: Profile) -> bool:
-    """Whether a value that must stay as it was has become another one."""
+    """Whether one of the values that the play watches has changed."""
     now = _values(play.watched, play, profile) if play.watched else {}
     return not all(unchanged(was, now[path], profile.timezone) for path, was in play.watched.items())
 
 
 def _beginning(trigger: Trigger, now: int) -> int:
-    """Before which a moment is past for a play that begins: its trigger's, unless that is long ago. Between the two
-    lies only how long it took to get here."""
+    """The moment before which dates count as past for a play that begins.
+
+    It is the trigger's, so that the time it took to get here does not matter; if that is long ago, it is `now`.
+    """
     at = instant(trigger.at)
     return at if now - LATE_US <= at else now
 

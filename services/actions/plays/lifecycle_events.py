@@ -1,4 +1,4 @@
-"""Touchline's own events about actions and tasks: their types, their ids, what stands in them. Pure."""
+"""Lifecycle events about actions and tasks: their types, their ids, their data. Pure."""
 
 from typing import Any
 
@@ -20,15 +20,15 @@ def about(
     place: int | None,
     more: dict[str, Any] | None = None,
 ) -> OwnEvent:
-    """An event about an action or the task that it made; `depth` and `place` are the play's.
+    """The event about an action or the task that it made. `depth` and `place` are the play's.
 
-    `depth` None: people did it, by hand.
+    `depth` is None for what a person did by hand.
     """
     type_ = OWN_PREFIX + kind
     named = {"play": play, "playbook": playbook, "step": step, "action": action}
     data: dict[str, Any] = {
         name: value for name, value in named.items() if value
-    }  # a task by hand has no play
+    }  # a task made by hand has no play
     data |= more or {}
     data["depth"] = 0 if depth is None else depth_after(type_, depth)
     if place is not None:

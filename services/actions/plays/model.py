@@ -1,12 +1,11 @@
-"""The words of the actions service as plain structs: plays, waits, the drafts of actions, and what rendering
-gives.
+"""The words of the actions service as plain structs: plays, waits, drafts of actions, and rendered content.
 
-Everything here is pure data. Moments are microseconds since the epoch (UTC), durations microseconds.
+Everything here is pure data. Moments are microseconds since the epoch (UTC); durations are in microseconds.
 
-How an action lives: the step machine drafts it (`ActionDraft`); before the worker commits, the renderer turns
-the draft into its final content (`Rendered`), which is stored in the action's row, so a mail depends on
-nothing but the place in the log at which its step ran. A task is done by that commit itself; what is `pending` is
-leased and sent by the delivery loop afterwards.
+How an action lives: the step machine drafts it (`ActionDraft`). Before the worker commits, the draft is rendered
+into its final content (`Rendered`), which is stored in the action's row. So a mail depends on nothing but the
+position in the log at which its step ran. A task is done by that commit; the delivery loop later leases and sends
+the actions that are `pending`.
 """
 
 from collections.abc import Sequence
@@ -25,12 +24,12 @@ SOURCE = "touchline"  # the `source` of Touchline's own events
 
 
 class Wait(msgspec.Struct, kw_only=True):
-    """What an open play stands at. `until` events are looked up in the playbook's version by the play's
-    step."""
+    """The wait that an open play stands at. Its `until` events are found by the play's step, in the version of the
+    playbook that the play holds."""
 
     due: int
     until: bool = False  # an event may end it before it is due
-    dated: bool = False  # due follows an attribute; reckoned anew when the account or the contact is updated
+    dated: bool = False  # `due` follows an attribute; reckoned anew when the account or contact is updated
 
 
 class Play(msgspec.Struct, kw_only=True):
@@ -44,7 +43,7 @@ class Play(msgspec.Struct, kw_only=True):
     account: str
     contact: str | None
     key: str | None
-    scope: str = "account"  # what the rule counts for: with `contact`, the subject is the contact
+    scope: str = "account"  # of the rule; with `contact`, the subject is the contact
     tier: str
     topic: str = "lifecycle"
     status: PlayStatus
@@ -55,25 +54,25 @@ class Play(msgspec.Struct, kw_only=True):
     wait: Wait | None = None
     trigger: dict[str, Any] = {}
     templates: dict[str, int] = {}  # the versions that hold for the whole play
-    depth: int = 0  # of what the trigger fired at; the events about this play have one more
+    depth: int = 0  # the depth of the event at which the trigger fired; events about this play have one more
     place: int | None = (
-        None  # offset in the log at which the trigger was decided; None: from before it was kept
+        None  # offset at which the trigger was decided; None: the play is older than this field
     )
     watched: dict[str, Any] = {}  # path to the value at the trigger's place; another one ends the play
     partition: int = 0
 
 
 class ActionSpec(msgspec.Struct, kw_only=True):
-    """What a draft keeps of its step, for the renderer. Each channel has its own struct.
+    """What a draft keeps of its step, for rendering. Each channel has its own struct.
 
-    `internal`: the recipient is the owner or a fixed address: there is nothing to unsubscribe from.
+    `internal`: the recipient is the owner or a fixed address, with nothing to unsubscribe from.
     """
 
     internal: bool = False
 
     @property
     def ready(self) -> dict[str, Any] | None:
-        """The content, where nothing in it is a template."""
+        """The content, if nothing in it is a template."""
         return None
 
 
@@ -90,12 +89,11 @@ class TaskSpec(ActionSpec, kw_only=True):
 
 
 class ActionDraft(msgspec.Struct, kw_only=True):
-    """What a step produced for one recipient. `status` is pending; or skipped or failed with a reason, and
-    not rendered.
+    """The action that a step produced for one recipient.
 
-    `context` holds the names in scope of templates: account, contact, owner, trigger, tier, now (RFC 3339);
-    `unsubscribe_url` is added by the renderer. `account` etc. are JSON objects whose known fields are always
-    there.
+    `status` is pending; or it is skipped or failed, with a reason, and the draft is not rendered.
+    `context` holds the names in scope of templates: account, contact, owner, trigger, tier, now (RFC 3339); rendering
+    adds `unsubscribe_url`. `account` and the others are JSON objects whose known fields are always there.
     """
 
     id: str
@@ -112,14 +110,14 @@ class ActionDraft(msgspec.Struct, kw_only=True):
     status: ActionStatus = "pending"
     reason: str | None = None
     due_at: int
-    depth: int = 0  # the play's, and so is its place
+    depth: int = 0  # of the play, and so is `place`
     place: int | None = None
     spec: ActionSpec
     context: dict[str, Any] = {}
 
 
 class Leased(msgspec.Struct, kw_only=True, frozen=True):
-    """An action to carry out; `rendered` is its final content. Times in microseconds, wall clock."""
+    """An action to carry out; `rendered` is its final content. Times are in microseconds, wall clock."""
 
     id: str
     play: str
@@ -130,23 +128,23 @@ class Leased(msgspec.Struct, kw_only=True, frozen=True):
     step: str
     recipient: str | None
     topic: str
-    attempts: int  # begun so far
+    attempts: int  # how many have begun so far
     due_at: int
     rendered: dict[str, Any]
     interrupted: bool  # the last attempt began and its process died: it may have had its effect
 
 
 class RenderJob(msgspec.Struct, kw_only=True):
-    """One draft for the renderer."""
+    """One draft to be rendered."""
 
     draft: ActionDraft
 
 
 class Rendered(msgspec.Struct, kw_only=True):
-    """The final content, as it is stored in the action's row and shown by the API.
+    """The final content of an action, as its row stores it and the API shows it.
 
-    Each channel says in its `spec.content` what is in it. Of a task: {"title", "body", "key"} (key null: the step gave
-    none).
+    Each channel's `spec.content` defines its fields. A task has {"title", "body", "key"}; its key is null if the step
+    gave none.
     """
 
     content: dict[str, Any]
@@ -163,12 +161,11 @@ class DraftRendering(Protocol):
     """Turns drafts into content; bounded in time and memory, whatever the templates do."""
 
     def render_many(self, jobs: Sequence[RenderJob]) -> list[Rendered | RenderFailure]:
-        """One answer per job, in order. Raises nothing for what a template does."""
+        """One answer per job, in order. Nothing that a template does raises an error."""
         ...
 
     def check(self, sources: dict[str, str]) -> list[tuple[str, str]]:
-        """What is wrong with templates given by field: (field, message) per error; empty if all can be
-        read."""
+        """The errors in templates that are given by field: (field, message) each; empty if all can be read."""
         ...
 
 
@@ -184,8 +181,9 @@ class OwnEvent(msgspec.Struct, kw_only=True):
 
 
 class Sighting(msgspec.Struct, frozen=True):
-    """When an event was seen: its own time, and the partition's clock then. `said`: its fingerprint, less than zero if
-    it was sent on from a merged account; None: nobody kept it.
+    """When an event was seen: its own time, and the partition's clock then.
+
+    `said` is its fingerprint, negative if it was forwarded from a merged account; None: it was not kept.
     """
 
     time: int
@@ -194,10 +192,10 @@ class Sighting(msgspec.Struct, frozen=True):
 
 
 class Cancel(msgspec.Struct):
-    """Nothing more of this play is sent: actions that wait are skipped with the reason.
+    """Send nothing more of this play: actions that wait are skipped with the reason.
 
-    `tried_only`: with the log clock, what has not been tried yet counts as sent when its step ran. Only its delivery
-    lags behind the log; it must not depend on that lag whether a customer of a replay got the mail.
+    `tried_only`: with the log clock, an action that has not been tried yet counts as sent when its step ran. Only its
+    delivery lags behind the log, and that lag must not decide whether a customer in a replay got the mail.
     """
 
     play: str
@@ -207,7 +205,7 @@ class Cancel(msgspec.Struct):
 
 
 class CloseTasks(msgspec.Struct):
-    """The open tasks of this play are closed with the reason."""
+    """Close the open tasks of this play with the reason."""
 
     play: str
     reason: str
@@ -215,7 +213,7 @@ class CloseTasks(msgspec.Struct):
 
 
 class StepNote(msgspec.Struct):
-    """A step that made no action, for the play's history: why the play went on, or which way."""
+    """A step that made no action, for the play's history: why the play went on, or which way it took."""
 
     play: str
     account: str
@@ -226,11 +224,11 @@ class StepNote(msgspec.Struct):
 
 Op = (
     ActionDraft | Cancel | CloseTasks | OwnEvent | StepNote
-)  # what the machine leaves for the store, in order
+)  # what the step machine leaves for the store, in order
 
 
 def play_id(trigger: str, playbook: str) -> str:
-    """The id of the play that a trigger starts: the same trigger gives the same play."""
+    """The id of the play that a trigger starts; the same trigger gives the same id."""
     return "ply_" + _digest(trigger, playbook)
 
 
@@ -240,12 +238,12 @@ def action_id(play: str, step: str, recipient: str) -> str:
 
 
 def event_id(kind: str, *parts: str) -> str:
-    """The id of an event of Touchline's own: a function of what it tells about."""
+    """The id of an event of Touchline's own: a function of its kind and the ids of what it tells about."""
     return "evt_" + _digest(kind, *parts)
 
 
 def _digest(*parts: str) -> str:
-    """26 hexadecimal digits; a length before each part keeps ("ab", "c") and ("a", "bc") apart."""
+    """A hash of 26 hexadecimal digits; a length before each part keeps ("ab", "c") and ("a", "bc") apart."""
     digest = blake2b(digest_size=13)
     for part in parts:
         raw = part.encode("utf-8", "surrogatepass")

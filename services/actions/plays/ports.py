@@ -1,4 +1,4 @@
-"""What the pure room asks of the outside: a store of plays and profiles, and the library of configuration."""
+"""What the pure plays ask of the outside: a store of plays and profiles, and a library of saved documents."""
 
 from typing import Any, Protocol
 
@@ -8,10 +8,10 @@ from services.actions.plays.program import Playbook
 
 
 class Store(Protocol):
-    """Everything that a partition remembers. What is put is seen by every later call, committed or not."""
+    """Everything that a partition remembers. Every later call sees what was put, committed or not."""
 
     def profile(self, account: str) -> Profile | None:
-        """The account as it is at this place in the log."""
+        """The account as it is at this position in the log."""
         ...
 
     def put_profile(self, profile: Profile) -> None:
@@ -23,15 +23,15 @@ class Store(Protocol):
         ...
 
     def erase_contact(self, account: str, contact: str) -> None:
-        """Forget the plays, actions and tasks of a contact (its profile is merged by the caller)."""
+        """Forget the plays, actions and tasks of a contact; the caller updates the profile."""
         ...
 
     def sighted(self, digest: bytes) -> Sighting | None:
-        """When an event of this name was last taken for a new one."""
+        """When an event with this hash was last taken for a new one."""
         ...
 
     def put_sighting(self, digest: bytes, sighting: Sighting) -> None:
-        """Keep it."""
+        """Keep the sighting of an event."""
         ...
 
     def play(self, play: str) -> Play | None:
@@ -47,15 +47,15 @@ class Store(Protocol):
         ...
 
     def next_wait(self, upto: int) -> Play | None:
-        """The open play of the partition whose wait falls due first, if at or before `upto`."""
+        """The open play whose wait falls due first in the partition, if at or before `upto`."""
         ...
 
     def put_off(self, play: str) -> None:
-        """Do not give this one as the next wait again, in this batch."""
+        """Do not return this play from `next_wait` again in this batch."""
         ...
 
     def do(self, op: Op) -> None:
-        """Take what a step left: a draft to render and store, an end to actions or tasks, an event."""
+        """Keep what a step left: a draft to render and store, an end to actions or tasks, an event, a note."""
         ...
 
 
@@ -63,7 +63,7 @@ class Library(Protocol):
     """The saved playbooks and templates."""
 
     def playbook(self, name: str) -> Playbook | None:
-        """The playbook as it is now, or None."""
+        """The playbook as it is now; None if there is none."""
         ...
 
     def version(self, name: str, version: int) -> Playbook:
@@ -71,7 +71,7 @@ class Library(Protocol):
         ...
 
     def template_versions(self, names: frozenset[str]) -> dict[str, int]:
-        """The present versions of these templates, as far as they exist."""
+        """The current versions of those of these templates that exist."""
         ...
 
     def template(self, name: str, version: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""One partition of plays: the two topics in their one order, the clock, waits in time order. Pure.
+"""The plays of one partition: the two topics in their merged order, the clock, waits in order of time. Pure.
 
-The worker drives it against the database, `touchline test` against memory. It advances by small steps, so
-that whoever drives it may stop (and commit) between any two: a wait that fell due, an event, a trigger.
+The worker runs it on the database, `touchline test` in memory. It advances by small steps (a wait that fell due, an
+event, a trigger), so that its caller may stop and commit between any two.
 """
 
 from typing import Literal
@@ -16,7 +16,7 @@ from services.actions.plays.interpreter import Interpreter
 from services.actions.plays.merge import EventItem, MergedOrder, TriggerItem
 from services.actions.plays.ports import Library, Store
 
-GRACE_US = 1_000_000  # the wall clock runs this far behind: what was posted just in time still counts
+GRACE_US = 1_000_000  # the wall clock is kept this slow, so that an event posted just in time still counts
 
 FOREVER = 1 << 62  # a time after all times
 ClockMode = Literal["wall", "log"]
@@ -41,15 +41,15 @@ class PlaysPartition:
         self.answered: list[
             tuple[int, int]
         ] = []  # (time, receipt) of events that started plays; the caller drains it
-        self._received = 0  # receipt of the event applied last
-        # What comes for an account that was merged into one here may be under way from another partition. Until all
-        # from before a wait's moment has come, the wait goes on; up to `cleared` all has.
+        self._received = 0  # receipt time of the event applied last
+        # Events of an account that was merged into one here may still be under way from another partition. A wait goes
+        # on until all of them from before its moment have arrived. Up to `cleared` they have.
         self.cleared = FOREVER
-        self.held = False  # some wait had to go on since the caller looked last
+        self.held = False  # whether some wait had to go on since the caller last looked
         self._machine = Interpreter(store, library, number, log_clock=mode == "log")
 
     def step(self) -> bool:
-        """Apply the next thing in order: a wait due before it, or it. False when nothing can be applied now."""
+        """Apply the next item in order, or a wait that is due before it. False if nothing can be applied now."""
         head = self.merge.head()
         if head is None:
             return False
@@ -65,9 +65,9 @@ class PlaysPartition:
         return True
 
     def advance_to(self, now: int) -> bool:
-        """Wall clock, all that was posted before `now` has been offered: once it is applied, run a wait that is due.
+        """Run a wait that is due, if everything offered has been applied; returns whether there was one.
 
-        Returns whether there was one; call again until there is none.
+        For the wall clock, once every event that was posted before `now` has been offered. Call again until False.
         """
         if self.mode != "wall" or not self.merge.caught_up():
             return False
@@ -78,7 +78,7 @@ class PlaysPartition:
         return False
 
     def _clock_of(self, item: EventItem) -> int:
-        """Where the clock stands once this record is applied."""
+        """The partition's clock once this record is applied."""
         if self.mode == "wall":
             return max(self.clock, item.timestamp - GRACE_US)
         event = item.event
@@ -103,8 +103,8 @@ class PlaysPartition:
         return known is not None and bool(known.absorbed)
 
     def _trigger_step(self, item: TriggerItem) -> bool:
-        """Start a play, after the waits of its account that fall due before it (log clock only); or carry out what
-        rules decided about a merge."""
+        """Start a play, or carry out a decision of rules about a merge. With the log clock, the waits of the account
+        that fall due before the play run first."""
         trigger = item.trigger
         if isinstance(trigger, Moved):
             if not self.merge.repeated(item):
@@ -120,7 +120,7 @@ class PlaysPartition:
         return True
 
     def _run_wait_of(self, trigger: Trigger, upto: int) -> bool:
-        """Run the account's first wait that is due by `upto`; whether there was one."""
+        """Run the account's first wait that is due by `upto`; returns whether there was one."""
         waiting = [
             (play.wait.due, play.id, play)
             for play in self._store.live_plays(trigger.account)
@@ -133,7 +133,7 @@ class PlaysPartition:
         return True
 
     def _event(self, event: Event) -> None:
-        """Apply an event: the profile first, then what it ends. Repeats change nothing."""
+        """Apply an event: to the profile first, then to the account's plays. Repeats change nothing."""
         account = event.account
         if account is None or not self.concerns(event.type):
             return
@@ -141,7 +141,7 @@ class PlaysPartition:
         if event.type == ERASED or (known is not None and known.closed is not None):
             self._closed(account, known, event)
             return
-        if event.type == "account.deleted":  # again, if it comes again: nothing may stay that came in between
+        if event.type == "account.deleted":  # even a repeat: nothing that came in between may stay
             self._store.erase_account(account)
             return
         awaited = event.mergedfrom is None or (known is not None and event.mergedfrom in known.absorbed)
@@ -154,7 +154,7 @@ class PlaysPartition:
             self._machine.on_event(play, event, profile, self.clock)
 
     def _closed(self, account: str, known: Profile | None, event: Event) -> None:
-        """An event of an account that was merged into another one: only erasures change anything here."""
+        """Apply an event of an account that was merged into another one; only erasures change anything here."""
         closing = known.closed if known is not None else None
         what = erased_of(event) if event.type == ERASED else None
         if closing is None or (event.type == ERASED and (what is None or what.into != closing.into)):
@@ -162,14 +162,14 @@ class PlaysPartition:
         contact = contact_of(event) if what is None else what.contact
         person = (
             what is not None and contact == closing.contact
-        )  # whom a lone account stood for, or nobody named
+        )  # the contact for whom a lone account stood, if there was one
         if event.type == "account.deleted" or person or (what is not None and contact is None):
             self._store.erase_account(account)
         elif contact is not None and (what is not None or event.type == "contact.deleted"):
             self._store.erase_contact(account, contact)
 
     def _moved(self, moved: Moved) -> None:
-        """An account was closed, opened anew, or took another one in."""
+        """Apply a decision about a merge: an account was closed, opened anew, or took another one in."""
         profile = self._store.profile(moved.account) or Profile(id=moved.account)
         if moved.absorbed is not None:
             take_in(profile, moved.absorbed)
@@ -193,7 +193,7 @@ class PlaysPartition:
             if contact is not None:
                 self._store.erase_contact(account, contact)
             if self._store.profile(account) is None:
-                return  # nobody to forget a contact of; an account is not made by that
+                return  # there is no account whose contact could be forgotten, and none is made for that
         profile = self._store.profile(account) or Profile(id=account)
         apply_update(profile, event)
         self._store.put_profile(profile)

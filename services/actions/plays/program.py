@@ -1,6 +1,6 @@
-"""A playbook made ready to run: the steps of a tier as a flat list, its conditions and event matchers compiled.
+"""A playbook made ready to run: each tier's steps as a flat list, with compiled conditions and event matchers.
 
-A play remembers only the id of the step it stands at; ids do not move, since a play keeps its playbook's version.
+A play remembers only the id of the step it stands at. Ids stay valid, since a play keeps its version of the playbook.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ Condition = Callable[[Scope], bool]
 
 @dataclass(frozen=True)
 class Matcher:
-    """Whether an event ends a play or a wait."""
+    """Decides whether an event ends a play or a wait."""
 
     types: frozenset[str]
     every: bool  # "*": every type that is not reserved
@@ -38,7 +38,7 @@ class Matcher:
 
 @dataclass(frozen=True)
 class Instruction:
-    """A step in its place: where to go on (`END`: nowhere), and for a branch, where its two ways begin."""
+    """A step in its place: where the play goes on (`END`: nowhere), and for a branch, where its two ways begin."""
 
     id: str
     step: Step
@@ -73,7 +73,7 @@ class Playbook:
     version: int
     topic: str
     exits: tuple[Matcher, ...]
-    watched: tuple[str, ...]  # paths; a play ends when the value at one of them becomes another
+    watched: tuple[str, ...]  # paths; a play ends when the value at one of them changes
     programs: dict[str, Program]
     unhealthy: str | None = None  # why this version cannot be run (see `set_aside`)
 
@@ -97,8 +97,7 @@ def compile_playbook(version: int, doc: PlaybookIn) -> Playbook:
 
 
 def set_aside(name: str, version: int, doc: Mapping[str, Any], why: str) -> Playbook:
-    """A version that was saved once and cannot be read now. It has no steps; every event that it names may
-    be an exit."""
+    """A version that was saved once and cannot be read now. It has no steps; any event that it names is an exit."""
     types = frozenset(_events_in(doc))
     exits = (Matcher(types - {"*"}, every="*" in types, where=None, by=None),)
     topic = str(doc.get("topic", "lifecycle"))
@@ -106,7 +105,7 @@ def set_aside(name: str, version: int, doc: Mapping[str, Any], why: str) -> Play
 
 
 def _events_in(value: Any) -> Iterator[str]:
-    """What stands under `event`, at any depth."""
+    """The event types that stand under `event`, at any depth."""
     if isinstance(value, Mapping):
         named = value.get("event")
         yield from (one for one in (named if isinstance(named, list) else [named]) if isinstance(one, str))
@@ -145,8 +144,7 @@ def _templates(built: Iterable[Instruction]) -> Iterator[str]:
 
 
 def _lay(built: list[Instruction], steps: list[Step], prefix: str, after: int) -> int:
-    """Append the steps, last first, so that every instruction knows where to go on; returns the place
-    of the first."""
+    """Append the steps, last first, so that each instruction knows where to go on; returns the first one's place."""
     following = after
     for place in range(len(steps) - 1, -1, -1):
         step = steps[place]

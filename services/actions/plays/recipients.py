@@ -1,4 +1,4 @@
-"""Who gets an email: the step's `to`, looked up in the account as it is at the step."""
+"""The recipients of an email: the step's `to`, looked up in the account as it is when the step runs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from schemas.profile import Contact, Profile, is_vouched
 
 @dataclass(frozen=True)
 class Recipient:
-    """Somebody to write to, or a reason why not. `identity` sets the recipients of one step apart."""
+    """Somebody to write to, or the reason not to. `identity` tells the recipients of one step apart."""
 
     identity: str
     contact: Contact | None = None
@@ -43,7 +43,7 @@ def _owner(profile: Profile) -> Recipient:
 def _contact(profile: Profile, wanted: str | None) -> Recipient:
     """The trigger's contact; without one the first active admin, else the first active contact.
 
-    Somebody who is vouched for goes first, so that no stranger takes their place.
+    Contacts who are vouched for go first, so that no stranger takes their place.
     """
     if wanted is not None:
         found = profile.contacts.get(wanted)
@@ -59,7 +59,7 @@ def _contact(profile: Profile, wanted: str | None) -> Recipient:
 
 
 def _several(profile: Profile, contacts: Iterable[Contact]) -> list[Recipient]:
-    """All of them, each address once; strangers last, so that they push nobody out."""
+    """All these contacts, each address once; unvouched ones last, so that they displace nobody."""
     recipients: list[Recipient] = []
     addresses: set[str] = set()
     for contact in sorted(contacts, key=lambda one: one.unvouched):

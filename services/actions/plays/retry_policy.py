@@ -1,5 +1,4 @@
-"""The delivery policy: what becomes of an action after an attempt. Pure; the channels only report
-outcomes."""
+"""The retry policy: what becomes of an action after an attempt. Pure; the channels only report outcomes."""
 
 from typing import Literal
 
@@ -10,13 +9,13 @@ SECOND, MINUTE, HOUR = 1_000_000, 60_000_000, 3_600_000_000
 Kind = Literal["done", "temporary", "permanent", "uncertain", "skipped", "interrupted"]
 
 _ANSWERS = frozenset({"deferred", "rejected", "bounced"})
-LONGEST_PAUSE = 24 * HOUR  # a `Retry-After` beyond it is cut
+LONGEST_PAUSE = 24 * HOUR  # a longer `Retry-After` is cut to this
 
 
 class Outcome(msgspec.Struct, kw_only=True, frozen=True):
     """How an attempt ended.
 
-    done: it arrived · temporary: try again · permanent: no use in trying again · uncertain: it may have
+    done: it arrived · temporary: try again · permanent: trying again is of no use · uncertain: it may have
     arrived, and must not be sent twice · skipped: it was not tried (suppressed, play exited) · interrupted:
     the process died between the start of the attempt and its end.
     """
@@ -28,12 +27,12 @@ class Outcome(msgspec.Struct, kw_only=True, frozen=True):
 
     @property
     def answered(self) -> bool:
-        """Whether the other side said something: it is there, whatever it thinks of the action."""
+        """Whether the other side answered at all, whatever it thinks of the action."""
         return self.kind == "done" or self.reason in _ANSWERS
 
 
 class Decision(msgspec.Struct, kw_only=True, frozen=True):
-    """What to write into the action's row; `next_attempt_at` only with status `retrying`."""
+    """The values to write into the action's row; `next_attempt_at` only with status `retrying`."""
 
     status: Literal["done", "retrying", "failed", "uncertain", "skipped"]
     reason: str | None = None

@@ -1,7 +1,7 @@
-"""What templates and webhooks get to see of an account, a contact, its owner and the trigger: JSON objects.
+"""The template context: an account, a contact, its owner and the trigger as JSON objects for templates and webhooks.
 
-Fields that an account or contact may have are always there, null where unknown, so that a template can ask for them
-without failing; `attributes` hold only what was set, and a template that names an unknown one fails loudly.
+Every field that an account or contact may have is always there, null where unknown, so that a template can ask for
+it without failing. `attributes` holds only those that were set; a template that names an unknown one fails loudly.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from schemas.event import rfc3339
 from schemas.profile import Contact, Profile
 from services.actions.plays.model import Play
 
-HIDDEN = ("shadow", "scope", "depth")  # fields of the wire that are no part of a trigger's public form
+HIDDEN = ("shadow", "scope", "depth")  # fields on the log that are not part of a trigger's public form
 
 
 def trigger_document(trigger: Any) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def trigger_document(trigger: Any) -> dict[str, Any]:
 
 
 def account_document(profile: Profile, tier: str) -> dict[str, Any]:
-    """The account, with the tier that holds for the play."""
+    """The account, with the play's tier."""
     return {
         "id": profile.id,
         "name": profile.name,
@@ -63,7 +63,7 @@ def owner_document(profile: Profile) -> dict[str, Any]:
 
 
 def render_context(play: Play, profile: Profile, contact: Contact | None, now: int) -> dict[str, Any]:
-    """The names in scope of a template at a step; `contact` is the recipient of an email, else the trigger's."""
+    """The names in scope of a template at a step; `contact` is an email's recipient, else the trigger's contact."""
     return {
         "account": account_document(profile, play.tier),
         "contact": contact_document(contact),

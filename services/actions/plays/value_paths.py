@@ -1,4 +1,4 @@
-"""Values by path: what a `by` or an `until_date` refers to. Pure."""
+"""Values by path: the ones that a `by` or an `until_date` refers to. Pure."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -12,7 +12,7 @@ Getter = Callable[[Scope], Any]
 
 @lru_cache(maxsize=1024)
 def getter(path: str) -> Getter:
-    """A function that looks a path up; None where there is nothing. `contact` alone is the event's contact id."""
+    """A function that returns the value at a path, None if there is none. `contact` alone is the event's contact id."""
     return _contact if path == "contact" else getter_of(path)
 
 

@@ -1,1 +1,1 @@
-"""What actions keeps in the database: plays, actions, attempts, tasks, suppressions, and its outbox."""
+"""The database side of actions: plays, actions, attempts, tasks, suppressions, and the outbox."""

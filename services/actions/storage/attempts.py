@@ -1,8 +1,9 @@
 """What the delivery loop reads and writes: leases of due actions, attempts, and how they ended. SQL only.
 
-One action goes: `lease_due` (ours for a while) → `start_attempts` (durable before anything leaves the house)
-→ sending → `finish_attempts` (row, attempt and the event about it in one transaction). All take lists: one
-transaction serves many. Whoever has lost a lease writes nothing: beginnings and ends ask for the owner.
+An action goes through `lease_due` (it is ours for a while) → `start_attempts` (durable before anything is on the
+wire) → sending → `finish_attempts` (row, attempt and the event about them in one transaction). All of these take
+lists, so that one transaction serves many actions. Beginnings and ends check the owner, so a process that has lost a
+lease writes nothing.
 """
 
 import json
@@ -23,11 +24,11 @@ from services.actions.storage.status import close_actions, end_attempts
 from services.actions.tables import actions
 
 LEASE_US = 20_000_000
-PUT_BACK_US = 1_000_000  # how long what is put back waits behind others
+PUT_BACK_US = 1_000_000  # how long an action that is put back waits behind others
 MAX_DETAIL = 2_000  # characters kept of an attempt's detail
 
-# `attempting` stays until an end is recorded, whoever leases the action: its last attempt may have had an effect.
-# Whether that attempt is under way, and not closed as interrupted, its own row says (`open`).
+# `attempting` stays set until an end is recorded, whoever leases the action: its last attempt may have had an effect.
+# The attempt's own row tells whether it is still under way, or was closed as interrupted (`open`).
 _COLUMNS = (
     "a.id, a.play, a.playbook, a.account, a.contact, a.channel, a.step,"  # as `Leased` has them
     " a.recipient, a.topic, a.attempts, a.due_at"
@@ -43,7 +44,7 @@ _WORDS = {
 
 
 class Finished(msgspec.Struct, kw_only=True, frozen=True):
-    """How an attempt ended. `n` None: none was begun (the action was skipped before)."""
+    """How an attempt ended. `n` is None if none was begun (the action was skipped before)."""
 
     action: str
     n: int | None
@@ -52,7 +53,7 @@ class Finished(msgspec.Struct, kw_only=True, frozen=True):
     detail: str = ""
 
 
-# First which, then what: sorting a long backlog together with its mails would move all of them through memory.
+# First the ids, then the contents: sorting a long backlog with its mails would move all of them through memory.
 _DUE = """
     SELECT a.id FROM actions.actions_actions a
     WHERE a.next_attempt_at <= ? AND a.status IN ({sendable}) AND (a.lease_until IS NULL OR a.lease_until < ?)
@@ -82,10 +83,11 @@ def lease_due(
     log_clock: bool = False,
     without: Sequence[tuple[str, str]] = (),
 ) -> list[Leased]:
-    """Take up to `limit` actions that are due and nobody holds, for `lease` microseconds, the longest due
-    first; none `without` which the caller wants to do, by channel and recipient.
+    """Lease up to `limit` due actions that nobody has leased, for `lease` microseconds, the longest due first.
 
-    Those tried before whose play has been exited since are marked skipped instead. Expired leases are taken over.
+    Actions to one of `without`, (channel, recipient) each, are left out. Expired leases are taken over. An action that
+    was tried before and whose play has been exited since is not leased but ended: `skipped`, or `uncertain` if its
+    last attempt may have had an effect.
     """
     if without:
         left_out = listed(conn, [" ".join(one) for one in without])
@@ -125,16 +127,16 @@ def _leased(row: Row[Any], content: dict[str, Any]) -> Leased:
 def _content(text: str | None) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(text or "null")
-    except msgspec.DecodeError:  # what only Python's own JSON knows: NaN, half a surrogate pair
+    except msgspec.DecodeError:  # NaN or half a surrogate pair, which only Python's own JSON reads
         found = json.loads(text or "null")
     return found or {}
 
 
 def _over(play_status: str, attempts: int, *, log_clock: bool) -> bool:
-    """Whether an action must not be tried again since its play was exited.
+    """Whether an action must not be tried again because its play was exited.
 
-    One never tried was skipped by the exit itself. With the log clock what was to be sent before the exit is sent,
-    however late it is carried out (`Cancel.tried_only`).
+    The exit itself skips actions that were never tried. With the log clock, an action that was due before the exit is
+    sent, however late its delivery is (`Cancel.tried_only`).
     """
     return play_status == "exited" and attempts > 0 and not log_clock
 
@@ -144,7 +146,7 @@ def _skip_exited(conn: Connection, ids: Sequence[str], now: int) -> None:
 
 
 def _leave_uncertain(conn: Connection, ids: Sequence[str], now: int) -> None:
-    """Their last attempt may have arrived, and there will be no other."""
+    """End actions whose last attempt may have arrived, and which get no other."""
     close_actions(conn, ids, "uncertain", ActionReason.INTERRUPTED.value, now)
 
 
@@ -155,7 +157,7 @@ _interrupt = Sql("""
 
 
 def interrupt(conn: Connection, ids: Sequence[str], now: int) -> None:
-    """Close attempts whose process died."""
+    """Close attempts whose process died, as interrupted."""
     if ids:
         _interrupt.run(conn, now, ActionReason.INTERRUPTED.value, listed(conn, ids))
 
@@ -164,13 +166,13 @@ _extend = Sql("UPDATE actions.actions_actions SET lease_until = ? WHERE id {ids}
 
 
 def extend_leases(conn: Connection, ids: Sequence[str], owner: str, until: int) -> None:
-    """Hold leased actions longer: for sends that take their time."""
+    """Extend leases, for sends that take their time."""
     if ids:
         _extend.run(conn, until, listed(conn, ids), owner)
 
 
 def release_leases(conn: Connection) -> None:
-    """End all leases: for the start of a process that is the only one on its database."""
+    """End all leases, when a process starts that is the only one on its database."""
     conn.execute(update(actions).where(actions.c.lease_until.is_not(None)).values(lease_until=0))
 
 
@@ -186,12 +188,12 @@ _not_begun = Sql("UPDATE actions.actions_actions SET attempting = FALSE WHERE id
 
 
 def held_by(conn: Connection, owner: str, now: int) -> list[Leased]:
-    """What an owner has leased, without its content; `interrupted`: an attempt is under way."""
+    """The actions that an owner has leased, without their content; `interrupted`: an attempt is under way."""
     return [_leased(row, {}) for row in _held.run(conn, now, owner)]
 
 
 def release(conn: Connection, ids: Sequence[str]) -> None:
-    """End these leases: for actions of an owner that is dead."""
+    """End the leases of these actions, whose owner is dead."""
     if ids:
         _release.run(conn, listed(conn, ids))
 
@@ -206,12 +208,13 @@ _let_go = Sql(
 
 
 def let_go(conn: Connection, owner: str) -> None:
-    """What an owner has leased and not begun is for others to take at once."""
+    """Let others lease at once the actions that an owner has leased and not begun."""
     _let_go.run(conn, owner)
 
 
 def never_sent(conn: Connection, ids: Sequence[str], now: int) -> None:
-    """The attempts at these, under way when their process died, had no effect: another may follow."""
+    """Record that the attempts at these actions, under way when their process died, had no effect; each may be
+    followed by another."""
     if ids:
         interrupt(conn, ids, now)
         _not_begun.run(conn, listed(conn, ids))
@@ -234,15 +237,15 @@ _write_begin = Sql("""
 def start_attempts(
     conn: Connection, ids: Sequence[str], owner: str, now: int, *, log_clock: bool = False
 ) -> dict[str, int]:
-    """Begin attempts; the number (from 1) of each that may begin.
+    """Begin attempts; returns the number (from 1) of each that may begin, by action.
 
-    What is missing in the answer must not be sent: the lease was lost, the play was exited, the account
+    An action that is missing in the answer must not be sent: its lease was lost, its play exited, or its account
     erased.
     """
     rows = _mine.run(conn, listed(conn, ids), owner).all()
     over = {row.id for row in rows if _over(row.play_status, row.attempts, log_clock=log_clock)}
     _skip_exited(conn, sorted(over), now)
-    # One that is under way was begun by a commit of which we did not hear: it keeps its number.
+    # An attempt under way was begun by a commit whose success we did not hear of: it keeps its number.
     known = {row.id: row.attempts for row in rows if row.open and row.id not in over}
     new = {row.id: row.attempts + 1 for row in rows if not row.open and row.id not in over}
     if new:
@@ -268,11 +271,10 @@ _write_end = Sql("""
 def finish_attempts(
     conn: Connection, ends: Sequence[Finished], owner: str, now: int, *, partitions: int, log_clock: bool
 ) -> dict[str, Decision]:
-    """Record how attempts of this owner ended, and put the events about them into the outbox; what was
-    written of each action.
+    """Record how attempts of this owner ended, and put the events about them into the outbox.
 
-    With the log clock an action's end carries its due time, which follows from the log alone. What the owner
-    has lost meanwhile stays as it is.
+    Returns the decision that was written for each action. With the log clock, an action's end carries its due time,
+    which follows from the log alone. An action whose lease the owner has lost meanwhile stays as it is.
     """
     written: dict[str, Decision] = {}
     events: list[OwnEvent] = []
@@ -282,7 +284,7 @@ def finish_attempts(
     for end in ends:
         row = rows.get(end.action)
         if row is None or not _still(row, end, owner) or end.action in written:
-            continue  # erased, or taken over by somebody else
+            continue  # the action was erased, or another process has taken it over
         decision = end.decision
         if end.n is not None:
             detail = end.detail[:MAX_DETAIL].replace("\0", "")
@@ -302,7 +304,7 @@ def finish_attempts(
 
 
 def _still(row: Row[Any], end: Finished, owner: str) -> bool:
-    """Whether this end is of the action's last attempt, and the action still this owner's."""
+    """Whether this is the end of the action's last attempt, and this owner still has the action leased."""
     mine: bool = row.status in SENDABLE and row.lease_owner == owner
     return mine and (end.n is None or end.n == row.attempts)
 

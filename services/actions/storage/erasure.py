@@ -1,5 +1,4 @@
-"""Erasure: nothing of an account, or of one contact of it, stays in our tables; suppressions stay as hashes. SQL
-only."""
+"""Erasure of an account, or of one of its contacts, from our tables; suppressions stay as hashes. SQL only."""
 
 from typing import Any
 
@@ -23,7 +22,7 @@ from services.actions.tables import (
 
 
 class ToErase(msgspec.Struct, frozen=True):
-    """What is to go: an account, or one contact of it, the addresses that were known, and the contact's name."""
+    """The account to erase, or the one contact of it, with the addresses that were known and the contact's name."""
 
     account: str
     contact: str | None
@@ -32,7 +31,7 @@ class ToErase(msgspec.Struct, frozen=True):
 
 
 class _Told(msgspec.Struct):
-    """What of an event in the outbox says whom it is about."""
+    """The parts of an event in the outbox that say whom it is about."""
 
     contact: str | None = None
     data: dict[str, Any] = {}
@@ -42,7 +41,7 @@ _event = msgspec.json.Decoder(_Told).decode
 
 
 def erase(conn: Connection, erasure: ToErase, now: int) -> None:
-    """Carry out an erasure. The profile of an erased contact's account is the caller's. `now`: wall clock."""
+    """Carry out an erasure. Of an erased contact, the caller updates the account's profile. `now`: wall clock."""
     contact = fitting(erasure.contact, MAX_NAME)
     if contact is None:
         _account(conn, erasure, now)
@@ -60,7 +59,7 @@ def _account(conn: Connection, erasure: ToErase, now: int) -> None:
 
 
 def _contact(conn: Connection, erasure: ToErase, contact: str, now: int) -> None:
-    """The plays of the contact go as a whole; of others, what was addressed to it."""
+    """Erase the contact's plays as a whole, and from other plays the actions and tasks addressed to the contact."""
     of_contact = (plays.c.account == erasure.account) & (plays.c.contact == contact)
     mine = list(conn.scalars(select(plays.c.id).where(of_contact)))
     gone = (actions.c.account == erasure.account) & or_(
@@ -82,7 +81,7 @@ def _contact(conn: Connection, erasure: ToErase, contact: str, now: int) -> None
 
 
 def _untell(conn: Connection, account: str, contact: str, plays_of: set[str]) -> None:
-    """What waits in the outbox about the contact, or about plays of theirs, does not go out any more."""
+    """Delete events about the contact, or about the contact's plays, that still wait in the outbox."""
     doomed = []
     for row in conn.execute(select(outbox.c.seq, outbox.c.value).where(outbox.c.account == account)):
         event = _event(row.value)
@@ -95,11 +94,11 @@ def _untell(conn: Connection, account: str, contact: str, plays_of: set[str]) ->
 def _hold(
     conn: Connection, gone: ColumnElement[bool], theirs: ColumnElement[bool], now: int
 ) -> set[str | None]:
-    """Hold actions until the transaction ends; the addresses, former ones too, that need consent, of those that
-    are `theirs`.
+    """Lock the actions that are `gone` until the transaction ends, and list the mail files to be removed.
 
-    What delivery is writing about an action is there by then, and goes with it; afterwards it finds nothing. Files of
-    mails are for those to remove who have them.
+    Returns the addresses, former ones too, of those that are `theirs` and whose channel needs consent. The lock waits
+    for what delivery is writing about an action, so that it is erased too; later delivery finds no row. Each process
+    removes the mail files that it has.
     """
     query = select(
         actions.c.id, actions.c.due_at, actions.c.channel, actions.c.recipient, theirs.label("theirs")

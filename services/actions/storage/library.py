@@ -1,5 +1,4 @@
-"""The saved playbooks and templates, for the pure room: compiled once per version, read where they
-are first needed."""
+"""The saved playbooks and templates, for the pure plays: compiled once per version, read when they are first needed."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -16,8 +15,8 @@ from services.actions.plays.model import OPEN_TASK
 from services.actions.plays.program import Playbook, compile_playbook, set_aside
 from services.actions.tables import documents, plays, tasks
 
-REFRESH_S = 2.0  # how old the set of event types that matter may be; a play's own types are always in it
-CACHED = 2_000  # compiled versions and templates kept
+REFRESH_S = 2.0  # greatest age of the set of event types that matter; a play's own types are always in it
+CACHED = 2_000  # how many compiled versions and templates are kept
 
 PLAYBOOKS = DocumentStore(documents, "playbook")
 TEMPLATES = DocumentStore(documents, "template")
@@ -27,20 +26,20 @@ log_ = telemetry.get_logger("touchline.actions")
 
 
 def readable(name: str, version: int, doc: Mapping[str, Any]) -> Playbook:
-    """A stored playbook, ready to run; one that this program refuses, as an older one may have saved it, set aside."""
+    """A stored playbook, ready to run. It is set aside if this program refuses it; an older one may have saved it."""
     try:
         return compile_playbook(version, PlaybookIn.model_validate({**doc, "name": name}))
-    except Exception as error:  # noqa: BLE001  whatever it is, it is this playbook's alone
+    except Exception as error:  # noqa: BLE001  whatever is wrong, it concerns this playbook alone
         return set_aside(name, version, doc, f"{type(error).__name__}: {error}"[:500])
 
 
 class SqlLibrary:
-    """Implements `plays.ports.Library`. Belongs to the worker's thread, but for `stale`."""
+    """Implements `plays.ports.Library`. Belongs to the worker's thread, except for `stale`."""
 
     def __init__(self, db: Database, connect: Callable[[], Connection]) -> None:
         self._db, self._connect = db, connect
         self.stale = True  # set from any thread: a playbook was saved
-        self.moved = True  # partitions came along, with plays that hold older versions
+        self.moved = True  # partitions were claimed, with plays that may hold older versions
         self._refreshed = 0.0
         self._compiled: dict[tuple[str, int], Playbook] = {}
         self._templates: dict[tuple[str, int], dict[str, Any]] = {}
@@ -51,10 +50,10 @@ class SqlLibrary:
         self._shown: set[str] = set()  # playbooks that are shown as unhealthy
 
     def refresh(self) -> None:
-        """Learn which event types playbooks look out for, if that was long ago."""
+        """Learn which event types playbooks look out for, if that is stale or `REFRESH_S` old."""
         if not self.stale and not self.moved and time.monotonic() - self._refreshed < REFRESH_S:
             return
-        self.stale = False  # before reading: what is saved from here on will be read again
+        self.stale = False  # before reading, so that a playbook saved from here on is read the next time
         with self._db.read() as conn:
             current = [self._compile(one.name, one.version, one.doc) for one in PLAYBOOKS.all(conn)]
             self._shown = show_health({one.name for one in current if one.unhealthy is not None}, self._shown)
@@ -63,7 +62,7 @@ class SqlLibrary:
         self.moved, self._refreshed = False, time.monotonic()
 
     def _of_plays(self, conn: Connection) -> None:
-        """The versions that plays hold which are open, or have open tasks."""
+        """Compile the versions held by plays that are open, or have open tasks."""
         tasked = select(tasks.c.play).where(tasks.c.status.in_(OPEN_TASK))
         query = (
             select(plays.c.playbook, plays.c.playbook_version)
@@ -75,7 +74,7 @@ class SqlLibrary:
                 self._compile(name, version, PLAYBOOKS.version(conn, name, version).doc)
 
     def end_batch(self) -> None:
-        """What is current may change from here on."""
+        """Forget which versions are current: that may change from here on."""
         self._current, self._current_templates = {}, {}
         for cache in (self._compiled, self._templates):
             while len(cache) > CACHED:

@@ -1,5 +1,7 @@
-"""What actions and tasks of others at the account say of an erased contact: its address, its full name, and all of it
-where a webhook lists the account's contacts. SQL only."""
+"""Removes an erased contact from the actions and tasks of others at the account. SQL only.
+
+The address and the full name are removed, and the whole contact where a webhook lists the account's contacts.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -11,11 +13,11 @@ from services.actions.tables import actions, tasks
 
 INSTEAD = "[erased]"
 AT_ONCE = 200
-LEAST = 4  # characters of a name
+LEAST = 4  # characters; a shorter name is not removed
 
 
 def unname(conn: Connection, account: str, contact: str, said: Iterable[str | None]) -> None:
-    """Take a contact out of what stays. `said`: addresses and names."""
+    """Take a contact out of the actions and tasks that stay. `said`: the contact's addresses and names."""
     words = sorted({one for one in said if one is not None and _telling(one)}, key=len, reverse=True)
     marks = [json.dumps({"id": contact})[1:-1], *(json.dumps(word)[1:-1] for word in words)]
     _rewrite(conn, actions, actions.c.rendered, account, marks, lambda value: _without(value, contact, words))
@@ -24,14 +26,14 @@ def unname(conn: Connection, account: str, contact: str, said: Iterable[str | No
 
 
 def _telling(word: str) -> bool:
-    """An address, or a name of several parts: a first name alone stands in many other words."""
+    """Whether this is an address or a name of several parts; a first name alone is part of many other words."""
     return len(word) >= LEAST and ("@" in word or " " in word.strip())
 
 
 def _rewrite(
     conn: Connection, table: Table, column: Column[Any], account: str, marks: Sequence[str], change: Any
 ) -> None:
-    """Change the values in which one of these stands."""
+    """Change the values that contain one of the marks."""
     if not marks:
         return
     mentions = or_(*(cast(column, Text).contains(mark, autoescape=True) for mark in marks))

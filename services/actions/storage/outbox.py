@@ -1,4 +1,4 @@
-"""The outbox: Touchline's own events, written with what they tell about, relayed to the log afterwards."""
+"""The outbox: Touchline's own events, written with the rows they tell about, relayed to the log afterwards."""
 
 from collections.abc import Sequence
 
@@ -35,7 +35,7 @@ def emit(conn: Connection, events: Sequence[OwnEvent], partitions: int) -> None:
 
 
 def forgotten(conn: Connection, partition: int, triggers: Sequence[str], at: int) -> None:
-    """Tell rules that the plays of these triggers are kept no longer. `at`: the daily tick."""
+    """Tell rules that the plays of these triggers are no longer kept. `at`: the daily tick."""
     event = Event(
         id=event_id("history.forgotten", str(partition), *triggers),
         source=SOURCE,
@@ -47,13 +47,13 @@ def forgotten(conn: Connection, partition: int, triggers: Sequence[str], at: int
 
 
 def place_of(conn: Connection, play: str) -> int | None:
-    """Where the trigger of a play was decided, which events about it tell; None: unknown."""
+    """The offset at which the trigger of a play was decided, for events about the play; None: unknown."""
     found: int | None = conn.scalar(select(plays.c.place).where(plays.c.id == play))
     return found
 
 
 def as_event(event: OwnEvent) -> Event:
-    """The event as it goes onto the log."""
+    """The event as it is appended to the log."""
     return Event(
         id=event.id,
         source=SOURCE,
@@ -72,14 +72,14 @@ def waiting(conn: Connection, partitions: Sequence[int], limit: int) -> list[Out
 
 
 def relayed(conn: Connection, rows: Sequence[OutboxRow]) -> None:
-    """The log has these rows."""
+    """Delete these rows: the log has them."""
     for start in range(0, len(rows), 500):
         part = [row.seq for row in rows[start : start + 500]]
         conn.execute(delete(outbox).where(outbox.c.seq.in_(part)))
 
 
 def count(conn: Connection) -> int:
-    """How many events wait."""
+    """How many events wait in the outbox."""
     return conn.scalar(select(func.count()).select_from(outbox)) or 0
 
 

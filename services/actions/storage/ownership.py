@@ -1,4 +1,4 @@
-"""How far the actions worker has come in each partition, and who may write on."""
+"""How far the actions worker has applied each partition, and which worker may write for it."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from services.actions.tables import partitions
 
 @dataclass(slots=True)
 class ActionsPartition(OwnedPartition):
-    """A partition's row, as in the table; `clock` and `swept` in microseconds."""
+    """A partition's row, as in the table; `clock` and `swept` are in microseconds."""
 
     next_event: int
     next_trigger: int

@@ -1,8 +1,8 @@
-"""The store of plays and profiles of one partition, for the pure room, on the database.
+"""The store of one partition's plays and profiles on the database, for the pure plays.
 
-A batch reads in one transaction, renders in none, and writes in another: `verify` makes sure that nobody changed in
-between what it builds on. Within a batch plays live in an identity map, so the pure room sees its own changes
-before they are written.
+A batch reads in one transaction, renders outside of any, and writes in another. `verify` makes sure that nobody has
+changed its plays in between. Within a batch, plays live in an identity map, so that the pure code sees its own
+changes before they are written.
 """
 
 import heapq
@@ -34,19 +34,18 @@ from services.actions.tables import accounts, plays, seen
 NEVER = 2**62
 PAGE = 200
 CHUNK = 500
-LAST = "~"  # sorts behind every id
+LAST = "~"  # sorts after every id
 
 _profile = msgspec.json.Decoder(Profile).decode
 _profile_json = msgspec.json.Encoder().encode
 
 
 class PlayStore:
-    """Implements `plays.ports.Store`. `connect` gives the batch's connection, opening the transaction if need
-    be."""
+    """Implements `plays.ports.Store`. `connect` gives the batch's connection, and opens its transaction if need be."""
 
     def __init__(self, partition: int, partitions: int, connect: Callable[[], Connection]) -> None:
         self.partition, self._partitions, self._connect = partition, partitions, connect
-        self.floor = 0  # no wait that is not in memory falls due before it
+        self.floor = 0  # every wait that falls due before this moment is in memory
         self.ops: list[Op] = []
         self._forget()
 
@@ -67,7 +66,7 @@ class PlayStore:
         self._content: Content = {}
         self._waits: list[tuple[int, str]] = []
         self._put_off: set[str] = set()
-        self._loaded = (-1, "")  # waits up to here, (due, id), are in memory
+        self._loaded = (-1, "")  # the waits up to this (due, id) are in memory
 
     @property
     def dirty(self) -> bool:
@@ -81,7 +80,8 @@ class PlayStore:
     def preload(self, names: Iterable[str], digests: Iterable[bytes], started: Iterable[str]) -> None:
         """Fetch in few queries what a batch will ask for.
 
-        That is: the live plays and profiles of accounts, which of these events are known, which plays are there.
+        These are the live plays and profiles of the accounts `names`, the sightings of the events `digests`, and the
+        plays `started`.
         """
         wanted = [name for name in dict.fromkeys(names) if name not in self._live]
         for start in range(0, len(wanted), CHUNK):
@@ -121,7 +121,7 @@ class PlayStore:
             self._seen[bytes(row.digest)] = Sighting(time=row.time, at=row.at, said=row.said)
 
     def _remember(self, play: Play) -> Play:
-        """A play as loaded; the one in memory stays if there is one."""
+        """Keep a play that was loaded; if it is in memory already, that one stays."""
         if play.id in self._plays:
             return self._plays[play.id]
         if self._is_gone(play):
@@ -135,7 +135,7 @@ class PlayStore:
         return play
 
     def hold(self, play: str) -> Play | None:
-        """One play, locked until the transaction ends; for changes from outside the worker."""
+        """One play, locked until the transaction ends, for changes from outside the worker."""
         row = (
             self._connect()
             .execute(select(*PLAY_COLUMNS).where(plays.c.id == play).with_for_update())
@@ -220,7 +220,7 @@ class PlayStore:
         return None
 
     def _load_waits(self, upto: int) -> None:
-        """The next page of waits of the partition, in order."""
+        """Load the partition's next page of waits, in order."""
         query = (
             select(*PLAY_COLUMNS)
             .where(
@@ -272,7 +272,7 @@ class PlayStore:
         self.ops = [op for op in self.ops if not _about(op, account, contact, doomed)]
 
     def _is_gone(self, play: Play) -> bool:
-        """Whether what the database has of this play is erased by this batch."""
+        """Whether this batch erases the play from the database."""
         return (play.account, None) in self._gone or (play.account, play.contact) in self._gone
 
     def _drop(self, doomed: set[str]) -> None:
@@ -287,11 +287,11 @@ class PlayStore:
     # -- writing
 
     def render(self, renderer: DraftRendering, stay: Callable[[], None]) -> None:
-        """Give the drafts their content. Takes its time; no transaction should be open meanwhile."""
+        """Render the drafts. That takes time; no transaction should be open meanwhile."""
         self._content = render_ops(self.ops, renderer, stay)
 
     def verify(self, conn: Connection) -> None:
-        """Raise `Fenced` if a play that this batch changes was changed by somebody else since it was loaded."""
+        """Raise `Fenced` if somebody else has changed a play of this batch since it was loaded."""
         changed = sorted(self._changed)
         for start in range(0, len(changed), CHUNK):
             part = changed[start : start + CHUNK]
@@ -320,18 +320,18 @@ class PlayStore:
         )
 
     def end(self, *, committed: bool) -> None:
-        """The transaction is over: forget the batch. After a rollback nothing in memory counts."""
+        """The transaction is over: forget the batch. After a rollback, nothing in memory counts."""
         dues = [play.wait.due for play in self._plays.values() if play.wait is not None]
         self.floor = min([self.floor, *dues]) if committed else 0
         self.ops = []
         self._forget()
 
     def plays_written(self) -> list[Play]:
-        """The plays that this batch started or changed; before `end`."""
+        """The plays that this batch started or changed; to be called before `end`."""
         return [self._plays[one] for one in (*self._new, *self._changed)]
 
     def forget_seen(self, conn: Connection, before: int) -> None:
-        """Drop what was seen before a moment of the partition's clock."""
+        """Drop the sightings of events from before a moment of the partition's clock."""
         conn.execute(delete(seen).where(seen.c.partition == self.partition, seen.c.at < before))
 
     def _new_in_order(self) -> list[str]:
@@ -354,7 +354,7 @@ class PlayStore:
 
 
 def _about(op: Op, account: str, contact: str | None = None, doomed: Iterable[str] = ()) -> bool:
-    """Whether an op is about an account, or about a contact of it or one of the plays."""
+    """Whether an op is about an account; with a contact: about that contact, or about one of the `doomed` plays."""
     if not isinstance(op, ActionDraft | OwnEvent | StepNote):
         return False
     if contact is None:

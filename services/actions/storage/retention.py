@@ -1,7 +1,7 @@
-"""Old history leaves at the daily tick: ended plays with their actions, attempts and triggers, and closed tasks.
+"""Deletes old history at the daily tick: ended plays with their actions, attempts and triggers, and finished tasks.
 
-What is open stays: a play with an open task or an action that is still to be sent, and its trigger with it. What all
-that had an effect on outlives it: the memory of repeats here, cooldowns in rules.
+A play with an open task or an action that is still to be sent stays, and its trigger with it. The effects of old
+history outlive it: the memory of repeats here, cooldowns in rules.
 """
 
 import time
@@ -19,31 +19,31 @@ from services.actions.storage import outbox
 from services.actions.storage.ownership import ActionsPartition
 from services.actions.tables import actions, attempts, history, mails_gone, partitions, plays, tasks
 
-KEPT_US = 400 * DAY_US  # as the setting's default
-SOON_S = 0.2  # between looks at what is being sent
-LATER_S = 5.0  # and at what will be tried again
-AT_ONCE = 200  # plays, or tasks, of a partition in one transaction
+KEPT_US = 400 * DAY_US  # the default of the setting
+SOON_S = 0.2  # between looks while an old action is due
+LATER_S = 5.0  # between looks while an old action waits for its next attempt
+AT_ONCE = 200  # most plays, and most tasks, of a partition in one transaction
 
 
 class Retention:
-    """Looks when a partition's day has changed; used by the worker's thread only. `keep` in microseconds."""
+    """Deletes old history when a partition's day has changed. For the worker's thread only. `keep`: microseconds."""
 
     def __init__(self, db: Database, wall: Clock, keep: int) -> None:
         self._db, self._wall, self._keep = db, wall, keep
         self._again: dict[
             int, float
-        ] = {}  # partitions in which something old is still to be sent: when to look again
-        self._looked: set[int] = set()  # partitions, since they are ours
-        self.more = False  # whether there was too much for one transaction
+        ] = {}  # when to look again at partitions in which an old action is still to be sent
+        self._looked: set[int] = set()  # partitions that were looked at since they were claimed
+        self.more = False  # whether there may be more than fitted one transaction
 
     def mine(self, partitions: Iterable[int]) -> None:
-        """These are ours anew: who had them before may have waited for something to be sent."""
+        """Look anew at partitions just claimed: their last owner may have been waiting for an action to be sent."""
         self._looked.difference_update(partitions)
 
     def sweep(self, tasks: Iterable[ActionsTask], now: int | None) -> bool:
-        """One transaction for all partitions whose day has changed; whether anything left.
+        """Delete old history of all partitions whose day has changed, in one transaction; returns whether any went.
 
-        `now`: the wall clock; None: each partition has its own.
+        `now`: the wall clock; None: each partition's own clock.
         """
         at = time.monotonic()
         due = [(task, tick) for task in tasks if self._is_due(task, tick := _tick(task, now), at)]
@@ -76,7 +76,8 @@ class Retention:
         return tick > task.row.swept or number not in self._looked
 
     def _look_again(self, number: int, at: float, *, count: int, waits: int | None, wall: int) -> None:
-        """What is still to be sent leaves once it was, and not a day later: by the log's clock days are short."""
+        """Look again soon for an old action that is still to be sent, so that it leaves once it was sent, and not at
+        the next tick: by the log clock, days are short."""
         self._looked.add(number)
         self._again.pop(number, None)
         if not count and waits is not None:
@@ -88,14 +89,15 @@ def _tick(task: ActionsTask, now: int | None) -> int:
 
 
 def is_swept(row: ActionsPartition, now: int | None) -> bool:
-    """Whether nothing old is left in a partition."""
+    """Whether a partition has no old history left."""
     return row.swept >= day_of(row.clock if now is None else now)
 
 
 def forget(conn: Connection, partition: int, tick: int, upto: int, now: int) -> int:
-    """What of a partition was over at `upto` or before leaves, at most so many plays and tasks; how many did.
+    """Delete plays and tasks of a partition that were over at `upto` or before; returns how many were deleted.
 
-    `tick`: when it does; `now`: what the wall clock says, for those who remove the files of mails.
+    At most `AT_ONCE` of each are deleted. `tick`: the daily tick at which they leave. `now`: the wall clock, for the
+    processes that remove the mail files.
     """
     found = conn.execute(
         select(plays.c.id, plays.c.trigger_id)
@@ -117,7 +119,7 @@ def forget(conn: Connection, partition: int, tick: int, upto: int, now: int) -> 
 
 
 def _next_sending(conn: Connection, partition: int, upto: int) -> int | None:
-    """When the next try is due of what keeps old plays from leaving (wall clock); None: nothing does."""
+    """When the first action that keeps an old play from leaving is next due (wall clock); None: there is none."""
     found: int | None = conn.scalar(
         select(func.min(actions.c.next_attempt_at))
         .select_from(plays.join(actions, actions.c.play == plays.c.id))

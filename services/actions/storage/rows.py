@@ -36,7 +36,7 @@ def play_of(row: Row[Any]) -> Play:
 
 
 def action_row(draft: ActionDraft, partition: int, now: int) -> dict[str, Any]:
-    """The columns of a new action; what rendering and carrying out change comes on top."""
+    """The columns of a new action, before it is rendered and carried out."""
     return {
         "id": draft.id,
         "partition": partition,
@@ -64,5 +64,5 @@ def action_row(draft: ActionDraft, partition: int, now: int) -> dict[str, Any]:
 
 
 def same(one: Play, other: Play) -> bool:
-    """Whether two plays would be the same row."""
+    """Whether two plays make the same row."""
     return msgspec.structs.asdict(one) == msgspec.structs.asdict(other)

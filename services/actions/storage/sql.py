@@ -1,8 +1,8 @@
-"""Constant SQL, for what runs for every action: built once per database, handed to the driver as it is.
+"""Constant SQL for statements that run for every action: built once per database, handed to the driver as it is.
 
-SQLAlchemy's own statements cost more there than the database's work. Written once for both databases: `?`
-stands for a parameter, `{ids}` for "is one of these" (its parameter is `listed(…)`), `{lock}` and `{lock_free}`
-for what PostgreSQL needs so that rows `a` stay as they were read. Other words in braces are given beside the text.
+SQLAlchemy's own statements would cost more than the database's work. The text is the same for both databases: `?`
+stands for a parameter, `{ids}` for "is one of these" (its parameter is `listed(…)`). `{lock}` and `{lock_free}` stand
+for the locks that PostgreSQL needs so that rows `a` stay as they were read. Other words in braces are arguments.
 """
 
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ class Sql:
         self._built: dict[str, str] = {}
 
     def run(self, conn: Connection, *parameters: Any) -> CursorResult[Any]:
-        """Once; the result."""
+        """Run it once; returns the result."""
         return conn.exec_driver_sql(self._for(conn), parameters)
 
     def each(self, conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Once per row of parameters."""
+        """Run it once for each row of parameters."""
         if rows:
             conn.exec_driver_sql(self._for(conn), list(rows))
 
@@ -40,7 +40,7 @@ class Sql:
         built = self._built.get(name)
         if built is None:
             built = self._text.format(**_FORMS[name], **self._words)
-            # A room is a schema on PostgreSQL, and nothing on SQLite (see `backbone.database`).
+            # A service's tables are in a schema on PostgreSQL, and in none on SQLite (see `backbone.database`).
             built = (
                 built.replace("?", "%s")
                 if name == "postgresql"

@@ -1,7 +1,7 @@
-"""Every change of a stored status: of plays, actions and tasks. SQL only.
+"""Every change of a stored status, of plays, actions and tasks. SQL only.
 
-All statements that set one stand here (a house test), and `change_status` runs them: what is to be counted or told of
-every change hangs on it.
+All statements that set a status are here (a house test holds that), and `change_status` runs them. Whatever must count
+or report every change belongs there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +19,10 @@ Row = Mapping[str, Any]
 
 
 def change_status(conn: Connection, statement: Insert | Update | Sql, given: Any) -> None:
-    """Run a statement that sets a status: once with a mapping, or once for each of a list.
+    """Run a statement that sets a status: once with a mapping, or once for each item of a list.
 
-    What is given has the status and the reason: mappings by these names, the tuples of `Sql` in their first two places.
-    One statement may set them for many rows.
+    Each `given` item has the status and the reason: a mapping under these names, a tuple of `Sql` in its first two
+    places. One statement may set them for many rows.
     """
     if isinstance(statement, Sql):
         statement.each(conn, given)
@@ -37,12 +37,12 @@ _change_play = update(plays).where(plays.c.id == bind("b_id"))
 
 
 def new_plays(conn: Connection, rows: Sequence[Row]) -> None:
-    """Plays that started, or were skipped instead; in the order of their `seq`."""
+    """Insert plays that started or were skipped, in the order that their `seq` is to have."""
     change_status(conn, insert(plays), rows)
 
 
 def change_plays(conn: Connection, rows: Sequence[Row]) -> None:
-    """Plays that went on or ended; of each its row as it is now."""
+    """Update plays that went on or ended, each given as its row is now."""
     given = [{"b_id": row["id"], **{name: row[name] for name in _CHANGED}} for row in rows]
     change_status(conn, _change_play, given)
 
@@ -66,7 +66,7 @@ _skip = update(actions).where(
 
 
 def new_actions(conn: Connection, rows: Sequence[Row]) -> None:
-    """Insert actions; each is recorded once under its id, so one that is there already stays as it is."""
+    """Insert actions. Each is recorded once under its id; one that is there already stays as it is."""
     if len(rows) == 1:
         change_status(conn, insert_unless_there(conn, actions, ["id"]), rows[0])
     else:
@@ -76,7 +76,7 @@ def new_actions(conn: Connection, rows: Sequence[Row]) -> None:
 def end_attempts(
     conn: Connection, ends: Sequence[tuple[str, str | None, int | None, int | None, str]]
 ) -> None:
-    """What actions came to by an attempt: status, reason, next attempt, end (microseconds), and the action."""
+    """Write the results of attempts: status, reason, next attempt, end (microseconds), and the action's id."""
     change_status(conn, _end, ends)
 
 
@@ -87,7 +87,7 @@ def close_actions(conn: Connection, ids: Sequence[str], status: str, reason: str
 
 
 def skip_actions(conn: Connection, op: Cancel) -> None:
-    """Skip what the play has not begun to send; an attempt under way ends by itself, and is not repeated."""
+    """Skip the actions that the play has not begun to send. An attempt under way ends by itself and is not repeated."""
     given = {
         "b_play": op.play,
         "b_least": 1 if op.tried_only else 0,
@@ -106,7 +106,7 @@ _close_tasks = update(tasks).where(tasks.c.play == bind("b_play"), tasks.c.statu
 
 
 def new_task(conn: Connection, row: Row) -> None:
-    """A task, open."""
+    """Insert an open task."""
     change_status(conn, insert(tasks), {**row, "status": "open", "reason": None})
 
 

@@ -1,11 +1,11 @@
-"""Who gets no mail: addresses as keyed hashes, per topic or for all, and the order between them and sends.
+"""Suppressions: addresses that get no mail, of one topic or of all, as keyed hashes; and their order with sends.
 
-An address itself is kept beside its hash until it is erased; the hash goes on holding. The hashes hang on
-`TOUCHLINE_SECRET_KEY`: with another key they are strangers, so keep it.
+The address itself is kept beside its hash until it is erased; the hash stays in force. The hashes depend on
+`TOUCHLINE_SECRET_KEY`: with another key none of them matches, so keep the key.
 
-No send begins after a suppression was committed. A send begins by a committed row (`attempting`), which is
-written in one transaction with the look at the suppressions; on PostgreSQL both sides hold an advisory lock
-on the address. A suppression waits, for a while, until the sends to its address that have begun are over.
+No send begins after a suppression was committed. A send begins with a committed row (`attempting`), and the same
+transaction looks at the suppressions; on PostgreSQL both sides take an advisory lock on the address. A suppression
+waits, for a while, until the sends to its address that have begun are over.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from services.actions.storage.sql import Sql, listed
 from services.actions.tables import actions, suppressions
 
 ALL_TOPICS = ""
-WAIT_S = 5.0  # for sends that have begun; beyond it the suppression is committed, and holds for what comes after them
+WAIT_S = 5.0  # for sends that have begun; after it the suppression is committed, and holds for later sends
 _LOOK_S = 0.02
 _DIGEST = 20  # bytes
 _REMEMBERED = 4_096  # addresses
@@ -46,7 +46,7 @@ class Hasher:
         self._digest = lru_cache(_REMEMBERED)(self._made)
 
     def digest(self, address: str) -> str:
-        """40 hexadecimal digits; the same for every way of writing one address."""
+        """The hash of an address: 40 hexadecimal digits, the same for every way of writing it."""
         return self._digest(address)
 
     def _made(self, address: str) -> str:
@@ -59,7 +59,7 @@ def normal(address: str) -> str:
     """An address for comparing: trimmed, NFC, without upper case, its domain in ASCII where it has such a form."""
     bare = unicodedata.normalize("NFC", address.strip()).casefold()
     local, at, domain = bare.rpartition("@")
-    with suppress(UnicodeError):  # no domain at all
+    with suppress(UnicodeError):  # not a domain at all
         domain = domain.encode("idna").decode()
     return local + at + domain
 
@@ -73,25 +73,28 @@ def suppressed(conn: Connection, wanted: Iterable[tuple[str, str]]) -> set[tuple
 
 
 def lock(conn: Connection, digests: Iterable[str], *, shared: bool) -> None:
-    """Hold addresses until the transaction ends: shared by sends, alone by a suppression. SQLite has one writer."""
+    """Lock addresses until the transaction ends: sends share the lock, a suppression has it alone.
+
+    SQLite has one writer, and needs no lock.
+    """
     if conn.dialect.name != "postgresql":
         return
     verb = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
     keys = sorted(
         int(digest[:15], 16) for digest in digests
-    )  # in one order, so that nobody waits in a circle
+    )  # always in this order, so that nobody deadlocks
     for key in keys:
         conn.execute(text(f"SELECT {verb}(:key)").bindparams(bindparam("key", key)))
 
 
 def add(conn: Connection, digest: str, topic: str, shown: str | None, reason: str, now: int) -> bool:
-    """Suppress an address; whether that was new. `now` in microseconds."""
+    """Suppress an address; returns whether that was new. `now` is in microseconds."""
     row = {"address": digest, "topic": topic, "shown": shown, "reason": reason, "created_at": now}
     return insert_new(conn, suppressions, [row], ["address", "topic"]) == 1
 
 
 def remove(conn: Connection, digest: str, topic: str | None) -> int:
-    """Lift the suppressions of an address (of one topic); how many there were."""
+    """Lift the suppressions of an address, or the one of a topic; returns how many there were."""
     mine = suppressions.c.address == digest
     if topic is not None:
         mine = and_(mine, suppressions.c.topic == topic)
@@ -99,7 +102,7 @@ def remove(conn: Connection, digest: str, topic: str | None) -> int:
 
 
 def forget(conn: Connection, addresses: Iterable[str | None]) -> None:
-    """Erasure: the addresses themselves go, their hashes stay."""
+    """Erase the addresses themselves; their hashes stay."""
     shown = sorted({normal(fitting(address) or "") for address in addresses if address})
     for start in range(0, len(shown), _CHUNK):
         part = shown[start : start + _CHUNK]
@@ -114,8 +117,7 @@ def once_quiet(
     act: Callable[[Connection], Answer],
     wait: float = WAIT_S,
 ) -> Answer:
-    """Run `act` in a transaction in which no send to this address is under way, or after `wait` seconds
-    all the same."""
+    """Run `act` in a transaction while no send to this address is under way; after `wait` seconds run it anyway."""
     deadline = time.monotonic() + wait
     while True:
         with db.write() as conn:
@@ -126,7 +128,7 @@ def once_quiet(
 
 
 def _under_way(conn: Connection, hasher: Hasher, digest: str, now: int) -> bool:
-    """Whether a send to this address has begun and not ended. One whose process died lets go of its lease in time."""
+    """Whether a send to this address has begun and not ended. If its process died, its lease runs out."""
     query = select(actions.c.recipient).where(
         actions.c.next_attempt_at <= now,
         actions.c.attempting,

@@ -14,7 +14,7 @@ from services.actions.storage import search_columns
 from services.actions.storage.status import new_task, rewrite_task, set_task
 from services.actions.tables import NEVER, tasks
 
-MAX_TITLE, MAX_BODY, MAX_KEY = 2_000, 50_000, 512  # characters kept of what a template gave
+MAX_TITLE, MAX_BODY, MAX_KEY = 2_000, 50_000, 512  # how many characters of a rendered field are kept
 
 
 class TaskContent(msgspec.Struct, kw_only=True):
@@ -26,7 +26,7 @@ class TaskContent(msgspec.Struct, kw_only=True):
 
 
 def content_of(spec: TaskSpec, rendered: dict[str, Any]) -> TaskContent:
-    """What a rendered task says, cut to what is kept; a title that came out empty falls back on the key."""
+    """The fields of a rendered task, cut to their limits. The key replaces a title that came out empty."""
     key = _clean(rendered.get("key") or spec.default_key, MAX_KEY) or "task"
     title = _clean(rendered.get("title"), MAX_TITLE) or key
     return TaskContent(title=title, body=_clean(rendered.get("body"), MAX_BODY), key=key)
@@ -39,7 +39,7 @@ def _clean(text: Any, limit: int) -> str | None:
 def put_task(
     conn: Connection, draft: ActionDraft, spec: TaskSpec, content: TaskContent, partition: int
 ) -> tuple[str, bool]:
-    """Make the task of a step, or update the open one with the same account and key: (its id, whether it is new)."""
+    """Make the task of a step, or update the open one with its account and key; returns (id, whether it is new)."""
     found = open_task(conn, draft.account, content.key, hold=True)
     values: dict[str, Any] = {
         "play": draft.play,
@@ -63,9 +63,10 @@ def put_task(
 
 
 def open_task(conn: Connection, account: str, key: str, *, hold: bool = False) -> Any:
-    """The open task of this account and key, None if there is none; `hold`: as it is until the transaction ends.
+    """The open task of this account and key, or None. `hold` locks its row until the transaction ends.
 
-    Until then nobody else makes one, or looks for one. Who waits for nobody's row (no `hold`) cannot wait in a circle.
+    Until then nobody else makes such a task, or looks for one. A caller without `hold` waits for no row, and so cannot
+    deadlock.
     """
     if conn.dialect.name == "postgresql":
         name = {"name": f"{account}\n{key}"}
@@ -80,7 +81,7 @@ def open_task(conn: Connection, account: str, key: str, *, hold: bool = False) -
 def insert_by_hand(
     conn: Connection, task: str, body: TaskIn, spec: TaskSpec, now: int, partition: int
 ) -> None:
-    """A task of no play."""
+    """Insert a task that belongs to no play."""
     values = {
         "id": task,
         **dict.fromkeys(("play", "playbook", "step"), ""),
@@ -97,7 +98,7 @@ def insert_by_hand(
 
 
 def _asked(spec: TaskSpec) -> dict[str, Any]:
-    """The columns that say who shall do it by when, and how urgent it is."""
+    """The columns that say who should do a task, by when, and how urgent it is."""
     return {
         **_assigned(spec.assignee),
         **_due(spec.due_at),
@@ -107,7 +108,7 @@ def _asked(spec: TaskSpec) -> dict[str, Any]:
 
 
 def _assigned(assignee: str | None) -> dict[str, str | None]:
-    """The columns that say whose a task is."""
+    """The columns that say to whom a task is assigned."""
     return {"assignee": fitting(assignee), "assigned": search_columns.address(assignee)}
 
 
@@ -116,7 +117,7 @@ def _due(at: int | None) -> dict[str, int | None]:
 
 
 def reassign(conn: Connection, task: str, assignee: str) -> None:
-    """Give a task to somebody else, by hand: a step does not undo it."""
+    """Give a task to somebody else by hand; no step undoes that."""
     rewrite_task(conn, task, {"reassigned": True, **_assigned(assignee)})
 
 
@@ -146,17 +147,17 @@ def plays_with_open_tasks(conn: Connection, accounts: Sequence[str]) -> set[str]
 
 
 def locked(conn: Connection, task: str) -> Row[Any] | None:
-    """A task's row, held against others until the transaction ends."""
+    """A task's row, locked until the transaction ends."""
     return conn.execute(select(tasks).where(tasks.c.id == task).with_for_update()).one_or_none()
 
 
 def snooze(conn: Connection, task: str, until: int) -> None:
-    """The task is nobody's concern until then, in microseconds."""
+    """Put a task off until a moment, in microseconds."""
     set_task(conn, task, "snoozed", snoozed_until=until)
 
 
 def complete(conn: Connection, task: str, how: CompleteIn, by: str, now: int) -> None:
-    """The task is done: how it ended, and whose API key said so."""
+    """Complete a task, with its outcome and the name of the API key that said so."""
     set_task(
         conn, task, "completed", completed_at=now, over_at=now, snoozed_until=None, completed_by=by,
         note=how.note, outcome=how.outcome,
@@ -164,7 +165,7 @@ def complete(conn: Connection, task: str, how: CompleteIn, by: str, now: int) ->
 
 
 def completed_event(row: Row[Any], place: int | None) -> OwnEvent:
-    """`touchline.task.completed`; the row is as it is by now, `place` the play's."""
+    """`touchline.task.completed`, from the task's row as it is now; `place` is the play's."""
     more = {"note": row.note, "outcome": row.outcome, "completed_by": row.completed_by}
     return _event("task.completed", row, row.completed_at, place, more)
 
@@ -177,7 +178,7 @@ def made_event(row: Row[Any]) -> OwnEvent:
 def _event(
     kind: str, row: Row[Any], at: int, place: int | None, more: dict[str, Any] | None = None
 ) -> OwnEvent:
-    """An event of what people did, which is an answer to nothing of ours."""
+    """An event about what a person did; it follows from no event of ours."""
     return about(
         kind,
         action=row.id,

@@ -1,4 +1,4 @@
-"""Writes what the step machine left: renders drafts, then stores actions, tasks and events in their order."""
+"""Writes the ops that the step machine left: renders drafts, then stores actions, tasks and events in their order."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -32,8 +32,7 @@ RENDERED_AT_ONCE = 256  # drafts; each may take half a second of processor time
 
 
 class FlushResult(msgspec.Struct):
-    """What a flush wrote: actions by (channel, status, reason), and how many the delivery loop may take
-    now."""
+    """What a flush wrote: actions by (channel, status, reason), and how many the delivery loop may lease now."""
 
     actions: Counter[tuple[str, str, str]] = msgspec.field(default_factory=Counter)
     due: int = 0
@@ -43,7 +42,7 @@ Content = dict[str, Rendered | RenderFailure]  # by action
 
 
 def render_ops(ops: Sequence[Op], renderer: DraftRendering, stay: Callable[[], None]) -> Content:
-    """What the drafts among the ops say. Takes its time; no transaction should be open meanwhile.
+    """Render the drafts among the ops. That takes time; no transaction should be open meanwhile.
 
     `stay` is called every now and then (see `Consumer.stay`).
     """
@@ -54,7 +53,7 @@ def render_ops(ops: Sequence[Op], renderer: DraftRendering, stay: Callable[[], N
 def write_ops(
     conn: Connection, ops: Sequence[Op], content: Content, *, partition: int, partitions: int, now: int
 ) -> FlushResult:
-    """Store the ops of a batch. `now`: wall clock, from when on the new actions may be sent."""
+    """Store the ops of a batch. `now`: the wall clock; the new actions may be sent from then on."""
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []
     events: list[OwnEvent] = []
@@ -89,7 +88,7 @@ def write_ops(
 
 
 def _cancel_drafts(ops: Sequence[Op]) -> None:
-    """A play that was exited in the same batch as its steps sends nothing."""
+    """Skip the drafts of a play that was exited in the same batch."""
     for place, op in enumerate(ops):
         if not isinstance(op, Cancel) or op.tried_only:
             continue
@@ -122,7 +121,7 @@ def _render(drafts: Sequence[ActionDraft], renderer: DraftRendering, stay: Calla
 def _carry_out(
     conn: Connection, draft: ActionDraft, row: dict[str, Any], content: dict[str, Any]
 ) -> list[OwnEvent]:
-    """Put the content into the row; a task is done by that."""
+    """Put the content into the action's row. That is all a task's action needs to be done."""
     row["rendered"] = content
     if not isinstance(draft.spec, TaskSpec):
         return []
@@ -143,7 +142,7 @@ def _carry_out(
 
 
 def _failure(draft: ActionDraft, row: dict[str, Any], answer: RenderFailure, now: int) -> dict[str, Any]:
-    """A draft that could not be rendered: its action fails, with the error as the detail of an attempt."""
+    """Fail the action of a draft that could not be rendered; returns an attempt with the error as its detail."""
     row |= {
         "status": "failed",
         "reason": answer.reason,
