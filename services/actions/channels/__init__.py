@@ -1,4 +1,4 @@
-"""The channels: a package each, and one line here each, with what is pure about them; `senders` has the other half."""
+"""The channels. Each is a package, and has one line here for its pure half and one in `senders` for the other."""
 
 from services.actions.channels.email.spec import EMAIL
 from services.actions.channels.spec import register

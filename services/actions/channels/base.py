@@ -1,4 +1,4 @@
-"""What every channel is: it prepares an action, then sends it, and says how that ended."""
+"""The sending half of a channel: it prepares an action, then sends it, and says how that ended."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from services.actions.plays.retry_policy import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A webhook endpoint as it is now; the secret is `whsec_…`."""
+    """A webhook endpoint as it is now; its secret begins with `whsec_`."""
 
     url: str
     secret: str
@@ -19,13 +19,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ChannelContext:
-    """What channels are built from. `endpoint` is a target by its name, as it was when the newest attempt at it
-    began; None: there is none. Of any use during `send` only.
+    """The surroundings from which channels are built.
 
-    `now` is the wall clock, in microseconds.
+    `endpoint` looks up a target by its name, as it was when the newest attempt at it began; None: there is none. It
+    may be called during `send` only. `now` is the wall clock, in microseconds.
 
-    `before_effect` is told the action whose effect is about to happen and must not happen twice, at the last moment
-    (see `Channel.marks_effect`). If it raises `OSError`, the effect must not happen.
+    `before_effect` is called with an action at the last moment before its effect, which must not happen twice (see
+    `Channel.marks_effect`). If it raises `OSError`, the effect must not happen.
     """
 
     settings: Settings
@@ -36,33 +36,33 @@ class ChannelContext:
 
 @dataclass(frozen=True, slots=True)
 class ChannelTrouble:
-    """What keeps a channel from sending anything: since when (microseconds), and what the other side says of it, for
-    people."""
+    """The trouble that keeps a channel from sending anything: since when (microseconds), and for people, the other
+    side's words."""
 
     since: int
     detail: str
 
 
 class Prepared(Protocol):
-    """An action ready to leave the house. Exactly one of the two is called, once."""
+    """An action that is ready to be sent. Exactly one of `send` and `drop` is called, once."""
 
     async def send(self) -> Outcome:
-        """Let it go, and say how that ended. Raises nothing but `CancelledError`."""
+        """Send it; returns how that ended. Raises nothing but `CancelledError`."""
         ...
 
     async def drop(self) -> None:
-        """It is not to be sent after all: give back what it holds."""
+        """Do not send it after all: give back the connection, if it holds one."""
         ...
 
 
 class Channel(Protocol):
     """One way of reaching somebody. It lives on the delivery loop's event loop.
 
-    `concurrency`: actions prepared or under way at once; `per_key` of these with the same concurrency key.
-    `idempotent`: an attempt of which nobody knows how it ended may be made again.
-    `marks_effect`: one that is not idempotent calls `ChannelContext.before_effect` itself, later than at the start
-    of `send`.
-    `independent`: each key, then the recipient itself, stands for a machine that answers or hangs by itself.
+    `concurrency`: how many actions may be prepared or under way at once. `per_key`: how many of them may have the same
+    concurrency key. `idempotent`: an attempt with an unknown end may be made again. `marks_effect`: a channel that is
+    not idempotent calls `ChannelContext.before_effect` itself, later than at the start of `send`.
+    `independent`: each concurrency key stands for a machine that answers or hangs by itself; the key is then the
+    recipient.
     """
 
     concurrency: int
@@ -73,17 +73,18 @@ class Channel(Protocol):
 
     @property
     def trouble(self) -> ChannelTrouble | None:
-        """What keeps it from sending at all, as far as it knows."""
+        """The trouble that keeps the channel from sending at all, as far as it knows."""
         ...
 
     def concurrency_key(self, action: Leased) -> str:
-        """What goes to the same machine has the same key: the recipient's domain, the endpoint."""
+        """The key that actions to the same machine share: the recipient's domain, the endpoint."""
         ...
 
     async def prepare(self, action: Leased) -> Prepared | Outcome:
-        """Everything short of the effect itself; an outcome if it comes to nothing. Raises nothing else."""
+        """Do everything short of the effect itself; returns an outcome if the attempt ends here. Raises nothing but
+        `CancelledError`."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         ...

@@ -1,4 +1,4 @@
-"""The halves of the channels that send: one line here each."""
+"""The sending halves of the channels, with one line here for each."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,7 +12,7 @@ Sender = Callable[[ChannelContext], Channel]
 
 
 def register(senders: Mapping[str, Sender]) -> Mapping[str, Sender]:
-    """The same. Raises `ValueError` unless they are of just the channels that there are."""
+    """Returns `senders`. Raises `ValueError` unless they are those of all registered channels and of no others."""
     if odd := sorted(senders.keys() ^ CHANNELS.keys()):
         raise ValueError(f"channels of which only one half is registered: {', '.join(odd)}")
     return senders

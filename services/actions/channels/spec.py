@@ -1,7 +1,7 @@
-"""What a channel is for the rooms that do not send: what its steps make, what it stores, when it tries again. Pure.
+"""A channel as the rooms see it that do not send: what its steps make, what it stores, when it tries again. Pure.
 
-Every field has to be given: what is forgotten fails when the channel's `spec.py` is imported, or at the latest when
-`register` puts the specs together; nothing is left to fail while actions are under way.
+Every field must be given. A forgotten one fails when the channel's `spec.py` is imported, or at the latest when
+`register` puts the specs together, and so never while actions are under way.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -26,8 +26,8 @@ Spec = TypeVar("Spec", bound=ActionSpec)
 class RenderScope:
     """What a draft is rendered with.
 
-    `context`: the names in scope of its templates. `sender`: who mails come from where an account has no owner.
-    `unsubscribe_url` None: the recipient has nothing to unsubscribe from.
+    `context`: the names in scope of its templates. `sender`: the sender of mails if an account has no owner.
+    `unsubscribe_url` is None if the recipient has nothing to unsubscribe from.
     """
 
     context: dict[str, Any]
@@ -40,13 +40,14 @@ class ChannelSpec(Generic[Step, Spec]):
     """The pure half of a channel. Its other half, which sends, is a `channels.base.Channel`.
 
     `step`: the model of its steps. `remembered`: the struct of what a draft keeps of a step.
-    `drafts`: what a step makes, one draft per recipient.
-    `job`: what is to be rendered for a draft. `content`: what of the answer is stored with the action, and sent.
-    `schedule`: the pauses before the second, third, … attempt, in microseconds; after the last the action has failed.
-    `needs_consent`: recipients are people who may forbid it: suppressions are looked at in the moment of sending.
-    `hard_bounces`: reasons after which the recipient's address is suppressed for all topics.
+    `drafts`: makes the drafts of a step, one per recipient.
+    `job`: makes the rendering job of a draft. `content`: what is stored with the action, and sent, of the answer.
+    `schedule`: the pauses before the second, third, … attempt, in microseconds; when the last has failed, so has the
+    action.
+    `needs_consent`: recipients are people who may forbid it, so suppressions are looked at in the moment of sending.
+    `hard_bounces`: the reasons after which the recipient's address is suppressed for all topics.
     `to_endpoints`: recipients are names of saved endpoints, whose URL and secret are read in the moment of sending.
-    `leaves_files`: what was sent may stay as files of the process that sent it, which erasure removes.
+    `leaves_files`: sent actions may stay as files of the process that sent them, and erasure removes those.
     `events`: the event (`email.sent`) that tells of an end, by (status, reason), or by status alone (reason None).
     """
 
@@ -65,15 +66,15 @@ class ChannelSpec(Generic[Step, Spec]):
 
     @property
     def makes_tasks(self) -> bool:
-        """Its actions are tasks: done by the commit in which their step ran, and never sent."""
+        """Whether its actions are tasks, which are done by the commit in which their step ran, and never sent."""
         return issubclass(self.remembered, TaskSpec)
 
     def event(self, status: str, reason: str | None) -> str | None:
-        """The kind of event that tells of this end of an action; None: none does."""
+        """The kind of event that tells of this end of an action; None if no event does."""
         return self.events.get((status, reason)) or self.events.get((status, None))
 
     def flaws(self) -> list[str]:
-        """What does not fit together in it."""
+        """The errors in the spec: fields that do not fit together."""
         if CHANNEL_STEPS.get(self.name) is not self.step:
             return [f"`Step` in schemas/playbook.py has no field {self.name} of {self.step.__name__}"]
         found = []
@@ -95,7 +96,7 @@ class ChannelSpec(Generic[Step, Spec]):
 
 
 def register(*specs: ChannelSpec[Any, Any]) -> Mapping[str, ChannelSpec[Any, Any]]:
-    """The specs by their names. Raises `ValueError` with all that was forgotten."""
+    """The specs by their names. Raises `ValueError` with all their errors."""
     found = {one.name: one for one in specs}
     flaws = [f"channel {one.name}: {flaw}" for one in specs for flaw in one.flaws()]
     flaws += [f"channel {one}: its step has no spec" for one in CHANNEL_STEPS if one not in found]

@@ -1,1 +1,1 @@
-"""The email channel: the message, and the two ways of handing it over."""
+"""The email channel: the message, and the two transports for it."""

@@ -1,4 +1,4 @@
-"""Channel `email`: over SMTP where `TOUCHLINE_SMTP_URL` is set, else to files in `outbox/` in the data folder."""
+"""Channel `email`: over SMTP if `TOUCHLINE_SMTP_URL` is set, else to files in `outbox/` in the data folder."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,16 +13,16 @@ from services.actions.plays.retry_policy import Outcome
 
 
 class Transport(Protocol):
-    """A way of handing over a message."""
+    """A way of handing over messages."""
 
     idempotent: bool
     marks_effect: bool
-    concurrency: int  # mails under way at once
-    per_domain: int  # of these, to one domain
+    concurrency: int  # how many mails may be under way at once
+    per_domain: int  # how many of them may go to one domain
 
     @property
     def trouble(self) -> ChannelTrouble | None:
-        """What keeps it from handing over any mail."""
+        """The trouble that keeps it from handing over any mail."""
         ...
 
     async def prepare(self, action: str, due_at: int, envelope: Envelope) -> Prepared | Outcome:
@@ -30,14 +30,14 @@ class Transport(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class StagingRecipients:
-    """The addresses and domains that mails may go to (in lower case; empty: any), and the address that gets
-    all mails instead."""
+    """Where a staging system may send mails: the addresses and domains in `only_to` (in lower case; empty: any), and
+    the address `instead_to` that gets all mails instead."""
 
     only_to: frozenset[str] = frozenset()
     instead_to: str | None = None
@@ -48,8 +48,7 @@ class StagingRecipients:
         return not self.only_to or small in self.only_to or small.rpartition("@")[2] in self.only_to
 
     def redirected(self, content: dict[str, Any]) -> dict[str, Any]:
-        """The content to send: the recipient may be replaced by another address, with a name that says whom
-        the mail was for."""
+        """The content to send. If another address replaces the recipient, its name says whom the mail was for."""
         if self.instead_to is None:
             return content
         meant = content.get("to")
@@ -58,9 +57,9 @@ class StagingRecipients:
 
 
 class EmailChannel:
-    """Mails, built from what was rendered when the step ran."""
+    """Sends mails, built from the content that was rendered when the step ran."""
 
-    independent = False  # one server takes them all, whatever their domain
+    independent = False  # one server takes all mails, whatever their domain
 
     def __init__(self, transport: Transport, staging: StagingRecipients = StagingRecipients()) -> None:
         self._transport, self._staging = transport, staging
@@ -69,7 +68,7 @@ class EmailChannel:
 
     @property
     def trouble(self) -> ChannelTrouble | None:
-        """Of the transport."""
+        """The trouble of the transport."""
         return self._transport.trouble
 
     def concurrency_key(self, action: Leased) -> str:
@@ -77,7 +76,7 @@ class EmailChannel:
         return (action.recipient or "").rpartition("@")[2].lower()
 
     async def prepare(self, action: Leased) -> Prepared | Outcome:
-        """The message and a connection for it."""
+        """Build the message and get a connection for it."""
         if not self._staging.lets(action.recipient or ""):
             return Outcome(kind="skipped", reason="not_on_list")
         try:

@@ -1,31 +1,31 @@
-"""Keeps as few mails on the wire as keep the server busy, since every one without an answer is in doubt after a kill.
+"""Keeps only as many mails on the wire as keep the server busy: after a kill, every mail without an answer is in doubt.
 
-The number follows from how quickly the server answers a single mail: `least` at once, and one more for every
-`step` seconds of its answer. It is measured again now and then, with one mail at a time, since the answers to
-many at once include their time in the queue. A mail that stays without an answer for long holds up nobody.
+The number follows from how quickly the server answers a single mail: `least` at once, and one more for every `step`
+seconds that it takes. It is measured again now and then, with one mail at a time, since the answers to many mails at
+once include their time in the queue. A mail that waits long for its answer holds up no other.
 """
 
 import asyncio
 from collections import deque
 from types import TracebackType
 
-MOST_PATIENT = 8  # times the patience
-LATE_S = 0.02  # a timeout that fires so late means that we were busy, and the answer may be waiting unread
-SAMPLES = 3  # single answers in a measurement; the quickest counts
+MOST_PATIENT = 8  # the patience grows up to this many times
+LATE_S = 0.02  # a timeout that fires this late means that we were busy, and the answer may be waiting unread
+SAMPLES = 3  # how many single answers make a measurement; the quickest counts
 AGAIN_S = 10.0  # between measurements
 
 
 class AdaptiveLimit:
-    """The limit for one server; belongs to one event loop. The channel's own limit holds above it.
+    """The limit for one server; belongs to one event loop. The channel's own limit holds as well.
 
-    After `patience` seconds without an answer a mail gives its place to another; after twice as long the next
-    one does, and so on up to `MOST_PATIENT` times, until there is an answer.
+    After `patience` seconds without an answer, a mail gives its place to another; the next one does so after twice as
+    long, and so on up to `MOST_PATIENT` times the patience, until there is an answer.
     """
 
     def __init__(self, *, least: int, step: float, patience: float) -> None:
         self._least, self._step, self._patience = least, step, patience
-        self.patience = patience  # seconds, for the next one that enters
-        self.room = 1  # places at present
+        self.patience = patience  # seconds, for the next mail that enters
+        self.room = 1  # how many places there are at present
         self._inside = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._best = patience
@@ -72,7 +72,7 @@ class AdaptiveLimit:
 
     @property
     def alone(self) -> bool:
-        """Whether only one is let in at a time, to be measured."""
+        """Whether a single mail is under way, to be measured."""
         return self._wanted > 0 and self._inside == 1
 
     def measured(self, seconds: float, now: float) -> None:
@@ -84,7 +84,7 @@ class AdaptiveLimit:
 
 
 class Permit:
-    """A place, held until the answer is there or patience is over: `with await limit.enter(): …`."""
+    """A place, kept until the answer is there or the patience is over: `with await limit.enter(): …`."""
 
     __slots__ = ("_alone", "_gate", "_loop", "_since", "_timer")
 
@@ -107,7 +107,7 @@ class Permit:
 
     def _end(self) -> None:
         if self._timer is None:
-            return  # its patience was over before
+            return  # the patience was over before
         self._timer.cancel()
         self._timer = None
         if self._alone:
@@ -121,7 +121,7 @@ class Permit:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._alone = self._alone and kind is None  # a quick failure is no answer
+        self._alone = self._alone and kind is None  # a quick failure is not an answer
         if kind is None:
             self._gate.answered()
         self._end()

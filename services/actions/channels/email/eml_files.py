@@ -1,4 +1,4 @@
-"""The transport without a server: each mail is an `.eml` file, whole or not there at all."""
+"""The transport without a server: each mail becomes an `.eml` file, which is whole or not there at all."""
 
 import asyncio
 import os
@@ -9,14 +9,14 @@ from backbone.private_files import open_private, private_folder
 from services.actions.channels.email.message import Envelope
 from services.actions.plays.retry_policy import Outcome
 
-OUTBOX = "outbox"  # under the data folder
+OUTBOX = "outbox"  # in the data folder
 
 
 class EmlFolder:
-    """Writes to a folder. Sending an action again overwrites its file, so there is never a second copy."""
+    """Writes mails to a folder. Sending an action again overwrites its file, so there is never a second copy."""
 
     idempotent, marks_effect = True, False
-    concurrency = per_domain = 200  # files of our own: no server to spare
+    concurrency = per_domain = 200  # these are our own files: there is no server to spare
     trouble = None
 
     def __init__(self, folder: Path) -> None:
@@ -37,7 +37,7 @@ def file_name(action: str, due_at: int) -> str:
 
 
 def remove(folder: Path, action: str, due_at: int) -> None:
-    """Remove a mail's file, if there is one, and what a process that died while writing left of it."""
+    """Remove a mail's file, if there is one, and any draft of it that a process left when it died."""
     path = folder / file_name(action, due_at)
     path.unlink(missing_ok=True)
     _draft(path).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Removes the files of erased mails where there is no mail server. Each process removes those that it wrote."""
+"""Removes the files of erased mails, if there is no mail server. Each process removes the files that it wrote."""
 
 from pathlib import Path
 
@@ -11,20 +11,19 @@ from services.actions.tables import mails_gone
 
 SECOND_US = 1_000_000
 AGAIN_US = 600 * SECOND_US  # how long a mail that was on its way may take to its file
-KEPT_US = 86_400 * SECOND_US  # by then every process has looked
+KEPT_US = 86_400 * SECOND_US  # how long entries are kept; by then every process has looked
 AT_ONCE = 1_000
 
 
 class ErasedMailFiles:
-    """The files of this process."""
+    """The mail files of this process."""
 
     def __init__(self, folder: Path, db: Database, clock: Clock) -> None:
         self._folder, self._db, self._clock = folder, db, clock
-        self._since = 0  # what was erased before has been removed
+        self._since = 0  # mails erased before this moment have been removed
 
     def sweep(self) -> None:
-        """Remove the files of mails that were erased; those erased lately are tried once more. Old
-        entries are deleted."""
+        """Remove the files of erased mails; those erased lately are tried once more. Old entries are deleted."""
         now = self._clock.now()
         for action, due_at in self._gone():
             remove(self._folder, action, due_at)

@@ -1,10 +1,9 @@
 """Builds a message from an action's content. The same action always gives the same bytes.
 
-Nothing of the content can add a header, a recipient or a part: addresses are validated; names and the
-subject are one line of printable characters, quoted (RFC 5322) or encoded (RFC 2047); no header is written
-that holds anything but printable ASCII; bodies are quoted-printable, and the boundary holds `=_`, which no
-quoted-printable text can. Written by hand because `email.message` takes 5 ms a mail, and encodes addresses
-in `List-Unsubscribe`, which RFC 8058 forbids.
+Nothing in the content can add a header, a recipient or a part. Addresses are validated. Names and the subject are one
+line of printable characters, quoted (RFC 5322) or encoded (RFC 2047). Every header holds only printable ASCII. Bodies
+are quoted-printable, and the boundary holds `=_`, which no quoted-printable text can. This is written by hand because
+`email.message` takes 5 ms a mail, and encodes addresses in `List-Unsubscribe`, which RFC 8058 forbids.
 """
 
 import binascii
@@ -21,13 +20,13 @@ from schemas.addresses import BadAddress, valid_address
 
 NAME_CHARS = 200
 SUBJECT_CHARS = 900
-_WORD_BYTES = 45  # of UTF-8 in one encoded word, which may have 75 characters
+_WORD_BYTES = 45  # bytes of UTF-8 in one encoded word, which may have 75 characters
 _ASCII = re.compile(r"[ -~]+")
-_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")  # a name of these needs no quotes
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")  # a name of these characters needs no quotes
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """A message, and its SMTP envelope."""
+    """A message with its SMTP envelope."""
 
     sender: str
     recipient: str
@@ -36,7 +35,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 def build(action: str, content: dict[str, Any], due_at: int) -> Envelope:
-    """The message of an action's content (see `Rendered`). `due_at`, in microseconds, becomes its Date.
+    """The message for an action's content (see `Rendered`). `due_at`, in microseconds, becomes its Date.
 
     Raises `BadAddress`.
     """
@@ -56,7 +55,8 @@ def build(action: str, content: dict[str, Any], due_at: int) -> Envelope:
 
 
 def _address_of(person: object, whose: str) -> str:
-    """Raises `BadAddress` naming whose address is wrong: a recipient is not to blame for a mistyped owner."""
+    """A person's address. Raises `BadAddress`, which says `whose` address is wrong: a recipient is not to blame for a
+    mistyped owner."""
     found = person.get("email") if isinstance(person, dict) else None
     try:
         return valid_address(found)
@@ -66,7 +66,7 @@ def _address_of(person: object, whose: str) -> str:
 
 
 def _whose(content: dict[str, Any]) -> str:
-    """The sender's address. Replies go to the owner, if the owner has an address."""
+    """What to call the sender's address in an error: mails may come from the owner."""
     owner, sender = content.get("reply_to"), content.get("from")
     is_owners = (
         isinstance(owner, dict) and isinstance(sender, dict) and owner.get("email") == sender.get("email")
@@ -94,7 +94,7 @@ def _marks(action: str, content: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _header(name: str, value: str, *, utf8: bool) -> bytes:
-    """A header line; its folds are made by `_encoded` alone, everything else must be printable."""
+    """A header line. Only `_encoded` may fold it; everything else must be printable."""
     for piece in value.split("\r\n "):
         if not (_ASCII.fullmatch(piece) or (utf8 and piece.isprintable())):
             raise BadAddress(f"{name} has characters that no header has")
@@ -114,14 +114,13 @@ def _mailbox(person: dict[str, Any], address: str) -> str:
 
 
 def _line(text: object, limit: int) -> str:
-    """One line of printable characters; an unpaired surrogate, which no encoding has, becomes `?`."""
+    """The text as one line of printable characters; an unpaired surrogate, which no encoding has, becomes `?`."""
     bare = "".join(mark if mark.isprintable() else " " for mark in str(text or ""))
     return " ".join(bare.encode("utf-8", "replace").decode().split())[:limit]
 
 
 def _encoded(text: str) -> str:
-    """Text in a header: as it is if it is ASCII that cannot be mistaken for encoded text, else encoded
-    words (RFC 2047)."""
+    """Text for a header: as it is if it is ASCII that cannot be mistaken for encoded words, else encoded (RFC 2047)."""
     if text.isascii() and "=?" not in text:
         return text or " "
     words, word = [], b""

@@ -1,7 +1,7 @@
-"""The SMTP transport. It says MAIL, RCPT and DATA itself, so that it knows where a connection broke.
+"""The SMTP transport. It sends MAIL, RCPT and DATA itself, so that it knows where a connection broke.
 
-Before the final dot nothing was accepted, and the mail is tried again. From the moment the dot may have left
-until the server's answer, the mail may have been accepted: the outcome is `uncertain`, and the mail is never
+Before the final dot, the server has accepted nothing, and the mail is tried again. From the moment the dot may have
+left until the server's answer, the mail may have been accepted: the outcome is `uncertain`, and the mail is never
 sent a second time.
 """
 
@@ -27,16 +27,16 @@ from services.actions.plays.retry_policy import Outcome
 CONNECT_S = 20.0
 COMMAND_S = 30.0
 BODY_S = 120.0  # for the body to go out
-VERDICT_S = 300.0  # for the answer to the dot; RFC 5321 asks for ten minutes, servers give up sooner
-LOOK_S = 0.002  # checks the connection before the dot: no dot goes to a server that hung up during the body
-DOTS = 2  # dots under way to a server that answers at once: one there, one coming
-ONE_MORE_S = 0.002  # seconds of its answer time, for one more
-PATIENCE_S = 0.25  # seconds after which the next dot goes out though the server does not answer
-IDLE_S = 25.0  # a connection that lay idle longer is not used again
-PER_CONNECTION = 200  # mails
+VERDICT_S = 300.0  # for the answer to the dot; RFC 5321 asks for ten minutes, but servers give up sooner
+LOOK_S = 0.002  # looks at the connection before the dot: no dot goes to a server that hung up during the body
+DOTS = 2  # dots under way to a server that answers at once: one there, one on its way
+ONE_MORE_S = 0.002  # one more dot for each time that the server's answer takes this long
+PATIENCE_S = 0.25  # after this time the next dot goes out, even if the server does not answer
+IDLE_S = 25.0  # a connection that was idle for longer is not used again
+PER_CONNECTION = 200  # most mails over one connection
 
 _OK, _MORE, _SERVICE_OFF, _REFUSED = 250, 354, 421, 500
-_NO = (4, 5)  # first digit of refusals: temporary, permanent
+_NO = (4, 5)  # first digits of refusals: temporary, permanent
 _DOT = re.compile(rb"(?m)^\.")
 _ENHANCED = re.compile(r"^(?:\d{3}[ -])?([245])\.(\d{1,3})\.(\d{1,3})\b")
 _UNKNOWN_MAILBOX = (550, 551, 553)
@@ -47,10 +47,9 @@ _BROKEN = (SMTPException, OSError, asyncio.TimeoutError, EOFError)
 class SmtpServer:
     """The server in `TOUCHLINE_SMTP_URL`: `smtp[s]://user:password@host:port?starttls=true|false&verify=false`.
 
-    `smtp` upgrades to TLS where the server offers it; `starttls=true` demands TLS, `false` does without. With
-    a password TLS is demanded unless the URL says otherwise, since somebody in between could remove the
-    server's offer. A server on this machine may get the password in clear. `ca_file`: a PEM file of
-    authorities; None: the system's.
+    `smtp` upgrades to TLS if the server offers it; `starttls=true` demands TLS, `false` does without. With a password,
+    TLS is demanded unless the URL says otherwise, since somebody in between could remove the server's offer. A
+    server on this machine may get the password in clear. `ca_file`: a PEM file of authorities; None: the system's.
     """
 
     host: str
@@ -64,7 +63,7 @@ class SmtpServer:
 
     @classmethod
     def of(cls, url: str, ca_file: str | None = None) -> "SmtpServer":
-        """Reads the URL; raises `ValueError`."""
+        """Read the URL; raises `ValueError`."""
         parts = urlsplit(url)
         asked = {name: value.lower() for name, value in parse_qsl(parts.query, keep_blank_values=True)}
         tls = parts.scheme == "smtps"
@@ -94,7 +93,7 @@ class SmtpConnection:
 
     @property
     def fresh(self) -> bool:
-        """Whether it can carry another mail, as far as we can see."""
+        """Whether the connection can carry another mail, as far as we can see."""
         return self.smtp.is_connected and self.mails < PER_CONNECTION and monotonic() - self.used_at < IDLE_S
 
     @property
@@ -110,7 +109,7 @@ class SmtpTransport:
 
     idempotent, marks_effect = False, True
     concurrency = per_domain = (
-        40  # connections to the one server, which spreads mails over domains as it sees fit
+        40  # most connections to the one server, which spreads mails over domains as it sees fit
     )
 
     def __init__(
@@ -126,12 +125,12 @@ class SmtpTransport:
         self.before_effect = before_effect  # called with the action whose final dot is about to go out
         self.gate = AdaptiveLimit(
             least=DOTS, step=ONE_MORE_S, patience=PATIENCE_S
-        )  # between the final dot and its answer
+        )  # for mails between the final dot and its answer
         self._idle: deque[SmtpConnection] = deque()
         self._name = name or re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "localhost"
 
     async def prepare(self, action: str, due_at: int, envelope: Envelope) -> "MailTransaction | Outcome":  # noqa: ARG002
-        """A connection that is ready for this mail; `due_at` is the outbox's business."""
+        """Get a connection for this mail; `due_at` matters only to the eml folder."""
         try:
             line = self._reused() or await self._connect()
         except SMTPResponseException as error:
@@ -144,7 +143,7 @@ class SmtpTransport:
 
     @property
     def trouble(self) -> ChannelTrouble | None:
-        """Whether the server refuses us."""
+        """The trouble if the server refuses us."""
         return self.health.trouble
 
     def _reused(self) -> SmtpConnection | None:
@@ -172,7 +171,7 @@ class SmtpTransport:
         return SmtpConnection(smtp)
 
     async def again(self, line: SmtpConnection) -> SmtpConnection:
-        """A new connection in place of one that had been idle and turned out to be dead."""
+        """A new connection to replace an idle one that turned out to be dead."""
         line.smtp.close()
         return await self._connect()
 
@@ -185,7 +184,7 @@ class SmtpTransport:
             line.smtp.close()
 
     async def close(self) -> None:
-        """Says goodbye on every idle connection, without waiting long for an answer."""
+        """Say goodbye on every idle connection, without waiting long for an answer."""
         while self._idle:
             line = self._idle.pop()
             try:
@@ -207,14 +206,14 @@ class MailTransaction:
         self._line = line
         self._action = action
         self._envelope = envelope
-        self._dotted = False  # from here on the server may have accepted it
+        self._dotted = False  # once true, the server may have accepted the mail
 
     async def drop(self) -> None:
-        """Give the connection back: nothing was sent yet."""
+        """Give the connection back: nothing has been sent yet."""
         self._transport.keep(self._line)
 
     async def send(self) -> Outcome:
-        """MAIL, RCPT, DATA, the message, the dot."""
+        """Send MAIL, RCPT, DATA, the message, the dot."""
         try:
             outcome = await self._submit()
         except _BROKEN as error:
@@ -243,7 +242,7 @@ class MailTransaction:
         return refusal
 
     async def _mail(self) -> Outcome | None:
-        """MAIL FROM; on a connection that died while it was idle, once more on a new one."""
+        """Send MAIL FROM; if the connection died while it was idle, send it once more on a new one."""
         reused = self._line.mails > 0
         self._line.mails += 1
         try:
@@ -279,7 +278,7 @@ class MailTransaction:
         if code == good or code // 10 == good // 10 == 25:
             return None
         if code // 100 not in _NO:
-            self._line.smtp.close()  # out of step: the next answer would be taken for that of another command
+            self._line.smtp.close()  # out of step: the next answer would be taken for another command's
         self._transport.health.answered(words[0].decode(), code, text)
         return _verdict(code, text)
 
@@ -291,7 +290,7 @@ class MailTransaction:
             await protocol._drain_helper()  # noqa: SLF001  all that stands between us and the socket
         await asyncio.sleep(LOOK_S)
         with await self._transport.gate.enter():
-            protocol = self._line.protocol  # raises if the server hung up over the body
+            protocol = self._line.protocol  # raises if the server hung up during the body
             if protocol._buffer:  # noqa: SLF001
                 raise ConnectionAbortedError("the server answered what it was not asked")
             self._transport.before_effect(self._action)
@@ -308,7 +307,7 @@ class MailTransaction:
 
 
 async def _greet(smtp: SMTP) -> None:
-    """aiosmtplib says EHLO only where it logs in or upgrades to TLS."""
+    """Send EHLO, which aiosmtplib does only if it logs in or upgrades to TLS."""
     if not smtp.is_ehlo_or_helo_needed:
         return
     try:
@@ -324,7 +323,7 @@ def _verdict(code: int, text: str) -> Outcome:
 
 
 def _no_such_mailbox(detail: str) -> bool:
-    """Whether a refusal of RCPT means that the address is dead: 5.1.x by RFC 3463; else 550, 551 and 553."""
+    """Whether a refusal of RCPT means that the address is dead: 5.1.x by RFC 3463, or else 550, 551 and 553."""
     enhanced = _ENHANCED.match(detail)
     if enhanced:
         return enhanced[2] == "1" and enhanced[3] not in ("7", "8")  # those two are about the sender

@@ -15,11 +15,11 @@ from services.actions.plays.retry_policy import HOUR, MINUTE, SECOND
 from services.actions.plays.template_context import owner_document, render_context
 from services.actions.rendering.jobs import Body, Mail, MailJob
 
-MAX_RECIPIENTS = 10_000  # of one step; the rest of a larger account is left out
+MAX_RECIPIENTS = 10_000  # of one step; further contacts of a large account are left out
 
 
 class EmailSpec(ActionSpec, kw_only=True):
-    """An email to be rendered: the template's document at the version that the play holds (None: there is none)."""
+    """An email to be rendered. `document` is the template at the version that the play holds (None: there is none)."""
 
     template: str
     version: int | None
@@ -32,13 +32,13 @@ class EmailSpec(ActionSpec, kw_only=True):
 
 
 def drafts(run: StepRun, step: EmailStep) -> Iterator[ActionDraft]:
-    """An email for each recipient; those that get none with the reason."""
+    """An email for each recipient; one that must not be sent has a reason."""
     version = run.play.templates.get(step.template)
     document = None if version is None else run.library.template(step.template, version)
     missing = ActionReason.TEMPLATE_UNKNOWN if document is None else None
     context = render_context(
         run.play, run.profile, None, run.now
-    )  # one for all: accounts may have many contacts
+    )  # made once for all recipients: accounts may have many contacts
     for recipient in resolve(step.to, run.profile, run.play.contact)[:MAX_RECIPIENTS]:
         spec = EmailSpec(
             template=step.template,
@@ -53,7 +53,7 @@ def drafts(run: StepRun, step: EmailStep) -> Iterator[ActionDraft]:
 
 
 def job(draft: ActionDraft, spec: EmailSpec, scope: RenderScope) -> MailJob | RenderFailure:
-    """Subject, HTML and text of the template."""
+    """The job that renders the template's subject, HTML and text."""
     if spec.document is None:
         return RenderFailure(reason="template_unknown", detail=f"there is no template '{spec.template}'")
     return mail_job(spec.document, scope.context, draft.topic, from_of(spec, scope.sender))
@@ -78,7 +78,7 @@ def _shown(person: Person) -> str:
 
 
 def from_of(spec: EmailSpec, sender: Person) -> Person:
-    """Who a mail is from: the step's `from`, else the owner, else the configured sender; the owner lends the name."""
+    """The sender of a mail: the step's `from`, else the owner, else the configured sender; named after the owner."""
     owner = spec.owner
     if spec.sender:
         return {"name": owner.get("name"), "email": spec.sender}
@@ -88,7 +88,7 @@ def from_of(spec: EmailSpec, sender: Person) -> Person:
 
 
 def content(draft: ActionDraft, spec: EmailSpec, scope: RenderScope, answer: Mail | Body) -> dict[str, Any]:
-    """The mail with its addresses, as `message.build` and the API have it."""
+    """The mail with its addresses, as `message.build` and the API read it."""
     if not isinstance(answer, Mail):
         raise TypeError("an email is rendered as a mail")
     owner = spec.owner

@@ -1,1 +1,1 @@
-"""The task channel: its actions are tasks, done by the commit in which their step ran."""
+"""The task channel. Its actions are tasks, which are done by the commit in which their step ran."""

@@ -1,5 +1,4 @@
-"""Channel `task`. A task is done by the very commit in which its step ran; there is nothing left to
-deliver."""
+"""Channel `task`. The commit in which its step ran makes a task, so there is nothing left to deliver."""
 
 from services.actions.channels.base import ChannelContext, Prepared
 from services.actions.plays.model import Leased
@@ -7,7 +6,7 @@ from services.actions.plays.retry_policy import Outcome
 
 
 class TaskChannel:
-    """Says `done` to a task that reaches the delivery loop all the same."""
+    """Answers `done` for any task that reaches the delivery loop all the same."""
 
     concurrency = 1
     per_key = 1
@@ -15,15 +14,15 @@ class TaskChannel:
     trouble = None
 
     def concurrency_key(self, action: Leased) -> str:
-        """One key."""
+        """One key for all tasks."""
         return action.channel
 
     async def prepare(self, action: Leased) -> Prepared | Outcome:  # noqa: ARG002
-        """Done."""
+        """The outcome `done`."""
         return Outcome(kind="done")
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
 
 def task_channel(context: ChannelContext) -> TaskChannel:  # noqa: ARG001

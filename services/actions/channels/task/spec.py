@@ -13,7 +13,7 @@ from services.actions.rendering.jobs import Body, Mail, TextJob
 
 
 def drafts(run: StepRun, step: TaskStep) -> Iterator[ActionDraft]:
-    """The task. Without a key of its own an account has one open task of a step."""
+    """The task of a step. Without a key of its own, an account has one open task of the step."""
     assignee = owner_document(run.profile)["email"] if step.assignee == "owner" else step.assignee
     spec = TaskSpec(
         title=step.title,
@@ -28,12 +28,12 @@ def drafts(run: StepRun, step: TaskStep) -> Iterator[ActionDraft]:
 
 
 def job(draft: ActionDraft, spec: TaskSpec, scope: RenderScope) -> TextJob:  # noqa: ARG001
-    """Title, body and key."""
+    """The job that renders title, body and key."""
     return TextJob(body={"title": spec.title, "body": spec.body, "key": spec.key}, context=scope.context)
 
 
 def content(draft: ActionDraft, spec: TaskSpec, scope: RenderScope, answer: Mail | Body) -> dict[str, Any]:  # noqa: ARG001
-    """The same, rendered; what the task's row makes of it is the store's part."""
+    """The rendered title, body and key; the store makes the task's row of them."""
     if not isinstance(answer, Body):
         raise TypeError("a task is rendered as a JSON value")
     found: dict[str, Any] = answer.body

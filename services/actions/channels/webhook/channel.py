@@ -1,8 +1,8 @@
-"""Channel `webhook`: a signed POST to an endpoint, the same id at every attempt.
+"""Channel `webhook`: a signed POST to an endpoint, with the same id at every attempt.
 
-Nothing of the other side is trusted: no redirect is followed, no compressed answer is asked for or
-unpacked, at most 64 KiB of it are read, one deadline holds for everything up to its status, proxies of the
-environment are ignored. The status decides; what follows it is for people, as far as it comes.
+Nothing from the other side is trusted: no redirect is followed, no compressed answer is asked for or unpacked, and at
+most 64 KiB of an answer are read. One deadline holds for everything up to the status. Proxies of the environment are
+ignored. The status decides; the body is for people, as far as it arrives.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 
 DEADLINE_S = 20.0  # for name, connection, request, and the status of the answer
-REST_S = 2.0  # for the rest of it
+REST_S = 2.0  # for the rest of the answer
 ANSWER_BYTES = 64 * 1024
 KEEP_S = 3.0  # an idle connection is not used later: many servers hang up after five seconds
 SHOWN_CHARS = 300
 SECOND_US = 1_000_000
-AT_ONCE = 10  # to one endpoint: what is on the wire when we are killed arrives again, under the same id
-NAMES_AT_ONCE = 256  # looked up: a name server that hangs shall not hold up the others
-AGAIN = frozenset((408, 425, 429))  # and 5xx: not now, but later
+AT_ONCE = 10  # to one endpoint: webhooks on the wire when we are killed arrive again, under the same id
+NAMES_AT_ONCE = 256  # many, so that a name server that hangs does not hold up other look-ups
+AGAIN = frozenset((408, 425, 429))  # like 5xx: not now, but later
 
 _HEADERS = {
     "Accept-Encoding": "identity",
@@ -42,7 +42,7 @@ _HEADERS = {
 
 
 class Resolver(AbstractResolver):
-    """Names to addresses, every one of them allowed: one that is not refuses the name."""
+    """Resolves names to addresses. If one of a name's addresses is not allowed, the name is refused."""
 
     def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard
@@ -51,7 +51,7 @@ class Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """What the system's resolver says, in its order."""
+        """The addresses from the system's resolver, in its order."""
         look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, family=family)
         found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
         for _, _, _, _, place in found:
@@ -65,7 +65,7 @@ class Resolver(AbstractResolver):
         ]  # fmt: skip
 
     async def close(self) -> None:
-        """Let the threads go; one that still waits for a name server ends with it."""
+        """Shut the threads down; one that still waits for a name server ends when the answer or its timeout comes."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -74,9 +74,9 @@ class WebhookChannel:
 
     concurrency = 300
     per_key = AT_ONCE
-    idempotent, marks_effect = True, False  # the receiver knows the id
+    idempotent, marks_effect = True, False  # the receiver tells a repeat by its id
     independent = True
-    trouble = None  # each endpoint has its own
+    trouble = None  # each endpoint has its own troubles
 
     def __init__(self, context: ChannelContext, *, deadline: float = DEADLINE_S) -> None:
         self._endpoint = context.endpoint
@@ -90,7 +90,7 @@ class WebhookChannel:
         return action.recipient or ""
 
     async def prepare(self, action: Leased) -> Prepared | Outcome:
-        """The body. The endpoint is looked up when it is sent."""
+        """Prepare the body. The endpoint is looked up when the webhook is sent."""
         name = action.recipient or ""
         body = msgspec.json.encode(action.rendered.get("body"))
         return WebhookDelivery(
@@ -137,10 +137,10 @@ class WebhookDelivery:
         self._deadline = deadline
 
     async def drop(self) -> None:
-        """Nothing is held."""
+        """Nothing to give back."""
 
     async def send(self) -> Outcome:
-        """Post it. Without an answer it is tried again: the receiver tells a repeat by its id."""
+        """Post the webhook. Without an answer it is tried again: the receiver tells a repeat by its id."""
         target = self._endpoint(self._name)
         if target is None:
             return Outcome(kind="permanent", reason="endpoint_unknown", detail=self._name)
@@ -174,7 +174,7 @@ class WebhookDelivery:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The answer up to the cap. One that is longer, breaks off or takes its time costs the connection."""
+    """The answer's body up to the cap. The connection is closed if the body is longer, breaks off or is slow."""
     pieces, size = [], 0
     try:
         async with asyncio.timeout(REST_S):
@@ -190,7 +190,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def judged(status: int, headers: Mapping[str, str], answer: bytes, now: int) -> Outcome:
-    """The outcome of an answer: 2xx arrived; 408, 425, 429 and 5xx may be tried again; all else is final."""
+    """The outcome of an answer: 2xx is done; 408, 425, 429 and 5xx may be tried again; all else is final."""
     detail = f"{status} {_shown(answer)}".strip()
     if 200 <= status < 300:
         return Outcome(kind="done", detail=detail)
@@ -209,7 +209,7 @@ def _shown(answer: bytes) -> str:
 
 
 def _retry_after(headers: Mapping[str, str], now: int) -> int | None:
-    """Microseconds from now, by `Retry-After`: seconds or a date (RFC 9110)."""
+    """Microseconds from now until the time in `Retry-After`, which has seconds or a date (RFC 9110)."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return min(int(text[:9]), 10**9) * SECOND_US
@@ -220,7 +220,7 @@ def _retry_after(headers: Mapping[str, str], now: int) -> int | None:
 
 
 def _refusal_in(error: BaseException | None) -> Any:
-    """The guard's word behind an error of the HTTP client."""
+    """The guard's `AddressRefused` behind an error of the HTTP client; None if there is none."""
     while error is not None:
         if isinstance(error, AddressRefused):
             return error

@@ -1,8 +1,8 @@
 """The status of a response, even where aiohttp rejects the response as a whole.
 
-The status decides what becomes of a webhook. aiohttp rejects a response with a malformed chunk, or with a
-hundred and fifty headers, though the receiver has done its work and said so; sent again, it would do it
-twice. So this looks at the bytes of each response itself, up to the end of the status line.
+The status decides what becomes of a webhook. aiohttp rejects a response with a malformed chunk, or with a hundred and
+fifty headers, even though the receiver has done its work and said so. If the webhook were sent again, the receiver
+would do the work twice. So this module reads the bytes of each response itself, up to the end of the status line.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ _END = re.compile(rb"\r?\n\r?\n")
 
 @dataclass(slots=True)
 class FinalStatus:
-    """What is known of the response to the present request: its status, once the line has come."""
+    """The status of the response to the current request; None until the status line has arrived."""
 
     status: int | None = None
 
@@ -31,25 +31,25 @@ _expected: ContextVar[FinalStatus | None] = ContextVar("expected_answer", defaul
 
 
 def expect() -> FinalStatus:
-    """Holds the status of the response to this task's next request."""
+    """The object that gets the status of the response to this task's next request."""
     answer = FinalStatus()
     _expected.set(answer)
     return answer
 
 
 class _Handler(ResponseHandler):
-    """aiohttp's connection, which tells the status of each response as soon as it has come."""
+    """aiohttp's connection, which reports the status of each response as soon as it arrives."""
 
     _head = b""
     _answer: FinalStatus | None = None
 
     def set_response_params(self, **params: Any) -> None:
-        """A request is about to leave, in the task that sends it."""
+        """Called in the sending task when a request is about to leave."""
         self._head, self._answer = b"", _expected.get()
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the response."""
+        """Called with bytes of the response."""
         if self._answer is not None and self._answer.status is None and len(self._head) < _MOST_BYTES:
             self._head += data[:_MOST_BYTES]
             self._answer.status = final_status(self._head)
@@ -57,7 +57,7 @@ class _Handler(ResponseHandler):
 
 
 def final_status(head: bytes) -> int | None:
-    """The status of a response with this beginning, without interim ones (1xx); None: not known yet."""
+    """The final status of a response that begins so, skipping interim ones (1xx); None: not known yet."""
     while (line := _STATUS.match(head)) is not None:
         status = int(line[1])
         if status >= 200:
@@ -70,7 +70,7 @@ def final_status(head: bytes) -> int | None:
 
 
 class StatusConnector(aiohttp.TCPConnector):
-    """A connector of such connections."""
+    """A connector that makes such connections."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

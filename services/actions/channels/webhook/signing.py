@@ -8,8 +8,11 @@ PREFIX = "whsec_"
 
 
 def signed_headers(action: str, timestamp: int, body: bytes, secret: str) -> dict[str, str]:
-    """The three headers of the standard. The message id is the action's, the same at every attempt;
-    `timestamp` is that of the attempt, in seconds; `secret` is base64, with or without `whsec_`."""
+    """The three headers of the standard.
+
+    The message id is the action's, the same at every attempt. `timestamp` is the attempt's, in seconds. `secret` is
+    base64, with or without `whsec_`.
+    """
     key = b64decode(secret.removeprefix(PREFIX) + "==")
     digest = hmac.new(key, f"{action}.{timestamp}.".encode() + body, hashlib.sha256).digest()
     return {

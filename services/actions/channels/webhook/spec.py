@@ -1,4 +1,4 @@
-"""Channel `webhook`, its pure half: a JSON value for a saved endpoint."""
+"""Channel `webhook`, its pure half: a JSON value that goes to a saved endpoint."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,10 +13,9 @@ from services.actions.rendering.jobs import Body, Mail, TextJob
 
 
 class WebhookSpec(ActionSpec, kw_only=True):
-    """A webhook; every string in `body` is a template. Address and secret are those of the endpoint when it
-    is sent.
+    """A webhook; every string in `body` is a template. URL and secret are the endpoint's when the webhook is sent.
 
-    `literal`: the step gave no body; it stands as it is and is never handed to the renderer.
+    `literal`: the step gave no body, so the default one is sent as it is and never rendered.
     """
 
     endpoint: str
@@ -29,7 +28,7 @@ class WebhookSpec(ActionSpec, kw_only=True):
 
 
 def drafts(run: StepRun, step: WebhookStep) -> Iterator[ActionDraft]:
-    """The webhook."""
+    """The webhook of a step."""
     given = step.body is not None
     body = step.body if given else default_body(run.play, run.step, run.profile)
     spec = WebhookSpec(endpoint=step.endpoint, body=body, literal=not given)
@@ -37,12 +36,12 @@ def drafts(run: StepRun, step: WebhookStep) -> Iterator[ActionDraft]:
 
 
 def job(draft: ActionDraft, spec: WebhookSpec, scope: RenderScope) -> TextJob:  # noqa: ARG001
-    """The body."""
+    """The job that renders the body."""
     return TextJob(body={"body": spec.body}, context=scope.context)
 
 
 def content(draft: ActionDraft, spec: WebhookSpec, scope: RenderScope, answer: Mail | Body) -> dict[str, Any]:  # noqa: ARG001
-    """The body, rendered."""
+    """The rendered body."""
     if not isinstance(answer, Body):
         raise TypeError("a webhook is rendered as a JSON value")
     found: dict[str, Any] = answer.body

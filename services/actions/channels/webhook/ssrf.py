@@ -1,7 +1,7 @@
 """Checks which addresses a webhook may reach: those of the public internet, and the networks that the settings name.
 
-The address that is about to be connected to is checked, after a name has been resolved, so that no name,
-number format, redirect or changing name server gets around it.
+The check is of the address that is about to be connected to, after its name has been resolved. So no name, number
+format, redirect or changing name server gets around it.
 """
 
 import socket
@@ -11,8 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-# IANA's registries of special-purpose addresses, multicast, and a cloud's inner address in public space.
-# Python's own
+# IANA's registries of special-purpose addresses, multicast, and a cloud's inner address in public space. Python's own
 # `is_private` lacks some of them.
 _CLOSED_V4 = tuple(map(IPv4Network, (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
@@ -32,7 +31,7 @@ class AddressRefused(Exception):
 
 
 class AddressGuard:
-    """Checks addresses. `allowed` are networks that may be reached although they are not public."""
+    """Checks addresses. `allowed` are the networks that may be reached although they are not public."""
 
     def __init__(self, allowed: Sequence[Network] = ()) -> None:
         self._allowed = tuple(allowed)
@@ -47,7 +46,7 @@ class AddressGuard:
             raise AddressRefused(f"{address} is not a public address")
 
     def socket(self, info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
-        """A socket for an address (as `getaddrinfo` gives it): the last check before it is connected."""
+        """A socket for an address in the form of `getaddrinfo`, after the last check before it is connected."""
         family, kind, protocol, _, place = info
         self.check(str(place[0]))
         made = socket.socket(family, kind, protocol)
@@ -60,7 +59,7 @@ def _alike(address: Address, network: Network) -> bool:
 
 
 def _inner(address: Address) -> Iterator[IPv4Address]:
-    """The IPv4 address that an IPv6 one stands for, if a host would send there."""
+    """The IPv4 address that an IPv6 address stands for, if hosts would send to that."""
     if isinstance(address, IPv6Address) and any(
         address in network for network in (_MAPPED, _COMPATIBLE, _NAT64)
     ):
