@@ -1,4 +1,4 @@
-"""What actions keeps about an account or a person."""
+"""Everything that the actions service keeps about an account or a person."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ _profile = msgspec.json.Decoder(Profile).decode
 
 
 def record(db: Database, hasher: Hasher, clock: Clock, account: str, contact: str | None) -> Parts:
-    """Everything about an account or, with a contact, that person's plays as a whole and what was sent to them."""
+    """Everything about an account; with a contact, that person's whole plays, and the actions and tasks for them."""
     with db.read() as conn:
         known = conn.scalar(select(accounts.c.profile).where(accounts.c.account == account))
     profile = Profile(id=account) if known is None else _profile(known)
@@ -50,7 +50,7 @@ def record(db: Database, hasher: Hasher, clock: Clock, account: str, contact: st
 
 
 def _written_to(db: Database, whose: Any) -> set[str]:
-    """The addresses of contacts, former ones too, that mails went to."""
+    """The addresses of contacts, former ones too, to which mails went."""
     mails = (
         actions.c.channel.in_(NEED_CONSENT)
         & actions.c.contact.is_not(None)

@@ -1,4 +1,4 @@
-"""What the actions service tells Prometheus."""
+"""The metrics of the actions service."""
 
 from collections.abc import Iterable, Mapping
 
@@ -29,15 +29,15 @@ SECOND_US = 1_000_000
 
 
 def count_plays(written: Iterable[Play]) -> None:
-    """Plays that a commit started or changed, by the status they came to."""
+    """Count the plays that a commit started or changed, by the status they came to."""
     for play in written:
         PLAYS.labels(play.playbook, play.status, play.reason or "").inc()
 
 
 def measure(answered: Iterable[tuple[int, int]], now: int, *, log_clock: bool) -> None:
-    """How long after their events, (time, receipt) each, the first steps of plays were recorded.
+    """Observe how long after their events, (time, receipt time) each, the first steps of plays were recorded.
 
-    With the log clock the time of an event says nothing of now.
+    With the log clock, an event's time is unrelated to the present, so only the receipt time counts.
     """
     for time, receipt in answered:
         if not log_clock:
@@ -46,13 +46,13 @@ def measure(answered: Iterable[tuple[int, int]], now: int, *, log_clock: bool) -
 
 
 def count_actions(actions: Mapping[tuple[str, str, str], int]) -> None:
-    """Actions that a commit recorded, by (channel, status, reason)."""
+    """Count the actions that a commit recorded, by (channel, status, reason)."""
     for labels, count in actions.items():
         ACTIONS.labels(*labels).inc(count)
 
 
 def show_health(unhealthy: set[str], shown: set[str]) -> set[str]:
-    """Playbooks that cannot be read, and those shown as such until now; returns those shown from now on."""
+    """Show which playbooks cannot be read. `shown`: those shown until now; returns those shown from now on."""
     for playbook in unhealthy ^ shown:
         PLAYBOOK_UNHEALTHY.labels(playbook).set(int(playbook in unhealthy))
     return unhealthy

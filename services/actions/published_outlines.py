@@ -1,5 +1,4 @@
-"""Writes the outlines of playbooks and templates for other services, and collects the warnings about one
-that is saved."""
+"""Writes the outlines of playbooks and templates for other services, and collects warnings when one is saved."""
 
 from sqlalchemy import Connection
 
@@ -27,7 +26,7 @@ def warnings_about(conn: Connection, body: Body, *, alone: bool = False) -> list
 
 
 def refresh(db: Database) -> None:
-    """Write outlines for documents that were saved before there were any, or by an older program."""
+    """Write the outlines of documents that were saved before there were outlines, or by an older program."""
     registry.refresh(db, "playbook", PLAYBOOKS.current_versions, _playbook)
     registry.refresh(db, "template", TEMPLATES.current_versions, _template)
 

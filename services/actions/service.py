@@ -1,4 +1,4 @@
-"""Wires the actions service: its API, the worker that runs plays, the loop that delivers, its status."""
+"""Wires the actions service: its API, the worker that runs plays, the dispatcher that delivers, its status."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from email.utils import parseaddr
@@ -33,7 +33,7 @@ from services.actions.worker import ActionsWorker
 
 
 class ActionsService:
-    """The hand: playbooks, plays, actions and tasks over HTTP, the worker, and delivery."""
+    """The actions service: playbooks, plays, actions and tasks over HTTP, the worker, and delivery."""
 
     name = "actions"
 
@@ -45,7 +45,7 @@ class ActionsService:
         self._pools = (
             RenderPool(),
             RenderPool(niceness=10),
-        )  # for plays; for requests, which do not keep them waiting
+        )  # one for plays, one for requests, so that plays do not wait for these
         self._hasher = hasher
         name, address = parseaddr(settings.sender)
         links = UnsubscribeLinks(settings.base_url, hasher, tokens)
@@ -78,14 +78,14 @@ class ActionsService:
         ]
 
     def start(self) -> None:
-        """Start the first rendering process, then the threads."""
+        """Start the first render process, then the threads."""
         published_outlines.refresh(self._db)
         self._pools[0].warm_up()
         self.worker.start()
         self.delivery.start()
 
     def stop(self) -> None:
-        """Finish what is in hand; returns when the threads have ended."""
+        """Finish the work in hand; returns when the threads have ended."""
         self.delivery.stop()
         self.worker.stop()
         for pool in self._pools:
@@ -95,23 +95,23 @@ class ActionsService:
         self.delivery.wake()
 
     def record(self, account: str, contact: str | None) -> Parts:
-        """Plays, actions, tasks, and who gets no mail."""
+        """The plays, actions, tasks and suppressions of an account or a contact."""
         return record(self._db, self._hasher, self._clock, account, contact)
 
     def places(self) -> Mapping[tuple[str, int], int]:
-        """How far events and triggers were read."""
+        """How far events and triggers have been applied: offsets by topic and partition."""
         with self._db.read() as conn:
             rows = ownership.positions(conn)
         events = {(EVENTS, number): row.next_event for number, row in rows.items()}
         return events | {(TRIGGERS, number): row.next_trigger for number, row in rows.items()}
 
     def ready(self) -> bool:
-        """Whether the threads run."""
+        """Whether the threads run without a failure."""
         threads = (self.worker, self.delivery)
         return all(one.alive and one.failure is None for one in threads)
 
     def status(self) -> Mapping[str, Any]:
-        """How much is left to do, the same from every process of the service; and what keeps this one from sending."""
+        """How much is left to do, which every process of the service answers alike, and this process's troubles."""
         said = status(self._db, self._log, self._clock, log_clock=self._log_clock)
         troubles = [
             {"channel": name, "since": rfc3339(trouble.since), "detail": trouble.detail}
@@ -120,5 +120,5 @@ class ActionsService:
         return {**said, "trouble": troubles}
 
     def measure(self) -> Iterable[Sample]:
-        """What is due, and how far this service is behind."""
+        """The number of actions due, and this service's lag."""
         return measure(self._db, self._log, self._clock, log_clock=self._log_clock)

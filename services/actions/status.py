@@ -1,5 +1,4 @@
-"""What the actions service says of itself in `/v1/status`, from the database and the log: true of
-all its processes."""
+"""The status of the actions service in `/v1/status`, from the database and the log: it holds for all its processes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -21,10 +20,10 @@ from services.actions.tables import actions, plays
 
 
 def status(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Mapping[str, Any]:
-    """`lag`: events and triggers not yet processed and own events not yet on the log; `due`: not done yet.
+    """`lag`: events and triggers not yet applied, and own events not yet on the log; `due`: actions and waits not done.
 
-    What the database says is read before the log's ends: if nothing is left by the second, nothing was at the first.
-    With the log clock the waits up to a partition's clock are run with its events, so none is ever due.
+    The database is read before the log's ends: if nothing is left at the second reading, nothing was at the first.
+    With the log clock, the waits up to a partition's clock run with its events, so none is ever due.
     """
     now = clock.now()
     with db.read() as conn:
@@ -43,7 +42,7 @@ def status(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Mapping[
 
 
 def measure(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Iterator[Sample]:
-    """The same figures for Prometheus: what is due, and how far the partitions of both topics are behind."""
+    """The same figures for Prometheus: how much is due, and the lag of each partition of both topics."""
     with db.read() as conn:
         places = ownership.positions(conn)
         due = _due(conn, clock.now(), [] if log_clock else list(places))
@@ -53,8 +52,10 @@ def measure(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Iterato
 
 
 def _due(conn: Connection, now: int, partitions: Sequence[int]) -> int:
-    """Actions that could be tried now (those under way, and those put back for others, too), and waits of these
-    partitions not acted on."""
+    """How many actions could be tried now, and how many waits of these partitions are over and not acted on.
+
+    Actions that are under way, and those put back for others, count too.
+    """
     ready = select(func.count()).where(
         actions.c.status.in_(SENDABLE),
         or_(actions.c.next_attempt_at <= now + PUT_BACK_US, actions.c.attempting),
@@ -64,7 +65,7 @@ def _due(conn: Connection, now: int, partitions: Sequence[int]) -> int:
 
 
 def _behind(log: Log, topic: str, places: Mapping[int, ActionsPartition]) -> dict[int, int]:
-    """Records of the topic not yet processed, by partition."""
+    """How many records of the topic are not yet applied, by partition."""
     ends = log.end_offsets(topic)
     starts = log.start_offsets(topic) if len(places) < len(ends) else {}
     lags = {}

@@ -1,6 +1,7 @@
 """The tables of the actions service: schema `actions` on PostgreSQL, prefix `actions_` everywhere.
 
-Moments are microseconds since the epoch. `seq` numbers rows in the order of their making, for lists newest first.
+Moments are microseconds since the epoch. `seq` numbers rows in the order in which they were made, for lists with the
+newest first.
 """
 
 from sqlalchemy import (
@@ -27,7 +28,7 @@ Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by it
 # Playbooks, templates and endpoints, every version of them.
 documents = document_tables(metadata)
 
-# How far this service has come in each partition, and who may write on (`epoch` fences zombies off).
+# How far this service has applied each partition, and which worker may write for it (`epoch` fences the others).
 partitions = Table(
     "actions_partitions",
     metadata,
@@ -35,31 +36,31 @@ partitions = Table(
     Column("epoch", Long, nullable=False),
     Column("next_event", Long, nullable=False),  # offset in touchline.events: applied up to here, exclusive
     Column("next_trigger", Long, nullable=False),  # offset in touchline.triggers, likewise
-    Column("past", Long, nullable=False),  # rules' progress: every trigger at a place before it has been read
+    Column("past", Long, nullable=False),  # rules' progress: every trigger from before it has been read
     Column("clock", Long, nullable=False),
-    Column("swept", Long, nullable=False, server_default="0"),  # the daily tick of which old history has left
+    Column("swept", Long, nullable=False, server_default="0"),  # the daily tick of which old history is gone
 )
 
-# What we know of accounts, learnt from the log.
+# The profiles of accounts, learnt from the log.
 accounts = Table(
     "actions_accounts",
     metadata,
     Column("account", String(256), primary_key=True),
     Column("partition", Integer, nullable=False),
     Column("profile", LargeBinary, nullable=False),
-    Column("owner", String(320)),  # the owner's address as it compares; see `searching`
+    Column("owner", String(320)),  # the owner's address in the form that compares; see `search_columns`
     Index("actions_accounts_owner", "owner"),
 )
 
-# Events whose repeat would matter (updates, and what ends plays and waits), as digests.
+# Hashes of events whose repeats would matter: updates, and events that end plays and waits.
 seen = Table(
     "actions_seen",
     metadata,
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("digest", LargeBinary(16), primary_key=True),
     Column("time", Long, nullable=False),  # of the event
-    Column("at", Long, nullable=False),  # the partition's clock then; old ones are dropped
-    Column("said", Long),  # what it said, see `Sighting`
+    Column("at", Long, nullable=False),  # the partition's clock then; old rows are dropped
+    Column("said", Long),  # the event's fingerprint, see `Sighting`
     Index("actions_seen_at", "partition", "at"),
 )
 
@@ -84,13 +85,13 @@ plays = Table(
     Column("step", String(256)),
     Column("started_at", Long, nullable=False),
     Column("ended_at", Long),
-    Column("due_at", Long),  # of the wait the play stands at; null: it stands at none
+    Column("due_at", Long),  # of the wait that the play stands at; null: it stands at none
     Column("until", Boolean, nullable=False, server_default=false()),
     Column("dated", Boolean, nullable=False, server_default=false()),
     Column("trigger", JSON, nullable=False),
     Column("templates", JSON, nullable=False),
-    Column("depth", Integer, nullable=False, server_default="0"),  # of what the trigger fired at
-    Column("place", Long),  # offset in the log at which it was decided
+    Column("depth", Integer, nullable=False, server_default="0"),  # of the event at which the trigger fired
+    Column("place", Long),  # offset in the log at which the trigger was decided
     Column("watched", JSON(none_as_null=True)),  # path to value, as it was when the trigger was decided
     Index("actions_plays_due", "partition", "due_at"),
     Index("actions_plays_ended", "partition", "ended_at"),
@@ -103,7 +104,7 @@ plays = Table(
     Index("actions_plays_started", "started_at", "seq"),
 )
 
-# What a play went through without making an action: waits, branches, steps left out. Rows are only ever added.
+# Steps of plays that made no action: waits, branches, steps left out. No row is ever changed.
 history = Table(
     "actions_history",
     metadata,
@@ -144,7 +145,7 @@ actions = Table(
     Column("rendered", JSON),
     Column("rule", String(256)),  # of the play, and so is the tier
     Column("tier", String(16)),
-    Column("addressee", String(320)),  # the recipient as it compares; see `searching`
+    Column("addressee", String(320)),  # the recipient in the form that compares; see `search_columns`
     Index("actions_actions_next", "next_attempt_at"),
     Index("actions_actions_play", "play", "seq"),
     Index("actions_actions_account", "account", "seq"),
@@ -158,7 +159,7 @@ actions = Table(
     Index("actions_actions_addressee", "addressee", "seq"),
 )
 
-# Mails that were erased: where mails are written to files, each process removes those that it wrote.
+# Mails that were erased. If mails are written to files, each process removes the files that it wrote.
 mails_gone = Table(
     "actions_mails_gone",
     metadata,
@@ -169,7 +170,7 @@ mails_gone = Table(
     Index("actions_mails_gone_at", "at"),
 )
 
-# Every try to carry out an action. `ended_at` null: under way, or the process died in it.
+# Every attempt to carry out an action. `ended_at` null: it is under way, or the process died in it.
 attempts = Table(
     "actions_attempts",
     metadata,
@@ -182,22 +183,22 @@ attempts = Table(
     Column("detail", Text),
 )
 
-NEVER = 9_000_000_000_000_000_000  # behind every due date: tasks without one are the last in a list by date
+NEVER = 9_000_000_000_000_000_000  # after every due date: tasks without one come last in a list by date
 
 tasks = Table(
     "actions_tasks",
     metadata,
     Column("seq", Long, primary_key=True, autoincrement=True),
     Column("id", String(64), nullable=False, unique=True),  # the id of the action that made it
-    Column("play", String(64), nullable=False),  # "" of a task made by hand, and so are playbook and step
+    Column("play", String(64), nullable=False),  # "" for a task made by hand, and so are playbook and step
     Column("playbook", String(256), nullable=False),
     Column("step", String(256), nullable=False),
-    Column("account", String(256), nullable=False),  # "" of a task about none
+    Column("account", String(256), nullable=False),  # "" for a task about no account
     Column("contact", String(256)),
     Column("title", Text, nullable=False),
     Column("body", Text),
     Column("assignee", Text),
-    Column("reassigned", Boolean, nullable=False, server_default=false()),  # by hand: a step does not undo it
+    Column("reassigned", Boolean, nullable=False, server_default=false()),  # by hand: no step undoes it
     Column("priority", String(64)),
     Column("key", String(512), nullable=False),
     Column("status", String(16), nullable=False),
@@ -207,15 +208,15 @@ tasks = Table(
     Column("created_at", Long, nullable=False),
     Column("completed_at", Long),
     Column("over_at", Long),  # when it was completed or closed
-    Column("partition", Integer),  # of its account; null (it is about none, or from long ago): the first
+    Column("partition", Integer),  # of its account; null (no account, or an old task): the first
     Column("completed_by", String(256)),  # name of the API key
     Column("note", Text),
     Column("outcome", Text),
     Column("rule", String(256)),  # of the play, and so is the tier
     Column("tier", String(16)),
-    Column("assigned", String(320)),  # the assignee as it compares; see `searching`
+    Column("assigned", String(320)),  # the assignee in the form that compares; see `search_columns`
     Column("due_or_never", Long, nullable=False, server_default=str(NEVER)),
-    Column("urgency", Integer, nullable=False, server_default="99"),  # of the priority; see `searching`
+    Column("urgency", Integer, nullable=False, server_default="99"),  # of the priority; see `search_columns`
     Index("actions_tasks_over", "over_at"),
     Index("actions_tasks_identity", "account", "key", "status"),
     Index("actions_tasks_play", "play"),
@@ -242,7 +243,7 @@ outbox = Table(
     Index("actions_outbox_partition", "partition", "seq"),
 )
 
-# Who gets no mail. `address` is a keyed hash (it survives erasure); topic "" holds for all topics.
+# Addresses that get no mail. `address` is a keyed hash (it survives erasure); topic "" means all topics.
 suppressions = Table(
     "actions_suppressions",
     metadata,

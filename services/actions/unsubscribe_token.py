@@ -1,4 +1,4 @@
-"""The tokens in unsubscribe links: signed, short, and without an address, since links end up in logs."""
+"""The tokens in unsubscribe links: signed and short. They hold no address, since links end up in log files."""
 
 import binascii
 import hashlib
@@ -12,7 +12,7 @@ _LONGEST = 1_000
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True):
-    """The content of a token: the address (its hash), the action it was sent by, and the topic."""
+    """The content of a token: the hash of the address, the action that sent the link, and the topic."""
 
     digest: str
     action: str
@@ -34,7 +34,7 @@ class Tokens:
         return urlsafe_b64encode(self._sign(payload) + payload).rstrip(b"=").decode()
 
     def read(self, token: str) -> Claim | None:
-        """The claim in a token; None if we did not make it."""
+        """The claim in a token; None if we did not make the token."""
         if len(token) > _LONGEST or not token.isascii():
             return None
         try:
