@@ -62,7 +62,7 @@ class Barrier(NamedTuple):
 
 
 class PartitionWorker(ABC, Generic[Row, Task]):
-    """Owns the partitions that the log assigns to this process; a service says what is done with their records.
+    """Owns the partitions that the log assigns to this process; each service defines its work on the records.
 
     `name`: the service's name, for the thread, the logger and metrics. `group`: the consumer group.
     All methods run in the worker's thread (or in the thread that calls `join` and `run_once`), except `start`, `stop`,
@@ -229,8 +229,8 @@ class PartitionWorker(ABC, Generic[Row, Task]):
     def positions(self, topic: str) -> dict[int, ReadPosition]:
         """How far each of our partitions has been read, by its number. Raises `LogUnavailable`.
 
-        Compare these offsets, not that of the last record: entries that are no records may follow it
-        (`Consumer.positions`).
+        Compare these offsets, not that of the last record: the log may go on with entries that are no records (see
+        `Consumer.positions`).
         """
         ends, read = self.consumer.end_offsets(), self.consumer.positions()
         return {

@@ -42,10 +42,11 @@ class ActionsService:
         self._log_clock = settings.clock == "log"
         key = secret_key(settings)
         hasher, tokens = Hasher(key), Tokens(key)
+        # One for plays, one for requests, so that plays do not wait for requests.
         self._pools = (
             RenderPool(),
             RenderPool(niceness=10),
-        )  # one for plays, one for requests, so that plays do not wait for these
+        )
         self._hasher = hasher
         name, address = parseaddr(settings.sender)
         links = UnsubscribeLinks(settings.base_url, hasher, tokens)
@@ -111,7 +112,7 @@ class ActionsService:
         return all(one.alive and one.failure is None for one in threads)
 
     def status(self) -> Mapping[str, Any]:
-        """How much is left to do, which every process of the service answers alike, and this process's troubles."""
+        """How much is left to do, the same from every process of the service, and the troubles of this process."""
         said = status(self._db, self._log, self._clock, log_clock=self._log_clock)
         troubles = [
             {"channel": name, "since": rfc3339(trouble.since), "detail": trouble.detail}

@@ -1,7 +1,7 @@
 """The tables of the actions service: schema `actions` on PostgreSQL, prefix `actions_` everywhere.
 
-Moments are microseconds since the epoch. `seq` numbers rows in the order in which they were made, for lists with the
-newest first.
+Moments are microseconds since the epoch. `seq` numbers rows in the order in which they were made: lists show the
+newest ones first.
 """
 
 from sqlalchemy import (

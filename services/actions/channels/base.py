@@ -36,8 +36,10 @@ class ChannelContext:
 
 @dataclass(frozen=True, slots=True)
 class ChannelTrouble:
-    """The trouble that keeps a channel from sending anything: since when (microseconds), and for people, the other
-    side's words."""
+    """The trouble that keeps a channel from sending anything.
+
+    `since`: when it began, in microseconds. `detail`: the other side's words about it, for people.
+    """
 
     since: int
     detail: str
@@ -58,11 +60,12 @@ class Prepared(Protocol):
 class Channel(Protocol):
     """One way of reaching somebody. It lives on the delivery loop's event loop.
 
-    `concurrency`: how many actions may be prepared or under way at once. `per_key`: how many of them may have the same
-    concurrency key. `idempotent`: an attempt with an unknown end may be made again. `marks_effect`: a channel that is
-    not idempotent calls `ChannelContext.before_effect` itself, later than at the start of `send`.
-    `independent`: each concurrency key stands for a machine that answers or hangs by itself; the key is then the
-    recipient.
+    `concurrency`: how many actions may be prepared or under way at once.
+    `per_key`: how many of them may have the same concurrency key.
+    `idempotent`: an attempt with an unknown end may be made again.
+    `marks_effect`: a channel that is not idempotent calls `ChannelContext.before_effect` itself, later than at the
+    start of `send`.
+    `independent`: each key, which is then the recipient itself, stands for a machine that answers or hangs by itself.
     """
 
     concurrency: int
@@ -81,8 +84,7 @@ class Channel(Protocol):
         ...
 
     async def prepare(self, action: Leased) -> Prepared | Outcome:
-        """Do everything short of the effect itself; returns an outcome if the attempt ends here. Raises nothing but
-        `CancelledError`."""
+        """Do everything short of the effect itself; returns an outcome if the attempt ends here. Raises nothing."""
         ...
 
     async def close(self) -> None:

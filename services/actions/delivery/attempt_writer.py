@@ -48,9 +48,8 @@ class BatchResult(msgspec.Struct):
     """The result of a batch. An action that is missing in `begun` must not be sent."""
 
     begun: dict[str, int] = {}
-    tally: list[
-        tuple[str, str, str]
-    ] = []  # (channel, status, reason) of every action that ended or is to be retried
+    # (channel, status, reason) of every action that ended or is to be retried
+    tally: list[tuple[str, str, str]] = []
     targets: dict[str, Target | None] = {}  # the endpoints to which the begun actions go
     leased: list[Leased] = []
     next_due: int | None = None  # when the next action falls due, in microseconds

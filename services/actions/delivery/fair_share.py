@@ -2,8 +2,7 @@
 
 A key stands for another machine (an endpoint, a domain). There is a limit for each key and one for each channel. Where
 keys are `independent`, a machine that hangs must cost the others nothing. So it gets one place until it answers, and
-an action that has been under way for `SLOW_S` no longer takes a place of the channel, or of the window of leased
-actions.
+an action under way for `SLOW_S` no longer takes a place of the channel, or of the window of leased actions.
 """
 
 import asyncio
@@ -57,8 +56,10 @@ class FairShare:
 
 
 class KeyLimit(FairShare):
-    """The places of one concurrency key. An independent machine has a single place until it answers, and again after
-    `QUIET_S` of silence."""
+    """The places of one concurrency key.
+
+    An independent machine has a single place until it answers, and again after `QUIET_S` of silence.
+    """
 
     def __init__(self, most: int, *, independent: bool) -> None:
         super().__init__(1 if independent else most)

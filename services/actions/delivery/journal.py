@@ -89,8 +89,7 @@ class Journal:
     def before_effect(self, action: str) -> None:
         """Write that the effect of this action's attempt is about to happen; it must not happen twice.
 
-        Raises `OSError` if the line cannot be written and the journal cannot be withdrawn: then the effect must not
-        happen.
+        Raises `OSError` if it can neither write the line nor withdraw the journal: then the effect must not happen.
         """
         self._write(action, None)
 

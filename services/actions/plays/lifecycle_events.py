@@ -26,9 +26,8 @@ def about(
     """
     type_ = OWN_PREFIX + kind
     named = {"play": play, "playbook": playbook, "step": step, "action": action}
-    data: dict[str, Any] = {
-        name: value for name, value in named.items() if value
-    }  # a task made by hand has no play
+    # A task made by hand has no play.
+    data: dict[str, Any] = {name: value for name, value in named.items() if value}
     data |= more or {}
     data["depth"] = 0 if depth is None else depth_after(type_, depth)
     if place is not None:

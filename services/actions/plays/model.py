@@ -143,8 +143,8 @@ class RenderJob(msgspec.Struct, kw_only=True):
 class Rendered(msgspec.Struct, kw_only=True):
     """The final content of an action, as its row stores it and the API shows it.
 
-    Each channel's `spec.content` defines its fields. A task has {"title", "body", "key"}; its key is null if the step
-    gave none.
+    Each channel's `spec.content` defines its fields. A task has {"title", "body", "key"}, with a null key if the step
+    gave no key.
     """
 
     content: dict[str, Any]
@@ -223,8 +223,9 @@ class StepNote(msgspec.Struct):
 
 
 Op = (
+    # what the step machine leaves for the store, in order
     ActionDraft | Cancel | CloseTasks | OwnEvent | StepNote
-)  # what the step machine leaves for the store, in order
+)
 
 
 def play_id(trigger: str, playbook: str) -> str:

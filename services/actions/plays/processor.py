@@ -38,9 +38,8 @@ class PlaysPartition:
         self.number, self.mode, self.clock = number, mode, clock
         self.merge = merge or MergedOrder()
         self._store, self._library = store, library
-        self.answered: list[
-            tuple[int, int]
-        ] = []  # (time, receipt) of events that started plays; the caller drains it
+        # (time, receipt time) of the events that started plays; the caller empties it.
+        self.answered: list[tuple[int, int]] = []
         self._received = 0  # receipt time of the event applied last
         # Events of an account that was merged into one here may still be under way from another partition. A wait goes
         # on until all of them from before its moment have arrived. Up to `cleared` they have.
@@ -161,8 +160,9 @@ class PlaysPartition:
             return
         contact = contact_of(event) if what is None else what.contact
         person = (
+            # the contact for whom a lone account stood, if there was one
             what is not None and contact == closing.contact
-        )  # the contact for whom a lone account stood, if there was one
+        )
         if event.type == "account.deleted" or person or (what is not None and contact is None):
             self._store.erase_account(account)
         elif contact is not None and (what is not None or event.type == "contact.deleted"):

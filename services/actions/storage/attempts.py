@@ -1,9 +1,8 @@
 """What the delivery loop reads and writes: leases of due actions, attempts, and how they ended. SQL only.
 
 An action goes through `lease_due` (it is ours for a while) → `start_attempts` (durable before anything is on the
-wire) → sending → `finish_attempts` (row, attempt and the event about them in one transaction). All of these take
-lists, so that one transaction serves many actions. Beginnings and ends check the owner, so a process that has lost a
-lease writes nothing.
+wire) → sending → `finish_attempts` (row, attempt and the event about them in one transaction). These take lists, so
+that one transaction serves many actions. They check the owner, so a process that has lost its lease writes nothing.
 """
 
 import json
@@ -213,8 +212,8 @@ def let_go(conn: Connection, owner: str) -> None:
 
 
 def never_sent(conn: Connection, ids: Sequence[str], now: int) -> None:
-    """Record that the attempts at these actions, under way when their process died, had no effect; each may be
-    followed by another."""
+    """Record that the attempts at these actions had no effect, so that others may follow. They were under way when
+    their process died."""
     if ids:
         interrupt(conn, ids, now)
         _not_begun.run(conn, listed(conn, ids))
@@ -239,8 +238,8 @@ def start_attempts(
 ) -> dict[str, int]:
     """Begin attempts; returns the number (from 1) of each that may begin, by action.
 
-    An action that is missing in the answer must not be sent: its lease was lost, its play exited, or its account
-    erased.
+    An action that is missing in the answer must not be sent: its lease was lost, its play was exited, or its account
+    was erased.
     """
     rows = _mine.run(conn, listed(conn, ids), owner).all()
     over = {row.id for row in rows if _over(row.play_status, row.attempts, log_clock=log_clock)}

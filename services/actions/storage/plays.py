@@ -80,8 +80,8 @@ class PlayStore:
     def preload(self, names: Iterable[str], digests: Iterable[bytes], started: Iterable[str]) -> None:
         """Fetch in few queries what a batch will ask for.
 
-        These are the live plays and profiles of the accounts `names`, the sightings of the events `digests`, and the
-        plays `started`.
+        `names`: accounts whose live plays and profiles are fetched. `digests`: hashes of events, for their sightings.
+        `started`: ids of plays.
         """
         wanted = [name for name in dict.fromkeys(names) if name not in self._live]
         for start in range(0, len(wanted), CHUNK):

@@ -30,9 +30,8 @@ class Retention:
 
     def __init__(self, db: Database, wall: Clock, keep: int) -> None:
         self._db, self._wall, self._keep = db, wall, keep
-        self._again: dict[
-            int, float
-        ] = {}  # when to look again at partitions in which an old action is still to be sent
+        # When to look again at partitions in which an old action is still to be sent.
+        self._again: dict[int, float] = {}
         self._looked: set[int] = set()  # partitions that were looked at since they were claimed
         self.more = False  # whether there may be more than fitted one transaction
 

@@ -80,9 +80,8 @@ def lock(conn: Connection, digests: Iterable[str], *, shared: bool) -> None:
     if conn.dialect.name != "postgresql":
         return
     verb = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
-    keys = sorted(
-        int(digest[:15], 16) for digest in digests
-    )  # always in this order, so that nobody deadlocks
+    # Always in this order, so that nobody deadlocks.
+    keys = sorted(int(digest[:15], 16) for digest in digests)
     for key in keys:
         conn.execute(text(f"SELECT {verb}(:key)").bindparams(bindparam("key", key)))
 

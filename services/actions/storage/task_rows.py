@@ -65,8 +65,7 @@ def put_task(
 def open_task(conn: Connection, account: str, key: str, *, hold: bool = False) -> Any:
     """The open task of this account and key, or None. `hold` locks its row until the transaction ends.
 
-    Until then nobody else makes such a task, or looks for one. A caller without `hold` waits for no row, and so cannot
-    deadlock.
+    Until then nobody else makes or looks for such a task. A caller without `hold` waits for no row: it cannot deadlock.
     """
     if conn.dialect.name == "postgresql":
         name = {"name": f"{account}\n{key}"}

@@ -55,8 +55,10 @@ def build(action: str, content: dict[str, Any], due_at: int) -> Envelope:
 
 
 def _address_of(person: object, whose: str) -> str:
-    """A person's address. Raises `BadAddress`, which says `whose` address is wrong: a recipient is not to blame for a
-    mistyped owner."""
+    """A person's address. Raises `BadAddress`, which names the wrong address by `whose`.
+
+    A recipient is not to blame for a mistyped owner.
+    """
     found = person.get("email") if isinstance(person, dict) else None
     try:
         return valid_address(found)
@@ -66,7 +68,7 @@ def _address_of(person: object, whose: str) -> str:
 
 
 def _whose(content: dict[str, Any]) -> str:
-    """What to call the sender's address in an error: mails may come from the owner."""
+    """The name of the sender's address in an error: the sender may be the owner."""
     owner, sender = content.get("reply_to"), content.get("from")
     is_owners = (
         isinstance(owner, dict) and isinstance(sender, dict) and owner.get("email") == sender.get("email")

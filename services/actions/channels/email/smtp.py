@@ -123,9 +123,8 @@ class SmtpTransport:
         self._server = server
         self.health = ServerHealth(now)
         self.before_effect = before_effect  # called with the action whose final dot is about to go out
-        self.gate = AdaptiveLimit(
-            least=DOTS, step=ONE_MORE_S, patience=PATIENCE_S
-        )  # for mails between the final dot and its answer
+        # The limit on mails between the final dot and its answer.
+        self.gate = AdaptiveLimit(least=DOTS, step=ONE_MORE_S, patience=PATIENCE_S)
         self._idle: deque[SmtpConnection] = deque()
         self._name = name or re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "localhost"
 

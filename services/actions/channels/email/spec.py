@@ -26,9 +26,8 @@ class EmailSpec(ActionSpec, kw_only=True):
     document: dict[str, Any] | None  # subject, markdown or html, text?
     to_name: str | None = None  # of the recipient; the address is `ActionDraft.recipient`
     sender: str | None = None  # the step's `from`: an address; None: the owner, else the configured sender
-    owner: dict[str, Any] = msgspec.field(
-        default_factory=dict
-    )  # {"name", "email"} of the account's owner; replies go there
+    # {"name", "email"} of the account's owner; replies go there
+    owner: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 def drafts(run: StepRun, step: EmailStep) -> Iterator[ActionDraft]:
@@ -36,9 +35,8 @@ def drafts(run: StepRun, step: EmailStep) -> Iterator[ActionDraft]:
     version = run.play.templates.get(step.template)
     document = None if version is None else run.library.template(step.template, version)
     missing = ActionReason.TEMPLATE_UNKNOWN if document is None else None
-    context = render_context(
-        run.play, run.profile, None, run.now
-    )  # made once for all recipients: accounts may have many contacts
+    # Made once for all recipients, for accounts may have many contacts.
+    context = render_context(run.play, run.profile, None, run.now)
     for recipient in resolve(step.to, run.profile, run.play.contact)[:MAX_RECIPIENTS]:
         spec = EmailSpec(
             template=step.template,
