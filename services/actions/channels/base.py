@@ -84,7 +84,7 @@ class Channel(Protocol):
         ...
 
     async def prepare(self, action: Leased) -> Prepared | Outcome:
-        """Do everything short of the effect itself; returns an outcome if the attempt ends here. Raises nothing."""
+        """Do everything short of the effect itself; an outcome if the attempt ends here. Raises nothing else."""
         ...
 
     async def close(self) -> None:

@@ -97,7 +97,7 @@ def compile_playbook(version: int, doc: PlaybookIn) -> Playbook:
 
 
 def set_aside(name: str, version: int, doc: Mapping[str, Any], why: str) -> Playbook:
-    """A version that was saved once and cannot be read now. It has no steps; any event that it names is an exit."""
+    """A version that was saved once and cannot be read now. It has no steps; any event that it names may be an exit."""
     types = frozenset(_events_in(doc))
     exits = (Matcher(types - {"*"}, every="*" in types, where=None, by=None),)
     topic = str(doc.get("topic", "lifecycle"))

@@ -1,4 +1,4 @@
-"""Channel `task`. The commit in which its step ran makes a task, so there is nothing left to deliver."""
+"""Channel `task`. A task is done with the commit in which its step ran; there is nothing left to deliver."""
 
 from services.actions.channels.base import ChannelContext, Prepared
 from services.actions.plays.model import Leased
