@@ -1,7 +1,7 @@
-"""Builds a rule's state from the log, in time order, before it takes effect. Nothing fires for the past.
+"""Builds a rule's state from the log, in time order, before the rule takes effect. Nothing fires for the past.
 
-All of an account's events are needed before the first one counts, since late ones come in between. Accounts
-that do not fit into memory are left for another reading of the log: each reading holds the accounts of one
+All of an account's events have to be read before the first one counts, because late ones belong in between.
+Accounts that do not fit into memory wait for another reading of the log. Each reading holds the accounts of one
 range of hashes, as many as fit.
 """
 
@@ -22,44 +22,46 @@ from services.rules.engine.erasure import begun_at
 from services.rules.engine.id_codec import EventKey
 from services.rules.engine.ports import AccountStates
 
-ROOM = 512 << 20  # bytes of events and ids that one reading holds, roughly
-ID_BYTES = 300  # that an id takes in memory, roughly
-EVENT_BYTES = 1_000  # that an event takes, beside its data
-EXPANSION = 8  # times what data takes as JSON
+ROOM = 512 << 20  # bytes of events and ids that one reading may hold, roughly
+ID_BYTES = 300  # memory that one id takes, roughly
+EVENT_BYTES = 1_000  # memory that one event takes, besides its data
+EXPANSION = 8  # how many times its size as JSON the data takes in memory
 CONTACT_BYTES = 200
-AHEAD = 1_000  # accounts fetched at once
+AHEAD = 1_000  # accounts fetched at a time
 DIGESTS = 1 << 32
 
 History = Iterable[tuple[int, int, Event]]  # offset, bytes as JSON, event; from the start of the log
-Ask = Callable[..., object]  # a rule, and what to call of it: see `Moments._asked`
+Ask = Callable[..., object]  # a rule and the method to call on it: see `Timers._asked`
 
 
 class _Past:
-    """One account's part of the log: the events that the rules must see, with the profile at each place."""
+    """One account's part of the log: the events that the rules must see, each with the profile at that point."""
 
     def __init__(self, account: str) -> None:
         self.profile = Profile(id=account)
-        self.shown: Profile | None = None  # what the profile is now, for all events up to the next update
+        self.shown: Profile | None = None  # the current profile, shared by all events up to the next update
         self.newest = 0
-        self.merge: Merge | None = None  # the last that was asked for, carried out or not
+        self.merge: Merge | None = None  # the last merge that was asked for, carried out or not
         self.source = ""  # events of this source are known by their bare id
-        self.names: dict[EventKey, tuple[int, int]] = {}  # to its time, the newest time then
-        self.foreign: dict[EventKey, int] = {}  # what they say that were sent on to it and have a bare id
+        self.names: dict[EventKey, tuple[int, int]] = {}  # to its time, and the newest time then
+        self.foreign: dict[EventKey, int] = {}  # fingerprints of forwarded events that have a bare id
         self.found: list[tuple[int, int, Event, Profile, list[CompiledRule]]] = []
-        self.born = -1  # where it was made anew, if it was erased before
+        self.born = -1  # the offset at which the account was made anew, if it had been erased before
         self.gone: set[str | None] = set()  # contacts that were erased and have not come back
         self.bytes = EVENT_BYTES
 
     def of_the_erased(self, event: Event) -> bool:
-        """Whether the event is Touchline's own and about something erased; an event from outside makes
-        the account anew."""
+        """Whether this is one of Touchline's own events about something that was erased.
+
+        An event from outside makes the account anew.
+        """
         if not event.type.startswith(OWN_PREFIX):
             self.gone.discard(event.contact)
             return False
         return event.contact in self.gone or begun_at(event) < self.born
 
     def repeats(self, event: Event, time: int) -> bool:
-        """Whether the event was sent before, by the rule that holds for events as they come (see `repeats`)."""
+        """Whether the event was sent before, by the same rule as for live events (see `dedup.recognise`)."""
         self.source = self.source or event.source
         name: EventKey = event.id if event.source == self.source else (event.source, event.id)
         if event.mergedfrom is None and name not in self.foreign:
@@ -89,7 +91,7 @@ class _Past:
         return False
 
     def _said(self, event: Event) -> int | None:
-        """What the account's own event of this name says; of one that no rule wants it does not matter."""
+        """The fingerprint of the account's own event of this name; one that no rule wants does not matter."""
         same = (one for _, _, one, _, _ in self.found if (one.source, one.id) == (event.source, event.id))
         return next((fingerprint(one) for one in same if one.mergedfrom is None), None)
 
@@ -103,7 +105,7 @@ class _Past:
 
 
 class _Reading:
-    """One reading of the log: the accounts whose hashes lie in [low, high)."""
+    """One reading of the log: the accounts whose hashes are in [low, high)."""
 
     def __init__(self, low: int) -> None:
         self.low, self.high = low, DIGESTS
@@ -112,7 +114,10 @@ class _Reading:
         self.bytes = 0
 
     def past(self, account: str, offset: int, event: Event) -> _Past | None:
-        """The account's part; None: it is another reading's, or Touchline tells of an erased account."""
+        """The account's part of the log.
+
+        None if it belongs to another reading, or if one of Touchline's own events is about an erased account.
+        """
         found = self.pasts.get(account)
         if found is None and event.type.startswith(OWN_PREFIX) and account in self.gone:
             return None
@@ -123,8 +128,10 @@ class _Reading:
         return found
 
     def weigh(self, more: int) -> None:
-        """Count the bytes that came in. Where they are too many, the upper half of the accounts waits for
-        the next reading."""
+        """Count the bytes that were read.
+
+        If they are too many, the upper half of the accounts waits for the next reading.
+        """
         self.bytes += more
         if self.bytes <= ROOM:
             return
@@ -142,7 +149,7 @@ def _digest(account: str) -> int:
 def backfill(
     rules: list[CompiledRule], accounts: AccountStates, history: Callable[[], History], clock: int, ask: Ask
 ) -> set[str]:
-    """Feed the log to fresh rules; returns the accounts that got state. Times in microseconds."""
+    """Feed the log to new rules; returns the accounts that got state. Times are in microseconds."""
     touched: set[str] = set()
     low = 0
     while low < DIGESTS:
@@ -199,7 +206,7 @@ def _take(past: _Past, offset: int, size: int, event: Event, listening: list[Com
 
 
 def _gone_there(past: _Past | None, event: Event) -> bool:
-    """Whether the account was erased because the one that it was merged into was, or the person that it stood for."""
+    """Whether the account was erased because the account it was merged into was erased, or the person it stood for."""
     what = erased_of(event) if event.type == ERASED else None
     said = past.merge if past is not None else None
     if what is None or said is None or said.into != what.into:
@@ -208,14 +215,14 @@ def _gone_there(past: _Past | None, event: Event) -> bool:
 
 
 def _copy(profile: Profile) -> Profile:
-    """A profile as it is now. Merging replaces attributes and roles, so that only the contacts need copies."""
+    """A copy of the profile as it is now. Updates replace attributes and roles, so only the contacts need copying."""
     return copy(profile, contacts={key: copy(contact) for key, contact in profile.contacts.items()})
 
 
 def _build(state: AccountState, past: _Past, clock: int, ask: Ask) -> None:
-    """The account's events into the fresh rules, by time; as historical ones do, they count and fire nothing.
+    """Feed the account's events to the new rules in time order. Like historical events, they count and fire nothing.
 
-    Of a closed account none do. What was sent on counts where it did: at an account that has taken in the one it is of.
+    A closed account's events do not count here. Those that were forwarded count at the account it was merged into.
     """
     if state.profile.closed is not None:
         return

@@ -1,4 +1,4 @@
-"""Computes the times a span before or after a date."""
+"""Computes the times that lie a span before or after a date."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ Span = int | CalendarDuration
 
 
 def moment(start: datetime, span: Span, times: int) -> int | None:
-    """`start` plus `times` the span in microseconds; None beyond the years 1 to 9999."""
+    """`start` plus `times` times the span, in microseconds; None outside the years 1 to 9999."""
     if isinstance(span, int):
         return microseconds(start) + span * times
     try:
@@ -19,7 +19,10 @@ def moment(start: datetime, span: Span, times: int) -> int | None:
 
 
 def first_after(start: datetime, span: Span, sign: int, *, repeat: bool, time: int) -> int | None:
-    """The first moment `start + sign·n·span` (n = 1, with `repeat` also more) later than `time`; None: none."""
+    """The first moment `start + sign·n·span` after `time`, or None.
+
+    n is 1, or with `repeat` any larger number too.
+    """
     if not repeat:
         only = moment(start, span, sign)
         return only if only is not None and only > time else None
@@ -34,7 +37,7 @@ def first_after(start: datetime, span: Span, sign: int, *, repeat: bool, time: i
 
 
 def _guess(start: datetime, span: Span, sign: int, time: int) -> int:
-    """A count at which the moment is at or just before `time` (going forward), or just before it (going back)."""
+    """An n whose moment is at or just before `time` (going forward), or just before it (going back)."""
     gap = (time - microseconds(start)) * sign
     length = span if isinstance(span, int) else span.months * 28 * 86_400_000_000
     longest = span if isinstance(span, int) else span.months * 31 * 86_400_000_000

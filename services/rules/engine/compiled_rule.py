@@ -1,7 +1,7 @@
-"""A rule in force: its members, and the one judgement that every trigger passes.
+"""A rule in force: its members, and the single judgement that leads to every trigger.
 
-Order: the condition holds (its kind says so, for a tier that is covered) -> this event has not fired the rule ->
-cooldown -> where -> unless -> it fires.
+The order: the condition holds (its kind says so, for a tier that the rule covers) -> this event has not fired the
+rule yet -> cooldown -> where -> unless -> it fires.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NOTHING_BEFORE: Mapping[int, object] = {}
 
 
 class DecisionSink(Protocol):
-    """Where decisions go: the partition's engine."""
+    """Receives the decisions: the partition's engine."""
 
     def fetch(self, offset: int) -> Event: ...
     def fire(self, rule: CompiledRule, ctx: Context, hold: Match, event: Event | None) -> None: ...
@@ -35,7 +35,7 @@ class DecisionSink(Protocol):
 
 
 class CompiledRule:
-    """A compiled version of a rule. It holds no account's state."""
+    """A compiled rule. It holds no account's state."""
 
     def __init__(
         self, doc: RuleIn, *, version: int, generation: int, unless_generation: int, status: str
@@ -57,7 +57,7 @@ class CompiledRule:
         self.moments = any(member.moments for member in self.members)
 
     def selectors(self) -> Iterator[EventFilter]:
-        """The events that it must see."""
+        """The filters of the events that the rule must see."""
         for member in self.members:
             yield from member.selectors()
         if self.unless is not None:
@@ -68,9 +68,10 @@ class CompiledRule:
     def arrive(
         self, ctx: Context, bench: DecisionSink, before: Mapping[int, object] = NOTHING_BEFORE
     ) -> bool:
-        """An event of a type that the rule listens to. `before`: by slot, what members said before an update.
+        """Handle an event of a type that the rule listens to.
 
-        Returns whether a daily tick may decide sooner than put down.
+        `before`: what each member said before an update, by slot. Returns whether a daily tick may decide sooner than
+        the one on the agenda.
         """
         if self.unless is not None:
             self.unless.arrive(ctx)
@@ -86,7 +87,7 @@ class CompiledRule:
         return retick
 
     def decide(self, ctx: Context, found: list[tuple[int, Match]], bench: DecisionSink) -> None:
-        """Judge what held (by the member's place), in order of time."""
+        """Judge the matches, each with the place of its member, in time order."""
         joint = self.joint
         for hold in [hold for _, hold in found] if joint is None else joint.joined(ctx.state, found):
             if not self.fires:
@@ -102,9 +103,9 @@ class CompiledRule:
     def judge(
         self, ctx: Context, hold: Match, event: Event | None, *, know_event: bool = True
     ) -> Reason | None:
-        """Why a hold does not fire; None: it does. Changes nothing.
+        """The reason why a match does not fire, or None if it does. Changes nothing.
 
-        Without `know_event` (an explanation) a `where` over the event is taken to hold.
+        Without `know_event` (in an explanation), a `where` over the event is assumed to hold.
         """
         state, key = ctx.state, subject_key(self.slot, hold.subject)
         fired = state.fired.get(key)
@@ -137,7 +138,7 @@ class CompiledRule:
         return Scope(None, state.profile, state.contact(named), state.tier)
 
     def _event(self, ctx: Context, hold: Match, bench: DecisionSink) -> Event | None:
-        """The event that a hold is of, where judging needs it or it is at hand."""
+        """The event behind a match, if judging needs it or it is at hand."""
         if hold.offset == MOMENT:
             return None
         if hold.offset == ctx.offset:
@@ -150,7 +151,7 @@ class CompiledRule:
 
 
 def _loops(state: AccountState, hold: Match) -> bool:
-    """Whether what a hold is of, or what armed its moment, is too deep."""
+    """Whether the event behind a match, or the one that armed its moment, is too deep (see `LOOP_DEPTH`)."""
     arming = hold.arming
     if arming is not None:
         return depth_of(arming.type, arming.data) >= LOOP_DEPTH
@@ -158,5 +159,5 @@ def _loops(state: AccountState, hold: Match) -> bool:
 
 
 def match_id(hold: Match) -> int:
-    """What a subject's `fired` remembers: the event's offset, or the moment (negative)."""
+    """How a subject's `fired` records the match: by the event's offset, or by the moment (negative)."""
     return ~hold.at if hold.offset == MOMENT else hold.offset

@@ -1,5 +1,7 @@
-"""What is being decided right now. One `Context` serves a partition: the engine fills it anew for each event or moment,
-and kinds read it as a `Situation` (see docs/decisions/0014).
+"""What is being decided right now.
+
+Each partition has one `Context`. The engine fills it anew for each event or moment, and kinds read it as a
+`Situation` (see docs/decisions/0014).
 """
 
 from schemas.conditions.codegen import Scope
@@ -8,18 +10,18 @@ from services.rules.engine.account_state import AccountState
 
 
 class Context:
-    """The account and the event (None at a moment) at hand. Times in microseconds."""
+    """The account and the event that are being decided; at a moment the event is None. Times are in microseconds."""
 
     __slots__ = ("event", "now", "offset", "past", "position", "scope", "silent", "state", "time")
 
     state: AccountState
     event: Event | None
-    time: int  # of the event, or the moment
+    time: int  # of the event, or the moment itself
     offset: int  # of the event, or MOMENT
     silent: bool  # a historical or late event: it counts, but nothing fires by it
-    now: int  # the clock
-    past: bool  # at a moment: it lay behind the clock already when it became known
-    position: int  # the last record applied: where a trigger is said to have been decided
+    now: int  # the partition's clock
+    past: bool  # of a moment: the clock had passed it before it became known
+    position: int  # the last record applied: the position at which a trigger is said to have been decided
     scope: Scope
 
     def __init__(self) -> None:

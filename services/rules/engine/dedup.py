@@ -1,8 +1,8 @@
-"""Recognises repeats: events are known by (source, id) for at least seven days of the account's own time.
+"""Recognises repeats: an event is known by (source, id) for at least seven days of its account's own time.
 
-A forwarded event, and one that was first sent to another account, may have an id that means another event here. Then
-their content decides (`fingerprint`): equal content is the same event. Otherwise the first one keeps the id, and the
-other is known by (source, id, content), or by (source, id, 0) if it is the account's own.
+A forwarded event, or one that was first sent to another account, may carry an id that means another event here.
+Then the fingerprints of their content decide: equal content means the same event. Otherwise the first event keeps
+the id, and the other is known by (source, id, content), or by (source, id, 0) if it is the account's own.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,14 @@ from services.rules.engine.account_state import OFFSET_BITS, OFFSETS, AccountSta
 from services.rules.engine.id_codec import EventKey
 
 UPDATES_KEPT = 1000
-OWN = 0  # stands for what the account's own event says
+OWN = 0  # stands for the content of the account's own event
 
 
 class EventName(NamedTuple):
-    """The key by which an event is known, and whether it `repeats` one. `said`: the content of a forwarded
-    event with a bare id."""
+    """The key by which an event is known, and whether it `repeats` an earlier one.
+
+    `said`: the content of a forwarded event with a bare id.
+    """
 
     key: EventKey
     repeats: bool
@@ -28,9 +30,10 @@ class EventName(NamedTuple):
 
 
 def recognise(state: AccountState, event: Event, fetch: Callable[[int], Event]) -> EventName:
-    """The name of an event; `state.newest` as before it. `fetch` gives the account's event at a place.
+    """The name of an event. Call it while `state.newest` is as it was before the event.
 
-    With the same time it would be late by the time that its id is forgotten, thus counts once for good.
+    `fetch` gives the account's event at an offset. By the time an id is forgotten, a repeat with the same event
+    time is late, so it counts only once for good.
     """
     key: EventKey = event.id if event.source == state.source else (event.source, event.id)
     if event.mergedfrom is not None:
@@ -61,7 +64,7 @@ def _said_at(offset: int, fetch: Callable[[int], Event]) -> int | None:
     try:
         return fingerprint(fetch(offset))
     except LookupError:
-        return None  # not in the log any more: taken for another one, for none shall be lost
+        return None  # no longer in the log: treated as a different event, so that none is lost
 
 
 def _known(state: AccountState, key: EventKey) -> bool:
@@ -70,9 +73,9 @@ def _known(state: AccountState, key: EventKey) -> bool:
 
 
 def merged_before(state: AccountState, event: Event) -> bool:
-    """Whether an update was merged already, though its id was forgotten. It is remembered from now on.
+    """Whether an update was already applied, though its id has been forgotten. From now on it is remembered.
 
-    A late update still merges. Sent once more, long after, it must not undo what came since.
+    A late update is still applied. But one that is sent again long afterwards must not undo newer values.
     """
     said = () if event.mergedfrom is None else (fingerprint(event),)
     text = repr((event.source, event.id, event.time, *said)).encode("utf-8", "surrogatepass")

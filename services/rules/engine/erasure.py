@@ -1,5 +1,7 @@
-"""Erasure: forgets what an account's state holds of a person, and tells which of Touchline's own events are
-about the erased and count for nobody."""
+"""Erasure: forgets what an account's state holds of a person, and recognises Touchline's own events about the erased.
+
+Those events count for nobody.
+"""
 
 from math import inf
 from typing import Any
@@ -7,14 +9,15 @@ from typing import Any
 from schemas.event import Event
 from services.rules.engine.account_state import AccountState
 
-DEPARTED_KEPT = 1_000  # erasures of contacts that an account remembers the places of
+DEPARTED_KEPT = 1_000  # number of erased contacts whose offsets an account remembers
 
 
 def of_the_erased(state: AccountState | None, event: Event) -> bool:
-    """Whether an event of Touchline's own is about an account that is not there, or a contact that went.
+    """Whether one of Touchline's own events is about an account that is gone, or about an erased contact.
 
-    Plays and mails of theirs may have been under way; they began at a place before the one at which the account was
-    made anew. Which contacts went is not kept: at an account that lost one, whoever is none now counts as such.
+    Their plays and mails may still have been under way. Those began at an offset before the one at which the
+    account was made anew. The names of erased contacts are not kept, so at an account that lost one, anybody who is
+    not a contact now counts as erased.
     """
     if state is None or begun_at(event) < state.born:
         return True
@@ -22,26 +25,29 @@ def of_the_erased(state: AccountState | None, event: Event) -> bool:
 
 
 def forgotten_in(event: Event) -> list[str]:
-    """The triggers that leave with their plays, as a record of actions names them."""
+    """The triggers that are removed with their plays, as a record from actions names them."""
     named = event.data.get("triggers") if isinstance(event.data, dict) else None
     return [one for one in named if isinstance(one, str)] if isinstance(named, list) else []
 
 
 def begun_at(event: Event) -> int | float:
-    """The offset at which the play was triggered that an event of Touchline's own is about; endless: it is unknown."""
+    """The offset of the trigger whose play one of Touchline's own events is about; infinite if unknown."""
     place = event.data.get("place") if isinstance(event.data, dict) else None
     return place if type(place) is int else inf
 
 
 def depart(state: AccountState, offset: int) -> None:
-    """A contact is erased here: what came of them before is shown no more, though the log may still have it."""
+    """Note that a contact is erased at this offset.
+
+    Their earlier events are no longer shown, though the log may still hold them.
+    """
     state.departed.append(offset)
     while len(state.departed) > DEPARTED_KEPT:
         state.veil = max(state.veil, state.departed.pop(0) + 1)
 
 
 def forget_contact(state: AccountState, contact: str | None, by_person: frozenset[int] = frozenset()) -> None:
-    """Drop all state that is kept per this contact, and what armed events of theirs carried.
+    """Drop all state kept for this contact, and what their events left in states that they armed.
 
     `by_person`: the slots of rules that count by the event's contact, whose keys are the ids of contacts.
     """

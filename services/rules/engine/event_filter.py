@@ -1,4 +1,4 @@
-"""Which events a rule counts, what they are worth, and for whom."""
+"""Which events a rule counts, how much each is worth, and for which subject."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from services.rules.engine.windows.series import token
 
 
 def value_getter(path: str) -> Callable[[Scope], Any]:
-    """Looks up a path of an event; a bare `contact` is the contact's id."""
+    """A function that looks up a path in an event; a bare `contact` gives the contact's id."""
     return getter_of("contact.id" if path == "contact" else path)
 
 
@@ -39,7 +39,7 @@ class EventFilter:
         return not is_reserved(type_) if self.types is None else type_ in self.types
 
     def worth(self, scope: Scope) -> int | None:
-        """What the scope's event adds (millionths, a token, or 0 where it is only counted); None: no match."""
+        """How much the event adds (millionths, a token, or 0 if it is only counted); None if it does not match."""
         event = scope.event
         if event is None or not self.listens(event.type):
             return None
@@ -48,7 +48,7 @@ class EventFilter:
         return self.amount(scope)
 
     def where(self, scope: Scope) -> bool:
-        """Whether the condition on the event holds. It is compiled when first asked: many rules never do."""
+        """Whether the condition on the event holds. The first call compiles it; many rules never get that far."""
         if self._where is None:
             self._where = compile_condition(self.document.where) if self.document.where is not None else _true
         return self._where(scope)

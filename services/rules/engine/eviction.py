@@ -1,7 +1,7 @@
-"""Eviction: drops what nothing can need any more: ids too old for repeats, old records, old marks.
+"""Eviction drops what nothing can need any more: ids too old for repeats, old records, old marks.
 
-A sweep comes after a number of events of an account, never by the clock or by batches, so that the same
-history sweeps alike.
+A sweep is due after a number of events of an account, never by the clock or by batches, so that the same history is
+always swept in the same way.
 """
 
 from collections.abc import Collection
@@ -21,7 +21,7 @@ HOUR = 3_600_000_000
 
 
 def sweep(state: AccountState, rules: RuleSet) -> None:
-    """Clear the account and set when it is due again: a sweep costs as much as the account has series and ids."""
+    """Sweep the account and set when the next sweep is due; a sweep costs as much as the account has series and ids."""
     kept_series = len(state.stores) + len(state.shared)
     if len(state.seen) < kept_series:
         state.sweep_at = kept_series
@@ -67,12 +67,12 @@ def _sweep_series(state: AccountState, rules: RuleSet, floor: int) -> None:
 
 
 def _late(rule: CompiledRule) -> int:
-    """How far back a date of the rule may still run a timer."""
+    """How long after its date the rule may still run a timer."""
     return max((member.late for member in rule.members), default=0)
 
 
 def _floor(state: AccountState, rule: CompiledRule, floor: int) -> int:
-    """The earliest time that something of the rule may still be asked at: `unless` also at old moments."""
+    """The earliest time at which part of the rule may still be checked; `unless` is checked at old moments too."""
     if rule.unless is None or not rule.moments:
         return floor
     floor = min(floor, state.newest - _late(rule) - HOUR)
@@ -84,7 +84,7 @@ def _floor(state: AccountState, rule: CompiledRule, floor: int) -> int:
 
 
 def _drop_unknown(state: AccountState, rules: RuleSet) -> None:
-    """State of rules that are gone, or began anew under another generation."""
+    """Drop the state of rules that are gone or have begun another generation."""
     mappings: tuple[tuple[dict[Any, Any], Collection[int]], ...] = (
         (state.stores, rules.parts),
         *((kept, rules.keepers) for kept in state.kept.values()),
@@ -97,16 +97,16 @@ def _drop_unknown(state: AccountState, rules: RuleSet) -> None:
 
 
 def _forget_ids(state: AccountState, rules: RuleSet) -> None:
-    """Forget ids that a repeat may now carry again, but for those that evidence can still name."""
+    """Forget the ids that may be used again, except those that evidence can still name."""
     floor = state.newest - LATE_US
     bound = floor << OFFSET_BITS
     gone = {}
     foreign = state.foreign
-    for key, value in state.seen.items():  # in order of arrival, which is that of their times
+    for key, value in state.seen.items():  # in order of arrival, which is also the order of their times
         if value >= bound:
             break
         if foreign and value & OFFSETS in foreign and _own(state, key) in state.seen:
-            continue  # the account's own event of this id is known by another key, as long as this one is taken
+            continue  # the account's own event of this id has another key for as long as this one is taken
         gone[value & OFFSETS] = key
     if not gone and not state.older:
         return
@@ -133,5 +133,5 @@ def _forget_ids(state: AccountState, rules: RuleSet) -> None:
 
 
 def _own(state: AccountState, key: EventKey) -> EventKey:
-    """By which key the account's own event is known where one that was sent on has the bare one."""
+    """The key of the account's own event whose bare id a forwarded event has taken."""
     return (state.source, key, OWN) if isinstance(key, str) else (key[0], key[1], OWN)

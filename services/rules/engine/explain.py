@@ -1,5 +1,7 @@
-"""Explains why a rule fires now, or why not, by the same evaluation as for events and timers,
-without changing anything."""
+"""Explains why a rule fires now or why not.
+
+It uses the same evaluation as events and timers do, and changes nothing.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -18,18 +20,18 @@ from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.triggers import figures_of, ids_of
 from services.rules.engine.windows.series import DAY
 
-NOW = -2  # stands for an event that would come now
+NOW = -2  # the offset of an event that would come now
 
 Explanation = dict[str, Any]
 
 
 def tier_of(rules: RuleSet, state: AccountState) -> tuple[str, str]:
-    """The account's tier under these rules, and why it is that one."""
+    """The account's tier under these rules, and the reason for it."""
     return rules.tier(state.profile)
 
 
 class _Found(NamedTuple):
-    """The members' result: the verdict that decides, its member, and the reasons, the deciding one last."""
+    """What the members say: the deciding verdict, its member, and all reasons, the deciding one last."""
 
     verdict: Verdict
     place: int
@@ -45,10 +47,10 @@ def explain(
     key: str | None,
     now: int,
 ) -> Explanation:
-    """The verdict of one rule for one subject at `now` (microseconds); for rules of the daily tick, at the next one.
+    """The verdict of one rule for one subject at `now` (microseconds).
 
-    `cooldown_until` is null also where the cooldown never ends. Whether a `where` over an event's own data holds can
-    only be said when an event comes: it is left out here.
+    A rule of the daily tick is judged at the next tick. `cooldown_until` is also null if the cooldown never ends.
+    Whether a `where` over an event's own data holds is known only when an event comes, so it is left out here.
     """
     rule = rules.by_name.get(rule_name)
     if rule is None:
@@ -73,7 +75,7 @@ def explain(
 def _verdict(
     rule: CompiledRule, state: AccountState, subject: Subject, contact: str | None, now: int
 ) -> _Found:
-    """The members' verdict; of an `all_of`, the first that says no."""
+    """The members' verdict; for an `all_of`, the first member that does not hold."""
     ctx = Context()
     ctx.state, ctx.silent, ctx.past = state, True, False
     ctx.scope.profile, ctx.scope.tier, ctx.scope.contact = state.profile, state.tier, state.contact(contact)
@@ -106,14 +108,14 @@ def _judged(rule: CompiledRule, state: AccountState, verdict: Verdict) -> tuple[
     ctx.state = state
     why = rule.judge(ctx, verdict.hold, None, know_event=False)
     if why is None and state.deep is not None and verdict.evidence and verdict.evidence[-1] in state.deep:
-        why = Reason.LOOP  # it was reached by what nothing fires at
+        why = Reason.LOOP  # the event that brought it about is too deep for anything to fire
     return (True, verdict.reason) if why is None else (False, why)
 
 
 def _explained(
     rule: CompiledRule, state: AccountState, subject: Subject, found: _Found, case: RuleCase, now: int
 ) -> Explanation:
-    """The answer about a subject whose state is known."""
+    """The explanation for a subject whose state is known."""
     verdict = found.verdict
     fires, reason = _judged(rule, state, verdict)
     last = state.last.get(subject_key(rule.slot, subject))
@@ -140,7 +142,7 @@ def _explained(
 
 
 def _moment(verdict: Verdict) -> int | None:
-    """The moment that a deadline or date comes, or came."""
+    """The time at which a deadline or date comes or came."""
     if verdict.next_check is not None or verdict.hold is None:
         return verdict.next_check
     return verdict.hold.at

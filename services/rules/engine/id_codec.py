@@ -1,13 +1,13 @@
-"""Event ids in few bytes: canonical UUIDs as 16 bytes each, anything else as it is, in order of arrival."""
+"""Stores event ids in few bytes, in order of arrival: canonical UUIDs as 16 bytes each, any others as they are."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-# id, or (source, id) for other sources than the account's first; see `dedup` for three
+# id, or (source, id) if the source is not the account's first; for three parts see `dedup`
 EventKey = str | tuple[str, str] | tuple[str, str, int]
 UUID_BYTES = 16
-FEW = 3  # ids up to which one by one is quicker
-_OTHER = b"\x00" * UUID_BYTES  # stands where the next of the other ids comes; the nil UUID is one of these
+FEW = 3  # up to this many ids, packing one by one is quicker
+_OTHER = b"\x00" * UUID_BYTES  # stands for the next of the other ids; the nil UUID counts as one of these
 
 
 def _uuid(key: Any) -> bytes | None:
@@ -29,7 +29,7 @@ def _text(packed: bytes) -> str:
 
 
 def _uuids(keys: list[Any]) -> bytes | None:
-    """Many at once, a tenth of the time of one by one; None unless all are canonical UUIDs."""
+    """Pack many ids at once, in a tenth of the time of one by one; None unless all are canonical UUIDs."""
     try:
         text = "".join(keys)
         digits = text.replace("-", "")
@@ -42,18 +42,18 @@ def _uuids(keys: list[Any]) -> bytes | None:
         and len(digits) == 32 * len(keys)
         and all(text[place::36] == dashes for place in (8, 13, 18, 23))
         and packed.hex() == digits
-        and _OTHER not in packed  # the nil UUID, or what looks like it from one to the next
+        and _OTHER not in packed  # the nil UUID, or bytes across two ids that look like it
     )
     return packed if whole else None
 
 
 def pack_ids(seen: Iterable[EventKey], known: bytearray, count: int) -> tuple[bytes, list[Any], int]:
-    """The ids an account has sent, in order of arrival: packed bytes, the others, and how many there are in all.
+    """The ids of an account in order of arrival: the packed bytes, the other ids, and the number of all.
 
-    Packs only what came since the last time: `known` are the first `count` ids, packed; it is brought up to date.
+    Packs only the ids that are new: `known` holds the first `count` ids, packed, and is brought up to date.
     """
     keys = list(seen)
-    # An id may have gone and come back at the end: then those behind it have moved, the last packed one too.
+    # An id may have gone and come back at the end. Then those behind it have moved, the last packed one too.
     if count > len(keys) or (count and bytes(known[-UUID_BYTES:]) != _uuid(keys[count - 1])):
         known.clear()
         count = 0
@@ -72,7 +72,7 @@ def pack_ids(seen: Iterable[EventKey], known: bytearray, count: int) -> tuple[by
 
 
 def unpack_ids(packed: bytes, others: list[Any]) -> Iterator[EventKey]:
-    """The ids back, in order."""
+    """The ids, unpacked, in order of arrival."""
     rest = iter(others)
     for place in range(0, len(packed), UUID_BYTES):
         one = packed[place : place + UUID_BYTES]

@@ -1,6 +1,6 @@
-"""What makes the engine fast: generated handlers, shared series, the slack of a rule. Pure. See docs/fast-path.md.
+"""Makes the engine fast: generated handlers, shared series, the slack of a rule. Pure. See docs/fast-path.md.
 
-What the rest of the engine uses, and no more (a test holds this list):
+The rest of the engine uses these names and no others (a test checks the list):
 
 - `codegen`: `Handler`, `handlers_for`
 - `rule_group`: `Thresholds`, `layout_of`
@@ -8,7 +8,7 @@ What the rest of the engine uses, and no more (a test holds this list):
   `newest_of_each`, `refit`, `series_of`, `to_stored`
 - `slack`: `put_late`
 
-They are imported from their files: an account's state is made of shared series, and all the others are made of states
-and rules, so one import of everything would go in a circle. Files import downwards only: `codegen`, `slack`,
-`rule_group`, `shared_series`.
+They are imported from their own files. An account's state is made of shared series, and the other files need states
+and rules, so importing everything here would make a circle. Files import only those after them in this order:
+`codegen`, `slack`, `rule_group`, `shared_series`.
 """

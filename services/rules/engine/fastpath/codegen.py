@@ -1,9 +1,10 @@
-"""Generated handlers: one function per event type and tier, which does for all rules at once what each kind defines.
+"""Generates handlers: one function per event type and tier, which does for all rules at once what each kind defines.
 
-Shareable rules (see `rule_group`) become a line each: the condition over shared lookups, which sets a bit. The event
-is then put once into the shared series of each group, and only what `slack` cannot rule out is judged, by the same
-code as everything else (`PartitionEngine.judge`). All other rules are asked as usual, in their order among the rest.
-An event out of order, or historical (`late`), goes the same way, but is put in its place.
+Each shareable rule (see `rule_group`) becomes one line: its condition over shared lookups, which sets a bit. The
+event is then put once into the shared series of each rule group. Only the rules that `slack` cannot rule out are
+judged, by the same code as everything else (`PartitionEngine.judge`). All other rules are asked as usual, in their
+order among the rest. An event that is out of order or historical (`late`) goes the same way, but is inserted at its
+own time.
 
 docs/fast-path.md prints one of these functions and explains it.
 """
@@ -29,9 +30,9 @@ LEGEND = "# v0, v1 …: what a path leads to; n0: the same as a number, else NaN
 
 
 def handlers_for(listeners: Sequence[CompiledRule], layout: Layout) -> dict[str, Handler] | None:
-    """The handlers by tier of an event type that these rules listen to, in their order; None: no rule does.
+    """The handlers by tier for an event type that these rules listen to, in rule order; None if no rule does.
 
-    Not for reserved types, nor for Touchline's own.
+    There are no handlers for reserved types or for Touchline's own.
     """
     if not listeners:
         return None
@@ -41,19 +42,19 @@ def handlers_for(listeners: Sequence[CompiledRule], layout: Layout) -> dict[str,
 
 
 def handler_source(listeners: Sequence[CompiledRule], layout: Layout) -> str:
-    """The text of the generated function; it is the same for all tiers, which differ in its constants."""
+    """The source of the generated function. It is the same for all tiers; only its constants differ."""
     return _HandlerWriter(listeners, layout).source
 
 
 def _made(code: CodeType, names: dict[str, Any]) -> Handler:
-    """The function with these constants."""
+    """The function, made with these constants."""
     exec(code, names)  # noqa: S102 - our own code, see `schemas.conditions.codegen`
     handler: Handler = names["handler"]
     return handler
 
 
 class _HandlerWriter:
-    """Writes the function of one event type: its `source`, and the `constants` that it reads in every tier."""
+    """Writes the function for one event type: its `source`, and the `constants` that it reads in every tier."""
 
     def __init__(self, listeners: Sequence[CompiledRule], layout: Layout) -> None:
         self._listeners, self._places = listeners, layout.places
@@ -82,7 +83,7 @@ class _HandlerWriter:
         return names
 
     def _lookups(self) -> list[str]:
-        """Lines that look up what the rules' conditions read, each path once."""
+        """Lines that look up the paths in the rules' conditions, each path once."""
         roots = {path.split(".")[0] for path in self._emitter.places}
         lines = [f"matched_{number} = due_{number} = 0" for number in range(len(self._groups))]
         if roots & {"type", "source"}:
@@ -96,10 +97,10 @@ class _HandlerWriter:
         return [*lines, *self._emitter.prelude()]
 
     def _tests_and_judged(self) -> tuple[list[str], list[str]]:
-        """Lines that set the bits of the rules that match, and lines that judge what may hold, rule by rule."""
+        """Lines that set the bits of the rules that match, and lines that judge those that may hold, in rule order."""
         tests: list[str] = []
         judged: list[str] = []
-        run: dict[int, int] = {}  # numbers of groups to the bits of rules that come one after another
+        run: dict[int, int] = {}  # rule group numbers to the bits of a run of consecutive rules
         for place, rule in enumerate(self._listeners):
             group, bit = self._places.get(rule.members[0].slot, (None, 0))
             if isinstance(group, RuleGroup):
@@ -120,7 +121,7 @@ class _HandlerWriter:
         tests = []
         if member.aggregate == "sum":
             view = self._emitter.view(str(member.selector.of), "n")
-            tests.append(f"{view} == {view}")  # NaN, which stands for what is no number, is not
+            tests.append(f"{view} == {view}")  # fails for NaN, which stands for no number
         elif member.aggregate == "distinct":
             tests.append(f"{self._emitter.view(str(member.selector.of))}.__class__ in SCALARS")
         where = member.selector.document.where
@@ -130,7 +131,7 @@ class _HandlerWriter:
 
     @staticmethod
     def _judge(run: dict[int, int]) -> list[str]:
-        """A line that judges rules that come one after another, if one of them may hold."""
+        """A line that judges consecutive rules if one of them may hold."""
         if not run:
             return []
         asked = " or ".join(f"due_{number} & {mask}" for number, mask in run.items())
@@ -138,7 +139,7 @@ class _HandlerWriter:
         return [f"if {asked}: engine.judge(({found}), state, time, offset, event, late)"]
 
     def _stored(self, number: int, group: RuleGroup) -> Iterator[str]:
-        """Lines that put the event's row into the shared series of a group, and say which rules it may make hold."""
+        """Lines that put the event's row into a group's shared series and find the rules it may make hold."""
         members = {member.column: member for _, member in group.rules if member.column is not None}
         amounts = "".join(f", {self._amount(members[column])}" for column in group.columns)
         worth_a_look = self._worth_a_look(number, group)
@@ -154,7 +155,7 @@ class _HandlerWriter:
 
     @staticmethod
     def _worth_a_look(number: int, group: RuleGroup) -> str:
-        """Whether the series is long enough for a count, or holds enough for a sum."""
+        """An expression for whether the series is long enough for a count, or its amounts large enough for a sum."""
         long = f"len(rows) >= LEAST_LENGTH_{number}"
         summed = {member.column for _, member in group.rules if member.aggregate == "sum"}
         if not summed:
@@ -166,7 +167,7 @@ class _HandlerWriter:
         return f"{long} or matched_{number} & BY_SUM_{number} and {total} >= LEAST_TOTAL_{number}"
 
     def _amount(self, member: Threshold) -> str:
-        """An expression for what the event adds to a column: millionths, or a token; 0 for neither."""
+        """An expression for the amount that the event adds to a column: millionths, or a token, or 0 for neither."""
         view = self._emitter.view(str(member.selector.of))
         if member.aggregate == "sum":
             return f"micro({view}) or 0"

@@ -1,7 +1,7 @@
-"""Which rules share series, and what each of them needs to fire, per tier.
+"""Which rules share series, and what each of them needs in order to fire, per tier.
 
-A rule is `shareable` if it is of the commonest form: a rising count, sum or distinct over a window, for whole
-accounts. Those that want the same types of events are put in groups of at most 62.
+A rule is `shareable` if it has the most common form: a rising count, sum or distinct over a window, for whole
+accounts. Shareable rules that want the same event types form rule groups of at most 62.
 """
 
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ from services.rules.engine.compiled_rule import CompiledRule, slot
 from services.rules.engine.fastpath.shared_series import FEW_ROWS, RULES, Layout, SeriesGroup
 from services.rules.engine.kinds.threshold import Threshold
 
-UNREACHED = 1 << 100  # a number of events, or of millionths, that no window comes to
-PLANES = 6  # bits of a counter of slack: it counts up to 64 events; a longer way is gone in pieces
+UNREACHED = 1 << 100  # more events, or millionths, than any window reaches
+PLANES = 6  # bits of a slack counter: it counts up to 64 events, and a greater distance is counted in parts
 
 
 class RuleGroup(SeriesGroup):
-    """A group with its rules by bit."""
+    """A series group that knows its rules by bit."""
 
     __slots__ = ("rules",)
 
@@ -28,16 +28,16 @@ class RuleGroup(SeriesGroup):
 
 
 class Thresholds:
-    """What the rules of a group need in one tier. Lists go by bit; masks have the bits of the rules of a kind.
+    """What the rules of a group need in one tier. Lists are indexed by bit; a mask has the bits of some of the rules.
 
-    `needed`: the number of events or of distinct values, or the millionths, at which a rule holds.
+    `needed`: the number of events or distinct values, or the millionths, at which a rule holds.
     `windows`, `cooldowns`: microseconds.
-    `amounts_at`: where in a row a rule's amounts stand; 0 for counts, which have none.
+    `amounts_at`: the place of a rule's amounts in a row; 0 for counts, which have none.
     `reachable`, `by_events` (counts and distincts), `by_sum`, `distinct`: masks of rules that can fire in this tier.
-    `least_length`, `least_total`: a series of fewer integers, and of smaller amounts altogether, makes no rule hold. No
-    `least_length` is of more than `FEW_ROWS`: from there on, sums have slack too instead of being added up.
-    `full_sums`: the slack of each sum while nothing is used up, millionths.
-    `full_planes`: the slack of all other rules while nothing is used up: plane i holds bit i of each one's, less one.
+    `least_length`, `least_total`: a series with fewer integers, and a smaller total of amounts, makes no rule hold.
+    `least_length` is never more than `FEW_ROWS` rows: beyond that, sums have slack too instead of being added up.
+    `full_sums`: the slack of each sum while none of it is used up, in millionths.
+    `full_planes`: the slack of all other rules while none of it is used up: plane i holds bit i of each slack less one.
     """
 
     __slots__ = (
@@ -66,32 +66,32 @@ class Thresholds:
 
 
 def _mask(flags: Iterable[object]) -> int:
-    """The bits at the places of what is true."""
+    """A mask of the places at which the flags are true."""
     return sum(1 << bit for bit, flag in enumerate(flags) if flag)
 
 
 def _needed(rule: CompiledRule, member: Threshold, tier: str) -> int:
-    """The least that holds: a number of events, of distinct values, or of millionths."""
+    """The least that makes the rule hold: a number of events, of distinct values, or of millionths."""
     least = (member.needed or {}).get(tier)
     return UNREACHED if least is None or not rule.fires else least
 
 
 def shareable(rule: CompiledRule) -> Threshold | None:
-    """The rule's threshold, if it is of the form that shared series are kept for."""
+    """The rule's threshold, if it has the form that shared series are kept for."""
     member = rule.members[0]
     if rule.joint is not None or rule.unless is not None or rule.per_contact or rule.doc.by is not None:
         return None
     if not isinstance(member, Threshold) or member.needed is None:
         return None
     if not (member.selector.of or "data.").startswith("data."):
-        return None  # what a profile says may differ between the event's arrival and a backfill
-    # Touchline's own events may come out of order among the others; updates go their own way
+        return None  # the profile may have changed between the event's arrival and a backfill
+    # Touchline's own events may come out of order among the others; updates are handled separately
     other = any(type_.startswith(OWN_PREFIX) or is_reserved(type_) for type_ in member.selector.types or ())
     return None if other else member
 
 
 def layout_of(rules: Iterable[CompiledRule]) -> Layout:
-    """The groups of a rule set. Their keys are the same in every process."""
+    """The rule groups of a rule set. Their keys are the same in every process."""
     together: dict[tuple[str, ...], list[tuple[CompiledRule, Threshold]]] = {}
     for rule in rules:
         member = shareable(rule)

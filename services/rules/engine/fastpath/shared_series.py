@@ -1,15 +1,15 @@
 """Shared series: the events of an account that rules count, kept once for all rules that want the same types.
 
-A shared series is a flat list of integers, sorted by time, equal times in order of arrival. It has a row per event:
-`time, offset, mask`, then an amount per column. Times are microseconds since the epoch, offsets places in the
-partition's log, amounts millionths (of a sum) or tokens (63-bit digests of distinct values), 0 where no rule counts
-one. Bit b of the mask says that the event counts for the rule whose slot the group has at b. What belongs to one rule
-is picked out when it is asked for, which is hardly ever: see `slack`.
+A shared series is a flat list of integers, sorted by time; equal times stay in order of arrival. It has a row per
+event: `time, offset, mask`, then an amount per column. Times are microseconds since the epoch, and offsets are
+places in the partition's log. Amounts are millionths (of a sum) or tokens (63-bit digests of distinct values), and
+0 where no rule counts one. Bit b of the mask says that the event counts for the rule whose slot the rule group has
+at b. The records of a single rule are picked out on demand, which hardly ever happens: see `slack`.
 
     group: slots {0: opens, 1: exports}, columns (what opens sums up), so 4 integers a row
     [t1, offset1, 0b01, 2_000_000,   t2, offset2, 0b11, 500_000,   ...]
 
-Functions take the series of an account by their groups' keys (`shared`) and the layout that they are kept in.
+Functions take an account's series by group key (`shared`) and the layout that the series are kept in.
 """
 
 from array import array
@@ -21,20 +21,19 @@ from typing import Any
 from services.rules.engine.windows.series import upto
 
 TIME, OFFSET, MASK = 0, 1, 2  # places in a row
-HEAD = 3  # numbers of a row before its amounts
-RULES = 62  # of a group at most: a mask is stored as a 64-bit integer
-FEW_ROWS = 16  # a series of fewer may do without slack, see there
+HEAD = 3  # integers in a row before its amounts
+RULES = 62  # in a rule group at most: a mask is stored as a 64-bit integer
+FEW_ROWS = 16  # a series with fewer rows may do without slack, see `slack`
 NAMES_KEPT = 10_000
 
 SharedSeries = list[int]
 Row = tuple[int, ...]  # one row of a shared series
-StoredSeries = tuple[
-    tuple[int, ...], tuple[int, ...], SharedSeries
-]  # slots of the bits in use, columns, rows
+# slots of the bits in use, columns, rows
+StoredSeries = tuple[tuple[int, ...], tuple[int, ...], SharedSeries]
 
 
 class SeriesGroup:
-    """Rules that share series: their slots by bit, and what the columns are (digests of an aggregate and its path)."""
+    """Rules that share series: their slots by bit, and the columns (digests of an aggregate and its path)."""
 
     __slots__ = ("_names", "columns", "key", "slots", "span", "width")
 
@@ -55,11 +54,11 @@ class SeriesGroup:
         return found
 
     def place_of(self, column: int) -> int:
-        """Where in a row the amounts of a column stand."""
+        """The place of a column's amounts in a row."""
         return HEAD + self.columns.index(column)
 
     def reads(self, other: "SeriesGroup") -> bool:
-        """Whether the series of the other group mean the same here."""
+        """Whether the other group's series mean the same in this group."""
         if self is other:
             return True
         same = all(self.slots.get(bit) == slot for bit, slot in other.slots.items())
@@ -67,7 +66,7 @@ class SeriesGroup:
 
 
 class Layout:
-    """How the shared series of an account are to be read: the groups by key, and each slot's group and bit."""
+    """How to read an account's shared series: the rule groups by key, and the group and bit of each slot."""
 
     __slots__ = ("groups", "places")
 
@@ -82,7 +81,7 @@ EMPTY = Layout()  # no rules share anything
 
 
 def bits(mask: int) -> list[int]:
-    """The places of the ones, lowest first."""
+    """The positions of the 1 bits, lowest first."""
     found = []
     while mask:
         low = mask & -mask
@@ -92,7 +91,7 @@ def bits(mask: int) -> list[int]:
 
 
 def put(rows: SharedSeries, width: int, row: Row) -> None:
-    """Insert a row after those of the same time that came before it."""
+    """Insert a row after those that came before it with the same time."""
     place = upto(rows, width, row[TIME])
     while (
         place and rows[(place - 1) * width] == row[TIME] and rows[(place - 1) * width + OFFSET] > row[OFFSET]
@@ -104,7 +103,7 @@ def put(rows: SharedSeries, width: int, row: Row) -> None:
 def series_of(
     shared: Mapping[int, SharedSeries], layout: Layout, slot: int, column: int | None, first: int
 ) -> "array[int]":
-    """A rule's records from the time `first` on: `time, offset` or, with a column, `time, offset, amount`."""
+    """A rule's records from the time `first` on: `time, offset`, or with a column `time, offset, amount`."""
     place = layout.places.get(slot)
     rows = shared.get(place[0].key) if place is not None else None
     if place is None or rows is None:
@@ -135,11 +134,11 @@ def refit(
     new: Layout,
     columns: Mapping[int, int | None],
 ) -> None:
-    """Bring an account's series from one layout into another, as the rules in force want them.
+    """Convert an account's series from one layout to another, for the rules that are now in force.
 
-    `shared` and `own` (the series of single rules, by subject) are changed. What rules counted that now share nothing
-    goes to a series of their own, and the other way round. `columns` has each threshold's column by its slot; what
-    rules counted that are gone is dropped.
+    Changes `shared` and `own` (the series of single rules, by subject). A rule that no longer shares a series gets its
+    records in a series of its own, and the other way round. `columns` has the column of each threshold by its slot. The
+    records of deleted rules are dropped.
     """
     if old is new:
         return
@@ -162,7 +161,7 @@ def _part(
     after: SeriesGroup | None,
     columns: Mapping[int, int | None],
 ) -> None:
-    """Rules that leave a group take their records along."""
+    """Give the rules that leave a group their records."""
     stay = set(after.slots.values()) if after is not None else set()
     for bit, slot in before.slots.items():
         if slot in columns and slot not in stay:
@@ -172,7 +171,7 @@ def _part(
 
 
 def _moved(rows: SharedSeries, before: SeriesGroup, after: SeriesGroup) -> SharedSeries:
-    """The rows with the bits and columns of another group; those that count for none of its rules are left out."""
+    """The rows with the bits and columns of another group; rows that count for none of its rules are left out."""
     wanted = {slot: bit for bit, slot in after.slots.items()}
     moves = [(1 << bit, 1 << wanted[slot]) for bit, slot in before.slots.items() if slot in wanted]
     places = [before.place_of(c) if c in before.columns else None for c in after.columns]
@@ -188,7 +187,7 @@ def _moved(rows: SharedSeries, before: SeriesGroup, after: SeriesGroup) -> Share
 def _absorb(
     shared: dict[int, SharedSeries], series: "array[int]", group: SeriesGroup, bit: int, column: int | None
 ) -> None:
-    """A series of one rule joins the one that it shares from now on."""
+    """Move a single rule's series into the one that it shares from now on."""
     rows = shared.setdefault(group.key, [])
     amount_at = None if column is None else group.place_of(column)
     for start in range(0, len(series), 2 if column is None else 3):
@@ -206,7 +205,7 @@ def _absorb(
 
 
 def _row_of(rows: SharedSeries, width: int, time: int, offset: int) -> int | None:
-    """Where the row of an event begins; None: it has none."""
+    """The place where an event's row begins, or None if it has no row."""
     place = upto(rows, width, time)
     while place and rows[(place - 1) * width] == time:
         place -= 1
@@ -219,9 +218,9 @@ def _row_of(rows: SharedSeries, width: int, time: int, offset: int) -> int | Non
 
 
 def drop_old(shared: dict[int, SharedSeries], layout: Layout, floor: int) -> list[int]:
-    """Forget the rows that no window of a check from the time `floor` on can reach.
+    """Forget the rows that no window can reach when it is checked at `floor` or later.
 
-    The keys of series that have few rows left: what is kept of their slack is not brought up to date any more.
+    Returns the keys of series with few rows left, whose slack is no longer kept up to date.
     """
     short = []
     for key, rows in list(shared.items()):
@@ -237,9 +236,9 @@ def drop_old(shared: dict[int, SharedSeries], layout: Layout, floor: int) -> lis
 
 
 def newest_of_each(rows: SharedSeries, width: int, count: int, upto_time: int) -> list[int]:
-    """Offsets, of rows up to a time, that are among (at least) the newest `count` of one of the rules.
+    """Offsets of rows up to a time that are among the newest `count` of at least one rule; there may be more of them.
 
-    All rules are counted at once: plane i holds bit i of each rule's number, until it is full.
+    All rules are counted at once: plane i holds bit i of each rule's number until it is full.
     """
     if rows[TIME] > upto_time:
         return []
@@ -262,13 +261,13 @@ def newest_of_each(rows: SharedSeries, width: int, count: int, upto_time: int) -
 
 
 def to_stored(shared: Mapping[int, SharedSeries], layout: Layout) -> dict[int, StoredSeries]:
-    """The series, each with what its bits and columns are: rules may be others when it is read."""
+    """The series, each with its slots and columns, since the rules may be others when it is read."""
     groups = layout.groups
     return {key: ((group := groups[key]).names(rows), group.columns, rows) for key, rows in shared.items()}
 
 
 def from_stored(stored: Mapping[int, StoredSeries]) -> tuple[dict[int, SharedSeries], Layout]:
-    """Stored series and the layout that they are kept in; `refit` them to the rules in force before use."""
+    """Stored series and the layout they are kept in. `refit` them to the rules in force before use."""
     groups = []
     for key, (slots, columns, rows) in stored.items():
         used = bits(reduce(or_, rows[MASK :: HEAD + len(columns)], 0))

@@ -1,13 +1,13 @@
-"""Slack: how far each rule of a shared series is from firing. It frees most events of any look at a window.
+"""Slack is how far each rule of a shared series is from firing. It spares most events any look at a window.
 
 A window that holds n of the k events that a rule needs cannot reach k before k - n more have matched. That is the
-rule's slack, and only when it is used up is the window looked at. The same goes for distinct values (an event brings
-at most one) and for sums (slack in millionths; an event uses up its amount, if that is positive). What is forgotten
-meanwhile only makes the real distance longer. Slack is derived and not stored: where it is missing, it is made from
-the rows.
+rule's slack, and the window is looked at only when it is used up. The same goes for distinct values (an event
+brings at most one) and for sums (slack in millionths; an event uses up its amount, if that is positive). Records
+forgotten in the meantime only make the real distance longer. Slack is derived and not stored: where it is missing,
+it is made from the rows.
 
-The slack of all rules but sums is counted together, in bit-sliced counters: plane i holds bit i of each rule's slack
-less one. So one subtraction, with borrow from plane to plane, serves all rules that an event matches.
+The slack of all rules except sums is counted together, in bit-sliced counters: plane i holds bit i of each rule's
+slack less one. So one subtraction, with a borrow from plane to plane, serves all rules that an event matches.
 """
 
 from services.rules.engine.account_state import AccountState
@@ -19,14 +19,15 @@ from services.rules.engine.windows.series import FOREVER, upto
 class Slack:
     """The slack of an account's rules in one shared series and one tier.
 
-    `planes`: the bit-sliced counters. `sums`: a sum's slack by its bit, millionths. `live`: a mask of the rules that
-    are counted; one that cools down is not, until `wake` at the earliest. `cooling`: bit to the end of its cooldown.
+    `planes`: the bit-sliced counters. `sums`: the slack of each sum by its bit, in millionths. `live`: a mask of
+    the rules that are counted; a rule that is cooling down is not, until `wake` at the earliest. `cooling`: bit to
+    the end of the rule's cooldown.
     """
 
     __slots__ = ("cooling", "live", "planes", "sums", "wake")
 
     def __init__(self, thresholds: Thresholds, rows: SharedSeries) -> None:
-        """As if no row could be forgotten. The last row is left out: it is still to be consumed."""
+        """Start as if no row could be forgotten. The last row is left out: it is still to be consumed."""
         self.planes = list(thresholds.full_planes)
         self.sums = dict(thresholds.full_sums)
         self.live = thresholds.reachable
@@ -39,7 +40,10 @@ class Slack:
                 self.look_next(used_up)
 
     def consume(self, thresholds: Thresholds, mask: int, rows: SharedSeries | Row, start: int) -> int:
-        """An event, whose row begins at `start`, matched the rules of `mask`: those whose slack is used up."""
+        """Count an event whose row begins at `start` and that matched `mask`; returns a mask of the rules to look at.
+
+        Those are the rules whose slack is used up.
+        """
         borrow = mask & thresholds.by_events
         planes = self.planes
         for place, plane in enumerate(planes):
@@ -59,13 +63,13 @@ class Slack:
         return used_up
 
     def set_events(self, bit: int, events: int) -> None:
-        """Set a rule's slack, in events (at least 1; of more than the counters hold, a part)."""
+        """Set a rule's slack, in events: at least 1; if the counters cannot hold the number, a part of it."""
         one, less = 1 << bit, min(events, 1 << PLANES) - 1
         for place, plane in enumerate(self.planes):
             self.planes[place] = plane | one if less >> place & 1 else plane & ~one
 
     def look_next(self, mask: int) -> None:
-        """Set the slack of some rules to 1 event: the next one that matches makes them be looked at."""
+        """Set the slack of these rules to 1 event, so that the next event that matches makes us look at them."""
         self.planes = [plane & ~mask for plane in self.planes]
 
     def cool_down(self, bit: int, until: int) -> None:
@@ -75,7 +79,7 @@ class Slack:
         self.wake = min(self.wake, until)
 
     def warm_up(self, time: int) -> None:
-        """Count the rules again whose cooldown is over by `time`."""
+        """Start counting the rules again whose cooldown is over by `time`."""
         over = [bit for bit, until in self.cooling.items() if until <= time]
         for bit in over:
             del self.cooling[bit]
@@ -84,13 +88,13 @@ class Slack:
 
 
 def due(thresholds: Thresholds, state: AccountState, rows: SharedSeries, mask: int) -> int:
-    """Of the rules of `mask`, which the last row's event matches, those whose window it makes hold: a mask.
+    """The rules of `mask` whose window the last row's event makes hold, as a mask. The event matches all of `mask`.
 
-    Rules that cool down are left out.
+    Rules that are cooling down are left out.
     """
     width = thresholds.group.width
     time = rows[-width]
-    if len(rows) < thresholds.least_length:  # so few that no count can hold: no slack is kept yet
+    if len(rows) < thresholds.least_length:  # too few rows for any count to hold: no slack is kept yet
         summed = bits(mask & thresholds.by_sum)
         return sum(1 << bit for bit in summed if _holds(thresholds, None, state, rows, bit, time))
     slack = state.slack.get(thresholds.group.key)
@@ -109,7 +113,7 @@ def due(thresholds: Thresholds, state: AccountState, rows: SharedSeries, mask: i
 def _holds(
     thresholds: Thresholds, slack: Slack | None, state: AccountState, rows: SharedSeries, bit: int, time: int
 ) -> bool:
-    """Whether a rule's window that ends at `time` holds, and the rule does not cool down; else its slack is set."""
+    """Whether a rule's window that ends at `time` holds and the rule is not cooling down. If not, its slack is set."""
     until = _cools_until(thresholds, state, bit)
     if time < until:
         if slack is not None:
@@ -130,16 +134,16 @@ def _holds(
 
 
 def _cools_until(thresholds: Thresholds, state: AccountState, bit: int) -> int:
-    """When the rule's cooldown is over (microseconds)."""
+    """When the rule's cooldown ends (microseconds)."""
     span = thresholds.cooldowns[bit]
     last = state.last.get(thresholds.group.rules[bit][0].slot) if span else None
     return -FOREVER if last is None else last + span
 
 
 def _worth(thresholds: Thresholds, rows: SharedSeries, bit: int, start: int) -> tuple[int, int]:
-    """What a rule counts after the time `start`, and the most that it can be once some of it is forgotten.
+    """What a rule counts after the time `start`, and the highest it can be once some of it is forgotten.
 
-    A number of events or distinct values, or millionths.
+    Both are a number of events or distinct values, or millionths.
     """
     width, one = thresholds.group.width, 1 << bit
     first = upto(rows, width, start) * width
@@ -156,9 +160,9 @@ def _worth(thresholds: Thresholds, rows: SharedSeries, bit: int, start: int) -> 
 
 
 def put_late(thresholds: Thresholds, state: AccountState, row: Row) -> int:
-    """Put the row of an event that came out of order, or is historical, in its place.
+    """Insert the row of an event that came out of order or is historical.
 
-    A mask of the rules that it may have made hold, at its own time or later.
+    Returns a mask of the rules that the event may have made hold, at its own time or later.
     """
     group = thresholds.group
     rows = state.shared.setdefault(group.key, [])
@@ -175,7 +179,7 @@ def put_late(thresholds: Thresholds, state: AccountState, row: Row) -> int:
 
 
 def _may_hold(thresholds: Thresholds, state: AccountState, rows: SharedSeries, bit: int, time: int) -> bool:
-    """Whether all windows together that hold the event could reach what is needed, and the rule does not cool down."""
+    """Whether the windows around the event could together reach what is needed, and the rule is not cooling down."""
     if thresholds.needed[bit] >= UNREACHED or _cools_until(thresholds, state, bit) > state.newest:
         return False
     value, most = _worth(thresholds, rows, bit, time - thresholds.windows[bit])
