@@ -1,4 +1,4 @@
-"""What a trigger kind remembers of one subject: every kind has a struct of its own, and says how a person leaves it."""
+"""The state that a trigger kind keeps of one subject: every kind has its own struct, which also forgets a contact."""
 
 from collections.abc import Iterable
 from typing import Any, Self
@@ -7,7 +7,7 @@ import msgspec
 
 
 class Arming(msgspec.Struct, array_like=True):
-    """The event that armed a moment: its trigger shows it, however old it is by then. Time in microseconds."""
+    """The event that armed a moment. The trigger shows it, however old it is by then. Time in microseconds."""
 
     id: str
     source: str
@@ -19,25 +19,25 @@ class Arming(msgspec.Struct, array_like=True):
 
 
 class KindState(msgspec.Struct, array_like=True):
-    """Base of the states. Field order is the stored form: new fields come last and have a default."""
+    """Base of the states. The order of the fields is the stored form: new fields come last and have a default."""
 
     def forget(self, contact: str) -> None:
-        """Drop what it carries of an erased contact; the states of that contact's own subject go as a whole."""
+        """Drop what the state holds of an erased contact. That contact's own states are dropped as a whole."""
         raise NotImplementedError
 
     def armed(self) -> Iterable[Arming]:
-        """The events that it keeps in full, for the record of what is held of a person."""
+        """The events that the state keeps in full, for the record of what is kept about a person."""
         return ()
 
     def pending(self) -> int | None:
-        """The earliest time at which a moment ahead may still have to be judged; None: nothing is pending."""
+        """The earliest time from which a moment that is still to be judged may follow; None: nothing is pending."""
         return None
 
     def stored(self) -> Any:
-        """What `restored` takes, of types that MessagePack has."""
+        """The state in types that MessagePack has, as `restored` takes it."""
         return self
 
     @classmethod
     def restored(cls, value: Any) -> Self:
-        """The state of what was `stored`. Raises `msgspec.ValidationError` for anything else."""
+        """The state from its `stored` form. Raises `msgspec.ValidationError` for anything else."""
         return msgspec.convert(value, cls)

@@ -1,8 +1,8 @@
-"""Accounts that were merged into others: closing one, forwarding its events, taking it in at the other.
+"""Merges: closing an account, forwarding its events, and adding it to the account that goes on for it.
 
-The account's partition decides, at the place of `account.merged`. It tells actions (`Moved`) and the other
-account (`ABSORBED`, with the contacts), and from then on forwards what comes for the closed account, without
-the repeats. All these records leave with the batch, and are on the log in the order decided.
+The closed account's partition decides, at the offset of `account.merged`. It tells actions (`Moved`) and the other
+account (`ABSORBED`, with the contacts). From then on it forwards the closed account's events, without the repeats.
+All these records leave with the batch, and are on the log in the order decided.
 """
 
 from dataclasses import dataclass, field
@@ -48,14 +48,15 @@ from services.rules.engine.seen_events import SeenEvents
 
 SPECIAL = frozenset({MERGED, ABSORBED, ERASED})
 UPDATES = frozenset({"account.updated", "contact.updated"})
-MAX_BYTES = (
-    516 << 10
-)  # of what is sent on: what a reader takes of any event, and a little for where it came from
+# bytes of a forwarded event: as many as a reader accepts in any event, and a little for its origin
+MAX_BYTES = 516 << 10
 
 
 class ForwardedRecord(NamedTuple):
-    """A record for `touchline.events` and an account that may be in another partition. `cause`: the offset
-    that it follows from; `at`: the clock then."""
+    """A record for `touchline.events`, for an account that may be in another partition.
+
+    `cause`: the offset that it follows from; `at`: the clock then.
+    """
 
     cause: int
     at: int
@@ -73,21 +74,19 @@ class ErasedAt(NamedTuple):
 
 @dataclass(slots=True)
 class MergeOutput:
-    """What a partition's engine produces beside triggers and states, in the order decided."""
+    """What a partition's engine produces besides triggers and states, in the order decided."""
 
     sent: list[ForwardedRecord] = field(default_factory=list)
-    moved: list[tuple[int, Moved]] = field(
-        default_factory=list
-    )  # the offset of the event, and what it came to
+    # the offset of the event, and what came of it
+    moved: list[tuple[int, Moved]] = field(default_factory=list)
     erased: list[ErasedAt] = field(default_factory=list)
-    forgotten: list[str] = field(default_factory=list)  # triggers whose plays are kept no longer
-    refused: list[tuple[int, str]] = field(
-        default_factory=list
-    )  # offsets of events that become dead letters, and why
+    forgotten: list[str] = field(default_factory=list)  # triggers whose plays are no longer kept
+    # offsets of events that become dead letters, and the reasons
+    refused: list[tuple[int, str]] = field(default_factory=list)
 
 
 class Merging(SeenEvents):
-    """The part of a partition's engine that has to do with merges."""
+    """The part of a partition's engine that deals with merges."""
 
     def __init__(self, partition: int, rules: RuleSet, clock: int, accounts: AccountStates) -> None:
         super().__init__(rules, clock, accounts)
@@ -100,7 +99,7 @@ class Merging(SeenEvents):
         return out
 
     def _aside(self, state: AccountState | None, offset: int, time: int, event: Event) -> bool:
-        """Handle an event that has to do with a merge. False: it is handled like any other."""
+        """Handle an event that has to do with a merge. False if the event is to be handled like any other."""
         if event.type == MERGED:
             self._merge(state, offset, time, event)
         elif event.type == ERASED:
@@ -127,7 +126,7 @@ class Merging(SeenEvents):
     # -- closing -----------------------------------------------------------------------------------------------
 
     def _merge(self, state: AccountState | None, offset: int, time: int, event: Event) -> None:
-        """Close the account, unless that is impossible."""
+        """Close the account, unless the merge is impossible."""
         said = merge_of(event)
         if said is None:
             return self._refuse(offset, "data.into: should be the name of another account")
@@ -141,7 +140,7 @@ class Merging(SeenEvents):
         if not self._is_new(state, offset, time, event) or (
             said.lone and known and not _is_alone(state, said)
         ):
-            return None  # a repeat; or it stands for more than that user, and the merge is none
+            return None  # a repeat; or the account stands for more than that user, and is not merged
         before = state.profile.closed
         if before is not None and not (before.unvouched and not said.unvouched):
             if before.into != said.into and not said.lone:
@@ -152,7 +151,7 @@ class Merging(SeenEvents):
         return self._close(state, offset, event, said)
 
     def _hindrance(self, state: AccountState, said: Merge) -> str | None:
-        """Why the merge is impossible, as far as this partition knows."""
+        """Why the merge is impossible, as far as this partition knows; None if it is possible."""
         if said.into in state.profile.absorbed:
             return f"{said.into!r} was merged into {said.account!r} before, maybe through others"
         if self._accounts.erased(said.into):
@@ -171,8 +170,10 @@ class Merging(SeenEvents):
         self._adopt(state)
 
     def _open(self, state: AccountState, offset: int) -> None:
-        """Open an account that an unvouched merge had closed, because of a vouched event, which then
-        counts for it."""
+        """Open an account that an unvouched merge had closed, because of a vouched event.
+
+        That event then counts for the account.
+        """
         state.profile.closed = None
         self._adopt(state)
         self._move(state, offset, Moved(state.account, self._at_place(offset - 1)))
@@ -185,7 +186,7 @@ class Merging(SeenEvents):
         return Position(self.partition, offset)
 
     def _adopt(self, state: AccountState) -> None:
-        """A closed account has no timers, and each of its events is looked at."""
+        """As `Timers._adopt`; but a closed account has no timers, and every one of its events is looked at."""
         if state.profile.closed is None:
             super()._adopt(state)
         else:
@@ -195,11 +196,10 @@ class Merging(SeenEvents):
     # -- what comes for a closed account -------------------------------------------------------------------------
 
     def _send_on(self, state: AccountState, closing: Closing, offset: int, time: int, event: Event) -> None:
-        passing = (
-            event.mergedfrom is not None or event.type == ABSORBED
-        )  # the first account's worker removed its repeats
+        # the first account's worker has removed the repeats of a forwarded event
+        passing = event.mergedfrom is not None or event.type == ABSORBED
         if event.type.startswith(OWN_PREFIX) and event.type != ABSORBED:
-            return  # an event about plays that are over
+            return  # an event about plays that have ended
         if not passing:
             self.touched.add(state.account)
             late = time < state.newest - LATE_US
@@ -234,8 +234,7 @@ class Merging(SeenEvents):
     # -- taking in -----------------------------------------------------------------------------------------------
 
     def _too_late(self, offset: int, event: Event) -> bool:
-        """Whether the account that was to take another in has been erased meanwhile; then the other one
-        is erased too."""
+        """Whether the account that was to go on for another has been erased meanwhile. Then the other is erased too."""
         account, absorbed = event.account or "", absorbed_of(event)
         if absorbed is None or not self._accounts.erased(account):
             return False
@@ -244,7 +243,7 @@ class Merging(SeenEvents):
         return True
 
     def _took_in(self, state: AccountState, offset: int, event: Event, *, known: bool) -> None:
-        """Note that the profile has it."""
+        """Note that the profile has taken in the other account."""
         absorbed = absorbed_of(event)
         if absorbed is None:
             return
@@ -263,7 +262,7 @@ class Merging(SeenEvents):
         self.out.erased.append(ErasedAt(offset, account, None))
 
     def _erase_contact(self, state: AccountState, offset: int, contact: str | None) -> None:
-        """Forget what is kept of one person, here and in the accounts that were merged into this one."""
+        """Forget what is kept about one person, here and in the accounts that were merged into this one."""
         forget_contact(state, contact, self.rules.by_person)
         if contact is None:
             return
@@ -276,13 +275,13 @@ class Merging(SeenEvents):
         forget(state.profile, contact)
 
     def _erased_there(self, state: AccountState | None, offset: int, event: Event) -> None:
-        """Handle that the account which this one was merged into was erased, or a person there."""
+        """The account that this one was merged into was erased, or a person there: forget the same here."""
         what = erased_of(event)
         closing = state.profile.closed if state is not None else None
         if state is None or what is None or closing is None or closing.into != what.into:
             return
         if what.contact in (None, closing.contact):
-            self._erase(state.account, offset)  # a lone account is that person
+            self._erase(state.account, offset)  # a lone account stands for that person
         else:
             self._erase_contact(state, offset, what.contact)
             self.touched.add(state.account)
@@ -292,7 +291,7 @@ class Merging(SeenEvents):
     def _tell(
         self, offset: int, type_: str, account: str, what: Absorbed | Erased, cause: tuple[object, ...]
     ) -> None:
-        """A record of our own for another account; its id follows from the cause."""
+        """Send another account a record of our own; its id follows from the cause."""
         name = repr((type_, account, *cause)).encode("utf-8", "surrogatepass")
         event = Event(
             id=f"mrg_{blake2b(name, digest_size=13).hexdigest()}",
@@ -312,7 +311,7 @@ class Merging(SeenEvents):
 
 
 def lone_after(state: AccountState, event: Event, *, first: bool) -> int:
-    """Whether one Segment user's calls alone made an account, now that this event has come: see `AccountState.lone`."""
+    """Whether one Segment user's calls alone made an account, as known after this event: see `AccountState.lone`."""
     if event.type.startswith(OWN_PREFIX):
         return state.lone
     here = (2 if event.unvouched else 1) if is_lone_call(event) else 0
@@ -324,7 +323,7 @@ def _is_alone(state: AccountState, said: Merge) -> bool:
 
 
 def _opens(event: Event, closing: Closing) -> bool:
-    """Whether an event opens an account that an unvouched merge had closed: any vouched one does."""
+    """Whether an event opens an account that an unvouched merge had closed; any vouched event does."""
     if not closing.unvouched:
         return False
     if event.type == ABSORBED:
@@ -338,7 +337,7 @@ def _awaited(state: AccountState | None, event: Event) -> bool:
 
 
 def _wrong(event: Event) -> str | None:
-    """What is wrong with an `ABSORBED`, if anything."""
+    """What is wrong with an `ABSORBED` event, or None."""
     absorbed = absorbed_of(event)
     if absorbed is None:
         return "data: should tell which account is taken in"

@@ -1,4 +1,4 @@
-"""Tiered documents made ready: exact limits, spans and cooldowns per tier."""
+"""Compiles tiered documents: exact limits, spans and cooldowns per tier."""
 
 from fractions import Fraction
 from typing import Any
@@ -12,28 +12,28 @@ NEVER = 1 << 62  # a cooldown without end
 
 
 def per_tier(value: Any) -> dict[str, Any]:
-    """What a tiered value says per tier; tiers not covered are left out."""
+    """The value for each tier; tiers that are not covered are left out."""
     found = {tier: for_tier(value, tier) for tier in TIERS}
     return {tier: one for tier, one in found.items() if one is not None}
 
 
 def limits(value: Any) -> dict[str, Fraction]:
-    """Exact numbers per tier."""
+    """The limits as exact numbers, per tier."""
     return {tier: exact(one) for tier, one in per_tier(value).items()}
 
 
 def spans(value: Any) -> dict[str, int]:
-    """Microseconds per tier."""
+    """The spans in microseconds, per tier."""
     return {tier: parse_duration(one) for tier, one in per_tier(value).items()}
 
 
 def date_spans(value: Any) -> dict[str, int | CalendarDuration]:
-    """Microseconds, or months, per tier."""
+    """The spans in microseconds or months, per tier."""
     return {tier: parse_calendar(one) for tier, one in per_tier(value).items()}
 
 
 def cooldowns(rule: RuleIn) -> dict[str, int]:
-    """Microseconds without a further trigger, per tier: 0 none, `NEVER` once."""
+    """The cooldowns in microseconds, per tier: 0 for none, `NEVER` for a rule that fires once."""
     return {tier: _cooldown(rule, tier) for tier in TIERS}
 
 

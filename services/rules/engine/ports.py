@@ -7,25 +7,25 @@ from services.rules.engine.account_state import AccountState
 
 
 class AccountStates(Protocol):
-    """The states of the partition's accounts; in tests a dict will do (see `InMemoryAccounts`)."""
+    """The states of the partition's accounts. For tests a dict will do (see `InMemoryAccounts`)."""
 
     def get(self, account: str) -> AccountState | None:
         """The account's state, or None for one never seen."""
 
     def prefetch(self, names: Iterable[str]) -> object:
-        """These are going to be asked for."""
+        """Announce that these accounts will be asked for soon."""
 
     def put_new(self, state: AccountState) -> None:
-        """Keep a state that the engine made."""
+        """Store a state that the engine made."""
 
     def forget(self, account: str) -> None:
-        """The account was erased."""
+        """Drop an account that was erased."""
 
     def erased(self, account: str) -> bool:
-        """Whether there was an account of this name that was erased, of any partition, and none since. Rarely asked."""
+        """Whether an account of this name was erased, in any partition, and has not been made anew. Rarely asked."""
 
     def all(self, touched: Collection[str] = ()) -> Iterator[AccountState]:
-        """Every state, in any order. One that is not among the `touched` once others are asked for may be forgotten."""
+        """Every state, in any order. A state that is not `touched` may be dropped as soon as the next is asked for."""
 
 
 class InMemoryAccounts:
@@ -37,10 +37,10 @@ class InMemoryAccounts:
         self._erased: set[str] = set()
 
     def prefetch(self, names: Iterable[str]) -> None:
-        """All are here."""
+        """Nothing to do: all states are in memory."""
 
     def put_new(self, state: AccountState) -> None:
-        """Keep a new state."""
+        """Store a new state."""
         self.states[state.account] = state
 
     def forget(self, account: str) -> None:
@@ -49,7 +49,7 @@ class InMemoryAccounts:
             self._erased.add(account)
 
     def erased(self, account: str) -> bool:
-        """Whether it was dropped, and is not there again."""
+        """Whether the state was dropped and has not been made anew."""
         return account in self._erased and account not in self.states
 
     def all(self, touched: Collection[str] = ()) -> Iterator[AccountState]:  # noqa: ARG002 - all stay

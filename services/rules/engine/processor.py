@@ -1,7 +1,7 @@
-"""The driver of one partition: records in order, the clock before each, what falls due, every rule that listens.
+"""Drives one partition: reads records in order, moves the clock, runs what is due, asks every rule that listens.
 
-The worker, `touchline test`, backtests and the differential tests all use this one. It is pure: time comes with the
-records, states through `AccountStates`, and what was decided is handed out by `drain`.
+The worker, `touchline test`, backtests and the differential tests all use this engine. It is pure: time comes with
+the records, states come through `AccountStates`, and `drain` hands out the decisions.
 """
 
 from collections import Counter
@@ -49,11 +49,11 @@ __all__ = ["AccountStates", "InMemoryAccounts", "PartitionEngine"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = 1_000_000
-UNKNOWN: dict[str, Handler] = {}  # stands for a type that no handlers were made for yet
+UNKNOWN: dict[str, Handler] = {}  # stands for an event type whose handlers have not been made yet
 
 
 class PartitionEngine(Merging):
-    """Judges one partition. Times in microseconds; `clock` moves by records (and by `advance_to`, the wall clock)."""
+    """Judges one partition. Times in microseconds; `clock` moves by records, and in `advance_to` by the wall clock."""
 
     def __init__(
         self,
@@ -76,16 +76,16 @@ class PartitionEngine(Merging):
 
     @property
     def revision_number(self) -> int:
-        """The revision whose rules are in force at this place."""
+        """The revision whose rules are in force at this point of the log."""
         return self.rules.revision
 
     @property
     def next_due(self) -> int | None:
-        """No moment of any account lies before this; None: there is none at all."""
+        """No moment of any account is earlier than this; None: there is no moment at all."""
         return self._heap[0][0] if self._heap else None
 
     def schedule(self, dues: Iterable[tuple[int, str]]) -> None:
-        """Accounts stored with a moment ahead (or one that waits, see `cleared`): (due, account)."""
+        """Add stored accounts that have a moment ahead, or one that waits (see `cleared`): (due, account)."""
         for due, account in dues:
             if due <= self.clock and self.cleared < due:
                 self._parked[account] = due, True
@@ -99,14 +99,15 @@ class PartitionEngine(Merging):
         return triggers
 
     def forget_changes(self) -> None:
-        """What was touched and counted has been saved."""
+        """Forget the touched accounts and counted decisions, which have been saved."""
         self.touched, self.reasons = set(), Counter()
 
     def apply(self, records: Sequence[tuple[int, int, Event]]) -> None:
-        """(offset, receipt less the grace, event) in order. Before a record that moves the clock what is due runs.
+        """Judge records in order: (offset, receipt time less the grace, event).
 
-        The loop is the hot path: an event of a plain type, in order, new, from an account that is up to date. All
-        else takes `_record` or `_event`; either way gives the same.
+        Before a record that moves the clock, everything that is due runs. The loop is the hot path, for a new event of
+        a plain type that is in order, from an account that is up to date. All other records go through `_record` or
+        `_event`, with the same result.
         """
         find, wall, heap, touch = self._accounts.get, self._wall, self._heap, self.touched.add
         rules = self.rules
@@ -114,7 +115,7 @@ class PartitionEngine(Merging):
             handlers = rules.handlers.get(event.type, UNKNOWN)
             if handlers is UNKNOWN:
                 self._record(offset, received, event)
-                rules = self.rules  # it may have been a save
+                rules = self.rules  # the record may have been a save
                 continue
             since = event.time - EPOCH  # type: ignore[operator]  # decoding fills it in
             time = (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
@@ -147,15 +148,15 @@ class PartitionEngine(Merging):
                 sweep(state, rules)
 
     def advance_to(self, now: int, next_offset: int) -> None:
-        """By the wall clock, once all is read: run what is due up to `now`."""
+        """With the wall clock, once all records are read: run what is due up to `now`."""
         if now > self.clock:
             self._advance(now, next_offset - 1)
 
     def fetch(self, offset: int) -> Event:
-        """The event at a place of this partition: rare, for late events that complete a check at another.
+        """The event at an offset of this partition; rarely needed, when a late event completes a check at another.
 
-        Raises `LookupError` where the log keeps it no more, and then the rule cannot be judged there; whatever
-        else it raises comes out of `apply`, after which this engine is to be thrown away.
+        Raises `LookupError` if the log no longer has the event; then the rule cannot be judged there. Any other
+        error comes out of `apply`, and then this engine must be thrown away.
         """
         try:
             return self._fetch(offset)
@@ -186,7 +187,7 @@ class PartitionEngine(Merging):
         self._event(offset, time, event, own=own)
 
     def _switch(self, event: Event, offset: int) -> None:
-        """A revision takes effect at this place."""
+        """Put a revision into force at this offset."""
         number = event.data.get("revision") if isinstance(event.data, dict) else None
         if not isinstance(number, int) or number <= self.rules.revision:
             return
@@ -196,7 +197,7 @@ class PartitionEngine(Merging):
             return
         self.rules = new
         for name in [name for name in self.unhealthy if new.by_name.get(name) is not old.by_name.get(name)]:
-            del self.unhealthy[name]  # another version, or none: what was wrong with the old one is past
+            del self.unhealthy[name]  # another version, or none: the old one's error no longer matters
         fresh = [
             rule
             for rule in new.rules
@@ -235,7 +236,7 @@ class PartitionEngine(Merging):
                 return
             state = self._state(account)
         known = state is not None
-        telling = own and event.type != ABSORBED  # that one is on behalf of those outside
+        telling = own and event.type != ABSORBED  # an `ABSORBED` event speaks for events from outside
         if (telling and of_the_erased(state, event)) or (state is None and event.type == "contact.deleted"):
             self.note("", Reason.ERASED)
             return
@@ -247,9 +248,8 @@ class PartitionEngine(Merging):
         if not self._is_new(state, offset, time, event, own=own):
             if event.type == "contact.deleted":
                 depart(state, offset)
-                self.out.erased.append(
-                    ErasedAt(offset, account, contact_of(event))
-                )  # the tables hear of it again
+                # so that the tables learn of it again
+                self.out.erased.append(ErasedAt(offset, account, contact_of(event)))
             return
         state.lone = lone_after(state, event, first=not known)
         if own and depth_of(event.type, event.data) >= LOOP_DEPTH:
@@ -264,9 +264,8 @@ class PartitionEngine(Merging):
         ctx = self._ctx
         ctx.state, ctx.event, ctx.time, ctx.offset, ctx.position = state, event, time, offset, offset
         ctx.now, ctx.past = self.clock, False
-        ctx.silent = (
-            late or event.historical or event.type == ABSORBED
-        )  # who comes along has fired where he was
+        # a contact that comes with a merged account has had its triggers there
+        ctx.silent = late or event.historical or event.type == ABSORBED
         scope = ctx.scope
         scope.event, scope.profile = event, state.profile
         before = NOTHING_BEFORE
@@ -291,9 +290,9 @@ class PartitionEngine(Merging):
             self._settle(state, offset, silent=ctx.silent)
 
     def _update(self, ctx: Context, *, late: bool, known: bool) -> Mapping[int, object]:
-        """Merge an update; what it makes of the tier and of dates is reckoned anew.
+        """Apply an update, then recompute the tier and the moments of dates.
 
-        Returns, by slot, what members said before it.
+        Returns what each member said before the update, by slot.
         """
         state, event = ctx.state, ctx.event
         assert event is not None  # noqa: S101 - called for events only
@@ -318,7 +317,7 @@ class PartitionEngine(Merging):
         return before
 
     def _settle(self, state: AccountState, offset: int, *, silent: bool) -> None:
-        """After an event: daily ticks it may have brought nearer, and what it made fall due in the past."""
+        """After an event: reschedule ticks that it may have brought nearer, and run moments that it made overdue."""
         ctx = self._ctx
         if self._retick:
             self._retick = False
@@ -329,7 +328,7 @@ class PartitionEngine(Merging):
     # -- decisions -------------------------------------------------------------------------------------------
 
     def put_late(self, thresholds: Thresholds, state: AccountState, row: Row) -> int:
-        """Put an event that came out of order, or is historical, into a shared series: the rules to judge (a mask)."""
+        """Put an event that is out of order or historical into a shared series; returns the rules to judge (a mask)."""
         found = put_late(thresholds, state, row)
         return 0 if self._ctx.silent else found
 
@@ -342,7 +341,7 @@ class PartitionEngine(Merging):
         event: Event,
         late: bool,
     ) -> None:
-        """Rules whose windows an event may have made hold, as masks of their groups: judge them in order."""
+        """Judge the rules whose windows an event may have made hold, in order; `due` has them as masks by group."""
         asked = [thresholds.group.rules[bit] for thresholds, mask in due for bit in bits(mask)]
         if len(asked) > 1:
             asked.sort(key=lambda one: self.rules.place[one[0].name])
@@ -357,7 +356,7 @@ class PartitionEngine(Merging):
                 self._asked(rule, rule.decide, ctx, [(0, hold) for hold in found], self)
 
     def ask(self, rule: CompiledRule, state: AccountState, time: int, offset: int, event: Event) -> None:
-        """A rule that shares no series takes an event in."""
+        """Hand an event to a rule that shares no series."""
         ctx = self._at(state, time, offset, event)
         self._retick |= bool(self._asked(rule, rule.arrive, ctx, self))
 
@@ -371,7 +370,7 @@ class PartitionEngine(Merging):
         return ctx
 
     def fire(self, rule: CompiledRule, ctx: Context, hold: Match, event: Event | None) -> None:
-        """A hold has passed judgement: remember it and make its trigger."""
+        """Fire a match that has been judged: remember it and make its trigger."""
         state, key = ctx.state, subject_key(rule.slot, hold.subject)
         state.fired.setdefault(key, {})[match_id(hold)] = hold.at
         state.last[key] = max(hold.at, state.last.get(key, hold.at))

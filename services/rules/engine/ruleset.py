@@ -1,4 +1,4 @@
-"""Rules and tiers of a revision, made ready: which rule listens to what, which have moments, which tier holds."""
+"""The rules and tiers of a revision, compiled: which rule listens to which event, and which tier an account has."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,28 +22,27 @@ from services.rules.engine.kinds.base import TriggerKind
 from services.rules.engine.kinds.threshold import Threshold
 from services.rules.engine.per_tier import spans
 
-DEFAULT_TIER = "tech"  # of an account that no entry of the policy matches
+DEFAULT_TIER = "tech"  # of an account that no tier entry matches
 TYPES_KEPT = 10_000  # event types whose listeners are remembered
 RULES_KEPT = 20_000
-_kept: dict[
-    str, CompiledRule
-] = {}  # compiled rules by name: a save of one must not compile its neighbours anew
+# compiled rules by name, so that saving one rule does not compile the others again
+_kept: dict[str, CompiledRule] = {}
 
 
 class UnknownRevision(Exception):
-    """No such save is known: it went with what a database lost that was put back, or nobody ever made it."""
+    """No such save is known: it was lost when a database was restored, or never existed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuleRevision:
-    """A rule as a revision has it. State belongs to a generation; another one starts anew."""
+    """A rule as it is in one revision. Its state belongs to a generation; another generation starts anew."""
 
     name: str
     version: int
     generation: int
     status: str
     doc: RuleIn
-    backfill: bool = False  # its state is built from the log when this version takes effect
+    backfill: bool = False  # whether its state is built from the log when this version takes effect
     unless_generation: int = 0
 
 
@@ -56,10 +55,10 @@ class Part(NamedTuple):
 
 
 class RuleSet:
-    """All rules of a revision but drafts, and its tiers. Immutable, shared between partitions.
+    """All rules of a revision except drafts, and its tiers. Immutable, shared between partitions.
 
-    Without `fastpath` every event takes the path that the kinds define, and no rules share series: slower, and the
-    same triggers (see docs/fast-path.md).
+    Without `fastpath` every event takes the path that the kinds define, and no rules share series. That is slower
+    and gives the same triggers (see docs/fast-path.md).
     """
 
     def __init__(
@@ -76,8 +75,8 @@ class RuleSet:
         self.by_name = {rule.name: rule for rule in rules}
         self.place = {rule.name: place for place, rule in enumerate(rules)}
         self.parts: dict[int, Part] = {}
-        self.keepers: dict[int, TriggerKind | AllOf] = {}  # slots to what keeps states by them
-        self.spans: dict[int, int] = {}  # slots to how far back from the oldest check their series count
+        self.keepers: dict[int, TriggerKind | AllOf] = {}  # slots to the part that keeps states there
+        self.spans: dict[int, int] = {}  # slots to how far before the oldest check their series still count
         for rule in rules:
             self._add_parts(rule)
         self.fastpath = fastpath
@@ -91,10 +90,10 @@ class RuleSet:
         self.by_person = frozenset(parts | {rule.slot for rule in rules if rule.name in by_person})
         self.tick_rules = [rule for rule in rules if rule.ticks]
         self.moment_rules = [rule for rule in rules if rule.moments]
-        self.has_moments = bool(self.tick_rules or self.moment_rules)  # an account can have an agenda
+        self.has_moments = bool(self.tick_rules or self.moment_rules)  # whether accounts can have an agenda
         self.dated = [(rule, member) for rule in self.moment_rules for member in rule.members if member.dated]
         self.comparing = [member for rule in rules for member in rule.members if member.compares]
-        # event type to its generated functions by tier (None: no rule listens); filled by the engines
+        # event type to its generated functions by tier (None: no rule listens); the engines fill it in
         self.handlers: dict[str, dict[str, Handler] | None] = {}
         self._by_type, self._any_type = self._index()
         self._listeners: dict[str, list[CompiledRule]] = {}
@@ -138,12 +137,12 @@ class RuleSet:
         return found
 
     def refit(self, state: AccountState) -> None:
-        """Lay an account's series out as these rules want them, whichever rules it was kept for before."""
+        """Rearrange an account's series for these rules, whichever rules they were kept for before."""
         refit(state.shared, state.stores, state.layout, self.layout, self._columns)
         state.layout = self.layout
 
     def tier(self, profile: Profile) -> tuple[str, str]:
-        """The account's tier and why: its own, the first entry of the policy that matches, or none."""
+        """The account's tier and the reason: its own tier, the first entry of the tiers that matches, or no match."""
         if profile.tier in TIERS and profile.tier is not None:
             return profile.tier, OWN_TIER
         scope = Scope(profile=profile)
@@ -153,12 +152,12 @@ class RuleSet:
         return DEFAULT_TIER, f"{DEFAULT_TIER} since no entry of the tier policy matches"
 
     def same_moments(self, other: "RuleSet") -> bool:
-        """Whether no account's agenda can differ under the other set."""
+        """Whether every account's agenda is the same under the other set."""
         if self.tiers != other.tiers:
             return False
         mine = [rule for rule in self.rules if rule.ticks or rule.moments]
         theirs = [rule for rule in other.rules if rule.ticks or rule.moments]
-        return mine == theirs  # compiled rules are kept: the same rule is the same object
+        return mine == theirs  # compiled rules are kept, so the same rule is the same object
 
 
 def compile_rules(
@@ -198,7 +197,7 @@ def _unchanged(kept: CompiledRule, rule: RuleRevision) -> bool:
 
 
 def next_generations(old: RuleIn, new: RuleIn, generation: int, unless_generation: int) -> tuple[int, int]:
-    """The generations after a save: raised where the state of `when` (or of `unless`) must start anew."""
+    """The generations after a save: raised if the state of `when` (or of `unless`) must start anew."""
     scoped = (old.scope, old.by) != (new.scope, new.by)
     anew = scoped or not survives(old, new)
     unless_anew = old.scope != new.scope or not _unless_survives(old, new)
@@ -206,7 +205,7 @@ def next_generations(old: RuleIn, new: RuleIn, generation: int, unless_generatio
 
 
 def survives(old: RuleIn, new: RuleIn) -> bool:
-    """Whether the state of `when` is still that of the new one."""
+    """Whether the state of the old rule's `when` still fits the new one."""
     if old.when.kind != new.when.kind:
         return False
     before, after = old.when.members, new.when.members
@@ -236,5 +235,5 @@ def _unless_survives(old: RuleIn, new: RuleIn) -> bool:
 def _grew(old: Any, new: Any, name: str) -> bool:
     before, after = getattr(old, name), getattr(new, name)
     if before is None:
-        return False  # all time before: whatever the new window is, it lies within
+        return False  # counted over all time before: whatever the new window is, it lies within that
     return after is None or max(spans(after).values()) > max(spans(before).values())

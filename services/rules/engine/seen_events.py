@@ -1,4 +1,4 @@
-"""What an account remembers of the events it has had: their names, so that a repeat is known."""
+"""Remembers the names of an account's events, so that a repeat is recognised."""
 
 from schemas.event import Event
 from schemas.forwarding import ABSORBED, absorbed_of
@@ -9,7 +9,7 @@ from services.rules.engine.timers import Timers
 
 
 class SeenEvents(Timers):
-    """The part of a partition's engine that knows which events were there before."""
+    """The part of a partition's engine that knows which events have been seen."""
 
     def _made(self, account: str, time: int, event: Event) -> AccountState:
         state = AccountState(account)
@@ -23,22 +23,22 @@ class SeenEvents(Timers):
     def _is_new(
         self, state: AccountState, offset: int, time: int, event: Event, *, own: bool = False
     ) -> bool:
-        """Whether the event repeats none; it is remembered from now on."""
+        """Whether the event is not a repeat. It is remembered from now on."""
         name = recognise(state, event, self.fetch)
         if not own and time > state.newest:
             state.newest = time
         if name.repeats:
             self.note("", Reason.DUPLICATE)
-        if not name.repeats or name.key not in state.seen:  # it may be known by another account's name only
+        if not name.repeats or name.key not in state.seen:  # it may be known only by another account's name
             self._remember(state, event, time, offset, name)
         return not name.repeats
 
     def _remember(self, state: AccountState, event: Event, time: int, offset: int, name: EventName) -> None:
-        forgotten = state.seen.pop(name.key, None)  # an id whose time was over comes in at the end
+        forgotten = state.seen.pop(name.key, None)  # an id whose time was over is entered again at the end
         if forgotten is not None:
             state.foreign.pop(forgotten & OFFSETS, None)
             state.older[forgotten & OFFSETS] = event.id
-            state.packed.clear()  # those behind it have moved
+            state.packed.clear()  # the ids behind it have moved
             state.packed_count = 0
         if name.said is not None:
             state.foreign[offset] = name.said

@@ -1,4 +1,4 @@
-"""An account's state as bytes and back. What kinds keep goes through their own codec (`KindState`)."""
+"""An account's state as bytes and back. The states of kinds go through their own codec (`KindState`)."""
 
 from array import array
 from typing import Any
@@ -17,7 +17,7 @@ _Keyed = list[tuple[Any, Any]]
 
 
 class _Stored(msgspec.Struct, array_like=True):
-    """The stored form. Arrays are their bytes, little-endian machines only (as are all that CPython runs on)."""
+    """The stored form. Arrays are their bytes, little-endian only (as are all machines that CPython runs on)."""
 
     format: int
     account: str
@@ -45,11 +45,11 @@ class _Stored(msgspec.Struct, array_like=True):
     erased: bool = False
     born: int = 0
     departed: list[int] = []
-    veil: int | None = None  # None: of a release that did not remember whose events are gone
-    kept: dict[str, _Keyed] = {}  # of the kinds that have no place above
+    veil: int | None = None  # None: stored by a release that did not remember whose events are gone
+    kept: dict[str, _Keyed] = {}  # the states of kinds that have no field above
 
 
-# kinds to the places above where the first releases put what they keep
+# kinds to the fields above, where the first releases put their states
 PLACES = {"threshold": "bases", "absence": "watches", "date": "dates", "all_of": "held"}
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Stored).decode
@@ -64,7 +64,7 @@ def _kept(state: AccountState, kind: str) -> _Keyed:
 
 
 def encode(state: AccountState) -> bytes:
-    """The state as bytes, the same for the same history."""
+    """The state as bytes; the same history always gives the same bytes."""
     stores, parted = {}, []
     for key, series in state.stores.items():
         if type(key) is int:
@@ -114,7 +114,7 @@ def encode(state: AccountState) -> bytes:
 
 
 def decode(blob: bytes) -> AccountState:
-    """The state of `encode`d bytes. Raises `ValueError` for a form of another release."""
+    """The state from its `encode`d bytes. Raises `ValueError` for another release's form."""
     stored = _decode(blob)
     if stored.format != FORMAT:
         raise ValueError(f"an account's state has the form {stored.format}, this release reads {FORMAT}")
@@ -133,7 +133,7 @@ def decode(blob: bytes) -> AccountState:
     state.fired = {_key(key): value for key, value in stored.fired}
     kept = {kind: getattr(stored, place) for kind, place in PLACES.items()} | stored.kept
     for kind, pairs in kept.items():
-        if pairs and kind in STATES:  # one that only a later release has is none here
+        if pairs and kind in STATES:  # a kind that only a later release has is unknown here
             state.kept[kind] = {_key(key): STATES[kind].restored(value) for key, value in pairs}
     state.deep, state.erased, state.born = stored.deep, stored.erased, stored.born
     state.departed = stored.departed

@@ -1,4 +1,4 @@
-"""Whom an event counts for by `scope` and `by` of a rule: the account, a contact, or one value of the event."""
+"""The subject an event counts for by a rule's `scope` and `by`: the account, a contact, or a value of the event."""
 
 from typing import Literal
 
@@ -19,11 +19,11 @@ class Subjects:
         self._value = value_getter(by) if by is not None else None
 
     def without_key(self) -> "Subjects":
-        """The same account or contact, whatever the value: what `unless` counts for."""
+        """The same account or contact without the value, as `unless` counts."""
         return self if self.by is None else Subjects(self.scope)
 
     def of(self, scope: Scope) -> Subject | None:
-        """Whom the event counts for; None: it does not count (no contact, or no key)."""
+        """The subject that the event counts for; None: it does not count (no contact, or no key)."""
         if not self.per_contact and self._value is None:
             return ALL
         event = scope.event
@@ -36,11 +36,11 @@ class Subjects:
         return (contact, key)
 
     def key(self, scope: Scope) -> str | None:
-        """The value of the event that the rule counts by; None where it has none."""
+        """The event's value that the rule counts by; None if it has none."""
         return key_text(self._value(scope)) if self._value is not None else None
 
     def since(self, scope: Scope) -> list[Subject]:
-        """Whom a `since` event counts for: without a contact, for every contact then known."""
+        """The subjects that a `since` event counts for; if it has no contact, every contact known at that time."""
         if not self.per_contact or (scope.event is not None and scope.event.contact is not None):
             subject = self.of(scope)
             return [] if subject is None else [subject]

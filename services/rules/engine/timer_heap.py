@@ -1,4 +1,4 @@
-"""An account's timers: a heap of times ahead. Entries may be stale; each is checked again when it is due."""
+"""An account's timers: a heap of times ahead. Entries may be stale, so each is checked again when it is due."""
 
 from heapq import heappush
 from itertools import count
@@ -10,5 +10,5 @@ _order = count()
 
 
 def note(state: AccountState, at: int, key: SubjectKey) -> None:
-    """Schedule a timer of a part's subject."""
+    """Schedule a timer for a subject of one part."""
     heappush(state.agenda, (at, next(_order), key))

@@ -1,4 +1,4 @@
-"""Moments: what falls due by the clock, per account in time order, and how accounts are put on the agenda."""
+"""Runs what falls due by the clock, in time order per account, and puts accounts on the partition's agenda."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -18,45 +18,45 @@ from services.rules.engine.timer_heap import TICK, note
 from services.rules.engine.windows.series import DAY, FOREVER
 
 NO_TIME = -FOREVER
-NEVER_TICKS = FOREVER - 1  # stands on an account that no daily tick can concern as things are
+NEVER_TICKS = FOREVER - 1  # marks an account that no daily tick can concern as things are
 MAX_TIME = 1 << 61
 T = TypeVar("T")
 
 
 class Timers(ABC):
-    """The part of a partition's engine that time drives. `clock` in microseconds."""
+    """The part of a partition's engine that time drives. `clock` is in microseconds."""
 
     def __init__(self, rules: RuleSet, clock: int, accounts: AccountStates) -> None:
         self.rules, self.clock = rules, clock
         self._accounts = accounts
         self._heap: list[tuple[int, str]] = []
-        # accounts to their earliest entry in the heap, also while their states are out of memory
+        # accounts to their earliest entry in the heap, even while their states are not in memory
         self._woken: dict[str, int] = {}
         self._ctx = Context()
         self.touched: set[str] = set()
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.unhealthy: dict[str, str] = {}
-        # What comes for an account that was merged into one here may be under way from another partition. Until all
-        # from before a moment has come, the moment waits; up to `cleared` all has. By the log clock nothing waits.
+        # Events for an account that others were merged into may still be under way from other partitions. A
+        # moment waits until all events from before it have come, as they have up to `cleared`. With the log
+        # clock nothing waits.
         self.cleared = FOREVER
-        self._parked: dict[
-            str, tuple[int, bool]
-        ] = {}  # accounts to their first such moment, and if it was in time
-        self._retick = False  # what the event brought may be decided at an earlier tick than the one put down
-        self._unread: Exception | None = None  # why the log did not give an event
+        # accounts to their first moment that waits, and whether that was in time
+        self._parked: dict[str, tuple[int, bool]] = {}
+        self._retick = False  # the event may be decided at an earlier tick than the one scheduled
+        self._unread: Exception | None = None  # the error with which the log failed to give an event
 
     @abstractmethod
     def fetch(self, offset: int) -> Event:
-        """The event at a place of this partition."""
+        """The event at an offset of this partition."""
 
     @abstractmethod
     def fire(self, rule: CompiledRule, ctx: Context, hold: Match, event: Event | None) -> None:
-        """A hold has passed judgement."""
+        """Fire a match that has been judged."""
 
     # -- the clock -------------------------------------------------------------------------------------------
 
     def _advance(self, to: int, position: int) -> None:
-        """Run all moments up to `to`, each account's in time order; then the clock stands there."""
+        """Run all moments up to `to`, each account's in time order, and set the clock to `to`."""
         before, heap = self.clock, self._heap
         while heap and heap[0][0] <= to:
             due, account = heappop(heap)
@@ -69,13 +69,14 @@ class Timers(ABC):
                 self._park(state, due, in_time=due > before)
                 continue
             if state.agenda and state.agenda[0][0] <= due:
-                # the clock itself stays: an account loaded meanwhile must find all its moments still ahead
+                # the clock itself stays: if an account is loaded meanwhile, all its moments must still be
+                # ahead
                 self._run(state, due, position, now=max(before, due), past=due <= before, silent=False)
             self._wake(state)
         self.clock = to
 
     def _waits(self, state: AccountState, due: int) -> bool:
-        """Whether something that counts before this moment may still be under way."""
+        """Whether events that count before this moment may still be under way."""
         return due > self.cleared and bool(state.profile.absorbed)
 
     def _park(self, state: AccountState, due: int, *, in_time: bool) -> None:
@@ -86,11 +87,11 @@ class Timers(ABC):
 
     @property
     def parked(self) -> bool:
-        """Whether moments wait for what may be under way."""
+        """Whether moments wait for events that may be under way."""
         return bool(self._parked)
 
     def release(self, cleared: int, next_offset: int) -> None:
-        """All from before `cleared` has come: run the moments that waited for that, as if they ran in time."""
+        """All events from before `cleared` have come: run the moments that waited for them, as if they ran in time."""
         self.cleared = max(self.cleared, cleared)
         for account, (first, in_time) in sorted(self._parked.items(), key=lambda one: (one[1][0], one[0])):
             if first > self.cleared:
@@ -120,7 +121,7 @@ class Timers(ABC):
         self.touched.add(state.account)
 
     def _moment(self, ctx: Context, keys: set[SubjectKey]) -> None:
-        """All moments of an account at one time, rule by rule."""
+        """Run all moments of an account at one time, rule by rule."""
         found: dict[int, list[tuple[int, Match]]] = {}
         ticks = TICK in keys
         keys.discard(TICK)
@@ -175,7 +176,7 @@ class Timers(ABC):
 
     @staticmethod
     def _cooled(rule: CompiledRule, state: AccountState) -> int:
-        """When the cooldown of a rule that ticks is over: before it, ticks need not be tried."""
+        """When the rule's cooldown ends; daily ticks before that need not be tried."""
         last = state.last.get(rule.slot)
         span = rule.cooldowns[state.tier]
         return NO_TIME if rule.joint is not None or last is None or span == 0 else last + span
@@ -197,7 +198,7 @@ class Timers(ABC):
         return state
 
     def _adopt(self, state: AccountState) -> None:
-        """Fit what is derived from rules and tiers to those in force."""
+        """Bring what is derived from rules and tiers up to date with those in force."""
         state.revision = self.rules.revision
         state.slack.clear()
         self.rules.refit(state)
@@ -205,7 +206,7 @@ class Timers(ABC):
         self._reschedule(state)
 
     def _reschedule(self, state: AccountState) -> None:
-        """Reckon all moments of an account anew."""
+        """Schedule all moments of an account anew."""
         state.agenda.clear()
         state.noted.clear()
         state.tick_at = None
@@ -226,7 +227,7 @@ class Timers(ABC):
         self._wake(state)
 
     def _overdue(self, state: AccountState, offset: int, *, silent: bool) -> None:
-        """What an event, a tier change or a save made fall due in the past runs at once."""
+        """Run moments at once that an event, a tier change or a save made overdue."""
         if state.agenda and state.agenda[0][0] <= self.clock and self._waits(state, state.agenda[0][0]):
             self._park(state, state.agenda[0][0], in_time=False)
         elif state.agenda and state.agenda[0][0] <= self.clock:
@@ -234,7 +235,7 @@ class Timers(ABC):
         self._wake(state)
 
     def _spend(self, state: AccountState, fresh: list[CompiledRule]) -> None:
-        """Moments of rules built from the log that are past already do not run."""
+        """Use up the overdue moments of rules that were built from the log, without firing."""
         names = {rule.name for rule in fresh if rule.moments}
         past = sorted(entry for entry in state.agenda if entry[0] <= self.clock) if names else []
         ctx = self._ctx
@@ -246,18 +247,18 @@ class Timers(ABC):
                 self._asked(part.rule, part.kind.falls_due, ctx, key)
 
     def _asked(self, rule: CompiledRule, call: Callable[..., T], *args: object) -> T | None:
-        """Ask something of a rule; None if it breaks: then it is marked and never stops its neighbours.
+        """Call a rule; returns None if it fails. Then the rule is marked as unhealthy, and the others go on.
 
-        A log that cannot be read now is not the rule's fault: passing over it would miss a trigger.
+        A log that cannot be read now is not the rule's fault: skipping the rule would miss a trigger.
         """
         try:
             return call(*args)
-        except Exception as error:  # whatever else it is, it is this rule's alone
+        except Exception as error:  # whatever the error is, it concerns this rule alone
             if error is self._unread:
                 raise
             self.unhealthy[rule.name] = f"{type(error).__name__}: {error}"[:500]
             return None
 
     def note(self, rule: str, reason: Reason) -> None:
-        """Count a decision (rule "" for what holds for all)."""
+        """Count a decision (rule "": a decision that concerns all rules)."""
         self.reasons[rule, reason] += 1

@@ -1,4 +1,4 @@
-"""Makes triggers. Their ids follow from what caused them, so that a history always gives the same triggers."""
+"""Makes triggers. Their ids follow from their causes, so the same history always gives the same triggers."""
 
 from hashlib import blake2b
 
@@ -13,7 +13,7 @@ from services.rules.engine.windows.fixed_point import Value, as_json
 def trigger_id(
     rule: str, account: str, subject: tuple[str | None, str | None], cause: tuple[object, ...]
 ) -> str:
-    """`trg_` and 26 hex digits of the rule, the subject and the event or moment that caused the trigger."""
+    """`trg_` and 26 hex digits that stand for the rule, the subject and the event or moment that caused the trigger."""
     text = repr((rule, account, *subject, *cause)).encode("utf-8", "surrogatepass")
     return f"trg_{blake2b(text, digest_size=13).hexdigest()}"
 
@@ -26,7 +26,7 @@ def make_trigger(
     evidence: list[str],
     position: Position,
 ) -> Trigger:
-    """The trigger of a match that fires; `event` is the one it fired at (None at a timer)."""
+    """The trigger of a match that fires. `event` is the one it fired at (None at a timer)."""
     cause: tuple[object, ...] = (hold.at, "moment")
     if event is not None and event.time is not None:
         origin = () if event.mergedfrom is None else (event.mergedfrom,)
@@ -78,9 +78,9 @@ def figures_of(figures: dict[str, Value] | None) -> dict[str, int | float] | Non
 
 
 def ids_of(state: AccountState, offsets: list[int]) -> dict[int, str]:
-    """The ids that the account's events at these offsets came with, as far as they are remembered."""
+    """The original ids of the account's events at these offsets, as far as they are remembered."""
     found = {offset: state.older[offset] for offset in offsets if offset in state.older}
-    values = list(state.seen.values())  # in order of arrival, thus of offsets
+    values = list(state.seen.values())  # in order of arrival, and so of offsets
     places, low = {}, 0
     for offset in sorted(set(offsets) - found.keys()):
         low = _place(values, offset, low)
@@ -95,7 +95,10 @@ def ids_of(state: AccountState, offsets: list[int]) -> dict[int, str]:
 
 
 def _place(values: list[int], offset: int, low: int) -> int:
-    """The first place from `low` on of an offset of at least this: the newest are asked for most, thus from the end."""
+    """The first place from `low` on whose offset is at least this one.
+
+    The newest offsets are asked for most, so the search starts from the end.
+    """
     high, step = len(values), 1
     while high - step >= low and values[high - step] & OFFSETS >= offset:
         high -= step

@@ -1,4 +1,4 @@
-"""The register of the trigger kinds' meanings: a new kind is its file here and its line in `KINDS`."""
+"""The register of what the trigger kinds mean. A new kind is one file in this folder and one line in `KINDS`."""
 
 from schemas import when
 from schemas.rule import RuleIn
@@ -23,7 +23,7 @@ KINDS: dict[str, type[TriggerKind]] = {
 
 
 def check_register(kinds: dict[str, type[TriggerKind]]) -> None:
-    """Raises `TypeError` where words have no meaning, a meaning has no words, or either lacks something."""
+    """Raises `TypeError` where a kind's words have no meaning, a meaning has no words, or either is incomplete."""
     if lone := kinds.keys() ^ when.KINDS.keys():
         raise TypeError(f"trigger kinds with words or a meaning only: {', '.join(sorted(lone))}")
     for name, kind in kinds.items():
@@ -40,7 +40,7 @@ STATES: dict[str, type[KindState]] = {
 
 
 def build_members(doc: RuleIn, generation: int, subjects: Subjects) -> tuple[list[TriggerKind], AllOf | None]:
-    """The members of a rule, and what joins them where it is an `all_of`."""
+    """The members of a rule, and the `AllOf` that joins them if it is an `all_of`."""
     members = [
         KINDS[member.kind](member.body, slot(doc.name, generation, place), subjects)
         for place, member in enumerate(doc.when.members)
@@ -50,7 +50,7 @@ def build_members(doc: RuleIn, generation: int, subjects: Subjects) -> tuple[lis
 
 
 def build_unless(doc: RuleIn, generation: int, subjects: Subjects) -> Threshold | None:
-    """What holds a rule back; its state has a generation of its own."""
+    """The threshold that holds a rule back. Its state has a generation of its own."""
     if doc.unless is None:
         return None
     own = slot(doc.name, "unless", generation)

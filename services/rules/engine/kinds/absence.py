@@ -1,7 +1,7 @@
 """absence: no matching event for a while after the last one, or after the last `since` event; or the return from it.
 
-An arm is a time at which waiting began. Its moment comes `for` later and sees what came before it. Of the times up to
-the clock only the newest matters: whatever is older has been decided or was ended by it.
+An arm is a time at which waiting began. Its moment comes `for` later and considers the events before it. Among the
+arms up to the clock only the newest matters: older ones have been decided or were ended by it.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -28,7 +28,7 @@ from services.rules.engine.timer_heap import note
 
 
 class Arm(msgspec.Struct, array_like=True):
-    """One time at which an absence was armed. `over`: its moment has been, or something ended it."""
+    """One time at which an absence was armed. `over`: its moment has passed, or something ended it."""
 
     time: int
     over: bool = False
@@ -36,28 +36,28 @@ class Arm(msgspec.Struct, array_like=True):
 
 
 class AbsenceWatch(KindState):
-    """The absence of one subject: its arms, and with `since` the matching times that can still end one."""
+    """The absence of one subject: its arms and, with `since`, the times of matching events that can still end one."""
 
     arms: list[Arm] = msgspec.field(default_factory=list)
     seen: list[int] = msgspec.field(default_factory=list)
-    scheduled: int | None = None  # the earliest moment that the account's agenda holds for it (not stored)
+    scheduled: int | None = None  # the earliest moment that the account's agenda has for it (not stored)
 
     def stored(self) -> tuple[list[Arm], list[int]]:
-        """What is not derived."""
+        """The fields that are not derived."""
         return self.arms, self.seen
 
     def armed(self) -> Iterable[Arming]:
-        """The events whose deadlines are ahead."""
+        """The arming events whose deadlines are still ahead."""
         return [arm.event for arm in self.arms if arm.event is not None]
 
     def forget(self, contact: str) -> None:
-        """Of an event of theirs stays that it armed."""
+        """Drop the contact and data of their events; the time of the arm stays."""
         for event in self.armed():
             if event.contact == contact:
                 event.contact, event.data = None, None
 
     def pending(self) -> int | None:
-        """The oldest arm whose moment is ahead."""
+        """The time of the oldest arm whose moment is still ahead."""
         return min((arm.time for arm in self.arms if not arm.over), default=None)
 
 
@@ -86,13 +86,13 @@ class Absence(TriggerKind):
         self.reason = Reason.RETURNED if self.on_return else Reason.ABSENT
 
     def selectors(self) -> Iterable[EventFilter]:
-        """What ends the absence, and what arms it."""
+        """The filters of the events that end the absence and that arm it."""
         return [self.selector] if self.since is None else [self.selector, self.since]
 
     # -- events ----------------------------------------------------------------------------------------------
 
     def arrive(self, ctx: Situation, before: object) -> Arrived:
-        """A matching event ends, a `since` event (or, without one, the matching event) arms."""
+        """A matching event ends the absence; a `since` event arms it, or without `since` the matching event does."""
         matches = self.selector.worth(ctx.scope) is not None
         subject = self.subjects.of(ctx.scope) if matches else None
         found: list[Match] = []
@@ -142,7 +142,7 @@ class Absence(TriggerKind):
     def _arm(self, ctx: Situation, subject: Subject, watch: AbsenceWatch) -> None:
         place = bisect_left(watch.arms, ctx.time, key=lambda arm: arm.time)
         if place < len(watch.arms) and watch.arms[place].time == ctx.time:
-            return  # two events of one time arm once
+            return  # two events at the same time arm once
         event = ctx.event
         arming = None
         if event is not None and not self.on_return:
@@ -161,7 +161,7 @@ class Absence(TriggerKind):
             note(state, watch.scheduled, key)
 
     def _collapse(self, ctx: Situation, watch: AbsenceWatch) -> None:
-        """Keep the newest time up to the clock, and all beyond it."""
+        """Keep the newest time up to the clock, and all times after it."""
         if len(watch.arms) > 1:
             past = bisect_right(watch.arms, ctx.now, key=lambda arm: arm.time)
             del watch.arms[: max(0, past - 1)]
@@ -171,7 +171,7 @@ class Absence(TriggerKind):
     # -- moments ---------------------------------------------------------------------------------------------
 
     def schedule(self, ctx: Situation, kept: Iterable[SubjectKey]) -> None:
-        """Reckon every deadline anew."""
+        """Schedule every deadline anew."""
         watches = self.kept(ctx.state)
         for key in kept:
             watch = watches[key]
@@ -179,7 +179,7 @@ class Absence(TriggerKind):
             self._note(ctx.state, key, watch)
 
     def falls_due(self, ctx: Situation, key: SubjectKey) -> list[Match]:
-        """The deadlines that are at `ctx.time` for a subject."""
+        """The matches of the subject's deadlines that are due at `ctx.time`."""
         watch, span = self.kept(ctx.state).get(key), self.spans.get(ctx.state.tier)
         if watch is None or span is None or self.on_return:
             return []
@@ -196,13 +196,13 @@ class Absence(TriggerKind):
         return found
 
     def _ended(self, ctx: Situation, watch: AbsenceWatch, armed: int) -> bool:
-        """Whether something came from the arm on and before the moment (before now, if that is past already)."""
+        """Whether an event ended the wait: from the arm on, and before the moment (at a past moment: before now)."""
         times = [arm.time for arm in watch.arms if arm.time > armed]
         times += [time for time in watch.seen if time >= armed]
         return bool(times) if ctx.past else any(time < ctx.time for time in times)
 
     def sweep(self, state: AccountState, key: SubjectKey, floor: int) -> None:
-        """A subject that nothing can touch any more goes; an `on_return` needs its last time for ever."""
+        """Drop a subject that nothing can affect any more; an `on_return` needs the last time for ever."""
         watches = self.kept(state)
         watch = watches[key]
         if self.on_return or any(not arm.over for arm in watch.arms):

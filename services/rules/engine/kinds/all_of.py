@@ -1,4 +1,4 @@
-"""all_of: at a member's own moment, when every member has held within a span that ends there."""
+"""all_of: fires when one member holds, if every member has held within a span that ends at that moment."""
 
 from bisect import bisect_right, insort
 from typing import Any, ClassVar
@@ -14,25 +14,25 @@ from services.rules.engine.kinds.base import Match
 
 
 class HeldTimes(KindState):
-    """When each member held, ascending, microseconds."""
+    """The times at which each member held, ascending, in microseconds."""
 
     times: list[list[int]] = msgspec.field(default_factory=list)
 
     def forget(self, contact: str) -> None:
-        """It carries nothing of anybody."""
+        """Nothing to forget: the state holds no contact."""
 
     def stored(self) -> list[list[int]]:
-        """The bare lists."""
+        """The lists of times."""
         return self.times
 
     @classmethod
     def restored(cls, value: Any) -> "HeldTimes":
-        """Of the bare lists."""
+        """The state from the lists of times."""
         return cls(msgspec.convert(value, list[list[int]]))
 
 
 class AllOf:
-    """What joins the members of a rule; it is no member itself."""
+    """Joins the members of a rule; it is not a member itself."""
 
     name: ClassVar[str] = "all_of"
     state: ClassVar[type[HeldTimes]] = HeldTimes
@@ -43,7 +43,10 @@ class AllOf:
         self.within = parse_duration(body.within)
 
     def joined(self, state: AccountState, found: list[tuple[int, Match]]) -> list[Match]:
-        """Of what members (by place) held just now, where all have held close together; in time order."""
+        """The matches at which all members have held within the span, in time order.
+
+        `found`: the members' matches just now, each with the place of its member.
+        """
         kept = state.kept_by(self.name)
         for place, hold in found:
             key = subject_key(self.slot, hold.subject)
@@ -59,7 +62,7 @@ class AllOf:
         return [hold for _, hold in found if self.close(state, hold.subject, hold.at)]
 
     def close(self, state: AccountState, subject: Subject, at: int) -> bool:
-        """Whether each member has held in (at - within, at]."""
+        """Whether every member has held in (at - within, at]."""
         held = state.kept_by(self.name).get(subject_key(self.slot, subject))
         return held is not None and all(self._held(times, at) for times in held.times)
 
@@ -68,7 +71,7 @@ class AllOf:
         return place > 0 and times[place - 1] > at - self.within
 
     def sweep(self, state: AccountState, key: SubjectKey, floor: int) -> None:
-        """Forget what no moment from `floor` on can need."""
+        """Forget the times that no moment from `floor` on can need."""
         kept = state.kept_by(self.name)
         for times in kept[key].times:
             del times[: bisect_right(times, floor - self.within)]

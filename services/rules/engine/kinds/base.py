@@ -1,6 +1,7 @@
-"""What every trigger kind is: the calls that the engine makes, and the traits that it looks up when a rule is compiled.
+"""The interface of every trigger kind: the calls that the engine makes, and the traits it reads to compile a rule.
 
-A kind gets its body (its words), the slot of its state and whom the rule counts for; of the rule it knows no more.
+A kind gets its body (its words), the slot of its state and the subjects that the rule counts for. It knows nothing
+else of the rule.
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +24,7 @@ MOMENT = -1  # the offset of a match that no event decided
 
 
 class Match:
-    """A rule's condition holds for a subject at a time: of an event (`offset`), or at a moment."""
+    """A rule's condition holds for a subject at a time: at an event (`offset`), or at a moment."""
 
     __slots__ = ("arming", "at", "evidence", "figures", "offset", "subject", "threshold", "value", "window")
 
@@ -46,7 +47,7 @@ class Match:
 
 
 class Arrived(NamedTuple):
-    """What an event came to: where the member holds, and whether a daily tick may decide sooner than put down."""
+    """The result of an event: the member's matches, and whether a daily tick may decide sooner than scheduled."""
 
     matches: Sequence[Match] = ()
     retick: bool = False
@@ -57,7 +58,7 @@ RETICK = Arrived(retick=True)
 
 
 class Verdict(NamedTuple):
-    """Whether a member holds for a subject now, and why (for `explain`). Times in microseconds."""
+    """Whether a member holds for a subject now, and the reason (for `explain`). Times are in microseconds."""
 
     holds: bool
     reason: Reason
@@ -72,7 +73,7 @@ class Verdict(NamedTuple):
 
 
 class Situation(Protocol):
-    """What is being decided: read by kinds, which change nothing but `state`. Times in microseconds."""
+    """What is being decided. Kinds read it and change nothing but `state`. Times are in microseconds."""
 
     @property
     def state(self) -> AccountState: ...
@@ -81,92 +82,93 @@ class Situation(Protocol):
     @property
     def event(self) -> Event | None: ...  # None at a moment
     @property
-    def time(self) -> int: ...  # of the event, or the moment
+    def time(self) -> int: ...  # of the event, or the moment itself
     @property
     def offset(self) -> int: ...  # of the event, or MOMENT
     @property
-    def now(self) -> int: ...  # the clock
+    def now(self) -> int: ...  # the partition's clock
     @property
     def silent(self) -> bool: ...  # a historical or late event: it counts, but nothing fires by it
     @property
-    def past(self) -> bool: ...  # at a moment: it lay behind the clock already when it became known
+    def past(self) -> bool: ...  # of a moment: the clock had passed it before it became known
 
 
 class TriggerKind(ABC):
-    """A compiled member of a rule. What is abstract here, or has no value, each kind has to say."""
+    """A compiled member of a rule. Every kind must define what is abstract here or has no value."""
 
     name: ClassVar[str]
     words: ClassVar[type[KindWords]]
-    reasons: ClassVar[frozenset[Reason]]  # all that its triggers and verdicts give
-    state: ClassVar[type[KindState] | None]  # of a subject, beside its series; None: it keeps none
-    # Every field of the words is in one of these. What a save of the rule does to the kept state:
-    restarts_on: ClassVar[tuple[str, ...]]  # another value: starts anew
-    restarts_if_longer: ClassVar[tuple[str, ...]]  # a longer span, or none: starts anew
-    keeps: ClassVar[tuple[str, ...]]  # stays as it is
+    reasons: ClassVar[frozenset[Reason]]  # all reasons that its triggers and verdicts may give
+    state: ClassVar[type[KindState] | None]  # the state of a subject, besides its series; None: there is none
+    # Every field of the words is in one of these three. They say what a save of the rule does to the kept
+    # state:
+    restarts_on: ClassVar[tuple[str, ...]]  # another value: the state starts anew
+    restarts_if_longer: ClassVar[tuple[str, ...]]  # a longer span, or none: the state starts anew
+    keeps: ClassVar[tuple[str, ...]]  # the state stays as it is
     dated: ClassVar[bool] = False  # an update may move its moments
-    compares: ClassVar[bool] = False  # wants to be asked `before` an update is merged
+    compares: ClassVar[bool] = False  # its `before` is called before an update is applied
 
     slot: int
     reason: Reason  # of its triggers
     ticks: bool  # decided at the daily tick
     moments: bool  # has moments of its own (deadlines, dates)
-    width: int = 2  # numbers per record of its series
-    look_back: int | None = None  # microseconds of its series that a check counts; None: all of them
+    width: int = 2  # integers per record of its series
+    look_back: int | None = None  # microseconds of its series that a check looks at; None: all of them
     late: int = 0  # microseconds by which a moment may be past and still run
 
     @abstractmethod
     def __init__(self, body: Any, slot: int, subjects: Subjects) -> None:
-        """Compile the words."""
+        """Compile the kind's words."""
 
     @abstractmethod
     def selectors(self) -> Iterable[EventFilter]:
-        """The events that it wants to see."""
+        """The filters of the events that the kind must see."""
 
     @abstractmethod
     def arrive(self, ctx: Situation, before: Any) -> Arrived:
-        """Take an event in; where it (or a later one that it completes) makes the member hold, say so."""
+        """Handle an event; returns the matches, at this event or at a later one that it completes."""
 
     @abstractmethod
     def verdict(self, ctx: Situation, subject: Subject) -> Verdict:
-        """Whether it holds at `ctx.now`."""
+        """Whether the member holds at `ctx.now`."""
 
     def before(self, ctx: Situation) -> Any:
-        """What `arrive` gets of the time before an update is merged, where the kind `compares`."""
+        """What `arrive` gets to know of the time before an update is applied, if the kind `compares`."""
         return None
 
     def schedule(self, ctx: Situation, kept: Iterable[SubjectKey]) -> None:  # noqa: B027 - most have none
-        """Put every moment ahead (or overdue) onto the agenda of `ctx.state`; `kept`: the subjects with a state."""
+        """Put every moment ahead (or overdue) onto the agenda of `ctx.state`. `kept`: the subjects with a state."""
 
     def falls_due(self, ctx: Situation, key: SubjectKey) -> list[Match]:
-        """The agenda has come to `ctx.time` for this subject."""
+        """The matches of this subject's moments that are due at `ctx.time`."""
         return []
 
     def first_tick(self, ctx: Situation) -> int | None:
-        """The earliest time at which a daily tick could make it hold; None: never, as things stand."""
+        """The earliest time at which a daily tick could make the member hold; None: never, as things stand."""
         return None
 
     def tick(self, ctx: Situation) -> list[Match]:
-        """The daily tick at `ctx.time`."""
+        """The matches at the daily tick at `ctx.time`."""
         return []
 
     def sweep(self, state: AccountState, key: SubjectKey, floor: int) -> None:
-        """Drop the subject's state if no event or moment from `floor` on can need it. Of kinds that keep one."""
+        """Drop the subject's state if no event or moment from `floor` on can need it. For kinds that keep a state."""
         raise NotImplementedError
 
     def sweep_series(self, state: AccountState, key: SubjectKey, floor: int) -> None:
-        """Drop what no check from `floor` on can count."""
+        """Drop the records that no check from `floor` on can count."""
         if self.look_back is not None:
             drop_before(state.stores[key], self.width, floor - self.look_back)
         if not state.stores[key]:
             del state.stores[key]
 
     def kept(self, state: AccountState) -> dict[SubjectKey, Any]:
-        """The kind's states of an account, by subject; also those of other rules' members of this kind."""
+        """The account's states of this kind, by subject, including those of other rules' members of this kind."""
         return state.kept_by(self.name)
 
 
 def series(state: AccountState, key: SubjectKey) -> "array[int]":
-    """The subject's series in `stores`, made if it has none yet."""
+    """The subject's series in `stores`, created if there is none yet."""
     found = state.stores.get(key)
     if found is None:
         found = state.stores[key] = array("q")
@@ -174,7 +176,7 @@ def series(state: AccountState, key: SubjectKey) -> "array[int]":
 
 
 def check_kind(kind: type[TriggerKind], words: type[KindWords]) -> None:
-    """Raises `TypeError` for a kind that lacks something: when the register is made, not when a rule fires."""
+    """Raises `TypeError` for an incomplete kind when the register is made, rather than when a rule fires."""
     lacking = sorted(kind.__abstractmethods__)
     classwide = ("words", "reasons", "state", "restarts_on", "restarts_if_longer", "keeps")
     lacking += [one for one in classwide if not hasattr(kind, one)]

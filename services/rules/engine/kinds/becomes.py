@@ -18,7 +18,7 @@ NOBODY: frozenset[str | None] = frozenset()
 
 
 class Becomes(TriggerKind):
-    """A compiled becomes; it remembers nothing: the update itself shows before and after."""
+    """A compiled becomes. It keeps no state: the update itself shows before and after."""
 
     name = "becomes"
     words = doc.Becomes
@@ -40,11 +40,11 @@ class Becomes(TriggerKind):
         self._updates = EventFilter(Selector(event=list(UPDATES)))
 
     def selectors(self) -> Iterable[EventFilter]:
-        """Updates."""
+        """The filter of updates."""
         return [self._updates]
 
     def before(self, ctx: Situation) -> frozenset[str | None]:
-        """The contacts (None: nobody named, in account scope) for which the condition is true already."""
+        """The contacts for which the condition is already true; None stands for nobody named, in account scope."""
         state = ctx.state
         return frozenset(contact for contact in self._asked(ctx) if self._is(state, contact))
 
@@ -62,7 +62,7 @@ class Becomes(TriggerKind):
         return self._holds(Scope(None, state.profile, state.contact(contact), state.tier))
 
     def arrive(self, ctx: Situation, before: frozenset[str | None] | None) -> Arrived:
-        """The contacts (or the account) for which the update made it true."""
+        """The matches of the contacts (or the account) for which the update made the condition true."""
         if ctx.silent or ctx.event is None or ctx.event.type not in UPDATES:
             return NOTHING
         held = before or NOBODY
@@ -74,6 +74,6 @@ class Becomes(TriggerKind):
         return Arrived([Match(ctx.time, ctx.offset, subject) for subject in named])
 
     def verdict(self, ctx: Situation, subject: Subject) -> Verdict:
-        """It fires only at an update; now it can be said whether the condition is true."""
+        """Whether the condition is true now; the rule itself fires only at an update."""
         true = self._is(ctx.state, subject[0])
         return Verdict(False, Reason.ALREADY_TRUE if true else Reason.CONDITION_FALSE)

@@ -1,6 +1,6 @@
-"""date: a span before or after a date that the account (or contact) carries, once per value of it.
+"""date: a span before or after a date of the account (or contact), once per value of the date.
 
-A moment that is past when it becomes known still runs if it is not past by more than `late`.
+A moment that is already past when it becomes known still runs, unless it is past by more than `late`.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,12 +28,12 @@ VALUES_KEPT, MOMENTS_KEPT = 16, 64
 
 
 class DateMoments(KindState):
-    """The moments of a subject that have been: value as text to (moment, whether it ran)."""
+    """The subject's moments that have passed: the date's value as text to (moment, whether it ran)."""
 
     been: dict[str, list[tuple[int, bool]]] = msgspec.field(default_factory=dict)
 
     def forget(self, contact: str) -> None:
-        """It carries nothing of other contacts."""
+        """Nothing to forget: the state holds no other contact."""
 
 
 class Date(TriggerKind):
@@ -63,11 +63,11 @@ class Date(TriggerKind):
         self._updates = EventFilter(Selector(event=list(UPDATES)))
 
     def selectors(self) -> Iterable[EventFilter]:
-        """Updates bring new dates."""
+        """The filter of updates, which bring new dates."""
         return [self._updates]
 
     def arrive(self, ctx: Situation, before: object) -> Arrived:
-        """An update: its moments come over the agenda (the engine schedules anew after updates)."""
+        """Nothing holds at an update; the engine schedules the moments anew after it."""
         return NOTHING
 
     def schedule(self, ctx: Situation, kept: Iterable[SubjectKey]) -> None:
@@ -90,7 +90,7 @@ class Date(TriggerKind):
         return self._get(Scope(None, state.profile, state.contact(subject[0]), state.tier))
 
     def _next(self, state: AccountState, key: SubjectKey, now: int) -> int | None:
-        """The next moment to run: one not yet been, past by no more than `late`, or ahead."""
+        """The next moment to run: one that has not passed yet, or is past by no more than `late`."""
         span = self.spans.get(state.tier)
         value = self._value(state, subject_of(key))
         start = date_of(value, state.profile.timezone) if span is not None else None
@@ -105,7 +105,7 @@ class Date(TriggerKind):
     def _unspent(self, start: datetime, span: Span, been: list[int], now: int) -> int | None:
         time = now - self.late - 1
         if len(been) >= MOMENTS_KEPT:
-            time = max(time, been[0])  # what lies before the oldest one remembered has been, too
+            time = max(time, been[0])  # every moment before the oldest one remembered has passed too
         while True:
             at = first_after(start, span, self.sign, repeat=self.body.repeat, time=time)
             if at is None or at not in been:
@@ -113,7 +113,7 @@ class Date(TriggerKind):
             time = at
 
     def falls_due(self, ctx: Situation, key: SubjectKey) -> list[Match]:
-        """A moment has come, unless the date or the tier has changed since it was put down."""
+        """The match of a moment that is due, unless the date or the tier has changed since it was scheduled."""
         state, subject = ctx.state, subject_of(key)
         if state.noted.get(key) == ctx.time:
             del state.noted[key]
@@ -132,7 +132,7 @@ class Date(TriggerKind):
             del been[next(iter(been))]
 
     def sweep(self, state: AccountState, key: SubjectKey, floor: int) -> None:
-        """Contacts that are gone are forgotten."""
+        """Drop the state of contacts that are gone."""
         contact = subject_of(key)[0]
         if contact is not None and contact not in state.profile.contacts:
             del self.kept(state)[key]

@@ -1,7 +1,8 @@
 """threshold: an aggregate over an exact sliding window, or over all time, compared with a number.
 
-`at_least` and `above` are checked at events: at the one that arrives and, if it came late, at every matching one
-whose window it is in. `at_most` and `below` are checked at the daily tick. Also counts for `unless`.
+`at_least` and `above` are checked at events: at the event that arrives and, if it is out of order, at every
+matching event whose window contains it. `at_most` and `below` are checked at the daily tick. `unless` uses this
+kind too.
 """
 
 from array import array
@@ -35,8 +36,8 @@ from services.rules.engine.windows.series import FOREVER, WIDTHS, drop_before, i
 from services.rules.engine.windows.sliding import reaching
 
 EVIDENCE = 20
-STRAIGHT = ("count", "sum", "distinct")  # what a window that slides along can keep
-Window = tuple[int, int]  # first and last time that count, both included
+STRAIGHT = ("count", "sum", "distinct")  # aggregates that `reaching` can carry along as a window slides
+Window = tuple[int, int]  # first and last time that count, both inclusive
 
 
 class Threshold(TriggerKind):
@@ -60,7 +61,7 @@ class Threshold(TriggerKind):
         self.subjects, self._unless = subjects, unless
         self.aggregate, self.width = body.aggregate, WIDTHS[body.aggregate]
         self.selector = EventFilter(body, body.aggregate, body.of)
-        # of a series that it shares: what the amounts there are
+        # in a shared series: the column of this rule's amounts
         self.column = digest(self.aggregate, body.of) if self.width > 2 else None
         self.operator = body.operator
         self.limits: dict[str, Fraction] = limits(getattr(body, self.operator))
@@ -85,13 +86,13 @@ class Threshold(TriggerKind):
         return found if self.aggregate == "sum" else {t: max(1, x) for t, x in found.items()}
 
     def selectors(self) -> Iterable[EventFilter]:
-        """What it counts, and what it counts from."""
+        """The filters of the events that it counts, and of those it counts from."""
         return [self.selector] if self.since is None else [self.selector, self.since]
 
     # -- events ----------------------------------------------------------------------------------------------
 
     def arrive(self, ctx: Situation, before: object = None) -> Arrived:
-        """Count an event; the checks that hold, in time order."""
+        """Count an event; returns the matches in time order."""
         if self.since is not None and self.since.worth(ctx.scope) is not None:
             mark = array("q", (ctx.time, ctx.offset))
             for begun in self.subjects.since(ctx.scope):
@@ -113,7 +114,7 @@ class Threshold(TriggerKind):
         return Arrived(found) if found else NOTHING
 
     def completed(self, state: AccountState, time: int) -> list[Match]:
-        """A matching event was put into the series that this shares, out of order: the checks that hold."""
+        """The matches after an event was put into the shared series out of order."""
         assert self.within is not None  # noqa: S101 - only windows share series
         counted = series_of(state.shared, state.layout, self.slot, self.column, time - self.within + 1)
         return self._checks(state, ALL, self.slot, counted, upto(counted, self.width, time) - 1)
@@ -121,7 +122,7 @@ class Threshold(TriggerKind):
     def _checks(
         self, state: AccountState, subject: Subject, key: SubjectKey, counted: "array[int]", place: int
     ) -> list[Match]:
-        """The checks that hold at a record just put in its place, and at those whose window it is in."""
+        """The matches at a record that was just inserted, and at the records whose windows contain it."""
         width = self.width
         high = len(counted) // width
         if self.within is not None:
@@ -140,7 +141,10 @@ class Threshold(TriggerKind):
     def check(
         self, state: AccountState, subject: Subject, key: SubjectKey, at: int, offset: int
     ) -> Match | None:
-        """Whether the window that ends at `at` (of the event at `offset`, or a moment) holds; the tier is covered."""
+        """The match of the window that ends at `at`, if it holds; the tier must be covered.
+
+        `at` is the time of the event at `offset`, or a moment.
+        """
         last = at - 1 if offset == MOMENT else at
         value, window = self.value(state, subject, at, last)
         if value is None or not holds(self.operator, value, self.limits[state.tier]):
@@ -156,7 +160,7 @@ class Threshold(TriggerKind):
         )
 
     def _span(self, state: AccountState, at: int, window: Window) -> tuple[int, int]:
-        """What a value was measured over, as people are told it."""
+        """The span that a value was measured over, as it is shown to people."""
         span = (at - self.within if self.within is not None else state.earliest, at)
         if self.since is not None and window[1] >= window[0]:
             return max(span[0], window[0]), min(at, window[1])
@@ -175,7 +179,10 @@ class Threshold(TriggerKind):
     # -- values ----------------------------------------------------------------------------------------------
 
     def value(self, state: AccountState, subject: Subject, at: int, last: int) -> tuple[Value | None, Window]:
-        """The window (at - within, last] from the latest `since` on, and its worth (None: it has none)."""
+        """The value of the window (at - within, last] from the latest `since` event on, and that window.
+
+        The value is None if the window has none.
+        """
         first = -FOREVER if self.within is None else at - self.within + 1
         mark = None
         if self.since is not None:
@@ -196,7 +203,7 @@ class Threshold(TriggerKind):
         return self._divided(state, value), (first, last)
 
     def _series(self, state: AccountState, key: SubjectKey, first: int) -> "array[int]":
-        """The subject's own counted, or its part of a track, of times from `first` on (at least)."""
+        """The subject's own series, or its part of a shared one, at least from the time `first` on."""
         found = state.stores.get(key)
         if found is not None:
             return found
@@ -222,7 +229,7 @@ class Threshold(TriggerKind):
         return divisor if divisor is not None and divisor > 0 else None
 
     def holds_at(self, state: AccountState, hold: Match) -> bool:
-        """Whether this `unless` holds for the subject of a hold, at its time. A tier left out never does."""
+        """Whether this `unless` holds for a match's subject at its time. In a tier that is left out it never does."""
         limit = self.limits.get(state.tier)
         if limit is None:
             return False
@@ -233,7 +240,7 @@ class Threshold(TriggerKind):
     # -- ticks -----------------------------------------------------------------------------------------------
 
     def first_tick(self, ctx: Situation) -> int | None:
-        """Once the account is known for the length of the window."""
+        """The time at which the account will have been known for the length of the window."""
         if ctx.state.tier not in self.limits or self.within is None:
             return None
         return ctx.state.earliest + self.within
@@ -249,10 +256,10 @@ class Threshold(TriggerKind):
     # -- housekeeping ----------------------------------------------------------------------------------------
 
     def sweep(self, state: AccountState, key: SubjectKey, floor: int) -> None:
-        """What is folded stays for ever."""
+        """Nothing to drop: folded records stay for ever."""
 
     def sweep_series(self, state: AccountState, key: SubjectKey, floor: int) -> None:
-        """Drop what lies before every window that can still be asked for; fold the old part of all time."""
+        """Drop records before every window that can still be asked for; for all time, fold the old ones."""
         counted = state.stores[key]
         kept_since = (key if isinstance(key, int) else key[0]) == self.since_slot
         if kept_since:
@@ -265,7 +272,7 @@ class Threshold(TriggerKind):
             subject = ALL if isinstance(key, int) else (key[1], key[2])
             mark = self._mark(state, subject, floor - 1) if self.since is not None else None
             if self.since is not None and mark is None:
-                drop_before(counted, self.width, floor)  # what counting begins with can only come later
+                drop_before(counted, self.width, floor)  # counting starts with a `since` event still to come
             else:
                 fold(self.kept(state), key, self.aggregate, counted, self.width, floor, mark, self.since_for)
         if not counted and key not in self.kept(state):
@@ -274,7 +281,7 @@ class Threshold(TriggerKind):
     # -- explaining ------------------------------------------------------------------------------------------
 
     def verdict(self, ctx: Situation, subject: Subject) -> Verdict:
-        """Whether it holds now; for the daily tick, whether it will if nothing more comes."""
+        """Whether it holds now; for the daily tick, whether it will hold if nothing more comes."""
         state, at = ctx.state, ctx.now
         offset = ctx.offset
         if state.tier not in self.limits:

@@ -1,4 +1,4 @@
-"""trend: the rate of the recent span against that of the span just before it, decided at the daily tick."""
+"""trend: the rate of the recent span compared with that of the span just before it, decided at the daily tick."""
 
 from array import array
 from collections.abc import Iterable
@@ -55,11 +55,11 @@ class Trend(TriggerKind):
         self.limits, self.shown = limits(share), per_tier(share)
 
     def selectors(self) -> Iterable[EventFilter]:
-        """What it counts."""
+        """The filter of the events that it counts."""
         return [self.selector]
 
     def arrive(self, ctx: Situation, before: object) -> Arrived:
-        """Count an event."""
+        """Count an event. Nothing holds before the daily tick."""
         amount = self.selector.worth(ctx.scope)
         if amount is None:
             return NOTHING
@@ -69,12 +69,12 @@ class Trend(TriggerKind):
         return RETICK if dormant else NOTHING
 
     def _dormant(self, ctx: Situation) -> bool:
-        """Whether nothing lies in either span, now and (but for new events) at every tick to come."""
+        """Whether both spans are empty, now and (unless new events come) at every tick to come."""
         counted = ctx.state.stores.get(self.slot)
         return not counted or counted[-self.width] <= ctx.now - self.over - self.baseline
 
     def first_tick(self, ctx: Situation) -> int | None:
-        """Once the account is known for both spans; without events in them there is nothing to compare."""
+        """The time from which both spans are known; None without events in them, since there is nothing to compare."""
         if ctx.state.tier not in self.limits or self._dormant(ctx):
             return None
         return ctx.state.earliest + self.over + self.baseline
@@ -121,13 +121,13 @@ class Trend(TriggerKind):
         return worth if worth is not None else Value(0, 1)
 
     def _change(self, recent: Value, old: Value) -> Value:
-        """By how many per cent of the baseline's rate the recent one lies below (or above) it."""
+        """By how many per cent the recent rate is below (or above) the baseline's rate."""
         new = recent.num * old.den * self.baseline
         base = old.num * recent.den * self.over
         return Value(100 * (base - new if self.falls else new - base), base)
 
     def _changed(self, state: AccountState, recent: Value, old: Value) -> bool:
-        """recent / over against old / baseline · (1 ∓ share/100), without dividing."""
+        """Compares recent / over with baseline / baseline's span · (1 ∓ share/100), without dividing."""
         share = self.limits[state.tier] / 100
         factor = 1 - share if self.falls else 1 + share
         left = recent.num * old.den * self.baseline * factor.denominator

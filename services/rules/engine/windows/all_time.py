@@ -1,7 +1,7 @@
-"""Aggregates over all time: the newest records are kept as they are, older ones folded into an `AllTimeBase`
-once they are many.
+"""Aggregates over all time: the newest records are kept as they are; once they are many, older ones are folded.
 
-Records are kept one by one as long as they are few, because a rule may be given a window later and must then be exact.
+Folded records become an `AllTimeBase`. While records are few they are all kept, because a rule may be given a
+window later and must then be exact.
 """
 
 from array import array
@@ -17,23 +17,23 @@ KEPT = 1024  # old records that stay unfolded
 
 
 class AllTimeBase(KindState):
-    """Old records of an all-time aggregate, folded: their number and sum, extremes, and distinct tokens or days."""
+    """The folded old records of an all-time aggregate: their number and sum, extremes, and distinct tokens or days."""
 
     count: int = 0
-    total: str = "0"  # millionths, as text: it may exceed 64 bits
+    total: str = "0"  # millionths, as text, because it may exceed 64 bits
     low: int = 0
     high: int = 0
     tokens: list[int] = msgspec.field(default_factory=list)
-    mark: int = 0  # with `since`: the time of the event that these were counted from
+    mark: int = 0  # with `since`: the time of the event from which these were counted
 
     def forget(self, contact: str) -> None:
-        """It carries nothing of anybody."""
+        """Nothing to forget: the state holds no contact."""
 
 
 def combined(
     aggregate: str, base: AllTimeBase | None, series: "array[int]", width: int, low: int, high: int
 ) -> Value | None:
-    """The value of the folded records and those at [low, high) together."""
+    """The value of the folded records together with the records at [low, high)."""
     if base is None or base.count == 0:
         return measure(aggregate, series, width, low, high)
     if aggregate == "count":
@@ -62,10 +62,10 @@ def fold(
     mark: int | None,
     length: int | None,
 ) -> None:
-    """Fold the records before `floor` beyond the newest `KEPT` of them.
+    """Fold the records before `floor`, except for the newest `KEPT` of them.
 
-    With `since`, `mark` is its last event before `floor`: nothing before it, nor beyond `length` after it, can count
-    again, and a base counted from an earlier one is void.
+    With `since`, `mark` is the last `since` event before `floor`. Nothing before it, nor more than `length` after
+    it, can count again, and a base that was counted from an earlier event is void.
     """
     if mark is not None:
         gone = upto(series, width, mark - 1)

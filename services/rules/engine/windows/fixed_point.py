@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 MILLION = 1_000_000
-_EDGE = 9_000_000_000_000  # beyond it an amount stays at the edge: its millionths must fit 64 bits
+_EDGE = 9_000_000_000_000  # amounts beyond it are set to it: their millionths must fit into 64 bits
 
 
 class Value(NamedTuple):
@@ -14,12 +14,12 @@ class Value(NamedTuple):
     den: int
 
     def over(self, divisor: int) -> "Value":
-        """This divided by `divisor` millionths (above zero)."""
+        """This value divided by `divisor` millionths (above zero)."""
         return Value(self.num * MILLION, self.den * divisor)
 
 
 def micro(value: Any) -> int | None:
-    """A JSON number in millionths, finer digits rounded half to even; None for what is no number."""
+    """A JSON number in millionths, finer digits rounded half to even; None if it is not a number."""
     if type(value) is int:
         return value * MILLION if -_EDGE <= value <= _EDGE else _clamped(value)
     if type(value) is float:
@@ -27,7 +27,7 @@ def micro(value: Any) -> int | None:
             return _clamped(value)
         scaled = value * MILLION
         whole = int(scaled)
-        return whole if whole == scaled else round(scaled)  # `round` is slow, and hardly ever needed
+        return whole if whole == scaled else round(scaled)  # `round` is slow and hardly ever needed
     return None
 
 
@@ -38,7 +38,7 @@ def _clamped(value: float) -> int | None:
 
 
 def holds(operator: str, value: Value, limit: Fraction) -> bool:
-    """Whether `value operator limit`, for at_least, above, at_most, below."""
+    """Whether `value operator limit` is true, for at_least, above, at_most and below."""
     left, right = value.num * limit.denominator, limit.numerator * value.den
     match operator:
         case "at_least":
@@ -51,7 +51,7 @@ def holds(operator: str, value: Value, limit: Fraction) -> bool:
 
 
 def as_json(value: Value | None) -> int | float | None:
-    """The number to show: an int where it is one."""
+    """The number to show, as an int if it is whole."""
     if value is None:
         return None
     return value.num // value.den if value.num % value.den == 0 else value.num / value.den

@@ -1,7 +1,8 @@
-"""Series of counted events: flat arrays of 64-bit integers, sorted by time, equal times in order of arrival.
+"""Series of counted events: flat arrays of 64-bit integers, sorted by time; equal times stay in order of arrival.
 
-A record is `time, offset` or `time, offset, amount`: microseconds, the place in the partition's log, millionths (or
-for distinct values a 63-bit digest). Everything is a slice or a binary search; `width` is the record's length.
+A record is `time, offset` or `time, offset, amount`: microseconds, the offset in the partition's log, and
+millionths (for distinct values, a 63-bit digest). Everything is a slice or a binary search. `width` is the length
+of a record.
 """
 
 from array import array
@@ -21,7 +22,7 @@ _TOKENS_KEPT = 100_000
 
 
 def upto(series: Sequence[int], width: int, time: int) -> int:
-    """How many records have a time of at most `time`."""
+    """The number of records with a time of at most `time`."""
     high = len(series) // width
     if not high or series[(high - 1) * width] <= time:
         return high
@@ -36,7 +37,7 @@ def upto(series: Sequence[int], width: int, time: int) -> int:
 
 
 def insert(series: "array[int]", width: int, record: "array[int]") -> int:
-    """Put a record in its place, after those of the same time; returns the place."""
+    """Insert a record after those with the same time; returns its place."""
     place = upto(series, width, record[0])
     series[place * width : place * width] = record
     return place
@@ -50,7 +51,10 @@ def drop_before(series: "array[int]", width: int, time: int) -> None:
 
 
 def token(value: Any) -> int | None:
-    """The hash of a scalar, for counting distinct values: types told apart, 1 the same as 1.0; None for no scalar."""
+    """The hash of a scalar, for counting distinct values; None if it is no scalar.
+
+    Types are told apart, except that 1 is the same as 1.0.
+    """
     kind = type(value)
     if kind not in (str, int, float, bool):
         return None
@@ -69,11 +73,11 @@ def token(value: Any) -> int | None:
     return found
 
 
-known_token = _TOKENS.get  # of a text, if it was seen lately: quicker than asking `token`
+known_token = _TOKENS.get  # the token of a text that was seen lately: quicker than calling `token`
 
 
 def days_between(series: "array[int]", width: int, low: int, high: int) -> int:
-    """Distinct UTC days among the records [low, high): one search per day."""
+    """The number of distinct UTC days among the records [low, high); takes one search per day."""
     days = 0
     while high > low:
         days += 1
@@ -83,7 +87,7 @@ def days_between(series: "array[int]", width: int, low: int, high: int) -> int:
 
 
 def upto_within(series: "array[int]", width: int, time: int, low: int, high: int) -> int:
-    """As `upto`, searching only between two places."""
+    """Like `upto`, but searches only between two places."""
     while low < high:
         middle = (low + high) >> 1
         if series[middle * width] <= time:
@@ -94,7 +98,7 @@ def upto_within(series: "array[int]", width: int, time: int, low: int, high: int
 
 
 def measure(aggregate: str, series: "array[int]", width: int, low: int, high: int) -> Value | None:
-    """The exact value of the records [low, high); None where there is none (avg, min, max of nothing)."""
+    """The exact value of the records [low, high); None if there is none (avg, min or max of nothing)."""
     match aggregate:
         case "count":
             return Value(high - low, 1)

@@ -1,4 +1,4 @@
-"""Finds where a window along a series reaches what is needed: adds what slides in, takes off what slides out."""
+"""Finds where a window reaches what is needed as it slides along a series: it adds new records and removes old ones."""
 
 from array import array
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from services.rules.engine.windows.series import upto
 def reaching(
     series: "array[int]", width: int, aggregate: str, places: range, within: int, needed: int
 ) -> Iterator[int]:
-    """The places at whose time the window reaches what is needed: a count, a number of tokens, or millionths."""
+    """The places at whose times the window reaches what is needed: a count, a number of tokens, or millionths."""
     if aggregate == "count":
         for place in places:
             first = _end(series, width, place) - needed
@@ -34,7 +34,7 @@ def reaching(
 
 
 def _end(series: "array[int]", width: int, place: int) -> int:
-    """The place after the last record of the same time: what came at one time counts together, however late."""
+    """The place after the last record of the same time. Records of one time count together, whenever they came."""
     end, time = place + 1, series[place * width]
     while end * width < len(series) and series[end * width] == time:
         end += 1
