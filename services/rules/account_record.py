@@ -1,4 +1,4 @@
-"""What rules keeps about an account or a person, and what the log holds of them."""
+"""Collects everything that rules keeps about an account or a person, and their records in the log."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,13 +17,13 @@ from services.rules.engine.account_state import AccountState, subject_of
 from services.rules.engine.state_codec import decode as state_of
 from services.rules.tables import accounts, triggers
 
-STRETCH = 2_000  # records in one read
+STRETCH = 2_000  # records per read
 
 _trigger = msgspec.json.Decoder(TriggerRecord).decode
 
 
 class AccountRecord:
-    """Reads committed state and the log; any rules process can answer for any account."""
+    """Reads committed state and the log, so any rules process can answer for any account."""
 
     def __init__(
         self, db: Database, log: Log, explainer: Explainer, partition_of: Callable[[str], int]
@@ -31,7 +31,7 @@ class AccountRecord:
         self._db, self._log, self._explainer, self._partition_of = db, log, explainer, partition_of
 
     def parts(self, account: str, contact: str | None) -> Parts:
-        """Everything about an account or, with a contact, about that person."""
+        """Everything kept about an account or, with a contact, about that person."""
         view = self._explainer.account_view()
         with self._db.read() as conn:
             row = conn.execute(select(accounts).where(accounts.c.account == account)).one_or_none()
@@ -54,18 +54,18 @@ class AccountRecord:
         return rows(self._db, query, [triggers.c.seq], _doc)
 
     def _letters(self, account: str, contact: str | None) -> Iterator[Any]:
-        """Dead letters of the account, as text, since nobody knows what is in them."""
+        """Dead letters of the account, as text, since nobody knows what they contain."""
         for partition in sorted(self._log.end_offsets(DEAD_LETTERS)):
             yield from self._of(DEAD_LETTERS, partition, account, lambda record: _letter(record, contact))
 
     def _of(self, topic: str, partition: int, account: str, show: Callable[[Record], Any]) -> Iterator[Any]:
-        """What the log holds of an account in a partition, from its start to where it ends now."""
+        """The account's records in a partition, from the start of the log to its current end."""
         offset = self._log.start_offsets(topic).get(partition, 0)
         end = self._log.end_offsets(topic).get(partition, 0)
         while offset < end:
             try:
                 records = self._log.read(topic, partition, offset, min(STRETCH, end - offset))
-            except OffsetOutOfRange as gone:  # retention deleted it meanwhile
+            except OffsetOutOfRange as gone:  # retention has deleted them in the meantime
                 if gone.start is None or gone.start <= offset:
                     return
                 offset = gone.start
@@ -83,7 +83,7 @@ def _doc(_: Connection, row: Row[Any]) -> Any:
 
 
 def _remembered(state: AccountState, contact: str | None) -> dict[str, Any]:
-    """What the state holds beside the profile: ids of events, what armed absences, who fired when."""
+    """What the state holds besides the profile: event ids, the events that armed absences, and who fired when."""
     armed = [event for kept in state.kept.values() for one in kept.values() for event in one.armed()]
     fired = [(subject_of(key), at) for key, at in state.last.items()]
     found: dict[str, Any] = {

@@ -1,22 +1,21 @@
-"""Clocks of partitions and accounts that stand ahead of the machine's: it, or the broker's, jumped ahead and back."""
+"""Finds partitions and accounts whose clocks are ahead, since the machine's or the broker's jumped and came back."""
 
 from typing import Any
 
 from schemas.event import FUTURE_LIMIT_US, LATE_US, rfc3339
 
-AHEAD_US = (
-    FUTURE_LIMIT_US + 60_000_000
-)  # event times lie ahead of receipt by so much, and clocks differ a little
+# event times may be this far ahead of receipt, and clocks differ a little
+AHEAD_US = FUTURE_LIMIT_US + 60_000_000
 _DAY_US = 86_400_000_000
 
 
 def is_ahead(at: int, now: int) -> bool:
-    """Whether a time that was reached, in microseconds, lies further ahead of `now` than can be."""
+    """Whether a time that a clock has reached (microseconds) is further ahead of `now` than is possible."""
     return at > now + AHEAD_US
 
 
 def trouble(clocks: list[int], now: int) -> dict[str, Any]:
-    """What `/v1/status` says of partitions whose clocks are ahead."""
+    """The part of `/v1/status` about partitions whose clocks are ahead."""
     ahead = [clock for clock in clocks if is_ahead(clock, now)]
     if not ahead:
         return {}
@@ -29,7 +28,10 @@ def trouble(clocks: list[int], now: int) -> dict[str, Any]:
 
 
 def of_account(clock: int, newest: int | None, now: int) -> dict[str, Any]:
-    """What an explanation says of an account that was touched while a clock was ahead. `clock`: its partition's."""
+    """The part of an explanation about an account that was touched while a clock was ahead.
+
+    `clock`: the clock of the account's partition.
+    """
     at = max(clock, newest or 0)
     if not is_ahead(at, now):
         return {}

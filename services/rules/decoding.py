@@ -1,7 +1,7 @@
-"""Decodes records to events. A record that is no event, or that states, triggers and tables cannot hold,
-becomes a dead letter.
+"""Decodes records into events.
 
-Ingest accepts far less than these limits. Other programs may write to the log directly, and anything can stand there.
+A record that is not an event, or that states, triggers and tables cannot hold, becomes a dead letter. Ingest
+accepts far less than these limits allow, but other programs may write anything to the log directly.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,25 +14,24 @@ from schemas.event import Event, Malformed, clamp_future, decode
 from schemas.updates import UPDATES, put_right
 
 GRACE_US = 1_000_000  # the wall clock runs this far behind, so that an event posted just in time still counts
-PLAIN_BYTES = 1_000  # bytes; a smaller record keeps the next three limits anyway
-MAX_BYTES = 512 << 10  # characters; leaves a trigger room for its whole event but the data
-SENT_ON_BYTES = MAX_BYTES + (
-    4 << 10
-)  # of records that were accepted once: their headers tell where they came from
+PLAIN_BYTES = 1_000  # bytes; a smaller record cannot exceed the next three limits
+MAX_BYTES = 512 << 10  # characters; leaves a trigger room for its whole event except the data
+# characters of a forwarded record, which was accepted once: its headers tell where it came from
+SENT_ON_BYTES = MAX_BYTES + (4 << 10)
 MAX_ID = 1_024  # characters: a trigger names twenty events
 MAX_DEPTH = 128
 YEARS = range(2, 9999)  # years in which a time with any offset has a UTC form
 
-Item = tuple[int, int, Event]  # offset, receipt less the grace, event
+Item = tuple[int, int, Event]  # offset, receipt time less the grace, event
 
 _plain = msgspec.json.Decoder(Event).decode
 
 
 def read(records: Sequence[Record], *, wall: bool) -> tuple[list[Item], list[Entry]]:
-    """The events of a batch, and dead letters for the records that are none. With `wall`, no event's time
-    lies further ahead of its receipt than that.
+    """The events of a batch, and dead letters for the records that are not events.
 
-    The hot path: a complete event is used as it is, and `decoded` handles all others.
+    With `wall`, no event's time may be further ahead of its receipt than the limit. This is the hot path: a
+    complete event is used as it is, and `decoded` handles all others.
     """
     batch: list[Item] = []
     poison: list[Entry] = []
@@ -61,7 +60,7 @@ def read(records: Sequence[Record], *, wall: bool) -> tuple[list[Item], list[Ent
 
 
 def decoded(record: Record, *, wall: bool) -> Event:
-    """One record's event, defaults filled in. Raises `Malformed`."""
+    """The event in a record, with defaults filled in. Raises `Malformed`."""
     place = f"{record.topic}/{record.partition}/{record.offset}"
     event = decode(record.value, place=place, timestamp=record.timestamp)
     _admit(event, record, wall)
@@ -69,7 +68,7 @@ def decoded(record: Record, *, wall: bool) -> Event:
 
 
 def _admit(event: Event, record: Record, wall: bool) -> None:
-    """Raises `Malformed` for what states and triggers cannot hold."""
+    """Raises `Malformed` for an event that states and triggers cannot hold."""
     if wall:
         clamp_future(event, record.timestamp)
     if event.time is not None and event.time.year not in YEARS:
@@ -86,7 +85,7 @@ def _admit(event: Event, record: Record, wall: bool) -> None:
 
 
 def _deeper(data: object, limit: int) -> bool:
-    """Whether lists and objects are nested deeper than this. Not recursive, since they may be nested very deep."""
+    """Whether lists and objects are nested deeper than the limit. Not recursive, since the nesting may be very deep."""
     level = [data]
     for _ in range(limit + 1):
         level = [each for one in level for each in _within(one)]

@@ -1,4 +1,4 @@
-"""The event types that the log has shown, and the names in their data, for the lint. A small sample."""
+"""Collects the event types seen on the log, and the names in their data, for the lint. It looks at a small sample."""
 
 import re
 from collections.abc import Iterable
@@ -19,9 +19,9 @@ from services.rules.storage.revisions import DEFAULT_TIERS, latest
 from services.rules.tables import accounts, seen
 
 MAX_TYPES, MAX_NAMES = 1_000, 200
-LONGEST = 64  # characters of a name in data
+LONGEST = 64  # characters of a name in the data
 MANY_DIGITS = re.compile(r"\d{5}")
-SAMPLE = 200  # events looked at in each batch
+SAMPLE = 200  # events to look at in each batch
 ACCOUNTS = 500  # the newest accounts, whose tiers are looked at
 
 
@@ -34,15 +34,15 @@ class EventCatalog:
         self._new: list[tuple[str, str]] = []
 
     def forget(self) -> None:
-        """Note everything again: what `take` returned may not have been written."""
+        """Note everything again: the result of `take` may not have been written."""
         self._known, self._new = {}, []
 
     def step(self, count: int) -> int:
-        """The distance between the events that are looked at in a batch of this size: 1 in a small one."""
+        """How far apart the events are that are looked at in a batch of this size; 1 in a small batch."""
         return max(1, count // SAMPLE)
 
     def note(self, events: list[Event]) -> None:
-        """Look at some events of a batch."""
+        """Note the types and names in some of a batch's events."""
         for event in events:
             if is_reserved(event.type):
                 continue
@@ -58,24 +58,27 @@ class EventCatalog:
                     self._new.append((event.type, name))
 
     def take(self) -> list[tuple[str, str]]:
-        """What is new since the last time."""
+        """The types and names that are new since the last call."""
         new, self._new = self._new, []
         return new
 
 
 def _personal(name: str) -> bool:
-    """Whether a name in data looks like a value. Personal data must not be kept beside all accounts."""
+    """Whether a name in the data looks like a value. Personal data must not be kept here, apart from its account."""
     return "@" in name or len(name) > LONGEST or MANY_DIGITS.search(name) is not None
 
 
 def save(conn: Connection, new: list[tuple[str, str]]) -> None:
-    """Write what is new; other workers may have written the same."""
+    """Write the new types and names. Other workers may have written the same ones."""
     if new:
         insert_new(conn, seen, [{"type": type_, "name": name} for type_, name in new], ["type", "name"])
 
 
 def warnings_about(db: Database, rule: RuleIn, *, alone: bool = False) -> list[LintWarning]:
-    """Warnings about a rule, by what the log has shown and, unless `alone`, by the documents it works with."""
+    """Warnings about a rule.
+
+    They rest on what the log has shown and, unless `alone`, on the documents that the rule works with.
+    """
     found = lint_rule(rule, facts(db))
     if not alone:
         with db.read() as conn:
@@ -84,11 +87,11 @@ def warnings_about(db: Database, rule: RuleIn, *, alone: bool = False) -> list[L
 
 
 def facts(db: Database) -> Facts:
-    """What is known now."""
+    """Everything known now, for the lint."""
     with db.read() as conn:
         row = latest(conn, None)
         policy = TiersDoc.model_validate(row.doc if row is not None else {"tiers": DEFAULT_TIERS})
-        tiering = compile_rules(0, [], policy)  # not the rules: they may be thousands
+        tiering = compile_rules(0, [], policy)  # without the rules, which may number thousands
         states: Iterable[bytes] = conn.scalars(
             select(accounts.c.state)
             .where(accounts.c.merged_into.is_(None))

@@ -1,4 +1,4 @@
-"""What the rules service tells Prometheus."""
+"""The Prometheus metrics of the rules service."""
 
 from collections.abc import Iterable, Mapping
 
@@ -23,7 +23,7 @@ CLOCK_AHEAD = StatusGauge(
 
 
 def count_decisions(reasons: Mapping[tuple[str, str], int]) -> None:
-    """Decisions of a batch by (rule, reason); what holds for an event whatever the rule has no rule."""
+    """Count a batch's decisions by (rule, reason). A decision about an event as such has no rule."""
     for (rule, reason), count in reasons.items():
         if rule:
             DECISIONS.labels(rule, reason).inc(count)
@@ -36,7 +36,10 @@ def count_decisions(reasons: Mapping[tuple[str, str], int]) -> None:
 
 
 def show_health(partitions: Iterable[Iterable[str]], shown: set[str]) -> set[str]:
-    """Show which rules failed, by partition, and no more those of `shown` that are well again; what is shown now."""
+    """Show which rules failed, by partition, and stop showing those of `shown` that are well again.
+
+    Returns the rules that are shown now.
+    """
     unhealthy = {rule for rules in partitions for rule in rules}
     for rule in unhealthy ^ shown:
         RULE_UNHEALTHY.labels(rule).set(int(rule in unhealthy))

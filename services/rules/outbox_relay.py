@@ -1,7 +1,8 @@
-"""Relays both outboxes. Committed triggers go onto `touchline.triggers`, each batch followed by how far rules
-has come; what merges leave for other accounts goes onto `touchline.events`.
+"""Relays both outboxes.
 
-Ids are deterministic, so a record that is relayed twice after a crash counts once for its readers.
+Committed triggers go to `touchline.triggers`, each batch followed by rules' progress. Records that merges make for
+other accounts go to `touchline.events`. Ids are deterministic, so a record that is relayed twice after a crash
+counts once for its readers.
 """
 
 from collections import deque
@@ -26,17 +27,17 @@ from services.rules.storage.ownership import RulesPartition
 
 TIMEOUT_S = 30.0
 PAGE = 1_000
-UNDER_WAY = 4  # appends that the log may not have answered yet
+UNDER_WAY = 4  # appends that the log may not have acknowledged yet
 EVENT_HEADERS: Headers = (("content-type", b"application/cloudevents+json"),)
 
 _encode = msgspec.json.Encoder().encode
 _trigger = msgspec.json.Decoder(Trigger).decode
 Out = Trigger | queries.Outgoing
-Told = str | tuple[int, int] | int  # a trigger (its id), a record of the outbox (its place), or the progress
+Told = str | tuple[int, int] | int  # a trigger (its id), an outbox record (its place), or the progress
 
 
 class OutboxRecord(NamedTuple):
-    """A record for the log: the partition task it belongs to, and what it carries."""
+    """A record for the log: its partition task, and what it carries."""
 
     task: RulesTask
     told: Told
@@ -45,7 +46,7 @@ class OutboxRecord(NamedTuple):
 
 @dataclass(slots=True)
 class InFlightAppend:
-    """An append under way: what it carries, by partition task."""
+    """An append that is under way: what it carries, by partition task."""
 
     topic: str
     told: list[tuple[RulesTask, Told]]
@@ -53,7 +54,7 @@ class InFlightAppend:
 
 
 class OutboxRelay:
-    """Writes to the log; used by the worker's thread only."""
+    """Writes to the log. Used by the worker's thread only."""
 
     def __init__(self, db: Database, log: Log) -> None:
         self._db, self._log = db, log
@@ -62,27 +63,27 @@ class OutboxRelay:
 
     @property
     def waiting(self) -> bool:
-        """Whether the log has not answered an append yet."""
+        """Whether an append is still unacknowledged."""
         return bool(self._sent)
 
     def forget(self) -> None:
-        """Forget partitions that this worker no longer has."""
+        """Forget the partitions that this worker no longer has."""
         self._sent.clear()
         self._last.clear()
 
     def recover(self, rows: Sequence[RulesPartition]) -> None:
-        """Relay what an earlier owner committed and may not have relayed, oldest first."""
+        """Relay, oldest first, what an earlier owner committed and may not have relayed."""
         for row in rows:
             while self._recovered(row.partition):
                 pass
 
     def _recovered(self, partition: int) -> bool:
-        """Relay one page of both outboxes; returns whether there was anything."""
+        """Relay one page of both outboxes; returns whether there was anything to relay."""
         with self._db.read() as conn:
             triggers: list[Out] = [_trigger(doc) for doc in queries.unrelayed(conn, partition, PAGE)]
             records: list[Out] = [*queries.outgoing(conn, partition, PAGE)]
         full = [page for page in (triggers, records) if len(page) == PAGE]
-        upto = min((place_of(page[-1]) for page in full), default=None)  # the next page may have more
+        upto = min((place_of(page[-1]) for page in full), default=None)  # the next page may have more of it
         waiting = [
             one for one in merge(triggers, records, key=place_of) if upto is None or place_of(one) <= upto
         ]
@@ -97,12 +98,11 @@ class OutboxRelay:
         return bool(waiting)
 
     def flush(self, tasks: Iterable[RulesTask]) -> None:
-        """Append what the last commits left, for all partitions together, and check the appends before.
+        """Append what the last commits produced, for all partitions together, and check the earlier appends.
 
-        This waits for the log only where the log is behind. Records that it has acknowledged are marked so by
-        a later commit. The log keeps the order and takes nothing after an append that failed: progress must
-        never be reported past a trigger that is missing, or actions would take that trigger for a repeat
-        later. Raises the error of a failed append.
+        This waits only if the log is behind. Acknowledged records are marked in a later commit. The log keeps the
+        order, and accepts nothing after an append that failed: progress must never be reported past a trigger that
+        is missing, or actions would later take that trigger for a repeat. Raises the error of a failed append.
         """
         tasks = list(tasks)
         moved = [task for task in tasks if task.outbox or task.told != task.saved.next_offset]
@@ -135,8 +135,7 @@ class OutboxRelay:
 
 
 def _news(moved: Iterable[RulesTask]) -> Iterator[OutboxRecord]:
-    """The triggers of each partition task, followed by its progress once everything it has for other accounts
-    is on the log."""
+    """Each partition task's triggers, then its progress, once all its records for other accounts are on the log."""
     for task in moved:
         number, offset = task.row.partition, task.saved.next_offset
         for one in task.outbox:
@@ -152,7 +151,7 @@ def _news(moved: Iterable[RulesTask]) -> Iterator[OutboxRecord]:
 
 
 def _passed_on(tasks: Iterable[RulesTask]) -> Iterator[OutboxRecord]:
-    """What each partition task has for other accounts."""
+    """Each partition task's records for other accounts."""
     for task in tasks:
         for one in task.sent:
             yield OutboxRecord(task, _name(one), _entry(task.row.partition, one))
@@ -169,8 +168,11 @@ def _topic(one: Out) -> str:
 
 
 def _entry(partition: int, one: Out) -> Entry:
-    """A trigger that is too large for a record (its event comes from another program) is sent without
-    its event's data."""
+    """The log entry of an outbox record or trigger.
+
+    A trigger that is too large for a record (its event comes from another program) is sent without its event's
+    data.
+    """
     if isinstance(one, queries.Outgoing):
         if one.topic == EVENTS:
             return Entry(value=one.value, key=one.account, headers=EVENT_HEADERS)

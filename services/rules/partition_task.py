@@ -1,4 +1,4 @@
-"""One partition in the hands of this worker: its engine, its accounts in memory, and what a batch left to save."""
+"""One partition in the hands of this worker: its engine, its accounts in memory, and what a batch has to save."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -31,9 +31,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 class RulesTask:
-    """Everything about one partition that lives only while we own it.
+    """Everything about one partition that exists only while we own it.
 
-    `stay` is called every now and then in the midst of long work (see `Consumer.stay`).
+    Long work calls `stay` now and then (see `Consumer.stay`).
     """
 
     def __init__(
@@ -48,8 +48,8 @@ class RulesTask:
         room: int,
         stay: Callable[[], None],
     ) -> None:
-        self.row = row  # how far the engine has come
-        self.saved = copy(row)  # how far the table has
+        self.row = row  # how far the engine has read
+        self.saved = copy(row)  # how far the table has been written
         self._log, self._wall, self._stay = log, clock_mode == "wall", stay
         self._seen = seen
         self._accounts = AccountCache(db, row.partition, room, stay)
@@ -67,19 +67,19 @@ class RulesTask:
         )
         if self._wall:
             self.engine.cleared = 0
-        self.gate: Barrier | None = None  # what moments of accounts that took others in wait for
+        self.gate: Barrier | None = None  # what moments of accounts that others were merged into wait for
         with db.read() as conn:
             self.engine.schedule(queries.dues(conn, row.partition))
-        # committed, not yet handed to the log: triggers (and what was decided about merges), and records of the outbox
+        # committed and not yet sent to the log: triggers (and decisions about merges), and outbox records
         self.outbox: list[Trigger | queries.Outgoing] = []
         self.sent: list[queries.Outgoing] = []
-        self.relayed: list[str] = []  # on the log, not yet marked so
-        self.passed: list[tuple[int, int]] = []  # likewise, places of the outbox
-        self.under_way = 0  # records of the outbox for other accounts that the log has not answered yet
-        self.told = self.reported = -1  # progress handed to `touchline.triggers`, and on it; -1: none as yet
+        self.relayed: list[str] = []  # on the log, not yet marked as relayed
+        self.passed: list[tuple[int, int]] = []  # places of outbox records on the log, not yet deleted
+        self.under_way = 0  # outbox records for other accounts that the log has not acknowledged yet
+        self.told = self.reported = -1  # progress sent to `touchline.triggers`, and on it; -1: none yet
         self._triggers: list[Trigger] = []
         self._touched: set[str] = set()
-        self._erased: dict[str, int] = {}  # accounts to the offset at which they were erased last
+        self._erased: dict[str, int] = {}  # accounts to the offset of their latest erasure
         self._erased_contacts: dict[tuple[str, str], int] = {}
         self._outgoing: list[queries.Outgoing] = []
         self._forgotten: list[str] = []
@@ -87,17 +87,17 @@ class RulesTask:
 
     @property
     def dirty(self) -> bool:
-        """Whether something waits to be saved."""
+        """Whether anything waits to be saved."""
         waiting = self._touched or self._triggers or self._erased or self._outgoing or self._forgotten
         return bool(waiting or self.relayed or self.passed)
 
     def due(self, now: int) -> bool:
-        """Whether a moment lies at or before `now`, less the grace."""
+        """Whether any moment is at or before `now`, less the grace."""
         due = self.engine.next_due
         return due is not None and due <= now - GRACE_US
 
     def apply(self, records: Sequence[Record]) -> list[Entry]:
-        """Judge a batch; returns the dead letters for what could not be read."""
+        """Judge a batch; returns dead letters for the records that could not be applied."""
         if records and records[0].offset < self.row.next_offset:
             records = [record for record in records if record.offset >= self.row.next_offset]
         if not records:
@@ -112,19 +112,19 @@ class RulesTask:
         return poison + self._take_out(records)
 
     def advance_to(self, now: int) -> None:
-        """Everything posted before `now` has been read: run the moments due."""
+        """Run the moments that are due; everything posted before `now` has been read."""
         self.engine.advance_to(now - GRACE_US, self.row.next_offset)
         self._collect()
 
     def release(self) -> None:
-        """All that was under way when the gate was set has been read: run the moments that waited for it."""
+        """Run the moments that waited for the barrier: everything under way when it was set has been read."""
         gate, self.gate = self.gate, None
         if gate is not None:
             self.engine.release(gate.upto, self.row.next_offset)
             self._collect()
 
     def take(self, now: int) -> WriteSet:
-        """All that changed since the last time. If it cannot be written, this task must be dropped."""
+        """The write set of everything since the last call. If it cannot be written, this task must be dropped."""
         self.row.clock, self.row.revision = self.engine.clock, self.engine.revision_number
         change = WriteSet(
             row=copy(self.row),
@@ -146,7 +146,7 @@ class RulesTask:
         return change
 
     def committed(self, change: WriteSet) -> None:
-        """The change stands: its triggers may go out, and its accounts leave the memory."""
+        """The write set is committed: its triggers may be relayed, and its accounts may leave memory."""
         self.saved = change.row
         moved = [row for row in change.outgoing if row.topic == TRIGGERS]
         self.outbox += merge(change.triggers, moved, key=place_of)
@@ -154,7 +154,7 @@ class RulesTask:
         self._accounts.stored(self._touched, self._erased)
 
     def _take_out(self, records: Sequence[Record]) -> list[Entry]:
-        """What the engine decided about merges and erasures; the dead letters for what it refused."""
+        """Take over the engine's decisions about merges and erasures; returns dead letters for refused events."""
         out = self.engine.take_out()
         for offset, account, contact in out.erased:
             if contact is None:
@@ -175,8 +175,10 @@ class RulesTask:
         self.engine.forget_changes()
 
     def _load(self, records: Sequence[Record], batch: list[Item], poison: list[Entry]) -> None:
-        """Fetch the accounts of a batch. Some events are put aside: whose names no table can hold, and those of
-        an account that we do not have because it was produced to the wrong partition, where its order would be lost.
+        """Fetch the accounts of a batch, and put aside two sorts of events.
+
+        One has names that no table can hold. The other is of an account that we do not have because the event was
+        produced to the wrong partition, where its order would be lost.
         """
         names = {event.account for _, _, event in batch if event.account is not None}
         odd: set[str | None] = {name for name in names if not is_name(name)}
@@ -201,13 +203,13 @@ class RulesTask:
         raise LookupError(f"the event at offset {offset} is not in the log any more")
 
     def _history(self, upto: int) -> Iterator[tuple[int, int, Event]]:
-        """Offset, bytes and event of all that is readable of the partition, from the start of the log up to `upto`."""
+        """(offset, bytes, event) of everything readable in the partition, from the start of the log up to `upto`."""
         offset = self._log.start_offsets(EVENTS)[self.row.partition]
         while offset < upto:
             self._stay()
             try:
                 records = self._log.read(EVENTS, self.row.partition, offset, HISTORY_PAGE)
-            except OffsetOutOfRange as gone:  # retention was quicker
+            except OffsetOutOfRange as gone:  # retention has deleted it first
                 if gone.start is None or gone.start <= offset:
                     raise
                 offset = gone.start
@@ -222,20 +224,20 @@ class RulesTask:
             try:
                 event = decoded(record, wall=self._wall)
             except Malformed:
-                continue  # it is among the dead letters since it was first read
-            if is_name(event.account) and (not event.contact or is_name(event.contact)):  # or there as well
+                continue  # it has been a dead letter since it was first read
+            if is_name(event.account) and (not event.contact or is_name(event.contact)):  # or likewise
                 yield record.offset, len(record.value), event
 
 
 def place_of(one: Trigger | queries.Outgoing) -> int:
-    """The offset at which something was decided; what belongs before the event there has the number -1."""
+    """The offset at which something was decided. Decisions that belong before the event there have the number -1."""
     if isinstance(one, queries.Outgoing):
         return one.offset - (one.n < 0)
     return one.position.offset
 
 
 def _rows(partition: int, out: MergeOutput) -> Iterator[queries.Outgoing]:
-    """What goes into the outbox."""
+    """The rows for the outbox."""
     numbers: Counter[int] = Counter()
     for offset, moved in out.moved:
         number = -1 if moved.position.offset < offset else numbers[offset]
@@ -254,7 +256,7 @@ def _offset(item: Item) -> int:
 def _put_aside(
     wrong: set[int], error: str, records: Sequence[Record], batch: list[Item], poison: list[Entry]
 ) -> None:
-    """Some offsets of a batch, but for control records, become dead letters."""
+    """Turn the records at some offsets of a batch into dead letters, except for control records."""
     wrong -= {offset for offset, _, event in batch if event.type in CONTROL}
     poison += [dead_letter(record, error) for record in records if record.offset in wrong]
     batch[:] = [item for item in batch if item[0] not in wrong]

@@ -1,4 +1,4 @@
-"""Writes the outlines of rules and tiers for other services, to `backbone.documents.registry`."""
+"""Writes the outlines of rules and tiers for other services to the registry (`backbone.documents.registry`)."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from services.rules.tables import revisions
 
 
 def write_outline(conn: Connection, name: str | None, version: int, status: str, doc: dict[str, Any]) -> None:
-    """Write the outline of a rule that is being saved or deleted, or of the tiers (None)."""
+    """Write the outline of a rule, or of the tiers (None), when it is saved or deleted."""
     if name is None:
         registry.write(conn, outline_tiers(TiersDoc.model_validate(doc)), version)
     elif status == DELETED:
@@ -23,7 +23,7 @@ def write_outline(conn: Connection, name: str | None, version: int, status: str,
 
 
 def refresh(db: Database) -> None:
-    """Write outlines for documents that were saved before there were any, or by an older program."""
+    """Write outlines for documents that were saved before outlines existed, or by an older program."""
     registry.refresh(db, "rule", _versions, _outline)
     registry.refresh(db, "tiers", _tiers_version, _tiers_outline)
 

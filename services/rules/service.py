@@ -60,21 +60,21 @@ class RulesService:
         ]
 
     def start(self) -> None:
-        """Announce what a crash left unannounced, then work."""
+        """Relay what was left unrelayed after a crash, then start work."""
         published_outlines.refresh(self._db)
         self._saver.announce()
         self.worker.start()
 
     def stop(self) -> None:
-        """Finish the batch in hand."""
+        """Finish the current batch, then stop."""
         self.worker.stop()
 
     def record(self, account: str, contact: str | None) -> Parts:
-        """The account, what is remembered of it, its triggers, and what the log holds."""
+        """The account, its state, its triggers, and its records in the log."""
         return self._recorder.parts(account, contact)
 
     def places(self) -> Mapping[tuple[str, int], int]:
-        """How far the events were read."""
+        """How far the events have been read."""
         with self._db.read() as conn:
             return {(EVENTS, number): row.next_offset for number, row in OWNERSHIP.positions(conn).items()}
 
@@ -83,7 +83,7 @@ class RulesService:
         return self.worker.alive and self.worker.failure is None
 
     def status(self) -> Mapping[str, Any]:
-        """Events not yet processed, what is not yet on the log, and the slowest partition's clock."""
+        """The events not yet processed, the triggers not yet on the log, and the slowest partition's clock."""
         with self._db.read() as conn:
             places = OWNERSHIP.positions(conn)
             waiting = queries.count_unrelayed(conn) + queries.count_outgoing(conn)
@@ -106,18 +106,18 @@ class RulesService:
         yield Sample(CLOCK_AHEAD, (self.name,), (max(clocks) - now) / 1e6 if self._ahead(clocks, now) else 0)
 
     def _lags(self, places: Mapping[int, RulesPartition]) -> dict[int, int]:
-        """Events not yet processed, by partition."""
+        """The events not yet processed, by partition."""
         ends = self._log.end_offsets(EVENTS)
         starts = self._log.start_offsets(EVENTS)
         first = {p: places[p].next_offset if p in places else starts.get(p, 0) for p in ends}
         return {p: max(0, end - first[p]) for p, end in ends.items()}
 
     def _ahead(self, clocks: list[int], now: int) -> dict[str, Any]:
-        """Partitions whose clocks are ahead of ours, by the wall clock; nothing if there are none."""
+        """The partitions whose clocks are ahead of ours, by the wall clock; empty if there are none."""
         return trouble(clocks, now) if self._wall else {}
 
     def _tell_ahead(self) -> None:
-        """Log once that partitions' clocks are ahead, and again when they have been right in between."""
+        """Log once that partitions' clocks are ahead, and again if they have been right in the meantime."""
         with self._db.read() as conn:
             clocks = _clocks(OWNERSHIP.positions(conn).values())
         said = self._ahead(clocks, self._clock.now())
@@ -126,17 +126,17 @@ class RulesService:
         self._said_ahead = bool(said)
 
     def _swept(self, places: Iterable[RulesPartition]) -> bool:
-        """Whether nothing that is old at the last daily tick is left."""
+        """Whether everything that was old at the last daily tick has been deleted."""
         now = self._clock.now() if self._wall else None
         return all(is_swept(place, now) for place in places)
 
     def _shown(self, clocks: list[int], lag: int) -> str | None:
-        """The slowest partition's clock; the wall's own where nothing waits to be read."""
+        """The slowest partition's clock; with nothing left to read, the wall clock."""
         if self._wall and not lag:
             return rfc3339(self._clock.now())
         return rfc3339(min(clocks)) if clocks else None
 
 
 def _clocks(places: Iterable[RulesPartition]) -> list[int]:
-    """The clocks of partitions that have one yet, in microseconds."""
+    """The clocks, in microseconds, of the partitions that have one."""
     return [place.clock for place in places if place.clock]

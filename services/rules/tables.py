@@ -17,9 +17,9 @@ from sqlalchemy import (
 from backbone.database import metadata as room_metadata
 
 metadata = room_metadata("rules")
-Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only as INTEGER
+Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows itself only if the type is INTEGER
 
-# How far this service has come in each partition, and who may write on (`epoch` fences zombies off).
+# How far this service has read each partition, and who may write next (`epoch` fences other workers).
 partitions = Table(
     "rules_partitions",
     metadata,
@@ -28,9 +28,8 @@ partitions = Table(
     Column("next_offset", Long, nullable=False),
     Column("clock", Long, nullable=False),  # microseconds since the epoch
     Column("revision", Integer, nullable=False),
-    Column(
-        "swept", Long, nullable=False, server_default="0"
-    ),  # the daily tick of which old triggers have left
+    # the daily tick up to which old triggers have been deleted
+    Column("swept", Long, nullable=False, server_default="0"),
 )
 
 # One row per account: its profile and the state of every rule, in the engine's own encoding.
@@ -39,15 +38,15 @@ accounts = Table(
     metadata,
     Column("account", String(256), primary_key=True),
     Column("partition", Integer, nullable=False),
-    Column("seen_at", Long, nullable=False),  # place in the list, newest first
+    Column("seen_at", Long, nullable=False),  # place in the list of accounts, newest first
     Column("due_at", Long),  # the account's next moment, microseconds
-    Column("merged_into", String(256)),  # of a closed account: lists leave it out
+    Column("merged_into", String(256)),  # set for a closed account: lists leave it out
     Column("state", LargeBinary, nullable=False),
     Index("rules_accounts_due", "partition", "due_at"),
     Index("rules_accounts_seen", "seen_at", "account"),
 )
 
-# Every save of a rule or of the tiers, in one line of history. A rule's versions are its rows.
+# Every save of a rule or of the tiers, in one history. The versions of a rule are its rows.
 revisions = Table(
     "rules_revisions",
     metadata,
@@ -65,7 +64,7 @@ revisions = Table(
     UniqueConstraint("name", "version", name="rules_revisions_version"),
 )
 
-# Every trigger, and at once the outbox: what is not `relayed` is not known to be on the log yet.
+# Every trigger. The table is also the outbox: a trigger that is not `relayed` may not be on the log yet.
 triggers = Table(
     "rules_triggers",
     metadata,
@@ -78,13 +77,11 @@ triggers = Table(
     Column("partition", Integer, nullable=False),
     Column("doc", LargeBinary, nullable=False),  # the trigger as JSON
     Column("tier", String(16)),
-    Column(
-        "key_digest", LargeBinary(16)
-    ),  # of its key, which may be too long for an index; see `store.key_digest`
+    # of the trigger's key, which may be too long for an index; see `store.key_digest`
+    Column("key_digest", LargeBinary(16)),
     Column("relayed", Boolean, nullable=False, server_default=false()),
-    Column(
-        "alone", Boolean, nullable=False, server_default=false()
-    ),  # no play comes of it, with which it would leave
+    # no play comes of it, so it is not deleted with one
+    Column("alone", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("id", name="rules_triggers_id"),
     Index("rules_triggers_alone", "partition", "alone", "at"),
     Index("rules_triggers_rule", "rule", "seq"),
@@ -95,7 +92,7 @@ triggers = Table(
     Index("rules_triggers_outbox", "partition", "relayed"),
 )
 
-# Event types, and under each the names seen in its data ("" for the type itself): what the lint knows.
+# Event types, and the names seen in the data of each ("" for the type itself), for the lint.
 seen = Table(
     "rules_seen",
     metadata,
@@ -103,19 +100,19 @@ seen = Table(
     Column("name", String(256), primary_key=True),
 )
 
-# Records on their way to the log because accounts were merged; a row is deleted once the log has it. The place is that
-# of the event which it is due to, `n` numbers those of one place.
+# Records on their way to the log because accounts were merged. A row is deleted once the log has it. Its
+# offset is that of the event that caused it; `n` numbers the records of one offset.
 outbox = Table(
     "rules_outbox",
     metadata,
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("offset", Long, primary_key=True, autoincrement=False),
     Column("n", Integer, primary_key=True, autoincrement=False),
-    Column("at", Long, nullable=False),  # the partition's clock then
+    Column("at", Long, nullable=False),  # the partition's clock at that point
     Column("topic", String(64), nullable=False),
     Column("account", String(256), nullable=False),
     Column("value", LargeBinary, nullable=False),
 )
 
-# That there was an account of this name and it was erased: a digest, so that nothing that was under way makes it anew.
+# Digests of the accounts that were erased, so that nothing under way makes them anew.
 erased = Table("rules_erased", metadata, Column("account", LargeBinary(16), primary_key=True))

@@ -1,11 +1,11 @@
-"""The rules worker: one thread that reads events, lets the engine judge, and commits everything at once.
+"""The rules worker: one thread that reads events, has the engine judge them, and commits everything at once.
 
-Per batch one transaction holds account states, triggers (the outbox) and how far each partition has come, fenced by
-the partition's epoch. Then the triggers go to `touchline.triggers`, followed by how far rules has come.
+Each batch has one transaction with account states, triggers (the outbox) and the progress of each partition, fenced
+by the partition's epoch. Then the triggers go to `touchline.triggers`, followed by the progress.
 
-With a backlog the transaction is written by a second thread while this one reads and judges the next batch. There is
-never more than one under way, so each finds the table where the one before it left it. If one fails, all that is in
-memory is dropped, the batch judged meanwhile included.
+With a backlog, a second thread writes the transaction while this one reads and judges the next batch. Only one
+transaction is under way at a time, so each finds the table as the one before left it. If one fails, everything in
+memory is dropped, including the batch judged in the meantime.
 """
 
 import time
@@ -32,15 +32,15 @@ from services.rules.storage.revisions import RuleSets
 from services.rules.storage.write_set import WriteSet
 
 GROUP = "touchline-rules"
-BATCH = 50_000  # records a transaction at most: the larger, the fewer times a busy account is written
-BESIDE = 2_000  # records from which on a batch is written beside the next: there will be one
-IDLE_S = 0.2  # how long a poll waits when nothing comes; moments are looked at this often
+BATCH = 50_000  # records per transaction at most: the larger, the less often a busy account is written
+BESIDE = 2_000  # records; a batch this large is written while the next is judged, since there will be one
+IDLE_S = 0.2  # how long a poll waits for records; also how often moments are looked at
 CACHE = 2 << 30  # bytes, as the setting's default
 
 
 @dataclass(slots=True)
 class Commit:
-    """A transaction: what it writes, of how many records, and since when (`time.perf_counter`) we work on them."""
+    """A transaction: what it writes, for how many records, and when work on them began (`time.perf_counter`)."""
 
     changes: list[tuple[RulesTask, WriteSet]]
     records: int
@@ -51,8 +51,8 @@ class Commit:
 class RulesWorker(PartitionWorker[RulesPartition, RulesTask]):
     """Judges the events of the partitions that the log assigns to this process.
 
-    `cache`: bytes that account states may take in memory, over all partitions; a worker with some of them
-    uses its share. `keep`: microseconds for which old triggers stay.
+    `cache`: bytes that account states may use in memory, over all partitions; a worker with some of them uses its
+    share. `keep`: microseconds for which old triggers stay.
     """
 
     def __init__(
@@ -90,11 +90,11 @@ class RulesWorker(PartitionWorker[RulesPartition, RulesTask]):
         )
 
     def unreported(self) -> int:
-        """Partitions whose progress is not on `touchline.triggers` yet."""
+        """The partitions whose progress is not on `touchline.triggers` yet."""
         return sum(task.reported != task.saved.next_offset for task in list(self.tasks.values()))
 
     def unhealthy(self, rule: str) -> str | None:
-        """What is wrong with a rule that failed in a partition of this process, or None."""
+        """What is wrong with a rule that failed in a partition of this process; None if it is well."""
         for task in list(self.tasks.values()):
             if rule in task.engine.unhealthy:
                 return str(task.engine.unhealthy[rule])
@@ -114,20 +114,20 @@ class RulesWorker(PartitionWorker[RulesPartition, RulesTask]):
         self._relay.flush(self.tasks.values())
 
     def poll_limits(self) -> tuple[float, int]:
-        """A poll waits but shortly while something is to be finished: it must not wait for the next event."""
+        """How long a poll may wait, and its largest batch. With work to finish, a poll waits only briefly."""
         if self._under_way is not None or self._retention.more:
             return 0.0, BATCH
         finishing = self._relay.waiting or any(t.relayed or t.passed for t in self.tasks.values())
         return (0.02 if finishing else IDLE_S), BATCH
 
     def _judge(self, records: Sequence[Record]) -> list[RulesTask]:
-        """The partitions that the records belong to, as far as they are ours."""
+        """Judge the records; returns the tasks of their partitions, as far as they are ours."""
         active = self.by_task(records)
         self.put_aside([letter for task, part in active for letter in task.apply(part)])
         return [task for task, _ in active]
 
     def _moments(self) -> None:
-        """Wall clock: what is due runs once everything that was posted before has been read."""
+        """With the wall clock: run what is due once everything posted before has been read."""
         now = self._clock.now()
         running = list(self.running())
         waiting = [task for task in running if task.due(now)]
@@ -154,9 +154,9 @@ class RulesWorker(PartitionWorker[RulesPartition, RulesTask]):
         self._commit([task for task in {*ready} if task.dirty], 0, time.perf_counter())
 
     def _upto(self, now: int) -> int:
-        """All that came to any partition before this time is judged, and on the log where it was to be sent on.
+        """The time up to which every partition has judged its events, and the log has all that was to be forwarded.
 
-        The log may hold what is no record behind the last one (see `Consumer.positions`).
+        Behind the last record, the log may hold entries that are not records (see `Consumer.positions`).
         """
         ends = self._log.end_offsets(EVENTS)
         with self._db.read() as conn:
@@ -173,14 +173,14 @@ class RulesWorker(PartitionWorker[RulesPartition, RulesTask]):
         return upto
 
     def _commit(self, tasks: Sequence[RulesTask], records: int, started: float) -> None:
-        """Write; a large batch is only begun, and `_settle` sees to the rest."""
+        """Write the tasks' changes. A large batch is only begun here; `_settle` finishes it."""
         if not tasks:
             return
         now = self._clock.now()
         changes = [(task, task.take(now)) for task in tasks]
         new = self._seen.take()
         written = [change for _, change in changes]
-        if records < BESIDE:  # at once: every change of thread is a wait for the interpreter
+        if records < BESIDE:  # at once: every switch of threads waits for the interpreter
             self._write(written, new)
             self._finish(changes, records, started)
         else:
@@ -188,7 +188,7 @@ class RulesWorker(PartitionWorker[RulesPartition, RulesTask]):
             self._under_way = Commit(changes, records, started, done)
 
     def _write(self, changes: Sequence[WriteSet], new: list[tuple[str, str]]) -> None:
-        """The transaction; with a backlog in a thread of its own."""
+        """Write the transaction; with a backlog this runs in a thread of its own."""
         with self._db.write() as conn:
             for change in changes:
                 change.save(conn)
@@ -197,7 +197,7 @@ class RulesWorker(PartitionWorker[RulesPartition, RulesTask]):
         hit("rules.after_commit_before_relay")
 
     def _settle(self) -> None:
-        """Wait for the transaction under way, if there is one. Raises what it raised."""
+        """Wait for the transaction under way, if there is one. Raises its error."""
         commit, self._under_way = self._under_way, None
         if commit is None:
             return
@@ -205,7 +205,7 @@ class RulesWorker(PartitionWorker[RulesPartition, RulesTask]):
         self._finish(commit.changes, commit.records, commit.started)
 
     def _finish(self, changes: Sequence[tuple[RulesTask, WriteSet]], records: int, started: float) -> None:
-        """What was written stands."""
+        """Follow up on a transaction that has been committed."""
         self.consumer.commit({(EVENTS, c.row.partition): c.row.next_offset for _, c in changes})
         for task, change in changes:
             task.committed(change)
@@ -217,7 +217,7 @@ class RulesWorker(PartitionWorker[RulesPartition, RulesTask]):
             telemetry.BATCH_SECONDS.labels("rules").observe(time.perf_counter() - started)
 
     def before_claim(self) -> None:
-        """What is under way changes the rows that are to be read."""
+        """Wait for the transaction under way: it changes the rows that are about to be read."""
         self._settle()
 
     def claimed(self, rows: Sequence[RulesPartition]) -> None:
@@ -225,12 +225,12 @@ class RulesWorker(PartitionWorker[RulesPartition, RulesTask]):
         self._relay.recover(rows)
 
     def revoked(self) -> None:
-        """What is under way may still stand; whether it does, `_settle` says."""
+        """Wait for the transaction under way, which may still succeed; `_settle` finds out whether it did."""
         if self._under_way is not None:
             wait([self._under_way.done])
 
     def forget(self) -> None:
-        """Nothing is under way any more, whatever became of it."""
+        """Drop the transaction under way, whatever became of it."""
         if self._under_way is not None:
             wait([self._under_way.done])
             self._under_way = None
@@ -238,7 +238,7 @@ class RulesWorker(PartitionWorker[RulesPartition, RulesTask]):
         self._seen.forget()
 
     def finish(self) -> None:
-        """Commit and relay what is in hand; the writer ends, whatever is raised."""
+        """Commit and relay the current work; the writer thread ends, whatever error is raised."""
         with self._writer:
             self._settle()
             self._relay.flush(self.tasks.values())

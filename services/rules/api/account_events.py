@@ -1,8 +1,9 @@
 """The events of an account, newest first, as far as the log keeps them.
 
-The account's state remembers where its events lie: all of the last days, and those that a trigger or an explanation may
-still name. These are read at once. What lies before is looked for in the log, backwards from there, stretch by stretch:
-a page may be short, and its cursor says where to go on. So a page costs the same on a small log and on a large one.
+The account's state remembers the offsets of its events: all those of the last days, and those that a trigger or an
+explanation may still name. They are read directly. Earlier events are looked for in the log, backwards, one stretch
+at a time. A page may therefore be short, and its cursor says where to go on. So a page costs the same on a small
+log and on a large one.
 """
 
 import time
@@ -25,21 +26,21 @@ from services.rules.engine.account_state import OFFSET_BITS, OFFSETS, SWEEP_FLOO
 from services.rules.engine.state_codec import decode
 from services.rules.tables import accounts
 
-TOGETHER = 20  # records that lie apart, asked for at once: others wait for the log's reader meanwhile
-STRETCH = 2_000  # records that are looked through at once
-LOOKED_THROUGH = 20_000  # records of others on the way to a page's events
-PATIENCE_S = 3.0  # then a page ends where it is
+TOGETHER = 20  # scattered records read in one request; others wait for the log's reader meanwhile
+STRETCH = 2_000  # records searched at a time
+LOOKED_THROUGH = 20_000  # other accounts' records searched for one page
+PATIENCE_S = 3.0  # after this a page ends where it is
 
 
 class Wanted(NamedTuple):
-    """Which events are asked for; None asks for nothing."""
+    """Which events are asked for; a filter that is None lets every event through."""
 
     type: str | None = None
     after: datetime | None = None
     id: str | None = None
 
     def fits(self, event: Event) -> bool:
-        """Whether it is one of them."""
+        """Whether the event is one of them."""
         at = _time(event)
         return (
             (self.type is None or event.type == self.type)
@@ -49,7 +50,7 @@ class Wanted(NamedTuple):
 
 
 class AccountEvents:
-    """Reads committed state and the log; any rules process can answer for any account."""
+    """Reads committed state and the log, so any rules process can answer for any account."""
 
     def __init__(
         self, db: Database, log: Log, *, wall: bool, monotonic: Callable[[], float] = time.monotonic
@@ -57,7 +58,7 @@ class AccountEvents:
         self._db, self._log, self._wall, self._monotonic = db, log, wall, monotonic
 
     def page(self, account: str, wanted: Wanted, paging: Paging) -> dict[str, Any]:
-        """A page of the account's events. Raises `NotFound` for an account that is not there, or was erased."""
+        """A page of the account's events. Raises `NotFound` if the account does not exist or was erased."""
         with self._db.read() as conn:
             row = conn.execute(select(accounts).where(accounts.c.account == account)).one_or_none()
         if row is None:
@@ -76,7 +77,7 @@ class AccountEvents:
 
 
 def _place(paging: Paging) -> int:
-    """The offset that a cursor names; without one, behind all."""
+    """The offset that a cursor names; without a cursor, one after all records."""
     if paging.cursor is None:
         return OFFSETS
     if len(paging.cursor) != 1 or not isinstance(paging.cursor[0], int):
@@ -85,18 +86,18 @@ def _place(paging: Paging) -> int:
 
 
 class _Reading:
-    """One look at the events of an account."""
+    """One reading of an account's events."""
 
     def __init__(self, log: Log, row: Row[Any], wanted: Wanted, *, wall: bool) -> None:
         self._log, self._partition, self._wall, self._wanted = log, row.partition, wall, wanted
         self._state = decode(row.state)
-        self._known = [value & OFFSETS for value in self._state.seen.values()]  # rising
+        self._known = [value & OFFSETS for value in self._state.seen.values()]  # ascending
         self._stamps = [value >> OFFSET_BITS for value in self._state.seen.values()]
         self._gone = self._departures()
         self.looked = 0
 
     def backwards(self, below: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-        """What is asked for before this offset, stretch by stretch, with the offset at which each begins."""
+        """The events asked for before this offset, one stretch at a time, each with the offset where it begins."""
         if self._wanted.id is not None:
             offsets = [offset for offset in _offsets_of(self._state, self._wanted.id) if offset < below]
             yield from self._picked(offsets)
@@ -106,7 +107,10 @@ class _Reading:
         yield from self._before(min(below, min(self._known, default=below)))
 
     def _recent(self) -> list[int]:
-        """The places of known events that may be late enough, rising: none is later than the newest when it came."""
+        """The offsets of known events that may be late enough, ascending.
+
+        No event is later than the newest one at its arrival.
+        """
         if self._wanted.after is None:
             return self._known
         after = microseconds(self._wanted.after)
@@ -116,7 +120,7 @@ class _Reading:
         end = len(offsets)
         while end:
             near = bisect_left(offsets, offsets[end - 1] - STRETCH + 1, 0, end)
-            close = end - near > TOGETHER  # so many in one stretch: it is read as a whole
+            close = end - near > TOGETHER  # so many in one stretch that it is read as a whole
             part = offsets[near if close else max(0, end - TOGETHER) : end]
             records = self._among(part) if close else self._log.pick(EVENTS, self._partition, part)
             yield part[0], self._shown(reversed(records))
@@ -127,7 +131,7 @@ class _Reading:
         return [one for one in self._stretch(offsets[0], offsets[-1] + 1) if one.offset in wanted]
 
     def _before(self, below: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-        """What the state has forgotten, looked for in the log."""
+        """The events that the state has forgotten, looked for in the log."""
         if self._knows_all():
             return
         first = max(self._state.born, self._log.start_offsets(EVENTS).get(self._partition, 0))
@@ -141,14 +145,14 @@ class _Reading:
             below = begin
 
     def _knows_all(self) -> bool:
-        """Whether the state has never forgotten the place of an event."""
+        """Whether the state has never forgotten an event's offset."""
         return self._state.sweep_at == SWEEP_FLOOR and len(self._known) < SWEEP_FLOOR
 
     def _stretch(self, begin: int, end: int) -> Iterator[Record]:
         while begin < end:
             try:
                 records = self._log.read(EVENTS, self._partition, begin, end - begin)
-            except OffsetOutOfRange:  # retention was quicker
+            except OffsetOutOfRange:  # retention has deleted them first
                 return
             if not records:
                 return
@@ -156,7 +160,7 @@ class _Reading:
             begin = records[-1].offset + 1
 
     def _departures(self) -> dict[str, int]:
-        """The contacts that were erased, each with the last place at which that was."""
+        """The contacts that were erased, each with the offset of the latest erasure."""
         gone: dict[str, int] = {}
         for start in range(0, len(self._state.departed), TOGETHER):
             for record in self._log.pick(
@@ -178,16 +182,19 @@ class _Reading:
         ]
 
     def _event(self, record: Record) -> Event | None:
-        """The account's event in a record, None if it is another's, or none at all."""
+        """The account's event in a record; None if the record is another account's, or not an event."""
         try:
             event = decoded(record, wall=self._wall)
         except Malformed:
             return None
         mine = event.account == self._state.account and record.offset >= self._state.born
-        return event if mine and event.type != ABSORBED else None  # what that tells came with other events
+        return event if mine and event.type != ABSORBED else None  # its content came with other events
 
     def _is_gone(self, offset: int, contact: str | None) -> bool:
-        """Whether a contact was erased after this place; where that is not known, whether there is none of the name."""
+        """Whether a contact was erased after this offset.
+
+        Where that is not known: whether there is no contact of that name.
+        """
         if contact is None:
             return False
         if offset < self._state.veil and contact not in self._state.profile.contacts:
@@ -195,7 +202,7 @@ class _Reading:
         return offset < self._gone.get(contact, -1)
 
     def _data(self, offset: int, event: Event) -> Any:
-        """The data; of an update without the contacts that were erased since."""
+        """The event's data; from an update, the contacts that were erased since are left out."""
         data = event.data
         contacts = (
             data.get("contacts") if event.type == "account.updated" and isinstance(data, dict) else None
@@ -208,13 +215,13 @@ class _Reading:
 
 
 def _departed(event: Event) -> str | None:
-    """Who was erased by this event."""
+    """The contact that was erased by this event."""
     what = erased_of(event) if event.type == ERASED else None
     return contact_of(event) if what is None else what.contact
 
 
 def _offsets_of(state: AccountState, id_: str) -> list[int]:
-    """Where the account's events of this id lie, as far as that is remembered."""
+    """The offsets of the account's events with this id, as far as they are remembered."""
     seen = [
         value & OFFSETS
         for key, value in state.seen.items()
@@ -227,7 +234,7 @@ def _time(event: Event) -> int:
     return 0 if event.time is None else microseconds(event.time)  # `decoded` always gives one
 
 
-# Shown where an event has them.
+# Attributes that are shown only where an event has them.
 _WHERE_SET = ("subject", "originaltime", "unvouched", "mergedfrom")
 
 

@@ -37,7 +37,7 @@ def accounts_router(db: Database, explainer: Explainer, events: AccountEvents) -
         with db.read() as conn:
             return json_response(page(conn, query, [accounts.c.seen_at, accounts.c.account], pages, view))
 
-    # Before the account itself, whose name may be any text.
+    # Registered before the account itself, whose name may be any text.
     @router.get(
         "/v1/accounts/{id:path}/events",
         response_model=page_of(EventOut),
@@ -59,7 +59,7 @@ def accounts_router(db: Database, explainer: Explainer, events: AccountEvents) -
         A page may have fewer items than `limit`, or none: follow `next_cursor` until it is null. `id` resolves what
         `evidence` of a trigger or an explanation names.
         """
-        if not ends_apart(request, "events"):  # an account whose name ends so
+        if not ends_apart(request, "events"):  # an account whose name ends in `/events`
             return one(f"{id}/events", principal)
         return json_response(events.page(id, Wanted(type, after, event), pages))
 

@@ -1,4 +1,4 @@
-"""Answers for people, from what is stored: why a rule fires or not, and an account with its tier."""
+"""Answers for people, from stored state: why a rule fires or not, and an account with its tier."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +23,7 @@ from services.rules.tables import accounts
 
 
 class Explainer:
-    """Reads committed state; any rules process can answer for any account."""
+    """Reads committed state, so any rules process can answer for any account."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Explainer:
         self.unhealthy = unhealthy  # rule name to what is wrong with it
 
     def explain(self, rule: str, account: str, contact: str | None, key: str | None) -> dict[str, Any]:
-        """The verdict for one subject now; raises `NotFound` for an unknown rule."""
+        """The verdict for one subject now. Raises `NotFound` for an unknown rule."""
         with self._db.read() as conn:
             if not exists_at(conn, rule):
                 raise NotFound(f"there is no rule named {rule}")
@@ -51,7 +51,7 @@ class Explainer:
         state = decode(row.state) if row is not None else None
         reached = (0 if place is None else place.clock, None if state is None else state.newest)
         said = of_account(*reached, now) if self._wall else {}
-        if said:  # judged by the clock that the account is at: by ours a window would end before it begins
+        if said:  # judged by the account's clock: by ours, a window would end before it begins
             now = max(reached[0], reached[1] or 0)
         try:
             answer = explain(self._rulesets(revision), rule, state, account, contact, key, now)
@@ -60,9 +60,10 @@ class Explainer:
             raise Invalid([{"field": "contact", "message": str(error)}]) from None
 
     def account_view(self) -> Callable[[Row[Any]], dict[str, Any]]:
-        """What makes an account's row an item of the API, with the tiers as they are now.
+        """A function that makes an account's row an item of the API, with the tiers as they are now.
 
-        Not to be asked for with a connection in hand: compiling takes another, and all may wait for one who compiles.
+        Do not call this while holding a connection: compiling takes another one, and every caller may be waiting for
+        the one that compiles.
         """
         with self._db.read() as conn:
             revision = queries.last_revision(conn)
@@ -90,7 +91,7 @@ def _account(state: AccountState, ruleset: RuleSet) -> dict[str, Any]:
 
 
 def _contact(profile: Profile, contact: Contact) -> dict[str, Any]:
-    """A contact; `unvouched` where neither an update nor the account's domains vouch for them."""
+    """A contact as the API shows it; `unvouched` if neither an update nor the account's domains vouch for them."""
     shown = msgspec.structs.asdict(contact)
     if is_vouched(profile, contact):
         del shown["unvouched"]

@@ -36,7 +36,7 @@ OTHER_NAME = "is {given!r}, but the address says {name!r}"
 
 
 class Lint(Protocol):
-    """What is doubtful about a rule; `alone`: without looking at other documents."""
+    """Finds what is doubtful about a rule. `alone`: without looking at other documents."""
 
     def __call__(self, rule: RuleIn, *, alone: bool = False) -> list[LintWarning]: ...
 
@@ -236,7 +236,7 @@ def _schemas(router: APIRouter) -> None:
 
 
 def shown(row: Row[Any]) -> dict[str, Any]:
-    """A rule's version as the API shows it."""
+    """A version of a rule as the API shows it."""
     return {
         **row.doc,
         "status": row.status,

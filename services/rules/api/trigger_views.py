@@ -16,20 +16,20 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class TriggerViews:
-    """Makes rows of triggers items of the API. Keeps the versions of rules that it has read; they never change."""
+    """Turns trigger rows into items of the API. Keeps the rule versions that it has read; they never change."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rules: dict[tuple[str, int], RuleIn | None] = {}
 
     def show(self, conn: Connection, row: Row[Any]) -> dict[str, Any]:
-        """One trigger."""
+        """One trigger as the API shows it."""
         trigger = _decode(row.doc)
         rule = self._rule(conn, trigger["rule"], trigger["rule_version"])
         return {**trigger, "sentence": of_trigger(trigger, rule)}
 
     def _rule(self, conn: Connection, name: str, version: int) -> RuleIn | None:
-        """A version of a rule; None for one that this release cannot read."""
+        """A version of a rule; None if this release cannot read it."""
         with self._lock:
             if (name, version) in self._rules:
                 return self._rules[name, version]
