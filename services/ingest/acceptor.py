@@ -1,4 +1,4 @@
-"""From items to the log: check, append once, wait until durable; with limits on what may be under way."""
+"""Checks a request's items, appends them once, and waits until they are durable; limits what may be under way."""
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ from services.ingest.metrics import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJE
 
 PATIENCE_S = 30.0  # how long a request waits for the log
 HEADERS = (("content-type", b"application/cloudevents+json"),)
-ACCOUNT = "account"  # where events come from that are made of `PUT /v1/accounts/{id}`
+ACCOUNT = "account"  # the source of events made from `PUT /v1/accounts/{id}`
 _accepted = {name: EVENTS_ACCEPTED.labels(name) for name in (*FORMATS, ACCOUNT)}
 _rejected = {code: EVENTS_REJECTED.labels(code.value) for code in Code}
 
@@ -32,16 +32,16 @@ Placing = Callable[[EventValidator], Awaitable[Iterable[tuple[int, Decoded | Non
 
 
 class Accepted(msgspec.Struct):
-    """What became of a request's items: how many events are durable, and the refusals with their index."""
+    """The result of a request's items: how many events are durable, and the refusals with their index."""
 
     accepted: int
     rejected: list[tuple[int, Refusal]]
-    ahead: list[int] = []  # events whose time was set back to the receipt
+    ahead: list[int] = []  # indexes of events whose time was set back to the receipt
     received: int = 0  # microseconds
 
 
 class _Found(msgspec.Struct):
-    """What is to be appended, what is not, and the places of the entries that do more than tell of something."""
+    """The entries to append, the refusals, and the places of entries that erase or merge."""
 
     entries: list[Entry] = []
     rejected: list[tuple[int, Refusal]] = []
@@ -49,7 +49,7 @@ class _Found(msgspec.Struct):
     merges: list[tuple[int, int, Event]] = []  # place, index, merge
 
     def leave_out(self, places: Collection[int]) -> None:
-        """The entries at these places, all of them merges, are not to be appended."""
+        """Leave out the entries at these places, all of which are merges."""
         if not places:
             return
         left = [place for place in range(len(self.entries)) if place not in places]
@@ -61,7 +61,7 @@ class _Found(msgspec.Struct):
 
 
 class RateLimiter:
-    """A token bucket a key: `rate` events a second, a second's worth (at least one full request) at once."""
+    """A token bucket per key: `rate` events a second, with a second's worth (at least one full request) at once."""
 
     def __init__(self, rate: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -100,7 +100,7 @@ class Acceptor:
         self.in_flight = 0
 
     def received(self) -> int | None:
-        """Now, in microseconds: what senders' clocks are measured by. None with the log clock, which is theirs."""
+        """The time now (microseconds), to compare senders' clocks with; None with the log clock, which is theirs."""
         return self._clock.now() if self._wall else None
 
     async def take(
@@ -114,11 +114,11 @@ class Acceptor:
         nul: bool = True,
         place: Placing | None = None,
     ) -> Accepted:
-        """Check the items and make the good ones durable; None is passed over. `nul`: see `EventValidator`.
+        """Check the items and make the good ones durable; skip items that are None. `nul`: see `EventValidator`.
 
         `source`: the format's name, or `ACCOUNT`.
-        `place` finds out whose they are first, and may put more events between them: (index, item) in order.
-        Raises `TooLarge` (too many), `RateLimited`, `LogUnavailable`: then nothing was taken for certain.
+        `place` first finds each event's account and contact, and may add events between: (index, item) in order.
+        Raises `TooLarge` (too many), `RateLimited`, `LogUnavailable`: then no event is certain to be accepted.
         """
         if len(items) > MAX_EVENTS:
             message = f"a request may have {MAX_EVENTS} events, this one has {len(items):,}"
@@ -151,7 +151,7 @@ class Acceptor:
         return Accepted(len(found.entries), found.rejected, door.ahead, now)
 
     async def _admit(self, found: _Found) -> None:
-        """Take out the merges that may not be."""
+        """Take out the merges that are not allowed."""
         wanted = [(place, event) for place, _, event in found.merges]
         reasons = await self._accounts.admit(wanted, found.erasures)
         refused = {place: reason for (place, _), reason in zip(wanted, reasons, strict=True) if reason}
@@ -162,7 +162,10 @@ class Acceptor:
         found.leave_out(refused)
 
     async def append(self, entries: Sequence[Entry]) -> None:
-        """Append and wait until durable. Raises `RateLimited` if too much is under way, `LogUnavailable`."""
+        """Append the entries and wait until they are durable.
+
+        Raises `RateLimited` if too much is under way, and `LogUnavailable`.
+        """
         if self.in_flight >= self._most:
             message = f"{self._most} requests wait for the log already"
             raise RateLimited(message, retry_after=1, code="busy")
@@ -202,7 +205,7 @@ def _sort(items: Iterable[tuple[int, Decoded | None]], door: EventValidator) -> 
 
 
 def _rename(items: Sequence[Decoded | None], names: Mapping[str, str]) -> None:
-    """Give events the names that their types have here, in place."""
+    """Replace aliases with the names that their event types have here, in place."""
     for item in items:
         if isinstance(item, Event):
             item.type = names.get(item.type, item.type)

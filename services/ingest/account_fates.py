@@ -1,6 +1,6 @@
-"""What the door has to know of accounts: which were merged, and which erased and not made anew since.
+"""Remembers which accounts were merged, and which were erased and have not been made anew.
 
-All else about accounts is the business of those who read the log. Belongs to the event loop.
+Everything else about accounts is up to those who read the log. Belongs to the event loop.
 """
 
 import time
@@ -20,20 +20,20 @@ from services.ingest.identity.store import IdentityStore
 from services.ingest.tables import erased
 from services.ingest.thread_pools import at_the_door
 
-FRESH_S = 5.0  # how old what is known of other processes' erasures may be: all of them are read again
+FRESH_S = 5.0  # maximum age of what is known of other processes' erasures; each look reads them all
 
 Erasures = Sequence[tuple[int, ValidEvent]]  # with their places among the entries
 
 
 class ErasedAccounts(msgspec.Struct, frozen=True):
-    """The accounts that are erased, as hashes; `change`: how often this process has changed them itself."""
+    """The erased accounts, as hashes. `change`: how often this process itself has changed them."""
 
     accounts: frozenset[bytes] = frozenset()
     change: int = 0
 
 
 class AccountFates:
-    """Asked by the intake: before it appends merges, and after it appended anything."""
+    """Advises the acceptor before it appends merges, and is told of everything that was appended."""
 
     def __init__(
         self,
@@ -58,7 +58,10 @@ class AccountFates:
         )
 
     async def admit(self, merges: Sequence[tuple[int, Event]], erasures: Erasures) -> list[str | None]:
-        """Note the merges from outside, with their places; of each that may not be the reason why."""
+        """Note the merges from outside, given with their places.
+
+        Returns for each merge the reason why it is refused, or None.
+        """
         reasons: list[str | None] = []
         for place, event in merges:
             into = event.data["into"]
@@ -72,7 +75,10 @@ class AccountFates:
         return reasons
 
     async def appended(self, entries: Sequence[Entry], erasures: Erasures, merges: Sequence[Event]) -> None:
-        """All these are on the log: forget the erased, and remember that they are; the others are there."""
+        """All these entries are on the log: forget the accounts that were erased, and remember that they were.
+
+        The accounts of the other entries exist again.
+        """
         if merges:
             await at_the_door(self._identities.told, merges)
         known = await self._erased.get()
@@ -111,7 +117,7 @@ class AccountFates:
 
 
 def fates(entries: Sequence[Entry], erasures: Erasures) -> tuple[set[str], set[str]]:
-    """The accounts that are erased after these entries, and those that are there."""
+    """The accounts that are erased after these entries, and those that exist."""
     gone, there = set[str](), set[str]()
     erasing = dict(erasures)
     for place, entry in enumerate(entries):

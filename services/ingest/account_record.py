@@ -1,4 +1,4 @@
-"""What ingest keeps about an account or a person: whom Segment's calls told of, and where they went."""
+"""Collects what ingest keeps about an account or a person: users from Segment's calls, and where the calls went."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from backbone.web.account_record import Parts, as_dict, rows
 from schemas.event import rfc3339
 from services.ingest.tables import calls, group_calls, ties, users
 
-HIDDEN = ("name", "follows", "told", "lone")  # how they are found, and what is left to do about them
+HIDDEN = ("name", "follows", "told", "lone")  # columns for finding rows, and for work still to do
 
 
 def record(db: Database, account: str, contact: str | None) -> Parts:
-    """The parts. An account's users are those who belong to it, and whoever stands for it alone."""
+    """The parts of the record. An account's users are those who belong to it, and the one who stands for it alone."""
     members = select(group_calls.c.user).where(group_calls.c.group == account)
     callers = select(calls.c.user).where(calls.c.account == account)
     people = or_(users.c.user.in_(members), users.c.user.in_(callers), users.c.user == account)

@@ -1,4 +1,4 @@
-"""What the door knows from the database, not older than a second, without a look at it for every request."""
+"""Values read from the database that are at most a second old, without a query for every request."""
 
 import asyncio
 import time
@@ -9,17 +9,17 @@ from typing import Generic, TypeVar
 from backbone.errors import TouchlineError
 from services.ingest.thread_pools import at_the_door
 
-MAX_AGE_S = 0.5  # with the time that a look takes, others' changes are known within a second
-PATIENCE_S = 0.25  # how long a request waits for a look; then what was known before holds for it
+MAX_AGE_S = 0.5  # plus the time of a query, other processes' changes are known within a second
+PATIENCE_S = 0.25  # how long a request waits for a query; after that the previous value is used
 Value = TypeVar("Value")
 
 
 class CachedRead(Generic[Value]):
-    """Belongs to the event loop. `load(before)` blocks: it runs in a thread, one at a time.
+    """Belongs to the event loop. `load(before)` blocks: it runs in a thread, one call at a time.
 
-    `changing`: whether this process is writing what is looked at; then every request looks. `newer`: which of what is
-    known and what was found holds, where this process may have changed it meanwhile. While the database is away, what
-    was known holds.
+    `changing`: whether this process is changing the rows; then every request queries. `newer`: chooses between the
+    known value and the one found, since this process may have changed it meanwhile. While the database is away, the
+    last known value stays.
     """
 
     def __init__(
@@ -40,22 +40,22 @@ class CachedRead(Generic[Value]):
         self._task: asyncio.Task[None] | None = None
 
     async def get(self) -> Value:
-        """What is known."""
+        """The value, at most `MAX_AGE_S` old."""
         if self._monotonic() - self._looked > MAX_AGE_S or self._changing():
             await self._look()
         return self._value
 
     @property
     def known(self) -> Value:
-        """What was known last, without a look."""
+        """The last known value, without a query."""
         return self._value
 
     def put(self, value: Value) -> None:
-        """This process has changed it itself."""
+        """Set the value, which this process has changed itself."""
         self._value = value
 
     async def _look(self) -> None:
-        """One look for all who ask meanwhile; one that takes longer than `PATIENCE_S` is waited for no more."""
+        """Query once for all current callers; nobody waits for it longer than `PATIENCE_S`."""
         now = self._monotonic()
         if self._task is None or self._task.done():
             self._looked = now

@@ -1,4 +1,4 @@
-"""Requests that wait for the log, told by its thread: one wake-up of the event loop for all that a commit served."""
+"""Lets requests wait for the log. The log's thread wakes the event loop once for all requests that a commit served."""
 
 import asyncio
 from collections import deque
@@ -8,17 +8,17 @@ from typing import Any
 
 
 class DurabilityWaiter:
-    """Belongs to the event loop that first waits; the futures may be resolved by any thread."""
+    """Belongs to the event loop that waits first. Any thread may resolve the futures."""
 
     def __init__(self, patience: float) -> None:
-        """`patience`: seconds that a request waits at most."""
+        """`patience`: the longest time that a request waits, in seconds."""
         self._patience = patience
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended: deque[tuple[asyncio.Future[None], Future[Any]]] = deque()
         self._called = False
 
     async def until_done(self, future: Future[Any]) -> None:
-        """Returns when the future has a result. Raises its exception, or `TimeoutError`: then it is cancelled."""
+        """Returns when the future has a result. Raises its exception, or `TimeoutError` after cancelling it."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._called = loop, False
@@ -32,15 +32,15 @@ class DurabilityWaiter:
             raise
         finally:
             timer.cancel()
-            # Both hold the exception, which holds this frame and, by its callers', the whole request: together they
-            # would stay until the collector comes, hundreds of them while the log is away.
+            # Both hold the exception, which holds this frame and, through its callers' frames, the whole
+            # request. They would stay until garbage collection, hundreds of them while the log is away.
             del future, waiter
 
     def _tell(
         self, loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], ended: Future[Any]
     ) -> None:
         self._ended.append((waiter, ended))
-        if not self._called:  # else it is still to come, and takes this one too: it looks after it is reset
+        if not self._called:  # else a call is pending, and handles this one too
             self._called = True
             loop.call_soon_threadsafe(self._wake)
 

@@ -1,4 +1,4 @@
-"""Names of event types: kept as one versioned document, and at hand for every event that comes in."""
+"""Aliases of event types: kept as one versioned document, and in memory for every event that arrives."""
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, NamedTuple
@@ -33,14 +33,14 @@ class AliasesOut(AliasesDoc, Answer):
 
 
 class AliasTable(NamedTuple):
-    """What is renamed, and by which version of the document."""
+    """The aliases, and the version of the document they come from."""
 
     version: int
     aliases: Mapping[str, str]
 
 
 class Aliases:
-    """Every process of the door knows of a change within a second, the one that took it at once."""
+    """Every ingest process knows of a change within a second; the process that saved it knows at once."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
@@ -49,19 +49,19 @@ class Aliases:
         self._names = CachedRead(self._read, AliasTable(0, {}), newer=_newer)
 
     async def names(self) -> Mapping[str, str]:
-        """What is renamed now."""
+        """The aliases in force now."""
         return (await self._names.get()).aliases
 
     def stored(self) -> StoredDocument | None:
-        """The newest version; None: none was ever saved. Blocks."""
+        """The newest version; None if none was ever saved. Blocks."""
         with self._db.read() as connection:
             return self._documents.get(connection, KIND)
 
     def save(self, doc: AliasesDoc, by: str, if_match: str | None) -> StoredDocument:
-        """A new version, in force here when this returns. Raises `PreconditionFailed`. Blocks."""
+        """Save a new version, which is in force here when this returns. Raises `PreconditionFailed`. Blocks."""
         with self._db.write() as connection:
             if if_match == etag(0) and self._documents.get(connection, KIND) is None:
-                if_match = None  # what GET shows before the first save
+                if_match = None  # the ETag that GET shows before the first save
             body = doc.model_dump(mode="json")
             stored, _ = self._documents.put(connection, KIND, body, by, self._clock.now(), if_match)
         self._names.put(_names(stored))
@@ -80,7 +80,7 @@ def _names(stored: StoredDocument) -> AliasTable:
 
 
 def _newer(one: AliasTable, other: AliasTable) -> AliasTable:
-    """A look that began before a save here ends after it: the save holds."""
+    """The newer table. A query that began before a save here may end after it; then the save counts."""
     return max(one, other, key=lambda names: names.version)
 
 

@@ -1,5 +1,8 @@
-"""What is taken and probably not meant so: values that no reader can work with, fields of updates that nothing reads,
-events that are late or dated ahead."""
+"""Warnings about accepted events that are probably not meant so.
+
+They concern values that no reader can use, fields of updates that nothing reads, and events that are late or dated
+ahead.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,9 +22,9 @@ from services.ingest.cached_reads import MAX_AGE_S, CachedRead
 from services.ingest.decoding.events import Decoded
 
 KINDS = ("rule", "playbook", "tiers")
-MOST = 100  # told of one request
+MOST = 100  # warnings per request
 Warned = dict[str, Any]  # {index, field, message}
-_NEVER = datetime(1, 1, 1, tzinfo=UTC)  # with the log clock no time is late: times are the clock
+_NEVER = datetime(1, 1, 1, tzinfo=UTC)  # with the log clock no event is late: event times are the clock
 _LATE = (
     "is more than 7 days behind its receipt: behind an account's newest event by so much it counts in no window; "
     "historical: true marks a backfill"
@@ -36,7 +39,7 @@ class _Board(NamedTuple):
 
 
 class EventWarnings:
-    """Warnings for the answers. They rest on the board that documents are warned from; while it is away, none."""
+    """Makes the warnings for the answers, from the outline registry. While the registry is away, there are none."""
 
     def __init__(self, db: Database, *, wall: bool) -> None:
         self._db = db
@@ -55,7 +58,7 @@ class EventWarnings:
         return _Board(versions, known, Readers(known.values()))
 
     async def about(self, items: Sequence[Decoded | None], taken: Accepted) -> list[Warned]:
-        """What there is to say of the events that were taken, at most `MOST`."""
+        """The warnings about the accepted events, at most `MOST`."""
         readers = (await self._board.get()).readers
         late = from_microseconds(taken.received - LATE_US) if self._wall else _NEVER
         if not (taken.rejected or taken.ahead) and not _any_doubt(items, readers, late):
@@ -75,7 +78,7 @@ class EventWarnings:
 
 
 def _any_doubt(items: Sequence[Any], readers: Readers, late: datetime) -> bool:
-    """Whether any event is late, an update, or read by somebody; all were taken."""
+    """Whether any event is late, is an update, or has a type that somebody reads. All were accepted."""
     types = {item.type for item in items if item is not None}
     return (
         not UPDATES.isdisjoint(types)

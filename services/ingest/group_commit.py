@@ -1,4 +1,4 @@
-"""Requests that come at once share a transaction: while one is committed, those behind it gather for the next."""
+"""Concurrent requests share a transaction: while one is committed, later ones gather for the next."""
 
 import threading
 from collections import deque
@@ -16,14 +16,14 @@ class GroupCommit(Generic[Item, Result]):
     """`run` blocks; call it from worker threads. One `work` is under way at a time, with up to `most` items."""
 
     def __init__(self, work: Callable[[Sequence[Item]], Sequence[Result]], most: int) -> None:
-        """`work` gives as many results as it is given items; what it raises, each gets who is in it alone."""
+        """`work` gives one result per item. Its error is raised only for the caller whose items caused it."""
         self._work = work
         self._most = most
         self._working = threading.Lock()
         self._waiting: deque[tuple[Sequence[Item], Future[Sequence[Result]]]] = deque()
 
     def run(self, items: Sequence[Item]) -> Sequence[Result]:
-        """The results for these items, which stay in order. Raises what `work` does."""
+        """The results for these items, in order. Raises the errors of `work`."""
         mine: Future[Sequence[Result]] = Future()
         self._waiting.append((items, mine))
         while not mine.done():
@@ -33,7 +33,7 @@ class GroupCommit(Generic[Item, Result]):
         return mine.result()
 
     def _some(self) -> None:
-        """Do what waits, the eldest first."""
+        """Do the waiting work, oldest first."""
         taken = [self._waiting.popleft()]
         count = len(taken[0][0])
         while self._waiting and count + len(self._waiting[0][0]) <= self._most:
@@ -48,10 +48,10 @@ class GroupCommit(Generic[Item, Result]):
                 future.set_exception(error)
 
     def _all(self, taken: Sequence[tuple[Sequence[Item], Future[Sequence[Result]]]]) -> bool:
-        """All in one; False: that failed, perhaps for one of them alone."""
+        """Do all of it in one call. False: that failed, perhaps because of a single caller's items."""
         try:
             results = self._work([item for items, _ in taken for item in items])
-        except DatabaseUnavailable as error:  # for all alike: nobody waits for it once more
+        except DatabaseUnavailable as error:  # concerns all callers: nobody waits for a second try
             for _, future in taken:
                 future.set_exception(error)
             return True

@@ -1,4 +1,4 @@
-"""What the ingest service tells Prometheus."""
+"""The Prometheus metrics of the ingest service."""
 
 from prometheus_client import Counter, Histogram
 

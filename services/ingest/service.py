@@ -1,4 +1,4 @@
-"""Wires the ingest service: the door. It keeps who Segment's users are, and which accounts are no more."""
+"""Wires the ingest service, which keeps who Segment's users are, and which accounts no longer exist."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -26,7 +26,7 @@ from services.ingest.identity.store import IdentityStore
 
 
 class IngestService:
-    """Takes events over HTTP and appends them to the log."""
+    """Accepts events over HTTP and appends them to the log."""
 
     name = "ingest"
     chores = ()
@@ -55,11 +55,11 @@ class IngestService:
         """Nothing to stop: the server has answered every request by then."""
 
     def record(self, account: str, contact: str | None) -> Parts:
-        """Whom Segment's calls told of."""
+        """The users and calls known from Segment."""
         return record(self._db, account, contact)
 
     def places(self) -> Mapping[tuple[str, int], int]:
-        """It reads nothing."""
+        """Empty: this service reads no partitions."""
         return {}
 
     def ready(self) -> bool:
@@ -67,9 +67,9 @@ class IngestService:
         return True
 
     def status(self) -> Mapping[str, Any]:
-        """Busy while requests wait for the log."""
+        """This service's part of the status: busy while requests wait for the log."""
         return {"idle": self.intake.in_flight == 0, "in_flight": self.intake.in_flight}
 
     def measure(self) -> Iterable[Sample]:
-        """It is behind with nothing."""
+        """Empty: this service has no lag."""
         return ()

@@ -1,4 +1,4 @@
-"""The tables of the ingest service: its documents, what it keeps of Segment's users, merges, and the erased."""
+"""The tables of the ingest service: its documents, Segment's users, merges, and erased accounts."""
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, String, Table
 
@@ -14,10 +14,10 @@ def _user(name: str = "user") -> Column[str]:
 
 
 def _unvouched() -> Column[bool]:
-    return Column("unvouched", Boolean, primary_key=True)  # it came with a `track` key alone
+    return Column("unvouched", Boolean, primary_key=True)  # sent with a key that only has `track`
 
 
-# The group calls of each user; a call belongs to the last at or before its time.
+# The group calls of each user. A call belongs to the user's last group call at or before its time.
 group_calls = Table(
     "ingest_group_calls",
     metadata,
@@ -28,7 +28,7 @@ group_calls = Table(
     Index("ix_ingest_group_calls_group", "group"),
 )
 
-# Who an anonymous user is, from a time on.
+# Which user an anonymous user is, from a time on.
 ties = Table(
     "ingest_ties",
     metadata,
@@ -36,23 +36,22 @@ ties = Table(
     _unvouched(),
     Column("time", BigInteger, primary_key=True),
     Column("user", String(256), nullable=False),
-    Column("told", Boolean, nullable=False),  # the merge that it asks for, if any, is on the log
+    Column("told", Boolean, nullable=False),  # whether the merge that follows from it, if any, is on the log
     Index("ix_ingest_ties_user", "user"),
 )
 
-# What is known of a user.
+# What Segment's calls have said of a user.
 users = Table(
     "ingest_users",
     metadata,
     _user(),
     _unvouched(),
-    Column(
-        "lone", Boolean, nullable=False
-    ),  # there were calls that belong to no group: the user has an account
-    Column("traits", LargeBinary),  # as the data of a contact update, JSON; null: nothing was said
+    # there were calls that belong to no group: the user has an account of their own
+    Column("lone", Boolean, nullable=False),
+    Column("traits", LargeBinary),  # as the data of a contact update, JSON; null: no traits were given
 )
 
-# Where calls went, so that they go there when they are sent again.
+# The account and contact that each call was placed at, so that a repeat goes to the same place.
 calls = Table(
     "ingest_calls",
     metadata,
@@ -61,24 +60,24 @@ calls = Table(
     Column("account", String(256), nullable=False),
     Column("contact", String(256)),
     Column("time", BigInteger, nullable=False),
-    Column("follows", Integer, nullable=False),  # what followed from it, see `sources.identity`
+    Column("follows", Integer, nullable=False),  # what followed from it, see `identity`
     Column("received_at", BigInteger, nullable=False),
     Index("ix_ingest_calls_account", "account"),
     Index("ix_ingest_calls_received_at", "received_at"),
 )
 
-# Accounts that were merged, as keyed hashes: they tell nothing of whom is erased.
+# Merged accounts, as keyed hashes, which reveal nothing about erased people.
 merges = Table(
     "ingest_merges",
     metadata,
     Column("account", LargeBinary(16), primary_key=True),
     _unvouched(),
     Column("into", LargeBinary(16), nullable=False),
-    Column("lone", Boolean, nullable=False),  # made of Segment calls; whether it was carried out, rules know
-    Column("told", Boolean, nullable=False),  # it is on the log
+    Column("lone", Boolean, nullable=False),  # made of Segment calls; only rules knows its outcome
+    Column("told", Boolean, nullable=False),  # whether it is on the log
 )
 
-# Accounts that were erased and not made anew since, as keyed hashes.
+# Accounts that were erased and have not been made anew, as keyed hashes.
 erased = Table(
     "ingest_erased",
     metadata,

@@ -1,4 +1,4 @@
-"""Where the door's blocking work runs: see `backbone.thread_pool`."""
+"""The threads that do ingest's blocking work: see `backbone.thread_pool`."""
 
 from backbone.thread_pool import ThreadPool
 

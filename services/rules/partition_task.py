@@ -225,7 +225,8 @@ class RulesTask:
                 event = decoded(record, wall=self._wall)
             except Malformed:
                 continue  # it has been a dead letter since it was first read
-            if is_name(event.account) and (not event.contact or is_name(event.contact)):  # or likewise
+            # an event with a name that no table can hold is a dead letter too
+            if is_name(event.account) and (not event.contact or is_name(event.contact)):
                 yield record.offset, len(record.value), event
 
 

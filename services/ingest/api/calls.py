@@ -14,7 +14,7 @@ from services.ingest.formats.base import EventFormat, FormatRoute, Incoming
 
 
 def calls_router(receiver: Receiver) -> APIRouter:
-    """A route per path of each call of each format."""
+    """One route for every path of every call of every format."""
     router = APIRouter(route_class=RawRoute)
     for one in FORMATS.values():
         for call in one.calls:

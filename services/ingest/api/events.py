@@ -28,8 +28,8 @@ AccountId = Annotated[
     str, Path(min_length=1, max_length=256, description="names the account", examples=["acme"])
 ]
 
-# What GET shows of a closed account is what it was. An update of it counts for the other one, where these values,
-# and most of all the nulls among them, would take the place of what that one has.
+# GET shows a closed account as it was. An update of it counts for the other account, where these values, and
+# above all their nulls, would replace that account's own.
 _CLOSED = (
     "the account was merged, and the body is what GET shows of it: nothing was changed. Write to the account that "
     "goes on, or leave merged_into out"
@@ -81,7 +81,7 @@ def events_router(receiver: Receiver) -> APIRouter:
 
 
 def accounts_router(intake: Acceptor, doubts: EventWarnings) -> APIRouter:
-    """`PUT /v1/accounts/{id}`: an `account.updated` event."""
+    """`PUT /v1/accounts/{id}`, which makes an `account.updated` event."""
     router = APIRouter(tags=["accounts"], route_class=JsonRoute)
 
     @router.put(
@@ -138,9 +138,9 @@ def accounts_router(intake: Acceptor, doubts: EventWarnings) -> APIRouter:
 
 
 async def _is_of_merged_account(request: Request, id: AccountId) -> bool:
-    """Whether the body is what GET shows of a merged account. A tier that GET resolved is taken out of it.
+    """Whether the body is what GET shows of a merged account. A tier that GET resolved is removed from the body.
 
-    Raises `Invalid` where GET showed another account.
+    Raises `Invalid` if GET showed another account.
     """
     body = await request.json()
     if not isinstance(body, dict):
@@ -153,7 +153,7 @@ async def _is_of_merged_account(request: Request, id: AccountId) -> bool:
 
 
 def clock_router(intake: Acceptor, settings: Settings, partitions: int) -> APIRouter:
-    """`POST /v1/clock`: carry every partition's clock to a time."""
+    """`POST /v1/clock`, which moves every partition's clock forward to a time."""
     router = APIRouter(tags=["events"], route_class=JsonRoute)
 
     @router.post(

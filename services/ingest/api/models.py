@@ -1,4 +1,4 @@
-"""The bodies and answers of ingest's routes; what a format's own bodies look like stands with the format."""
+"""The bodies and answers of ingest's routes. The bodies of a format are defined with the format."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -87,7 +87,7 @@ class LibrarySettings(BaseModel):
 
 
 def documents(*models: type[BaseModel]) -> Callable[[Handler], Handler]:
-    """Decorator: put these models into the components of the OpenAPI page."""
+    """Decorator: add these models to the components of the OpenAPI page."""
 
     def mark(handler: Handler) -> Handler:
         handler.extra_models = models  # type: ignore[attr-defined]
@@ -97,5 +97,5 @@ def documents(*models: type[BaseModel]) -> Callable[[Handler], Handler]:
 
 
 def body_of(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A raw body on the OpenAPI page, by content type."""
+    """The OpenAPI description of a raw body, by content type."""
     return {"requestBody": {"required": True, "content": dict(content)}}

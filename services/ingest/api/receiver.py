@@ -1,4 +1,4 @@
-"""One request of any event format on its way: read, placed, made durable, answered."""
+"""Handles one request of any event format: reads it, places its events, makes them durable, and answers."""
 
 from collections.abc import Callable, Sequence
 
@@ -38,7 +38,7 @@ class Receiver:
     ) -> Response:
         """The answer to a request. Raises `NotJson` where it cannot be read, and what `Acceptor.take` raises.
 
-        `new_id` makes ids for events without one, from their index.
+        `new_id` makes an id for an event without one, from its index.
         """
         try:
             items = format_.decode(sent)

@@ -1,4 +1,4 @@
-"""What ingest answers: how many events were taken, and every refusal with its place."""
+"""Ingest's answers: how many events were accepted, and every refusal with its place."""
 
 import hashlib
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from services.ingest.formats.base import Acknowledgement
 
 
 def accepted(taken: Accepted, warnings: list[Warned], *, alone: bool) -> Response:
-    """202, or 422 with the same two fields if nothing was accepted; `alone`: the body was a single event.
+    """202, or 422 with the same two fields if no event was accepted. `alone`: the body was a single event.
 
-    403 if it was only for want of a scope. `warnings` stand in it where there are any.
+    403 if the only thing missing was a scope. `warnings` are included if there are any.
     """
     if not taken.rejected and taken.accepted and not warnings:
         return _all_taken(taken.accepted)
@@ -48,7 +48,7 @@ def _all_taken(count: int) -> Response:
 
 
 def acknowledged(ack: Acknowledgement, taken: Accepted, count: int, *, alone: bool) -> Response:
-    """A format's own answer to a request of `count` items. Raises `BadRequest` if all were refused."""
+    """The format's own answer to a request of `count` items. Raises `BadRequest` if all of them were refused."""
     errors = wrong_fields(taken.rejected, alone=alone)
     if errors and len(errors) == count:
         raise BadRequest(summary(errors), code="nothing_accepted")
@@ -67,9 +67,10 @@ def wrong_fields(rejected: list[tuple[int, Refusal]], *, alone: bool) -> list[Fi
 
 
 def ids_from(idempotency_key: str, key_id: str, body: bytes) -> Callable[[int], str]:
-    """Ids that follow from an `Idempotency-Key`: the same request sent again names the same events.
+    """Ids that follow from an `Idempotency-Key`, so that the same request sent again names the same events.
 
-    From the body too: were the key reused by mistake, other events under old ids would count as repeats.
+    They follow from the body too: if the key were reused by mistake, other events would get old ids and count as
+    repeats.
     """
     request = (
         f"{key_id}\n{idempotency_key}\n".encode("utf-8", "surrogatepass") + hashlib.sha256(body).digest()

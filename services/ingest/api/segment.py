@@ -1,4 +1,4 @@
-"""What Segment's libraries ask for before they send: `GET /v1/projects/{key}/settings`."""
+"""`GET /v1/projects/{key}/settings`, which Segment's libraries request before they send anything."""
 
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -40,7 +40,7 @@ def library_settings_router(settings: Settings) -> APIRouter:
 
 
 def _here(request: Request, public_url: str) -> str:
-    """Where this server answers whoever asked. With services apart, the public address may be that of another."""
+    """The address at which this server was reached. With services apart, the public address may be another's."""
     host = request.url.netloc
     if urlsplit(public_url).netloc == host:
         return public_url
@@ -49,7 +49,7 @@ def _here(request: Request, public_url: str) -> str:
 
 
 def library_settings_of(key: str, here: str) -> dict[str, Any]:
-    """What the libraries read: one destination, us; no plan, no middleware, no measurements for anybody else."""
+    """What the libraries read: us as the only destination; no plan, no middleware, no measurements for others."""
     scheme, _, host = here.partition("://")
     ours = {
         "apiKey": key,

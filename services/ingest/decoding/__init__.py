@@ -1,1 +1,1 @@
-"""What the event formats share: JSON into events or refusals that name the field, and what holds for every event."""
+"""What the event formats share: turning JSON into events, refusals that name the field, and checks of every event."""

@@ -1,7 +1,8 @@
-"""The names at the top of an event: ours, CloudEvents', and what CloudEvents lets others add.
+"""The attributes of an event: ours, those of CloudEvents, and the extensions that CloudEvents allows.
 
-A name that nobody knows is most likely a mistake, or another system's webhook in its own shape: were it taken, its
-content would be lost without a word. Only an event that says it is a CloudEvent (`specversion`) may carry more.
+An unknown name is most likely a mistake, or another system's webhook in its own shape. If it were accepted, its
+content would be lost silently. Only an event that says it is a CloudEvent (`specversion`) may carry more
+attributes.
 """
 
 import re
@@ -20,20 +21,21 @@ NAMES = (
     *("datacontenttype", "dataschema", "data_base64", "originaltime"),
 )
 _READ = frozenset(NAMES) - {"datacontenttype", "dataschema"}  # these two are kept as they are
-# What Touchline alone says: whether anybody may have sent an event, and from which merged account it came.
+# Attributes that only Touchline sets: whether anybody may have sent the event, and which merged account it is
+# from.
 OURS = ("mergedfrom", "mergedhops", "unvouched")
-_ALLOWED = re.compile(r"[a-z0-9]+")  # as CloudEvents 1.0 names attributes
+_ALLOWED = re.compile(r"[a-z0-9]+")  # attribute names that CloudEvents 1.0 allows
 _SHOWN = ", ".join(NAMES)
 
 
 class ExtendedEvent(Event, kw_only=True, omit_defaults=True):
-    """An event with attributes that nothing here reads. They are kept: on the log they stand beside the others."""
+    """An event with attributes that nothing here reads. They are kept, and stand on the log beside the others."""
 
     extensions: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 def sort_out(attributes: Mapping[str, Any]) -> dict[str, Any] | Refusal:
-    """The extension attributes, none of them null; a refusal if one may not be there."""
+    """The extension attributes, without null values; a refusal if one of them is not allowed."""
     more = {name: value for name, value in attributes.items() if name not in _READ}
     cloud = attributes.get("specversion") is not None
     for name, value in more.items():
@@ -58,7 +60,7 @@ def _refused(name: str, value: Any, cloud: bool) -> Refusal | None:
 
 
 def set_by_us(name: str, sent: str | None = None) -> Refusal:
-    """An attribute that comes only from Touchline."""
+    """Refuses an attribute that only Touchline sets."""
     return Refusal(Code.RESERVED, name, "is set by Touchline alone", sent)
 
 

@@ -1,4 +1,4 @@
-"""What every format gives: events, or refusals that name the field and what is allowed there."""
+"""Decodes JSON into events, or into refusals that name the field and what is allowed there."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
 class StrictEvent(Event, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """An event whose names the decoder has checked: the quick way in. What does not fit is read as `Event`."""
+    """An event whose attribute names the decoder has checked: the fast way in. Anything else is read as an `Event`."""
 
     specversion: Literal["1.0"] = "1.0"
     id: _Name = ""
@@ -32,7 +32,7 @@ class StrictEvent(Event, kw_only=True, omit_defaults=True, forbid_unknown_fields
 
 
 Decoded = Event | Refusal
-MAX_EVENTS = 500  # a request
+MAX_EVENTS = 500  # per request
 MAX_EVENT = 65_536  # bytes of one event as sent
 decode_raw_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 decode_any = msgspec.json.Decoder().decode
@@ -53,7 +53,7 @@ READ_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Item:
-    """Stands for an item of a list that is only counted."""
+    """Stands for a list item that is only counted."""
 
 
 class _Events(msgspec.Struct):
@@ -78,10 +78,10 @@ _ONE_TOO_MANY = Refusal(Code.INVALID, "", "there are too many")
 
 
 def too_many(body: bytes, within: Literal["", "events", "batch"]) -> list[Decoded]:
-    """As many refusals as a list has items, if it has more than a request may; else nothing.
+    """One refusal per item if a list has more items than a request may have, otherwise none.
 
-    `within`: the attribute that holds the list; empty: the body is one. Half a million tiny items fit into a
-    body; they are counted without being kept, before anything is made of each.
+    `within`: the attribute that holds the list; empty: the body is the list. Half a million tiny items fit into a
+    body, so they are counted without being kept, before any event is made of them.
     """
     if body.count(b",") < MAX_EVENTS:
         return []
@@ -96,12 +96,12 @@ def too_many(body: bytes, within: Literal["", "events", "batch"]) -> list[Decode
 
 
 def too_many_of(parts: Sequence[object]) -> list[Decoded]:
-    """The same, of a list that is taken apart already."""
+    """The same for a list whose items have been taken apart already."""
     return [_ONE_TOO_MANY] * len(parts) if len(parts) > MAX_EVENTS else []
 
 
 def read_event(raw: bytes | memoryview) -> Decoded:
-    """One event in JSON, or why it is none."""
+    """One event in JSON, or the refusal."""
     try:
         sent = decode_any(raw)
     except READ_ERRORS as error:
@@ -119,7 +119,7 @@ def _empty_id() -> Refusal:
 
 
 def convert_event(sent_attributes: Mapping[str, Any]) -> Decoded:
-    """One event from decoded attributes, or why it is none."""
+    """One event from decoded attributes, or the refusal."""
     attributes = set_attributes(sent_attributes)
     sent = attributes.get("id")
     if sent == "":
@@ -137,7 +137,7 @@ def convert_event(sent_attributes: Mapping[str, Any]) -> Decoded:
 
 
 def unreadable(raw: bytes | memoryview, error: Exception, id_name: str = "id") -> Refusal:
-    """Refuses what a reader stumbled over, by the attribute it stands in and the event's id."""
+    """The refusal for JSON that cannot be read, with the attribute at fault and the event's id."""
     refusal = refusal_of(error, id_in(raw, id_name))
     if json_recovery.is_half_a_pair(raw, error):
         message = (
@@ -151,13 +151,13 @@ def unreadable(raw: bytes | memoryview, error: Exception, id_name: str = "id") -
 
 
 def _attribute_at_fault(raw: bytes | memoryview) -> str:
-    """The first attribute whose value is no JSON by itself; empty if there is none."""
+    """The first attribute whose own value is not JSON; empty if there is none."""
     attributes = _attributes(raw)
     return next((name[:MAX_NAME] for name, value in attributes.items() if not _is_json(value)), "")
 
 
 def _attributes(raw: bytes | memoryview) -> Mapping[str, bytes | msgspec.Raw]:
-    """The attributes of an event, each in JSON, or nearly; empty for what is no object at all."""
+    """The attributes of an event, each as (nearly) JSON; empty if it is not an object."""
     try:
         return _decode_attributes(raw)
     except READ_ERRORS:
@@ -177,7 +177,7 @@ def _is_json(value: bytes | msgspec.Raw) -> bool:
 
 
 def id_in(raw: bytes | memoryview, name: str = "id") -> str | None:
-    """The id of an event that cannot be taken, as far as it can be read."""
+    """The id of a refused event, as far as it can be read."""
     try:
         found = decode_any(_attributes(raw).get(name, b""))
     except READ_ERRORS:
@@ -186,7 +186,7 @@ def id_in(raw: bytes | memoryview, name: str = "id") -> str | None:
 
 
 def too_large(raw: bytes | memoryview, message: str, id_name: str) -> Refusal:
-    """Refuses what is too large, by its largest attribute and its id; the rest of it is not decoded."""
+    """The refusal of an event that is too large, with its largest attribute and its id; the rest is not decoded."""
     try:
         sent = _decode_attributes(raw)
     except READ_ERRORS:
@@ -197,7 +197,7 @@ def too_large(raw: bytes | memoryview, message: str, id_name: str) -> Refusal:
 
 
 def refusal_of(error: Exception, sent_id: str | None = None) -> Refusal:
-    """msgspec's error as ours."""
+    """msgspec's error as a refusal."""
     if isinstance(error, RecursionError):
         return Refusal(Code.TOO_DEEP, "data", "may nest 32 deep", sent_id)
     if isinstance(error, UnicodeDecodeError):

@@ -1,8 +1,8 @@
-"""Takes JSON apart that is not all JSON: the good events of a body in which one is bad.
+"""Takes invalid JSON apart, to recover the good events of a body in which one is bad.
 
-A string cut in the middle of an emoji (`"\\ud83d"`), a raw control character, `NaN`, or brackets beyond any depth
-stop a JSON reader, and with it all that stands beside them. Here only strings, brackets and commas are told apart:
-linear, and up to `MAX_MARKS` of them. Whether a piece is JSON is the question of whoever reads it.
+A string cut in the middle of an emoji (`"\\ud83d"`), a raw control character, `NaN`, or very deep brackets stop a
+JSON reader, and everything beside them is lost. This code only tells strings, brackets and commas apart; it is
+linear, and handles up to `MAX_MARKS` of them. The caller has to find out whether each piece is JSON.
 """
 
 import re
@@ -10,27 +10,27 @@ from collections.abc import Iterator
 
 import msgspec
 
-MAX_MARKS = 150_000  # strings, brackets and commas: 60 ms
+MAX_MARKS = 150_000  # strings, brackets and commas: takes 60 ms
 MAX_ESCAPES = 100_000
 _MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
 _SPACE = b" \t\r\n"
 _text = msgspec.json.Decoder(str).decode
-# What msgspec says of half a surrogate pair, whichever half it is and wherever the text ends.
+# msgspec's messages about half a surrogate pair, whichever half it is and wherever the text ends.
 _HALVES = ("surrogate", "end of hex escape", "was truncated")
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class NotRecoverable(ValueError):
-    """Brackets that do not fit, a string without end, or too much of it all."""
+    """Brackets do not match, a string does not end, or there are too many of them."""
 
 
 def elements(array: bytes) -> list[bytes]:
-    """The elements of a JSON array, each as it stands there. Raises `NotRecoverable`."""
+    """The elements of a JSON array, each as sent. Raises `NotRecoverable`."""
     return list(_pieces(array, b"[", b"]"))
 
 
 def members(object_: bytes) -> dict[str, bytes]:
-    """The members of a JSON object, each value as it stands there; later ones win. Raises `NotRecoverable`."""
+    """The members of a JSON object, each value as sent; later ones win. Raises `NotRecoverable`."""
     found: dict[str, bytes] = {}
     for piece in _pieces(object_, b"{", b"}"):
         key = _MARK.match(piece)
@@ -40,7 +40,7 @@ def members(object_: bytes) -> dict[str, bytes]:
         try:
             found[_text(key[0])] = rest[1:].strip(_SPACE)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            continue  # a name that is no text is none that anybody asks for
+            continue  # nobody asks for a name that is not text
     return found
 
 
@@ -74,6 +74,6 @@ def _pieces(whole: bytes, opens: bytes, closes: bytes) -> Iterator[bytes]:
 
 
 def is_half_a_pair(body: bytes | memoryview, error: Exception) -> bool:
-    """Whether a reader stumbled over half a surrogate pair: JSON by its grammar, and no text."""
+    """Whether a reader failed at half a surrogate pair, which JSON's grammar allows but which is not text."""
     said = str(error)
     return any(each in said for each in _HALVES) and _HALF.search(body) is not None

@@ -1,4 +1,4 @@
-"""What can be wrong with an `account.merged` from outside, as far as it can be seen without the merges before it."""
+"""Checks an `account.merged` event from outside, as far as possible without knowing the merges before it."""
 
 from schemas.event import MERGED, Event
 from schemas.names import MAX_NAME, is_name
@@ -6,7 +6,7 @@ from services.ingest.decoding.events import Code, Refusal
 
 
 def refuse_merge(event: Event) -> Refusal | None:
-    """The first thing wrong with a merge."""
+    """The refusal for the first thing wrong with a merge, or None."""
     if not isinstance(event.data, dict):
         return Refusal(
             Code.INVALID, "data", "should be an object with `into`, the account that goes on", event.id

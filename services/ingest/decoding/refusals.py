@@ -1,4 +1,4 @@
-"""Why an event is refused, and a whole body: what every source answers with."""
+"""Why an event, or a whole body, is refused: all formats answer with these."""
 
 from enum import StrEnum
 
@@ -8,20 +8,20 @@ import msgspec
 class Code(StrEnum):
     """Why an event was refused: a closed set, used in answers and as a metric's label."""
 
-    INVALID = "invalid"  # a field of the wrong kind
-    REQUIRED = "required"  # a field that has to be there
+    INVALID = "invalid"  # a field of the wrong type
+    REQUIRED = "required"  # a required field is missing
     LENGTH = "length"  # empty or longer than 256 characters
-    TIME = "time"  # no offset, or no time that can be
+    TIME = "time"  # no offset, or an impossible time
     TOO_LARGE = "event_too_large"
     TOO_DEEP = "too_deep"
     NUL = "nul"
-    RESERVED = "reserved_type"  # only Touchline itself sends these
-    UNKNOWN = "unknown_field"  # a name at the top of an event that nobody knows
+    RESERVED = "reserved_type"  # a type that only Touchline itself sends
+    UNKNOWN = "unknown_field"  # an unknown attribute
     SCOPE = "forbidden_type"  # the key lacks the scope for this type
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """An event that was not taken."""
+    """An event that was refused, and why."""
 
     code: Code
     field: str
@@ -30,4 +30,4 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class NotReadable(ValueError):
-    """The body as a whole cannot be read: not JSON, or not the JSON that this format wants."""
+    """The body as a whole cannot be read: it is not JSON, or not the JSON that this format requires."""

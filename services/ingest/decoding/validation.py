@@ -1,4 +1,4 @@
-"""What holds for every event, whatever its format: defaults, limits, reserved types, times in UTC."""
+"""The checks of every event, whatever its format: defaults, limits, reserved types, times in UTC."""
 
 import re
 from collections.abc import Callable
@@ -23,7 +23,7 @@ ERASURES = frozenset({"account.deleted", "contact.deleted"})
 _ADMINS = {**dict.fromkeys(ERASURES, "erases"), MERGED: "closes an account"}
 _NAMES = ("id", "source", "type", "account", "contact")
 _PLAIN_KEPT = 10_000
-_plain: set[str] = set()  # types seen that are not guarded
+_plain: set[str] = set()  # types seen that need no special check
 _encode = msgspec.json.Encoder().encode
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -32,7 +32,7 @@ _REST = bytes(byte for byte in range(256) if byte not in b"{}[]")
 
 
 class ValidEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event that is taken: its account (the record's key), type and contact, and the record's value."""
+    """An accepted event: its account (the record's key), type and contact, and the record's value."""
 
     account: str
     type: str
@@ -43,9 +43,9 @@ class ValidEvent(msgspec.Struct, frozen=True, gc=False):
 class EventValidator:
     """Checks the events of one request.
 
-    `now`: receipt, in microseconds; `wall`: times ahead of it are cut back; `erasing`: the key may erase and merge;
-    `new_id`: makes the id of the event at an index; `nul`: the body may hold a NUL, look at every event; `inside`:
-    the events are made of Segment's calls, by ourselves, and may be unvouched and merge lone accounts.
+    `now`: receipt, in microseconds; `wall`: times ahead of it are set back; `erasing`: the key may erase and merge;
+    `new_id`: makes the id of the event at an index; `nul`: the body may hold a NUL, so look at every event;
+    `inside`: we made the events ourselves from Segment's calls, and they may be unvouched and merge lone accounts.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class EventValidator:
         self._nul = nul
         self.inside = inside
         self.left_out: list[BadValue] = []
-        self.ahead: list[int] = []  # events whose time was set back
+        self.ahead: list[int] = []  # indexes of events whose time was set back
 
     def quick(self, event: StrictEvent) -> bytes | None:
-        """The record's value of an event with which nothing is unusual; None: `check` has to look at it."""
+        """The record's value, if nothing about the event is unusual; None: `check` has to look at it."""
         moment = event.time
         if (
             moment is None
@@ -90,7 +90,7 @@ class EventValidator:
         return value
 
     def check(self, index: int, event: Event) -> ValidEvent | Refusal:
-        """The event as it goes into the log, or why it does not."""
+        """The event as it goes onto the log, or the refusal."""
         if not event.id:
             event.id = self._new_id(index)
         refusal = None
@@ -115,7 +115,7 @@ class EventValidator:
         return ValidEvent(event.account, event.type, event.contact, value)  # type: ignore[arg-type]
 
     def _unusual(self, index: int, event: Event, moment: datetime) -> Refusal | None:
-        """A time without an offset, in another zone, out of all bounds, or ahead of the wall clock."""
+        """Handle a time without an offset, in another zone, out of bounds, or ahead of the wall clock."""
         if moment.tzinfo is None:
             message = "needs an offset, such as the Z in 2026-11-22T09:00:00Z"
             return Refusal(Code.TIME, "time", message, event.id)
@@ -147,9 +147,9 @@ class EventValidator:
         return self._update(event, AccountUpdate) if kind == "account.updated" else None
 
     def _update(self, event: Event, model: type[AccountUpdate] | type[ContactUpdate]) -> Refusal | None:
-        """The first thing wrong with the data of an update; its addresses are trimmed.
+        """The refusal for the first thing wrong with the data of an update; its addresses are trimmed.
 
-        Nobody reads the answers to Segment's calls: there an address that is none is left out, and told of.
+        Nobody reads the answers to Segment's calls, so an invalid address in a call is left out and reported.
         """
         if not isinstance(event.data, dict):
             return Refusal(Code.INVALID, "data", "should be an object", event.id)
@@ -161,7 +161,7 @@ class EventValidator:
 
 
 def _is_plain(kind: str) -> bool:
-    """Whether a type is nobody's in particular; the answer is remembered if so."""
+    """Whether a type needs no special check; if so, the answer is remembered."""
     if kind.startswith(_GUARDED):
         return False
     if len(_plain) >= _PLAIN_KEPT:
@@ -194,7 +194,7 @@ def _with_nul(event: Event) -> Refusal:
 
 
 def _contact(event: Event) -> Refusal | None:
-    """Contact updates and erasures name their contact, if need be in `data.id`."""
+    """Contact updates and erasures must name their contact, if only in `data.id`."""
     if event.contact is None and isinstance(event.data, dict) and isinstance(event.data.get("id"), str):
         event.contact = event.data["id"]
     if event.contact is None:
@@ -214,7 +214,7 @@ def _wrong(event: Event, model: type[AccountUpdate] | type[ContactUpdate]) -> Re
 
 
 def _deeper(value: bytes, depth: int) -> bool:
-    """Whether this JSON nests deeper than `depth`; linear, without recursion."""
+    """Whether this JSON is nested deeper than `depth`; linear, without recursion."""
     brackets = _STRING.sub(b"", value).translate(_BRACKETS, _REST)
     for _ in range(depth):
         brackets = brackets.replace(b"[]", b"")

@@ -1,4 +1,4 @@
-"""The event formats. A new one: write the file, add a line to `FORMATS`, add a test (docs/recipes/event-format.md)."""
+"""The event formats. To add one, write its file, a line in `FORMATS`, and a test (docs/recipes/event-format.md)."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ WANTED = "; or ".join(
 
 
 def chosen(headers: Mapping[str, str]) -> EventFormat | None:
-    """The format of a request to `POST /v1/events` with these headers (names in lower case); None: there is none."""
+    """The format of a request to `POST /v1/events` with these headers (names in lower case); None if no format fits."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     for one, claim in _CLAIMS:
         if claim.holds(kind, headers):

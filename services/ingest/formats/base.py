@@ -1,7 +1,7 @@
-"""What an event format is: how a request is known to be of it, how it is read, documented and answered.
+"""The definition of an event format: how its requests are recognised, read, documented and answered.
 
-A format is one value, `FORMAT = EventFormat(…)`, in a module of this folder, and one line in `FORMATS`. All that ingest
-needs to know of it stands there: routes, metrics, the OpenAPI page and the tests follow from it.
+A format is one value, `FORMAT = EventFormat(…)`, in a module of this folder, and one line in `FORMATS`. It holds
+everything that ingest needs to know: routes, metrics, the OpenAPI page and the tests follow from it.
 """
 
 import re
@@ -16,33 +16,33 @@ from schemas.event import Event
 from services.ingest.decoding.refusals import Refusal
 from services.ingest.identity.placement import IdentityCall
 
-# What each event of a body becomes: the event; one whose account is found by who its user is; why it is none; None: it
-# says nothing.
+# The result for each event of a body: the event; a call whose account depends on who its user is; a refusal;
+# or None if it says nothing.
 Item = Event | IdentityCall | Refusal | None
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Incoming(msgspec.Struct, frozen=True, gc=False):
-    """A request, as a decoder gets it."""
+    """A request, as a decoder receives it."""
 
     body: bytes
     headers: Mapping[str, str] = {}  # names in lower case
-    call: str = ""  # the name of the route, of a format with routes of its own
-    received: int | None = None  # microseconds; None: senders' clocks are taken as they are (the log clock)
-    unvouched: bool = False  # the key has the scope `track` alone
+    call: str = ""  # the name of the route, if the format has routes of its own
+    received: int | None = None  # microseconds; None: senders' clocks are trusted (the log clock)
+    unvouched: bool = False  # the key has only the scope `track`
 
 
 @dataclass(frozen=True, kw_only=True)
 class BodyClaim:
-    """How a request to `POST /v1/events` is known by more than its content type."""
+    """Recognises a request to `POST /v1/events` by more than its content type."""
 
     holds: Callable[[str, Mapping[str, str]], bool]  # the content type, the headers (names in lower case)
-    hint: str  # for whoever sends another content type: `send ce- headers`
+    hint: str  # for a client that sends another content type: `send ce- headers`
 
 
 @dataclass(frozen=True, kw_only=True)
 class FormatRoute:
-    """A route of a format's own: `POST` at each of its paths. The OpenAPI page shows the first."""
+    """A route of the format's own: `POST` at each of its paths. The OpenAPI page shows the first."""
 
     name: str
     paths: Sequence[str]
@@ -58,9 +58,9 @@ class FormatRoute:
 
 @dataclass(frozen=True, kw_only=True)
 class Acknowledgement:
-    """How a format's own clients want to hear of success, where it is not `202 {"accepted", "rejected"}`.
+    """The answer that a format's own clients expect on success, if it is not `202 {"accepted", "rejected"}`.
 
-    `body` gets what was refused while something was taken. Where nothing was, they get a 400.
+    `body` gets the refusals if at least one event was accepted. If none was, the client gets a 400.
     """
 
     status: int
@@ -70,56 +70,55 @@ class Acknowledgement:
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A request that the tests send: one that is taken, or one that is refused because of `field`."""
+    """A request that the tests send: one that is accepted, or one that is refused because of `field`."""
 
     sent: Incoming
     field: str = ""
 
 
 def is_list(sent: Incoming) -> bool:
-    """Whether a body is an array: then refusals have the event's index in the names of their fields."""
+    """Whether a body is an array; then refusals put the event's index before the names of their fields."""
     return sent.body.lstrip()[:1] == b"["
 
 
 def may_hold_nul(_body: bytes) -> bool:
-    """Any body may hold a NUL: look at every event that was made of it."""
+    """Any body may hold a NUL, so every event made from it is looked at."""
     return True
 
 
 def as_it_is(refusal: Refusal, _item: Item) -> Refusal:
-    """The refusal names its field as the format does."""
+    """The refusal itself: it names its field as the format does."""
     return refusal
 
 
 @dataclass(frozen=True, kw_only=True)
 class EventFormat:
-    """An event format. Raises `ValueError` for what cannot work, `TypeError` for what is left out and has no default.
+    """An event format. Raises `ValueError` if it cannot work, `TypeError` if a value without a default is missing.
 
-    Its requests are those to its `calls`; at `POST /v1/events` those that its `claim` holds for, else those of its
-    `content_types`.
+    Requests to its `calls` are its own. At `POST /v1/events` it gets those that its `claim` recognises, and
+    otherwise those of its `content_types`.
     """
 
     name: str  # also a value of the label `source` of `touchline_events_accepted_total`
-    decode: Callable[[Incoming], Sequence[Item]]  # raises `NotReadable` for a body that is none
+    decode: Callable[[Incoming], Sequence[Item]]  # raises `NotReadable` for an invalid body
     taken: Example
     refused: Example
 
-    content_types: Mapping[str, Mapping[str, Any] | None] = field(
-        default_factory=dict
-    )  # what OpenAPI says of the body; None: it is taken, and not shown
-    models: Sequence[type[BaseModel]] = ()  # that `content_types` refers to
+    # what OpenAPI says of the body; None: it is accepted, but not shown
+    content_types: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    models: Sequence[type[BaseModel]] = ()  # the models that `content_types` refers to
     claim: BodyClaim | None = None
 
     calls: Sequence[FormatRoute] = ()
-    about: str = ""  # of its calls; `{name}` and `{path}` are the call's, and its last path
-    scope: str = "events:write"  # of its calls
-    key_in: Callable[[bytes], str | None] | None = None  # where a body of its calls may carry the key
-    for_browsers: bool = False  # whether pages of `TOUCHLINE_CORS_ORIGINS` may make its calls
+    about: str = ""  # about its calls; `{name}` is the call's name, `{path}` its last path
+    scope: str = "events:write"  # required for its calls
+    key_in: Callable[[bytes], str | None] | None = None  # finds the key in a body of its calls
+    for_browsers: bool = False  # whether web pages from `TOUCHLINE_CORS_ORIGINS` may make its calls
     any_query: bool = False  # whether its clients add query parameters of their own
     acknowledgement: Acknowledgement | None = None
 
-    identifies: bool = False  # whether `decode` gives `IdentityCall`s, whose accounts are to be found
-    administers: bool = False  # whether its events may erase and merge, with a key that may
+    identifies: bool = False  # whether `decode` gives `IdentityCall`s, whose accounts still have to be found
+    administers: bool = False  # whether its events may erase and merge, given a key that may
     is_list: Callable[[Incoming], bool] = is_list
     may_hold_nul: Callable[[bytes], bool] = may_hold_nul
     in_their_words: Callable[[Refusal, Item], Refusal] = as_it_is
@@ -148,7 +147,7 @@ def _wrong(one: EventFormat) -> Any:
 
 
 def register(*formats: EventFormat) -> dict[str, EventFormat]:
-    """The formats by name. Raises `ValueError` where two have the same name, content type or path."""
+    """The formats by name. Raises `ValueError` if two have the same name, content type or path."""
     for what, values in (
         ("the name", [one.name for one in formats]),
         ("the content type", [kind for one in formats for kind in one.content_types]),

@@ -1,6 +1,6 @@
-"""CloudEvents in binary mode: attributes in `ce-` headers, the body is the data.
+"""CloudEvents in binary mode: the attributes are `ce-` headers, and the body is the data.
 
-Structured and batched mode are our own JSON: see `native`.
+Structured and batched mode are the same as our own JSON: see `native`.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _TRUTH = {"true": True, "false": False}
 
 
 def is_binary(headers: Mapping[str, str]) -> bool:
-    """Whether these headers (names in lower case) are those of an event in binary mode."""
+    """Whether these headers (names in lower case) belong to an event in binary mode."""
     return "ce-type" in headers or "ce-specversion" in headers or "ce-id" in headers
 
 
@@ -27,7 +27,7 @@ def _claims(kind: str, headers: Mapping[str, str]) -> bool:
 
 
 def decode(sent: Incoming) -> list[Decoded]:
-    """The one event. Raises `NotReadable` if its data is not what the content type says."""
+    """The one event. Raises `NotReadable` if its data is not of the declared content type."""
     body, headers = sent.body, sent.headers
     attributes: dict[str, Any] = {}
     for name, value in headers.items():

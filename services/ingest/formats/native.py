@@ -51,14 +51,14 @@ _decode_raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def decode(sent: Incoming) -> list[Decoded]:
-    """The events of a body, in order. Raises `NotReadable` if it is no JSON."""
+    """The events of a body, in order. Raises `NotReadable` if the body is not JSON."""
     body = sent.body
     start = body.lstrip(b" \t\r\n")[:1]
     if b'"data_base64"' not in body:
         try:
             return _at_once(body, start)
         except (*READ_ERRORS, _TooLarge):
-            pass  # something is wrong: read them one by one
+            pass  # something is wrong: read the events one by one
     if start not in {b"[", b"{"}:
         why_not = _why_not_json(body)
         if why_not is not None:
@@ -74,7 +74,7 @@ def decode(sent: Incoming) -> list[Decoded]:
 
 
 def _at_once(body: bytes, start: bytes) -> list[Decoded]:
-    """The events of a body in which all is well. Raises `_TooLarge` and `READ_ERRORS`."""
+    """The events of a body without any error. Raises `_TooLarge` and `READ_ERRORS`."""
     large = len(body) > MAX_EVENT
     if start == b"[":
         wires: list[Decoded] = [*decode_wires(body)]
@@ -92,7 +92,7 @@ def _at_once(body: bytes, start: bytes) -> list[Decoded]:
 
 
 def _split(body: bytes, start: bytes) -> Sequence[bytes | memoryview] | Refusal:
-    """Each event's own JSON, or what is wrong with the object or array around them."""
+    """The JSON of each event, or what is wrong with the object or array around them."""
     try:
         if start == b"[":
             return [memoryview(raw) for raw in decode_raw_list(body)]
@@ -109,7 +109,7 @@ def _split(body: bytes, start: bytes) -> Sequence[bytes | memoryview] | Refusal:
 
 
 def _apart(body: bytes, start: bytes, error: Exception) -> Sequence[bytes] | Refusal:
-    """The events of a body that is no JSON because of one of them, or more. Raises `NotReadable`."""
+    """The events of a body that is not JSON because of one or more of them. Raises `NotReadable`."""
     try:
         if start == b"[":
             return json_recovery.elements(body)
@@ -129,7 +129,7 @@ def _apart(body: bytes, start: bytes, error: Exception) -> Sequence[bytes] | Ref
 
 
 def _is_list(whole: memoryview) -> bool:
-    """Whether an object means to be `{"events": […]}` rather than an event."""
+    """Whether an object is meant as `{"events": […]}` rather than as an event."""
     try:
         sent = decode_any(whole)
     except READ_ERRORS:
@@ -147,7 +147,7 @@ def _one(raw: bytes | memoryview) -> Decoded:
 
 
 def _with_base64(raw: bytes | memoryview) -> Decoded:
-    """CloudEvents' way to carry bytes."""
+    """An event with `data_base64`, CloudEvents' way to carry bytes."""
     try:
         attributes = decode_any(raw)
     except READ_ERRORS:
@@ -165,7 +165,7 @@ def _with_base64(raw: bytes | memoryview) -> Decoded:
 
 
 def content_of(content: bytes, content_type: str) -> Any:
-    """An event's data: JSON decoded, text as text, anything else as base64 text. Raises `READ_ERRORS`."""
+    """An event's data: JSON is decoded, text stays text, anything else becomes base64 text. Raises `READ_ERRORS`."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind.endswith(("/json", "+json")) or not kind:
         return decode_any(content) if content else None
@@ -245,7 +245,7 @@ FORMAT = EventFormat(
                 "many": {"summary": "several", "value": {"events": [EVENT]}},
             },
         },
-        # Not on the page: a body of several content types, one of them a list, makes clients that do not run.
+        # Not on the page: clients generated from a body of several content types, one of them a list, do not run.
         "application/cloudevents+json": None,
         "application/cloudevents-batch+json": None,
     },

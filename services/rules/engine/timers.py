@@ -36,9 +36,8 @@ class Timers(ABC):
         self.touched: set[str] = set()
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.unhealthy: dict[str, str] = {}
-        # Events for an account that others were merged into may still be under way from other partitions. A
-        # moment waits until all events from before it have come, as they have up to `cleared`. With the log
-        # clock nothing waits.
+        # Events for an account that others were merged into may still be under way from other partitions. A moment
+        # waits until all events before it have come; up to `cleared` they have. With the log clock nothing waits.
         self.cleared = FOREVER
         # accounts to their first moment that waits, and whether that was in time
         self._parked: dict[str, tuple[int, bool]] = {}
@@ -69,8 +68,7 @@ class Timers(ABC):
                 self._park(state, due, in_time=due > before)
                 continue
             if state.agenda and state.agenda[0][0] <= due:
-                # the clock itself stays: if an account is loaded meanwhile, all its moments must still be
-                # ahead
+                # the clock itself stays: if an account is loaded meanwhile, all its moments must still be ahead
                 self._run(state, due, position, now=max(before, due), past=due <= before, silent=False)
             self._wake(state)
         self.clock = to

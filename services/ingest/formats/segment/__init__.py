@@ -1,7 +1,7 @@
 """Segment's HTTP tracking API: `POST /v1/track`, `/identify`, `/group`, `/page`, `/screen`, `/alias`, `/batch`.
 
-Each is at its first letter too (`/v1/t`). `calls` takes a body apart, `events` makes an event of each call and says
-whose it is; the account that it belongs to is found by `identity`.
+Each call also has a path of its first letter (`/v1/t`). `calls` takes a body apart; `events` turns each call into
+an event and says who its user is; `identity` finds the account that the user belongs to.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,7 +58,7 @@ FORMAT = EventFormat(
     scope="track",
     key_in=write_key_in,
     for_browsers=True,
-    any_query=True,  # as its libraries please
+    any_query=True,  # as Segment's libraries like to
     acknowledgement=Acknowledgement(status=200, model=SegmentAccepted, body=_success),
     identifies=True,
     is_list=_is_batch,

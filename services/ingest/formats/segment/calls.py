@@ -1,7 +1,7 @@
-"""The calls in a body of Segment's HTTP tracking API, as their libraries send it today.
+"""The calls in a body of Segment's HTTP tracking API, as its libraries send it today.
 
-A batch is an array in an object that also has `sentAt`, by the sender's clock, and often the write key. One bad call
-never takes the others with it.
+A batch is an array in an object that also has `sentAt`, by the sender's clock, and often the write key. A bad call
+never takes others with it.
 """
 
 from collections.abc import Mapping
@@ -26,14 +26,14 @@ from services.ingest.decoding.events import (
 )
 
 CALLS = ("track", "identify", "group", "page", "screen", "alias")
-SKEW_US = 5 * 60 * 1_000_000  # a clock further off than this is set right
+SKEW_US = 5 * 60 * 1_000_000  # a clock that is further off than this is corrected
 _TOO_LARGE = f"a call may have {MAX_EVENT:,} bytes"
 _decode_time = msgspec.json.Decoder(datetime).decode
 _ONE_CALL = "the body should be an object"
 
 
 class TrackingCall(msgspec.Struct, frozen=True):
-    """One call: what it is, its JSON object, and how far its sender's clock is ahead of ours (microseconds)."""
+    """One call: its kind, its JSON object, and how far its sender's clock is ahead of ours (microseconds)."""
 
     kind: str
     body: dict[str, Any]
@@ -56,20 +56,20 @@ class TrackingCall(msgspec.Struct, frozen=True):
 
     @property
     def group(self) -> str | None:
-        """The group that this call itself names."""
+        """The group that this call names itself."""
         own = text_of(self.body.get("groupId")) if self.kind == "group" else None
         return own or text_of(self.context.get("groupId"))
 
     @property
     def context(self) -> dict[str, Any]:
-        """`context`, empty where there is none."""
+        """`context`, or an empty object."""
         return object_of(self.body, "context")
 
     @property
     def traits(self) -> dict[str, Any]:
-        """`traits`; of an identify call without them, those in its context, where RudderStack's libraries put them.
+        """`traits`; for an identify call without them, the traits in its context.
 
-        In any other call the context's traits are the user's, whatever the call is about.
+        That is where RudderStack's libraries put them. In any other call the context's traits are the user's, whatever the call is about.
         """
         if self.kind == "identify" and not isinstance(self.body.get("traits"), dict):
             return object_of(self.context, "traits")
@@ -82,16 +82,16 @@ class TrackingCall(msgspec.Struct, frozen=True):
 
     @property
     def timestamp(self) -> Any:
-        """When it happened, as sent: `timestamp`, else `originalTimestamp`; None: not said."""
+        """The time of the call as sent: `timestamp`, else `originalTimestamp`; None if neither is given."""
         sent = (self.body.get(name) for name in ("timestamp", "originalTimestamp"))
         return next((one for one in sent if one not in (None, "")), None)
 
     def by_our_clock(self, moment: datetime) -> datetime:
-        """A moment by the sender's clock as one by ours."""
+        """A time by the sender's clock, converted to ours."""
         try:
             return moment - timedelta(microseconds=self.skew)
         except OverflowError:
-            return moment  # out of all bounds, and refused for it
+            return moment  # out of bounds, and will be refused for it
 
 
 def text_of(value: Any) -> str | None:
@@ -102,15 +102,15 @@ def text_of(value: Any) -> str | None:
 
 
 def object_of(body: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The object of that name, empty where there is none."""
+    """The object of that name, or an empty one."""
     value = body.get(name)
     return value if isinstance(value, dict) else {}
 
 
 def read(body: bytes, kind: str, received: int | None = None) -> list[TrackingCall | Refusal]:
-    """The calls of a body; `kind` is what the address says. Raises `NotReadable`.
+    """The calls of a body; `kind` comes from the address. Raises `NotReadable`.
 
-    `received`: when, in microseconds; None: the sender's clock is taken as it is (the log clock).
+    `received`: receipt in microseconds; None: the sender's clock is trusted (the log clock).
     """
     surplus = too_many(body, "batch") if kind == "batch" else []
     if surplus:
@@ -134,7 +134,7 @@ def read(body: bytes, kind: str, received: int | None = None) -> list[TrackingCa
 
 
 def write_key_in(body: bytes) -> str | None:
-    """`writeKey` of a body, whether or not the calls in it can be read."""
+    """The `writeKey` of a body, whether or not its calls can be read."""
     try:
         found = _decode_keyed(body).writeKey
     except READ_ERRORS:
@@ -153,7 +153,7 @@ _decode_keyed = msgspec.json.Decoder(_Keyed).decode
 
 
 def _apart(body: bytes, kind: str, error: Exception, received: int | None) -> list[TrackingCall | Refusal]:
-    """The calls of a body that cannot be read as a whole because of one of them, or more."""
+    """The calls of a body that cannot be read as a whole because of one or more of them."""
     try:
         parts = json_recovery.members(body)
         if kind != "batch":
@@ -165,7 +165,7 @@ def _apart(body: bytes, kind: str, error: Exception, received: int | None) -> li
     if surplus:
         return [one for one in surplus if isinstance(one, Refusal)]
     around: dict[str, Any] = {name: _decoded(parts[name]) for name in ("context", "sentAt") if name in parts}
-    if isinstance(around.get("context"), Refusal):  # it may say whose calls these are
+    if isinstance(around.get("context"), Refusal):  # the context may say who the user is
         return [Refusal(Code.INVALID, "context", "of the batch cannot be read")] * len(calls)
     shared, skew = object_of(around, "context"), _skew(around, received)
     return [one if isinstance(one, Refusal) else _in_batch(one, shared, skew) for one in map(_decoded, calls)]
@@ -179,7 +179,7 @@ def _decoded(raw: bytes) -> Any:
 
 
 def _skew(sent: Mapping[str, Any], received: int | None) -> int:
-    """How far the clock behind `sentAt` is ahead of ours, if it is more than five minutes off; else 0."""
+    """How far the clock behind `sentAt` is ahead of ours, if it is more than five minutes off; otherwise 0."""
     text = sent.get("sentAt")
     if received is None or not isinstance(text, str):
         return 0
@@ -188,7 +188,7 @@ def _skew(sent: Mapping[str, Any], received: int | None) -> int:
         ahead = microseconds(moment) - received if moment.tzinfo is not None else 0
         from_microseconds(received + ahead)
     except (*READ_ERRORS, ValueError, OverflowError):
-        return 0  # it says when the request was sent; no call is worth less for it
+        return 0  # `sentAt` is about the request; a bad one makes no call worse
     return ahead if abs(ahead) > SKEW_US else 0
 
 

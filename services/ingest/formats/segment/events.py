@@ -1,7 +1,7 @@
-"""Segment's calls as events, each with whose it is.
+"""Turns Segment's calls into events, and says whose each call is.
 
-The account that it belongs to is found by `identity`, from what the users' calls said before. Nothing here yields a
-deletion or a type that only Touchline may send.
+`identity` finds the account from the user's earlier calls. Nothing here makes a deletion or a type that only
+Touchline may send.
 """
 
 import re
@@ -23,7 +23,7 @@ _CONTACT_FIELDS = ("email", "name", "timezone", "locale")
 
 
 def said_of(call: TrackingCall | Refusal, *, unvouched: bool) -> IdentityCall | Refusal | None:
-    """A call as an event and what it says of its user; None: it says nothing. `unvouched`: see `Event`.
+    """A call as an event, with what it says of its user; None if it says nothing. `unvouched`: see `Event`.
 
     The event's account is one that the call itself names, as if nothing else were known.
     """
@@ -47,7 +47,7 @@ def said_of(call: TrackingCall | Refusal, *, unvouched: bool) -> IdentityCall | 
 
 
 def _traits(call: TrackingCall, event: Event) -> dict[str, Any] | None:
-    """What the call says of its user: on `group`, in its context."""
+    """The traits that the call gives of its user; in a `group` call they are in its context."""
     if call.kind == "identify":
         return event.data if isinstance(event.data, dict) else None
     theirs = object_of(call.context, "traits") if call.kind == "group" else {}
@@ -86,7 +86,7 @@ def _event(call: TrackingCall) -> Decoded | None:
 
 
 def in_their_words(refusal: Refusal, said: IdentityCall | None = None) -> Refusal:
-    """A refusal that names the field as Segment's API does; `said`: what the call became, as far as it got."""
+    """A refusal that names the field as Segment's API does. `said`: what the call was turned into, as far as it got."""
     field = _NAMES.get(refusal.field, refusal.field)
     if said is not None:
         first, _, below = field.partition(".")
@@ -102,7 +102,7 @@ _NAMES = {"id": "messageId", "time": "timestamp", "contact": "userId", "account"
 
 
 def _names_of(said: IdentityCall) -> dict[str, str]:
-    """Which fields of this call the account, the contact and the type were made of."""
+    """The fields of this call from which the account, the contact and the type were made."""
     user = "userId" if said.known else "anonymousId"
     group = "groupId" if said.group else "context.groupId" if said.named else user
     return {"account": group, "contact": user, "type": "event"}
@@ -162,6 +162,6 @@ _MAKERS: dict[str, Callable[[TrackingCall], dict[str, Any] | Refusal]] = {
 
 
 def type_of(name: str) -> str:
-    """`Order Completed` as `order_completed`; what would be a reserved type is put under `track.`."""
+    """`Order Completed` as `order_completed`; a name that would be a reserved type is put under `track.`."""
     kind = _OUTSIDE.sub("_", name.lower())
     return f"track.{kind}" if is_reserved(kind) else kind
