@@ -1,4 +1,4 @@
-"""`/v1/playbooks`, `/v1/templates`, `/v1/endpoints`: versioned documents, and what is checked when one is saved."""
+"""`/v1/playbooks`, `/v1/templates`, `/v1/endpoints`: versioned documents, and the checks made when one is saved."""
 
 import base64
 import secrets
@@ -26,7 +26,7 @@ from services.actions.plays.model import DraftRendering
 from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, TEMPLATES, readable
 
 SECRET_BYTES = 32
-FRESH = "secret_is_new"  # in a stored endpoint: this save made or changed the secret
+FRESH = "secret_is_new"  # in a stored endpoint: whether this save made or changed the secret
 
 PLAYBOOK_EXAMPLE = {
     "name": "invoice-overdue",
@@ -116,7 +116,7 @@ def routers(
 
 
 def _with_health(stored: StoredDocument) -> dict[str, Any]:
-    """A playbook; one that cannot be read any more with what is wrong with it."""
+    """A playbook as the API shows it; if it can no longer be read, with the error."""
     why = None if stored.deleted else readable(stored.name, stored.version, stored.doc).unhealthy
     return show(stored) if why is None else {**show(stored), "unhealthy": why}
 
@@ -126,7 +126,7 @@ def _take_down(kind: str) -> Callable[[Connection, str], None]:
 
 
 def _unknown(connection: Connection, body: PlaybookIn) -> list[FieldError]:
-    """The templates and endpoints that the steps name and that do not exist."""
+    """Errors for the templates and endpoints that the steps name and that do not exist."""
     kinds = {"template": TEMPLATES, "endpoint": ENDPOINTS}
     hold(connection, {(kind, name) for kind, name, _ in body.references()})
     known: dict[tuple[str, str], bool] = {}
@@ -140,14 +140,14 @@ def _unknown(connection: Connection, body: PlaybookIn) -> list[FieldError]:
 
 
 def _flaws(sources: dict[str, str], renderer: DraftRendering) -> list[FieldError]:
-    """What is wrong with templates, by the path at which they stand."""
+    """The errors in templates, by the path at which they stand."""
     if not sources:
         return []
     return [FieldError(field=field, message=message) for field, message in renderer.check(sources)]
 
 
 def _endpoint(connection: Connection, body: EndpointIn, before: StoredDocument | None) -> Mapping[str, Any]:
-    """An endpoint keeps its secret unless a new one is given; without any, one is made."""
+    """The stored form of an endpoint. It keeps its secret unless a new one is given; if it has none, one is made."""
     doc = dict(dump(connection, body, before))
     held = None if before is None else before.doc.get("secret")
     given = doc.get("secret")
@@ -166,6 +166,6 @@ def _hidden(stored: StoredDocument) -> dict[str, Any]:
 
 
 def _shown_once(stored: StoredDocument) -> dict[str, Any]:
-    """The answer to a save: with the secret if this save made or changed it."""
+    """The answer to a save, with the secret if this save made or changed it."""
     shown = _hidden(stored)
     return {**shown, "secret": stored.doc["secret"]} if stored.doc.get(FRESH) else shown

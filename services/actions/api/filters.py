@@ -1,4 +1,4 @@
-"""What the lists of plays, actions and tasks are narrowed by, and the order of tasks. Query parameters and SQL."""
+"""The filters for the lists of plays, actions and tasks, and the order of tasks, as query parameters and SQL."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -18,7 +18,7 @@ from services.actions.storage import search_columns
 from services.actions.tables import accounts, tasks
 
 Sort = Literal["created", "due", "priority"]
-# How tasks are sorted: columns, together unique, all of them rising. Newest first needs none.
+# The sort orders of tasks: columns that are unique together, all ascending. Newest first needs none.
 RISING: dict[str, list[ColumnElement[Any]]] = {
     "due": [tasks.c.due_or_never, tasks.c.seq],
     "priority": [tasks.c.urgency, tasks.c.due_or_never, tasks.c.seq],
@@ -35,7 +35,7 @@ Address = Annotated[str | None, Query(max_length=320), AfterValidator(lambda tex
 
 
 class PlayFilters(msgspec.Struct, frozen=True):
-    """What plays, actions and tasks alike are narrowed by; None asks for nothing."""
+    """The filters that plays, actions and tasks share; a filter that is None lets every row through."""
 
     account: str | None
     rule: str | None
@@ -46,7 +46,7 @@ class PlayFilters(msgspec.Struct, frozen=True):
     before: datetime | None
 
     def of(self, table: Any, moment: ColumnElement[int], **also: Any) -> Select[Any]:
-        """The rows of a table that are asked for; `after` and `before` are held against `moment`."""
+        """The rows of a table that pass the filters; `after` and `before` are compared with `moment`."""
         query = equal(
             select(table),
             account=self.account,
@@ -61,7 +61,7 @@ class PlayFilters(msgspec.Struct, frozen=True):
         return between(query, moment, self.after, self.before)
 
     def order(self, table: Any, moment: ColumnElement[int]) -> list[ColumnElement[Any]]:
-        """Newest first: as they were recorded, or by the moment where `after` or `before` ask for it."""
+        """Newest first: in the order of recording, or by the moment if `after` or `before` is given."""
         return newest(table.c.seq, moment, self.after, self.before)
 
 
@@ -78,7 +78,7 @@ def _narrow(
 
 
 class TaskFilters(msgspec.Struct, frozen=True):
-    """What tasks are narrowed by beside; None asks for nothing."""
+    """The filters that only tasks have; a filter that is None lets every task through."""
 
     assignee: str | None
     status: TaskStatus | None
@@ -88,12 +88,11 @@ class TaskFilters(msgspec.Struct, frozen=True):
     overdue: bool | None
 
     def of(self, query: Select[Any], now: int) -> Select[Any]:
-        """The tasks that are asked for, as they are at `now`."""
+        """The tasks that pass the filters, as they are at `now`."""
         assigned = search_columns.address(self.assignee)
         query = equal(query, assigned=assigned, reason=self.reason, priority=self.priority)
-        if (
-            self.due_before is not None
-        ):  # which first, by the index, then what: else SQLite goes through all tasks
+        # a subquery by the index first, or SQLite goes through all tasks
+        if self.due_before is not None:
             due = between(select(tasks.c.seq), tasks.c.due_or_never, None, self.due_before)
             query = query.where(tasks.c.seq.in_(due))
         if self.status is not None:
@@ -116,7 +115,7 @@ def _narrow_tasks(
 
 
 def _has_status(status: TaskStatus, now: int) -> ColumnElement[bool]:
-    """A snoozed task whose time has come is open again."""
+    """Whether a task has a status at `now`: a snoozed task whose time has come is open again."""
     if status == "open":
         back = or_(tasks.c.status == "open", tasks.c.snoozed_until <= now)
         return and_(tasks.c.status.in_(OPEN_TASK), back)

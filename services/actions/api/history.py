@@ -1,4 +1,4 @@
-"""What a play went through, in order of time: it began, its steps, its actions and their ends, its own end."""
+"""The history of a play in order of time: its beginning, its steps, its actions and their results, its end."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -13,14 +13,13 @@ from services.actions.api.views import case_of
 from services.actions.storage.library import PLAYBOOKS, readable
 from services.actions.tables import history
 
-MOST_NOTES = 1_000  # steps without an action that are shown
+MOST_NOTES = 1_000  # steps without an action that are shown at most
 
 
 class _Entry(NamedTuple):
     at: int
-    order: tuple[
-        int, int, int
-    ]  # of one moment: beginning, steps in their order, end; and in a step what came first
+    # at one moment: the beginning, the steps in order, the end; within a step, in order of recording
+    order: tuple[int, int, int]
     step: str | None
     kind: type[StrEnum]
     reason: str
@@ -29,7 +28,7 @@ class _Entry(NamedTuple):
 
 
 def history_of(conn: Connection, play: Row[Any], actions: Sequence[Row[Any]]) -> list[dict[str, Any]]:
-    """The history of a play, of its actions those given."""
+    """The history of a play, with the given actions."""
     query = select(history).where(history.c.play == play.id).order_by(history.c.seq).limit(MOST_NOTES)
     places = _places(conn, play)
     entries = [*_play(play), *_notes(play, conn.execute(query), places), *_actions(actions, places)]
@@ -63,14 +62,14 @@ def _actions(actions: Iterable[Row[Any]], places: Mapping[str, int]) -> Iterator
 
 
 def _places(conn: Connection, play: Row[Any]) -> dict[str, int]:
-    """The play's steps in the order in which they are gone through, as far as its playbook can be read."""
+    """The places of the play's steps in the order in which they run, as far as its playbook can be read."""
     if play.playbook_version is None:
         return {}
     stored = PLAYBOOKS.version(conn, play.playbook, play.playbook_version)
     program = readable(stored.name, stored.version, stored.doc).programs.get(play.tier)
     if program is None:
         return {}
-    last = len(program.instructions)  # they are laid from the last to the first
+    last = len(program.instructions)  # instructions are stored from the last to the first
     return {name: last - place for name, place in program.places.items()}
 
 

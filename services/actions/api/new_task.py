@@ -1,4 +1,4 @@
-"""`POST /v1/tasks`: a task made by hand. Its later life is that of any other."""
+"""`POST /v1/tasks`: a task made by hand. From then on it is like any other task."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ LATEST_US = 253_402_300_799_000_000  # the end of the year 9999
 
 
 def make(conn: Connection, body: TaskIn, now: int, partitions: int) -> tuple[Any, list[LintWarning]]:
-    """The row of the new task, and what is doubtful about it. Raises `Invalid`, `NameTaken`."""
+    """The row of the new task, and warnings about it. Raises `Invalid`, `NameTaken`."""
     if body.contact is not None and body.account is None:
         raise Invalid([{"field": "account", "message": "is required where there is a contact"}])
     profile = None if body.account is None else profile_of(conn, body.account, partitions)
@@ -49,7 +49,7 @@ def make(conn: Connection, body: TaskIn, now: int, partitions: int) -> tuple[Any
 
 
 def profile_of(conn: Connection, account: str, partitions: int) -> Profile | None:
-    """What is known of an account."""
+    """The account's profile, or None."""
     return PlayStore(0, partitions, lambda: conn).profile(account)
 
 
@@ -67,7 +67,7 @@ def _free(conn: Connection, account: str, key: str) -> None:
 
 
 def _doubts(body: TaskIn, profile: Profile | None) -> list[LintWarning]:
-    """A slip of the pen in a name makes a task that nobody finds with the account."""
+    """Warnings about an unknown account or contact: after a typing error nobody finds the task with the account."""
     if body.account is not None and profile is None:
         return [{"field": "account", "message": f"nothing is known of an account {body.account!r} here"}]
     if body.contact is not None and profile is not None and body.contact not in profile.contacts:

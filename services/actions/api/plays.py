@@ -1,4 +1,4 @@
-"""`/v1/plays` and `/v1/actions`: what was done, what was rendered, every attempt; and the end of a play by hand."""
+"""`/v1/plays` and `/v1/actions`: what was done and rendered, every attempt, and ending a play by hand."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -35,13 +35,13 @@ Recipient = Annotated[
 
 
 class Times:
-    """What time it is for an account: the wall clock's, or with the log clock its partition's."""
+    """The current time for an account: the wall clock's, or with the log clock that of its partition."""
 
     def __init__(self, db: Database, clock: Clock, *, log_clock: bool) -> None:
         self._db, self._clock, self._log_clock = db, clock, log_clock
 
     def now(self, connection: Any, partition: int | None) -> int:
-        """Microseconds. Without a partition: the wall clock, or the furthest of all partitions."""
+        """The time in microseconds. Without a partition: the wall clock, or the partition clock furthest ahead."""
         if not self._log_clock:
             return self._clock.now()
         if partition is not None:
@@ -52,7 +52,7 @@ class Times:
 def router(
     db: Database, clock: Clock, times: Times, partitions: int, changed: Callable[[], None]
 ) -> APIRouter:
-    """The routes. `changed` is called when something was put into the outbox."""
+    """The routes. `changed` is called when records were put into the outbox."""
     routes = APIRouter(tags=["plays"], route_class=JsonRoute)
     _plays(routes, db)
     _actions(routes, db)

@@ -1,4 +1,4 @@
-"""`POST /v1/templates/{name}/preview`: a template as an account would get it. Nothing is stored, nothing is sent."""
+"""`POST /v1/templates/{name}/preview`: a template as an account would get it. Nothing is stored or sent."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ from services.actions.storage.library import TEMPLATES
 from services.actions.storage.plays import PlayStore
 from services.actions.tables import plays
 
-PREVIEWS = 4  # at once, in a process
+PREVIEWS = 4  # at once, per process
 EXAMPLE = {
     "account": "acme",
     "contact": "ann",
@@ -68,7 +68,7 @@ class PreviewIn(Strict):
 def router(
     db: Database, times: Times, renderer: RenderPool, links: UnsubscribeLinks, sender: Person, partitions: int
 ) -> APIRouter:
-    """The route. `sender`: who mails come from where an account has no owner."""
+    """The route. `sender`: the sender of mails if an account has no owner."""
     routes = APIRouter(tags=["templates"], route_class=JsonRoute)
     places = BoundedSemaphore(PREVIEWS)
 
@@ -102,7 +102,10 @@ def router(
 
 @contextmanager
 def _place(places: BoundedSemaphore) -> Iterator[None]:
-    """Raises `RateLimited` where too many have one already: who waits here holds a thread that others need."""
+    """Hold a place for one preview.
+
+    Raises `RateLimited` if all are taken, since waiting would block a thread that others need.
+    """
     if not places.acquire(blocking=False):
         raise RateLimited(f"{PREVIEWS} previews are being made already", code="busy")
     try:
@@ -114,7 +117,7 @@ def _place(places: BoundedSemaphore) -> Iterator[None]:
 def _subject(
     connection: Connection, model: PreviewIn, partitions: int
 ) -> tuple[Play, Profile, Contact | None]:
-    """A play that never was, the account, and whom it would write to."""
+    """A play that never existed, the account, and the contact it would write to."""
     store = PlayStore(partition_for(model.account, partitions), partitions, lambda: connection)
     profile = store.profile(model.account)
     if profile is None:

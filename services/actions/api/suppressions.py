@@ -1,4 +1,4 @@
-"""`/v1/suppressions`: who gets no mail, and about what."""
+"""`/v1/suppressions`: which addresses get no mail, and about which topics."""
 
 from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
@@ -117,7 +117,7 @@ def _changing(routes: APIRouter, db: Database, clock: Clock, hasher: Hasher) -> 
 
 
 def view(row: Row[Any]) -> dict[str, Any]:
-    """A suppression; the address is null once it was erased, and its hash goes on holding."""
+    """A suppression. Once the address has been erased it is null, and its hash stays in force."""
     return {
         "address": row.shown,
         "hash": row.address,

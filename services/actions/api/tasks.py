@@ -1,4 +1,4 @@
-"""`/v1/tasks`: what people are asked to do, and what they did about it."""
+"""`/v1/tasks`: what people are asked to do, and what they have done about it."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -35,7 +35,7 @@ ReassignBody = Annotated[ReassignIn, example({"assignee": "kim@us.test"})]
 
 
 def router(db: Database, times: Times, partitions: int, changed: Callable[[], None]) -> APIRouter:
-    """The routes. `changed` is called when something was put into the outbox."""
+    """The routes. `changed` is called when records were put into the outbox."""
     routes = APIRouter(tags=["tasks"], route_class=JsonRoute)
     verbs = _Verbs(db, times, partitions)
 
@@ -106,13 +106,13 @@ def _making(routes: APIRouter, db: Database, verbs: "_Verbs", changed: Callable[
 
 
 class _Verbs:
-    """Runs a verb on a task that is open, under its row's lock."""
+    """Runs a verb on an open task, under its row's lock."""
 
     def __init__(self, db: Database, times: Times, partitions: int) -> None:
         self._db, self._times, self.partitions = db, times, partitions
 
     def now(self, connection: Connection, account: str | None) -> int:
-        """What time it is for a task of this account, or of none."""
+        """The current time for a task of this account, or of no account."""
         return self._times.now(connection, partition_for(account, self.partitions) if account else None)
 
     def run(self, task: str, verb: Callable[["_Verbs", Connection, Row[Any], int], None]) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def _complete(
 ) -> None:
     task_rows.complete(connection, row.id, how, by, now)
     done = connection.execute(select(tasks).where(tasks.c.id == row.id)).one()
-    if done.account:  # an event belongs to one
+    if done.account:  # every event belongs to an account
         event = task_rows.completed_event(done, outbox.place_of(connection, row.play))
         outbox.emit(connection, [event], verbs.partitions)
 

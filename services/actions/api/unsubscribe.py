@@ -1,4 +1,4 @@
-"""`/u/{token}`: how somebody who gets our mails has no more of them. The page changes nothing; its buttons do."""
+"""`/u/{token}`: how a recipient of our mails unsubscribes. The page itself changes nothing; its buttons do."""
 
 from collections.abc import Callable
 from html import escape
@@ -24,7 +24,7 @@ from services.actions.unsubscribe_token import Claim, Tokens
 
 EVENT = "touchline.email.unsubscribed"
 REASON = "unsubscribed"
-PREVIEW = "preview"  # in place of a token, in mails that nobody got
+PREVIEW = "preview"  # in place of a token, in previews that nobody receives
 FORM_BYTES = 4_096
 
 _PAGE = (Path(__file__).with_name("unsubscribe_page.html")).read_text(encoding="utf-8")
@@ -46,19 +46,21 @@ class UnsubscribeLinks:
         self._base, self._hasher, self._tokens = base_url, hasher, tokens
 
     def of(self, draft: ActionDraft) -> str:
-        """The link in the mail of a draft; it follows from the draft alone."""
+        """The link in a draft's mail. It depends on the draft alone."""
         claim = Claim(self._hasher.digest(draft.recipient or ""), draft.id, draft.topic)
         return f"{self._base}/u/{self._tokens.make(claim)}"
 
     @property
     def preview(self) -> str:
-        """The link in a preview: it unsubscribes nobody."""
+        """The link in a preview, which unsubscribes nobody."""
         return f"{self._base}/u/{PREVIEW}"
 
 
 async def _form(request: Request) -> dict[str, str]:
-    """The fields of a small form; of anything else, none: one click (RFC 8058) says nothing that the
-    token does not."""
+    """The fields of a small form; any other body has none.
+
+    A one-click unsubscribe (RFC 8058) says nothing that the token does not say.
+    """
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         return {}
     body = b""
@@ -73,7 +75,7 @@ _Form: Any = Depends(_form)
 
 
 class _Desk:
-    """Carries out what the page offers."""
+    """Carries out what the page's buttons ask for."""
 
     def __init__(
         self,
@@ -88,13 +90,13 @@ class _Desk:
         self._hasher, self._partitions, self._changed = hasher, partitions, changed
 
     def recipient(self, claim: Claim) -> str | None:
-        """The address, as long as the action is kept."""
+        """The address, for as long as the action is kept."""
         with self._db.read() as connection:
             row = _action(connection, claim)
         return None if row is None else row.recipient
 
     def unsubscribe(self, claim: Claim, *, everything: bool) -> str | None:
-        """Suppress, tell the log, and return the address as long as it is known."""
+        """Add the suppression, emit the event, and return the address if it is still known."""
         topic = ALL_TOPICS if everything else claim.topic
 
         def act(connection: Connection) -> str | None:
@@ -140,7 +142,7 @@ def router(
     partitions: int,
     changed: Callable[[], None],
 ) -> APIRouter:
-    """The routes; no key is asked for. `changed` is called when something was put into the outbox."""
+    """The routes, which ask for no key. `changed` is called when records were put into the outbox."""
     routes = APIRouter(tags=["unsubscribing"], default_response_class=HTMLResponse)
     desk = _Desk(db, clock, times, hasher, partitions, changed)
     answers: dict[int | str, dict[str, Any]] = {
@@ -150,14 +152,14 @@ def router(
     @routes.get(
         "/u/{token}", dependencies=[open_route], responses=answers, summary="The page; it changes nothing"
     )
-    @any_query  # mail programs and trackers add their own
+    @any_query  # mail programs and trackers add parameters of their own
     def page(token: str) -> Response:
         claim = tokens.read(token)
         if claim is None:
             return _preview() if token == PREVIEW else _unknown()
         return _asking(claim, desk.recipient(claim))
 
-    # Scanners of links ask with HEAD. The answer's body is left out by the server.
+    # Link scanners send HEAD. The server leaves the answer's body out.
     routes.add_api_route(
         "/u/{token}",
         page,

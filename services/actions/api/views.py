@@ -10,12 +10,12 @@ from schemas.sentences.plays import PlayCase, said
 
 
 def moment(us: int | None) -> str | None:
-    """A moment as RFC 3339."""
+    """A time (microseconds) as RFC 3339."""
     return None if us is None else rfc3339(us)
 
 
 def play_view(row: Row[Any]) -> dict[str, Any]:
-    """A play."""
+    """A play as the API shows it."""
     return {
         "id": row.id,
         "playbook": row.playbook,
@@ -37,7 +37,7 @@ def play_view(row: Row[Any]) -> dict[str, Any]:
 
 
 def action_view(row: Row[Any]) -> dict[str, Any]:
-    """An action as in lists."""
+    """An action as lists show it."""
     return {
         "id": row.id,
         "play": row.play,
@@ -61,7 +61,7 @@ def action_view(row: Row[Any]) -> dict[str, Any]:
 
 
 def case_of(row: Row[Any]) -> PlayCase:
-    """What a sentence about an action may tell."""
+    """The facts that a sentence about an action may mention."""
     return PlayCase(
         playbook=row.playbook,
         contact=row.contact,
@@ -75,7 +75,7 @@ def case_of(row: Row[Any]) -> PlayCase:
 
 
 def attempt_view(row: Row[Any]) -> dict[str, Any]:
-    """An attempt."""
+    """An attempt as the API shows it."""
     return {
         "n": row.n,
         "started_at": moment(row.started_at),
@@ -87,7 +87,7 @@ def attempt_view(row: Row[Any]) -> dict[str, Any]:
 
 
 def task_view(row: Row[Any], now: int) -> dict[str, Any]:
-    """A task; a snoozed one whose time has come is open again."""
+    """A task as the API shows it. A snoozed task whose time has come is open again."""
     snoozed = row.status == "snoozed" and (row.snoozed_until or 0) > now
     return {
         "id": row.id,
