@@ -30,7 +30,7 @@ Prepared = Mapping[str, Any]
 
 
 def dump(_: Connection, model: BaseModel, __: StoredDocument | None) -> Prepared:
-    """The stored form of a body: its fields as they were given."""
+    """The stored form of a body: its fields as given."""
     return model.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
@@ -47,36 +47,35 @@ def show(stored: StoredDocument) -> dict[str, Any]:
 
 
 class Check(Protocol):
-    """Warnings about a body; `alone`: without looking at other documents. Raises `Invalid`."""
+    """Returns warnings about a body. `alone`: without looking at other documents. Raises `Invalid`."""
 
     def __call__(self, connection: Connection, body: Any, *, alone: bool) -> list[LintWarning]: ...
 
 
 @dataclass(frozen=True)
 class DocumentKind:
-    """One kind of documents. The hooks run in the saving transaction and may raise `Invalid`."""
+    """One kind of document. The hooks run in the saving transaction and may raise `Invalid`."""
 
     path: str
     noun: str
-    model: type[BaseModel]  # a body
-    answer: type[BaseModel]  # what `render` and `created` make of it
+    model: type[BaseModel]  # of a body
+    answer: type[BaseModel]  # of the result of `render` and `created`
     example: Any
-    read: str  # scope
-    write: str  # scope
-    prepare: Callable[[Connection, Any, StoredDocument | None], Prepared] = (
-        dump  # body, version before → stored fields
-    )
+    read: str  # required scope
+    write: str  # required scope
+    # body, version before → stored fields
+    prepare: Callable[[Connection, Any, StoredDocument | None], Prepared] = dump
     render: Callable[[StoredDocument], dict[str, Any]] = show
-    created: Callable[[StoredDocument], dict[str, Any]] | None = None  # answers a save; default: as `render`
-    shown_once: frozenset[str] = frozenset()  # fields of the answer to a save that are not given again
+    created: Callable[[StoredDocument], dict[str, Any]] | None = None  # answers a save; default: `render`
+    shown_once: frozenset[str] = frozenset()  # fields that only the first answer to a save shows
     saved: Callable[[Connection, Any, StoredDocument], None] = lambda _connection, _body, _stored: None
     removing: Callable[[Connection, str], None] = lambda _connection, _name: None
     lint: Callable[[Connection, Any], list[LintWarning]] | None = None  # `warnings` of the answer to a save
-    check: Check | None = None  # answers POST …/check
+    check: Check | None = None  # answers `POST …/check`
 
 
 def documents_router(kind: DocumentKind, documents: DocumentStore, db: Database, clock: Clock) -> APIRouter:
-    """The routes of one kind."""
+    """The routes of one kind of document."""
     router = APIRouter(tags=[kind.path.rpartition("/")[2]], route_class=JsonRoute)
     _saving(router, kind, documents, db, clock)
     if kind.check is not None:

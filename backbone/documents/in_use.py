@@ -1,9 +1,9 @@
-"""Keeps documents in use from being deleted, and documents from naming one that is being deleted.
+"""Keeps documents in use from being deleted, and keeps documents from naming one that is being deleted.
 
-The registry (`backbone.documents.registry`) holds which document names which, written with each document in
-its transaction. Until its transaction ends, a save holds a lock on what it names, and a deletion on what it
-deletes: of two that meet, the second sees what the first has done. On PostgreSQL these are advisory locks;
-SQLite has one writer.
+The outline registry (`backbone.documents.registry`) holds which document names which, written with each document in
+its transaction. Until its transaction ends, a save holds a lock on the documents it names, and a deletion on the
+document it deletes. If the two meet, the second sees what the first has done. On PostgreSQL these are advisory
+locks; SQLite has one writer.
 """
 
 from collections.abc import Iterable
@@ -17,11 +17,11 @@ from backbone.tables import outlines, references
 from schemas.lint.outline import FORMAT, TYPES, holds
 from schemas.sentences.wording import listed
 
-MOST_NAMED = 20  # users in a refusal
+MOST_NAMED = 20  # users listed in a refusal
 
 
 class InUse(Conflict):
-    """Another document in force names what is to be deleted."""
+    """Another document in force names the document that is to be deleted."""
 
     code = "in_use"
     title = "It is in use"
@@ -37,12 +37,15 @@ def hold(conn: Connection, places: Iterable[Place], *, alone: bool = False) -> N
     if conn.dialect.name != "postgresql":
         return
     verb = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
-    for kind, name in sorted(places):  # in one order, so that nobody waits in a circle
+    for kind, name in sorted(places):  # always in the same order, so that there is no deadlock
         conn.execute(text(f"SELECT {verb}(hashtextextended(:place, 1))"), {"place": f"{kind}\n{name}"})
 
 
 def refuse_if_used(conn: Connection, kind: str, name: str) -> None:
-    """For a deletion, in its transaction: raises `InUse` if a document in force names it. Afterwards none can."""
+    """For the transaction of a deletion. Raises `InUse` if a document in force names this one.
+
+    Afterwards no document can name it.
+    """
     hold(conn, [(kind, name)], alone=True)
     users = [place for place in _naming(conn, kind, name) if _in_force(conn, place)]
     if users:
@@ -64,8 +67,7 @@ def _naming(conn: Connection, kind: str, name: str) -> list[Place]:
 
 
 def _in_force(conn: Connection, place: Place) -> bool:
-    """Whether a document is more than a draft. If in doubt it is: an outline of an older program will
-    be made anew."""
+    """Whether a document is more than a draft. If in doubt it is: an outline of an older program will be made anew."""
     kind, name = place
     query = select(outlines.c.format, outlines.c.outline).where(
         outlines.c.kind == kind, outlines.c.name == name
@@ -75,7 +77,7 @@ def _in_force(conn: Connection, place: Place) -> bool:
 
 
 def _told(users: list[Place], more: int) -> str:
-    """`the rules spike and quiet`."""
+    """Lists the users, such as `the rules spike and quiet`."""
     kinds = dict.fromkeys(kind for kind, _ in users)
     parts = []
     for kind in kinds:

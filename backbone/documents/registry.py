@@ -1,9 +1,9 @@
-"""The registry of outlines, against which saves are checked (docs/decisions/0006-warnings-from-a-board.md).
+"""The outline registry, against which saves are checked (docs/decisions/0006-warnings-from-a-board.md).
 
-A service writes the outline of a rule, playbook or template here in the transaction of its save. So the
-next save of any of them, in whichever process, is warned of what does not fit, and ingest can warn of a
-value that one of them reads as a number or a date and that is none. A document that another one names is
-not deleted: see `backbone.documents.in_use`.
+A service writes the outline of a rule, playbook or template here in the transaction of its save. So the next save
+of any of them, in whichever process, is warned of what does not fit. Ingest can also warn of a value that one of
+them reads as a number or a date and that is neither. A document that another one names is not deleted: see
+`backbone.documents.in_use`.
 """
 
 import math
@@ -32,7 +32,7 @@ from schemas.lint.outline import (
 from schemas.lint.single import LintWarning
 from schemas.lint.together import lint_together, told
 
-MOST_BESIDE = 1_000  # rules, or playbooks, that one save is compared with
+MOST_BESIDE = 1_000  # rules, or playbooks, that a save is compared with
 MOST_RIVALS_READ = 50  # rules for the same playbook that the save of a rule is compared with
 MOST_WARNINGS = 100  # warnings about one document
 AT_ONCE = 500  # names in one query
@@ -41,18 +41,18 @@ _encode = msgspec.json.Encoder().encode
 
 
 class RegistryWatch:
-    """When this process last wrote to the registry; what others write is found by looking now and then."""
+    """Knows when this process last wrote to the registry. Other processes' writes are found by looking now and then."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._last = -math.inf
 
     def note(self) -> None:
-        """Note that something is being written and that its transaction ends soon."""
+        """Note that the registry is being written, in a transaction that ends soon."""
         self._last = self._monotonic()
 
     def within(self, seconds: float) -> bool:
-        """Whether something was written within this time."""
+        """Whether this process has written within this time."""
         return self._monotonic() - self._last < seconds
 
 
@@ -85,17 +85,19 @@ def remove(conn: Connection, kind: str, name: str) -> None:
 
 
 def warnings_about(conn: Connection, outline: Outline) -> list[LintWarning]:
-    """The warnings about this document, as it would be, together with the documents in the registry."""
+    """The warnings about this document, as it would be after the save, together with the documents in the registry."""
     if isinstance(outline, TiersOutline):
-        return []  # it is not compared with others
+        return []  # tiers are not compared with other documents
     rules, books, mails = _beside(conn, outline)
     found = told(lint_together(rules, books, mails), kind_of(outline), outline.name)
     return [*_missing(conn, outline, books), *found][:MOST_WARNINGS]
 
 
 def _missing(conn: Connection, outline: Outline, books: Mapping[str, PlaybookOutline]) -> list[LintWarning]:
-    """The warning that a rule in force names a missing playbook; where playbooks are kept elsewhere,
-    nobody can tell."""
+    """The warning that a rule in force names a missing playbook.
+
+    If playbooks are kept elsewhere, nobody can tell.
+    """
     if not isinstance(outline, RuleOutline) or outline.draft or outline.playbook in {None, *books}:
         return []
     if conn.execute(select(outlines.c.name).where(outlines.c.kind == "playbook").limit(1)).first() is None:
@@ -107,7 +109,7 @@ def _missing(conn: Connection, outline: Outline, books: Mapping[str, PlaybookOut
 def _beside(
     conn: Connection, outline: RuleOutline | PlaybookOutline | TemplateOutline
 ) -> tuple[list[RuleOutline], dict[str, PlaybookOutline], dict[str, TemplateOutline]]:
-    """The document and those that are related to it."""
+    """The document and those related to it: rules, playbooks and templates."""
     if isinstance(outline, RuleOutline):
         books = _named(conn, PlaybookOutline, [outline.playbook] if outline.playbook is not None else [])
         mails = _mails(conn, books)
@@ -132,7 +134,7 @@ def _beside(
 
 
 def _hearing(conn: Connection) -> dict[str, RuleOutline]:
-    """The rules that fire at events of our own: every loop goes through them."""
+    """The rules that fire at Touchline's own events. Every loop goes through one of them."""
     names = select(references.c.to_name).where(references.c.to_kind == "event").distinct()
     return _referring(conn, RuleOutline, "event", conn.scalars(names).all())
 
@@ -142,7 +144,7 @@ def _mails(conn: Connection, books: Mapping[str, PlaybookOutline]) -> dict[str, 
 
 
 def _named(conn: Connection, type_: type[Kind], names: Iterable[str]) -> dict[str, Kind]:
-    """The outlines with these names, as far as there are any."""
+    """The outlines with these names that exist."""
     listed = sorted(names)
     parts = (listed[start : start + AT_ONCE] for start in range(0, len(listed), AT_ONCE))
     return _read(conn, type_, (select(outlines.c.outline).where(outlines.c.name.in_(part)) for part in parts))
@@ -151,7 +153,7 @@ def _named(conn: Connection, type_: type[Kind], names: Iterable[str]) -> dict[st
 def _referring(
     conn: Connection, type_: type[Kind], to_kind: str, names: Iterable[str], most: int = MOST_BESIDE
 ) -> dict[str, Kind]:
-    """The outlines of the documents that name these, not more than `most` of each."""
+    """The outlines of the documents that name these, at most `most` for each."""
     same = (references.c.kind == outlines.c.kind) & (references.c.name == outlines.c.name)
     joined = select(outlines.c.outline).join(references, same).where(references.c.to_kind == to_kind)
     ordered = joined.order_by(outlines.c.name).limit(most)
@@ -174,7 +176,7 @@ def refresh(
 ) -> None:
     """Bring the registry up to date with a service's tables: after an upgrade, or after saves that bypassed it.
 
-    `versions`: the documents that are there, each with its version; `make` gives the outline of one.
+    `versions`: the existing documents, each with its version; `make` gives the outline of one.
     """
     with db.read() as conn:
         if _known(conn, kind) == versions(conn):
@@ -202,7 +204,7 @@ def versions_of(conn: Connection, kinds: Iterable[str]) -> dict[Place, int]:
 
 
 def read(conn: Connection, places: Iterable[Place]) -> dict[Place, Outline]:
-    """These outlines, as far as they are there."""
+    """The outlines of these documents that exist."""
     by_kind: dict[str, list[str]] = {}
     for kind, name in places:
         by_kind.setdefault(kind, []).append(name)
@@ -214,6 +216,6 @@ def read(conn: Connection, places: Iterable[Place]) -> dict[Place, Outline]:
 
 
 def _known(conn: Connection, kind: str) -> dict[str, int]:
-    """The version of each outline; 0 where it is of another format."""
+    """The version of each outline; 0 if it has another format."""
     mine = select(outlines.c.name, outlines.c.version, outlines.c.format).where(outlines.c.kind == kind)
     return {name: version if format_ == FORMAT else 0 for name, version, format_ in conn.execute(mine)}

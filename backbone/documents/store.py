@@ -1,7 +1,7 @@
-"""Named documents whose every save is a new immutable version. `backbone.documents.api` is the HTTP side.
+"""Named documents. Every save makes a new immutable version. `backbone.documents.api` is the HTTP side.
 
-Versions go on counting after a deletion, so that an ETag never means two things. All kinds of a service
-share two tables.
+Versions are numbered on after a deletion, so that an ETag never means two things. All kinds of document of a
+service share two tables.
 """
 
 from collections.abc import Mapping
@@ -31,11 +31,11 @@ from backbone.errors import NameTaken, NotFound
 from backbone.web.pagination import Paging, check_if_match, etag, page
 
 Doc = Mapping[str, Any]
-_Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only as INTEGER
+_Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows itself only if the type is INTEGER
 
 
 class DocumentTables(NamedTuple):
-    """`heads`: a row a name, which version holds. `versions`: a row a save."""
+    """`heads`: one row per name, with the version in force. `versions`: one row per save."""
 
     heads: Table
     versions: Table
@@ -61,7 +61,7 @@ def document_tables(metadata: MetaData) -> DocumentTables:
         Column("name", String(256), primary_key=True),
         Column("version", Integer, primary_key=True, autoincrement=False),
         Column("doc", JSON, nullable=False),
-        Column("deleted", Boolean, nullable=False),  # this version is the deletion
+        Column("deleted", Boolean, nullable=False),  # whether this version is the deletion
         Column("changed_by", String(256), nullable=False),
         Column("changed_at", BigInteger, nullable=False),  # microseconds since the epoch
     )
@@ -92,7 +92,7 @@ class DocumentStore:
         self._heads, self._versions = tables
 
     def get(self, connection: Connection, name: str) -> StoredDocument | None:
-        """The newest version, None if there is none or it is deleted."""
+        """The newest version; None if there is none or the document is deleted."""
         head = self._head(connection, name)
         return None if head is None or head.deleted else self.version(connection, name, head.version)
 
@@ -104,7 +104,7 @@ class DocumentStore:
         return found
 
     def version(self, connection: Connection, name: str, version: int) -> StoredDocument:
-        """One version, also of a deleted document. Raises `NotFound`."""
+        """One version, even of a deleted document. Raises `NotFound`."""
         query = self._select().where(self._versions.c.name == name, self._versions.c.version == version)
         row = connection.execute(query).one_or_none()
         if row is None:
@@ -112,7 +112,7 @@ class DocumentStore:
         return _stored(row)
 
     def create(self, connection: Connection, name: str, doc: Doc, by: str, now: int) -> StoredDocument:
-        """The first version, or the first after a deletion. Raises `NameTaken`."""
+        """Save the first version, or the first after a deletion. Raises `NameTaken`."""
         head = self._lock(connection, name)
         if not head.deleted:
             raise NameTaken(f"there is a {self.kind} {name!r} already")
@@ -121,7 +121,7 @@ class DocumentStore:
     def put(
         self, connection: Connection, name: str, doc: Doc, by: str, now: int, if_match: str | None = None
     ) -> tuple[StoredDocument, bool]:
-        """A new version, and whether this made the document. Raises `PreconditionFailed`."""
+        """Save a new version; returns it, and whether this created the document. Raises `PreconditionFailed`."""
         head = self._lock(connection, name)
         check_if_match(if_match, None if head.deleted else etag(head.version))
         return self._save(connection, name, doc, by, now, head.version + 1), bool(head.deleted)
@@ -129,7 +129,7 @@ class DocumentStore:
     def delete(
         self, connection: Connection, name: str, by: str, now: int, if_match: str | None = None
     ) -> None:
-        """Delete; the versions stay. Raises `NotFound`, `PreconditionFailed`."""
+        """Delete the document; its versions stay. Raises `NotFound`, `PreconditionFailed`."""
         head = self._lock(connection, name)
         if head.deleted:
             raise self._not_found(name)
@@ -141,13 +141,13 @@ class DocumentStore:
         return [_stored(row) for row in connection.execute(self._current().order_by(self._heads.c.name))]
 
     def current_versions(self, connection: Connection) -> dict[str, int]:
-        """The newest version of every document, without reading what stands in it."""
+        """The newest version number of every document, without reading its content."""
         heads = self._heads.c
         query = select(heads.name, heads.version).where(heads.kind == self.kind, heads.deleted.is_(False))
         return {row.name: row.version for row in connection.execute(query)}
 
     def page(self, connection: Connection, paging: Paging, render: Any) -> dict[str, Any]:
-        """A page of the documents, newest first; `render(Stored)` makes an item."""
+        """A page of the documents, newest first. `render(Stored)` makes an item."""
         query = self._current()
         return page(connection, query, [self._heads.c.seq], paging, lambda row: render(_stored(row)))
 
@@ -175,7 +175,7 @@ class DocumentStore:
         return connection.execute(query.with_for_update() if lock else query).one_or_none()
 
     def _lock(self, connection: Connection, name: str) -> Row[Any]:
-        """The document's head, locked until the transaction ends; a new name gets one (deleted, version 0)."""
+        """The document's head, locked until the transaction ends. A new name gets a head (deleted, version 0)."""
         row = {"kind": self.kind, "name": name, "version": 0, "deleted": True}
         insert_new(connection, self._heads, [row], ["kind", "name"])
         head = self._head(connection, name, lock=True)
