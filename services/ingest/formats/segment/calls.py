@@ -69,7 +69,8 @@ class TrackingCall(msgspec.Struct, frozen=True):
     def traits(self) -> dict[str, Any]:
         """`traits`; for an identify call without them, the traits in its context.
 
-        That is where RudderStack's libraries put them. In any other call the context's traits are the user's, whatever the call is about.
+        That is where RudderStack's libraries put them. In any other call the context's traits are the user's, whatever
+        the call is about.
         """
         if self.kind == "identify" and not isinstance(self.body.get("traits"), dict):
             return object_of(self.context, "traits")
