@@ -1,6 +1,6 @@
-"""`GET /v1/accounts/{id}/record`: everything kept about an account, or about one person there, as one JSON object.
+"""`GET /v1/accounts/{id}/record`: everything kept about an account, or one person there, as one JSON object.
 
-Each service gives its own parts. They are read and written piece by piece, so that the answer's memory does
+Each service supplies its own parts. They are read and written piece by piece, so that the memory for an answer does
 not grow with the account.
 """
 
@@ -22,8 +22,8 @@ from backbone.web.api_keys import Principal, require
 from backbone.web.path_params import path_ends
 from schemas.event import rfc3339
 
-AT_ONCE = 200  # rows in one query
-PIECE = 64 << 10  # bytes written out together
+AT_ONCE = 200  # rows per query
+PIECE = 64 << 10  # bytes written at a time
 
 Parts = Iterator[
     tuple[str, Any]
@@ -34,7 +34,7 @@ _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class Keeps(Protocol):
-    """A service that can say what it keeps."""
+    """A service that can give the record of an account."""
 
     name: str
 
@@ -59,7 +59,7 @@ class RecordOut(BaseModel):
 
 
 class _Apart(APIRoute):
-    """Matches only where `/record` is not the end of the account's name, which may contain it."""
+    """Matches only where `/record` is not part of the account's name, which may end so."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         found, child = super().matches(scope)
@@ -67,7 +67,7 @@ class _Apart(APIRoute):
 
 
 def record_router(services: Sequence[Keeps], clock: Clock) -> APIRouter:
-    """The route; every app answers with the services that it has."""
+    """The route. Every app answers with the services that it runs."""
     router = APIRouter(tags=["accounts"], route_class=_Apart)
 
     @router.get(
@@ -123,7 +123,7 @@ def _tokens(services: Sequence[Keeps], account: str, contact: str | None, now: s
 
 
 def rows(db: Database, query: Select[Any], order: Sequence[Column[Any]], view: View) -> Iterator[Any]:
-    """A query's rows, in the order of these (unique) columns, in short transactions."""
+    """A query's rows in the order of these columns (unique together), read in short transactions."""
     last: tuple[Any, ...] | None = None
     while True:
         part = query if last is None else query.where(tuple_(*order) > tuple_(*last))
@@ -137,5 +137,5 @@ def rows(db: Database, query: Select[Any], order: Sequence[Column[Any]], view: V
 
 
 def as_dict(row: Row[Any], *hidden: str) -> dict[str, Any]:
-    """A row as it is in its table, without some columns."""
+    """A row as it is in its table, without the hidden columns."""
     return {name: value for name, value in row._mapping.items() if name not in hidden}  # noqa: SLF001  public, in spite of its name

@@ -1,7 +1,7 @@
-"""API keys: made, listed, revoked; and what a request's key allows.
+"""API keys: creating, listing and revoking them, and what a request's key allows.
 
-A key is `tl_` and 43 random characters (256 bits), so a plain SHA-256 of it is a safe thing to store. A process
-remembers a key for `CACHE_S`; `revoke` waits that long, so that a revoked key is dead everywhere once it returns.
+A key is `tl_` and 43 random characters (256 bits), so a plain SHA-256 of it is safe to store. A process remembers a
+key for `CACHE_S`. `revoke` waits that long, so that a revoked key is refused everywhere once it returns.
 """
 
 import base64
@@ -24,40 +24,40 @@ from backbone.errors import DatabaseUnavailable, Forbidden, Invalid, NotFound, U
 from backbone.tables import keys
 from backbone.thread_pool import ThreadPool
 
-TRACK = "track"  # Segment calls and nothing else: for a key in a web page, where anybody finds it
-FEEDBACK = "feedback"  # reports of mail providers and nothing else: for a key in an address
-NARROW = frozenset({TRACK, FEEDBACK})  # scopes that allow nothing beside their purpose
+TRACK = "track"  # only Segment calls: for a key in a web page, where anybody can find it
+FEEDBACK = "feedback"  # only reports from mail providers: for a key in an address
+NARROW = frozenset({TRACK, FEEDBACK})  # scopes that allow only their one purpose
 SCOPES = (
     *("events:write", TRACK, FEEDBACK),
     *("rules:read", "rules:write", "actions:read", "actions:write"),
     "admin",
 )
-ANY = "any"  # of a route: every valid key will do
-OPEN = "open"  # of a route: no key is asked for
+ANY = "any"  # of a route: any valid key will do
+OPEN = "open"  # of a route: no key is required
 CALLER = "touchline.caller"  # where the middleware puts the Principal in the ASGI scope
 CACHE_S = 0.25
 STALE_S = 60.0  # how long a known key still works while the database is away
 CACHE_SIZE = 10_000
 MAX_KEY = 200
-LOOK_UPS = 8  # at once
+LOOK_UPS = 8  # concurrent look-ups
 _UNKNOWN = "the API key is unknown or was revoked"
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who calls: a key's id, its name (as `changed_by`), its scopes."""
+    """The caller: a key's id, its name (as `changed_by`), and its scopes."""
 
     key_id: str
     name: str
     scopes: frozenset[str]
 
     def allows(self, scope: str) -> bool:
-        """Whether the key carries the scope; `admin` carries all, `events:write` what `track` does."""
+        """Whether the key has the scope. `admin` includes every scope; `events:write` includes `track`."""
         if scope == ANY:
             return not self.scopes <= NARROW
         return not self.scopes.isdisjoint({scope, "admin", "events:write" if scope == TRACK else scope})
 
     def must(self, scope: str) -> "Principal":
-        """Itself. Raises `Forbidden` where the key lacks the scope."""
+        """The principal itself. Raises `Forbidden` if the key lacks the scope."""
         if not self.allows(scope):
             lacking = (
                 f"a scope beside {', '.join(sorted(self.scopes))}" if scope == ANY else f"the scope {scope}"
@@ -67,7 +67,7 @@ class Principal(msgspec.Struct, frozen=True):
 
 
 class KeyInfo(msgspec.Struct, frozen=True):
-    """A key as listed; times in microseconds."""
+    """A key as lists show it; times are in microseconds."""
 
     id: str
     name: str
@@ -78,7 +78,7 @@ class KeyInfo(msgspec.Struct, frozen=True):
 
 
 def create_key(db: Database, clock: Clock, name: str, scopes: Sequence[str]) -> str:
-    """Make a key and return it: the only time it can be seen. Raises `Invalid` for a bad name or scope."""
+    """Create a key and return it; it is never shown again. Raises `Invalid` for a bad name or scope."""
     if not 1 <= len(name) <= 256 or "\0" in name:
         raise Invalid([{"field": "name", "message": "should have 1 to 256 characters"}])
     wrong = [scope for scope in scopes if scope not in SCOPES]
@@ -104,12 +104,12 @@ def _row(key: str, name: str, scopes: Sequence[str], now: int) -> dict[str, Any]
 
 
 def hash_key(key: str) -> bytes:
-    """What is stored of a key."""
+    """The hash that is stored for a key."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
 
 
 def list_keys(db: Database) -> list[KeyInfo]:
-    """All keys, newest first, the revoked ones too."""
+    """All keys, newest first, including revoked ones."""
     with db.read() as connection:
         rows = connection.execute(select(keys).order_by(keys.c.created_at.desc(), keys.c.id)).all()
     return [
@@ -119,7 +119,7 @@ def list_keys(db: Database) -> list[KeyInfo]:
 
 
 def revoke_key(db: Database, clock: Clock, which: str, *, wait: float = CACHE_S) -> int:
-    """Revoke every key with this id, prefix or name. Returns how many. Raises `NotFound`.
+    """Revoke every key with this id, prefix or name, and return how many there were. Raises `NotFound`.
 
     Waits until no process remembers the keys any more.
     """
@@ -135,10 +135,10 @@ def revoke_key(db: Database, clock: Clock, which: str, *, wait: float = CACHE_S)
 
 
 def ensure_admin_key(db: Database, clock: Clock, path: Path) -> str | None:
-    """Make the admin key on the first start and keep it in `path` (0600). Returns the key if it is new, else None.
+    """Create the admin key on the first start and keep it in `path` (0600). Returns the key if it is new, else None.
 
-    A key in the file that the database does not know (a new database beside an old file) is taken over. Raises
-    `ConfigurationError` for a file that holds none.
+    A key in the file that the database does not know (a new database with an old file) is adopted. Raises
+    `ConfigurationError` if the file contains no key.
     """
     if not path.exists():
         key = "tl_" + secrets.token_urlsafe(32)
@@ -153,7 +153,7 @@ def ensure_admin_key(db: Database, clock: Clock, path: Path) -> str | None:
 
 
 class Keys:
-    """Looks keys up, with a small cache. Safe to use from several threads."""
+    """Looks up keys, with a small cache. Thread-safe."""
 
     def __init__(self, db: Database, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._db = db
@@ -162,16 +162,16 @@ class Keys:
         self._lane = ThreadPool("keys", LOOK_UPS)
 
     def cached(self, key: str) -> Principal | None:
-        """The key's principal, if it was looked up within `CACHE_S`."""
+        """The key's principal, if it was looked up within the last `CACHE_S`."""
         known = self._known.get(key)
         return known[0] if known is not None and self._monotonic() - known[1] < CACHE_S else None
 
     async def authorize(self, header: str | None, scope: str) -> Principal:
-        """The caller, by its Authorization header. Raises `Unauthorized` or `Forbidden`."""
+        """The caller, from its Authorization header. Raises `Unauthorized` or `Forbidden`."""
         return await self.admit(key_of(header), scope)
 
     async def admit(self, key: str, scope: str) -> Principal:
-        """The caller, by its key. Raises `Unauthorized` or `Forbidden`."""
+        """The caller, from its key. Raises `Unauthorized` or `Forbidden`."""
         if not 1 <= len(key) <= MAX_KEY:
             raise Unauthorized(_UNKNOWN)
         principal = self.cached(key)
@@ -180,7 +180,7 @@ class Keys:
         return principal.must(scope)
 
     def find(self, key: str) -> Principal:
-        """Look a key up. Raises `Unauthorized`, and `DatabaseUnavailable` for keys not seen lately.
+        """Look a key up. Raises `Unauthorized`, and `DatabaseUnavailable` for keys that were not seen lately.
 
         Blocks.
         """
@@ -205,10 +205,7 @@ class Keys:
 
 
 def key_of(header: str | None) -> str:
-    """The key in an Authorization header.
-
-    The Bearer token, or the user of basic auth (a Segment write key).
-    """
+    """The key in an Authorization header: the Bearer token, or the user name of basic auth (a Segment write key)."""
     if not header:
         raise Unauthorized("no API key: send Authorization: Bearer <key>")
     scheme, _, value = header.partition(" ")
@@ -226,8 +223,10 @@ def key_of(header: str | None) -> str:
 
 
 async def authorize(request: Request, scope: str) -> Principal:
-    """The caller, if its key carries the scope; the middleware has checked it. Raises
-    `Unauthorized` or `Forbidden`."""
+    """The caller, if its key has the scope; the middleware has checked the key.
+
+    Raises `Unauthorized` or `Forbidden`.
+    """
     caller: Principal | None = request.scope.get(CALLER)
     if caller is None:
         keys_: Keys = request.app.state.keys
@@ -242,7 +241,7 @@ _checkers: dict[str, Checker] = {}
 def checker(scope: str) -> Checker:
     """The dependency behind `require`.
 
-    Carries the scope as `route_scope`, for the test that looks at every route.
+    It carries the scope as `route_scope`, for the test that checks every route.
     """
     if scope not in (*SCOPES, ANY):
         raise ValueError(f"no such scope: {scope}")
@@ -262,8 +261,8 @@ def require(scope: str) -> Any:
 
 
 async def _open() -> None:
-    """Nothing to check."""
+    """Checks nothing."""
 
 
 _open.route_scope = OPEN  # type: ignore[attr-defined]
-open_route: Any = Depends(_open)  # put into `dependencies` of a route that asks for no key
+open_route: Any = Depends(_open)  # for the `dependencies` of a route that requires no key

@@ -1,4 +1,4 @@
-"""The HTTP side that all services share: the app, problem+json, bodies; lists, ETags and repeats by name.
+"""The HTTP side that all services share: the app, problem+json, bodies, lists, ETags and idempotent POSTs.
 
 app = create_app("Touchline", settings=…, db=…, log=…, clock=…, services=[…])
 @router.get("/v1/things")            def things(pages: Pages, _: Principal = require("rules:read")) -> …
@@ -64,12 +64,12 @@ __all__ = [
     "problem",
     "validate",
 ]
-# seconds for which everybody gets the same answer to what anybody may ask, and what takes us time
+# seconds for which all callers get the same answer to open requests that take us time
 READY_S, METRICS_S = 0.1, 1.0
 
 
 class Service(Protocol):
-    """What `services/<x>/service.py` has: built of settings, database, log and clock."""
+    """The interface of `services/<x>/service.py`. A service is built from settings, database, log and clock."""
 
     name: str
 
@@ -79,15 +79,15 @@ class Service(Protocol):
         ...
 
     def start(self) -> None:
-        """Start its threads."""
+        """Start the service's threads."""
         ...
 
     def stop(self) -> None:
-        """Stop them; returns once they have ended."""
+        """Stop the threads; returns once they have ended."""
         ...
 
     def status(self) -> Mapping[str, Any]:
-        """Its part of `/v1/status`: `lag`, `clock`, …; `idle` says whether there is nothing left to do."""
+        """The service's part of `/v1/status`: `lag`, `clock`, …; `idle` says whether there is nothing left to do."""
         ...
 
     def measure(self) -> Iterable[Sample]:
@@ -95,7 +95,7 @@ class Service(Protocol):
         ...
 
     def places(self) -> Mapping[tuple[str, int], int]:
-        """How far it has read the log: (topic, partition) → the offset to read next. See `backbone.store_identity`."""
+        """How far it has read the log: (topic, partition) → offset to read next. See `backbone.store_identity`."""
         ...
 
     def ready(self) -> bool:
@@ -108,7 +108,7 @@ class Service(Protocol):
 
     @property
     def chores(self) -> Sequence[HousekeepingJob]:
-        """What is to be done now and then, in a thread that is nobody's."""
+        """Jobs to run now and then, in a thread that belongs to no service."""
         ...
 
 
@@ -127,7 +127,7 @@ def create_app(
     services: Sequence[Service],
     description: str = MANNERS,
 ) -> FastAPI:
-    """The app of these services, with health, metrics, status and docs. Whoever wires starts and stops the services."""
+    """The app of these services, with health, metrics, status and docs. The caller starts and stops the services."""
 
     app = FastAPI(
         title=title,
@@ -147,9 +147,8 @@ def create_app(
         record_router(services, clock),
         *(router for service in services for router in service.routers),
     ]:
-        app.router.routes.extend(
-            router.routes
-        )  # flat: one look-up a request, and every route is there to be seen
+        # flat: one look-up per request, and every route can be seen
+        app.router.routes.extend(router.routes)
     app.router.routes.extend([*_docs(app).routes, *assets_router().routes])
     _heads(app)
     check_bodies(app.routes)
@@ -159,7 +158,7 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http_error)
     install(app)
-    # Outermost, around the framework's own layer for unexpected errors: it answers those itself.
+    # Outermost, around the framework's own layer for unexpected errors, which this answers itself.
     inner = app.build_middleware_stack()
     assert isinstance(inner, ServerErrorMiddleware)  # noqa: S101 - how Starlette builds it
     gate = RequestMiddleware(inner.app, keys=app.state.keys, doors=RouteTable(app.routes))
@@ -168,14 +167,14 @@ def create_app(
 
 
 def _keys_first(app: FastAPI) -> None:
-    """Look at the key before anything else of a request: who may not ask learns nothing of what is wrong with it."""
+    """Check the key first: a caller without the right key learns nothing of what else is wrong with the request."""
     for route in app.routes:
         if isinstance(route, APIRoute):
             route.dependant.dependencies.sort(key=lambda each: not hasattr(each.call, "route_scope"))
 
 
 def _heads(app: FastAPI) -> None:
-    """What anybody may read answers HEAD too, as probes ask: the same without the body, which the server leaves out."""
+    """Let open GET routes answer HEAD too, as probes ask: the same answer, whose body the server leaves out."""
     routes = [route for route in app.routes if isinstance(route, APIRoute) and route_scope(route) == OPEN]
     have = {route.path for route in routes if "HEAD" in (route.methods or ())}
     for route in routes:
@@ -240,7 +239,7 @@ def _health(db: Database, log: Log, clock: Clock, services: Sequence[Service]) -
         before = _ends(log)
         parts = {each.name: dict(each.status()) for each in services}
         idle = all(tuple(bool(part.pop("idle", True)) for part in parts.values()))
-        # Each service looked at a moment of its own: they were idle together if the log stood still meanwhile.
+        # Each service was asked at a different moment: they were idle together if the log stood still meanwhile.
         idle = idle and before == _ends(log)
         said = {"idle": idle, "services": {name: part for name, part in parts.items() if part}}
         return json_response(said | _clock_trouble(clock))
@@ -249,7 +248,7 @@ def _health(db: Database, log: Log, clock: Clock, services: Sequence[Service]) -
 
 
 def _clock_trouble(clock: Clock) -> dict[str, Any]:
-    """What this process has against the machine's clock; nothing where it believes it."""
+    """Why this process does not trust the machine's clock; empty if it does."""
     jump = clock.jump() if isinstance(clock, SteadyClock) else None
     if jump is None:
         return {}
@@ -269,7 +268,7 @@ def _readiness(db: Database, log: Log, services: Sequence[Service]) -> Response:
 
 
 def _metrics(status: StatusCollector) -> Response:
-    """What this process has counted, then what its services tell."""
+    """The metrics that this process has counted, and those that its services report."""
     return Response(generate_latest(REGISTRY) + generate_latest(status), media_type=CONTENT_TYPE_LATEST)
 
 

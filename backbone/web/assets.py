@@ -1,10 +1,10 @@
-"""Files that pages are made of, from `backbone/static`: served to anybody, under an address that names their content.
+"""Files for web pages, from `backbone/static`: served to anybody, under an address with a hash of their content.
 
     url_of("docs.js")          # "static/3f2a90c41b7e/docs.js": relative, for pages at the top
     assets_router()            # GET /static/{digest}/{path}
 
-A client may cache such an address for ever. A requested name is looked up among the known names, and never
-becomes a path.
+A client may cache such an address for ever. A requested name is looked up among the known names, and never becomes
+a path.
 """
 
 import gzip
@@ -22,11 +22,11 @@ from backbone.web.api_keys import open_route
 
 FOLDER = Path(__file__).parents[1] / "static"
 KEPT = "public, max-age=31536000, immutable"
-_TEXTS = {".js": "text/javascript", ".css": "text/css"}  # whatever this machine's own table says
+_TEXTS = {".js": "text/javascript", ".css": "text/css"}  # regardless of the machine's own table
 
 
 class Asset(NamedTuple):
-    """A file: what it holds, plain and compressed."""
+    """A file's content, plain and compressed."""
 
     path: str
     media_type: str
@@ -37,7 +37,7 @@ class Asset(NamedTuple):
 
 @cache
 def assets() -> Mapping[str, Asset]:
-    """All of them by path, read once."""
+    """All files by path, read once."""
     return {asset.path: asset for asset in map(_read, sorted(FOLDER.rglob("*"))) if asset is not None}
 
 

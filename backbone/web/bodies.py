@@ -1,6 +1,6 @@
-"""Request bodies, read whole before anything else runs: within limits on size, time and depth, and as JSON.
+"""Reads whole request bodies before anything else runs, within limits on size, time and depth, and decodes JSON.
 
-The limits hold for the body as sent and as it is after `Content-Encoding: gzip`.
+The limits apply to the body as sent and after unpacking `Content-Encoding: gzip`.
 """
 
 import re
@@ -14,9 +14,9 @@ from starlette.types import Receive, Scope
 from backbone.errors import BadRequest, TooLarge, UnsupportedMedia
 
 MAX_BODY = 1_048_576  # bytes
-MAX_DEPTH = 64  # of JSON in general; `data` of an event has its own limit
-MAX_VALUES = 20_000  # of JSON in general: each takes many times its bytes in memory
-MAX_MEMBERS = 500  # of a gzip body: unpacking copies what is left after each
+MAX_DEPTH = 64  # of JSON in general; the `data` of an event has its own limit
+MAX_VALUES = 20_000  # of JSON in general: each value takes many times its bytes in memory
+MAX_MEMBERS = 500  # of a gzip body: unpacking copies the rest after each member
 _BRACKETS_ONLY = bytes(byte for byte in range(256) if byte not in b"{}[]")
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -25,22 +25,22 @@ _decode = msgspec.json.Decoder().decode
 
 
 class NotJson(BadRequest):
-    """A body that is no JSON, or JSON beyond our limits."""
+    """The body is not JSON, or exceeds our limits on JSON."""
 
     code = "not_json"
     title = "The body is not JSON"
 
 
 def _ignore(_size: int) -> None:
-    """Nobody counts."""
+    """Does nothing, when nobody counts the bytes."""
 
 
 async def read_body(
     scope: Scope, receive: Receive, *, most: int = MAX_BODY, came: Callable[[int], None] = _ignore
 ) -> bytes:
-    """The whole body, unpacked, of at most `most` bytes. The server has the patience.
+    """The whole unpacked body, of at most `most` bytes. The server limits the time.
 
-    `came` is told the size of each piece. Raises `TooLarge`, `UnsupportedMedia`, `BadRequest`.
+    `came` is called with the size of each piece. Raises `TooLarge`, `UnsupportedMedia`, `BadRequest`.
     """
     encoding = length = b""
     for name, value in scope["headers"]:
@@ -76,10 +76,7 @@ def _too_large(most: int) -> TooLarge:
 
 
 def gunzip(body: bytes, limit: int = MAX_BODY) -> bytes:
-    """Unpack gzip (of one or more members), never more than `limit` bytes.
-
-    Raises `BadRequest`, `TooLarge`.
-    """
+    """Unpack gzip (one or more members), to at most `limit` bytes. Raises `BadRequest`, `TooLarge`."""
     out = bytearray()
     rest, members = body, 0
     try:
@@ -102,9 +99,9 @@ def gunzip(body: bytes, limit: int = MAX_BODY) -> bytes:
 
 
 def deeper_than(body: bytes, depth: int) -> bool:
-    """Whether brackets nest deeper than `depth`.
+    """Whether brackets are nested deeper than `depth`.
 
-    Linear, without recursion; text that is no JSON may give True.
+    Linear, without recursion. For text that is not JSON it may be wrongly True.
     """
     if body.count(b"[") + body.count(b"{") <= depth:
         return False
@@ -117,7 +114,7 @@ def deeper_than(body: bytes, depth: int) -> bool:
 
 
 def has_nul(body: bytes) -> bool:
-    """Whether any string in this JSON holds a NUL."""
+    """Whether any string in this JSON contains a NUL."""
     return b"\\u0000" in body and _NUL.search(body) is not None
 
 
@@ -126,7 +123,7 @@ def _too_many_values(body: bytes) -> bool:
 
 
 def parse_json(body: bytes) -> Any:
-    """Decoded JSON: at most `MAX_DEPTH` deep and `MAX_VALUES` values, no NUL, UTF-8, no NaN, no endless numbers.
+    """Decode JSON: at most `MAX_DEPTH` deep, at most `MAX_VALUES` values, no NUL, UTF-8, no NaN, no infinite numbers.
 
     Raises `NotJson`.
     """
@@ -146,7 +143,7 @@ def parse_json(body: bytes) -> Any:
 
 
 def check_json_type(content_type: str) -> None:
-    """Raise `UnsupportedMedia` unless the content type is JSON; none at all is taken for JSON."""
+    """Raise `UnsupportedMedia` unless the content type is JSON; a missing one counts as JSON."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind and kind != "application/json" and not kind.endswith("+json"):
         raise UnsupportedMedia(f"the Content-Type should be application/json, not {kind[:100]}")

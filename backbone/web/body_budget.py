@@ -1,8 +1,8 @@
-"""Bodies that are read before anybody has vouched for their senders, and how much of them a process keeps.
+"""Limits the memory for bodies that are read before their sender's key has been checked.
 
-Nearly every route looks at the key first, and keeps nothing of a body without one. Two kinds cannot: the open
-ones, such as a click on *unsubscribe*, and those whose clients put the key into the body (`@key_in_body`). All of
-these share one small room. When it is full, the oldest body in it, which has had the most time to arrive, goes.
+Nearly every route checks the key first, and keeps no body without one. Two kinds cannot: open routes, such as a
+click on *unsubscribe*, and routes whose clients put the key into the body (`@key_in_body`). All of them share one
+small budget per process. When it is used up, the oldest body, which has had the most time to arrive, is dropped.
 """
 
 import asyncio
@@ -12,17 +12,17 @@ from typing import Any, TypeVar
 
 from backbone.errors import RateLimited
 
-MAX_UNVOUCHED = 16 * 1_048_576  # bytes in a process
-MAX_OPEN_BODY = 16_384  # bytes of the body of a route that asks for no key
+MAX_UNVOUCHED = 16 * 1_048_576  # bytes per process
+MAX_OPEN_BODY = 16_384  # bytes of a body on a route that requires no key
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 KeyOf = Callable[[bytes], str | None]
 
 
 def key_in_body(key_of: KeyOf) -> Callable[[Handler], Handler]:
-    """Decorator: without an Authorization header, `key_of(body)` is this route's key; None: there is none.
+    """Decorator: without an Authorization header, `key_of(body)` is the key for this route; None: there is none.
 
-    `key_of` gets bytes that anybody may have sent, unpacked and within the limit on size; it raises nothing.
+    `key_of` gets bytes that anybody may have sent, unpacked and within the size limit. It must not raise.
     """
 
     def mark(handler: Handler) -> Handler:
@@ -33,7 +33,7 @@ def key_in_body(key_of: KeyOf) -> Callable[[Handler], Handler]:
 
 
 class HeldBytes:
-    """One body in the room."""
+    """One body in the budget."""
 
     def __init__(self, deadline: asyncio.Timeout) -> None:
         self._deadline = deadline
@@ -41,22 +41,22 @@ class HeldBytes:
         self.evicted = False
 
     def evict(self) -> None:
-        """Give up waiting for the rest of it."""
+        """Stop waiting for the rest of the body."""
         self.evicted = True
         self._deadline.reschedule(asyncio.get_running_loop().time())
 
 
 class BodyBudget:
-    """Belongs to the event loop. `most`: bytes at once."""
+    """Belongs to the event loop. `most`: bytes held at once."""
 
     def __init__(self, most: int = MAX_UNVOUCHED) -> None:
         self._most = most
-        self._held: dict[HeldBytes, None] = {}  # the oldest first
+        self._held: dict[HeldBytes, None] = {}  # oldest first
         self.size = 0
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[Callable[[int], None]]:
-        """While a body is read: call what this gives with the size of each piece. Raises `RateLimited`."""
+        """Hold a body while it is read: call the yielded function with the size of each piece. Raises `RateLimited`."""
         try:
             async with asyncio.timeout(None) as deadline:
                 held = HeldBytes(deadline)

@@ -1,8 +1,9 @@
-"""One connection of the HTTP server: uvicorn's, with limits on whatever a client can have us keep or wait for.
+"""One connection of the HTTP server: uvicorn's, with limits on everything that a client can make us keep or wait for.
 
-What it sends is limited in bytes *and* in items (header lines, trailers, chunks, requests sent ahead), since an item of
-three bytes costs us hundreds. A body is not read before somebody asks for it. What it does not take in is not
-made: answers go out in pieces, the next once the last is gone. And all of it has to happen in time.
+What the client sends is limited in bytes *and* in items (header lines, trailers, chunks, requests sent ahead),
+since an item of three bytes costs us hundreds. A body is read only once somebody asks for it. An answer is made
+only as fast as the client takes it in: it goes out in pieces, the next one once the last is gone. And everything
+has a deadline.
 """
 
 import asyncio
@@ -18,19 +19,19 @@ from backbone.web.bodies import MAX_BODY
 from backbone.web.connection_limit import ConnectionLimit, neighbourhood
 from backbone.web.streaming import PIECE, early, pieces, whole
 
-MAX_HEADERS = 32_768  # bytes of address and headers of one request
+MAX_HEADERS = 32_768  # bytes of the address and headers of one request
 MAX_HEADER_LINES = 100
-MAX_TRAILERS = 32  # lines behind a body in chunks; nothing reads them
-MAX_CHUNKS = 20_000  # of a body: some 50 bytes each where it is as large as it may be
-MAX_FRAMING = 262_144  # bytes of a body that are not its content: sizes of chunks, their extensions, trailers
-MAX_AHEAD = 1  # requests sent ahead of the answer before
-LINGER_S = 2.0  # for which an answer that came before the end of its request's body can be seen
+MAX_TRAILERS = 32  # lines after a chunked body; nothing reads them
+MAX_CHUNKS = 20_000  # of a body: some 50 bytes each in a body of the maximum size
+MAX_FRAMING = 262_144  # bytes of a body that are not content: chunk sizes, chunk extensions, trailers
+MAX_AHEAD = 1  # requests sent before the previous one was answered
+LINGER_S = 2.0  # how long an answer given before the end of its request's body can be read
 _IDLE, _HEADERS, _BODY = range(3)
 _AT_ONCE = struct.pack("ii", 1, 0)
 
 
 class Deadlines(NamedTuple):
-    """Seconds: for headers to arrive, for a body, for a piece of an answer to be taken in."""
+    """Seconds for the headers to arrive, for a body to arrive, and for the client to take in a piece of an answer."""
 
     headers: float = 10.0
     body: float = 20.0
@@ -38,7 +39,7 @@ class Deadlines(NamedTuple):
 
 
 class ProtocolFault(Exception):
-    """Raised in the parser's callbacks, to be answered."""
+    """Raised in the parser's callbacks; becomes the answer."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -53,23 +54,23 @@ class Connection(HttpToolsProtocol):
         self._patience, self._crowd = patience, crowd
         self.address = ""
         self._phase = _IDLE
-        self._received = self._content = 0  # bytes in this phase; of them, content of the body
+        self._received = self._content = 0  # bytes in this phase; and those of them that are body content
         self._items = self._chunks = 0  # header lines or trailers in this phase; chunks
-        self._asked = False  # somebody wants the body that comes in now, if only to throw it away
-        self._deaf = False  # what still comes in is thrown away
+        self._asked = False  # somebody wants the incoming body, if only to throw it away
+        self._deaf = False  # everything that still arrives is thrown away
         self._cut = False  # the answer came before the end of the body
-        self._ended = False  # nothing goes out any more
+        self._ended = False  # nothing more is sent
         self._fault: ProtocolFault | None = None
-        self._why = "idle"  # it ends, if nothing else happens
+        self._why = "idle"  # the reason if it closes now
         self._since = 0.0  # when we began to wait for the client
-        self._timer: asyncio.TimerHandle | None = None  # for what it sends
-        self._stall: asyncio.TimerHandle | None = None  # for what it takes in
+        self._timer: asyncio.TimerHandle | None = None  # for what the client sends
+        self._stall: asyncio.TimerHandle | None = None  # for the client to take in what we send
         self._answered = 0
 
     # ── from the transport ──
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Refuse what is beyond the number of connections."""
+        """Refuse connections beyond the limit."""
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=PIECE, low=0)
         self.address = neighbourhood(self.client[0]) if self.client else ""
@@ -79,13 +80,13 @@ class Connection(HttpToolsProtocol):
             self._hang_up("too_many_connections")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timers."""
+        """Cancel the timers."""
         self._stop_waiting()
         self._stop_stall()
         super().connection_lost(exc)
 
     def thrown_away(self, size: int) -> bool:
-        """Whether what comes in now, so many bytes, is not to be looked at."""
+        """Whether these incoming bytes are to be ignored."""
         if self._deaf:
             self._received += size
             if self._received > MAX_BODY:
@@ -93,7 +94,7 @@ class Connection(HttpToolsProtocol):
         return self._deaf or self.transport.is_closing()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, count and time: the parser itself keeps anything of any length, for ever."""
+        """Parse, count and time the data; the parser alone would keep data of any length for ever."""
         before = self._phase
         super().data_received(data)
         if self._deaf or self.transport.is_closing():
@@ -111,12 +112,12 @@ class Connection(HttpToolsProtocol):
             self._wait(self._patience.headers)
 
     def pause_writing(self) -> None:
-        """The client does not take in what it asked for."""
+        """The client is not taking in its answer."""
         super().pause_writing()
         self._watch_writing()
 
     def resume_writing(self) -> None:
-        """It did."""
+        """The client takes in its answer again."""
         self._stop_stall()
         super().resume_writing()
 
@@ -133,7 +134,7 @@ class Connection(HttpToolsProtocol):
         self._phase, self._received, self._items = _HEADERS, 0, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header line; behind a body, a trailer."""
+        """A header line, or a trailer after a body."""
         self._items += 1
         if self._phase == _BODY:
             if self._items > MAX_TRAILERS:
@@ -144,7 +145,7 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The headers are whole."""
+        """The headers are complete."""
         self._stop_waiting()
         self._asked = False
         super().on_headers_complete()
@@ -162,13 +163,13 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """The request is complete."""
         self._stop_waiting()
         self._phase, self._received = _IDLE, 0
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """What the parser could not read, or what one of the above did not like."""
+        """Refuse what the parser could not read, or what a callback above has refused."""
         self._refuse(*(self._fault.answer if self._fault else (400, "bad_request", msg)))
 
     # ── from the application ──
@@ -179,7 +180,7 @@ class Connection(HttpToolsProtocol):
     async def _serve(
         self, cycle: RequestResponseCycle, app: ASGIApp, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        """Run the application; the rest of its answer then waits for the client without all that it held."""
+        """Run the application. Then the rest of its answer waits for the client without the application's memory."""
         rest: list[Message] = []
 
         async def ask() -> Message:
@@ -197,7 +198,7 @@ class Connection(HttpToolsProtocol):
             for piece in pieces(message):
                 await self._send(cycle, piece, send)
             if begins and self._cut:
-                cycle.keep_alive = True  # uvicorn shall not hang up at once; see `_end`
+                cycle.keep_alive = True  # keeps uvicorn from closing at once; see `_end`
 
         await app(scope, ask, give)
         del app, scope
@@ -209,12 +210,12 @@ class Connection(HttpToolsProtocol):
         if self.flow.write_paused:
             await self.flow.drain()
         if self._ended or self.transport.is_closing():
-            cycle.disconnected = True  # uvicorn tells the newest request alone
+            cycle.disconnected = True  # uvicorn tells only the newest request
             return
         await send(piece)
 
     def on_response_complete(self) -> None:
-        """An answer is given to the transport, perhaps before its request was whole."""
+        """An answer has been handed to the transport, perhaps before its request was complete."""
         super().on_response_complete()
         self._answered += 1
         self._since = self.loop.time()
@@ -226,7 +227,7 @@ class Connection(HttpToolsProtocol):
             self._watch_writing()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing came for a while."""
+        """Nothing has arrived for a while."""
         self._hang_up("idle")
 
     # ── ends ──
@@ -238,7 +239,7 @@ class Connection(HttpToolsProtocol):
         return self._since if waits or not self._at_work else None
 
     def evict(self) -> None:
-        """Make room for others: reset it, or the system keeps what we sent until it is taken in."""
+        """Make room for others: reset the connection, or the system would keep our data until the client reads it."""
         line = self.transport.get_extra_info("socket")
         if line is not None:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
@@ -253,7 +254,7 @@ class Connection(HttpToolsProtocol):
         raise self._fault
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        """Answer and hang up; behind the answers to earlier requests, hang up alone."""
+        """Answer and close; if earlier requests are still to be answered, close after that without an answer."""
         if self.transport.is_closing():
             return
         self._deaf = True
@@ -261,16 +262,15 @@ class Connection(HttpToolsProtocol):
         if not self._at_work:
             self._end(code, whole(status, code, message))
         elif self._phase != _BODY:
-            self.cycle.keep_alive = (
-                False  # the last that came in whole; behind its answer the connection ends
-            )
+            # this was the last complete request; the connection ends after its answer
+            self.cycle.keep_alive = False
         elif self.pipeline or self.cycle.response_started:
             self._hang_up(code)
         else:
             self._end(code, whole(status, code, message))
 
     def _hang_up(self, why: str) -> None:
-        """Close once everything is taken in, if that is soon."""
+        """Close once the client has taken in everything, if it does so soon."""
         if self.transport.is_closing():
             return
         self._crowd.closed(why, self.connections)
@@ -281,9 +281,10 @@ class Connection(HttpToolsProtocol):
             self._watch_writing()
 
     def _end(self, why: str, answer: bytes = b"") -> None:
-        """Say nothing more, and hang up soon.
+        """Send nothing after this answer, and close soon.
 
-        Who still sends would not see the answer if we did at once: the system would reset the line.
+        A client that is still sending would not see the answer if we closed at once: the system would reset the
+        connection.
         """
         self._deaf = self._ended = True
         self._why, self._received = why, 0
@@ -334,7 +335,7 @@ class Connection(HttpToolsProtocol):
         if not self.transport.get_write_buffer_size():
             return
         if answered != self._answered and not self.transport.is_closing():
-            self._watch_writing()  # that is another answer's rest
+            self._watch_writing()  # the buffer holds the rest of another answer
             return
         self._crowd.closed("not_read", self.connections)
         self.evict()

@@ -1,8 +1,8 @@
-"""How many connections a server holds, and whom it lets go when one more comes.
+"""Limits how many connections a server holds, and chooses which to close when one more comes.
 
-Nobody has a share of his own as long as there is room. Once there is none, the address with the most connections makes
-room: its connections that have waited for their client longest are closed, some at once, so that a flood costs little.
-A connection for which we are at work is never closed so.
+While there is capacity, an address may have any number. When there is none, the address with the most connections
+gives way: those of its connections that have waited longest for their client are closed, some at once, so that a
+flood costs little. A connection is never closed in this way while we are working for it.
 """
 
 import ipaddress
@@ -16,16 +16,16 @@ from typing import Protocol, TypeVar
 from backbone.telemetry import CONNECTIONS_CLOSED, get_logger
 
 MAX_CONNECTIONS = 2_000
-OTHER_FILES = 200  # descriptors that a process may need for the log, the database, mails and webhooks
-AT_ONCE = 20  # a twentieth of an address's connections goes at once
-QUIET_S = 60.0  # between two log lines about it
-FLOODS = frozenset({"crowded", "not_read"})  # what no decent client comes to in numbers
+OTHER_FILES = 200  # file descriptors that a process may need for the log, the database, mails and webhooks
+AT_ONCE = 20  # one in so many of an address's connections is closed at once
+QUIET_S = 60.0  # seconds between two log entries about it
+FLOODS = frozenset({"crowded", "not_read"})  # reasons that no well-behaved client causes in numbers
 
 log = get_logger("http")
 
 
 class HeldConnection(Protocol):
-    """A connection, as this room sees it."""
+    """A connection, as the limit sees it."""
 
     address: str
 
@@ -54,7 +54,10 @@ class ConnectionLimit:
         self._closed: Counter[str] = Counter()
 
     def admit(self, new: Line, lines: set[Line]) -> bool:
-        """Make room for `new`, which is among `lines` already; those closed leave them. False: there is no room."""
+        """Make room for `new`, which is already among `lines`; closed connections are removed from it.
+
+        False: there is no room.
+        """
         if len(lines) <= self._most:
             return True
         victims = self._victims(new, lines)
@@ -65,7 +68,7 @@ class ConnectionLimit:
         return bool(victims)
 
     def closed(self, why: str, lines: Collection[object], count: int = 1) -> None:
-        """The server closed connections on its own account. A flood has one line; the metric has the figures."""
+        """Count connections that the server closed by itself. A flood is logged once; the metric has the numbers."""
         CONNECTIONS_CLOSED.labels(why).inc(count)
         if why not in FLOODS:
             return
@@ -91,7 +94,7 @@ class ConnectionLimit:
 
 
 def neighbourhood(address: str) -> str:
-    """What counts as one address: of IPv6 the network of 64 bits, all of which one customer has."""
+    """The part of an address that counts as one client; for IPv6 a /64 network, since one customer has all of it."""
     if ":" not in address:
         return address
     try:
@@ -102,7 +105,7 @@ def neighbourhood(address: str) -> str:
 
 
 def room_for_connections() -> int:
-    """How many connections this process can hold: its limit on files is raised where that is allowed."""
+    """How many connections this process can hold; raises its limit on open files if that is allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_CONNECTIONS + OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:

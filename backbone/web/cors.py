@@ -1,7 +1,7 @@
-"""Which routes a web page of another origin may call (CORS): those marked `for_browsers`, from the origins set.
+"""Which routes a web page of another origin may call (CORS): those marked `for_browsers`, from configured origins.
 
-Every answer of these routes carries the headers, refusals too: a library that cannot see a 429 takes it for a
-broken connection. Preflights need no key; no browser sends one with them.
+Every answer of these routes has the headers, refusals included: a library that cannot see a 429 takes it for a
+broken connection. Preflights need no key, since browsers send none with them.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,13 +16,13 @@ PREFLIGHT_S = 600  # how long a browser may remember an answer
 
 
 def for_browsers(handler: Handler) -> Handler:
-    """Decorator: web pages of the origins in `TOUCHLINE_CORS_ORIGINS` may call this route."""
+    """Decorator: web pages from the origins in `TOUCHLINE_CORS_ORIGINS` may call this route."""
     handler.for_browsers = True  # type: ignore[attr-defined]
     return handler
 
 
 def let_browsers_in(app: ASGIApp, routes: Sequence[BaseRoute], origins: Sequence[str]) -> ASGIApp:
-    """The app with CORS on its marked routes; without origins, the app as it is."""
+    """The app with CORS on its marked routes; without origins, the app itself."""
     marked = [route for route in routes if hasattr(getattr(route, "endpoint", None), "for_browsers")]
     if not origins or not marked:
         return app

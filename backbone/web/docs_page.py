@@ -1,4 +1,4 @@
-"""`/docs`: the API as a page to read and to try, made of our own files alone."""
+"""`/docs`: the API as a page to read and try out, built only from our own files."""
 
 from html import escape
 
@@ -6,7 +6,7 @@ from fastapi.responses import HTMLResponse
 
 from backbone.web.assets import url_of
 
-# Swagger UI draws with images inside its style sheet, and asks nobody but us.
+# Swagger UI uses images inside its style sheet, and sends requests only to us.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -32,7 +32,7 @@ _PAGE = """\
 
 
 def docs_page(title: str) -> HTMLResponse:
-    """The page. Its addresses are relative, so that it works below a path of a proxy too."""
+    """The page. Its addresses are relative, so that it also works below a proxy's path."""
     page = _PAGE.format(
         title=escape(title),
         style=url_of("swagger-ui/swagger-ui.css"),

@@ -1,8 +1,7 @@
 """`Idempotency-Key`: the same POST sent again gets the same answer and creates nothing a second time.
 
-The answer is stored in the transaction that creates, so a crash keeps both or neither. It is kept for 24
-hours, per API key, and sealed: it may hold personal data, and only somebody who sends the same two keys again
-can open it.
+The answer is stored in the creating transaction, so a crash keeps both or neither. It is kept for 24 hours, per API
+key. It is sealed, since it may hold personal data: only a client that sends the same two keys again can open it.
 """
 
 import hashlib
@@ -23,7 +22,7 @@ from backbone.web.api_keys import hash_key, key_of
 
 KEPT_US = 24 * 3_600 * 1_000_000
 NONCE_BYTES = 12
-SEALED = ""  # in place of the headers, which are sealed with the body
+SEALED = ""  # instead of the headers, which are sealed with the body
 _KEPT_HEADERS = ("location", "etag", "content-type")
 
 
@@ -37,7 +36,7 @@ _decode = msgspec.msgpack.Decoder(_Answer).decode
 
 
 class Idempotency:
-    """The idempotency of one request; a handler's parameter: `once: Once`."""
+    """Makes one request idempotent; a handler's parameter: `once: Once`."""
 
     def __init__(self, key: str | None, authorization: str | None, fingerprint: bytes) -> None:
         self._named = key is not None
@@ -50,10 +49,10 @@ class Idempotency:
     def run(
         self, connection: Connection, make: Callable[[], Response], shown_once: frozenset[str] = frozenset()
     ) -> Response:
-        """`make()`, or the answer it gave when this key was first used, in the creating transaction.
+        """`make()`, or the answer that it gave when this key was first used; call it in the creating transaction.
 
-        Fields that are `shown_once` are left out when the answer is given again. Raises `Conflict` if the key
-        was used with another request before. An error of `make` is not kept.
+        A repeated answer leaves out the fields in `shown_once`. Raises `Conflict` if the key was used with another
+        request before. An error of `make` is not kept.
         """
         if not self._named:
             return make()
@@ -80,7 +79,7 @@ class Idempotency:
         if stored.headers == SEALED:
             nonce, sealed = stored.body[:NONCE_BYTES], stored.body[NONCE_BYTES:]
             answer = _decode(self._seal.decrypt(nonce, sealed, self._fingerprint))
-        else:  # stored before answers were sealed
+        else:  # stored by a release that did not seal answers
             answer = _Answer(msgspec.json.decode(stored.headers, type=dict[str, str]), stored.body)
         return Response(answer.body, stored.status, {**answer.headers, "Idempotency-Replayed": "true"})
 
@@ -103,18 +102,18 @@ def name_of(owner: str, key: str) -> str:
 
 
 def _secret(api_key: str, key: str) -> bytes:
-    """The secret that seals an answer: both keys, of which the table has only hashes."""
+    """The secret that seals an answer, made from both keys, of which the table has only hashes."""
     outer = hashlib.blake2b(api_key.encode("utf-8", "surrogatepass"), person=b"idempotency").digest()
     return hashlib.blake2b(key.encode("utf-8", "surrogatepass"), key=outer, digest_size=32).digest()
 
 
 def prune(connection: Connection, now: int) -> None:
-    """Drop what is older than 24 hours. `now` in microseconds."""
+    """Delete answers older than 24 hours. `now` is in microseconds."""
     connection.execute(delete(table).where(table.c.created_at < now - KEPT_US))
 
 
 def prune_all(db: Database) -> None:
-    """Drop old answers also where nobody sends a key any more."""
+    """Delete old answers even if nobody sends a key any more."""
     now = WallClock().now()
     with db.read() as connection:
         old = connection.scalar(select(table.c.owner).where(table.c.created_at < now - KEPT_US).limit(1))

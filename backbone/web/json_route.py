@@ -1,4 +1,4 @@
-"""Declared bodies: a handler's pydantic model, read by our JSON reader, refused in our words.
+"""Declared bodies: a handler's pydantic model, decoded by our JSON reader, with errors in our form.
 
 router = APIRouter(route_class=JsonRoute)
 @router.post("/v1/things")           def create(body: Annotated[ThingIn, example(THING)]) -> …
@@ -27,7 +27,7 @@ _SHOWN_ONLY = {"readOnly": True, "description": "as GET gives it: taken and igno
 
 
 class _JsonRequest(Request):
-    """A request whose body is read as JSON, whatever content type of ours it came with."""
+    """A request whose body is read as JSON, whichever of our content types it has."""
 
     def __init__(self, request: Request, body: bytes) -> None:
         headers = [one for one in request.scope["headers"] if one[0] != b"content-type"]
@@ -40,12 +40,12 @@ class _JsonRequest(Request):
 class JsonRoute(APIRoute):
     """A route with a declared body.
 
-    What is wrong is told in this order, each only if all before it is right: names in the query, the content type, the
-    JSON, parameters, fields of the body.
+    Errors are reported in this order, each only if everything before it is right: names in the query, the content
+    type, the JSON, parameters, fields of the body.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler behind our reader; a route without a body is FastAPI's own."""
+        """FastAPI's handler behind our reader; a route without a body keeps FastAPI's own."""
         inner = super().get_route_handler()
         if self.body_field is None:
             return inner
@@ -59,14 +59,14 @@ class JsonRoute(APIRoute):
             try:
                 return await inner(read)
             except RequestValidationError as error:
-                # in a thread: of 20,000 wrong fields it takes a while
+                # in a thread: 20,000 wrong fields take a while
                 raise await run_in_threadpool(refused, error, model) from None
 
         return handle
 
 
 def refused(error: RequestValidationError, model: Any = None) -> Invalid:
-    """FastAPI's error in our words: the wrong parameters, or else the wrong fields of the body (of `model`)."""
+    """FastAPI's error in our form: the wrong parameters, or otherwise the wrong fields of the body (of `model`)."""
     in_body = [{**item, "loc": item["loc"][1:]} for item in error.errors() if item["loc"][:1] == ("body",)]
     elsewhere = [item for item in error.errors() if item["loc"][:1] != ("body",)]
     if elsewhere:
@@ -77,19 +77,19 @@ def refused(error: RequestValidationError, model: Any = None) -> Invalid:
 
 
 def check_bodies(routes: Iterable[BaseRoute]) -> None:
-    """Raise `TypeError` for a declared body that FastAPI would read: it takes NaN, and any depth."""
+    """Raise `TypeError` for a declared body that FastAPI would read, since it accepts NaN and any depth."""
     for route in routes:
         if isinstance(route, APIRoute) and route.body_field is not None and not isinstance(route, JsonRoute):
             raise TypeError(f"{route.path} declares a body: give its router route_class=JsonRoute")
 
 
 def created(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
-    """`responses` of a PUT, which answers 201 where there was none of that name."""
+    """The `responses` of a PUT, which answers 201 if the name was new."""
     return {201: {"model": model, "description": "There was none of that name: created"}}
 
 
 def example(value: Any) -> Any:
-    """A declared body's metadata: the example that the OpenAPI page shows."""
+    """Metadata of a declared body: the example that the OpenAPI page shows."""
     return Body(openapi_examples={"example": {"value": value}})
 
 
@@ -113,14 +113,14 @@ class _AsShown:
         return shown
 
 
-# A declared body's metadata: it may be written back as GET gave it, the fields that GET alone has are left out.
+# Metadata of a declared body: it may be sent back as GET gave it, and fields that only GET has are left out.
 AS_SHOWN = _AsShown()
 
 
 def named_in_address(message: str = "should be {name!r} as in the address, or left out") -> Any:
-    """A handler's parameter `name`: the name in the address, which stands for one that the body leaves out.
+    """A handler's parameter `name`: the name in the address, which the body may leave out.
 
-    Where the body has another one it is refused with this message (of `name` and `given`).
+    If the body has another name, it is refused with this message (formatted with `name` and `given`).
     """
 
     async def name_of(request: Request, name: Name) -> str:

@@ -1,7 +1,7 @@
-"""What every request passes: its key and the limits on its body before its route; problem+json, metrics after.
+"""Handles every request around its route: first its key and the limits on its body; then problem+json and metrics.
 
-A pure ASGI middleware, the only one. The key is looked at before anything else, so that of those who may not ask
-nothing is read and nothing kept; the body is read whole, so that no route can forget a limit.
+This is the only middleware, in pure ASGI. The key is checked before anything else, so that nothing is read or kept
+for clients without one. The body is read whole, so that no route can forget a limit.
 """
 
 import logging
@@ -25,7 +25,7 @@ from backbone.web.raw_route import BODY, RawRoute
 from backbone.web.route_lookup import RouteEntry, RouteTable
 
 log = get_logger("http")
-_plain = logging.getLogger("http")  # cheaper to ask
+_plain = logging.getLogger("http")  # cheaper to ask whether a level is on
 _BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
@@ -39,7 +39,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     extra: Mapping[str, object] | None = None,
 ) -> Response:
-    """An `application/problem+json` answer (RFC 9457); `extra`: members of its own."""
+    """An `application/problem+json` answer (RFC 9457). `extra`: additional members."""
     body: dict[str, object] = {
         "type": "about:blank", "title": title, "status": status, "detail": detail or title, "code": code
     }  # fmt: skip
@@ -50,11 +50,11 @@ def problem(
 
 
 def problem_of(error: TouchlineError) -> Response:
-    """The answer to one of our own errors."""
+    """The answer for one of our own errors."""
     errors: list[FieldError] = list(error.errors)
     headers = dict(error.headers)
     if error.status in {408, 413}:
-        headers["Connection"] = "close"  # what is left of the body stays unread
+        headers["Connection"] = "close"  # the rest of the body stays unread
     return problem(
         error.status,
         error.code,
@@ -67,7 +67,7 @@ def problem_of(error: TouchlineError) -> Response:
 
 
 class RequestMiddleware:
-    """`on_error` may be told every unexpected exception; tests use it to fail loudly."""
+    """`on_error` is called with every unexpected exception; tests use it to fail loudly."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class RequestMiddleware:
         self._on_error = on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; other scopes pass."""
+        """Serve one HTTP request; other ASGI scopes are passed on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -113,7 +113,7 @@ class RequestMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         door = self._doors.find(scope)
-        if door is None:  # nothing is there, or nothing of that method: whoever says so reads no body
+        if door is None:  # no such route or method: the framework answers without reading a body
             _check_text(scope)
             await self.app(scope, receive, send)
             return
@@ -131,7 +131,7 @@ class RequestMiddleware:
             await self.app(scope, receive if body is None else _replay(body, receive), send)
 
     async def _let_in(self, door: RouteEntry, scope: Scope, receive: Receive) -> bytes | None:
-        """The body, of methods without one None. The caller is in the scope then, if the route asks for a key."""
+        """The body; None for methods without one. If the route requires a key, the caller is then in the scope."""
         bodiless = scope["method"] in _BODILESS
         header = _authorization(scope)
         if door.open:
@@ -164,7 +164,7 @@ class RequestMiddleware:
 
 
 def _is_utf8(raw_path: bytes) -> bool:
-    """Whether a path says what it says: the server puts a mark in place of what is no text."""
+    """Whether a path is valid UTF-8: the server replaces bytes that are not."""
     try:
         unquote_to_bytes(raw_path).decode()
     except UnicodeDecodeError:
@@ -186,13 +186,13 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def _check_query(door: RouteEntry, scope: Scope) -> None:
-    """What the framework would do, for routes served without it."""
+    """Check the query as the framework would, for routes served without it."""
     if scope["query_string"] and not takes_any(door.route):
         check(door.route, QueryParams(scope["query_string"]))
 
 
 def _check_text(scope: Scope) -> None:
-    """Refuse an address that is no text, or that no database can hold."""
+    """Refuse an address that is not text, or that no database can store."""
     if b"\0" in scope["path"].encode("utf-8", "replace") or b"%00" in scope["query_string"]:
         raise BadRequest("text may not contain NUL", code="nul")
     if "\ufffd" in scope["path"] and not _is_utf8(scope.get("raw_path") or b""):
@@ -220,7 +220,7 @@ def _count(scope: Scope, status: int, seconds: float) -> None:
     if route not in _seconds:
         _seconds[route] = REQUEST_SECONDS.labels(route)
     _seconds[route].observe(seconds)
-    method = scope["method"] if route != "unmatched" else "any"  # clients may make methods up
+    method = scope["method"] if route != "unmatched" else "any"  # clients may invent methods
     place = (route, method, status)
     if place not in _requests:
         _requests[place] = REQUESTS.labels(route, method, str(status))

@@ -1,4 +1,4 @@
-"""The OpenAPI page: FastAPI's, and what it cannot know of scopes, of problems, and of events, which are read raw."""
+"""The OpenAPI page: FastAPI's, and what it cannot know: scopes, problems, and events, whose bodies are read raw."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -57,10 +57,7 @@ class ProblemDetails(BaseModel):
 
 
 def route_scope(route: BaseRoute) -> str | None:
-    """The scope that a route declares by `require`, `open_route` or an endpoint attribute.
-
-    None: it declares none.
-    """
+    """The scope that a route declares by `require`, `open_route` or an endpoint attribute; None if it declares none."""
     if isinstance(route, APIRoute):
         for dependency in _flat(route.dependant):
             scope = getattr(dependency.call, "route_scope", None)
@@ -75,7 +72,7 @@ def _flat(dependant: Any) -> Sequence[Any]:
 
 
 def declared_scopes(app: FastAPI) -> list[tuple[str, str, str | None]]:
-    """(method, path, scope, `open`, `any` or None) of every route: what a house test looks at."""
+    """(method, path, scope, `open`, `any` or None) of every route, for a house test."""
     return [
         (method, route.path, route_scope(route))
         for route in app.routes
@@ -85,7 +82,7 @@ def declared_scopes(app: FastAPI) -> list[tuple[str, str, str | None]]:
 
 
 def install(app: FastAPI) -> None:
-    """Let the app's `/openapi.json` be ours."""
+    """Make the app's `/openapi.json` ours."""
 
     def build() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -120,7 +117,7 @@ def _build(app: FastAPI) -> dict[str, Any]:
 
 
 def _add_models(schemas: dict[str, Any], routes: Sequence[APIRoute]) -> None:
-    """The components of what is declared to FastAPI by name alone: errors, and events, which are read raw."""
+    """Add the components that FastAPI knows only by name: errors, and events, whose bodies are read raw."""
     models = [model for route in routes for model in getattr(route.endpoint, "extra_models", ())]
     wanted: list[Any] = [(model, "validation") for model in dict.fromkeys([ProblemDetails, *models])]
     _, definitions = models_json_schema(wanted, ref_template=_REF)

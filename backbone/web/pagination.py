@@ -1,4 +1,4 @@
-"""Lists: newest first, by `limit` and an opaque `cursor`; versions of a thing as ETags."""
+"""Lists, newest first, with `limit` and an opaque `cursor`; and versions as ETags."""
 
 import base64
 import binascii
@@ -20,7 +20,7 @@ _LONG = 2**63
 
 
 class Paging(msgspec.Struct, frozen=True):
-    """Which part of a list is asked for: `limit` items after the place that `cursor` names."""
+    """Which part of a list is requested: `limit` items after the place that `cursor` names."""
 
     limit: int = 100
     cursor: tuple[Scalar, ...] | None = None
@@ -38,7 +38,7 @@ def paging(
 
 Pages = Annotated[Paging, Depends(paging)]  # a handler's parameter: `pages: Pages`
 
-# A handler's parameters that narrow a list: `rule: Text = None`, `after: After = None`, … .
+# Parameters with which a handler narrows a list: `rule: Text = None`, `after: After = None`, … .
 Text = Annotated[str | None, Query(min_length=1, max_length=256)]
 After = Annotated[
     QueryMoment | None, Query(description="only what is later than this time; newest by it first")
@@ -49,7 +49,7 @@ Before = Annotated[
 
 
 def equal(query: Select[Any], **wanted: Any) -> Select[Any]:
-    """Only rows that have these values in these columns; None asks for nothing."""
+    """Only rows with these values in these columns; a value that is None is ignored."""
     columns = query.selected_columns
     for name, value in wanted.items():
         if value is not None:
@@ -60,23 +60,23 @@ def equal(query: Select[Any], **wanted: Any) -> Select[Any]:
 def between(
     query: Select[Any], column: ColumnElement[int], after: datetime | None, before: datetime | None
 ) -> Select[Any]:
-    """Only rows whose time (microseconds) lies between these times, both excluded; None: no bound."""
+    """Only rows whose time (microseconds) is between these times, both excluded; None: no bound."""
     if after is not None:
         query = query.where(column > microseconds(after))
     return query if before is None else query.where(column < microseconds(before))
 
 
 def encode_cursor(place: Sequence[Scalar]) -> str:
-    """An opaque text that names a place in a list."""
+    """An opaque text that stands for a place in a list."""
     return base64.urlsafe_b64encode(msgspec.json.encode(list(place))).rstrip(b"=").decode()
 
 
 def decode_cursor(cursor: str) -> tuple[Scalar, ...]:
-    """The place in a cursor. Raises `Invalid` for one that we did not make."""
+    """The place in a cursor. Raises `Invalid` if we did not make the cursor."""
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         place = tuple(_decoder.decode(raw))
-    except (binascii.Error, ValueError):  # msgspec's and Unicode's errors are ValueErrors
+    except (binascii.Error, ValueError):  # msgspec's and Unicode's errors are ValueErrors too
         raise bad_cursor() from None
     if any(isinstance(part, int) and not -_LONG <= part < _LONG for part in place) or "\0" in str(place):
         raise bad_cursor()
@@ -91,9 +91,9 @@ def bad_cursor() -> Invalid:
 def newest(
     recorded: ColumnElement[int], moment: ColumnElement[int], after: datetime | None, before: datetime | None
 ) -> list[ColumnElement[Any]]:
-    """The order of a list: as its rows were recorded, or by the time that `after` and `before` are compared with.
+    """The order of a list: the order of recording, or the time if `after` or `before` is given.
 
-    So an index serves both: an index by the time alone would be read to its end for the few rows between two times.
+    So an index serves both. An index by the time alone would be read to its end for the few rows between two times.
     """
     return [recorded] if after is None and before is None else [moment, recorded]
 
@@ -109,8 +109,9 @@ def page(
 ) -> dict[str, Any]:
     """One page: `{"items": […], "next_cursor": text or null}`.
 
-    `order`: columns, together unique and never null, sorted descending; `query` has to select them. `render` makes a
-    row an item. `rising`: sorted ascending, under this name, which its cursors carry: one of another order is refused.
+    `order`: columns that are unique together and never null, sorted descending; `query` must select them. `render`
+    turns a row into an item. `rising`: sorts ascending; its cursors carry this name, and a cursor of another order
+    is refused.
     """
     tag = [rising] if rising else []
     if paging.cursor is not None:
@@ -126,7 +127,7 @@ def page(
 
 
 def _place(cursor: Sequence[Scalar], tag: Sequence[str], order: Sequence[ColumnElement[Any]]) -> Any:
-    """The place in a cursor of this order, to compare with. Raises `Invalid`."""
+    """The place in a cursor of this order, for a comparison. Raises `Invalid`."""
     values = cursor[len(tag) :]
     if list(cursor[: len(tag)]) != list(tag) or len(values) != len(order) or not _fits(order, values):
         raise bad_cursor()
@@ -144,8 +145,10 @@ def etag(version: int | str) -> str:
 
 
 def check_if_match(header: str | None, current: str | None) -> None:
-    """Raise `PreconditionFailed` if `If-Match` is given and names another version than `current` (None: it
-    does not exist)."""
+    """Raise `PreconditionFailed` if `If-Match` is given and does not name the version `current`.
+
+    `current` is None if there is no version.
+    """
     if header is None:
         return
     wanted = {part.strip().removeprefix("W/") for part in header.split(",")}

@@ -1,7 +1,7 @@
-"""Query parameters: a route refuses those that it does not declare, and those that come twice.
+"""Query parameters: a route refuses undeclared ones, and those that are given twice.
 
-`guard(app)` adds a check of the whole query to every route, right after the check of its key, so that no new
-route can forget it. Routes that others' systems call with their own parameters are marked `@any_query`.
+`guard(app)` adds a check of the whole query to every route, right after the check of its key, so that no new route
+can forget it. Routes that other systems call with parameters of their own are marked `@any_query`.
 """
 
 import difflib
@@ -18,11 +18,11 @@ from backbone.errors import FieldError, Invalid
 from backbone.web.validation import MAX_ERRORS, parameter_errors
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
-_SHOWN = 100  # characters shown of an unknown name
+_SHOWN = 100  # characters of an unknown name that are shown
 
 
 def any_query(handler: Handler) -> Handler:
-    """Decorator: this route is called with query parameters that are not ours, and ignores them."""
+    """Decorator: this route ignores query parameters that are not ours."""
     handler.any_query = True  # type: ignore[attr-defined]
     return handler
 
@@ -37,7 +37,7 @@ def guard(app: FastAPI) -> None:
 
 
 def takes_any(route: APIRoute) -> bool:
-    """Whether the route says `@any_query`."""
+    """Whether the route is marked `@any_query`."""
     return bool(getattr(route.endpoint, "any_query", False))
 
 
@@ -47,7 +47,7 @@ def guarded(route: APIRoute) -> bool:
 
 
 def check(route: APIRoute, given: QueryParams) -> None:
-    """Raise `Invalid` with every query parameter that is unknown, given twice, or (if there is one such) wrong."""
+    """Raise `Invalid` for query parameters that are unknown or given twice; then wrong values are listed too."""
     fields = list(_fields(route.dependant))
     several = {field.alias: _is_list(field.field_info.annotation) for field in fields}
     found = _strangers(given, several)

@@ -1,8 +1,8 @@
-"""A route whose handler gets the request and its caller, and nothing else: for the busiest.
+"""A route whose handler gets only the request and its caller, for the busiest routes.
 
-It is registered, found, documented and guarded as any route of FastAPI. But FastAPI's own way from a route to its
-handler (two layers of middleware, three exit stacks, the solving of dependencies that `RequestMiddleware` has answered
-already) takes as long as all the rest of a request, so a `RawRoute` goes without:
+It is registered, found, documented and guarded like any FastAPI route. But FastAPI's own way from a route to its
+handler (two layers of middleware, three exit stacks, and solving dependencies that `RequestMiddleware` has already
+answered) takes as long as the rest of a request, so a `RawRoute` does without it:
 docs/decisions/0012-one-way-in-for-events.md.
 """
 
@@ -21,7 +21,7 @@ BODY = "touchline.body"  # where `RequestMiddleware` leaves the body in the ASGI
 
 
 class _ReadRequest(Request):
-    """A request whose body is here already."""
+    """A request whose body has already been read."""
 
     async def body(self) -> bytes:
         whole: bytes = self.scope[BODY]
@@ -31,8 +31,8 @@ class _ReadRequest(Request):
 class RawRoute(APIRoute):
     """`APIRouter(route_class=RawRoute)`: handlers are `async def f(request, principal=require(scope)) -> Response`.
 
-    They read the body with `await request.body()`, and may raise any `TouchlineError`. Raises `TypeError` for a handler
-    of another shape when it is registered.
+    They read the body with `await request.body()`, and may raise any `TouchlineError`. Registering a handler of
+    another shape raises `TypeError`.
     """
 
     def __init__(self, path: str, endpoint: Any, **more: Any) -> None:
@@ -45,7 +45,7 @@ class RawRoute(APIRoute):
         self.app = self._serve
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Behind `RequestMiddleware`, which has looked at the key and read the body."""
+        """Serve a request after `RequestMiddleware` has checked the key and read the body."""
         request = _ReadRequest(scope, receive, send)
         if scope["query_string"] and not takes_any(self):
             check(self, request.query_params)

@@ -1,6 +1,6 @@
-"""What the event loop speaks to: a small room to read into, which all connections of a server share.
+"""The protocol between the event loop and a connection: all connections of a server read into one small buffer.
 
-Left to itself it reads a quarter of a megabyte of each, before anybody has looked at the first byte.
+By itself the loop would read a quarter of a megabyte for each, before anybody has looked at the first byte.
 """
 
 import asyncio
@@ -11,25 +11,25 @@ READ = 16_384  # bytes read at once
 
 
 class SharedReadBuffer(asyncio.BufferedProtocol):
-    """Belongs to one connection. asyncio does not let a `Protocol`, which uvicorn's is, be read so."""
+    """Belongs to one connection. asyncio cannot read into a shared buffer for a `Protocol`, which uvicorn's is."""
 
     def __init__(self, line: Connection, room: memoryview) -> None:
         self._line, self._room = line, room
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The line begins."""
+        """The connection begins."""
         self._line.connection_made(transport)  # type: ignore[arg-type]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It ends."""
+        """The connection ends."""
         self._line.connection_lost(exc)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - how asyncio asks
-        """Where to read to; what is there is taken out in the next call, before anything else is read."""
+        """The buffer to read into. The next call takes the data out, before anything else is read."""
         return self._room
 
     def buffer_updated(self, nbytes: int) -> None:
-        """So many bytes came."""
+        """Pass on the bytes that were read."""
         if not self._line.thrown_away(nbytes):
             self._line.data_received(bytes(self._room[:nbytes]))
 

@@ -1,7 +1,8 @@
-"""Which route a request is for, known before anything of it is read: what key that route asks for, and where.
+"""Finds a request's route before anything of the request is read: which key the route requires, and where it may be.
 
-Starlette finds the route once more, on its way to the handler; here a look into two plain dicts tells. Routes that
-anybody may ask for, whose every request under way costs what its frames take, are served without it (`direct`).
+Starlette finds the route again on the way to the handler; this look-up takes two plain dicts. Open routes may be
+marked `direct`: they are served without Starlette, because each request under way costs as much memory as its
+frames.
 """
 
 import re
@@ -22,13 +23,13 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 def direct(handler: Handler) -> Handler:
-    """Decorator: this open route's handler asks nothing of the request and gives a `Response`."""
+    """Decorator: this open route's handler takes nothing from the request and returns a `Response`."""
     handler.direct = True  # type: ignore[attr-defined]
     return handler
 
 
 class RouteEntry(NamedTuple):
-    """A route, and what its endpoint was marked with."""
+    """A route, and the marks on its endpoint."""
 
     route: APIRoute
     scope: str
@@ -37,7 +38,7 @@ class RouteEntry(NamedTuple):
 
     @property
     def open(self) -> bool:
-        """Whether it asks for no key."""
+        """Whether the route requires no key."""
         return self.scope == OPEN
 
 
@@ -66,7 +67,7 @@ class RouteTable:
             self._plain.setdefault((method, route.path), door)
 
     def find(self, scope: Scope) -> RouteEntry | None:
-        """The first route of that method and path, as Starlette finds it."""
+        """The first route with this method and path, as Starlette would find it."""
         method, path = scope["method"], scope["path"]
         door = self._plain.get((method, path))
         if door is not None:

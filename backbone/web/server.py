@@ -1,4 +1,4 @@
-"""The HTTP server: uvicorn, on connections whose limits (`backbone/web/connection.py`) it does not have by itself."""
+"""The HTTP server: uvicorn, with connections whose limits it does not have itself (`backbone/web/connection.py`)."""
 
 import signal
 import socket
@@ -18,12 +18,12 @@ from backbone.web.connection_limit import ConnectionLimit, room_for_connections
 from backbone.web.read_buffer import READ, SharedReadBuffer
 
 KEEP_ALIVE_S = 15
-GRACE_S = 5  # for requests under way when the server stops
-SEND_BUFFER = 65_536  # bytes of an answer that the system keeps for a client (it doubles them)
+GRACE_S = 5  # seconds for requests under way when the server stops
+SEND_BUFFER = 65_536  # bytes of an answer that the system keeps for a client (it doubles the number)
 
 
 def bind(settings: Settings) -> socket.socket:
-    """The listening socket. Raises `ConfigurationError` if the address cannot be had."""
+    """The listening socket. Raises `ConfigurationError` if the address is not available."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -42,7 +42,7 @@ def bind(settings: Settings) -> socket.socket:
 
 
 def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
-    """A server for this app, not running yet."""
+    """A server for this app; it does not run yet."""
     config = uvicorn.Config(
         app,
         http=_lines(settings),  # type: ignore[arg-type]  # whatever makes a protocol will do
@@ -51,7 +51,7 @@ def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nothing here asks who the client is, or by which address it came
+        proxy_headers=False,  # nothing here needs the client's identity, or the address it used
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
@@ -61,7 +61,7 @@ def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
 def _lines(settings: Settings) -> Callable[..., SharedReadBuffer]:
     patience = Deadlines(settings.header_timeout, settings.body_timeout, settings.write_timeout)
     crowd = ConnectionLimit(room_for_connections())
-    room = memoryview(bytearray(READ))  # each server has a loop, and a thread, of its own
+    room = memoryview(bytearray(READ))  # each server has its own event loop and thread
 
     def connect(_loop: Any = None, **uvicorn: Any) -> SharedReadBuffer:
         return SharedReadBuffer(Connection(patience, crowd, _loop=_loop, **uvicorn), room)
@@ -70,14 +70,14 @@ def _lines(settings: Settings) -> Callable[..., SharedReadBuffer]:
 
 
 def run(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM, then finish the requests under way. For the main thread."""
+    """Serve until SIGINT or SIGTERM, then finish the requests under way. Call it in the main thread."""
     with _signals_end_quietly():
         make_server(app, settings).run(sockets=[listener])
 
 
 @contextmanager
 def _signals_end_quietly() -> Iterator[None]:
-    """uvicorn raises the signal that stopped it once more; by then it has done its work."""
+    """uvicorn raises the signal that stopped it again, when it has already done its work; ignore that."""
 
     def ignore(_number: int, _frame: FrameType | None) -> None:
         pass
@@ -93,7 +93,7 @@ def _signals_end_quietly() -> Iterator[None]:
 
 
 class ThreadedServer:
-    """A server in a thread of its own, for tests and the demo."""
+    """A server in its own thread, for tests and the demo."""
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
         self._listener = bind(settings)
@@ -106,7 +106,7 @@ class ThreadedServer:
         self._server.run(sockets=[self._listener])
 
     def start(self) -> None:
-        """Start; connections are queued from now on."""
+        """Start; from now on connections are queued."""
         self._thread.start()
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Answers as they go out: in pieces that a client takes in one by one, or whole where the server itself refuses."""
+"""Prepares answers for sending: in pieces that a client takes in one by one, or whole if the server itself refuses."""
 
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -7,17 +7,17 @@ from starlette.types import Message
 
 from backbone.web.middleware import problem
 
-PIECE = 16_384  # bytes of an answer that wait for the client
+PIECE = 16_384  # bytes of an answer that may wait for the client
 
 
 def early(message: Message) -> Message:
-    """An answer whose request did not come in whole: it is the last on its connection."""
+    """An answer given before its request is complete; it is the last on its connection."""
     others = [pair for pair in message.get("headers", ()) if pair[0].lower() != b"connection"]
     return {**message, "headers": [*others, (b"connection", b"close")]}
 
 
 def pieces(message: Message) -> Iterator[Message]:
-    """The same message, its body in pieces that share its memory; each is made when it is its turn."""
+    """The same message in pieces that share the memory of its body; each is made when its turn comes."""
     if len(message.get("body", b"")) <= PIECE:
         yield message
         return
@@ -28,7 +28,7 @@ def pieces(message: Message) -> Iterator[Message]:
 
 
 def whole(status: int, code: str, message: str) -> bytes:
-    """The bytes of a refusal, the last on its connection."""
+    """The bytes of a refusal, which is the last answer on its connection."""
     answer = problem(status, code, HTTPStatus(status).phrase, message)
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode(), b"connection: close"]
     lines += [name + b": " + value for name, value in answer.raw_headers]

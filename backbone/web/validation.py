@@ -1,8 +1,8 @@
-"""Turns pydantic's errors into ours: every wrong field with its path in the body and what is allowed there.
+"""Turns pydantic's errors into ours: every wrong field, with its path in the body and what is allowed there.
 
-pydantic puts the names of union members into an error's location and reports every member that did not fit.
-Here the location is walked beside the input, which tells fields from such labels; of a union the member that
-came nearest is reported, or what all of them would take.
+pydantic puts the names of union members into an error's location, and reports every member that did not fit. This
+module follows the location through the input, which tells fields from such names. For a union it reports the member
+that came nearest, or what all members would accept.
 """
 
 import difflib
@@ -26,13 +26,13 @@ _SHOULD = "should be "
 
 class _Error(NamedTuple):
     path: tuple[str | int, ...]
-    labels: tuple[tuple[int, str], ...]  # (length of the path where it stood, name of the union member)
+    labels: tuple[tuple[int, str], ...]  # (length of the path at that point, name of the union member)
     type: str
     message: str
 
 
 def validate(model: type[Model], data: Any) -> Model:
-    """The model made of decoded JSON. Raises `Invalid` with every wrong field."""
+    """The model made from decoded JSON. Raises `Invalid` with every wrong field."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -42,7 +42,7 @@ def validate(model: type[Model], data: Any) -> Model:
 
 
 def writable(model: type[BaseModel], body: Any) -> Any:
-    """A body without the fields that GET alone has; what is no object stays as it is."""
+    """A body without the fields that only GET has; anything but an object stays as it is."""
     if not isinstance(body, dict):
         return body
     shown: frozenset[str] = getattr(model, "read_only", frozenset())
@@ -54,7 +54,7 @@ def writable(model: type[BaseModel], body: Any) -> Any:
 
 
 def _writable_in(model: type[BaseModel], name: str, value: Any) -> Any:
-    """The value of a field, with what is shown only left out of the objects in it, or in its list."""
+    """The value of a field; in it, or in each item of its list, the fields that are only shown are left out."""
     if isinstance(value, list):
         path: tuple[str | int, ...] = (name, 0)
         return [_writable_as(model, path, each) for each in value]
@@ -69,10 +69,7 @@ def _writable_as(model: type[BaseModel], path: Sequence[str | int], value: Any) 
 def field_errors(
     errors: Iterable[Mapping[str, Any]], data: Any, model: type[BaseModel] | None = None
 ) -> list[FieldError]:
-    """Our form of pydantic's `errors()`.
-
-    `data` is what was validated, `model` helps to say what is allowed.
-    """
+    """pydantic's `errors()` in our form. `data` is the validated input; `model` helps to say what is allowed."""
     located = [_locate(error, data, model) for error in islice(errors, MOST_LOOKED_AT)]
     found: dict[tuple[str, str], FieldError] = {}
     for error in _reduce(located):
@@ -82,7 +79,7 @@ def field_errors(
 
 
 def parameter_errors(errors: Iterable[Mapping[str, Any]]) -> list[FieldError]:
-    """Our form of pydantic's errors about query parameters, headers and pieces of the path."""
+    """pydantic's errors about query parameters, headers and parts of the path, in our form."""
     return [
         FieldError(field=dotted(error["loc"][1:]), message=one["message"])
         for error in errors
@@ -112,7 +109,7 @@ def _locate(error: Mapping[str, Any], data: Any, model: type[BaseModel] | None) 
             path.append(piece)
         elif piece != "[key]":
             labels.append((len(path), str(piece)))
-    place = error.get("ctx", {}).get("at")  # where in there, from a validator that looks at the whole
+    place = error.get("ctx", {}).get("at")  # the place inside it, given by a validator of the whole value
     if place is not None:
         path.append(place)
     return _Error(tuple(path), tuple(labels), error["type"], _message(error, path, model))
@@ -151,7 +148,7 @@ def _unknown(name: str, allowed: Sequence[str]) -> str:
 
 
 def _reduce(errors: Sequence[_Error]) -> list[_Error]:
-    """Of every union in which no member fitted, the errors that help."""
+    """Keep only the helpful errors of every union in which no member fitted."""
     plain = [error for error in errors if not error.labels]
     unions: dict[tuple[str | int, ...], dict[str, list[_Error]]] = {}
     for error in errors:
@@ -201,7 +198,7 @@ def _step(kind: Any, piece: str | int) -> Iterable[Any]:
         found = [field for name, field in kind.model_fields.items() if piece in {name, field.alias}]
         for field in found:
             yield from _unwrap(field.annotation)
-        if not found and kind.model_config.get("extra") == "allow":  # names of the user's own
+        if not found and kind.model_config.get("extra") == "allow":  # the user may choose names
             extra = get_type_hints(kind, include_extras=True).get("__pydantic_extra__")
             yield from (inner for each in _unwrap(extra) for inner in _step(each, piece))
     elif isinstance(piece, int) and get_origin(kind) in {list, tuple, Sequence}:
@@ -211,7 +208,7 @@ def _step(kind: Any, piece: str | int) -> Iterable[Any]:
 
 
 def _unwrap(kind: Any) -> Iterable[Any]:
-    """The hashable members of a possibly nested union, annotation or alias."""
+    """The hashable members of a union, annotation or alias, which may be nested."""
     if get_origin(kind) in {Union, types.UnionType}:
         for member in get_args(kind):
             yield from _unwrap(member)
