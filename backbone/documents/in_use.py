@@ -67,7 +67,7 @@ def _naming(conn: Connection, kind: str, name: str) -> list[Place]:
 
 
 def _in_force(conn: Connection, place: Place) -> bool:
-    """Whether a document is more than a draft. If in doubt it is: an outline of an older program will be made anew."""
+    """Whether a document is more than a draft. If in doubt it is: an outline of an older program will be rewritten."""
     kind, name = place
     query = select(outlines.c.format, outlines.c.outline).where(
         outlines.c.kind == kind, outlines.c.name == name

@@ -61,7 +61,7 @@ class Connection(HttpToolsProtocol):
         self._cut = False  # the answer came before the end of the body
         self._ended = False  # nothing more is sent
         self._fault: ProtocolFault | None = None
-        self._why = "idle"  # the reason if it closes now
+        self._why = "idle"  # why it closes, if nothing else happens
         self._since = 0.0  # when we began to wait for the client
         self._timer: asyncio.TimerHandle | None = None  # for what the client sends
         self._stall: asyncio.TimerHandle | None = None  # for the client to take in what we send

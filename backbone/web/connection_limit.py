@@ -17,7 +17,7 @@ from backbone.telemetry import CONNECTIONS_CLOSED, get_logger
 
 MAX_CONNECTIONS = 2_000
 OTHER_FILES = 200  # file descriptors that a process may need for the log, the database, mails and webhooks
-AT_ONCE = 20  # one in so many of an address's connections is closed at once
+AT_ONCE = 20  # a twentieth of an address's connections is closed at once
 QUIET_S = 60.0  # seconds between two log entries about it
 FLOODS = frozenset({"crowded", "not_read"})  # reasons that no well-behaved client causes in numbers
 

@@ -1,4 +1,4 @@
-"""Remembers which accounts were merged, and which were erased and have not been made anew.
+"""Remembers which accounts were merged, and which were erased and have not been recreated.
 
 Everything else about accounts is up to those who read the log. Belongs to the event loop.
 """

@@ -77,7 +77,7 @@ merges = Table(
     Column("told", Boolean, nullable=False),  # whether it is on the log
 )
 
-# Accounts that were erased and have not been made anew, as keyed hashes.
+# Accounts that were erased and have not been recreated, as keyed hashes.
 erased = Table(
     "ingest_erased",
     metadata,

@@ -114,5 +114,5 @@ outbox = Table(
     Column("value", LargeBinary, nullable=False),
 )
 
-# Digests of the accounts that were erased, so that nothing under way makes them anew.
+# Digests of the accounts that were erased, so that nothing under way recreates them.
 erased = Table("rules_erased", metadata, Column("account", LargeBinary(16), primary_key=True))

@@ -1,4 +1,5 @@
 """One account's state: its profile, the event ids it has sent, and a small state per rule and subject.
+
 `slots` are 62-bit digests of rule, generation and part; they are the same in every process. The dicts are keyed by
 subject: the slot alone for a whole account, otherwise `(slot, contact, key)`.
 """

@@ -46,14 +46,14 @@ class _Past:
         self.names: dict[EventKey, tuple[int, int]] = {}  # to its time, and the newest time then
         self.foreign: dict[EventKey, int] = {}  # fingerprints of forwarded events that have a bare id
         self.found: list[tuple[int, int, Event, Profile, list[CompiledRule]]] = []
-        self.born = -1  # the offset at which the account was made anew, if it had been erased before
+        self.born = -1  # the offset at which the account was recreated, if it had been erased before
         self.gone: set[str | None] = set()  # contacts that were erased and have not come back
         self.bytes = EVENT_BYTES
 
     def of_the_erased(self, event: Event) -> bool:
         """Whether this is one of Touchline's own events about something that was erased.
 
-        An event from outside makes the account anew.
+        An event from outside recreates the account.
         """
         if not event.type.startswith(OWN_PREFIX):
             self.gone.discard(event.contact)

@@ -1,6 +1,6 @@
 """What is being decided right now.
 
-Each partition has one `Context`. The engine fills it anew for each event or moment, and kinds read it as a
+Each partition has one `Context`. The engine refills it for each event or moment, and kinds read it as a
 `Situation` (see docs/decisions/0014).
 """
 

@@ -32,8 +32,8 @@ class EventName(NamedTuple):
 def recognise(state: AccountState, event: Event, fetch: Callable[[int], Event]) -> EventName:
     """The name of an event. Call it while `state.newest` is as it was before the event.
 
-    `fetch` gives the account's event at an offset. By the time an id is forgotten, a repeat with the same event
-    time is late, so it counts only once for good.
+    `fetch` gives the account's event at an offset. By the time an id is forgotten, a repeat with the same event time
+    is late, so the event still counts only once.
     """
     key: EventKey = event.id if event.source == state.source else (event.source, event.id)
     if event.mergedfrom is not None:

@@ -16,7 +16,7 @@ def of_the_erased(state: AccountState | None, event: Event) -> bool:
     """Whether one of Touchline's own events is about an account that is gone, or about an erased contact.
 
     Their plays and mails may still have been under way. Those began at an offset before the one at which the
-    account was made anew. The names of erased contacts are not kept, so at an account that lost one, anybody who is
+    account was recreated. The names of erased contacts are not kept, so at an account that lost one, anybody who is
     not a contact now counts as erased.
     """
     if state is None or begun_at(event) < state.born:

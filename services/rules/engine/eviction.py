@@ -67,7 +67,7 @@ def _sweep_series(state: AccountState, rules: RuleSet, floor: int) -> None:
 
 
 def _late(rule: CompiledRule) -> int:
-    """How long after its date the rule may still run a timer."""
+    """How far a moment of the rule may be past and still run."""
     return max((member.late for member in rule.members), default=0)
 
 

@@ -30,7 +30,7 @@ class KindState(msgspec.Struct, array_like=True):
         return ()
 
     def pending(self) -> int | None:
-        """The earliest time from which a moment that is still to be judged may follow; None: nothing is pending."""
+        """The earliest time that a moment still to be judged may look at; None: nothing is pending."""
         return None
 
     def stored(self) -> Any:

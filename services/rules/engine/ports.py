@@ -22,7 +22,7 @@ class AccountStates(Protocol):
         """Drop an account that was erased."""
 
     def erased(self, account: str) -> bool:
-        """Whether an account of this name was erased, in any partition, and has not been made anew. Rarely asked."""
+        """Whether an account of this name was erased, in any partition, and has not been recreated. Rarely asked."""
 
     def all(self, touched: Collection[str] = ()) -> Iterator[AccountState]:
         """Every state, in any order. A state that is not `touched` may be dropped as soon as the next is asked for."""
@@ -49,7 +49,7 @@ class InMemoryAccounts:
             self._erased.add(account)
 
     def erased(self, account: str) -> bool:
-        """Whether the state was dropped and has not been made anew."""
+        """Whether the state was dropped and has not been recreated."""
         return account in self._erased and account not in self.states
 
     def all(self, touched: Collection[str] = ()) -> Iterator[AccountState]:  # noqa: ARG002 - all stay

@@ -35,7 +35,7 @@ class UnknownRevision(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RuleRevision:
-    """A rule as it is in one revision. Its state belongs to a generation; another generation starts anew."""
+    """A rule as it is in one revision. Its state belongs to a generation; another generation starts over."""
 
     name: str
     version: int
@@ -197,7 +197,7 @@ def _unchanged(kept: CompiledRule, rule: RuleRevision) -> bool:
 
 
 def next_generations(old: RuleIn, new: RuleIn, generation: int, unless_generation: int) -> tuple[int, int]:
-    """The generations after a save: raised if the state of `when` (or of `unless`) must start anew."""
+    """The generations after a save: raised if the state of `when` (or of `unless`) must start over."""
     scoped = (old.scope, old.by) != (new.scope, new.by)
     anew = scoped or not survives(old, new)
     unless_anew = old.scope != new.scope or not _unless_survives(old, new)

@@ -204,7 +204,7 @@ class Timers(ABC):
         self._reschedule(state)
 
     def _reschedule(self, state: AccountState) -> None:
-        """Schedule all moments of an account anew."""
+        """Reschedule all moments of an account."""
         state.agenda.clear()
         state.noted.clear()
         state.tick_at = None

@@ -171,7 +171,7 @@ class Absence(TriggerKind):
     # -- moments ---------------------------------------------------------------------------------------------
 
     def schedule(self, ctx: Situation, kept: Iterable[SubjectKey]) -> None:
-        """Schedule every deadline anew."""
+        """Reschedule every deadline."""
         watches = self.kept(ctx.state)
         for key in kept:
             watch = watches[key]

@@ -102,8 +102,8 @@ class TriggerKind(ABC):
     state: ClassVar[type[KindState] | None]  # the state of a subject, besides its series; None: there is none
     # Every field of the words is in one of these three. They say what a save of the rule does to the kept
     # state:
-    restarts_on: ClassVar[tuple[str, ...]]  # another value: the state starts anew
-    restarts_if_longer: ClassVar[tuple[str, ...]]  # a longer span, or none: the state starts anew
+    restarts_on: ClassVar[tuple[str, ...]]  # another value: the state starts over
+    restarts_if_longer: ClassVar[tuple[str, ...]]  # a longer span, or none: the state starts over
     keeps: ClassVar[tuple[str, ...]]  # the state stays as it is
     dated: ClassVar[bool] = False  # an update may move its moments
     compares: ClassVar[bool] = False  # its `before` is called before an update is applied

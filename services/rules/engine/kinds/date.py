@@ -67,7 +67,7 @@ class Date(TriggerKind):
         return [self._updates]
 
     def arrive(self, ctx: Situation, before: object) -> Arrived:
-        """Nothing holds at an update; the engine schedules the moments anew after it."""
+        """Nothing holds at an update; the engine reschedules the moments after it."""
         return NOTHING
 
     def schedule(self, ctx: Situation, kept: Iterable[SubjectKey]) -> None:

@@ -181,7 +181,7 @@ class Threshold(TriggerKind):
     def value(self, state: AccountState, subject: Subject, at: int, last: int) -> tuple[Value | None, Window]:
         """The value of the window (at - within, last] from the latest `since` event on, and that window.
 
-        The value is None if the window has none.
+        The value is None if the aggregate of the window has none.
         """
         first = -FOREVER if self.within is None else at - self.within + 1
         mark = None

@@ -127,7 +127,7 @@ class Trend(TriggerKind):
         return Value(100 * (base - new if self.falls else new - base), base)
 
     def _changed(self, state: AccountState, recent: Value, old: Value) -> bool:
-        """Compares recent / over with baseline / baseline's span · (1 ∓ share/100), without dividing."""
+        """Compares recent / over with old / baseline · (1 ∓ share/100), without dividing."""
         share = self.limits[state.tier] / 100
         factor = 1 - share if self.falls else 1 + share
         left = recent.num * old.den * self.baseline * factor.denominator
