@@ -33,8 +33,8 @@ SCOPES = (
     "admin",
 )
 ANY = "any"  # of a route: any valid key will do
-OPEN = "open"  # of a route: no key is required
-CALLER = "touchline.caller"  # where the middleware puts the Principal in the ASGI scope
+OPEN = "open"  # of a route: no key is asked for
+CALLER = "touchline.caller"  # where RequestMiddleware puts the Principal in the ASGI scope
 CACHE_S = 0.25
 STALE_S = 60.0  # how long a known key still works while the database is away
 CACHE_SIZE = 10_000
@@ -223,7 +223,7 @@ def key_of(header: str | None) -> str:
 
 
 async def authorize(request: Request, scope: str) -> Principal:
-    """The caller, if its key has the scope; the middleware has checked the key.
+    """The caller, if its key carries the scope. `RequestMiddleware` has looked the key up already.
 
     Raises `Unauthorized` or `Forbidden`.
     """
