@@ -1,6 +1,6 @@
-"""A slow, obvious oracle of the rules' meaning, from the public contract; it shares no code with the engine.
+"""A slow, obvious oracle of what rules mean. It follows the public contract and shares no code with the engine.
 
-It keeps every event that ever arrived and works every check out anew from the definitions.
+It keeps every event that ever arrived, and works out every check anew from the definitions.
 """
 
 from tests.oracle.history import History, Revision

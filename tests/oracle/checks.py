@@ -1,4 +1,4 @@
-"""What holds a rule back, worked out from all that has arrived."""
+"""Whether `unless` holds a rule back, worked out from every event that has arrived."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.oracle.windows import Scene, tiered
 
 
 def held_back(scene: Scene, at: int, *, moment: bool) -> bool:
-    """Whether the rule's `unless` holds, counted for the same account or contact."""
+    """Whether the rule's `unless` holds for the same account or contact."""
     if not scene.rule.get("unless"):
         return False
     body = scene.rule["unless"]["threshold"]

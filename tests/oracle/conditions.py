@@ -1,4 +1,4 @@
-"""Section 5 of the contract: conditions, read aloud."""
+"""Conditions, word for word as in section 5 of the contract."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ JSON = dict[str, Any]
 
 
 def is_number(value: object) -> bool:
-    """`true` is not 1."""
+    """Whether a JSON value is a number; `true` is not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def exact(value: float) -> Fraction:
-    """A JSON number as it is written."""
+    """The exact value of a JSON number as it is written."""
     return Fraction(Decimal(repr(value)))
 
 
 def to_millionths(value: float) -> int:
-    """A number as a whole count of millionths; finer digits are rounded."""
+    """A number in whole millionths; further digits are rounded, half to even."""
     return int(Decimal(repr(value)).scaleb(6).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
 
 
@@ -47,7 +47,7 @@ def same(left: Any, right: Any) -> bool:
 
 
 def _order(left: Any, right: Any) -> int | None:
-    """-1, 0, 1; None where the two cannot be put in order."""
+    """How two values compare: -1, 0 or 1; None if they cannot be put in order."""
     if is_number(left) and is_number(right):
         a: Any = exact(left)
         b: Any = exact(right)
@@ -97,7 +97,7 @@ def _entry(path: str, wanted: Any, view: JSON) -> bool:
 
 
 def holds(condition: JSON | None, view: JSON) -> bool:
-    """Whether every entry of a condition holds of `{data, contact, account, type, source}`."""
+    """Whether every entry of a condition holds for a view `{data, contact, account, type, source}`."""
     for path, wanted in (condition or {}).items():
         if path == "all":
             ok = all(holds(one, view) for one in wanted)

@@ -1,4 +1,4 @@
-"""What the oracle reads: one partition's log, the saves in it, and where the clock ends."""
+"""The input of the oracle: one partition's log, the saves in it, and the time at which the clock ends."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ DEFAULT_TIERS: list[JSON] = [{"tier": "tech"}]
 
 @dataclass(frozen=True)
 class Revision:
-    """All rules and the tier policy as of one save, as `POST /v1/rules` and `PUT /v1/tiers` take them."""
+    """All rules and the tiers as of one save, in the form that `POST /v1/rules` and `PUT /v1/tiers` take."""
 
     rules: tuple[JSON, ...] = ()
     tiers: tuple[JSON, ...] = ()
 
     def tier_policy(self) -> list[JSON]:
-        """The policy in order; nobody's is `tech` where none was saved."""
+        """The entries of the tiers, in order; `tech` for every account if no tiers were saved."""
         return list(self.tiers) or DEFAULT_TIERS
 
 
 @dataclass(frozen=True)
 class History:
-    """One partition.
+    """The history of one partition.
 
-    `events`: (offset, receipt in us, event as on the wire), ascending; `touchline.clock` is one of them.
-    `config`: (offset, revision), in force before the event of that offset.
-    `final_clock`: where the clock stands in the end, in us (`log`: a last `touchline.clock`; `wall`: now
-    less 1 s).
+    `events`: (offset, receipt in us, event as on the wire), ascending by offset, `touchline.clock` events among them.
+    `config`: (offset, revision); the revision is in force before the event of that offset.
+    `final_clock`: the time of the clock in the end, in us (`log`: of a last `touchline.clock`; `wall`: now less 1 s).
     """
 
     events: tuple[tuple[int, int, JSON], ...]
@@ -42,7 +41,7 @@ class History:
 
 @dataclass
 class Arrived:
-    """One distinct event as it arrived, with the account as it then was (the event itself merged in)."""
+    """One distinct event as it arrived, with the account as it was then (this event merged in)."""
 
     seq: int
     event: JSON
@@ -72,13 +71,13 @@ class Arrived:
 
     @property
     def silent(self) -> bool:
-        """Fires nothing, whatever it completes."""
+        """Whether no rule fires at the event, whatever it completes."""
         return self.late or self.historical
 
 
 @dataclass
 class Account:
-    """Everything ever known of one account."""
+    """Everything that was ever known of one account."""
 
     id: str
     events: list[Arrived] = field(default_factory=list)
@@ -90,5 +89,5 @@ class Account:
 
 
 def event_time(event: JSON, receipt: int) -> int:
-    """The event's time in us; the moment of receipt where it has none."""
+    """The event's time in us; the receipt time if it has none."""
     return parse_time(event["time"]) if "time" in event else receipt

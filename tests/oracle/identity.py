@@ -1,7 +1,7 @@
-"""Who belongs where, slowly: every call ever made is kept in a list and looked through again for each question.
+"""Where users belong, slowly: every call ever made is kept in a list and looked through again for each question.
 
-Written from the contract ("Who belongs where"), not from the code. Levels: False is vouched for; True came with a
-`track` key, sees both, and what is vouched for goes first.
+It is written from the contract ("Who belongs where"), not from the code. There are two levels: False is vouched for;
+True came with a `track` key. The level True sees the facts of both, and those that are vouched for go first.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ class Call:
     time: int
     known: str | None = None
     anonymous: str | None = None
-    group: str | None = None  # of a group call
-    named: str | None = None  # in the context
+    group: str | None = None  # the group of a group call
+    named: str | None = None  # the group that the context names
     message: str | None = None
     unvouched: bool = False
     traits: tuple[tuple[str, int], ...] = ()
@@ -31,12 +31,12 @@ class Where:
     account: str
     time: int
     contact: str | None
-    made: str | None = None  # the contact that a group call, or a first tie, makes besides
+    made: str | None = None  # the contact that a group call or a first tie makes as well
 
 
 @dataclass
 class Fact:
-    """Something said of a user: from `time` on, `value` (a group, or for an anonymous user who that is)."""
+    """A fact about a user, from `time` on. `value`: a group, or for an anonymous user the known user."""
 
     who: str
     time: int
@@ -90,7 +90,7 @@ class Oracle:
         return where
 
     def _tie(self, call: Call) -> tuple[bool, bool]:
-        """Whether the anonymous user is known from now on, and whether the known one took something over."""
+        """Whether the anonymous user is tied to a known one for the first time, and whether that one took anything over."""
         if not (call.known and call.anonymous and call.known != call.anonymous):
             return False, False
         level = call.unvouched
@@ -142,7 +142,7 @@ class Oracle:
         return {name: value for user, at, name, value in self.said if (user, at) == (person, level)}
 
     def _too_late(self, person: str, time: int, level: bool) -> None:
-        """A call from before the first that said where this user belongs."""
+        """Merge the user's own account if the call is from before the first fact about where the user belongs."""
         levels = (False, True) if level else (False,)
         for unvouched in levels:
             ties = [one for one in self.ties if (one.who, one.unvouched) == (person, unvouched)]
@@ -160,7 +160,7 @@ class Oracle:
         return None
 
     def _merge(self, account: str, into: str, level: bool) -> None:
-        """The account that stands for a user alone, if there is one, goes into another, once, and not in a circle."""
+        """Merge the account that stands for one user alone, if there is one, into another: only once, and in no circle."""
         alone = (account, level) in self.alone or (not level and (account, True) in self.alone)
         taken = (account, level) in self.merged or (level and (account, False) in self.merged)
         if alone and not taken and not self._leads(into, account, level):

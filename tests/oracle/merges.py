@@ -1,6 +1,6 @@
-"""Accounts that are merged into others: what is closed fires nothing, what comes for it is an event of the other one.
+"""Accounts that are merged into others. A closed account fires nothing; an event for it counts for the other account.
 
-It comes there at once, behind the event itself; the engine is shown it there as well.
+The other account gets the event at once, right behind the original; the engine is shown it in that place too.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ UPDATES = ("account.updated", "contact.updated")
 
 
 class MergingOracle(Oracle):
-    """Knows which accounts are closed; those are not among `accounts`, so nothing is ever asked of them."""
+    """An oracle that knows the closed accounts. They are not in `accounts`, so no rule is ever asked about them."""
 
     def __init__(self, clock: str) -> None:
         super().__init__(clock)
-        self.closed: dict[str, tuple[Account, str]] = {}  # what it remembers, and where its events count
+        self.closed: dict[str, tuple[Account, str]] = {}  # its memory, and the account that goes on
 
     def _arrived(self, event: JSON, time: int, *, own: bool) -> None:
         account, into = self.closed.get(event["account"], (None, ""))
@@ -46,7 +46,7 @@ class MergingOracle(Oracle):
         return not repeat
 
     def _send_on(self, event: JSON, time: int, into: str) -> None:
-        """No repeat: whoever had it first knows those."""
+        """Apply the event to the account that goes on. It is no repeat: the account that got it first checked that."""
         self.place += 1
         other, further = self.closed.get(into, (None, ""))
         if other is None:
@@ -69,7 +69,10 @@ class MergingOracle(Oracle):
         return account == wanted
 
     def _take_in(self, contacts: JSON, into: str) -> None:
-        """The contacts, where there is none of that id: nothing fires by it, but what lies ahead of them will."""
+        """Move the contacts to the other account, except those whose id it already has.
+
+        Nothing fires for the move itself, but the contacts' later moments will.
+        """
         self.place += 1
         other, further = self.closed.get(into, (None, ""))
         if other is not None:
@@ -89,7 +92,7 @@ class MergingOracle(Oracle):
 
 
 def run(history: History) -> list[Trigger]:
-    """Every trigger of a history, in the order decided."""
+    """Every trigger of a history, in the order in which they were decided."""
     oracle = MergingOracle(history.clock)
     saves = list(history.config)
     for offset, receipt, event in history.events:

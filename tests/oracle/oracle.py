@@ -1,4 +1,4 @@
-"""The loop: records in order, the clock before each, every rule worked out from scratch."""
+"""The loop: it reads records in order, moves the clock before each, and works out every rule from scratch."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ JSON = dict[str, Any]
 Trigger = dict[str, Any]
 Holds = dict[Subject, list[tuple[int, Hold]]]  # per subject: (member, hold)
 
-LOOP_DEPTH = 3  # from which on no rule answers what Touchline itself has done
-GRACE = SECOND  # the wall clock stays this far behind receipt
+LOOP_DEPTH = 3  # from this depth on, no rule answers an event of Touchline's own
+GRACE = SECOND  # how far the wall clock stays behind the receipt time
 
 
 class Oracle:
@@ -29,8 +29,8 @@ class Oracle:
     def __init__(self, clock: str) -> None:
         self.mode = clock
         self.clock: int | None = None
-        self.seq = 0  # of distinct events
-        self.place = -1  # of the last record applied, saves counted
+        self.seq = 0  # number of the next distinct event
+        self.place = -1  # place of the last record applied; saves count as records
         self.accounts: dict[str, Account] = {}
         self.rules: dict[str, Rule] = {}
         self.policy: list[JSON] = Revision().tier_policy()
@@ -39,7 +39,7 @@ class Oracle:
     # -- the log ---------------------------------------------------------------------------------------------
 
     def save(self, revision: Revision) -> None:
-        """A save takes effect here."""
+        """Put a save in force at this place."""
         old = self.rules
         self.rules = {}
         for body in revision.rules:
@@ -64,7 +64,7 @@ class Oracle:
         return Rule(body, kept.start, unless_start, kept.built, kept.memory)
 
     def read(self, receipt: int, event: JSON) -> None:
-        """One record: first the clock and what falls due by it, then the event."""
+        """Read one record: first move the clock and run what falls due, then apply the event."""
         own = event["type"].startswith("touchline.")
         if event["type"] == "touchline.clock":
             self.advance(parse_time(event["time"]) if self.mode == "log" else receipt - GRACE)
@@ -80,7 +80,7 @@ class Oracle:
 
     def _arrived(self, event: JSON, time: int, *, own: bool) -> None:
         if own and event["account"] not in self.accounts:
-            return  # nobody knows the account, or it was erased: what Touchline tells makes none
+            return  # the account is unknown or was erased: an event of Touchline's own does not create it
         account = self.accounts.setdefault(event["account"], Account(event["account"]))
         self._take(account, event, time, own=own, repeat=self._repeated(account, event, time))
 
@@ -99,7 +99,7 @@ class Oracle:
         if account.newest <= arrivals[-1][1] + LATE:
             return True
         again = any(time == first for first, _ in arrivals)
-        if again:  # "for at least 7 days": counted from here once more, as the contract leaves open
+        if again:  # "for at least 7 days": the contract leaves open that they are counted from here again
             arrivals.append((time, account.newest))
         return again
 
@@ -142,7 +142,7 @@ class Oracle:
         return found
 
     def _parts(self, rule: Rule, account: Account) -> list[tuple[Part, Kind]]:
-        """The members of a rule with their kinds."""
+        """The members of a rule, each with its trigger kind."""
         found = []
         for index, member in enumerate(rule.members):
             kind, body = windows.kind_of(member)
@@ -155,7 +155,7 @@ class Oracle:
     # -- moments ---------------------------------------------------------------------------------------------
 
     def advance(self, to: int) -> None:
-        """Carry the clock to `to`, after all that falls due up to then, per account in time order."""
+        """Run everything that falls due up to `to`, per account in time order, then set the clock to `to`."""
         if self.clock is not None and to <= self.clock:
             return
         if self.clock is not None:
@@ -164,7 +164,7 @@ class Oracle:
         self.clock = to
 
     def _overdue(self, account: Account, *, silent: bool) -> None:
-        """Decide what an event, a tier change or a save made fall due in the past."""
+        """Decide the moments in the past that an event, a tier change or a save has made due."""
         assert self.clock is not None
         self._moments(self.rules.values(), account, (self.clock, self.clock), silent=silent)
 
@@ -196,7 +196,7 @@ class Oracle:
     def _joined(
         self, rule: Rule, account: Account, subject: Subject, entries: list[tuple[int, Hold]]
     ) -> list[tuple[int, Hold]]:
-        """Those holds of members at which every member has held within the joint window."""
+        """The entries at which every member has held within the joint window."""
         assert rule.joint is not None
         held = rule.of(account.id, subject).held
         for index, hold in entries:
@@ -233,7 +233,7 @@ class Oracle:
 
 
 def _builds(before: Rule | None, body: JSON) -> bool:
-    """Whether a save asks for the rule's state to be built from the log."""
+    """Whether a save asks for a backfill of the rule's state from the log."""
     return bool(body.get("backfill")) and (before is None or before.body != body)
 
 
@@ -242,7 +242,7 @@ def _note(due: dict[int, Holds], subject: Subject, index: int, hold: Hold) -> No
 
 
 def _depth(hold: Hold) -> int:
-    """How deep the event is that it is of, or that armed its moment."""
+    """The depth of the event that holds, or that armed the moment; 0 for events that are not Touchline's own."""
     if hold.event is None or not hold.event.type.startswith("touchline."):
         return 0
     data = hold.event.event.get("data")

@@ -1,4 +1,4 @@
-"""Accounts, contacts and tiers as updates make them (sections 2 and 4)."""
+"""Accounts, contacts and tiers after their updates (sections 2 and 4)."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ CONTACT_FIELDS = ("email", "name", "roles", "active", "timezone", "locale", "att
 
 
 def merge_account(profile: JSON, data: JSON) -> None:
-    """Merge `account.updated`: per attribute, null deletes, contacts by id."""
+    """Merge an `account.updated`: attributes one by one, contacts by their ids; null deletes."""
     _merge(profile, data, ACCOUNT_FIELDS)
     for contact in data.get("contacts") or []:
         merge_contact(profile, contact["id"], contact)
 
 
 def merge_contact(profile: JSON, contact: str, data: JSON) -> None:
-    """Merge `contact.updated` (or one entry of an account's `contacts`); it makes the contact known."""
+    """Merge a `contact.updated`, or an entry of an account's `contacts`; the contact is known from then on."""
     known = profile.setdefault("contacts", {})
     _merge(known.setdefault(contact, {}), data, CONTACT_FIELDS)
 
 
 def resolve_tier(account: str, profile: JSON, policy: list[JSON]) -> str:
-    """The account's own tier, else the first of the policy that matches, else `tech`."""
+    """The account's own tier, else that of the first entry of the tiers that matches, else `tech`."""
     if profile.get("tier"):
         return str(profile["tier"])
     view = {"account": {**profile, "id": account, "tier": None}}
@@ -59,7 +59,7 @@ def account_view(account: str, profile: JSON, policy: list[JSON]) -> JSON:
 
 
 def contact_view(account: JSON, contact: str | None) -> JSON | None:
-    """What `contact.` paths see: None without a contact; nobody is inactive unless somebody said so."""
+    """The view for `contact.` paths; None without a contact. A contact is active unless an update said otherwise."""
     if contact is None:
         return None
     return {"id": contact, "active": True, "roles": [], **account.get("contacts", {}).get(contact, {})}

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for rules: every kind, aggregate, scope and cooldown; few names, round spans."""
+"""Hypothesis strategies for rules: every trigger kind, aggregate, scope and cooldown, few names and round spans."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Draw(Protocol):
-    """What `st.composite` hands in."""
+    """The `draw` function that `st.composite` passes in."""
 
     def __call__(self, strategy: st.SearchStrategy[T], /) -> T: ...
 
@@ -42,7 +42,7 @@ WHERES = st.sampled_from(
         {"type": {"starts_with": "t"}, "data.x": {"lt": 2}},
     )
 )
-STATES = st.sampled_from(  # what a rule's own `where` may ask at a moment too
+STATES = st.sampled_from(  # conditions that a rule's own `where` may ask at a moment too
     (
         {"account.attributes.status": {"ne": "churned"}},
         {"account.tier": "high"},
@@ -186,7 +186,7 @@ def date(draw: Draw, scope: str = "account") -> JSON:
 
 
 def becomes() -> st.SearchStrategy[JSON]:
-    """A condition that an update may turn."""
+    """A condition that an update may make true."""
     return st.sampled_from(
         (
             {"becomes": {"is": {"account.attributes.status": "churned"}}},
@@ -200,7 +200,10 @@ def becomes() -> st.SearchStrategy[JSON]:
 
 @st.composite
 def all_of(draw: Draw, ticks: bool = True) -> JSON:
-    """Two or three members; those of the daily tick only where the rule is for accounts without `by`."""
+    """An all_of with two or three members.
+
+    `ticks`: members of the daily tick are among them; these need a rule for accounts, without `by`.
+    """
     kinds = [(3, easy()), (1, rising()), (2, absence()), (1, becomes())]
     if ticks:
         kinds += [(2, falling()), (1, trend()), (1, date())]
@@ -211,7 +214,7 @@ def all_of(draw: Draw, ticks: bool = True) -> JSON:
 
 @st.composite
 def unless(draw: Draw) -> JSON:
-    """A threshold that holds a firing back."""
+    """An `unless`: a threshold that holds a firing back."""
     body: JSON = {"event": draw(st.sampled_from(("paid", "boom", "tick", "*")))}
     _sometimes(draw, body, "where", WHERES, 5)
     values = _aggregate(draw, body, ("count", "count", "sum", "max", "distinct"))
@@ -223,7 +226,7 @@ def unless(draw: Draw) -> JSON:
 
 @st.composite
 def rule(draw: Draw, when: st.SearchStrategy[JSON], *, split: bool, name: str = "r", held: int = 6) -> JSON:
-    """A rule of one kind; `split`: scope and `by` make sense for it; one in `held` has an `unless`."""
+    """A rule of one kind; `split`: scope and `by` make sense for it. One rule in `held` has an `unless`."""
     body: JSON = {"name": name, "when": draw(when), "status": "active"}
     if split:
         _sometimes(draw, body, "scope", st.just("contact"), 4)
@@ -239,7 +242,7 @@ def rule(draw: Draw, when: st.SearchStrategy[JSON], *, split: bool, name: str = 
 
 
 def one(when: st.SearchStrategy[JSON], *, split: bool) -> st.SearchStrategy[list[JSON]]:
-    """A single rule, most often; now and then a second of the same kind."""
+    """Usually a single rule; now and then a second one of the same kind."""
     first, second = rule(when, split=split), rule(when, split=split, name="s")
     return often((3, st.tuples(first).map(list)), (1, st.tuples(first, second).map(list)))
 
@@ -276,7 +279,7 @@ def held_back() -> st.SearchStrategy[list[JSON]]:
 
 
 def contact_dates() -> st.SearchStrategy[list[JSON]]:
-    """A date of contacts."""
+    """A date rule on contacts."""
 
     def scoped(body: JSON) -> list[JSON]:
         return [{**body, "scope": "contact"}]
@@ -285,7 +288,7 @@ def contact_dates() -> st.SearchStrategy[list[JSON]]:
 
 
 def joint() -> st.SearchStrategy[list[JSON]]:
-    """An all_of rule, split or with members of the daily tick."""
+    """An all_of rule, either split or with members of the daily tick."""
     return st.one_of(one(all_of(ticks=False), split=True), one(all_of(), split=False))
 
 
@@ -300,7 +303,7 @@ def crowd() -> st.SearchStrategy[list[JSON]]:
 
 @st.composite
 def large(draw: Draw) -> JSON:
-    """A threshold that takes many events."""
+    """A threshold that needs many events."""
     body: JSON = {"event": draw(EVENTS)}
     values = _aggregate(draw, body, ALL)
     _sometimes(draw, body, "within", st.sampled_from(("7d", "30d", "10d")), 2)

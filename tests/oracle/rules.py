@@ -1,4 +1,4 @@
-"""A rule in force: its members, what it did so far, and what a save leaves of that."""
+"""A rule in force: its members, its memory, and how much of its state a save leaves."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ FIRING = ("active", "shadow")
 
 @dataclass
 class Rule:
-    """A rule in force and everything it did since its state began at place `start` (`unless` has its own)."""
+    """A rule in force, and what it did since its state began, at place `start` (that of `unless`: `unless_start`)."""
 
     body: JSON
     start: int
     unless_start: int
-    built: int  # what came before this place was counted by a backfill: late or not, and nothing fires at it
+    built: int  # a backfill counted the events before this place, late ones too; nothing fires at them
     memory: dict[tuple[str, Subject], Memory] = field(default_factory=dict)
 
     @property
@@ -51,12 +51,12 @@ def _grew(old: JSON, new: JSON, name: str) -> bool:
 
 
 def _longest(value: Any) -> int:
-    """Of a span, or of one per tier."""
+    """The length in us of a span, or of the longest if there is one per tier."""
     return max(map(span, value.values() if isinstance(value, dict) else [value]))
 
 
 def _part_anew(old: JSON, new: JSON) -> bool:
-    """Whether a member's change makes its rule start anew."""
+    """Whether a change of this member makes its rule start anew."""
     (old_kind, before), (new_kind, after) = windows.kind_of(old), windows.kind_of(new)
     if old_kind != new_kind:
         return True
@@ -70,7 +70,7 @@ def _part_anew(old: JSON, new: JSON) -> bool:
 
 
 def unless_anew(old: JSON, new: JSON) -> bool:
-    """Whether what `unless` counted is of no use after a save."""
+    """Whether the events that `unless` has counted are of no use after a save."""
     if not old.get("unless") or not new.get("unless"):
         return True
     return old.get("scope") != new.get("scope") or _part_anew(old["unless"], new["unless"])
@@ -83,6 +83,6 @@ def starts_anew(old: JSON, new: JSON) -> bool:
 
 
 def default_cooldown(when: JSON, tier: str | None) -> str:
-    """What holds where a rule names no cooldown: a duration, `0s` or `once`."""
+    """The cooldown of a rule that names none: a duration, `0s` or `once`."""
     kind, body = windows.kind_of(when)
     return str(body["within"]) if kind == "all_of" else KINDS[kind].default_cooldown(body, tier)

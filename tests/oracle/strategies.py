@@ -1,7 +1,7 @@
 """Hypothesis strategies for small, nasty histories.
 
-Times lie on a grid of six hours, give or take a microsecond, and every duration is a multiple of it: what
-matters is what happens exactly on an edge. Few accounts, few types, few values, so that things meet.
+Times lie on a grid of six hours, give or take a microsecond, and every duration is a multiple of six hours, because
+the edges of windows matter most. There are few accounts, types and values, so that events meet.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.oracle.times import DAY, HOUR, SECOND, format_time, parse_time
 
 JSON = dict[str, Any]
 
-BASE = parse_time("2026-01-26T00:00:00Z")  # a month's end is near
+BASE = parse_time("2026-01-26T00:00:00Z")  # near the end of a month
 SLOT = 6 * HOUR
 
 STEPS = st.sampled_from(
@@ -26,7 +26,7 @@ STEPS = st.sampled_from(
 )
 JITTER = st.sampled_from((0, 0, 0, 0, 0, 0, 1, -1, SECOND, -SECOND))
 WALL_JITTER = st.sampled_from((0, 0, 0, SECOND, -SECOND, 2 * SECOND, 1, -1, SECOND - 1, SECOND + 1))
-# whether time goes on from the account's own newest event or from the newest of all
+# whether time goes on from the account's own newest event, or from the newest event of all accounts
 FRONTS = st.sampled_from((True, False))
 ACCOUNTS = st.sampled_from(("a", "a", "a", "b"))
 CONTACTS = st.sampled_from((None, "ann", "ann", "ann", "bob"))
@@ -58,7 +58,7 @@ NUMBERS = st.sampled_from(
 KEYS = st.sampled_from(("a", "a", "a", "a", "b", 1, "1", True, "true", None, 1.5, ""))
 SEVERITIES = st.sampled_from(("high", "high", "low", None))
 DEPTHS = st.sampled_from((1, 2, 3, 2, 3, 4, 0, None, -1, True, "3"))
-# what one place of the log holds, by weight; the first is what shrinking ends at
+# the kinds of record at one place of the log, by weight; shrinking ends at the first
 PLACES = st.sampled_from(("event",) * 20 + ("repeat", "moved", "historical", "own", "clock", "late"))
 FEW = st.sampled_from(("event",) * 14 + ("account", "account", "contact"))
 MANY = st.sampled_from(("event", "event", "event", "account", "account", "contact"))
@@ -135,7 +135,7 @@ CONTACT_DATA = st.one_of(
 
 
 class _Writer:
-    """Writes one history, place by place."""
+    """Writes one history, record by record."""
 
     def __init__(self, draw: Draw, *, wall: bool, data: st.SearchStrategy[JSON] | None) -> None:
         self.draw = draw
@@ -194,7 +194,7 @@ class _Writer:
         event["data"] = depth | {"x": self.draw(NUMBERS), "k": self.draw(KEYS), "sev": self.draw(SEVERITIES)}
 
     def _again(self, time: int | None) -> None:
-        """An earlier event once more, with its own time or another."""
+        """Write an earlier event once more, with its own time or another."""
         index = self.draw(st.integers(0, len(self.events) - 1))
         event = dict(self.events[index][2])
         if time is not None and not event["type"].startswith("touchline."):
@@ -228,8 +228,11 @@ def histories(
     data: st.SearchStrategy[JSON] | None = None,
     sizes: st.SearchStrategy[int] = SIZES,
 ) -> History:
-    """A history under some rules; `change` makes later saves of them; `wall` reads it by the
-    wall clock; `data`: many updates of accounts, with that."""
+    """A history under some rules.
+
+    `change` makes later saves of the rules. `wall`: it is read by the wall clock. `data`: the data of updates; with it,
+    many accounts are updated.
+    """
     body = draw(rules)
     writer = _Writer(draw, wall=wall, data=data)
     config = [(0, Revision(tuple(body), draw(TIER_POLICIES)))]
@@ -244,7 +247,7 @@ def histories(
 
 @st.composite
 def merged(draw: Draw, plain: st.SearchStrategy[History]) -> History:
-    """A history in which accounts are merged: once or twice, somewhere in it, at the time that it is there."""
+    """A history with one or two merges of accounts, each behind some event and with that event's time."""
     history = draw(plain)
     events = list(history.events)
     for number in range(draw(st.integers(1, 2))):

@@ -1,4 +1,4 @@
-"""Times as integer microseconds since the epoch, durations as the contract spells them."""
+"""Times in integer microseconds (us) since the epoch, and durations as the contract spells them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def from_us(us: int) -> datetime:
 
 
 def parse_time(text: str) -> int:
-    """RFC 3339 with an offset, to us."""
+    """The time in us of an RFC 3339 text with an offset."""
     return to_us(datetime.fromisoformat(text.replace("Z", "+00:00")))
 
 
@@ -36,7 +36,7 @@ def format_time(us: int) -> str:
 
 
 def span(text: str) -> int:
-    """A fixed duration (`90s` ... `2w`) in us."""
+    """The length in us of a fixed duration (`90s` ... `2w`)."""
     return int(text[:-1]) * _UNITS[text[-1]]
 
 
@@ -47,7 +47,10 @@ def midnights(after: int, until: int) -> list[int]:
 
 
 def attribute_moment(value: object, timezone: str | None) -> datetime | None:
-    """An instant; a bare date's 00:00, or a time without an offset, where the account is; None: no date."""
+    """The instant that an attribute names; None if it is no date.
+
+    A bare date means 00:00. It and a time without an offset are taken in the account's timezone.
+    """
     if not isinstance(value, str) or not re.match(r"\d{4}-\d\d-\d\d($|[T ]\d\d:)", value):
         return None
     try:
@@ -58,7 +61,7 @@ def attribute_moment(value: object, timezone: str | None) -> datetime | None:
 
 
 def shifted(moment: datetime, duration: str, times: int) -> int:
-    """`moment` moved by `times` x duration (months and years by the calendar, clamped), in us."""
+    """`moment` moved by `times` x duration, in us; months and years follow the calendar, clamped to its days."""
     match = re.fullmatch(r"(\d+)(mo|y|[smhdw])", duration)
     assert match, duration
     count, unit = int(match[1]) * times, match[2]

@@ -1,4 +1,4 @@
-"""Which events a rule counts, for whom, and what a window is worth (section 6)."""
+"""Which events a rule counts, for which subjects, and the value of a window (section 6)."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ OPERATORS = ("at_least", "above", "at_most", "below")
 
 
 def kind_of(when: JSON) -> tuple[str, JSON]:
-    """The one kind that a `when` holds."""
+    """The trigger kind of a `when`, and its body."""
     [(kind, body)] = when.items()
     return kind, body
 
 
 def tiered(value: Any, tier: str | None) -> Any:
-    """What holds for the tier; None where it is left out."""
+    """The value for the tier; None if the tier is left out."""
     return value.get(tier) if isinstance(value, dict) else value
 
 
 def event_view(event: Arrived, account: JSON) -> JSON:
-    """What a condition sees of an event, with the account as it is at some place in the log."""
+    """The view that a condition has of an event, with the account as it is at some place in the log."""
     return {
         "data": event.event.get("data"),
         "type": event.type,
@@ -48,7 +48,7 @@ def of_type(wanted: str | list[str], type_: str) -> bool:
 
 
 def selected(selector: JSON, event: Arrived) -> bool:
-    """Whether `event`, `where` and `of` of a selector take the event, judged where it stood in the log."""
+    """Whether a selector's `event`, `where` and `of` accept the event, with the account as it was at its place."""
     if not of_type(selector["event"], event.type):
         return False
     view = event_view(event, event.account)
@@ -64,21 +64,21 @@ def selected(selector: JSON, event: Arrived) -> bool:
 
 
 def key_text(value: Any) -> str | None:
-    """The `key` of a subject: the string, or the JSON text of a number or truth value."""
+    """The `key` of a subject: a string as it is, a number or boolean as JSON text; None for any other value."""
     if isinstance(value, str):
         return value
     return json.dumps(value) if isinstance(value, bool | int | float) else None
 
 
 def key_of(rule: JSON, event: Arrived) -> str | None:
-    """The event's value of `by`; None without one."""
+    """The event's key by the rule's `by`; None if either is missing."""
     if not rule.get("by"):
         return None
     return key_text(lookup(rule["by"], event_view(event, event.account)))
 
 
 def subjects_of(rule: JSON, event: Arrived, *, since: bool = False) -> list[Subject]:
-    """For whom the event counts; a `since` event without a contact stands for every contact then known."""
+    """The subjects that the event counts for. A `since` event without a contact counts for every contact then known."""
     key = key_of(rule, event)
     if rule.get("by") and key is None:
         return []
@@ -116,7 +116,7 @@ class Scene:
 
 
 def counted(scene: Scene, selector: JSON, *, since: bool = False) -> list[Arrived]:
-    """The subject's matching events so far, from the rule's start on, by time and then arrival."""
+    """The subject's matching events so far, from the rule's start on, sorted by time and then by arrival."""
     found = [
         event
         for event in scene.account.events
@@ -129,7 +129,7 @@ def counted(scene: Scene, selector: JSON, *, since: bool = False) -> list[Arrive
 
 
 def window(scene: Scene, when: JSON, end: int) -> list[Arrived]:
-    """The events in the window that ends at `end`, included (for a moment D pass D - 1)."""
+    """The events in the window up to and including `end` (for a moment D, pass D - 1)."""
     events = [e for e in counted(scene, when) if e.time <= end]
     if "since" in when:
         since = when["since"]
@@ -143,12 +143,12 @@ def window(scene: Scene, when: JSON, end: int) -> list[Arrived]:
 
 
 def newer_than(events: list[Arrived], start: int) -> list[Arrived]:
-    """Those with a time after `start` (a window is open on the left)."""
+    """The events with a time after `start` (a window is open on the left)."""
     return [e for e in events if e.time > start]
 
 
 def aggregate(when: JSON, events: list[Arrived]) -> Fraction | None:
-    """The exact worth of a window; None where it has none."""
+    """The exact value of a window's events; None if they have no value."""
     kind = when.get("aggregate", "count")
     if kind == "count":
         return Fraction(len(events))
@@ -174,7 +174,7 @@ def _scalar(value: Any) -> tuple[str, Any]:
 
 
 def divided(when: JSON, value: Fraction | None, account: JSON) -> Fraction | None:
-    """The value over the account attribute that `per` names; None where that is missing or not above 0."""
+    """The value divided by the account attribute that `per` names; None if that is missing or not above 0."""
     if value is None or not when.get("per"):
         return value
     per = lookup(when["per"], {"account": account})
@@ -184,7 +184,7 @@ def divided(when: JSON, value: Fraction | None, account: JSON) -> Fraction | Non
 
 
 def operator_of(when: JSON) -> str:
-    """Which of the four comparisons a threshold has."""
+    """The name of the threshold's comparison, one of four."""
     return next(name for name in OPERATORS if name in when)
 
 

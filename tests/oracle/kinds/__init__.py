@@ -1,4 +1,4 @@
-"""The register of the trigger kinds' truth: a new kind is its file here and its line in `KINDS`."""
+"""The register of the trigger kinds' oracles. A new kind has a file in this folder and a line in `KINDS`."""
 
 from tests.oracle.kinds.absence import Absence
 from tests.oracle.kinds.base import Kind

@@ -1,4 +1,4 @@
-"""absence: a deadline after each arm that nothing came before, or the event that ends an absence."""
+"""absence: a deadline after each arm, before which no event came, or the event that ends an absence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JSON = dict[str, Any]
 
 
 class Absence(Kind):
-    """Something that did not happen for a while."""
+    """An event that did not happen for a while."""
 
     restarts_on = ("event", "where", "since")
     fires = Story({"event": "tick", "for": "2d"}, (("01-01T09:00", "tick", {}),), "01-04T00:00")
@@ -66,7 +66,7 @@ def _arm_subjects(part: Part) -> list[Subject]:
 
 
 def arms(scene: Scene) -> dict[int, Arrived]:
-    """Every time at which the subject's absence was armed, with the event that came first at it."""
+    """Every time at which the subject's absence was armed, with the event that arrived first with that time."""
     body = scene.body
     selector, since = (body["since"], True) if "since" in body else (body, False)
     found: dict[int, Arrived] = {}
@@ -76,7 +76,7 @@ def arms(scene: Scene) -> dict[int, Arrived]:
 
 
 def absence(scene: Scene, arm: int, event: Arrived, at: int, *, past: bool) -> Hold | None:
-    """An absence deadline `at`; `past`: it was past already, so anything later than the arm ends it."""
+    """The hold at an absence's deadline `at`; `past`: it has passed already, so any event after the arm ends it."""
     body = scene.body
     matching = [e.time for e in windows.counted(scene, body)]
     ended = [time for time in matching if time > arm or ("since" in body and time == arm)]
@@ -87,7 +87,7 @@ def absence(scene: Scene, arm: int, event: Arrived, at: int, *, past: bool) -> H
 
 
 def on_return(scene: Scene, event: Arrived) -> Hold | None:
-    """An event that is the subject's newest and at least `for` later than the one before it."""
+    """The hold at an event that is the subject's newest, and at least `for` later than the one before it."""
     gap = tiered(scene.body["for"], scene.tier)
     if gap is None:
         return None

@@ -1,4 +1,4 @@
-"""What the oracle knows of every trigger kind: each is a class with what differs from these answers."""
+"""The base of the oracle's trigger kinds: each is a class that overrides the answers in which it differs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Step = tuple[int, int]  # the clock's move: (from, to], in us
 
 @dataclass
 class Hold:
-    """A member held at `at`: of an event, or of a moment (`event` is then the one that armed it)."""
+    """A member held at `at` (us): at an event, or at a moment (`event` is then the one that armed it)."""
 
     at: int
     event: Arrived | None
@@ -32,16 +32,16 @@ class Hold:
 
 @dataclass
 class Memory:
-    """What one rule must remember of one subject: what it did, never what it counted."""
+    """What one rule did for one subject; never the events that it counted."""
 
     last: int | None = None
     fired: set[Any] = field(default_factory=set)  # places of events, moments
-    been: set[Any] = field(default_factory=set)  # of a kind's moments: (member, …) that were decided
-    held: dict[int, set[int]] = field(default_factory=dict)  # all_of: member -> moments it held at
+    been: set[Any] = field(default_factory=set)  # a kind's moments that were decided: (member, …)
+    held: dict[int, set[int]] = field(default_factory=dict)  # all_of: by member, the times it held at
 
 
 class Story(NamedTuple):
-    """A body, events as `("01-10T09:00", type, data)` of one account, and where the clock ends."""
+    """A kind's body, the events `("01-10T09:00", type, data)` of one account, and the time at which the clock ends."""
 
     body: JSON
     events: tuple[tuple[str, str, JSON], ...]
@@ -50,7 +50,7 @@ class Story(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """One member of a rule for an account, as everything stands right now."""
+    """One member of a rule for one account, with everything as it is right now."""
 
     rule: JSON
     index: int
@@ -67,36 +67,39 @@ class Part:
 
 
 class Kind(ABC):
-    """A trigger kind."""
+    """A trigger kind of the oracle."""
 
-    restarts_on: tuple[str, ...] = ()  # fields whose change makes the state start anew
-    restarts_if_longer: tuple[str, ...] = ()  # spans that may not grow without that
-    split = True  # scope and `by` make sense for it
+    restarts_on: tuple[str, ...] = ()  # if one of these fields changes, the state starts anew
+    restarts_if_longer: tuple[str, ...] = ()  # if one of these spans grows, the state starts anew
+    split = True  # scope and `by` make sense for this kind
     fires: Story
-    does_not_fire: Story  # all but the same
+    does_not_fire: Story  # nearly the same as `fires`
     has_value = False  # its triggers have a value
     has_evidence = False  # its triggers name the events they counted
 
     @abstractmethod
     def rules(self) -> st.SearchStrategy[JSON]:
-        """Generated `when`s of this kind."""
+        """A strategy for `when`s of this kind."""
 
     @abstractmethod
     def default_cooldown(self, body: JSON, tier: str | None) -> str:
-        """What holds where a rule names no cooldown: a duration, `0s` or `once`."""
+        """The cooldown of a rule that names none: a duration, `0s` or `once`."""
 
     def ticks(self, body: JSON) -> bool:
-        """Whether it is decided at the daily tick."""
+        """Whether a rule with this body is decided at the daily tick."""
         return False
 
     def at_event(self, part: Part, event: Arrived, before: JSON | None) -> Iterable[tuple[Subject, Hold]]:
-        """What holds at an event (or by it, at an earlier one); `before`: the account before an update."""
+        """What holds at an event, or because of it at other events, by subject.
+
+        `before`: the account before an update.
+        """
         return ()
 
     def at_tick(self, scene: Scene, at: int) -> Hold | None:
-        """Whether it holds at a daily tick."""
+        """The hold at a daily tick; None if the member does not hold."""
         return None
 
     def moments(self, part: Part, step: Step, *, silent: bool) -> Iterator[tuple[Subject, Hold]]:
-        """What holds at moments of its own that the clock's move comes to, or that are past already."""
+        """What holds at the kind's own moments that the clock's step reaches or has passed already, by subject."""
         yield from ()

@@ -1,4 +1,4 @@
-"""becomes: an update after which a condition holds that did not before."""
+"""becomes: an update after which a condition holds that did not hold before."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JSON = dict[str, Any]
 
 
 class Becomes(Kind):
-    """A condition that an update turns true."""
+    """A condition that an update makes true."""
 
     fires = Story(
         {"is": {"account.attributes.status": "churned"}},
@@ -53,7 +53,7 @@ def _is(body: JSON, account: JSON, contact: str | None) -> bool:
 
 
 def _knows(part: Part, before: JSON | None, contact: str | None) -> bool:
-    """Whether the condition had a value before: the account was there, and in contact scope the contact."""
+    """Whether the condition had a value before: the account was known, and in contact scope the contact too."""
     if before is None:
         return False
     return not part.per_contact or contact in before.get("contacts", {})

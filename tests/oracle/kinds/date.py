@@ -1,4 +1,4 @@
-"""date: the moments before or after a date that the account or contact carries."""
+"""date: the moments before or after a date in an attribute of the account or contact."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JSON = dict[str, Any]
 
 
 class Date(Kind):
-    """A date that comes near or is past."""
+    """A date that is near or has passed."""
 
     fires = Story(
         {"attribute": "account.attributes.d", "before": "1d"},
@@ -55,14 +55,14 @@ class Date(Kind):
 
 
 def date_span(scene: Scene) -> str | None:
-    """How long before or after its date a date rule fires in the account's tier."""
+    """How long before or after its date a date rule fires in the account's tier; None if the tier is left out."""
     body = scene.body
     duration: str | None = tiered(body["before" if "before" in body else "after"], scene.tier)
     return duration
 
 
 def date_moments(scene: Scene, floor: int, until: int) -> list[tuple[str, int]]:
-    """(value, moment) of every moment of a date rule from `floor` to `until`."""
+    """Every moment of a date rule from `floor` to `until` (us, both included), as (value, moment)."""
     body = scene.body
     duration = date_span(scene)
     subject_view = contact_view(scene.view, scene.subject[0])

@@ -1,4 +1,4 @@
-"""threshold: the worth of a window at each event that may complete it, or at the daily tick."""
+"""threshold: the value of a window at each event that may complete it, or at the daily tick."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JSON = dict[str, Any]
 
 
 class Threshold(Kind):
-    """An aggregate compared with a number."""
+    """An aggregate that is compared with a number."""
 
     restarts_on = ("event", "where", "aggregate", "of", "since")
     restarts_if_longer = ("within",)
@@ -71,7 +71,7 @@ def measure(scene: Scene, body: JSON, at: int, *, moment: bool) -> tuple[list[Ar
 
 
 def threshold(scene: Scene, at: int, event: Arrived | None) -> Hold | None:
-    """A threshold, checked at an event or (event None) at a daily tick."""
+    """The hold of a threshold, checked at an event or (`event` None) at a daily tick."""
     body = scene.body
     operator = windows.operator_of(body)
     limit = tiered(body[operator], scene.tier)
@@ -86,7 +86,7 @@ def threshold(scene: Scene, at: int, event: Arrived | None) -> Hold | None:
 
 
 def rechecked(scene: Scene, event: Arrived) -> list[Arrived]:
-    """The event itself and the later ones whose window it is in, in time order (then of arrival)."""
+    """The event itself, and the later events whose windows it is in, by time and then by arrival."""
     body = scene.body
     later = [
         e

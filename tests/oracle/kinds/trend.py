@@ -1,4 +1,4 @@
-"""trend: the rates of two spans that follow each other, at the daily tick."""
+"""trend: the rates of two successive spans, compared at the daily tick."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Trend(Kind):
 
 
 def trend(scene: Scene, at: int) -> Hold | None:
-    """The rate of (at - over, at) against that of the baseline just before it."""
+    """The hold if the rate in (at - over, at) has changed enough from the rate in the baseline just before it."""
     body = scene.body
     over, baseline = span(body["over"]), span(body["baseline"])
     operator = "falls_by" if "falls_by" in body else "rises_by"
