@@ -1,4 +1,4 @@
-"""A stack on the shared servers, with sinks."""
+"""A stack on the shared servers, with sinks for its mails and webhooks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MakeStack = Callable[..., Stack]
 
 @pytest.fixture
 def sink() -> Iterator[Sinks]:
-    """Where mails and webhooks go."""
+    """The sinks that mails and webhooks go to."""
     with sinks() as found:
         yield found
 
@@ -27,7 +27,7 @@ def sink() -> Iterator[Sinks]:
 def make_stack(
     kafka: KafkaServer, fresh_postgres_url: str, sink: Sinks, tmp_path: Path
 ) -> Iterator[MakeStack]:
-    """Starts a stack: make_stack(rules=3, CLOCK="wall"); one ingest, rules and actions process where not given."""
+    """Starts a stack: make_stack(rules=3, CLOCK="wall"). One process each of ingest, rules and actions by default."""
     with ExitStack() as stack:
 
         def make(ingest: int = 1, rules: int = 1, actions: int = 1, **settings: str) -> Stack:

@@ -1,4 +1,4 @@
-"""What the tables say of deliveries, against what the sinks received."""
+"""Compares the deliveries in the tables with the mails and webhooks that the sinks received."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ COLUMNS = [actions.c[name] for name in ("id", "channel", "status", "reason", "at
 
 
 class Witness(Protocol):
-    """Who tells what arrived."""
+    """Anything that can tell what arrived."""
 
     def arrived(self) -> Arrived:
-        """All of it."""
+        """Everything that has arrived."""
         ...
 
 
 @dataclass
 class Delivered:
-    """Figures: arrivals that were not the first of their name, and mails of which nobody knows."""
+    """Two figures: arrivals after the first for the same action, and mails whose end nobody knows."""
 
     repeats: int
     uncertain: int
 
 
 def settled(status: str, reason: str | None, tries: int) -> str:
-    """The status that the pure answer gives an action that ended so: there everything arrives at once.
+    """The status that the pure answer gives to an action with this end. In the pure answer, everything arrives at once.
 
-    Skipped though it was to be sent can only be what broke off, and whose play was exited before it was tried again.
+    An action that was to be sent and is skipped can only have broken off, with its play exited before the next attempt.
     """
     if status == "uncertain" or (status == "skipped" and reason == "play_exited" and tries > 0):
         return "done"
@@ -46,10 +46,10 @@ def settled(status: str, reason: str | None, tries: int) -> str:
 
 
 def check_deliveries(db: Database, sinks: Witness, said: Mapping[str, str], kills: int) -> Delivered:
-    """Every action that is done has arrived, as it was rendered; every arrival is of an action, and has its attempt.
+    """Check that every action that is done arrived as rendered, and that every arrival has an action and an attempt.
 
-    `said`: what each says by its row. `kills`: of actions. One leaves in doubt what was on the wire: so many webhooks
-    to the workload's one endpoint, and a mail on each connection.
+    `said`: by action, the text in its row. `kills`: how often actions was killed. A kill leaves in doubt the webhooks
+    on the wire to the workload's one endpoint (at most `AT_ONCE`), and one mail on each connection.
     """
     with db.read() as conn:
         rows = conn.execute(select(*COLUMNS)).all()

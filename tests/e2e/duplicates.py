@@ -1,4 +1,4 @@
-"""The same events from many clients again and again: each has its effect once."""
+"""The same events, sent by many clients again and again. Each has its effect once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BATCH = 20
 
 
 def orders(count: int, accounts: int) -> list[JSON]:
-    """Events of the rule `each`: every one fires once."""
+    """Events for the rule `each`; every event fires it once."""
     return [
         {
             "id": f"o{number}", "source": "shop", "type": "order", "account": f"a{number % accounts}",
@@ -26,8 +26,10 @@ def orders(count: int, accounts: int) -> list[JSON]:
 
 
 def send_again_and_again(run: Run, ids: int, clients: int, copies: int, kills: int, seed: int) -> None:
-    """`ids` events, each sent `copies` times by as many of the clients, in any order, while every service is killed
-    and started again `kills` times."""
+    """Send `ids` events, each `copies` times from as many of the clients, in any order.
+
+    Meanwhile every service is killed and started again `kills` times.
+    """
     sent = orders(ids, run.accounts)
     rng = random.Random(f"{seed} duplicates")
     shares: list[list[JSON]] = [[] for _ in range(clients)]
@@ -53,7 +55,7 @@ def _send(run: Run, share: list[JSON]) -> None:
 
 
 def _kill(run: Run, kills: int, total: int) -> None:
-    """Spread over what is sent, all services in turn."""
+    """Kill all services in turn, spread over the events that are sent."""
     moments = [
         (total * (place + 1) // (kills * len(KINDS) + 1), kind) for place, kind in enumerate(KINDS * kills)
     ]

@@ -1,4 +1,4 @@
-"""Processes that end at named places inside, each in the middle of work."""
+"""Processes that end at named places in the code, each in the middle of its work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PREFIXES = {"ingest": ("ingest.",), "rules": ("rules.",), "actions": ("actions."
 
 
 def hit_all(run: Run, rounds: int, seed: int) -> set[str]:
-    """Every failpoint is hit so often, in the first process of its kind, the kinds side by side; the points."""
+    """Hit every failpoint `rounds` times, in the first process of each kind, all kinds at once; returns the points."""
     with ThreadPoolExecutor(len(KINDS)) as pool:
         return {point for points in pool.map(partial(_hit, run, rounds, seed), KINDS) for point in points}
 
@@ -36,5 +36,5 @@ def _hit(run: Run, rounds: int, seed: int, kind: str) -> list[str]:
 
 
 def in_actions(rounds: int) -> int:
-    """How often a process of actions ends by that."""
+    """How often `hit_all` ends a process of actions."""
     return rounds * sum(point.startswith(PREFIXES["actions"]) for point in POINTS) + 1

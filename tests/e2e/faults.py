@@ -1,4 +1,4 @@
-"""Faults to a running stack, at any size: what `make test` does small and `make chaos` at full size."""
+"""Faults in a running stack, at any size: `make test` runs them small, `make chaos` at full size."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETTINGS = {"CLOCK": "log", "PARTITIONS": str(PARTITIONS)}
 
 @dataclass
 class Run:
-    """A workload under way: its acknowledged events, and what is done to the stack meanwhile."""
+    """A workload under way: its acknowledged events, and the faults done to the stack meanwhile."""
 
     stack: Stack
     sinks: Sinks
@@ -39,7 +39,10 @@ class Run:
     idle: int = 0  # kills of processes that had found nothing to do
 
     def finish(self, kills: int = 0) -> Report:
-        """The clock to the end, all settled, everything checked; prints the figures. `kills`: of actions."""
+        """Move the clock to the end, wait until all is settled, check everything and print the figures.
+
+        `kills`: how often actions was killed.
+        """
         self.stack.wait_ready()
         with self.stack.client() as client:
             client.post("/v1/clock", json={"time": END.isoformat()}).raise_for_status()
@@ -71,9 +74,9 @@ def loaded(
     merges: float = 0,
     progress: Progress | None = None,
 ) -> Iterator[Run]:
-    """The stack configured and events being posted; at the end of the block all of them are acknowledged.
+    """Configure the stack and post events while the block runs; at its end all of them are acknowledged.
 
-    With `lanes` the load goes on in step with the faults of these, `times` each (`Run.pace`).
+    With `lanes`, the load keeps step with the faults of these lanes, `times` in each (`Run.pace`).
     """
     run = Run(stack, sinks, accounts, progress=progress or Progress())
     run.pace = pace = Pace(events, lanes, times) if times else None
@@ -106,7 +109,7 @@ def loaded(
 
 @contextmanager
 def configured(stack: Stack, sinks: Sinks, accounts: int, progress: Progress | None = None) -> Iterator[Run]:
-    """The stack configured, with nothing posted to it."""
+    """Configure the stack and post nothing."""
     run = Run(stack, sinks, accounts, progress=progress or Progress())
     _configure(run)
     yield run
@@ -127,7 +130,7 @@ def posting(
     merges: float = 0,
     progress: Progress | None = None,
 ) -> Iterator[Run]:
-    """The stack configured and events being posted in small requests, for as long as the block runs."""
+    """Configure the stack and post events in small requests for as long as the block runs."""
     run = Run(stack, sinks, accounts, progress=progress or Progress())
     over = threading.Event()
 
@@ -136,7 +139,7 @@ def posting(
             for batch in batches(events(seed, most, range(accounts), days=DAYS, merges=merges), 20):
                 post(client, batch)
                 run.acknowledged |= {(event["account"], event["id"]) for event in batch}
-                if over.wait(0.05):  # a stream, not a flood: there must be something to come until the end
+                if over.wait(0.05):  # a stream, not a flood: events must be left until the end
                     return
 
     _configure(run)
@@ -150,9 +153,9 @@ def posting(
 
 
 def kill_each(run: Run, times: int, seed: int, most_s: float) -> int:
-    """kill -9 of processes of every kind so many times, moments after they got to work again; how many of actions.
+    """Kill processes of every kind with -9, `times` each, moments after they got to work; returns the kills of actions.
 
-    With a pace, each in its share of the load; without, as fast as they come back.
+    With a pace, each kill falls into its share of the load. Without one, kills come as fast as the processes return.
     """
 
     def one(kind: str) -> None:
@@ -183,12 +186,15 @@ def kill_each(run: Run, times: int, seed: int, most_s: float) -> int:
 
 
 def until_ready(process: Process, timeout_s: float = READY_S) -> None:
-    """Poll until it says so; fails with its own words if it ends."""
+    """Poll until the process says that it is ready. Fails with the process's own words if it ends."""
     wait_until(f"{process.child.name} gets ready", process.ready, timeout_s, process.child)
 
 
 def until_working(process: Process) -> bool:
-    """Poll until it is ready and has done some work; not for long, where there may be nothing to do. Whether it has."""
+    """Poll until the process is ready and has done some work; returns whether it has.
+
+    It gives up after `WORK_S`, since there may be nothing to do.
+    """
     until_ready(process)
     deadline = time.monotonic() + WORK_S
     while time.monotonic() < deadline:

@@ -1,7 +1,7 @@
-"""The history checker: what the log, the tables and the sinks hold, against the pure engine's answer.
+"""The history checker: compares the contents of the log, the tables and the sinks with the pure engine's answer.
 
 The pure engine and the pure step machine read the same log, in memory, undisturbed. Whatever was killed meanwhile,
-the tables must hold exactly what these two come to, and the sinks every mail and webhook that the tables call done.
+the tables must hold exactly their answer, and the sinks every mail and webhook that the tables call done.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ from tests.e2e.workload import PLAYBOOKS, TEMPLATE
 
 JSON = dict[str, Any]
 ENDS = (OWN_PREFIX + "email.", OWN_PREFIX + "webhook.")
-PAGE = 1_000  # rows read at a time: with their mails they are large
+PAGE = 1_000  # rows to read at a time; with their mails they are large
 _json = msgspec.json.encode
 
 
 @dataclass
 class Expected:
-    """What must have come of a log: everything by its id."""
+    """Everything that a log must have led to, by its id."""
 
     triggers: dict[str, JSON] = field(default_factory=dict)
     plays: dict[str, tuple[Any, ...]] = field(default_factory=dict)
-    actions: dict[str, tuple[Any, ...]] = field(default_factory=dict)  # last what it says, first how it ended
+    actions: dict[str, tuple[Any, ...]] = field(default_factory=dict)  # first how it ended, last what it says
     tasks: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     profiles: dict[str, JSON] = field(default_factory=dict)
-    told: set[str] = field(default_factory=set)  # touchline.* events, but for the ends of mails and webhooks
-    sent_on: set[tuple[str, bytes]] = field(default_factory=set)  # what merges leave for other accounts
+    told: set[str] = field(default_factory=set)  # touchline.* events, except the ends of mails and webhooks
+    sent_on: set[tuple[str, bytes]] = field(default_factory=set)  # what merges leave for others
 
 
 def _play(p: Play) -> tuple[Any, ...]:
@@ -71,7 +71,7 @@ def _task(t: Any) -> tuple[Any, ...]:
 
 
 def expected(log: Log, db: Database) -> Expected:
-    """The pure answer to what is on the log, with the rules saved in the database; log clock."""
+    """The pure answer to the events on the log, with the rules saved in the database, on the log clock."""
     found = Expected()
     for partition in range(log.partitions):
         read = [(r.offset, r.timestamp, readable(r, log.partitions)) for r in records(log, EVENTS, partition)]
@@ -126,7 +126,7 @@ def _played(
 
 
 def stored(db: Database) -> Expected:
-    """What the tables hold; fails if an id is there twice (they are unique, but who knows)."""
+    """The contents of the tables. Fails if an id is there twice, though the tables should refuse that."""
     found = Expected()
     rows = 0
     with db.read() as plain:
@@ -152,7 +152,7 @@ def stored(db: Database) -> Expected:
 
 
 def compare(want: Expected, got: Expected) -> None:
-    """Nothing lost, nothing doubled, nothing different."""
+    """Check that nothing is lost, doubled or different."""
     for what in ("triggers", "plays", "actions", "tasks", "profiles"):
         before, after = getattr(want, what), getattr(got, what)
         lost, extra = before.keys() - after.keys(), after.keys() - before.keys()
@@ -188,9 +188,9 @@ class Report:
 def check(
     log: Log, db: Database, acknowledged: set[tuple[str, str]], sinks: Witness, kills: int = 0
 ) -> Report:
-    """Hold everything against everything; the figures. Raises AssertionError with what differs.
+    """Compare the log, the tables and the sinks; returns the figures. Raises AssertionError with the differences.
 
-    `kills`: of actions, or what else may leave it in doubt what was on the wire.
+    `kills`: how often actions was killed, or anything else happened that leaves sends on the wire in doubt.
     """
     on_log = posted(log)
     lost = acknowledged - on_log.events.keys()
@@ -218,7 +218,7 @@ def check(
 
 
 def _check_own(db: Database, want: Expected, own: Set[str]) -> None:
-    """What we say of ourselves on the log: all that the plays told, and every end of a mail or webhook."""
+    """Check Touchline's own events on the log: all that the plays told, and every end of a mail or webhook."""
     with db.read() as conn:
         rows = conn.execute(select(actions.c.id, actions.c.channel, actions.c.status, actions.c.reason)).all()
     ends = {

@@ -1,6 +1,6 @@
-"""What the workload's mails, webhooks and tasks say: by the pure answer, by the tables, and at the sinks.
+"""The texts of the workload's mails, webhooks and tasks: in the pure answer, in the tables and at the sinks.
 
-The workload's templates hold nothing but paths, which are filled in here without the product's renderer.
+The workload's templates contain only paths, which are filled in here without the product's render processes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PLACE = re.compile(r" at \d+/\d+$")
 
 
 class Filler:
-    """A renderer for templates of paths."""
+    """Renders templates that contain only paths."""
 
     def render_many(self, jobs: Sequence[RenderJob]) -> list[Rendered | RenderFailure]:
         """Each draft's content, as far as `said` looks at it."""
@@ -31,7 +31,7 @@ class Filler:
 
     @staticmethod
     def check(sources: dict[str, str]) -> list[tuple[str, str]]:
-        """Nothing is wrong with any."""
+        """The faults found in the templates: none."""
         return []
 
     @staticmethod
@@ -60,7 +60,7 @@ def filled(text: str, scope: JSON) -> str:
 
 
 def said(channel: str, content: JSON | None) -> str:
-    """What an action says, in a line; empty if nothing."""
+    """An action's text, in a line; empty if it has none."""
     if not content:
         return ""
     if channel == "email":
@@ -71,18 +71,18 @@ def said(channel: str, content: JSON | None) -> str:
 
 
 def mail_said(to: str, subject: str, text: str) -> str:
-    """A mail in a line: whom it is for, what about, and its first paragraph."""
+    """A mail in a line: its recipient, its subject and its first paragraph."""
     first = re.split(r"\r?\n\r?\n", text.strip(), maxsplit=1)[0]
     return f"{to}: {subject}: {' '.join(first.split())}"
 
 
 def hook_said(body: bytes) -> str:
-    """What stands for a body, and where on the log the trigger in it was decided, if there is one."""
+    """A short text that stands for a body, and the place on the log where the trigger in it was decided, if any."""
     digest = blake2b(POSITION.sub(b"", body), digest_size=8).hexdigest()
     place = POSITION.search(body)
     return f"{digest} at {int(place[1])}/{int(place[2])}" if place else digest
 
 
 def wherever(line: str) -> str:
-    """What was said, on whichever log it was: places differ, by where our own events come to lie."""
+    """The line without places on the log. These differ between logs, by where our own events come to be."""
     return PLACE.sub("", line)

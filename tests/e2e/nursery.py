@@ -1,8 +1,8 @@
 """Service processes forked from one that has imported everything, so that a start costs a tenth of its time.
 
-Hundreds of restarts are then spent under load and not in imports. A process from here is one like any other:
-a session, an environment and a log of its own, and it runs `touchline serve`. `tests/e2e/test_stack.py`
-starts the command itself.
+Hundreds of restarts then spend their time under load instead of in imports. A forked process is like any other: it has
+a session, an environment and a log of its own, and runs `touchline serve`. `tests/e2e/test_stack.py` starts the
+command itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from deploy.local.process import POLL_S, Child
 
-# What `touchline serve` imports on its way, so that it is there before the fork.
+# The modules that `touchline serve` imports later; they are imported before the fork.
 IMPORTS = (
     "services.cli.main", "services.app", "services.ingest.service", "services.rules.service",
     "services.actions.service", "services.ingest.tables", "services.rules.tables", "services.actions.tables",
@@ -32,7 +32,7 @@ READY_S = 120.0
 
 
 class Nursery:
-    """The process that forks. One question at a time: start, or whether one has ended."""
+    """The process that forks. It takes one question at a time: start a process, or whether one has ended."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -50,11 +50,11 @@ class Nursery:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked."""
+        """Whether it can answer questions."""
         return self._process.poll() is None
 
     def ask(self, **question: Any) -> Any:
-        """Its answer."""
+        """Its answer to a question."""
         with self._lock:
             self._lines.write(json.dumps(question).encode() + b"\n")
             self._lines.flush()
@@ -68,7 +68,7 @@ _making = threading.Lock()
 
 
 def nursery() -> Nursery:
-    """The one of this process, which ends with it."""
+    """The nursery of this process, which ends with it."""
     global _nursery
     with _making:
         if _nursery is None or not _nursery.alive:
@@ -77,7 +77,7 @@ def nursery() -> Nursery:
 
 
 class Forked:
-    """What `Child` uses of a Popen."""
+    """A forked process, with the part of Popen that `Child` uses."""
 
     def __init__(self, under: Nursery, pid: int) -> None:
         self._under, self.pid = under, pid
@@ -99,13 +99,13 @@ class Forked:
         return status
 
     def send_signal(self, number: int) -> None:
-        """A signal, if it still runs."""
+        """Send a signal if the process still runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
 
 class Service(Child):
-    """`touchline serve <command>` out of the nursery; else as any child."""
+    """`touchline serve <command>` from the nursery; otherwise like any other child."""
 
     def launch(self) -> Any:
         """A started process."""
@@ -114,7 +114,7 @@ class Service(Child):
         return Forked(under, pid)
 
 
-# -- the other side
+# -- in the nursery's process
 
 
 def _main(descriptor: int) -> None:
@@ -143,7 +143,7 @@ def _start(asked: dict[str, Any], descriptor: int) -> int:
     pid = os.fork()
     if pid:
         os.close(writing)
-        os.read(reading, 1)  # it has a session of its own by now, and can be killed with all that is in it
+        os.read(reading, 1)  # by now it has a session of its own, and can be killed with all its children
         os.close(reading)
         return pid
     try:
@@ -157,7 +157,7 @@ def _start(asked: dict[str, Any], descriptor: int) -> int:
 
 
 def _grow_up(asked: dict[str, Any]) -> None:
-    """What exec would have done."""
+    """Set up the forked process as exec would have done."""
     with open(asked["log"], "ab") as log:  # noqa: PTH123  nothing between the fork and the service
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)

@@ -16,14 +16,14 @@ from tests.e2e.faults import Run, until_ready
 from tests.e2e.stack import Process, until
 
 TABLES = {"rules": rules_partitions, "actions": actions_partitions}
-IDLE_LIMIT = "?options=-c%20idle_in_transaction_session_timeout%3D4s"  # for rows that the frozen hold
+IDLE_LIMIT = "?options=-c%20idle_in_transaction_session_timeout%3D4s"  # for rows that the frozen hold locked
 REFUSED = "batch abandoned"
-# With its batch read it meets the fence; in its transaction it finds that the database has ended that.
+# Frozen after a poll, a worker meets the fence. Frozen in a transaction, it finds that the database has ended that.
 RULES_FREEZE = ("rules.after_poll", "rules.before_commit")
 
 
 def epochs(db: Database, kind: str) -> dict[int, int]:
-    """By partition; rises with every change of hands."""
+    """The epoch of each partition; it rises whenever the partition changes hands."""
     table = TABLES[kind]
     with db.read() as conn:
         return {row.partition: row.epoch for row in conn.execute(select(table))}
@@ -41,8 +41,11 @@ def stopped(process: Process) -> bool:
 
 
 def freeze_and_thaw(run: Run, rounds: int, seed: int) -> int:
-    """Zombies: one more rules and one more actions worker freeze beyond their session, in the middle of a transaction
-    or with what they read in hand; others take over; they come back, and write nothing. How many there were."""
+    """Make zombies: freeze one more rules and one more actions worker for longer than their session.
+
+    They freeze in the middle of a transaction or with the records of a poll in hand. Others take over; the zombies come
+    back and write nothing. Returns how many there were.
+    """
     rng = random.Random(f"{seed} zombies")
     db = run.stack.open_database()
     try:
@@ -62,7 +65,7 @@ def _zombies(run: Run, db: Database, rng: random.Random, rules_freeze: str) -> N
     before: dict[str, dict[int, int]] = {}
 
     def frozen() -> bool:
-        """Looks at both at once: who froze first is soon another's prey."""
+        """Look at both at once: the partitions of the one that froze first are soon taken by others."""
         before.update(
             {
                 kind: epochs(db, kind)
@@ -87,9 +90,9 @@ def _refused(process: Process) -> bool:
 
 
 def change_hands(run: Run, changes: int, seed: int) -> int:
-    """Workers join, and others leave or die, rules and actions in turn; how many workers of actions died.
+    """Have workers join, and others leave or die, rules and actions in turn.
 
-    By the end every partition has changed hands.
+    By the end every partition has changed hands. Returns how many workers of actions died.
     """
     rng = random.Random(f"{seed} owners")
     died = 0
@@ -103,7 +106,7 @@ def change_hands(run: Run, changes: int, seed: int) -> int:
         joining = run.stack.add(kind)
         joining.start()
         until_ready(joining)
-        time.sleep(rng.uniform(0.2, 1.5))  # in the middle of the rebalance, or behind it
+        time.sleep(rng.uniform(0.2, 1.5))  # in the middle of the rebalance, or after it
         leaving = rng.choice(running)
         if (number + number // 2) % 2 == 0:
             leaving.child.stop()

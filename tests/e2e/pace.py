@@ -1,6 +1,6 @@
-"""Load and faults in step: a fault comes when its share of the events is acknowledged, and the load waits for it.
+"""Keeps load and faults in step: a fault comes when its share of the events is acknowledged, and the load waits for it.
 
-So the faults are spread over all the load however fast the machine is, and a seed names the same moments again.
+So the faults are spread over the whole load, however fast the machine is, and a seed names the same moments again.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-AHEAD = 1.5  # faults of a lane by which the load may be early
+AHEAD = 1.5  # by how many faults of a lane the load may be ahead
 
 
 class Pace:
-    """`lanes`: who strikes, each `times` times over `events` events. Ended, nobody waits any more."""
+    """Every lane of faults strikes `times` times over `events` events. Once the pace has ended, nobody waits."""
 
     def __init__(self, events: int, lanes: Sequence[str], times: int) -> None:
         self._events, self._times = events, times
@@ -22,26 +22,28 @@ class Pace:
         self._moved = threading.Condition()
 
     def posted(self, count: int) -> None:
-        """So many more events are acknowledged; returns when more may be posted."""
+        """Count `count` more acknowledged events, and return when more may be posted."""
         with self._moved:
             self._posted += count
             self._moved.notify_all()
             self._moved.wait_for(self._may_post)
 
     def due(self, lane: str) -> None:
-        """Returns when the next fault of this lane is due: no lane is a fault ahead of another, or it would wait for
-        load that waits for that one."""
+        """Return when the next fault of this lane is due.
+
+        No lane is a fault ahead of another: it would wait for load that waits for the other lane.
+        """
         with self._moved:
             self._moved.wait_for(lambda: self._over or self._is_due(lane))
 
     def struck(self, lane: str) -> None:
-        """It has happened."""
+        """Note that the lane's fault has happened."""
         with self._moved:
             self._struck[lane] += 1
             self._moved.notify_all()
 
     def end(self) -> None:
-        """From now on nobody waits."""
+        """From now on let nobody wait."""
         with self._moved:
             self._over = True
             self._moved.notify_all()

@@ -1,4 +1,4 @@
-"""How far a long run has come, in one line: on a terminal it is written over, elsewhere now and then a new one."""
+"""The progress of a long run, in one line: overwritten on a terminal, elsewhere printed anew now and then."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LINE_S, TERMINAL_S = 20.0, 1.0
 
 
 class Progress:
-    """Counts of things done out of a total each; silent unless `shown`. Safe from any thread."""
+    """Counts of things done, each out of a total; silent unless `shown`. Safe to use from any thread."""
 
     def __init__(self, name: str = "", *, shown: bool = False, **totals: float) -> None:
         self._name, self._shown = name, shown
@@ -22,17 +22,17 @@ class Progress:
         self._lock = threading.Lock()
 
     def step(self, what: str, by: float = 1) -> None:
-        """So many more are done."""
+        """Count `by` more as done."""
         with self._lock:
             self._done[what] = self._done.get(what, 0) + by
             self._say()
 
     def done(self, what: str) -> float:
-        """How many are."""
+        """How many are done."""
         return self._done.get(what, 0)
 
     def note(self, text: str) -> None:
-        """Something to know, on a line of its own."""
+        """Print a remark on a line of its own."""
         if self._shown:
             print(f"{_clear()}{self._name}: {text}", flush=True)
 

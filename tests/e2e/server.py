@@ -1,4 +1,4 @@
-"""The real server in a process of its own, to be used over HTTP, killed and started again."""
+"""The real server in a process of its own, for tests that use it over HTTP, kill it and start it again."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ SETTLED_S = 120.0
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """A port on which nothing listens right now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
@@ -36,7 +36,7 @@ class Server:
         self.kills = 0
 
     def start(self) -> None:
-        """Start and wait until it is ready."""
+        """Start the server and wait until it is ready."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TOUCHLINE_")}
         environment |= {f"TOUCHLINE_{name}": value for name, value in self._settings.items()}
         self._process.env = environment
@@ -44,7 +44,7 @@ class Server:
         self.wait_ready()
 
     def wait_ready(self) -> None:
-        """Poll until it is ready; fails with the server's own words."""
+        """Poll until the server is ready. Fails with the server's own words."""
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline:
             assert self._process.alive, f"ended with {self._process.returncode}: {self.log()}"
@@ -60,12 +60,12 @@ class Server:
         self.kills += 1
 
     def stop(self) -> int:
-        """Ctrl-C; the exit status."""
+        """Stop the server as Ctrl-C does, and return its exit status."""
         self._process.stop(30, signal.SIGINT)
         return self._process.returncode or 0
 
     def log(self) -> str:
-        """What it said last."""
+        """The end of the server's log."""
         return (self.folder / "server.log").read_text(errors="replace")[-4_000:]
 
     @property

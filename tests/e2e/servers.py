@@ -1,4 +1,4 @@
-"""A broker and a database of a test's own, killed and started again while events come in."""
+"""A test's own broker and database, killed and started again while events come in."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.e2e.stack import Stack, stacked, until
 from tests.e2e.workload import START
 
 DOWN_S = (0.2, 4.0)  # how long a server stays away
-BACK_S = 60.0  # a patience, not a promise: what it took is told
+BACK_S = 60.0  # how long a test waits, not a promise; the real time is reported
 
 
 @dataclass
 class Own:
-    """A stack and what it rests on."""
+    """A stack with the broker and the database under it."""
 
     stack: Stack
     kafka: Kafka
@@ -59,7 +59,7 @@ class Outages:
 def kill_and_restart(
     own: Own, run: Run, seed: int, *, times: int = 0, seconds: float = 0, between: tuple[float, float]
 ) -> Outages:
-    """Broker and database by turns of chance, for so long (or so often), with so many seconds in between."""
+    """Kill the broker or the database, by chance, for a time or a number of times, with pauses (seconds) in between."""
     rng = random.Random(f"{seed} servers")
     outages = Outages()
     over = time.monotonic() + seconds
@@ -84,7 +84,7 @@ def _away(server: Kafka | Postgres, rng: random.Random) -> None:
 
 
 def _taken_again(run: Run, number: int) -> float:
-    """Seconds until an event is taken; it counts as acknowledged like all."""
+    """Seconds until an event is accepted again; that event counts as acknowledged, like the others."""
     event = {
         "id": f"after-{number}",
         "source": "test",

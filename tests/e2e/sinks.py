@@ -1,7 +1,7 @@
-"""Where mails and webhooks arrive, in a process of its own: counted by what names them, whatever was sent twice.
+"""The sinks at which mails and webhooks arrive, in a process of their own. Arrivals are counted by the action's id.
 
-Of its own, and before others where that is allowed, so that an answer does not wait for what else the test does: what
-is under way when a sender is killed is what may be sent again, and in life the other side is another machine.
+The process has a higher priority if that is allowed, so that answers do not wait for the rest of the test. Whatever is
+on the wire when a sender is killed may be sent again, and in real life the other side is another machine.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from tests.e2e.letters import hook_said, mail_said
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-LIMIT = 1 << 20  # bytes of headers
+LIMIT = 1 << 20  # bytes of headers at most
 NICE = -10
 
 
 @dataclass
 class Arrived:
-    """By the action's id: how often, what the first arrival said, and those of which a repeat said something else."""
+    """By the action's id: how often it arrived, the text of its first arrival, and the ids whose repeats differ."""
 
     counts: Counter[str]
     said: dict[str, str]
@@ -39,7 +39,7 @@ class Arrived:
 
 @dataclass
 class Sinks:
-    """What arrived: mails by Message-ID, webhooks by webhook-id."""
+    """The arrivals: mails by Message-ID, webhooks by webhook-id."""
 
     process: subprocess.Popen[bytes]
     smtp_url: str
@@ -59,7 +59,7 @@ class Sinks:
         return Counter(self._ask()["hooks"])
 
     def arrived(self) -> Arrived:
-        """All of it, by action."""
+        """All arrivals, by action."""
         found = self._ask(b"said\n")
         counts = Counter({_action(name): count for name, count in found["mails"].items()})
         counts.update(found["hooks"])
@@ -67,7 +67,7 @@ class Sinks:
         return Arrived(counts, told, [_action(name) for name in found["unlike"]])
 
     def clear(self) -> None:
-        """Nothing has arrived so far."""
+        """Forget all arrivals."""
         self._ask(b"forget\n")
 
     def _ask(self, question: bytes = b"counts\n") -> dict[str, Any]:
@@ -103,7 +103,7 @@ def sinks() -> Iterator[Sinks]:
             process.kill()
 
 
-# -- the other side
+# -- in the sinks' process
 
 _mails: Counter[str] = Counter()
 _hooks: Counter[str] = Counter()
@@ -129,7 +129,7 @@ class _Post:
 
 
 async def _hook(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """HTTP/1.1 as far as our own sender speaks it: a length, and connections that stay."""
+    """Speak as much HTTP/1.1 as our own sender needs: a length, and connections that stay open."""
     with suppress(asyncio.IncompleteReadError, ConnectionError):
         while True:
             head = await reader.readuntil(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""An SMTP server that hangs up at a phase of the dialogue, again and again, and what became of the mails."""
+"""An SMTP server that hangs up at one phase of the dialogue, again and again, and the fate of the mails."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.unit.channels.test_smtp import PHASES, Scripted
 
 __all__ = ["PHASES", "Dropped", "drop"]
 
-MAILS_AT_ONCE = 40  # of a round at the phase that only the end of a connection has
+MAILS_AT_ONCE = 40  # in a round at the phase `quit`, which comes once a connection
 
 
 @dataclass
 class Dropped:
-    """What came of some mails: how often the server hung up, statuses, attempts and copies of each."""
+    """The fate of some mails: how often the server hung up, and the status, attempts and copies of each mail."""
 
     drops: int
     statuses: Counter[str]
@@ -35,7 +35,7 @@ class Dropped:
 
 @contextmanager
 def _listening(script: Scripted) -> Iterator[str]:
-    """The server's address; it has a thread of its own."""
+    """The address of the server, which runs in a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -50,12 +50,12 @@ def _listening(script: Scripted) -> Iterator[str]:
 
 
 def drop(house: House, phase: str, times: int) -> Dropped:
-    """As many mails as times the server hangs up at this phase; all are carried out to their end."""
+    """Send as many mails as the server hangs up at this phase, and carry them all out to their end."""
     script = Scripted(drop=phase, times=times)
     with _listening(script) as url:
         house.settings = house.settings.model_copy(update={"smtp_url": SecretStr(url)})
         ids = [f"act_{phase}_{number}" for number in range(times)]
-        if phase == "quit":  # said once a connection: more rounds than one
+        if phase == "quit":  # said once a connection, so it takes several rounds
             for start in range(0, times, MAILS_AT_ONCE):
                 _carry_out(house, ids[start : start + MAILS_AT_ONCE])
         else:
@@ -76,7 +76,7 @@ def _carry_out(house: House, ids: list[str]) -> None:
     loop = house.loop(email=CHANNELS["email"])  # type: ignore[arg-type]
 
     def ended() -> bool:
-        with house.db.write() as conn:  # a retry is due at once
+        with house.db.write() as conn:  # make retries due at once
             again = update(actions).where(actions.c.status == "retrying", actions.c.next_attempt_at > 1)
             if conn.execute(again.values(next_attempt_at=1)).rowcount:
                 loop.wake()
@@ -100,20 +100,18 @@ def _attempts(house: House) -> dict[str, tuple[str, ...]]:
 
 
 def _named(message: bytes) -> str:
-    """The action of a mail."""
+    """The id of a mail's action."""
     line = next(line for line in message.split(b"\r\n") if line.startswith(b"Message-ID:"))
     return line.split(b"<")[1].split(b"@")[0].decode()
 
 
 def check(phase: str, times: int, found: Dropped) -> None:
-    """No mail twice; after the dot all `uncertain`; what broke before is tried again and arrives."""
+    """Check that no mail came twice, those cut off after the dot are `uncertain`, and all others arrived on a retry."""
     assert max(found.copies) <= 1, f"second copies: {found}"
     if phase == "dot":
         assert found.statuses == {"uncertain": times}, found
         assert found.attempts == {("uncertain",): times}, found
-    elif (
-        phase == "body"
-    ):  # it hung up while the dot was on its way, or before: the sender cannot know, and says so
+    elif phase == "body":  # it hung up while the dot was on its way or before: the sender cannot know
         sent = found.statuses["done"]
         assert sent + found.statuses["uncertain"] == times, found
         assert found.copies[1] == sent, found

@@ -1,4 +1,4 @@
-"""Kafka, PostgreSQL and any number of service processes, to be used over HTTP, killed, stopped and frozen."""
+"""Kafka, PostgreSQL and any number of service processes, which tests use over HTTP, kill, stop and freeze."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ SETTLED_S = 150.0
 TOLD_S = 30.0
 KINDS = ("ingest", "rules", "actions")
 INGEST = frozenset({"events", "clock", "track", "identify", "group", "batch", "aliases"})
-# What a process counts as soon as it gets to work: by the names of its metrics.
+# The metrics that a process of each kind counts as soon as it gets to work.
 WORK = {
     "ingest": "touchline_events_accepted_total",
     "rules": "touchline_events_decided_total",
     "actions": 'touchline_batch_seconds_count{service="actions"}',
 }
 SECRET = "a secret for tests only"
-# Written in the workers' logs; a test that meets none of these has met no surprise.
+# Texts in the workers' logs that tell of a surprise.
 SURPRISES = ("worker stopped", "loop stopped", "Traceback")
 
 
@@ -47,25 +47,25 @@ class Process:
     child: Child
     environment: dict[str, str]
     kills: int = 0
-    read: int = 0  # bytes of its log that were searched
+    read: int = 0  # bytes of its log that have been searched
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, failpoint: str = "") -> None:
-        """Start it without waiting; with a failpoint (`name:count`) it will end by itself there."""
+        """Start the process without waiting. With a failpoint (`name:count`) it will end by itself there."""
         self.child.env = {**self.environment, **({"TOUCHLINE_FAILPOINT": failpoint} if failpoint else {})}
         self.child.start()
 
     def ready(self) -> bool:
-        """Whether it says so."""
+        """Whether the process says that it is ready."""
         with contextlib.suppress(httpx.HTTPError):
             return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
         return False
 
     def working(self) -> bool:
-        """Whether it has done any of its work since it was started, by its metrics."""
+        """Whether the process has done any of its work since its start, by its metrics."""
         with contextlib.suppress(httpx.HTTPError):
             lines = httpx.get(f"{self.url}/metrics", timeout=5).text.splitlines()
             counts = [line.rpartition(" ")[2] for line in lines if line.startswith(WORK[self.kind])]
@@ -73,7 +73,7 @@ class Process:
         return False
 
     def kill9(self) -> None:
-        """kill -9, and with it what it has started."""
+        """kill -9 the process and everything that it has started."""
         self.child.kill()
         self.kills += 1
 
@@ -87,7 +87,7 @@ class Process:
 
 
 class Routes(httpx.BaseTransport):
-    """What a reverse proxy would do (docs/operations.md): each call to a process of the service that answers it."""
+    """Does the work of a reverse proxy (docs/operations.md): sends each call to a process of the right service."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -95,7 +95,7 @@ class Routes(httpx.BaseTransport):
         self._turn = 0
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Hand the request on, to the processes of a kind in turn."""
+        """Hand the request to the processes of its service in turn."""
         processes = [p for p in self._stack.of(service_of(request.method, request.url.path)) if p.child.alive]
         if not processes:
             raise httpx.ConnectError("no process of that service runs", request=request)
@@ -120,7 +120,7 @@ def service_of(method: str, path: str) -> str:
 
 @dataclass
 class Stack:
-    """The processes on one broker and one database (empty ones). `settings`: names without TOUCHLINE_."""
+    """The processes on one empty broker and one empty database. `settings`: names without TOUCHLINE_."""
 
     folder: Path
     kafka: str
@@ -132,7 +132,7 @@ class Stack:
     _surprises: list[str] = field(default_factory=list)
 
     def environment(self) -> dict[str, str]:
-        """What every process gets."""
+        """The environment of every process."""
         env = {name: value for name, value in os.environ.items() if not name.startswith("TOUCHLINE_")}
         mine = {
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka, "DATABASE_URL": self.database, "DATA_DIR": str(self.folder),
@@ -142,7 +142,7 @@ class Stack:
         return env | {f"TOUCHLINE_{name}": value for name, value in mine.items()}
 
     def loaded(self) -> Settings:
-        """The processes' settings, for what a test does itself."""
+        """The processes' settings, for a test's own use."""
         prefix = "TOUCHLINE_"
         mine = {
             k.removeprefix(prefix).lower(): v for k, v in self.environment().items() if k.startswith(prefix)
@@ -150,15 +150,15 @@ class Stack:
         return load_settings(**mine)
 
     def open_log(self) -> Log:
-        """The log, for reading it in the test."""
+        """Open the log, to be read in the test."""
         return open_log(self.loaded())
 
     def open_database(self) -> Database:
-        """The database, for looking into the tables."""
+        """Open the database, to look into its tables."""
         return Database(self.loaded().url, pool_size=2)
 
     def start(self) -> None:
-        """Migrate, make the admin key, start all and wait until they are ready."""
+        """Migrate, make the admin key, start all processes and wait until they are ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
         database = self.open_database()
         try:
@@ -191,7 +191,7 @@ class Stack:
         return self.of(kind)[0]
 
     def wait_ready(self) -> None:
-        """Until every process that runs is ready."""
+        """Wait until every running process is ready."""
         for process in self.processes:
             if process.child.alive:
                 wait_until(f"{process.child.name} gets ready", process.ready, READY_S, process.child)
@@ -202,15 +202,15 @@ class Stack:
         return httpx.Client(base_url="http://127.0.0.1", headers=headers, timeout=60, transport=Routes(self))
 
     def left(self) -> list[dict[str, Any]]:
-        """What rules, actions, and rules again say is left to do; empty when all is decided, played and sent.
+        """The work left to do, as told by rules, actions, and rules again; empty if all is decided, played and sent.
 
-        Actions are past no event that rules is not past.
+        Actions never gets past an event before rules does.
         """
         said = [self.status(kind) or {} for kind in ("rules", "actions", "rules")]
         return [] if all(one.get("idle") for one in said) else said
 
     def status(self, kind: str) -> dict[str, Any] | None:
-        """What a service says of itself; None if none of its processes answers."""
+        """The status of a service; None if none of its processes answers."""
         for process in self.of(kind):
             with contextlib.suppress(httpx.HTTPError, ValueError):
                 headers = {"Authorization": f"Bearer {self.key}"}
@@ -221,7 +221,7 @@ class Stack:
         return None
 
     def settle(self, timeout_s: float = SETTLED_S, told: Callable[[str], None] = lambda _: None) -> None:
-        """Poll until idle. `timeout_s`: how long what is left to do may stay as it is; `told` hears of it."""
+        """Poll until idle. `timeout_s`: how long the work left may stay the same; `told` is called with it."""
         began = changed = spoke = time.monotonic()
         before: list[dict[str, Any]] = []
         while left := self.left():
@@ -234,14 +234,14 @@ class Stack:
                 told(f"to do: {left}")
                 spoke = now
             before = left
-            time.sleep(min(2.0, max(0.1, (now - began) / 20)))  # to ask is work for who is asked
+            time.sleep(min(2.0, max(0.1, (now - began) / 20)))  # each question costs the processes some work
 
     def said(self) -> str:
         """The ends of all logs."""
         return "\n".join(f"--- {p.child.name}\n{tail(p.child.log)}" for p in self.processes)
 
     def surprises(self) -> list[str]:
-        """Lines of the logs that tell of what must not happen, whatever is killed."""
+        """Lines of the logs about things that must not happen, whatever is killed."""
         for process in self.processes:
             with process.child.log.open("rb") as log:
                 log.seek(process.read)
@@ -256,7 +256,7 @@ class Stack:
         return self._surprises
 
     def stop(self) -> None:
-        """Stop all, by kill -9: what is checked is on the disk."""
+        """Stop all processes, by kill -9: everything that is checked later is on the disk."""
         for process in self.processes:
             process.child.kill()
 
@@ -272,5 +272,5 @@ def stacked(stack: Stack) -> Iterator[Stack]:
 
 
 def until(what: str, check: Callable[[], Any], timeout_s: float = 60.0) -> Any:
-    """Poll until `check` gives something true, and return that."""
+    """Poll until `check` returns something true, and return that."""
     return wait_until(what, check, timeout_s)

@@ -1,4 +1,4 @@
-"""What lies on the topics of a log, and what must hold there whatever was killed: orders, and no promise broken."""
+"""The records on a log's topics, and the orders and promises that must hold there whatever was killed."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from schemas.forwarding import ABSORBED, ERASED
 from schemas.trigger import Trigger, TriggerRecord
 
 JSON = dict[str, Any]
-NUMBERED = "s"  # with it begin the ids of events that are posted in the order of their numbers
+NUMBERED = "s"  # begins the ids of events that are posted in the order of their numbers
 _trigger_json = msgspec.json.Encoder().encode
 
 
 @dataclass
 class Posted:
-    """How often each event is there, by account and id, each of our own, by id, and what merges left for other
-    accounts, by account and value."""
+    """How often each event is on the log.
+
+    `events`: by account and id. `own`: Touchline's own, by id. `sent_on`: those that merges left for other accounts, by
+    account and value.
+    """
 
     events: Counter[tuple[str, str]] = field(default_factory=Counter)
     own: Counter[str] = field(default_factory=Counter)
@@ -30,7 +33,7 @@ class Posted:
 
 
 def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
-    """Everything a partition holds now."""
+    """Every record that a partition holds now."""
     offset, end = log.start_offsets(topic)[partition], log.end_offsets(topic)[partition]
     while offset < end:
         found = log.read(topic, partition, offset, 5_000)
@@ -41,7 +44,7 @@ def records(log: Log, topic: str, partition: int) -> Iterator[Record]:
 
 
 def readable(record: Record, partitions: int) -> Event | None:
-    """The event in a record, None for poison."""
+    """The event in a record; None if it cannot be read."""
     try:
         event = decode(
             record.value,
@@ -55,7 +58,7 @@ def readable(record: Record, partitions: int) -> Event | None:
 
 
 def posted(log: Log) -> Posted:
-    """All events; fails if those of an account lie in another order than they were posted in."""
+    """Count all events. Fails if an account's events are in another order than they were posted in."""
     found = Posted()
     last: dict[str, int] = {}
     for partition in range(log.partitions):
@@ -79,7 +82,7 @@ def posted(log: Log) -> Posted:
 
 
 def relayed(log: Log, decided: dict[str, JSON]) -> int:
-    """All that was decided is on the topic of triggers, as it was decided, and before rules says that it is past it.
+    """Check that every decided trigger is on its topic as it was decided, before rules says that it is past it.
 
     Returns how many records are repeats.
     """
@@ -93,7 +96,7 @@ def relayed(log: Log, decided: dict[str, JSON]) -> int:
             if body.trigger is None:
                 continue
             one = body.trigger
-            # What falls due before an event is applied is decided at the place before it.
+            # Timers that fall due before an event are decided at the place before it.
             assert found[one.id] or one.position.offset >= past - 1, f"rules was past {one.id} untold"
             assert shown(one) == decided.get(one.id), f"on the topic {one}, decided {decided.get(one.id)}"
             found[one.id] += 1
@@ -109,5 +112,5 @@ def shown(trigger: Trigger) -> JSON:
 
 
 def dead_letters(log: Log) -> list[Record]:
-    """All of them."""
+    """All dead letters."""
     return [r for partition in range(log.partitions) for r in records(log, DEAD_LETTERS, partition)]

@@ -80,7 +80,7 @@ TEMPLATE = {
 
 
 def configure(client: httpx.Client, crm: str, accounts: int) -> None:
-    """Tiers, playbooks, rules and accounts; returns when they are in force."""
+    """Save tiers, playbooks, rules and accounts; returns when they are in force."""
     client.put("/v1/tiers", json={"tiers": TIERS}).raise_for_status()
     client.post("/v1/endpoints", json={"name": "crm", "url": crm}).raise_for_status()
     client.post("/v1/templates", json=TEMPLATE).raise_for_status()
@@ -95,7 +95,7 @@ def configure(client: httpx.Client, crm: str, accounts: int) -> None:
 
 
 def known(n: int) -> JSON:
-    """An account, at the beginning of time."""
+    """The first update of an account, at the beginning of the workload's time."""
     contacts = [{"id": "ann", "name": "Ann", "email": f"ann@a{n}.test", "roles": ["admin"]}]
     data = {"attributes": {"n": n, "mood": "new"}, "owner": {"email": "jo@us.test"}, "contacts": contacts}
     return {"id": f"known-{n}", "type": "account.updated", "account": f"a{n}", "time": START.isoformat(),
@@ -113,7 +113,7 @@ def events(
 ) -> Iterator[JSON]:
     """Events of these accounts over some days, a tenth of them up to four hours late, a few sent twice.
 
-    `quiet`: the share of them that no rule and no playbook waits for; `merges`: that of merges of two of the accounts.
+    `quiet`: the share of events that no rule and no playbook waits for. `merges`: the share of merges of two accounts.
     """
     rng = random.Random(seed)
     step = timedelta(days=days) / count
@@ -129,7 +129,7 @@ def events(
         data: JSON = {"amount": rng.randrange(400) / 4}
         if type_ in {"invoiced", "paid"}:
             data["invoice"] = f"i{rng.randrange(3)}"
-        if type_ == "account.updated":  # what is said next tells whether the play saw it
+        if type_ == "account.updated":  # the next mail or task tells whether the play saw it
             data = {"attributes": {"mood": f"m{number}"}}
         of = rng.choice(accounts)
         if (
@@ -138,7 +138,7 @@ def events(
             and (later := [n for n in accounts if n > of])
             and of not in closed
         ):
-            closed.add(of)  # once, and in no circle: the door would refuse it
+            closed.add(of)  # only once and in no circle, which ingest would refuse
             type_, data = "account.merged", {"into": f"a{rng.choice(later)}"}
         event = {"id": f"s{seed}-{number}", "source": "test", "type": type_, "account": f"a{of}",
                  "time": at.isoformat(), "data": data}  # fmt: skip
@@ -149,7 +149,7 @@ def events(
 
 
 def batches(sent: Iterator[JSON], size: int = BATCH) -> Iterator[list[JSON]]:
-    """Events in requests."""
+    """The events of each request."""
     batch: list[JSON] = []
     for event in sent:
         batch.append(event)
@@ -161,7 +161,7 @@ def batches(sent: Iterator[JSON], size: int = BATCH) -> Iterator[list[JSON]]:
 
 
 def post(client: httpx.Client, batch: list[JSON], retry_s: float = 120.0) -> None:
-    """Post until it is taken; what was answered 202 is acknowledged."""
+    """Post until the batch is accepted: events answered with 202 are acknowledged."""
 
     def taken() -> bool:
         try:
@@ -190,9 +190,9 @@ def post_all(
     merges: float = 0,
     posted: Callable[[int], None] = lambda _: None,
 ) -> set[tuple[str, str]]:
-    """All events by several clients, each with accounts of its own; the acknowledged (account, id).
+    """Post all events from several clients, each with accounts of its own; returns the acknowledged (account, id).
 
-    `posted` hears of every request's new events, and may hold its client back.
+    `posted` is called with the number of new events in every request, and may hold its client back.
     """
 
     def one(number: int) -> set[tuple[str, str]]:

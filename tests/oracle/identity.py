@@ -90,7 +90,7 @@ class Oracle:
         return where
 
     def _tie(self, call: Call) -> tuple[bool, bool]:
-        """Whether the anonymous user is tied to a known one for the first time, and whether that one took anything over."""
+        """(whether the call first ties the anonymous user to a known one, whether the known one took anything over)."""
         if not (call.known and call.anonymous and call.known != call.anonymous):
             return False, False
         level = call.unvouched
@@ -160,7 +160,7 @@ class Oracle:
         return None
 
     def _merge(self, account: str, into: str, level: bool) -> None:
-        """Merge the account that stands for one user alone, if there is one, into another: only once, and in no circle."""
+        """Merge the account that stands for one user alone, if any, into another: only once, and in no circle."""
         alone = (account, level) in self.alone or (not level and (account, True) in self.alone)
         taken = (account, level) in self.merged or (level and (account, False) in self.merged)
         if alone and not taken and not self._leads(into, account, level):
