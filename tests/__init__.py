@@ -1,1 +1,1 @@
-"""Everything that is checked by machine, from single functions to processes under fire."""
+"""All tests, from single functions to processes that are killed."""

@@ -1,4 +1,4 @@
-"""What every test may ask for: a real Kafka and a real PostgreSQL, started when the first test needs them.
+"""Fixtures for every test: a real Kafka and a real PostgreSQL, started when the first test needs them.
 
 With TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS or TOUCHLINE_DATABASE_URL set when pytest starts, those servers are
 used instead (a test that asks for `kafka` deletes the topics there; databases are made beside the given one).
@@ -22,7 +22,7 @@ from kafka.admin import KafkaAdminClient
 from deploy.local.kafka import Kafka, clear_topics
 from deploy.local.postgres import Postgres, create_database, drop_database
 
-# How long an example takes says something about the machine, not about the code.
+# The time that an example takes depends on the machine, not on the code.
 settings.register_profile("touchline", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "touchline")
 
@@ -31,23 +31,23 @@ _GIVEN = {name: value for name, value in os.environ.items() if name.startswith("
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_of_the_developer() -> Iterator[None]:
-    """No test reads TOUCHLINE_* of the shell by accident; those are for the servers below alone."""
+    """Hide the shell's TOUCHLINE_* from every test; they are only for the servers below."""
     with pytest.MonkeyPatch.context() as patch:
         for name in _GIVEN:
             patch.delenv(name, raising=False)
         yield
 
 
-# The quick ones first, so that a run that fails fails soon.
+# Quick rooms come first, so that a failing run fails soon.
 _ORDER = ("house", "unit", "oracle", "conformance", "scenarios", "services", "e2e", "chaos")
 
-# What the tests of a room may take together, in seconds, on a machine with two processors. Shown at the end of a
-# run, and no more than shown: a slow machine fails no test. All of it makes 20 minutes, unit tests two at a time.
+# The time budget of each room's tests together, in seconds, on a machine with two processors. It is only shown at the
+# end of a run: a slow machine fails no test. All budgets add up to 20 minutes, with unit tests two at a time.
 _BUDGET_S = {"house": 40, "unit": 300, "conformance": 120, "scenarios": 90, "services": 360, "e2e": 420}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the rooms of tests; within a room the order stays, so that module fixtures live once."""
+    """Sort the tests by room. Within a room the order stays, so that each module fixture is made once."""
     here = Path(__file__).parent
 
     def rank(item: pytest.Item) -> int:
@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show what each room of tests took, and what it may."""
+    """Show the time that each room of tests took beside its budget."""
     took: Counter[str] = Counter()
     number: Counter[str] = Counter()
     for reports in terminalreporter.stats.values():
@@ -77,7 +77,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 class KafkaServer(Protocol):
-    """What tests use of a broker; deploy.local.kafka.Kafka has more (kill9, restart)."""
+    """The part of a broker that tests use; deploy.local.kafka.Kafka has more (kill9, restart)."""
 
     @property
     def bootstrap_servers(self) -> str: ...
@@ -101,7 +101,7 @@ class GivenKafka:
 
 @pytest.fixture(scope="session")
 def kafka_server() -> Iterator[KafkaServer]:
-    """One broker for the whole run; tests that share it use topics of their own, or ask for `kafka`."""
+    """One broker for the whole run. Tests that share it use topics of their own, or ask for `kafka`."""
     if given := _GIVEN.get("TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS"):
         yield GivenKafka(given)
         return

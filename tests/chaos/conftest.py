@@ -1,7 +1,7 @@
-"""Chaos is run by `make chaos` alone: the faults of `tests/e2e` at full size.
+"""Only `make chaos` runs these tests: the faults of `tests/e2e` at full size.
 
-Every run prints its seed and how to play it again. TOUCHLINE_CHAOS_SCALE (1 is the full size) makes all of it smaller;
-TOUCHLINE_CHAOS_EVENTS, _KILLS and _MINUTES change the size of one thing.
+Every run prints its seed and how to run it again. TOUCHLINE_CHAOS_SCALE (1 is the full size) makes every size smaller;
+TOUCHLINE_CHAOS_EVENTS, _KILLS and _MINUTES set one size each.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.e2e.progress import Progress
 
 __all__ = ["make_stack", "sink"]
 
-# Read when pytest starts: no test sees TOUCHLINE_* of the shell.
+# Read when pytest starts, since no test sees the shell's TOUCHLINE_* later.
 _GIVEN = {
     name.removeprefix("TOUCHLINE_CHAOS_"): value
     for name, value in os.environ.items()
@@ -68,7 +68,7 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def size() -> Size:
-    """How much of something: size(1_000_000, "EVENTS") unless the environment says otherwise, at least 1."""
+    """A size, at least 1: size(1_000_000, "EVENTS") unless the environment says otherwise."""
 
     def of(full: float, name: str = "", least: int = 1) -> int:
         if name and name in _GIVEN:
@@ -86,7 +86,7 @@ def progress(request: pytest.FixtureRequest) -> Callable[..., Progress]:
 
 @pytest.fixture
 def told(request: pytest.FixtureRequest) -> Told:
-    """Keeps a line for the end, and prints it: told("600 kills", report)."""
+    """Prints a line, and again at the end of the run: told("600 kills", report)."""
 
     def keep(*words: object) -> None:
         line = f"{request.node.name}: {', '.join(map(str, words))}"

@@ -1,4 +1,4 @@
-"""Certificates that hold for a test: an authority, a broker of 127.0.0.1, a client, and a stranger's authority."""
+"""Certificates for tests: an authority, a broker on 127.0.0.1, a client, and an authority that nobody trusts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PASSWORD = "open sesame"
 class Certificates:
     """PEM files. `broker` and `client` hold a private key and its certificate, signed by `authority`.
 
-    `locked` is the client's as well, its key encrypted with `PASSWORD`.
+    `locked` is the client's file with the key encrypted by `PASSWORD`.
     """
 
     authority: Path
@@ -39,7 +39,7 @@ class _Issuer:
         self.certificate = self._sign(name, self._key.public_key(), authority=True)
 
     def issue(self, name: str, hosts: Sequence[x509.GeneralName] = (), password: str = "") -> bytes:
-        """A new key and its certificate."""
+        """Make a new key and its certificate, in PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         lock: serialization.KeySerializationEncryption = serialization.NoEncryption()
         if password:
@@ -76,7 +76,7 @@ def _named(name: str) -> x509.Name:
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """New ones, in files of this folder."""
+    """Make new certificates, in files of this folder."""
     ours, theirs = _Issuer("authority"), _Issuer("stranger")
     made = Certificates(*(folder / f"{each.name}.pem" for each in fields(Certificates)))
     made.authority.write_bytes(ours.certificate)

@@ -1,1 +1,1 @@
-"""The house rules, as tests: sizes, purity, one direction of imports, nothing forgotten."""
+"""The house rules, as tests: file sizes, purity, the direction of imports, complete registers and documents."""

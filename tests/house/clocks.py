@@ -1,4 +1,4 @@
-"""Which functions read the clock, and where they are used."""
+"""The functions that read the clock, and the places that use them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 
 from tests.house.imports import full_names
 
-# the time of day
+# the clocks that tell the time of day
 TIME_OF_DAY = frozenset({
     "time.time", "time.time_ns", "time.gmtime", "time.localtime", "time.ctime", "time.asctime", "time.strftime",
     "time.clock_gettime", "time.clock_gettime_ns",
@@ -22,9 +22,9 @@ ANY_CLOCK = TIME_OF_DAY | {
 
 
 def reads(tree: ast.Module, clocks: frozenset[str] = TIME_OF_DAY) -> list[tuple[int, str]]:
-    """Line and full name of every use of one of these clocks, called or handed on, under whatever name.
+    """The line and full name of every use of one of these clocks, called or passed on, under any alias.
 
-    A `datetime.now` is one from wherever `datetime` was imported, be it a file of ours.
+    `datetime.now` counts wherever `datetime` was imported from, even from a file of ours.
     """
     tails = {_tail(name) for name in clocks}
     return [(node.lineno, name) for node, name in full_names(tree) if name in clocks or _tail(name) in tails]

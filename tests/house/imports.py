@@ -1,4 +1,4 @@
-"""What a module imports, by name: files of the repository and names of other packages."""
+"""The imports of a module, by name: files of the repository, and names from other packages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def module_of(path: Path) -> str:
 
 
 def import_graph(*folders: str) -> dict[str, set[str]]:
-    """Of each module below these folders: those among them that it imports, wherever in the file it does.
+    """For each module below these folders: the modules among them that it imports, anywhere in its file.
 
     Imports in functions and under `TYPE_CHECKING` count. That importing `a.b` runs `a/__init__.py` does not.
     """
@@ -38,9 +38,9 @@ def _imported(tree: ast.Module, known: Mapping[str, object]) -> Iterable[str]:
 
 
 def full_names(tree: ast.Module) -> list[tuple[ast.expr, str]]:
-    """Every use of something imported with its full name, as `time.time` for `t` after `from time import time as t`.
+    """Every use of an imported name, with its full name: `time.time` for `t` after `from time import time as t`.
 
-    Only the longest chain of attributes is told: of `datetime.datetime.now()` that is `datetime.datetime.now`.
+    Only the longest chain of attributes is returned: `datetime.datetime.now` for `datetime.datetime.now()`.
     """
     local = _aliases(tree)
     found, inner = [], set()
@@ -59,7 +59,7 @@ def full_names(tree: ast.Module) -> list[tuple[ast.expr, str]]:
 
 
 def _aliases(tree: ast.Module) -> dict[str, str]:
-    """The names that imports bind, with what they stand for."""
+    """The names that imports bind, with the full names that they stand for."""
     found: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

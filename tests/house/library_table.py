@@ -1,4 +1,4 @@
-"""The page about the canned library: `python -m tests.house.library_table > docs/library.md`."""
+"""Makes the page about the canned library: `python -m tests.house.library_table > docs/library.md`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ time that a task gives its assignee. How to change, test and roll one out:
 
 
 def page() -> str:
-    """The whole page as markdown."""
+    """The whole page, in markdown."""
     folders = sorted(path.parent for path in LIBRARY.glob("*/playbook.yaml"))
     return _HEAD + "".join(f"{_row(folder)}\n" for folder in folders)
 

@@ -1,4 +1,4 @@
-"""`docs/settings.md`, made from the settings themselves: `python -m tests.house.settings_table > docs/settings.md`."""
+"""Makes `docs/settings.md` from the settings: `python -m tests.house.settings_table > docs/settings.md`."""
 
 from pydantic import SecretStr
 
@@ -23,11 +23,11 @@ FOOT = """
 of services that run apart with no proxy before them, the addresses of rules and actions, separated by a comma |
 | `TOUCHLINE_API_KEY` | `admin.key` in the data folder | the key to use |
 """
-SHOWN = {"log_retention": "90d", "history_retention": "400d"}  # kept in microseconds inside
+SHOWN = {"log_retention": "90d", "history_retention": "400d"}  # kept in microseconds internally
 
 
 def table() -> str:
-    """The page."""
+    """The whole page, in markdown."""
     rows = []
     for name, field in Settings.model_fields.items():
         default = SHOWN.get(name, field.default)

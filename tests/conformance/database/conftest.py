@@ -1,4 +1,4 @@
-"""One database, two twins: every test here runs on SQLite and on a real PostgreSQL."""
+"""Every test here runs on both databases: SQLite and a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def db(url: str) -> Iterator[Database]:
-    """The same, open."""
+    """That database, open."""
     database = Database(url)
     yield database
     database.close()

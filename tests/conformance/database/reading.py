@@ -1,4 +1,4 @@
-"""Asks for lists over HTTP, without a server, and joins their pages."""
+"""Reads lists over HTTP, without a server, and joins their pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DAY = 86_400_000_000
 
 
 class Lists:
-    """A service of these routes over an empty database."""
+    """A service that has only the given routes, over an empty database."""
 
     name = "lists"
 
@@ -40,7 +40,7 @@ class Lists:
 
 
 class Reader:
-    """Asks for lists."""
+    """Reads lists."""
 
     def __init__(self, db: Database, folder: Path, *routers: APIRouter) -> None:
         self.db, clock, log = db, ManualClock(NOW), EmbeddedLog(folder, 1)
@@ -50,7 +50,7 @@ class Reader:
         self.close = log.close
 
     def whole(self, path: str, **asked: Any) -> list[dict[str, Any]]:
-        """Every page, joined."""
+        """The items of all pages of a list."""
         asked = {name: value for name, value in asked.items() if value is not None}
         found, cursor = [], None
         while True:
@@ -65,7 +65,7 @@ class Reader:
             assert len(body["items"]) == asked["limit"], "only the last page is short"
 
     def fill(self, table: Table, rows: list[dict[str, Any]]) -> None:
-        """These rows and no others, in this order."""
+        """Fill a table with these rows and no others, in this order."""
         with self.db.write() as conn:
             conn.execute(delete(table))
             if rows:

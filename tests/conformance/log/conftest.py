@@ -1,4 +1,4 @@
-"""One log, two twins: every test here runs on the embedded log and on a real Kafka."""
+"""Every test here runs on both logs: the embedded log and a real Kafka."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from backbone.log.kafka.cluster import Cluster
 from backbone.log.kafka.log import KafkaLog
 
 PARTITIONS = 4
-WAIT_S = 30.0  # a limit for what must happen, not a time in which it should
+WAIT_S = 30.0  # how long a test waits at most, not the time it should take
 
 
 @dataclass
 class Twin:
-    """Opens logs on the same storage, one after the other or (Kafka) at once, and closes what is left open."""
+    """Opens logs on the same storage, one after the other or (Kafka) at once, and closes those left open."""
 
     kind: str
     make: Callable[..., Log]
@@ -46,7 +46,7 @@ class Twin:
 
 
 class Reader:
-    """A consumer with a memory: where it is, what it read, what it was told."""
+    """A consumer with a memory: its place, the records it read, the partitions it was told of."""
 
     def __init__(self, consumer: Consumer, topics: tuple[str, ...], start: int = 0) -> None:
         self.consumer, self.topics, self.start = consumer, topics, start
@@ -71,14 +71,14 @@ class Reader:
         return found
 
     def until(self, done: Callable[[], bool], what: str, max_records: int = 1000) -> None:
-        """Poll until it is so."""
+        """Poll until `done` returns true."""
         deadline = time.monotonic() + WAIT_S
         while not done():
             assert time.monotonic() < deadline, f"{what} did not happen; {len(self.records)} records read"
             self.poll(max_records=max_records)
 
     def read(self, count: int, max_records: int = 1000) -> list[Record]:
-        """All records so far, once there are `count`."""
+        """Poll until there are `count` records; returns all records so far."""
         self.until(lambda: len(self.records) >= count, f"reading {count} records", max_records)
         return self.records
 
@@ -89,7 +89,7 @@ class Reader:
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 def twin(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Twin]:
-    """Both backends in turn."""
+    """Both logs in turn."""
     if request.param == "embedded":
         twin = Twin("embedded", lambda partitions, **options: EmbeddedLog(tmp_path, partitions, **options))
     else:

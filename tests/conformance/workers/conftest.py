@@ -1,4 +1,4 @@
-"""The two stacks under a worker: the embedded log with SQLite, Kafka with PostgreSQL."""
+"""Both stacks for a worker: the embedded log with SQLite, and Kafka with PostgreSQL."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from tests.conformance.log.conftest import PARTITIONS, kafka_twin
 from tests.conformance.workers import counting
 from tests.conformance.workers.counting import OWNERSHIP, CountingRow, CountingWorker
 
-WAIT_S = 60.0  # a limit for what must happen, not a time in which it should
-KEYS = [f"k{number}" for number in range(20)]  # in every partition some
+WAIT_S = 60.0  # how long a test waits at most, not the time it should take
+KEYS = [f"k{number}" for number in range(20)]  # enough for every partition to have some
 
 T = TypeVar("T")
 
 
 @dataclass
 class Stack:
-    """A log, a database, the workers on them, and what was posted; `outage` takes the database away for a while."""
+    """A log, a database, their workers, and the posted records; `outage` takes the database away for a while."""
 
     log: Log
     db: Database
@@ -41,7 +41,7 @@ class Stack:
     workers: list[CountingWorker] = field(default_factory=list)
 
     def worker(self, **options: str) -> CountingWorker:
-        """One that is not started."""
+        """A worker that has not been started."""
         self.workers.append(CountingWorker(self.db, self.log, **options))
         return self.workers[-1]
 
@@ -56,7 +56,7 @@ class Stack:
         self.posted.update(str(entry.key) for entry in entries)
 
     def counted(self) -> Counter[str]:
-        """What is stored."""
+        """The stored count of each key."""
         with self.db.read() as conn:
             rows = conn.execute(select(counting.counts.c.key, counting.counts.c.n)).all()
         return Counter(dict(map(tuple, rows)))
@@ -69,7 +69,10 @@ class Stack:
         return wait_until(what, check, WAIT_S)
 
     def until_counted(self) -> None:
-        """All that was posted is stored, and no record was counted twice: the places are the log's ends."""
+        """Wait until all posted records are stored, and check that none was counted twice.
+
+        The stored offsets must be the log's ends.
+        """
 
         def whole() -> bool:
             places = {number: row.next_offset for number, row in self.rows().items()}
@@ -90,7 +93,7 @@ class Stack:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Another process holds SQLite's lock: reads go on, no write does."""
+    """Have another process take SQLite's lock: reads go on, but no write does."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -101,7 +104,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _shut(server_url: str, name: str) -> Iterator[None]:
-    """PostgreSQL ends all connections to a database and takes no new ones."""
+    """Have PostgreSQL end all connections to a database and accept no new ones."""
     plain = server_url.replace("+psycopg", "", 1)
     with psycopg.connect(plain, autocommit=True) as connection:
         quoted = psycopg.sql.Identifier(name)
@@ -118,7 +121,7 @@ def _shut(server_url: str, name: str) -> Iterator[None]:
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.postgres])])
 def stack(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    """Both in turn, with four partitions."""
+    """Both stacks in turn, with four partitions."""
     log: Log
     outage: Callable[[], AbstractContextManager[None]]
     if request.param == "embedded":

@@ -1,4 +1,4 @@
-"""The smallest service there can be on a partition worker: it counts the records of each key."""
+"""The smallest possible service on a partition worker: it counts the records of each key."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ POISON = b"poison"
 
 
 class CountingTask:
-    """The counts of one partition, in memory: wrong as soon as somebody else writes them."""
+    """The counts of one partition, in memory; they are wrong as soon as another worker writes that partition."""
 
     def __init__(self, db: Database, row: CountingRow) -> None:
         self.row, self.expected = row, OWNERSHIP.offsets(row)
@@ -54,12 +54,12 @@ class CountingTask:
 
 
 class CountingWorker(PartitionWorker[CountingRow, CountingTask]):
-    """`before_commit` is called between counting and writing; `group` of another name shares nothing with us."""
+    """A worker that counts. It calls `before_commit` between counting and writing; another `group` shares nothing."""
 
     def __init__(self, db: Database, log: Log, group: str = "counting") -> None:
         super().__init__(db, log, OWNERSHIP, name="counting", group=group)
         self.before_commit: Callable[[], None] = lambda: None
-        self.forgotten = 0  # how often it began anew
+        self.forgotten = 0  # how often it dropped its memory and began anew
         self.finished = False
 
     def open_task(self, row: CountingRow) -> CountingTask:

@@ -1,4 +1,4 @@
-"""The house in which the actions service is tested: on SQLite, and on PostgreSQL where a test asks for both."""
+"""The house in which the actions service is tested: on SQLite, and on PostgreSQL if a test asks for both."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.services.actions.kit import House
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def database(request: pytest.FixtureRequest) -> str | None:
-    """The address of an empty database; None: SQLite in the folder of the test."""
+    """The address of an empty database; None for SQLite in the test's folder."""
     if request.param == "sqlite":
         return None
     make: Callable[[], str] = request.getfixturevalue("new_database")

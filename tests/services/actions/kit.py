@@ -1,4 +1,4 @@
-"""The actions worker on SQLite and the embedded log, driven by hand: no threads, a clock that stands still."""
+"""The actions worker on SQLite and the embedded log, driven by hand: without threads, on a clock that stands still."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ _json = msgspec.json.Encoder().encode
 
 
 class PlainRenderer:
-    """Renders by leaving everything as it is; a title of `boom` fails."""
+    """Renders by leaving every text as it is; a title `boom` fails."""
 
     def __init__(self) -> None:
         self.rendered: list[str] = []
@@ -65,7 +65,7 @@ class House:
         self.worker = self.restart()
 
     def restart(self) -> ActionsWorker:
-        """A new worker; whatever the old one held in memory is gone."""
+        """Make a new worker; the memory of the old one is lost."""
         if hasattr(self, "worker"):
             self.worker.consumer.close()
         self.worker = ActionsWorker(self.db, self.log, self.clock, self.renderer, mode=self.mode, idle=0.0)
@@ -87,18 +87,18 @@ class House:
         self.worker.library.stale = True
 
     def post(self, *events: Event) -> list[tuple[int, int]]:
-        """Append events; their places."""
+        """Append events; returns their places."""
         entries = [Entry(key=event.account, value=encode(event)) for event in events]
         return self.log.append(EVENTS, entries).result(10)
 
     def tick(self, at: Event) -> None:
-        """The same control event to every partition."""
+        """Append the same control event to every partition."""
         entries = [Entry(partition=p, value=encode(at)) for p in range(self.log.partitions)]
         self.log.append(EVENTS, entries).result(10)
         self.pass_all()
 
     def pass_all(self) -> None:
-        """Rules has gone through everything that is on the log."""
+        """Let rules be past everything on the log."""
         ends = self.log.end_offsets(EVENTS)
         entries = [
             Entry(partition=p, value=_json(TriggerRecord(progress=Progress(p, end, 0))))
@@ -107,7 +107,7 @@ class House:
         self.log.append(TRIGGERS, entries).result(10)
 
     def fire(self, at: int, place: tuple[int, int], **fields: Any) -> str:
-        """A trigger decided at a place; its id."""
+        """Append a trigger decided at a place; returns its id."""
         made = trigger(at, place[1], **fields)
         made.position = Position(*place)
         record = _json(TriggerRecord(trigger=made))
@@ -115,12 +115,12 @@ class House:
         return made.id
 
     def work(self, rounds: int = 8) -> None:
-        """Let the worker take in and apply all that is there, its own events too (rules is past everything)."""
+        """Let the worker read and apply everything there is, its own events included (rules is past everything)."""
         for _ in range(rounds):
             self.worker.run_once()
 
     def settle(self, rounds: int = 4) -> None:
-        """As `work`, while rules keeps up with what the worker itself puts onto the log."""
+        """As `work`, while rules keeps up with the events that the worker itself appends."""
         for _ in range(rounds):
             self.pass_all()
             self.work(3)

@@ -1,4 +1,4 @@
-"""All three services behind a real port, on the log clock: what the public contract says of each call."""
+"""All three services behind a real port, on the log clock, for tests of every call in the public contract."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI page says of answers, and whether an answer is that."""
+"""The answers that the OpenAPI page describes, and whether a real answer fits."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import httpx
 from jsonschema import Draft202012Validator
 
 JSON = "application/json"
-Place = tuple[str, str, str]  # method, path as the page writes it, status
+Place = tuple[str, str, str]  # method, path as written on the page, status
 
 
 class Page:
@@ -20,7 +20,7 @@ class Page:
         self._shapes = [(re.compile(shape), path) for shape, path in shapes]
 
     def successes(self) -> Iterator[tuple[Place, dict[str, Any]]]:
-        """Every 2xx answer that has a body, with what its kinds of content are declared as."""
+        """Every 2xx answer with a body, with the declarations of its content types."""
         for path, calls in self.document["paths"].items():
             for method, operation in calls.items():
                 for status, answer in operation["responses"].items():
@@ -28,7 +28,7 @@ class Page:
                         yield (method, path, status), answer.get("content", {})
 
     def without_schema(self) -> list[Place]:
-        """The 2xx answers in JSON of which nothing is said."""
+        """The 2xx answers in JSON that have no schema."""
         return [
             place
             for place, content in self.successes()
@@ -36,14 +36,14 @@ class Page:
         ]
 
     def place_of(self, answer: httpx.Response) -> Place:
-        """Which of the page's answers this is; a path without parameters goes before one with."""
+        """The page's entry for this answer; a path without parameters goes before one with parameters."""
         asked = answer.request.url.raw_path.decode().partition("?")[0]
         fitting = [path for shape, path in self._shapes if shape.fullmatch(asked)]
         path = min(fitting, key=lambda one: one.count("{"))
         return answer.request.method.lower(), path, str(answer.status_code)
 
     def flaws(self, answer: httpx.Response) -> list[str]:
-        """What is in the body of an answer and not in its schema, or the other way round."""
+        """The differences between the body of an answer and its schema, in words."""
         method, path, status = self.place_of(answer)
         declared = self.document["paths"][path][method]["responses"][status]["content"]
         kind = answer.headers["content-type"].partition(";")[0]

@@ -1,4 +1,4 @@
-"""A database with actions to deliver, channels that do as they are told, and the loop over them."""
+"""A database with actions to deliver, channels that follow a script, and the delivery loop over them."""
 
 import asyncio
 import threading
@@ -26,7 +26,7 @@ PATIENCE_S = 30.0
 
 
 class Fake:
-    """A channel: `script` says how each send ends."""
+    """A channel; `script` says how each send ends."""
 
     concurrency = 20
     per_key = 20
@@ -76,7 +76,7 @@ class _Ready:
 
 
 class House:
-    """The database and everything that is asked of it."""
+    """The database, and the questions that tests ask of it."""
 
     def __init__(self, folder: Path, url: str = "") -> None:
         self.db = Database(url or f"sqlite:///{folder / 'touchline.db'}")
@@ -87,7 +87,7 @@ class House:
         self.loops: list[Dispatcher] = []
 
     def loop(self, alone: bool = True, **channels: Fake) -> Dispatcher:
-        """A loop, started."""
+        """A started delivery loop."""
         made = Dispatcher(
             self.settings, self.db, self.clock, HASHER, 2, self.told.set, alone=alone, channels=channels
         )  # fmt: skip
@@ -103,7 +103,7 @@ class House:
         each: Sequence[dict[str, Any]] = (),
         **fields: Any,
     ) -> None:
-        """Actions that are due, with these fields; `each`: those of every one of its own."""
+        """Store actions that are due, with these fields; `each`: further fields for each action."""
         now = self.clock.now()
         with self.db.write() as conn:
             if conn.execute(select(plays.c.id).where(plays.c.id == play)).one_or_none() is None:
@@ -125,11 +125,11 @@ class House:
             return list(conn.execute(select(table).order_by(*table.primary_key.columns)).all())
 
     def states(self) -> dict[str, tuple[str, str | None]]:
-        """Status and reason of every action."""
+        """The status and reason of every action."""
         return {row.id: (row.status, row.reason) for row in self.rows(actions)}
 
     def attempts(self, action: str) -> list[tuple[int, str | None, bool]]:
-        """Number, outcome, and whether it ended, of every attempt."""
+        """The number and outcome of every attempt, and whether it ended."""
         return [
             (row.n, row.outcome, row.ended_at is not None)
             for row in self.rows(attempts)
@@ -141,11 +141,11 @@ class House:
         return [row.value.decode() for row in self.rows(outbox)]
 
     def suppressed(self) -> list[tuple[str | None, str, str]]:
-        """Address, topic and reason of every suppression."""
+        """The address, topic and reason of every suppression."""
         return [(row.shown, row.topic, row.reason) for row in self.rows(suppressions)]
 
     def until(self, done: Callable[[], bool], patience: float = PATIENCE_S) -> None:
-        """Wait for something that happens in the loop's thread."""
+        """Wait until something has happened in the loop's thread."""
         deadline = time.monotonic() + patience
         while not done():
             assert time.monotonic() < deadline, (self.states(), [loop.failure for loop in self.loops])

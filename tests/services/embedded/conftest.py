@@ -1,4 +1,4 @@
-"""Both stacks, for tests of the whole house."""
+"""Both stacks, for tests of all services together."""
 
 from contextlib import closing
 from typing import Any
@@ -11,7 +11,7 @@ from backbone.migrations import migrate_all
 
 @pytest.fixture(params=["small", pytest.param("large", marks=[pytest.mark.kafka, pytest.mark.postgres])])
 def stores(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """Settings of where things are kept: embedded, or an empty Kafka and a PostgreSQL with our tables."""
+    """The settings of each stack: embedded, or an empty Kafka and a PostgreSQL with our tables."""
     if request.param == "small":
         return {}
     url = request.getfixturevalue("fresh_postgres_url")

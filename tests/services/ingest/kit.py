@@ -1,4 +1,4 @@
-"""The ingest service in a test's hands: calls over ASGI, and what is on the log."""
+"""The ingest service for tests: calls over ASGI, and the records on the log."""
 
 import base64
 from typing import Any
@@ -40,7 +40,7 @@ class Kit:
     async def segment(
         self, path: str, data: Any, *, key: str | None = None, **headers: str
     ) -> httpx.Response:
-        """A call as Segment's libraries make it: the key as user of basic auth."""
+        """Make a call as Segment's libraries do, with the key as the user of basic auth."""
         basic = base64.b64encode(f"{key or self.writer}:".encode()).decode()
         sent = {"content": data} if isinstance(data, bytes) else {"json": data}
         return await self.http.post(path, headers={"authorization": f"Basic {basic}", **headers}, **sent)

@@ -1,4 +1,4 @@
-"""What the tests of the channels share."""
+"""Helpers for the tests of the channels."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -32,7 +32,7 @@ def mail(**changes: Any) -> dict[str, Any]:
 def leased(
     action: str = "act_1", channel: str = "email", recipient: str = "ann@acme.test", **changes: Any
 ) -> Leased:
-    """An action as the delivery loop has it."""
+    """A leased action, as the delivery loop has it."""
     fields: dict[str, Any] = {
         "id": action, "play": "ply_1", "playbook": "p", "account": "acme", "contact": "ann", "channel": channel,
         "step": "0", "recipient": recipient, "topic": "lifecycle", "attempts": 0, "due_at": WHEN,
@@ -50,13 +50,13 @@ def surroundings(
 
 
 async def deliver(channel: Channel, action: Leased) -> Outcome:
-    """Prepare and send."""
+    """Prepare and send an action."""
     ready = await channel.prepare(action)
     return ready if isinstance(ready, Outcome) else await ready.send()
 
 
 class Server:
-    """A TCP server for one test: `handle` per connection, any error of it ends that connection alone."""
+    """A TCP server for one test. It calls `handle` for each connection; an error there ends only that connection."""
 
     def __init__(self, handle: Callable[..., Coroutine[Any, Any, None]]) -> None:
         self._handle = handle

@@ -1,4 +1,4 @@
-"""Somebody for every channel that sends: a real peer on loopback that takes, puts off or refuses what comes."""
+"""A real peer on loopback for every channel that sends; it takes, puts off or refuses what is sent to it."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ from tests.unit.channels.helpers import Server
 
 
 class Peer:
-    """`url`: where it listens. `settings`: those of a Touchline that sends to it."""
+    """A peer. `url`: the address it listens on. `settings`: those of a Touchline that sends to it."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -25,19 +25,19 @@ class Peer:
         raise NotImplementedError
 
     def accept(self) -> None:
-        """From now on it takes everything."""
+        """From now on, take everything."""
         raise NotImplementedError
 
     def put_off(self) -> None:
-        """From now on it asks to try again later."""
+        """From now on, ask the sender to try again later."""
         raise NotImplementedError
 
     def refuse(self) -> None:
-        """From now on it refuses for good."""
+        """From now on, refuse everything for good."""
         raise NotImplementedError
 
     def taken(self) -> int:
-        """How much it has taken."""
+        """The number of messages that it has taken."""
         raise NotImplementedError
 
 
@@ -103,7 +103,7 @@ class HttpServer(Peer):
         return answered if b" 200 " in self._script.answer else 0
 
 
-# One line for each channel that sends: what it is like, and what it says.
+# One line for each channel that sends: its peer, and the script of that peer's answers.
 PEERS: dict[str, tuple[Callable[[int, Any], Peer], Callable[[], Any]]] = {
     "email": (MailServer, test_smtp.Scripted),
     "webhook": (HttpServer, test_webhook.Scripted),
@@ -112,7 +112,7 @@ PEERS: dict[str, tuple[Callable[[int, Any], Peer], Callable[[], Any]]] = {
 
 @contextmanager
 def peer_of(channel: str) -> Iterator[Peer]:
-    """The peer of a channel, at work in a thread of its own."""
+    """The peer of a channel, running in a thread of its own."""
     made, script = PEERS[channel][0], PEERS[channel][1]()
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)

@@ -1,4 +1,4 @@
-"""A Touchline for the command line that holds documents and nothing else, and notes what changes them."""
+"""A fake Touchline for the command line. It holds only documents, and records the calls that change them."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Refusal = Callable[[str, str], tuple[int, dict[str, Any]] | None]
 
 
 class Fake:
-    """`documents` by path; `calls` that changed something; `refuses` may answer in its place."""
+    """`documents`: by path. `calls`: those that changed something. `refuses`: may answer in the fake's place."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.documents: dict[str, dict[str, Any]] = {}
@@ -25,7 +25,7 @@ class Fake:
         monkeypatch.setattr(httpx.Client, "request", self._request)
 
     def save(self, path: str, **document: Any) -> None:
-        """Put a document there."""
+        """Store a document at a path."""
         before = self.documents.get(path, {"version": 0})
         name = path.rpartition("/")[2]
         self.documents[path] = {
@@ -37,7 +37,7 @@ class Fake:
         }
 
     def touchline(self, *words: str) -> tuple[Any, str, str]:
-        """(exit status, output, errors) of a command."""
+        """Run a command; returns (exit status, output, errors)."""
         self.calls.clear()
         self._monkeypatch.setattr("sys.argv", ["touchline", *words])
         with pytest.raises(SystemExit) as ended:

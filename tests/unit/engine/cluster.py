@@ -1,4 +1,4 @@
-"""Several partitions in memory, each with its engine, its outbox and a relay, that can die between any two steps."""
+"""Several partitions in memory. Each has its engine, its outbox and a relay, and can die between any two steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ START = us("01-01T00:00")
 
 
 class Partition:
-    """Its log, and what its owner has committed."""
+    """A partition: its log, and the state that its owner has committed."""
 
     def __init__(self, cluster: Cluster, number: int) -> None:
         self.cluster, self.number = cluster, number
@@ -23,11 +23,11 @@ class Partition:
         self.clock = 0
         self.stored: dict[str, bytes] = {}
         self.outbox: list[tuple[str, bytes]] = []  # committed, not marked as relayed
-        self.relayed = 0  # how many of these are on the log: forgotten when the owner dies
+        self.relayed = 0  # how many of these are on the log; forgotten when the owner dies
         self.own()
 
     def own(self) -> None:
-        """A new owner: it knows what is stored, and nothing else."""
+        """Put a new owner in place, which knows only the stored state."""
         self.accounts = InMemoryAccounts()
         self.accounts.states.update({name: decode_state(blob) for name, blob in self.stored.items()})
         self.engine = PartitionEngine(
@@ -67,7 +67,7 @@ class Partition:
 
 
 class Cluster:
-    """All partitions; an account's is that of its name's first letter."""
+    """All partitions; the first letter of an account's name decides its partition."""
 
     def __init__(self, rules: RuleSet, partitions: int) -> None:
         self.rules = rules
@@ -79,7 +79,7 @@ class Cluster:
         return self.partitions[ord(account[0]) % len(self.partitions)]
 
     def append(self, event: Event, account: str) -> None:
-        """Onto the log, as it travels."""
+        """Append an event to the log in its encoded form."""
         event.account = account
         self.of(account).log.append(decode(encode(event), place="", timestamp=0))
 
@@ -88,7 +88,7 @@ class Cluster:
         self.append(Event(type=type_, id=id_, source="t", time=time, data=data), account)
 
     def rest(self) -> None:
-        """Until nothing is left to do."""
+        """Step and relay until nothing is left to do."""
         for _ in range(10_000):
             for one in self.partitions:
                 one.step(1_000)

@@ -1,4 +1,4 @@
-"""A world in which accounts are merged: what is for other accounts comes in at the end of its log."""
+"""A world in which accounts are merged: events for other accounts come in at the end of its log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.unit.engine.world import World, us
 
 
 class Merged(World):
-    """A world that hands on what is for other accounts, at the end of the log as the worker does; all one partition."""
+    """A world of one partition that appends events for other accounts to the end of the log, as the worker does."""
 
     def __init__(self, *rules: RuleRevision, **more: Any) -> None:
         super().__init__(*rules, **more)
@@ -19,7 +19,7 @@ class Merged(World):
         self.erased: list[tuple[str, str | None]] = []
         self.refused: list[str] = []
         self.sent: list[Event] = []
-        self.held: list[Event] | None = None  # where a test keeps them back
+        self.held: list[Event] | None = None  # the events for other accounts, if a test keeps them back
 
     def put(self, event: Event, received: int | None = None) -> Merged:
         super().put(event, received)
@@ -59,7 +59,7 @@ class Merged(World):
 
 
 def sent_on(world: Merged) -> list[tuple[str, str | None, str | None]]:
-    """(id, account, where it was given first) of what was sent on, our own records apart."""
+    """(id, account, account that got it first) of every event sent on, except our own records."""
     return [(e.id, e.account, e.mergedfrom) for e in world.sent if not e.type.startswith("touchline.")]
 
 

@@ -1,4 +1,4 @@
-"""A partition in memory: events by short times, triggers as `rule account[/contact][#key] time`."""
+"""A partition in memory. Events have short times; triggers are told as `rule account[/contact][#key] time`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def us(short: str) -> int:
 
 
 def rule(when: dict[str, Any], name: str = "r", **more: Any) -> RuleRevision:
-    """An active rule; `version`, `generation`, `backfill` by name, the rest is the document."""
+    """An active rule. `version`, `generation` and `backfill` go by name; the rest is the document."""
     meta = {key: more.pop(key) for key in ("version", "generation", "backfill") if key in more}
     status = more.get("status", "active")
     doc = RuleIn.model_validate({"name": name, "when": when, "status": status, **more})
@@ -39,7 +39,7 @@ def rule(when: dict[str, Any], name: str = "r", **more: Any) -> RuleRevision:
 
 
 class World:
-    """An engine with its log. Time moves by events (`log` clock) or by `now` (`wall`)."""
+    """An engine with its log. Time moves with the events (`log` clock) or with `now` (`wall` clock)."""
 
     def __init__(self, *rules: RuleRevision, tiers: dict[str, Any] | None = None, clock: str = "log") -> None:
         self.sets: dict[int, RuleSet] = {}
@@ -72,7 +72,7 @@ class World:
         return self
 
     def ev(self, short: str, type_: str = "tick", account: str = "acme", **more: Any) -> World:
-        """An event; id, source, contact, historical, received by name, the rest is data."""
+        """Put an event. id, source, contact, historical and received go by name; the rest is data."""
         meta = {key: more.pop(key) for key in ("id", "source", "contact", "historical") if key in more}
         received = us(more.pop("received")) if "received" in more else None
         meta.setdefault("id", f"e{len(self.log)}")
@@ -80,16 +80,16 @@ class World:
         return self.put(Event(type=type_, time=time, account=account, data=more, **meta), received)
 
     def update(self, short: str, account: str = "acme", **data: Any) -> World:
-        """An `account.updated`."""
+        """Put an `account.updated`."""
         return self.ev(short, "account.updated", account, **data)
 
     def clock(self, short: str) -> World:
-        """Carry the clock to a time."""
+        """Move the clock to a time."""
         time = from_microseconds(us(short))
         return self.put(Event(type="touchline.clock", id=f"c{len(self.log)}", source="touchline", time=time))
 
     def save(self, short: str, *rules: RuleRevision, tiers: dict[str, Any] | None = None) -> World:
-        """A save of all rules (and tiers) takes effect."""
+        """Put a save of all rules (and tiers) in force."""
         number = max(self.sets) + 1
         self._set(number, rules, tiers)
         time = from_microseconds(us(short))
@@ -98,13 +98,13 @@ class World:
         return self.put(event)
 
     def advance_to(self, short: str) -> World:
-        """By the wall clock: everything up to now has been read."""
+        """Move the wall clock to a time up to which everything has been read."""
         self.engine.advance_to(us(short), len(self.log))
         self.triggers += self.engine.drain()
         return self
 
     def restart(self) -> World:
-        """States as their bytes and back, a new engine."""
+        """Turn the states into bytes and back, and make a new engine."""
         old = self.engine
         states = {name: decode(encode(state)) for name, state in self.accounts.states.items()}
         self.accounts.states.clear()
@@ -129,7 +129,7 @@ class World:
 
     @property
     def told(self) -> list[str]:
-        """What fired, in order."""
+        """The triggers in order."""
         return [_told(trigger) for trigger in self.triggers]
 
 

@@ -1,4 +1,4 @@
-"""How the hand-made examples are written: a few letters per event, one line per expected trigger."""
+"""The notation of the hand-made examples: a few letters per event, one line per expected trigger."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def us(short: str) -> int:
 
 
 def ev(short: str, type_: str = "tick", account: str = "acme", **more: Any) -> JSON:
-    """An event; `id`, `contact`, `source`, `historical`, `received` (wall clock) by name, the rest is data."""
+    """An event. `id`, `contact`, `source`, `historical` and `received` (wall clock) go by name; the rest is data."""
     text = short if short.count(":") == 2 else f"{short}:00"
     event: JSON = {"id": more.pop("id", f"e{next(_ids)}"), "type": type_, "time": f"2026-{text}Z"}
     event["account"] = account

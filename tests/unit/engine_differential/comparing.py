@@ -1,4 +1,4 @@
-"""What must be the same of a trigger of the engine and one of the oracle."""
+"""Compares triggers of the engine with those of the oracle."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def story(history: History) -> str:
 
 
 def identity(trigger: JSON) -> tuple[Any, ...]:
-    """What fired, for whom, when and why: this has to be the same, to the microsecond."""
+    """The rule that fired, for whom, when and why: these must be the same, to the microsecond."""
     names = (
         "rule",
         "account",
@@ -47,13 +47,13 @@ def identity(trigger: JSON) -> tuple[Any, ...]:
 
 
 def joint_identity(trigger: JSON) -> tuple[Any, ...]:
-    """The same of an all_of rule: of two members that held at one moment, either may be the one shown."""
+    """The identity for an all_of rule: if two members held at one moment, either may be the one shown."""
     names = ("rule", "account", "contact_subject", "key", "tier", "at", "shadow")
     return tuple(str(trigger[name]) for name in names)
 
 
 def differences(expected: list[JSON], got: list[JSON]) -> list[str]:
-    """What differs, in words; empty if nothing does. Both sides in any order."""
+    """The differences in words; empty if there are none. Both sides may be in any order."""
     joint = {trigger["rule"] for trigger in expected if trigger["kind"] == "all_of"}
 
     def key(trigger: JSON) -> tuple[Any, ...]:
@@ -81,7 +81,7 @@ def _without(these: list[Any], those: list[Any]) -> list[Any]:
 
 
 def _details(expected: JSON, got: JSON) -> list[str]:
-    """What the two say of value, threshold, evidence and figures."""
+    """The differences in value, threshold, evidence and figures."""
     where = f"{expected['rule']} {expected['account']} at {expected['at']}:"
     found = []
     if expected["threshold"] != got["threshold"]:
@@ -99,7 +99,7 @@ def _details(expected: JSON, got: JSON) -> list[str]:
 
 
 def _value_fits(expected: Fraction, got: JSON) -> bool:
-    """Equal, or (where it says so) a lower bound."""
+    """Whether the engine's value is equal to the oracle's, or a lower bound of it if the engine says so."""
     if got["value"] is None:
         return False
     return _same_number(expected, got["value"]) or (
@@ -112,7 +112,7 @@ def _same_number(exact: Fraction, shown: float) -> bool:
 
 
 def _evidence_fits(expected: JSON, got: JSON) -> bool:
-    """The newest counted events, newest last; fewer where the value is a lower bound."""
+    """Whether the evidence is the newest counted events, newest last; fewer will do if the value is a lower bound."""
     if got["value_exact"]:
         return bool(got["evidence"] == expected["evidence"])
     count = len(got["evidence"])

@@ -1,4 +1,4 @@
-"""The engine on the oracle's histories: records in batches, restarts, triggers in the oracle's words."""
+"""Runs the engine on the oracle's histories: records in batches, restarts, and triggers in the oracle's words."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GRACE = SECOND
 
 @dataclass(frozen=True)
 class Cut:
-    """How a log is read: sizes of the batches in turn, and after which of them the worker starts anew."""
+    """How a log is read: the sizes of the batches in turn, and the batches after which the worker starts anew."""
 
     sizes: tuple[int, ...] = (1000,)
     restarts: tuple[bool, ...] = (False,)
@@ -162,7 +162,7 @@ class _Worker:
         self.log = records
 
     def _with_what_merges_leave(self, records: list[tuple[int, int, Event]]) -> list[tuple[int, int, Event]]:
-        """The records, each with what it leaves for other accounts right behind it."""
+        """The records, each followed by the events that it leaves for other accounts."""
         waiting = deque((receipt, event) for _, receipt, event in records)
         while waiting:
             receipt, event = waiting.popleft()
@@ -202,7 +202,7 @@ class _Worker:
         self._collect()
 
     def _collect(self) -> None:
-        """What the worker commits: the triggers, and the states that were touched."""
+        """Collect what the worker commits: the triggers, and the states of touched accounts."""
         self.triggers += self.engine.drain()
         touched = self.engine.touched
         self.blobs |= {
@@ -216,7 +216,7 @@ class _Worker:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What reading a whole history gives: the triggers in order, the stored states by account, the last rules."""
+    """The result of reading a whole history: the triggers in order, the stored states by account, the last rules."""
 
     triggers: list[Trigger]
     stored: dict[str, bytes]
@@ -224,12 +224,12 @@ class Outcome:
 
 
 def run_engine(history: History, cut: Cut | None = None) -> list[Trigger]:
-    """Every trigger that the engine gives for a history, read as `cut` says."""
+    """Every trigger that the engine makes for a history, read as `cut` says."""
     return read_history(history, cut).triggers
 
 
 def read_history(history: History, cut: Cut | None = None, *, fastpath: bool = True) -> Outcome:
-    """The engine over a history, read as `cut` says, with its fast path or without."""
+    """Run the engine over a history, read as `cut` says, with its fast path or without."""
     cut = cut or Cut()
     worker = _Worker(history, fastpath=fastpath)
     sizes, restarts = itertools.cycle(cut.sizes), itertools.cycle(cut.restarts)

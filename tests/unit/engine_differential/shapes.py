@@ -1,4 +1,4 @@
-"""Rules and rows of events that the examples are made of."""
+"""Rules and rows of events from which the examples are made."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""What a stored state says, in words that do not depend on whether rules share series.
+"""The meaning of a stored state, in a form that does not depend on whether rules share series.
 
-Two states say the same if these are equal. Left out are two bounds that may be looser or tighter without any
-difference to what fires: when the account is swept next (`sweep_at`), and the time before which it has no moment
-(`due`). Shared series are told apart by rule. Old things are cleared away first, so that it does not matter when each
-state was swept last: the number of series, which decides that, is another without shared ones. Ids that are kept for
-evidence alone are compared where evidence can name them.
+Two states mean the same if these forms are equal. Two bounds are left out, since they may be looser or tighter without
+changing what fires: the time of the account's next sweep (`sweep_at`), and the time before which it has no moment
+(`due`). Shared series are split by rule. Both states are swept first, so that it does not matter when each was swept
+last: that depends on the number of series, which differs without shared ones. Ids kept only for evidence are compared
+if evidence can name them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ JSON = dict[str, Any]
 
 
 def said(blob: bytes, rules: RuleSet) -> JSON:
-    """What a stored state says under the rules (compiled without the fast path) that it is read by."""
+    """The meaning of a stored state under the rules that read it (compiled without the fast path)."""
     state = decode(blob)
     _tell_apart(state, rules)
     clear_old(state, rules)
@@ -62,7 +62,7 @@ def _tell_apart(state: AccountState, rules: RuleSet) -> None:
 
 
 def _newest(key: Any, series: list[int], rules: RuleSet) -> list[int]:
-    """The offsets that evidence of a series can name."""
+    """The offsets that evidence from a series can name."""
     kind = rules.parts[slot_of(key)].kind
     width = WIDTHS[kind.aggregate] if hasattr(kind, "aggregate") and kind.slot == slot_of(key) else 2
     return series[OFFSET::width][-EVIDENCE:]

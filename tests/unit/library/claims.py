@@ -1,7 +1,7 @@
-"""What every mail and task of the library claims when it goes out, and how the customer's life bears it out.
+"""The claims that every mail and task of the library makes when it goes out, checked against the customer's life.
 
-A claim is a function of the record and of what is done that says what is untrue, or nothing. It is written from the
-text, not from the rule: who adds a step to a playbook says here what it claims.
+A claim is a function of the record and of the mail or task. It says what is untrue, or returns nothing. Claims are
+written from the text, not from the rule: anybody who adds a step to a playbook adds its claims here.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ ACTIVE = (
     *IN_IT, "page", "screen", "onboarding.finished", "integration.connected", "nps.answered", "survey.answered",
     "training.attended", "webinar.attended", "meeting.held", "review.posted",
 )  # fmt: skip
-DAYS_OF = {"high": 14, "low": 30, "tech": 60}  # of quiet, after which one is missed
+DAYS_OF = {"high": 14, "low": 30, "tech": 60}  # days of quiet after which a customer is missed, by tier
 LOW, TOP = range(7), range(9, 11)  # scores
 
 
 class Doing(NamedTuple):
-    """A mail or a task that went out: what it is, and the trigger of its play."""
+    """A mail or a task that went out, with the trigger of its play."""
 
     action: MemoryAction
     trigger: JSON
@@ -44,7 +44,7 @@ class Doing(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What was rendered; nothing where only the fact counts."""
+        """The rendered text; empty if only the fact counts."""
         return " ".join(str(value) for value in self.action.rendered.values() if isinstance(value, str))
 
 
@@ -52,7 +52,7 @@ Claim = Callable[[Record, Doing], str | None]
 
 
 def none_since(types: str | tuple[str, ...], since: Callable[[Doing], datetime | None], **more: str) -> Claim:
-    """Nothing of these types came since; `more` names what must be that of the trigger: key=data name, who=contact."""
+    """No event of these types came since. `more`: fields that must equal the trigger's (key=data name, who=contact)."""
 
     def claim(record: Record, doing: Doing) -> str | None:
         data = {more["key"]: doing.trigger["key"]} if "key" in more else {}
@@ -76,7 +76,7 @@ def ever(_: Doing) -> None:
 
 
 def stays(record: Record, doing: Doing) -> str | None:
-    """They are still a customer."""
+    """The account is still a customer."""
     return "they have cancelled" if record.left(doing.now) else None
 
 
@@ -90,7 +90,7 @@ def not_known_to_have_left(record: Record, doing: Doing) -> str | None:
 
 
 def told_the_date(name: str, *, ahead: bool) -> Claim:
-    """The text names the date as the account has it now, and it lies ahead (or behind)."""
+    """The text names the date that the account has now, and that date is in the future (or in the past)."""
 
     def claim(record: Record, doing: Doing) -> str | None:
         value = record.attribute(name, doing.now)
@@ -108,7 +108,7 @@ def told_the_date(name: str, *, ahead: bool) -> Claim:
 
 
 def same_as_when_fired(name: str) -> Claim:
-    """An attribute is what it was when the rule fired."""
+    """An attribute has the value that it had when the rule fired."""
 
     def claim(record: Record, doing: Doing) -> str | None:
         then, now = record.attribute(name, doing.fired), record.attribute(name, doing.now)
@@ -142,12 +142,12 @@ def was_away(record: Record, doing: Doing) -> str | None:
 
 
 def unhappy(record: Record, doing: Doing) -> str | None:
-    """The latest answer of that person is a low one."""
+    """The contact's latest score is a low one."""
     return _score(record, doing, LOW)
 
 
 def happy(record: Record, doing: Doing) -> str | None:
-    """The latest answer of that person is a top one, and nobody there is in trouble."""
+    """The contact's latest score is a top one, and nobody at the account is in trouble."""
     low = [
         one
         for one in record.between("nps.answered", doing.fired - 14 * DAY, doing.now)
@@ -256,7 +256,7 @@ def anniversary_or_projects(record: Record, doing: Doing) -> str | None:
     return None if near < 3 else f"the contract began on {date}"
 
 
-CLAIMS: dict[str, dict[str, tuple[Claim, ...]]] = {  # playbook to step ("*": every one) to what it claims
+CLAIMS: dict[str, dict[str, tuple[Claim, ...]]] = {  # playbook -> step ("*": every step) -> claims
     "support-spike": {"*": (many_tickets,), "causes": (none_since("meeting.held", fired),)},
     "outages": {
         "*": (outages_hit,),
@@ -317,7 +317,7 @@ CLAIMS: dict[str, dict[str, tuple[Claim, ...]]] = {  # playbook to step ("*": ev
 
 
 def untrue(record: Record, doing: Doing) -> Iterator[str]:
-    """What of the claims of a mail or task does not hold when it goes out."""
+    """The claims of a mail or task that do not hold when it goes out, in words."""
     claims = CLAIMS[doing.action.playbook]
     for claim in (*claims["*"], *claims.get(doing.action.step, ())):
         if (wrong := claim(record, doing)) is not None:
@@ -325,13 +325,13 @@ def untrue(record: Record, doing: Doing) -> Iterator[str]:
 
 
 class Clash(NamedTuple):
-    """Two things that must not be said to one customer within so many days of each other."""
+    """Two things that must not be said to one customer within a number of days of each other."""
 
     why: str
     one: frozenset[str]  # playbooks, or playbook/step
     other: frozenset[str]
     days: float
-    ordered: bool = False  # only `other` after `one`
+    ordered: bool = False  # only if `other` comes after `one`
 
 
 def _set(*names: str) -> frozenset[str]:
@@ -365,12 +365,12 @@ CLASHES = (
 
 
 def named(doing: Doing) -> frozenset[str]:
-    """How clashes name it."""
+    """The names by which clashes refer to a mail or task."""
     return frozenset((doing.action.playbook, f"{doing.action.playbook}/{doing.action.step}"))
 
 
 def clashing(doings: list[Doing]) -> Iterator[tuple[Clash, Doing, Doing]]:
-    """Of what one customer was sent, in order of time, the pairs that contradict each other."""
+    """The pairs that contradict each other among the mails and tasks of one customer, given in order of time."""
     for place, second in enumerate(doings):
         for first in doings[:place]:
             apart = (second.now - first.now) / DAY

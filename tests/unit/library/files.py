@@ -14,7 +14,7 @@ LIBRARY = Path(__file__).resolve().parents[3] / "playbooks"
 TIERS = ("high", "low", "tech")
 ALL, PEOPLE = frozenset(TIERS), frozenset({"high", "low"})
 
-# The field's playbooks and the tiers that each covers.
+# The playbooks of customer success, and the tiers that each covers.
 ROWS: dict[str, frozenset[str]] = {
     "support-spike": ALL,
     "outages": ALL,
@@ -45,7 +45,7 @@ ROWS: dict[str, frozenset[str]] = {
 
 @cache
 def documents(path: Path) -> tuple[JSON, ...]:
-    """The documents of one YAML file; not to be changed."""
+    """The documents of one YAML file; callers must not change them."""
     return tuple(document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document)
 
 
@@ -67,7 +67,7 @@ def exits_of(playbook: JSON) -> list[JSON]:
 
 
 def end_types(playbook: JSON) -> set[str]:
-    """The types of the events that can end a play of it; a changed value comes with an update of the account."""
+    """The types of events that can end a play of the playbook; a changed value comes with an update of the account."""
     types: set[str] = set()
     for one in exits_of(playbook):
         named = one.get("event", "account.updated")
@@ -76,13 +76,13 @@ def end_types(playbook: JSON) -> set[str]:
 
 
 def tiers_of(playbook: JSON) -> dict[str, list[JSON]]:
-    """The steps of every tier that is covered."""
+    """The steps of every tier that the playbook covers."""
     steps: dict[str, list[JSON]] = playbook["steps"]
     return steps
 
 
 def steps_of(steps: list[JSON]) -> list[JSON]:
-    """All steps, those inside branches included."""
+    """All steps, including those inside branches."""
     found = []
     for step in steps:
         found.append(step)

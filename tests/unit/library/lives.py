@@ -1,8 +1,9 @@
-"""Ordinary lives of customers: a few hundred of them, from one seed, each a list of events in order of time.
+"""Ordinary lives of a few hundred customers, made from one seed. A life is a list of events in order of time.
 
-Nothing here knows the library: customers sign up and log in or do not, set up and get stuck, use us daily or hardly,
-go on holiday, open tickets, pay late, answer surveys, renew early, extend their trial, leave. What belongs together
-comes together (who leaves stops using us, who renews has the date moved, sooner or later), the rest is independent.
+Nothing here knows the library. Customers sign up and log in or do not, set up and get stuck, use us daily or hardly,
+go on holiday, open tickets, pay late, answer surveys, renew early, extend their trial, leave. Events that belong
+together come together: a customer who leaves stops using us, and after a renewal the date moves, sooner or later. The
+rest is independent.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ JSON = dict[str, Any]
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
 DAYS = 240
 FEATURES = ("csv_export", "reports", "alerts", "api", "maps", "forms", "audit_log", "sso", "teams", "mobile")
-RELEASES = {"csv_export": 20, "maps": 75, "audit_log": 150}  # feature to day
+RELEASES = {"csv_export": 20, "maps": 75, "audit_log": 150}  # by feature, the day of its release
 OUTAGES = (12, 26, 33, 90, 140, 146, 152, 153, 205)  # days
 ZONES = ("Europe/London", "America/New_York", "Asia/Tokyo", None)
 NAMES = ("Ann Lee", "Bob May", "Cleo Diaz", "Dev Patel", "Eve Orr", "Finn Roe", None)
@@ -27,7 +28,7 @@ NAMES = ("Ann Lee", "Bob May", "Cleo Diaz", "Dev Patel", "Eve Orr", "Finn Roe", 
 
 @dataclass
 class Life:
-    """One customer: what is known at the beginning, and what happens."""
+    """One customer: the facts known at the beginning, and the events of the life."""
 
     id: str
     tier: str
@@ -42,7 +43,7 @@ class Life:
     def add(
         self, day: float, type_: str, contact: str | None = None, source: str = "app", **data: Any
     ) -> None:
-        """Something happens on a day (a fraction is a time of it); nothing does after the end."""
+        """Add an event on a day (a fraction gives the time of day), unless the day is outside the span of all lives."""
         if 0 <= day < DAYS:
             time = BEGIN + timedelta(seconds=round(day * 86_400))
             name = f"{self.id}.{len(self.events)}"
@@ -53,11 +54,11 @@ class Life:
             )
 
     def some(self, low: float, high: float) -> float:
-        """A day between two."""
+        """A random day between two days."""
         return self.rnd.uniform(low, high)
 
     def chance(self, share: float) -> bool:
-        """Whether it happens."""
+        """Whether something with this chance happens."""
         return self.rnd.random() < share
 
     def date(self, day: float) -> str:
@@ -66,7 +67,7 @@ class Life:
 
 
 def lives(count: int, seed: int) -> list[Life]:
-    """So many customers, always the same of one seed."""
+    """A number of customers; one seed always makes the same customers."""
     return [_life(number, Random(f"{seed}/{number}")) for number in range(count)]
 
 
@@ -93,7 +94,7 @@ def _life(number: int, rnd: Random) -> Life:
 
 
 def _alive(life: Life, event: Event) -> bool:
-    """Who has left does nothing more; bills, and what we post, may still come."""
+    """Whether an event can still happen: a customer who has left does nothing, but bills and our own posts may come."""
     day = ((event.time or BEGIN) - BEGIN).total_seconds() / 86_400
     return day <= life.gone or event.source != "app"
 
@@ -130,16 +131,16 @@ def _known(life: Life, *, new: bool) -> None:
     life.add(life.born, "account.updated", source="crm", **body, attributes=life.attributes)
 
 
-# -- beginnings
+# -- how lives begin
 
 
 def _newcomer(life: Life) -> None:
-    """Signs up; logs in soon, late or never; sets up, gets stuck, finishes; the trial ends, is extended, or pays."""
+    """Signs up, logs in soon, late or never, sets up, gets stuck or finishes; the trial ends, is extended or pays."""
     who = life.people[0]
     life.add(life.born + 0.01, "account.signed_up", who)
     first = life.rnd.choices((life.some(0.02, 0.5), life.some(4, 14), None), (65, 20, 15))[0]
     if first is not None and life.chance(0.1):
-        first = 0.005  # logged in by signing up, a moment before that is told
+        first = 0.005  # logged in by signing up, a moment before the sign-up is reported
     end = _trial(life)
     if first is None:
         return
@@ -162,7 +163,7 @@ def _newcomer(life: Life) -> None:
 
 
 def _trial(life: Life) -> float | None:
-    """When the trial ends for good; None: it became a subscription, or there was none."""
+    """The day on which the trial ends for good; None if it became a subscription or there was none."""
     if "trial_ends" not in life.attributes:
         return None
     end = life.born + 14
@@ -180,7 +181,7 @@ def _trial(life: Life) -> float | None:
 
 
 def _regular(life: Life) -> None:
-    """Has been with us for a while: uses us, more or less, with pauses, or less and less."""
+    """Has been with us for a while, and uses us steadily, with pauses, or less and less."""
     day = life.born
     while day < life.gone:
         stop = min(day + life.some(30, 150), life.gone)
@@ -191,7 +192,7 @@ def _regular(life: Life) -> None:
 
 
 def _use(life: Life, begin: float, end: float) -> None:
-    """Sessions of the people, each a login (mostly) and some use of some features."""
+    """Add sessions of the people: usually a login, and some use of some features."""
     mine = life.rnd.sample(FEATURES, life.rnd.randint(1, 6))
     day = begin
     while True:
@@ -211,7 +212,7 @@ def _use(life: Life, begin: float, end: float) -> None:
             life.add(day + 0.1 + number * 0.01, "project.completed", who)
 
 
-# -- what may happen to anybody
+# -- events that may happen to anybody
 
 
 def _tickets(life: Life) -> None:
@@ -268,7 +269,7 @@ def _money(life: Life) -> None:
 
 
 def _contract(life: Life) -> None:
-    """Renews early or on the day, moves the date or forgets to for some days; or says nothing and the date moves."""
+    """Renews early or on the day, and moves the date at once or days later; or says nothing and the date moves."""
     date = life.attributes.get("renewal_date")
     if date is None:
         return

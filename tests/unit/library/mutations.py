@@ -1,4 +1,4 @@
-"""Every number of a rule, a playbook or the tiers, moved by one: what the library's scenarios must notice."""
+"""Mutations that the library's scenarios must notice: each number of a rule, playbook or the tiers, moved by one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ JSON = dict[str, Any]
 Path = tuple[str | int, ...]
 
 _DURATION = re.compile(r"([1-9]\d*)(s|m|h|d|w|mo|y)")
-_SILENT = ("due",)  # when a task is due is no part of what a scenario can expect
+_SILENT = ("due",)  # scenarios cannot expect the time at which a task is due
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _leaves(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
 
 
 def _neighbours(value: Any) -> list[Any]:
-    """One more and one less; never none at all, which is no threshold but its absence."""
+    """One more and one less, but never 0, which would take the threshold away."""
     if isinstance(value, bool):
         return []
     if isinstance(value, int):

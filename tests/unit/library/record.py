@@ -1,4 +1,4 @@
-"""What was true of a customer at a moment, read off the events of a life and nothing else: witness for the claims."""
+"""The facts about a customer at a moment, read only from the events of a life. Claims are checked against them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DAY = timedelta(days=1)
 
 
 class Record:
-    """A life, asked by type and time. `upto` excludes the moment itself: who acts at it has not seen it yet."""
+    """A life, queried by event type and time. `upto` is excluded: an action at it has not seen its events yet."""
 
     def __init__(self, life: Life) -> None:
         self.life = life
@@ -40,18 +40,18 @@ class Record:
         return sorted((one for one in found if _fits(one, who, data)), key=_time)
 
     def days(self, types: str | tuple[str, ...], after: datetime, upto: datetime) -> int:
-        """On how many UTC days there was such an event."""
+        """The number of UTC days with an event of these types."""
         return len({_time(one).date() for one in self.between(types, after, upto)})
 
     def attribute(self, name: str, at: datetime) -> Any:
-        """An attribute of the account as it stands at that moment, with what comes at it."""
+        """An attribute of the account at a moment, with the updates of that very moment."""
         value = None
         for event in self.between("account.updated", None, at + timedelta(microseconds=1)):
             value = event.data.get("attributes", {}).get(name, value)
         return value
 
     def person(self, who: str, at: datetime) -> JSON:
-        """A contact as it stands at that moment."""
+        """A contact at a moment, with the updates of that very moment."""
         known: JSON = {"active": True, "roles": []}
         for event in self.between(
             ("account.updated", "contact.updated"), None, at + timedelta(microseconds=1)
@@ -62,7 +62,7 @@ class Record:
         return known
 
     def left(self, at: datetime) -> bool:
-        """Whether they have cancelled before that moment, and not come back since."""
+        """Whether the customer has cancelled before a moment, and not come back since."""
         ended = self.between("subscription.cancelled", None, at)
         return bool(ended) and not self.between("subscription.started", _time(ended[-1]), at)
 

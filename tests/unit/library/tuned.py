@@ -1,8 +1,8 @@
-"""A rule with its playbook as somebody might have tuned them, and what a text would see when that rule fires.
+"""A rule with its playbook as somebody might have tuned them, and the scope of a text when that rule fires.
 
-`tuned` moves every number and every duration to another one. `moments` walks through a playbook and gives, for each
-mail and task, the scope in which it is rendered: the trigger, the account and `now` follow from the rule and from the
-waits up to there, so that every number a text may name is one of the rule's, the playbook's, or a sum of them.
+`tuned` changes every number and every duration. `moments` walks through a playbook and gives, for each mail and task,
+the scope in which it is rendered. The trigger, the account and `now` follow from the rule and from the waits up to
+there, so every number that a text may name comes from the rule or the playbook, or is a sum of such numbers.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from tests.unit.library.files import JSON, TIERS
 AT = datetime(2026, 3, 10, 9, tzinfo=UTC)
 DURATION = re.compile(r"([1-9]\d*)(s|m|h|d|w|mo|y)")
 LONG_AGO = timedelta(days=401)
-SEATS = 1000  # of whatever an account pays for: large, so that shares of it are no small numbers
-KEPT = ("due", "late")  # what no text can speak of
+SEATS = 1000  # of anything an account pays for; large, so that shares of it are not small numbers
+KEPT = ("due", "late")  # fields that no text can name
 
 
 class Moment(NamedTuple):
-    """A mail (`template`) or a task (`task`) of a tier, its scope, and how long after the trigger it comes."""
+    """A mail (`template`) or a task (`task`) of a tier, with its scope and its time after the trigger."""
 
     tier: str
     step: str
@@ -34,7 +34,7 @@ class Moment(NamedTuple):
 
 
 def tuned(document: JSON) -> JSON:
-    """The document with every number and duration changed, equal ones alike."""
+    """The document with every number and duration changed; equal ones change alike."""
     changed: JSON = copy.deepcopy(document)
     return {name: value if name in ("name", "playbook") else _tune(value) for name, value in changed.items()}
 

@@ -22,7 +22,7 @@ from tests.unit.library.mutations import Mutation
 
 
 class Here:
-    """The renderer without its worker processes: the library's own templates are trusted."""
+    """Renders without render processes, in this process: the library's own templates are trusted."""
 
     def render_many(self, jobs: Sequence[Job]) -> list[Mail | Body | RenderError]:
         return [_rendered(job) for job in jobs]
@@ -51,12 +51,12 @@ def prepared(file: Path) -> tuple[Scenario, tuple[Document, ...]]:
 
 
 def played(file: Path) -> list[Difference]:
-    """What differs from the expectations of a scenario."""
+    """The differences from the expectations of a scenario."""
     return play(*prepared(file), RENDER)
 
 
 def acted(scenario: Scenario, documents: Sequence[Document]) -> list[MemoryAction]:
-    """Every action that a scenario brings forth, with what was rendered."""
+    """Every action that a scenario leads to, with its rendered texts."""
     world = World(documents, RENDER)
     for event in arrivals(scenario):
         world.feed(event)
@@ -76,7 +76,7 @@ def nameless(scenario: Scenario) -> Scenario:
 
 
 def changed(mutation: Mutation, documents: Sequence[Document]) -> list[Document] | None:
-    """The documents with one of them mutated; None where it is refused."""
+    """The documents with one of them mutated; None if the mutated document is refused."""
     kind, name = mutation.document["kind"], mutation.document.get("name", "tiers")
     body = {field: value for field, value in mutation.applied().items() if field != "kind"}
     try:

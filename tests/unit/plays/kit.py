@@ -1,4 +1,4 @@
-"""What the tests of plays are built from: playbooks, triggers, events, and one partition in memory."""
+"""Building blocks for the tests of plays: playbooks, triggers, events, and one partition in memory."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def trigger(at: int, place: int = 0, **fields: Any) -> Trigger:
 
 
 class World:
-    """One partition in memory. `say` and `fire` append to the two topics and apply what they can."""
+    """One partition in memory. `say` and `fire` append to the two topics and apply the records that can be applied."""
 
     def __init__(
         self, *playbooks: PlaybookIn, mode: Any = "log", templates: Any = TEMPLATES, renderer: Any = None
@@ -67,7 +67,7 @@ class World:
         self.triggers = 0
 
     def say(self, *events: Event, timestamp: int | None = None) -> None:
-        """Events that rules has passed already."""
+        """Append events that rules has passed already."""
         for one in events:
             assert one.time is not None
             stamp = round(one.time.timestamp() * SECOND) if timestamp is None else timestamp
@@ -77,7 +77,7 @@ class World:
         self.run()
 
     def fire(self, at: int, **fields: Any) -> Play | None:
-        """A trigger decided at the last event; the play that came of it."""
+        """Append a trigger decided at the last event; returns the play that it started, if any."""
         fields.setdefault("place", self.events - 1)
         made = trigger(at, **fields)
         self.partition.merge.offer_trigger(TriggerItem(self._place(), made))
@@ -85,7 +85,7 @@ class World:
         return next((play for play in self.store.plays.values() if play.trigger_id == made.id), None)
 
     def clock(self, at: int) -> None:
-        """The clock is carried to `at`."""
+        """Move the clock to `at`."""
         self.say(Event(type="touchline.clock", time=from_microseconds(at), id=f"clock-{at}"))
 
     def run(self) -> None:
@@ -97,7 +97,7 @@ class World:
         return [(a.channel, a.recipient, a.status, a.reason) for a in self.store.actions.values()]
 
     def told(self) -> list[str]:
-        """The kinds of Touchline's own events so far."""
+        """The types of Touchline's own events so far."""
         return [one.type.removeprefix("touchline.") for one in self.store.events]
 
     def _place(self) -> int:

@@ -1,4 +1,4 @@
-"""One renderer for the room's tests, and what is known of an account."""
+"""One render pool for the room's tests, and the facts about an account."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from services.actions.rendering import RenderPool
 
 @pytest.fixture(scope="session")
 def renderer() -> Iterator[RenderPool]:
-    """A renderer with one process."""
+    """A render pool with one process."""
     renderer = RenderPool(workers=1)
     renderer.warm_up()
     yield renderer

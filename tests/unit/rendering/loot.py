@@ -1,4 +1,4 @@
-"""What a template shows that got at something it must not have."""
+"""The texts by which a template shows that it reached something forbidden."""
 
 LOOT = (
     "canary",

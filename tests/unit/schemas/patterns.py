@@ -1,8 +1,8 @@
-"""Regular expressions that want a server's time, or its memory, or what RE2 does not have."""
+"""Regular expressions that cost a server's time or memory, or that need features which RE2 lacks."""
 
 from itertools import product
 
-# Each looks for a word of a's and a b; of a long word without one, matchers that go back try every way to cut it.
+# Each looks for a word of a's and a b. On a long word without a b, backtracking matchers try every way to cut it.
 _INNER = ("a+", "a*", "a?", "(a|a)", "(a|aa)", "(a|a?)", "[a-z]+", r"\w+", ".*", "(a+)+")
 _OUTER = ("+", "*", "{1,40}")
 EXPLODING = [
