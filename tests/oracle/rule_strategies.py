@@ -202,7 +202,7 @@ def becomes() -> st.SearchStrategy[JSON]:
 def all_of(draw: Draw, ticks: bool = True) -> JSON:
     """An all_of with two or three members.
 
-    `ticks`: members of the daily tick are among them; these need a rule for accounts, without `by`.
+    `ticks`: members of the daily tick may be among them; these need a rule for accounts, without `by`.
     """
     kinds = [(3, easy()), (1, rising()), (2, absence()), (1, becomes())]
     if ticks:
