@@ -25,10 +25,10 @@ import sys, time
 from pathlib import Path
 from pydantic import SecretStr
 from tests.services.delivery.kit import House
-from services.actions.channels import CHANNELS
+from services.actions.channels.senders import SENDERS
 house = House(Path(sys.argv[1]))
 house.settings = house.settings.model_copy(update={"smtp_url": SecretStr(sys.argv[2])})
-loop = house.loop(email=CHANNELS["email"])
+loop = house.loop(email=SENDERS["email"])
 print("working", flush=True)
 time.sleep(600)
 """
