@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 from sqlalchemy import func, select, update
 
-from services.actions.channels import CHANNELS
+from services.actions.channels.senders import SENDERS
 from services.actions.tables import actions
 from tests.services.delivery.kit import House
 from tests.unit.channels.helpers import Server
@@ -73,7 +73,7 @@ def drop(house: House, phase: str, times: int) -> Dropped:
 
 def _carry_out(house: House, ids: list[str]) -> None:
     house.put(*ids)
-    loop = house.loop(email=CHANNELS["email"])  # type: ignore[arg-type]
+    loop = house.loop(email=SENDERS["email"])
 
     def ended() -> bool:
         with house.db.write() as conn:  # make retries due at once
