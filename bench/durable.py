@@ -41,10 +41,12 @@ def durable(tick: Callable[[], None]) -> list[Result]:
     return results
 
 
-def rate(rules: int, cpu: list[float], *, count: int = COUNT, shards: int = 8) -> float:
+def rate(rules: int, cpu: list[float], *, count: int = COUNT, partitions: int = 8) -> float:
     """Events a second on the embedded log and SQLite."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = load_settings(data_dir=Path(folder), clock="log", log_retention="3650d", partitions=shards)
+        settings = load_settings(
+            data_dir=Path(folder), clock="log", log_retention="3650d", partitions=partitions
+        )
         return count / catch_up(settings, rules, count, cpu)
 
 

@@ -33,9 +33,9 @@ def growth(tick: Callable[[], None]) -> list[Result]:
         tick()
     results += _over_time()
     tick()
-    for shards in PARTITIONS:
-        raw = [1e6 / durable.rate(100, [], count=COUNT, shards=shards) for _ in range(REPEATS)]
-        results.append(_row(f"partitions {shards}", raw, "durable, 100 rules, one worker"))
+    for partitions in PARTITIONS:
+        raw = [1e6 / durable.rate(100, [], count=COUNT, partitions=partitions) for _ in range(REPEATS)]
+        results.append(_row(f"partitions {partitions}", raw, "durable, 100 rules, one worker"))
         tick()
     return results
 

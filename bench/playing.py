@@ -50,7 +50,6 @@ def _rate() -> float:
             return COUNT / seconds(lambda: _work_off(worker))
         finally:
             worker.stop()
-            worker.consumer.close()  # its thread never ran
             log.close()
             db.close()
 
@@ -67,5 +66,5 @@ def _fill(log: Log) -> None:
 
 
 def _work_off(worker: ActionsWorker) -> None:
-    while sum(shard.row.next_event for shard in worker.tasks.values()) < COUNT:
+    while sum(task.row.next_event for task in worker.tasks.values()) < COUNT:
         worker.run_once()

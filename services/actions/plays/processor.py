@@ -45,7 +45,7 @@ class PlaysPartition:
         # on until all of them from before its moment have arrived. Up to `cleared` they have.
         self.cleared = FOREVER
         self.held = False  # whether some wait had to go on since the caller last looked
-        self._machine = Interpreter(store, library, number, log_clock=mode == "log")
+        self._interpreter = Interpreter(store, library, number, log_clock=mode == "log")
 
     def step(self) -> bool:
         """Apply the next item in order, or a wait that is due before it. False if nothing can be applied now."""
@@ -90,7 +90,7 @@ class PlaysPartition:
     def _run_wait(self, upto: int) -> bool:
         while (play := self._store.next_wait(upto)) is not None and play.wait is not None:
             if play.wait.due <= self.cleared or not self._takes_others(play.account):
-                self._machine.resume(play, play.wait.due)
+                self._interpreter.resume(play, play.wait.due)
                 return True
             self._store.put_off(play.id)
             self.held = True
@@ -112,7 +112,7 @@ class PlaysPartition:
             now = max(self.clock, instant(trigger.at))
             if self.mode == "log" and self._run_wait_of(trigger, now):
                 return True
-            play = self._machine.start(trigger, now)
+            play = self._interpreter.start(trigger, now)
             if play is not None and play.status != "skipped" and trigger.event_id is not None:
                 self.answered.append((instant(trigger.at), self._received))
         self.merge.take()
@@ -128,7 +128,7 @@ class PlaysPartition:
         if not waiting:
             return False
         due, _, play = min(waiting, key=lambda one: one[:2])
-        self._machine.resume(play, due)
+        self._interpreter.resume(play, due)
         return True
 
     def _event(self, event: Event) -> None:
@@ -150,7 +150,7 @@ class PlaysPartition:
             self._update(account, event)
         profile = self._store.profile(account) or Profile(id=account)
         for play in sorted(self._store.live_plays(account), key=lambda one: (one.started_at, one.id)):
-            self._machine.on_event(play, event, profile, self.clock)
+            self._interpreter.on_event(play, event, profile, self.clock)
 
     def _closed(self, account: str, known: Profile | None, event: Event) -> None:
         """Apply an event of an account that was merged into another one; only erasures change anything here."""
@@ -178,7 +178,7 @@ class PlaysPartition:
             for play in sorted(
                 self._store.live_plays(moved.account), key=lambda one: (one.started_at, one.id)
             ):
-                self._machine.leave(play, PlayReason.ACCOUNT_MERGED, self.clock)
+                self._interpreter.leave(play, PlayReason.ACCOUNT_MERGED, self.clock)
         else:
             profile.closed = None
         self._store.put_profile(profile)

@@ -345,7 +345,7 @@ def test_reading_pauses_while_rules_lags_and_goes_on_after(
     house.save(book())
     house.post(*[account(T0 + n, name=f"a{n}") for n in range(100)])
     house.work(40)
-    held = [shard.merge.waiting_events for shard in house.worker.tasks.values()]
+    held = [task.merge.waiting_events for task in house.worker.tasks.values()]
     assert all(10 <= waiting <= 30 for waiting in held)
     assert not house.rows(tables.accounts)
     house.pass_all()

@@ -58,9 +58,9 @@ class Past:
         """Until all is decided."""
         for _ in range(2_000):
             self.worker.run_once()
-            shards, ends = self.worker.tasks, self.log.end_offsets(EVENTS)
-            if shards and all(
-                shards[p].row.next_offset >= end and not shards[p].dirty for p, end in ends.items()
+            tasks, ends = self.worker.tasks, self.log.end_offsets(EVENTS)
+            if tasks and all(
+                tasks[p].row.next_offset >= end and not tasks[p].dirty for p, end in ends.items()
             ):
                 return
         raise AssertionError("it never comes to rest")

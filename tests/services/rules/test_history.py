@@ -40,18 +40,18 @@ def test_an_event_that_compaction_took_is_not_mistaken_for_the_next(
     with rules(tmp_path / "gap") as ours:
         ours.post(3, account="acme")
         ours.catch_up()
-        read, ours_shard = ours.log.read, ours.worker.tasks[PARTITION]
-        place = next(offset for offset, _, event in ours_shard._history(99) if event.id == "e2")
+        read, task = ours.log.read, ours.worker.tasks[PARTITION]
+        place = next(offset for offset, _, event in task._history(99) if event.id == "e2")
 
         def compacted(topic: str, partition: int, offset: int, limit: int = 1_000) -> list[Record]:
             return [r for r in read(topic, partition, offset, limit + 1) if r.offset != place][:limit]
 
-        ours_shard._batch = []
-        assert ours_shard._fetch(place).id == "e2"
+        task._batch = []
+        assert task._fetch(place).id == "e2"
         monkeypatch.setattr(ours.log, "read", compacted)
-        assert ours_shard._fetch(place + 1).id == "e3"
+        assert task._fetch(place + 1).id == "e3"
         with pytest.raises(LookupError):
-            ours_shard._fetch(place)
+            task._fetch(place)
 
 
 def test_a_worker_stays_in_its_group_through_a_backfill(

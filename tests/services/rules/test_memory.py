@@ -52,6 +52,6 @@ def test_a_save_that_concerns_every_account_loads_them_a_page_at_a_time(
         ours.catch_up()
         save(ours, {**QUIET, "when": {"absence": {"event": "logout", "for": "1d"}}})
         ours.catch_up()  # b3 has another moment now, and is written with it
-        shard = next(shard for shard in ours.worker.tasks.values() if shard.engine.next_due is not None)
-        assert shard.engine.next_due == shard._accounts.get("b3").due  # type: ignore[union-attr]
+        task = next(task for task in ours.worker.tasks.values() if task.engine.next_due is not None)
+        assert task.engine.next_due == task._accounts.get("b3").due  # type: ignore[union-attr]
         assert len(ours.stored()[0]) == MANY

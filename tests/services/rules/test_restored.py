@@ -37,7 +37,7 @@ def fired(ours: Rules) -> list[str]:
 def test_a_save_takes_effect_though_lost_ones_had_its_number(tmp_path: Path) -> None:
     with rules(tmp_path / "restored") as ours:
         ours.catch_up()
-        before = {p: shard.saved.next_offset for p, shard in ours.worker.tasks.items()}
+        before = {p: task.saved.next_offset for p, task in ours.worker.tasks.items()}
         for name in ("lost", "gone", "forgotten"):
             save(ours, name)
         ours.catch_up()
@@ -64,7 +64,7 @@ def test_a_save_that_nobody_made_changes_nothing(tmp_path: Path, number: Any) ->
         forged = encode(Event(type=RULES_SAVED, id="x", source="x", time=at, data={"revision": number}))
         ours.log.append(EVENTS, [Entry(value=forged, partition=p) for p in range(2)]).result(timeout=10)
         ours.catch_up()
-        assert {shard.saved.revision for shard in ours.worker.tasks.values()} == {1}
+        assert {task.saved.revision for task in ours.worker.tasks.values()} == {1}
         save(ours, "new")
         ours.post(7)
         ours.catch_up()

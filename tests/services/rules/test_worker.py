@@ -68,9 +68,9 @@ class Rules:
         """Until all is decided and told."""
         for _ in range(1_000):
             self.worker.run_once()
-            shards = self.worker.tasks
+            tasks = self.worker.tasks
             ends = self.log.end_offsets(EVENTS)
-            if shards and all(shards[p].reported == end and not shards[p].dirty for p, end in ends.items()):
+            if tasks and all(tasks[p].reported == end and not tasks[p].dirty for p, end in ends.items()):
                 return
         raise AssertionError("it never comes to rest")
 
@@ -146,7 +146,7 @@ def test_states_that_leave_the_memory_come_back_as_they_were(
             ours.worker.run_once()
         ours.catch_up()
         little = ours.stored()
-        held = [shard._accounts for shard in ours.worker.tasks.values()]
+        held = [task._accounts for task in ours.worker.tasks.values()]
         assert 0 < sum(len(one._states) for one in held) < len(little[0])
         assert all(one._taken == sum(one._sizes.values()) <= room // 2 for one in held)
     with rules(tmp_path / "plenty") as theirs:

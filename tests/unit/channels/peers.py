@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,35 +11,35 @@ from tests.unit.channels import test_smtp, test_webhook
 from tests.unit.channels.helpers import Server
 
 
-class Peer:
+class Peer(ABC):
     """A peer. `url`: the address it listens on. `settings`: those of a Touchline that sends to it."""
 
     def __init__(self, port: int) -> None:
         self.port = port
 
     @property
-    def url(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def url(self) -> str: ...
 
     @property
-    def settings(self) -> dict[str, Any]:
-        raise NotImplementedError
+    @abstractmethod
+    def settings(self) -> dict[str, Any]: ...
 
+    @abstractmethod
     def accept(self) -> None:
         """From now on, take everything."""
-        raise NotImplementedError
 
+    @abstractmethod
     def put_off(self) -> None:
         """From now on, ask the sender to try again later."""
-        raise NotImplementedError
 
+    @abstractmethod
     def refuse(self) -> None:
         """From now on, refuse everything for good."""
-        raise NotImplementedError
 
+    @abstractmethod
     def taken(self) -> int:
         """The number of messages that it has taken."""
-        raise NotImplementedError
 
 
 class MailServer(Peer):

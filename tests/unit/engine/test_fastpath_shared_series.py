@@ -1,4 +1,4 @@
-"""Tracks and credits: what many rules share, what saves make of it, and that skipping never misses."""
+"""Shared series and slack: what many rules share, what saves make of it, and that skipping never misses."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def test_more_rules_than_a_mask_holds_make_another_group() -> None:
     assert [trigger.rule for trigger in world.triggers] == [f"r{n:03}" for n in range(70)]
 
 
-def test_the_credit_is_used_up_at_the_very_event() -> None:
+def test_the_slack_is_used_up_at_the_very_event() -> None:
     world = World(rule(tick(at_least=70), "r"))
     for n in range(69):
         world.ev(f"01-01T{n // 60:02}:{n % 60:02}")
@@ -48,7 +48,7 @@ def test_the_credit_is_used_up_at_the_very_event() -> None:
     assert world.ev("01-01T02:00").told == ["r acme 01-01T02:00"]
 
 
-def test_what_came_late_counts_against_the_credit() -> None:
+def test_what_came_late_counts_against_the_slack() -> None:
     world = World(rule(tick(at_least=4), "r"))
     world.ev("01-01T09:00").ev("01-01T12:00").ev("01-01T10:00")
     assert world.told == []
@@ -84,7 +84,7 @@ def test_a_rule_that_gets_an_unless_takes_its_events_along_and_back() -> None:
     assert counted(state) == (2, 6)
 
 
-def test_stored_tracks_need_not_be_fitted_to_be_stored_again() -> None:
+def test_stored_series_need_not_be_fitted_to_be_stored_again() -> None:
     world = World(rule(tick(at_least=5, aggregate="sum", of="data.x"), "r"), rule(tick(at_least=9), "s"))
     world.ev("01-01T09:00", x=1).ev("01-01T10:00", x="none")
     blob = encode(world.accounts.states["acme"])
