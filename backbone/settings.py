@@ -143,6 +143,11 @@ class Settings(BaseSettings):
         description="MiB that rules may use, roughly, for account states of all partitions together; a worker "
         "with some of the partitions uses its share",
     )
+    job_disk: int = Field(
+        4_096,
+        ge=16,
+        description="MiB of temporary disk, in the data folder, that a long job (a backtest) may use",
+    )
     header_timeout: Seconds = Field(10, description="seconds for a request's headers to arrive")
     body_timeout: Seconds = Field(20, description="seconds for a request's body to arrive")
     write_timeout: Seconds = Field(20, description="seconds for a client to take in 16 KiB of an answer")

@@ -1,6 +1,6 @@
-"""The tables of the backbone: API keys, answers kept for `Idempotency-Key`, outlines of documents."""
+"""The tables of the backbone: API keys, answers kept for `Idempotency-Key`, outlines of documents, long jobs."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, String, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, String, Table, Text
 
 from backbone.database import metadata as room
 
@@ -61,4 +61,39 @@ facts = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("value", LargeBinary, nullable=False),
+)
+
+# Long jobs, each in a process of its own (see `backbone.jobs`).
+jobs = Table(
+    "backbone_jobs",
+    metadata,
+    # SQLite numbers rows itself only if the type is INTEGER
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("kind", String(32), nullable=False),  # the kind of job: backtest, rehearsal
+    Column("owner", String(32), nullable=False),  # id of the API key that asked for it
+    Column("status", String(16), nullable=False),  # see `backbone.jobs.status`
+    Column("progress", Float, nullable=False),  # 0 to 1
+    Column("body", LargeBinary, nullable=False),  # what the process is given
+    Column("shown", LargeBinary, nullable=False),  # JSON: what was asked for, as fields of the answer
+    Column("result", LargeBinary),  # JSON: further fields of the answer
+    Column("error", Text),
+    Column("epoch", Integer, nullable=False),  # how often it was begun; fences the worker that has it
+    Column("beat", BigInteger, nullable=False),  # changes as long as that worker lives
+    Column("worker", String(64)),  # who has its process; null: nobody
+    Column("created_at", BigInteger, nullable=False),  # microseconds since the epoch
+    Column("started_at", BigInteger),
+    Column("ended_at", BigInteger),
+    Index("ix_backbone_jobs_kind", "kind", "status"),
+)
+
+# Parts of a long result: `size` items of a series, encoded as the job likes.
+job_parts = Table(
+    "backbone_job_parts",
+    metadata,
+    Column("job", String(64), primary_key=True),
+    Column("series", String(64), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("size", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
 )

@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 
+from backbone.jobs.status import STATUSES
 from services.actions import tables
 from services.actions.plays.model import ActionStatus, PlayStatus, TaskStatus
 from tests.house.tree import ROOT
@@ -20,6 +21,7 @@ STATES = {
     "plays": set(get_args(PlayStatus)),
     "actions": set(get_args(ActionStatus)) | set(IN_COLUMNS),
     "tasks": set(get_args(TaskStatus)),
+    "jobs": set(STATUSES),
 }
 
 

@@ -11,15 +11,17 @@ from tests.house.imports import full_names
 from tests.house.tree import SHIPPED, name_of, parsed, python_files
 
 ACTIONS, RULES = "services/actions/storage/status.py", "services/rules/storage/revisions.py"
+JOBS = "backbone/jobs/status.py"
 SET_IN = {
     "services.actions.tables.plays": ACTIONS,
     "services.actions.tables.actions": ACTIONS,
     "services.actions.tables.tasks": ACTIONS,
     "services.rules.tables.revisions": RULES,
+    "backbone.tables.jobs": JOBS,
 }
 INSERTS = {"insert", "insert_new", "insert_all", "insert_unless_there", "upsert"}
 SQL = re.compile(
-    r"(insert\s+into|update)\s+(?:\w+\.)?(?:actions_(?:plays|actions|tasks)|rules_revisions)\b(.*)",
+    r"(insert\s+into|update)\s+(?:\w+\.)?(?:actions_(?:plays|actions|tasks)|rules_revisions|backbone_jobs)\b(.*)",
     re.I | re.S,
 )
 

@@ -15,24 +15,23 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
-
-from backbone.log.embedded.chunk_codec import DamagedChunk, decode, encode
-from backbone.log.embedded.sqlite_errors import is_damage, translated
-from backbone.log.records import DAMAGED, Entry, LogInUse, LogUnavailable, PartitionsChanged, Record
+from backbone.log.embedded.chunk_codec import encode
+from backbone.log.embedded.chunk_reader import (
+    LAST_OFFSET,
+    OFFSET_BITS,
+    ChunkReader,
+    StoredPartition,
+    lanes_in,
+)
+from backbone.log.embedded.sqlite_errors import translated
+from backbone.log.records import Entry, LogInUse, LogUnavailable, PartitionsChanged, Record
 from backbone.private_files import open_private, private_database, private_folder
-from backbone.telemetry import LOG_DAMAGED
 
-_OFFSET_BITS = 48
-_LAST_OFFSET = (1 << _OFFSET_BITS) - 1
-_CACHED_CHUNKS = 32
-READ_BYTES = 16 << 20  # of values that one read returns, about; as a fetch from Kafka
 _PROBE_BYTES = 64 << 10
 _FORMAT = "2"
 _UNSUMMED = "1"  # the format of chunks without a checksum
@@ -48,28 +47,10 @@ CREATE TABLE IF NOT EXISTS chunks (
 
 _ROWS = 1_000  # of one statement
 
-
-_log = structlog.get_logger(__name__)
-
 _MOVE = """
 WITH new (lane, next, timestamp) AS (VALUES {})
 UPDATE lanes SET next = new.next, timestamp = new.timestamp FROM new WHERE lanes.lane = new.lane
 """
-
-
-class StoredPartition(NamedTuple):
-    """A partition of a topic in the file: offsets `start` to `next` - 1, the newest record's timestamp.
-
-    From `summed` on chunks have to have a checksum; those before it were written by an earlier version.
-    """
-
-    lane: int
-    topic: str
-    partition: int
-    start: int
-    next: int
-    timestamp: int
-    summed: int = 0
 
 
 class Chunk(NamedTuple):
@@ -79,11 +60,6 @@ class Chunk(NamedTuple):
     first: int
     timestamp: int
     entries: Sequence[Entry]
-
-
-def bytes_of(records: Sequence[Record]) -> int:
-    """Bytes of their values."""
-    return sum(len(record.value) for record in records)
 
 
 class ChunkStore:
@@ -102,9 +78,7 @@ class ChunkStore:
         except BaseException:
             os.close(self._lock_fd)
             raise
-        self._reading, self._writing = threading.Lock(), threading.Lock()
-        self._told: set[tuple[int, int]] = set()  # damaged stretches, by lane and what comes after them
-        self._cache: OrderedDict[int, list[Record] | str] = OrderedDict()
+        self._writing = threading.Lock()
 
     @property
     def mark(self) -> str | None:
@@ -129,9 +103,7 @@ class ChunkStore:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=4000", "secure_delete=ON"):
             self._writer.execute(f"PRAGMA {pragma}")
         self._writer.executescript(_SCHEMA)
-        self._reader = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
-        )
+        self._reader = ChunkReader(path)
         try:
             self._check(topics, partitions)
         except BaseException:
@@ -162,18 +134,13 @@ class ChunkStore:
 
     def lanes(self) -> list[StoredPartition]:
         """Every lane, as of now. Raises `LogUnavailable`."""
-        with translated("be read"):  # a damaged name is no UTF-8
-            rows = self._writer.execute(
-                "SELECT lane, topic, partition, start, next, timestamp, cast(coalesce(value, 0) AS INTEGER)"
-                " FROM lanes LEFT JOIN about ON name = 'summed ' || lane"
-            )
-            return [StoredPartition(*row) for row in rows]
+        return lanes_in(self._writer)
 
     def write(self, chunks: Sequence[Chunk]) -> None:
         """Store the chunks and move their lanes on: all or nothing, and durable. Raises `LogUnavailable`."""
         rows = [
             (place, len(c.entries), c.timestamp, encode(c.entries, place, c.timestamp))
-            for c, place in ((c, c.lane << _OFFSET_BITS | c.first) for c in chunks)
+            for c, place in ((c, c.lane << OFFSET_BITS | c.first) for c in chunks)
         ]
         ends = {c.lane: (c.lane, c.first + len(c.entries), c.timestamp) for c in chunks}
         with translated("write"), self._transaction():
@@ -208,7 +175,7 @@ class ChunkStore:
         with translated("look for old records"):
             oldest = self._writer.execute(
                 "SELECT place, timestamp FROM chunks WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?",
-                (lane << _OFFSET_BITS, lane << _OFFSET_BITS | _LAST_OFFSET, limit),
+                (lane << OFFSET_BITS, lane << OFFSET_BITS | LAST_OFFSET, limit),
             ).fetchall()
             newest = self._writer.execute(
                 "SELECT next, timestamp FROM lanes WHERE lane = ?", (lane,)
@@ -222,22 +189,22 @@ class ChunkStore:
         if not gone:
             return None
         return (
-            oldest[gone][0] & _LAST_OFFSET
+            oldest[gone][0] & LAST_OFFSET
             if gone < len(oldest)
             else self._first_after(oldest[-1][0], newest[0])
         )
 
     def _first_after(self, place: int, end: int) -> int:
         """Where the chunk after one begins, or `end`."""
-        last = place | _LAST_OFFSET
+        last = place | LAST_OFFSET
         row = self._writer.execute(
             "SELECT min(place) FROM chunks WHERE place > ? AND place <= ?", (place, last)
         ).fetchone()
-        return end if row[0] is None else row[0] & _LAST_OFFSET
+        return end if row[0] is None else row[0] & LAST_OFFSET
 
     def remove(self, lane: int, start: int) -> None:
         """Let a lane begin at `start`, where a chunk does. Raises `LogUnavailable`."""
-        base = lane << _OFFSET_BITS
+        base = lane << OFFSET_BITS
         with translated("remove old records"), self._transaction():
             self._writer.execute("DELETE FROM chunks WHERE place >= ? AND place < ?", (base, base | start))
             self._writer.execute("UPDATE lanes SET start = ? WHERE lane = ?", (start, lane))
@@ -251,129 +218,16 @@ class ChunkStore:
                 self._writer.execute("DELETE FROM about WHERE name = 'probe'")
 
     def read(self, lane: StoredPartition, offset: int, limit: int, end: int) -> list[Record]:
-        """Up to `limit` committed records from `offset` on, below `end`, and about `READ_BYTES`.
-
-        For a record that is damaged comes one that only says so (see `Record.damage`). Nothing comes where no chunk
-        begins at or before `offset`: see `lost`. Raises `LogUnavailable`.
-        """
-        found: list[Record] = []
-        size = 0
-        with self._reading, translated("read"):
-            while offset < end and len(found) < limit and size < READ_BYTES:
-                part = self._from(lane, offset, limit - len(found), end)
-                if not part:
-                    break
-                found += part
-                size += bytes_of(part)
-                offset = found[-1].offset + 1
-        return found
+        """See `ChunkReader.read`."""
+        return self._reader.read(lane, offset, limit, end)
 
     def lost(self, lane: StoredPartition, offset: int, limit: int, end: int) -> list[Record]:
-        """Up to `limit` records that say that those from `offset` on, up to the next chunk or `end`, are not there."""
-        with self._reading, translated("read"):
-            return self._damaged(lane, offset, limit, end, None, "it is not there")
-
-    def _from(self, lane: StoredPartition, offset: int, limit: int, end: int) -> list[Record]:
-        """Records from `offset` on, of one chunk; none if no chunk begins at or before it."""
-        place = self._place_before(lane, offset + 1)
-        if place is None:
-            return []
-        chunk = self._chunk(lane, place)
-        if not chunk:
-            return []
-        earlier = None
-        if isinstance(chunk, str):  # a chunk whose place is what is damaged must not hide the one before it
-            before = self._place_before(lane, place & _LAST_OFFSET)
-            earlier = None if before is None else self._chunk(lane, before)
-        for one in (chunk, earlier):
-            if isinstance(one, list) and one and one[0].offset <= offset <= one[-1].offset:
-                return one[offset - one[0].offset :][:limit]
-        last = next((one[-1] for one in (chunk, earlier) if isinstance(one, list) and one), None)
-        return self._damaged(
-            lane, offset, limit, end, last, chunk if isinstance(chunk, str) else "it is not there"
-        )
-
-    def _place_before(self, lane: StoredPartition, offset: int) -> int | None:
-        base = lane.lane << _OFFSET_BITS
-        row = self._reader.execute(
-            "SELECT max(place) FROM chunks WHERE place >= ? AND place < ?", (base, base + offset)
-        ).fetchone()
-        place: int | None = row[0]
-        return place
-
-    def _damaged(
-        self, lane: StoredPartition, offset: int, limit: int, end: int, last: Record | None, why: str
-    ) -> list[Record]:
-        """What stands for records that cannot be trusted: those up to the next chunk."""
-        base = lane.lane << _OFFSET_BITS
-        row = self._reader.execute(
-            "SELECT min(place) FROM chunks WHERE place > ? AND place < ?", (base + offset, base + end)
-        ).fetchone()
-        upto = end if row[0] is None else row[0] & _LAST_OFFSET
-        self._tell(lane, offset, upto, why)
-        timestamp = 0 if last is None else last.timestamp  # which moves no clock
-        headers = ((DAMAGED, why.encode()),)
-        return [
-            Record(lane.topic, lane.partition, each, None, b"", timestamp, headers)
-            for each in range(offset, min(upto, offset + limit))
-        ]
-
-    def _tell(self, lane: StoredPartition, offset: int, upto: int, why: str) -> None:
-        """Say once what is damaged: it may be read often."""
-        if (lane.lane, upto) not in self._told:
-            self._told.add((lane.lane, upto))
-            LOG_DAMAGED.inc()
-            _log.error(
-                "log.damaged",
-                topic=lane.topic,
-                partition=lane.partition,
-                begin=offset,
-                end=upto - 1,
-                error=why,
-            )
-
-    def _chunk(self, lane: StoredPartition, place: int) -> list[Record] | str:
-        """The records of a chunk, or what is wrong with it."""
-        chunk = self._cache.get(place)
-        if chunk is not None:
-            self._cache.move_to_end(place)
-            return chunk
-        try:
-            chunk = self._load(lane, place)
-        except DamagedChunk as error:
-            chunk = str(error)
-        if not chunk:  # removed by retention since it was found
-            return []
-        self._cache[place] = chunk
-        if len(self._cache) > _CACHED_CHUNKS:
-            self._cache.popitem(last=False)
-        return chunk
-
-    def _load(self, lane: StoredPartition, place: int) -> list[Record]:
-        """Raises `DamagedChunk`."""
-        try:
-            row = self._reader.execute(
-                "SELECT count, timestamp, body FROM chunks WHERE place = ?", (place,)
-            ).fetchone()
-        except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                raise
-            raise DamagedChunk(str(error)) from None
-        if row is None:
-            return []
-        count, timestamp, body = row
-        first = place & _LAST_OFFSET
-        keys, values, headers = decode(body, place, count, timestamp, summed=first >= lane.summed)
-        topic, partition = lane.topic, lane.partition
-        return [
-            Record(topic, partition, first + i, keys[i], values[i], timestamp, headers[i])
-            for i in range(count)
-        ]
+        """See `ChunkReader.lost`."""
+        return self._reader.lost(lane, offset, limit, end)
 
     def close(self) -> None:
         """Close the file and give up the lock."""
-        with self._reading, suppress(sqlite3.Error):
-            self._reader.close()
+        self._reader.close()
         with suppress(sqlite3.Error):
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with suppress(sqlite3.Error):

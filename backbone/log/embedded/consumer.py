@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from backbone.log.embedded.chunk_store import READ_BYTES, bytes_of
+from backbone.log.embedded.chunk_reader import READ_BYTES, bytes_of
 from backbone.log.records import Assigned, Lane, LogUnavailable, OffsetOutOfRange, Record, Revoked
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from backbone.log.embedded.chunk_store import StoredPartition
+from backbone.log.embedded.chunk_reader import StoredPartition
 from backbone.log.records import Entry, Record
 
 

@@ -11,9 +11,10 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 
 from backbone.log.kafka.batches import read_fast
-from backbone.log.kafka.cluster import Cluster, translated
+from backbone.log.kafka.cluster import Cluster, cluster_of, translated
 from backbone.log.kafka.consumer import COMMON, LOOKUP_MS
 from backbone.log.records import TOPICS, LogUnavailable, OffsetOutOfRange, Record
+from backbone.settings import Settings
 
 READ_S = 10.0
 
@@ -106,3 +107,32 @@ class HistoryReader:
         with self._lock:
             self._closed = True
             self._drop()
+
+
+class KafkaReader:
+    """See `backbone.log.reader.LogReader`: partitions are assigned, and no group is joined."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.partitions = cluster.partitions
+        self._reader = HistoryReader(cluster)
+
+    def start_offsets(self, topic: str) -> dict[int, int]:
+        """See `Log.start_offsets`."""
+        return self._reader.offsets(topic, end=False)
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """See `Log.end_offsets`."""
+        return self._reader.offsets(topic, end=True)
+
+    def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> list[Record]:
+        """See `Log.read`."""
+        return self._reader.read(topic, partition, offset, limit)
+
+    def close(self) -> None:
+        """Let go of the client."""
+        self._reader.close()
+
+
+def open_kafka_reader(settings: Settings) -> KafkaReader:
+    """A reader of the log on the cluster that the settings name."""
+    return KafkaReader(cluster_of(settings))

@@ -23,7 +23,7 @@ from backbone.log import (
     PartitionsChanged,
     Record,
 )
-from backbone.log.embedded.chunk_store import READ_BYTES, StoredPartition
+from backbone.log.embedded.chunk_reader import READ_BYTES, StoredPartition
 from backbone.log.embedded.log import EmbeddedLog
 from tests.conformance.log.conftest import Reader
 
@@ -177,7 +177,7 @@ def test_large_appends_are_cut_into_chunks_that_read_as_one(tmp_path: Path) -> N
     put(log, *(b"x" * 200_000 for _ in range(7)))
     found = log.read(EVENTS, 0, 4000, limit=20_000)
     assert [r.offset for r in found] == list(range(4000, 10_007))
-    assert log._store._reader.execute("SELECT count(*) FROM chunks").fetchone()[0] >= 6
+    assert log._store._writer.execute("SELECT count(*) FROM chunks").fetchone()[0] >= 6
     log.close()
 
 
