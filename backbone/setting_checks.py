@@ -1,6 +1,7 @@
 """The checks of single settings, for `backbone.settings`."""
 
 import ipaddress
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 PREFIX = "TOUCHLINE_"
@@ -28,6 +29,21 @@ def check_address(address: str, shown: str) -> None:
         raise ValueError(f"this is no address or domain: {shown[:100]}") from None
 
 
+def check_webhook(address: str) -> None:
+    """Raises `ValueError` where this is no address that a webhook may go to, or its secret, after `#`, is none."""
+    from pydantic import ValidationError
+
+    from schemas.endpoint import EndpointIn
+
+    url, _, secret = address.partition("#")
+    try:
+        EndpointIn.model_validate({"name": "ops", "url": url, **({"secret": secret} if secret else {})})
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        field = "what follows # " if wrong["loc"] == ("secret",) else ""
+        raise ValueError(f"{field}{wrong['msg'].removeprefix('Value error, ')}") from None
+
+
 def check_port(url: str) -> None:
     """Raises `ValueError` if a URL's port is out of range."""
     try:
@@ -46,6 +62,21 @@ def is_database(url: str) -> bool:
     except (ArgumentError, ValueError):
         return False
     return True
+
+
+def kafka_misfits(given: Callable[[str], bool], protocol: str) -> list[str]:
+    """What is wrong with the settings of Kafka's security under this protocol; `given` says which are set."""
+    sasl = ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password")
+    tls = ("kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile", "kafka_ssl_password")
+    wrong = [
+        f"{PREFIX}{name.upper()}: {why}"
+        for names, used, required in ((sasl, "SASL" in protocol, True), (tls, "SSL" in protocol, False))
+        for name in names
+        for why in misfit(given(name), used, required, protocol)
+    ]
+    if given("kafka_ssl_keyfile") and not given("kafka_ssl_certfile"):
+        wrong.append(f"{PREFIX}KAFKA_SSL_KEYFILE: needs {PREFIX}KAFKA_SSL_CERTFILE")
+    return wrong
 
 
 def misfit(given: bool, used: bool, required: bool, protocol: str) -> list[str]:

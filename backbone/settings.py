@@ -16,7 +16,15 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from backbone.errors import ConfigurationError
-from backbone.setting_checks import PREFIX, check_address, check_port, is_database, is_loopback, misfit
+from backbone.setting_checks import (
+    PREFIX,
+    check_address,
+    check_port,
+    check_webhook,
+    is_database,
+    is_loopback,
+    kafka_misfits,
+)
 
 SECOND_US = 1_000_000
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -75,6 +83,15 @@ class Settings(BaseSettings):
     )
     mail_instead_to: str | None = Field(
         None, description="for staging: the address that all mails go to instead of their recipients"
+    )
+    ops_email: str | None = Field(
+        None,
+        description="the address that is told of what needs the people who run this, and when it is over",
+    )
+    ops_webhook: SecretStr | None = Field(
+        None,
+        description="the http(s) address that is told likewise, signed as Standard Webhooks; #whsec_… at its end is "
+        "the secret, else `touchline keys ops-webhook` prints one",
     )
     webhook_allowed_networks: Annotated[Networks, NoDecode] = Field(
         (), description="private networks that webhooks may reach, as CIDR, separated by commas"
@@ -248,9 +265,16 @@ class Settings(BaseSettings):
             check_address(one if "@" in one else f"somebody@{one}", one)
         return listed
 
-    @field_validator("mail_instead_to")
+    @field_validator("ops_webhook")
     @classmethod
-    def _instead_to(cls, value: str | None) -> str | None:
+    def _ops_webhook(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_webhook(value.get_secret_value())
+        return value
+
+    @field_validator("mail_instead_to", "ops_email")
+    @classmethod
+    def _one_address(cls, value: str | None) -> str | None:
         if value is not None:
             check_address(value, value)
         return value
@@ -275,17 +299,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _kafka_security(self) -> "Settings":
         """Check that every setting which the protocol needs is given, and none that would be silently ignored."""
-        protocol = self.kafka_security_protocol
-        sasl = ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password")
-        tls = ("kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile", "kafka_ssl_password")
-        wrong = [
-            f"{PREFIX}{name.upper()}: {why}"
-            for names, used, required in ((sasl, "SASL" in protocol, True), (tls, "SSL" in protocol, False))
-            for name in names
-            for why in misfit(getattr(self, name) is not None, used, required, protocol)
-        ]
-        if self.kafka_ssl_keyfile and not self.kafka_ssl_certfile:
-            wrong.append(f"{PREFIX}KAFKA_SSL_KEYFILE: needs {PREFIX}KAFKA_SSL_CERTFILE")
+        wrong = kafka_misfits(lambda name: getattr(self, name) is not None, self.kafka_security_protocol)
         if wrong:
             raise ValueError("; ".join(wrong))
         return self

@@ -1,4 +1,4 @@
-"""The tables of the backbone: API keys, answers kept for `Idempotency-Key`, outlines of documents, long jobs."""
+"""The tables of the backbone: API keys, answers kept for `Idempotency-Key`, outlines, long jobs, notices."""
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, String, Table, Text
 
@@ -96,4 +96,21 @@ job_parts = Table(
     Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("size", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),
+)
+
+# What the people who run Touchline are told of (see `backbone.notices`). Moments are by the wall clock.
+notices = Table(
+    "backbone_notices",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("kind", String(32), nullable=False),
+    Column("object", String(256), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("mark", String(64), nullable=False, server_default=""),  # of whoever raised it
+    Column("raised_at", BigInteger, nullable=False),
+    Column("over_at", BigInteger),  # null: it is open
+    # "kind object" while it is open, else null: of one kind and object one notice at most is open
+    Column("open_as", String(300), unique=True),
+    Index("backbone_notices_over", "over_at"),
 )

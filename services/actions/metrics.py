@@ -51,6 +51,11 @@ def count_actions(actions: Mapping[tuple[str, str, str], int]) -> None:
         ACTIONS.labels(*labels).inc(count)
 
 
+def show_mail_server(trouble: object | None) -> None:
+    """Show whether the mail server refuses us."""
+    MAIL_SERVER_REFUSES.set(int(trouble is not None))
+
+
 def show_health(unhealthy: set[str], shown: set[str]) -> set[str]:
     """Show which playbooks cannot be read. `shown`: those shown until now; returns those shown from now on."""
     for playbook in unhealthy ^ shown:

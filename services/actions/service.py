@@ -23,6 +23,8 @@ from services.actions.api.unsubscribe import UnsubscribeLinks
 from services.actions.channels.email.eml_files import OUTBOX
 from services.actions.channels.email.erased_files import ErasedMailFiles
 from services.actions.delivery import Dispatcher
+from services.actions.notices.mail_server import MailServerWatch
+from services.actions.notices.notifier import Notifier
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import RenderPool
 from services.actions.status import measure, status
@@ -62,11 +64,24 @@ class ActionsService:
             on_due=self._due,
             keep=settings.history_retention,
         )
+        alone = db.dialect == "sqlite"
+        mail_server = MailServerWatch(db, clock.now)
         self.delivery = Dispatcher(
-            settings, db, clock, hasher, log.partitions, self.worker.wake, alone=db.dialect == "sqlite"
+            settings,
+            db,
+            clock,
+            hasher,
+            log.partitions,
+            self.worker.wake,
+            alone=alone,
+            on_health=mail_server.note,
         )
+        self._notices = Notifier(settings, db, clock, key, alone=alone)
         files = ErasedMailFiles(settings.data_dir / OUTBOX, db, clock)
-        self.chores = [HousekeepingJob("mails of the erased", 5.0, files.sweep)]
+        self.chores = [
+            HousekeepingJob("mails of the erased", 5.0, files.sweep),
+            HousekeepingJob("the mail server", 1.0, mail_server.write),
+        ]
         times = Times(db, clock, log_clock=self._log_clock)
         changed = self.worker.wake
         self.routers: Sequence[APIRouter] = [
@@ -84,11 +99,13 @@ class ActionsService:
         self._pools[0].warm_up()
         self.worker.start()
         self.delivery.start()
+        self._notices.start()
 
     def stop(self) -> None:
         """Finish the work in hand; returns when the threads have ended."""
         self.delivery.stop()
         self.worker.stop()
+        self._notices.stop()
         for pool in self._pools:
             pool.close()
 

@@ -256,3 +256,18 @@ suppressions = Table(
     UniqueConstraint("address", "topic", name="actions_suppressions_address"),
     Index("actions_suppressions_shown", "shown"),
 )
+
+# Messages about notices (see `backbone.notices`): one for each that was raised or is over, and each way it is told.
+notice_messages = Table(
+    "actions_notice_messages",
+    metadata,
+    Column("notice", String(40), primary_key=True),
+    Column("phase", String(8), primary_key=True),  # raised, over
+    Column("way", String(16), primary_key=True),  # a channel
+    Column("made_at", Long, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("next_at", Long, nullable=False),
+    Column("lease_until", Long),  # a process tries to send it
+    Column("done_at", Long),
+    Column("detail", Text),  # how the last try ended
+)

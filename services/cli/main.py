@@ -160,6 +160,17 @@ def keys_revoke(key: Annotated[str, typer.Argument(help="Its id, its beginning, 
     typer.echo(f"revoked: {count}")
 
 
+@keys.command("ops-webhook")
+def keys_ops_webhook() -> None:
+    """Print the secret that signs what goes to TOUCHLINE_OPS_WEBHOOK (Standard Webhooks 1.0.0), and nothing else."""
+    from backbone.data_folder import secret_key
+    from backbone.settings import load_settings
+    from services.actions.notices.notifier import webhook_secret
+
+    settings = load_settings()
+    typer.echo(webhook_secret(settings, secret_key(settings)))
+
+
 @app.command()
 def apply(
     paths: Annotated[

@@ -26,6 +26,7 @@ from services.rules.storage import queries
 from services.rules.storage.ownership import OWNERSHIP, RulesPartition
 from services.rules.storage.retention import is_swept
 from services.rules.storage.rule_repository import RuleRepository
+from services.rules.unhealthy_notices import UnhealthyNotices
 from services.rules.worker import RulesWorker
 
 log = get_logger("touchline.rules")
@@ -48,7 +49,11 @@ class RulesService:
             cache=settings.accounts_in_memory << 20,
             keep=settings.history_retention,
         )
-        self.chores = [HousekeepingJob("partitions' clocks", 5.0, self._tell_ahead)]
+        unhealthy = UnhealthyNotices(db, clock.now, self.worker.failed)
+        self.chores = [
+            HousekeepingJob("partitions' clocks", 5.0, self._tell_ahead),
+            HousekeepingJob("unhealthy rules", 2.0, unhealthy.write),
+        ]
         self._saver = RuleRepository(db, log, clock)
         where = partial(partition_for, partitions=log.partitions)
         explainer = Explainer(db, clock, wall=self._wall, partition_of=where, unhealthy=self.worker.unhealthy)

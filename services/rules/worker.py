@@ -100,6 +100,15 @@ class RulesWorker(PartitionWorker[RulesPartition, RulesTask]):
                 return str(task.engine.unhealthy[rule])
         return None
 
+    def failed(self) -> dict[str, tuple[int, str]]:
+        """The rules that failed in a partition of this process: names to (version, error). From any thread."""
+        return {
+            rule: (task.engine.rules.by_name[rule].version, error)
+            for task in list(self.tasks.values())
+            for rule, error in list(task.engine.unhealthy.items())
+            if rule in task.engine.rules.by_name
+        }
+
     def work(self, records: Sequence[Record]) -> None:
         """One round: judge, commit, relay."""
         started = time.perf_counter()

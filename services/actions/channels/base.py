@@ -18,11 +18,24 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelTrouble:
+    """The trouble that keeps a channel from sending anything.
+
+    `since`: when it began, in microseconds. `detail`: the other side's words about it, for people.
+    """
+
+    since: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelContext:
     """The surroundings from which channels are built.
 
     `endpoint` looks up a target by its name, as it was when the newest attempt at it began; None: there is none. It
     may be called during `send` only. `now` is the wall clock, in microseconds.
+
+    `on_health` is called with every sign of whether a channel can send at all: its trouble, or None if it just could.
 
     `before_effect` is called with an action at the last moment before its effect, which must not happen twice (see
     `Channel.marks_effect`). If it raises `OSError`, the effect must not happen.
@@ -32,17 +45,7 @@ class ChannelContext:
     endpoint: Callable[[str], Target | None]
     before_effect: Callable[[str], None] = lambda _: None
     now: Callable[[], int] = lambda: 0
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelTrouble:
-    """The trouble that keeps a channel from sending anything.
-
-    `since`: when it began, in microseconds. `detail`: the other side's words about it, for people.
-    """
-
-    since: int
-    detail: str
+    on_health: Callable[[ChannelTrouble | None], None] = lambda _: None
 
 
 class Prepared(Protocol):

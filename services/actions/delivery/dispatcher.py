@@ -30,6 +30,7 @@ from services.actions.delivery.fair_share import MOST_SLOW, FairShare, KeyLimit,
 from services.actions.delivery.group_commit import AttemptGroupCommit
 from services.actions.delivery.journal import Journal
 from services.actions.delivery.recovery import take_over
+from services.actions.metrics import show_mail_server
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage import attempts
@@ -65,9 +66,10 @@ class Dispatcher:
         *,
         alone: bool,
         channels: Mapping[str, Sender] = SENDERS,
+        on_health: Callable[[ChannelTrouble | None], None] = show_mail_server,
     ) -> None:
         self._db, self._clock, self._alone = db, clock, alone
-        self._context = ChannelContext(settings, self._endpoint, self._before_effect, clock.now)
+        self._context = ChannelContext(settings, self._endpoint, self._before_effect, clock.now, on_health)
         self._folder = settings.data_dir / FOLDER
         self._senders = channels
         owner = f"delivery-{secrets.token_hex(8)}"

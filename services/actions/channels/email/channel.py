@@ -98,6 +98,11 @@ def email_channel(context: ChannelContext) -> EmailChannel:
         return EmailChannel(EmlFolder(settings.data_dir / OUTBOX), staging)
     ca_file = None if settings.smtp_ca_file is None else str(settings.smtp_ca_file)
     server = SmtpServer.of(settings.smtp_url.get_secret_value(), ca_file)
-    return EmailChannel(
-        SmtpTransport(server, context.before_effect, name=settings.smtp_ehlo, now=context.now), staging
+    transport = SmtpTransport(
+        server,
+        context.before_effect,
+        name=settings.smtp_ehlo,
+        now=context.now,
+        on_health=context.on_health,
     )
+    return EmailChannel(transport, staging)

@@ -1,4 +1,5 @@
-"""Whether the mail server takes mails from us at all: seen in the service's log, as a metric and in `/v1/status`.
+"""Whether the mail server takes mails from us at all: seen in the service's log, as a metric, in `/v1/status`, and told
+as a notice (`on_health`, see `MailServerWatch`).
 
 A mail that is refused because of its recipient says nothing about the server. The server refuses us if it cannot be
 reached, wants another password or does not let us send; once it takes a mail, it is well again. No part of a mail is
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from backbone.telemetry import get_logger
 from schemas.event import rfc3339
 from services.actions.channels.base import ChannelTrouble
-from services.actions.metrics import MAIL_SERVER_REFUSES
+from services.actions.metrics import show_mail_server
 
 # RFC 4954: these codes are about our login, which can be repaired; no mail is given up for them.
 LOGIN_WANTED = (530, 534, 535, 538)
@@ -23,24 +24,25 @@ log = get_logger("touchline.mail")
 class ServerHealth:
     """The state of the one server, as this process sees it."""
 
-    def __init__(self, now: Callable[[], int]) -> None:
-        self._now = now
+    def __init__(
+        self, now: Callable[[], int], on_health: Callable[[ChannelTrouble | None], None] = show_mail_server
+    ) -> None:
+        self._now, self._on_health = now, on_health
         self.trouble: ChannelTrouble | None = None
-        MAIL_SERVER_REFUSES.set(0)
 
     def took(self) -> None:
         """Note that the server took a mail."""
         if self.trouble is not None:
             log.info("the mail server takes mails again", since=rfc3339(self.trouble.since))
             self.trouble = None
-            MAIL_SERVER_REFUSES.set(0)
+        self._on_health(None)
 
     def refused(self, phase: str, answer: str) -> None:
         """Note that the server does not let us send, with the phase and its answer."""
         if self.trouble is None:
             self.trouble = ChannelTrouble(since=self._now(), detail=f"{phase}: {answer}")
             log.error("the mail server refuses us", phase=phase, answer=answer)
-            MAIL_SERVER_REFUSES.set(1)
+        self._on_health(self.trouble)
 
     def answered(self, phase: str, code: int, text: str) -> None:
         """Note an answer of the server that refuses at this phase, if it is about us and not about a mail."""

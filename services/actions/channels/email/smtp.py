@@ -22,6 +22,7 @@ from services.actions.channels.base import ChannelTrouble
 from services.actions.channels.email.concurrency import AdaptiveLimit
 from services.actions.channels.email.message import Envelope
 from services.actions.channels.email.server_health import LOGIN_WANTED, ServerHealth, bare
+from services.actions.metrics import show_mail_server
 from services.actions.plays.retry_policy import Outcome
 
 CONNECT_S = 20.0
@@ -119,9 +120,10 @@ class SmtpTransport:
         *,
         name: str | None = None,
         now: Callable[[], int] = lambda: 0,
+        on_health: Callable[[ChannelTrouble | None], None] = show_mail_server,
     ) -> None:
         self._server = server
-        self.health = ServerHealth(now)
+        self.health = ServerHealth(now, on_health)
         self.before_effect = before_effect  # called with the action whose final dot is about to go out
         # The limit on mails between the final dot and its answer.
         self.gate = AdaptiveLimit(least=DOTS, step=ONE_MORE_S, patience=PATIENCE_S)
