@@ -15,7 +15,20 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from backbone.gc_tuning import collect_less
-from bench import actions, durable, engine, growth, http, kafka, peers, playing, report, soak, starting
+from bench import (
+    actions,
+    durable,
+    engine,
+    growth,
+    http,
+    kafka,
+    matches,
+    peers,
+    playing,
+    report,
+    soak,
+    starting,
+)
 from bench.measure import RULES, SCALE, Result
 from deploy.local.need import ensure
 from deploy.local.process import LocalError
@@ -39,6 +52,7 @@ PATHS: dict[str, tuple[Measure, int, float]] = {
     "mails": (actions.mails, 1, 15),
     "actions_worker": (playing.actions_worker, 1, 12),
     "start_to_ready": (starting.start_to_ready, 1, 8),
+    "matches": (matches.matches, 1, 25),
     "soak": (soak.soak, 1, soak.SECONDS + 5),
     "peers": (peers.peers, len(RULES), 25),
     "growth": (growth.growth, growth.STEPS, 8),

@@ -107,6 +107,21 @@ class ExplanationOut(Answer):
     clock: ClockAheadOut | None = Field(default=None, description="Left out where no clock is ahead.")
 
 
+class MatchOut(Answer):
+    """A subject for which a rule holds now, or nearly."""
+
+    account: str
+    contact: str | None = Field(description="Of a rule with `scope: contact`.")
+    key: str | None = Field(description="Of a rule with `by`.")
+    tier: Tier
+    share: float = Field(description="1: it is there.", examples=[0.9])
+    value: Number | None = Field(description="What is measured now; of an absence, the seconds waited.")
+    threshold: Number | str | None = Field(description="What the value is held against.")
+    due: Time | None = Field(description="The deadline, or the moment of a date.")
+    last_trigger: Time | None
+    cooldown_until: Time | None = Field(description="Null where there is none, and where it never ends.")
+
+
 class ContactOut(Answer):
     """A contact of an account."""
 

@@ -18,6 +18,7 @@ from services.rules.account_record import AccountRecord
 from services.rules.api.account_events import AccountEvents
 from services.rules.api.accounts import accounts_router, triggers_router
 from services.rules.api.explain import Explainer
+from services.rules.api.matches import Matches, matches_router
 from services.rules.api.rules import rules_router
 from services.rules.clock_ahead import trouble
 from services.rules.event_catalog import warnings_about
@@ -60,6 +61,7 @@ class RulesService:
         self._recorder = AccountRecord(db, log, explainer, where)
         self.routers = [
             rules_router(db, self._saver, explainer, partial(warnings_about, db)),
+            matches_router(Matches(db, clock, wall=self._wall)),
             accounts_router(db, explainer, AccountEvents(db, log, wall=self._wall)),
             triggers_router(db),
         ]

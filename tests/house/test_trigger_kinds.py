@@ -181,6 +181,7 @@ def without(kind: type[TriggerKind], name: str) -> Any:
 
 TRAITS = (
     "name", "words", "reasons", "state", "restarts_on", "restarts_if_longer", "keeps", "selectors", "arrive", "verdict",
+    "share",
 )  # fmt: skip
 
 

@@ -93,6 +93,11 @@ class MergingOracle(Oracle):
 
 def run(history: History) -> list[Trigger]:
     """Every trigger of a history, in the order in which they were decided."""
+    return read(history).triggers
+
+
+def read(history: History) -> MergingOracle:
+    """The oracle after a whole history."""
     oracle = MergingOracle(history.clock)
     saves = list(history.config)
     for offset, receipt, event in history.events:
@@ -103,4 +108,4 @@ def run(history: History) -> list[Trigger]:
         oracle.save(revision)
     if history.final_clock is not None:
         oracle.advance(history.final_clock)
-    return oracle.triggers
+    return oracle

@@ -122,6 +122,12 @@ class CompiledRule:
             return Reason.UNLESS_HOLDS
         return Reason.LOOP if _loops(state, hold) else None
 
+    def allows(self, state: AccountState, hold: Match) -> bool:
+        """Whether `where` and `unless` let a match through at a moment, at which there is no event."""
+        if self.where is not None and not self.where(self._scope(state, hold, None)):
+            return False
+        return self.unless is None or not self.unless.holds_at(state, hold)
+
     def cools(self, state: AccountState, key: SubjectKey, at: int) -> bool:
         """Whether a trigger at `at` would come within the cooldown of the latest one."""
         last = state.last.get(key)

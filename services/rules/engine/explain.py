@@ -14,13 +14,11 @@ from schemas.sentences.rules import RuleCase, verdict
 from services.rules.engine.account_state import AccountState, Subject, subject_key
 from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.context import Context
-from services.rules.engine.kinds.base import MOMENT, Verdict
+from services.rules.engine.kinds.base import MOMENT, NOW, Verdict
 from services.rules.engine.per_tier import NEVER
 from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.triggers import figures_of, ids_of
 from services.rules.engine.windows.series import DAY
-
-NOW = -2  # the offset of an event that would come now
 
 Explanation = dict[str, Any]
 

@@ -1,6 +1,7 @@
 """An account's state as bytes and back. The states of kinds go through their own codec (`KindState`)."""
 
 from array import array
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -115,9 +116,7 @@ def encode(state: AccountState) -> bytes:
 
 def decode(blob: bytes) -> AccountState:
     """The state from its `encode`d bytes. Raises `ValueError` for another release's form."""
-    stored = _decode(blob)
-    if stored.format != FORMAT:
-        raise ValueError(f"an account's state has the form {stored.format}, this release reads {FORMAT}")
+    stored = _read(blob)
     state = AccountState(stored.account)
     state.profile, state.source = stored.profile, stored.source
     state.earliest, state.newest, state.due, state.sweep_at = stored.times
@@ -131,15 +130,49 @@ def decode(blob: bytes) -> AccountState:
     state.stores.update((_key(key), _series(part)) for key, part in stored.parted)
     state.last = {_key(key): value for key, value in stored.last}
     state.fired = {_key(key): value for key, value in stored.fired}
-    kept = {kind: getattr(stored, place) for kind, place in PLACES.items()} | stored.kept
-    for kind, pairs in kept.items():
-        if pairs and kind in STATES:  # a kind that only a later release has is unknown here
-            state.kept[kind] = {_key(key): STATES[kind].restored(value) for key, value in pairs}
+    for kind, pairs in _kept_pairs(stored):
+        state.kept[kind] = {_key(key): STATES[kind].restored(value) for key, value in pairs}
     state.deep, state.erased, state.born = stored.deep, stored.erased, stored.born
     state.departed = stored.departed
     state.veil = max(stamps[count:], default=0) + 1 if stored.veil is None else stored.veil
     state.lone, state.foreign = stored.lone, stored.foreign
     return state
+
+
+def decode_parts(blob: bytes, slots: frozenset[int]) -> AccountState:
+    """The profile and what is kept under these slots: all that one rule's parts read, at a part of the work.
+
+    It must never be stored.
+    """
+    stored = _read(blob)
+    state = AccountState(stored.account)
+    state.profile, (state.earliest, state.newest, _, _) = stored.profile, stored.times
+    wanted = {key: one for key, one in stored.shared.items() if not slots.isdisjoint(one[0])}
+    state.shared, state.layout = from_stored(wanted)
+    state.stores = {key: _series(part) for key, part in stored.stores.items() if key in slots}
+    state.stores.update((_key(key), _series(part)) for key, part in _of(stored.parted, slots))
+    state.last = {_key(key): value for key, value in _of(stored.last, slots)}
+    for kind, pairs in _kept_pairs(stored):
+        state.kept[kind] = {_key(key): STATES[kind].restored(value) for key, value in _of(pairs, slots)}
+    return state
+
+
+def _of(pairs: _Keyed, slots: frozenset[int]) -> _Keyed:
+    return [(key, value) for key, value in pairs if (key[0] if isinstance(key, list) else key) in slots]
+
+
+def _kept_pairs(stored: _Stored) -> Iterator[tuple[str, _Keyed]]:
+    kept = {kind: getattr(stored, place) for kind, place in PLACES.items()} | stored.kept
+    for kind, pairs in kept.items():
+        if pairs and kind in STATES:  # a kind that only a later release has is unknown here
+            yield kind, pairs
+
+
+def _read(blob: bytes) -> _Stored:
+    stored = _decode(blob)
+    if stored.format != FORMAT:
+        raise ValueError(f"an account's state has the form {stored.format}, this release reads {FORMAT}")
+    return stored
 
 
 def _series(part: bytes) -> "array[int]":

@@ -25,6 +25,14 @@ class AccountRow(NamedTuple):
     state: bytes
 
 
+class OpenAccount(NamedTuple):
+    """An account that is not closed: its partition and its encoded state."""
+
+    account: str
+    partition: int
+    state: bytes
+
+
 class Outgoing(NamedTuple):
     """A record of the outbox: its place there, the clock then, where it goes, and its value."""
 
@@ -133,6 +141,14 @@ def dues(conn: Connection, partition: int) -> list[tuple[int, str]]:
         accounts.c.partition == partition, accounts.c.due_at.is_not(None)
     )
     return [(row.due_at, row.account) for row in conn.execute(query)]
+
+
+def open_accounts(conn: Connection, after: str, limit: int) -> list[OpenAccount]:
+    """The next accounts by name that are not closed."""
+    query = select(accounts.c.account, accounts.c.partition, accounts.c.state).where(
+        accounts.c.account > after, accounts.c.merged_into.is_(None)
+    )
+    return [OpenAccount(*row) for row in conn.execute(query.order_by(accounts.c.account).limit(limit))]
 
 
 def account_names(conn: Connection, partition: int) -> list[str]:

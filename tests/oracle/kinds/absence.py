@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import strategies as st
 
 from tests.oracle import rule_strategies, windows
 from tests.oracle.history import Arrived
-from tests.oracle.kinds.base import Hold, Kind, Part, Step, Story
-from tests.oracle.times import span
+from tests.oracle.kinds.base import Hold, Kind, Part, Standing, Step, Story
+from tests.oracle.times import SECOND, span
 from tests.oracle.windows import Scene, Subject, tiered
 
 JSON = dict[str, Any]
@@ -52,6 +53,21 @@ class Absence(Kind):
                 hold = absence(scene, arm, event, at, past=at <= step[0])
                 if hold is not None and not silent:
                     yield subject, hold
+
+    def stands(self, scene: Scene, now: int) -> Standing | None:
+        body, length = scene.body, tiered(scene.body["for"], scene.tier)
+        armed = arms(scene)
+        if length is None or not armed:
+            return None
+        newest = max(armed)
+        if "since" in body and any(event.time >= newest for event in windows.counted(scene, body)):
+            return None
+        waited, returns = now - newest, body.get("fire") == "on_return"
+        due = None if returns else newest + span(length)
+        holds = due is not None and due <= now
+        share = Fraction(waited, span(length))
+        event = None if returns else armed[newest]
+        return Standing(holds, share, Fraction(waited, SECOND), length, due, event)
 
 
 def _arm_subjects(part: Part) -> list[Subject]:

@@ -40,6 +40,17 @@ class Memory:
     held: dict[int, set[int]] = field(default_factory=dict)  # all_of: by member, the times it held at
 
 
+class Standing(NamedTuple):
+    """How near a member is to holding now. `event`: the one that armed it."""
+
+    holds: bool
+    share: Fraction
+    value: Fraction | None = None
+    threshold: Any = None
+    due: int | None = None
+    event: Arrived | None = None
+
+
 class Story(NamedTuple):
     """A kind's body, the events `("01-10T09:00", type, data)` of one account, and the time at which the clock ends."""
 
@@ -95,6 +106,10 @@ class Kind(ABC):
         `before`: the account before an update.
         """
         return ()
+
+    @abstractmethod
+    def stands(self, scene: Scene, now: int) -> Standing | None:
+        """How near the member is to holding at `now`; None if there is nothing to measure."""
 
     def at_tick(self, scene: Scene, at: int) -> Hold | None:
         """The hold at a daily tick; None if the member does not hold."""

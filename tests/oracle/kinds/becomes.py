@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import strategies as st
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from tests.oracle import profile, rule_strategies, windows
 from tests.oracle.conditions import holds
 from tests.oracle.history import Arrived
-from tests.oracle.kinds.base import Hold, Kind, Part, Story
-from tests.oracle.windows import Subject
+from tests.oracle.kinds.base import Hold, Kind, Part, Standing, Story
+from tests.oracle.windows import Scene, Subject
 
 JSON = dict[str, Any]
 
@@ -46,6 +47,10 @@ class Becomes(Kind):
                 _knows(part, before, contact) and before is not None and _is(part.body, before, contact)
             ):
                 yield (contact if part.per_contact else None, key), Hold(event.time, event, False)
+
+    def stands(self, scene: Scene, now: int) -> Standing:
+        holds = _is(scene.body, scene.view, scene.subject[0])
+        return Standing(holds, Fraction(holds))
 
 
 def _is(body: JSON, account: JSON, contact: str | None) -> bool:

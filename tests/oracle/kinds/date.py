@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from datetime import datetime
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import strategies as st
 
 from tests.oracle import rule_strategies
 from tests.oracle.conditions import lookup
-from tests.oracle.kinds.base import Hold, Kind, Part, Step, Story
+from tests.oracle.kinds.base import Hold, Kind, Part, Standing, Step, Story
 from tests.oracle.profile import contact_view
 from tests.oracle.times import attribute_moment, shifted, span
 from tests.oracle.windows import Scene, Subject, tiered
@@ -53,6 +55,23 @@ class Date(Kind):
                     memory.been.add((index, value))
                 yield (contact, None), Hold(at, None, True, None, date_span(scene))
 
+    def stands(self, scene: Scene, now: int) -> Standing | None:
+        body, duration = scene.body, date_span(scene)
+        base = _date(scene)
+        if duration is None or base is None:
+            return None
+        sign, far = (-1, 400) if "before" in body else (1, 400)
+        places = range(1, far) if body.get("repeat") else range(1, 2)
+        spans = [
+            (shifted(base, duration, sign * n), shifted(base, duration, n + 1 if sign > 0 else 0))
+            for n in places
+        ]
+        held = [at for at, end in spans if at <= now <= end]
+        if held:
+            return Standing(True, Fraction(1), None, duration, max(held))
+        ahead = min((at for at, _ in spans if at > now), default=None)
+        return Standing(False, Fraction(0), None, duration, ahead)
+
 
 def date_span(scene: Scene) -> str | None:
     """How long before or after its date a date rule fires in the account's tier; None if the tier is left out."""
@@ -65,9 +84,7 @@ def date_moments(scene: Scene, floor: int, until: int) -> list[tuple[str, int]]:
     """Every moment of a date rule from `floor` to `until` (us, both included), as (value, moment)."""
     body = scene.body
     duration = date_span(scene)
-    subject_view = contact_view(scene.view, scene.subject[0])
-    value = lookup(body["attribute"], {"account": scene.view, "contact": subject_view})
-    base = attribute_moment(value, scene.view.get("timezone"))
+    value, base = _value(scene), _date(scene)
     if duration is None or base is None:
         return []
     sign = -1 if "before" in body else 1
@@ -80,3 +97,12 @@ def date_moments(scene: Scene, floor: int, until: int) -> list[tuple[str, int]]:
         if beyond or not body.get("repeat"):
             break
     return found
+
+
+def _value(scene: Scene) -> Any:
+    subject_view = contact_view(scene.view, scene.subject[0])
+    return lookup(scene.body["attribute"], {"account": scene.view, "contact": subject_view})
+
+
+def _date(scene: Scene) -> datetime | None:
+    return attribute_moment(_value(scene), scene.view.get("timezone"))

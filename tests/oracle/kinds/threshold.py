@@ -9,8 +9,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.oracle import rule_strategies, windows
+from tests.oracle.conditions import exact
 from tests.oracle.history import Arrived
-from tests.oracle.kinds.base import Hold, Kind, Part, Story
+from tests.oracle.kinds.base import Hold, Kind, Part, Standing, Story
 from tests.oracle.times import span
 from tests.oracle.windows import Scene, Subject, tiered
 
@@ -59,6 +60,30 @@ class Threshold(Kind):
 
     def at_tick(self, scene: Scene, at: int) -> Hold | None:
         return threshold(scene, at, None)
+
+    def stands(self, scene: Scene, now: int) -> Standing | None:
+        body = scene.body
+        operator = windows.operator_of(body)
+        limit = tiered(body[operator], scene.tier)
+        young = operator in ("at_most", "below") and not scene.known_for(now, span(body["within"]))
+        _, value = measure(scene, body, now, moment=False)
+        if limit is None or young or value is None:
+            return None
+        return Standing(
+            windows.compare(operator, value, limit), share_of(operator, value, limit), value, limit
+        )
+
+
+def share_of(operator: str, value: Fraction, threshold: float) -> Fraction:
+    """How near a value is to a threshold."""
+    limit = exact(threshold)
+    if operator in ("at_least", "above"):
+        if limit > 0:
+            return value / limit
+        return 1 + value - limit if value >= limit else Fraction(0)
+    if value > 0 and limit >= 0:
+        return limit / value
+    return 1 + limit - value if limit >= value else Fraction(0)
 
 
 def measure(scene: Scene, body: JSON, at: int, *, moment: bool) -> tuple[list[Arrived], Fraction | None]:

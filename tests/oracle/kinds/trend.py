@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import strategies as st
 
 from tests.oracle import rule_strategies, windows
 from tests.oracle.conditions import exact
-from tests.oracle.kinds.base import Hold, Kind, Story
+from tests.oracle.history import Arrived
+from tests.oracle.kinds.base import Hold, Kind, Standing, Story
+from tests.oracle.kinds.threshold import share_of
 from tests.oracle.times import span
 from tests.oracle.windows import Scene, tiered
 
@@ -42,16 +45,28 @@ class Trend(Kind):
     def at_tick(self, scene: Scene, at: int) -> Hold | None:
         return trend(scene, at)
 
+    def stands(self, scene: Scene, now: int) -> Standing | None:
+        found = change(scene, now, now)
+        if found is None:
+            return None
+        value, limit, _, _ = found
+        return Standing(value >= exact(limit), share_of("at_least", value, limit), value, limit)
 
-def trend(scene: Scene, at: int) -> Hold | None:
-    """The hold if the rate in (at - over, at) has changed enough from the rate in the baseline just before it."""
+
+def change(
+    scene: Scene, at: int, last: int
+) -> tuple[Fraction, Any, list[Arrived], dict[str, Fraction]] | None:
+    """By how many per cent the rate in (at - over, last] has changed from that in the baseline just before it.
+
+    With the limit, the recent events and what is compared. None: there is nothing to compare.
+    """
     body = scene.body
     over, baseline = span(body["over"]), span(body["baseline"])
     operator = "falls_by" if "falls_by" in body else "rises_by"
     limit = tiered(body[operator], scene.tier)
     if limit is None or not scene.known_for(at, over + baseline):
         return None
-    events = windows.window(scene, body, at - 1)
+    events = windows.window(scene, body, last)
     recent_events = windows.newer_than(events, at - over)
     old_events = [e for e in windows.newer_than(events, at - over - baseline) if e.time <= at - over]
     recent, old = windows.aggregate(body, recent_events), windows.aggregate(body, old_events)
@@ -59,12 +74,15 @@ def trend(scene: Scene, at: int) -> Hold | None:
     assert old is not None
     if len(old_events) < body.get("min_baseline", MIN_BASELINE) or old <= 0:
         return None
-    share = exact(limit) / 100
-    bound = (old / baseline) * (1 - share if operator == "falls_by" else 1 + share)
-    holds = recent / over <= bound if operator == "falls_by" else recent / over >= bound
-    if not holds:
-        return None
+    rise = (recent / over) / (old / baseline) * 100 - 100
     figures = {"recent": recent, "baseline": old}
-    change = (recent / over) / (old / baseline) * 100 - 100
-    value = -change if operator == "falls_by" else change
-    return Hold(at, None, True, value, limit, [e.id for e in recent_events[-20:]], figures)
+    return -rise if operator == "falls_by" else rise, limit, recent_events, figures
+
+
+def trend(scene: Scene, at: int) -> Hold | None:
+    """The hold if the rate in (at - over, at) has changed enough from the rate in the baseline just before it."""
+    found = change(scene, at, at - 1)
+    if found is None or found[0] < exact(found[1]):
+        return None
+    value, limit, recent, figures = found
+    return Hold(at, None, True, value, limit, [e.id for e in recent[-20:]], figures)

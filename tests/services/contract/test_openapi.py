@@ -111,6 +111,8 @@ def _accounts(call: Caller) -> None:
     call("get", "/v1/rules/overdue/explain?account=acme")
     call("get", "/v1/rules/overdue/explain?account=nobody")
     call("get", "/v1/rules/trend/explain?account=acme")
+    call("get", "/v1/rules/overdue/matches?near=0")
+    call("get", "/v1/rules/trend/matches")
     (trigger,) = call("get", "/v1/triggers")["items"]
     call("get", f"/v1/triggers/{trigger['id']}")
 

@@ -18,10 +18,10 @@ from tests.unit.engine_differential.test_differential import CUTS, SCALE, agree
 DATA = {"date": DATE_DATA, "becomes": ACCOUNT_DATA}
 
 
-def _cases(name: str) -> st.SearchStrategy[History]:
+def cases_of(name: str, change: Any = rules.changed) -> st.SearchStrategy[History]:
     kind = KINDS[name]
     data: dict[str, Any] = {"data": DATA[name]} if name in DATA else {}
-    return histories(rules.one(kind.rules(), split=kind.split), change=rules.changed, **data)
+    return histories(rules.one(kind.rules(), split=kind.split), change=change, **data)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -32,7 +32,7 @@ def test_a_kind_as_its_oracle_has_it(name: str) -> None:
         max_examples=max(10, int(40 * SCALE)), database=None, deadline=None, derandomize=True,
         suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate, Phase.shrink],
     )  # fmt: skip
-    @given(history=_cases(name), cut=CUTS)
+    @given(history=cases_of(name), cut=CUTS)
     def agrees(history: History, cut: Cut) -> None:
         agree(history, cut)
 

@@ -21,10 +21,20 @@ from services.rules.engine.account_state import (
 )
 from services.rules.engine.event_filter import EventFilter
 from services.rules.engine.kind_state import Arming, KindState
-from services.rules.engine.kinds.base import MOMENT, NOTHING, Arrived, Match, Situation, TriggerKind, Verdict
+from services.rules.engine.kinds.base import (
+    MOMENT,
+    NOTHING,
+    Arrived,
+    Match,
+    Share,
+    Situation,
+    TriggerKind,
+    Verdict,
+)
 from services.rules.engine.per_tier import per_tier, spans
 from services.rules.engine.subjects import Subjects
 from services.rules.engine.timer_heap import note
+from services.rules.engine.windows.fixed_point import MILLION, Value, as_json
 
 
 class Arm(msgspec.Struct, array_like=True):
@@ -202,10 +212,10 @@ class Absence(TriggerKind):
         return bool(times) if ctx.past else any(time < ctx.time for time in times)
 
     def sweep(self, state: AccountState, key: SubjectKey, floor: int) -> None:
-        """Drop a subject that nothing can affect any more; an `on_return` needs the last time for ever."""
+        """Drop a subject that nothing can affect any more; who is away, or may return, stays known for ever."""
         watches = self.kept(state)
         watch = watches[key]
-        if self.on_return or any(not arm.over for arm in watch.arms):
+        if self.on_return or any(not arm.over for arm in watch.arms) or not self._back(watch):
             return
         if all(arm.time < floor for arm in watch.arms) and all(time < floor for time in watch.seen):
             del watches[key]
@@ -238,3 +248,19 @@ class Absence(TriggerKind):
             )
         hold = Match(due, MOMENT, subject, threshold=shown, arming=arm.event)
         return Verdict(True, Reason.ABSENT, hold, None, shown, window, evidence, armed=arm.time)
+
+    def share(self, state: AccountState, subject: Subject, now: int) -> Share | None:
+        """The time since it was armed by `for`. A rule of the return never holds: nobody has come back yet."""
+        span, shown = self.spans.get(state.tier), self.shown.get(state.tier)
+        watch = self.kept(state).get(subject_key(self.slot, subject))
+        if span is None or watch is None or not watch.arms or self._back(watch):
+            return None
+        arm = watch.arms[-1]
+        waited = now - arm.time
+        due = None if self.on_return else arm.time + span
+        value = as_json(Value(waited, MILLION))
+        return Share(due is not None and due <= now, waited / span, value, shown, due, arm.event)
+
+    def _back(self, watch: AbsenceWatch) -> bool:
+        """Whether a matching event has come since the last `since` event; without `since`, it arms anew."""
+        return bool(watch.arms and watch.seen) and watch.seen[-1] >= watch.arms[-1].time

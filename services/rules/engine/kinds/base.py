@@ -21,6 +21,7 @@ from services.rules.engine.windows.fixed_point import Value
 from services.rules.engine.windows.series import drop_before
 
 MOMENT = -1  # the offset of a match that no event decided
+NOW = -2  # the offset of an event that would come now
 
 
 class Match:
@@ -70,6 +71,20 @@ class Verdict(NamedTuple):
     next_check: int | None = None
     figures: dict[str, Value] | None = None
     armed: int | None = None  # when the wait for a moment began
+
+
+class Share(NamedTuple):
+    """How near a member is to holding for a subject now; from a share of 1 on it is there. Times in microseconds.
+
+    `holds` is apart from it: `above` does not hold at its threshold, whose share is 1.
+    """
+
+    holds: bool
+    share: float
+    value: Any = None
+    threshold: Any = None
+    due: int | None = None  # the deadline, or the date's moment
+    arming: Arming | None = None
 
 
 class Situation(Protocol):
@@ -131,6 +146,13 @@ class TriggerKind(ABC):
     @abstractmethod
     def verdict(self, ctx: Situation, subject: Subject) -> Verdict:
         """Whether the member holds at `ctx.now`."""
+
+    @abstractmethod
+    def share(self, state: AccountState, subject: Subject, now: int) -> Share | None:
+        """How near the member is to holding at `now`, by windows that end then, whether or not it has fired.
+
+        None: there is nothing to measure (a tier that is not covered, no value, nothing that armed it).
+        """
 
     def before(self, ctx: Situation) -> Any:
         """What `arrive` gets to know of the time before an update is applied, if the kind `compares`."""

@@ -10,7 +10,7 @@ from schemas.trigger_kinds import becomes as doc
 from schemas.trigger_kinds.base import Selector
 from services.rules.engine.account_state import AccountState, Subject
 from services.rules.engine.event_filter import EventFilter
-from services.rules.engine.kinds.base import NOTHING, Arrived, Match, Situation, TriggerKind, Verdict
+from services.rules.engine.kinds.base import NOTHING, Arrived, Match, Share, Situation, TriggerKind, Verdict
 from services.rules.engine.subjects import Subjects
 
 UPDATES = ("account.updated", "contact.updated")
@@ -77,3 +77,8 @@ class Becomes(TriggerKind):
         """Whether the condition is true now; the rule itself fires only at an update."""
         true = self._is(ctx.state, subject[0])
         return Verdict(False, Reason.ALREADY_TRUE if true else Reason.CONDITION_FALSE)
+
+    def share(self, state: AccountState, subject: Subject, now: int) -> Share | None:
+        """It holds for as long as the condition does."""
+        true = self._is(state, subject[0])
+        return Share(true, float(true))

@@ -15,10 +15,19 @@ from schemas.reasons import Reason
 from schemas.trigger_kinds import date as doc
 from schemas.trigger_kinds.base import Selector
 from services.rules.engine.account_state import AccountState, Subject, SubjectKey, subject_key, subject_of
-from services.rules.engine.calendar_spans import Span, first_after
+from services.rules.engine.calendar_spans import Span, first_after, span_at
 from services.rules.engine.event_filter import EventFilter
 from services.rules.engine.kind_state import KindState
-from services.rules.engine.kinds.base import MOMENT, NOTHING, Arrived, Match, Situation, TriggerKind, Verdict
+from services.rules.engine.kinds.base import (
+    MOMENT,
+    NOTHING,
+    Arrived,
+    Match,
+    Share,
+    Situation,
+    TriggerKind,
+    Verdict,
+)
 from services.rules.engine.per_tier import date_spans, per_tier
 from services.rules.engine.subjects import ALL, Subjects
 from services.rules.engine.timer_heap import note
@@ -153,3 +162,15 @@ class Date(TriggerKind):
         if at > ctx.now:
             return Verdict(False, Reason.DATE_AHEAD, threshold=shown, next_check=at)
         return Verdict(True, Reason.DATE_REACHED, Match(at, MOMENT, subject, threshold=shown), None, shown)
+
+    def share(self, state: AccountState, subject: Subject, now: int) -> Share | None:
+        """It holds from its moment until the date, or with `after` for as long again."""
+        span, shown = self.spans.get(state.tier), self.shown.get(state.tier)
+        start = date_of(self._value(state, subject), state.profile.timezone) if span is not None else None
+        if span is None or start is None:
+            return None
+        held = span_at(start, span, self.sign, repeat=self.body.repeat, time=now)
+        if held is not None:
+            return Share(True, 1.0, None, shown, held)
+        ahead = first_after(start, span, self.sign, repeat=self.body.repeat, time=now)
+        return Share(False, 0.0, None, shown, ahead)

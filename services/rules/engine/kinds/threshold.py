@@ -23,6 +23,7 @@ from services.rules.engine.kinds.base import (
     NOTHING,
     Arrived,
     Match,
+    Share,
     Situation,
     TriggerKind,
     Verdict,
@@ -31,7 +32,7 @@ from services.rules.engine.kinds.base import (
 from services.rules.engine.per_tier import limits, per_tier
 from services.rules.engine.subjects import ALL, Subjects
 from services.rules.engine.windows.all_time import AllTimeBase, combined, fold
-from services.rules.engine.windows.fixed_point import MILLION, Value, as_json, holds, micro
+from services.rules.engine.windows.fixed_point import MILLION, Value, as_json, holds, micro, ratio
 from services.rules.engine.windows.series import FOREVER, WIDTHS, drop_before, insert, upto
 from services.rules.engine.windows.sliding import reaching
 
@@ -309,3 +310,16 @@ class Threshold(TriggerKind):
         if value is None:
             return Reason.NO_VALUE
         return Reason.BELOW_THRESHOLD if self.operator in ("at_least", "above") else Reason.ABOVE_THRESHOLD
+
+    def share(self, state: AccountState, subject: Subject, now: int) -> Share | None:
+        """The value by the threshold, or the other way round for `at_most` and `below`."""
+        limit = self.limits.get(state.tier)
+        young = self.ticks and self.within is not None and state.earliest > now - self.within
+        if limit is None or young:
+            return None
+        value, _ = self.value(state, subject, now, now)
+        if value is None:
+            return None
+        rising = self.operator in ("at_least", "above")
+        near = ratio(value, limit, rising=rising)
+        return Share(holds(self.operator, value, limit), near, as_json(value), self.shown[state.tier])

@@ -14,6 +14,7 @@ from services.rules.engine.kinds.base import (
     RETICK,
     Arrived,
     Match,
+    Share,
     Situation,
     TriggerKind,
     Verdict,
@@ -21,7 +22,7 @@ from services.rules.engine.kinds.base import (
 )
 from services.rules.engine.per_tier import limits, per_tier
 from services.rules.engine.subjects import ALL, Subjects
-from services.rules.engine.windows.fixed_point import Value, as_json
+from services.rules.engine.windows.fixed_point import Value, as_json, ratio
 from services.rules.engine.windows.series import WIDTHS, insert, measure, upto
 
 EVIDENCE = 20
@@ -88,19 +89,26 @@ class Trend(TriggerKind):
         """Whether it will hold at the next tick if nothing more comes."""
         return self._compare(ctx.state, ctx.now)._replace(next_check=ctx.now)
 
+    def share(self, state: AccountState, subject: Subject, now: int) -> Share | None:
+        """The change of the two spans that end now, by the limit."""
+        if state.tier not in self.limits or state.earliest > now - self.over - self.baseline:
+            return None
+        recent, old, enough, _ = self._spans(state, now, now)
+        if not enough:
+            return None
+        change = self._change(recent, old)
+        near = ratio(change, self.limits[state.tier], rising=True)
+        return Share(self._changed(state, recent, old), near, as_json(change), self.shown[state.tier])
+
     def _compare(self, state: AccountState, at: int) -> Verdict:
         if state.tier not in self.limits:
             return Verdict(False, Reason.TIER_NOT_COVERED)
         shown, window = self.shown[state.tier], (at - self.over - self.baseline, at)
         if state.earliest > window[0]:
             return Verdict(False, Reason.NOT_KNOWN_LONG_ENOUGH, None, None, shown, window)
-        counted, width = state.stores.get(self.slot, array("q")), self.width
-        low, middle = upto(counted, width, window[0]), upto(counted, width, at - self.over)
-        high = max(middle, upto(counted, width, at - 1))
-        recent, old = self._worth(counted, middle, high), self._worth(counted, low, middle)
-        offsets = list(counted[max(middle, high - EVIDENCE) * width + 1 : high * width : width])
+        recent, old, enough, offsets = self._spans(state, at, at - 1)
         figures = {"recent": recent, "baseline": old}
-        if middle - low < self.body.min_baseline or old.num <= 0:
+        if not enough:
             return Verdict(
                 False, Reason.BASELINE_TOO_SMALL, None, None, shown, window, offsets, figures=figures
             )
@@ -115,6 +123,21 @@ class Trend(TriggerKind):
             figures=figures, window=(at - self.over, at),
         )  # fmt: skip
         return Verdict(True, self.reason, hold, value, shown, window, offsets, figures=figures)
+
+    def _spans(self, state: AccountState, at: int, last: int) -> tuple[Value, Value, bool, list[int]]:
+        """The worth of both spans, whether the baseline's is enough to compare with, and offsets of recent events.
+
+        The recent span is (at - over, last].
+        """
+        counted, width = state.stores.get(self.slot, array("q")), self.width
+        low, middle = (
+            upto(counted, width, at - self.over - self.baseline),
+            upto(counted, width, at - self.over),
+        )
+        high = max(middle, upto(counted, width, last))
+        recent, old = self._worth(counted, middle, high), self._worth(counted, low, middle)
+        offsets = list(counted[max(middle, high - EVIDENCE) * width + 1 : high * width : width])
+        return recent, old, middle - low >= self.body.min_baseline and old.num > 0, offsets
 
     def _worth(self, counted: "array[int]", low: int, high: int) -> Value:
         worth = measure(self.aggregate, counted, self.width, low, high)

@@ -50,6 +50,20 @@ def holds(operator: str, value: Value, limit: Fraction) -> bool:
     return left < right
 
 
+def ratio(value: Value, limit: Fraction, *, rising: bool) -> float:
+    """How near a value is to its limit: `value / limit`, or falling `limit / value`, rounded once.
+
+    Where one is not above zero the quotient says nothing: then it is 1 more than what it is beyond the limit, and 0 on
+    this side of it.
+    """
+    left, right = value.num * limit.denominator, limit.numerator * value.den
+    if not rising:
+        left, right = right, left
+    if right > 0 and (rising or left >= 0):
+        return left / right
+    return 1 + (left - right) / (value.den * limit.denominator) if left >= right else 0.0
+
+
 def as_json(value: Value | None) -> int | float | None:
     """The number to show, as an int if it is whole."""
     if value is None:

@@ -1,0 +1,153 @@
+"""Who matches a rule now, over HTTP: from stored states, so that any rules process can answer for all accounts."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from heapq import nsmallest
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Response
+from sqlalchemy import Connection
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.errors import NotFound, StateConflict
+from backbone.web.api_keys import Principal, require
+from backbone.web.app import Pages, json_response
+from backbone.web.json_route import JsonRoute
+from backbone.web.pagination import Paging, bad_cursor, encode_cursor
+from schemas.answers import page_of
+from schemas.event import microseconds, rfc3339
+from schemas.rule_answers import MatchOut
+from services.rules.clock_ahead import of_account
+from services.rules.engine.compiled_rule import CompiledRule
+from services.rules.engine.matches import Matching, matching, slots_of
+from services.rules.engine.ruleset import RuleSet
+from services.rules.engine.state_codec import decode_parts
+from services.rules.storage import queries
+from services.rules.storage.ownership import OWNERSHIP
+from services.rules.storage.revisions import RuleSets, exists_at, latest
+
+READ_AT_ONCE = 1_000  # accounts
+LAST = microseconds(datetime(9999, 12, 31, tzinfo=UTC))
+Place = tuple[float, str, str, str]
+
+
+class Matches:
+    """Finds who matches a rule now. Each account is judged at its partition's clock, or by the wall clock at ours."""
+
+    def __init__(self, db: Database, clock: Clock, *, wall: bool) -> None:
+        self._db, self._clock, self._wall = db, clock, wall
+        self._rulesets = RuleSets(db)
+
+    def page(self, name: str, near: float | None, pages: Paging) -> dict[str, Any]:
+        """A page of those that match, the greatest share first. Raises `NotFound`, `StateConflict`, `Invalid`.
+
+        Its cursor holds the time, so that by the wall clock the next page is as of the same moment.
+        """
+        now, after = self._clock.now(), None
+        if pages.cursor is not None:
+            then, after = _place(pages.cursor)
+            now = min(now, then)
+        rules, rule = self._rule(name)
+        found = (one for one in self._all(rules, rule, near, now) if after is None or one.place > after)
+        best = nsmallest(pages.limit + 1, found, key=lambda one: one.place)
+        kept = best[: pages.limit]
+        more = encode_cursor(_cursor(now, kept[-1])) if len(best) > pages.limit else None
+        return {"items": [_shown(one) for one in kept], "next_cursor": more}
+
+    def _rule(self, name: str) -> tuple[RuleSet, CompiledRule]:
+        with self._db.read() as conn:
+            row, revision = latest(conn, name), queries.last_revision(conn)
+            if row is None or not exists_at(conn, name):
+                raise NotFound(f"there is no rule named {name}")
+        rules = self._rulesets(revision)
+        rule = rules.by_name.get(name)
+        if row.status == "draft" or rule is None:
+            raise StateConflict(f"{name} is a draft: it has counted nothing that could match")
+        return rules, rule
+
+    def _all(self, rules: RuleSet, rule: CompiledRule, near: float | None, now: int) -> Iterator[Matching]:
+        last: str | None = ""
+        slots = slots_of(rule)
+        while last is not None:
+            with self._db.read() as conn:
+                clocks, rows = self._clocks(conn), queries.open_accounts(conn, last, READ_AT_ONCE)
+            for row in rows:
+                state = decode_parts(row.state, slots)
+                at = self._judged_at(clocks.get(row.partition), state.newest, now)
+                yield from matching(rules, rule, state, at, near)
+            last = rows[-1].account if len(rows) == READ_AT_ONCE else None
+
+    @staticmethod
+    def _clocks(conn: Connection) -> Mapping[int, int]:
+        return {number: place.clock for number, place in OWNERSHIP.positions(conn).items()}
+
+    def _judged_at(self, clock: int | None, newest: int, now: int) -> int:
+        if not self._wall:
+            return now if clock is None else clock
+        return max(clock or 0, newest) if of_account(clock or 0, newest, now) else now
+
+
+def matches_router(matches: Matches) -> APIRouter:
+    """`/v1/rules/{name}/matches`."""
+    router = APIRouter(tags=["rules"], route_class=JsonRoute)
+
+    @router.get(
+        "/v1/rules/{name}/matches",
+        response_model=page_of(MatchOut),
+        summary="For whom the rule holds now, and who is near; the greatest share first",
+    )
+    def listed(
+        name: Annotated[str, Path(min_length=1, max_length=256)],
+        pages: Pages,
+        near: Annotated[
+            float | None,
+            Query(ge=0, le=1, allow_inf_nan=False, description="also those at this share or more"),
+        ] = None,
+        _: Principal = require("rules:read"),
+    ) -> Response:
+        """Whether it has fired for them or not; its `where` and `unless` are applied, at a moment without an event.
+
+        The windows end now. `share` is 1 at the threshold: `value / threshold`, or the other way round for `at_most`
+        and `below`; of an absence the time waited by `for` (`value` in seconds), of a trend the change by the limit,
+        of an `all_of` the least of its members. A `date` or `becomes` has 1 while it holds, else 0.
+        """
+        return json_response(matches.page(name, near, pages))
+
+    return router
+
+
+def _cursor(now: int, last: Matching) -> list[str | int]:
+    share, account, contact, key = last.place
+    return [now, repr(share), account, contact, key]
+
+
+def _place(cursor: tuple[str | int, ...]) -> tuple[int, Place]:
+    try:
+        now, share, account, contact, key = cursor
+        place = float(share), str(account), str(contact), str(key)
+    except ValueError:
+        raise bad_cursor() from None
+    if not isinstance(now, int):
+        raise bad_cursor()
+    return now, place
+
+
+def _shown(one: Matching) -> dict[str, Any]:
+    return {
+        "account": one.account,
+        "contact": one.contact,
+        "key": one.key,
+        "tier": one.tier,
+        "share": one.share,
+        "value": one.value,
+        "threshold": one.threshold,
+        "due": _time(one.due),
+        "last_trigger": _time(one.last),
+        "cooldown_until": _time(one.until),
+    }
+
+
+def _time(at: int | None) -> str | None:
+    """A time as it is shown; None also for one after the year 9999, which a date may lead to."""
+    return None if at is None or at > LAST else rfc3339(at)
