@@ -9,7 +9,7 @@ from schemas.answers import Answer, FieldWarning, Time
 from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
 from schemas.playbook import ChannelName
 
-PlayStatus = Literal["open", "finished", "exited", "skipped"]
+PlayStatus = Literal["open", "finished", "exited", "skipped", "held", "held_out"]
 ActionStatus = Literal["pending", "retrying", "done", "failed", "skipped", "uncertain"]
 TaskStatus = Literal["open", "snoozed", "completed", "closed"]
 Sentence = Annotated[
@@ -45,13 +45,19 @@ class PlayOut(Answer):
     contact: str | None = Field(examples=["ann"])
     key: str | None = Field(description="The value of the rule's `by`.", examples=["88"])
     tier: str = Field(description="At the start; holds for the whole play.", examples=["low"])
-    status: PlayStatus
+    status: PlayStatus = Field(
+        description="`held`: it is not to begin yet, and keeps its place. `held_out`: the account belongs to the "
+        "playbook's holdout, and the play touches nobody."
+    )
     reason: PlayReason | None = Field(description=_explained(PlayReason))
     sentence: Sentence
     step: str | None = Field(description="The step it stands at, or ended at.", examples=["2"])
-    started_at: Time
+    started_at: Time = Field(description="When it began; of a play that never did, when it was to begin.")
+    held_at: Time | None = Field(description="When it was held; null if it never was.")
     ended_at: Time | None
-    waits_until: Time | None = Field(description="When the wait it stands at is over.")
+    waits_until: Time | None = Field(
+        description="When the wait it stands at is over; of a held play, when it has been held too long."
+    )
 
 
 class ActionOut(Answer):

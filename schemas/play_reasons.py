@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class PlayReason(StrEnum):
-    """Of a play (`finished`, `exited`, `skipped`), and of the tasks that its end closes."""
+    """Of a play that did not begin, was held or ended, and of the tasks that its end closes."""
 
     COMPLETED = "completed"
     EXIT_EVENT = "exit_event"
@@ -15,6 +15,12 @@ class PlayReason(StrEnum):
     PLAYBOOK_UNHEALTHY = "playbook_unhealthy"
     TIER_NOT_COVERED = "tier_not_covered"
     ACCOUNT_MERGED = "account_merged"
+    PAUSED = "paused"
+    BREAKER = "breaker"
+    RULE_PAUSED = "rule_paused"
+    DISCARDED = "discarded"
+    HELD_TOO_LONG = "held_too_long"
+    HELD_OUT = "held_out"
 
 
 class StepReason(StrEnum):
@@ -30,8 +36,9 @@ class StepReason(StrEnum):
 
 
 class HistoryReason(StrEnum):
-    """Of what a play's history tells beside: it began, a step made an action, the action is done."""
+    """Of what a play's history tells beside: it was held, it began, a step made an action, the action is done."""
 
+    HELD = "held"
     STARTED = "started"
     ACTION_MADE = "action_made"
     ACTION_DONE = "action_done"
@@ -72,11 +79,17 @@ EXPLAINED: dict[StrEnum, str] = {
     PlayReason.EXIT_EVENT: "An event named in exit_when came, or a value that it watches has changed.",
     PlayReason.UNTIL_EVENT: "The event that a wait with `then: exit` was for came.",
     PlayReason.BY_HAND: "Somebody ended the play over the API.",
-    PlayReason.PLAY_OPEN: "The subject already had an open play of this playbook.",
+    PlayReason.PLAY_OPEN: "The subject already had a play of this playbook, open or held.",
     PlayReason.PLAYBOOK_UNKNOWN: "The rule names a playbook that did not exist when it triggered.",
     PlayReason.PLAYBOOK_UNHEALTHY: "The playbook cannot be read: no play starts, an open one stands still.",
     PlayReason.TIER_NOT_COVERED: "The playbook has no steps for the account's tier.",
     PlayReason.ACCOUNT_MERGED: "The account was merged into another one.",
+    PlayReason.PAUSED: "The playbook was paused when the play was to begin.",
+    PlayReason.BREAKER: "The playbook began as many plays as its limit allows, and the breaker paused it.",
+    PlayReason.RULE_PAUSED: "The rule was paused, and its plays were held or ended with it.",
+    PlayReason.DISCARDED: "Somebody discarded the play while it was held.",
+    PlayReason.HELD_TOO_LONG: "The play was held for longer than the playbook's held_for.",
+    PlayReason.HELD_OUT: "The account belongs to the playbook's holdout: nobody is touched.",
     StepReason.WAIT_OVER: "The time of the wait was over.",
     StepReason.EVENT_CAME: "The event that the wait was for came.",
     StepReason.NO_DATE: "The wait is for a date that is missing or cannot be read; the play went on at once.",
@@ -84,6 +97,7 @@ EXPLAINED: dict[StrEnum, str] = {
     StepReason.LEFT_OUT: "The wait before this step is for a moment that was past, or for a date that is missing.",
     StepReason.CONDITION_TRUE: "The condition of the branch held.",
     StepReason.CONDITION_FALSE: "The condition of the branch did not hold.",
+    HistoryReason.HELD: "The play was held: it was not to begin yet.",
     HistoryReason.STARTED: "The play began.",
     HistoryReason.ACTION_MADE: "The step made an action.",
     HistoryReason.ACTION_DONE: "The action was carried out.",

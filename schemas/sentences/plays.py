@@ -74,7 +74,7 @@ _PLAYS: dict[StrEnum, Callable[[PlayCase], str]] = {
     PlayReason.EXIT_EVENT: _plain(PlayReason.EXIT_EVENT),
     PlayReason.UNTIL_EVENT: _plain(PlayReason.UNTIL_EVENT),
     PlayReason.BY_HAND: _plain(PlayReason.BY_HAND),
-    PlayReason.PLAY_OPEN: lambda case: f"a play of the playbook {case.playbook} was open already",
+    PlayReason.PLAY_OPEN: lambda case: f"a play of the playbook {case.playbook} was open or held already",
     PlayReason.PLAYBOOK_UNKNOWN: lambda case: (
         f"there was no playbook {case.playbook} when the rule triggered"
     ),
@@ -85,9 +85,22 @@ _PLAYS: dict[StrEnum, Callable[[PlayCase], str]] = {
         f"the playbook {case.playbook} has no steps for the {case.tier} tier"
     ),
     PlayReason.ACCOUNT_MERGED: _plain(PlayReason.ACCOUNT_MERGED),
+    PlayReason.PAUSED: lambda case: f"the playbook {case.playbook} was paused when the play was to begin",
+    PlayReason.BREAKER: lambda case: (
+        f"the playbook {case.playbook} had begun as many plays as its limit allows, and the breaker paused it"
+    ),
+    PlayReason.RULE_PAUSED: _plain(PlayReason.RULE_PAUSED),
+    PlayReason.DISCARDED: _plain(PlayReason.DISCARDED),
+    PlayReason.HELD_TOO_LONG: lambda case: (
+        f"the play was held for longer than the playbook {case.playbook} allows (held_for)"
+    ),
+    PlayReason.HELD_OUT: lambda case: (
+        f"the account belongs to the holdout of the playbook {case.playbook}: nobody is touched"
+    ),
 }
 _STEPS: dict[StrEnum, Callable[[PlayCase], str]] = {reason: _plain(reason) for reason in StepReason}
 _HISTORY: dict[StrEnum, Callable[[PlayCase], str]] = {
+    HistoryReason.HELD: _plain(HistoryReason.HELD),
     HistoryReason.STARTED: lambda case: f"the play began, for the {case.tier} tier",
     HistoryReason.ACTION_MADE: lambda case: f"the step produced {_thing(case)}",
     HistoryReason.ACTION_DONE: lambda case: _done(case),

@@ -88,6 +88,12 @@ plays = Table(
     Column("due_at", Long),  # of the wait that the play stands at; null: it stands at none
     Column("until", Boolean, nullable=False, server_default=false()),
     Column("dated", Boolean, nullable=False, server_default=false()),
+    Column(
+        "came", Boolean, nullable=False, server_default=false()
+    ),  # what it waits for came while it stood still
+    Column("held_at", Long),  # since when it is held, or was before it began
+    Column("released", Long),  # the stamp of its release, see `Hold`
+    Column("counts", Boolean, nullable=False, server_default=false()),  # towards the playbook's limit
     Column("trigger", JSON, nullable=False),
     Column("templates", JSON, nullable=False),
     Column("depth", Integer, nullable=False, server_default="0"),  # of the event at which the trigger fired

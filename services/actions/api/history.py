@@ -1,4 +1,4 @@
-"""The history of a play in order of time: its beginning, its steps, its actions and their results, its end."""
+"""The history of a play in order of time: held, begun, its steps, its actions and their results, its end."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
@@ -37,8 +37,10 @@ def history_of(conn: Connection, play: Row[Any], actions: Sequence[Row[Any]]) ->
 
 def _play(play: Row[Any]) -> Iterator[_Entry]:
     case = PlayCase(playbook=play.playbook, tier=play.tier)
-    if play.status != "skipped":
-        yield _Entry(play.started_at, (0, 0, 0), None, HistoryReason, HistoryReason.STARTED, case)
+    if play.held_at is not None:
+        yield _Entry(play.held_at, (0, 0, 0), None, HistoryReason, HistoryReason.HELD, case)
+    if play.step is not None or play.status in {"open", "finished"}:
+        yield _Entry(play.started_at, (0, 0, 1), None, HistoryReason, HistoryReason.STARTED, case)
     if play.ended_at is not None and play.reason is not None:
         yield _Entry(play.ended_at, (2, 0, 0), play.step, PlayReason, play.reason, case)
 

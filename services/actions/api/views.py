@@ -31,8 +31,9 @@ def play_view(row: Row[Any]) -> dict[str, Any]:
         "sentence": said(PlayReason, row.reason, PlayCase(playbook=row.playbook, tier=row.tier)),
         "step": row.step,
         "started_at": moment(row.started_at),
+        "held_at": moment(row.held_at),
         "ended_at": moment(row.ended_at),
-        "waits_until": moment(row.due_at),
+        "waits_until": None if row.status == "held" and row.released is not None else moment(row.due_at),
     }
 
 

@@ -14,8 +14,10 @@ from schemas.playbook import PlaybookIn
 from schemas.profile import Profile
 from schemas.template import TemplateIn
 from services.actions.channels import CHANNELS
+from services.actions.plays.admission import Admission, Holds, NothingHeld
 from services.actions.plays.lifecycle_events import about
 from services.actions.plays.model import (
+    LIVE,
     OPEN_TASK,
     ActionDraft,
     Cancel,
@@ -89,6 +91,9 @@ class MemoryLibrary:
     def template(self, name: str, version: int) -> dict[str, Any]:  # noqa: ARG002
         return self._templates[name]
 
+    def tier(self, profile: Profile) -> str | None:
+        return profile.tier
+
     def watches(self, type_: str) -> bool:
         return self._every or type_ in self._types
 
@@ -99,8 +104,9 @@ class MemoryStore:
     `events` holds Touchline's own events; the caller takes them (`drain`) and feeds them back as events of the log.
     """
 
-    def __init__(self, renderer: DraftRendering | None = None) -> None:
+    def __init__(self, renderer: DraftRendering | None = None, holds: Holds | None = None) -> None:
         self._renderer = renderer
+        self._admission = Admission(holds or NothingHeld())
         self.profiles: dict[str, Profile] = {}
         self.plays: dict[str, Play] = {}
         self.actions: dict[str, MemoryAction] = {}
@@ -149,7 +155,7 @@ class MemoryStore:
         return [
             play
             for play in self.plays.values()
-            if play.account == account and (play.status == "open" or play.id in tasked)
+            if play.account == account and (play.status in LIVE or play.id in tasked)
         ]
 
     def put_play(self, play: Play) -> None:
@@ -159,9 +165,13 @@ class MemoryStore:
         due = [
             (play.wait.due, play.id)
             for play in self.plays.values()
-            if play.status == "open" and play.wait is not None and play.wait.due <= upto
+            if play.status in LIVE and play.wait is not None and play.wait.due <= upto
+            if not self._stands(play)
         ]
         return self.plays[min(due)[1]] if due else None
+
+    def _stands(self, play: Play) -> bool:
+        return play.status == "open" and self._admission.standing(play) is not None
 
     def put_off(self, play: str) -> None:
         raise NotImplementedError("nothing is under way in memory")

@@ -1,24 +1,22 @@
 """The step machine: how a play starts, goes through its steps, waits, and ends. Pure; effects go to the store.
 
-trigger ──► open ──► (step, step, wait …) ──► finished
-              │  └── exit_when, `then: exit`, by hand ──► exited
-no playbook, tier not covered, play open already ──► skipped
+trigger ──► (held ──►) open ──► (step, step, wait …) ──► finished
+              │          └── exit_when, `then: exit`, by hand ──► exited
+              └── exit_when ──► exited; discarded, held too long ──► skipped
+no playbook, tier not covered, play open or held already ──► skipped
 """
 
-from collections.abc import Iterable
-from typing import Any
-
-from schemas.conditions.model import Scope
-from schemas.dates import moment_of, unchanged
 from schemas.duration import parse_duration
-from schemas.event import DAY_US, OWN_PREFIX, RESERVED, Event, depth_after, instant, is_reserved
+from schemas.event import OWN_PREFIX, RESERVED, Event, depth_after, is_reserved
 from schemas.play_reasons import ActionReason, PlayReason, StepReason
 from schemas.playbook import WaitDate, WaitEvent
-from schemas.profile import Profile, contact_of
+from schemas.profile import Profile
 from schemas.trigger import Trigger
 from services.actions.channels import CHANNELS
 from services.actions.plays.action_drafts import StepRun
+from services.actions.plays.admission import Admission, Holds, NothingHeld, Refusal
 from services.actions.plays.model import (
+    LIVE,
     Cancel,
     CloseTasks,
     OwnEvent,
@@ -28,26 +26,37 @@ from services.actions.plays.model import (
     event_id,
     play_id,
 )
+from services.actions.plays.play_values import (
+    beginning_of,
+    date_awaited,
+    has_changed,
+    scope_of,
+    subject_of,
+    values_at,
+)
 from services.actions.plays.ports import Library, Store
 from services.actions.plays.program import END, Instruction, Playbook, Program
 from services.actions.plays.retry_policy import HOUR
 from services.actions.plays.template_context import trigger_document
-from services.actions.plays.value_paths import getter
 
 LOOK_AGAIN = HOUR  # between looks at whether the playbook of a play that stands still can be read by now
-LATE_US = (
-    DAY_US  # how long after its trigger a play may begin and still be in time (like `late` of date rules)
-)
 
 
 class Interpreter:
     """Runs plays against a store and a library. One instance serves one partition; it has no state of its own."""
 
     def __init__(
-        self, store: Store, library: Library, partition: int = 0, *, log_clock: bool = False
+        self,
+        store: Store,
+        library: Library,
+        partition: int = 0,
+        *,
+        log_clock: bool = False,
+        holds: Holds | None = None,
     ) -> None:
         self._store, self._library, self._partition = store, library, partition
         self._log_clock = log_clock
+        self.admission = Admission(holds or NothingHeld())
 
     # -- beginnings
 
@@ -65,13 +74,52 @@ class Interpreter:
             self._store.put_play(play)
             return play
         playbook = self._library.version(play.playbook, play.playbook_version or 0)
-        program = playbook.programs[play.tier]
-        play.templates = self._library.template_versions(program.templates)
-        play.watched = _values(playbook.watched, play, self._profile(play))
-        self._tell("play.started", play, now)
-        self._run(play, program, program.start, now, since=_beginning(trigger, now))
-        self._store.put_play(play)
+        play.watched = values_at(playbook.watched, play, self._profile(play))
+        self._admit(play, playbook, now)
         return play
+
+    def _admit(self, play: Play, playbook: Playbook, now: int) -> None:
+        """Begin a play, or hold it."""
+        refusal = self.admission.refusal(play, playbook, now)
+        if refusal is not None:
+            self._refuse(play, playbook, refusal, now)
+            return
+        program = playbook.programs[play.tier]
+        play.status, play.reason, play.wait = "open", None, None
+        play.templates = self._library.template_versions(program.templates)
+        self._tell("play.started", play, now)
+        self._run(play, program, program.start, now, since=beginning_of(play.trigger["at"], now))
+        self._store.put_play(play)
+
+    def _refuse(self, play: Play, playbook: Playbook, refusal: Refusal, now: int) -> None:
+        """Let a play not begin. One that is held gives its place up when it has been held too long."""
+        play.status, play.reason = refusal
+        play.wait, play.released = None, None
+        if play.status == "held":
+            play.held_at = now if play.held_at is None else play.held_at
+            play.wait = Wait(due=play.held_at + playbook.held_for)
+        self._store.put_play(play)
+
+    def _begin_released(self, play: Play, now: int) -> None:
+        """Begin a held play that was released, with the tier and the versions of now."""
+        playbook = self._library.playbook(play.playbook)
+        play.started_at = now
+        play.playbook_version = None if playbook is None else playbook.version
+        play.topic = play.topic if playbook is None else playbook.topic
+        play.tier = self._library.tier(self._profile(play)) or play.tier
+        reason = self._hindrance(play)
+        if playbook is None or reason is not None:
+            self.skip(play, reason or PlayReason.PLAYBOOK_UNKNOWN, now)
+            return
+        play.watched = values_at(playbook.watched, play, self._profile(play)) | {
+            path: value for path, value in play.watched.items() if path in playbook.watched
+        }
+        self._admit(play, playbook, now)
+
+    def skip(self, play: Play, reason: PlayReason, now: int) -> None:
+        """End a held play that never began."""
+        play.status, play.reason, play.ended_at, play.wait = "skipped", reason, now, None
+        self._store.put_play(play)
 
     def _new(self, name: str, trigger: Trigger, now: int) -> Play:
         playbook = self._library.playbook(trigger.playbook or "")
@@ -104,16 +152,26 @@ class Interpreter:
             return PlayReason.PLAYBOOK_UNHEALTHY
         if play.tier not in playbook.programs:
             return PlayReason.TIER_NOT_COVERED
-        mine = (play.playbook, _subject(play))
+        mine = (play.playbook, subject_of(play))
         for other in self._store.live_plays(play.account):
-            if other.status == "open" and (other.playbook, _subject(other)) == mine:
+            if other.id == play.id or other.status not in LIVE:
+                continue
+            if (other.playbook, subject_of(other)) == mine:
                 return PlayReason.PLAY_OPEN
         return None
 
     # -- going on
 
     def resume(self, play: Play, now: int, reason: StepReason = StepReason.WAIT_OVER) -> None:
-        """Go on with a play whose wait is over, for this reason."""
+        """Go on with a play whose wait is over, for this reason. A held play begins, or has been held too long."""
+        if play.status == "held":
+            if play.released is not None:
+                self._begin_released(play, now)
+            else:
+                self.skip(play, PlayReason.HELD_TOO_LONG, now)
+            return
+        if play.wait is not None and play.wait.came:
+            reason = StepReason.EVENT_CAME
         program = self._program(play)
         if program is None:
             play.wait, play.reason = Wait(due=now + LOOK_AGAIN), PlayReason.PLAYBOOK_UNHEALTHY
@@ -137,10 +195,10 @@ class Interpreter:
         It may end the play, close its open tasks, or end its wait.
         """
         updated = event.type in RESERVED
-        playbook = self._library.version(play.playbook, play.playbook_version or 0)
-        if self._leaves(playbook, play, event, profile) or (updated and _changed(play, profile)):
+        playbook = self._playbook(play)
+        if self._leaves(playbook, play, event, profile) or (updated and has_changed(play, profile)):
             healthy = playbook.unhealthy is None
-            if healthy or play.status == "open":
+            if healthy or play.status in LIVE:
                 self.leave(play, PlayReason.EXIT_EVENT if healthy else PlayReason.PLAYBOOK_UNHEALTHY, now)
             return
         if play.status != "open" or play.wait is None:
@@ -154,7 +212,7 @@ class Interpreter:
         """Whether the event ends the play."""
         if not playbook.exits or not self._concerns(play, event):
             return False
-        scope = _scope(play, event, profile)
+        scope = scope_of(play, event, profile)
         return any(one.matches(scope, event, play.key) for one in playbook.exits)
 
     def _until(self, play: Play, event: Event, profile: Profile, now: int) -> None:
@@ -163,10 +221,13 @@ class Interpreter:
         if program is None or not self._concerns(play, event):
             return
         at = program.at(play.step or "")
-        if at.until is None or not at.until.matches(_scope(play, event, profile), event, play.key):
+        if at.until is None or not at.until.matches(scope_of(play, event, profile), event, play.key):
             return
         if at.on_until == "exit":
             self.exit(play, PlayReason.UNTIL_EVENT, now)
+        elif self.admission.standing(play) is not None:
+            play.wait = Wait(due=now, came=True)
+            self._store.put_play(play)
         else:
             self.resume(play, now, StepReason.EVENT_CAME)
 
@@ -174,10 +235,10 @@ class Interpreter:
         """Reckon anew the moment of a wait for a date. If the date was taken away, the old moment stays, for a new
         date may be on its way."""
         program = self._program(play)
-        due = None if program is None else _dated(play, program.at(play.step or ""), profile)
+        due = None if program is None else date_awaited(play, program.at(play.step or ""), profile)
         if due is None or play.wait is None or due == play.wait.due:
             return
-        if due <= now:
+        if due <= now and self.admission.standing(play) is None:
             self.resume(play, now)
             return
         play.wait = Wait(due=due, dated=True)
@@ -192,18 +253,25 @@ class Interpreter:
             return True
         return event.contact is None or event.contact == play.contact
 
+    def stands_still(self, play: Play) -> bool:
+        """Whether an open play may not go on now, for its playbook or its rule is paused."""
+        return play.status == "open" and self.admission.standing(play) is not None
+
     def leave(self, play: Play, reason: PlayReason, now: int) -> None:
-        """End an open play; if it is finished, close its open tasks."""
-        if play.status == "open":
+        """End an open or held play; if it is finished, close its open tasks."""
+        if play.status in LIVE:
             self.exit(play, reason, now)
         else:
             self._store.do(CloseTasks(play.id, reason, now))
 
     def exit(self, play: Play, reason: PlayReason, now: int) -> None:
-        """End an open play: nothing more is sent, and its open tasks are closed."""
+        """End an open or held play: nothing more is sent, and its open tasks are closed."""
+        stands = self.admission.standing(play) is not None
         play.status, play.reason, play.ended_at, play.wait = "exited", reason, now, None
         self._store.put_play(play)
-        self._store.do(Cancel(play.id, ActionReason.PLAY_EXITED, now, tried_only=self._log_clock))
+        self._store.do(
+            Cancel(play.id, ActionReason.PLAY_EXITED, now, tried_only=self._log_clock and not stands)
+        )
         self._store.do(CloseTasks(play.id, reason, now))
         self._tell("play.exited", play, now)
 
@@ -231,7 +299,7 @@ class Interpreter:
         if wait is None:
             return None
         if isinstance(wait, WaitDate):
-            due = _dated(play, one, profile)
+            due = date_awaited(play, one, profile)
             return None if due is None or due <= now else Wait(due=due, dated=True)
         until = isinstance(wait, WaitEvent)
         due = now + parse_duration(wait.for_ if isinstance(wait, WaitEvent) else wait)
@@ -245,7 +313,7 @@ class Interpreter:
         if not isinstance(wait, WaitDate):
             self._note(play, one.id, reason, now)
             return one.next
-        due = _dated(play, one, self._profile(play))
+        due = date_awaited(play, one, self._profile(play))
         if due is None or due < since:
             reason = StepReason.NO_DATE if due is None else StepReason.DATE_PAST
         self._note(play, one.id, reason, now)
@@ -259,7 +327,7 @@ class Interpreter:
         """Carry out a step that is no wait; returns the place where the play goes on."""
         step = one.step
         if one.condition is not None:
-            holds = one.condition(_scope(play, None, profile))
+            holds = one.condition(scope_of(play, None, profile))
             self._note(play, one.id, StepReason.CONDITION_TRUE if holds else StepReason.CONDITION_FALSE, now)
             return one.then if holds else one.otherwise
         if step.channel is not None:
@@ -269,6 +337,11 @@ class Interpreter:
         return one.next
 
     # -- helpers
+
+    def _playbook(self, play: Play) -> Playbook:
+        """The version of its playbook that a play follows: the one it holds, or while it is held the one in force."""
+        current = self._library.playbook(play.playbook) if play.status == "held" else None
+        return current or self._library.version(play.playbook, play.playbook_version or 0)
 
     def _program(self, play: Play) -> Program | None:
         """The steps of a play that was started; None while its version of the playbook cannot be read."""
@@ -303,52 +376,3 @@ class Interpreter:
                 },
             )
         )
-
-
-def _subject(play: Play) -> tuple[str | None, str | None]:
-    """What the subject of the play has beside the account: (contact, key)."""
-    return (play.contact if play.scope == "contact" else None, play.key)
-
-
-def _scope(play: Play, event: Event | None, profile: Profile) -> Scope:
-    """The scope of a condition. On an event it has the event's contact, in a branch the trigger's."""
-    contact = play.contact if event is None else contact_of(event)
-    return Scope(
-        event=event,
-        profile=profile,
-        contact=None if contact is None else profile.contacts.get(contact),
-        tier=play.tier,
-        trigger=play.trigger,
-    )
-
-
-def _values(paths: Iterable[str], play: Play, profile: Profile) -> dict[str, Any]:
-    """The values at these paths."""
-    scope = _scope(play, None, profile)
-    return {path: getter(path)(scope) for path in paths}
-
-
-def _changed(play: Play, profile: Profile) -> bool:
-    """Whether one of the values that the play watches has changed."""
-    now = _values(play.watched, play, profile) if play.watched else {}
-    return not all(unchanged(was, now[path], profile.timezone) for path, was in play.watched.items())
-
-
-def _beginning(trigger: Trigger, now: int) -> int:
-    """The moment before which dates count as past for a play that begins.
-
-    It is the trigger's, so that the time it took to get here does not matter; if that is long ago, it is `now`.
-    """
-    at = instant(trigger.at)
-    return at if now - LATE_US <= at else now
-
-
-def _dated(play: Play, one: Instruction, profile: Profile) -> int | None:
-    """The moment that a wait for a date is for; None if there is no such date."""
-    wait = one.step.wait
-    if one.date is None or not isinstance(wait, WaitDate):
-        return None
-    moment = moment_of(one.date(_scope(play, None, profile)), profile.timezone)
-    if moment is None:
-        return None
-    return moment - (0 if wait.before is None else parse_duration(wait.before))

@@ -14,10 +14,11 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-PlayStatus = Literal["open", "finished", "exited", "skipped"]
+PlayStatus = Literal["open", "finished", "exited", "skipped", "held", "held_out"]
 ActionStatus = Literal["pending", "retrying", "done", "failed", "skipped", "uncertain"]
 TaskStatus = Literal["open", "snoozed", "completed", "closed"]
 
+LIVE: tuple[PlayStatus, ...] = ("open", "held")  # a subject has one such play of a playbook at most
 SENDABLE: tuple[ActionStatus, ...] = ("pending", "retrying")  # what the delivery loop may lease
 OPEN_TASK: tuple[TaskStatus, ...] = ("open", "snoozed")
 SOURCE = "touchline"  # the `source` of Touchline's own events
@@ -25,11 +26,13 @@ SOURCE = "touchline"  # the `source` of Touchline's own events
 
 class Wait(msgspec.Struct, kw_only=True):
     """The wait that an open play stands at. Its `until` events are found by the play's step, in the version of the
-    playbook that the play holds."""
+    playbook that the play holds. Of a held play, `due` is when it has been held too long; once it was released, `due`
+    lies before all times and is its place among those released with it."""
 
     due: int
     until: bool = False  # an event may end it before it is due
     dated: bool = False  # `due` follows an attribute; reckoned anew when the account or contact is updated
+    came: bool = False  # the event came while the play stood still
 
 
 class Play(msgspec.Struct, kw_only=True):
@@ -50,6 +53,9 @@ class Play(msgspec.Struct, kw_only=True):
     reason: str | None = None
     step: str | None = None
     started_at: int
+    held_at: int | None = None  # since when it is held; once it has begun, since when it was
+    released: int | None = None  # the stamp of its release (see `Hold`); None: it was not released
+    counts: bool = False  # it began, and counts towards the playbook's limit
     ended_at: int | None = None
     wait: Wait | None = None
     trigger: dict[str, Any] = {}

@@ -39,7 +39,7 @@ class Store(Protocol):
         ...
 
     def live_plays(self, account: str) -> list[Play]:
-        """The account's open plays, and the finished ones with open tasks."""
+        """The account's open and held plays, and the finished ones with open tasks."""
         ...
 
     def put_play(self, play: Play) -> None:
@@ -47,7 +47,8 @@ class Store(Protocol):
         ...
 
     def next_wait(self, upto: int) -> Play | None:
-        """The open play whose wait falls due first in the partition, if at or before `upto`."""
+        """The open or held play whose wait falls due first in the partition, if at or before `upto`. Open plays that
+        stand still are passed over."""
         ...
 
     def put_off(self, play: str) -> None:
@@ -76,6 +77,10 @@ class Library(Protocol):
 
     def template(self, name: str, version: int) -> dict[str, Any]:
         """A template's document at a version."""
+        ...
+
+    def tier(self, profile: Profile) -> str | None:
+        """The tier of an account as it is now; None: nobody can tell."""
         ...
 
     def watches(self, type_: str) -> bool:

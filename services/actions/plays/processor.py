@@ -11,9 +11,11 @@ from schemas.forwarding import ERASED, close, erased_of, take_in
 from schemas.play_reasons import PlayReason
 from schemas.profile import Profile, apply_update, contact_of
 from schemas.trigger import Moved, Trigger
+from services.actions.plays.admission import Holds
 from services.actions.plays.dedup import repeats, time_of
 from services.actions.plays.interpreter import Interpreter
 from services.actions.plays.merge import EventItem, MergedOrder, TriggerItem
+from services.actions.plays.model import Play
 from services.actions.plays.ports import Library, Store
 
 GRACE_US = 1_000_000  # the wall clock is kept this slow, so that an event posted just in time still counts
@@ -34,6 +36,7 @@ class PlaysPartition:
         library: Library,
         merge: MergedOrder | None = None,
         clock: int = 0,
+        holds: Holds | None = None,
     ) -> None:
         self.number, self.mode, self.clock = number, mode, clock
         self.merge = merge or MergedOrder()
@@ -45,7 +48,7 @@ class PlaysPartition:
         # on until all of them from before its moment have arrived. Up to `cleared` they have.
         self.cleared = FOREVER
         self.held = False  # whether some wait had to go on since the caller last looked
-        self._interpreter = Interpreter(store, library, number, log_clock=mode == "log")
+        self._interpreter = Interpreter(store, library, number, log_clock=mode == "log", holds=holds)
 
     def step(self) -> bool:
         """Apply the next item in order, or a wait that is due before it. False if nothing can be applied now."""
@@ -76,6 +79,14 @@ class PlaysPartition:
         self.clock = upto
         return False
 
+    def catch_up(self) -> bool:
+        """Run a wait that was over before, for its play stood still or was held; returns whether there was one.
+
+        For a play that goes on since somebody said so, once everything offered has been applied. Call again until
+        False.
+        """
+        return self.merge.caught_up() and self._run_wait(self.clock)
+
     def _clock_of(self, item: EventItem) -> int:
         """The partition's clock once this record is applied."""
         if self.mode == "wall":
@@ -90,11 +101,15 @@ class PlaysPartition:
     def _run_wait(self, upto: int) -> bool:
         while (play := self._store.next_wait(upto)) is not None and play.wait is not None:
             if play.wait.due <= self.cleared or not self._takes_others(play.account):
-                self._interpreter.resume(play, play.wait.due)
+                self._interpreter.resume(play, self._moment(play, play.wait.due))
                 return True
             self._store.put_off(play.id)
             self.held = True
         return False
+
+    def _moment(self, play: Play, due: int) -> int:
+        """When a play goes on whose wait was over at `due`: at that moment, or after it stood still, now."""
+        return max(due, self.clock) if due < self.clock and self._interpreter.admission.stood(play) else due
 
     def _takes_others(self, account: str) -> bool:
         """Whether accounts were merged into this one."""
@@ -113,7 +128,7 @@ class PlaysPartition:
             if self.mode == "log" and self._run_wait_of(trigger, now):
                 return True
             play = self._interpreter.start(trigger, now)
-            if play is not None and play.status != "skipped" and trigger.event_id is not None:
+            if play is not None and play.status in {"open", "finished"} and trigger.event_id is not None:
                 self.answered.append((instant(trigger.at), self._received))
         self.merge.take()
         return True
@@ -123,12 +138,12 @@ class PlaysPartition:
         waiting = [
             (play.wait.due, play.id, play)
             for play in self._store.live_plays(trigger.account)
-            if play.status == "open" and play.wait is not None and play.wait.due <= upto
+            if play.wait is not None and play.wait.due <= upto and not self._interpreter.stands_still(play)
         ]
         if not waiting:
             return False
         due, _, play = min(waiting, key=lambda one: one[:2])
-        self._interpreter.resume(play, due)
+        self._interpreter.resume(play, self._moment(play, due))
         return True
 
     def _event(self, event: Event) -> None:

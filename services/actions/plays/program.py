@@ -9,11 +9,12 @@ from typing import Any
 
 from schemas.conditions.keys import key_text
 from schemas.conditions.model import Scope, compile_condition
-from schemas.event import Event, is_reserved
+from schemas.event import DAY_US, Event, is_reserved
 from schemas.playbook import EventMatch, PlaybookIn, Step, WaitDate, WaitEvent
 from services.actions.plays.value_paths import Getter, getter
 
 END = -1
+HELD_FOR = 7 * DAY_US
 
 Condition = Callable[[Scope], bool]
 
@@ -66,6 +67,14 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """How many plays may begin within a time; `plays` None: the default number."""
+
+    plays: int | None
+    within: int
+
+
+@dataclass(frozen=True)
 class Playbook:
     """A version of a playbook, ready to run."""
 
@@ -75,6 +84,8 @@ class Playbook:
     exits: tuple[Matcher, ...]
     watched: tuple[str, ...]  # paths; a play ends when the value at one of them changes
     programs: dict[str, Program]
+    limit: Limit | None = None  # None: any number of plays may begin
+    held_for: int = HELD_FOR  # how long a play of it is held at most
     unhealthy: str | None = None  # why this version cannot be run (see `set_aside`)
 
     def matchers(self) -> Iterable[Matcher]:

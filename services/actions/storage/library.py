@@ -10,8 +10,9 @@ from backbone import telemetry
 from backbone.database import Database
 from backbone.documents.store import DocumentStore
 from schemas.playbook import PlaybookIn
+from schemas.profile import Profile
 from services.actions.metrics import show_health
-from services.actions.plays.model import OPEN_TASK
+from services.actions.plays.model import LIVE, OPEN_TASK
 from services.actions.plays.program import Playbook, compile_playbook, set_aside
 from services.actions.tables import documents, plays, tasks
 
@@ -62,11 +63,11 @@ class SqlLibrary:
         self.moved, self._refreshed = False, time.monotonic()
 
     def _of_plays(self, conn: Connection) -> None:
-        """Compile the versions held by plays that are open, or have open tasks."""
+        """Compile the versions of plays that are open or held, or have open tasks."""
         tasked = select(tasks.c.play).where(tasks.c.status.in_(OPEN_TASK))
         query = (
             select(plays.c.playbook, plays.c.playbook_version)
-            .where((plays.c.status == "open") | plays.c.id.in_(tasked), plays.c.playbook_version.is_not(None))
+            .where(plays.c.status.in_(LIVE) | plays.c.id.in_(tasked), plays.c.playbook_version.is_not(None))
             .distinct()
         )
         for name, version in conn.execute(query).all():
@@ -113,6 +114,9 @@ class SqlLibrary:
         if found is None:
             found = self._templates[name, version] = TEMPLATES.version(self._connect(), name, version).doc
         return found
+
+    def tier(self, profile: Profile) -> str | None:
+        return profile.tier
 
     def watches(self, type_: str) -> bool:
         return self._every or type_ in self._types

@@ -15,6 +15,7 @@ from backbone.database import upsert
 from backbone.ownership import Fenced
 from schemas.profile import Profile
 from services.actions.plays.model import (
+    LIVE,
     ActionDraft,
     DraftRendering,
     Op,
@@ -51,11 +52,13 @@ class PlayStore:
 
     def _forget(self) -> None:
         self._plays: dict[str, Play] = {}
-        self._loaded_as: dict[str, str] = {}  # the status that a play had in the database
+        self._loaded_as: dict[
+            str, tuple[str, int | None]
+        ] = {}  # the status that a play had in the database, and the stamp of its release
         self._erasures: list[ToErase] = []
         self._gone: set[tuple[str, str | None]] = set()  # (account, contact) erased; contact None: all of it
         self._absent: set[str] = set()  # plays that the database does not have
-        self._new: set[str] = set()
+        self._new: dict[str, None] = {}  # in the order in which they came
         self._changed: set[str] = set()
         self._live: dict[str, set[str]] = {}  # accounts whose live plays are in memory
         self._tasked: set[str] = set()  # plays with open tasks
@@ -99,7 +102,8 @@ class PlayStore:
         conn = self._connect()
         tasked = task_rows.plays_with_open_tasks(conn, names)
         self._tasked |= tasked
-        alive = or_(plays.c.status == "open", plays.c.id.in_(tasked)) if tasked else plays.c.status == "open"
+        living = plays.c.status.in_(LIVE)
+        alive = or_(living, plays.c.id.in_(tasked)) if tasked else living
         query = select(*PLAY_COLUMNS).where(plays.c.account.in_(names), alive)
         self._live |= {name: set() for name in names}
         for row in conn.execute(query):
@@ -127,7 +131,7 @@ class PlayStore:
         if self._is_gone(play):
             return play
         self._plays[play.id] = play
-        self._loaded_as[play.id] = play.status
+        self._loaded_as[play.id] = (play.status, play.released)
         if play.account in self._live:
             self._live[play.account].add(play.id)
         if play.wait is not None:
@@ -178,13 +182,13 @@ class PlayStore:
         if account not in self._live:
             self._load_accounts([account])
         found = (self._plays[one] for one in self._live[account] if one in self._plays)
-        return [play for play in found if play.status == "open" or play.id in self._tasked]
+        return [play for play in found if play.status in LIVE or play.id in self._tasked]
 
     def put_play(self, play: Play) -> None:
         if play.account not in self._live:
             self._load_accounts([play.account])
         if play.id not in self._plays:
-            self._new.add(play.id)
+            self._new[play.id] = None
         elif play.id not in self._new:
             self._changed.add(play.id)
         self._plays[play.id] = play
@@ -210,9 +214,7 @@ class PlayStore:
             due, play = self._waits[0]
             held = self._plays.get(play)
             wait = (
-                held.wait
-                if held is not None and held.status == "open" and play not in self._put_off
-                else None
+                held.wait if held is not None and held.status in LIVE and play not in self._put_off else None
             )
             if wait is not None and wait.due == due:
                 return due, play
@@ -278,7 +280,7 @@ class PlayStore:
     def _drop(self, doomed: set[str]) -> None:
         for play in doomed:
             self._plays.pop(play, None)
-        self._new -= doomed
+        self._new = {play: None for play in self._new if play not in doomed}
         self._changed -= doomed
         self._tasked -= doomed
         for held in self._live.values():
@@ -295,17 +297,18 @@ class PlayStore:
         changed = sorted(self._changed)
         for start in range(0, len(changed), CHUNK):
             part = changed[start : start + CHUNK]
-            query = select(plays.c.id, plays.c.status).where(plays.c.id.in_(part)).with_for_update()
-            now = {row.id: row.status for row in conn.execute(query)}
+            columns = select(plays.c.id, plays.c.status, plays.c.released)
+            query = columns.where(plays.c.id.in_(part)).with_for_update()
+            now = {row.id: (row.status, row.released) for row in conn.execute(query)}
             if now != {one: self._loaded_as[one] for one in part}:
-                raise Fenced(f"a play of partition {self.partition} was ended by hand meanwhile")
+                raise Fenced(f"a play of partition {self.partition} was changed by hand meanwhile")
 
     def flush(self, conn: Connection, now: int) -> FlushResult:
         """Write everything that was put. `now`: wall clock."""
         for erasure in self._erasures:
             erase(conn, erasure, now)
         if self._new:
-            new_plays(conn, [play_row(self._plays[one]) for one in self._new_in_order()])
+            new_plays(conn, [play_row(self._plays[one]) for one in self._new])
         if self._changed:
             change_plays(conn, [play_row(self._plays[one]) for one in sorted(self._changed)])
         if self._new_profiles:
@@ -333,9 +336,6 @@ class PlayStore:
     def forget_seen(self, conn: Connection, before: int) -> None:
         """Drop the sightings of events from before a moment of the partition's clock."""
         conn.execute(delete(seen).where(seen.c.partition == self.partition, seen.c.at < before))
-
-    def _new_in_order(self) -> list[str]:
-        return sorted(self._new, key=lambda one: (self._plays[one].started_at, one))
 
     def _seen_row(self, digest: bytes) -> dict[str, object]:
         held = self._seen[digest]

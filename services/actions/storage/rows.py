@@ -13,9 +13,9 @@ from services.actions.tables import plays
 _PLAIN = (
     "id", "partition", "playbook", "playbook_version", "rule", "trigger_id", "account", "contact", "key",
     "scope", "tier", "topic", "status", "reason", "step", "started_at", "ended_at", "trigger", "templates",
-    "depth", "place",
+    "depth", "place", "held_at", "released", "counts",
 )  # fmt: skip
-PLAY_COLUMNS = [plays.c[name] for name in (*_PLAIN, "due_at", "until", "dated", "watched")]
+PLAY_COLUMNS = [plays.c[name] for name in (*_PLAIN, "due_at", "until", "dated", "came", "watched")]
 
 
 def play_row(play: Play) -> dict[str, Any]:
@@ -25,13 +25,16 @@ def play_row(play: Play) -> dict[str, Any]:
     row["due_at"] = None if wait is None else wait.due
     row["until"] = wait is not None and wait.until
     row["dated"] = wait is not None and wait.dated
+    row["came"] = wait is not None and wait.came
     row["watched"] = play.watched or None
     return row
 
 
 def play_of(row: Row[Any]) -> Play:
     """The play in a row."""
-    wait = None if row.due_at is None else Wait(due=row.due_at, until=row.until, dated=row.dated)
+    wait = None
+    if row.due_at is not None:
+        wait = Wait(due=row.due_at, until=row.until, dated=row.dated, came=row.came)
     return Play(**{name: getattr(row, name) for name in _PLAIN}, wait=wait, watched=row.watched or {})
 
 

@@ -32,17 +32,20 @@ def change_status(conn: Connection, statement: Insert | Update | Sql, given: Any
 
 # -- plays
 
-_CHANGED = ("status", "reason", "step", "ended_at", "due_at", "until", "dated")
+_CHANGED = (
+    "status", "reason", "step", "ended_at", "due_at", "until", "dated", "came",
+    "started_at", "held_at", "released", "counts", "tier", "topic", "playbook_version", "templates", "watched",
+)  # fmt: skip
 _change_play = update(plays).where(plays.c.id == bind("b_id"))
 
 
 def new_plays(conn: Connection, rows: Sequence[Row]) -> None:
-    """Insert plays that started or were skipped, in the order that their `seq` is to have."""
+    """Insert plays that started, are held or were skipped, in the order that their `seq` is to have."""
     change_status(conn, insert(plays), rows)
 
 
 def change_plays(conn: Connection, rows: Sequence[Row]) -> None:
-    """Update plays that went on or ended, each given as its row is now."""
+    """Update plays that began after they were held, went on or ended, each given as its row is now."""
     given = [{"b_id": row["id"], **{name: row[name] for name in _CHANGED}} for row in rows]
     change_status(conn, _change_play, given)
 

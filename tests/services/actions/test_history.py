@@ -99,7 +99,7 @@ def test_a_play_that_never_began_tells_why(house: House, client: TestClient) -> 
     house.fire(T0 + 1, place, playbook="chase", contact="ann")
     house.settle()
     skipped = client.get("/v1/plays?status=skipped").json()["items"][0]
-    assert skipped["sentence"] == "A play of the playbook chase was open already."
+    assert skipped["sentence"] == "A play of the playbook chase was open or held already."
     assert [entry[1:] for entry in history(client, skipped["id"])] == [(None, "play_open")]
 
 

@@ -7,6 +7,7 @@ from schemas.playbook import PlaybookIn
 from schemas.template import TemplateIn
 from schemas.trigger import Position, Trigger, TriggerEvent
 from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
+from services.actions.plays.memory_holds import MemoryHolds
 from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.model import Play
 from services.actions.plays.processor import PlaysPartition
@@ -60,9 +61,12 @@ class World:
     def __init__(
         self, *playbooks: PlaybookIn, mode: Any = "log", templates: Any = TEMPLATES, renderer: Any = None
     ) -> None:
-        self.store = MemoryStore(renderer)
+        self.holds = MemoryHolds()
+        self.store = MemoryStore(renderer, self.holds)
         self.library = MemoryLibrary(playbooks, templates)
-        self.partition = PlaysPartition(0, mode=mode, store=self.store, library=self.library)
+        self.partition = PlaysPartition(
+            0, mode=mode, store=self.store, library=self.library, holds=self.holds
+        )
         self.events = 0
         self.triggers = 0
 
@@ -90,6 +94,11 @@ class World:
 
     def run(self) -> None:
         while self.partition.step():
+            pass
+
+    def catch_up(self) -> None:
+        """Let what was released, or stood still, go on."""
+        while self.partition.catch_up():
             pass
 
     def acts(self) -> list[tuple[str, str | None, str, str | None]]:
