@@ -70,6 +70,7 @@ class DeletedOut(KeptVersion):
 
     name: str
     deleted: Literal[True]
+    in_force: Literal[False] = Field(default=False)
 
 
 class KeptDocument(KeptVersion):
@@ -78,6 +79,9 @@ class KeptDocument(KeptVersion):
     name: str
     warnings: list[FieldWarning] = Field(
         default=[], description="Of a save, what is doubtful; left out where nothing is."
+    )
+    in_force: bool = Field(
+        default=True, description="Of a version in a list, or one that was only saved; else left out."
     )
 
 

@@ -103,7 +103,7 @@ Name = Annotated[str, Field(strict=True, pattern=NAME)]
 
 
 # Fields that GET and the answer to a save add to a document's own.
-OF_VERSIONS = frozenset({"version", "changed_by", "changed_at", "deleted", "warnings"})
+OF_VERSIONS = frozenset({"version", "changed_by", "changed_at", "deleted", "warnings", "in_force"})
 
 
 class Strict(BaseModel):

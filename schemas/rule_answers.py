@@ -15,8 +15,17 @@ Number = int | float
 class RuleOut(KeptDocument, RuleIn):
     """A rule as it is kept."""
 
-    status: Status | Literal["deleted"] = Field(description="`deleted`: this version ended the rule.")  # type: ignore[assignment]
+    status: Status = Field(description="It belongs to the rule, and is no part of a version.")
     unhealthy: str = Field(default="", description="Why it does not run; left out where it does.")
+
+
+class RuleVersionOut(KeptDocument, RuleIn):
+    """A version of a rule."""
+
+    status: Status | Literal["deleted"] = Field(  # type: ignore[assignment]
+        default="draft",
+        description="The rule's, at the version in force; `deleted`: this version ended it; else left out.",
+    )
 
 
 class TiersOut(KeptVersion, TiersDoc):

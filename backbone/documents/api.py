@@ -1,4 +1,4 @@
-"""The routes of one kind of named documents: POST, GET, PUT, DELETE and versions.
+"""The routes of one kind of named documents: POST, GET, PUT, DELETE, versions and their publication.
 
 documents_router(DocumentKind(path="/v1/playbooks", noun="playbook", model=PlaybookIn, answer=PlaybookOut, example=…,
                       read="actions:read", write="actions:write"), DocumentStore(tables, "playbook"), db, clock)
@@ -6,7 +6,7 @@ documents_router(DocumentKind(path="/v1/playbooks", noun="playbook", model=Playb
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Query, Response
@@ -17,16 +17,26 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents.in_use import refuse_if_used
 from backbone.documents.store import DocumentStore, StoredDocument
+from backbone.errors import Invalid
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Once, Pages, json_response
 from backbone.web.json_route import AS_SHOWN, JsonRoute, created, example, named_in_address
+from backbone.web.validation import validate
 from schemas.answers import CheckOut, page_of, versions_of
 from schemas.event import rfc3339
 from schemas.lint.single import LintWarning
 
 Name = Annotated[str, Path(min_length=1, max_length=256)]
 IfMatch = Annotated[str | None, Header(description="the ETag that the change builds on")]
+Publish = Annotated[
+    bool,
+    Query(
+        description="false: save a version without putting it into force; see `…/versions/{version}/publish`"
+    ),
+]
+Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Prepared = Mapping[str, Any]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def dump(_: Connection, model: BaseModel, __: StoredDocument | None) -> Prepared:
@@ -46,6 +56,20 @@ def show(stored: StoredDocument) -> dict[str, Any]:
     }
 
 
+def given(stored: StoredDocument) -> dict[str, Any]:
+    """The body that was saved as this version."""
+    return {**stored.doc, "name": stored.name}
+
+
+def read_again(model: type[Model], version: int, body: Mapping[str, Any]) -> Model:
+    """The body of a saved version. Raises `Invalid` if this program no longer takes it."""
+    try:
+        return validate(model, body)
+    except Invalid as error:
+        message = f"version {version} can no longer be read: {error.message}"
+        raise Invalid(error.errors, message, code="unreadable") from None
+
+
 class Check(Protocol):
     """Returns warnings about a body. `alone`: without looking at other documents. Raises `Invalid`."""
 
@@ -63,11 +87,13 @@ class DocumentKind:
     example: Any
     read: str  # required scope
     write: str  # required scope
-    # body, version before → stored fields
+    # body, version in force → stored fields
     prepare: Callable[[Connection, Any, StoredDocument | None], Prepared] = dump
     render: Callable[[StoredDocument], dict[str, Any]] = show
     created: Callable[[StoredDocument], dict[str, Any]] | None = None  # answers a save; default: `render`
+    given: Callable[[StoredDocument], dict[str, Any]] = given  # the body of a version, to be checked again
     shown_once: frozenset[str] = frozenset()  # fields that only the first answer to a save shows
+    # a version comes into force
     saved: Callable[[Connection, Any, StoredDocument], None] = lambda _connection, _body, _stored: None
     removing: Callable[[Connection, str], None] = lambda _connection, _name: None
     lint: Callable[[Connection, Any], list[LintWarning]] | None = None  # `warnings` of the answer to a save
@@ -78,6 +104,7 @@ def documents_router(kind: DocumentKind, documents: DocumentStore, db: Database,
     """The routes of one kind of document."""
     router = APIRouter(tags=[kind.path.rpartition("/")[2]], route_class=JsonRoute)
     _saving(router, kind, documents, db, clock)
+    _publishing(router, kind, documents, db)
     if kind.check is not None:
         _checking(router, kind, kind.check, db)
     _reading(router, kind, documents, db)
@@ -90,14 +117,19 @@ def _saving(
     Body = Annotated[kind.model, AS_SHOWN, example(kind.example)]  # type: ignore[name-defined]  # noqa: N806
 
     @router.post(kind.path, status_code=201, response_model=kind.answer, summary=f"Create a {kind.noun}")
-    def create(body: Body, once: Once, principal: Principal = require(kind.write)) -> Response:
+    def create(
+        body: Body, once: Once, publish: Publish = True, principal: Principal = require(kind.write)
+    ) -> Response:
         model: Any = body
         with db.write() as connection:
 
             def make() -> Response:
                 doc = kind.prepare(connection, model, None)
-                saved = documents.create(connection, model.name, doc, principal.name, clock.now())
-                return _answer(kind, connection, model, saved, 201)
+                by, now = principal.name, clock.now()
+                saved = documents.create(connection, model.name, doc, by, now, publish=publish)
+                if publish:
+                    return _in_force(kind, connection, model, saved, 201, kind.created)
+                return _apart(kind, connection, model, saved, 201, None)
 
             return once.run(connection, make, kind.shown_once)
 
@@ -110,13 +142,19 @@ def _saving(
     def put(
         body: Body,
         name: str = named_in_address(),
+        publish: Publish = True,
         if_match: IfMatch = None,
         principal: Principal = require(kind.write),
     ) -> Response:
         with db.write() as connection:
-            doc = kind.prepare(connection, body, documents.get(connection, name))
-            saved, new = documents.put(connection, name, doc, principal.name, clock.now(), if_match)
-            return _answer(kind, connection, body, saved, 201 if new else 200)
+            before = documents.get(connection, name)
+            doc = kind.prepare(connection, body, before)
+            by, now = principal.name, clock.now()
+            saved, new = documents.put(connection, name, doc, by, now, if_match, publish=publish)
+            status = 201 if new else 200
+            if publish:
+                return _in_force(kind, connection, body, saved, status, kind.created)
+            return _apart(kind, connection, body, saved, status, before)
 
     @router.delete(kind.path + "/{name}", status_code=204, summary=f"Delete a {kind.noun}; its versions stay")
     def delete(name: Name, if_match: IfMatch = None, principal: Principal = require(kind.write)) -> Response:
@@ -165,15 +203,67 @@ def _reading(router: APIRouter, kind: DocumentKind, documents: DocumentStore, db
             return json_response(documents.versions(connection, name, pages, kind.render))
 
 
-def _answer(
-    kind: DocumentKind, connection: Connection, model: Any, stored: StoredDocument, status: int
+def _publishing(router: APIRouter, kind: DocumentKind, documents: DocumentStore, db: Database) -> None:
+    @router.post(
+        kind.path + "/{name}/versions/{version}/publish",
+        response_model=kind.answer,
+        summary=f"Put a version of a {kind.noun} into force, an older one too",
+    )
+    def publish(
+        name: Name, version: Version, if_match: IfMatch = None, _: Principal = require(kind.write)
+    ) -> Response:
+        """It is checked as a save is, against what is there now. No new version is made, and one that is in force
+        already stays so. After a deletion it brings the document back.
+        """
+        with db.write() as connection:
+            before = documents.get(connection, name)
+            wanted = documents.publishable(connection, name, version)
+            body = read_again(kind.model, version, kind.given(wanted))
+            kind.prepare(connection, body, before)
+            published = documents.publish(connection, name, version, if_match)
+            return _in_force(kind, connection, body, published, 200)
+
+
+def _in_force(
+    kind: DocumentKind,
+    connection: Connection,
+    model: Any,
+    stored: StoredDocument,
+    status: int,
+    show: Callable[[StoredDocument], dict[str, Any]] | None = None,
 ) -> Response:
-    """The answer to a save, with `warnings` if there are any."""
-    body = (kind.created or kind.render)(stored)
+    """Write what follows from a version that came into force, and answer it, with `warnings` if there are any."""
     kind.saved(connection, model, stored)
-    if kind.lint is not None and (doubts := kind.lint(connection, model)):
-        body = {**body, "warnings": doubts}
     headers = {"ETag": stored.etag}
     if status == 201:
         headers["Location"] = f"{kind.path}/{quote(stored.name, safe='')}"
-    return json_response(body, status, headers)
+    return _answer(kind, connection, model, (show or kind.render)(stored), status, headers)
+
+
+def _apart(
+    kind: DocumentKind,
+    connection: Connection,
+    model: Any,
+    stored: StoredDocument,
+    status: int,
+    before: StoredDocument | None,
+) -> Response:
+    """The answer to a save that changes nothing in force: the version, and the ETag of the one in force."""
+    headers = {} if before is None else {"ETag": before.etag}
+    if status == 201:
+        headers["Location"] = f"{kind.path}/{quote(stored.name, safe='')}/versions"
+    shown = {**(kind.created or kind.render)(stored), "in_force": False}
+    return _answer(kind, connection, model, shown, status, headers)
+
+
+def _answer(
+    kind: DocumentKind,
+    connection: Connection,
+    model: Any,
+    shown: dict[str, Any],
+    status: int,
+    headers: dict[str, str],
+) -> Response:
+    if kind.lint is not None and (doubts := kind.lint(connection, model)):
+        shown = {**shown, "warnings": doubts}
+    return json_response(shown, status, headers)

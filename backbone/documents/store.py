@@ -1,5 +1,8 @@
 """Named documents. Every save makes a new immutable version. `backbone.documents.api` is the HTTP side.
 
+One version is in force, and it is the document; a version may be saved without putting it into force, and be
+published later. Publishing makes no new version, so an older one comes back under its own number.
+
 Versions are numbered on after a deletion, so that an ETag never means two things. All kinds of document of a
 service share two tables.
 """
@@ -27,7 +30,7 @@ from sqlalchemy import (
 )
 
 from backbone.database import insert_new
-from backbone.errors import NameTaken, NotFound
+from backbone.errors import NameTaken, NotFound, StateConflict
 from backbone.web.pagination import Paging, check_if_match, etag, page
 
 Doc = Mapping[str, Any]
@@ -35,7 +38,7 @@ _Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows itse
 
 
 class DocumentTables(NamedTuple):
-    """`heads`: one row per name, with the version in force. `versions`: one row per save."""
+    """`heads`: one row per name, with the version in force. `versions`: one row per save or deletion."""
 
     heads: Table
     versions: Table
@@ -50,8 +53,9 @@ def document_tables(metadata: MetaData) -> DocumentTables:
         Column("seq", _Long, primary_key=True, autoincrement=True),  # newest last
         Column("kind", String(32), nullable=False),
         Column("name", String(256), nullable=False),
-        Column("version", Integer, nullable=False),
-        Column("deleted", Boolean, nullable=False),
+        Column("version", Integer, nullable=False),  # in force; 0: none ever was
+        Column("newest", Integer, nullable=False, server_default="0"),  # the last version saved
+        Column("deleted", Boolean, nullable=False),  # no version is in force
         UniqueConstraint("kind", "name"),
     )
     versions = Table(
@@ -92,12 +96,12 @@ class DocumentStore:
         self._heads, self._versions = tables
 
     def get(self, connection: Connection, name: str) -> StoredDocument | None:
-        """The newest version; None if there is none or the document is deleted."""
+        """The version in force; None if there is none, or the document is deleted."""
         head = self._head(connection, name)
         return None if head is None or head.deleted else self.version(connection, name, head.version)
 
     def fetch(self, connection: Connection, name: str) -> StoredDocument:
-        """The newest version. Raises `NotFound`."""
+        """The version in force. Raises `NotFound`."""
         found = self.get(connection, name)
         if found is None:
             raise self._not_found(name)
@@ -111,20 +115,52 @@ class DocumentStore:
             raise NotFound(f"the {self.kind} {name!r} has no version {version}")
         return _stored(row)
 
-    def create(self, connection: Connection, name: str, doc: Doc, by: str, now: int) -> StoredDocument:
+    def create(
+        self, connection: Connection, name: str, doc: Doc, by: str, now: int, *, publish: bool = True
+    ) -> StoredDocument:
         """Save the first version, or the first after a deletion. Raises `NameTaken`."""
         head = self._lock(connection, name)
         if not head.deleted:
             raise NameTaken(f"there is a {self.kind} {name!r} already")
-        return self._save(connection, name, doc, by, now, head.version + 1)
+        stored = StoredDocument(name, head.newest + 1, dict(doc), by, now)
+        return self._save(connection, stored, publish=publish)
 
     def put(
-        self, connection: Connection, name: str, doc: Doc, by: str, now: int, if_match: str | None = None
+        self,
+        connection: Connection,
+        name: str,
+        doc: Doc,
+        by: str,
+        now: int,
+        if_match: str | None = None,
+        *,
+        publish: bool = True,
     ) -> tuple[StoredDocument, bool]:
-        """Save a new version; returns it, and whether this created the document. Raises `PreconditionFailed`."""
+        """Save a new version; returns it, and whether there was no document. Raises `PreconditionFailed`.
+
+        `publish` False: the version in force stays in force.
+        """
         head = self._lock(connection, name)
         check_if_match(if_match, None if head.deleted else etag(head.version))
-        return self._save(connection, name, doc, by, now, head.version + 1), bool(head.deleted)
+        stored = StoredDocument(name, head.newest + 1, dict(doc), by, now)
+        return self._save(connection, stored, publish=publish), bool(head.deleted)
+
+    def publish(
+        self, connection: Connection, name: str, version: int, if_match: str | None = None
+    ) -> StoredDocument:
+        """Put a version into force. Raises `NotFound`, `PreconditionFailed`, `StateConflict` for a deletion."""
+        stored = self.publishable(connection, name, version)
+        head = self._lock(connection, name)
+        check_if_match(if_match, None if head.deleted else etag(head.version))
+        self._set(connection, name, version=version, deleted=False)
+        return stored
+
+    def publishable(self, connection: Connection, name: str, version: int) -> StoredDocument:
+        """A version that can come into force. Raises `NotFound`, `StateConflict` for a deletion."""
+        stored = self.version(connection, name, version)
+        if stored.deleted:
+            raise StateConflict(f"version {version} of the {self.kind} {name!r} is its deletion")
+        return stored
 
     def delete(
         self, connection: Connection, name: str, by: str, now: int, if_match: str | None = None
@@ -134,14 +170,14 @@ class DocumentStore:
         if head.deleted:
             raise self._not_found(name)
         check_if_match(if_match, etag(head.version))
-        self._save(connection, name, {}, by, now, head.version + 1, deleted=True)
+        self._save(connection, StoredDocument(name, head.newest + 1, {}, by, now, deleted=True))
 
     def all(self, connection: Connection) -> list[StoredDocument]:
-        """The newest version of every document, by name."""
+        """The version in force of every document, by name."""
         return [_stored(row) for row in connection.execute(self._current().order_by(self._heads.c.name))]
 
     def current_versions(self, connection: Connection) -> dict[str, int]:
-        """The newest version number of every document, without reading its content."""
+        """The number of the version in force of every document, without reading its content."""
         heads = self._heads.c
         query = select(heads.name, heads.version).where(heads.kind == self.kind, heads.deleted.is_(False))
         return {row.name: row.version for row in connection.execute(query)}
@@ -152,11 +188,20 @@ class DocumentStore:
         return page(connection, query, [self._heads.c.seq], paging, lambda row: render(_stored(row)))
 
     def versions(self, connection: Connection, name: str, paging: Paging, render: Any) -> dict[str, Any]:
-        """A page of a document's versions, newest first. Raises `NotFound` if the name was never used."""
-        if self._head(connection, name) is None:
+        """A page of a document's versions, newest first, each with whether it is in force.
+
+        Raises `NotFound` if the name was never used.
+        """
+        head = self._head(connection, name)
+        if head is None:
             raise self._not_found(name)
+        current = None if head.deleted else head.version
+
+        def item(row: Row[Any]) -> dict[str, Any]:
+            return {**render(_stored(row)), "in_force": row.version == current}
+
         query = self._select().where(self._versions.c.name == name)
-        return page(connection, query, [self._versions.c.version], paging, lambda row: render(_stored(row)))
+        return page(connection, query, [self._versions.c.version], paging, item)
 
     def _select(self) -> Select[Any]:
         return select(self._versions).where(self._versions.c.kind == self.kind)
@@ -176,28 +221,23 @@ class DocumentStore:
 
     def _lock(self, connection: Connection, name: str) -> Row[Any]:
         """The document's head, locked until the transaction ends. A new name gets a head (deleted, version 0)."""
-        row = {"kind": self.kind, "name": name, "version": 0, "deleted": True}
+        row = {"kind": self.kind, "name": name, "version": 0, "newest": 0, "deleted": True}
         insert_new(connection, self._heads, [row], ["kind", "name"])
         head = self._head(connection, name, lock=True)
         assert head is not None  # noqa: S101 - inserted above
         return head
 
     def _save(
-        self,
-        connection: Connection,
-        name: str,
-        doc: Doc,
-        by: str,
-        now: int,
-        version: int,
-        *,
-        deleted: bool = False,
+        self, connection: Connection, stored: StoredDocument, *, publish: bool = True
     ) -> StoredDocument:
-        mine = (self._heads.c.kind == self.kind) & (self._heads.c.name == name)
-        connection.execute(update(self._heads).where(mine).values(version=version, deleted=deleted))
-        stored = StoredDocument(name, version, dict(doc), by, now, deleted)
         connection.execute(insert(self._versions).values(kind=self.kind, **msgspec.structs.asdict(stored)))
+        into_force = {"version": stored.version, "deleted": stored.deleted} if publish else {}
+        self._set(connection, stored.name, newest=stored.version, **into_force)
         return stored
+
+    def _set(self, connection: Connection, name: str, **columns: Any) -> None:
+        mine = (self._heads.c.kind == self.kind) & (self._heads.c.name == name)
+        connection.execute(update(self._heads).where(mine).values(**columns))
 
     def _not_found(self, name: str) -> NotFound:
         return NotFound(f"there is no {self.kind} {name!r}")

@@ -115,8 +115,8 @@ def _write(client: Client, changes: Sequence[PlannedChange]) -> None:
 
 def _put(client: Client, change: PlannedChange) -> None:
     document = change.document
-    version = None if change.before is None else change.before.get("version")
-    answer = client.call("PUT", address(document.kind, document.name), document.body, version=version) or {}
+    path = address(document.kind, document.name)
+    answer = client.call("PUT", path, document.body, builds_on=change.before) or {}
     if "secret" in answer and "secret" not in document.body:
         out.print(f"the secret of {change.label}, shown this once: {answer['secret']}", markup=False)
 
@@ -141,7 +141,7 @@ def _delete(client: Client, plan: Plan) -> list[str]:
     left = []
     for kind, name in plan.alone:
         try:
-            client.call("DELETE", address(kind, name), version=plan.held[kind, name]["version"])
+            client.call("DELETE", address(kind, name), builds_on=plan.held[kind, name])
         except ApiError as error:
             left.append(f"{label(kind, name)} was not deleted: {error}")
         else:

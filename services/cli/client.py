@@ -1,7 +1,7 @@
 """The API as the command line uses it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from backbone.settings import load_settings, variables
 TIMEOUT_S = 30.0
 OF_RULES = frozenset({"rules", "tiers", "triggers", "accounts"})
 OF_INGEST = frozenset({"aliases"})  # the rest that is asked here is of actions
+Shown = Mapping[str, Any]  # a document as the API shows it
 _KEY = re.compile(r"[!-~]{1,200}")  # what a header may carry
 _URL, _API_KEY = "TOUCHLINE_URL", "TOUCHLINE_API_KEY"
 
@@ -53,14 +54,14 @@ class Client:
         self._by_service: dict[str, str] = {}
 
     def call(
-        self, method: str, path: str, body: Any = None, *, version: int | None = None, **query: Any
+        self, method: str, path: str, body: Any = None, *, builds_on: Shown | None = None, **query: Any
     ) -> Any:
-        """The decoded answer, None for an empty one. `version`: the version that the change builds on, as `If-Match`.
+        """The decoded answer, None for an empty one. `builds_on`: the document as it was shown, for `If-Match`.
 
         Raises `ApiError`, or `ConfigurationError` if nobody answers.
         """
         url = self.url if len(self._http) == 1 else self._answering(path)
-        return self._call(url, method, path, body, query, version)
+        return self._call(url, method, path, body, query, builds_on)
 
     def reaches(self, path: str) -> bool:
         """Whether the service that answers a path is among several addresses; always true for a single address."""
@@ -88,9 +89,15 @@ class Client:
         return self._by_service
 
     def _call(
-        self, url: str, method: str, path: str, body: Any, query: dict[str, Any], version: int | None = None
+        self,
+        url: str,
+        method: str,
+        path: str,
+        body: Any,
+        query: dict[str, Any],
+        builds_on: Shown | None = None,
     ) -> Any:
-        headers = {} if version is None else {"If-Match": f'"{version}"'}
+        headers = {} if builds_on is None else {"If-Match": tags(builds_on)}
         try:
             answer = self._http[url].request(method, path, json=body, params=query or None, headers=headers)
         except httpx.HTTPError as error:
@@ -128,6 +135,12 @@ class Client:
             cursor = page["next_cursor"]
             if cursor is None:
                 return
+
+
+def tags(shown: Shown) -> str:
+    """The ETags that a document can have had as it was shown: of a rule, with its status too."""
+    version, status = shown["version"], shown.get("status")
+    return f'"{version}"' if status is None else f'"{version}", "{version}-{status}"'
 
 
 def _stranger(url: str) -> ConfigurationError:

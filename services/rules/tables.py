@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     false,
+    true,
 )
 
 from backbone.database import metadata as room_metadata
@@ -46,7 +47,8 @@ accounts = Table(
     Index("rules_accounts_seen", "seen_at", "account"),
 )
 
-# Every save of a rule or of the tiers, in one history. The versions of a rule are its rows.
+# What was in force, in one history: a row for every version of a rule or of the tiers that came into force, and for
+# every change of a rule's status. `changed_by` and `changed_at` are those of the version.
 revisions = Table(
     "rules_revisions",
     metadata,
@@ -61,7 +63,21 @@ revisions = Table(
     Column("changed_by", String(256), nullable=False),
     Column("changed_at", Long, nullable=False),
     Column("announced", Boolean, nullable=False, server_default=false()),
-    UniqueConstraint("name", "version", name="rules_revisions_version"),
+    # whether a save wrote it; if not, it was a verb or a publication, and its version had rows before
+    Column("saved", Boolean, nullable=False, server_default=true()),
+    Index("rules_revisions_name", "name", "revision"),
+)
+
+# Every save and every deletion of a rule, whether it is or was in force or not.
+versions = Table(
+    "rules_versions",
+    metadata,
+    Column("name", String(256), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("doc", JSON, nullable=False),  # without status and backfill, which are no part of a version
+    Column("deleted", Boolean, nullable=False),  # whether this version is the deletion
+    Column("changed_by", String(256), nullable=False),
+    Column("changed_at", Long, nullable=False),
 )
 
 # Every trigger. The table is also the outbox: a trigger that is not `relayed` may not be on the log yet.

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents import registry
-from backbone.documents.api import DocumentKind, documents_router, dump, show
+from backbone.documents.api import DocumentKind, documents_router, dump, given, show
 from backbone.documents.in_use import hold
 from backbone.documents.store import StoredDocument
 from backbone.errors import FieldError, Invalid
@@ -109,7 +109,7 @@ def routers(
             DocumentKind(
                 "/v1/endpoints", "endpoint", EndpointIn, EndpointOut, ENDPOINT_EXAMPLE,
                 "actions:read", "actions:write", prepare=_endpoint, render=_hidden, created=_shown_once,
-                shown_once=frozenset({"secret"}),
+                given=_given, shown_once=frozenset({"secret"}),
             ), ENDPOINTS, db, clock,
         ),
     ]  # fmt: skip
@@ -154,6 +154,11 @@ def _endpoint(connection: Connection, body: EndpointIn, before: StoredDocument |
     doc["secret"] = given or held or make_secret()
     doc[FRESH] = doc["secret"] != held
     return doc
+
+
+def _given(stored: StoredDocument) -> dict[str, Any]:
+    """The body of a saved endpoint, with its secret."""
+    return {name: value for name, value in given(stored).items() if name != FRESH}
 
 
 def make_secret() -> str:

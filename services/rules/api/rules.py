@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row
 
 from backbone.database import Database
+from backbone.documents.api import Publish, Version
 from backbone.errors import NotFound
 from backbone.web.api_keys import ANY, Principal, require
 from backbone.web.app import Once, Pages, etag, json_response, page
@@ -19,11 +21,12 @@ from schemas.event import rfc3339
 from schemas.json_schemas import DOCUMENT, KINDS, TEST, schema_of
 from schemas.lint.single import LintWarning
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, PauseIn, RuleIn, TiersDoc
-from schemas.rule_answers import ExplanationOut, RuleOut, TiersOut
+from schemas.rule_answers import ExplanationOut, RuleOut, RuleVersionOut, TiersOut
 from services.rules.api.explain import Explainer
 from services.rules.storage.revisions import DEFAULT_TIERS, latest, newest_rules
-from services.rules.storage.rule_repository import RuleRepository, exists
-from services.rules.tables import revisions
+from services.rules.storage.rule_repository import RuleRepository, exists, tag
+from services.rules.storage.versions import all_versions, newest
+from services.rules.tables import revisions, versions
 
 Name = Annotated[str, Path(min_length=1, max_length=256)]
 RuleBody = Annotated[RuleIn, AS_SHOWN, example(RULE_EXAMPLE)]
@@ -45,6 +48,7 @@ def rules_router(db: Database, saver: RuleRepository, explainer: Explainer, lint
     """`/v1/rules` and `/v1/tiers`."""
     router = APIRouter(tags=["rules"], route_class=JsonRoute)
     _writing(router, saver, lint)
+    _versions(router, saver, lint)
     _reading(router, db, explainer)
     _verbs(router, saver, lint)
     _tiers(router, db, saver)
@@ -54,15 +58,17 @@ def rules_router(db: Database, saver: RuleRepository, explainer: Explainer, lint
 
 def _writing(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
     @router.post("/v1/rules", status_code=201, response_model=RuleOut, summary="Create a rule")
-    def create(rule: RuleBody, once: Once, principal: Principal = require("rules:write")) -> Response:
+    def create(
+        rule: RuleBody, once: Once, publish: Publish = True, principal: Principal = require("rules:write")
+    ) -> Response:
         warnings = lint(rule)
 
-        def change(conn: Connection) -> Response:
-            return once.run(
-                conn, lambda: _answer(saver.create(conn, rule, principal.name), 201, warnings=warnings)
-            )
+        def make(conn: Connection) -> Response:
+            if publish:
+                return _answer(saver.create(conn, rule, principal.name), 201, warnings=warnings)
+            return _apart(saver.create_apart(conn, rule, principal.name), None, warnings)
 
-        response: Response = saver.run(change, rule.playbook)
+        response: Response = saver.run(lambda conn: once.run(conn, lambda: make(conn)), rule.playbook)
         return response
 
     @router.put(
@@ -74,12 +80,47 @@ def _writing(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
     def put(
         rule: RuleBody,
         name: str = named_in_address(OTHER_NAME),  # noqa: ARG001 - it stands in the rule
+        publish: Publish = True,
         if_match: IfMatch = None,
         principal: Principal = require("rules:write"),
     ) -> Response:
+        if not publish:
+            kept, now = saver.run(
+                lambda conn: saver.put_apart(conn, rule, if_match, principal.name), rule.playbook
+            )
+            return _apart(kept, now, lint(rule))
         row, new = saver.run(lambda conn: saver.put(conn, rule, if_match, principal.name), rule.playbook)
         warnings = lint(rule.model_copy(update={"status": row.status}))  # a PUT without one keeps it
         return _answer(row, 201 if new else 200, warnings=warnings)
+
+    @router.delete("/v1/rules/{name}", status_code=204, summary="Delete a rule; its triggers stay")
+    def delete(
+        name: Name, if_match: IfMatch = None, principal: Principal = require("rules:write")
+    ) -> Response:
+        saver.run(lambda conn: saver.delete(conn, name, if_match, principal.name))
+        return Response(status_code=204)
+
+
+def _versions(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
+    @router.post(
+        "/v1/rules/{name}/versions/{version}/publish",
+        response_model=RuleOut,
+        summary="Put a version of a rule into force, an older one too",
+    )
+    def publish_version(
+        name: Name,
+        version: Version,
+        if_match: IfMatch = None,
+        _: Principal = require("rules:write"),
+    ) -> Response:
+        """It is checked as a save is, against what is there now. No new version is made, the rule's status stays, and
+        its state survives as at a save. After a deletion it brings the rule back, as a draft.
+        """
+        row = saver.run(
+            lambda conn: saver.publish(conn, name, version, if_match),
+            saver.playbook_of(name, version),
+        )
+        return _answer(row, warnings=lint(RuleIn.model_validate(row.doc)))
 
     @router.post(
         "/v1/rules/check",
@@ -94,20 +135,11 @@ def _writing(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
         saver.check(rule)
         return json_response({"warnings": lint(rule, alone=alone)})
 
-    @router.delete("/v1/rules/{name}", status_code=204, summary="Delete a rule; its triggers stay")
-    def delete(
-        name: Name, if_match: IfMatch = None, principal: Principal = require("rules:write")
-    ) -> Response:
-        saver.run(lambda conn: saver.delete(conn, name, if_match, principal.name))
-        return Response(status_code=204)
-
 
 def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
-    def turned(
-        name: str, status: str, if_match: str | None, principal: Principal, *, backfill: bool = False
-    ) -> Response:
+    def turned(name: str, status: str, if_match: str | None, *, backfill: bool = False) -> Response:
         def turn(conn: Connection) -> Row[Any]:
-            return saver.turn(conn, name, status, principal.name, backfill=backfill, if_match=if_match)
+            return saver.turn(conn, name, status, backfill=backfill, if_match=if_match)
 
         row = saver.run(turn, saver.playbook_of(name))
         warnings: list[LintWarning] = []
@@ -121,9 +153,9 @@ def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
         name: Name,
         how: ActivateBody = None,
         if_match: IfMatch = None,
-        principal: Principal = require("rules:write"),
+        _: Principal = require("rules:write"),
     ) -> Response:
-        return turned(name, "active", if_match, principal, backfill=how is not None and how.backfill)
+        return turned(name, "active", if_match, backfill=how is not None and how.backfill)
 
     @router.post(
         "/v1/rules/{name}/shadow",
@@ -134,9 +166,9 @@ def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
         name: Name,
         how: ActivateBody = None,
         if_match: IfMatch = None,
-        principal: Principal = require("rules:write"),
+        _: Principal = require("rules:write"),
     ) -> Response:
-        return turned(name, "shadow", if_match, principal, backfill=how is not None and how.backfill)
+        return turned(name, "shadow", if_match, backfill=how is not None and how.backfill)
 
     @router.post(
         "/v1/rules/{name}/pause", response_model=RuleOut, summary="Let the rule count on, but not fire"
@@ -145,9 +177,9 @@ def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
         name: Name,
         _body: PauseBody = None,
         if_match: IfMatch = None,
-        principal: Principal = require("rules:write"),
+        _: Principal = require("rules:write"),
     ) -> Response:
-        return turned(name, "paused", if_match, principal)
+        return turned(name, "paused", if_match)
 
 
 def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
@@ -166,15 +198,19 @@ def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
 
     @router.get(
         "/v1/rules/{name}/versions",
-        response_model=page_of(RuleOut),
+        response_model=page_of(RuleVersionOut),
         summary="Every version of a rule, newest first",
     )
-    def versions(name: Name, pages: Pages, _: Principal = require("rules:read")) -> Response:
-        query = select(revisions).where(revisions.c.name == name)
+    def all_of_rule(name: Name, pages: Pages, _: Principal = require("rules:read")) -> Response:
+        """`in_force` marks the one that holds. `status` belongs to the rule, not to a version: the one in force shows
+        it, and `deleted` marks a deletion.
+        """
         with db.read() as conn:
-            if latest(conn, name) is None:
+            if newest(conn, name) == 0:
                 raise NotFound(f"there was never a rule named {name}")
-            return json_response(page(conn, query, [revisions.c.version], pages, shown))
+            now = latest(conn, name)
+            show = partial(_version_shown, now=now if exists(now) else None)
+            return json_response(page(conn, all_versions(name), [versions.c.version], pages, show))
 
     @router.get(
         "/v1/rules/{name}/explain",
@@ -236,29 +272,44 @@ def _schemas(router: APIRouter) -> None:
 
 
 def shown(row: Row[Any]) -> dict[str, Any]:
-    """A version of a rule as the API shows it."""
-    return {
-        **row.doc,
-        "status": row.status,
-        "version": row.version,
-        "changed_by": row.changed_by,
-        "changed_at": rfc3339(row.changed_at),
-    }
+    """A rule as it is in force, as the API shows it."""
+    return {**row.doc, "status": row.status, **_author(row)}
+
+
+def _version_shown(row: Row[Any], now: Row[Any] | None) -> dict[str, Any]:
+    """A version of a rule, beside the rule as it is in force now (None: it is not there)."""
+    current = now is not None and now.version == row.version
+    status = (
+        {"status": "deleted"}
+        if row.deleted
+        else {"status": now.status}
+        if now is not None and current
+        else {}
+    )
+    return {**row.doc, **status, **_author(row), "in_force": current}
+
+
+def _author(row: Row[Any]) -> dict[str, Any]:
+    return {"version": row.version, "changed_by": row.changed_by, "changed_at": rfc3339(row.changed_at)}
 
 
 def _tiers_shown(row: Row[Any]) -> dict[str, Any]:
-    return {
-        **row.doc,
-        "version": row.version,
-        "changed_by": row.changed_by,
-        "changed_at": rfc3339(row.changed_at),
-    }
+    return {**row.doc, **_author(row)}
+
+
+def _apart(kept: Row[Any], now: Row[Any] | None, warnings: Sequence[LintWarning]) -> Response:
+    """The answer to a save that changes nothing in force: the version, and status and ETag of the rule (None: new)."""
+    shown = {**kept.doc, "status": "draft" if now is None else now.status, **_author(kept), "in_force": False}
+    more = {"warnings": list(warnings)} if warnings else {}
+    tagged = tag(now)
+    headers = {"Location": f"/v1/rules/{kept.name}/versions"} if tagged is None else {"ETag": tagged}
+    return json_response({**shown, **more}, 201 if now is None else 200, headers)
 
 
 def _answer(
     row: Row[Any], status: int = 200, *, unhealthy: str | None = None, warnings: Sequence[LintWarning] = ()
 ) -> Response:
-    headers = {"ETag": etag(row.version)}
+    headers = {"ETag": tag(row) or etag(row.version)}
     if status == 201:
         headers["Location"] = f"/v1/rules/{row.name}"
     more = {"unhealthy": unhealthy, "warnings": list(warnings)}

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row
 
 from schemas.rule import RuleIn
 from schemas.sentences.rules import of_trigger
-from services.rules.tables import revisions
+from services.rules.storage.versions import version_row
 
 KEPT = 2_000  # versions of rules in memory
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -33,10 +33,9 @@ class TriggerViews:
         with self._lock:
             if (name, version) in self._rules:
                 return self._rules[name, version]
-        query = select(revisions.c.doc).where(revisions.c.name == name, revisions.c.version == version)
-        found = conn.scalar(query)
+        found = version_row(conn, name, version)
         try:
-            rule = None if found is None else RuleIn.model_validate(found)
+            rule = None if found is None else RuleIn.model_validate(found.doc)
         except ValidationError:
             rule = None
         with self._lock:

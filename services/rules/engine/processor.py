@@ -202,7 +202,7 @@ class PartitionEngine(Merging):
             rule
             for rule in new.rules
             if rule.name in new.backfills
-            and (rule.name not in old.by_name or old.by_name[rule.name].version != rule.version)
+            and (rule.name not in old.by_name or old.by_name[rule.name].generation != rule.generation)
         ]
         if fresh:
             for account in self._backfilled(fresh, offset):

@@ -1,7 +1,8 @@
 """Saving rules and tiers, and the rule set that a revision stands for.
 
-A save is one row of `rules_revisions`. It takes effect in each partition at the place of its control record,
-which is written after the row and before the answer. If a crash came between, the record is written later.
+What comes into force is one row of `rules_revisions`. It takes effect in each partition at the place of its control
+record, which is written after the row and before the answer. If a crash came between, the record is written later.
+What a rule says is kept as a version too (`versions.py`), whether it comes into force or not.
 """
 
 import threading
@@ -28,7 +29,10 @@ TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """One save to be written; `name` None means the tiers."""
+    """What is to come into force; `name` None means the tiers.
+
+    `saved` False: a version that is there already, with another status or published again.
+    """
 
     name: str | None
     version: int
@@ -37,6 +41,7 @@ class Save:
     generation: int = 0
     unless_generation: int = 0
     backfill: bool = False
+    saved: bool = True
 
 
 def lock(conn: Connection) -> None:
@@ -46,7 +51,10 @@ def lock(conn: Connection) -> None:
 
 
 def write(conn: Connection, save: Save, changed_by: str, now: int) -> int:
-    """Record a save under the next revision number, which is returned. The caller holds the lock."""
+    """Record it under the next revision number, which is returned. The caller holds the lock.
+
+    `changed_by`, `now`: who saved the version, and when.
+    """
     number = (conn.scalar(select(func.max(revisions.c.revision))) or 0) + 1
     conn.execute(
         insert(revisions).values(
@@ -61,6 +69,7 @@ def write(conn: Connection, save: Save, changed_by: str, now: int) -> int:
             changed_by=changed_by,
             changed_at=now,
             announced=False,
+            saved=save.saved,
         )
     )
     return number
@@ -95,9 +104,9 @@ def announce(db: Database, log: Log, clock: Clock) -> None:
 
 
 def latest(conn: Connection, name: str | None) -> Row[Any] | None:
-    """The newest row of a rule (or of the tiers), deleted or not."""
+    """A rule (or the tiers) as it is in force: its newest row, deleted or not."""
     same = revisions.c.name.is_(None) if name is None else revisions.c.name == name
-    return conn.execute(select(revisions).where(same).order_by(revisions.c.version.desc()).limit(1)).first()
+    return conn.execute(select(revisions).where(same).order_by(revisions.c.revision.desc()).limit(1)).first()
 
 
 def newest_rules() -> Select[Any]:
@@ -123,7 +132,9 @@ class RuleSets:
         self._sets: OrderedDict[int, RuleSet] = OrderedDict()
         self._rows: dict[str | None, Row[Any]] = {}  # the newest row of each name at revision `_at`
         self._at = 0
-        self._parsed: dict[int, RuleRevision] = {}  # by revision, which names one version of one rule
+        self._parsed: dict[
+            int, RuleRevision
+        ] = {}  # by revision, which names one version and status of one rule
 
     def __call__(self, revision: int) -> RuleSet:
         with self._lock:

@@ -8,13 +8,13 @@ import msgspec
 from sqlalchemy import Insert, Table, func, select
 
 from backbone.database import Database
-from backbone.migrations import migrate
+from backbone.migrations import check_schema, migrate
 from schemas.event import microseconds, rfc3339
 from schemas.profile import Owner, Profile
 from schemas.trigger import Position, Trigger
-from services.actions.tables import NEVER, accounts, actions, plays, tasks
+from services.actions.tables import NEVER, accounts, actions, documents, plays, tasks
 from services.rules.storage import queries
-from services.rules.tables import triggers
+from services.rules.tables import metadata, revisions, triggers, versions
 
 NOW = microseconds(datetime(2026, 11, 1, tzinfo=UTC))
 
@@ -132,3 +132,35 @@ def test_tasks_are_over_when_they_were_completed_or_their_play_ended(db: Databas
 def insert_of(table: Table, *names: str) -> Insert:
     """An insert that names these columns and no newer ones."""
     return table.insert().values(dict.fromkeys(names))
+
+
+def test_every_row_of_a_rule_was_a_version(db: Database) -> None:
+    migrate(db, "rules", "r004")
+    old = revisions, "revision", "name", "version", "status", "doc", "changed_by", "changed_at"
+    row = {"name": "a", "version": 1, "status": "draft", "changed_by": "ann", "changed_at": NOW}
+    rows = [
+        row | {"revision": 1, "doc": {"name": "a", "status": "draft"}},
+        row | {"revision": 2, "version": 2, "status": "active", "doc": {"name": "a", "status": "active"}},
+        row | {"revision": 3, "version": 3, "status": "deleted", "doc": {"name": "a", "status": "active"}},
+        row | {"revision": 4, "name": None, "doc": {"tiers": []}},
+    ]
+    with db.write() as conn:
+        conn.execute(insert_of(*old), rows)
+    migrate(db, "rules")
+    with db.write() as conn:
+        found = [(one.version, one.doc, one.deleted) for one in conn.execute(select(versions))]
+        assert found == [(1, {"name": "a"}, False), (2, {"name": "a"}, False), (3, {"name": "a"}, True)]
+        assert set(conn.scalars(select(revisions.c.saved))) == {True}
+        conn.execute(insert_of(*old), [rows[0] | {"revision": 5}])  # a version may come into force again
+    check_schema(db, "rules", metadata)
+
+
+def test_the_newest_version_was_the_one_in_force(db: Database) -> None:
+    migrate(db, "actions", "a011")
+    heads = documents.heads
+    with db.write() as conn:
+        row = {"kind": "template", "name": "a", "version": 7, "deleted": False}
+        conn.execute(insert_of(heads, *row), [row])
+    migrate(db, "actions")
+    with db.read() as conn:
+        assert conn.scalar(select(heads.c.newest)) == 7

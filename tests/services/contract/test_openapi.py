@@ -86,6 +86,9 @@ def _documents(call: Caller) -> None:
         call("get", f"/v1/{kind}")
         call("delete", f"/v1/{kind}/extra")
         call("get", f"/v1/{kind}/extra/versions")
+        call("post", f"/v1/{kind}/extra/versions/1/publish")
+        call("put", f"/v1/{kind}/extra?publish=false", json=body)
+        call("delete", f"/v1/{kind}/extra")
         call("post", f"/v1/{kind}", json=body | {"name": "again"})
     for verb in ("pause", "shadow", "activate"):
         call("post", f"/v1/rules/overdue/{verb}")

@@ -63,7 +63,7 @@ class Fake:
         self.calls.append(f"{method} {path.removeprefix('/v1/')}")
         held = self.documents.get(path)
         wanted = more.get("headers", {}).get("If-Match")
-        if held is not None and wanted is not None and wanted != f'"{held["version"]}"':
+        if held is not None and wanted is not None and f'"{held["version"]}"' not in wanted.split(", "):
             return 412, {"detail": "stale"}
         if method == "DELETE":
             del self.documents[path]
