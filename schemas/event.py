@@ -37,8 +37,9 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     `subject` is kept and not used: its meaning is up to the source, such as a help desk's ticket.
 
     `unvouched`: it came with a key of scope `track` alone, which may stand in a web page, so anybody may have
-    sent it. `mergedfrom`: for an event of a merged account, the account it was sent to first; `mergedhops`:
-    how many accounts have forwarded it (see `schemas.forwarding`).
+    sent it. `undated`: an update of a backfill that was given no time of its own; `time` is its receipt.
+    `mergedfrom`: for an event of a merged account, the account it was sent to first; `mergedhops`: how many
+    accounts have forwarded it (see `schemas.forwarding`).
     """
 
     specversion: str = "1.0"
@@ -53,6 +54,7 @@ class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     historical: bool = False
     originaltime: str | None = None
     unvouched: bool = False
+    undated: bool = False
     mergedfrom: str | None = None
     mergedhops: int = 0
 

@@ -21,6 +21,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "historical": "A backfill: it is counted and fires nothing.",
         "originaltime": "The time that was sent, where it lay more than five minutes ahead of receipt.",
         "unvouched": "It came with a key of scope `track` alone, so anybody may have sent it.",
+        "undated": "An update of a backfill that was given no time of its own: `time` is its receipt.",
         "mergedfrom": "The merged account that the event was given first; Touchline's own.",
         "mergedhops": "How many merged accounts have sent it on; Touchline's own.",
     },

@@ -106,6 +106,15 @@ class JobQueue:
             raise NotFound(f"there is no {self.kind} {job}")
         return _view(row)
 
+    def body(self, job: str) -> bytes:
+        """What its process is given. Raises `NotFound`."""
+        query = select(jobs.c.body).where(jobs.c.id == job, jobs.c.kind == self.kind)
+        with self._db.read() as conn:
+            found = conn.scalar(query)
+        if found is None:
+            raise NotFound(f"there is no {self.kind} {job}")
+        return bytes(found)
+
     def page(self, pages: Paging) -> dict[str, Any]:
         """A page of the list, newest first."""
         query = select(*_WITHOUT_BODY).where(jobs.c.kind == self.kind)

@@ -7,6 +7,8 @@ from typing import Any
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.housekeeping import HousekeepingJob
+from backbone.jobs.queue import JobQueue
+from backbone.jobs.runner import JobRunner
 from backbone.log import EVENTS, Log, partition_for
 from backbone.settings import Settings
 from backbone.status_metrics import Sample, lag_samples
@@ -17,6 +19,7 @@ from services.rules import published_outlines
 from services.rules.account_record import AccountRecord
 from services.rules.api.account_events import AccountEvents
 from services.rules.api.accounts import accounts_router, triggers_router
+from services.rules.api.backtests import backtests_router
 from services.rules.api.explain import Explainer
 from services.rules.api.matches import Matches, matches_router
 from services.rules.api.rules import rules_router
@@ -51,9 +54,12 @@ class RulesService:
             keep=settings.history_retention,
         )
         unhealthy = UnhealthyNotices(db, clock.now, self.worker.failed)
+        backtests = JobQueue(db, clock, "backtest")
+        self._runner = JobRunner(backtests, settings, "services.rules.backtest.process")
         self.chores = [
             HousekeepingJob("partitions' clocks", 5.0, self._tell_ahead),
             HousekeepingJob("unhealthy rules", 2.0, unhealthy.write),
+            HousekeepingJob("old backtests", 600.0, backtests.prune),
         ]
         self._saver = RuleRepository(db, log, clock)
         where = partial(partition_for, partitions=log.partitions)
@@ -64,6 +70,7 @@ class RulesService:
             matches_router(Matches(db, clock, wall=self._wall)),
             accounts_router(db, explainer, AccountEvents(db, log, wall=self._wall)),
             triggers_router(db),
+            backtests_router(db, backtests, self._runner.wake),
         ]
 
     def start(self) -> None:
@@ -71,9 +78,11 @@ class RulesService:
         published_outlines.refresh(self._db)
         self._saver.announce()
         self.worker.start()
+        self._runner.start()
 
     def stop(self) -> None:
-        """Finish the current batch, then stop."""
+        """Finish the current batch, then stop. A backtest starts again elsewhere, or at the next start."""
+        self._runner.stop()
         self.worker.stop()
 
     def record(self, account: str, contact: str | None) -> Parts:

@@ -21,9 +21,9 @@ NAMES = (
     *("datacontenttype", "dataschema", "data_base64", "originaltime"),
 )
 _READ = frozenset(NAMES) - {"datacontenttype", "dataschema"}  # these two are kept as they are
-# Attributes that only Touchline sets: whether anybody may have sent the event, and which merged account it is
-# from.
-OURS = ("mergedfrom", "mergedhops", "unvouched")
+# Attributes that only Touchline sets: whether anybody may have sent the event, whether it was given a time, and which
+# merged account it is from.
+OURS = ("mergedfrom", "mergedhops", "unvouched", "undated")
 _ALLOWED = re.compile(r"[a-z0-9]+")  # attribute names that CloudEvents 1.0 allows
 _SHOWN = ", ".join(NAMES)
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from schemas.account import AccountUpdate, ContactUpdate
 from schemas.event import FUTURE_LIMIT_US, MERGED, OWN_PREFIX, Event, clamp_future, encode, from_microseconds
 from schemas.names import MAX_NAME
-from schemas.updates import BadValue, put_right
+from schemas.updates import UPDATES, BadValue, put_right
 from services.ingest.decoding.event_attributes import OURS, ExtendedEvent, set_by_us
 from services.ingest.decoding.events import Code, Refusal, StrictEvent
 from services.ingest.decoding.merge_check import refuse_merge
@@ -79,6 +79,7 @@ class EventValidator:
             or not event.id
             or event.account is None
             or event.unvouched
+            or event.undated
             or event.mergedfrom is not None
             or event.mergedhops
             or not (event.type in _plain or _is_plain(event.type))
@@ -94,7 +95,8 @@ class EventValidator:
         if not event.id:
             event.id = self._new_id(index)
         refusal = None
-        if (event.unvouched or event.mergedfrom is not None or event.mergedhops) and not self.inside:
+        ours = event.unvouched or event.undated or event.mergedfrom is not None or event.mergedhops
+        if ours and not self.inside:
             refusal = set_by_us(next(name for name in OURS if getattr(event, name)), event.id)
         if type(event) is not StrictEvent or event.account is None:
             refusal = refusal or _names(event)
@@ -103,6 +105,7 @@ class EventValidator:
         moment = event.time
         if moment is None:
             event.time = self._receipt
+            event.undated = event.historical and event.type in UPDATES
         elif moment.tzinfo is not UTC or not _FIRST < moment <= self._end:
             refusal = refusal or self._unusual(index, event, moment)
         if refusal is not None:

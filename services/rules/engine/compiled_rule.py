@@ -41,6 +41,8 @@ class CompiledRule:
         self, doc: RuleIn, *, version: int, generation: int, unless_generation: int, status: str
     ) -> None:
         self.doc, self.name, self.version = doc, doc.name, version
+        # what its triggers are of: another name only in a backtest, where several variants share one reading
+        self.known_as = doc.name
         self.generation, self.unless_generation, self.status = generation, unless_generation, status
         self.slot = slot(doc.name, generation)
         self.subjects = Subjects(doc.scope, doc.by)

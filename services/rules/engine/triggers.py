@@ -34,8 +34,8 @@ def make_trigger(
     shown = _shown(hold, event)
     named = event.contact if event is not None else hold.arming.contact if hold.arming is not None else None
     return Trigger(
-        id=trigger_id(rule.name, state.account, hold.subject, cause),
-        rule=rule.name,
+        id=trigger_id(rule.known_as, state.account, hold.subject, cause),
+        rule=rule.known_as,
         rule_version=rule.version,
         account=state.account,
         contact=hold.subject[0] if hold.subject[0] is not None else named,

@@ -1,0 +1,117 @@
+"""Backtests over HTTP (contract, section 11)."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Response
+from sqlalchemy import Connection
+
+from backbone.database import Database
+from backbone.errors import Invalid, StateConflict
+from backbone.jobs.api import JobId, jobs_router
+from backbone.jobs.queue import JobQueue
+from backbone.web.api_keys import Principal, require
+from backbone.web.app import Once, Pages, Paging, encode_cursor, json_response
+from backbone.web.json_route import AS_SHOWN, example
+from backbone.web.pagination import bad_cursor
+from schemas.answers import page_of
+from schemas.backtest import BACKTEST_EXAMPLE, MAX_VALUES, BacktestIn, BacktestOut
+from schemas.rule import RuleIn
+from schemas.rule_answers import TriggerOut
+from schemas.sentences.rules import of_trigger
+from services.rules.backtest.ledger import pages_of, series_of
+from services.rules.backtest.plan import AGAINST, BASE, Plan
+from services.rules.backtest.request import plan_of
+
+PATH = "/v1/backtests"
+Body = Annotated[BacktestIn, AS_SHOWN, example(BACKTEST_EXAMPLE)]
+Variant = Annotated[
+    int | None, Query(ge=0, lt=MAX_VALUES, description="a value of `vary`, from 0; default: the rule itself")
+]
+Change = Annotated[
+    Literal["added", "dropped"] | None,
+    Query(description="only the triggers that the rule of `against` lacks, or that only it has"),
+]
+
+
+def backtests_router(db: Database, queue: JobQueue, wake: Callable[[], None]) -> APIRouter:
+    """`/v1/backtests`."""
+    router = jobs_router(PATH, "backtest", BacktestOut, "rules:read", queue)
+    _asking(router, db, queue, wake)
+    _triggers(router, queue)
+    return router
+
+
+def _asking(router: APIRouter, db: Database, queue: JobQueue, wake: Callable[[], None]) -> None:
+    @router.post(
+        PATH, status_code=202, response_model=BacktestOut, summary="What a rule would have done so far"
+    )
+    def ask(asked: Body, once: Once, principal: Principal = require("rules:read")) -> Response:
+        """The engine judges the whole log in a process of its own, as if the rule had been saved before the first
+        record, with the log clock and the tiers of now. Nothing is changed and nothing is sent.
+
+        Its triggers have the ids that they would have had. Imported history (`historical`) counts like live events.
+        One backtest runs and 20 wait; of one key at most two. The answer to more is 429 with `Retry-After`.
+        """
+        with db.read() as conn:
+            plan, shown = plan_of(conn, asked)
+        body = plan.encode()
+
+        def make(conn: Connection) -> Response:
+            job = queue.submit(conn, principal.key_id, body, shown)
+            return json_response(job.answer(), 202, {"Location": f"{PATH}/{job.id}"})
+
+        with queue.write() as conn:
+            answer = once.run(conn, partial(make, conn))
+        wake()
+        return answer
+
+
+def _triggers(router: APIRouter, queue: JobQueue) -> None:
+    @router.get(
+        PATH + "/{job}/triggers",
+        response_model=page_of(TriggerOut),
+        summary="The triggers that a backtest found, earliest first",
+    )
+    def triggers(
+        job: JobId,
+        pages: Pages,
+        variant: Variant = None,
+        change: Change = None,
+        _: Principal = require("rules:read"),
+    ) -> Response:
+        """The earliest 100,000 are kept. 409 as long as the backtest is not done."""
+        view = queue.get(job)
+        plan = Plan.decode(queue.body(job))
+        series = BASE if variant is None else str(variant)
+        _check(plan, variant, change)
+        if view.status != "done":
+            raise StateConflict(f"the backtest is {view.status}: it has no triggers to show")
+        docs = {rule.series: RuleIn.model_validate(rule.doc) for rule in plan.rules}
+        doc = docs[AGAINST if change == "dropped" else series]
+        skip = _skipped(pages)
+        found = pages_of(queue.parts(job, series_of(series, change), skip), skip, pages.limit + 1)
+        items = [{**one, "sentence": of_trigger(one, doc)} for one in found[: pages.limit]]
+        more = len(found) > pages.limit
+        return json_response(
+            {"items": items, "next_cursor": encode_cursor([skip + pages.limit]) if more else None}
+        )
+
+
+def _check(plan: Plan, variant: int | None, change: str | None) -> None:
+    if variant is not None and variant >= len(plan.values):
+        had = f"its variants are 0 to {len(plan.values) - 1}" if plan.values else "it has no variants"
+        raise Invalid([{"field": "variant", "message": f"the backtest has no such variant; {had}"}])
+    if change is not None and all(rule.series != AGAINST for rule in plan.rules):
+        raise Invalid(
+            [{"field": "change", "message": "goes with a backtest that was asked for with `against`"}]
+        )
+
+
+def _skipped(pages: Paging) -> int:
+    if pages.cursor is None:
+        return 0
+    if len(pages.cursor) != 1 or not isinstance(pages.cursor[0], int) or pages.cursor[0] < 0:
+        raise bad_cursor()
+    return pages.cursor[0]

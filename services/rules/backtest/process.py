@@ -1,0 +1,28 @@
+"""The process of a backtest: `python -m services.rules.backtest.process NICENESS`, see `backbone.jobs.child`."""
+
+import gc
+from typing import Any
+
+from backbone.jobs.child import Report, run
+from backbone.jobs.scratch import Scratch
+from backbone.log.reader import open_reader
+from backbone.settings import Settings
+from services.rules.backtest.plan import Plan
+from services.rules.backtest.replay import Replay
+
+
+def main(settings: Settings, body: bytes, report: Report) -> dict[str, Any]:
+    """Carry out the plan in `body`."""
+    gc.disable()  # states hold no cycles, and looking for them takes a third of the time
+    log = open_reader(settings)
+    try:
+        replay = Replay(Plan.decode(body), log, Scratch(settings.job_disk << 20), report)
+        result = replay.run()
+        replay.ledger.tell(report.part)
+    finally:
+        log.close()
+    return result
+
+
+if __name__ == "__main__":
+    run(main)
