@@ -62,6 +62,7 @@ def call(api: httpx.Client) -> Caller:
     _plays(caller)
     _tasks(caller)
     _segment(caller)
+    _backtests(caller)
     _rest(caller)
     return caller
 
@@ -156,6 +157,17 @@ def _segment(call: Caller) -> None:
         json={"batch": [{"type": "track", "userId": "bob", "event": "x"}, {"type": "track"}]},
     )
     call("get", "/v1/projects/some-key/settings")
+
+
+def _backtests(call: Caller) -> None:
+    body = {"rule": "overdue", "against": "trend", "vary": {"cooldown": ["1d", "0s"]}}
+    path = f"/v1/backtests/{call('post', '/v1/backtests', json=body)['id']}"
+    while call("get", path)["status"] in ("queued", "running"):
+        time.sleep(0.1)
+    assert call("get", "/v1/backtests")["items"][0]["triggers"] == 1
+    for query in ("", "?variant=1", "?change=added"):
+        assert len(call("get", f"{path}/triggers{query}")["items"]) == 1
+    call("delete", path)
 
 
 def _rest(call: Caller) -> None:
