@@ -17,7 +17,10 @@ RULES_SAVED = "touchline.rules.saved"  # control record: revision `data.revision
 FORGOTTEN = (
     "touchline.history.forgotten"  # control record: the plays of the triggers `data.triggers` have left
 )
-CONTROL = frozenset({CLOCK, RULES_SAVED, FORGOTTEN})
+RULES_START = (
+    "touchline.rules.start"  # control record: here the partition decides on the request `data.start`
+)
+CONTROL = frozenset({CLOCK, RULES_SAVED, FORGOTTEN, RULES_START})
 
 BY_PEOPLE = frozenset(
     f"{OWN_PREFIX}{kind}"

@@ -14,6 +14,7 @@ class Reason(StrEnum):
     DATE_REACHED = "date_reached"
     BECAME_TRUE = "became_true"
     ALL_HELD = "all_held"
+    BY_HAND = "by_hand"
     TIER_NOT_COVERED = "tier_not_covered"
     BELOW_THRESHOLD = "below_threshold"
     ABOVE_THRESHOLD = "above_threshold"
@@ -32,6 +33,7 @@ class Reason(StrEnum):
     CONDITION_FALSE = "condition_false"
     ALREADY_TRUE = "already_true"
     MEMBER_NOT_HELD = "member_not_held"
+    NOT_MATCHING = "not_matching"
     ALREADY_FIRED = "already_fired"
     LOOP = "loop"
     COOLDOWN = "cooldown"
@@ -43,6 +45,7 @@ class Reason(StrEnum):
     LATE = "late"
     DUPLICATE = "duplicate"
     ERASED = "erased"
+    UNKNOWN_CONTACT = "unknown_contact"
     UNKNOWN_ACCOUNT = "unknown_account"
     ACCOUNT_MERGED = "account_merged"
     RULE_DRAFT = "rule_draft"
@@ -59,6 +62,7 @@ EXPLAINED: dict[Reason, str] = {
     Reason.DATE_REACHED: "The moment reckoned from the date has come.",
     Reason.BECAME_TRUE: "An update turned the condition true.",
     Reason.ALL_HELD: "Every member held within the given time.",
+    Reason.BY_HAND: "Somebody started it; the subject need not have matched.",
     Reason.TIER_NOT_COVERED: "The rule gives no value for the account's tier.",
     Reason.BELOW_THRESHOLD: "The value of the window is too small.",
     Reason.ABOVE_THRESHOLD: "The value of the window is too large.",
@@ -77,6 +81,7 @@ EXPLAINED: dict[Reason, str] = {
     Reason.CONDITION_FALSE: "The condition is not true.",
     Reason.ALREADY_TRUE: "The condition is true, and was before the newest update.",
     Reason.MEMBER_NOT_HELD: "At least one member has not held within the given time.",
+    Reason.NOT_MATCHING: "It was to be started for those that match, and this subject did not any more.",
     Reason.ALREADY_FIRED: "This event has fired this rule before.",
     Reason.LOOP: "It would answer what Touchline itself had done, for the third time in a row; it stops there.",
     Reason.COOLDOWN: "The last trigger for this subject is too recent (or the rule fires once).",
@@ -88,6 +93,7 @@ EXPLAINED: dict[Reason, str] = {
     Reason.LATE: "The event is more than seven days behind the newest of its account.",
     Reason.DUPLICATE: "The event has been counted before.",
     Reason.ERASED: "Touchline tells of somebody who was erased meanwhile; nothing is made of it.",
+    Reason.UNKNOWN_CONTACT: "Nothing has been heard of this contact of the account.",
     Reason.UNKNOWN_ACCOUNT: "Nothing has been heard of this account.",
     Reason.ACCOUNT_MERGED: "The account was merged into another one, for which its later events count.",
     Reason.RULE_DRAFT: "The rule is a draft.",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from schemas.account import ACCOUNT_EXAMPLE
-from schemas.event import CLOCK, FORGOTTEN, MERGED, RULES_SAVED
+from schemas.event import CLOCK, FORGOTTEN, MERGED, RULES_SAVED, RULES_START
 from schemas.forwarding import ABSORBED, ERASED
 from schemas.topics import OWN
 
@@ -13,7 +13,7 @@ _AT = "2026-11-22T09:00:00Z"
 
 Schema = dict[str, Any]
 
-CONTROL = ("clock", "rulesSaved", "historyForgotten")  # messages
+CONTROL = ("clock", "rulesSaved", "historyForgotten", "rulesStart")  # messages
 OF_TRIGGERS = ("trigger", "moved", "progress")
 UPDATES = {
     "account.updated": ("Merged into the account; null deletes.", "AccountUpdate", ACCOUNT_EXAMPLE),
@@ -94,6 +94,11 @@ def _control() -> Schema:
     gone = {**clock, "id": "evt_1", "type": FORGOTTEN, "data": {"triggers": ["tr_1"]}}
     ids = {"type": "array", "items": {"type": "string"}}
     triggers = {"type": "object", "properties": {"triggers": ids}, "required": ["triggers"]}
+    start = {**clock, "id": "start_1", "type": RULES_START, "data": {"start": "start_1"}}
+    request = {"type": "object", "properties": {"start": {"type": "string"}}, "required": ["start"]}
+    starts = (
+        "Here the partition decides what somebody asked to start by hand; the request itself is in a table."
+    )
     forgets = "The plays of these triggers ended long ago and are kept no longer: the triggers leave too."
     about = "Carries the partition's clock to this time (log clock). One without an account goes to every partition."
     takes = "From here on these rules and tiers hold. One without an account goes to every partition."
@@ -104,6 +109,9 @@ def _control() -> Schema:
         ),
         "historyForgotten": _message(
             forgets, _of_type(FORGOTTEN, triggers, ("data",), account=False), gone, key=key
+        ),
+        "rulesStart": _message(
+            starts, _of_type(RULES_START, request, ("data",), account=False), start, key=key
         ),
     }
 

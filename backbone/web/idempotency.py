@@ -46,6 +46,16 @@ class Idempotency:
         self._fingerprint = fingerprint
         self._seal = AESGCM(_secret(api_key, key or ""))
 
+    @property
+    def name(self) -> str | None:
+        """What stands for the key and its owner, for a handler that keeps the answer itself; None: no key came."""
+        return self._key.removeprefix("#") if self._named else None
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What tells this request from others with the same key."""
+        return self._fingerprint
+
     def run(
         self, connection: Connection, make: Callable[[], Response], shown_once: frozenset[str] = frozenset()
     ) -> Response:

@@ -104,6 +104,11 @@ def _reached(case: RuleCase) -> str:
     return f"{value}; {limit}"
 
 
+def _by_hand(case: RuleCase) -> str:
+    when = f" on {moment(case.at)}" if case.at is not None else ""
+    return f"somebody started it by hand{when}{f' for{case.whose[3:]}' if case.whose.startswith(' of') else case.whose}"
+
+
 def _no_value(case: RuleCase) -> str:
     word = {"avg": "average", "min": "smallest", "max": "largest"}.get(case.body.aggregate, "value")
     noun = events(case.body, one=True, whose=case.whose)
@@ -330,6 +335,8 @@ SENTENCES: dict[Reason, Callable[[RuleCase], str]] = {
         f"{_condition(case)} holds; the rule fires only when an update makes it true"
     ),
     Reason.ALL_HELD: _all_held,
+    Reason.BY_HAND: _by_hand,
+    Reason.NOT_MATCHING: _plain(Reason.NOT_MATCHING),
     Reason.MEMBER_NOT_HELD: _not_all_held,
     Reason.COOLDOWN: _cooldown,
     Reason.ALREADY_FIRED: _plain(Reason.ALREADY_FIRED),
@@ -339,6 +346,7 @@ SENTENCES: dict[Reason, Callable[[RuleCase], str]] = {
     Reason.TIER_NOT_COVERED: _tier,
     Reason.NO_CONTACT: _no_contact,
     Reason.NO_KEY: _no_key,
+    Reason.UNKNOWN_CONTACT: _plain(Reason.UNKNOWN_CONTACT),
     Reason.UNKNOWN_ACCOUNT: _unknown,
     Reason.ACCOUNT_MERGED: lambda case: (
         f"the account was merged into {case.into}, for which its later events count"

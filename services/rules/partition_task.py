@@ -16,10 +16,11 @@ from schemas.event import CONTROL, Event, Malformed
 from schemas.names import is_name
 from schemas.trigger import Trigger, TriggerRecord
 from services.rules.decoding import GRACE_US, Item, decoded, read
+from services.rules.engine.by_hand import StartAnswer, StartRequest
 from services.rules.engine.merging import MergeOutput
 from services.rules.engine.processor import PartitionEngine
 from services.rules.event_catalog import EventCatalog
-from services.rules.storage import queries
+from services.rules.storage import queries, starts
 from services.rules.storage.account_cache import AccountCache
 from services.rules.storage.ownership import OWNERSHIP, RulesPartition
 from services.rules.storage.revisions import RuleSets
@@ -50,6 +51,7 @@ class RulesTask:
     ) -> None:
         self.row = row  # how far the engine has read
         self.saved = copy(row)  # how far the table has been written
+        self._db = db
         self._log, self._wall, self._stay = log, clock_mode == "wall", stay
         self._seen = seen
         self._accounts = AccountCache(db, row.partition, room, stay)
@@ -64,6 +66,7 @@ class RulesTask:
             rulesets=rulesets,
             fetch=self._fetch,
             history=self._history,
+            starts=self._start_request,
         )
         if self._wall:
             self.engine.cleared = 0
@@ -83,13 +86,14 @@ class RulesTask:
         self._erased_contacts: dict[tuple[str, str], int] = {}
         self._outgoing: list[queries.Outgoing] = []
         self._forgotten: list[str] = []
+        self._started: list[StartAnswer] = []
         self._reasons: Counter[tuple[str, str]] = Counter()
 
     @property
     def dirty(self) -> bool:
         """Whether anything waits to be saved."""
         waiting = self._touched or self._triggers or self._erased or self._outgoing or self._forgotten
-        return bool(waiting or self.relayed or self.passed)
+        return bool(waiting or self._started or self.relayed or self.passed)
 
     def due(self, now: int) -> bool:
         """Whether any moment is at or before `now`, less the grace."""
@@ -137,12 +141,13 @@ class RulesTask:
             outgoing=self._outgoing,
             passed=self.passed,
             forgotten=self._forgotten,
+            started=self._started,
             reasons=self._reasons,
         )
         self._expected = OWNERSHIP.offsets(self.row)
         self._touched, self._erased, self._erased_contacts = set(), {}, {}
         self._triggers, self.relayed, self._reasons = [], [], Counter()
-        self._outgoing, self.passed, self._forgotten = [], [], []
+        self._outgoing, self.passed, self._forgotten, self._started = [], [], [], []
         return change
 
     def committed(self, change: WriteSet) -> None:
@@ -163,6 +168,7 @@ class RulesTask:
                 self._erased_contacts[account, contact] = offset
         self._outgoing += _rows(self.row.partition, out)
         self._forgotten += out.forgotten
+        self._started += out.started
         if not out.refused:
             return []
         by_offset = {record.offset: record for record in records}
@@ -201,6 +207,10 @@ class RulesTask:
                 if record.offset == offset and record.damage is None:  # compaction removes single records
                     return decoded(record, wall=self._wall)
         raise LookupError(f"the event at offset {offset} is not in the log any more")
+
+    def _start_request(self, id: str) -> StartRequest | None:
+        with self._db.read() as conn:
+            return starts.request_for(conn, id, self.row.partition)
 
     def _history(self, upto: int) -> Iterator[tuple[int, int, Event]]:
         """(offset, bytes, event) of everything readable in the partition, from the start of the log up to `upto`."""

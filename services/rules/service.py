@@ -23,6 +23,7 @@ from services.rules.api.backtests import backtests_router
 from services.rules.api.explain import Explainer
 from services.rules.api.matches import Matches, matches_router
 from services.rules.api.rules import rules_router
+from services.rules.api.start import StartsByHand, start_router
 from services.rules.clock_ahead import trouble
 from services.rules.event_catalog import warnings_about
 from services.rules.metrics import CLOCK_AHEAD
@@ -64,10 +65,14 @@ class RulesService:
         self._saver = RuleRepository(db, log, clock)
         where = partial(partition_for, partitions=log.partitions)
         explainer = Explainer(db, clock, wall=self._wall, partition_of=where, unhealthy=self.worker.unhealthy)
+        matches = Matches(db, clock, wall=self._wall)
+        by_hand = StartsByHand(db, log, clock, matches)
+        self.chores.append(HousekeepingJob("requests to start by hand", 3_600.0, by_hand.prune))
         self._recorder = AccountRecord(db, log, explainer, where)
         self.routers = [
             rules_router(db, self._saver, explainer, partial(warnings_about, db)),
-            matches_router(Matches(db, clock, wall=self._wall)),
+            matches_router(matches),
+            start_router(by_hand),
             accounts_router(db, explainer, AccountEvents(db, log, wall=self._wall)),
             triggers_router(db),
             backtests_router(db, backtests, self._runner.wake),

@@ -132,3 +132,26 @@ outbox = Table(
 
 # Digests of the accounts that were erased, so that nothing under way recreates them.
 erased = Table("rules_erased", metadata, Column("account", LargeBinary(16), primary_key=True))
+
+# Requests to start a rule by hand. They leave after a day.
+starts = Table(
+    "rules_starts",
+    metadata,
+    Column("id", String(80), primary_key=True),  # follows from the Idempotency-Key
+    Column("fingerprint", LargeBinary, nullable=False),  # of the HTTP request
+    Column("rule", String(256), nullable=False),
+    Column("matching", Boolean, nullable=False),  # only those that still match
+    Column("left_out", LargeBinary, nullable=False),  # at once, as JSON
+    Column("created_at", Long, nullable=False),
+    Index("rules_starts_created", "created_at"),
+)
+
+# What a request asks of one partition, and what that has decided (null: nothing yet), both as JSON.
+start_parts = Table(
+    "rules_start_parts",
+    metadata,
+    Column("id", String(80), primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("subjects", LargeBinary, nullable=False),
+    Column("answer", LargeBinary),
+)

@@ -1,6 +1,6 @@
 """Who matches a rule now, over HTTP: from stored states, so that any rules process can answer for all accounts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from heapq import nsmallest
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from schemas.answers import page_of
 from schemas.event import microseconds, rfc3339
 from schemas.rule_answers import MatchOut
 from services.rules.clock_ahead import of_account
+from services.rules.engine.account_state import AccountState
 from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.matches import Matching, matching, slots_of
 from services.rules.engine.ruleset import RuleSet
@@ -48,14 +49,15 @@ class Matches:
         if pages.cursor is not None:
             then, after = _place(pages.cursor)
             now = min(now, then)
-        rules, rule = self._rule(name)
+        rules, rule = self.rule(name)
         found = (one for one in self._all(rules, rule, near, now) if after is None or one.place > after)
         best = nsmallest(pages.limit + 1, found, key=lambda one: one.place)
         kept = best[: pages.limit]
         more = encode_cursor(_cursor(now, kept[-1])) if len(best) > pages.limit else None
         return {"items": [_shown(one) for one in kept], "next_cursor": more}
 
-    def _rule(self, name: str) -> tuple[RuleSet, CompiledRule]:
+    def rule(self, name: str) -> tuple[RuleSet, CompiledRule]:
+        """The rule in force, with all that are. Raises `NotFound`, and `StateConflict` for a draft."""
         with self._db.read() as conn:
             row, revision = latest(conn, name), queries.last_revision(conn)
             if row is None or not exists_at(conn, name):
@@ -65,6 +67,20 @@ class Matches:
         if row.status == "draft" or rule is None:
             raise StateConflict(f"{name} is a draft: it has counted nothing that could match")
         return rules, rule
+
+    def all(self, rules: RuleSet, rule: CompiledRule) -> Iterator[Matching]:
+        """Every subject that matches now, in no order."""
+        return self._all(rules, rule, None, self._clock.now())
+
+    def states(self, rule: CompiledRule, names: Sequence[str]) -> dict[str, tuple[AccountState, int]]:
+        """The stored states of these accounts, and the time at which each is judged; closed ones too."""
+        found, now, slots = {}, self._clock.now(), slots_of(rule)
+        with self._db.read() as conn:
+            clocks, rows = self._clocks(conn), queries.named_accounts(conn, names)
+        for row in rows:
+            state = decode_parts(row.state, slots)
+            found[row.account] = state, self._judged_at(clocks.get(row.partition), state.newest, now)
+        return found
 
     def _all(self, rules: RuleSet, rule: CompiledRule, near: float | None, now: int) -> Iterator[Matching]:
         last: str | None = ""

@@ -126,9 +126,12 @@ class CompiledRule:
 
     def allows(self, state: AccountState, hold: Match) -> bool:
         """Whether `where` and `unless` let a match through at a moment, at which there is no event."""
-        if self.where is not None and not self.where(self._scope(state, hold, None)):
-            return False
-        return self.unless is None or not self.unless.holds_at(state, hold)
+        held_back = self.unless is not None and self.unless.holds_at(state, hold)
+        return self.where_allows(state, hold) and not held_back
+
+    def where_allows(self, state: AccountState, hold: Match) -> bool:
+        """Whether `where` alone lets a match through at a moment."""
+        return self.where is None or bool(self.where(self._scope(state, hold, None)))
 
     def cools(self, state: AccountState, key: SubjectKey, at: int) -> bool:
         """Whether a trigger at `at` would come within the cooldown of the latest one."""

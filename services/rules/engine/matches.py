@@ -50,7 +50,7 @@ def matching(
         return
     state.tier = rules.tier(state.profile)[0]
     for subject in subjects(rules, rule, state):
-        found = _share(rule, state, subject, now)
+        found = share_of(rule, state, subject, now)
         if found is None or not (found.holds or (near is not None and found.share >= near)):
             continue
         hold = Match(now, NOW, subject, arming=found.arming)
@@ -82,7 +82,7 @@ def _is_of(rules: RuleSet, rule: CompiledRule, slot: int) -> bool:
     return slot == rule.slot if part is None else part.rule is rule and part.place >= 0
 
 
-def _share(rule: CompiledRule, state: AccountState, subject: Subject, now: int) -> Share | None:
+def share_of(rule: CompiledRule, state: AccountState, subject: Subject, now: int) -> Share | None:
     """The least share of the members; None if one has nothing to measure."""
     shares = []
     for member in rule.members:

@@ -37,8 +37,9 @@ from schemas.forwarding import (
 from schemas.merging import Merge, is_lone_call, merge_of
 from schemas.profile import Closing, contact_of, forget
 from schemas.reasons import Reason
-from schemas.trigger import Moved, Position
+from schemas.trigger import Moved, Position, Trigger
 from services.rules.engine.account_state import AccountState, retire
+from services.rules.engine.by_hand import Asked, StartAnswer, StartRequest, start
 from services.rules.engine.dedup import merged_before
 from services.rules.engine.erasure import depart, forget_contact
 from services.rules.engine.eviction import sweep
@@ -81,6 +82,7 @@ class MergeOutput:
     moved: list[tuple[int, Moved]] = field(default_factory=list)
     erased: list[ErasedAt] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)  # triggers whose plays are no longer kept
+    started: list[StartAnswer] = field(default_factory=list)  # what became of requests to start by hand
     # offsets of events that become dead letters, and the reasons
     refused: list[tuple[int, str]] = field(default_factory=list)
 
@@ -97,6 +99,19 @@ class Merging(SeenEvents):
         """The output since the last call."""
         out, self.out = self.out, MergeOutput()
         return out
+
+    def _start(self, request: StartRequest | None, offset: int) -> list[Trigger]:
+        """The triggers of what a request asks this partition to start by hand."""
+        if request is None:
+            return []
+        self._accounts.prefetch(dict.fromkeys(named.account for named in request.subjects))
+        place = Position(self.partition, offset)
+        asked = Asked(self.rules, self._state, self._accounts.erased, self.clock, place)
+        found, answer = start(request, asked)
+        self.out.started.append(answer)
+        self.touched.update(trigger.account for trigger in found)
+        self.reasons[request.rule, Reason.BY_HAND] += len(found)
+        return found
 
     def _aside(self, state: AccountState | None, offset: int, time: int, event: Event) -> bool:
         """Handle an event that has to do with a merge. False if the event is to be handled like any other."""

@@ -18,6 +18,7 @@ from schemas.event import (
     LOOP_DEPTH,
     OWN_PREFIX,
     RULES_SAVED,
+    RULES_START,
     Event,
     depth_of,
     is_reserved,
@@ -29,6 +30,7 @@ from schemas.reasons import Reason
 from schemas.trigger import Position, Trigger
 from services.rules.engine.account_state import OFFSET_BITS, AccountState, merge, subject_key
 from services.rules.engine.backfill import History, backfill
+from services.rules.engine.by_hand import Starts, no_starts, start_id
 from services.rules.engine.compiled_rule import NOTHING_BEFORE, CompiledRule, match_id
 from services.rules.engine.context import Context
 from services.rules.engine.dedup import merged_before
@@ -66,10 +68,12 @@ class PartitionEngine(Merging):
         rulesets: Callable[[int], RuleSet],
         fetch: Callable[[int], Event],
         history: Callable[[int], History],
+        starts: Starts = no_starts,
     ) -> None:
         super().__init__(partition, revision, clock, accounts)
         self._wall = clock_mode == "wall"
         self._rulesets, self._fetch, self._history = rulesets, fetch, history
+        self._starts = starts
         self._triggers: list[Trigger] = []
 
     # -- what the worker sees --------------------------------------------------------------------------------
@@ -179,6 +183,8 @@ class PartitionEngine(Merging):
                 self._switch(event, offset)
             elif type_ == FORGOTTEN:
                 self.out.forgotten += forgotten_in(event)
+            elif type_ == RULES_START:
+                self._triggers += self._start(self._starts(start_id(event)), offset)
             return
         if self.rules.fastpath and not is_reserved(type_):
             if len(self.rules.handlers) >= TYPES_KEPT:

@@ -25,8 +25,8 @@ class AccountRow(NamedTuple):
     state: bytes
 
 
-class OpenAccount(NamedTuple):
-    """An account that is not closed: its partition and its encoded state."""
+class ReadAccount(NamedTuple):
+    """An account, its partition and its encoded state, to be read."""
 
     account: str
     partition: int
@@ -143,12 +143,22 @@ def dues(conn: Connection, partition: int) -> list[tuple[int, str]]:
     return [(row.due_at, row.account) for row in conn.execute(query)]
 
 
-def open_accounts(conn: Connection, after: str, limit: int) -> list[OpenAccount]:
+def open_accounts(conn: Connection, after: str, limit: int) -> list[ReadAccount]:
     """The next accounts by name that are not closed."""
     query = select(accounts.c.account, accounts.c.partition, accounts.c.state).where(
         accounts.c.account > after, accounts.c.merged_into.is_(None)
     )
-    return [OpenAccount(*row) for row in conn.execute(query.order_by(accounts.c.account).limit(limit))]
+    return [ReadAccount(*row) for row in conn.execute(query.order_by(accounts.c.account).limit(limit))]
+
+
+def named_accounts(conn: Connection, names: Sequence[str]) -> list[ReadAccount]:
+    """The accounts of these names, closed ones too, of whatever partition."""
+    columns = select(accounts.c.account, accounts.c.partition, accounts.c.state)
+    return [
+        ReadAccount(*row)
+        for part in chunked(dict.fromkeys(names))
+        for row in conn.execute(columns.where(accounts.c.account.in_(part)))
+    ]
 
 
 def account_names(conn: Connection, partition: int) -> list[str]:

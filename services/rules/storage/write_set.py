@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from schemas.event import microseconds
 from schemas.names import MAX_NAME, fitting
 from schemas.trigger import Trigger
-from services.rules.storage import queries
+from services.rules.engine.by_hand import StartAnswer
+from services.rules.storage import queries, starts
 from services.rules.storage.ownership import OWNERSHIP, RulesPartition
 
 _trigger_json = msgspec.json.Encoder().encode
@@ -33,6 +34,7 @@ class WriteSet:
     outgoing: list[queries.Outgoing] = field(default_factory=list)
     passed: list[tuple[int, int]] = field(default_factory=list)  # places of the outbox that are on the log
     forgotten: list[str] = field(default_factory=list)  # ids of triggers whose plays are kept no longer
+    started: list[StartAnswer] = field(default_factory=list)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def save(self, conn: Connection) -> None:
@@ -49,6 +51,7 @@ class WriteSet:
         queries.mark_relayed(conn, self.relayed)
         queries.save_outgoing(conn, self.outgoing)
         queries.drop_outgoing(conn, self.row.partition, self.passed)
+        starts.save_answers(conn, self.row.partition, self.started)
         queries.forget_triggers(conn, self.row.partition, self.forgotten)
 
     def _gone(self, trigger: Trigger) -> bool:

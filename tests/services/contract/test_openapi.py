@@ -11,6 +11,7 @@ from schemas.account import ACCOUNT_EXAMPLE
 from schemas.aliases import ALIASES_EXAMPLE
 from schemas.json_schemas import KINDS
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE
+from schemas.start import START_EXAMPLE
 from schemas.task import TASK_EXAMPLE
 from services.actions.api.documents import ENDPOINT_EXAMPLE, TEMPLATE_EXAMPLE
 from tests.services.contract.pages import Page, Place
@@ -117,7 +118,10 @@ def _accounts(call: Caller) -> None:
     call("get", "/v1/rules/trend/explain?account=acme")
     call("get", "/v1/rules/overdue/matches?near=0")
     call("get", "/v1/rules/trend/matches")
-    (trigger,) = call("get", "/v1/triggers")["items"]
+    named = {"subjects": [{"account": "acme"}, {"account": "nobody"}], "dry_run": True}
+    call("post", "/v1/rules/trend/start", json=named)
+    call("post", "/v1/rules/trend/start", json=START_EXAMPLE, headers={"Idempotency-Key": "by-hand"})
+    _, trigger = call("get", "/v1/triggers")["items"]
     call("get", f"/v1/triggers/{trigger['id']}")
 
 

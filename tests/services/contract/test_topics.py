@@ -97,9 +97,9 @@ def topics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Record]]:
 
 
 def message_of(type_: str) -> str:
-    if type_ == "touchline.clock":
-        return "clock"
-    return "rulesSaved" if type_ in CONTROL else name_of(type_) if type_ in KNOWN else "event"
+    if type_ in CONTROL:
+        return {"touchline.clock": "clock", "touchline.rules.start": "rulesStart"}.get(type_, "rulesSaved")
+    return name_of(type_) if type_ in KNOWN else "event"
 
 
 def test_events(topics: dict[str, list[Record]]) -> None:
