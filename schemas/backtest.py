@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from schemas.answers import Answer, Time
 from schemas.fields import Name, Strict, invalid
 from schemas.rule import RuleIn, TierEntry
+from schemas.tiered import Tier
 from schemas.timestamps import Moment
 
 MAX_VALUES = 20
@@ -77,6 +78,19 @@ class VariantOut(Answer):
     triggers: int
     subjects: int
     by_tier: ByTier
+
+
+class BacktestMatchOut(Answer):
+    """A subject for which the rule held at the end of the log, or nearly."""
+
+    account: str
+    contact: str | None = Field(description="Of a rule with `scope: contact`.")
+    key: str | None = Field(description="Of a rule with `by`.")
+    tier: Tier
+    share: float = Field(description="1: it is there.", examples=[0.9])
+    value: int | float | None = Field(description="What is measured; of an absence, the seconds waited.")
+    threshold: int | float | str | None = Field(description="What the value is held against.")
+    due: Time | None = Field(description="The deadline, or the moment of a date.")
 
 
 class AgainstOut(Answer):

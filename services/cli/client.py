@@ -12,7 +12,7 @@ from backbone.errors import ConfigurationError, FieldError, TouchlineError
 from backbone.settings import load_settings, variables
 
 TIMEOUT_S = 30.0
-OF_RULES = frozenset({"rules", "tiers", "triggers", "accounts"})
+OF_RULES = frozenset({"rules", "tiers", "triggers", "accounts", "backtests"})
 OF_INGEST = frozenset({"aliases"})  # the rest that is asked here is of actions
 Shown = Mapping[str, Any]  # a document as the API shows it
 _KEY = re.compile(r"[!-~]{1,200}")  # what a header may carry
@@ -106,7 +106,10 @@ class Client:
         try:
             if answer.is_error:
                 said = answer.json() if kind == "application/problem+json" else {"detail": answer.text[:200]}
-                raise self._error(answer.status_code, said if isinstance(said, dict) else {})
+                said = said if isinstance(said, dict) else {}
+                if (wait := answer.headers.get("retry-after", "")).isdecimal():
+                    said |= {"retry_after": int(wait)}
+                raise self._error(answer.status_code, said)
             if answer.content and kind != "application/json":
                 raise ValueError(kind)
             return answer.json() if answer.content else None

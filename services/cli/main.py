@@ -216,6 +216,41 @@ def test(
 
 
 @app.command()
+def backtest(
+    paths: Annotated[
+        list[Path], typer.Argument(help="YAML files with rules, or folders of them.", metavar="PATH…")
+    ],
+    begin: Annotated[
+        str | None, typer.Option("--from", help="Report triggers at or after this time.", metavar="TIME")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", help="Report triggers before this time.", metavar="TIME")
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Other values to try at a path of the rule, in YAML; may be given several times.",
+            metavar="PATH=VALUE,…",
+        ),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="A rule on the server to compare with.", metavar="NAME")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the answers instead of drawing them.")
+    ] = False,
+) -> None:
+    """Show what each rule in the files would have done over the server's log. Nothing is saved or sent.
+
+    Exit status 2: a file is wrong; 1: anything else is.
+    """
+    from services.cli import backtest as story
+
+    done = story.backtest(paths, begin=begin, end=end, vary=vary or [], against=against, as_json=as_json)
+    raise typer.Exit(done)
+
+
+@app.command()
 def demo(
     detach: Annotated[
         bool | None,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
@@ -16,13 +17,14 @@ from backbone.web.app import Once, Pages, Paging, encode_cursor, json_response
 from backbone.web.json_route import AS_SHOWN, example
 from backbone.web.pagination import bad_cursor
 from schemas.answers import page_of
-from schemas.backtest import BACKTEST_EXAMPLE, MAX_VALUES, BacktestIn, BacktestOut
+from schemas.backtest import BACKTEST_EXAMPLE, MAX_VALUES, BacktestIn, BacktestMatchOut, BacktestOut
 from schemas.rule import RuleIn
 from schemas.rule_answers import TriggerOut
 from schemas.sentences.rules import of_trigger
 from services.rules.backtest.ledger import pages_of, series_of
-from services.rules.backtest.plan import AGAINST, BASE, Plan
+from services.rules.backtest.plan import AGAINST, BASE, MATCHES, Plan
 from services.rules.backtest.request import plan_of
+from services.rules.backtest.standing import chosen
 
 PATH = "/v1/backtests"
 Body = Annotated[BacktestIn, AS_SHOWN, example(BACKTEST_EXAMPLE)]
@@ -40,6 +42,7 @@ def backtests_router(db: Database, queue: JobQueue, wake: Callable[[], None]) ->
     router = jobs_router(PATH, "backtest", BacktestOut, "rules:read", queue)
     _asking(router, db, queue, wake)
     _triggers(router, queue)
+    _matches(router, queue)
     return router
 
 
@@ -97,6 +100,34 @@ def _triggers(router: APIRouter, queue: JobQueue) -> None:
         return json_response(
             {"items": items, "next_cursor": encode_cursor([skip + pages.limit]) if more else None}
         )
+
+
+def _matches(router: APIRouter, queue: JobQueue) -> None:
+    @router.get(
+        PATH + "/{job}/matches",
+        response_model=page_of(BacktestMatchOut),
+        summary="For whom the rule held at the end of a backtest, and who was near; the greatest share first",
+    )
+    def matches(
+        job: JobId,
+        pages: Pages,
+        near: Annotated[
+            float | None,
+            Query(ge=0, le=1, allow_inf_nan=False, description="also those at this share or more"),
+        ] = None,
+        _: Principal = require("rules:read"),
+    ) -> Response:
+        """As `GET /v1/rules/{name}/matches`, for a rule that need not be saved; the end is the newest time of the log.
+
+        The 100,000 with the greatest shares are kept. 409 as long as the backtest is not done.
+        """
+        view = queue.get(job)
+        if view.status != "done":
+            raise StateConflict(f"the backtest is {view.status}: it has no matches to show")
+        skip = _skipped(pages)
+        found = list(islice(chosen(queue.parts(job, MATCHES, skip), skip, near), pages.limit + 1))
+        more = encode_cursor([found[-1][0]]) if len(found) > pages.limit else None
+        return json_response({"items": [one for _, one in found[: pages.limit]], "next_cursor": more})
 
 
 def _check(plan: Plan, variant: int | None, change: str | None) -> None:

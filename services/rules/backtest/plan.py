@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 BASE, AGAINST = "rule", "against"  # series of triggers; those of variants are numbers
+MATCHES = "matches"  # series of the subjects that match at the end
 
 
 class Judged(msgspec.Struct):

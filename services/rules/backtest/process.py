@@ -7,6 +7,7 @@ from backbone.jobs.child import Report, run
 from backbone.jobs.scratch import Scratch
 from backbone.log.reader import open_reader
 from backbone.settings import Settings
+from services.rules.backtest import standing
 from services.rules.backtest.plan import Plan
 from services.rules.backtest.replay import Replay
 
@@ -16,9 +17,11 @@ def main(settings: Settings, body: bytes, report: Report) -> dict[str, Any]:
     gc.disable()  # states hold no cycles, and looking for them takes a third of the time
     log = open_reader(settings)
     try:
-        replay = Replay(Plan.decode(body), log, Scratch(settings.job_disk << 20), report)
+        scratch = Scratch(settings.job_disk << 20)
+        replay = Replay(Plan.decode(body), log, scratch, report)
         result = replay.run()
         replay.ledger.tell(report.part)
+        standing.tell(replay.matches(), scratch, report.part)
     finally:
         log.close()
     return result

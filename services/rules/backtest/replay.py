@@ -23,9 +23,11 @@ from services.rules.backtest.ledger import Ledger
 from services.rules.backtest.plan import BASE, Judged, Plan
 from services.rules.backtest.spilling import Room, SpillingAccounts
 from services.rules.decoding import Item
+from services.rules.engine.account_state import AccountState
 from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.context import Context
 from services.rules.engine.kinds.base import Match
+from services.rules.engine.matches import Matching, matching
 from services.rules.engine.processor import PartitionEngine
 from services.rules.engine.ruleset import RuleSet, UnknownRevision
 
@@ -70,6 +72,12 @@ class ReplayEngine(PartitionEngine):
         """See `PartitionEngine.fire`."""
         super().fire(rule, ctx, hold, event)
         self._series.append(rule.name)
+
+    def adopted(self, state: AccountState) -> AccountState:
+        """A state, brought in step with the rules if it comes from disk."""
+        if state.revision != self.rules.revision and state.profile.closed is None:
+            self._adopt(state)
+        return state
 
     def fired(self) -> list[tuple[str, Trigger]]:
         """The triggers since the last call, each with its series."""
@@ -226,6 +234,13 @@ class Replay:
                 self._collect(lane)
 
     # -- the end
+
+    def matches(self) -> Iterator[Matching]:
+        """Who matches the rule at the newest time of all, and all others with their shares."""
+        rule = self._rules.by_name[BASE]
+        for lane in self._lanes.values():
+            for state in lane.accounts.all():
+                yield from matching(self._rules, rule, lane.engine.adopted(state), lane.engine.clock, 0.0)
 
     def _carry_on(self) -> None:
         """Carry every partition to the newest time of all."""

@@ -171,6 +171,7 @@ def _backtests(call: Caller) -> None:
     assert call("get", "/v1/backtests")["items"][0]["triggers"] == 1
     for query in ("", "?variant=1", "?change=added"):
         assert len(call("get", f"{path}/triggers{query}")["items"]) == 1
+    assert len(call("get", f"{path}/matches?near=0")["items"]) == 1
     call("delete", path)
 
 

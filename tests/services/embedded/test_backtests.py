@@ -133,6 +133,12 @@ def test_its_triggers_are_those_of_the_server(tmp_path: Path, stores: JSON) -> N
             assert got == wanted
             assert found["triggers"] == len(wanted) == sum(found["by_tier"].values())
             assert sum(day["high"] + day["low"] + day["tech"] for day in found["by_day"]) == len(wanted)
+            standing = f"/v1/backtests/{found['id']}/matches"
+            live = triggers(client, f"/v1/rules/{rule['name']}/matches", near=0)
+            for one in live:
+                del one["last_trigger"], one["cooldown_until"]
+            assert triggers(client, standing, near=0) == live != []
+            assert triggers(client, standing) == [one for one in live if one["share"] >= 1]
             assert "gone" not in {one["account"] for one in got.values()}
         saved = asked(client, rule="spike", against="silent", **{"from": at(5), "to": at(9)})
         assert (saved["rule_version"], saved["against"]["rule"]) == (1, "silent")

@@ -40,7 +40,7 @@ def call(*arguments: str) -> str:
 
 def test_help_reads_well() -> None:
     text = call("--help")
-    for word in ("serve", "migrate", "keys", "apply", "export", "test", "demo"):
+    for word in ("serve", "migrate", "keys", "apply", "export", "test", "backtest", "demo"):
         assert re.search(rf"\b{word}\b .*[A-Z]", text), word
     assert "events:write" in call("keys", "create", "--help")
 

@@ -14,9 +14,11 @@ from backbone.log import EVENTS, OffsetOutOfRange, Record, partition_for
 from schemas.event import CLOCK, CONTROL, Event, decode
 from schemas.rule import RuleIn, TiersDoc
 from schemas.trigger import Trigger
+from services.rules.backtest import standing
 from services.rules.backtest.ledger import triggers_in
 from services.rules.backtest.plan import BASE, Judged, Plan
 from services.rules.backtest.replay import Replay
+from services.rules.engine.matches import matching
 from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
 from services.rules.engine.ruleset import RuleRevision, compile_rules
 
@@ -96,9 +98,11 @@ def backtest(
     values = [doc for series, doc in rules if series.isdigit()]
     judged = [Judged(series, {**doc, "status": "active"}, 1) for series, doc in rules]
     told = Told()
-    replay = Replay(Plan(judged, tiers, begin, end, values), log, Scratch(disk), told)
+    scratch = Scratch(disk)
+    replay = Replay(Plan(judged, tiers, begin, end, values), log, scratch, told)
     numbers = replay.run()
     replay.ledger.tell(told.part)
+    standing.tell(replay.matches(), scratch, told.part)
     return Outcome(numbers, told.parts, told.shares)
 
 
@@ -108,6 +112,20 @@ def live(log: MemoryLog, rule: JSON, tiers: list[JSON], *, append: bool = False)
     `append`: the log holds only what came from outside, and what merges leave for others is appended to it.
     """
     return _Server(log, rule, tiers).run(append=append)
+
+
+def matches(log: MemoryLog, rule: JSON, tiers: list[JSON]) -> list[JSON]:
+    """Who matches the rule on that server in the end, and with which share."""
+    server = _Server(log, rule, tiers)
+    server.run(append=False)
+    found = []
+    for engine in server.engines:
+        states = engine._accounts.all()
+        for one in (
+            one for s in states for one in matching(engine.rules, engine.rules.rules[0], s, engine.clock, 0)
+        ):
+            found.append({"account": one.account, "contact": one.contact, "key": one.key, "share": one.share})
+    return found
 
 
 class _Server:

@@ -13,10 +13,10 @@ from services.rules.backtest import history, replay
 from tests.oracle import rule_strategies as rules
 from tests.oracle.history import History
 from tests.oracle.strategies import histories, merged
-from tests.unit.backtest.kit import JSON, MemoryLog, backtest, live, sorted_by_id, told
+from tests.unit.backtest.kit import JSON, MemoryLog, backtest, live, matches, sorted_by_id, told
 
 EXAMPLES = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 PARTITIONS = 3
 
@@ -60,6 +60,22 @@ def test_the_triggers_are_those_of_a_server(data: Any) -> None:
     assert got.numbers["triggers"] == len(wanted)
     times = [instant(one["at"]) for one in got.of()]
     assert times == sorted(times)
+
+
+@pytest.mark.usefixtures("tight")
+@EXAMPLES
+@given(st.data())
+def test_who_matches_is_as_on_a_server(data: Any) -> None:
+    written = data.draw(histories(rules.anything()))
+    log, (rule, tiers) = log_of(written, undated=True), first_rule(written)
+    wanted = sorted(map(placed, matches(log, rule, tiers)))
+    got = [placed(one) for one in backtest(log, [("rule", rule)], tiers).of("matches")]
+    assert sorted(got) == wanted
+    assert [place[0] for place in got] == sorted(place[0] for place in got)
+
+
+def placed(one: JSON) -> tuple[float, str, str, str]:
+    return -one["share"], one["account"], one["contact"] or "", one["key"] or ""
 
 
 @pytest.mark.usefixtures("tight")
