@@ -18,6 +18,7 @@ from schemas.conditions.codegen import ConditionError, check_path
 from schemas.names import is_name
 
 MAX_TYPES = 100
+MAX_HOLDOUT = 50  # per cent: more than half would be a playbook for the few
 FIXED = frozenset({"account.id", "account.tier", "contact.id"})
 WHOLE = frozenset({"account.attributes", "contact.attributes"})
 
@@ -38,6 +39,12 @@ def _number(value: Any) -> Any:
 def _share(value: Any) -> Any:
     if _number(value) < 0:
         raise invalid("must not be negative")
+    return value
+
+
+def _holdout(value: Any) -> Any:
+    if not 0 <= _number(value) <= MAX_HOLDOUT:
+        raise invalid("must be 0 to {most}: per cent of the accounts", most=MAX_HOLDOUT)
     return value
 
 
@@ -94,6 +101,11 @@ Types = Annotated[
 # int | float: 10 stays 10 in the table, in answers and in mails, and does not become 10.0
 Number = Annotated[int | float, PlainValidator(_number), WithJsonSchema({"type": "number"})]
 Share = Annotated[int | float, PlainValidator(_share), WithJsonSchema({"type": "number", "minimum": 0})]
+Holdout = Annotated[
+    int | float,
+    PlainValidator(_holdout),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": MAX_HOLDOUT}),
+]
 EventPath = Annotated[str, Field(strict=True), _path("data", "contact", "account", "type", "source")]
 AccountPath = Annotated[str, Field(strict=True), _path("account")]
 DatePath = Annotated[str, Field(strict=True), _path("account", "contact")]

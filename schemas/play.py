@@ -58,6 +58,10 @@ class PlayOut(Answer):
     waits_until: Time | None = Field(
         description="When the wait it stands at is over; of a held play, when it has been held too long."
     )
+    goal_until: Time | None = Field(
+        description="The last moment at which the playbook's goal counts for it; null: it is not watched for one."
+    )
+    goal_reached_at: Time | None = Field(description="When the goal was reached, in time.")
 
 
 class ActionOut(Answer):

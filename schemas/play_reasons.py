@@ -42,6 +42,7 @@ class HistoryReason(StrEnum):
     STARTED = "started"
     ACTION_MADE = "action_made"
     ACTION_DONE = "action_done"
+    GOAL_REACHED = "goal_reached"
 
 
 class ActionReason(StrEnum):
@@ -101,6 +102,7 @@ EXPLAINED: dict[StrEnum, str] = {
     HistoryReason.STARTED: "The play began.",
     HistoryReason.ACTION_MADE: "The step made an action.",
     HistoryReason.ACTION_DONE: "The action was carried out.",
+    HistoryReason.GOAL_REACHED: "The playbook's goal was reached in time.",
     ActionReason.TASK_UPDATED: "A task with the same account and key was open; it was updated, not doubled.",
     ActionReason.NO_RECIPIENT: "Nobody at the account fits the step's `to`.",
     ActionReason.NO_OWNER: "The step is for the owner, and the account has none with an address.",

@@ -13,7 +13,18 @@ from schemas.choice import Choice, at_least_one, exactly_one
 from schemas.conditions.model import BranchCondition, EventCondition
 from schemas.dates import FORMS
 from schemas.duration import Duration
-from schemas.fields import OF_VERSIONS, DatePath, EventPath, Name, Strict, Types, ValuePath, invalid
+from schemas.fields import (
+    MAX_HOLDOUT,
+    OF_VERSIONS,
+    DatePath,
+    EventPath,
+    Holdout,
+    Name,
+    Strict,
+    Types,
+    ValuePath,
+    invalid,
+)
 from schemas.tiered import TIERS
 
 MAX_STEPS = 200  # of one tier, branches included
@@ -43,6 +54,15 @@ class EventMatch(Strict):
     def types(self) -> tuple[str, ...]:
         """The types as a tuple."""
         return (self.event,) if isinstance(self.event, str) else tuple(self.event)
+
+
+class Goal(EventMatch):
+    """What a play is for: an event that comes within a time of its trigger."""
+
+    within: Duration = Field(
+        description="How long after the trigger the event counts; then the play is complete.",
+        examples=["14d"],
+    )
 
 
 class ValueChange(Strict):
@@ -210,6 +230,17 @@ class PlaybookIn(Strict):
         None,
         description="An event or a changed value, or a list of them, that ends the play.",
         examples=[{"event": "invoice.paid", "by": "data.invoice"}],
+    )
+    holdout: Holdout | None = Field(
+        None,
+        description=f"Per cent of the accounts that are left alone, to see what the playbook does: 0 to {MAX_HOLDOUT}. "
+        "Who is held out stays so when it is raised.",
+        examples=[10],
+    )
+    goal: Goal | None = Field(
+        None,
+        description="What it is for: an event that is watched for after each trigger, of those held out too.",
+        examples=[{"event": "invoice.paid", "by": "data.invoice", "within": "14d"}],
     )
     steps: Steps = Field(
         description="One list for all tiers, or a list per tier.",

@@ -66,11 +66,13 @@ def every(steps: list[Step]) -> Iterator[Step]:
 
 
 def trigger_paths(body: PlaybookIn) -> Iterator[tuple[str, str]]:
-    """What exits, waits and branches need of the trigger, by path: (`exit_when.by`, `key`)."""
+    """What exits, the goal, waits and branches need of the trigger, by path: (`exit_when.by`, `key`)."""
     several = isinstance(body.exit_when, list)
     for place, leave in enumerate(body.exits):
         if isinstance(leave, EventMatch) and leave.by is not None:
             yield f"exit_when.{place}.by" if several else "exit_when.by", "key"
+    if body.goal is not None and body.goal.by is not None:
+        yield "goal.by", "key"
     for path, step in steps_of(body):
         if isinstance(step.wait, WaitEvent) and step.wait.until.by is not None:
             yield f"{path}.wait.until.by", "key"

@@ -52,6 +52,14 @@ class Expectation(_Strict):
     actions: list[dict[str, Any]] | None = Field(
         None, description="Each matches on the fields that it gives."
     )
+    plays: list[dict[str, Any]] | None = Field(
+        None, description="Each matches on the fields that it gives; skipped ones may be left out."
+    )
+    impact: list[dict[str, Any]] | None = Field(
+        None,
+        description="What each playbook with a goal or a holdout did, at the end: `playbook` and the fields of "
+        "GET /v1/playbooks/{name}/impact.",
+    )
 
 
 class Scenario(_Strict):

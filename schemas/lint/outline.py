@@ -15,7 +15,7 @@ from schemas.rule import RuleIn, TiersDoc, cooldown_span
 from schemas.template import TemplateIn
 from schemas.tiered import TIERS
 
-FORMAT = 5  # counts up when outlines come to hold something else: those on record are then made anew
+FORMAT = 6  # counts up when outlines come to hold something else: those on record are then made anew
 CAN_LACK = frozenset({"event", "event_id", "contact", "key", "figures", "value", "threshold", "window"})
 
 
@@ -64,6 +64,7 @@ class PlaybookOutline(msgspec.Struct, frozen=True, omit_defaults=True):
     ] = {}  # by tier: the types of Touchline's own events that its plays bring about
     reads: list[ReadPath] = []
     endpoints: list[str] = []  # that it calls
+    goal: list[str] = []  # types of events that reach its goal
 
 
 class TemplateOutline(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -173,6 +174,7 @@ def outline_playbook(body: PlaybookIn) -> PlaybookOutline:
         {tier: sorted(_emits(steps)) for tier, steps in body.by_tier().items()},
         reads_of_playbook(body),
         sorted({name for kind, name, _ in body.references() if kind == "endpoint"}),
+        [] if body.goal is None else list(body.goal.types),
     )
 
 

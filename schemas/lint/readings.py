@@ -32,7 +32,7 @@ def reads_of_rule(rule: RuleIn) -> list[ReadPath]:
 
 
 def reads_of_playbook(body: PlaybookIn) -> list[ReadPath]:
-    """What a playbook's waits, branches and exits read."""
+    """What a playbook's waits, branches, exits and goal read."""
     return _once(_playbook(body))
 
 
@@ -81,6 +81,8 @@ def _playbook(body: PlaybookIn) -> Iterator[ReadPath]:
     for leave in body.exits:
         if isinstance(leave, EventMatch):
             yield from _condition(leave.where, list(leave.types))
+    if body.goal is not None:
+        yield from _condition(body.goal.where, list(body.goal.types))
     for _, step in steps_of(body):
         if isinstance(step.wait, WaitDate):
             yield ReadPath(step.wait.until_date, "date")

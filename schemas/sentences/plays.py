@@ -104,6 +104,7 @@ _HISTORY: dict[StrEnum, Callable[[PlayCase], str]] = {
     HistoryReason.STARTED: lambda case: f"the play began, for the {case.tier} tier",
     HistoryReason.ACTION_MADE: lambda case: f"the step produced {_thing(case)}",
     HistoryReason.ACTION_DONE: lambda case: _done(case),
+    HistoryReason.GOAL_REACHED: _plain(HistoryReason.GOAL_REACHED),
 }
 _ACTIONS: dict[StrEnum, Callable[[PlayCase], str]] = {
     ActionReason.TASK_UPDATED: _plain(ActionReason.TASK_UPDATED),

@@ -12,6 +12,7 @@ from schemas.event import CONTROL, Event, Malformed, decode, instant
 from schemas.names import is_name
 from schemas.trigger import Moved, Trigger, TriggerRecord
 from services.actions.plays.dedup import digest
+from services.actions.plays.goals import LATE_US
 from services.actions.plays.merge import EventItem, MergedOrder, TriggerItem
 from services.actions.plays.model import DraftRendering, Play, play_id
 from services.actions.plays.ports import Library
@@ -132,6 +133,7 @@ class ActionsTask:
         """Apply the records that can be applied, up to one transaction's limits; returns the number of steps."""
         if self.merge.head() is None:
             return 0
+        self.store.watched_from = self.plays.clock - LATE_US
         self._preload()
         steps = 0
         while steps < MAX_STEPS and len(self.store.ops) < self._ops and self.plays.step():

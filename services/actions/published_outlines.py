@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 from backbone.database import Database
 from backbone.documents import registry
 from backbone.documents.store import StoredDocument
+from schemas.lint.goals import lint_goal
 from schemas.lint.outline import Outline, outline
 from schemas.lint.single import LintWarning, lint_playbook, lint_template
 from schemas.playbook import PlaybookIn
@@ -21,8 +22,14 @@ def write_outline(conn: Connection, body: Body, stored: StoredDocument) -> None:
 
 def warnings_about(conn: Connection, body: Body, *, alone: bool = False) -> list[LintWarning]:
     """The warnings about a document, by itself and (unless `alone`) with the documents it works with."""
-    found = lint_playbook(body) if isinstance(body, PlaybookIn) else lint_template(body)
+    found = _by_itself(body)
     return found if alone else [*found, *registry.warnings_about(conn, outline(body))]
+
+
+def _by_itself(body: Body) -> list[LintWarning]:
+    if isinstance(body, TemplateIn):
+        return lint_template(body)
+    return [*lint_playbook(body), *lint_goal(body)]
 
 
 def refresh(db: Database) -> None:

@@ -17,7 +17,7 @@ from backbone.web.account_record import Parts
 from schemas.event import rfc3339
 from services.actions import published_outlines
 from services.actions.account_record import record
-from services.actions.api import documents, plays, preview, suppressions, tasks, unsubscribe
+from services.actions.api import documents, impact, plays, preview, suppressions, tasks, unsubscribe
 from services.actions.api.plays import Times
 from services.actions.api.unsubscribe import UnsubscribeLinks
 from services.actions.channels.email.eml_files import OUTBOX
@@ -86,6 +86,7 @@ class ActionsService:
         changed = self.worker.wake
         self.routers: Sequence[APIRouter] = [
             *documents.routers(db, clock, asked, self.worker.playbook_saved),
+            impact.router(db, clock, log_clock=self._log_clock),
             plays.router(db, clock, times, log.partitions, changed),
             tasks.router(db, times, log.partitions, changed),
             preview.router(db, times, self._pools[1], links, sender, log.partitions),

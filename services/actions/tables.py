@@ -99,6 +99,12 @@ plays = Table(
     Column("depth", Integer, nullable=False, server_default="0"),  # of the event at which the trigger fired
     Column("place", Long),  # offset in the log at which the trigger was decided
     Column("watched", JSON(none_as_null=True)),  # path to value, as it was when the trigger was decided
+    Column("began_at", Long),  # or would have, were it not held out; null: it has not
+    Column("goal_until", Long),  # the last moment at which its goal counts; null: it is not watched
+    Column("goal_reached_at", Long),
+    Index("actions_plays_goal", "account", "goal_until"),
+    Index("actions_plays_goals", "goal_until"),
+    Index("actions_plays_began", "playbook", "account", "began_at"),
     Index("actions_plays_due", "partition", "due_at"),
     Index("actions_plays_ended", "partition", "ended_at"),
     Index("actions_plays_account", "account", "status"),

@@ -27,6 +27,7 @@ from services.actions.plays.model import DraftRendering
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import RenderPool as Pool
 from services.cli.documents import TEST_SUFFIX, Document, FileProblem, FileProblems, find, load
+from services.cli.scenario_shown import shown_play
 from services.cli.scenario_why import of_action, of_trigger
 from services.cli.scenario_world import World, arrivals
 from services.cli.terminal import Terminal
@@ -157,7 +158,25 @@ def play(
         if missing or unexpected:
             why = list(dict.fromkeys(text for one in missing for text in of_action(world.store, one)))
             differences.append(Difference("actions", missing, unexpected, why))
+    differences += [one for one in (_plays(scenario, world), _impact(scenario, world)) if one is not None]
     return differences
+
+
+def _plays(scenario: Scenario, world: World) -> Difference | None:
+    if scenario.expect.plays is None:
+        return None
+    missing, unexpected = compare(
+        scenario.expect.plays, [shown_play(one) for one in world.store.plays.values()]
+    )
+    unexpected = [one for one in unexpected if one["status"] != "skipped"]
+    return Difference("plays", missing, unexpected) if missing or unexpected else None
+
+
+def _impact(scenario: Scenario, world: World) -> Difference | None:
+    if scenario.expect.impact is None:
+        return None
+    missing, unexpected = compare(scenario.expect.impact, world.impact())
+    return Difference("impact", missing, unexpected) if missing or unexpected else None
 
 
 def compare(
@@ -239,6 +258,9 @@ def _show(difference: Difference) -> None:
         "channel",
         "at",
         "step",
+        "playbook",
+        "status",
+        "verdict",
     }
     rows = max(len(difference.missing), len(difference.unexpected))
     for place in range(rows):

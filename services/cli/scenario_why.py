@@ -99,9 +99,9 @@ def of_action(store: MemoryStore, entry: dict[str, Any]) -> list[str]:
         if text := said(ActionReason, action.reason, case):
             told.append(f"{action.channel} of {action.playbook} to {action.account}, {action.status}: {text}")
     for play in store.plays.values():
-        if play.status == "skipped" and entry.get("account", play.account) == play.account:
+        if play.status in {"skipped", "held_out"} and entry.get("account", play.account) == play.account:
             text = said(PlayReason, play.reason, PlayCase(playbook=play.playbook, tier=play.tier))
-            told.append(f"{play.playbook} for {play.account} was skipped: {text}")
+            told.append(f"{play.playbook} for {play.account} was {play.status.replace('_', ' ')}: {text}")
     return told[:MOST_TOLD]
 
 

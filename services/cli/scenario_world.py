@@ -20,6 +20,7 @@ from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.model import DraftRendering, OwnEvent
 from services.actions.plays.processor import PlaysPartition
 from services.cli.documents import Document
+from services.cli.scenario_shown import shown_impact
 from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
 from services.rules.engine.ruleset import RuleRevision, RuleSet, compile_rules
 from services.rules.storage.revisions import DEFAULT_TIERS
@@ -44,9 +45,8 @@ class World:
             fetch=lambda offset: self._log[offset],
             history=lambda _: (),
         )
-        library = MemoryLibrary(
-            [m for m in models if isinstance(m, PlaybookIn)], [m for m in models if isinstance(m, TemplateIn)]
-        )
+        self._books = [m for m in models if isinstance(m, PlaybookIn)]
+        library = MemoryLibrary(self._books, [m for m in models if isinstance(m, TemplateIn)])
         self.store = MemoryStore(render)
         self.plays = PlaysPartition(0, mode="log", store=self.store, library=library)
         self.triggers: list[Trigger] = []
@@ -77,6 +77,18 @@ class World:
         while self.plays.step():
             pass
         return [decode(sent.value, place="", timestamp=at) for sent in out.sent]
+
+    def impact(self) -> list[dict[str, Any]]:
+        """What each playbook with a goal or a holdout has done so far, as the API shows it."""
+        return [
+            shown_impact(
+                book,
+                [one for one in self.store.plays.values() if one.playbook == book.name],
+                self.plays.clock,
+            )
+            for book in self._books
+            if book.goal is not None or book.holdout
+        ]
 
     def _place(self) -> int:
         self._places += 1

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, select
 from backbone.database import Database, insert_new
 from backbone.documents import registry
 from schemas.event import Event, is_reserved
-from schemas.lint.outline import outline_rule
+from schemas.lint.goals import unsent
+from schemas.lint.outline import PlaybookOutline, outline_rule
 from schemas.lint.single import Facts, LintWarning, lint_rule
 from schemas.names import is_name
 from schemas.rule import RuleIn, TiersDoc
@@ -79,10 +80,13 @@ def warnings_about(db: Database, rule: RuleIn, *, alone: bool = False) -> list[L
 
     They rest on what the log has shown and, unless `alone`, on the documents that the rule works with.
     """
-    found = lint_rule(rule, facts(db))
+    known = facts(db)
+    found = lint_rule(rule, known)
     if not alone:
         with db.read() as conn:
             found += registry.warnings_about(conn, outline_rule(rule))
+            for book in registry.read(conn, [("playbook", rule.playbook or "")]).values():
+                found += unsent(book, known) if isinstance(book, PlaybookOutline) else []
     return found
 
 

@@ -20,12 +20,13 @@ from schemas.playbook import PlaybookIn
 from schemas.template import TemplateIn
 from schemas.trigger import Moved, Trigger
 from services.actions.channels import CHANNELS
+from services.actions.plays.holdout import number_of
 from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
 from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.model import Play, event_id
 from services.actions.plays.processor import PlaysPartition
 from services.actions.storage.rows import PLAY_COLUMNS, play_of
-from services.actions.tables import accounts, actions, outbox, tasks
+from services.actions.tables import accounts, actions, outbox, plays, tasks
 from services.rules.engine.merging import MergeOutput
 from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
 from services.rules.storage.revisions import RuleSets
@@ -34,7 +35,7 @@ from services.rules.tables import triggers
 from tests.e2e.deliveries import Witness, check_deliveries, settled
 from tests.e2e.letters import Filler, said
 from tests.e2e.topics import posted, readable, records, relayed, shown
-from tests.e2e.workload import PLAYBOOKS, TEMPLATE
+from tests.e2e.workload import HOLDOUT, PLAYBOOKS, TEMPLATE
 
 JSON = dict[str, Any]
 ENDS = (OWN_PREFIX + "email.", OWN_PREFIX + "webhook.")
@@ -58,7 +59,8 @@ class Expected:
 def _play(p: Play) -> tuple[Any, ...]:
     about = (p.playbook, p.rule, p.trigger_id, p.account, p.contact, p.key, p.tier)
     wait = p.wait and (p.wait.due, p.wait.until)
-    return (*about, p.status, p.reason, p.step, p.started_at, p.ended_at, wait)
+    goal = (p.began_at, p.goal_until, p.goal_reached_at)
+    return (*about, p.status, p.reason, p.step, p.started_at, p.ended_at, wait, *goal)
 
 
 def _action(a: Any, status: str) -> tuple[Any, ...]:
@@ -198,6 +200,7 @@ def check(
     want, got = expected(log, db), stored(db)
     compare(want, got)
     _check_own(db, want, on_log.own.keys())
+    _check_held_out(db, on_log.own.keys())
     assert on_log.sent_on.keys() == want.sent_on, "what merges leave for others is lost, or of nothing"
     told_again = relayed(log, want.triggers) + on_log.own.total() - len(on_log.own)
     told_again += on_log.sent_on.total() - len(on_log.sent_on)
@@ -215,6 +218,20 @@ def check(
         delivered.repeats,
         delivered.uncertain,
     )
+
+
+def _check_held_out(db: Database, own: Set[str]) -> None:
+    """Check that nobody who is held out was touched, and nobody else left alone. Asks neither engine."""
+    with db.read() as conn:
+        began = conn.execute(select(plays).where(plays.c.began_at.is_not(None))).all()
+        touched = {*conn.scalars(select(actions.c.play)), *conn.scalars(select(tasks.c.play))}
+    for play in began:
+        alone = play.playbook == "thanks" and number_of("thanks", play.account) < HOLDOUT
+        assert (play.status == "held_out") is alone, f"{play.account}: {play.status}"
+        if alone:
+            assert play.id not in touched, f"{play.account} is held out and was touched"
+            told = {event_id(f"play.{kind}", play.id) for kind in ("started", "finished", "exited")}
+            assert not told & own, f"the play of {play.account} is held out, and the log tells of it"
 
 
 def _check_own(db: Database, want: Expected, own: Set[str]) -> None:

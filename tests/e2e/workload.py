@@ -15,6 +15,7 @@ from tests.e2e.stack import until
 JSON = dict[str, Any]
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BATCH = 50
+HOLDOUT = 20  # of the playbook "thanks"
 TYPES = ["ticket", "bought", "login", "invoiced", "paid", "account.updated"]
 WEIGHTS = [8, 6, 6, 2, 2, 1]
 
@@ -51,7 +52,7 @@ PLAYBOOKS: list[JSON] = [
                   "tech": [{"webhook": {"endpoint": "crm"}}]},
     },
     {
-        "name": "thanks",
+        "name": "thanks", "holdout": HOLDOUT, "goal": {"event": "login", "within": "1d"},
         "steps": [
             {"webhook": {"endpoint": "crm", "body": {"id": "{{ trigger.id }}", "is": "{{ account.attributes.mood }}"}}}
         ],

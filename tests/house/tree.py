@@ -15,6 +15,7 @@ PURE = (
     "schemas",
     "services/rules/engine",
     "services/actions/plays",
+    "services/actions/impact",
     "services/ingest/formats",
     "services/ingest/decoding",
 )

@@ -39,10 +39,12 @@ def _play(play: Row[Any]) -> Iterator[_Entry]:
     case = PlayCase(playbook=play.playbook, tier=play.tier)
     if play.held_at is not None:
         yield _Entry(play.held_at, (0, 0, 0), None, HistoryReason, HistoryReason.HELD, case)
-    if play.step is not None or play.status in {"open", "finished"}:
+    if play.began_at is not None and play.status != "held_out":
         yield _Entry(play.started_at, (0, 0, 1), None, HistoryReason, HistoryReason.STARTED, case)
     if play.ended_at is not None and play.reason is not None:
         yield _Entry(play.ended_at, (2, 0, 0), play.step, PlayReason, play.reason, case)
+    if play.goal_reached_at is not None:
+        yield _Entry(play.goal_reached_at, (3, 0, 0), None, HistoryReason, HistoryReason.GOAL_REACHED, case)
 
 
 def _notes(play: Row[Any], notes: Iterable[Row[Any]], places: Mapping[str, int]) -> Iterator[_Entry]:

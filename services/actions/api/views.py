@@ -34,6 +34,8 @@ def play_view(row: Row[Any]) -> dict[str, Any]:
         "held_at": moment(row.held_at),
         "ended_at": moment(row.ended_at),
         "waits_until": None if row.status == "held" and row.released is not None else moment(row.due_at),
+        "goal_until": moment(row.goal_until),
+        "goal_reached_at": moment(row.goal_reached_at),
     }
 
 

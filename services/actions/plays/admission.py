@@ -1,7 +1,8 @@
 """Admission: a play that is about to begin asks, in a fixed order, who holds it. Pure.
 
 1. Its playbook is paused, or its rule is and holds its plays: it is `held`, unless somebody released it since.
-2. It would go beyond its playbook's limit: the breaker pauses the playbook, and it is `held`. Plays that were
+2. Its account is held out: it is `held_out`, and counts for no limit.
+3. It would go beyond its playbook's limit: the breaker pauses the playbook, and it is `held`. Plays that were
    released are past this.
 
 The same answers tell which open plays stand still: those that (1) would hold.
@@ -12,6 +13,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from schemas.play_reasons import PlayReason
+from services.actions.plays.holdout import is_held_out
 from services.actions.plays.model import Play, PlayStatus
 from services.actions.plays.program import Playbook
 
@@ -100,6 +102,8 @@ class Admission:
         reason = self.standing(play)
         if reason is not None:
             return Refusal("held", reason)
+        if is_held_out(play.playbook, play.account, playbook.holdout):
+            return Refusal("held_out", PlayReason.HELD_OUT)
         if play.released is not None:
             return None
         if self._beyond(playbook, now):

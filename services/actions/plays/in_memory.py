@@ -158,6 +158,13 @@ class MemoryStore:
             if play.account == account and (play.status in LIVE or play.id in tasked)
         ]
 
+    def watched_plays(self, account: str) -> list[Play]:
+        return [
+            play
+            for play in self.plays.values()
+            if play.account == account and play.goal_until is not None and play.goal_reached_at is None
+        ]
+
     def put_play(self, play: Play) -> None:
         self.plays[play.id] = play
 

@@ -4,17 +4,21 @@ trigger ──► (held ──►) open ──► (step, step, wait …) ──�
               │          └── exit_when, `then: exit`, by hand ──► exited
               └── exit_when ──► exited; discarded, held too long ──► skipped
 no playbook, tier not covered, play open or held already ──► skipped
+the account is held out ──► (held ──►) held_out
 """
 
 from schemas.duration import parse_duration
-from schemas.event import OWN_PREFIX, RESERVED, Event, depth_after, is_reserved
+from schemas.event import OWN_PREFIX, RESERVED, Event, depth_after
 from schemas.play_reasons import ActionReason, PlayReason, StepReason
 from schemas.playbook import WaitDate, WaitEvent
 from schemas.profile import Profile
 from schemas.trigger import Trigger
 from services.actions.channels import CHANNELS
+from services.actions.plays import goals
 from services.actions.plays.action_drafts import StepRun
 from services.actions.plays.admission import Admission, Holds, NothingHeld, Refusal
+from services.actions.plays.dedup import time_of
+from services.actions.plays.holdout import is_held_out
 from services.actions.plays.model import (
     LIVE,
     Cancel,
@@ -28,6 +32,7 @@ from services.actions.plays.model import (
 )
 from services.actions.plays.play_values import (
     beginning_of,
+    concerns,
     date_awaited,
     has_changed,
     scope_of,
@@ -85,6 +90,7 @@ class Interpreter:
             self._refuse(play, playbook, refusal, now)
             return
         program = playbook.programs[play.tier]
+        goals.begin(play, playbook, now)
         play.status, play.reason, play.wait = "open", None, None
         play.templates = self._library.template_versions(program.templates)
         self._tell("play.started", play, now)
@@ -98,6 +104,10 @@ class Interpreter:
         if play.status == "held":
             play.held_at = now if play.held_at is None else play.held_at
             play.wait = Wait(due=play.held_at + playbook.held_for)
+            goals.await_(play, playbook)
+        elif play.status == "held_out":
+            goals.begin(play, playbook, now)
+            play.ended_at = now
         self._store.put_play(play)
 
     def _begin_released(self, play: Play, now: int) -> None:
@@ -119,6 +129,7 @@ class Interpreter:
     def skip(self, play: Play, reason: PlayReason, now: int) -> None:
         """End a held play that never began."""
         play.status, play.reason, play.ended_at, play.wait = "skipped", reason, now, None
+        goals.forget(play)
         self._store.put_play(play)
 
     def _new(self, name: str, trigger: Trigger, now: int) -> Play:
@@ -208,9 +219,15 @@ class Interpreter:
         elif updated and play.wait.dated:
             self._reckon(play, profile, now)
 
+    def watch(self, play: Play, event: Event, profile: Profile) -> None:
+        """Note that an event reached the goal of a play that is watched for it, if it did."""
+        if goals.is_reached(play, self._playbook(play), event, profile):
+            play.goal_reached_at = time_of(event)
+            self._store.put_play(play)
+
     def _leaves(self, playbook: Playbook, play: Play, event: Event, profile: Profile) -> bool:
         """Whether the event ends the play."""
-        if not playbook.exits or not self._concerns(play, event):
+        if not playbook.exits or not concerns(play, event):
             return False
         scope = scope_of(play, event, profile)
         return any(one.matches(scope, event, play.key) for one in playbook.exits)
@@ -218,7 +235,7 @@ class Interpreter:
     def _until(self, play: Play, event: Event, profile: Profile, now: int) -> None:
         """End the play's wait if this is the event it waits for."""
         program = self._program(play)
-        if program is None or not self._concerns(play, event):
+        if program is None or not concerns(play, event):
             return
         at = program.at(play.step or "")
         if at.until is None or not at.until.matches(scope_of(play, event, profile), event, play.key):
@@ -244,15 +261,6 @@ class Interpreter:
         play.wait = Wait(due=due, dated=True)
         self._store.put_play(play)
 
-    def _concerns(self, play: Play, event: Event) -> bool:
-        """Whether an event can concern a play: Touchline's own events concern only their play, and a contact's play
-        is not concerned by events of another contact."""
-        if event.type.startswith(OWN_PREFIX):
-            return isinstance(event.data, dict) and event.data.get("play") == play.id
-        if play.scope != "contact" or is_reserved(event.type):
-            return True
-        return event.contact is None or event.contact == play.contact
-
     def stands_still(self, play: Play) -> bool:
         """Whether an open play may not go on now, for its playbook or its rule is paused."""
         return play.status == "open" and self.admission.standing(play) is not None
@@ -267,13 +275,21 @@ class Interpreter:
     def exit(self, play: Play, reason: PlayReason, now: int) -> None:
         """End an open or held play: nothing more is sent, and its open tasks are closed."""
         stands = self.admission.standing(play) is not None
+        alone = play.began_at is None and self._is_left_alone(play)
+        if play.began_at is None:
+            goals.forget(play)
         play.status, play.reason, play.ended_at, play.wait = "exited", reason, now, None
         self._store.put_play(play)
         self._store.do(
             Cancel(play.id, ActionReason.PLAY_EXITED, now, tried_only=self._log_clock and not stands)
         )
         self._store.do(CloseTasks(play.id, reason, now))
-        self._tell("play.exited", play, now)
+        if not alone:
+            self._tell("play.exited", play, now)
+
+    def _is_left_alone(self, play: Play) -> bool:
+        """Whether the account of a held play is held out, so that the play would touch nobody."""
+        return is_held_out(play.playbook, play.account, self._playbook(play).holdout)
 
     # -- steps
 

@@ -66,6 +66,9 @@ class Play(msgspec.Struct, kw_only=True):
     )
     watched: dict[str, Any] = {}  # path to the value at the trigger's place; another one ends the play
     partition: int = 0
+    began_at: int | None = None  # or would have, were it not held out; None: it has not
+    goal_until: int | None = None  # the last moment at which its goal counts; None: it is not watched
+    goal_reached_at: int | None = None  # time of the first event that reached it
 
 
 class ActionSpec(msgspec.Struct, kw_only=True):

@@ -6,7 +6,7 @@ from typing import Any
 from schemas.conditions.model import Scope
 from schemas.dates import moment_of, unchanged
 from schemas.duration import parse_duration
-from schemas.event import DAY_US, Event, instant
+from schemas.event import DAY_US, OWN_PREFIX, Event, instant, is_reserved
 from schemas.playbook import WaitDate
 from schemas.profile import Profile, contact_of
 from services.actions.plays.model import Play
@@ -21,6 +21,16 @@ LATE_US = (
 def subject_of(play: Play) -> tuple[str | None, str | None]:
     """What the subject of the play has beside the account: (contact, key)."""
     return (play.contact if play.scope == "contact" else None, play.key)
+
+
+def concerns(play: Play, event: Event) -> bool:
+    """Whether an event can concern a play: Touchline's own events concern only their play, and a contact's play
+    is not concerned by events of another contact."""
+    if event.type.startswith(OWN_PREFIX):
+        return isinstance(event.data, dict) and event.data.get("play") == play.id
+    if play.scope != "contact" or is_reserved(event.type):
+        return True
+    return event.contact is None or event.contact == play.contact
 
 
 def scope_of(play: Play, event: Event | None, profile: Profile) -> Scope:

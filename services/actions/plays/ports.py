@@ -42,6 +42,10 @@ class Store(Protocol):
         """The account's open and held plays, and the finished ones with open tasks."""
         ...
 
+    def watched_plays(self, account: str) -> list[Play]:
+        """The account's plays whose goal an event may still reach, perhaps with some for which it is too late."""
+        ...
+
     def put_play(self, play: Play) -> None:
         """Keep a play, new or changed."""
         ...
@@ -84,5 +88,5 @@ class Library(Protocol):
         ...
 
     def watches(self, type_: str) -> bool:
-        """Whether some playbook has an exit or a wait for events of this type."""
+        """Whether some playbook has an exit, a goal or a wait for events of this type."""
         ...

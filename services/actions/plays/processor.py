@@ -11,6 +11,7 @@ from schemas.forwarding import ERASED, close, erased_of, take_in
 from schemas.play_reasons import PlayReason
 from schemas.profile import Profile, apply_update, contact_of
 from schemas.trigger import Moved, Trigger
+from services.actions.plays import goals
 from services.actions.plays.admission import Holds
 from services.actions.plays.dedup import repeats, time_of
 from services.actions.plays.interpreter import Interpreter
@@ -164,8 +165,14 @@ class PlaysPartition:
         if event.type in RESERVED:
             self._update(account, event)
         profile = self._store.profile(account) or Profile(id=account)
+        for play in self._watched(account):
+            self._interpreter.watch(play, event, profile)
         for play in sorted(self._store.live_plays(account), key=lambda one: (one.started_at, one.id)):
             self._interpreter.on_event(play, event, profile, self.clock)
+
+    def _watched(self, account: str) -> list[Play]:
+        """The account's plays whose goal an event may reach now."""
+        return [play for play in self._store.watched_plays(account) if goals.is_watched(play, self.clock)]
 
     def _closed(self, account: str, known: Profile | None, event: Event) -> None:
         """Apply an event of an account that was merged into another one; only erasures change anything here."""
@@ -194,6 +201,9 @@ class PlaysPartition:
                 self._store.live_plays(moved.account), key=lambda one: (one.started_at, one.id)
             ):
                 self._interpreter.leave(play, PlayReason.ACCOUNT_MERGED, self.clock)
+            for play in self._watched(moved.account):
+                if goals.stop(play, self.clock):
+                    self._store.put_play(play)
         else:
             profile.closed = None
         self._store.put_profile(profile)

@@ -9,6 +9,7 @@ from typing import Any
 
 from schemas.conditions.keys import key_text
 from schemas.conditions.model import Scope, compile_condition
+from schemas.duration import parse_duration
 from schemas.event import DAY_US, Event, is_reserved
 from schemas.playbook import EventMatch, PlaybookIn, Step, WaitDate, WaitEvent
 from services.actions.plays.value_paths import Getter, getter
@@ -75,6 +76,14 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class CompiledGoal:
+    """The events that reach a play's goal, and how long after the trigger they count (microseconds)."""
+
+    matcher: Matcher
+    within: int
+
+
+@dataclass(frozen=True)
 class Playbook:
     """A version of a playbook, ready to run."""
 
@@ -87,10 +96,14 @@ class Playbook:
     limit: Limit | None = None  # None: any number of plays may begin
     held_for: int = HELD_FOR  # how long a play of it is held at most
     unhealthy: str | None = None  # why this version cannot be run (see `set_aside`)
+    holdout: float = 0  # per cent of the accounts that it leaves alone
+    goal: CompiledGoal | None = None
 
     def matchers(self) -> Iterable[Matcher]:
-        """Every matcher of its exits and waits."""
+        """Every matcher of its exits, its goal and its waits."""
         yield from self.exits
+        if self.goal is not None:
+            yield self.goal.matcher
         for program in self.programs.values():
             yield from (one.until for one in program.instructions if one.until is not None)
 
@@ -104,12 +117,14 @@ def compile_playbook(version: int, doc: PlaybookIn) -> Playbook:
         exits=tuple(_matcher(match) for match in doc.exits if isinstance(match, EventMatch)),
         watched=doc.watched,
         programs={tier: _program(steps) for tier, steps in doc.by_tier().items()},
+        holdout=doc.holdout or 0,
+        goal=None if doc.goal is None else CompiledGoal(_matcher(doc.goal), parse_duration(doc.goal.within)),
     )
 
 
 def set_aside(name: str, version: int, doc: Mapping[str, Any], why: str) -> Playbook:
     """A version that was saved once and cannot be read now. It has no steps; any event that it names may be an exit."""
-    types = frozenset(_events_in(doc))
+    types = frozenset(_events_in({name: value for name, value in doc.items() if name != "goal"}))
     exits = (Matcher(types - {"*"}, every="*" in types, where=None, by=None),)
     topic = str(doc.get("topic", "lifecycle"))
     return Playbook(name, version, topic=topic, exits=exits, watched=(), programs={}, unhealthy=why)

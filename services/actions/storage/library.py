@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from backbone import telemetry
 from backbone.database import Database
@@ -12,9 +12,10 @@ from backbone.documents.store import DocumentStore
 from schemas.playbook import PlaybookIn
 from schemas.profile import Profile
 from services.actions.metrics import show_health
+from services.actions.plays.goals import LATE_US
 from services.actions.plays.model import LIVE, OPEN_TASK
 from services.actions.plays.program import Playbook, compile_playbook, set_aside
-from services.actions.tables import documents, plays, tasks
+from services.actions.tables import documents, partitions, plays, tasks
 
 REFRESH_S = 2.0  # greatest age of the set of event types that matter; a play's own types are always in it
 CACHED = 2_000  # how many compiled versions and templates are kept
@@ -63,16 +64,17 @@ class SqlLibrary:
         self.moved, self._refreshed = False, time.monotonic()
 
     def _of_plays(self, conn: Connection) -> None:
-        """Compile the versions of plays that are open or held, or have open tasks."""
+        """Compile the versions of plays that are open or held, have open tasks, or are watched for their goal."""
         tasked = select(tasks.c.play).where(tasks.c.status.in_(OPEN_TASK))
-        query = (
-            select(plays.c.playbook, plays.c.playbook_version)
-            .where(plays.c.status.in_(LIVE) | plays.c.id.in_(tasked), plays.c.playbook_version.is_not(None))
-            .distinct()
+        clock = select(func.min(partitions.c.clock)).scalar_subquery()
+        watched = (plays.c.goal_until >= clock - LATE_US) & plays.c.goal_reached_at.is_(None)
+        known = select(plays.c.playbook, plays.c.playbook_version).where(
+            plays.c.playbook_version.is_not(None)
         )
-        for name, version in conn.execute(query).all():
-            if (name, version) not in self._compiled:
-                self._compile(name, version, PLAYBOOKS.version(conn, name, version).doc)
+        for which in (plays.c.status.in_(LIVE), plays.c.id.in_(tasked), watched):
+            for name, version in conn.execute(known.where(which).distinct()).all():
+                if (name, version) not in self._compiled:
+                    self._compile(name, version, PLAYBOOKS.version(conn, name, version).doc)
 
     def end_batch(self) -> None:
         """Forget which versions are current: that may change from here on."""

@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
-from sqlalchemy import Connection, delete, func, or_, select, tuple_
+from sqlalchemy import Connection, delete, func, select, tuple_
 
 from backbone.database import upsert
 from backbone.ownership import Fenced
@@ -47,6 +47,9 @@ class PlayStore:
     def __init__(self, partition: int, partitions: int, connect: Callable[[], Connection]) -> None:
         self.partition, self._partitions, self._connect = partition, partitions, connect
         self.floor = 0  # every wait that falls due before this moment is in memory
+        self.watched_from = (
+            0  # the caller's clock, less what may be late: goals from before it are not loaded
+        )
         self.ops: list[Op] = []
         self._forget()
 
@@ -102,12 +105,13 @@ class PlayStore:
         conn = self._connect()
         tasked = task_rows.plays_with_open_tasks(conn, names)
         self._tasked |= tasked
-        living = plays.c.status.in_(LIVE)
-        alive = or_(living, plays.c.id.in_(tasked)) if tasked else living
-        query = select(*PLAY_COLUMNS).where(plays.c.account.in_(names), alive)
+        watched = (plays.c.goal_until >= self.watched_from) & plays.c.goal_reached_at.is_(None)
         self._live |= {name: set() for name in names}
-        for row in conn.execute(query):
-            self._remember(play_of(row))
+        mine = select(*PLAY_COLUMNS).where(plays.c.account.in_(names))
+        # One query for each, since each has its index.
+        for which in (plays.c.status.in_(LIVE), watched, *([plays.c.id.in_(tasked)] if tasked else ())):
+            for row in conn.execute(mine.where(which)):
+                self._remember(play_of(row))
         self._profiles |= dict.fromkeys(name for name in names if name not in self._profiles)
         found = conn.execute(
             select(accounts.c.account, accounts.c.profile).where(accounts.c.account.in_(names))
@@ -183,6 +187,12 @@ class PlayStore:
             self._load_accounts([account])
         found = (self._plays[one] for one in self._live[account] if one in self._plays)
         return [play for play in found if play.status in LIVE or play.id in self._tasked]
+
+    def watched_plays(self, account: str) -> list[Play]:
+        if account not in self._live:
+            self._load_accounts([account])
+        found = (self._plays[one] for one in sorted(self._live[account]) if one in self._plays)
+        return [play for play in found if play.goal_until is not None and play.goal_reached_at is None]
 
     def put_play(self, play: Play) -> None:
         if play.account not in self._live:

@@ -1,6 +1,7 @@
 """Deletes old history at the daily tick: ended plays with their actions, attempts and triggers, and finished tasks.
 
-A play with an open task or an action that is still to be sent stays, and its trigger with it. The effects of old
+A play with an open task or an action that is still to be sent stays, and so does one whose goal is still watched, each
+with its trigger. The effects of old
 history outlive it: the memory of repeats here, cooldowns in rules.
 """
 
@@ -101,7 +102,7 @@ def forget(conn: Connection, partition: int, tick: int, upto: int, now: int) -> 
     found = conn.execute(
         select(plays.c.id, plays.c.trigger_id)
         .where(plays.c.partition == partition, plays.c.ended_at <= upto, plays.c.status != "open")
-        .where(~_has_open_task(), ~_has_unsent_action())
+        .where(~_has_open_task(), ~_has_unsent_action(), _goal_is_over(upto))
         .order_by(plays.c.ended_at, plays.c.seq)
         .limit(AT_ONCE)
         .with_for_update()
@@ -126,6 +127,11 @@ def _next_sending(conn: Connection, partition: int, upto: int) -> int | None:
         .where(actions.c.status.in_(SENDABLE), ~_has_open_task())
     )
     return found
+
+
+def _goal_is_over(upto: int) -> ColumnElement[bool]:
+    """Whether the goal's time was over then too, as a play counts for what its playbook does only from there on."""
+    return or_(plays.c.goal_until.is_(None), plays.c.goal_until <= upto)
 
 
 def _has_open_task() -> ColumnElement[bool]:

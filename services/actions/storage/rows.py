@@ -13,7 +13,7 @@ from services.actions.tables import plays
 _PLAIN = (
     "id", "partition", "playbook", "playbook_version", "rule", "trigger_id", "account", "contact", "key",
     "scope", "tier", "topic", "status", "reason", "step", "started_at", "ended_at", "trigger", "templates",
-    "depth", "place", "held_at", "released", "counts",
+    "depth", "place", "held_at", "released", "counts", "began_at", "goal_until", "goal_reached_at",
 )  # fmt: skip
 PLAY_COLUMNS = [plays.c[name] for name in (*_PLAIN, "due_at", "until", "dated", "came", "watched")]
 

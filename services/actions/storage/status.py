@@ -35,6 +35,7 @@ def change_status(conn: Connection, statement: Insert | Update | Sql, given: Any
 _CHANGED = (
     "status", "reason", "step", "ended_at", "due_at", "until", "dated", "came",
     "started_at", "held_at", "released", "counts", "tier", "topic", "playbook_version", "templates", "watched",
+    "began_at", "goal_until", "goal_reached_at",
 )  # fmt: skip
 _change_play = update(plays).where(plays.c.id == bind("b_id"))
 

@@ -14,7 +14,7 @@ from schemas.answers import page_of
 from schemas.play import ActionDetail, ActionOut, PlayDetail, PlayOut, TaskOut
 from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
 from services.actions.api import documents as api_documents
-from services.actions.api import plays, tasks
+from services.actions.api import impact, plays, tasks
 from services.actions.status import status
 from services.actions.tables import documents
 from tests.services.actions.kit import House
@@ -47,6 +47,7 @@ class Api:
         times = plays.Times(house.db, house.clock, log_clock=house.mode == "log")
         self.routers = [
             *api_documents.routers(house.db, house.clock, house.renderer, self.changed),
+            impact.router(house.db, house.clock, log_clock=house.mode == "log"),
             plays.router(house.db, house.clock, times, house.log.partitions, self.changed),
             tasks.router(house.db, times, house.log.partitions, self.changed),
         ]

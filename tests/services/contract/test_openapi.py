@@ -85,6 +85,8 @@ def _documents(call: Caller) -> None:
         call("put", f"/v1/{kind}/extra", json=body)
         call("put", f"/v1/{kind}/extra", json=body)
         call("get", f"/v1/{kind}/extra")
+        if kind == "playbooks":
+            call("get", "/v1/playbooks/extra/impact")
         call("get", f"/v1/{kind}")
         call("delete", f"/v1/{kind}/extra")
         call("get", f"/v1/{kind}/extra/versions")

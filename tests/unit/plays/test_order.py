@@ -16,11 +16,14 @@ RICH = {"if": {"account.attributes.arr": {"gte": 5}}, "then": [{"webhook": {"end
 BOOKS = [
     book(
         "chase",
+        goal={"event": ["paid", "login"], "by": "data.invoice", "within": "2d"},
         exit_when={"event": "paid", "by": "data.invoice"},
         steps=[{"email": {"template": "hello"}}, {"wait": "2d"}, {"email": {"template": "final"}}],
     ),
     book(
         "ask",
+        holdout=50,  # acme is held out, beta is not
+        goal={"event": "paid", "within": "3d"},
         steps=[
             {"wait": {"for": "3d", "until": {"event": "login"}, "then": "exit"}},
             {"task": {"title": "Call"}},
@@ -59,7 +62,19 @@ def histories(draw: Any) -> tuple[list[EventItem], list[Any]]:
 
 def outcome(store: MemoryStore) -> Any:
     plays = [
-        (p.id, p.status, p.reason, p.step, p.started_at, p.ended_at, p.wait) for p in store.plays.values()
+        (
+            p.id,
+            p.status,
+            p.reason,
+            p.step,
+            p.started_at,
+            p.ended_at,
+            p.wait,
+            p.began_at,
+            p.goal_until,
+            p.goal_reached_at,
+        )
+        for p in store.plays.values()
     ]
     acts = [(a.id, a.step, a.status, a.reason, a.due_at) for a in store.actions.values()]
     tasks = [(t.id, t.play, t.status, t.reason) for t in store.tasks.values()]
