@@ -5,23 +5,63 @@ The limits apply to the body as sent and after unpacking `Content-Encoding: gzip
 
 import re
 import zlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from starlette.types import Receive, Scope
 
-from backbone.errors import BadRequest, TooLarge, UnsupportedMedia
+from backbone.errors import BadRequest, RateLimited, TooLarge, UnsupportedMedia
 
 MAX_BODY = 1_048_576  # bytes
 MAX_DEPTH = 64  # of JSON in general; the `data` of an event has its own limit
 MAX_VALUES = 20_000  # of JSON in general: each value takes many times its bytes in memory
+MAX_LARGE = 2  # bodies larger than `MAX_BODY` that a process has in hand at once
 MAX_MEMBERS = 500  # of a gzip body: unpacking copies the rest after each member
 _BRACKETS_ONLY = bytes(byte for byte in range(256) if byte not in b"{}[]")
 _TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _decode = msgspec.json.Decoder().decode
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+class LargeBody(NamedTuple):
+    """What a route says that takes larger bodies than others: how many bytes, and how its JSON is read."""
+
+    most: int
+    read: Callable[[bytes], Any]
+
+
+def large_body(most: int, read: Callable[[bytes], Any]) -> Callable[[Handler], Handler]:
+    """Decorator: this `JsonRoute`'s body may have `most` bytes; `read` decodes it, in a thread, in place of
+    `parse_json`."""
+
+    def mark(handler: Handler) -> Handler:
+        handler.large_body = LargeBody(most, read)  # type: ignore[attr-defined]
+        return handler
+
+    return mark
+
+
+class LargeBodies:
+    """The large bodies in hand. Belongs to the event loop."""
+
+    def __init__(self, most: int = MAX_LARGE) -> None:
+        self._most, self._held = most, 0
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold one from before it is read until it is answered. Raises `RateLimited`."""
+        if self._held >= self._most:
+            raise RateLimited(f"{self._most} large bodies are being read already", code="busy")
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
 
 
 class NotJson(BadRequest):

@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema, core_schema
 from starlette.routing import BaseRoute
 
 from backbone.errors import Invalid
-from backbone.web.bodies import check_json_type, parse_json
+from backbone.web.bodies import LargeBody, check_json_type, parse_json
 from backbone.web.query_params import check, takes_any
 from backbone.web.validation import field_errors, parameter_errors, writable
 
@@ -29,12 +29,11 @@ _SHOWN_ONLY = {"readOnly": True, "description": "as GET gives it: taken and igno
 class _JsonRequest(Request):
     """A request whose body is read as JSON, whichever of our content types it has."""
 
-    def __init__(self, request: Request, body: bytes) -> None:
+    def __init__(self, request: Request, body: bytes, data: Any) -> None:
         headers = [one for one in request.scope["headers"] if one[0] != b"content-type"]
         scope = {**request.scope, "headers": [*headers, (b"content-type", b"application/json")]}
         super().__init__(scope, request.receive)
-        self._body = body
-        self._json = parse_json(body) if body else None
+        self._body, self._json = body, data
 
 
 class JsonRoute(APIRoute):
@@ -50,12 +49,18 @@ class JsonRoute(APIRoute):
         if self.body_field is None:
             return inner
         model = self.body_field.field_info.annotation
+        large: LargeBody | None = getattr(self.endpoint, "large_body", None)
 
         async def handle(request: Request) -> Response:
             if request.scope["query_string"] and not takes_any(self):
                 check(self, request.query_params)
             check_json_type(request.headers.get("content-type", ""))
-            read = _JsonRequest(request, await request.body())
+            body = await request.body()
+            if large is not None and body:
+                data = await run_in_threadpool(large.read, body)
+            else:
+                data = parse_json(body) if body else None
+            read = _JsonRequest(request, body, data)
             try:
                 return await inner(read)
             except RequestValidationError as error:

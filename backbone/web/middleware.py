@@ -7,6 +7,7 @@ for clients without one. The body is read whole, so that no route can forget a l
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -18,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from backbone.errors import BadRequest, FieldError, TouchlineError
 from backbone.telemetry import REQUEST_SECONDS, REQUESTS, get_logger
 from backbone.web.api_keys import CALLER, Keys
-from backbone.web.bodies import read_body
+from backbone.web.bodies import MAX_BODY, LargeBodies, read_body
 from backbone.web.body_budget import MAX_OPEN_BODY, BodyBudget, KeyOf
 from backbone.web.query_params import check, takes_any
 from backbone.web.raw_route import BODY, RawRoute
@@ -81,6 +82,7 @@ class RequestMiddleware:
         self._keys = keys
         self._doors = doors
         self._unvouched = BodyBudget()
+        self._large = LargeBodies()
         self._on_error = on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,6 +125,10 @@ class RequestMiddleware:
             answer = await door.direct()
             await answer(scope, receive, send)
             return
+        with nullcontext() if door.large_body is None else self._large.hold():
+            await self._read_and_serve(door, scope, receive, send)
+
+    async def _read_and_serve(self, door: RouteEntry, scope: Scope, receive: Receive, send: Send) -> None:
         body = await self._let_in(door, scope, receive)
         if isinstance(door.route, RawRoute):
             scope[BODY] = body
@@ -144,7 +150,11 @@ class RequestMiddleware:
             return await self._by_body(door, door.key_in_body, scope, receive)
         scope[CALLER] = await self._keys.authorize(header, door.scope)
         _check_text(scope)
-        return None if bodiless else await read_body(scope, receive)
+        if bodiless:
+            return None
+        return await read_body(
+            scope, receive, most=MAX_BODY if door.large_body is None else door.large_body.most
+        )
 
     async def _by_body(self, door: RouteEntry, key_of: KeyOf, scope: Scope, receive: Receive) -> bytes:
         async with self._unvouched.hold() as came:

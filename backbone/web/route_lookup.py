@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 from starlette.types import Scope
 
 from backbone.web.api_keys import OPEN
+from backbone.web.bodies import LargeBody
 from backbone.web.body_budget import KeyOf
 from backbone.web.openapi import route_scope
 
@@ -35,6 +36,7 @@ class RouteEntry(NamedTuple):
     scope: str
     direct: Direct | None
     key_in_body: KeyOf | None
+    large_body: LargeBody | None
 
     @property
     def open(self) -> bool:
@@ -60,6 +62,7 @@ class RouteTable:
             route_scope(route) or OPEN,
             endpoint if getattr(endpoint, "direct", False) else None,
             getattr(endpoint, "key_in_body", None),
+            getattr(endpoint, "large_body", None),
         )
         if "{" in route.path:
             self._shaped.setdefault(method, []).append((route.path_regex, door))

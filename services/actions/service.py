@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from email.utils import parseaddr
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -10,14 +11,25 @@ from backbone.clock import Clock
 from backbone.data_folder import secret_key
 from backbone.database import Database
 from backbone.housekeeping import HousekeepingJob
-from backbone.log import EVENTS, TRIGGERS, Log
+from backbone.jobs.queue import JobQueue
+from backbone.jobs.runner import JobRunner
+from backbone.log import EVENTS, TRIGGERS, Log, partition_for
 from backbone.settings import Settings
 from backbone.status_metrics import Sample
 from backbone.web.account_record import Parts
 from schemas.event import rfc3339
 from services.actions import published_outlines
 from services.actions.account_record import record
-from services.actions.api import documents, impact, plays, preview, suppressions, tasks, unsubscribe
+from services.actions.api import (
+    documents,
+    impact,
+    plays,
+    preview,
+    rehearsals,
+    suppressions,
+    tasks,
+    unsubscribe,
+)
 from services.actions.api.plays import Times
 from services.actions.api.unsubscribe import UnsubscribeLinks
 from services.actions.channels.email.eml_files import OUTBOX
@@ -29,6 +41,7 @@ from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import RenderPool
 from services.actions.status import measure, status
 from services.actions.storage import ownership
+from services.actions.storage.rehearsals import KIND
 from services.actions.storage.suppressions import Hasher
 from services.actions.unsubscribe_token import Tokens
 from services.actions.worker import ActionsWorker
@@ -78,9 +91,12 @@ class ActionsService:
         )
         self._notices = Notifier(settings, db, clock, key, alone=alone)
         files = ErasedMailFiles(settings.data_dir / OUTBOX, db, clock)
+        rehearsed = JobQueue(db, clock, KIND)
+        self.rehearsals = JobRunner(rehearsed, settings, "services.actions.rehearsal_process")
         self.chores = [
             HousekeepingJob("mails of the erased", 5.0, files.sweep),
             HousekeepingJob("the mail server", 1.0, mail_server.write),
+            HousekeepingJob("old rehearsals", 600.0, rehearsed.prune),
         ]
         times = Times(db, clock, log_clock=self._log_clock)
         changed = self.worker.wake
@@ -90,6 +106,9 @@ class ActionsService:
             plays.router(db, clock, times, log.partitions, changed),
             tasks.router(db, times, log.partitions, changed),
             preview.router(db, times, self._pools[1], links, sender, log.partitions),
+            rehearsals.router(
+                rehearsed, asked, partial(partition_for, partitions=log.partitions), self.rehearsals.wake
+            ),
             suppressions.router(db, clock, hasher),
             unsubscribe.router(db, clock, times, hasher, tokens, log.partitions, changed),
         ]
@@ -101,9 +120,11 @@ class ActionsService:
         self.worker.start()
         self.delivery.start()
         self._notices.start()
+        self.rehearsals.start()
 
     def stop(self) -> None:
         """Finish the work in hand; returns when the threads have ended."""
+        self.rehearsals.stop()
         self.delivery.stop()
         self.worker.stop()
         self._notices.stop()

@@ -7,8 +7,14 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import msgspec
 
+PREVIEW = "preview"  # in place of a token, in mails that nobody receives
 _SIGNATURE = 16  # bytes
 _LONGEST = 1_000
+
+
+def preview_link(base_url: str) -> str:
+    """The link in a mail that nobody receives: it unsubscribes nobody."""
+    return f"{base_url}/u/{PREVIEW}"
 
 
 class Claim(msgspec.Struct, frozen=True, array_like=True):

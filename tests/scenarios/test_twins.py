@@ -16,6 +16,7 @@ from tests.e2e.server import items, running
 from tests.e2e.sinks import Sinks, sinks
 from tests.e2e.stack import Stack, stacked
 from tests.e2e.workload import START, batches, configure, events, post
+from tests.scenarios.rehearsed import expected, rehearsed, said
 
 EVENTS, ACCOUNTS = 1_500, 90
 END = START + timedelta(days=12)
@@ -49,9 +50,19 @@ def run(client: httpx.Client, sink: Sinks, settle: Callable[[], None]) -> dict[s
     for play in items(client, "/v1/plays"):
         trigger = play["trigger"]
         found["plays"][play["id"]]["trigger"] = trigger if isinstance(trigger, str) else trigger["id"]
+    before = _everything(client)
+    found["rehearsed"] = {name: rehearsed(client, name, END) for name in ("outreach", "missing")}
+    assert _everything(client) == before  # nothing was stored, sent or counted
     found["mails"], found["hooks"] = dict(sink.mails), dict(sink.hooks)
     found["said"] = {action: wherever(line) for action, line in sink.arrived().said.items()}
     return found
+
+
+def _everything(client: httpx.Client) -> list[Any]:
+    """All rows of the actions service, how far it is, and the newest events."""
+    lists = [items(client, f"/v1/{what}") for what in ("plays", "actions", "tasks", "suppressions")]
+    status = client.get("/v1/status").json()
+    return [*lists, status, client.get("/v1/accounts/a1/events").json()]
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +81,16 @@ def test_the_workload_does_something_of_every_kind(embedded: dict[str, Any]) -> 
     assert {a["status"] for a in embedded["actions"].values()} == {"done"}
     assert embedded["tasks"]
     assert set(embedded["mails"].values()) == set(embedded["hooks"].values()) == {1}
+
+
+def test_a_rehearsal_says_what_the_server_did(embedded: dict[str, Any]) -> None:
+    reports = embedded["rehearsed"]
+    for playbook, report in reports.items():
+        assert said(report) == expected(embedded, playbook), playbook
+        assert report["errors"] == [], playbook
+    assert len(reports["outreach"]["samples"]) == 1  # only the low tier gets mails
+    assert reports["missing"]["by_status"]["exited"]
+    assert reports["missing"]["actions"]["task"]
 
 
 @pytest.mark.kafka

@@ -20,11 +20,10 @@ from services.actions.plays.model import ActionDraft, OwnEvent, event_id
 from services.actions.storage import outbox, suppressions
 from services.actions.storage.suppressions import ALL_TOPICS, Hasher
 from services.actions.tables import actions
-from services.actions.unsubscribe_token import Claim, Tokens
+from services.actions.unsubscribe_token import PREVIEW, Claim, Tokens, preview_link
 
 EVENT = "touchline.email.unsubscribed"
 REASON = "unsubscribed"
-PREVIEW = "preview"  # in place of a token, in previews that nobody receives
 FORM_BYTES = 4_096
 
 _PAGE = (Path(__file__).with_name("unsubscribe_page.html")).read_text(encoding="utf-8")
@@ -53,7 +52,7 @@ class UnsubscribeLinks:
     @property
     def preview(self) -> str:
         """The link in a preview, which unsubscribes nobody."""
-        return f"{self._base}/u/{PREVIEW}"
+        return preview_link(self._base)
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select
 
 from schemas.names import MAX_NAME, fitting
 from services.actions.channels import LEAVE_FILES, NEED_CONSENT
-from services.actions.storage import suppressions
+from services.actions.storage import rehearsals, suppressions
 from services.actions.storage.mentions import unname
 from services.actions.tables import (
     accounts,
@@ -42,6 +42,7 @@ _event = msgspec.json.Decoder(_Told).decode
 
 def erase(conn: Connection, erasure: ToErase, now: int) -> None:
     """Carry out an erasure. Of an erased contact, the caller updates the account's profile. `now`: wall clock."""
+    rehearsals.forget(conn, erasure.account)
     contact = fitting(erasure.contact, MAX_NAME)
     if contact is None:
         _account(conn, erasure, now)

@@ -138,6 +138,18 @@ def _plays(call: Caller) -> None:
     call("post", f"/v1/plays/{play['id']}/exit")
     call("get", f"/v1/plays/{play['id']}")
 
+    _rehearsal(call, play["playbook"])
+
+
+def _rehearsal(call: Caller, playbook: str) -> None:
+    asked = {"playbook": playbook, "triggers": call("get", "/v1/triggers")["items"]}
+    job = call("post", "/v1/rehearsals", json=asked)["id"]
+    call("get", "/v1/rehearsals")
+    while (found := call("get", f"/v1/rehearsals/{job}"))["status"] in {"queued", "running"}:
+        time.sleep(0.02)
+    assert (found["status"], found["plays"], len(found["samples"])) == ("done", 1, 1)
+    call("delete", f"/v1/rehearsals/{job}")
+
 
 def _tasks(call: Caller) -> None:
     task = call("post", "/v1/tasks", json=TASK_EXAMPLE | {"account": "acme"})["id"]

@@ -1,0 +1,119 @@
+"""Renders what a rehearsal has to see rendered, and no more. Pure.
+
+Whether a template can be filled in depends on what is there, hardly ever on what exactly it says. So an action is
+rendered for real if no other one of its step and tier had the same *shape*: the names that are set, and of each value
+its kind (text, empty text, number, zero, list, …). An action whose shape failed is always rendered itself, and so is
+a task whose `key` is a template.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.tiered import TIERS
+from services.actions.plays.model import (
+    ActionDraft,
+    DraftRendering,
+    Rendered,
+    RenderFailure,
+    RenderJob,
+    TaskSpec,
+)
+
+SAMPLES = 5
+_MARKS = ("{{", "{%", "{#")
+_SKIPPED = ("now", "tier")  # always there, always of one kind
+
+Slot = tuple[str, str]  # tier and step
+Answer = Rendered | RenderFailure
+
+
+class Sample:
+    """A mail as it would go out."""
+
+    def __init__(self, draft: ActionDraft, content: Mapping[str, Any]) -> None:
+        self.tier, self.step, self.account, self.at = draft.tier, draft.step, draft.account, draft.due_at
+        self.shown = {
+            "account": draft.account,
+            "recipient": draft.recipient,
+            **{name: content[name] for name in ("subject", "text", "html")},
+        }
+
+
+class Drawing:
+    """What has been rendered so far."""
+
+    def __init__(self, renderer: DraftRendering) -> None:
+        self._renderer = renderer
+        self._good: set[tuple[Slot, int]] = set()  # shapes that could be rendered
+        self.drawn: set[Slot] = set()  # steps that were rendered at least once
+        self.samples: dict[Slot, Sample] = {}
+        self.renderings = 0
+
+    def draw(self, draft: ActionDraft) -> Answer:
+        """The content of a draft; an empty one if its shape could be rendered before."""
+        spec = draft.spec
+        slot = (draft.tier, draft.step)
+        if spec.ready is not None:
+            self.drawn.add(slot)
+            return Rendered(content=spec.ready)
+        if isinstance(spec, TaskSpec) and spec.key is not None and any(mark in spec.key for mark in _MARKS):
+            return self._render(draft)
+        known = (slot, hash(_shape({k: v for k, v in draft.context.items() if k not in _SKIPPED})))
+        if known in self._good and (slot in self.samples or draft.channel != "email"):
+            return Rendered(content={"key": spec.key} if isinstance(spec, TaskSpec) else {})
+        answer = self._render(draft)
+        if isinstance(answer, Rendered):
+            self._good.add(known)
+        return answer
+
+    def _render(self, draft: ActionDraft) -> Answer:
+        self.renderings += 1
+        self.drawn.add((draft.tier, draft.step))
+        return self._renderer.render_many([RenderJob(draft=draft)])[0]
+
+    def explain(self, draft: ActionDraft) -> str:
+        """Why a draft failed before it was rendered."""
+        named = getattr(draft.spec, "template", None)
+        return f"there is no template '{named}'" if named is not None else str(draft.reason)
+
+    def show(self, draft: ActionDraft, answer: Rendered) -> None:
+        """Keep a mail as a sample, the first of its step and tier."""
+        if "subject" in answer.content:
+            self.samples.setdefault((draft.tier, draft.step), Sample(draft, answer.content))
+
+    def forget(self, account: str) -> None:
+        """Keep no sample of this account; others of its step and tier may take its place."""
+        self.samples = {slot: one for slot, one in self.samples.items() if one.account != account}
+
+    def chosen(self) -> list[dict[str, Any]]:
+        """Up to five samples, of as many tiers as there are, earlier steps first."""
+        by_tier: dict[str, list[Sample]] = {}
+        for one in sorted(self.samples.values(), key=lambda one: (one.at, one.account, one.step)):
+            by_tier.setdefault(one.tier, []).append(one)
+        rounds = max(map(len, by_tier.values()), default=0)
+        tiers = sorted(by_tier, key=TIERS.index)
+        taken = [by_tier[tier][n] for n in range(rounds) for tier in tiers if n < len(by_tier[tier])]
+        return [one.shown for one in taken[:SAMPLES]]
+
+
+def _shape(value: Any) -> Any:
+    """A value's kind, of an object or a list that of all its parts."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _shape_of_text(value)
+    if isinstance(value, int | float):
+        return "zero" if value == 0 else "below" if value < 0 else type(value).__name__
+    if isinstance(value, Mapping):
+        return frozenset((name, _shape(one)) for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return (bool(value), frozenset(_shape(one) for one in value))
+    return type(value).__name__
+
+
+def _shape_of_text(text: str) -> str:
+    if not text or text.isspace():
+        return "empty"
+    if text[0].isdigit():
+        return "date" if len(text) >= 10 and text[4] == "-" else "digits"
+    return "text"

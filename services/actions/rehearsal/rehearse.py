@@ -1,0 +1,131 @@
+"""Plays a playbook over given triggers and the log. Pure: the log and the renderer are handed in."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from msgspec.structs import replace
+
+from schemas.playbook import PlaybookIn
+from schemas.template import TemplateIn
+from schemas.trigger import Moved, Trigger
+from services.actions.channels import CHANNELS
+from services.actions.plays.action_drafts import StepRun
+from services.actions.plays.in_memory import MemoryLibrary
+from services.actions.plays.model import ActionDraft, DraftRendering, Play, RenderFailure
+from services.actions.plays.program import Instruction, Program
+from services.actions.rehearsal.drawing import Drawing
+from services.actions.rehearsal.kept import DIGESTS, ROOM, Kept, Line
+from services.actions.rehearsal.order import turns
+from services.actions.rehearsal.player import Player
+from services.actions.rehearsal.report import Tally
+from services.actions.rehearsal.stage import Stage, Suppressed
+
+TRIED = 50  # plays with which a step that no play reached is tried, until one has somebody to write to
+
+
+class PastLog(Protocol):
+    """The log as a rehearsal reads it. A partition may be read several times."""
+
+    partitions: int
+
+    def lines(self, partition: int, accounts: Collection[str]) -> Iterable[Line]:
+        """Every event of the partition, in order; `value` may be empty for other accounts than these."""
+        ...
+
+    def moved(self, partition: int, accounts: Collection[str]) -> Iterable[Moved]:
+        """What rules decided about merges of these accounts, in order."""
+        ...
+
+
+class Rehearsal:
+    """One rehearsal. `until`: where it ends; None: at the newest event of all."""
+
+    def __init__(
+        self,
+        playbook: PlaybookIn,
+        templates: Iterable[TemplateIn],
+        renderer: DraftRendering,
+        suppressed: Suppressed,
+        *,
+        until: int | None = None,
+        room: int = ROOM,
+    ) -> None:
+        self._name, self._until, self._room = playbook.name, until, room
+        self._library = MemoryLibrary([playbook], templates)
+        self._programs = self._library.version(playbook.name, 1).programs
+        self._suppressed = suppressed
+        self.drawing = Drawing(renderer)
+        self.stages: list[Stage] = []
+        self._players: list[Player] = []
+        self._end = 0 if until is None else until
+
+    def play(self, triggers: Sequence[Trigger], log: PastLog) -> None:
+        """Play everything: partition by partition, then the rest of each up to the common end."""
+        by_partition: defaultdict[int, list[Trigger]] = defaultdict(list)
+        for trigger in triggers:
+            by_partition[trigger.position.partition].append(trigger)
+        for partition in range(log.partitions):
+            mine = by_partition.get(partition, [])
+            if mine or self._until is None:
+                self._partition(partition, mine, log)
+        for player in self._players:
+            player.carry(self._end)
+
+    def _partition(self, number: int, triggers: list[Trigger], log: PastLog) -> None:
+        """Play a partition, in as many readings as its accounts need."""
+        low = 0
+        while low < DIGESTS:
+            kept = Kept(triggers, self._library.watches, low=low, room=self._room, until=self._until)
+            for line in log.lines(number, kept.accounts):
+                kept.take(line)
+            for moved in log.moved(number, kept.accounts) if kept.accounts else ():
+                kept.take_moved(moved)
+            if self._until is None:
+                self._end = max(self._end, kept.newest_past, kept.clock)
+            if kept.accounts:
+                stage = Stage(self.drawing, self._library, self._suppressed)
+                player = Player(number, stage, self._library, self._name)
+                player.play(turns(kept, self._until))
+                self.stages.append(stage)
+                self._players.append(player)
+            low = kept.high
+
+    def report(self, tally: Tally) -> dict[str, Any]:
+        """What came of it, and what is wrong with the steps that no play has reached."""
+        for stage in self.stages:
+            for play in stage.plays.values():
+                tally.add(play, stage.outcomes.get(play.id, ()))
+        for tier, program in self._programs.items():
+            for one in program.instructions:
+                if one.step.channel is not None and (tier, one.id) not in self.drawing.drawn:
+                    self._try(tier, program, one, tally)
+        samples: list[Mapping[str, Any]] = [*self.drawing.chosen()]
+        return tally.report(samples)
+
+    def _try(self, tier: str, program: Program, one: Instruction, tally: Tally) -> None:
+        """Render a step that no play has reached, for a real trigger, of its tier if there is one."""
+        for draft in self._drafts(tier, program, one):
+            answer = self.drawing.draw(draft)
+            if isinstance(answer, RenderFailure):
+                tally.error(draft.account, one.id, answer.detail, draft.due_at)
+            return
+
+    def _drafts(self, tier: str, program: Program, one: Instruction) -> Iterable[ActionDraft]:
+        """Drafts of the step that can be rendered, for one play after the other."""
+        found = [(stage, play) for stage in self.stages for play in stage.plays.values()]
+        found.sort(key=lambda pair: (pair[1].tier != tier, pair[1].started_at, pair[1].id))
+        versions = self._library.template_versions(program.templates)
+        for stage, play in found[:TRIED]:
+            profile = stage.profile(play.account)
+            if profile is None or one.step.channel is None:
+                continue
+            name, words = one.step.channel
+            mine = _as_of(play, tier, versions)
+            run = StepRun(mine, one.id, profile, self._library, max(play.started_at, self._end))
+            yield from (draft for draft in CHANNELS[name].drafts(run, words) if draft.status == "pending")
+
+
+def _as_of(play: Play, tier: str, versions: dict[str, int]) -> Play:
+    """The play as if it were of this tier."""
+    return replace(play, tier=tier, templates=versions, trigger={**play.trigger, "tier": tier})

@@ -1,0 +1,255 @@
+"""The store of a rehearsal: everything in memory, found by account. Nothing is sent. Pure.
+
+As in `plays.in_memory`, an action that would be sent counts as done the moment its step runs. What came of a play is
+kept beside it and counted at the end, so that an erasure takes it away as on a server.
+"""
+
+import copy
+from collections import defaultdict
+from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any
+
+import msgspec
+
+from schemas.event import OWN_PREFIX, Event
+from schemas.play_reasons import ActionReason
+from schemas.profile import Profile
+from services.actions.channels import CHANNELS
+from services.actions.plays.lifecycle_events import about
+from services.actions.plays.model import (
+    LIVE,
+    ActionDraft,
+    CloseTasks,
+    Op,
+    OwnEvent,
+    Play,
+    RenderFailure,
+    Sighting,
+    TaskSpec,
+)
+from services.actions.plays.ports import Library
+from services.actions.rehearsal.drawing import Drawing
+from services.actions.rehearsal.errors import MAX_ACTIONS, TooManyActions
+from services.actions.rehearsal.kept import COMPLETED
+
+Suppressed = Callable[[str, str], bool]  # an address and a topic
+
+
+class Outcome(msgspec.Struct, gc=False):
+    """What came of an action. Exactly one of `reason` and `error` says why it was not done; neither if it was."""
+
+    channel: str
+    step: str
+    recipient: str | None
+    contact: str | None
+    at: int
+    reason: str | None = None
+    error: str | None = None
+
+
+class OpenTask(msgspec.Struct, gc=False):
+    """A task that nobody has completed."""
+
+    id: str
+    play: str
+
+
+class Stage:
+    """Implements `ports.Store`. `library` says which events plays hear; the others are not told."""
+
+    def __init__(self, drawing: Drawing, library: Library, suppressed: Suppressed) -> None:
+        self._drawing, self._library, self._suppressed = drawing, library, suppressed
+        self.profiles: dict[str, Profile] = {}
+        self.plays: dict[str, Play] = {}
+        self.outcomes: dict[str, list[Outcome]] = {}  # by play
+        self._made: set[str] = set()  # ids of actions
+        self._live: defaultdict[str, dict[str, Play]] = defaultdict(dict)  # by account
+        self._tasks: dict[tuple[str, str], OpenTask] = {}  # by account and key
+        self._tasked: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)  # the open tasks of a play
+        self._waits: list[tuple[int, str]] = []
+        self._seen: dict[bytes, Sighting] = {}
+        self._told: list[OwnEvent] = []
+
+    def drain(self) -> list[OwnEvent]:
+        """The events told since the last call."""
+        told, self._told = self._told, []
+        return told
+
+    def heard(self, event: Event) -> None:
+        """Take note of a task that a person completed: it is not open any more."""
+        data = event.data
+        if event.type != COMPLETED or event.account is None or not isinstance(data, dict):
+            return
+        for place, task in list(self._tasks.items()):
+            if place[0] == event.account and task.id == data.get("action"):
+                self._close(place)
+
+    # -- the port
+
+    def profile(self, account: str) -> Profile | None:
+        return self.profiles.get(account)
+
+    def put_profile(self, profile: Profile) -> None:
+        self.profiles[profile.id] = profile
+
+    def erase_account(self, account: str) -> None:
+        self.profiles.pop(account, None)
+        self._drawing.forget(account)
+        self._drop([play.id for play in self.plays.values() if play.account == account])
+
+    def erase_contact(self, account: str, contact: str) -> None:
+        self._drawing.forget(account)
+        mine = [play for play in self.plays.values() if play.account == account]
+        self._drop([play.id for play in mine if play.contact == contact])
+        for play in mine:
+            outcomes = self.outcomes.get(play.id)
+            if outcomes is not None:
+                self.outcomes[play.id] = [one for one in outcomes if one.contact != contact]
+
+    def _drop(self, doomed: list[str]) -> None:
+        for name in doomed:
+            play = self.plays.pop(name)
+            self.outcomes.pop(name, None)
+            self._live[play.account].pop(name, None)
+            for place in list(self._tasked.pop(name, ())):
+                self._tasks.pop(place, None)
+
+    def sighted(self, digest: bytes) -> Sighting | None:
+        return self._seen.get(digest)
+
+    def put_sighting(self, digest: bytes, sighting: Sighting) -> None:
+        self._seen[digest] = sighting
+
+    def play(self, play: str) -> Play | None:
+        return self.plays.get(play)
+
+    def live_plays(self, account: str) -> list[Play]:
+        return list(self._live[account].values()) if account in self._live else []
+
+    def watched_plays(self, account: str) -> list[Play]:  # noqa: ARG002
+        return []  # whether a goal is reached is no part of what a rehearsal tells
+
+    def put_play(self, play: Play) -> None:
+        self.plays[play.id] = play
+        self._see(play)
+        if play.status in LIVE and play.wait is not None:
+            heappush(self._waits, (play.wait.due, play.id))
+
+    def _see(self, play: Play) -> None:
+        """Note whether the play is live, or has an open task."""
+        if play.status in LIVE or self._tasked.get(play.id):
+            self._live[play.account][play.id] = play
+        else:
+            self._live[play.account].pop(play.id, None)
+
+    def next_wait(self, upto: int) -> Play | None:
+        while self._waits and self._waits[0][0] <= upto:
+            due, name = self._waits[0]
+            play = self.plays.get(name)
+            if play is not None and play.status in LIVE and play.wait is not None and play.wait.due == due:
+                return play
+            heappop(self._waits)
+        return None
+
+    def put_off(self, play: str) -> None:
+        raise NotImplementedError("nothing is under way in a rehearsal")
+
+    def do(self, op: Op) -> None:
+        match op:
+            case ActionDraft():
+                self._act(op)
+            case CloseTasks():
+                for place in list(self._tasked.get(op.play, ())):
+                    self._close(place)
+            case OwnEvent():
+                self._tell(op)
+            case _:
+                pass  # a history is not kept, and no action waits: each counts as sent when its step ran
+
+    # -- carrying out
+
+    def _act(self, draft: ActionDraft) -> None:
+        if draft.id in self._made:
+            return
+        if len(self._made) >= MAX_ACTIONS:
+            raise TooManyActions
+        self._made.add(draft.id)
+        outcome = Outcome(
+            channel=draft.channel,
+            step=draft.step,
+            recipient=draft.recipient,
+            contact=draft.contact,
+            at=draft.due_at,
+        )
+        self.outcomes.setdefault(draft.play, []).append(outcome)
+        self._end(draft, outcome)
+
+    def _end(self, draft: ActionDraft, outcome: Outcome) -> None:
+        if draft.status == "failed":
+            outcome.error = self._drawing.explain(draft)
+            return
+        if draft.status != "pending":
+            outcome.reason = draft.reason
+            return
+        answer = self._drawing.draw(copy.copy(draft))
+        if isinstance(answer, RenderFailure):
+            outcome.error = answer.detail
+            return
+        if isinstance(draft.spec, TaskSpec):
+            self._task(draft, draft.spec, answer.content.get("key"), outcome)
+            return
+        channel = CHANNELS[draft.channel]
+        asks = channel.needs_consent and not draft.spec.internal
+        if asks and draft.recipient is not None and self._suppressed(draft.recipient, draft.topic):
+            outcome.reason = ActionReason.SUPPRESSED
+            return
+        self._drawing.show(draft, answer)
+        self._tell_of(channel.event("done", None), draft)
+
+    def _task(self, draft: ActionDraft, spec: TaskSpec, key: str | None, outcome: Outcome) -> None:
+        place = (draft.account, key or spec.default_key)
+        task = self._tasks.get(place)
+        if task is not None:
+            self._give(place, task, draft.play)
+            outcome.reason = ActionReason.TASK_UPDATED
+            return
+        self._tasks[place] = OpenTask(draft.id, draft.play)
+        self._tasked[draft.play].add(place)
+        self._tell_of("task.created", draft)
+
+    def _give(self, place: tuple[str, str], task: OpenTask, play: str) -> None:
+        """Give an open task to the play that updated it."""
+        self._tasked[task.play].discard(place)
+        before = self.plays.get(task.play)
+        if before is not None:
+            self._see(before)
+        task.play = play
+        self._tasked[play].add(place)
+
+    def _close(self, place: tuple[str, str]) -> None:
+        task = self._tasks.pop(place)
+        self._tasked[task.play].discard(place)
+        play = self.plays.get(task.play)
+        if play is not None:
+            self._see(play)
+
+    def _tell(self, event: OwnEvent) -> None:
+        if self._library.watches(event.type):
+            self._told.append(event)
+
+    def _tell_of(self, kind: str | None, draft: ActionDraft) -> None:
+        if kind is None or not self._library.watches(OWN_PREFIX + kind):
+            return
+        told: dict[str, Any] = {
+            "action": draft.id,
+            "play": draft.play,
+            "playbook": draft.playbook,
+            "step": draft.step,
+            "account": draft.account,
+            "contact": draft.contact,
+            "time": draft.due_at,
+            "depth": draft.depth,
+            "place": draft.place,
+        }
+        self._told.append(about(kind, **told))
