@@ -17,6 +17,7 @@ from rich.text import Text
 from backbone.gc_tuning import collect_less
 from bench import (
     actions,
+    backtests,
     durable,
     engine,
     growth,
@@ -40,7 +41,8 @@ PATHS: dict[str, tuple[Measure, int, float]] = {
     "memory": (engine.memory, len(RULES), 12),
     "idle_rules": (engine.idle_rules, 1, 12),
     "bytes_per_state": (engine.bytes_per_state, 1, 10),
-    "backtest": (engine.backtest, 1, 10),
+    "backtest": (backtests.backtest, 1, 50),
+    "backtest_beside": (backtests.backtest_beside, 1, 55),
     "durable": (durable.durable, len(RULES), 40),
     "ingest_batch": (http.ingest_batch, 1, 16),
     "ingest_single": (http.ingest_single, 1, 16),

@@ -1,4 +1,4 @@
-"""The engine in memory: against the floor, with idle rules, a backtest, and the size of its state.
+"""The engine in memory: against the floor, with idle rules, and the size of its state.
 
 What runs here is `PartitionEngine`, the driver that the worker runs, on records as the worker hands them over.
 `python -m bench.engine 10 100` shows what the fast path makes of it, with so many rules: see docs/fast-path.md.
@@ -108,14 +108,6 @@ def idle_rules(tick: Callable[[], None]) -> list[Result]:
     tick()
     note = "cost per event with 10,000 idle rules, and with 10"
     return [Result("idle_rules", ours, "µs/event", 10_000, base, raw, note)]
-
-
-def backtest(tick: Callable[[], None]) -> list[Result]:
-    """One rule over the whole log, against the engine with ten: what a backtest runs is the engine itself."""
-    one, ten = rule_set(rule_documents(1)), rule_set(rule_documents(10))
-    ours, base, raw = paired(lambda: rate(one), lambda: rate(ten))
-    tick()
-    return [Result("backtest", ours, "events/s", 1, base, raw)]
 
 
 def bytes_per_state(tick: Callable[[], None]) -> list[Result]:

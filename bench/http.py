@@ -159,7 +159,7 @@ async def in_turn(ours: Served, bare: Bare) -> Rounds:
     """Both sides, in turn."""
     port, sink = free_port(), Sink()
     server = await asyncio.get_running_loop().create_server(web.Server(sink.take), "127.0.0.1", port)
-    await asyncio.to_thread(_configure, ours, port)
+    await asyncio.to_thread(configure, ours, port)
     rounds = []
     for _ in range(ROUNDS):
         base = await asyncio.to_thread(bare.measure)
@@ -219,7 +219,8 @@ async def _post_paced(ours: Served, numbers: range) -> dict[int, float]:
     return sent
 
 
-def _configure(ours: Served, port: int) -> None:
+def configure(ours: Served, port: int) -> None:
+    """A rule and a playbook that answer each signal with a webhook to this port."""
     ours.call("POST", "/v1/endpoints", {"name": "sink", "url": f"http://127.0.0.1:{port}/"})
     step = {"webhook": {"endpoint": "sink", "body": {"n": "{{ trigger.event.data.n }}"}}}
     ours.call("POST", "/v1/playbooks", {"name": "tell", "steps": [step]})

@@ -19,13 +19,16 @@ GOALS: dict[tuple[str, int | str | None], float] = {
     ("kafka", 10): 0.60, ("kafka", 100): 0.50, ("kafka", 1000): 0.25,
     ("ingest_batch", None): 0.50, ("ingest_single", None): 0.60,
     ("webhooks", None): 0.50, ("mails", None): 0.50, ("backtest", None): 0.50,
+    ("backtest_beside", None): 2.0,
     ("idle_rules", 10_000): 1.2, ("bytes_per_state", 1_000): 1.0,
     ("latency_embedded", "ms p50"): 50, ("latency_embedded", "ms p99"): 250,
     ("latency_kafka", "ms p50"): 100, ("latency_kafka", "ms p99"): 500,
     ("kafka_two_workers", None): 1.7, ("start_to_ready", None): 3.0, ("soak", None): 1.05,
 }  # fmt: skip
 LATENCIES = ("latency_embedded", "latency_kafka")
-LESS_IS_BETTER = frozenset({"idle_rules", "bytes_per_state", "start_to_ready", "soak", *LATENCIES})
+LESS_IS_BETTER = frozenset(
+    {"idle_rules", "backtest_beside", "bytes_per_state", "start_to_ready", "soak", *LATENCIES}
+)
 
 
 @dataclass

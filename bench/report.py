@@ -30,7 +30,8 @@ NAMES = {
     "latency_kafka": "from POST to webhook, Kafka, above append-and-poll",
     "webhooks": "webhooks",
     "mails": "mails",
-    "backtest": "backtest of one rule, to the engine with ten",
+    "backtest": "backtest of one rule over HTTP, to the engine in memory",
+    "backtest_beside": "from POST to webhook beside a backtest, to without one",
     "idle_rules": "cost per event with 10,000 idle rules, to ten",
     "bytes_per_state": "stored bytes per (rule, account), to 200 and 24 an event kept",
     "kafka_two_workers": "two workers on Kafka, to one",
@@ -129,7 +130,9 @@ def _goals(results: list[Result]) -> list[str]:
     for one in results:
         if one.path in NAMES and not one.peer:
             verdict = {True: "met", False: "**not met**", None: ""}[one.met]
-            name = NAMES[one.path] + (f", {one.unit.removeprefix('ms ')}" if one.path in LATENCIES else "")
+            name = NAMES[one.path] + (
+                f", {one.unit.removeprefix('ms ')}" if one.unit.startswith("ms ") else ""
+            )
             lines.append(f"| {name} | {_number(one.rules)} | {_measured(one)} | {_goal(one)} | {verdict} |")
     return lines
 

@@ -2,13 +2,13 @@
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, func, insert, select, text
+from sqlalchemy import Connection, Row, delete, func, insert, select, text, update
 
 from backbone.clock import Clock
 from backbone.database import Database
@@ -167,6 +167,29 @@ class JobQueue:
             with self._db.write() as conn:
                 conn.execute(delete(parts).where(parts.c.job == job))
                 conn.execute(delete(jobs).where(jobs.c.id == job))
+
+    def running_since(self) -> int | None:
+        """When the running job was started, in microseconds; None if none runs."""
+        running = (jobs.c.kind == self.kind) & (jobs.c.status == "running")
+        with self._db.read() as conn:
+            found: int | None = conn.scalar(select(func.min(jobs.c.started_at)).where(running))
+        return found
+
+    def rewrite(self, change: Callable[[bytes], tuple[int, bytes] | None]) -> None:
+        """Change the parts of the results that are kept: `change(body)` is (items, new body), or None to leave it."""
+        mine = select(jobs.c.id).where(jobs.c.kind == self.kind, jobs.c.status == "done")
+        with self._db.read() as conn:
+            places = conn.execute(
+                select(parts.c.job, parts.c.series, parts.c.seq).where(parts.c.job.in_(mine))
+            ).all()
+        for job, series, seq in places:
+            here = (parts.c.job == job) & (parts.c.series == series) & (parts.c.seq == seq)
+            with self._db.read() as conn:
+                body = conn.scalar(select(parts.c.body).where(here))
+            changed = None if body is None else change(bytes(body))
+            if changed is not None:
+                with self._db.write() as conn:
+                    conn.execute(update(parts).where(here).values(size=changed[0], body=changed[1]))
 
     # -- for the worker that runs jobs
 

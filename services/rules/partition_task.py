@@ -143,6 +143,7 @@ class RulesTask:
             forgotten=self._forgotten,
             started=self._started,
             reasons=self._reasons,
+            written_at=now,
         )
         self._expected = OWNERSHIP.offsets(self.row)
         self._touched, self._erased, self._erased_contacts = set(), {}, {}

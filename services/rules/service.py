@@ -24,6 +24,7 @@ from services.rules.api.explain import Explainer
 from services.rules.api.matches import Matches, matches_router
 from services.rules.api.rules import rules_router
 from services.rules.api.start import StartsByHand, start_router
+from services.rules.backtest.erased import ErasedFromBacktests
 from services.rules.clock_ahead import trouble
 from services.rules.event_catalog import warnings_about
 from services.rules.metrics import CLOCK_AHEAD
@@ -61,6 +62,7 @@ class RulesService:
             HousekeepingJob("partitions' clocks", 5.0, self._tell_ahead),
             HousekeepingJob("unhealthy rules", 2.0, unhealthy.write),
             HousekeepingJob("old backtests", 600.0, backtests.prune),
+            HousekeepingJob("backtests of the erased", 5.0, ErasedFromBacktests(db, clock, backtests).sweep),
         ]
         self._saver = RuleRepository(db, log, clock)
         where = partial(partition_for, partitions=log.partitions)

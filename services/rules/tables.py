@@ -155,3 +155,13 @@ start_parts = Table(
     Column("subjects", LargeBinary, nullable=False),
     Column("answer", LargeBinary),
 )
+
+# Erasures that kept backtests have yet to follow (see `backtest.erased`); `contact` is null for the whole account.
+backtest_erasures = Table(
+    "rules_backtest_erasures",
+    metadata,
+    Column("seq", Long, primary_key=True, autoincrement=True),
+    Column("account", String(256), nullable=False),
+    Column("contact", String(256)),
+    Column("at", Long, nullable=False),
+)

@@ -9,6 +9,7 @@ Engines number what they are given by rising offsets. Here these are numbers of 
 then a place for each update that waits for its account's first record, then the log's own offsets after these.
 """
 
+import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -54,9 +55,8 @@ class PartitionHistory:
     def __init__(self, log: LogReader, partition: int, scratch: Scratch, start: int, end: int) -> None:
         self._log, self._partition = log, partition
         self.found = Found(start, end)
-        self._disk = scratch.database()
-        self._disk.executescript(_SCHEMA)
         self._scratch = scratch
+        self._made: sqlite3.Connection | None = None  # most partitions need none
         self._firsts: dict[str, int] = {}  # accounts to the time of their first dated record of the backfill
         self._waiting: dict[
             str, list[tuple[int, int]]
@@ -65,6 +65,13 @@ class PartitionHistory:
         self._base = 0  # the number of the live record at offset 0
         self._batch: dict[int, Event] = {}
         self._places: dict[int, int] = {}  # numbers in the batch to offsets, of what was moved
+
+    @property
+    def _disk(self) -> sqlite3.Connection:
+        if self._made is None:
+            self._made = self._scratch.database()
+            self._made.executescript(_SCHEMA)
+        return self._made
 
     # -- the first reading
 
@@ -104,6 +111,8 @@ class PartitionHistory:
 
     def _sort(self) -> None:
         """Give a place to everything that was found."""
+        if self._made is None:
+            return
         erased = self.found.erased
         for account, offset, stamp, value in self._disk.execute("SELECT * FROM undated"):
             if offset < erased.get(account, -1):
@@ -134,6 +143,8 @@ class PartitionHistory:
             self._batch = {}
 
     def _backfilled(self) -> Iterator[tuple[int, list[Item]]]:
+        if not self.found.past:
+            return
         key, number = (-(1 << 62), 0, 0), 0
         while rows := self._rows(key, FETCH):
             self._marks.append(key)

@@ -1,8 +1,8 @@
 """The process of a backtest: `python -m services.rules.backtest.process NICENESS`, see `backbone.jobs.child`."""
 
-import gc
 from typing import Any
 
+from backbone.gc_tuning import collect_less
 from backbone.jobs.child import Report, run
 from backbone.jobs.scratch import Scratch
 from backbone.log.reader import open_reader
@@ -14,7 +14,7 @@ from services.rules.backtest.replay import Replay
 
 def main(settings: Settings, body: bytes, report: Report) -> dict[str, Any]:
     """Carry out the plan in `body`."""
-    gc.disable()  # states hold no cycles, and looking for them takes a third of the time
+    collect_less()
     log = open_reader(settings)
     try:
         scratch = Scratch(settings.job_disk << 20)

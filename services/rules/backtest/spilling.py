@@ -1,5 +1,6 @@
 """Account states within a bound of memory: those that do not fit lie on temporary disk until somebody asks for them."""
 
+import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 
 from backbone.jobs.scratch import Scratch
@@ -8,6 +9,7 @@ from services.rules.engine.state_codec import decode, encode
 
 BARE_STATE = 2_500  # bytes that a state takes in memory, roughly, beside what it counts
 ID_BYTES = 200  # for each id that it remembers
+_SCHEMA = "CREATE TABLE states (account TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID"
 CHECK = 500  # accounts between two looks at the disk
 
 
@@ -40,12 +42,16 @@ class SpillingAccounts:
         self._elsewhere = erased  # accounts that are erased in other partitions
         self._erased: set[str] = set()
         self._room = room
-        self._disk = room.scratch.database()
-        self._disk.execute(
-            "CREATE TABLE states (account TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID"
-        )
+        self._made: sqlite3.Connection | None = None  # while nothing is spilled, none is needed
         self._spilled = 0
         room.members.append(self)
+
+    @property
+    def _disk(self) -> sqlite3.Connection:
+        if self._made is None:
+            self._made = self._room.scratch.database()
+            self._made.execute(_SCHEMA)
+        return self._made
 
     def __len__(self) -> int:
         return len(self.states) + self._spilled
@@ -87,6 +93,8 @@ class SpillingAccounts:
         """Whether an account of this name was erased, in any partition."""
         if account in self.states or not (account in self._erased or account in self._elsewhere):
             return False
+        if not self._spilled:
+            return True
         there = "SELECT 1 FROM states WHERE account = ?"  # not `get`: the engine holds another account now
         return self._disk.execute(there, (account,)).fetchone() is None
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from schemas.event import microseconds
 from schemas.names import MAX_NAME, fitting
 from schemas.trigger import Trigger
+from services.rules.backtest.erased import note as note_erased
 from services.rules.engine.by_hand import StartAnswer
 from services.rules.storage import queries, starts
 from services.rules.storage.ownership import OWNERSHIP, RulesPartition
@@ -36,14 +37,15 @@ class WriteSet:
     forgotten: list[str] = field(default_factory=list)  # ids of triggers whose plays are kept no longer
     started: list[StartAnswer] = field(default_factory=list)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    written_at: int = 0  # microseconds, by the worker's own clock
 
     def save(self, conn: Connection) -> None:
         """Write it. Raises `Fenced` if the partition is no longer ours, or not at the expected offsets."""
         OWNERSHIP.advance(conn, self.row, self.expected)
         queries.erase_accounts(conn, sorted(self.erased))
-        queries.erase_contacts(
-            conn, [(account, fitting(name, MAX_NAME) or "") for account, name in self.erased_contacts]
-        )
+        contacts = [(account, fitting(name, MAX_NAME) or "") for account, name in self.erased_contacts]
+        queries.erase_contacts(conn, contacts)
+        note_erased(conn, sorted(self.erased), contacts, self.written_at)
         queries.save_accounts(conn, self.accounts)
         queries.save_triggers(
             conn, [_stored(trigger) for trigger in self.triggers if not self._gone(trigger)]

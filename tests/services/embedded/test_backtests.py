@@ -155,6 +155,33 @@ def test_its_triggers_are_those_of_the_server(tmp_path: Path, stores: JSON) -> N
         assert client.get("/v1/status").json()["idle"]
 
 
+def test_the_erased_leave_kept_backtests(tmp_path: Path) -> None:
+    with server(tmp_path, {}) as (rooms, client):
+        people = [{**event, "contact": f"c{number % 2}"} for number, event in enumerate(history())]
+        assert client.post("/v1/events", json=people).status_code == 202
+        found = asked(client, rule={**SPIKE, "cooldown": "0s", "scope": "contact"})
+        path = f"/v1/backtests/{found['id']}"
+
+        def shown() -> set[tuple[str, str]]:
+            listed = [*triggers(client, f"{path}/triggers"), *triggers(client, f"{path}/matches", near=0)]
+            return {(one["account"], one["contact"]) for one in listed}
+
+        before = shown()
+        assert {("acme", "c0"), ("acme", "c1"), ("beta", "c0"), ("beta", "c1")} <= before
+        gone = {"id": "end", "type": "account.deleted", "account": "beta", "time": at(26)}
+        person = {"id": "end", "type": "contact.deleted", "account": "acme", "contact": "c0", "time": at(26)}
+        assert client.post("/v1/events", json=[gone, person]).json()["accepted"] == 2
+        after = {one for one in before if one[0] != "beta" and one != ("acme", "c0")}
+        wait_until("they have left", lambda: shown() == after, 60)
+        erasures = select(func.count()).select_from(rules_tables.backtest_erasures)
+
+        def left() -> bool:
+            with rooms.db.read() as conn:
+                return conn.scalar(erasures) == 0
+
+        wait_until("nothing is left to do", left, 60)
+
+
 def test_an_import_is_judged_as_if_it_had_been_live(tmp_path: Path) -> None:
     """By the wall clock, and rules of other names live: none of them hears of it."""
     with server(tmp_path, {}, clock="wall") as (_, client):
