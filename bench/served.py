@@ -41,7 +41,7 @@ class Served:
             headers={"authorization": f"Bearer {self.key}", "content-type": "application/json"},
         )  # fmt: skip
         with urllib.request.urlopen(request, timeout=30) as answer:
-            return msgspec.json.decode(answer.read())
+            return msgspec.json.decode(answer.read() or b"null")
 
 
 def cpu_seconds(pid: int) -> float:
