@@ -131,6 +131,6 @@ class StatusOut(Answer):
     idle: bool
     services: dict[str, dict[str, Any]] = Field(
         description="By name. `ingest`: `in_flight` · `rules`: `lag`, `clock`, `clock_ahead` · `actions`: `lag`, "
-        "`due`, `clock`, `trouble`."
+        "`due`, `clock`, `sending`, `trouble`."
     )
     clock: ClockJumpOut | None = Field(default=None, description="Left out where the clock is believed.")

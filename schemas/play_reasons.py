@@ -59,6 +59,7 @@ class ActionReason(StrEnum):
     DUPLICATE_RECIPIENT = "duplicate_recipient"
     SUPPRESSED = "suppressed"
     NOT_ON_LIST = "not_on_list"
+    SENDING_OFF = "sending_off"
     PLAY_EXITED = "play_exited"
     TEMPLATE_UNKNOWN = "template_unknown"
     TEMPLATE_ERROR = "template_error"
@@ -117,6 +118,7 @@ EXPLAINED: dict[StrEnum, str] = {
     ActionReason.DUPLICATE_RECIPIENT: "Another contact with the same address got this email.",
     ActionReason.SUPPRESSED: "The address is unsubscribed or suppressed for this topic.",
     ActionReason.NOT_ON_LIST: "Mails go only to the addresses and domains that TOUCHLINE_MAIL_ONLY_TO names.",
+    ActionReason.SENDING_OFF: "Sending is off; this waits until it is on again.",
     ActionReason.PLAY_EXITED: "The play ended before this was sent.",
     ActionReason.TEMPLATE_UNKNOWN: "The template did not exist when the play started.",
     ActionReason.TEMPLATE_ERROR: "The template could not be filled in; see the detail.",

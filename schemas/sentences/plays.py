@@ -124,6 +124,7 @@ _ACTIONS: dict[StrEnum, Callable[[PlayCase], str]] = {
     ActionReason.NOT_ON_LIST: lambda case: (
         f"mails go only to what TOUCHLINE_MAIL_ONLY_TO names, and {case.to} is not among it"
     ),
+    ActionReason.SENDING_OFF: _plain(ActionReason.SENDING_OFF),
     ActionReason.PLAY_EXITED: lambda case: f"the play ended before this {case.channel or 'action'} went out",
     ActionReason.TEMPLATE_UNKNOWN: _plain(ActionReason.TEMPLATE_UNKNOWN),
     ActionReason.TEMPLATE_ERROR: _plain(ActionReason.TEMPLATE_ERROR),

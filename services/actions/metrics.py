@@ -18,6 +18,7 @@ MAIL_SERVER_REFUSES = Gauge(
     "touchline_mail_server_refuses", "1 while the mail server does not let us send anything"
 )
 ACTIONS_DUE = StatusGauge("touchline_actions_due", "Actions due and not done")
+SENDING_OFF = StatusGauge("touchline_sending_off", "1 while no mail and no webhook goes out")
 EVENT_TO_ACTION = Histogram(
     "touchline_event_to_action_seconds", "From an event's time to its action", buckets=LATENCY
 )

@@ -26,6 +26,7 @@ from services.actions.api import (
     plays,
     preview,
     rehearsals,
+    sending,
     suppressions,
     tasks,
     unsubscribe,
@@ -110,6 +111,7 @@ class ActionsService:
                 rehearsed, asked, partial(partition_for, partitions=log.partitions), self.rehearsals.wake
             ),
             suppressions.router(db, clock, hasher),
+            sending.router(db, clock, self._due),
             unsubscribe.router(db, clock, times, hasher, tokens, log.partitions, changed),
         ]
 

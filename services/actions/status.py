@@ -3,19 +3,21 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, func, not_, or_, select
 
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import EVENTS, TRIGGERS, Log
 from backbone.status_metrics import Sample, lag_samples
 from schemas.event import rfc3339
-from services.actions.metrics import ACTIONS_DUE
+from schemas.play_reasons import ActionReason
+from services.actions.metrics import ACTIONS_DUE, SENDING_OFF
 from services.actions.plays.model import SENDABLE
-from services.actions.storage import outbox, ownership
+from services.actions.storage import outbox, ownership, sending
 from services.actions.storage.attempts import PUT_BACK_US
 from services.actions.storage.ownership import ActionsPartition
 from services.actions.storage.retention import is_swept
+from services.actions.storage.sending import Sending
 from services.actions.tables import actions, plays
 
 
@@ -30,6 +32,7 @@ def status(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Mapping[
         places = ownership.positions(conn)
         waiting = outbox.count(conn)
         due = _due(conn, now, [] if log_clock else list(places))
+        switch = sending.current(conn)
     lag = waiting + sum(sum(_behind(log, topic, places).values()) for topic in (EVENTS, TRIGGERS))
     clocks = [row.clock for row in places.values() if row.clock]
     shown = (min(clocks) if clocks else None) if log_clock else now
@@ -37,7 +40,18 @@ def status(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Mapping[
         "lag": lag,
         "due": due,
         "clock": None if shown is None else rfc3339(shown),
+        "sending": shown_switch(switch),
         "idle": lag + due == 0 and all(is_swept(row, None if log_clock else now) for row in places.values()),
+    }
+
+
+def shown_switch(switch: Sending) -> dict[str, Any]:
+    """The sending switch, as `/v1/sending` and `/v1/status` show it."""
+    return {
+        "status": "off" if switch.off else "on",
+        "reason": switch.reason,
+        "by": switch.by,
+        "at": None if switch.at is None else rfc3339(switch.at),
     }
 
 
@@ -46,7 +60,9 @@ def measure(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Iterato
     with db.read() as conn:
         places = ownership.positions(conn)
         due = _due(conn, clock.now(), [] if log_clock else list(places))
+        off = sending.is_off(conn)
     yield Sample(ACTIONS_DUE, (), due)
+    yield Sample(SENDING_OFF, (), int(off))
     for topic in (EVENTS, TRIGGERS):
         yield from lag_samples(f"actions {topic.rpartition('.')[2]}", _behind(log, topic, places))
 
@@ -54,12 +70,14 @@ def measure(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Iterato
 def _due(conn: Connection, now: int, partitions: Sequence[int]) -> int:
     """How many actions could be tried now, and how many waits of these partitions are over and not acted on.
 
-    Actions that are under way, and those put back for others, count too.
+    Actions that are under way, and those put back for others, count too. While sending is off, nothing else is due.
     """
-    ready = select(func.count()).where(
-        actions.c.status.in_(SENDABLE),
-        or_(actions.c.next_attempt_at <= now + PUT_BACK_US, actions.c.attempting),
-    )
+    ready = select(func.count()).where(actions.c.status.in_(SENDABLE))
+    if sending.is_off(conn):
+        waits = actions.c.reason == ActionReason.SENDING_OFF
+        ready = ready.where(actions.c.attempting, or_(actions.c.reason.is_(None), not_(waits)))
+    else:
+        ready = ready.where(or_(actions.c.next_attempt_at <= now + PUT_BACK_US, actions.c.attempting))
     over = select(func.count()).where(plays.c.partition.in_(partitions), plays.c.due_at <= now)
     return (conn.scalar(ready) or 0) + ((conn.scalar(over) or 0) if partitions else 0)
 

@@ -283,3 +283,16 @@ notice_messages = Table(
     Column("done_at", Long),
     Column("detail", Text),  # how the last try ended
 )
+
+# The times in which sending was off; the one without `on_at` goes on. See `storage.sending`.
+sending = Table(
+    "actions_sending",
+    metadata,
+    Column("seq", Long, primary_key=True, autoincrement=True),
+    Column("off_at", Long, nullable=False),  # wall clock, and so is `on_at`
+    Column("off_by", String(256), nullable=False),  # name of the API key, and so is `on_by`
+    Column("off_reason", Text),
+    Column("on_at", Long),
+    Column("on_by", String(256)),
+    Column("on_reason", Text),
+)

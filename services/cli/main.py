@@ -171,6 +171,26 @@ def keys_ops_webhook() -> None:
     typer.echo(webhook_secret(settings, secret_key(settings)))
 
 
+class Switch(StrEnum):
+    """The ways that sending can be switched."""
+
+    on = "on"
+    off = "off"
+
+
+@app.command()
+def sending(
+    status: Annotated[
+        Switch | None, typer.Argument(help="Left out: say how it stands.", metavar="[off|on]")
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="For people; shown by GET /v1/sending.")] = None,
+) -> None:
+    """Stop every mail and webhook at once, in all processes, or let them go on. Tasks are made all the while."""
+    from services.cli.sending import sending as switch
+
+    switch(None if status is None else status.value, reason)
+
+
 @app.command()
 def apply(
     paths: Annotated[

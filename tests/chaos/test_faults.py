@@ -19,6 +19,7 @@ from tests.e2e.servers import kill_and_restart, own_servers
 from tests.e2e.sinks import Sinks
 from tests.e2e.smtp_drops import PHASES, check, drop
 from tests.services.delivery.kit import House
+from tests.services.delivery.test_sending import switch_under_load
 from tests.services.delivery.test_suppressions import race
 
 pytestmark = [
@@ -113,3 +114,18 @@ def test_suppressions(tmp_path: Path, fresh_postgres_url: str, seed: int, size: 
     finally:
         house.close()
     told(f"{sends} sends, {leave} unsubscribed, 0 sends begun after the suppression was committed")
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+def test_sending_off(
+    tmp_path: Path, fresh_postgres_url: str, store: str, seed: int, size: Size, told: Told
+) -> None:
+    """Sending goes off two hundred times in the middle of the sends of three delivery loops."""
+    tries = size(200)
+    house = House(tmp_path, fresh_postgres_url if store == "postgresql" else "")
+    try:
+        waited = switch_under_load(house, tries, loops=3, seed=seed, patience=600)
+    finally:
+        house.close()
+    told(f"off {tries} times, {waited} actions waited, 0 sends begun after the answer")
+    assert waited > 0

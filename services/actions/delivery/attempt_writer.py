@@ -10,7 +10,7 @@ from services.actions.channels import CHANNELS
 from services.actions.channels.base import Target
 from services.actions.plays.model import SENDABLE, Leased
 from services.actions.plays.retry_policy import Decision, Outcome, decide
-from services.actions.storage import attempts, suppressions
+from services.actions.storage import attempts, sending, suppressions
 from services.actions.storage.attempts import LEASE_US, PUT_BACK_US, Finished
 from services.actions.storage.sql import Sql, listed
 from services.actions.storage.suppressions import ALL_TOPICS, Hasher
@@ -68,6 +68,9 @@ class AttemptWriter:
     def write(self, conn: Connection, batch: Batch, now: int) -> BatchResult:
         """Write ends, beginnings and leases, in this order. An end that is written twice counts once."""
         written = BatchResult()
+        if batch.begins:
+            sending.lock_shared(conn)  # a beginning and a turn of the switch are never under way together
+        off = bool(batch.begins or batch.lease) and sending.is_off(conn)
         blocked = self._suppressed(conn, batch.begins)
         refused = [AttemptEnd(action, 0, Outcome(kind="skipped", reason="suppressed")) for action in blocked]
         self.finish(conn, [*batch.ends, *refused], now, written, owner=self.owner)
@@ -75,18 +78,33 @@ class AttemptWriter:
             attempts.extend_leases(conn, batch.extend, self.owner, now + LEASE_US)
         kept_back = {action.id for action in blocked}
         allowed = [action.id for action in batch.begins if action.id not in kept_back]
-        if allowed:
+        if allowed and off:
+            attempts.never_sent(conn, sending.refuse(conn, allowed, self.owner), now)
+        elif allowed:
             written.begun = attempts.start_attempts(conn, allowed, self.owner, now, log_clock=self._log_clock)
             written.targets = _targets(conn, batch.begins)
         if batch.put_back:
             self._put_back(conn, batch.put_back, now)
         if batch.lease:
-            written.leased = attempts.lease_due(
-                conn, now, self.owner, batch.lease, log_clock=self._log_clock, without=batch.without
-            )
-            if len(written.leased) < batch.lease:
-                written.next_due = self._next_due(conn, now)
+            self._lease(conn, batch, now, written, off=off)
         return written
+
+    def _lease(self, conn: Connection, batch: Batch, now: int, written: BatchResult, *, off: bool) -> None:
+        """Lease due actions. While sending is off they are held back instead, except those in doubt."""
+        more = off and sending.park(conn, now) == sending.PARKED
+        written.leased = attempts.lease_due(
+            conn,
+            now,
+            self.owner,
+            batch.lease,
+            log_clock=self._log_clock,
+            without=batch.without,
+            in_doubt=off,
+        )
+        if more:
+            written.next_due = now
+        elif len(written.leased) < batch.lease:
+            written.next_due = self._next_due(conn, now)
 
     def _suppressed(self, conn: Connection, begins: Sequence[Leased]) -> list[Leased]:
         """Those actions that a suppression forbids to send. Addresses stay locked until the transaction ends."""

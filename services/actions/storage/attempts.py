@@ -34,6 +34,7 @@ _COLUMNS = (
 )
 _WORDS = {
     "sendable": ", ".join(f"'{status}'" for status in SENDABLE),
+    "off": ActionReason.SENDING_OFF.value,
     "columns": _COLUMNS,
     "leased": f"{_COLUMNS}, a.attempting",
     "joined": "actions.actions_actions a JOIN actions.actions_plays p ON p.id = a.play",
@@ -60,6 +61,7 @@ _DUE = """
 """
 _due = Sql(_DUE % "", **_WORDS)
 _due_but = Sql(_DUE % "AND NOT (a.channel || ' ' || COALESCE(a.recipient, '') {ids})", **_WORDS)
+_due_in_doubt = Sql(_DUE % "AND a.attempting AND (a.reason IS NULL OR a.reason <> '{off}')", **_WORDS)
 _content_of = Sql(
     """
     SELECT {leased}, CAST(a.rendered AS TEXT) AS rendered, p.status AS play_status FROM {joined}
@@ -67,9 +69,13 @@ _content_of = Sql(
 """,
     **_WORDS,
 )
-_lease = Sql("""
-    UPDATE actions.actions_actions SET lease_owner = ?, lease_until = ? WHERE id {ids}
-""")
+_lease = Sql(
+    """
+    UPDATE actions.actions_actions SET lease_owner = ?, lease_until = ?,
+    reason = CASE WHEN reason = '{off}' THEN NULL ELSE reason END WHERE id {ids}
+""",
+    **_WORDS,
+)
 
 
 def lease_due(
@@ -81,14 +87,18 @@ def lease_due(
     *,
     log_clock: bool = False,
     without: Sequence[tuple[str, str]] = (),
+    in_doubt: bool = False,
 ) -> list[Leased]:
     """Lease up to `limit` due actions that nobody has leased, for `lease` microseconds, the longest due first.
 
-    Actions to one of `without`, (channel, recipient) each, are left out. Expired leases are taken over. An action that
-    was tried before and whose play has been exited since is not leased but ended: `skipped`, or `uncertain` if its
-    last attempt may have had an effect.
+    Actions to one of `without`, (channel, recipient) each, are left out. `in_doubt`: only actions whose process died
+    in an attempt; even while sending is off it must be recorded what became of them. Expired leases are taken over. An
+    action that was tried before and whose play has been exited since is not leased but ended: `skipped`, or
+    `uncertain` if its last attempt may have had an effect.
     """
-    if without:
+    if in_doubt:
+        ids = _due_in_doubt.run(conn, now, now, limit).scalars().all()
+    elif without:
         left_out = listed(conn, [" ".join(one) for one in without])
         ids = _due_but.run(conn, now, now, left_out, limit).scalars().all()
     else:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Insert, Update, insert, update
 from sqlalchemy import bindparam as bind
 
 from backbone.database import insert_unless_there
+from schemas.play_reasons import ActionReason
 from services.actions.plays.model import OPEN_TASK, SENDABLE, Cancel, CloseTasks
 from services.actions.storage.sql import Sql, listed
 from services.actions.tables import actions, plays, tasks
@@ -61,6 +62,10 @@ _close = Sql("""
     UPDATE actions.actions_actions SET status = ?, reason = ?, done_at = ?, next_attempt_at = NULL,
     lease_owner = NULL, lease_until = NULL, attempting = FALSE WHERE id {ids}
 """)
+_hold_back = Sql("""
+    UPDATE actions.actions_actions SET status = ?, reason = ?, lease_owner = NULL, lease_until = NULL
+    WHERE id {ids}
+""")
 _skip = update(actions).where(
     actions.c.play == bind("b_play"),
     actions.c.status.in_(SENDABLE),
@@ -88,6 +93,12 @@ def close_actions(conn: Connection, ids: Sequence[str], status: str, reason: str
     """End actions without an attempt."""
     if ids:
         change_status(conn, _close, [(status, reason, at, listed(conn, ids))])
+
+
+def hold_back(conn: Connection, ids: Sequence[str]) -> None:
+    """Let actions wait until sending is on again; their lease is over."""
+    if ids:
+        change_status(conn, _hold_back, [("pending", ActionReason.SENDING_OFF.value, listed(conn, ids))])
 
 
 def skip_actions(conn: Connection, op: Cancel) -> None:

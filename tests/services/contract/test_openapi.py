@@ -163,6 +163,9 @@ def _tasks(call: Caller) -> None:
         call("post", "/v1/suppressions", json={"address": "kim@acme.test", "topic": "billing"})
     call("get", "/v1/suppressions")
     call("delete", "/v1/suppressions/kim@acme.test")
+    call("get", "/v1/sending")
+    for status in ("off", "on"):
+        call("put", "/v1/sending", json={"status": status, "reason": "a rehearsal"})
 
 
 def _segment(call: Caller) -> None:

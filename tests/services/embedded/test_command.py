@@ -163,3 +163,14 @@ def test_every_route_of_the_house(tmp_path: Path) -> None:
         if "example" not in content and "examples" not in content
     ]
     assert without == []
+
+
+def test_sending_is_switched_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(load_settings(port=0)) as (_, url):
+        monkeypatch.setenv("TOUCHLINE_URL", url)
+        assert call("sending") == "sending is on\n"
+        said = call("sending", "off", "--reason", "wrong\nprices")
+        assert re.fullmatch(r"sending is off since \S+Z, by \S+: wrong\\nprices\n", said)
+        assert call("sending") == said
+        assert call("sending", "on").startswith("sending is on since ")
+    assert CliRunner().invoke(main.app, ["sending", "of"]).exit_code == 2

@@ -1,0 +1,37 @@
+"""`/v1/sending`: stops every mail and webhook, and lets them go on."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Response
+
+from backbone.clock import Clock
+from backbone.database import Database
+from backbone.web.api_keys import Principal, require
+from backbone.web.app import json_response
+from backbone.web.json_route import AS_SHOWN, JsonRoute, example
+from schemas.sending import SENDING_EXAMPLE, SendingIn, SendingOut
+from services.actions.delivery import sending_switch
+from services.actions.status import shown_switch
+from services.actions.storage import sending
+
+SendingBody = Annotated[SendingIn, AS_SHOWN, example(SENDING_EXAMPLE)]
+
+
+def router(db: Database, clock: Clock, changed: Callable[[], None]) -> APIRouter:
+    """The routes. `changed` is called when the switch was turned."""
+    routes = APIRouter(tags=["sending"], route_class=JsonRoute)
+
+    @routes.get("/v1/sending", response_model=SendingOut, summary="Whether mails and webhooks go out")
+    def shown(_: Principal = require("actions:read")) -> Response:
+        with db.read() as conn:
+            return json_response(shown_switch(sending.current(conn)))
+
+    @routes.put("/v1/sending", response_model=SendingOut, summary="Stop every mail and webhook, or go on")
+    def turn(model: SendingBody, who: Principal = require("actions:write")) -> Response:
+        """After the answer to `off`, which comes within 10 seconds, no send begins, in any process. Actions wait."""
+        found = sending_switch.turn(db, clock, off=model.status == "off", by=who.name, reason=model.reason)
+        changed()
+        return json_response(shown_switch(found))
+
+    return routes
