@@ -29,6 +29,7 @@ from schemas.rule import RuleIn
 from services.actions import published_outlines as of_actions
 from services.actions.storage.library import PLAYBOOKS, TEMPLATES
 from services.app import running
+from services.rules import event_catalog
 from services.rules import published_outlines as of_rules
 from services.rules.storage.rule_repository import RuleRepository
 
@@ -190,3 +191,20 @@ def test_every_start_looks_whether_the_board_is_whole(tmp_path: Path) -> None:
             with rooms.db.write() as conn:
                 conn.execute(delete(references))
                 conn.execute(delete(board))
+
+
+def test_a_rule_is_warned_of_a_goal_that_the_log_has_not_shown(db: Database) -> None:
+    def doubts(*types: str) -> list[str]:
+        goal = {"event": list(types), "within": "1d"}
+        book = {"name": "outreach", "steps": [{"wait": "1d"}], "goal": goal}
+        with db.write() as conn:
+            registry.write(conn, outline_playbook(PlaybookIn.model_validate(book)), 1)
+        found = event_catalog.warnings_about(db, rule("spike"))
+        return [one["message"] for one in found if one["field"] == "playbook"]
+
+    assert doubts("paid") == []  # the log has shown nothing at all
+    with db.write() as conn:
+        event_catalog.save(conn, [("e", ""), ("login", "")])
+    said = "the goal of outreach cannot be reached: no event of type paid has been seen in the log so far"
+    assert doubts("paid") == [said]
+    assert doubts("paid", "login") == []
