@@ -16,11 +16,13 @@ import httpx
 import pytest
 
 from services.actions.channels.webhook.channel import AT_ONCE
+from services.actions.plays.holdout import number_of
 from tests.e2e.server import SETTLED_S, Server, items, running
 
 EVENTS, CLIENTS, ACCOUNTS, KILLS, BATCH = 20_000, 4, 80, 10, 50
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RETRY_S = 180.0
+HOLDOUT = 25  # of the playbook "welcome"
 
 RULES: list[dict[str, Any]] = [
     {
@@ -45,7 +47,8 @@ PLAYBOOKS: list[dict[str, Any]] = [
                   "tech": [{"email": {"template": "sorry"}}, {"webhook": {"endpoint": "crm"}}]},
     },
     {"name": "thanks", "steps": [{"webhook": {"endpoint": "crm", "body": {"id": "{{ trigger.id }}"}}}]},
-    {"name": "welcome", "steps": [{"email": {"template": "sorry"}}, {"task": {"title": "Greet {{ account.id }}"}}]},
+    {"name": "welcome", "holdout": HOLDOUT, "goal": {"event": "bought", "within": "6h"},
+     "steps": [{"email": {"template": "sorry"}}, {"task": {"title": "Greet {{ account.id }}"}}]},
 ]  # fmt: skip
 
 
@@ -153,7 +156,7 @@ def outcome(server: Server) -> dict[str, Any]:
         triggers = {t["id"]: (t["rule"], t["account"], t["at"], t["event_id"], t["value"], t["evidence"])
                     for t in items(client, "/v1/triggers")}  # fmt: skip
         plays = {
-            p["id"]: (p["playbook"], p["account"], p["status"], p["reason"])
+            p["id"]: (p["playbook"], p["account"], p["status"], p["reason"], p["goal_reached_at"])
             for p in items(client, "/v1/plays")
         }
         actions = items(client, "/v1/actions")
@@ -167,6 +170,7 @@ def outcome(server: Server) -> dict[str, Any]:
         "actions": {
             a["id"]: (a["account"], a["channel"], a["step"], a["recipient"], a["status"]) for a in actions
         },
+        "touched": {(a["playbook"], a["account"]): True for a in actions},
         "tasks": tasks,
         "mails": mails,
     }
@@ -205,6 +209,15 @@ def test_killed_ten_times_as_undisturbed(tmp_path: Path, sink: tuple[str, Counte
         after = got[what]
         assert before.keys() == after.keys(), _difference(what, before, after)
         assert before == after, what
+    alone = {p[1] for p in got["plays"].values() if p[2] == "held_out"}
+    treated = {
+        p[1] for p in got["plays"].values() if p[0] == "welcome" and p[2] not in {"held_out", "skipped"}
+    }
+    assert {account for account in alone if number_of("welcome", account) >= HOLDOUT} == set()
+    assert {account for account in treated if number_of("welcome", account) < HOLDOUT} == set()
+    assert alone
+    assert treated
+    assert not {("welcome", account) for account in alone} & got["touched"].keys()
     assert set(seen) == undisturbed
     assert all(count == 1 for count in got["mails"].values())
     assert sum(count - 1 for count in seen.values()) <= KILLS * AT_ONCE, "what was on the wire"

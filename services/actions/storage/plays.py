@@ -340,8 +340,10 @@ class PlayStore:
         self._forget()
 
     def plays_written(self) -> list[Play]:
-        """The plays that this batch started or changed; to be called before `end`."""
-        return [self._plays[one] for one in (*self._new, *self._changed)]
+        """The plays that this batch started, moved on or ended; to be called before `end`. Of plays that had ended
+        before, only the goal changed."""
+        moved = (one for one in self._changed if self._loaded_as[one][0] in LIVE)
+        return [self._plays[one] for one in (*self._new, *moved)]
 
     def forget_seen(self, conn: Connection, before: int) -> None:
         """Drop the sightings of events from before a moment of the partition's clock."""

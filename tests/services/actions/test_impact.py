@@ -9,7 +9,7 @@ from sqlalchemy import insert
 
 from backbone.web.api_keys import create_key
 from schemas.event import Event, from_microseconds
-from services.actions import tables
+from services.actions import tables, worker
 from services.actions.impact.groups import groups_of
 from services.actions.plays.holdout import number_of
 from services.actions.plays.model import Play
@@ -240,3 +240,15 @@ def test_doubtful_goals_are_warned_of(client: TestClient) -> None:  # noqa: F811
     assert doubted(holdout=10, goal=own) == ["goal.event"]
     assert doubted(goal={"event": "account.deleted", "within": "1d"}) == ["goal.event"]
     assert doubted(goal=own) == doubted(holdout=0) == doubted(holdout=10, goal=GOAL) == []
+
+
+def test_a_goal_that_is_reached_counts_no_play_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[str] = []
+    monkeypatch.setattr(worker, "count_plays", lambda written: counted.extend(one.account for one in written))
+    house.save(book(holdout=HALF, goal=GOAL))
+    start(house, OUT[0], IN[0])
+    assert sorted(counted) == sorted([OUT[0], IN[0]])
+    house.post(*(event("paid", T0 + DAY, name) for name in (OUT[0], IN[0])))
+    house.settle()
+    assert [play.goal_reached_at for play in played(house).values()] == [T0 + DAY] * 2
+    assert len(counted) == 2
