@@ -1,39 +1,35 @@
 """`touchline backtest`: what rules that are only files would have done over the server's log.
 
-Each rule in the files is backtested, as it stands there, with the tiers of the files if they have some. A rehearsal of
-its playbook joins in `run`, where the triggers are at hand: see `Found`.
+Each rule in the files is backtested, as it stands there, with the tiers of the files if they have some. Then its
+playbook is rehearsed over the triggers that were found: see `services.cli.rehearsal`.
 """
 
 import json
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
-from backbone.errors import TouchlineError
 from services.cli.backtest_chart import draw
 from services.cli.client import ApiError, Client
 from services.cli.documents import Document, FileProblem, FileProblems, find, load
+from services.cli.long_jobs import Refused, ended
+from services.cli.rehearsal import rehearse
+from services.cli.rehearsal_shown import draw_rehearsal
 from services.cli.terminal import Terminal
 
 PATH = "/v1/backtests"
-LOOK_S = 0.3
 SHOWN = 10_000  # triggers that are fetched of each rule, the earliest; as many as a rehearsal takes
 JSON = dict[str, Any]
 
 out = Terminal(highlight=False)
 err = Terminal(stderr=True, highlight=False)
-
-
-class Refused(TouchlineError):
-    """An option that cannot be read, or a backtest that failed."""
 
 
 @dataclass
@@ -70,17 +66,22 @@ def backtest(
         if not any(document.kind == "rule" for document in documents):
             raise FileProblems([FileProblem(path, 1, "there is no rule in it") for path in paths[:1]])
         wish = Wish(begin, end, _varied(vary), against)
-        found = run(Client(), documents, wish)
+        client = Client()
+        found = run(client, documents, wish)
+        with _bar() as bar:
+            rehearsals = rehearse(client, bar, documents, [one.triggers for one in found])
     except FileProblems as error:
         for problem in error.problems:
             err.print(f"[red]error[/] {escape(str(problem))}", soft_wrap=True)
         return 2
     if as_json:
         answers = [answer for one in found for answer in one.answers]
-        print(json.dumps({"backtests": answers, "rehearsals": []}, ensure_ascii=False, indent=2))
+        print(json.dumps({"backtests": answers, "rehearsals": rehearsals}, ensure_ascii=False, indent=2))
     else:
         for one in found:
             draw(out, one.answers, one.triggers)
+        for rehearsal in rehearsals:
+            draw_rehearsal(out, rehearsal)
     return 0
 
 
@@ -123,45 +124,16 @@ def _varied(given: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def _ended(client: Client, bar: Progress, document: Document, body: JSON) -> JSON:
-    """A backtest once it has ended. It is cancelled where we are interrupted. Raises `Refused` where it failed."""
-    task = bar.add_task(document.name, total=1.0)
-    answer = _asked(client, bar, task, document, body)
-    path = f"{PATH}/{answer['id']}"
+    """A backtest once it has ended. Raises `FileProblems` where the rule is refused."""
     try:
-        while answer["status"] in ("queued", "running"):
-            bar.update(task, completed=answer["progress"], description=f"{document.name}: {answer['status']}")
-            time.sleep(LOOK_S)
-            answer = client.call("GET", path)
-    except KeyboardInterrupt:
-        with suppress(TouchlineError):
-            client.call("DELETE", path)
-        raise
-    if answer["status"] != "done":
-        raise Refused(
-            f"the backtest of {document.name} {answer['status']}: {answer['error'] or 'nobody says why'}"
-        )
-    bar.update(task, completed=1.0, description=document.name)
-    result: JSON = answer
-    return result
-
-
-def _asked(client: Client, bar: Progress, task: TaskID, document: Document, body: JSON) -> JSON:
-    """The backtest, asked for again for as long as too many wait or run."""
-    while True:
-        try:
-            answer: JSON = client.call("POST", PATH, body)
-            return answer
-        except ApiError as error:
-            if error.status == 429:
-                bar.update(task, description=f"{document.name}: others come first")
-                time.sleep(float(error.problem.get("retry_after") or 1))
-                continue
-            inside = [wrong for wrong in error.errors if wrong["field"].startswith("rule.")]
-            if not inside:
-                raise
-            raise FileProblems(
-                [document.problem(wrong["field"].removeprefix("rule."), wrong["message"]) for wrong in inside]
-            ) from None
+        return ended(client, bar, PATH, body, document.name, "backtest")
+    except ApiError as error:
+        inside = [wrong for wrong in error.errors if wrong["field"].startswith("rule.")]
+        if not inside:
+            raise
+        raise FileProblems(
+            [document.problem(wrong["field"].removeprefix("rule."), wrong["message"]) for wrong in inside]
+        ) from None
 
 
 def _triggers(client: Client, job: str) -> list[JSON]:

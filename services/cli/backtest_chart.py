@@ -1,7 +1,7 @@
 """Draws a backtest in the terminal: when, by day and tier; who; what other values would have done."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,7 +13,14 @@ from rich.text import Text
 from backbone.terminal_text import one_line
 
 JSON = dict[str, Any]
-COLOURS = {"high": "magenta", "low": "cyan", "tech": "green"}
+COLOURS = {
+    "high": "magenta",
+    "low": "cyan",
+    "tech": "green",
+    "email": "cyan",
+    "task": "magenta",
+    "webhook": "green",
+}
 MARKS = {"high": "█", "low": "▓", "tech": "░"}  # told apart without colours too
 WIDTH = 48  # of the longest bar
 ROWS = 62  # days; beyond that, weeks
@@ -52,17 +59,17 @@ def headline(answer: JSON) -> str:
     return f"{fired}{f' ({tiers})' if tiers else ''}, {read}{since}"
 
 
-def chart(by_day: Sequence[JSON]) -> list[Text]:
-    """A bar for every day, or week, from the first to the last; a mark for each tier."""
-    bars = _bars(by_day)
+def chart(by_day: Sequence[JSON], marks: Mapping[str, str] = MARKS) -> list[Text]:
+    """A bar for every day, or week, from the first to the last; a mark for each of its numbers, by default tiers."""
+    bars = _bars(by_day, marks)
     most = max(sum(tiers.values()) for tiers in bars.values())
     scale = min(1.0, WIDTH / most)
-    key = "  ".join(f"{MARKS[tier]} {tier}" for tier in MARKS)
+    key = "  ".join(f"{mark} {tier}" for tier, mark in marks.items())
     weekly = len(bars) < len(_days(by_day))
     lines = [Text(f"by {'week, from its Monday' if weekly else 'day'} (UTC)   {key}", style="dim")]
     for day, tiers in bars.items():
         line = Text(f"{day.isoformat()} ")
-        for tier, mark in MARKS.items():
+        for tier, mark in marks.items():
             length = tiers[tier] * scale
             line.append(mark * (round(length) or bool(length)), style=COLOURS[tier])
         total = sum(tiers.values())
@@ -75,14 +82,14 @@ def _days(by_day: Sequence[JSON]) -> list[date]:
     return [first + timedelta(number) for number in range((last - first).days + 1)]
 
 
-def _bars(by_day: Sequence[JSON]) -> dict[date, Counter[str]]:
+def _bars(by_day: Sequence[JSON], marks: Iterable[str]) -> dict[date, Counter[str]]:
     """The numbers by day, or by week if there are too many days; empty ones too, up to `ROWS` of them."""
     days = _days(by_day)
     weekly = len(days) > ROWS
     places = {day: day - timedelta(day.weekday()) if weekly else day for day in days}
     bars: dict[date, Counter[str]] = {place: Counter() for place in places.values()}
     for one in by_day:
-        for tier in MARKS:
+        for tier in marks:
             bars[places[date.fromisoformat(one["day"])]][tier] += one[tier]
     if len(bars) > ROWS:
         return {day: tiers for day, tiers in bars.items() if tiers.total()}

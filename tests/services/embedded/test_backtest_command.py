@@ -85,6 +85,80 @@ def test_as_json_it_gives_the_answers(client: httpx.Client, file: Path) -> None:
     assert (one["status"], one["triggers"], one["by_tier"]["tech"]) == ("done", 1, 1)
 
 
+PLAYBOOK = """\
+---
+kind: rule
+name: login
+playbook: greet
+cooldown: 1d
+when:
+  threshold: {event: login, at_least: 1}
+---
+kind: playbook
+name: greet
+steps:
+  high: [{task: {title: "Call {{ account.id }}", assignee: jo@us.test, key: "{{ trigger.id }}"}}]
+  tech: [{email: {template: hello, to: team@us.test}}, {wait: 1d}, {webhook: {endpoint: crm}}]
+---
+kind: template
+name: hello
+subject: Hello from {{ account.id }}
+markdown: "It has {{ account.attributes.seats }} seats."
+---
+kind: endpoint
+name: crm
+url: https://crm.test/
+"""
+
+
+def test_it_rehearses_the_playbooks_of_the_rules(client: httpx.Client, file: Path) -> None:
+    fine = PLAYBOOK.replace("{{ account.attributes.seats }}", "many")
+    file.write_text(RULE + fine)
+    status, text, said = called(file, "--json")
+    assert (status, said) == (0, "")
+    (found,) = json.loads(text)["rehearsals"]
+    assert (found["playbook"], found["plays"]) == ("greet", 10)
+    assert found["actions"] == {"email": 5, "task": 5, "webhook": 4}
+    assert found["errors"] == []
+
+    status, text, said = called(file)
+    assert (status, said) == (0, "")
+    assert "10 plays (1 open, 9 finished): 5 mails, 5 tasks, 4 webhooks" in text
+    assert "by day (UTC)   █ email  ▓ task  ░ webhook" in text
+    assert "2026-03-02 █▓░ 3" in text
+    assert "1 people get mails, one of them 5; 95 of 100 get at most 5" in text
+    assert "jo@us.test" in text
+    assert "Hello from beta" in text
+    assert "It has many seats." in text
+    assert client.get("/v1/playbooks").json()["items"] == client.get("/v1/tasks").json()["items"] == []
+
+
+def test_what_would_fail_is_named(client: httpx.Client, file: Path) -> None:
+    file.write_text(RULE + PLAYBOOK)
+    status, text, _ = called(file)
+    assert status == 0
+    assert "fails beta, step 0:" in text
+    assert "seats" in text
+
+    file.write_text(RULE + PLAYBOOK.replace("template: hello", "template: hallo"))
+    status, _, said = called(file)
+    assert status == 2
+    assert "busy.yaml:21: playbook greet: steps.tech.0.email.template: there is no template" in said.replace(
+        "\n", ""
+    )
+    file.write_text(RULE + PLAYBOOK.replace("{{ account.id }}\n", "{{ account.id\n"))
+    status, _, said = called(file)
+    assert status == 2
+    assert "template hello: subject" in said.replace("\n", "")
+
+
+def test_a_playbook_that_is_nowhere_has_no_rehearsal(client: httpx.Client, file: Path) -> None:
+    file.write_text(PLAYBOOK[: PLAYBOOK.index("---\nkind: playbook")].removeprefix("---\n"))
+    status, text, said = called(file, "--json")
+    assert (status, json.loads(text)["rehearsals"]) == (0, [])
+    assert "the playbook greet is in none of the files and not saved" in said.replace("\n", " ")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
