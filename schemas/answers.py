@@ -130,7 +130,7 @@ class StatusOut(Answer):
 
     idle: bool
     services: dict[str, dict[str, Any]] = Field(
-        description="By name. `ingest`: `in_flight` · `rules`: `lag`, `clock`, `clock_ahead` · `actions`: `lag`, "
-        "`due`, `clock`, `sending`, `trouble`."
+        description="By name. `ingest`: `in_flight` · `rules`: `lag`, `clock`, `clock_ahead`, `silent` · "
+        "`actions`: `lag`, `due`, `clock`, `sending`, `trouble`."
     )
     clock: ClockJumpOut | None = Field(default=None, description="Left out where the clock is believed.")

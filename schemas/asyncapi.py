@@ -13,13 +13,14 @@ from pydantic.json_schema import models_json_schema
 from schemas.account import AccountUpdate, ContactUpdate
 from schemas.event import Event
 from schemas.forwarding import Absorbed, Erased
+from schemas.heartbeats import Seen
 from schemas.json_schemas import FOLDER
 from schemas.topic_messages import JSON, OF_TRIGGERS, REF, Schema, from_outside, messages, of_events, of_ours
 from schemas.topics import FIELDS, NAMES, TIMES
 from schemas.trigger import TriggerRecord
 from schemas.version import VERSION
 
-STRUCTS = (Event, TriggerRecord, Absorbed, Erased)
+STRUCTS = (Event, TriggerRecord, Absorbed, Erased, Seen)
 FILE = FOLDER / "asyncapi.json"
 
 ABOUT = """\

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 _UNITS = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000}
+UNITS_US = [(unit, size) for unit, size in reversed(_UNITS.items()) if unit != "w"]
 _MONTHS = {"mo": 1, "y": 12}
 _SHAPE = re.compile(r"([0-9]{1,9})(s|m|h|d|w|mo|y)", re.ASCII)
 

@@ -20,7 +20,8 @@ FORGOTTEN = (
 RULES_START = (
     "touchline.rules.start"  # control record: here the partition decides on the request `data.start`
 )
-CONTROL = frozenset({CLOCK, RULES_SAVED, FORGOTTEN, RULES_START})
+SOURCE_SEEN = "touchline.source.seen"  # control record: another partition has had events of an `alive` clause
+CONTROL = frozenset({CLOCK, RULES_SAVED, FORGOTTEN, RULES_START, SOURCE_SEEN})
 
 BY_PEOPLE = frozenset(
     f"{OWN_PREFIX}{kind}"

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     NOT_MATCHING = "not_matching"
     ALREADY_FIRED = "already_fired"
     LOOP = "loop"
+    SOURCE_SILENT = "source_silent"
     COOLDOWN = "cooldown"
     WHERE_FALSE = "where_false"
     UNLESS_HOLDS = "unless_holds"
@@ -84,6 +85,7 @@ EXPLAINED: dict[Reason, str] = {
     Reason.NOT_MATCHING: "It was to be started for those that match, and this subject did not any more.",
     Reason.ALREADY_FIRED: "This event has fired this rule before.",
     Reason.LOOP: "It would answer what Touchline itself had done, for the third time in a row; it stops there.",
+    Reason.SOURCE_SILENT: "The source of its events is silent, or was, so that nobody knows what did not happen.",
     Reason.COOLDOWN: "The last trigger for this subject is too recent (or the rule fires once).",
     Reason.WHERE_FALSE: "The rule's own condition does not hold.",
     Reason.UNLESS_HOLDS: "What `unless` names holds the rule back.",

@@ -10,12 +10,25 @@ from pydantic import (
 )
 
 from schemas.conditions.model import AccountCondition, EventCondition
-from schemas.duration import Cooldown
-from schemas.fields import OF_VERSIONS, EventPath, Name, Strict, invalid
+from schemas.duration import Cooldown, Duration
+from schemas.fields import OF_VERSIONS, EventPath, Name, Strict, Types, invalid
 from schemas.tiered import TIERS, Tier
 from schemas.when import Unless, When
 
 Status = Literal["draft", "active", "paused", "shadow"]
+
+
+class Alive(Strict):
+    """The events that show that the rule's source works, and how long it may go without one."""
+
+    event: Types = Field(
+        description="What any account sends all the time: a type, a list of types, or "
+        '"*" alone (every type that is not reserved).',
+        examples=["login"],
+    )
+    within: Duration = Field(
+        description="Longer than this without one: the source is silent.", examples=["12h"]
+    )
 
 
 class RuleIn(Strict):
@@ -34,6 +47,11 @@ class RuleIn(Strict):
         examples=[{"account.attributes.status": {"ne": "churned"}}],
     )
     unless: Unless | None = Field(default=None, description="Must not hold at the moment of firing.")
+    alive: Alive | None = Field(
+        default=None,
+        description="Decides nothing while its source is silent. For absence, trend, at_most and below.",
+        examples=[{"event": "login", "within": "12h"}],
+    )
     scope: Literal["account", "contact"] = Field(default="account", description="What it counts for.")
     by: EventPath | None = Field(
         default=None, description="Counted apart per value of the event.", examples=["data.invoice"]
@@ -56,6 +74,18 @@ class RuleIn(Strict):
         strict=True,
         description="With status active or shadow: build the state from the log first.",
     )
+
+    @field_validator("alive")
+    @classmethod
+    def _alive_fits(cls, alive: Alive | None, info: ValidationInfo) -> Alive | None:
+        when = info.data.get("when")
+        if alive is None or when is None:
+            return alive
+        if when.all_of is not None or not when.body.rests_on_silence:
+            raise invalid(
+                "goes with absence, trend, and thresholds with at_most or below, for which no event speaks"
+            )
+        return alive
 
     @field_validator("scope")
     @classmethod

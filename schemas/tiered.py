@@ -56,6 +56,13 @@ def for_tier(value: Any, tier: str | None) -> Any:
     return value
 
 
+def all_tiers(value: Any) -> list[Any]:
+    """The values of all tiers that are covered; one value for every tier counts once."""
+    if isinstance(value, TierMap):
+        return [one for tier in TIERS if (one := getattr(value, tier)) is not None]
+    return [value]
+
+
 def field_path(location: Sequence[int | str]) -> str:
     """`when.threshold.within` from a validation error's location, without the tags of unions."""
     return ".".join(str(part) for part in location if not (isinstance(part, str) and part.startswith("<")))

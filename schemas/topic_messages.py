@@ -3,7 +3,7 @@
 from typing import Any
 
 from schemas.account import ACCOUNT_EXAMPLE
-from schemas.event import CLOCK, FORGOTTEN, MERGED, RULES_SAVED, RULES_START
+from schemas.event import CLOCK, FORGOTTEN, MERGED, RULES_SAVED, RULES_START, SOURCE_SEEN
 from schemas.forwarding import ABSORBED, ERASED
 from schemas.topics import OWN
 
@@ -13,7 +13,7 @@ _AT = "2026-11-22T09:00:00Z"
 
 Schema = dict[str, Any]
 
-CONTROL = ("clock", "rulesSaved", "historyForgotten", "rulesStart")  # messages
+CONTROL = ("clock", "rulesSaved", "historyForgotten", "rulesStart", "sourceSeen")  # messages
 OF_TRIGGERS = ("trigger", "moved", "progress")
 UPDATES = {
     "account.updated": ("Merged into the account; null deletes.", "AccountUpdate", ACCOUNT_EXAMPLE),
@@ -100,6 +100,12 @@ def _control() -> Schema:
         "Here the partition decides what somebody asked to start by hand; the request itself is in a table."
     )
     forgets = "The plays of these triggers ended long ago and are kept no longer: the triggers leave too."
+    heard = {"event": ["login"], "within": 43_200, "runs": [["2026-11-21T07:00:00Z", _AT]]}
+    seen = {**clock, "id": "seen-2-1288-9f2c-0", "type": SOURCE_SEEN, "data": heard}
+    tells = (
+        "Another partition has had events that a rule's `alive` asks for. It is written to every other partition, "
+        "at most once in a tenth of `within`. Told twice, it changes nothing."
+    )
     about = "Carries the partition's clock to this time (log clock). One without an account goes to every partition."
     takes = "From here on these rules and tiers hold. One without an account goes to every partition."
     return {
@@ -112,6 +118,9 @@ def _control() -> Schema:
         ),
         "rulesStart": _message(
             starts, _of_type(RULES_START, request, ("data",), account=False), start, key=key
+        ),
+        "sourceSeen": _message(
+            tells, _of_type(SOURCE_SEEN, _ref("Seen"), ("data",), account=False), seen, key=key
         ),
     }
 

@@ -88,6 +88,11 @@ FIELDS: dict[str, dict[str, str]] = {
         "unvouched": "A stranger may have said so.",
     },
     "Erased": {"into": "The account where it was erased.", "contact": "The person; left out: all of it."},
+    "Seen": {
+        "event": "Event types, or `*` alone: every type that is not reserved.",
+        "within": "Seconds that may pass between two such events.",
+        "runs": "Stretches of time, from the first event to the last, in which no two are further apart.",
+    },
     "Contact": {
         "id": "Unique at the account.",
         "email": "Where mails go.",

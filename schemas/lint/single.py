@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 from schemas.conditions.model import Condition, paths_of
 from schemas.duration import parse_duration
-from schemas.event import DAY_US, RESERVED, is_reserved
+from schemas.event import DAY_US, MERGED, RESERVED, is_reserved
 from schemas.lint.similar_names import alike
 from schemas.lint.template_names import unknown_names
 from schemas.playbook import PlaybookIn
@@ -16,6 +16,8 @@ from schemas.template import TemplateIn
 from schemas.tiered import TIERS, TierMap
 from schemas.trigger_kinds.threshold import Threshold
 from schemas.trigger_kinds.trend import Trend
+
+NEVER_HEARD = frozenset({"account.deleted", MERGED})  # types that are handled apart, and count nowhere
 
 
 class LintWarning(TypedDict):
@@ -35,7 +37,7 @@ class Facts:
 
 def lint_rule(rule: RuleIn, facts: Facts) -> list[LintWarning]:
     """The warnings about a rule by itself. Together with other documents: `schemas.lint.together`."""
-    found = [*_parts(rule, facts), *_tiers(rule, facts)]
+    found = [*_parts(rule, facts), *_alive(rule, facts), *_tiers(rule, facts)]
     return list({(one["field"], one["message"]): one for one in found}.values())
 
 
@@ -70,6 +72,23 @@ def _parts(rule: RuleIn, facts: Facts) -> Iterator[LintWarning]:
     if rule.unless is not None:
         yield from _selector(rule.unless.threshold, "unless.threshold", facts, None)
         yield from _impossible(rule.unless.threshold, "unless.threshold")
+
+
+def _alive(rule: RuleIn, facts: Facts) -> Iterator[LintWarning]:
+    """Warns of an `alive` that can never notice a silence in time, or whose events nobody sends."""
+    alive = rule.alive
+    if alive is None:
+        return
+    for type_ in [alive.event] if isinstance(alive.event, str) else alive.event:
+        if type_ in NEVER_HEARD:
+            yield _warning("alive.event", f"{type_} never shows that a source works: nothing is guarded")
+        elif facts.paths and type_ != "*" and not is_reserved(type_) and type_ not in facts.paths:
+            yield _warning("alive.event", f"{_unseen(type_, facts)}; without any, nothing is guarded")
+    shortest = min(parse_duration(span) for span in rule.when.body.spans_looked_at)
+    if parse_duration(alive.within) > shortest:
+        yield _warning(
+            "alive.within", "is longer than the rule itself looks back, so a silence is noticed too late"
+        )
 
 
 def _selector(body: Any, where: str, facts: Facts, by: str | None) -> Iterator[LintWarning]:

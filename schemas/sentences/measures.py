@@ -1,5 +1,6 @@
 """Words what a rule counts and compares: "12 ticket.opened events in 30 days; 10 are needed". Pure."""
 
+from schemas.rule import Alive
 from schemas.sentences.wording import counted, listed, moment, number, span
 from schemas.tiered import TierMap
 from schemas.trigger_kinds.base import Selector
@@ -17,6 +18,12 @@ def events(selector: Selector, *, one: bool = False, whose: str = "") -> str:
     named = "" if types == ["*"] or len(types) > MOST_NAMED else f"{listed(types, 'or')} "
     matching = "matching " if selector.where is not None else ""
     return f"{matching}{named}event{'' if one else 's'}{whose}"
+
+
+def heartbeat(alive: Alive) -> str:
+    """An event that shows that the source of a rule works."""
+    types = alive.event if isinstance(alive.event, list) else [alive.event]
+    return "event" if types == ["*"] or len(types) > MOST_NAMED else f"{listed(types, 'or')} event"
 
 
 def a(noun: str) -> str:

@@ -14,7 +14,18 @@ import msgspec
 from schemas.conditions.model import paths_of
 from schemas.reasons import EXPLAINED, Reason
 from schemas.rule import cooldown_span
-from schemas.sentences.measures import a, changed, compared, during, events, for_tier, least, measured, needed
+from schemas.sentences.measures import (
+    a,
+    changed,
+    compared,
+    during,
+    events,
+    for_tier,
+    heartbeat,
+    least,
+    measured,
+    needed,
+)
 from schemas.sentences.wording import listed, moment, number, span
 from schemas.when import AllOf
 
@@ -40,6 +51,8 @@ class RuleCase(msgspec.Struct, kw_only=True, frozen=True):
     armed: Time | None = None  # when the wait of an absence began
     until: Time | None = None  # of the cooldown
     into: str | None = None  # the account that goes on for a merged one
+    silent_since: Time | None = None  # the last heartbeat, if the source is silent now or may be
+    unguarded: bool = False  # the rule has `alive`, and no such event has ever come
 
     @property
     def body(self) -> Any:
@@ -78,6 +91,10 @@ def verdict(
         said.append(f"If nothing more comes until then, it fires on {moment(tick)}.")
     elif fires and reasons[0] is Reason.THRESHOLD_REACHED:
         said.append("The next one makes the rule fire.")
+    if case.unguarded:
+        said.append(
+            f"No {heartbeat(case.rule.alive)} has ever come, so a silent source would not hold the rule back."
+        )
     return " ".join(said)
 
 
@@ -258,6 +275,18 @@ def _cooldown(case: RuleCase) -> str:
     )
 
 
+def _silent(case: RuleCase) -> str:
+    alive = case.rule.alive
+    if alive is None:
+        return _explained(Reason.SOURCE_SILENT)
+    noun, within = heartbeat(alive), span(alive.within)
+    if case.silent_since is not None:
+        return f"no {noun} of any account has come since {moment(case.silent_since)}; the rule waits for the next one"
+    return (
+        f"no {noun} of any account came for more than {within}, so nobody knows what did not happen meanwhile"
+    )
+
+
 def _where(case: RuleCase) -> str:
     paths = sorted(paths_of(case.rule.where)) if case.rule.where is not None else []
     return f"the rule's own condition{f' on {listed(paths)}' if paths else ''} does not hold"
@@ -341,6 +370,7 @@ SENTENCES: dict[Reason, Callable[[RuleCase], str]] = {
     Reason.COOLDOWN: _cooldown,
     Reason.ALREADY_FIRED: _plain(Reason.ALREADY_FIRED),
     Reason.LOOP: _plain(Reason.LOOP),
+    Reason.SOURCE_SILENT: _silent,
     Reason.WHERE_FALSE: _where,
     Reason.UNLESS_HOLDS: _unless,
     Reason.TIER_NOT_COVERED: _tier,

@@ -6,7 +6,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from schemas.duration import Duration
 from schemas.fields import invalid
-from schemas.tiered import Tiered
+from schemas.tiered import Tiered, all_tiers
 from schemas.trigger_kinds.base import KindWords, Selector
 
 
@@ -18,6 +18,7 @@ class Absence(Selector, KindWords):
     has_threshold = True
     at_tick: ClassVar[bool] = False
     has_event: ClassVar[bool] = True
+    rests_on_silence: ClassVar[bool] = True
 
     for_: Tiered[Duration] = Field(alias="for", description="How long without one.", examples=["14d"])
     since: Selector | None = Field(
@@ -40,6 +41,11 @@ class Absence(Selector, KindWords):
     def selectors(self) -> list[Selector]:
         """What it waits for, and what arms it."""
         return [self] if self.since is None else [self, self.since]
+
+    @property
+    def spans_looked_at(self) -> list[str]:
+        """How long it waits."""
+        return all_tiers(self.for_)
 
     def default_cooldown(self, tier: str) -> str:  # noqa: ARG002
         """None: each absence fires."""

@@ -43,6 +43,16 @@ class KindWords(Strict):
     has_figures: ClassVar[bool] = False  # its triggers have figures beside the value
 
     @property
+    def rests_on_silence(self) -> bool:
+        """Whether it may hold because events did not come, so that a silent source would make it hold."""
+        return False
+
+    @property
+    def spans_looked_at(self) -> list[str]:
+        """The durations that it looks back over, of all tiers; none where it does not rest on silence."""
+        return []
+
+    @property
     @abstractmethod
     def at_tick(self) -> bool:
         """Whether it is decided at the daily tick, thus only for whole accounts."""

@@ -62,6 +62,16 @@ class Threshold(Selector, KindWords):
         return self.operator in FALLING
 
     @property
+    def spans_looked_at(self) -> list[str]:
+        """The window of one that is decided at the daily tick."""
+        return [self.within] if self.at_tick and self.within is not None else []
+
+    @property
+    def rests_on_silence(self) -> bool:
+        """Those of the daily tick look for few events."""
+        return self.at_tick
+
+    @property
     def has_event(self) -> bool:
         """Those of the daily tick have none."""
         return not self.at_tick

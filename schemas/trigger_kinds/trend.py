@@ -21,6 +21,7 @@ class Trend(Selector, KindWords):
     has_figures = True
     at_tick: ClassVar[bool] = True
     has_event: ClassVar[bool] = False
+    rests_on_silence: ClassVar[bool] = True
 
     aggregate: Literal["count", "sum"] = Field(default="count", description="What is compared.")
     of: EventPath | None = Field(
@@ -64,6 +65,11 @@ class Trend(Selector, KindWords):
     def numbers(self) -> list[str]:
         """What it sums."""
         return [self.of] if self.of is not None else []
+
+    @property
+    def spans_looked_at(self) -> list[str]:
+        """Both spans."""
+        return [self.over, self.baseline]
 
     def default_cooldown(self, tier: str) -> str:  # noqa: ARG002
         """Its recent span."""

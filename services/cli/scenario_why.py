@@ -74,8 +74,8 @@ class _Asked:
 
     def _ask(self, now: int) -> Explanation:
         state = self._world.accounts.get(self._account)
-        ruleset = self._world.ruleset
-        return explain(ruleset, self._rule, state, self._account, self._contact, self._key, now)
+        ruleset, hearts = self._world.ruleset, self._world.engine.heartbeats
+        return explain(ruleset, self._rule, state, self._account, self._contact, self._key, now, hearts)
 
     def _share(self, found: Explanation) -> float:
         """The share of the needed value that is there; 0 where that is no number."""

@@ -21,6 +21,12 @@ CLOCK_AHEAD = StatusGauge(
     ("service",),
 )
 
+SOURCE_SILENT = StatusGauge(
+    "touchline_source_silent",
+    "1 where no event of a rule's `alive` has come for longer than its `within`",
+    ("service", "event", "within"),
+)
+
 
 def count_decisions(reasons: Mapping[tuple[str, str], int]) -> None:
     """Count a batch's decisions by (rule, reason). A decision about an event as such has no rule."""

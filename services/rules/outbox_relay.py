@@ -174,6 +174,8 @@ def _entry(partition: int, one: Out) -> Entry:
     data.
     """
     if isinstance(one, queries.Outgoing):
+        if one.target is not None:
+            return Entry(value=one.value, partition=one.target, headers=EVENT_HEADERS)
         if one.topic == EVENTS:
             return Entry(value=one.value, key=one.account, headers=EVENT_HEADERS)
         return Entry(value=one.value, key=one.account, partition=partition)

@@ -12,11 +12,13 @@ import msgspec
 from backbone.database import Database
 from backbone.log import EVENTS, TRIGGERS, Entry, Log, OffsetOutOfRange, Record, dead_letter, partition_for
 from backbone.partition_worker import Barrier
-from schemas.event import CONTROL, Event, Malformed
+from schemas.event import CONTROL, Event, Malformed, encode
+from schemas.heartbeats import records_of
 from schemas.names import is_name
 from schemas.trigger import Trigger, TriggerRecord
 from services.rules.decoding import GRACE_US, Item, decoded, read
 from services.rules.engine.by_hand import StartAnswer, StartRequest
+from services.rules.engine.heartbeats import Heartbeat
 from services.rules.engine.merging import MergeOutput
 from services.rules.engine.processor import PartitionEngine
 from services.rules.event_catalog import EventCatalog
@@ -27,6 +29,7 @@ from services.rules.storage.revisions import RuleSets
 from services.rules.storage.write_set import WriteSet
 
 HISTORY_PAGE = 5_000
+TOLD = 1_000_000  # numbers of outbox records that tell of heartbeats, at their offset, begin here
 
 _encode = msgspec.json.Encoder().encode
 
@@ -57,6 +60,8 @@ class RulesTask:
         self._accounts = AccountCache(db, row.partition, room, stay)
         self._expected = OWNERSHIP.offsets(row)
         self._batch: list[Item] = []
+        with db.read() as conn:
+            hearts = [Heartbeat.restored(blob) for _, blob in queries.load_heartbeats(conn, row.partition)]
         self.engine = PartitionEngine(
             row.partition,
             clock_mode="wall" if self._wall else "log",
@@ -67,6 +72,7 @@ class RulesTask:
             fetch=self._fetch,
             history=self._history,
             starts=self._start_request,
+            heartbeats=hearts,
         )
         if self._wall:
             self.engine.cleared = 0
@@ -144,6 +150,10 @@ class RulesTask:
             started=self._started,
             reasons=self._reasons,
             written_at=now,
+            heartbeats={
+                key: None if heart is None else heart.stored()
+                for key, heart in self.engine.take_heartbeats().items()
+            },
         )
         self._expected = OWNERSHIP.offsets(self.row)
         self._touched, self._erased, self._erased_contacts = set(), {}, {}
@@ -168,12 +178,27 @@ class RulesTask:
             else:
                 self._erased_contacts[account, contact] = offset
         self._outgoing += _rows(self.row.partition, out)
+        self._outgoing += self._told(records[-1].offset)
         self._forgotten += out.forgotten
         self._started += out.started
         if not out.refused:
             return []
         by_offset = {record.offset: record for record in records}
         return [dead_letter(by_offset[offset], why) for offset, why in out.refused]
+
+    def _told(self, offset: int) -> Iterator[queries.Outgoing]:
+        """The rows for the outbox that tell the other partitions of heartbeats, once for the whole batch."""
+        number = TOLD
+        at = self.engine.clock
+        for clause, runs in self.engine.take_told():
+            name = f"seen-{self.row.partition}-{offset}-{clause.key}"
+            for event in records_of(clause, runs, name=name, at=at):
+                for target in range(self._log.partitions):
+                    if target != self.row.partition:
+                        yield queries.Outgoing(
+                            self.row.partition, offset, number, at, EVENTS, "", encode(event), target
+                        )
+                        number += 1
 
     def _collect(self) -> None:
         self._triggers += self.engine.drain()

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from sqlalchemy import Connection
+
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.housekeeping import HousekeepingJob
@@ -27,7 +29,10 @@ from services.rules.api.start import StartsByHand, start_router
 from services.rules.backtest.erased import ErasedFromBacktests
 from services.rules.clock_ahead import trouble
 from services.rules.event_catalog import warnings_about
-from services.rules.metrics import CLOCK_AHEAD
+from services.rules.metrics import CLOCK_AHEAD, SOURCE_SILENT
+from services.rules.silent_notices import SilentNotices
+from services.rules.sources import SourceState, heartbeats_of, sources, written
+from services.rules.sources import trouble as silence
 from services.rules.storage import queries
 from services.rules.storage.ownership import OWNERSHIP, RulesPartition
 from services.rules.storage.retention import is_swept
@@ -56,11 +61,13 @@ class RulesService:
             keep=settings.history_retention,
         )
         unhealthy = UnhealthyNotices(db, clock.now, self.worker.failed)
+        silent = SilentNotices(db, clock.now, self._sources)
         backtests = JobQueue(db, clock, "backtest")
         self._runner = JobRunner(backtests, settings, "services.rules.backtest.process")
         self.chores = [
             HousekeepingJob("partitions' clocks", 5.0, self._tell_ahead),
             HousekeepingJob("unhealthy rules", 2.0, unhealthy.write),
+            HousekeepingJob("silent sources", 5.0, silent.write),
             HousekeepingJob("old backtests", 600.0, backtests.prune),
             HousekeepingJob("backtests of the erased", 5.0, ErasedFromBacktests(db, clock, backtests).sweep),
         ]
@@ -110,11 +117,13 @@ class RulesService:
         with self._db.read() as conn:
             places = OWNERSHIP.positions(conn)
             waiting = queries.count_unrelayed(conn) + queries.count_outgoing(conn)
+            silent = self._sources(conn)
         lag = sum(self._lags(places).values())
         behind = self.worker.unreported()
         clocks = _clocks(places.values())
         return {
             **self._ahead(clocks, self._clock.now()),
+            **silence(silent),
             "lag": lag + waiting,
             "clock": self._shown(clocks, lag),
             "idle": lag + waiting + behind == 0 and self._swept(places.values()),
@@ -123,10 +132,12 @@ class RulesService:
     def measure(self) -> Iterator[Sample]:
         """How far this service is behind, and how far the furthest partition's clock is ahead."""
         with self._db.read() as conn:
-            places = OWNERSHIP.positions(conn)
+            places, known = OWNERSHIP.positions(conn), self._sources(conn)
         yield from lag_samples(self.name, self._lags(places))
         clocks, now = _clocks(places.values()), self._clock.now()
         yield Sample(CLOCK_AHEAD, (self.name,), (max(clocks) - now) / 1e6 if self._ahead(clocks, now) else 0)
+        for one in known:
+            yield Sample(SOURCE_SILENT, (self.name, one.name, written(one.within)), int(one.silent))
 
     def _lags(self, places: Mapping[int, RulesPartition]) -> dict[int, int]:
         """The events not yet processed, by partition."""
@@ -134,6 +145,11 @@ class RulesService:
         starts = self._log.start_offsets(EVENTS)
         first = {p: places[p].next_offset if p in places else starts.get(p, 0) for p in ends}
         return {p: max(0, end - first[p]) for p, end in ends.items()}
+
+    def _sources(self, conn: Connection) -> list[SourceState]:
+        """The sources that rules' `alive` ask for, and whether they are silent now."""
+        clocks = _clocks(OWNERSHIP.positions(conn).values())
+        return list(sources(heartbeats_of(conn), self._clock.now() if self._wall else max(clocks, default=0)))
 
     def _ahead(self, clocks: list[int], now: int) -> dict[str, Any]:
         """The partitions whose clocks are ahead of ours, by the wall clock; empty if there are none."""

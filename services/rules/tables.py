@@ -116,8 +116,8 @@ seen = Table(
     Column("name", String(256), primary_key=True),
 )
 
-# Records on their way to the log because accounts were merged. A row is deleted once the log has it. Its
-# offset is that of the event that caused it; `n` numbers the records of one offset.
+# Records on their way to the log: because accounts were merged, and for other partitions. A row is deleted once the
+# log has it. Its offset is that of the event that caused it; `n` numbers the records of one offset.
 outbox = Table(
     "rules_outbox",
     metadata,
@@ -128,6 +128,16 @@ outbox = Table(
     Column("topic", String(64), nullable=False),
     Column("account", String(256), nullable=False),
     Column("value", LargeBinary, nullable=False),
+    Column("target", Integer),  # the partition that a record of no account is for
+)
+
+# What each partition knows of the events that an `alive` clause asks for, in the engine's own encoding.
+heartbeats = Table(
+    "rules_heartbeats",
+    metadata,
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("clause", String(32), primary_key=True),
+    Column("state", LargeBinary, nullable=False),
 )
 
 # Digests of the accounts that were erased, so that nothing under way recreates them.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from tests.oracle import checks, profile, windows
+from tests.oracle import alive, checks, profile, windows
 from tests.oracle.conditions import holds
 from tests.oracle.history import Account, Arrived, Revision, event_time
 from tests.oracle.kinds import KINDS
@@ -35,6 +35,8 @@ class Oracle:
         self.rules: dict[str, Rule] = {}
         self.policy: list[JSON] = Revision().tier_policy()
         self.triggers: list[Trigger] = []
+        self.beats: alive.Beats = {}
+        self.came: list[tuple[str, int]] = []  # type and time of everything on the log
 
     # -- the log ---------------------------------------------------------------------------------------------
 
@@ -47,11 +49,28 @@ class Oracle:
                 self.rules[body["name"]] = self._saved(old.get(body["name"]), body)
         self.policy = revision.tier_policy()
         self.place += 1
+        self._saved_beats(list(self.rules.values()), old)
         built = [rule for name, rule in self.rules.items() if _builds(old.get(name), rule.body)]
         for account in self.accounts.values():
             assert self.clock is not None
             self._moments(built, account, (self.clock, self.clock), silent=True)
             self._overdue(account, silent=False)
+
+    def _saved_beats(self, rules: list[Rule], old: dict[str, Rule]) -> None:
+        self.beats = alive.saved(self.beats, [rule.body for rule in rules])
+        for rule in rules:
+            clause = alive.clause_of(rule.body)
+            if clause is not None and _builds(old.get(rule.body["name"]), rule.body):
+                self.beats[clause] += [time for type_, time in self.came if alive.hears(clause, type_)]
+
+    def _beat(self, event: JSON, time: int) -> None:
+        """Note an event for the clauses that want it, and decide what has waited for it; it counts only afterwards."""
+        assert self.clock is not None
+        wanted = [clause for clause in self.beats if alive.hears(clause, event["type"])]
+        for clause in wanted:
+            self.beats[clause].append(time)
+        for account in self.accounts.values() if wanted else ():
+            self._moments(self.rules.values(), account, (self.clock, self.clock), silent=False)
 
     def _saved(self, kept: Rule | None, body: JSON) -> Rule:
         if _builds(kept, body):
@@ -61,7 +80,7 @@ class Oracle:
         unless_start = self.seq if unless_anew(kept.body, body) else kept.unless_start
         if starts_anew(kept.body, body):
             return Rule(body, self.seq, unless_start, 0)
-        return Rule(body, kept.start, unless_start, kept.built, kept.memory)
+        return Rule(body, kept.start, unless_start, kept.built, kept.memory, kept.waiting)
 
     def read(self, receipt: int, event: JSON) -> None:
         """Read one record: first move the clock and run what falls due, then apply the event."""
@@ -71,6 +90,7 @@ class Oracle:
             self.place += 1
             return
         time = event_time(event, receipt)
+        self.came.append((event["type"], time))
         if self.mode == "wall":
             self.advance(receipt - GRACE)
         elif not own:
@@ -110,6 +130,10 @@ class Oracle:
         account.earliest = time if account.earliest is None else min(account.earliest, time)
 
     def _apply(self, account: Account, event: JSON, time: int, late: bool) -> None:
+        if not late:
+            self.place -= 1
+            self._beat(event, time)
+            self.place += 1
         known = bool(account.events)
         before = self._view(account)
         if event["type"] == "account.updated":
@@ -141,14 +165,15 @@ class Oracle:
                 found.setdefault(subject, []).append((part.index, hold))
         return found
 
-    def _parts(self, rule: Rule, account: Account) -> list[tuple[Part, Kind]]:
+    def _parts(self, rule: Rule, account: Account, *, overdue: bool = False) -> list[tuple[Part, Kind]]:
         """The members of a rule, each with its trigger kind."""
         found = []
         for index, member in enumerate(rule.members):
             kind, body = windows.kind_of(member)
             scene = partial(self._scene, rule, account, member)
             memory = partial(rule.of, account.id)
-            part = Part(rule.body, index, body, account, self._view(account), scene, memory)
+            source = alive.source_of(self.beats, rule.body)
+            part = Part(rule.body, index, body, account, self._view(account), scene, memory, source, overdue)
             found.append((part, KINDS[kind]))
         return found
 
@@ -166,15 +191,19 @@ class Oracle:
     def _overdue(self, account: Account, *, silent: bool) -> None:
         """Decide the moments in the past that an event, a tier change or a save has made due."""
         assert self.clock is not None
-        self._moments(self.rules.values(), account, (self.clock, self.clock), silent=silent)
+        self._moments(self.rules.values(), account, (self.clock, self.clock), silent=silent, overdue=True)
 
-    def _moments(self, rules: Iterable[Rule], account: Account, step: Step, *, silent: bool) -> None:
+    def _moments(
+        self, rules: Iterable[Rule], account: Account, step: Step, *, silent: bool, overdue: bool = False
+    ) -> None:
         for rule in rules:
             due: dict[int, Holds] = {}
-            parts = self._parts(rule, account)
-            for at in midnights(*step):
+            parts = self._parts(rule, account, overdue=overdue)
+            waited = sorted(rule.waiting.pop(account.id, ()))
+            for at in [*waited, *midnights(*step)]:
                 for part, kind in parts:
-                    hold = kind.at_tick(part.scene((None, None)), at) if kind.ticks(part.body) else None
+                    ticks = kind.ticks(part.body) and not self._held_back(rule, part, kind, at, step[1])
+                    hold = kind.at_tick(part.scene((None, None)), at) if ticks else None
                     if hold is not None:
                         _note(due, (None, None), part.index, hold)
             for part, kind in parts:
@@ -182,6 +211,18 @@ class Oracle:
                     _note(due, subject, part.index, hold)
             for at in sorted(due):
                 self._fire_all(rule, account, due[at])
+
+    @staticmethod
+    def _held_back(rule: Rule, part: Part, kind: Kind, at: int, now: int) -> bool:
+        """Whether a tick is passed over, or cannot be decided yet."""
+        source = part.source
+        if source is None:
+            return False
+        if source.decides_tick(at, now):
+            return source.passes_over(at, kind.looks_at(part.body, at))
+        if kind.may_hold(part.scene((None, None)), at):
+            rule.waiting.setdefault(part.account.id, set()).add(at)
+        return True
 
     # -- firing ----------------------------------------------------------------------------------------------
 

@@ -355,3 +355,33 @@ def changed(draw: Draw, rules: list[JSON]) -> list[JSON]:
     elif what == "gone" and len(rules) > 1:
         rules.remove(target)
     return rules
+
+
+GUARDS = st.builds(
+    lambda event, within: {"event": event, "within": within},
+    st.sampled_from(("tick", "tick", "boom", ["tick", "paid"], "*")),
+    st.sampled_from(("6h", "12h", "12h", "1d", "2d", "3d")),
+)
+
+
+def guarded(*, split: bool) -> st.SearchStrategy[list[JSON]]:
+    """Rules with `alive`: of absences (`split`), or of the daily tick."""
+    when = absence() if split else often((2, falling()), (1, trend()))
+    plain = one(when, split=split)
+    return st.tuples(plain, GUARDS, GUARDS).map(
+        lambda these: [{**body, "alive": alive} for body, alive in zip(these[0], these[1:], strict=False)]
+    )
+
+
+def realive(draw: Draw, rules: list[JSON]) -> list[JSON]:
+    """The rules after a save of one of them, in which `alive` may change, come or go."""
+    if draw(st.booleans()):
+        return changed(draw, rules)
+    rules = copy.deepcopy(rules)
+    target = rules[draw(st.integers(0, len(rules) - 1))]
+    target.pop("backfill", None)
+    if draw(st.integers(0, 2)):
+        target["alive"] = draw(GUARDS)
+    else:
+        target.pop("alive", None)
+    return rules

@@ -25,6 +25,7 @@ class Rule:
     unless_start: int
     built: int  # a backfill counted the events before this place, late ones too; nothing fires at them
     memory: dict[tuple[str, Subject], Memory] = field(default_factory=dict)
+    waiting: dict[str, set[int]] = field(default_factory=dict)  # by account, the ticks that wait for `alive`
 
     @property
     def members(self) -> list[JSON]:

@@ -16,6 +16,7 @@ from services.rules.engine.account_state import AccountState
 from services.rules.engine.explain import explain, tier_of
 from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.state_codec import decode
+from services.rules.sources import heartbeats_of
 from services.rules.storage import queries
 from services.rules.storage.ownership import OWNERSHIP
 from services.rules.storage.revisions import RuleSets, exists_at
@@ -47,6 +48,8 @@ class Explainer:
             row = conn.execute(select(accounts).where(accounts.c.account == account)).one_or_none()
             place = OWNERSHIP.positions(conn).get(self._partition_of(account))
             revision = queries.last_revision(conn)
+            partition = self._partition_of(account)
+            hearts = heartbeats_of(conn, partition).get(partition, {})
         now = self._clock.now() if self._wall or place is None else place.clock
         state = decode(row.state) if row is not None else None
         reached = (0 if place is None else place.clock, None if state is None else state.newest)
@@ -54,7 +57,7 @@ class Explainer:
         if said:  # judged by the account's clock: by ours, a window would end before it begins
             now = max(reached[0], reached[1] or 0)
         try:
-            answer = explain(self._rulesets(revision), rule, state, account, contact, key, now)
+            answer = explain(self._rulesets(revision), rule, state, account, contact, key, now, hearts)
             return answer | ({"clock": said} if said else {})
         except ValueError as error:
             raise Invalid([{"field": "contact", "message": str(error)}]) from None

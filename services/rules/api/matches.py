@@ -24,6 +24,7 @@ from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.matches import Matching, matching, slots_of
 from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.state_codec import decode_parts
+from services.rules.sources import heartbeats_of
 from services.rules.storage import queries
 from services.rules.storage.ownership import OWNERSHIP
 from services.rules.storage.revisions import RuleSets, exists_at, latest
@@ -88,10 +89,11 @@ class Matches:
         while last is not None:
             with self._db.read() as conn:
                 clocks, rows = self._clocks(conn), queries.open_accounts(conn, last, READ_AT_ONCE)
+                hearts = heartbeats_of(conn) if rule.alive is not None else {}
             for row in rows:
                 state = decode_parts(row.state, slots)
                 at = self._judged_at(clocks.get(row.partition), state.newest, now)
-                yield from matching(rules, rule, state, at, near)
+                yield from matching(rules, rule, state, at, near, hearts.get(row.partition, {}))
             last = rows[-1].account if len(rows) == READ_AT_ONCE else None
 
     @staticmethod

@@ -21,6 +21,7 @@ from backbone.log.records import EVENTS, OffsetOutOfRange, Record
 from schemas.event import CLOCK, CONTROL, Event, Malformed, from_microseconds, microseconds
 from schemas.names import is_name
 from schemas.updates import UPDATES
+from services.rules.backtest.heard import Heard
 from services.rules.decoding import Item, decoded, read
 
 PAGE = 10_000  # records
@@ -75,9 +76,13 @@ class PartitionHistory:
 
     # -- the first reading
 
-    def survey(self) -> Iterator[int]:
-        """Read the partition for the first time; yields the number of records after each page."""
+    def survey(self, heard: Heard) -> Iterator[int]:
+        """Read the partition for the first time; yields the number of records after each page.
+
+        `heard` notes the heartbeats.
+        """
         for records in self._pages():
+            heard.note(records)
             for record in records:
                 value = record.value
                 if b"historical" in value or b"account.deleted" in value or b"\\u00" in value:

@@ -5,7 +5,7 @@ added at the end. Then every partition is carried to the newest time of all.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from backbone.jobs.child import Report
@@ -18,6 +18,7 @@ from schemas.event import Event, decode, microseconds, rfc3339
 from schemas.forwarding import ABSORBED, ERASED
 from schemas.rule import RuleIn, TiersDoc
 from schemas.trigger import Position, Trigger
+from services.rules.backtest.heard import Heard
 from services.rules.backtest.history import PartitionHistory, erased_anywhere
 from services.rules.backtest.ledger import Ledger
 from services.rules.backtest.plan import BASE, Judged, Plan
@@ -26,6 +27,7 @@ from services.rules.decoding import Item
 from services.rules.engine.account_state import AccountState
 from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.context import Context
+from services.rules.engine.heartbeats import Heartbeat
 from services.rules.engine.kinds.base import Match
 from services.rules.engine.matches import Matching, matching
 from services.rules.engine.processor import PartitionEngine
@@ -54,7 +56,12 @@ class ReplayEngine(PartitionEngine):
     """Also says which rule of the plan each trigger is of: its series."""
 
     def __init__(
-        self, number: int, history: PartitionHistory, rules: RuleSet, accounts: SpillingAccounts
+        self,
+        number: int,
+        history: PartitionHistory,
+        rules: RuleSet,
+        accounts: SpillingAccounts,
+        heartbeats: Iterable[Heartbeat],
     ) -> None:
         super().__init__(
             number,
@@ -65,6 +72,7 @@ class ReplayEngine(PartitionEngine):
             rulesets=_no_other,
             fetch=history.fetch,
             history=lambda _: (),
+            heartbeats=heartbeats,
         )
         self._series: list[str] = []
 
@@ -89,11 +97,16 @@ class Lane:
     """One partition of the backtest."""
 
     def __init__(
-        self, number: int, history: PartitionHistory, rules: RuleSet, accounts: SpillingAccounts
+        self,
+        number: int,
+        history: PartitionHistory,
+        rules: RuleSet,
+        accounts: SpillingAccounts,
+        heartbeats: Iterable[Heartbeat],
     ) -> None:
         self.number, self.history, self.accounts = number, history, accounts
         self.next = 0  # the number of the next record
-        self.engine = ReplayEngine(number, history, rules, accounts)
+        self.engine = ReplayEngine(number, history, rules, accounts, heartbeats)
 
 
 def _no_other(number: int) -> RuleSet:
@@ -106,6 +119,7 @@ class Replay:
     def __init__(self, plan: Plan, log: LogReader, scratch: Scratch, report: Report) -> None:
         self._log, self._report = log, report
         self._rules = rules_of(plan)
+        self._heard = Heard(self._rules.clauses)
         self.ledger = Ledger(plan, scratch)
         starts, ends = log.start_offsets(EVENTS), log.end_offsets(EVENTS)
         self._histories = {
@@ -129,9 +143,8 @@ class Replay:
         self._elsewhere = erased_anywhere(self._histories)
         read = 0
         for number, history in self._histories.items():
-            lane = self._lanes[number] = Lane(
-                number, history, self._rules, SpillingAccounts(self._room, self._elsewhere)
-            )
+            accounts, beside = SpillingAccounts(self._room, self._elsewhere), self._heard.beside(number)
+            lane = self._lanes[number] = Lane(number, history, self._rules, accounts, beside)
             for records, items in history.batches():
                 self._judge(lane, items)
                 read += records
@@ -146,7 +159,7 @@ class Replay:
     def _survey(self) -> None:
         read = 0
         for history in self._histories.values():
-            for records in history.survey():
+            for records in history.survey(self._heard):
                 read += records
                 self._tell(SURVEY_SHARE * read / max(1, self._records))
 
@@ -185,6 +198,7 @@ class Replay:
 
     def _collect(self, lane: Lane) -> None:
         engine = lane.engine
+        engine.take_told()  # the others know already
         for series, trigger in engine.fired():
             place = trigger.position
             if place.offset != (offset := lane.history.place(place.offset)):
@@ -239,8 +253,10 @@ class Replay:
         """Who matches the rule at the newest time of all, and all others with their shares."""
         rule = self._rules.by_name[BASE]
         for lane in self._lanes.values():
+            engine = lane.engine
             for state in lane.accounts.all():
-                yield from matching(self._rules, rule, lane.engine.adopted(state), lane.engine.clock, 0.0)
+                own = engine.adopted(state)
+                yield from matching(self._rules, rule, own, engine.clock, 0.0, engine.heartbeats)
 
     def _carry_on(self) -> None:
         """Carry every partition to the newest time of all."""

@@ -7,7 +7,7 @@ subject: the slot alone for a whole account, otherwise `(slot, contact, key)`.
 import sys
 from array import array
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -30,6 +30,14 @@ INTEGERS = range(-(1 << 63), 1 << 64)  # the integers that MessagePack can hold
 LARGEST = int(sys.float_info.max)
 
 
+class Wait(NamedTuple):
+    """A deadline that is past by its own span alone. `clause`: of the heartbeat that it waits for or was moved by."""
+
+    bound: int  # the deadline without silences
+    clause: str
+    at: int | None  # it waits for a heartbeat after this time; None: it has been moved to a time ahead
+
+
 class AccountState:
     """Everything remembered of one account. Times are in microseconds. Only the engine changes it."""
 
@@ -44,6 +52,7 @@ class AccountState:
         "erased",
         "fired",
         "foreign",
+        "held",
         "kept",
         "last",
         "layout",
@@ -67,6 +76,7 @@ class AccountState:
         "tier",
         "updates",
         "veil",
+        "waits",
     )
 
     def __init__(self, account: str) -> None:
@@ -98,7 +108,10 @@ class AccountState:
         self.lone = 0
         # offsets of forwarded events that have a bare id, to the fingerprints of their content
         self.foreign: dict[int, int] = {}
+        # slots of rules with `alive` to the daily ticks that wait for a heartbeat before they are decided
+        self.held: dict[int, list[int]] = {}
         # the fields below are derived and not stored
+        self.waits: dict[SubjectKey, Wait] = {}  # subjects whose deadline waits for a heartbeat, or was moved
         self.tier = "tech"
         self.agenda: list[tuple[int, int, SubjectKey]] = []  # heap: moment, order of entry, subject
         self.swept = -1  # the rule set whose last sweep dropped the state of deleted rules
@@ -149,7 +162,7 @@ def retire(state: AccountState) -> None:
     """Stop everything from firing for the account: drop the rules' state, keep what recognises repeats."""
     mappings: tuple[dict[Any, Any], ...] = (
         state.shared, state.stores, state.last, state.fired, state.kept, state.older,
-         state.muted, state.noted, state.slack,
+         state.muted, state.noted, state.slack, state.held, state.waits,
     )  # fmt: skip
     for mapping in mappings:
         mapping.clear()

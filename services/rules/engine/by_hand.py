@@ -12,7 +12,8 @@ from schemas.reasons import Reason
 from schemas.trigger import Position, Trigger
 from services.rules.engine.account_state import AccountState, Subject, SubjectKey, subject_key
 from services.rules.engine.compiled_rule import CompiledRule
-from services.rules.engine.context import Context
+from services.rules.engine.context import NO_HEARTBEATS, Context
+from services.rules.engine.heartbeats import Heartbeat
 from services.rules.engine.kinds.base import NOW, Match
 from services.rules.engine.matches import share_of
 from services.rules.engine.ruleset import RuleSet
@@ -84,6 +85,7 @@ class Asked(NamedTuple):
     erased: Callable[[str], bool]  # whether an account that is not there was erased
     at: int
     place: Position
+    heartbeats: Mapping[str, Heartbeat] = NO_HEARTBEATS
 
 
 def start(request: StartRequest, asked: Asked) -> tuple[list[Trigger], StartAnswer]:
@@ -106,7 +108,7 @@ def start(request: StartRequest, asked: Asked) -> tuple[list[Trigger], StartAnsw
 def _found(request: StartRequest, named: Named, state: AccountState | None, asked: Asked) -> Trigger | Reason:
     if state is None:
         return Reason.ERASED if asked.erased(named.account) else Reason.UNKNOWN_ACCOUNT
-    return decided(asked.rules, request, named, state, asked.at, asked.place)
+    return decided(asked.rules, request, named, state, asked.at, asked.place, asked.heartbeats)
 
 
 def decided(
@@ -116,6 +118,7 @@ def decided(
     state: AccountState,
     at: int,
     position: Position,
+    heartbeats: Mapping[str, Heartbeat] = NO_HEARTBEATS,
 ) -> Trigger | Reason:
     """The trigger for a subject at `at` (microseconds), or why there is none. Changes nothing but the state's tier."""
     rule = rules.by_name.get(request.rule)
@@ -132,6 +135,8 @@ def decided(
     state.tier = rules.tier(state.profile)[0]
     subject = subject_of(rule, named)
     why = _held_back(rule, request, state, subject, at)
+    if why is None and request.matching:
+        why = _why_not(rule, state, subject, at, heartbeats)
     return why if why is not None else _trigger(rule, request, state, subject, at, position)
 
 
@@ -160,7 +165,7 @@ def _held_back(
     for member in rule.members:
         if member.verdict(_context(state, at), subject).reason is Reason.TIER_NOT_COVERED:
             return Reason.TIER_NOT_COVERED
-    return _why_not(rule, state, subject, at) if request.matching else None
+    return None
 
 
 def _heard_of(state: AccountState, contact: str | None) -> bool:
@@ -170,9 +175,11 @@ def _heard_of(state: AccountState, contact: str | None) -> bool:
     return any(isinstance(key, tuple) and key[1] == contact for key in keys)
 
 
-def _why_not(rule: CompiledRule, state: AccountState, subject: Subject, at: int) -> Reason | None:
+def _why_not(
+    rule: CompiledRule, state: AccountState, subject: Subject, at: int, heartbeats: Mapping[str, Heartbeat]
+) -> Reason | None:
     """Why a subject does not match (any more); None if it does."""
-    found = share_of(rule, state, subject, at)
+    found = share_of(rule, state, subject, at, heartbeats)
     if found is None or not found.holds:
         return Reason.NOT_MATCHING
     hold = Match(at, NOW, subject, arming=found.arming)

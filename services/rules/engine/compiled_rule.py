@@ -12,6 +12,7 @@ from typing import Protocol
 from schemas.conditions.codegen import Scope
 from schemas.conditions.model import compile_condition, paths_of
 from schemas.event import LOOP_DEPTH, Event, depth_of
+from schemas.heartbeats import clause_of
 from schemas.reasons import Reason
 from schemas.rule import RuleIn
 from services.rules.engine.account_state import AccountState, SubjectKey, subject_key
@@ -55,6 +56,9 @@ class CompiledRule:
         self._where_reads_event = bool(roots & {"data", "type", "source", "contact"})
         self.cooldowns = cooldowns(doc)
         self.fires = status in ("active", "shadow")
+        self.alive = clause_of(doc.alive) if doc.alive is not None else None
+        for member in self.members:
+            member.alive = self.alive.key if self.alive is not None else None
         self.ticks = any(member.ticks for member in self.members)
         self.moments = any(member.moments for member in self.members)
 

@@ -73,6 +73,8 @@ def _late(rule: CompiledRule) -> int:
 
 def _floor(state: AccountState, rule: CompiledRule, floor: int) -> int:
     """The earliest time at which part of the rule may still be checked; `unless` is checked at old moments too."""
+    if rule.slot in state.held:
+        floor = min(floor, *state.held[rule.slot])
     if rule.unless is None or not rule.moments:
         return floor
     floor = min(floor, state.newest - _late(rule) - HOUR)
@@ -89,6 +91,7 @@ def _drop_unknown(state: AccountState, rules: RuleSet) -> None:
         (state.stores, rules.parts),
         *((kept, rules.keepers) for kept in state.kept.values()),
         (state.last, rules.rule_slots),
+        (state.held, rules.rule_slots),
         (state.fired, rules.rule_slots),
     )
     for mapping, known in mappings:

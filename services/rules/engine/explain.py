@@ -3,7 +3,7 @@
 It uses the same evaluation as events and timers do, and changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -13,7 +13,8 @@ from schemas.reasons import Reason
 from schemas.sentences.rules import RuleCase, verdict
 from services.rules.engine.account_state import AccountState, Subject, subject_key
 from services.rules.engine.compiled_rule import CompiledRule
-from services.rules.engine.context import Context
+from services.rules.engine.context import NO_HEARTBEATS, Context
+from services.rules.engine.heartbeats import Heartbeat
 from services.rules.engine.kinds.base import MOMENT, NOW, Verdict
 from services.rules.engine.per_tier import NEVER
 from services.rules.engine.ruleset import RuleSet
@@ -44,8 +45,9 @@ def explain(
     contact: str | None,
     key: str | None,
     now: int,
+    heartbeats: Mapping[str, Heartbeat] = NO_HEARTBEATS,
 ) -> Explanation:
-    """The verdict of one rule for one subject at `now` (microseconds).
+    """The verdict of one rule for one subject at `now` (microseconds). `heartbeats`: of the account's partition.
 
     A rule of the daily tick is judged at the next tick. `cooldown_until` is also null if the cooldown never ends.
     Whether a `where` over an event's own data holds is known only when an event comes, so it is left out here.
@@ -66,16 +68,27 @@ def explain(
     if rule.doc.by is not None and key is None:
         return _answer(Reason.NO_KEY, case)
     subject = (contact if rule.per_contact else None, key if rule.doc.by is not None else None)
-    found = _verdict(rule, state, subject, contact, now)
+    found = _verdict(rule, state, subject, contact, now, heartbeats)
+    if rule.alive is not None:
+        heart = heartbeats.get(rule.alive.key)
+        last = heart.last if heart is not None else None
+        silent = last is not None and found.verdict.reason is Reason.SOURCE_SILENT and last <= now
+        silent = silent and (not rule.ticks or (heart is not None and now >= heart.silent_from))
+        case = replace(case, unguarded=last is None, silent_since=last if silent else None)
     return _explained(rule, state, subject, found, case, now)
 
 
 def _verdict(
-    rule: CompiledRule, state: AccountState, subject: Subject, contact: str | None, now: int
+    rule: CompiledRule,
+    state: AccountState,
+    subject: Subject,
+    contact: str | None,
+    now: int,
+    heartbeats: Mapping[str, Heartbeat],
 ) -> _Found:
     """The members' verdict; for an `all_of`, the first member that does not hold."""
     ctx = Context()
-    ctx.state, ctx.silent, ctx.past = state, True, False
+    ctx.state, ctx.silent, ctx.past, ctx.heartbeats = state, True, False, heartbeats
     ctx.scope.profile, ctx.scope.tier, ctx.scope.contact = state.profile, state.tier, state.contact(contact)
     verdicts = [_member(rule, place, ctx, subject, now) for place in range(len(rule.members))]
     if rule.joint is None:
@@ -94,7 +107,12 @@ def _member(rule: CompiledRule, place: int, ctx: Context, subject: Subject, now:
     if member.ticks:
         ctx.now, ctx.offset = (now // DAY + 1) * DAY, MOMENT
     ctx.time = ctx.now
-    return member.verdict(ctx, subject)
+    found, heart = member.verdict(ctx, subject), member.heartbeat(ctx)
+    if found.holds and member.ticks and heart is not None:
+        tick = ctx.now
+        if now >= heart.silent_from or heart.was_silent(tick, member.looks_at(tick)):
+            return found._replace(holds=False, reason=Reason.SOURCE_SILENT, hold=None)
+    return found
 
 
 def _judged(rule: CompiledRule, state: AccountState, verdict: Verdict) -> tuple[bool, Reason]:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from services.rules.engine.account_state import AccountState, Subject, slot_of, subject_key, subject_of
 from services.rules.engine.compiled_rule import CompiledRule
+from services.rules.engine.context import NO_HEARTBEATS
+from services.rules.engine.heartbeats import Heartbeat
 from services.rules.engine.kinds.base import NOW, Match, Share
 from services.rules.engine.per_tier import NEVER
 from services.rules.engine.ruleset import RuleSet
@@ -40,17 +42,22 @@ class Matching(NamedTuple):
 
 
 def matching(
-    rules: RuleSet, rule: CompiledRule, state: AccountState, now: int, near: float | None
+    rules: RuleSet,
+    rule: CompiledRule,
+    state: AccountState,
+    now: int,
+    near: float | None,
+    heartbeats: Mapping[str, Heartbeat] = NO_HEARTBEATS,
 ) -> Iterator[Matching]:
     """The account's subjects for which the rule holds at `now`; with `near`, also those at that share or more.
 
-    The state must be a copy of our own, or in step with `rules`: its tier is set.
+    The state must be a copy of our own, or in step with `rules`: its tier is set. `heartbeats`: of its partition.
     """
     if state.profile.closed is not None:
         return
     state.tier = rules.tier(state.profile)[0]
     for subject in subjects(rules, rule, state):
-        found = share_of(rule, state, subject, now)
+        found = share_of(rule, state, subject, now, heartbeats)
         if found is None or not (found.holds or (near is not None and found.share >= near)):
             continue
         hold = Match(now, NOW, subject, arming=found.arming)
@@ -82,8 +89,17 @@ def _is_of(rules: RuleSet, rule: CompiledRule, slot: int) -> bool:
     return slot == rule.slot if part is None else part.rule is rule and part.place >= 0
 
 
-def share_of(rule: CompiledRule, state: AccountState, subject: Subject, now: int) -> Share | None:
+def share_of(
+    rule: CompiledRule,
+    state: AccountState,
+    subject: Subject,
+    now: int,
+    heartbeats: Mapping[str, Heartbeat] = NO_HEARTBEATS,
+) -> Share | None:
     """The least share of the members; None if one has nothing to measure."""
+    heart = heartbeats.get(rule.alive.key) if rule.alive is not None else None
+    if heart is not None and heart.ends:
+        return rule.members[0].guarded_share(state, subject, now, heart)
     shares = []
     for member in rule.members:
         found = member.share(state, subject, now)

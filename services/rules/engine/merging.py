@@ -5,6 +5,7 @@ account (`ABSORBED`, with the contacts). From then on it forwards the closed acc
 All these records leave with the batch, and are on the log in the order decided.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import NamedTuple
@@ -43,6 +44,7 @@ from services.rules.engine.by_hand import Asked, StartAnswer, StartRequest, star
 from services.rules.engine.dedup import merged_before
 from services.rules.engine.erasure import depart, forget_contact
 from services.rules.engine.eviction import sweep
+from services.rules.engine.heartbeats import Heartbeat
 from services.rules.engine.ports import AccountStates
 from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.seen_events import SeenEvents
@@ -90,8 +92,15 @@ class MergeOutput:
 class Merging(SeenEvents):
     """The part of a partition's engine that deals with merges."""
 
-    def __init__(self, partition: int, rules: RuleSet, clock: int, accounts: AccountStates) -> None:
-        super().__init__(rules, clock, accounts)
+    def __init__(
+        self,
+        partition: int,
+        rules: RuleSet,
+        clock: int,
+        accounts: AccountStates,
+        heartbeats: Iterable[Heartbeat] = (),
+    ) -> None:
+        super().__init__(rules, clock, accounts, heartbeats)
         self.partition = partition
         self.out = MergeOutput()
 
@@ -106,7 +115,7 @@ class Merging(SeenEvents):
             return []
         self._accounts.prefetch(dict.fromkeys(named.account for named in request.subjects))
         place = Position(self.partition, offset)
-        asked = Asked(self.rules, self._state, self._accounts.erased, self.clock, place)
+        asked = Asked(self.rules, self._state, self._accounts.erased, self.clock, place, self.heartbeats)
         found, answer = start(request, asked)
         self.out.started.append(answer)
         self.touched.update(trigger.account for trigger in found)

@@ -19,6 +19,7 @@ from schemas.event import (
     OWN_PREFIX,
     RULES_SAVED,
     RULES_START,
+    SOURCE_SEEN,
     Event,
     depth_of,
     is_reserved,
@@ -36,10 +37,11 @@ from services.rules.engine.context import Context
 from services.rules.engine.dedup import merged_before
 from services.rules.engine.erasure import depart, forgotten_in, of_the_erased
 from services.rules.engine.eviction import sweep
-from services.rules.engine.fastpath.codegen import Handler, handlers_for
+from services.rules.engine.fastpath.codegen import Handler
 from services.rules.engine.fastpath.rule_group import Thresholds
 from services.rules.engine.fastpath.shared_series import Row, bits
 from services.rules.engine.fastpath.slack import put_late
+from services.rules.engine.heartbeats import Heartbeat
 from services.rules.engine.kinds.base import Match
 from services.rules.engine.merging import SPECIAL, UPDATES, ErasedAt, Merging, lone_after
 from services.rules.engine.ports import AccountStates, InMemoryAccounts
@@ -69,8 +71,9 @@ class PartitionEngine(Merging):
         fetch: Callable[[int], Event],
         history: Callable[[int], History],
         starts: Starts = no_starts,
+        heartbeats: Iterable[Heartbeat] = (),
     ) -> None:
-        super().__init__(partition, revision, clock, accounts)
+        super().__init__(partition, revision, clock, accounts, heartbeats)
         self._wall = clock_mode == "wall"
         self._rulesets, self._fetch, self._history = rulesets, fetch, history
         self._starts = starts
@@ -181,6 +184,8 @@ class PartitionEngine(Merging):
         if type_ in CONTROL:
             if type_ == RULES_SAVED:
                 self._switch(event, offset)
+            elif type_ == SOURCE_SEEN:
+                self._told(event, offset)
             elif type_ == FORGOTTEN:
                 self.out.forgotten += forgotten_in(event)
             elif type_ == RULES_START:
@@ -189,7 +194,7 @@ class PartitionEngine(Merging):
         if self.rules.fastpath and not is_reserved(type_):
             if len(self.rules.handlers) >= TYPES_KEPT:
                 self.rules.handlers.clear()
-            self.rules.handlers[type_] = handlers_for(self.rules.listeners(type_), self.rules.layout)
+            self.rules.handlers[type_] = self.rules.handlers_of(type_)
         self._event(offset, time, event, own=own)
 
     def _switch(self, event: Event, offset: int) -> None:
@@ -210,14 +215,14 @@ class PartitionEngine(Merging):
             if rule.name in new.backfills
             and (rule.name not in old.by_name or old.by_name[rule.name].generation != rule.generation)
         ]
+        self._guard(new)
         if fresh:
-            for account in self._backfilled(fresh, offset):
-                self.touched.add(account)
+            self._recall(fresh, offset, self._history(offset))
+            self.touched |= backfill(
+                fresh, self._accounts, lambda: self._history(offset), self.clock, self._asked
+            )
         if fresh or not new.same_moments(old):
             self._walk(offset, fresh)
-
-    def _backfilled(self, fresh: list[CompiledRule], offset: int) -> set[str]:
-        return backfill(fresh, self._accounts, lambda: self._history(offset), self.clock, self._asked)
 
     def _walk(self, offset: int, fresh: list[CompiledRule]) -> None:
         for state in self._accounts.all(self.touched):
@@ -267,6 +272,8 @@ class PartitionEngine(Merging):
     def _judge(
         self, state: AccountState, offset: int, time: int, event: Event, *, late: bool, known: bool
     ) -> None:
+        if not late and self.rules.clauses and event.type not in self.rules.handlers:
+            self.beat(self.rules.alive_for(event.type), time, offset)
         ctx = self._ctx
         ctx.state, ctx.event, ctx.time, ctx.offset, ctx.position = state, event, time, offset, offset
         ctx.now, ctx.past = self.clock, False
@@ -316,7 +323,7 @@ class PartitionEngine(Merging):
         if tier != state.tier:
             state.tier = tier
             state.slack.clear()
-            self._reschedule(state)
+            self._reschedule(state, changed=True)
         else:
             for rule, member in self.rules.dated:
                 self._asked(rule, member.schedule, ctx, ())

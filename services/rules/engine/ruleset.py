@@ -8,12 +8,13 @@ from schemas.account import OWN_TIER
 from schemas.conditions.codegen import Scope
 from schemas.conditions.model import compile_condition
 from schemas.event import is_reserved
+from schemas.heartbeats import AliveClause
 from schemas.profile import Profile
 from schemas.rule import RuleIn, TiersDoc
 from schemas.tiered import TIERS
 from services.rules.engine.account_state import AccountState
 from services.rules.engine.compiled_rule import CompiledRule
-from services.rules.engine.fastpath.codegen import Handler
+from services.rules.engine.fastpath.codegen import Handler, handlers_for
 from services.rules.engine.fastpath.rule_group import layout_of
 from services.rules.engine.fastpath.shared_series import EMPTY, refit
 from services.rules.engine.kinds import KINDS
@@ -97,6 +98,10 @@ class RuleSet:
         self.handlers: dict[str, dict[str, Handler] | None] = {}
         self._by_type, self._any_type = self._index()
         self._listeners: dict[str, list[CompiledRule]] = {}
+        # the clauses of all rules with `alive`, by key
+        self.clauses: dict[str, AliveClause] = {
+            one.alive.key: one.alive for one in rules if one.alive is not None
+        }
         self._policy = [(e.tier, compile_condition(e.where) if e.where else None) for e in tiers.tiers]
 
     def _add_parts(self, rule: CompiledRule) -> None:
@@ -135,6 +140,14 @@ class RuleSet:
                 self._listeners.clear()
             self._listeners[type_] = found
         return found
+
+    def alive_for(self, type_: str) -> tuple[str, ...]:
+        """The keys of the clauses that want events of this type."""
+        return tuple(key for key, clause in self.clauses.items() if clause.listens(type_))
+
+    def handlers_of(self, type_: str) -> dict[str, Handler] | None:
+        """New handlers for an event type."""
+        return handlers_for(self.listeners(type_), self.layout, self.alive_for(type_))
 
     def refit(self, state: AccountState) -> None:
         """Rearrange an account's series for these rules, whichever rules they were kept for before."""

@@ -5,10 +5,10 @@ from schemas.forwarding import ABSORBED, absorbed_of
 from schemas.reasons import Reason
 from services.rules.engine.account_state import OFFSET_BITS, OFFSETS, AccountState
 from services.rules.engine.dedup import EventName, recognise
-from services.rules.engine.timers import Timers
+from services.rules.engine.guarded_moments import GuardedMoments
 
 
-class SeenEvents(Timers):
+class SeenEvents(GuardedMoments):
     """The part of a partition's engine that knows which events have been seen."""
 
     def _made(self, account: str, time: int, event: Event) -> AccountState:

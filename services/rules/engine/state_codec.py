@@ -48,6 +48,7 @@ class _Stored(msgspec.Struct, array_like=True):
     departed: list[int] = []
     veil: int | None = None  # None: stored by a release that did not remember whose events are gone
     kept: dict[str, _Keyed] = {}  # the states of kinds that have no field above
+    ticks: dict[int, list[int]] = {}  # `AccountState.held`
 
 
 # kinds to the fields above, where the first releases put their states
@@ -110,6 +111,7 @@ def encode(state: AccountState) -> bytes:
                 for kind in sorted(state.kept)
                 if kind not in PLACES and state.kept[kind]
             },
+            state.held,
         )
     )
 
@@ -135,7 +137,7 @@ def decode(blob: bytes) -> AccountState:
     state.deep, state.erased, state.born = stored.deep, stored.erased, stored.born
     state.departed = stored.departed
     state.veil = max(stamps[count:], default=0) + 1 if stored.veil is None else stored.veil
-    state.lone, state.foreign = stored.lone, stored.foreign
+    state.lone, state.foreign, state.held = stored.lone, stored.foreign, stored.ticks
     return state
 
 

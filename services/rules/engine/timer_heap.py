@@ -6,6 +6,7 @@ from itertools import count
 from services.rules.engine.account_state import AccountState, SubjectKey
 
 TICK = 0  # the subject key of the daily tick
+HELD = 1  # the subject key of the ticks that wait for a heartbeat; no digest of a part is so small
 _order = count()
 
 

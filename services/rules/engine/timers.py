@@ -142,6 +142,8 @@ class Timers(ABC):
     def _ticks(self, ctx: Context, found: dict[int, list[tuple[int, Match]]]) -> None:
         ctx.state.tick_at = None
         for rule in self.rules.tick_rules:
+            if rule.alive is not None and self._held_back(ctx, rule):
+                continue
             for place, member in enumerate(rule.members):
                 if member.ticks:
                     holds = self._asked(rule, member.tick, ctx) or ()
@@ -179,6 +181,10 @@ class Timers(ABC):
         span = rule.cooldowns[state.tier]
         return NO_TIME if rule.joint is not None or last is None or span == 0 else last + span
 
+    def _held_back(self, ctx: Context, rule: CompiledRule) -> bool:  # noqa: ARG002
+        """Whether the rule is not to be decided at this daily tick, or not yet."""
+        return False
+
     def _wake(self, state: AccountState) -> None:
         """Keep the partition's agenda in step with the account's."""
         due = state.agenda[0][0] if state.agenda else None
@@ -203,8 +209,8 @@ class Timers(ABC):
         state.tier = self.rules.tier(state.profile)[0]
         self._reschedule(state)
 
-    def _reschedule(self, state: AccountState) -> None:
-        """Reschedule all moments of an account."""
+    def _reschedule(self, state: AccountState, *, changed: bool = False) -> None:
+        """Reschedule all moments of an account. `changed`: the spans of its tier are others now."""
         state.agenda.clear()
         state.noted.clear()
         state.tick_at = None
@@ -212,7 +218,7 @@ class Timers(ABC):
             state.due = None
             return
         ctx = self._ctx
-        ctx.state, ctx.now = state, self.clock
+        ctx.state, ctx.now, ctx.past = state, self.clock, changed
         kept: dict[int, list[SubjectKey]] = {}
         for states in state.kept.values():
             for key in states:
@@ -221,6 +227,7 @@ class Timers(ABC):
             for member in rule.members:
                 if member.moments:
                     self._asked(rule, member.schedule, ctx, kept.get(member.slot, ()))
+        ctx.past = False
         self._note_tick(ctx)
         self._wake(state)
 

@@ -1,6 +1,6 @@
 """What the rules worker reads and writes: account rows, triggers, the outbox. SQL only; no decisions."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, 
 
 from backbone.database import insert_new
 from backbone.log import EVENTS
-from services.rules.tables import accounts, erased, outbox, partitions, revisions, triggers
+from services.rules.tables import accounts, erased, heartbeats, outbox, partitions, revisions, triggers
 
 ROWS = 2_000  # account rows in one statement
 CHUNK = 500  # bound parameters of one IN list; SQLite's own limit is far above
@@ -43,6 +43,7 @@ class Outgoing(NamedTuple):
     topic: str
     account: str
     value: bytes
+    target: int | None = None  # a partition, of a record of no account
 
 
 class TriggerRow(NamedTuple):
@@ -267,7 +268,7 @@ def oldest_outgoing(conn: Connection) -> dict[int, int]:
     """By partition, the clock at the first record for another account that is not known to be on the log."""
     query = (
         select(outbox.c.partition, func.min(outbox.c.at))
-        .where(outbox.c.topic == EVENTS)
+        .where(outbox.c.topic == EVENTS, outbox.c.target.is_(None))
         .group_by(outbox.c.partition)
     )
     return {row[0]: row[1] for row in conn.execute(query)}
@@ -276,6 +277,27 @@ def oldest_outgoing(conn: Connection) -> dict[int, int]:
 def count_outgoing(conn: Connection) -> int:
     """How many records of the outbox are not known to be on the log."""
     return conn.scalar(select(func.count()).select_from(outbox)) or 0
+
+
+def save_heartbeats(conn: Connection, partition: int, changed: Mapping[str, bytes | None]) -> None:
+    """Write the heartbeats of a partition that have changed, by clause; None: the clause is gone."""
+    for part in chunked(changed):
+        mine = (heartbeats.c.partition == partition) & heartbeats.c.clause.in_(part)
+        conn.execute(delete(heartbeats).where(mine))
+    rows = [
+        {"partition": partition, "clause": key, "state": state}
+        for key, state in changed.items()
+        if state is not None
+    ]
+    if rows:
+        conn.execute(insert(heartbeats), rows)
+
+
+def load_heartbeats(conn: Connection, partition: int | None = None) -> list[tuple[int, bytes]]:
+    """The heartbeats of a partition, or of all: (partition, heartbeat)."""
+    query = select(heartbeats.c.partition, heartbeats.c.state).order_by(heartbeats.c.clause)
+    mine = query if partition is None else query.where(heartbeats.c.partition == partition)
+    return [(row.partition, row.state) for row in conn.execute(mine)]
 
 
 def last_revision(conn: Connection) -> int:

@@ -38,6 +38,7 @@ class WriteSet:
     started: list[StartAnswer] = field(default_factory=list)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     written_at: int = 0  # microseconds, by the worker's own clock
+    heartbeats: dict[str, bytes | None] = field(default_factory=dict)  # by clause; None: it is gone
 
     def save(self, conn: Connection) -> None:
         """Write it. Raises `Fenced` if the partition is no longer ours, or not at the expected offsets."""
@@ -55,6 +56,7 @@ class WriteSet:
         queries.drop_outgoing(conn, self.row.partition, self.passed)
         starts.save_answers(conn, self.row.partition, self.started)
         queries.forget_triggers(conn, self.row.partition, self.forgotten)
+        queries.save_heartbeats(conn, self.row.partition, self.heartbeats)
 
     def _gone(self, trigger: Trigger) -> bool:
         """Whether the account or person that a trigger shows was erased after it was decided. It is relayed,

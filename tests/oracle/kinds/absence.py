@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.oracle import rule_strategies, windows
+from tests.oracle.alive import Source
 from tests.oracle.history import Arrived
 from tests.oracle.kinds.base import Hold, Kind, Part, Standing, Step, Story
 from tests.oracle.times import SECOND, span
@@ -34,7 +35,7 @@ class Absence(Kind):
     def at_event(self, part: Part, event: Arrived, before: JSON | None) -> Iterator[tuple[Subject, Hold]]:
         if part.body.get("fire", "at_deadline") == "on_return" and windows.selected(part.body, event):
             for subject in windows.subjects_of(part.rule, event):
-                hold = on_return(part.scene(subject), event)
+                hold = on_return(part.scene(subject), event, part.source)
                 if hold is not None:
                     yield subject, hold
 
@@ -46,11 +47,22 @@ class Absence(Kind):
             scene, memory = part.scene(subject), part.memory(subject)
             length = tiered(body["for"], scene.tier)
             for arm, event in arms(scene).items():
-                if length is None or (part.index, arm) in memory.been or arm + span(length) > step[1]:
+                if length is None or (part.index, arm) in memory.been:
+                    continue
+                at, known = arm + span(length), (part.index, arm, scene.tier) in memory.known
+                memory.known.add((part.index, arm, scene.tier))
+                if part.source is not None:
+                    at = part.source.moved(arm, span(length))
+                if at > step[1]:
+                    continue
+                past = at <= step[0] if part.source is None else part.overdue
+                if part.source is not None and not part.source.decides_deadline(at, step[1]):
+                    memory.late |= {(part.index, arm)} if past and not known else set()
+                    memory.been |= {(part.index, arm)} if silent and not known else set()
                     continue
                 memory.been.add((part.index, arm))
-                at = arm + span(length)
-                hold = absence(scene, arm, event, at, past=at <= step[0])
+                past = past or (part.index, arm) in memory.late
+                hold = absence(scene, arm, event, at, past=past)
                 if hold is not None and not silent:
                     yield subject, hold
 
@@ -102,12 +114,16 @@ def absence(scene: Scene, arm: int, event: Arrived, at: int, *, past: bool) -> H
     return Hold(at, event, True, None, tiered(body["for"], scene.tier), [event.id])
 
 
-def on_return(scene: Scene, event: Arrived) -> Hold | None:
+def on_return(scene: Scene, event: Arrived, source: Source | None) -> Hold | None:
     """The hold at an event that is the subject's newest, and at least `for` later than the one before it."""
     gap = tiered(scene.body["for"], scene.tier)
     if gap is None:
         return None
     others = [e for e in windows.counted(scene, scene.body) if e is not event]
-    if not others or event.time - others[-1].time < span(gap):
+    if not others or event.time < others[-1].time:
+        return None
+    last = others[-1].time
+    away = event.time - last if source is None else source.away(last, event.time)
+    if away < span(gap):
         return None
     return Hold(event.time, event, False, None, gap, [event.id])

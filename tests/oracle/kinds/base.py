@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
+from tests.oracle.alive import Source
 from tests.oracle.history import Account, Arrived
 from tests.oracle.windows import Scene, Subject
 
@@ -38,6 +39,8 @@ class Memory:
     fired: set[Any] = field(default_factory=set)  # places of events, moments
     been: set[Any] = field(default_factory=set)  # a kind's moments that were decided: (member, …)
     held: dict[int, set[int]] = field(default_factory=dict)  # all_of: by member, the times it held at
+    known: set[Any] = field(default_factory=set)  # arms that were looked at before: (member, arm, tier)
+    late: set[Any] = field(default_factory=set)  # arms past when they became known, that wait: (member, arm)
 
 
 class Standing(NamedTuple):
@@ -70,6 +73,8 @@ class Part:
     view: JSON
     scene: Callable[[Subject], Scene]
     memory: Callable[[Subject], Memory]
+    source: Source | None = None  # what guards the rule
+    overdue: bool = False  # moments are looked at because an event, an update or a save may have brought some
 
     @property
     def per_contact(self) -> bool:
@@ -87,6 +92,14 @@ class Kind(ABC):
     does_not_fire: Story  # nearly the same as `fires`
     has_value = False  # its triggers have a value
     has_evidence = False  # its triggers name the events they counted
+
+    def looks_at(self, body: JSON, at: int) -> list[tuple[int, int]]:
+        """The windows on which a tick rests."""
+        return []
+
+    def may_hold(self, scene: Scene, at: int) -> bool:
+        """Whether a tick could hold, as far as is known when it comes: only then it waits for a heartbeat."""
+        return False
 
     @abstractmethod
     def rules(self) -> st.SearchStrategy[JSON]:

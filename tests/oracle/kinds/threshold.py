@@ -48,6 +48,13 @@ class Threshold(Kind):
     def ticks(self, body: JSON) -> bool:
         return windows.operator_of(body) in ("at_most", "below")
 
+    def looks_at(self, body: JSON, at: int) -> list[tuple[int, int]]:
+        return [(at - span(body["within"]), at)]
+
+    def may_hold(self, scene: Scene, at: int) -> bool:
+        covered = tiered(scene.body[windows.operator_of(scene.body)], scene.tier) is not None
+        return covered and scene.known_for(at, span(scene.body["within"]))
+
     def at_event(self, part: Part, event: Arrived, before: JSON | None) -> Iterator[tuple[Subject, Hold]]:
         if self.ticks(part.body) or not windows.selected(part.body, event):
             return

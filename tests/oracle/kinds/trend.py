@@ -42,6 +42,17 @@ class Trend(Kind):
     def ticks(self, body: JSON) -> bool:
         return True
 
+    def looks_at(self, body: JSON, at: int) -> list[tuple[int, int]]:
+        middle = at - span(body["over"])
+        return [(middle, at), (middle - span(body["baseline"]), middle)]
+
+    def may_hold(self, scene: Scene, at: int) -> bool:
+        body, length = scene.body, span(scene.body["over"]) + span(scene.body["baseline"])
+        limit = tiered(body["falls_by" if "falls_by" in body else "rises_by"], scene.tier)
+        counted = windows.counted(scene, body)
+        lately = bool(counted) and counted[-1].time > at - length
+        return limit is not None and lately and scene.known_for(at, length)
+
     def at_tick(self, scene: Scene, at: int) -> Hold | None:
         return trend(scene, at)
 

@@ -8,6 +8,7 @@ from schemas.event import RULES_SAVED, Event, from_microseconds, microseconds
 from schemas.rule import RuleIn, TiersDoc
 from schemas.trigger import Trigger
 from services.rules.engine.explain import explain
+from services.rules.engine.heartbeats import Heartbeat
 from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
 from services.rules.engine.ruleset import RuleRevision, RuleSet, compile_rules
 from services.rules.engine.state_codec import decode, encode
@@ -118,6 +119,7 @@ class World:
             rulesets=self.sets.__getitem__,
             fetch=self.log.__getitem__,
             history=lambda upto: iter([(offset, 0, event) for offset, event in enumerate(self.log[:upto])]),
+            heartbeats=[Heartbeat.restored(one.stored()) for one in old.heartbeats.values()],
         )
         self.engine.schedule([(s.due, s.account) for s in states.values() if s.due is not None])
         return self
@@ -125,7 +127,8 @@ class World:
     def explain(self, short: str, name: str = "r", account: str = "acme", **who: str) -> dict[str, Any]:
         """The verdict of a rule."""
         state = self.accounts.get(account)
-        return explain(self.engine.rules, name, state, account, who.get("contact"), who.get("key"), us(short))
+        about = (name, state, account, who.get("contact"), who.get("key"))
+        return explain(self.engine.rules, *about, us(short), self.engine.heartbeats)
 
     @property
     def told(self) -> list[str]:

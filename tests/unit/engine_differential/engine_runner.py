@@ -14,6 +14,7 @@ from schemas.event import MERGED, RULES_SAVED, Event, decode
 from schemas.rule import RuleIn, TiersDoc
 from schemas.trigger import Trigger
 from services.rules.engine.account_state import AccountState
+from services.rules.engine.heartbeats import Heartbeat
 from services.rules.engine.processor import PartitionEngine
 from services.rules.engine.ruleset import RuleRevision, RuleSet, compile_rules, next_generations
 from services.rules.engine.state_codec import decode as decode_state
@@ -156,6 +157,7 @@ class _Worker:
         self.triggers: list[Trigger] = []
         self.blobs: dict[str, bytes] = {}
         self.accounts = Accounts()
+        self.hearts: dict[str, bytes] = {}
         self.engine = self._start(0, 0)
         if any(event.type == MERGED for _, _, event in records):
             records = self._with_what_merges_leave(records)
@@ -170,7 +172,7 @@ class _Worker:
             self.engine.apply([(len(self.log) - 1, receipt - GRACE, event)])
             sent = [decode(one.value, place="", timestamp=0) for one in self.engine.take_out().sent]
             waiting.extendleft((receipt, one) for one in reversed(sent))
-        complete, self.log = self.log, []
+        complete, self.log, self.hearts = self.log, [], {}
         self.accounts = Accounts()
         self.engine = self._start(0, 0)
         return complete
@@ -185,6 +187,7 @@ class _Worker:
             rulesets=self.book,
             fetch=lambda offset: self.log[offset][2],
             history=lambda upto: iter([(offset, 0, event) for offset, _, event in self.log[:upto]]),
+            heartbeats=[Heartbeat.restored(blob) for blob in self.hearts.values()],
         )
         engine.schedule([(s.due, s.account) for s in self.accounts.all() if s.due is not None])
         return engine
@@ -210,6 +213,10 @@ class _Worker:
         }
         for name in self.blobs.keys() - self.accounts.states.keys():
             del self.blobs[name]  # erased
+        for key, heart in self.engine.take_heartbeats().items():
+            self.hearts.pop(key, None)
+            if heart is not None:
+                self.hearts[key] = heart.stored()
         self.engine.forget_changes()
         assert self.engine.unhealthy == {}
 

@@ -32,6 +32,9 @@ def absence(scope: str = "account", **fields: Any) -> RuleIn:
     return rule({"absence": {"event": "login", "for": "14d", **fields}}, scope=scope)
 
 
+GUARDED = rule(
+    {"absence": {"event": "login", "for": "14d"}}, alive={"event": ["login", "page"], "within": "12h"}
+)
 TIERED = rule({"threshold": THRESHOLD})
 DATE = rule({"date": {"attribute": "account.attributes.renewal_date", "before": "90d"}})
 BECOMES = rule({"becomes": {"is": {"account.attributes.health": {"lt": 50}}}})
@@ -140,6 +143,8 @@ EXAMPLES: list[tuple[Reason, RuleCase]] = [
     (Reason.LATE, RuleCase(rule=TIERED)),
     (Reason.DUPLICATE, RuleCase(rule=TIERED)),
     (Reason.LOOP, RuleCase(rule=TIERED)),
+    (Reason.SOURCE_SILENT, RuleCase(rule=GUARDED, silent_since=DAY)),
+    (Reason.SOURCE_SILENT, RuleCase(rule=GUARDED)),
     (Reason.ERASED, RuleCase(rule=TIERED)),
 ]  # fmt: skip
 MAIL = PlayCase(

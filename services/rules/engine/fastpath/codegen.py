@@ -29,14 +29,17 @@ SCALARS = frozenset({str, int, float, bool})
 LEGEND = "# v0, v1 …: what a path leads to; n0: the same as a number, else NaN; s0: as a text, else None"
 
 
-def handlers_for(listeners: Sequence[CompiledRule], layout: Layout) -> dict[str, Handler] | None:
+def handlers_for(
+    listeners: Sequence[CompiledRule], layout: Layout, clauses: tuple[str, ...] = ()
+) -> dict[str, Handler] | None:
     """The handlers by tier for an event type that these rules listen to, in rule order; None if no rule does.
 
-    There are no handlers for reserved types or for Touchline's own.
+    `clauses`: keys of the `alive` clauses that want this type. There are no handlers for reserved types or for
+    Touchline's own.
     """
-    if not listeners:
+    if not listeners and not clauses:
         return None
-    writer = _HandlerWriter(listeners, layout)
+    writer = _HandlerWriter(listeners, layout, clauses)
     code = compile(writer.source, "<handler>", "exec")
     return {tier: _made(code, writer.constants | writer.thresholds(tier)) for tier in TIERS}
 
@@ -56,20 +59,24 @@ def _made(code: CodeType, names: dict[str, Any]) -> Handler:
 class _HandlerWriter:
     """Writes the function for one event type: its `source`, and the `constants` that it reads in every tier."""
 
-    def __init__(self, listeners: Sequence[CompiledRule], layout: Layout) -> None:
+    def __init__(
+        self, listeners: Sequence[CompiledRule], layout: Layout, clauses: tuple[str, ...] = ()
+    ) -> None:
         self._listeners, self._places = listeners, layout.places
         self._emitter = Emitter()
         self._groups: list[RuleGroup] = []
         self._rules: dict[str, CompiledRule] = {}
         tests, judged = self._tests_and_judged()
         stored = [line for number, group in enumerate(self._groups) for line in self._stored(number, group)]
-        body = [LEGEND, *self._lookups(), *tests, *stored, *judged]
+        heard = ["engine.beat(CLAUSES, time, offset)"] if clauses else []
+        body = [LEGEND, *heard, *self._lookups(), *tests, *stored, *judged]
         self.source = "\n".join(
             ["def handler(state, time, offset, event, engine, late):", *(f"    {line}" for line in body), ""]
         )
         keys = {f"KEY_{number}": group.key for number, group in enumerate(self._groups)}
         self.constants: dict[str, Any] = {
-            "NO_DATA": {}, "SCALARS": SCALARS, "due": due, "known_token": known_token, "micro": micro, "token": token,
+            "CLAUSES": clauses, "NO_DATA": {}, "SCALARS": SCALARS,
+            "due": due, "known_token": known_token, "micro": micro, "token": token,
             **keys, **self._rules, **self._emitter.env,
         }  # fmt: skip
 

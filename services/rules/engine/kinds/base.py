@@ -6,7 +6,7 @@ else of the rule.
 
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from schemas.conditions.codegen import Scope
@@ -15,6 +15,7 @@ from schemas.reasons import Reason
 from schemas.trigger_kinds.base import KindWords
 from services.rules.engine.account_state import AccountState, Subject, SubjectKey
 from services.rules.engine.event_filter import EventFilter
+from services.rules.engine.heartbeats import Heartbeat
 from services.rules.engine.kind_state import Arming, KindState
 from services.rules.engine.subjects import Subjects
 from services.rules.engine.windows.fixed_point import Value
@@ -106,6 +107,8 @@ class Situation(Protocol):
     def silent(self) -> bool: ...  # a historical or late event: it counts, but nothing fires by it
     @property
     def past(self) -> bool: ...  # of a moment: the clock had passed it before it became known
+    @property
+    def heartbeats(self) -> Mapping[str, Heartbeat]: ...  # of the partition, by the key of their clause
 
 
 class TriggerKind(ABC):
@@ -130,6 +133,7 @@ class TriggerKind(ABC):
     width: int = 2  # integers per record of its series
     look_back: int | None = None  # microseconds of its series that a check looks at; None: all of them
     late: int = 0  # microseconds by which a moment may be past and still run
+    alive: str | None = None  # the key of the rule's `alive` clause
 
     @abstractmethod
     def __init__(self, body: Any, slot: int, subjects: Subjects) -> None:
@@ -153,6 +157,14 @@ class TriggerKind(ABC):
 
         None: there is nothing to measure (a tier that is not covered, no value, nothing that armed it).
         """
+
+    def guarded_share(
+        self, state: AccountState, subject: Subject, now: int, heart: Heartbeat
+    ) -> Share | None:
+        """The share of a rule with `alive`: it does not hold where a silence makes it unsure."""
+        found = self.share(state, subject, now)
+        unsure = now >= heart.silent_from or heart.was_silent(now, self.looks_at(now))
+        return found._replace(holds=False) if found is not None and unsure else found
 
     def before(self, ctx: Situation) -> Any:
         """What `arrive` gets to know of the time before an update is applied, if the kind `compares`."""
@@ -183,6 +195,15 @@ class TriggerKind(ABC):
             drop_before(state.stores[key], self.width, floor - self.look_back)
         if not state.stores[key]:
             del state.stores[key]
+
+    def heartbeat(self, ctx: Situation) -> Heartbeat | None:
+        """What guards the member; None if nothing does, or if no such event has ever come."""
+        found = ctx.heartbeats.get(self.alive) if self.alive is not None else None
+        return found if found is not None and found.ends else None
+
+    def looks_at(self, at: int) -> Iterable[tuple[int, int]]:
+        """The windows that a check at a daily tick rests on; none of them may be silent for long."""
+        return [] if self.look_back is None else [(at - self.look_back, at)]
 
     def kept(self, state: AccountState) -> dict[SubjectKey, Any]:
         """The account's states of this kind, by subject, including those of other rules' members of this kind."""

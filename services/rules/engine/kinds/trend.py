@@ -80,6 +80,11 @@ class Trend(TriggerKind):
             return None
         return ctx.state.earliest + self.over + self.baseline
 
+    def looks_at(self, at: int) -> Iterable[tuple[int, int]]:
+        """Both spans: a silence in either changes what is compared."""
+        middle = at - self.over
+        return [(middle, at), (middle - self.baseline, middle)]
+
     def tick(self, ctx: Situation) -> list[Match]:
         """Compare the spans that end before the tick."""
         verdict = self._compare(ctx.state, ctx.time)
