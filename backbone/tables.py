@@ -33,6 +33,28 @@ idempotency = Table(
     Index("ix_backbone_idempotency_created_at", "created_at"),
 )
 
+# Who changed what (see `backbone.audit`).
+audit = Table(
+    "backbone_audit",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False),  # microseconds since the epoch
+    Column("service", String(32), nullable=False),
+    Column("actor", String(256), nullable=False),  # the name of the API key
+    Column("method", String(32), nullable=False),
+    Column("route", String(256), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("name", String(512), nullable=False),
+    Column("version", Integer),
+    Column("before", Text),  # JSON, without secrets
+    Column("after", Text),  # likewise
+    Index("ix_backbone_audit_at", "at", "seq"),
+    Index("ix_backbone_audit_actor", "actor", "seq"),
+    Index("ix_backbone_audit_kind", "kind", "seq"),
+    Index("ix_backbone_audit_object", "kind", "name", "seq"),
+)
+
 # Outlines of documents, for warnings to other services (see `backbone.documents.registry`).
 outlines = Table(
     "backbone_outlines",

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 from sqlalchemy import MetaData
 
+from backbone.audit import prune as prune_audit
 from backbone.clock import Clock, SteadyClock
 from backbone.data_folder import make_data_dir, secret_key
 from backbone.database import Database
@@ -77,7 +78,9 @@ def open_runtime(
         for service in services:
             stack.callback(service.stop)
             service.start()
-        upkeep = Housekeeping([*_chores(db), *(chore for service in services for chore in service.chores)])
+        upkeep = Housekeeping(
+            [*_chores(db, time, settings), *(chore for service in services for chore in service.chores)]
+        )
         stack.callback(upkeep.stop)
         upkeep.start()
         yield Runtime(settings, db, records, time, services, app, new_key)
@@ -119,9 +122,14 @@ def running(
             threaded.stop()
 
 
-def _chores(db: Database) -> list[HousekeepingJob]:
+def _chores(db: Database, clock: Clock, settings: Settings) -> list[HousekeepingJob]:
     """What concerns all services."""
+
+    def shorten_audit() -> None:
+        prune_audit(db, clock.now() - settings.log_retention)
+
     return [
+        HousekeepingJob("audit entries as old as the log", 600.0, shorten_audit),
         HousekeepingJob("answers of a day ago", 600.0, lambda: prune_all(db)),
         HousekeepingJob("the write-ahead file", SCRUB_S, db.scrub),
     ]

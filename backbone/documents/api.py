@@ -13,6 +13,7 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
+from backbone.audit import AuditTrail
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents.in_use import refuse_if_used
@@ -20,6 +21,7 @@ from backbone.documents.store import DocumentStore, StoredDocument
 from backbone.errors import Invalid
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Once, Pages, json_response
+from backbone.web.audit import Trail
 from backbone.web.json_route import AS_SHOWN, JsonRoute, created, example, named_in_address
 from backbone.web.validation import validate
 from schemas.answers import CheckOut, page_of, versions_of
@@ -118,15 +120,16 @@ def _saving(
 
     @router.post(kind.path, status_code=201, response_model=kind.answer, summary=f"Create a {kind.noun}")
     def create(
-        body: Body, once: Once, publish: Publish = True, principal: Principal = require(kind.write)
+        body: Body, once: Once, trail: Trail, publish: Publish = True, _: Principal = require(kind.write)
     ) -> Response:
         model: Any = body
         with db.write() as connection:
 
             def make() -> Response:
                 doc = kind.prepare(connection, model, None)
-                by, now = principal.name, clock.now()
+                by, now = trail.actor, clock.now()
                 saved = documents.create(connection, model.name, doc, by, now, publish=publish)
+                _note(trail, connection, kind, None, saved, publish=publish)
                 if publish:
                     return _in_force(kind, connection, model, saved, 201, kind.created)
                 return _apart(kind, connection, model, saved, 201, None)
@@ -141,29 +144,33 @@ def _saving(
     )
     def put(
         body: Body,
+        trail: Trail,
         name: str = named_in_address(),
         publish: Publish = True,
         if_match: IfMatch = None,
-        principal: Principal = require(kind.write),
+        _: Principal = require(kind.write),
     ) -> Response:
         with db.write() as connection:
-            before = documents.get(connection, name)
-            doc = kind.prepare(connection, body, before)
-            by, now = principal.name, clock.now()
-            saved, new = documents.put(connection, name, doc, by, now, if_match, publish=publish)
-            status = 201 if new else 200
+            doc = kind.prepare(connection, body, documents.get(connection, name))
+            by, now = trail.actor, clock.now()
+            saved, before = documents.put(connection, name, doc, by, now, if_match, publish=publish)
+            _note(trail, connection, kind, before, saved, publish=publish)
+            status = 201 if before is None else 200
             if publish:
                 return _in_force(kind, connection, body, saved, status, kind.created)
             return _apart(kind, connection, body, saved, status, before)
 
     @router.delete(kind.path + "/{name}", status_code=204, summary=f"Delete a {kind.noun}; its versions stay")
-    def delete(name: Name, if_match: IfMatch = None, principal: Principal = require(kind.write)) -> Response:
+    def delete(
+        name: Name, trail: Trail, if_match: IfMatch = None, _: Principal = require(kind.write)
+    ) -> Response:
         """409 with `users` (kind and name of each) where another document in force names it."""
         with db.write() as connection:
             documents.fetch(connection, name)
             refuse_if_used(connection, kind.noun, name)
             kind.removing(connection, name)
-            documents.delete(connection, name, principal.name, clock.now(), if_match)
+            before = documents.delete(connection, name, trail.actor, clock.now(), if_match)
+            _note(trail, connection, kind, before, None)
         return Response(status_code=204)
 
 
@@ -210,18 +217,42 @@ def _publishing(router: APIRouter, kind: DocumentKind, documents: DocumentStore,
         summary=f"Put a version of a {kind.noun} into force, an older one too",
     )
     def publish(
-        name: Name, version: Version, if_match: IfMatch = None, _: Principal = require(kind.write)
+        name: Name,
+        version: Version,
+        trail: Trail,
+        if_match: IfMatch = None,
+        _: Principal = require(kind.write),
     ) -> Response:
         """It is checked as a save is, against what is there now. No new version is made, and one that is in force
         already stays so. After a deletion it brings the document back.
         """
         with db.write() as connection:
-            before = documents.get(connection, name)
             wanted = documents.publishable(connection, name, version)
             body = read_again(kind.model, version, kind.given(wanted))
-            kind.prepare(connection, body, before)
-            published = documents.publish(connection, name, version, if_match)
+            kind.prepare(connection, body, documents.get(connection, name))
+            published, before = documents.publish(connection, name, version, if_match)
+            if before is None or before.version != version:
+                _note(trail, connection, kind, before, published)
             return _in_force(kind, connection, body, published, 200)
+
+
+def _note(
+    trail: AuditTrail,
+    connection: Connection,
+    kind: DocumentKind,
+    before: StoredDocument | None,
+    after: StoredDocument | None,
+    *,
+    publish: bool = True,
+) -> None:
+    """Write the audit entry of a change. A version that was only saved replaces none."""
+    stored = after or before
+    assert stored is not None  # noqa: S101 - the callers'
+    was = None if before is None or not publish else {"version": before.version, **kind.given(before)}
+    now = None if after is None else {"version": after.version, **kind.given(after)}
+    if now is not None and not publish:
+        now["in_force"] = False
+    trail.note(connection, kind.noun, stored.name, version=stored.version, before=was, after=now)
 
 
 def _in_force(

@@ -135,25 +135,30 @@ class DocumentStore:
         if_match: str | None = None,
         *,
         publish: bool = True,
-    ) -> tuple[StoredDocument, bool]:
-        """Save a new version; returns it, and whether there was no document. Raises `PreconditionFailed`.
+    ) -> tuple[StoredDocument, StoredDocument | None]:
+        """Save a new version; returns it, and the one in force before (None: none was). Raises `PreconditionFailed`.
 
         `publish` False: the version in force stays in force.
         """
         head = self._lock(connection, name)
         check_if_match(if_match, None if head.deleted else etag(head.version))
+        before = self._before(connection, head)
         stored = StoredDocument(name, head.newest + 1, dict(doc), by, now)
-        return self._save(connection, stored, publish=publish), bool(head.deleted)
+        return self._save(connection, stored, publish=publish), before
 
     def publish(
         self, connection: Connection, name: str, version: int, if_match: str | None = None
-    ) -> StoredDocument:
-        """Put a version into force. Raises `NotFound`, `PreconditionFailed`, `StateConflict` for a deletion."""
+    ) -> tuple[StoredDocument, StoredDocument | None]:
+        """Put a version into force; returns it, and the one in force before (None: none was).
+
+        Raises `NotFound`, `PreconditionFailed`, `StateConflict` for a deletion.
+        """
         stored = self.publishable(connection, name, version)
         head = self._lock(connection, name)
         check_if_match(if_match, None if head.deleted else etag(head.version))
+        before = self._before(connection, head)
         self._set(connection, name, version=version, deleted=False)
-        return stored
+        return stored, before
 
     def publishable(self, connection: Connection, name: str, version: int) -> StoredDocument:
         """A version that can come into force. Raises `NotFound`, `StateConflict` for a deletion."""
@@ -164,13 +169,14 @@ class DocumentStore:
 
     def delete(
         self, connection: Connection, name: str, by: str, now: int, if_match: str | None = None
-    ) -> None:
-        """Delete the document; its versions stay. Raises `NotFound`, `PreconditionFailed`."""
+    ) -> StoredDocument:
+        """Delete the document; its versions stay. Returns what it was. Raises `NotFound`, `PreconditionFailed`."""
         head = self._lock(connection, name)
         if head.deleted:
             raise self._not_found(name)
         check_if_match(if_match, etag(head.version))
         self._save(connection, StoredDocument(name, head.newest + 1, {}, by, now, deleted=True))
+        return self.version(connection, name, head.version)
 
     def all(self, connection: Connection) -> list[StoredDocument]:
         """The version in force of every document, by name."""
@@ -226,6 +232,10 @@ class DocumentStore:
         head = self._head(connection, name, lock=True)
         assert head is not None  # noqa: S101 - inserted above
         return head
+
+    def _before(self, connection: Connection, head: Row[Any]) -> StoredDocument | None:
+        """The version in force, by the locked head."""
+        return None if head.deleted else self.version(connection, head.name, head.version)
 
     def _save(
         self, connection: Connection, stored: StoredDocument, *, publish: bool = True

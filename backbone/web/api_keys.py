@@ -17,6 +17,7 @@ import msgspec
 from fastapi import Depends, Request
 from sqlalchemy import insert, or_, select, update
 
+from backbone.audit import AuditTrail, command_trail
 from backbone.clock import Clock
 from backbone.data_folder import KEY_REMEDY, read_private, write_private
 from backbone.database import Database, insert_new
@@ -77,8 +78,13 @@ class KeyInfo(msgspec.Struct, frozen=True):
     revoked_at: int | None
 
 
-def create_key(db: Database, clock: Clock, name: str, scopes: Sequence[str]) -> str:
-    """Create a key and return it; it is never shown again. Raises `Invalid` for a bad name or scope."""
+def create_key(
+    db: Database, clock: Clock, name: str, scopes: Sequence[str], *, trail: AuditTrail | None = None
+) -> str:
+    """Create a key and return it; it is never shown again. Raises `Invalid` for a bad name or scope.
+
+    `trail`: of the call that asks for it; by default, of `touchline keys create`.
+    """
     if not 1 <= len(name) <= 256 or "\0" in name:
         raise Invalid([{"field": "name", "message": "should have 1 to 256 characters"}])
     wrong = [scope for scope in scopes if scope not in SCOPES]
@@ -87,7 +93,11 @@ def create_key(db: Database, clock: Clock, name: str, scopes: Sequence[str]) -> 
         raise Invalid([{"field": "scope", "message": message}])
     key = "tl_" + secrets.token_urlsafe(32)
     with db.write() as connection:
-        connection.execute(insert(keys).values(_row(key, name, scopes, clock.now())))
+        row = _row(key, name, scopes, clock.now())
+        connection.execute(insert(keys).values(row))
+        (trail or command_trail(clock, "create")).note(
+            connection, "key", name, after=_audited(row["id"], row["scopes"])
+        )
     return key
 
 
@@ -101,6 +111,10 @@ def _row(key: str, name: str, scopes: Sequence[str], now: int) -> dict[str, Any]
         "created_at": now,
         "revoked_at": None,
     }
+
+
+def _audited(id_: str, scopes: str) -> dict[str, Any]:
+    return {"id": id_, "scopes": scopes.split()}
 
 
 def hash_key(key: str) -> bytes:
@@ -118,20 +132,28 @@ def list_keys(db: Database) -> list[KeyInfo]:
     ]
 
 
-def revoke_key(db: Database, clock: Clock, which: str, *, wait: float = CACHE_S) -> int:
+def revoke_key(
+    db: Database, clock: Clock, which: str, *, wait: float = CACHE_S, trail: AuditTrail | None = None
+) -> int:
     """Revoke every key with this id, prefix or name, and return how many there were. Raises `NotFound`.
+
+    `trail`: of the call that asks for it; by default, of `touchline keys revoke`.
 
     Waits until no process remembers the keys any more.
     """
     named = or_(keys.c.id == which, keys.c.prefix == which, keys.c.name == which)
+    trail = trail or command_trail(clock, "revoke")
     with db.write() as connection:
-        count = connection.execute(
-            update(keys).where(named, keys.c.revoked_at.is_(None)).values(revoked_at=clock.now())
-        ).rowcount
-    if not count:
+        query = select(keys).where(named, keys.c.revoked_at.is_(None))
+        found = connection.execute(query.with_for_update()).all()
+        ids = [row.id for row in found]
+        connection.execute(update(keys).where(keys.c.id.in_(ids)).values(revoked_at=clock.now()))
+        for row in found:
+            trail.note(connection, "key", row.name, before=_audited(row.id, row.scopes))
+    if not found:
         raise NotFound(f"there is no key with the id, prefix or name {which!r} that is not revoked yet")
     time.sleep(wait)
-    return count
+    return len(found)
 
 
 def ensure_admin_key(db: Database, clock: Clock, path: Path) -> str | None:

@@ -32,6 +32,7 @@ from backbone.telemetry import REGISTRY
 from backbone.web.account_record import Parts, record_router
 from backbone.web.api_keys import ANY, OPEN, Keys, Principal, open_route, require
 from backbone.web.assets import assets_router
+from backbone.web.audit import audit_router, owners_of
 from backbone.web.cors import let_browsers_in
 from backbone.web.docs_page import docs_page
 from backbone.web.idempotency import Idempotency, Once
@@ -142,9 +143,11 @@ def create_app(
     )
     app.state.settings, app.state.db, app.state.log, app.state.clock = settings, db, log, clock
     app.state.keys = Keys(db)
+    app.state.owners = owners_of({service.name: service.routers for service in services})
     for router in [
         _health(db, log, clock, services),
         record_router(services, clock),
+        audit_router(db, [service.name for service in services]),
         *(router for service in services for router in service.routers),
     ]:
         # flat: one look-up per request, and every route can be seen

@@ -6,12 +6,14 @@ from typing import Annotated, ClassVar, NamedTuple
 from fastapi import APIRouter, Response
 from pydantic import Field
 
+from backbone.audit import AuditTrail
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents.api import IfMatch
 from backbone.documents.store import DocumentStore, StoredDocument
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import etag, json_response
+from backbone.web.audit import Trail
 from backbone.web.json_route import AS_SHOWN, JsonRoute, example
 from schemas.aliases import ALIASES_EXAMPLE, AliasesDoc
 from schemas.answers import Answer, Time
@@ -57,13 +59,17 @@ class Aliases:
         with self._db.read() as connection:
             return self._documents.get(connection, KIND)
 
-    def save(self, doc: AliasesDoc, by: str, if_match: str | None) -> StoredDocument:
+    def save(self, doc: AliasesDoc, trail: AuditTrail, if_match: str | None) -> StoredDocument:
         """Save a new version, which is in force here when this returns. Raises `PreconditionFailed`. Blocks."""
         with self._db.write() as connection:
             if if_match == etag(0) and self._documents.get(connection, KIND) is None:
                 if_match = None  # the ETag that GET shows before the first save
             body = doc.model_dump(mode="json")
-            stored, _ = self._documents.put(connection, KIND, body, by, self._clock.now(), if_match)
+            stored, before = self._documents.put(
+                connection, KIND, body, trail.actor, self._clock.now(), if_match
+            )
+            was = None if before is None else before.doc
+            trail.note(connection, KIND, KIND, version=stored.version, before=was, after=body)
         self._names.put(_names(stored))
         return stored
 
@@ -102,8 +108,9 @@ def aliases_router(aliases: Aliases) -> APIRouter:
     )
     def write(
         body: Annotated[AliasesDoc, AS_SHOWN, example(ALIASES_EXAMPLE)],
+        trail: Trail,
         if_match: IfMatch = None,
-        principal: Principal = require("rules:write"),
+        _: Principal = require("rules:write"),
     ) -> Response:
         """The whole list. Whatever an SDK or another system calls a thing then meets the rules that listen to it.
 
@@ -111,7 +118,7 @@ def aliases_router(aliases: Aliases) -> APIRouter:
         processes at the door, the others do so within a second. What is on the log already keeps its name, and so does
         what other programs write to Kafka.
         """
-        return _shown(aliases.save(body, principal.name, if_match))
+        return _shown(aliases.save(body, trail, if_match))
 
     return router
 

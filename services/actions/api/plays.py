@@ -11,6 +11,7 @@ from backbone.database import Database
 from backbone.errors import NotFound, StateConflict
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Pages, json_response, page
+from backbone.web.audit import Trail
 from backbone.web.json_route import JsonRoute, example
 from backbone.web.pagination import Text
 from schemas.answers import page_of
@@ -62,7 +63,9 @@ def router(
         summary="End an open play: nothing more is sent, its tasks are closed",
         response_model=PlayOut,
     )
-    def exit_play(play: str, _body: ExitBody = None, _: Principal = require("actions:write")) -> Response:
+    def exit_play(
+        play: str, trail: Trail, _body: ExitBody = None, _: Principal = require("actions:write")
+    ) -> Response:
         with db.write() as connection:
             store = PlayStore(0, partitions, lambda: connection)
             held = store.hold(play)
@@ -70,7 +73,7 @@ def router(
                 raise NotFound(f"there is no play {play!r}")
             if held.status != "open":
                 raise StateConflict(f"the play is {held.status}; only an open one can be ended")
-            now = times.now(connection, held.partition)
+            was, now = held.status, times.now(connection, held.partition)
             library = SqlLibrary(db, lambda: connection)
             Interpreter(store, library, held.partition).exit(
                 held, PlayReason.BY_HAND, max(now, held.started_at)
@@ -78,6 +81,14 @@ def router(
             store.flush(connection, clock.now())
             row = connection.execute(select(plays).where(plays.c.id == play)).one()
             view = play_view(row)
+            said = {"account": row.account, "contact": row.contact, "playbook": row.playbook}
+            trail.note(
+                connection,
+                "play",
+                play,
+                before={**said, "status": was},
+                after={**said, "status": row.status, "reason": row.reason},
+            )
         count_plays([held])
         changed()
         return json_response(view)

@@ -9,6 +9,7 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import json_response
+from backbone.web.audit import Trail
 from backbone.web.json_route import AS_SHOWN, JsonRoute, example
 from schemas.sending import SENDING_EXAMPLE, SendingIn, SendingOut
 from services.actions.delivery import sending_switch
@@ -28,9 +29,9 @@ def router(db: Database, clock: Clock, changed: Callable[[], None]) -> APIRouter
             return json_response(shown_switch(sending.current(conn)))
 
     @routes.put("/v1/sending", response_model=SendingOut, summary="Stop every mail and webhook, or go on")
-    def turn(model: SendingBody, who: Principal = require("actions:write")) -> Response:
+    def turn(model: SendingBody, trail: Trail, _: Principal = require("actions:write")) -> Response:
         """After the answer to `off`, which comes within 10 seconds, no send begins, in any process. Actions wait."""
-        found = sending_switch.turn(db, clock, off=model.status == "off", by=who.name, reason=model.reason)
+        found = sending_switch.turn(db, clock, trail, off=model.status == "off", reason=model.reason)
         changed()
         return json_response(shown_switch(found))
 

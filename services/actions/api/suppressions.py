@@ -12,6 +12,7 @@ from backbone.database import Database
 from backbone.errors import NotFound
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Once, Pages, etag, json_response, page
+from backbone.web.audit import Trail
 from backbone.web.json_route import AS_SHOWN, JsonRoute, example
 from schemas.addresses import valid_address
 from schemas.answers import page_of
@@ -22,6 +23,7 @@ from services.actions.storage import suppressions
 from services.actions.storage.suppressions import ALL_TOPICS, Hasher
 from services.actions.tables import suppressions as table
 
+NOUN = "suppression"  # in the audit, by the hash of its address
 EXAMPLE = {"address": "ann@acme.test", "topic": "billing", "reason": "asked by phone"}
 Address = Annotated[str | None, Query(max_length=320, description="only this address")]
 
@@ -89,7 +91,9 @@ def _changing(routes: APIRouter, db: Database, clock: Clock, hasher: Hasher) -> 
         responses=again,
         summary="Send no mail to an address",
     )
-    def create(model: SuppressionBody, once: Once, _: Principal = require("actions:write")) -> Response:
+    def create(
+        model: SuppressionBody, once: Once, trail: Trail, _: Principal = require("actions:write")
+    ) -> Response:
         digest, topic = hasher.digest(model.address), model.topic or ALL_TOPICS
 
         def act(connection: Connection) -> Response:
@@ -98,6 +102,8 @@ def _changing(routes: APIRouter, db: Database, clock: Clock, hasher: Hasher) -> 
                 new = suppressions.add(connection, digest, topic, shown, model.reason, clock.now())
                 mine = (table.c.address == digest) & (table.c.topic == topic)
                 row = connection.execute(select(table).where(mine)).one()
+                if new:
+                    trail.note(connection, NOUN, digest, after={"topic": model.topic})
                 headers = {"ETag": etag(row.seq), "Location": f"/v1/suppressions/{quote(shown, safe='')}"}
                 return json_response(view(row), 201 if new else 200, headers)
 
@@ -107,12 +113,15 @@ def _changing(routes: APIRouter, db: Database, clock: Clock, hasher: Hasher) -> 
 
     @routes.delete("/v1/suppressions/{address:path}", status_code=204, summary="Mails may be sent again")
     def delete(
-        address: str, topic: Annotated[str | None, Query(max_length=256, description="only this topic")] = None,
+        address: str, trail: Trail,
+        topic: Annotated[str | None, Query(max_length=256, description="only this topic")] = None,
         _: Principal = require("actions:write"),
     ) -> Response:  # fmt: skip
         with db.write() as connection:
-            if not suppressions.remove(connection, hasher.digest(address), topic):
+            digest = hasher.digest(address)
+            if not suppressions.remove(connection, digest, topic):
                 raise NotFound("this address is not suppressed")
+            trail.note(connection, NOUN, digest, before={"topic": topic})
         return Response(status_code=204)
 
 

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Response
 from sqlalchemy import Connection, Row, select
 
+from backbone.audit import AuditTrail
 from backbone.database import Database
 from backbone.errors import Invalid, NotFound, StateConflict
 from backbone.log import partition_for
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Once, Pages, etag, json_response, page
+from backbone.web.audit import Trail
 from backbone.web.json_route import AS_SHOWN, JsonRoute, example
 from schemas.answers import page_of
 from schemas.event import microseconds
@@ -21,7 +23,7 @@ from schemas.task import TASK_EXAMPLE, CompleteIn, ReassignIn, SnoozeIn, TaskIn
 from services.actions.api.filters import RISING, Narrowed, NarrowedTasks, Sorted
 from services.actions.api.new_task import LATEST_US, make, owner_of, profile_of
 from services.actions.api.plays import Times
-from services.actions.api.views import task_view
+from services.actions.api.views import moment, task_view
 from services.actions.plays.model import OPEN_TASK
 from services.actions.storage import outbox, task_rows
 from services.actions.tables import tasks
@@ -68,34 +70,39 @@ def router(db: Database, times: Times, partitions: int, changed: Callable[[], No
 
     @routes.post("/v1/tasks/{task}/complete", summary="The task is done", response_model=TaskOut)
     def complete(
-        task: str, how: CompleteBody = None, principal: Principal = require("actions:write")
+        task: str, trail: Trail, how: CompleteBody = None, _: Principal = require("actions:write")
     ) -> Response:
-        view = verbs.run(task, partial(_complete, how=how or CompleteIn(), by=principal.name))
+        view = verbs.run(task, partial(_complete, how=how or CompleteIn(), by=trail.actor), trail)
         changed()
         return json_response(view)
 
     @routes.post("/v1/tasks/{task}/snooze", summary="Put the task off", response_model=TaskOut)
-    def snooze(task: str, body: SnoozeBody, _: Principal = require("actions:write")) -> Response:
-        return json_response(verbs.run(task, partial(_snooze, until=_moment(body.until))))
+    def snooze(
+        task: str, body: SnoozeBody, trail: Trail, _: Principal = require("actions:write")
+    ) -> Response:
+        return json_response(verbs.run(task, partial(_snooze, until=_moment(body.until)), trail))
 
     @routes.post(
         "/v1/tasks/{task}/reassign", summary="Give the task to somebody else", response_model=TaskOut
     )
-    def reassign(task: str, body: ReassignBody, _: Principal = require("actions:write")) -> Response:
-        return json_response(verbs.run(task, partial(_reassign, assignee=body.assignee)))
+    def reassign(
+        task: str, body: ReassignBody, trail: Trail, _: Principal = require("actions:write")
+    ) -> Response:
+        return json_response(verbs.run(task, partial(_reassign, assignee=body.assignee), trail))
 
     return routes
 
 
 def _making(routes: APIRouter, db: Database, verbs: "_Verbs", changed: Callable[[], None]) -> None:
     @routes.post("/v1/tasks", status_code=201, response_model=TaskMade, summary="Make a task by hand")
-    def create(body: TaskBody, once: Once, _: Principal = require("actions:write")) -> Response:
+    def create(body: TaskBody, once: Once, trail: Trail, _: Principal = require("actions:write")) -> Response:
         """It is completed, snoozed, reassigned and listed like any other, and goes with the erasure of its account."""
         with db.write() as connection:
 
             def act() -> Response:
                 now = verbs.now(connection, body.account)
                 row, warnings = make(connection, body, now, verbs.partitions)
+                trail.note(connection, "task", row.id, after=_audited(row))
                 headers = {"Location": f"/v1/tasks/{row.id}", "ETag": etag(row.seq)}
                 view = task_view(row, now) | ({"warnings": warnings} if warnings else {})
                 return json_response(view, 201, headers)
@@ -115,7 +122,9 @@ class _Verbs:
         """The current time for a task of this account, or of no account."""
         return self._times.now(connection, partition_for(account, self.partitions) if account else None)
 
-    def run(self, task: str, verb: Callable[["_Verbs", Connection, Row[Any], int], None]) -> dict[str, Any]:
+    def run(
+        self, task: str, verb: Callable[["_Verbs", Connection, Row[Any], int], None], trail: AuditTrail
+    ) -> dict[str, Any]:
         with self._db.write() as connection:
             row = task_rows.locked(connection, task)
             if row is None:
@@ -124,7 +133,22 @@ class _Verbs:
                 raise StateConflict(f"the task is {row.status}; only an open or snoozed one can be changed")
             now = self.now(connection, row.account)
             verb(self, connection, row, now)
-            return task_view(connection.execute(select(tasks).where(tasks.c.id == task)).one(), now)
+            after = connection.execute(select(tasks).where(tasks.c.id == task)).one()
+            trail.note(connection, "task", task, before=_audited(row), after=_audited(after))
+            return task_view(after, now)
+
+
+def _audited(row: Row[Any]) -> dict[str, Any]:
+    """What the audit says of a task: nothing that tells of a person at the account, or was written about one."""
+    return {
+        "account": row.account,
+        "contact": row.contact,
+        "play": row.play,
+        "status": row.status,
+        "assignee": row.assignee,
+        "due_at": moment(row.due_at),
+        "snoozed_until": moment(row.snoozed_until),
+    }
 
 
 def _complete(

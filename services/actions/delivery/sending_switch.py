@@ -11,6 +11,7 @@ import time
 from sqlalchemy import Connection
 
 from backbone import notices
+from backbone.audit import AuditTrail
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
@@ -28,12 +29,12 @@ OBJECT = "sending"
 log = get_logger("touchline.delivery")
 
 
-def turn(db: Database, clock: Clock, *, off: bool, by: str, reason: str | None) -> Sending:
+def turn(db: Database, clock: Clock, trail: AuditTrail, *, off: bool, reason: str | None) -> Sending:
     """Turn the switch; when this returns, it holds for every process. Raises `DatabaseUnavailable`: it may not hold."""
     deadline = time.monotonic() + ANSWER_S
-    changed = _committed(db, clock, deadline, off=off, by=by, reason=reason)
+    changed = _committed(db, clock, trail, deadline, off=off, reason=reason)
     if changed:
-        log.warning("sending is off" if off else "sending is on", by=by)
+        log.warning("sending is off" if off else "sending is on", by=trail.actor)
     try:
         if off:
             _settle(db, clock, deadline)
@@ -46,14 +47,18 @@ def turn(db: Database, clock: Clock, *, off: bool, by: str, reason: str | None) 
 
 
 def _committed(
-    db: Database, clock: Clock, deadline: float, *, off: bool, by: str, reason: str | None
+    db: Database, clock: Clock, trail: AuditTrail, deadline: float, *, off: bool, reason: str | None
 ) -> bool:
     while True:
         try:
             with db.write() as conn:
                 sending.lock_alone(conn, round(LOCK_S * 1000))
+                before, by = sending.current(conn), trail.actor
                 changed = sending.turn(conn, off=off, by=by, reason=reason, now=clock.now())
                 _notice(conn, clock.now(), off=off, by=by, reason=reason)
+                after = sending.current(conn)
+                if after != before:
+                    trail.note(conn, OBJECT, OBJECT, before=_said(before), after=_said(after))
             return changed
         except LockBusy:
             if time.monotonic() + LOCK_S > deadline:
@@ -61,6 +66,10 @@ def _committed(
                     "sending could not be switched: a process keeps the lock, and its connection cannot be ended"
                 ) from None
             _fence(db)
+
+
+def _said(switch: Sending) -> dict[str, str | None]:
+    return {"status": "off" if switch.off else "on", "reason": switch.reason}
 
 
 def _fence(db: Database) -> None:

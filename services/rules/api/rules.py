@@ -9,11 +9,13 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import ValidationError
 from sqlalchemy import Connection, Row
 
+from backbone.audit import AuditTrail
 from backbone.database import Database
 from backbone.documents.api import Publish, Version
 from backbone.errors import NotFound
 from backbone.web.api_keys import ANY, Principal, require
 from backbone.web.app import Once, Pages, etag, json_response, page
+from backbone.web.audit import Trail
 from backbone.web.json_route import AS_SHOWN, JsonRoute, created, example, named_in_address
 from schemas.answers import CheckOut, page_of
 from schemas.conditions.keys import MAX_KEY
@@ -22,6 +24,7 @@ from schemas.json_schemas import DOCUMENT, KINDS, TEST, schema_of
 from schemas.lint.single import LintWarning
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, PauseIn, RuleIn, TiersDoc
 from schemas.rule_answers import ExplanationOut, RuleOut, RuleVersionOut, TiersOut
+from services.rules.api.audited import audited, audited_apart
 from services.rules.api.explain import Explainer
 from services.rules.storage.revisions import DEFAULT_TIERS, latest, newest_rules
 from services.rules.storage.rule_repository import RuleRepository, exists, tag
@@ -59,14 +62,20 @@ def rules_router(db: Database, saver: RuleRepository, explainer: Explainer, lint
 def _writing(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
     @router.post("/v1/rules", status_code=201, response_model=RuleOut, summary="Create a rule")
     def create(
-        rule: RuleBody, once: Once, publish: Publish = True, principal: Principal = require("rules:write")
+        rule: RuleBody,
+        once: Once,
+        trail: Trail,
+        publish: Publish = True,
+        _: Principal = require("rules:write"),
     ) -> Response:
-        warnings = lint(rule)
+        warnings, by = lint(rule), trail.actor
+        save = audited(saver, trail, rule.name, lambda conn: saver.create(conn, rule, by))
+        save_apart = audited_apart(trail, lambda conn: saver.create_apart(conn, rule, by), lambda kept: kept)
 
         def make(conn: Connection) -> Response:
             if publish:
-                return _answer(saver.create(conn, rule, principal.name), 201, warnings=warnings)
-            return _apart(saver.create_apart(conn, rule, principal.name), None, warnings)
+                return _answer(save(conn), 201, warnings=warnings)
+            return _apart(save_apart(conn), None, warnings)
 
         response: Response = saver.run(lambda conn: once.run(conn, lambda: make(conn)), rule.playbook)
         return response
@@ -79,25 +88,29 @@ def _writing(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
     )
     def put(
         rule: RuleBody,
-        name: str = named_in_address(OTHER_NAME),  # noqa: ARG001 - it stands in the rule
+        trail: Trail,
+        name: str = named_in_address(OTHER_NAME),
         publish: Publish = True,
         if_match: IfMatch = None,
-        principal: Principal = require("rules:write"),
+        _: Principal = require("rules:write"),
     ) -> Response:
+        by = trail.actor
         if not publish:
-            kept, now = saver.run(
-                lambda conn: saver.put_apart(conn, rule, if_match, principal.name), rule.playbook
+            save = audited_apart(
+                trail, lambda conn: saver.put_apart(conn, rule, if_match, by), lambda saved: saved[0]
             )
+            kept, now = saver.run(save, rule.playbook)
             return _apart(kept, now, lint(rule))
-        row, new = saver.run(lambda conn: saver.put(conn, rule, if_match, principal.name), rule.playbook)
+        change = audited(saver, trail, name, lambda conn: saver.put(conn, rule, if_match, by))
+        row, new = saver.run(change, rule.playbook)
         warnings = lint(rule.model_copy(update={"status": row.status}))  # a PUT without one keeps it
         return _answer(row, 201 if new else 200, warnings=warnings)
 
     @router.delete("/v1/rules/{name}", status_code=204, summary="Delete a rule; its triggers stay")
     def delete(
-        name: Name, if_match: IfMatch = None, principal: Principal = require("rules:write")
+        name: Name, trail: Trail, if_match: IfMatch = None, _: Principal = require("rules:write")
     ) -> Response:
-        saver.run(lambda conn: saver.delete(conn, name, if_match, principal.name))
+        saver.run(audited(saver, trail, name, lambda conn: saver.delete(conn, name, if_match, trail.actor)))
         return Response(status_code=204)
 
 
@@ -110,6 +123,7 @@ def _versions(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
     def publish_version(
         name: Name,
         version: Version,
+        trail: Trail,
         if_match: IfMatch = None,
         _: Principal = require("rules:write"),
     ) -> Response:
@@ -117,7 +131,7 @@ def _versions(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
         its state survives as at a save. After a deletion it brings the rule back, as a draft.
         """
         row = saver.run(
-            lambda conn: saver.publish(conn, name, version, if_match),
+            audited(saver, trail, name, lambda conn: saver.publish(conn, name, version, if_match)),
             saver.playbook_of(name, version),
         )
         return _answer(row, warnings=lint(RuleIn.model_validate(row.doc)))
@@ -137,11 +151,13 @@ def _versions(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
 
 
 def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
-    def turned(name: str, status: str, if_match: str | None, *, backfill: bool = False) -> Response:
+    def turned(
+        name: str, status: str, if_match: str | None, trail: AuditTrail, *, backfill: bool = False
+    ) -> Response:
         def turn(conn: Connection) -> Row[Any]:
             return saver.turn(conn, name, status, backfill=backfill, if_match=if_match)
 
-        row = saver.run(turn, saver.playbook_of(name))
+        row = saver.run(audited(saver, trail, name, turn), saver.playbook_of(name))
         warnings: list[LintWarning] = []
         if status != "paused":
             with suppress(ValidationError):  # saved by an older version of this program
@@ -151,11 +167,12 @@ def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
     @router.post("/v1/rules/{name}/activate", response_model=RuleOut, summary="Let the rule fire")
     def activate(
         name: Name,
+        trail: Trail,
         how: ActivateBody = None,
         if_match: IfMatch = None,
         _: Principal = require("rules:write"),
     ) -> Response:
-        return turned(name, "active", if_match, backfill=how is not None and how.backfill)
+        return turned(name, "active", if_match, trail, backfill=how is not None and how.backfill)
 
     @router.post(
         "/v1/rules/{name}/shadow",
@@ -164,22 +181,24 @@ def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
     )
     def shadow(
         name: Name,
+        trail: Trail,
         how: ActivateBody = None,
         if_match: IfMatch = None,
         _: Principal = require("rules:write"),
     ) -> Response:
-        return turned(name, "shadow", if_match, backfill=how is not None and how.backfill)
+        return turned(name, "shadow", if_match, trail, backfill=how is not None and how.backfill)
 
     @router.post(
         "/v1/rules/{name}/pause", response_model=RuleOut, summary="Let the rule count on, but not fire"
     )
     def pause(
         name: Name,
+        trail: Trail,
         _body: PauseBody = None,
         if_match: IfMatch = None,
         _: Principal = require("rules:write"),
     ) -> Response:
-        return turned(name, "paused", if_match)
+        return turned(name, "paused", if_match, trail)
 
 
 def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
@@ -245,9 +264,11 @@ def _tiers(router: APIRouter, db: Database, saver: RuleRepository) -> None:
 
     @router.put("/v1/tiers", response_model=TiersOut, summary="Change the tier policy")
     def write(
-        doc: TiersBody, if_match: IfMatch = None, principal: Principal = require("rules:write")
+        doc: TiersBody, trail: Trail, if_match: IfMatch = None, _: Principal = require("rules:write")
     ) -> Response:
-        row = saver.run(lambda conn: saver.tiers(conn, doc, if_match, principal.name))
+        row = saver.run(
+            audited(saver, trail, None, lambda conn: saver.tiers(conn, doc, if_match, trail.actor))
+        )
         return json_response(_tiers_shown(row), headers={"ETag": etag(row.version)})
 
 

@@ -8,12 +8,14 @@ import msgspec
 from fastapi import APIRouter, Path, Response
 from sqlalchemy import select
 
+from backbone.audit import AuditTrail
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import Conflict, FieldError, Invalid, StateConflict, Unavailable
 from backbone.log import EVENTS, Entry, Log, partition_for
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Once, json_response
+from backbone.web.audit import Trail
 from backbone.web.idempotency import Idempotency
 from backbone.web.json_route import AS_SHOWN, JsonRoute, example
 from schemas.event import RULES_START, Event, encode, from_microseconds
@@ -50,7 +52,7 @@ class StartsByHand:
         self._db, self._log, self._clock, self._matches = db, log, clock, matches
         self._views = TriggerViews()
 
-    def start(self, name: str, asked: StartIn, once: Idempotency) -> dict[str, Any]:
+    def start(self, name: str, asked: StartIn, once: Idempotency, trail: AuditTrail) -> dict[str, Any]:
         """What became of a start. Raises `NotFound`, `StateConflict`, `Invalid`, `Conflict`, `Unavailable`."""
         if once.name is None and not asked.dry_run:
             message = (
@@ -64,7 +66,7 @@ class StartsByHand:
         found = self._standing(request_id)
         if found is None:
             rules, rule = self._fitting(name, asked)
-            self._ask(rules, rule, asked, request_id, once.fingerprint)
+            self._ask(rules, rule, asked, request_id, once.fingerprint, trail)
             found = self._standing(request_id)
         if found is None or found.fingerprint != once.fingerprint:
             message = "this Idempotency-Key was used with another request; use a new key for a new request"
@@ -147,7 +149,15 @@ class StartsByHand:
 
     # -- over the log ------------------------------------------------------------------------------------------
 
-    def _ask(self, rules: RuleSet, rule: CompiledRule, asked: StartIn, id: str, fingerprint: bytes) -> None:
+    def _ask(
+        self,
+        rules: RuleSet,
+        rule: CompiledRule,
+        asked: StartIn,
+        id: str,
+        fingerprint: bytes,
+        trail: AuditTrail,
+    ) -> None:
         """Write the request down: from here on who is asked for is fixed."""
         chosen = self._chosen(rules, rule, asked, id)
         parts: dict[int, list[Named]] = {}
@@ -156,7 +166,9 @@ class StartsByHand:
         matching = asked.subjects == "matching"
         request = starts.Request(id, fingerprint, rule.name, matching, parts, chosen.left_out)
         with self._db.write() as conn:
-            starts.ask(conn, request, self._clock.now())
+            if starts.ask(conn, request, self._clock.now()):
+                started = {"started": len(chosen.subjects), "matching": matching}
+                trail.note(conn, "rule", rule.name, version=rule.version, after=started)
 
     def _waited(self, id: str, found: starts.Standing) -> starts.Standing:
         """The request with all answers. A record that is there twice is decided once."""
@@ -211,6 +223,7 @@ def start_router(by_hand: StartsByHand) -> APIRouter:
         name: Annotated[str, Path(min_length=1, max_length=256)],
         asked: Annotated[StartIn, AS_SHOWN, example(START_EXAMPLE)],
         once: Once,
+        trail: Trail,
         principal: Principal = require("rules:read"),
     ) -> Response:
         """One trigger a subject and `Idempotency-Key`, with `reason: by_hand`; it starts the cooldown, and a play.
@@ -221,7 +234,7 @@ def start_router(by_hand: StartsByHand) -> APIRouter:
         """
         if not asked.dry_run:
             principal.must("rules:write")
-        return json_response(by_hand.start(name, asked, once))
+        return json_response(by_hand.start(name, asked, once, trail))
 
     return router
 

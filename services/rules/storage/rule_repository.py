@@ -210,6 +210,10 @@ class RuleRepository:
             raise NameTaken(f"there is a rule named {name}")
         return before
 
+    def held(self, conn: Connection, name: str | None) -> Row[Any] | None:
+        """A rule (or the tiers) as it is in force, which nobody else changes until the transaction ends."""
+        return self._locked(conn, name)
+
     @staticmethod
     def _locked(conn: Connection, name: str | None) -> Row[Any] | None:
         lock(conn)

@@ -44,16 +44,18 @@ class Standing:
     waiting: list[int]
 
 
-def ask(conn: Connection, request: Request, now: int) -> None:
-    """Write a request down, unless there is one of this id. `now` in microseconds."""
+def ask(conn: Connection, request: Request, now: int) -> bool:
+    """Write a request down, unless there is one of this id; returns whether it was. `now` in microseconds."""
     row = {"id": request.id, "fingerprint": request.fingerprint, "rule": request.rule, "created_at": now}
     row |= {"matching": request.matching, "left_out": _encode(request.left_out)}
-    if insert_new(conn, starts, [row], ["id"]) and request.subjects:
+    new = insert_new(conn, starts, [row], ["id"]) == 1
+    if new and request.subjects:
         parts = [
             {"id": request.id, "partition": partition, "subjects": _encode(subjects)}
             for partition, subjects in request.subjects.items()
         ]
         conn.execute(insert(start_parts), parts)
+    return new
 
 
 def standing(conn: Connection, id: str) -> Standing | None:

@@ -32,7 +32,8 @@ def test_a_version_comes_into_force_when_it_is_published(tables: Database) -> No
         STORE.put(conn, "a", {"n": 2}, "ann", 2, publish=False)
     assert listed(tables) == [(2, False), (1, False)]
     with tables.write() as conn:
-        assert STORE.publish(conn, "a", 1).doc == {"n": 1}
+        published, before = STORE.publish(conn, "a", 1)
+        assert (published.doc, before) == ({"n": 1}, None)
         assert STORE.current_versions(conn) == {"a": 1}
         STORE.put(conn, "a", {"n": 3}, "bob", 3)
     assert listed(tables) == [(3, True), (2, False), (1, False)]

@@ -119,6 +119,7 @@ def _accounts(call: Caller) -> None:
     call("get", "/v1/rules/overdue/explain?account=nobody")
     call("get", "/v1/rules/trend/explain?account=acme")
     call("get", "/v1/rules/overdue/matches?near=0")
+    assert call("get", "/v1/audit?object=rule/overdue")["items"]
     call("get", "/v1/rules/trend/matches")
     named = {"subjects": [{"account": "acme"}, {"account": "nobody"}], "dry_run": True}
     call("post", "/v1/rules/trend/start", json=named)

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import func, select
 
 from backbone import notices
+from backbone.audit import AuditTrail
 from schemas.notices import NoticeKind
 from services.actions.delivery import sending_switch
 from services.actions.plays.model import Leased
@@ -30,7 +31,8 @@ MIXED = [{"channel": "email"}, {"channel": "webhook", "recipient": "crm"}]
 
 
 def turn(house: House, *, off: bool, reason: str | None = None) -> sending.Sending:
-    return sending_switch.turn(house.db, house.clock, off=off, by="jo", reason=reason)
+    trail = AuditTrail(house.clock, "actions", "jo", "PUT")
+    return sending_switch.turn(house.db, house.clock, trail, off=off, reason=reason)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from backbone.audit import AuditTrail
 from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.documents import registry
@@ -39,14 +40,18 @@ def doc(**names: str) -> AliasesDoc:
     return AliasesDoc(aliases=names)
 
 
+def by(name: str) -> AuditTrail:
+    return AuditTrail(ManualClock(NOW), "ingest", name, "PUT")
+
+
 async def test_aliases_of_one_process_are_read_by_another(db: Database) -> None:
     here, there = Aliases(db, ManualClock(NOW)), Aliases(db, ManualClock(NOW))
     assert (await here.names(), here.stored()) == ({}, None)
-    first = here.save(doc(a="b"), "ann", '"0"')
+    first = here.save(doc(a="b"), by("ann"), '"0"')
     assert (first.version, await here.names(), await there.names()) == (1, {"a": "b"}, {"a": "b"})
     with pytest.raises(PreconditionFailed):
-        there.save(doc(a="c"), "bob", '"0"')
-    there.save(doc(), "bob", first.etag)
+        there.save(doc(a="c"), by("bob"), '"0"')
+    there.save(doc(), by("bob"), first.etag)
     assert await there.names() == {}
     stored = here.stored()
     assert stored is not None

@@ -1,0 +1,101 @@
+"""`GET /v1/audit`, and what a handler writes its entries with.
+
+@router.delete("/v1/things/{name}")  def delete(name: str, trail: Trail, …):
+    with db.write() as connection:
+        …
+        trail.note(connection, "thing", name, before=…)
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.routing import APIRoute
+from sqlalchemy import Row, select
+
+from backbone.audit import OF_ALL, AuditTrail
+from backbone.database import Database
+from backbone.tables import audit
+from backbone.web.api_keys import CALLER, Principal, require
+from backbone.web.pagination import After, Pages, Text, between, equal, newest, page
+from schemas.answers import page_of
+from schemas.audit import AuditEntryOut
+from schemas.event import rfc3339
+
+Object = Annotated[
+    str | None,
+    Query(min_length=1, max_length=600, description="only this object, as `kind/name`; or a `kind` alone"),
+]
+Owners = dict[Callable[..., Any], str]  # handlers to the names of their services
+
+
+async def trail_of(request: Request) -> AuditTrail:
+    """The dependency behind `Trail`."""
+    caller: Principal | None = request.scope.get(CALLER)
+    route: APIRoute = request.scope["route"]
+    owners: Owners = request.app.state.owners
+    service = owners.get(route.endpoint, OF_ALL)
+    actor = "" if caller is None else caller.name
+    return AuditTrail(request.app.state.clock, service, actor, request.method, route.path)
+
+
+def owners_of(routers: Mapping[str, Sequence[APIRouter]]) -> Owners:
+    """Which service a handler belongs to, from the routers of each."""
+    return {
+        route.endpoint: name
+        for name, mine in routers.items()
+        for router in mine
+        for route in router.routes
+        if isinstance(route, APIRoute)
+    }
+
+
+Trail = Annotated[AuditTrail, Depends(trail_of)]
+
+
+def audit_router(db: Database, services: Sequence[str]) -> APIRouter:
+    """The route. Every app answers with the entries of the services that it runs, and with those of the keys."""
+    router = APIRouter(tags=["audit"])
+    mine = [*services, OF_ALL]
+
+    @router.get("/v1/audit", response_model=page_of(AuditEntryOut), summary="Who changed what, newest first")
+    def listed(
+        pages: Pages,
+        actor: Text = None,
+        object: Object = None,
+        after: After = None,
+        _: Principal = require("admin"),
+    ) -> Response:
+        """Every change over the API or by `touchline keys` that succeeded, as long as the log is kept. Events and the
+        clock are no changes. Secrets are masked; accounts and contacts, and what belongs to one, stand here by id.
+        """
+        kind, _slash, name = (object or "").partition("/")
+        query = equal(select(audit), actor=actor, kind=kind or None, name=name or None)
+        query = query.where(audit.c.service.in_(mine))
+        query = between(query, audit.c.at, after, None)
+        order = newest(audit.c.seq, audit.c.at, after, None)
+        with db.read() as connection:
+            shown = page(connection, query, order, pages, _view)
+        return Response(msgspec.json.encode(shown), media_type="application/json")
+
+    return router
+
+
+def _view(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "at": rfc3339(row.at),
+        "service": row.service,
+        "actor": row.actor,
+        "method": row.method,
+        "route": row.route,
+        "object": f"{row.kind}/{row.name}",
+        "version": row.version,
+        "before": _raw(row.before),
+        "after": _raw(row.after),
+    }
+
+
+def _raw(text: str | None) -> msgspec.Raw | None:
+    return None if text is None else msgspec.Raw(text.encode())

@@ -1,0 +1,297 @@
+"""Contract, section 11: who did what. Every change that succeeded has its entry, and nothing else has one."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+from sqlalchemy import select, update
+
+from backbone.audit import masked, prune
+from backbone.settings import load_settings
+from backbone.tables import audit
+from backbone.web.api_keys import create_key, revoke_key
+from backbone.web.audit import trail_of
+from services.app import Runtime, running
+
+WHEN = {"threshold": {"event": "called", "at_least": 1}}
+SECRET = "whsec_" + "YQ" * 22 + "=="
+NAMES = ("Ann Smith", "ann@acme.test", "Acme Incorporated", "call Ann", "she is ill")
+CONTACT = {"id": "ann", "name": "Ann Smith", "email": "ann@acme.test"}
+ACCOUNT = {"name": "Acme Incorporated", "contacts": [CONTACT], "owner": {"name": "Jo", "email": "jo@us.test"}}
+TASK = {"account": "acme", "contact": "ann", "title": "call Ann", "body": "she is ill", "assignee": "owner"}
+DOCUMENTS = {
+    "rules": ({"when": WHEN, "playbook": "chase"}, {"when": WHEN, "status": "active", "playbook": "chase"}),
+    "playbooks": ({"steps": [{"wait": "1d"}]}, {"steps": [{"wait": "90d"}]}),
+    "templates": ({"subject": "One", "markdown": "Hi"}, {"subject": "Two", "markdown": "Hi"}),
+    "endpoints": ({"url": "https://one.test/", "secret": SECRET}, {"url": "https://two.test/"}),
+}
+
+
+class House:
+    """All services in one, and what was called of them."""
+
+    def __init__(self, rooms: Runtime, client: httpx.Client) -> None:
+        self.rooms, self.client = rooms, client
+
+    def call(self, method: str, path: str, **more: Any) -> Any:
+        answer = self.client.request(method, path, **more)
+        assert answer.is_success, (method, path, answer.text)
+        return answer.json() if answer.content else None
+
+    def settle(self) -> None:
+        while not self.call("GET", "/v1/status")["idle"]:
+            time.sleep(0.02)
+
+    def audit(self, **query: Any) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = self.call("GET", "/v1/audit", params=query)["items"]
+        return items
+
+    def latest(self, object_: str) -> dict[str, Any]:
+        return self.audit(object=object_)[0]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    settings = load_settings(data_dir=tmp_path_factory.mktemp("data"), port=0, partitions=1, clock="log")
+    with running(settings) as (rooms, url):
+        key = create_key(rooms.db, rooms.clock, "jo", ["admin"])
+        with httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=30) as client:
+            yield House(rooms, client)
+
+
+# One real call, or more, of every route that changes something: `{id}` is filled in by what is made beforehand.
+CALLS: list[tuple[str, str, Any]] = [
+    *(("POST", f"/v1/{kind}", first | {"name": "chase"}) for kind, (first, _) in reversed(DOCUMENTS.items())),
+    *(("PUT", f"/v1/{kind}/chase", second) for kind, (_, second) in reversed(DOCUMENTS.items())),
+    *(("POST", f"/v1/{kind}/chase/versions/1/publish", None) for kind in DOCUMENTS),
+    *(("POST", f"/v1/rules/chase/{verb}", None) for verb in ("shadow", "pause", "activate")),
+    ("POST", "/v1/rules/chase/start", {"subjects": [{"account": "acme"}, {"account": "nobody"}]}),
+    ("PUT", "/v1/sending", {"status": "off", "reason": "by mistake"}),
+    ("PUT", "/v1/sending", {"status": "on"}),
+    ("PUT", "/v1/tiers", {"tiers": [{"tier": "low"}]}),
+    ("PUT", "/v1/aliases", {"aliases": {"rang": "called"}}),
+    ("POST", "/v1/tasks", TASK),
+    ("POST", "/v1/tasks/{task}/snooze", {"until": "2090-01-01T00:00:00Z"}),
+    ("POST", "/v1/tasks/{task}/reassign", {"assignee": "kim@us.test"}),
+    ("POST", "/v1/tasks/{task}/complete", {"note": "she is ill", "outcome": "reached"}),
+    ("POST", "/v1/plays/{play}/exit", None),
+    ("POST", "/v1/suppressions", {"address": "ann@acme.test", "reason": "asked by phone"}),
+    ("DELETE", "/v1/suppressions/ann@acme.test", None),
+    *(("DELETE", f"/v1/{kind}/chase", None) for kind in DOCUMENTS),
+]
+
+
+def a_play(house: House) -> str:
+    """The id of an open play."""
+    house.call("PUT", "/v1/accounts/acme", json=ACCOUNT)
+    house.call("PUT", "/v1/playbooks/waits", json={"steps": [{"wait": "90d"}]})
+    house.call("PUT", "/v1/rules/waits", json={"when": WHEN, "status": "active", "playbook": "waits"})
+    house.call("POST", "/v1/events", json={"type": "called", "account": "acme", "contact": "ann"})
+    house.settle()
+    (play,) = house.call("GET", "/v1/plays", params={"status": "open"})["items"]
+    return str(play["id"])
+
+
+@pytest.fixture(scope="module")
+def called(house: House) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Every call once, and the entries that each has made, by method and route."""
+    ids = {"play": a_play(house), "task": ""}
+    entries: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for method, path, body in CALLS:
+        before = {one["id"] for one in house.audit(limit=1000)}
+        once = {"Idempotency-Key": path} if method == "POST" else {}
+        said = house.call(
+            method, path.format(**ids), headers=once, **({} if body is None else {"json": body})
+        )
+        if path == "/v1/tasks":
+            ids["task"] = said["id"]
+        new = [one for one in house.audit(limit=1000) if one["id"] not in before]
+        assert len(new) == 1, (method, path)
+        entries.setdefault((new[0]["method"], new[0]["route"]), []).append(new[0])
+    return entries
+
+
+def test_every_route_that_changes_something_is_called_here(
+    house: House, called: dict[tuple[str, str], list[dict[str, Any]]]
+) -> None:
+    """A route that takes the trail writes its entry: add one of your calls to `CALLS`."""
+    changing = {
+        (method, route.path)
+        for route in house.rooms.app.routes
+        if isinstance(route, APIRoute) and any(one.call is trail_of for one in route.dependant.dependencies)
+        for method in route.methods or ()
+    }
+    assert changing == set(called)
+
+
+def test_an_entry_says_who_did_what(
+    house: House, called: dict[tuple[str, str], list[dict[str, Any]]]
+) -> None:
+    every = [one for entries in called.values() for one in entries]
+    assert {one["actor"] for one in every} == {"jo"}
+    assert {one["service"] for one in every} == {"ingest", "rules", "actions"}
+    made = called["POST", "/v1/rules"][0]
+    assert (made["object"], made["version"], made["before"]) == ("rule/chase", 1, None)
+    assert made["after"] == {
+        "version": 1,
+        "name": "chase",
+        "when": WHEN,
+        "playbook": "chase",
+        "status": "draft",
+    }
+    changed = called["PUT", "/v1/templates/{name}"][0]
+    assert (changed["object"], changed["version"], changed["service"]) == ("template/chase", 2, "actions")
+    assert (changed["before"]["subject"], changed["after"]["subject"]) == ("One", "Two")
+    back = called["POST", "/v1/templates/{name}/versions/{version}/publish"][0]
+    assert (back["version"], back["before"]["version"], back["after"]["subject"]) == (1, 2, "One")
+    turned = called["POST", "/v1/rules/{name}/pause"][0]
+    assert (turned["before"]["status"], turned["after"]["status"]) == ("shadow", "paused")
+    ended = called["DELETE", "/v1/playbooks/{name}"][0]
+    assert (ended["after"], ended["before"]["name"]) == (None, "chase")
+    started = called["POST", "/v1/rules/{name}/start"][0]
+    assert (started["object"], started["after"]) == ("rule/chase", {"started": 2, "matching": False})
+    off, on = called["PUT", "/v1/sending"]
+    assert (off["object"], off["after"], on["after"]["status"]) == ("sending/sending", on["before"], "on")
+    assert called["PUT", "/v1/tiers"][0]["object"] == "tiers/tiers"
+    assert called["PUT", "/v1/aliases"][0]["after"] == {"aliases": {"rang": "called"}}
+    exited = called["POST", "/v1/plays/{play}/exit"][0]
+    assert (exited["before"]["status"], exited["after"]["status"], exited["after"]["reason"]) == (
+        "open", "exited", "by_hand",
+    )  # fmt: skip
+    done = called["POST", "/v1/tasks/{task}/complete"][0]
+    assert (done["before"]["status"], done["after"]["status"]) == ("snoozed", "completed")
+    assert (done["after"]["account"], done["after"]["contact"]) == ("acme", "ann")
+
+
+def test_no_secret_and_nothing_of_a_person_is_written(
+    house: House, called: dict[tuple[str, str], list[dict[str, Any]]]
+) -> None:
+    endpoint = called["POST", "/v1/endpoints"][0]["after"]
+    assert endpoint == {"version": 1, "name": "chase", "url": "https://one.test/", "secret": "***"}
+    with house.rooms.db.read() as conn:
+        kept = json.dumps([[str(cell) for cell in row] for row in conn.execute(select(audit))])
+    assert "acme" in kept
+    assert [name for name in (*NAMES, SECRET) if name in kept] == []
+
+
+def test_what_fails_or_changes_nothing_has_no_entry(house: House) -> None:
+    house.call("PUT", "/v1/rules/calm", json={"when": WHEN, "status": "active"})
+    house.call("PUT", "/v1/templates/calm", json={"subject": "Hi", "markdown": "Hi"})
+    before = house.audit()
+    refused = [
+        ("POST", "/v1/rules", {"name": "calm", "when": WHEN}, {}, 409),
+        ("PUT", "/v1/rules/calm", {"when": {}}, {}, 422),
+        ("PUT", "/v1/rules/calm", {"when": WHEN}, {"If-Match": '"9"'}, 412),
+        ("POST", "/v1/rules/calm/pause", {}, {"If-Match": '"9"'}, 412),
+        ("POST", "/v1/rules/calm/versions/7/publish", None, {}, 404),
+        ("POST", "/v1/templates/calm/versions/1/publish", None, {"If-Match": '"9"'}, 412),
+        ("PUT", "/v1/playbooks/calm", {"steps": [{"email": {"template": "none"}}]}, {}, 422),
+        ("DELETE", "/v1/templates/none", None, {}, 404),
+        ("DELETE", "/v1/suppressions/nobody@acme.test", None, {}, 404),
+        ("POST", "/v1/tasks/none/complete", {}, {}, 404),
+    ]  # fmt: skip
+    for method, path, body, headers, status in refused:
+        more = {} if body is None else {"json": body}
+        assert house.client.request(method, path, headers=headers, **more).status_code == status, path
+    house.call("POST", "/v1/rules/calm/activate")  # it is active
+    house.call("POST", "/v1/rules/calm/versions/1/publish")  # it is in force
+    house.call("POST", "/v1/templates/calm/versions/1/publish")
+    house.call("POST", "/v1/rules/check", json={"name": "calm", "when": WHEN})
+    house.call("POST", "/v1/events", json={"type": "x", "account": "acme"})
+    house.call("PUT", "/v1/accounts/acme", json=ACCOUNT)
+    assert house.audit() == before
+
+
+def test_a_repeated_request_has_one_entry(house: House) -> None:
+    once = {"Idempotency-Key": "once"}
+    for path, body in (
+        ("rules", {"name": "once", "when": WHEN}),
+        ("templates", {"name": "once", **DOCUMENTS["templates"][0]}),
+    ):
+        for _ in range(2):
+            house.call("POST", f"/v1/{path}", json=body, headers=once | {"Idempotency-Key": f"once {path}"})
+        assert len(house.audit(object=f"{path[:-1]}/once")) == 1
+
+
+def test_a_version_that_was_only_saved_replaces_nothing(house: House) -> None:
+    for kind in DOCUMENTS:
+        first, second = DOCUMENTS[kind]
+        path = f"/v1/{kind}/apart"
+        for playbook in ("playbooks", "rules"):
+            house.call("PUT", f"/v1/{playbook}/apart", json=DOCUMENTS[playbook][0])
+        house.call("PUT", path, json=first)
+        house.call("PUT", path, json=second, params={"publish": "false"})
+        entry = house.latest(f"{kind[:-1]}/apart")
+        assert (entry["before"], entry["after"]["in_force"]) == (None, False)
+        assert entry["version"] == entry["after"]["version"] > 1
+
+
+def test_it_is_filtered_and_paged(house: House) -> None:
+    for number in range(3):
+        house.call("PUT", "/v1/templates/paged", json={"subject": str(number), "markdown": "Hi"})
+    mine = house.audit(object="template/paged")
+    assert [one["version"] for one in mine] == [3, 2, 1]
+    first = house.call("GET", "/v1/audit", params={"object": "template/paged", "limit": 2})
+    rest = house.call(
+        "GET", "/v1/audit", params={"object": "template/paged", "limit": 2, "cursor": first["next_cursor"]}
+    )
+    assert (first["items"] + rest["items"], rest["next_cursor"]) == (mine, None)
+    assert {one["object"].partition("/")[0] for one in house.audit(object="template")} == {"template"}
+    assert house.audit(object="template/none") == house.audit(actor="nobody") == []
+    since = house.audit(after=mine[1]["at"])
+    assert mine[0] in since
+    assert mine[1] not in since
+    assert house.client.get("/v1/audit", params={"object": ""}).status_code == 422
+    assert house.client.get("/v1/audit", params={"wher": "x"}).status_code == 422
+
+
+def test_keys_made_and_revoked_by_the_command_are_in_it_and_their_secrets_are_not(house: House) -> None:
+    db, clock = house.rooms.db, house.rooms.clock
+    key = create_key(db, clock, "ci", ["rules:read"])
+    revoke_key(db, clock, "ci", wait=0)
+    revoked, made = house.audit(object="key/ci")
+    assert (made["actor"], made["method"], made["service"]) == ("touchline keys", "keys create", "backbone")
+    assert (made["before"], made["after"]["scopes"]) == (None, ["rules:read"])
+    assert (revoked["method"], revoked["before"], revoked["after"]) == ("keys revoke", made["after"], None)
+    assert key[3:9] not in json.dumps(house.audit(limit=1000))
+    reader = create_key(db, clock, "reader", ["rules:read", "rules:write", "actions:write", "events:write"])
+    refused = house.client.get("/v1/audit", headers={"authorization": f"Bearer {reader}"})
+    assert refused.status_code == 403
+
+
+def test_secrets_are_masked_wherever_they_stand() -> None:
+    auth = {"basic": {"username": "u", "password": "p"}}
+    doc = {
+        "auth": auth,
+        "headers": {"X-Key": "k"},
+        "verify": {"secret": ["a", "b"], "scheme": "token"},
+        "secret": None,
+    }
+    assert masked([doc, 1]) == [
+        {
+            "auth": {"basic": {"username": "u", "password": "***"}},
+            "headers": "***",
+            "verify": {"secret": "***", "scheme": "token"},
+            "secret": None,
+        },
+        1,
+    ]
+
+
+def test_old_entries_leave(house: House) -> None:
+    house.call("PUT", "/v1/templates/old", json={"subject": "Old", "markdown": "Hi"})
+    db = house.rooms.db
+    with db.write() as conn:
+        conn.execute(update(audit).where(audit.c.name == "old").values(at=1_000))
+    others = len(house.audit(limit=1000)) - 1
+    prune(db, 1_000)
+    assert len(house.audit(object="template/old")) == 1
+    prune(db, 1_001)
+    assert house.audit(object="template/old") == []
+    assert len(house.audit(limit=1000)) == others
