@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import msgspec
@@ -77,7 +78,8 @@ def confine() -> None:
     """Run after everybody else, within the memory that a job may have."""
     os.nice(int(sys.argv[1]))
     for limit, most in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
-        resource.setrlimit(limit, (most, most))
+        with suppress(ValueError, OSError):  # not every system lets itself be limited
+            resource.setrlimit(limit, (most, most))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

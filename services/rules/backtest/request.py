@@ -15,6 +15,10 @@ from services.rules.backtest.plan import AGAINST, BASE, Judged, Plan
 from services.rules.storage.revisions import DEFAULT_TIERS, latest
 from services.rules.storage.rule_repository import dumped, exists
 
+CONDITIONS, COMBINING = ("where", "is"), ("all", "any", "not")
+OPERATORS = frozenset(
+    {"eq", "ne", "gt", "gte", "lt", "lte", "in", "not_in", "exists", "contains", "starts_with", "matches"}
+)
 FIXED = ("name", "status", "backfill", "description", "playbook")  # what cannot vary, or changes no trigger
 
 
@@ -74,23 +78,44 @@ def _with(doc: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     if pieces[0] in FIXED:
         raise _no_path(path, f"{pieces[0]} cannot be varied")
     made = copy.deepcopy(doc)
-    here: Any = made
-    for piece in pieces[:-1]:
-        if isinstance(here, dict):
-            inner = here.get(piece)
-            here[piece] = here = {} if inner is None else inner
-        elif isinstance(here, list) and piece.isdigit() and int(piece) < len(here):
-            here = here[int(piece)]
-        else:
-            raise _no_path(path, "the rule has nothing there")
-    last = pieces[-1]
-    if isinstance(here, dict):
-        here[last] = value
-    elif isinstance(here, list) and last.isdigit() and int(last) < len(here):
-        here[int(last)] = value
-    else:
+    if not _set(made, pieces, value):
         raise _no_path(path, "the rule has nothing there")
     return made
+
+
+def _set(here: Any, pieces: list[str], value: Any, *, condition: bool = False) -> bool:
+    """Set the value inside this part of the rule; returns whether there is such a place.
+
+    The names in a condition are paths with dots of their own, such as `data.severity`.
+    """
+    if isinstance(here, list):
+        place = int(pieces[0]) if pieces[0].isdigit() else len(here)
+        if place >= len(here):
+            return False
+        if len(pieces) == 1:
+            here[place] = value
+            return True
+        return _set(here[place], pieces[1:], value, condition=condition)
+    if not isinstance(here, dict):
+        return False
+    name, rest = _name(here, pieces, condition=condition)
+    if not rest:
+        here[name] = value
+        return True
+    if here.get(name) is None:
+        here[name] = {}
+    return _set(here[name], rest, value, condition=condition or name in CONDITIONS)
+
+
+def _name(here: dict[str, Any], pieces: list[str], *, condition: bool) -> tuple[str, list[str]]:
+    """The name that the path begins with here, and the rest: one that is there, else the one that is meant."""
+    for size in range(len(pieces), 0, -1):
+        if (name := ".".join(pieces[:size])) in here:
+            return name, pieces[size:]
+    if not condition or len(pieces) == 1 or pieces[0] in COMBINING:
+        return pieces[0], pieces[1:]
+    size = len(pieces) - (pieces[-1] in OPERATORS)
+    return ".".join(pieces[:size]), pieces[size:]
 
 
 def _no_path(path: str, why: str) -> Invalid:
