@@ -65,7 +65,7 @@ def raise_(
     }
     begun = insert_new(conn, notices, [row]) == 1
     if begun:
-        log.warning("notice raised", kind=str(kind), object=object_, detail=row["detail"])
+        log.warning("notice raised", kind=str(kind), object=object_)
     return begun
 
 

@@ -139,11 +139,12 @@ def _plays(call: Caller) -> None:
     call("post", f"/v1/plays/{play['id']}/exit")
     call("get", f"/v1/plays/{play['id']}")
 
-    _rehearsal(call, play["playbook"])
+    _rehearsal(call, play["playbook"], play["trigger"])
 
 
-def _rehearsal(call: Caller, playbook: str) -> None:
-    asked = {"playbook": playbook, "triggers": call("get", "/v1/triggers")["items"]}
+def _rehearsal(call: Caller, playbook: str, trigger: str) -> None:
+    triggers = [one for one in call("get", "/v1/triggers")["items"] if one["id"] == trigger]
+    asked = {"playbook": playbook, "triggers": triggers}
     job = call("post", "/v1/rehearsals", json=asked)["id"]
     call("get", "/v1/rehearsals")
     while (found := call("get", f"/v1/rehearsals/{job}"))["status"] in {"queued", "running"}:

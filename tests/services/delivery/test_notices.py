@@ -15,6 +15,7 @@ from backbone import notices
 from backbone.settings import Settings
 from schemas.notices import NoticeKind
 from services.actions.channels.base import ChannelTrouble
+from services.actions.delivery import sending_switch
 from services.actions.notices import notifier
 from services.actions.notices.mail_server import MailServerWatch
 from services.actions.notices.notifier import Notifier, webhook_secret
@@ -143,6 +144,19 @@ def test_an_endpoint_that_refuses_for_good_does_not_hold_up_the_mail(
     say(house)
     house.until(lambda: len(mails(house)) == 1 and len(script.requests) >= 2)
     assert done(house, 1)()
+
+
+def test_the_switch_that_stops_all_mails_is_told_of_by_mail(
+    house: House, start: Callable[..., Notifier]
+) -> None:
+    start(ops_email="ops@us.test")
+    sending_switch.turn(house.db, house.clock, off=True, by="jo", reason="wrong prices")
+    house.until(lambda: len(mails(house)) == 1)
+    (mail,) = mails(house)
+    assert mail["subject"] == "[Touchline] Sending is off: no mail and no webhook goes out"
+    assert "by the key jo: wrong prices" in mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    sending_switch.turn(house.db, house.clock, off=False, by="jo", reason=None)
+    house.until(lambda: len(mails(house)) == 2)
 
 
 def test_a_staging_system_tells_only_whom_it_may(house: House, start: Callable[..., Notifier]) -> None:
