@@ -17,12 +17,14 @@ class Scratch:
         self._databases: list[sqlite3.Connection] = []
         self._written = 0
 
-    def database(self) -> sqlite3.Connection:
-        """An empty SQLite database on disk, fast and without any durability; no transaction is begun by itself."""
+    def database(self, schema: str = "") -> sqlite3.Connection:
+        """A new SQLite database on disk, fast and without any durability: all of its life is one transaction."""
         made = sqlite3.connect("", isolation_level=None)
         for pragma in (f"page_size={PAGE}", "journal_mode=OFF", "synchronous=OFF", "cache_size=-8000"):
             made.execute(f"PRAGMA {pragma}")
         made.execute(f"PRAGMA max_page_count={max(1, self._limit // PAGE)}")
+        made.executescript(schema)
+        made.execute("BEGIN")  # a commit for each statement would take longer than the statement
         self._databases.append(made)
         return made
 

@@ -70,8 +70,7 @@ class PartitionHistory:
     @property
     def _disk(self) -> sqlite3.Connection:
         if self._made is None:
-            self._made = self._scratch.database()
-            self._made.executescript(_SCHEMA)
+            self._made = self._scratch.database(_SCHEMA)
         return self._made
 
     # -- the first reading

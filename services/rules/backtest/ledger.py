@@ -37,8 +37,7 @@ class Ledger:
 
     def __init__(self, plan: Plan, scratch: Scratch) -> None:
         self._plan, self._scratch = plan, scratch
-        self._disk = scratch.database()
-        self._disk.executescript(_SCHEMA)
+        self._disk = scratch.database(_SCHEMA)
         self._begin = -(1 << 62) if plan.begin is None else plan.begin
         self._end = 1 << 62 if plan.end is None else plan.end
         self._seq = 0

@@ -9,7 +9,7 @@ from services.rules.engine.state_codec import decode, encode
 
 BARE_STATE = 2_500  # bytes that a state takes in memory, roughly, beside what it counts
 ID_BYTES = 200  # for each id that it remembers
-_SCHEMA = "CREATE TABLE states (account TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID"
+_SCHEMA = "CREATE TABLE states (account TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID;"
 CHECK = 500  # accounts between two looks at the disk
 
 
@@ -49,8 +49,7 @@ class SpillingAccounts:
     @property
     def _disk(self) -> sqlite3.Connection:
         if self._made is None:
-            self._made = self._room.scratch.database()
-            self._made.execute(_SCHEMA)
+            self._made = self._room.scratch.database(_SCHEMA)
         return self._made
 
     def __len__(self) -> int:

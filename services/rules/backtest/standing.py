@@ -25,8 +25,7 @@ _SORTED = "SELECT body FROM matches ORDER BY share, account, contact, key LIMIT 
 
 def tell(found: Iterable[Matching], scratch: Scratch, part: Callable[[str, int, bytes], None]) -> None:
     """Hand out those with the greatest shares, in parts."""
-    disk = scratch.database()
-    disk.executescript(_SCHEMA)
+    disk = scratch.database(_SCHEMA)
     for one in found:
         disk.execute(
             "INSERT OR REPLACE INTO matches VALUES (?, ?, ?, ?, ?)", (*one.place, _encode(_shown(one)))
