@@ -223,7 +223,7 @@ def configure(ours: Served, port: int) -> None:
     """A rule and a playbook that answer each signal with a webhook to this port."""
     ours.call("POST", "/v1/endpoints", {"name": "sink", "url": f"http://127.0.0.1:{port}/"})
     step = {"webhook": {"endpoint": "sink", "body": {"n": "{{ trigger.event.data.n }}"}}}
-    ours.call("POST", "/v1/playbooks", {"name": "tell", "steps": [step]})
+    ours.call("POST", "/v1/playbooks", {"name": "tell", "limit": None, "steps": [step]})
     ours.call("PUT", "/v1/tiers", {"tiers": [{"tier": "tech"}]})
     threshold = {"event": "signal", "at_least": 1}
     rule = {"name": "signal", "playbook": "tell", "status": "active", "when": {"threshold": threshold}}

@@ -85,10 +85,23 @@ class KeptDocument(KeptVersion):
     )
 
 
+class PausedOut(Answer):
+    """Why a playbook is paused."""
+
+    reason: str | None = Field(description="`breaker`, or what somebody said.", examples=["breaker"])
+    by: str | None = Field(description="Name of the API key; of the breaker, touchline.", examples=["jo"])
+    at: Time
+
+
 class PlaybookOut(KeptDocument, PlaybookIn):
     """A playbook as it is kept."""
 
     unhealthy: str = Field(default="", description="Why it cannot be read any more; left out where it can.")
+    status: Literal["active", "paused"] = Field(
+        default="active",
+        description="While it is paused no play of it begins or goes on, and nothing is sent.",
+    )
+    paused: PausedOut | None = Field(default=None, description="Why it is paused; null: it is not.")
 
 
 class TemplateOut(KeptDocument, TemplateIn):

@@ -31,6 +31,32 @@ class ExitIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class HoldIn(BaseModel):
+    """The body of the verbs `release` and `discard`: there is nothing to say in it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PausePlaybookIn(BaseModel):
+    """The body of a playbook's verb `pause`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str | None = Field(
+        None, min_length=1, max_length=500, description="For people.", examples=["the template is wrong"]
+    )
+
+
+class ResumeIn(BaseModel):
+    """The body of a playbook's verb `resume`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    held: Literal["release", "discard"] = Field(
+        description="What becomes of the held plays: they begin now, or are skipped.", examples=["release"]
+    )
+
+
 class PlayOut(Answer):
     """One run of a playbook."""
 

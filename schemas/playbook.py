@@ -211,10 +211,17 @@ Exits = Annotated[
 ]
 
 
+class PlayLimit(Strict):
+    """How many plays of a playbook may begin within a time."""
+
+    plays: int = Field(ge=1, le=1_000_000, strict=True, description="How many.", examples=[50])
+    within: Duration = Field(description="Within this time, by the clock.", examples=["1h"])
+
+
 class PlaybookIn(Strict):
     """The body of a playbook."""
 
-    read_only: ClassVar[frozenset[str]] = OF_VERSIONS | {"unhealthy"}
+    read_only: ClassVar[frozenset[str]] = OF_VERSIONS | {"unhealthy", "status", "paused"}
 
     name: Name = Field(description="What rules call it by.", examples=["invoice-overdue"])
     description: str | None = Field(None, max_length=10_000, description="For people.")
@@ -241,6 +248,17 @@ class PlaybookIn(Strict):
         None,
         description="What it is for: an event that is watched for after each trigger, of those held out too.",
         examples=[{"event": "invoice.paid", "by": "data.invoice", "within": "14d"}],
+    )
+    limit: PlayLimit | None = Field(
+        None,
+        description="How many plays may begin within a time, over all accounts; one more pauses the playbook, and is "
+        "held. Default: the greater of 20 and a fifth of the accounts known, within 1h; null: any number.",
+        examples=[{"plays": 50, "within": "1h"}],
+    )
+    held_for: Duration | None = Field(
+        None,
+        description="How long a play is held at most; then it is skipped. Default: 7d.",
+        examples=["7d"],
     )
     steps: Steps = Field(
         description="One list for all tiers, or a list per tier.",

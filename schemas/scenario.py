@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from schemas.duration import parse_duration
+from schemas.playbook import PlayLimit
 
 
 def _utc(moment: datetime) -> datetime:
@@ -75,6 +76,11 @@ class Scenario(_Strict):
     )
     events: list[ScenarioEvent] = Field(
         default_factory=list, description="They arrive in the order of time; equal times as they stand."
+    )
+    limit: PlayLimit | None = Field(
+        None,
+        description="How many plays of a playbook may begin, where it sets no limit itself; beyond it the "
+        "breaker pauses it. Default: any number.",
     )
     until: Moment | None = Field(None, description="The clock is carried to this time at the end.")
     expect: Expectation

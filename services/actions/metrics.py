@@ -12,6 +12,7 @@ PLAYS = Counter("touchline_plays", "Plays by the status they came to", ["playboo
 PLAYBOOK_UNHEALTHY = Gauge(
     "touchline_playbook_unhealthy", "1 for a playbook that cannot be read", ["playbook"]
 )
+BREAKERS = Counter("touchline_breakers", "Times that the breaker paused a playbook", ["playbook"])
 ACTIONS = Counter("touchline_actions", "Actions by the status they came to", ["channel", "status", "reason"])
 ATTEMPTS = Counter("touchline_attempts", "Attempts to carry out an action", ["channel", "outcome"])
 MAIL_SERVER_REFUSES = Gauge(
@@ -33,6 +34,12 @@ def count_plays(written: Iterable[Play]) -> None:
     """Count the plays that a commit started or changed, by the status they came to."""
     for play in written:
         PLAYS.labels(play.playbook, play.status, play.reason or "").inc()
+
+
+def count_trips(playbooks: Iterable[str]) -> None:
+    """Count the playbooks that the breaker paused in a commit."""
+    for playbook in playbooks:
+        BREAKERS.labels(playbook).inc()
 
 
 def measure(answered: Iterable[tuple[int, int]], now: int, *, log_clock: bool) -> None:

@@ -17,6 +17,7 @@ from services.actions.plays.merge import EventItem, MergedOrder, TriggerItem
 from services.actions.plays.model import DraftRendering, Play, play_id
 from services.actions.plays.ports import Library
 from services.actions.plays.processor import GRACE_US, ClockMode, PlaysPartition
+from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.ownership import OWNERSHIP, ActionsPartition
 from services.actions.storage.plays import PlayStore
 from services.actions.storage.write_batch import FlushResult
@@ -44,16 +45,23 @@ class ActionsTask:
         library: Library,
         mode: ClockMode,
         partitions: int,
+        holds: BatchHolds | None = None,
     ) -> None:
         self.row, self._partitions = row, partitions
         self._expected = OWNERSHIP.offsets(row)
         self._pruned = row.clock
         self._ops = MAX_OPS
         self._sizes: dict[str, int] = {EVENTS: 0, TRIGGERS: 0}
-        self.store = PlayStore(row.partition, partitions, connect)
+        self.store = PlayStore(row.partition, partitions, connect, holds)
         self.merge = MergedOrder(next_event=row.next_event, next_trigger=row.next_trigger, past=row.past)
         self.plays = PlaysPartition(
-            row.partition, mode=mode, store=self.store, library=library, merge=self.merge, clock=row.clock
+            row.partition,
+            mode=mode,
+            store=self.store,
+            library=library,
+            merge=self.merge,
+            clock=row.clock,
+            holds=holds,
         )
         if mode == "wall":
             self.plays.cleared = 0
@@ -162,6 +170,14 @@ class ActionsTask:
         before `now` has been offered."""
         steps = 0
         while steps < MAX_STEPS and len(self.store.ops) < self._ops and self.plays.advance_to(now):
+            steps += 1
+        return steps
+
+    def catch_up(self) -> int:
+        """Run what was over before, for its play stood still or was held; returns how many steps that took. For the log
+        clock, once every event that is there has been offered."""
+        steps = 0
+        while steps < MAX_STEPS and len(self.store.ops) < self._ops and self.plays.catch_up():
             steps += 1
         return steps
 

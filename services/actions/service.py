@@ -22,6 +22,7 @@ from services.actions import published_outlines
 from services.actions.account_record import record
 from services.actions.api import (
     documents,
+    holding,
     impact,
     plays,
     preview,
@@ -101,10 +102,12 @@ class ActionsService:
         ]
         times = Times(db, clock, log_clock=self._log_clock)
         changed = self.worker.wake
+        goes_on = self._goes_on
         self.routers: Sequence[APIRouter] = [
             *documents.routers(db, clock, asked, self.worker.playbook_saved),
             impact.router(db, clock, log_clock=self._log_clock),
             plays.router(db, clock, times, log.partitions, changed),
+            holding.router(db, clock, times, log.partitions, documents.playbook_view(db), goes_on),
             tasks.router(db, times, log.partitions, changed),
             preview.router(db, times, self._pools[1], links, sender, log.partitions),
             rehearsals.router(
@@ -132,6 +135,11 @@ class ActionsService:
         self._notices.stop()
         for pool in self._pools:
             pool.close()
+
+    def _goes_on(self) -> None:
+        """Plays or actions may go on, or must stand still: look at once."""
+        self.worker.holds_changed()
+        self.delivery.wake()
 
     def _due(self) -> None:
         self.delivery.wake()

@@ -13,11 +13,12 @@ from schemas.event import rfc3339
 from schemas.play_reasons import ActionReason
 from services.actions.metrics import ACTIONS_DUE, SENDING_OFF
 from services.actions.plays.model import SENDABLE
-from services.actions.storage import outbox, ownership, sending
+from services.actions.storage import holds, outbox, ownership, sending
 from services.actions.storage.attempts import PUT_BACK_US
 from services.actions.storage.ownership import ActionsPartition
 from services.actions.storage.retention import is_swept
 from services.actions.storage.sending import Sending
+from services.actions.storage.standing import going
 from services.actions.tables import actions, plays
 
 
@@ -77,9 +78,12 @@ def _due(conn: Connection, now: int, partitions: Sequence[int]) -> int:
         waits = actions.c.reason == ActionReason.SENDING_OFF
         ready = ready.where(actions.c.attempting, or_(actions.c.reason.is_(None), not_(waits)))
     else:
-        ready = ready.where(or_(actions.c.next_attempt_at <= now + PUT_BACK_US, actions.c.attempting))
-    over = select(func.count()).where(plays.c.partition.in_(partitions), plays.c.due_at <= now)
-    return (conn.scalar(ready) or 0) + ((conn.scalar(over) or 0) if partitions else 0)
+        under_way = actions.c.attempting & ~actions.c.parked
+        ready = ready.where(or_(actions.c.next_attempt_at <= now + PUT_BACK_US, under_way))
+    over = select(func.count()).where(
+        plays.c.partition.in_(partitions), plays.c.due_at <= now, *going(holds.paused(conn))
+    )
+    return (conn.scalar(ready) or 0) + ((conn.scalar(over) or 0) if partitions else 0) + holds.released(conn)
 
 
 def _behind(log: Log, topic: str, places: Mapping[int, ActionsPartition]) -> dict[int, int]:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 
 from backbone.database import metadata as room
@@ -106,6 +107,13 @@ plays = Table(
     Index("actions_plays_goals", "goal_until"),
     Index("actions_plays_began", "playbook", "account", "began_at"),
     Index("actions_plays_due", "partition", "due_at"),
+    Index(
+        "actions_plays_begun",
+        "playbook",
+        "started_at",
+        sqlite_where=text("counts"),
+        postgresql_where=text("counts"),
+    ),
     Index("actions_plays_ended", "partition", "ended_at"),
     Index("actions_plays_account", "account", "status"),
     Index("actions_plays_playbook", "playbook", "seq"),
@@ -114,6 +122,21 @@ plays = Table(
     Index("actions_plays_reason", "reason", "seq"),
     Index("actions_plays_tier", "tier", "seq"),
     Index("actions_plays_started", "started_at", "seq"),
+)
+
+# The playbooks and rules that hold their plays, or once did. See `plays.admission.Hold`.
+holds = Table(
+    "actions_holds",
+    metadata,
+    Column("kind", String(16), primary_key=True),  # playbook, rule
+    Column("name", String(256), primary_key=True),
+    Column("paused", String(64)),  # the reason for its plays; null: it holds none
+    Column("reason", Text),  # of the pause, for people; and so are the next two
+    Column("paused_by", String(256)),
+    Column("paused_at", Long),
+    Column("generation", Long, nullable=False),  # the stamp of the last pause or resume
+    Column("stamp", Long, nullable=False),  # grows with everything that somebody asks for
+    Column("counted_after", Long, nullable=False),  # `seq` of plays up to which none counts towards the limit
 )
 
 # Steps of plays that made no action: waits, branches, steps left out. No row is ever changed.
@@ -158,6 +181,9 @@ actions = Table(
     Column("rule", String(256)),  # of the play, and so is the tier
     Column("tier", String(16)),
     Column("addressee", String(320)),  # the recipient in the form that compares; see `search_columns`
+    # its playbook or rule is paused; `next_attempt_at` is null meanwhile
+    Column("parked", Boolean, nullable=False, server_default=false()),
+    Index("actions_actions_parked", "playbook", sqlite_where=text("parked"), postgresql_where=text("parked")),
     Index("actions_actions_next", "next_attempt_at"),
     Index("actions_actions_play", "play", "seq"),
     Index("actions_actions_account", "account", "seq"),

@@ -19,11 +19,12 @@ from backbone.database import Database
 from backbone.failpoint import hit
 from backbone.log import EVENTS, TRIGGERS, Log, Record
 from backbone.partition_worker import Barrier, PartitionWorker
-from services.actions.metrics import count_actions, count_plays, measure
+from services.actions.metrics import count_actions, count_plays, count_trips, measure
 from services.actions.partition_task import ActionsTask
 from services.actions.plays.model import DraftRendering
 from services.actions.plays.processor import GRACE_US, ClockMode
 from services.actions.storage import outbox
+from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.library import SqlLibrary
 from services.actions.storage.ownership import OWNERSHIP, ActionsPartition
 from services.actions.storage.retention import KEPT_US, Retention
@@ -72,6 +73,8 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         self._open: Reading | None = None
         self._retention = Retention(db, clock, keep)
         self.library = SqlLibrary(db, self._connect)
+        self.holds = BatchHolds(db, self._connect, self._fresh_accounts)
+        self._behind: set[int] = set()  # partitions in which plays may go on that stood still or were held
         self._paused: set[tuple[str, int]] = set()
         self._committed_at = 0.0
         self._outbox = threading.Event()  # something may wait in the outbox
@@ -86,7 +89,11 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
             library=self.library,
             mode=self._mode,
             partitions=self._log.partitions,
+            holds=self.holds,
         )
+
+    def _fresh_accounts(self) -> int:
+        return sum(task.store.fresh_accounts for task in self.tasks.values())
 
     def wake(self) -> None:
         """Relay at once what was put into the outbox. From any thread."""
@@ -97,11 +104,18 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         """Learn anew which event types playbooks look out for. From any thread."""
         self.library.stale = True
 
+    def holds_changed(self) -> None:
+        """Learn at once that something was paused, resumed or released. From any thread."""
+        self.holds.stale = True
+        self.wake()
+
     # -- one round
 
     def work(self, records: Sequence[Record]) -> None:
         """Do one round: apply, commit, relay."""
         self.library.refresh()
+        if self.holds.moved():
+            self._look_anew()
         if records:
             hit("actions.after_poll")
         self._offer(records)
@@ -113,6 +127,12 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
             self._outbox.set()
         self._throttle()
         self._relay()
+
+    def _look_anew(self) -> None:
+        """Look again at all waits: plays may go on that stood still, and held ones begin."""
+        for task in self.tasks.values():
+            task.store.floor = 0
+        self._behind = set(self.tasks)
 
     def poll_limits(self) -> tuple[float, int]:
         """A poll waits only briefly while offsets are uncommitted: their commit must not wait for the next event."""
@@ -130,8 +150,7 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         self.consumer.stay()
         with self._reading() as reading:
             steps = sum(task.run() for task in self.tasks.values())
-            if self._mode == "wall":
-                steps += self._waits()
+            steps += self._waits() if self._mode == "wall" else self._catch_up()
             quiet = reading.conn is None
         moved = [task for task in self.tasks.values() if task.moved]
         if not moved or (quiet and not idle and time.monotonic() - self._committed_at < LAZY_S):
@@ -148,6 +167,7 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         due = 0
         actions: Counter[tuple[str, str, str]] = Counter()
         with self._db.write() as conn:
+            paused = self.holds.verify(conn, now)
             for task in tasks:
                 written = task.save(conn, now)
                 due += written.due
@@ -159,6 +179,7 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
             measure(task.plays.answered, self._clock.now(), log_clock=self._mode == "log")
             count_plays(task.committed())
         count_actions(actions)
+        count_trips(paused)
         self._end_batch()
         self._outbox.set()
         self._report(tasks)
@@ -185,6 +206,21 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
             task.clear(-1 if place is None else place.next)
         ready = [task for task in waiting if (at := places.get(task.row.partition)) and at.at_end]
         return sum(task.advance_to(now) for task in ready)
+
+    def _catch_up(self) -> int:
+        """With the log clock: let plays go on that stood still or were held, in partitions that are read to their end;
+        returns how many steps that took."""
+        if not self._behind:
+            return 0
+        places, steps = self.positions(EVENTS), 0
+        for task in self.running():
+            number = task.row.partition
+            if number in self._behind and (at := places.get(number)) is not None and at.at_end:
+                done = task.catch_up()
+                if not done and task.plays.merge.caught_up():
+                    self._behind.discard(number)
+                steps += done
+        return steps
 
     def _upto(self, now: int) -> int:
         """The time up to which rules has read every partition. What it forwarded from there is on the log.
@@ -222,6 +258,7 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         self.library.end_batch()
         for task in self.tasks.values():
             task.store.end(committed=True)
+        self.holds.end_batch()
 
     def _report(self, tasks: Sequence[ActionsTask]) -> None:
         """Commit our offsets to the log, for its monitoring only."""
@@ -267,6 +304,7 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         """Look at everything anew: an earlier owner may have left work, and nothing is paused yet."""
         self._paused.clear()
         self.library.moved = True
+        self._behind |= {row.partition for row in rows}
         self._retention.mine([row.partition for row in rows])
         self._outbox.set()
 
@@ -277,4 +315,5 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
     def forget(self) -> None:
         """Drop what the batch read, together with the batch."""
         self.library.end_batch()
+        self.holds.end_batch()
         self._paused.clear()

@@ -143,7 +143,7 @@ def play(
     scenario: Scenario, documents: Sequence[Document], render: DraftRendering | None
 ) -> list[Difference]:
     """Run a scenario against documents. Returns what differs from its expectations."""
-    world, events = World(documents, render), arrivals(scenario)
+    world, events = World(documents, render, scenario.limit), arrivals(scenario)
     for event in events:
         world.feed(event)
     differences = []

@@ -10,12 +10,13 @@ from typing import Any, cast
 
 from schemas.duration import parse_duration
 from schemas.event import CLOCK, Event, decode, from_microseconds, microseconds
-from schemas.playbook import PlaybookIn
+from schemas.playbook import PlaybookIn, PlayLimit
 from schemas.rule import RuleIn, TiersDoc
 from schemas.scenario import Scenario, ScenarioEvent
 from schemas.template import TemplateIn
 from schemas.trigger import Moved, Trigger
 from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
+from services.actions.plays.memory_holds import MemoryHolds
 from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.model import DraftRendering, OwnEvent
 from services.actions.plays.processor import PlaysPartition
@@ -31,7 +32,12 @@ BEGINNING = datetime.fromisoformat("2026-01-01T00:00:00Z")  # of a scenario that
 class World:
     """One partition with everything in memory."""
 
-    def __init__(self, documents: Iterable[Document], render: DraftRendering | None) -> None:
+    def __init__(
+        self,
+        documents: Iterable[Document],
+        render: DraftRendering | None,
+        limit: PlayLimit | None = None,
+    ) -> None:
         models = [document.model for document in documents]
         self.ruleset = ruleset([m for m in models if isinstance(m, RuleIn)], _tiers(models))
         self.accounts = InMemoryAccounts()
@@ -46,9 +52,12 @@ class World:
             history=lambda _: (),
         )
         self._books = [m for m in models if isinstance(m, PlaybookIn)]
-        library = MemoryLibrary(self._books, [m for m in models if isinstance(m, TemplateIn)])
-        self.store = MemoryStore(render)
-        self.plays = PlaysPartition(0, mode="log", store=self.store, library=library)
+        library = MemoryLibrary(
+            [_limited(one, limit) for one in self._books], [m for m in models if isinstance(m, TemplateIn)]
+        )
+        holds = MemoryHolds()
+        self.store = MemoryStore(render, holds)
+        self.plays = PlaysPartition(0, mode="log", store=self.store, library=library, holds=holds)
         self.triggers: list[Trigger] = []
         self._log: list[Event] = []
         self._places = 0  # on the topic of triggers
@@ -110,6 +119,12 @@ def ruleset(rules: Iterable[RuleIn], tiers: TiersDoc) -> RuleSet:
         for rule in rules
     ]
     return compile_rules(1, revisions, tiers)
+
+
+def _limited(playbook: PlaybookIn, limit: PlayLimit | None) -> PlaybookIn:
+    """The playbook with the scenario's limit, unless it sets one itself."""
+    given = limit is None or "limit" in playbook.model_fields_set
+    return playbook if given else playbook.model_copy(update={"limit": limit})
 
 
 def _tiers(models: Iterable[Any]) -> TiersDoc:

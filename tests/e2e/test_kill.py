@@ -42,12 +42,12 @@ RULES: list[dict[str, Any]] = [
 PLAYBOOKS: list[dict[str, Any]] = [
     {
         "name": "outreach",
-        "steps": {"high": [{"task": {"title": "Call {{ account.id }}", "key": "{{ trigger.id }}"}}],
+        "limit": None, "steps": {"high": [{"task": {"title": "Call {{ account.id }}", "key": "{{ trigger.id }}"}}],
                   "low": [{"email": {"template": "sorry"}}],
                   "tech": [{"email": {"template": "sorry"}}, {"webhook": {"endpoint": "crm"}}]},
     },
-    {"name": "thanks", "steps": [{"webhook": {"endpoint": "crm", "body": {"id": "{{ trigger.id }}"}}}]},
-    {"name": "welcome", "holdout": HOLDOUT, "goal": {"event": "bought", "within": "6h"},
+    {"name": "thanks", "limit": None, "steps": [{"webhook": {"endpoint": "crm", "body": {"id": "{{ trigger.id }}"}}}]},
+    {"name": "welcome", "limit": None, "holdout": HOLDOUT, "goal": {"event": "bought", "within": "6h"},
      "steps": [{"email": {"template": "sorry"}}, {"task": {"title": "Greet {{ account.id }}"}}]},
 ]  # fmt: skip
 

@@ -23,7 +23,11 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow, pytest.
 
 START_S = 180.0
 SETTLED_S = 90.0
-PLAYBOOK = {"name": "call", "steps": [{"task": {"title": "Call {{ account.id }}", "assignee": "us@us.test"}}]}
+PLAYBOOK = {
+    "name": "call",
+    "limit": None,
+    "steps": [{"task": {"title": "Call {{ account.id }}", "assignee": "us@us.test"}}],
+}
 RULE = {
     "name": "three-tickets",
     "when": {"threshold": {"event": "ticket.opened", "within": "30d", "at_least": 3}},

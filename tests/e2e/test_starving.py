@@ -25,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def prepare(client: httpx.Client, name: str, markdown: str) -> None:
     """A mail for every event of this name."""
     template = {"name": name, "subject": "Hello", "markdown": markdown}
-    playbook = {"name": name, "steps": [{"email": {"template": name}}]}
+    playbook = {"name": name, "limit": None, "steps": [{"email": {"template": name}}]}
     rule = {
         "name": name,
         "when": {"threshold": {"event": name, "within": "1d", "at_least": 1}},

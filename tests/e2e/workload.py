@@ -47,29 +47,29 @@ RULES: list[JSON] = [
 PLAYBOOKS: list[JSON] = [
     {
         "name": "outreach", "exit_when": {"event": "login"},
-        "steps": {"high": [{"task": {"title": "Call {{ account.id }}", "key": "{{ trigger.id }}"}}],
+        "limit": None, "steps": {"high": [{"task": {"title": "Call {{ account.id }}", "key": "{{ trigger.id }}"}}],
                   "low": [{"email": {"template": "sorry"}}, {"wait": "1d"}, {"task": {"title": "Ring"}}],
                   "tech": [{"webhook": {"endpoint": "crm"}}]},
     },
     {
         "name": "thanks", "holdout": HOLDOUT, "goal": {"event": "login", "within": "1d"},
-        "steps": [
+        "limit": None, "steps": [
             {"webhook": {"endpoint": "crm", "body": {"id": "{{ trigger.id }}", "is": "{{ account.attributes.mood }}"}}}
         ],
     },
     {
         "name": "missing", "exit_when": {"event": "login"},
-        "steps": [{"wait": "6h"}, {"email": {"template": "sorry"}},
+        "limit": None, "steps": [{"wait": "6h"}, {"email": {"template": "sorry"}},
                   {"wait": {"for": "1d", "until": {"event": "bought"}, "then": "exit"}},
                   {"task": {"title": "Look after {{ account.id }}, {{ account.attributes.mood }}"}}],
     },
     {
         "name": "dunning", "topic": "billing", "exit_when": {"event": "paid", "by": "data.invoice"},
-        "steps": [{"email": {"template": "sorry"}}, {"wait": "1d"}, {"email": {"template": "sorry"}}],
+        "limit": None, "steps": [{"email": {"template": "sorry"}}, {"wait": "1d"}, {"email": {"template": "sorry"}}],
     },
     {
         "name": "receipt",
-        "steps": [{"task": {"title": "Pack", "key": "{{ trigger.id }}"}},
+        "limit": None, "steps": [{"task": {"title": "Pack", "key": "{{ trigger.id }}"}},
                   {"webhook": {"endpoint": "crm", "body": {"id": "{{ trigger.id }}"}}}],
     },
 ]  # fmt: skip

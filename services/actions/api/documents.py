@@ -22,7 +22,9 @@ from schemas.playbook import PlaybookIn
 from schemas.playbook_texts import texts_of
 from schemas.template import TemplateIn
 from services.actions import published_outlines
+from services.actions.api.views import moment
 from services.actions.plays.model import DraftRendering
+from services.actions.storage import holds
 from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, TEMPLATES, readable
 
 SECRET_BYTES = 32
@@ -93,7 +95,7 @@ def routers(
                 "actions:read", "actions:write", prepare=playbook,
                 saved=published_outlines.write_outline, removing=_take_down("playbook"),
                 lint=published_outlines.warnings_about,
-                check=check_playbook, render=_with_health,
+                check=check_playbook, render=playbook_view(db),
             ), PLAYBOOKS, db, clock,
         ),
         documents_router(
@@ -115,10 +117,18 @@ def routers(
     ]  # fmt: skip
 
 
-def _with_health(stored: StoredDocument) -> dict[str, Any]:
-    """A playbook as the API shows it; if it can no longer be read, with the error."""
-    why = None if stored.deleted else readable(stored.name, stored.version, stored.doc).unhealthy
-    return show(stored) if why is None else {**show(stored), "unhealthy": why}
+def playbook_view(db: Database) -> Callable[[StoredDocument], dict[str, Any]]:
+    """Shows a playbook: its version, whether it is paused, and if it can no longer be read, the error."""
+
+    def view(stored: StoredDocument) -> dict[str, Any]:
+        if stored.deleted:
+            return show(stored)
+        with db.read() as connection:
+            state = holds.shown(holds.row_of(connection, holds.Key("playbook", stored.name)), moment)
+        why = readable(stored.name, stored.version, stored.doc).unhealthy
+        return {**show(stored), **state, **({} if why is None else {"unhealthy": why})}
+
+    return view
 
 
 def _take_down(kind: str) -> Callable[[Connection, str], None]:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, update
 
 from services.actions.channels import CHANNELS
 from services.actions.channels.base import Target
+from services.actions.delivery import paused
 from services.actions.plays.model import SENDABLE, Leased
 from services.actions.plays.retry_policy import Decision, Outcome, decide
 from services.actions.storage import attempts, sending, suppressions
@@ -68,6 +69,8 @@ class AttemptWriter:
     def write(self, conn: Connection, batch: Batch, now: int) -> BatchResult:
         """Write ends, beginnings and leases, in this order. An end that is written twice counts once."""
         written = BatchResult()
+        if batch.begins or batch.lease:
+            paused.lock(conn)
         if batch.begins:
             sending.lock_shared(conn)  # a beginning and a turn of the switch are never under way together
         off = bool(batch.begins or batch.lease) and sending.is_off(conn)
@@ -80,7 +83,7 @@ class AttemptWriter:
         allowed = [action.id for action in batch.begins if action.id not in kept_back]
         if allowed and off:
             attempts.never_sent(conn, sending.refuse(conn, allowed, self.owner), now)
-        elif allowed:
+        elif allowed := paused.may_begin(conn, allowed, now):
             written.begun = attempts.start_attempts(conn, allowed, self.owner, now, log_clock=self._log_clock)
             written.targets = _targets(conn, batch.begins)
         if batch.put_back:
@@ -92,7 +95,7 @@ class AttemptWriter:
     def _lease(self, conn: Connection, batch: Batch, now: int, written: BatchResult, *, off: bool) -> None:
         """Lease due actions. While sending is off they are held back instead, except those in doubt."""
         more = off and sending.park(conn, now) == sending.PARKED
-        written.leased = attempts.lease_due(
+        due = attempts.lease_due(
             conn,
             now,
             self.owner,
@@ -101,7 +104,8 @@ class AttemptWriter:
             without=batch.without,
             in_doubt=off,
         )
-        if more:
+        written.leased = paused.keep_back(conn, due)
+        if more or len(written.leased) < len(due):  # others may be due behind these
             written.next_due = now
         elif len(written.leased) < batch.lease:
             written.next_due = self._next_due(conn, now)

@@ -45,12 +45,17 @@ class Holds(Protocol):
         ...
 
     def begun(self, playbook: str, after: int, before: int, most: int) -> int:
-        """How many plays that count began between these moments (both exclusive) since the last resume; `most` stands
-        for any greater number."""
+        """How many plays that count began between these moments (both exclusive) since the last resume.
+
+        `most` stands for any greater number; below it, the answer may be too great.
+        """
         ...
 
-    def default_limit(self) -> int | None:
-        """How many plays a playbook that sets no limit may begin within an hour; None: any number."""
+    def default_limit(self, *, anew: bool = False) -> int | None:
+        """How many plays a playbook that sets no limit may begin within an hour; None: any number.
+
+        `anew`: the answer decides, so it must not be an old one.
+        """
         ...
 
     def count(self, play: Play) -> None:
@@ -74,7 +79,7 @@ class NothingHeld:
     def begun(self, playbook: str, after: int, before: int, most: int) -> int:  # noqa: ARG002
         return 0
 
-    def default_limit(self) -> int | None:
+    def default_limit(self, *, anew: bool = False) -> int | None:  # noqa: ARG002
         return None
 
     def count(self, play: Play) -> None:
@@ -133,7 +138,12 @@ class Admission:
         limit = playbook.limit
         if limit is None:
             return False
-        most = self._holds.default_limit() if limit.plays is None else limit.plays
-        if most is None:
+        if limit.plays is not None:
+            return self._reached(playbook, limit.within, now, limit.plays)
+        most = self._holds.default_limit()
+        if most is None or not self._reached(playbook, limit.within, now, most):
             return False
-        return self._holds.begun(playbook.name, now - limit.within, now + limit.within, most) >= most
+        return self._reached(playbook, limit.within, now, self._holds.default_limit(anew=True) or most)
+
+    def _reached(self, playbook: Playbook, within: int, now: int, most: int) -> bool:
+        return self._holds.begun(playbook.name, now - within, now + within, most) >= most

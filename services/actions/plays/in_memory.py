@@ -114,6 +114,7 @@ class MemoryStore:
         self.events: list[OwnEvent] = []
         self.notes: list[StepNote] = []  # the history that steps without an action left
         self._seen: dict[bytes, Sighting] = {}
+        self._put_off: set[str] = set()
 
     def drain(self) -> list[OwnEvent]:
         """The events told since the last call."""
@@ -173,7 +174,7 @@ class MemoryStore:
             (play.wait.due, play.id)
             for play in self.plays.values()
             if play.status in LIVE and play.wait is not None and play.wait.due <= upto
-            if not self._stands(play)
+            if play.id not in self._put_off and not self._stands(play)
         ]
         return self.plays[min(due)[1]] if due else None
 
@@ -181,7 +182,10 @@ class MemoryStore:
         return play.status == "open" and self._admission.standing(play) is not None
 
     def put_off(self, play: str) -> None:
-        raise NotImplementedError("nothing is under way in memory")
+        self._put_off.add(play)
+
+    def recall(self) -> None:
+        self._put_off.clear()
 
     def do(self, op: Op) -> None:
         match op:

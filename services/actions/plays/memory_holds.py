@@ -26,7 +26,7 @@ class MemoryHolds:
     def begun(self, playbook: str, after: int, before: int, most: int) -> int:
         return min(most, sum(after < at < before for at in self._began.get(playbook, ())))
 
-    def default_limit(self) -> int | None:
+    def default_limit(self, *, anew: bool = False) -> int | None:  # noqa: ARG002
         return self._default
 
     def count(self, play: Play) -> None:

@@ -59,6 +59,10 @@ class Store(Protocol):
         """Do not return this play from `next_wait` again in this batch."""
         ...
 
+    def recall(self) -> None:
+        """Return the plays that were put off from `next_wait` again."""
+        ...
+
     def do(self, op: Op) -> None:
         """Keep what a step left: a draft to render and store, an end to actions or tasks, an event, a note."""
         ...

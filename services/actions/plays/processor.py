@@ -75,7 +75,7 @@ class PlaysPartition:
         if self.mode != "wall" or not self.merge.caught_up():
             return False
         upto = max(self.clock, now - GRACE_US)
-        if self._run_wait(upto):
+        if self._run_wait(upto, late=True):
             return True
         self.clock = upto
         return False
@@ -86,7 +86,7 @@ class PlaysPartition:
         For a play that goes on since somebody said so, once everything offered has been applied. Call again until
         False.
         """
-        return self.merge.caught_up() and self._run_wait(self.clock)
+        return self.merge.caught_up() and self._run_wait(self.clock, late=True)
 
     def _clock_of(self, item: EventItem) -> int:
         """The partition's clock once this record is applied."""
@@ -99,18 +99,32 @@ class PlaysPartition:
             return self.clock
         return max(self.clock, time_of(event))
 
-    def _run_wait(self, upto: int) -> bool:
+    def _run_wait(self, upto: int, *, late: bool = False) -> bool:
+        """Run the wait that falls due first, if by `upto`; returns whether there was one.
+
+        `late`: also one that was over long ago, for its play was held or stood still. It goes on once everything that
+        came before somebody said so has been applied: that may end the play.
+        """
+        if late:
+            self._store.recall()
         while (play := self._store.next_wait(upto)) is not None and play.wait is not None:
+            if not late and self._is_late(play):
+                self._store.put_off(play.id)
+                continue
             if play.wait.due <= self.cleared or not self._takes_others(play.account):
-                self._interpreter.resume(play, self._moment(play, play.wait.due))
+                self._interpreter.resume(play, upto if self._is_late(play) else play.wait.due)
                 return True
             self._store.put_off(play.id)
             self.held = True
         return False
 
-    def _moment(self, play: Play, due: int) -> int:
-        """When a play goes on whose wait was over at `due`: at that moment, or after it stood still, now."""
-        return max(due, self.clock) if due < self.clock and self._interpreter.admission.stood(play) else due
+    def _is_late(self, play: Play) -> bool:
+        """Whether the play's wait may have been over before now, for it was held or stood still.
+
+        By the wall clock, the partition's clock may be old where nothing happened: then nobody can tell.
+        """
+        over = self.mode == "wall" or (play.wait is not None and play.wait.due < self.clock)
+        return over and self._interpreter.admission.stood(play)
 
     def _takes_others(self, account: str) -> bool:
         """Whether accounts were merged into this one."""
@@ -139,12 +153,13 @@ class PlaysPartition:
         waiting = [
             (play.wait.due, play.id, play)
             for play in self._store.live_plays(trigger.account)
-            if play.wait is not None and play.wait.due <= upto and not self._interpreter.stands_still(play)
+            if play.wait is not None and play.wait.due <= upto
+            if not self._is_late(play) and not self._interpreter.stands_still(play)
         ]
         if not waiting:
             return False
         due, _, play = min(waiting, key=lambda one: one[:2])
-        self._interpreter.resume(play, self._moment(play, due))
+        self._interpreter.resume(play, due)
         return True
 
     def _event(self, event: Event) -> None:

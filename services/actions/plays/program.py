@@ -16,6 +16,7 @@ from services.actions.plays.value_paths import Getter, getter
 
 END = -1
 HELD_FOR = 7 * DAY_US
+HOUR = DAY_US // 24  # within which the default limit counts
 
 Condition = Callable[[Scope], bool]
 
@@ -116,10 +117,19 @@ def compile_playbook(version: int, doc: PlaybookIn) -> Playbook:
         topic=doc.topic,
         exits=tuple(_matcher(match) for match in doc.exits if isinstance(match, EventMatch)),
         watched=doc.watched,
+        limit=_limit(doc),
+        held_for=HELD_FOR if doc.held_for is None else parse_duration(doc.held_for),
         programs={tier: _program(steps) for tier, steps in doc.by_tier().items()},
         holdout=doc.holdout or 0,
         goal=None if doc.goal is None else CompiledGoal(_matcher(doc.goal), parse_duration(doc.goal.within)),
     )
+
+
+def _limit(doc: PlaybookIn) -> Limit | None:
+    """The limit of a playbook: left out, the default one; null, none."""
+    if doc.limit is not None:
+        return Limit(doc.limit.plays, parse_duration(doc.limit.within))
+    return None if "limit" in doc.model_fields_set else Limit(None, HOUR)
 
 
 def set_aside(name: str, version: int, doc: Mapping[str, Any], why: str) -> Playbook:

@@ -155,6 +155,9 @@ class Stage:
     def put_off(self, play: str) -> None:
         raise NotImplementedError("nothing is under way in a rehearsal")
 
+    def recall(self) -> None:
+        pass
+
     def do(self, op: Op) -> None:
         match op:
             case ActionDraft():

@@ -1,5 +1,6 @@
 """Erasure of an account, or of one of its contacts, from our tables; suppressions stay as hashes. SQL only."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -7,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select
 
 from schemas.names import MAX_NAME, fitting
 from services.actions.channels import LEAVE_FILES, NEED_CONSENT
+from services.actions.plays.model import ActionDraft, Op, OwnEvent, StepNote
 from services.actions.storage import rehearsals, suppressions
 from services.actions.storage.mentions import unname
 from services.actions.tables import (
@@ -111,3 +113,14 @@ def _hold(
             insert(mails_gone), [{"action": row.id, "due_at": row.due_at, "at": now} for row in files]
         )
     return {row.recipient for row in rows if row.theirs and row.channel in NEED_CONSENT}
+
+
+def is_about(op: Op, account: str, contact: str | None = None, doomed: Iterable[str] = ()) -> bool:
+    """Whether an op is about an account; with a contact: about that contact, or about one of the `doomed` plays."""
+    if not isinstance(op, ActionDraft | OwnEvent | StepNote):
+        return False
+    if contact is None:
+        return op.account == account
+    play = str(op.data.get("play")) if isinstance(op, OwnEvent) else op.play
+    named = None if isinstance(op, StepNote) else op.contact
+    return op.account == account and (named == contact or play in doomed)

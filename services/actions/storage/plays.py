@@ -19,15 +19,15 @@ from services.actions.plays.model import (
     ActionDraft,
     DraftRendering,
     Op,
-    OwnEvent,
     Play,
     Sighting,
-    StepNote,
     TaskSpec,
 )
 from services.actions.storage import search_columns, task_rows
-from services.actions.storage.erasure import ToErase, erase
+from services.actions.storage.batch_holds import BatchHolds
+from services.actions.storage.erasure import ToErase, erase, is_about
 from services.actions.storage.rows import PLAY_COLUMNS, play_of, play_row
+from services.actions.storage.standing import Standing
 from services.actions.storage.status import change_plays, new_plays
 from services.actions.storage.write_batch import Content, FlushResult, render_ops, write_ops
 from services.actions.tables import accounts, plays, seen
@@ -44,8 +44,15 @@ _profile_json = msgspec.json.Encoder().encode
 class PlayStore:
     """Implements `plays.ports.Store`. `connect` gives the batch's connection, and opens its transaction if need be."""
 
-    def __init__(self, partition: int, partitions: int, connect: Callable[[], Connection]) -> None:
+    def __init__(
+        self,
+        partition: int,
+        partitions: int,
+        connect: Callable[[], Connection],
+        holds: BatchHolds | None = None,
+    ) -> None:
         self.partition, self._partitions, self._connect = partition, partitions, connect
+        self._standing = Standing(holds)
         self.floor = 0  # every wait that falls due before this moment is in memory
         self.watched_from = (
             0  # the caller's clock, less what may be late: goals from before it are not loaded
@@ -67,6 +74,7 @@ class PlayStore:
         self._tasked: set[str] = set()  # plays with open tasks
         self._profiles: dict[str, Profile | None] = {}
         self._new_profiles: set[str] = set()
+        self._fresh: set[str] = set()  # of these, the ones that the database does not have
         self._seen: dict[bytes, Sighting | None] = {}
         self._new_seen: set[bytes] = set()
         self._content: Content = {}
@@ -161,7 +169,14 @@ class PlayStore:
             self._load_accounts([account])
         return self._profiles[account]
 
+    @property
+    def fresh_accounts(self) -> int:
+        """How many accounts this batch adds."""
+        return len(self._fresh)
+
     def put_profile(self, profile: Profile) -> None:
+        if self.profile(profile.id) is None:
+            self._fresh.add(profile.id)
         self._profiles[profile.id] = profile
         self._new_profiles.add(profile.id)
 
@@ -218,18 +233,27 @@ class PlayStore:
     def put_off(self, play: str) -> None:
         self._put_off.add(play)
 
+    def recall(self) -> None:
+        for play in self._put_off:
+            held = self._plays.get(play)
+            if held is not None and held.wait is not None:
+                heapq.heappush(self._waits, (held.wait.due, play))
+        self._put_off.clear()
+
     def _first_wait(self) -> tuple[int, str] | None:
         """The earliest wait in memory; entries of waits that are over are dropped on the way."""
         while self._waits:
             due, play = self._waits[0]
             held = self._plays.get(play)
-            wait = (
-                held.wait if held is not None and held.status in LIVE and play not in self._put_off else None
-            )
-            if wait is not None and wait.due == due:
+            if held is not None and self._awaits(held, due):
                 return due, play
             heapq.heappop(self._waits)
         return None
+
+    def _awaits(self, play: Play, due: int) -> bool:
+        """Whether a play goes on at this moment, as far as is known."""
+        at = None if play.wait is None or play.status not in LIVE else play.wait.due
+        return at == due and play.id not in self._put_off and not self._standing.still(play)
 
     def _load_waits(self, upto: int) -> None:
         """Load the partition's next page of waits, in order."""
@@ -240,6 +264,7 @@ class PlayStore:
                 plays.c.due_at >= self._loaded[0],
                 plays.c.due_at <= upto,
                 tuple_(plays.c.due_at, plays.c.id) > tuple_(*self._loaded),
+                *self._standing.going(),
             )
             .order_by(plays.c.due_at, plays.c.id)
             .limit(PAGE)
@@ -251,7 +276,7 @@ class PlayStore:
         self._loaded = (rows[-1].due_at, rows[-1].id) if full else (upto, LAST)
         if not full:
             later = select(func.min(plays.c.due_at)).where(
-                plays.c.partition == self.partition, plays.c.due_at > upto
+                plays.c.partition == self.partition, plays.c.due_at > upto, *self._standing.going()
             )
             self.floor = self._connect().scalar(later) or NEVER
 
@@ -269,9 +294,10 @@ class PlayStore:
         self._gone.add((account, None))
         self._live.setdefault(account, set())
         self._drop({play.id for play in self._plays.values() if play.account == account})
-        self.ops = [op for op in self.ops if not _about(op, account)]
+        self.ops = [op for op in self.ops if not is_about(op, account)]
         self._profiles[account] = None
         self._new_profiles.discard(account)
+        self._fresh.discard(account)
 
     def erase_contact(self, account: str, contact: str) -> None:
         known = self.profile(account)
@@ -281,7 +307,7 @@ class PlayStore:
         self._gone.add((account, contact))
         doomed = {p.id for p in self._plays.values() if p.account == account and p.contact == contact}
         self._drop(doomed)
-        self.ops = [op for op in self.ops if not _about(op, account, contact, doomed)]
+        self.ops = [op for op in self.ops if not is_about(op, account, contact, doomed)]
 
     def _is_gone(self, play: Play) -> bool:
         """Whether this batch erases the play from the database."""
@@ -334,7 +360,8 @@ class PlayStore:
 
     def end(self, *, committed: bool) -> None:
         """The transaction is over: forget the batch. After a rollback, nothing in memory counts."""
-        dues = [play.wait.due for play in self._plays.values() if play.wait is not None]
+        waiting = [play for play in self._plays.values() if play.wait is not None]
+        dues = [play.wait.due for play in waiting if play.wait and not self._standing.known_still(play)]
         self.floor = min([self.floor, *dues]) if committed else 0
         self.ops = []
         self._forget()
@@ -363,14 +390,3 @@ class PlayStore:
             "profile": _profile_json(profile),
             "owner": search_columns.owner(profile),
         }
-
-
-def _about(op: Op, account: str, contact: str | None = None, doomed: Iterable[str] = ()) -> bool:
-    """Whether an op is about an account; with a contact: about that contact, or about one of the `doomed` plays."""
-    if not isinstance(op, ActionDraft | OwnEvent | StepNote):
-        return False
-    if contact is None:
-        return op.account == account
-    play = str(op.data.get("play")) if isinstance(op, OwnEvent) else op.play
-    named = None if isinstance(op, StepNote) else op.contact
-    return op.account == account and (named == contact or play in doomed)

@@ -7,11 +7,11 @@ or report every change belongs there.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Update, insert, update
+from sqlalchemy import ColumnElement, Connection, Insert, Update, func, insert, select, update
 from sqlalchemy import bindparam as bind
 
 from backbone.database import insert_unless_there
-from schemas.play_reasons import ActionReason
+from schemas.play_reasons import ActionReason, PlayReason
 from services.actions.plays.model import OPEN_TASK, SENDABLE, Cancel, CloseTasks
 from services.actions.storage.sql import Sql, listed
 from services.actions.tables import actions, plays, tasks
@@ -50,6 +50,14 @@ def change_plays(conn: Connection, rows: Sequence[Row]) -> None:
     """Update plays that began after they were held, went on or ended, each given as its row is now."""
     given = [{"b_id": row["id"], **{name: row[name] for name in _CHANGED}} for row in rows]
     change_status(conn, _change_play, given)
+
+
+def discard_plays(conn: Connection, which: Sequence[ColumnElement[bool]], now: int) -> int:
+    """Skip the held plays that fit the conditions, as discarded; returns how many."""
+    gone = {"status": "skipped", "reason": PlayReason.DISCARDED.value, "ended_at": now, "due_at": None}
+    found = conn.scalar(select(func.count()).select_from(plays).where(*which)) or 0
+    change_status(conn, update(plays).where(*which), gone)
+    return found
 
 
 # -- actions

@@ -14,7 +14,7 @@ from schemas.answers import page_of
 from schemas.play import ActionDetail, ActionOut, PlayDetail, PlayOut, TaskOut
 from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
 from services.actions.api import documents as api_documents
-from services.actions.api import impact, plays, tasks
+from services.actions.api import holding, impact, plays, tasks
 from services.actions.status import status
 from services.actions.tables import documents
 from tests.services.actions.kit import House
@@ -49,6 +49,14 @@ class Api:
             *api_documents.routers(house.db, house.clock, house.renderer, self.changed),
             impact.router(house.db, house.clock, log_clock=house.mode == "log"),
             plays.router(house.db, house.clock, times, house.log.partitions, self.changed),
+            holding.router(
+                house.db,
+                house.clock,
+                times,
+                house.log.partitions,
+                api_documents.playbook_view(house.db),
+                self.changed,
+            ),
             tasks.router(house.db, times, house.log.partitions, self.changed),
         ]
 
@@ -56,6 +64,7 @@ class Api:
         self.changes += 1
         self.house.worker.wake()
         self.house.worker.playbook_saved()
+        self.house.worker.holds_changed()
 
     def start(self) -> None: ...
 

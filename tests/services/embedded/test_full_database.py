@@ -52,7 +52,9 @@ def test_what_a_full_disk_held_up_goes_on_once_there_is_room(
         headers = {"authorization": f"Bearer {create_key(rooms.db, rooms.clock, 'root', ['admin'])}"}
         with httpx.Client(base_url=url, headers=headers, timeout=30) as api:
             steps = [{"task": {"title": "Call"}}]
-            api.put("/v1/playbooks/call", json={"name": "call", "steps": steps}).raise_for_status()
+            api.put(
+                "/v1/playbooks/call", json={"name": "call", "limit": None, "steps": steps}
+            ).raise_for_status()
             when = {"threshold": {"event": "go", "at_least": 1}}
             rule = {"name": "go", "when": when, "playbook": "call", "status": "active"}
             api.put("/v1/rules/go", json=rule).raise_for_status()

@@ -73,7 +73,7 @@ def put(api: httpx.Client, path: str, body: Any) -> None:
 
 def rule(api: httpx.Client, name: str, where: dict[str, Any], steps: list[Any]) -> None:
     """Each event of type `go` for which `where` holds starts those steps."""
-    put(api, f"playbooks/{name}", {"name": name, "steps": steps})
+    put(api, f"playbooks/{name}", {"name": name, "limit": None, "steps": steps})
     when = {"threshold": {"event": "go", "at_least": 1, "where": where}}
     how = {"scope": "contact", "cooldown": "0s", "playbook": name, "status": "active"}
     put(api, f"rules/{name}", {"name": name, "when": when, **how})

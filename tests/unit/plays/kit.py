@@ -19,7 +19,8 @@ TEMPLATES = [TemplateIn(name=name, subject="s", markdown="m") for name in ("hell
 
 
 def book(name: str = "book", **fields: Any) -> PlaybookIn:
-    return PlaybookIn.model_validate({"name": name, "steps": [{"task": {"title": "Call"}}]} | fields)
+    plain = {"name": name, "steps": [{"task": {"title": "Call"}}], "limit": None}
+    return PlaybookIn.model_validate(plain | fields)
 
 
 def event(type_: str, at: int, account: str = "acme", **fields: Any) -> Event:

@@ -1,0 +1,30 @@
+"""Keeps back the actions of paused playbooks and rules: none begins, and none is leased again and again. SQL only."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from services.actions.plays.model import Leased
+from services.actions.storage import attempts, holds
+
+
+def lock(conn: Connection) -> None:
+    """Until the transaction ends, nothing is paused or resumed. To be called first."""
+    holds.lock(conn, [holds.ALL])
+
+
+def may_begin(conn: Connection, ids: Sequence[str], now: int) -> list[str]:
+    """Those of our leased actions whose playbook and rule go on; the others wait, and nothing of them was sent."""
+    standing = holds.standing(conn, ids)
+    if standing:
+        attempts.never_sent(conn, sorted(standing), now)
+        holds.park(conn, standing)
+    return [one for one in ids if one not in standing]
+
+
+def keep_back(conn: Connection, leased: Sequence[Leased]) -> list[Leased]:
+    """The actions that were just leased, without those that wait. One whose process died in an attempt is leased all
+    the same: it must be recorded what became of it."""
+    standing = holds.standing(conn, [one.id for one in leased if not one.interrupted])
+    holds.park(conn, standing)
+    return [one for one in leased if one.id not in standing]

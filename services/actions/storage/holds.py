@@ -1,0 +1,212 @@
+"""What is paused: rows of `holds`, the locks that order them with sends and plays, and what a resume leaves. SQL only.
+
+No send begins after a pause was answered, and no play. A send begins in a transaction that looks at the holds; a play
+begins in one that looks again at those it relied on (`BatchHolds.verify`). On PostgreSQL these share an advisory lock
+that a pause takes alone: sends the lock of all holds, plays that of their playbook and rule. SQLite has one writer.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import Connection, func, select, text, update
+
+from backbone.database import insert_new
+from schemas.play_reasons import PlayReason
+from services.actions.plays.admission import Hold
+from services.actions.plays.model import SENDABLE
+from services.actions.storage.sql import Sql, listed
+from services.actions.storage.status import discard_plays
+from services.actions.tables import actions, holds, plays
+
+Kind = Literal["playbook", "rule"]
+ALL = ("", "")  # names the lock that sends share
+OF_PLAYBOOK = (PlayReason.PAUSED, PlayReason.BREAKER)  # the reasons that a resume of the playbook is about
+
+
+class Key(NamedTuple):
+    """A playbook or a rule."""
+
+    kind: str
+    name: str
+
+
+class Row(NamedTuple):
+    """A row of `holds`."""
+
+    hold: Hold
+    reason: str | None
+    paused_by: str | None
+    paused_at: int | None
+    stamp: int
+    counted_after: int
+
+
+NONE = Row(Hold(), None, None, None, 0, 0)
+
+
+def lock(conn: Connection, shared: Iterable[tuple[str, str]], alone: Iterable[tuple[str, str]] = ()) -> None:
+    """Lock holds until the transaction ends, always in the same order, so that nobody deadlocks."""
+    if conn.dialect.name != "postgresql":
+        return
+    wanted = {_number(one): True for one in shared} | {_number(one): False for one in alone}
+    for number in sorted(wanted):
+        verb = "pg_advisory_xact_lock_shared" if wanted[number] else "pg_advisory_xact_lock"
+        conn.execute(text(f"SELECT {verb}(:key)"), {"key": number})
+
+
+def _number(key: tuple[str, str]) -> int:
+    if key == ALL:
+        return -(2**63)  # before all others
+    digest = blake2b("\0".join(("touchline hold", *key)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def rows(conn: Connection) -> dict[Key, Row]:
+    """All rows."""
+    return {Key(row.kind, row.name): _row(row) for row in conn.execute(select(holds))}
+
+
+def row_of(conn: Connection, key: Key) -> Row:
+    """The row of a playbook or a rule."""
+    found = conn.execute(select(holds).where(_is(key))).one_or_none()
+    return NONE if found is None else _row(found)
+
+
+def paused(conn: Connection) -> dict[Key, Hold]:
+    """Everything that is paused."""
+    return {key: row.hold for key, row in rows(conn).items() if row.hold.paused is not None}
+
+
+def released(conn: Connection) -> int:
+    """How many held plays were released and have not begun yet."""
+    marked = (plays.c.status == "held", plays.c.released.is_not(None))
+    return conn.scalar(select(func.count()).select_from(plays).where(*marked)) or 0
+
+
+def stamps(conn: Connection) -> int:
+    """A number that grows with every change of the holds."""
+    return int(conn.scalar(select(func.coalesce(func.sum(holds.c.stamp), 0))) or 0)
+
+
+def _row(row: Any) -> Row:
+    paused = None if row.paused is None else PlayReason(row.paused)
+    return Row(
+        Hold(paused, row.generation), row.reason, row.paused_by, row.paused_at, row.stamp, row.counted_after
+    )
+
+
+def _is(key: Key) -> Any:
+    return (holds.c.kind == key.kind) & (holds.c.name == key.name)
+
+
+def pause(conn: Connection, key: Key, why: PlayReason, reason: str | None, by: str, now: int) -> None:
+    """Let a playbook or a rule hold its plays. The caller has its lock alone."""
+    stamp = row_of(conn, key).stamp + 1
+    _write(
+        conn,
+        key,
+        paused=why.value,
+        reason=reason,
+        paused_by=by,
+        paused_at=now,
+        generation=stamp,
+        stamp=stamp,
+    )
+
+
+def resume(conn: Connection, key: Key, now: int) -> int:
+    """Let it hold its plays no longer; returns the stamp. Its limit counts anew, and actions that wait go on.
+
+    The caller has its lock and that of `ALL` alone.
+    """
+    stamp = row_of(conn, key).stamp + 1
+    newest = conn.scalar(select(func.max(plays.c.seq))) or 0
+    _write(
+        conn,
+        key,
+        paused=None,
+        reason=None,
+        paused_by=None,
+        paused_at=None,
+        generation=stamp,
+        stamp=stamp,
+        counted_after=newest,
+    )
+    _unpark(conn, (actions.c.playbook if key.kind == "playbook" else actions.c.rule) == key.name, now)
+    return stamp
+
+
+def _write(conn: Connection, key: Key, **columns: Any) -> None:
+    fresh = {"kind": key.kind, "name": key.name, "generation": 0, "stamp": 0, "counted_after": 0}
+    insert_new(conn, holds, [fresh], ["kind", "name"])
+    conn.execute(update(holds).where(_is(key)).values(**columns))
+
+
+def release_plays(conn: Connection, key: Key, stamp: int, reasons: Sequence[PlayReason]) -> int:
+    """Mark the plays that are held for one of these reasons: the workers begin them, in the order of their `seq`."""
+    mine = (plays.c.playbook if key.kind == "playbook" else plays.c.rule) == key.name
+    which = (plays.c.status == "held", mine, plays.c.reason.in_([one.value for one in reasons]))
+    return conn.execute(update(plays).where(*which).values(released=stamp, due_at=plays.c.seq)).rowcount
+
+
+def discard_held(conn: Connection, key: Key, reasons: Sequence[PlayReason], now: int) -> int:
+    """End the plays that are held for one of these reasons; returns how many."""
+    mine = (plays.c.playbook if key.kind == "playbook" else plays.c.rule) == key.name
+    which = (plays.c.status == "held", mine, plays.c.reason.in_([one.value for one in reasons]))
+    return discard_plays(conn, which, now)
+
+
+def release_play(conn: Connection, play: str, status: str, keys: Sequence[Key], now: int) -> None:
+    """Release one play: it begins, or goes on, although its playbook or its rule is paused. The caller has the locks of
+    these, and that of `ALL`, alone."""
+    stamp = max(row_of(conn, key).stamp for key in keys) + 1
+    for key in keys:
+        _write(conn, key, stamp=stamp)
+    due = plays.c.seq if status == "held" else plays.c.due_at
+    conn.execute(update(plays).where(plays.c.id == play).values(released=stamp, due_at=due))
+    _unpark(conn, actions.c.play == play, now)
+
+
+# -- actions of what is paused
+
+_STANDING = Sql("""
+    SELECT a.id FROM actions.actions_actions a JOIN actions.actions_plays p ON p.id = a.play
+    JOIN actions.actions_holds h ON h.paused IS NOT NULL
+    AND h.name = CASE h.kind WHEN 'playbook' THEN p.playbook ELSE p.rule END
+    AND (p.released IS NULL OR p.released < h.generation)
+    WHERE a.id {ids}
+""")
+_PARK = Sql("""
+    UPDATE actions.actions_actions SET parked = TRUE, next_attempt_at = NULL, lease_owner = NULL, lease_until = NULL
+    WHERE id {ids}
+""")
+
+
+def standing(conn: Connection, ids: Sequence[str]) -> set[str]:
+    """Those of these actions whose playbook or rule is paused."""
+    paused = select(holds.c.name).where(holds.c.paused.is_not(None)).limit(1)
+    if not ids or conn.execute(paused).first() is None:
+        return set()
+    return {row.id for row in _STANDING.run(conn, listed(conn, list(ids)))}
+
+
+def park(conn: Connection, ids: Iterable[str]) -> None:
+    """Let actions wait until their playbook or rule goes on; nobody leases them meanwhile."""
+    doomed = sorted(ids)
+    if doomed:
+        _PARK.run(conn, listed(conn, doomed))
+
+
+def _unpark(conn: Connection, mine: Any, now: int) -> None:
+    waiting = (actions.c.parked, mine)
+    conn.execute(update(actions).where(*waiting, actions.c.status.in_(SENDABLE)).values(next_attempt_at=now))
+    conn.execute(update(actions).where(*waiting).values(parked=False))
+
+
+def shown(row: Row, moment: Any) -> Mapping[str, Any]:
+    """`status` and `paused` of a playbook, as the API shows them."""
+    if row.hold.paused is None:
+        return {"status": "active", "paused": None}
+    paused = {"reason": row.reason, "by": row.paused_by, "at": moment(row.paused_at)}
+    return {"status": "paused", "paused": paused}
