@@ -24,36 +24,36 @@ def agree(history: History, cut: Cut) -> None:
     assert slow == whole, f"without the fast path: {slow}\n\nwith it: {whole}\n{story(history)}"
 
 
-@differential(60, histories(rules.guarded(split=True)))
+@differential(40, histories(rules.guarded(split=True)))
 def test_absences(history: History, cut: Cut) -> None:
     agree(history, cut)
 
 
-@differential(60, histories(rules.guarded(split=False)))
+@differential(40, histories(rules.guarded(split=False)))
 def test_ticks(history: History, cut: Cut) -> None:
     agree(history, cut)
 
 
-@differential(40, histories(rules.guarded(split=True), change=rules.realive))
+@differential(25, histories(rules.guarded(split=True), change=rules.realive))
 def test_saves_of_absences(history: History, cut: Cut) -> None:
     agree(history, cut)
 
 
-@differential(40, histories(rules.guarded(split=False), change=rules.realive))
+@differential(25, histories(rules.guarded(split=False), change=rules.realive))
 def test_saves_of_ticks(history: History, cut: Cut) -> None:
     agree(history, cut)
 
 
-@differential(25, histories(rules.guarded(split=True), wall=True))
+@differential(15, histories(rules.guarded(split=True), wall=True))
 def test_absences_by_the_wall_clock(history: History, cut: Cut) -> None:
     agree(history, cut)
 
 
-@differential(25, histories(rules.guarded(split=False), wall=True))
+@differential(15, histories(rules.guarded(split=False), wall=True))
 def test_ticks_by_the_wall_clock(history: History, cut: Cut) -> None:
     agree(history, cut)
 
 
-@differential(25, merged(histories(rules.guarded(split=True))))
+@differential(15, merged(histories(rules.guarded(split=True))))
 def test_merged_accounts(history: History, cut: Cut) -> None:
     agree(history, cut)
