@@ -5,7 +5,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -79,7 +78,8 @@ def _sample(out: Console, sample: JSON) -> None:
     out.print(Text(one_line(sample["subject"]), style="bold"), soft_wrap=True)
     lines = clean(sample["text"]).strip().splitlines()
     shown = lines[:LINES] + (["…"] if len(lines) > LINES else [])
-    out.print(Padding(Text("\n".join(shown)), (0, 0, 0, 2)))
+    for line in shown:
+        out.print(Text(f"  {line}".rstrip()), soft_wrap=True)
 
 
 def _errors(out: Console, errors: list[JSON]) -> None:

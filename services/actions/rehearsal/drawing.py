@@ -6,6 +6,7 @@ its kind (text, empty text, number, zero, list, …). An action whose shape fail
 a task whose `key` is a template.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,9 @@ from services.actions.plays.model import (
 
 SAMPLES = 5
 _MARKS = ("{{", "{%", "{#")
-_SKIPPED = ("now", "tier")  # always there, always of one kind
+_ALIKE = ("now", "tier")  # always of one kind
+_ONCE = ("trigger", "account", "owner")  # looked at once a play, or once for each state of the account
+_NAME = re.compile(r"\{\{ *([a-z_]+(?:\.[a-z_]+)+) *\}\}")
 
 Slot = tuple[str, str]  # tier and step
 Answer = Rendered | RenderFailure
@@ -45,6 +48,8 @@ class Drawing:
     def __init__(self, renderer: DraftRendering) -> None:
         self._renderer = renderer
         self._good: set[tuple[Slot, int]] = set()  # shapes that could be rendered
+        self._triggers: dict[str, Any] = {}  # the shape of each play's trigger
+        self._accounts: dict[str, Any] = {}  # the shape of each account, with its owner
         self.drawn: set[Slot] = set()  # steps that were rendered at least once
         self.samples: dict[Slot, Sample] = {}
         self.renderings = 0
@@ -56,15 +61,34 @@ class Drawing:
         if spec.ready is not None:
             self.drawn.add(slot)
             return Rendered(content=spec.ready)
-        if isinstance(spec, TaskSpec) and spec.key is not None and any(mark in spec.key for mark in _MARKS):
-            return self._render(draft)
-        known = (slot, hash(_shape({k: v for k, v in draft.context.items() if k not in _SKIPPED})))
+        key = spec.key if isinstance(spec, TaskSpec) else None
+        if key is not None and any(mark in key for mark in _MARKS):
+            key = plain_key(key, draft.context)
+            if key is None:
+                return self._render(draft)
+        known = (slot, self._shape_of(draft))
         if known in self._good and (slot in self.samples or draft.channel != "email"):
-            return Rendered(content={"key": spec.key} if isinstance(spec, TaskSpec) else {})
+            return Rendered(content={} if key is None else {"key": key})
         answer = self._render(draft)
         if isinstance(answer, Rendered):
             self._good.add(known)
         return answer
+
+    def _shape_of(self, draft: ActionDraft) -> int:
+        context = draft.context
+        trigger = self._triggers.get(draft.play)
+        if trigger is None:
+            trigger = self._triggers[draft.play] = _shape(context.get("trigger"))
+        account = self._accounts.get(draft.account)
+        if account is None:
+            account = _shape([context.get("account"), context.get("owner")])
+            self._accounts[draft.account] = account
+        rest = {name: one for name, one in context.items() if name not in _ALIKE and name not in _ONCE}
+        return hash((trigger, account, _shape(rest)))
+
+    def changed(self, account: str) -> None:
+        """An account is another one than before."""
+        self._accounts.pop(account, None)
 
     def _render(self, draft: ActionDraft) -> Answer:
         self.renderings += 1
@@ -96,24 +120,43 @@ class Drawing:
         return [one.shown for one in taken[:SAMPLES]]
 
 
+def plain_key(key: str, context: Mapping[str, Any]) -> str | None:
+    """A task's key with its names filled in, where they are plain ones of texts and whole numbers, as most are."""
+    pieces: list[str] = []
+    end = 0
+    for found in _NAME.finditer(key):
+        value: Any = context
+        for name in found[1].split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        if type(value) not in (str, int):
+            return None
+        pieces += (key[end : found.start()], str(value))
+        end = found.end()
+    rest = key[end:]
+    if any(mark in rest or mark in "".join(pieces[::2]) for mark in _MARKS):
+        return None
+    return "".join((*pieces, rest))
+
+
 def _shape(value: Any) -> Any:
     """A value's kind, of an object or a list that of all its parts."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str:
         return _shape_of_text(value)
-    if isinstance(value, int | float):
-        return "zero" if value == 0 else "below" if value < 0 else type(value).__name__
-    if isinstance(value, Mapping):
-        return frozenset((name, _shape(one)) for name, one in value.items())
-    if isinstance(value, list | tuple):
-        return (bool(value), frozenset(_shape(one) for one in value))
-    return type(value).__name__
+    if kind is dict:
+        return frozenset([(name, _shape(one)) for name, one in value.items()])
+    if value is None or kind is bool:
+        return value
+    if kind is int or kind is float:
+        return "zero" if value == 0 else "below" if value < 0 else kind.__name__
+    if kind is list:
+        return (bool(value), frozenset([_shape(one) for one in value]))
+    return kind.__name__
 
 
 def _shape_of_text(text: str) -> str:
     if not text or text.isspace():
         return "empty"
     if text[0].isdigit():
-        return "date" if len(text) >= 10 and text[4] == "-" else "digits"
+        return "date" if text[4:5] == "-" and len(text) >= 10 else "digits"
     return "text"

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from heapq import nsmallest
 from typing import Any, Protocol
 
 from msgspec.structs import replace
@@ -113,10 +114,10 @@ class Rehearsal:
 
     def _drafts(self, tier: str, program: Program, one: Instruction) -> Iterable[ActionDraft]:
         """Drafts of the step that can be rendered, for one play after the other."""
-        found = [(stage, play) for stage in self.stages for play in stage.plays.values()]
-        found.sort(key=lambda pair: (pair[1].tier != tier, pair[1].started_at, pair[1].id))
+        found = ((stage, play) for stage in self.stages for play in stage.plays.values())
+        first = nsmallest(TRIED, found, lambda pair: (pair[1].tier != tier, pair[1].started_at, pair[1].id))
         versions = self._library.template_versions(program.templates)
-        for stage, play in found[:TRIED]:
+        for stage, play in first:
             profile = stage.profile(play.account)
             if profile is None or one.step.channel is None:
                 continue

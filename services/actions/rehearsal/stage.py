@@ -92,9 +92,11 @@ class Stage:
 
     def put_profile(self, profile: Profile) -> None:
         self.profiles[profile.id] = profile
+        self._drawing.changed(profile.id)
 
     def erase_account(self, account: str) -> None:
         self.profiles.pop(account, None)
+        self._drawing.changed(account)
         self._drawing.forget(account)
         self._drop([play.id for play in self.plays.values() if play.account == account])
 

@@ -12,7 +12,9 @@ from schemas.profile import Closing, Contact
 from schemas.trigger import Moved, Position
 from services.actions.plays.model import action_id, play_id
 from services.actions.rehearsal import errors, stage
+from services.actions.rehearsal.drawing import plain_key
 from services.actions.rehearsal.errors import TooManyActions
+from services.actions.rendering import sandbox
 from tests.unit.rehearsal.kit import (
     DAY,
     T0,
@@ -201,6 +203,40 @@ def test_every_shape_is_rendered_and_a_failure_names_account_and_step() -> None:
     assert report["actions"]["email"] == 36
     assert report["recipients"]["people"] == 36
     assert len(renderer.asked) == 4 + 1  # each failing one, and one of the others
+
+
+def test_an_account_that_loses_a_value_is_rendered_again() -> None:
+    bare = event("account.updated", T0 + HOUR, data={"attributes": {"seats": None}}, id="bare")
+    log = MemoryLog([account(attributes={"seats": 3}), event("it", T0), bare, event("it", T0 + DAY)])
+    triggers = [trigger(T0, place=1), trigger(T0 + DAY, place=3)]
+    renderer = Renderer(lambda job: "seats" not in job.draft.context["account"]["attributes"])
+    _, report = rehearse(book(steps={"low": [MAIL]}), triggers, log, renderer=renderer)
+    assert report["actions"]["email"] == 1
+    assert len(report["errors"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "filled"),
+    [
+        ("call {{ trigger.key }}, {{account.id}}", "call 88, acme"),
+        ("{{ trigger.value }}", "7"),
+        ("{{ trigger.key | upper }}", None),
+        ("{{ trigger.contact }}", None),  # empty for null, so the renderer has to say
+        ("{{ account.attributes.ratio }}", None),
+        ("{{ nothing.there }}", None),
+        ("{% if tier %}x{% endif %}{{ trigger.key }}", None),
+        ("{{ trigger.key }}{# note #}", None),
+    ],
+)
+def test_a_plain_key_is_filled_in_as_the_renderer_would(key: str, filled: str | None) -> None:
+    context: dict[str, Any] = {
+        "trigger": {"key": "88", "value": 7, "contact": None},
+        "account": {"id": "acme", "attributes": {"ratio": 0.5}},
+        "tier": "low",
+    }
+    assert plain_key(key, context) == filled
+    if filled is not None:
+        assert sandbox.PLAIN.render(key, context) == filled
 
 
 def test_a_step_that_no_play_reaches_is_rendered_for_a_real_trigger() -> None:
