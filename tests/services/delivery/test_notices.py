@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from backbone import notices
+from backbone.audit import AuditTrail
 from backbone.settings import Settings
 from schemas.notices import NoticeKind
 from services.actions.channels.base import ChannelTrouble
@@ -150,12 +151,13 @@ def test_the_switch_that_stops_all_mails_is_told_of_by_mail(
     house: House, start: Callable[..., Notifier]
 ) -> None:
     start(ops_email="ops@us.test")
-    sending_switch.turn(house.db, house.clock, off=True, by="jo", reason="wrong prices")
+    trail = AuditTrail(house.clock, "actions", "jo", "PUT")
+    sending_switch.turn(house.db, house.clock, trail, off=True, reason="wrong prices")
     house.until(lambda: len(mails(house)) == 1)
     (mail,) = mails(house)
     assert mail["subject"] == "[Touchline] Sending is off: no mail and no webhook goes out"
     assert "by the key jo: wrong prices" in mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
-    sending_switch.turn(house.db, house.clock, off=False, by="jo", reason=None)
+    sending_switch.turn(house.db, house.clock, trail, off=False, reason=None)
     house.until(lambda: len(mails(house)) == 2)
 
 
