@@ -2,18 +2,20 @@
 
 import time
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Response
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from backbone import notices
+from backbone.audit import AuditTrail
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents.store import StoredDocument
 from backbone.errors import NotFound, StateConflict
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import json_response
+from backbone.web.audit import Trail
 from backbone.web.json_route import JsonRoute, example
 from schemas.answers import PlaybookOut
 from schemas.notices import NoticeKind
@@ -68,7 +70,10 @@ def _playbooks(
         summary="Hold new plays, let open ones stand still, send nothing of it",
     )
     def pause(
-        name: Name, body: PauseBody = None, principal: Principal = require("actions:write")
+        name: Name,
+        trail: Trail,
+        body: PauseBody = None,
+        principal: Principal = require("actions:write"),
     ) -> Response:
         key = Key("playbook", name)
         with db.write() as connection:
@@ -79,6 +84,13 @@ def _playbooks(
             reason = None if body is None else body.reason
             now = times.now(connection, None)
             holds.pause(connection, key, PlayReason.PAUSED, reason or "by_hand", principal.name, now)
+            trail.note(
+                connection,
+                "playbook",
+                name,
+                before={"status": "active"},
+                after={"status": "paused", "reason": reason or "by_hand"},
+            )
         changed()
         return json_response(render(stored))
 
@@ -87,7 +99,9 @@ def _playbooks(
         response_model=PlaybookOut,
         summary="Let a paused playbook go on; its held plays begin or are skipped",
     )
-    def resume(name: Name, body: ResumeBody, _: Principal = require("actions:write")) -> Response:
+    def resume(
+        name: Name, body: ResumeBody, trail: Trail, _: Principal = require("actions:write")
+    ) -> Response:
         key = Key("playbook", name)
         with db.write() as connection:
             stored = PLAYBOOKS.fetch(connection, name)
@@ -99,6 +113,8 @@ def _playbooks(
                 holds.release_plays(connection, key, stamp, OF_PLAYBOOK)
             else:
                 holds.discard_held(connection, key, OF_PLAYBOOK, times.now(connection, None))
+            after = {"status": "active", "held": body.held}
+            trail.note(connection, "playbook", name, before={"status": "paused"}, after=after)
             notices.clear(connection, NoticeKind.BREAKER, name, clock.now())
         changed()
         return json_response(render(stored))
@@ -111,7 +127,9 @@ def _release(routes: APIRouter, db: Database, clock: Clock, changed: Callable[[]
         response_model=PlayOut,
         summary="Let a play begin, or go on, although its playbook is paused",
     )
-    def release(play: str, _body: HoldBody = None, _: Principal = require("actions:write")) -> Response:
+    def release(
+        play: str, trail: Trail, _body: HoldBody = None, _: Principal = require("actions:write")
+    ) -> Response:
         with db.write() as connection:
             keys = _locked(connection, play)
             row = connection.execute(select(plays).where(plays.c.id == play).with_for_update()).one()
@@ -125,8 +143,16 @@ def _release(routes: APIRouter, db: Database, clock: Clock, changed: Callable[[]
                     f"the play is {row.status} and held by nothing; there is nothing to release"
                 )
             holds.release_play(connection, play, row.status, keys, clock.now())
+            _note(trail, connection, row, released=True)
         changed()
         return json_response(_begun(db, play))
+
+
+def _note(trail: AuditTrail, connection: Connection, row: Row[Any], **after: Any) -> None:
+    """What the audit says of a play that was released or discarded; `row` is as it was before."""
+    said = {"account": row.account, "contact": row.contact, "playbook": row.playbook}
+    before = {**said, "status": row.status, "reason": row.reason}
+    trail.note(connection, "play", row.id, before=before, after={**before, **after})
 
 
 def _locked(connection: Connection, play: str) -> list[Key]:
@@ -166,7 +192,9 @@ def _discard(
         response_model=PlayOut,
         summary="Let a held play never begin",
     )
-    def discard(play: str, _body: HoldBody = None, _: Principal = require("actions:write")) -> Response:
+    def discard(
+        play: str, trail: Trail, _body: HoldBody = None, _: Principal = require("actions:write")
+    ) -> Response:
         with db.write() as connection:
             store = PlayStore(0, partitions, lambda: connection)
             held = store.hold(play)
@@ -174,6 +202,8 @@ def _discard(
                 raise NotFound(f"there is no play {play!r}")
             if held.status != "held":
                 raise StateConflict(f"the play is {held.status}; only a held one can be discarded")
+            row = connection.execute(select(plays).where(plays.c.id == play)).one()
+            _note(trail, connection, row, status="skipped", reason=PlayReason.DISCARDED.value)
             now = max(times.now(connection, held.partition), held.started_at)
             library = SqlLibrary(db, lambda: connection)
             Interpreter(store, library, held.partition).skip(held, PlayReason.DISCARDED, now)

@@ -81,27 +81,36 @@ CALLS: list[tuple[str, str, Any]] = [
     ("POST", "/v1/tasks/{task}/reassign", {"assignee": "kim@us.test"}),
     ("POST", "/v1/tasks/{task}/complete", {"note": "she is ill", "outcome": "reached"}),
     ("POST", "/v1/plays/{play}/exit", None),
+    ("POST", "/v1/plays/{first}/release", None),
+    ("POST", "/v1/plays/{second}/discard", None),
+    ("POST", "/v1/playbooks/chase/pause", {"reason": "wrong text"}),
+    ("POST", "/v1/playbooks/chase/resume", {"held": "discard"}),
     ("POST", "/v1/suppressions", {"address": "ann@acme.test", "reason": "asked by phone"}),
     ("DELETE", "/v1/suppressions/ann@acme.test", None),
     *(("DELETE", f"/v1/{kind}/chase", None) for kind in DOCUMENTS),
 ]
 
 
-def a_play(house: House) -> str:
-    """The id of an open play."""
+def the_plays(house: House) -> dict[str, str]:
+    """The ids of an open play and of two that are held."""
     house.call("PUT", "/v1/accounts/acme", json=ACCOUNT)
+    for name in ("first", "second"):
+        house.call("PUT", f"/v1/playbooks/{name}", json={"steps": [{"wait": "90d"}]})
+        house.call("POST", f"/v1/playbooks/{name}/pause")
+        house.call("PUT", f"/v1/rules/{name}", json={"when": WHEN, "status": "active", "playbook": name})
     house.call("PUT", "/v1/playbooks/waits", json={"steps": [{"wait": "90d"}]})
     house.call("PUT", "/v1/rules/waits", json={"when": WHEN, "status": "active", "playbook": "waits"})
     house.call("POST", "/v1/events", json={"type": "called", "account": "acme", "contact": "ann"})
     house.settle()
     (play,) = house.call("GET", "/v1/plays", params={"status": "open"})["items"]
-    return str(play["id"])
+    held = house.call("GET", "/v1/plays", params={"status": "held"})["items"]
+    return {"play": str(play["id"]), **{one["playbook"]: str(one["id"]) for one in held}}
 
 
 @pytest.fixture(scope="module")
 def called(house: House) -> dict[tuple[str, str], list[dict[str, Any]]]:
     """Every call once, and the entries that each has made, by method and route."""
-    ids = {"play": a_play(house), "task": ""}
+    ids = {**the_plays(house), "task": ""}
     entries: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for method, path, body in CALLS:
         before = {one["id"] for one in house.audit(limit=1000)}
