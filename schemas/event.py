@@ -21,7 +21,13 @@ RULES_START = (
     "touchline.rules.start"  # control record: here the partition decides on the request `data.start`
 )
 SOURCE_SEEN = "touchline.source.seen"  # control record: another partition has had events of an `alive` clause
-CONTROL = frozenset({CLOCK, RULES_SAVED, FORGOTTEN, RULES_START, SOURCE_SEEN})
+RULES_PAUSED = (
+    "touchline.rules.paused"  # control record: here the plays of `data.rule` become what `data.plays` says
+)
+RULES_CONCERNED = (
+    "touchline.rules.concerned"  # control record: how many plays and mails the pause `data.pause` met
+)
+CONTROL = frozenset({CLOCK, RULES_SAVED, FORGOTTEN, RULES_START, RULES_PAUSED, RULES_CONCERNED, SOURCE_SEEN})
 
 BY_PEOPLE = frozenset(
     f"{OWN_PREFIX}{kind}"

@@ -34,7 +34,7 @@ class Alive(Strict):
 class RuleIn(Strict):
     """A rule, as POST and PUT take it."""
 
-    read_only: ClassVar[frozenset[str]] = OF_VERSIONS | {"unhealthy"}
+    read_only: ClassVar[frozenset[str]] = OF_VERSIONS | {"unhealthy", "concerned"}
 
     name: Name = Field(description="Unique among the rules.", examples=["support-spike"])
     description: str = Field(
@@ -155,8 +155,8 @@ class ActivateIn(Strict):
 class PauseIn(Strict):
     """The body of the verb `pause`."""
 
-    plays: Literal["go_on"] = Field(
-        default="go_on", description="Its open plays go on; `POST /v1/plays/{id}/exit` ends one."
+    plays: Literal["go_on", "exit"] = Field(
+        default="go_on", description="What becomes of its open plays; `POST /v1/plays/{id}/exit` ends one."
     )
 
 

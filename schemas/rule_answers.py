@@ -12,11 +12,21 @@ from schemas.rule import RuleIn, Status, TiersDoc
 Number = int | float
 
 
+class ConcernedOut(Answer):
+    """The open plays of a paused rule."""
+
+    plays: int
+    mails: int = Field(description="Of these plays, mails that wait.")
+
+
 class RuleOut(KeptDocument, RuleIn):
     """A rule as it is kept."""
 
     status: Status = Field(description="It belongs to the rule, and is no part of a version.")
     unhealthy: str = Field(default="", description="Why it does not run; left out where it does.")
+    concerned: ConcernedOut | None = Field(
+        default=None, description="In the answer to `pause` alone, once actions has told."
+    )
 
 
 class RuleVersionOut(KeptDocument, RuleIn):

@@ -3,7 +3,16 @@
 from typing import Any
 
 from schemas.account import ACCOUNT_EXAMPLE
-from schemas.event import CLOCK, FORGOTTEN, MERGED, RULES_SAVED, RULES_START, SOURCE_SEEN
+from schemas.event import (
+    CLOCK,
+    FORGOTTEN,
+    MERGED,
+    RULES_CONCERNED,
+    RULES_PAUSED,
+    RULES_SAVED,
+    RULES_START,
+    SOURCE_SEEN,
+)
 from schemas.forwarding import ABSORBED, ERASED
 from schemas.topics import OWN
 
@@ -13,7 +22,15 @@ _AT = "2026-11-22T09:00:00Z"
 
 Schema = dict[str, Any]
 
-CONTROL = ("clock", "rulesSaved", "historyForgotten", "rulesStart", "sourceSeen")  # messages
+CONTROL = (
+    "clock",
+    "rulesSaved",
+    "historyForgotten",
+    "rulesStart",
+    "rulesPaused",
+    "rulesConcerned",
+    "sourceSeen",
+)  # messages
 OF_TRIGGERS = ("trigger", "moved", "progress")
 UPDATES = {
     "account.updated": ("Merged into the account; null deletes.", "AccountUpdate", ACCOUNT_EXAMPLE),
@@ -99,6 +116,18 @@ def _control() -> Schema:
     starts = (
         "Here the partition decides what somebody asked to start by hand; the request itself is in a table."
     )
+    text, number = {"type": "string"}, {"type": "integer"}
+    paused = {**clock, "id": "pause_1", "type": RULES_PAUSED,
+              "data": {"pause": "pause_1", "rule": "invoice-overdue", "plays": "exit"}}  # fmt: skip
+    what = {"enum": ["go_on", "hold", "exit"]}
+    pausing = _fields({"pause": text, "rule": text, "plays": what})
+    pauses = "A rule was paused: here its open plays go on, or exit, and each partition counts them."
+    concerned = {**clock, "id": "evt_2", "type": RULES_CONCERNED,
+                 "data": {"pause": "pause_1", "plays": 3, "mails": 2, "done": True}}  # fmt: skip
+    counts = _fields({"pause": text, "plays": number, "mails": number, "done": {"type": "boolean"}})
+    counted = (
+        "So many open plays, with so many waiting mails, the pause of a rule met here, or in a part of them."
+    )
     forgets = "The plays of these triggers ended long ago and are kept no longer: the triggers leave too."
     heard = {"event": ["login"], "within": 43_200, "runs": [["2026-11-21T07:00:00Z", _AT]]}
     seen = {**clock, "id": "seen-2-1288-9f2c-0", "type": SOURCE_SEEN, "data": heard}
@@ -116,6 +145,12 @@ def _control() -> Schema:
         "historyForgotten": _message(
             forgets, _of_type(FORGOTTEN, triggers, ("data",), account=False), gone, key=key
         ),
+        "rulesPaused": _message(
+            pauses, _of_type(RULES_PAUSED, pausing, ("data",), account=False), paused, key=key
+        ),
+        "rulesConcerned": _message(
+            counted, _of_type(RULES_CONCERNED, counts, ("data",), account=False), concerned, key=key
+        ),
         "rulesStart": _message(
             starts, _of_type(RULES_START, request, ("data",), account=False), start, key=key
         ),
@@ -123,6 +158,10 @@ def _control() -> Schema:
             tells, _of_type(SOURCE_SEEN, _ref("Seen"), ("data",), account=False), seen, key=key
         ),
     }
+
+
+def _fields(fields: Schema) -> Schema:
+    return {"type": "object", "properties": fields, "required": list(fields)}
 
 
 def _triggers() -> Schema:

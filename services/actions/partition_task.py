@@ -20,6 +20,7 @@ from services.actions.plays.processor import GRACE_US, ClockMode, PlaysPartition
 from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.ownership import OWNERSHIP, ActionsPartition
 from services.actions.storage.plays import PlayStore
+from services.actions.storage.rule_plays import StoredRulePlays
 from services.actions.storage.write_batch import FlushResult
 
 MAX_STEPS = 5_000  # steps of a task in one transaction
@@ -62,6 +63,7 @@ class ActionsTask:
             merge=self.merge,
             clock=row.clock,
             holds=holds,
+            of_rules=StoredRulePlays(self.store, connect),
         )
         if mode == "wall":
             self.plays.cleared = 0

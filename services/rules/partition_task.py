@@ -18,6 +18,7 @@ from schemas.names import is_name
 from schemas.trigger import Trigger, TriggerRecord
 from services.rules.decoding import GRACE_US, Item, decoded, read
 from services.rules.engine.by_hand import StartAnswer, StartRequest
+from services.rules.engine.concerned import Concerned
 from services.rules.engine.heartbeats import Heartbeat
 from services.rules.engine.merging import MergeOutput
 from services.rules.engine.processor import PartitionEngine
@@ -93,13 +94,14 @@ class RulesTask:
         self._outgoing: list[queries.Outgoing] = []
         self._forgotten: list[str] = []
         self._started: list[StartAnswer] = []
+        self._concerned: list[Concerned] = []
         self._reasons: Counter[tuple[str, str]] = Counter()
 
     @property
     def dirty(self) -> bool:
         """Whether anything waits to be saved."""
         waiting = self._touched or self._triggers or self._erased or self._outgoing or self._forgotten
-        return bool(waiting or self._started or self.relayed or self.passed)
+        return bool(waiting or self._started or self._concerned or self.relayed or self.passed)
 
     def due(self, now: int) -> bool:
         """Whether any moment is at or before `now`, less the grace."""
@@ -148,6 +150,7 @@ class RulesTask:
             passed=self.passed,
             forgotten=self._forgotten,
             started=self._started,
+            concerned=self._concerned,
             reasons=self._reasons,
             written_at=now,
             heartbeats={
@@ -159,6 +162,7 @@ class RulesTask:
         self._touched, self._erased, self._erased_contacts = set(), {}, {}
         self._triggers, self.relayed, self._reasons = [], [], Counter()
         self._outgoing, self.passed, self._forgotten, self._started = [], [], [], []
+        self._concerned = []
         return change
 
     def committed(self, change: WriteSet) -> None:
@@ -181,6 +185,7 @@ class RulesTask:
         self._outgoing += self._told(records[-1].offset)
         self._forgotten += out.forgotten
         self._started += out.started
+        self._concerned += out.concerned
         if not out.refused:
             return []
         by_offset = {record.offset: record for record in records}

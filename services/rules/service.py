@@ -24,6 +24,7 @@ from services.rules.api.accounts import accounts_router, triggers_router
 from services.rules.api.backtests import backtests_router
 from services.rules.api.explain import Explainer
 from services.rules.api.matches import Matches, matches_router
+from services.rules.api.pause import RulePauses
 from services.rules.api.rules import rules_router
 from services.rules.api.start import StartsByHand, start_router
 from services.rules.backtest.erased import ErasedFromBacktests
@@ -75,11 +76,13 @@ class RulesService:
         where = partial(partition_for, partitions=log.partitions)
         explainer = Explainer(db, clock, wall=self._wall, partition_of=where, unhealthy=self.worker.unhealthy)
         matches = Matches(db, clock, wall=self._wall)
+        pauses = RulePauses(db, log, clock)
+        self.chores.append(HousekeepingJob("answers to pauses", 3_600.0, pauses.prune))
         by_hand = StartsByHand(db, log, clock, matches)
         self.chores.append(HousekeepingJob("requests to start by hand", 3_600.0, by_hand.prune))
         self._recorder = AccountRecord(db, log, explainer, where)
         self.routers = [
-            rules_router(db, self._saver, explainer, partial(warnings_about, db)),
+            rules_router(db, self._saver, explainer, partial(warnings_about, db), pauses),
             matches_router(matches),
             start_router(by_hand),
             accounts_router(db, explainer, AccountEvents(db, log, wall=self._wall)),

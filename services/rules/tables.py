@@ -156,6 +156,20 @@ starts = Table(
     Index("rules_starts_created", "created_at"),
 )
 
+# What actions tells of the plays that a rule's pause concerned, until the pause is answered.
+concerned = Table(
+    "rules_concerned",
+    metadata,
+    Column("pause", String(256), primary_key=True),
+    Column("part", String(256), primary_key=True),  # the id of the record that told it
+    Column("partition", Integer, nullable=False),
+    Column("plays", Integer, nullable=False),
+    Column("mails", Integer, nullable=False),
+    Column("done", Boolean, nullable=False),
+    Column("at", Long, nullable=False),  # by the wall clock
+    Index("rules_concerned_at", "at"),
+)
+
 # What a request asks of one partition, and what that has decided (null: nothing yet), both as JSON.
 start_parts = Table(
     "rules_start_parts",

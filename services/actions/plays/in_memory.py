@@ -22,6 +22,7 @@ from services.actions.plays.model import (
     ActionDraft,
     Cancel,
     CloseTasks,
+    ControlRecord,
     DraftRendering,
     Op,
     OwnEvent,
@@ -197,6 +198,8 @@ class MemoryStore:
                 for task in self.tasks.values():
                     if task.play == op.play and task.status in OPEN_TASK:
                         task.status, task.reason = "closed", op.reason
+            case ControlRecord():
+                pass  # there are no rules in another process to be told
             case OwnEvent():
                 self.events.append(op)
             case StepNote():

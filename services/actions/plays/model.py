@@ -231,9 +231,18 @@ class StepNote(msgspec.Struct):
     at: int
 
 
+class ControlRecord(msgspec.Struct, frozen=True):
+    """A control record on its way to this partition's log, by the outbox."""
+
+    id: str
+    type: str
+    time: int
+    data: dict[str, Any]
+
+
 Op = (
     # what the step machine leaves for the store, in order
-    ActionDraft | Cancel | CloseTasks | OwnEvent | StepNote
+    ActionDraft | Cancel | CloseTasks | OwnEvent | StepNote | ControlRecord
 )
 
 

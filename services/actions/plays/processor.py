@@ -6,7 +6,7 @@ event, a trigger), so that its caller may stop and commit between any two.
 
 from typing import Literal
 
-from schemas.event import CLOCK, MERGED, OWN_PREFIX, RESERVED, Event, instant
+from schemas.event import CLOCK, MERGED, OWN_PREFIX, RESERVED, RULES_PAUSED, Event, instant
 from schemas.forwarding import ERASED, close, erased_of, take_in
 from schemas.play_reasons import PlayReason
 from schemas.profile import Profile, apply_update, contact_of
@@ -18,6 +18,7 @@ from services.actions.plays.interpreter import Interpreter
 from services.actions.plays.merge import EventItem, MergedOrder, TriggerItem
 from services.actions.plays.model import Play
 from services.actions.plays.ports import Library, Store
+from services.actions.plays.rule_pauses import RulePauses, RulePlays
 
 GRACE_US = 1_000_000  # the wall clock is kept this slow, so that an event posted just in time still counts
 
@@ -38,6 +39,7 @@ class PlaysPartition:
         merge: MergedOrder | None = None,
         clock: int = 0,
         holds: Holds | None = None,
+        of_rules: RulePlays | None = None,
     ) -> None:
         self.number, self.mode, self.clock = number, mode, clock
         self.merge = merge or MergedOrder()
@@ -50,6 +52,10 @@ class PlaysPartition:
         self.cleared = FOREVER
         self.held = False  # whether some wait had to go on since the caller last looked
         self._interpreter = Interpreter(store, library, number, log_clock=mode == "log", holds=holds)
+        self.pauses: RulePauses | None = None
+        if of_rules is not None:  # what a pause ends was not begun by any clock: nothing more of it is sent
+            ending = Interpreter(store, library, number, holds=holds)
+            self.pauses = RulePauses(of_rules, store, ending, number)
 
     def step(self) -> bool:
         """Apply the next item in order, or a wait that is due before it. False if nothing can be applied now."""
@@ -62,7 +68,11 @@ class PlaysPartition:
         if self._run_wait(upto):
             return True
         self.clock, self._received = upto, head.timestamp
-        if head.event is not None:
+        if head.event is not None and head.event.type == RULES_PAUSED and self.pauses is not None:
+            done = self.pauses.apply(head.event, self.clock)
+            if not done:
+                return done is not None
+        elif head.event is not None:
             self._event(head.event)
         self.merge.take()
         return True

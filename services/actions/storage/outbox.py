@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, func, select
 
 from backbone.log import EVENTS, Entry, Log, partition_for
 from schemas.event import FORGOTTEN, Event, encode, from_microseconds
-from services.actions.plays.model import SOURCE, OwnEvent, event_id
+from services.actions.plays.model import SOURCE, ControlRecord, OwnEvent, event_id
 from services.actions.storage.sql import Sql
 from services.actions.tables import outbox, plays
 
@@ -36,13 +36,13 @@ def emit(conn: Connection, events: Sequence[OwnEvent], partitions: int) -> None:
 
 def forgotten(conn: Connection, partition: int, triggers: Sequence[str], at: int) -> None:
     """Tell rules that the plays of these triggers are no longer kept. `at`: the daily tick."""
-    event = Event(
-        id=event_id("history.forgotten", str(partition), *triggers),
-        source=SOURCE,
-        type=FORGOTTEN,
-        time=from_microseconds(at),
-        data={"triggers": list(triggers)},
-    )
+    name = event_id("history.forgotten", str(partition), *triggers)
+    tell(conn, partition, ControlRecord(name, FORGOTTEN, at, {"triggers": list(triggers)}))
+
+
+def tell(conn: Connection, partition: int, one: ControlRecord) -> None:
+    """Put a control record for the partition's log into the outbox."""
+    event = Event(id=one.id, source=SOURCE, type=one.type, time=from_microseconds(one.time), data=one.data)
     _emit.each(conn, [(partition, "", encode(event))])
 
 

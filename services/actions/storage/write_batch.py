@@ -13,6 +13,7 @@ from services.actions.plays.model import (
     ActionDraft,
     Cancel,
     CloseTasks,
+    ControlRecord,
     DraftRendering,
     Op,
     OwnEvent,
@@ -74,6 +75,8 @@ def write_ops(
                 close_tasks(conn, op)
             case OwnEvent():
                 events.append(op)
+            case ControlRecord():
+                outbox.tell(conn, partition, op)
             case StepNote():
                 notes.append(msgspec.structs.asdict(op))
     if rows:

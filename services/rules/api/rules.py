@@ -26,6 +26,7 @@ from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, PauseIn, RuleI
 from schemas.rule_answers import ExplanationOut, RuleOut, RuleVersionOut, TiersOut
 from services.rules.api.audited import audited, audited_apart
 from services.rules.api.explain import Explainer
+from services.rules.api.pause import Plays, RulePauses
 from services.rules.storage.revisions import DEFAULT_TIERS, latest, newest_rules
 from services.rules.storage.rule_repository import RuleRepository, exists, tag
 from services.rules.storage.versions import all_versions, newest
@@ -47,13 +48,15 @@ class Lint(Protocol):
     def __call__(self, rule: RuleIn, *, alone: bool = False) -> list[LintWarning]: ...
 
 
-def rules_router(db: Database, saver: RuleRepository, explainer: Explainer, lint: Lint) -> APIRouter:
+def rules_router(
+    db: Database, saver: RuleRepository, explainer: Explainer, lint: Lint, pauses: RulePauses
+) -> APIRouter:
     """`/v1/rules` and `/v1/tiers`."""
     router = APIRouter(tags=["rules"], route_class=JsonRoute)
     _writing(router, saver, lint)
     _versions(router, saver, lint)
     _reading(router, db, explainer)
-    _verbs(router, saver, lint)
+    _verbs(router, saver, lint, pauses)
     _tiers(router, db, saver)
     _schemas(router)
     return router
@@ -150,9 +153,15 @@ def _versions(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
         return json_response({"warnings": lint(rule, alone=alone)})
 
 
-def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
+def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint, pauses: RulePauses) -> None:
     def turned(
-        name: str, status: str, if_match: str | None, trail: AuditTrail, *, backfill: bool = False
+        name: str,
+        status: str,
+        if_match: str | None,
+        trail: AuditTrail,
+        *,
+        backfill: bool = False,
+        plays: Plays | None = None,
     ) -> Response:
         def turn(conn: Connection) -> Row[Any]:
             return saver.turn(conn, name, status, backfill=backfill, if_match=if_match)
@@ -162,7 +171,8 @@ def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
         if status != "paused":
             with suppress(ValidationError):  # saved by an older version of this program
                 warnings = lint(RuleIn.model_validate(row.doc))
-        return _answer(row, warnings=warnings)
+        concerned = None if plays is None else pauses.concerned(name, plays)
+        return _answer(row, warnings=warnings, concerned=concerned)
 
     @router.post("/v1/rules/{name}/activate", response_model=RuleOut, summary="Let the rule fire")
     def activate(
@@ -194,11 +204,17 @@ def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
     def pause(
         name: Name,
         trail: Trail,
-        _body: PauseBody = None,
+        body: PauseBody = None,
         if_match: IfMatch = None,
         _: Principal = require("rules:write"),
     ) -> Response:
-        return turned(name, "paused", if_match, trail)
+        """`concerned`: how many plays of the rule are open, and how many of their mails wait.
+
+        By default they go on; with `exit` they end (`rule_paused`), and nothing more of them is sent. The answer waits
+        until that is so, 10 s at most: after a 503 the rule is paused, and the same call tells the rest.
+        """
+        plays: Plays = "go_on" if body is None else body.plays
+        return turned(name, "paused", if_match, trail, plays=plays)
 
 
 def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
@@ -328,10 +344,15 @@ def _apart(kept: Row[Any], now: Row[Any] | None, warnings: Sequence[LintWarning]
 
 
 def _answer(
-    row: Row[Any], status: int = 200, *, unhealthy: str | None = None, warnings: Sequence[LintWarning] = ()
+    row: Row[Any],
+    status: int = 200,
+    *,
+    unhealthy: str | None = None,
+    warnings: Sequence[LintWarning] = (),
+    concerned: dict[str, int] | None = None,
 ) -> Response:
     headers = {"ETag": tag(row) or etag(row.version)}
     if status == 201:
         headers["Location"] = f"/v1/rules/{row.name}"
-    more = {"unhealthy": unhealthy, "warnings": list(warnings)}
+    more = {"unhealthy": unhealthy, "warnings": list(warnings), "concerned": concerned}
     return json_response({**shown(row), **{k: v for k, v in more.items() if v}}, status, headers)

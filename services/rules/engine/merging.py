@@ -13,10 +13,12 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.event import (
+    FORGOTTEN,
     LATE_US,
     MERGED,
     OWN_PREFIX,
     RESERVED,
+    RULES_CONCERNED,
     Event,
     encode,
     from_microseconds,
@@ -41,8 +43,9 @@ from schemas.reasons import Reason
 from schemas.trigger import Moved, Position, Trigger
 from services.rules.engine.account_state import AccountState, retire
 from services.rules.engine.by_hand import Asked, StartAnswer, StartRequest, start
+from services.rules.engine.concerned import Concerned, concerned_in
 from services.rules.engine.dedup import merged_before
-from services.rules.engine.erasure import depart, forget_contact
+from services.rules.engine.erasure import depart, forget_contact, forgotten_in
 from services.rules.engine.eviction import sweep
 from services.rules.engine.heartbeats import Heartbeat
 from services.rules.engine.ports import AccountStates
@@ -84,6 +87,7 @@ class MergeOutput:
     moved: list[tuple[int, Moved]] = field(default_factory=list)
     erased: list[ErasedAt] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)  # triggers whose plays are no longer kept
+    concerned: list[Concerned] = field(default_factory=list)  # what pauses of rules met in actions
     started: list[StartAnswer] = field(default_factory=list)  # what became of requests to start by hand
     # offsets of events that become dead letters, and the reasons
     refused: list[tuple[int, str]] = field(default_factory=list)
@@ -108,6 +112,13 @@ class Merging(SeenEvents):
         """The output since the last call."""
         out, self.out = self.out, MergeOutput()
         return out
+
+    def _answered(self, event: Event) -> None:
+        """Take what actions tells in a control record."""
+        if event.type == FORGOTTEN:
+            self.out.forgotten += forgotten_in(event)
+        elif event.type == RULES_CONCERNED:
+            self.out.concerned += concerned_in(event)
 
     def _start(self, request: StartRequest | None, offset: int) -> list[Trigger]:
         """The triggers of what a request asks this partition to start by hand."""

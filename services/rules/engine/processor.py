@@ -13,7 +13,6 @@ from typing import Literal
 from schemas.event import (
     CLOCK,
     CONTROL,
-    FORGOTTEN,
     LATE_US,
     LOOP_DEPTH,
     OWN_PREFIX,
@@ -35,7 +34,7 @@ from services.rules.engine.by_hand import Starts, no_starts, start_id
 from services.rules.engine.compiled_rule import NOTHING_BEFORE, CompiledRule, match_id
 from services.rules.engine.context import Context
 from services.rules.engine.dedup import merged_before
-from services.rules.engine.erasure import depart, forgotten_in, of_the_erased
+from services.rules.engine.erasure import depart, of_the_erased
 from services.rules.engine.eviction import sweep
 from services.rules.engine.fastpath.codegen import Handler
 from services.rules.engine.fastpath.rule_group import Thresholds
@@ -186,10 +185,10 @@ class PartitionEngine(Merging):
                 self._switch(event, offset)
             elif type_ == SOURCE_SEEN:
                 self._told(event, offset)
-            elif type_ == FORGOTTEN:
-                self.out.forgotten += forgotten_in(event)
             elif type_ == RULES_START:
                 self._triggers += self._start(self._starts(start_id(event)), offset)
+            else:
+                self._answered(event)
             return
         if self.rules.fastpath and not is_reserved(type_):
             if len(self.rules.handlers) >= TYPES_KEPT:

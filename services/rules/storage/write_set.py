@@ -15,7 +15,8 @@ from schemas.names import MAX_NAME, fitting
 from schemas.trigger import Trigger
 from services.rules.backtest.erased import note as note_erased
 from services.rules.engine.by_hand import StartAnswer
-from services.rules.storage import queries, starts
+from services.rules.engine.concerned import Concerned
+from services.rules.storage import queries, rule_pauses, starts
 from services.rules.storage.ownership import OWNERSHIP, RulesPartition
 
 _trigger_json = msgspec.json.Encoder().encode
@@ -35,6 +36,7 @@ class WriteSet:
     outgoing: list[queries.Outgoing] = field(default_factory=list)
     passed: list[tuple[int, int]] = field(default_factory=list)  # places of the outbox that are on the log
     forgotten: list[str] = field(default_factory=list)  # ids of triggers whose plays are kept no longer
+    concerned: list[Concerned] = field(default_factory=list)
     started: list[StartAnswer] = field(default_factory=list)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     written_at: int = 0  # microseconds, by the worker's own clock
@@ -54,6 +56,7 @@ class WriteSet:
         queries.mark_relayed(conn, self.relayed)
         queries.save_outgoing(conn, self.outgoing)
         queries.drop_outgoing(conn, self.row.partition, self.passed)
+        rule_pauses.save(conn, self.row.partition, self.concerned, self.written_at)
         starts.save_answers(conn, self.row.partition, self.started)
         queries.forget_triggers(conn, self.row.partition, self.forgotten)
         queries.save_heartbeats(conn, self.row.partition, self.heartbeats)

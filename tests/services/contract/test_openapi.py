@@ -64,6 +64,7 @@ def call(api: httpx.Client) -> Caller:
     _tasks(caller)
     _segment(caller)
     _backtests(caller)
+    _by_hand(caller)
     _rest(caller)
     return caller
 
@@ -121,10 +122,7 @@ def _accounts(call: Caller) -> None:
     call("get", "/v1/rules/overdue/matches?near=0")
     assert call("get", "/v1/audit?object=rule/overdue")["items"]
     call("get", "/v1/rules/trend/matches")
-    named = {"subjects": [{"account": "acme"}, {"account": "nobody"}], "dry_run": True}
-    call("post", "/v1/rules/trend/start", json=named)
-    call("post", "/v1/rules/trend/start", json=START_EXAMPLE, headers={"Idempotency-Key": "by-hand"})
-    _, trigger = call("get", "/v1/triggers")["items"]
+    (trigger,) = call("get", "/v1/triggers")["items"]
     call("get", f"/v1/triggers/{trigger['id']}")
 
 
@@ -192,6 +190,12 @@ def _backtests(call: Caller) -> None:
         assert len(call("get", f"{path}/triggers{query}")["items"]) == 1
     assert len(call("get", f"{path}/matches?near=0")["items"]) == 1
     call("delete", path)
+
+
+def _by_hand(call: Caller) -> None:
+    named = {"subjects": [{"account": "acme"}, {"account": "nobody"}], "dry_run": True}
+    call("post", "/v1/rules/trend/start", json=named)
+    call("post", "/v1/rules/trend/start", json=START_EXAMPLE, headers={"Idempotency-Key": "by-hand"})
 
 
 def _rest(call: Caller) -> None:

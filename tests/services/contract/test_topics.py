@@ -10,7 +10,7 @@ import pytest
 
 from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Entry, Log, Record
 from backbone.settings import load_settings
-from schemas.event import CONTROL, RESERVED, SOURCE_SEEN
+from schemas.event import CONTROL, RESERVED
 from schemas.topic_messages import BETWEEN, name_of
 from schemas.topics import OWN
 from services.app import running
@@ -102,8 +102,7 @@ def topics(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Record]]:
 
 def message_of(type_: str) -> str:
     if type_ in CONTROL:
-        named = {"touchline.clock": "clock", "touchline.rules.start": "rulesStart", SOURCE_SEEN: "sourceSeen"}
-        return named.get(type_, "rulesSaved")
+        return name_of(type_)
     return name_of(type_) if type_ in KNOWN else "event"
 
 

@@ -1,0 +1,43 @@
+"""The stored plays of a rule in one partition, for its pause."""
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from services.actions.plays.model import LIVE, SENDABLE, Play
+from services.actions.storage.plays import PlayStore
+from services.actions.tables import actions, plays
+
+
+class StoredRulePlays:
+    """Implements `plays.rule_pauses.RulePlays`. `connect` gives the batch's connection."""
+
+    def __init__(self, store: PlayStore, connect: Callable[[], Connection]) -> None:
+        self._store, self._connect = store, connect
+
+    def settled(self) -> bool:
+        return not self._store.dirty
+
+    def live(self, rule: str, most: int) -> list[Play]:
+        query = select(plays.c.id, plays.c.account).where(*self._of(rule)).order_by(plays.c.id).limit(most)
+        rows = self._connect().execute(query).all()
+        self._store.preload({row.account: None for row in rows}, (), ())
+        return [play for row in rows for play in self._store.live_plays(row.account) if play.id == row.id]
+
+    def mails(self, plays: Sequence[str]) -> int:
+        mine = (actions.c.play.in_(plays), *_WAITING)
+        return self._connect().scalar(select(func.count()).select_from(actions).where(*mine)) or 0
+
+    def count(self, rule: str) -> tuple[int, int]:
+        conn, mine = self._connect(), select(plays.c.id).where(*self._of(rule))
+        found = conn.scalar(select(func.count()).select_from(mine.subquery())) or 0
+        waiting = select(func.count()).select_from(actions).where(actions.c.play.in_(mine), *_WAITING)
+        return found, conn.scalar(waiting) or 0
+
+    def _of(self, rule: str) -> tuple[ColumnElement[bool], ...]:
+        return (
+            plays.c.partition == self._store.partition, plays.c.rule == rule, plays.c.status.in_(LIVE),
+        )  # fmt: skip
+
+
+_WAITING = (actions.c.channel == "email", actions.c.status.in_(SENDABLE))
