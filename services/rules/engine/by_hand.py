@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from schemas.event import Event, rfc3339
 from schemas.reasons import Reason
-from schemas.trigger import Position, Trigger
+from schemas.trigger import Position, Trigger, Window
 from services.rules.engine.account_state import AccountState, Subject, SubjectKey, subject_key
 from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.context import NO_HEARTBEATS, Context
@@ -217,9 +217,17 @@ def _trigger(
         at=rfc3339(at),
         value=found.value if found is not None else None,
         threshold=found.threshold if found is not None else None,
+        window=_window(rule, state, subject, at),
         reason=str(Reason.BY_HAND),
         playbook=rule.doc.playbook,
         position=position,
         shadow=rule.status == "shadow",
         scope=rule.doc.scope,
     )
+
+
+def _window(rule: CompiledRule, state: AccountState, subject: Subject, at: int) -> Window | None:
+    """What the value was measured over, for mails that tell it; None where several members have one each."""
+    members = rule.members
+    window = members[0].verdict(_context(state, at), subject).window if len(members) == 1 else None
+    return None if window is None else Window(*map(rfc3339, window))

@@ -57,6 +57,7 @@ def test_a_dry_run_says_who_and_changes_nothing(hand: httpx.Client) -> None:
     answer = start(hand, key="", subjects="matching", dry_run=True)
     assert who(answer) == (["h-5", "h-4", "h-3"], [])
     said = answer.json()
+    assert said["triggers"][0]["window"] == {"from": "2026-01-11T00:00:00Z", "to": T}  # mails tell it
     assert said["dry_run"] is True
     assert (said["triggers"][0]["id"], said["triggers"][0]["position"]) == (None, None)
     assert said["triggers"][0]["value"] == 5
