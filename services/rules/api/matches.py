@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from heapq import nsmallest
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Path, Query, Response
 from sqlalchemy import Connection
@@ -21,6 +21,7 @@ from schemas.rule_answers import MatchOut
 from services.rules.clock_ahead import of_account
 from services.rules.engine.account_state import AccountState
 from services.rules.engine.compiled_rule import CompiledRule
+from services.rules.engine.heartbeats import Heartbeat
 from services.rules.engine.matches import Matching, matching, slots_of
 from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.state_codec import decode_parts
@@ -32,6 +33,14 @@ from services.rules.storage.revisions import RuleSets, exists_at, latest
 READ_AT_ONCE = 1_000  # accounts
 LAST = microseconds(datetime(9999, 12, 31, tzinfo=UTC))
 Place = tuple[float, str, str, str]
+
+
+class Stored(NamedTuple):
+    """An account's state, the time at which it is judged, and the heartbeats of its partition."""
+
+    state: AccountState
+    at: int
+    heartbeats: Mapping[str, Heartbeat]
 
 
 class Matches:
@@ -73,14 +82,16 @@ class Matches:
         """Every subject that matches now, in no order."""
         return self._all(rules, rule, None, self._clock.now())
 
-    def states(self, rule: CompiledRule, names: Sequence[str]) -> dict[str, tuple[AccountState, int]]:
-        """The stored states of these accounts, and the time at which each is judged; closed ones too."""
+    def states(self, rule: CompiledRule, names: Sequence[str]) -> dict[str, Stored]:
+        """The stored states of these accounts, and at which time each is judged; closed ones too."""
         found, now, slots = {}, self._clock.now(), slots_of(rule)
         with self._db.read() as conn:
             clocks, rows = self._clocks(conn), queries.named_accounts(conn, names)
+            hearts = heartbeats_of(conn) if rule.alive is not None else {}
         for row in rows:
             state = decode_parts(row.state, slots)
-            found[row.account] = state, self._judged_at(clocks.get(row.partition), state.newest, now)
+            at = self._judged_at(clocks.get(row.partition), state.newest, now)
+            found[row.account] = Stored(state, at, hearts.get(row.partition, {}))
         return found
 
     def _all(self, rules: RuleSet, rule: CompiledRule, near: float | None, now: int) -> Iterator[Matching]:

@@ -123,12 +123,12 @@ class StartsByHand:
             if named.account not in states:
                 yield named, self._missing(named.account)
                 continue
-            state, at = states[named.account]
-            found = decided(rules, request, named, state, at, NOWHERE)
+            state, at, hearts = states[named.account]
+            found = decided(rules, request, named, state, at, NOWHERE, hearts)
             if isinstance(found, Reason):
                 yield named, found
                 continue
-            share = share_of(rule, state, subject_of(rule, named), at)
+            share = share_of(rule, state, subject_of(rule, named), at, hearts)
             yield named, (found, share.share if share is not None else 0.0)
 
     def _missing(self, account: str) -> Reason:

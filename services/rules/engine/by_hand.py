@@ -7,18 +7,19 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from schemas.event import Event, rfc3339
+from schemas.event import Event, microseconds, rfc3339
 from schemas.reasons import Reason
 from schemas.trigger import Position, Trigger, Window
 from services.rules.engine.account_state import AccountState, Subject, SubjectKey, subject_key
 from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.context import NO_HEARTBEATS, Context
 from services.rules.engine.heartbeats import Heartbeat
-from services.rules.engine.kinds.base import NOW, Match
+from services.rules.engine.kind_state import Arming
+from services.rules.engine.kinds.base import NOW, Match, Share
 from services.rules.engine.matches import share_of
 from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.subjects import ALL
-from services.rules.engine.triggers import trigger_id
+from services.rules.engine.triggers import figures_of, ids_of, shown_arming, trigger_id
 
 _MARK = 1 << 60  # above every offset and, in `fired`, apart from every moment
 
@@ -29,6 +30,11 @@ class Named(NamedTuple):
     account: str
     contact: str | None = None
     key: str | None = None
+
+
+Fetch = Callable[
+    [int], Event
+]  # the event at an offset of the partition; raises `LookupError` where it is gone
 
 
 class StartRequest(NamedTuple):
@@ -83,6 +89,7 @@ class Asked(NamedTuple):
     rules: RuleSet
     find: Callable[[str], AccountState | None]
     erased: Callable[[str], bool]  # whether an account that is not there was erased
+    fetch: Fetch
     at: int
     place: Position
     heartbeats: Mapping[str, Heartbeat] = NO_HEARTBEATS
@@ -108,7 +115,9 @@ def start(request: StartRequest, asked: Asked) -> tuple[list[Trigger], StartAnsw
 def _found(request: StartRequest, named: Named, state: AccountState | None, asked: Asked) -> Trigger | Reason:
     if state is None:
         return Reason.ERASED if asked.erased(named.account) else Reason.UNKNOWN_ACCOUNT
-    return decided(asked.rules, request, named, state, asked.at, asked.place, asked.heartbeats)
+    return decided(
+        asked.rules, request, named, state, asked.at, asked.place, asked.heartbeats, fetch=asked.fetch
+    )
 
 
 def decided(
@@ -119,8 +128,13 @@ def decided(
     at: int,
     position: Position,
     heartbeats: Mapping[str, Heartbeat] = NO_HEARTBEATS,
+    *,
+    fetch: Fetch | None = None,
 ) -> Trigger | Reason:
-    """The trigger for a subject at `at` (microseconds), or why there is none. Changes nothing but the state's tier."""
+    """The trigger for a subject at `at` (microseconds), or why there is none. Changes nothing but the state's tier.
+
+    Without `fetch` the trigger shows an event only where the state holds it.
+    """
     rule = rules.by_name.get(request.rule)
     if rule is None:
         return Reason.RULE_UNKNOWN
@@ -135,9 +149,12 @@ def decided(
     state.tier = rules.tier(state.profile)[0]
     subject = subject_of(rule, named)
     why = _held_back(rule, request, state, subject, at)
+    found = share_of(rule, state, subject, at, heartbeats)
     if why is None and request.matching:
-        why = _why_not(rule, state, subject, at, heartbeats)
-    return why if why is not None else _trigger(rule, request, state, subject, at, position)
+        why = _why_not(rule, state, subject, at, found)
+    if why is not None:
+        return why
+    return _trigger(rule, request, state, subject, at, position, found, fetch)
 
 
 def subject_of(rule: CompiledRule, named: Named) -> Subject:
@@ -176,10 +193,9 @@ def _heard_of(state: AccountState, contact: str | None) -> bool:
 
 
 def _why_not(
-    rule: CompiledRule, state: AccountState, subject: Subject, at: int, heartbeats: Mapping[str, Heartbeat]
+    rule: CompiledRule, state: AccountState, subject: Subject, at: int, found: Share | None
 ) -> Reason | None:
     """Why a subject does not match (any more); None if it does."""
-    found = share_of(rule, state, subject, at, heartbeats)
     if found is None or not found.holds:
         return Reason.NOT_MATCHING
     hold = Match(at, NOW, subject, arming=found.arming)
@@ -204,30 +220,50 @@ def _trigger(
     subject: Subject,
     at: int,
     position: Position,
+    found: Share | None,
+    fetch: Fetch | None,
 ) -> Trigger:
-    found = share_of(rule, state, subject, at)
+    """The trigger: it tells of the subject what one tells that fires by itself."""
+    share = found if found is not None else Share(False, 0.0)
+    offsets = share.evidence() if share.evidence is not None else []
+    arming = share.arming
+    if arming is None and share.shows and offsets and fetch is not None:
+        arming = _read(state, offsets[-1], fetch)
+    ids = ids_of(state, offsets)
     return Trigger(
         id=trigger_id(rule.name, state.account, subject, ("by hand", request.id)),
         rule=rule.name,
         rule_version=rule.version,
         account=state.account,
-        contact=subject[0],
+        contact=subject[0] if subject[0] is not None or arming is None else arming.contact,
         key=subject[1],
         tier=state.tier,
         at=rfc3339(at),
-        value=found.value if found is not None else None,
-        threshold=found.threshold if found is not None else None,
-        window=_window(rule, state, subject, at),
+        event_id=arming.id if arming is not None else None,
+        event=shown_arming(arming) if arming is not None else None,
+        value=share.value,
+        window=Window(*map(rfc3339, share.window)) if share.window is not None else None,
+        threshold=share.threshold,
         reason=str(Reason.BY_HAND),
         playbook=rule.doc.playbook,
+        evidence=[arming.id]
+        if share.arming is not None and arming is not None
+        else [ids[o] for o in offsets if o in ids],
         position=position,
+        figures=figures_of(share.figures),
         shadow=rule.status == "shadow",
         scope=rule.doc.scope,
     )
 
 
-def _window(rule: CompiledRule, state: AccountState, subject: Subject, at: int) -> Window | None:
-    """What the value was measured over, for mails that tell it; None where several members have one each."""
-    members = rule.members
-    window = members[0].verdict(_context(state, at), subject).window if len(members) == 1 else None
-    return None if window is None else Window(*map(rfc3339, window))
+def _read(state: AccountState, offset: int, fetch: Fetch) -> Arming | None:
+    """The event at an offset; None if the log has it no more, or it may be of a contact that was erased."""
+    try:
+        event = fetch(offset)
+    except LookupError:
+        return None
+    gone = event.contact is not None and event.contact not in state.profile.contacts
+    if event.time is None or (state.erased and gone):
+        return None
+    time = microseconds(event.time)
+    return Arming(event.id, event.source, event.type, time, offset, event.contact, event.data)

@@ -126,7 +126,9 @@ class Merging(SeenEvents):
             return []
         self._accounts.prefetch(dict.fromkeys(named.account for named in request.subjects))
         place = Position(self.partition, offset)
-        asked = Asked(self.rules, self._state, self._accounts.erased, self.clock, place, self.heartbeats)
+        asked = Asked(
+            self.rules, self._state, self._accounts.erased, self.fetch, self.clock, place, self.heartbeats
+        )
         found, answer = start(request, asked)
         self.out.started.append(answer)
         self.touched.update(trigger.account for trigger in found)

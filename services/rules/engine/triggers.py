@@ -6,6 +6,7 @@ from schemas.event import Event, depth_of, microseconds, rfc3339
 from schemas.trigger import Position, Trigger, TriggerEvent, Window
 from services.rules.engine.account_state import OFFSETS, AccountState
 from services.rules.engine.compiled_rule import CompiledRule
+from services.rules.engine.kind_state import Arming
 from services.rules.engine.kinds.base import Match
 from services.rules.engine.windows.fixed_point import Value, as_json
 
@@ -62,12 +63,13 @@ def _shown(hold: Match, event: Event | None) -> TriggerEvent | None:
     if event is not None and event.time is not None:
         time = rfc3339(microseconds(event.time))
         return TriggerEvent(id=event.id, source=event.source, type=event.type, time=time, data=event.data)
-    arming = hold.arming
-    if arming is None:
-        return None
-    return TriggerEvent(
-        id=arming.id, source=arming.source, type=arming.type, time=rfc3339(arming.time), data=arming.data
-    )
+    return shown_arming(hold.arming) if hold.arming is not None else None
+
+
+def shown_arming(arming: Arming) -> TriggerEvent:
+    """What a trigger shows of an event that armed it."""
+    time = rfc3339(arming.time)
+    return TriggerEvent(id=arming.id, source=arming.source, type=arming.type, time=time, data=arming.data)
 
 
 def figures_of(figures: dict[str, Value] | None) -> dict[str, int | float] | None:

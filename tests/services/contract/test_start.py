@@ -80,7 +80,11 @@ def test_day_one_after_an_import_is_not_empty(hand: httpx.Client) -> None:
     assert sorted(one["id"] for one in found) == sorted(one["id"] for one in first.json()["triggers"])
     assert {one["reason"] for one in found} == {"by_hand"}
     assert found[0]["sentence"].startswith("Somebody started it by hand on 10 February 2026")
-    assert (found[0]["event"], found[0]["at"]) == (None, "2026-02-10T00:00:00Z")
+    assert {one["at"] for one in found} == {"2026-02-10T00:00:00Z"}
+    [most] = [one for one in found if one["account"] == "h-5"]
+    assert (most["event_id"], most["event"]["time"]) == ("h5-4", "2026-02-06T00:00:00Z")
+    assert most["window"] == {"from": "2026-01-11T00:00:00Z", "to": "2026-02-10T00:00:00Z"}
+    assert most["evidence"] == [f"h5-{n}" for n in range(5)]
     plays = hand.get("/v1/plays", params={"playbook": "call-them"}).json()["items"]
     assert sorted((one["account"], one["status"]) for one in plays) == [
         ("h-4", "finished"),

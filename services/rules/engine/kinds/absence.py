@@ -45,13 +45,15 @@ from services.rules.engine.windows.fixed_point import MILLION, Value, as_json
 class Arm(msgspec.Struct, array_like=True):
     """One time at which an absence was armed. `over`: its moment has passed, or something ended it.
 
-    `past`: its moment had passed already when it became known, and waits for a heartbeat.
+    `past`: its moment had passed already when it became known, and waits for a heartbeat. `offset`: of the event that
+    armed it; None in states of earlier releases.
     """
 
     time: int
     over: bool = False
     event: Arming | None = None
     past: bool = False
+    offset: int | None = None
 
 
 class AbsenceWatch(KindState):
@@ -170,7 +172,7 @@ class Absence(TriggerKind):
             arming = Arming(event.id, event.source, event.type, ctx.time, ctx.offset, event.contact, data)
         past = self._is_past(ctx, ctx.time)
         spent = past and ctx.silent  # a historical event fires nothing, and what is past is over
-        watch.arms.insert(place, Arm(ctx.time, spent, None if spent else arming, past))
+        watch.arms.insert(place, Arm(ctx.time, spent, None if spent else arming, past, ctx.offset))
         self._note(ctx, subject_key(self.slot, subject), watch)
 
     def _is_past(self, ctx: Situation, armed: int) -> bool:
@@ -332,7 +334,11 @@ class Absence(TriggerKind):
         waited = now - arm.time
         due = None if self.on_return else arm.time + span
         value = as_json(Value(waited, MILLION))
-        return Share(due is not None and due <= now, waited / span, value, shown, due, arm.event)
+        offsets = [] if arm.offset is None else [arm.offset]
+        return Share(
+            due is not None and due <= now, waited / span, value, shown, due, arm.event,
+            evidence=lambda: offsets, shows=True,
+        )  # fmt: skip
 
     def guarded_share(
         self, state: AccountState, subject: Subject, now: int, heart: Heartbeat

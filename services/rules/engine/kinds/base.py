@@ -86,6 +86,10 @@ class Share(NamedTuple):
     threshold: Any = None
     due: int | None = None  # the deadline, or the date's moment
     arming: Arming | None = None
+    evidence: Callable[[], list[int]] | None = None
+    shows: bool = False  # a trigger shows the newest event of the evidence
+    window: tuple[int, int] | None = None
+    figures: dict[str, Value] | None = None
 
 
 class Situation(Protocol):

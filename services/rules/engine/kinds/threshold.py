@@ -317,9 +317,12 @@ class Threshold(TriggerKind):
         young = self.ticks and self.within is not None and state.earliest > now - self.within
         if limit is None or young:
             return None
-        value, _ = self.value(state, subject, now, now)
+        value, window = self.value(state, subject, now, now)
         if value is None:
             return None
-        rising = self.operator in ("at_least", "above")
-        near = ratio(value, limit, rising=rising)
-        return Share(holds(self.operator, value, limit), near, as_json(value), self.shown[state.tier])
+        near = ratio(value, limit, rising=self.operator in ("at_least", "above"))
+        return Share(
+            holds(self.operator, value, limit), near, as_json(value), self.shown[state.tier],
+            evidence=self._evidence(state, subject_key(self.slot, subject), window),
+            window=self._span(state, now, window), shows=not self.ticks,
+        )  # fmt: skip

@@ -98,12 +98,15 @@ class Trend(TriggerKind):
         """The change of the two spans that end now, by the limit."""
         if state.tier not in self.limits or state.earliest > now - self.over - self.baseline:
             return None
-        recent, old, enough, _ = self._spans(state, now, now)
+        recent, old, enough, offsets = self._spans(state, now, now)
         if not enough:
             return None
         change = self._change(recent, old)
         near = ratio(change, self.limits[state.tier], rising=True)
-        return Share(self._changed(state, recent, old), near, as_json(change), self.shown[state.tier])
+        return Share(
+            self._changed(state, recent, old), near, as_json(change), self.shown[state.tier],
+            evidence=lambda: offsets, window=(now - self.over, now), figures={"recent": recent, "baseline": old},
+        )  # fmt: skip
 
     def _compare(self, state: AccountState, at: int) -> Verdict:
         if state.tier not in self.limits:
