@@ -29,11 +29,18 @@ from schemas.event import rfc3339
 from schemas.lint.single import LintWarning
 
 Name = Annotated[str, Path(min_length=1, max_length=256)]
-IfMatch = Annotated[str | None, Header(description="the ETag that the change builds on")]
+IfMatch = Annotated[
+    str | None,
+    Header(
+        description="The ETag of the version that you are changing. If it is no longer current, the change "
+        "is refused with 412."
+    ),
+]
 Publish = Annotated[
     bool,
     Query(
-        description="false: save a version without putting it into force; see `…/versions/{version}/publish`"
+        description="With `false`, a version is saved but not put into force. To do so later, use "
+        "`…/versions/{version}/publish`."
     ),
 ]
 Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
@@ -118,7 +125,7 @@ def _saving(
 ) -> None:
     Body = Annotated[kind.model, AS_SHOWN, example(kind.example)]  # type: ignore[name-defined]  # noqa: N806
 
-    @router.post(kind.path, status_code=201, response_model=kind.answer, summary=f"Create a {kind.noun}")
+    @router.post(kind.path, status_code=201, response_model=kind.answer, summary=f"Create a new {kind.noun}")
     def create(
         body: Body, once: Once, trail: Trail, publish: Publish = True, _: Principal = require(kind.write)
     ) -> Response:
@@ -140,7 +147,7 @@ def _saving(
         kind.path + "/{name}",
         response_model=kind.answer,
         responses=created(kind.answer),
-        summary=f"Create or replace a {kind.noun}",
+        summary=f"Create or replace the {kind.noun}",
     )
     def put(
         body: Body,
@@ -160,11 +167,13 @@ def _saving(
                 return _in_force(kind, connection, body, saved, status, kind.created)
             return _apart(kind, connection, body, saved, status, before)
 
-    @router.delete(kind.path + "/{name}", status_code=204, summary=f"Delete a {kind.noun}; its versions stay")
+    @router.delete(
+        kind.path + "/{name}", status_code=204, summary=f"Delete the {kind.noun} and keep its versions"
+    )
     def delete(
         name: Name, trail: Trail, if_match: IfMatch = None, _: Principal = require(kind.write)
     ) -> Response:
-        """409 with `users` (kind and name of each) where another document in force names it."""
+        """Answers 409 if another document in force uses this one; `users` lists the kind and name of each."""
         with db.write() as connection:
             documents.fetch(connection, name)
             refuse_if_used(connection, kind.noun, name)
@@ -176,12 +185,15 @@ def _saving(
 
 def _checking(router: APIRouter, kind: DocumentKind, checked: Check, db: Database) -> None:
     Body = Annotated[kind.model, AS_SHOWN, example(kind.example)]  # type: ignore[name-defined]  # noqa: N806
-    summary = f"What a {kind.noun} would be refused or warned for; nothing is saved"
+    summary = f"Check a {kind.noun} without saving it"
 
     @router.post(kind.path + "/check", response_model=CheckOut, summary=summary)
     def check(
         body: Body,
-        alone: Annotated[bool, Query(description="leave other saved documents out")] = False,
+        alone: Annotated[
+            bool,
+            Query(description="Check the document on its own, without looking at other saved documents."),
+        ] = False,
         _: Principal = require(kind.read),
     ) -> Response:
         with db.read() as connection:
@@ -189,12 +201,12 @@ def _checking(router: APIRouter, kind: DocumentKind, checked: Check, db: Databas
 
 
 def _reading(router: APIRouter, kind: DocumentKind, documents: DocumentStore, db: Database) -> None:
-    @router.get(kind.path, response_model=page_of(kind.answer), summary=f"All {kind.noun}s, newest first")
+    @router.get(kind.path, response_model=page_of(kind.answer), summary=f"List {kind.noun}s, newest first")
     def listed(pages: Pages, _: Principal = require(kind.read)) -> Response:
         with db.read() as connection:
             return json_response(documents.page(connection, pages, kind.render))
 
-    @router.get(kind.path + "/{name}", response_model=kind.answer, summary=f"A {kind.noun} as it is now")
+    @router.get(kind.path + "/{name}", response_model=kind.answer, summary=f"Get the {kind.noun} in force")
     def one(name: Name, _: Principal = require(kind.read)) -> Response:
         with db.read() as connection:
             stored = documents.fetch(connection, name)
@@ -203,7 +215,7 @@ def _reading(router: APIRouter, kind: DocumentKind, documents: DocumentStore, db
     @router.get(
         kind.path + "/{name}/versions",
         response_model=versions_of(kind.answer),
-        summary=f"Every version of a {kind.noun}, newest first",
+        summary=f"List the versions of the {kind.noun}, newest first",
     )
     def versions(name: Name, pages: Pages, _: Principal = require(kind.read)) -> Response:
         with db.read() as connection:
@@ -214,7 +226,7 @@ def _publishing(router: APIRouter, kind: DocumentKind, documents: DocumentStore,
     @router.post(
         kind.path + "/{name}/versions/{version}/publish",
         response_model=kind.answer,
-        summary=f"Put a version of a {kind.noun} into force, an older one too",
+        summary=f"Put any saved version of the {kind.noun} into force",
     )
     def publish(
         name: Name,
@@ -223,8 +235,9 @@ def _publishing(router: APIRouter, kind: DocumentKind, documents: DocumentStore,
         if_match: IfMatch = None,
         _: Principal = require(kind.write),
     ) -> Response:
-        """It is checked as a save is, against what is there now. No new version is made, and one that is in force
-        already stays so. After a deletion it brings the document back.
+        """The version is checked like a save, against the documents that exist now. No new version is
+        created. If the version is in force already, nothing changes. If the document was deleted, this
+        restores it.
         """
         with db.write() as connection:
             wanted = documents.publishable(connection, name, version)

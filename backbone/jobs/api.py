@@ -18,18 +18,20 @@ def jobs_router(path: str, noun: str, answer: type[BaseModel], scope: str, queue
     """`GET path`, `GET path/{id}` and `DELETE path/{id}`; the service adds the POST and what is its own."""
     router = APIRouter(tags=[path.rpartition("/")[2]], route_class=JsonRoute)
 
-    @router.get(path, response_model=page_of(answer), summary=f"All {noun}s of the last 7 days, newest first")
+    @router.get(
+        path, response_model=page_of(answer), summary=f"List the {noun}s of the last 7 days, newest first"
+    )
     def listed(pages: Pages, _: Any = require(scope)) -> Response:
         return json_response(queue.page(pages))
 
     @router.get(
-        path + "/{job}", response_model=answer, summary=f"A {noun}: how far it is, and what came of it"
+        path + "/{job}", response_model=answer, summary=f"Get the progress and the result of a {noun}"
     )
     def one(job: JobId, _: Any = require(scope)) -> Response:
         return json_response(queue.get(job).answer())
 
     @router.delete(
-        path + "/{job}", status_code=204, summary=f"Cancel a {noun} that waits or runs, and forget it"
+        path + "/{job}", status_code=204, summary=f"Cancel a {noun} if it waits or runs, and delete it"
     )
     def removed(job: JobId, _: Any = require(scope)) -> Response:
         queue.remove(job)

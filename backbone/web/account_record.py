@@ -44,12 +44,16 @@ class Keeps(Protocol):
 
 
 class RecordOut(BaseModel):
-    """What is kept, by the services that answer. A part is a list of rows, or one object (null: none)."""
+    """Everything stored about an account or a contact, by service. A part is a list of rows, or one object
+    (null if there is none).
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     account: str
-    contact: str | None = Field(description="Null: all of the account.")
+    contact: str | None = Field(
+        description="The contact that the record is about. Null for the whole account."
+    )
     made_at: str = Field(description="RFC 3339, UTC.", examples=["2026-11-22T09:00:00Z"])
     services: dict[str, dict[str, Any]] = Field(
         description="`ingest`: Segment's users and calls · `rules`: the account, what its rules remember, triggers, "
@@ -72,20 +76,21 @@ def record_router(services: Sequence[Keeps], clock: Clock) -> APIRouter:
 
     @router.get(
         "/v1/accounts/{id:path}/record",
-        summary="Everything kept about an account or a person, for whoever asks what is",
+        summary="Export everything stored about an account or a contact",
         response_class=StreamingResponse,
         responses={200: {"model": RecordOut}},
     )
     def record(
         id: Annotated[str, Path(min_length=1, max_length=256)],
         contact: Annotated[
-            str | None, Query(min_length=1, max_length=256, description="only what is about this contact")
+            str | None, Query(min_length=1, max_length=256, description="Only data about this contact.")
         ] = None,
         _: Principal = require("admin"),
     ) -> StreamingResponse:
-        """Each service answers for itself, the embedded one for all. Events in the log are a part of it, those of an
-        account that was erased too, as long as the log keeps them. An unknown account has empty lists. It is read while
-        it is written out: an answer that breaks off has not been whole.
+        """Each service exports its own data; a server that runs all services exports everything. The events
+        in the log are included for as long as the log keeps them, even those of an account that was
+        erased. For an unknown account the lists are empty. The answer is streamed while it is read: if the
+        connection breaks off, the export is incomplete.
         """
         body = _pieces(services, id, contact, rfc3339(clock.now()))
         return StreamingResponse(body, media_type="application/json")

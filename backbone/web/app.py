@@ -199,7 +199,10 @@ def _health(db: Database, log: Log, clock: Clock, services: Sequence[Service]) -
     figures = SingleFlight(partial(_metrics, StatusCollector(services)), keep_s=METRICS_S)
 
     @router.get(
-        "/healthz", dependencies=[open_route], response_model=HealthOut, summary="The process is alive"
+        "/healthz",
+        dependencies=[open_route],
+        response_model=HealthOut,
+        summary="Check that the process is alive",
     )
     @any_query
     @direct
@@ -207,7 +210,7 @@ def _health(db: Database, log: Log, clock: Clock, services: Sequence[Service]) -
         return alive
 
     not_ready: dict[int | str, dict[str, Any]] = {
-        503: {"model": ReadinessOut, "description": "Something cannot be reached"}
+        503: {"model": ReadinessOut, "description": "Something cannot be reached."}
     }
 
     @router.get(
@@ -215,7 +218,7 @@ def _health(db: Database, log: Log, clock: Clock, services: Sequence[Service]) -
         dependencies=[open_route],
         response_model=ReadinessOut,
         responses=not_ready,
-        summary="The log and the database can be reached",
+        summary="Check that the log and the database can be reached",
     )
     @any_query
     @direct
@@ -226,7 +229,7 @@ def _health(db: Database, log: Log, clock: Clock, services: Sequence[Service]) -
         "/metrics",
         dependencies=[open_route],
         response_class=PlainTextResponse,
-        summary="Metrics for Prometheus",
+        summary="Get metrics for Prometheus",
     )
     @any_query
     @direct
@@ -236,7 +239,7 @@ def _health(db: Database, log: Log, clock: Clock, services: Sequence[Service]) -
     @router.get(
         "/v1/status",
         response_model=StatusOut,
-        summary="Whether there is anything left to do, and how far each service is",
+        summary="Get how far each service has come",
     )
     def status(_: Principal = require(ANY)) -> Response:
         before = _ends(log)

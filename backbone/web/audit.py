@@ -25,7 +25,11 @@ from schemas.event import rfc3339
 
 Object = Annotated[
     str | None,
-    Query(min_length=1, max_length=600, description="only this object, as `kind/name`; or a `kind` alone"),
+    Query(
+        min_length=1,
+        max_length=600,
+        description="Only changes of this object, as `kind/name`, or of this `kind` of objects.",
+    ),
 ]
 Owners = dict[Callable[..., Any], str]  # handlers to the names of their services
 
@@ -59,7 +63,7 @@ def audit_router(db: Database, services: Sequence[str]) -> APIRouter:
     router = APIRouter(tags=["audit"])
     mine = [*services, OF_ALL]
 
-    @router.get("/v1/audit", response_model=page_of(AuditEntryOut), summary="Who changed what, newest first")
+    @router.get("/v1/audit", response_model=page_of(AuditEntryOut), summary="List changes, newest first")
     def listed(
         pages: Pages,
         actor: Text = None,
@@ -67,8 +71,9 @@ def audit_router(db: Database, services: Sequence[str]) -> APIRouter:
         after: After = None,
         _: Principal = require("admin"),
     ) -> Response:
-        """Every change over the API or by `touchline keys` that succeeded, as long as the log is kept. Events and the
-        clock are no changes. Secrets are masked; accounts and contacts, and what belongs to one, stand here by id.
+        """Lists every successful change made over the API or with `touchline keys`, for as long as the log is
+        kept. Sent events and moves of the clock are not listed. Secrets are masked, and accounts, contacts
+        and what belongs to them appear by id only.
         """
         kind, _slash, name = (object or "").partition("/")
         query = equal(select(audit), actor=actor, kind=kind or None, name=name or None)

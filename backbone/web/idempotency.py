@@ -135,7 +135,13 @@ def prune_all(db: Database) -> None:
 async def _idempotency(
     request: Request,
     idempotency_key: Annotated[
-        str | None, Header(min_length=1, max_length=256, description="sent again, it gets the same answer")
+        str | None,
+        Header(
+            min_length=1,
+            max_length=256,
+            description="A key of your choice. A request repeated with the same key gets the same answer and "
+            "creates nothing twice.",
+        ),
     ] = None,
 ) -> Idempotency:
     if idempotency_key is None:

@@ -23,7 +23,10 @@ from backbone.web.validation import field_errors, parameter_errors, writable
 
 Name = Annotated[str, Path(min_length=1, max_length=256)]
 _NOTHING = "should be an object"
-_SHOWN_ONLY = {"readOnly": True, "description": "as GET gives it: taken and ignored"}
+_SHOWN_ONLY = {
+    "readOnly": True,
+    "description": ("Read-only. You may send back the value that GET gave; it is ignored."),
+}
 
 
 class _JsonRequest(Request):

@@ -13,47 +13,48 @@ from starlette.routing import BaseRoute
 from backbone.web.api_keys import OPEN
 
 MANNERS = """\
-Times are RFC 3339, in UTC. Lists are `{"items": […], "next_cursor": …}`, newest first, by `limit` and `cursor`.
+Times are RFC 3339, in UTC. Lists are `{"items": […], "next_cursor": …}`, newest first unless stated
+otherwise, and paged with `limit` and `cursor`.
 
-What nobody knows is refused with 422, fields of a body and query parameters alike, and so is a parameter that comes
-twice: `errors` names each, with the nearest known name. What `GET` shows may be written back as it is: fields that it
-alone has (`version`, `changed_by`, …) are taken and ignored.
+Unknown fields, unknown query parameters and repeated parameters are refused with 422; `errors` lists each of them,
+with the nearest known name. You may send back what `GET` shows: its read-only fields (`version`, `changed_by`, …)
+are accepted and ignored.
 """
 _REF = "#/components/schemas/{model}"
 _ERRORS = {
-    "400": "The request cannot be read",
-    "401": "No key, or one that is unknown or revoked",
-    "403": "The key lacks the scope",
-    "404": "Not found",
-    "408": "The body did not arrive in time",
-    "409": "Taken, or the state does not allow it",
-    "412": "`If-Match` is stale",
-    "413": "Too large",
-    "415": "Unsupported media type",
-    "422": "Invalid input, with every wrong field",
-    "429": "Too many requests; `Retry-After` says when",
-    "503": "The log or the database cannot be reached; try again",
+    "400": "The request cannot be read.",
+    "401": "The API key is missing, unknown or revoked.",
+    "403": "The API key does not have the required scope.",
+    "404": "There is no such object.",
+    "408": "The body did not arrive in time.",
+    "409": "The name is taken, or the current state does not allow the request.",
+    "412": "The `If-Match` header names a version that is no longer current.",
+    "413": "The body is too large.",
+    "415": "The content type is not supported.",
+    "422": "The input is invalid. `errors` lists every wrong field.",
+    "429": "There were too many requests. `Retry-After` says when to try again.",
+    "503": "The log or the database cannot be reached. Try again later.",
 }
 
 
 class WrongField(BaseModel):
-    """One wrong field."""
+    """A field that is wrong."""
 
-    field: str = Field(description="path in the body", examples=["when.threshold.within"])
+    field: str = Field(description="The path of the field in the body.", examples=["when.threshold.within"])
     message: str = Field(
-        description="what is wrong and what is allowed", examples=["should be a duration, such as 30d"]
+        description="What is wrong, and what is allowed.", examples=["should be a duration, such as 30d"]
     )
 
 
 class ProblemDetails(BaseModel):
-    """Every error, as `application/problem+json` (RFC 9457)."""
+    """An error, as `application/problem+json` (RFC 9457)."""
 
     type: str = Field(examples=["about:blank"])
     title: str = Field(examples=["The input is invalid"])
     status: int = Field(examples=[422])
     detail: str = Field(examples=["when.threshold.within: is required"])
-    code: str = Field(description="what programs look at", examples=["invalid"])
-    errors: list[WrongField] | None = Field(None, description="every wrong field, for invalid input")
+    code: str = Field(description="The error code, for programs.", examples=["invalid"])
+    errors: list[WrongField] | None = Field(None, description="Every wrong field, if the input is invalid.")
 
 
 def route_scope(route: BaseRoute) -> str | None:
@@ -105,8 +106,12 @@ def _build(app: FastAPI) -> dict[str, Any]:
     schemas.pop("HTTPValidationError", None)
     schemas.pop("ValidationError", None)
     page["components"]["securitySchemes"] = {
-        "key": {"type": "http", "scheme": "bearer", "description": "an API key"},
-        "write_key": {"type": "http", "scheme": "basic", "description": "an API key as user, no password"},
+        "key": {"type": "http", "scheme": "bearer", "description": "An API key."},
+        "write_key": {
+            "type": "http",
+            "scheme": "basic",
+            "description": "An API key as the user name, without a password.",
+        },
     }
     routes = [route for route in app.routes if isinstance(route, APIRoute) and route.include_in_schema]
     _add_models(schemas, routes)

@@ -27,9 +27,9 @@ class Paging(msgspec.Struct, frozen=True):
 
 
 def paging(
-    limit: Annotated[int, Query(ge=1, le=1_000, description="items on a page")] = 100,
+    limit: Annotated[int, Query(ge=1, le=1_000, description="The number of items on a page.")] = 100,
     cursor: Annotated[
-        str | None, Query(max_length=2_000, description="`next_cursor` of the page before")
+        str | None, Query(max_length=2_000, description="The `next_cursor` of the previous page.")
     ] = None,
 ) -> Paging:
     """The FastAPI dependency behind `Pages`."""
@@ -41,10 +41,12 @@ Pages = Annotated[Paging, Depends(paging)]  # a handler's parameter: `pages: Pag
 # Parameters with which a handler narrows a list: `rule: Text = None`, `after: After = None`, … .
 Text = Annotated[str | None, Query(min_length=1, max_length=256)]
 After = Annotated[
-    QueryMoment | None, Query(description="only what is later than this time; newest by it first")
+    QueryMoment | None,
+    Query(description="Only items later than this time. Sorts the list by time, newest first."),
 ]
 Before = Annotated[
-    QueryMoment | None, Query(description="only what is earlier than this time; newest by it first")
+    QueryMoment | None,
+    Query(description="Only items earlier than this time. Sorts the list by time, newest first."),
 ]
 
 
