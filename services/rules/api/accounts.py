@@ -29,9 +29,9 @@ def accounts_router(db: Database, explainer: Explainer, events: AccountEvents) -
     """`/v1/accounts`."""
     router = APIRouter(tags=["accounts"])
 
-    @router.get("/v1/accounts", response_model=page_of(AccountOut), summary="All accounts, the newest first")
+    @router.get("/v1/accounts", response_model=page_of(AccountOut), summary="List accounts, newest first")
     def listed(pages: Pages, _: Principal = require("rules:read")) -> Response:
-        """Without those that were merged into others."""
+        """Accounts that were merged into others are left out."""
         view = explainer.account_view()
         query = select(accounts).where(accounts.c.merged_into.is_(None))
         with db.read() as conn:
@@ -41,23 +41,25 @@ def accounts_router(db: Database, explainer: Explainer, events: AccountEvents) -
     @router.get(
         "/v1/accounts/{id:path}/events",
         response_model=page_of(EventOut),
-        summary="The events of an account, newest first",
+        summary="List the events of an account, newest first",
     )
     def events_of(
         request: Request,
         id: Id,
         pages: Pages,
-        type: Annotated[Text, Query(description="only of this type")] = None,
-        after: Annotated[After, Query(description="only what happened later than this time")] = None,
+        type: Annotated[Text, Query(description="Only events of this type.")] = None,
+        after: Annotated[After, Query(description="Only events that happened after this time.")] = None,
         event: Annotated[
-            str | None, Query(alias="id", min_length=1, max_length=1_024, description="only of this id")
+            str | None,
+            Query(alias="id", min_length=1, max_length=1_024, description="Only the event with this id."),
         ] = None,
         principal: Principal = require("rules:read"),
     ) -> Response:
-        """As far as the log keeps them, in the order in which they came; each once, without what was erased.
+        """Lists events for as long as the log keeps them, in the order in which they arrived. Each event is
+        listed once, and erased events are left out.
 
-        A page may have fewer items than `limit`, or none: follow `next_cursor` until it is null. `id` resolves what
-        `evidence` of a trigger or an explanation names.
+        A page may have fewer items than `limit`, or none: follow `next_cursor` until it is null. Use `id` to
+        look up the events that the `evidence` of a trigger or an explanation names.
         """
         if not ends_apart(request, "events"):  # an account whose name ends in `/events`
             return one(f"{id}/events", principal)
@@ -66,10 +68,12 @@ def accounts_router(db: Database, explainer: Explainer, events: AccountEvents) -
     @router.get(
         "/v1/accounts/{id:path}",
         response_model=AccountOut,
-        summary="An account with its tier, and why it has it",
+        summary="Get an account with its tier and the reason for it",
     )
     def one(id: Id, _: Principal = require("rules:read")) -> Response:
-        """`merged_into` names the account that goes on for one that was merged; its contacts are there."""
+        """For an account that was merged, `merged_into` names the account that replaced it and now has its
+        contacts.
+        """
         with db.read() as conn:
             row = conn.execute(select(accounts).where(accounts.c.account == id)).one_or_none()
         if row is None:
@@ -84,18 +88,21 @@ def triggers_router(db: Database) -> APIRouter:
     router = APIRouter(tags=["triggers"])
     views = TriggerViews()
 
-    @router.get("/v1/triggers", response_model=page_of(TriggerOut), summary="What fired, newest first")
+    @router.get("/v1/triggers", response_model=page_of(TriggerOut), summary="List triggers, newest first")
     def listed(
         pages: Pages,
         rule: Text = None,
         account: Text = None,
         tier: Tier | None = None,
-        key: Annotated[str | None, Query(max_length=MAX_KEY, description="of a rule with `by`")] = None,
+        key: Annotated[
+            str | None,
+            Query(max_length=MAX_KEY, description="Only triggers with this value of the rule's `by`."),
+        ] = None,
         after: After = None,
         before: Before = None,
         _: Principal = require("rules:read"),
     ) -> Response:
-        """`after` and `before` compare with `at`."""
+        """`after` and `before` are compared with `at`."""
         digest = queries.key_digest(key)
         query = equal(select(triggers), rule=rule, account=account, tier=tier, key_digest=digest)
         query = between(query, triggers.c.at, after, before)
@@ -103,7 +110,7 @@ def triggers_router(db: Database) -> APIRouter:
         with db.read() as conn:
             return json_response(page(conn, query, order, pages, partial(views.show, conn)))
 
-    @router.get("/v1/triggers/{id}", response_model=TriggerOut, summary="A trigger with its evidence")
+    @router.get("/v1/triggers/{id}", response_model=TriggerOut, summary="Get a trigger with its evidence")
     def one(id: Id, _: Principal = require("rules:read")) -> Response:
         with db.read() as conn:
             row = conn.execute(select(triggers).where(triggers.c.id == id)).one_or_none()

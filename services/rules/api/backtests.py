@@ -29,11 +29,19 @@ from services.rules.backtest.standing import chosen
 PATH = "/v1/backtests"
 Body = Annotated[BacktestIn, AS_SHOWN, example(BACKTEST_EXAMPLE)]
 Variant = Annotated[
-    int | None, Query(ge=0, lt=MAX_VALUES, description="a value of `vary`, from 0; default: the rule itself")
+    int | None,
+    Query(
+        ge=0,
+        lt=MAX_VALUES,
+        description="The index of a value in `vary`, counted from 0. Default: the rule itself.",
+    ),
 ]
 Change = Annotated[
     Literal["added", "dropped"] | None,
-    Query(description="only the triggers that the rule of `against` lacks, or that only it has"),
+    Query(
+        description="Only triggers that the rule of `against` does not have (`added`), or that only it has "
+        "(`dropped`)."
+    ),
 ]
 
 
@@ -47,15 +55,14 @@ def backtests_router(db: Database, queue: JobQueue, wake: Callable[[], None]) ->
 
 
 def _asking(router: APIRouter, db: Database, queue: JobQueue, wake: Callable[[], None]) -> None:
-    @router.post(
-        PATH, status_code=202, response_model=BacktestOut, summary="What a rule would have done so far"
-    )
+    @router.post(PATH, status_code=202, response_model=BacktestOut, summary="Start a backtest of a rule")
     def ask(asked: Body, once: Once, principal: Principal = require("rules:read")) -> Response:
-        """The engine judges the whole log in a process of its own, as if the rule had been saved before the first
-        record, with the log clock and the tiers of now. Nothing is changed and nothing is sent.
+        """The rule is run over the whole log in a process of its own, as if it had been saved before the
+        first record, with the log clock and the current tiers. Nothing is changed and nothing is sent.
 
-        Its triggers have the ids that they would have had. Imported history (`historical`) counts like live events.
-        One backtest runs and 20 wait; of one key at most two. The answer to more is 429 with `Retry-After`.
+        The triggers have the ids that they would have had. Imported history (`historical`) counts like live
+        events. One backtest runs at a time and up to 20 wait; an API key may have two that run or wait.
+        Further requests are answered with 429 and `Retry-After`.
         """
         with db.read() as conn:
             plan, shown = plan_of(conn, asked)
@@ -75,7 +82,7 @@ def _triggers(router: APIRouter, queue: JobQueue) -> None:
     @router.get(
         PATH + "/{job}/triggers",
         response_model=page_of(TriggerOut),
-        summary="The triggers that a backtest found, earliest first",
+        summary="List the triggers that a backtest found, earliest first",
     )
     def triggers(
         job: JobId,
@@ -84,7 +91,7 @@ def _triggers(router: APIRouter, queue: JobQueue) -> None:
         change: Change = None,
         _: Principal = require("rules:read"),
     ) -> Response:
-        """The earliest 100,000 are kept. 409 as long as the backtest is not done."""
+        """Only the earliest 100,000 triggers are kept. Answers 409 until the backtest is done."""
         view = queue.get(job)
         plan = Plan.decode(queue.body(job))
         series = BASE if variant is None else str(variant)
@@ -106,20 +113,27 @@ def _matches(router: APIRouter, queue: JobQueue) -> None:
     @router.get(
         PATH + "/{job}/matches",
         response_model=page_of(BacktestMatchOut),
-        summary="For whom the rule held at the end of a backtest, and who was near; the greatest share first",
+        summary="List the subjects that matched or nearly matched at the end of a backtest, greatest "
+        "share first",
     )
     def matches(
         job: JobId,
         pages: Pages,
         near: Annotated[
             float | None,
-            Query(ge=0, le=1, allow_inf_nan=False, description="also those at this share or more"),
+            Query(
+                ge=0,
+                le=1,
+                allow_inf_nan=False,
+                description="Also list subjects that do not match yet but have at least this share.",
+            ),
         ] = None,
         _: Principal = require("rules:read"),
     ) -> Response:
-        """As `GET /v1/rules/{name}/matches`, for a rule that need not be saved; the end is the newest time of the log.
+        """Works like `GET /v1/rules/{name}/matches`, but the rule need not be saved, and windows end at the
+        newest time in the log.
 
-        The 100,000 with the greatest shares are kept. 409 as long as the backtest is not done.
+        Only the 100,000 subjects with the greatest shares are kept. Answers 409 until the backtest is done.
         """
         view = queue.get(job)
         if view.status != "done":

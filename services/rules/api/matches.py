@@ -124,22 +124,29 @@ def matches_router(matches: Matches) -> APIRouter:
     @router.get(
         "/v1/rules/{name}/matches",
         response_model=page_of(MatchOut),
-        summary="For whom the rule holds now, and who is near; the greatest share first",
+        summary="List the subjects that match the rule now or nearly do, greatest share first",
     )
     def listed(
         name: Annotated[str, Path(min_length=1, max_length=256)],
         pages: Pages,
         near: Annotated[
             float | None,
-            Query(ge=0, le=1, allow_inf_nan=False, description="also those at this share or more"),
+            Query(
+                ge=0,
+                le=1,
+                allow_inf_nan=False,
+                description="Also list subjects that do not match yet but have at least this share.",
+            ),
         ] = None,
         _: Principal = require("rules:read"),
     ) -> Response:
-        """Whether it has fired for them or not; its `where` and `unless` are applied, at a moment without an event.
+        """Lists subjects whether or not the rule has fired for them. The rule's `where` and `unless` are
+        applied, without an event at hand.
 
-        The windows end now. `share` is 1 at the threshold: `value / threshold`, or the other way round for `at_most`
-        and `below`; of an absence the time waited by `for` (`value` in seconds), of a trend the change by the limit,
-        of an `all_of` the least of its members. A `date` or `becomes` has 1 while it holds, else 0.
+        Windows end now. `share` is 1 when the threshold is reached. For a threshold it is `value /
+        threshold`, or the inverse for `at_most` and `below`; for an absence, the time waited divided by `for`
+        (`value` is in seconds); for a trend, the change divided by the limit; for an `all_of`, the smallest
+        share of its members. For `date` and `becomes` it is 1 while the condition holds, else 0.
         """
         return json_response(matches.page(name, near, pages))
 

@@ -37,7 +37,13 @@ RuleBody = Annotated[RuleIn, AS_SHOWN, example(RULE_EXAMPLE)]
 TiersBody = Annotated[TiersDoc, AS_SHOWN, example(TIERS_EXAMPLE)]
 ActivateBody = Annotated[ActivateIn | None, example({"backfill": True})]
 PauseBody = Annotated[PauseIn | None, example({"plays": "go_on"})]
-IfMatch = Annotated[str | None, Header(description="the ETag that the change builds on")]
+IfMatch = Annotated[
+    str | None,
+    Header(
+        description="The ETag of the version that you are changing. If it is no longer current, the change "
+        "is refused with 412."
+    ),
+]
 
 OTHER_NAME = "is {given!r}, but the address says {name!r}"
 
@@ -63,7 +69,7 @@ def rules_router(
 
 
 def _writing(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
-    @router.post("/v1/rules", status_code=201, response_model=RuleOut, summary="Create a rule")
+    @router.post("/v1/rules", status_code=201, response_model=RuleOut, summary="Create a new rule")
     def create(
         rule: RuleBody,
         once: Once,
@@ -87,7 +93,7 @@ def _writing(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
         "/v1/rules/{name}",
         response_model=RuleOut,
         responses=created(RuleOut),
-        summary="Create or replace a rule",
+        summary="Create or replace the rule",
     )
     def put(
         rule: RuleBody,
@@ -109,7 +115,7 @@ def _writing(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
         warnings = lint(rule.model_copy(update={"status": row.status}))  # a PUT without one keeps it
         return _answer(row, 201 if new else 200, warnings=warnings)
 
-    @router.delete("/v1/rules/{name}", status_code=204, summary="Delete a rule; its triggers stay")
+    @router.delete("/v1/rules/{name}", status_code=204, summary="Delete the rule and keep its triggers")
     def delete(
         name: Name, trail: Trail, if_match: IfMatch = None, _: Principal = require("rules:write")
     ) -> Response:
@@ -121,7 +127,7 @@ def _versions(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
     @router.post(
         "/v1/rules/{name}/versions/{version}/publish",
         response_model=RuleOut,
-        summary="Put a version of a rule into force, an older one too",
+        summary="Put any saved version of the rule into force",
     )
     def publish_version(
         name: Name,
@@ -130,8 +136,9 @@ def _versions(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
         if_match: IfMatch = None,
         _: Principal = require("rules:write"),
     ) -> Response:
-        """It is checked as a save is, against what is there now. No new version is made, the rule's status stays, and
-        its state survives as at a save. After a deletion it brings the rule back, as a draft.
+        """The version is checked like a save, against the documents that exist now. No new version is
+        created. The rule keeps its status, and its state is kept as it would be by a save. If the rule was
+        deleted, this restores it as a draft.
         """
         row = saver.run(
             audited(saver, trail, name, lambda conn: saver.publish(conn, name, version, if_match)),
@@ -142,11 +149,16 @@ def _versions(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
     @router.post(
         "/v1/rules/check",
         response_model=CheckOut,
-        summary="What a rule would be refused or warned for; nothing is saved",
+        summary="Check a rule without saving it",
     )
     def check(
         rule: RuleBody,
-        alone: Annotated[bool, Query(description="leave saved rules, playbooks and templates out")] = False,
+        alone: Annotated[
+            bool,
+            Query(
+                description="Check the rule on its own, without looking at saved rules, playbooks and templates."
+            ),
+        ] = False,
         _: Principal = require("rules:read"),
     ) -> Response:
         saver.check(rule)
@@ -174,7 +186,9 @@ def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint, pauses: RulePau
         concerned = None if plays is None else pauses.concerned(name, plays)
         return _answer(row, warnings=warnings, concerned=concerned)
 
-    @router.post("/v1/rules/{name}/activate", response_model=RuleOut, summary="Let the rule fire")
+    @router.post(
+        "/v1/rules/{name}/activate", response_model=RuleOut, summary="Activate the rule, so that it fires"
+    )
     def activate(
         name: Name,
         trail: Trail,
@@ -187,7 +201,7 @@ def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint, pauses: RulePau
     @router.post(
         "/v1/rules/{name}/shadow",
         response_model=RuleOut,
-        summary="Let the rule decide and record, but start no play",
+        summary="Run the rule in shadow: record triggers, but start no plays",
     )
     def shadow(
         name: Name,
@@ -199,7 +213,9 @@ def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint, pauses: RulePau
         return turned(name, "shadow", if_match, trail, backfill=how is not None and how.backfill)
 
     @router.post(
-        "/v1/rules/{name}/pause", response_model=RuleOut, summary="Let the rule count on, but not fire"
+        "/v1/rules/{name}/pause",
+        response_model=RuleOut,
+        summary="Pause the rule: keep counting, but do not fire",
     )
     def pause(
         name: Name,
@@ -218,12 +234,12 @@ def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint, pauses: RulePau
 
 
 def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
-    @router.get("/v1/rules", response_model=page_of(RuleOut), summary="All rules, the last changed first")
+    @router.get("/v1/rules", response_model=page_of(RuleOut), summary="List rules, last changed first")
     def rules(pages: Pages, _: Principal = require("rules:read")) -> Response:
         with db.read() as conn:
             return json_response(page(conn, newest_rules(), [revisions.c.revision], pages, shown))
 
-    @router.get("/v1/rules/{name}", response_model=RuleOut, summary="A rule as it is now")
+    @router.get("/v1/rules/{name}", response_model=RuleOut, summary="Get the rule in force")
     def rule(name: Name, _: Principal = require("rules:read")) -> Response:
         with db.read() as conn:
             row = latest(conn, name)
@@ -234,11 +250,11 @@ def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
     @router.get(
         "/v1/rules/{name}/versions",
         response_model=page_of(RuleVersionOut),
-        summary="Every version of a rule, newest first",
+        summary="List the versions of the rule, newest first",
     )
     def all_of_rule(name: Name, pages: Pages, _: Principal = require("rules:read")) -> Response:
-        """`in_force` marks the one that holds. `status` belongs to the rule, not to a version: the one in force shows
-        it, and `deleted` marks a deletion.
+        """`in_force` marks the version that is in force. The status belongs to the rule, not to a version, so
+        only the version in force shows it. `status: deleted` marks a deletion.
         """
         with db.read() as conn:
             if newest(conn, name) == 0:
@@ -250,27 +266,31 @@ def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
     @router.get(
         "/v1/rules/{name}/explain",
         response_model=ExplanationOut,
-        summary="Why the rule fires for a subject now, or why not",
+        summary="Explain why the rule fires for a subject now, or why not",
     )
     def explain(
         name: Name,
         account: Annotated[str, Query(min_length=1, max_length=256)],
         contact: Annotated[
-            str | None, Query(max_length=256, description="for rules of contact scope")
+            str | None, Query(max_length=256, description="The contact. For rules with `scope: contact`.")
         ] = None,
-        key: Annotated[str | None, Query(max_length=MAX_KEY, description="for rules with `by`")] = None,
+        key: Annotated[
+            str | None, Query(max_length=MAX_KEY, description="The value of `by`. For rules with `by`.")
+        ] = None,
         _: Principal = require("rules:read"),
     ) -> Response:
-        """`reason` is one of a closed set, and `sentence` says it with its numbers, the last trigger first.
+        """`reason` is one of a fixed set. `sentence` gives the reason with its numbers, and mentions the last
+        trigger.
 
-        Of a rule that is decided at the daily tick it is the verdict of the next one, if nothing more comes. `figures`:
-        of a trend, what it compares. `evidence`: ids of events, which `GET /v1/accounts/{id}/events` shows.
+        For a rule that is decided at the daily tick, this is the decision at the next tick if no more events
+        arrive. `figures` holds what a trend compares. `evidence` holds the ids of events; look them up with
+        `GET /v1/accounts/{id}/events`.
         """
         return json_response(explainer.explain(name, account, contact, key))
 
 
 def _tiers(router: APIRouter, db: Database, saver: RuleRepository) -> None:
-    @router.get("/v1/tiers", response_model=TiersOut, summary="Which account is served how")
+    @router.get("/v1/tiers", response_model=TiersOut, summary="Get the tier policy")
     def read(_: Principal = require("rules:read")) -> Response:
         with db.read() as conn:
             row = latest(conn, None)
@@ -278,7 +298,7 @@ def _tiers(router: APIRouter, db: Database, saver: RuleRepository) -> None:
             return json_response({"tiers": list(DEFAULT_TIERS), "version": 0}, headers={"ETag": etag(0)})
         return json_response(_tiers_shown(row), headers={"ETag": etag(row.version)})
 
-    @router.put("/v1/tiers", response_model=TiersOut, summary="Change the tier policy")
+    @router.put("/v1/tiers", response_model=TiersOut, summary="Replace the tier policy")
     def write(
         doc: TiersBody, trail: Trail, if_match: IfMatch = None, _: Principal = require("rules:write")
     ) -> Response:
@@ -292,11 +312,14 @@ def _schemas(router: APIRouter) -> None:
     @router.get(
         "/v1/schemas/{kind}",
         response_model=dict[str, Any],
-        summary="The JSON Schema of a kind of file, for editors",
+        summary="Get the JSON Schema of a kind of file, for editors",
     )
     def schema(
         kind: Annotated[
-            str, Path(description="rule, playbook, template, endpoint, tiers, aliases, test or document")
+            str,
+            Path(
+                description="The kind of file: rule, playbook, template, endpoint, tiers, aliases, test or document."
+            ),
         ],
         _: Principal = require(ANY),
     ) -> Response:

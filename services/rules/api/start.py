@@ -217,7 +217,7 @@ def start_router(by_hand: StartsByHand) -> APIRouter:
     @router.post(
         "/v1/rules/{name}/start",
         response_model=StartOut,
-        summary="Start the rule by hand, for these subjects or for all that match",
+        summary="Start the rule by hand, for given subjects or for all that match",
     )
     def start(
         name: Annotated[str, Path(min_length=1, max_length=256)],
@@ -226,11 +226,13 @@ def start_router(by_hand: StartsByHand) -> APIRouter:
         trail: Trail,
         principal: Principal = require("rules:read"),
     ) -> Response:
-        """One trigger a subject and `Idempotency-Key`, with `reason: by_hand`; it starts the cooldown, and a play.
+        """Creates one trigger per subject and `Idempotency-Key`, with `reason: by_hand`. The trigger starts
+        the cooldown and a play.
 
-        Each partition decides at the place of the request in the log, and the answer waits for that, 10 s at most:
-        after a 503 ask again with the same key. A named subject need not match. Who is inside the cooldown is left
-        out, as is whoever does not match any more of `"matching"`. A dry run needs no key, and `rules:read` only.
+        Each partition decides at the position of the request in the log. The answer waits for these decisions
+        for up to 10 seconds; after a 503, repeat the request with the same key. Subjects that you name need
+        not match. Subjects in their cooldown are left out, and so are subjects of `"matching"` that no longer
+        match. A dry run needs no key, and only the scope `rules:read`.
         """
         if not asked.dry_run:
             principal.must("rules:write")
