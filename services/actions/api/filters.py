@@ -70,7 +70,7 @@ def _narrow(
     rule: Text = None,
     playbook: Text = None,
     tier: Tier | None = None,
-    owner: Annotated[Address, Query(description="address of the account's owner, as it is now")] = None,
+    owner: Annotated[Address, Query(description="The address of the account's current owner.")] = None,
     after: After = None,
     before: Before = None,
 ) -> PlayFilters:
@@ -107,9 +107,13 @@ def _narrow_tasks(
     assignee: Address = None,
     status: TaskStatus | None = None,
     reason: PlayReason | None = None,
-    priority: Annotated[Text, Query(description="the word as it stands in the task")] = None,
-    due_before: Annotated[QueryMoment | None, Query(description="only what is due before this time")] = None,
-    overdue: Annotated[bool | None, Query(description="open, and its due date is past")] = None,
+    priority: Annotated[Text, Query(description="Only tasks with exactly this priority.")] = None,
+    due_before: Annotated[
+        QueryMoment | None, Query(description="Only tasks that are due before this time.")
+    ] = None,
+    overdue: Annotated[
+        bool | None, Query(description="Whether the task is overdue: open, with a due date in the past.")
+    ] = None,
 ) -> TaskFilters:
     return TaskFilters(assignee, status, reason, priority, due_before, overdue)
 
@@ -128,9 +132,10 @@ NarrowedTasks = Annotated[TaskFilters, Depends(_narrow_tasks)]
 Sorted = Annotated[
     Sort,
     Query(
-        description="`created`: newest first; `due`: soonest first, those without a due date last; `priority`: most "
-        "urgent first (critical or urgent, high, normal or medium, low; P0, P1, …), other words next, those without "
-        "one last, and of one urgency the soonest due first"
+        description="The order of the list. `created`: newest first. `due`: soonest due first, tasks without "
+        "a due date last. `priority`: most urgent first (critical or urgent, high, normal or "
+        "medium, low; P0, P1, …), then other words, then tasks without a priority; tasks of the "
+        "same urgency are sorted by due date."
     ),
 ]
 Narrowed = Annotated[PlayFilters, Depends(_narrow)]  # a handler's parameter: `narrow: Narrowed`

@@ -67,7 +67,7 @@ def _playbooks(
     @routes.post(
         "/v1/playbooks/{name}/pause",
         response_model=PlaybookOut,
-        summary="Hold new plays, let open ones stand still, send nothing of it",
+        summary="Pause the playbook: hold new plays, stop open ones and send nothing",
     )
     def pause(
         name: Name,
@@ -97,7 +97,7 @@ def _playbooks(
     @routes.post(
         "/v1/playbooks/{name}/resume",
         response_model=PlaybookOut,
-        summary="Let a paused playbook go on; its held plays begin or are skipped",
+        summary="Resume a paused playbook and begin or skip its held plays",
     )
     def resume(
         name: Name, body: ResumeBody, trail: Trail, _: Principal = require("actions:write")
@@ -125,7 +125,7 @@ def _release(routes: APIRouter, db: Database, clock: Clock, changed: Callable[[]
         "/v1/plays/{play}/release",
         tags=["plays"],
         response_model=PlayOut,
-        summary="Let a play begin, or go on, although its playbook is paused",
+        summary="Let a play begin or go on although its playbook is paused",
     )
     def release(
         play: str, trail: Trail, _body: HoldBody = None, _: Principal = require("actions:write")
@@ -190,7 +190,7 @@ def _discard(
         "/v1/plays/{play}/discard",
         tags=["plays"],
         response_model=PlayOut,
-        summary="Let a held play never begin",
+        summary="Skip a held play, so that it never begins",
     )
     def discard(
         play: str, trail: Trail, _body: HoldBody = None, _: Principal = require("actions:write")

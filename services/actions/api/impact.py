@@ -18,7 +18,9 @@ from services.actions.storage.library import PLAYBOOKS
 Name = Annotated[str, Path(min_length=1, max_length=256)]
 Version = Annotated[
     int | None,
-    Query(ge=1, le=2**31 - 1, description="only accounts whose first play was of this version"),
+    Query(
+        ge=1, le=2**31 - 1, description="Only accounts whose first play used this version of the playbook."
+    ),
 ]
 
 
@@ -28,11 +30,13 @@ def router(db: Database, clock: Clock, *, log_clock: bool) -> APIRouter:
 
     @routes.get(
         "/v1/playbooks/{name}/impact",
-        summary="What a playbook did: the accounts it touched beside those it held out",
+        summary="Compare the accounts that a playbook treated with those it held out",
         response_model=ImpactOut,
     )
     def of(name: Name, version: Version = None, _: Principal = require("actions:read")) -> Response:
-        """One play an account counts, the first that began. Its goal is reached by an event within the goal's time."""
+        """Each account counts once, with the first of its plays to begin. The goal counts as reached if its
+        event comes within the goal's time.
+        """
         now = None if log_clock else clock.now()
         with db.read() as connection:
             stored = PLAYBOOKS.fetch(connection, name)

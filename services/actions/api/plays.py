@@ -31,7 +31,8 @@ from services.actions.tables import actions, attempts, plays
 
 ExitBody = Annotated[ExitIn | None, example({})]
 Recipient = Annotated[
-    str | None, Query(min_length=1, max_length=320, description="an address, or the name of an endpoint")
+    str | None,
+    Query(min_length=1, max_length=320, description="An email address, or the name of an endpoint."),
 ]
 
 
@@ -60,7 +61,7 @@ def router(
 
     @routes.post(
         "/v1/plays/{play}/exit",
-        summary="End an open play: nothing more is sent, its tasks are closed",
+        summary="End an open play: send nothing more and close its tasks",
         response_model=PlayOut,
     )
     def exit_play(
@@ -97,7 +98,7 @@ def router(
 
 
 def _plays(routes: APIRouter, db: Database) -> None:
-    @routes.get("/v1/plays", summary="Plays, newest first", response_model=page_of(PlayOut))
+    @routes.get("/v1/plays", summary="List plays, newest first", response_model=page_of(PlayOut))
     def listed(
         pages: Pages,
         narrow: Narrowed,
@@ -105,7 +106,7 @@ def _plays(routes: APIRouter, db: Database) -> None:
         reason: PlayReason | None = None,
         _: Principal = require("actions:read"),
     ) -> Response:
-        """`after` and `before` compare with `started_at`."""
+        """`after` and `before` are compared with `started_at`."""
         query = narrow.of(plays, plays.c.started_at, status=status, reason=reason)
         order = narrow.order(plays, plays.c.started_at)
         with db.read() as connection:
@@ -113,7 +114,7 @@ def _plays(routes: APIRouter, db: Database) -> None:
 
     @routes.get(
         "/v1/plays/{play}",
-        summary="A play, with its trigger, its actions and its history",
+        summary="Get a play with its trigger, actions and history",
         response_model=PlayDetail,
     )
     def one(play: str, _: Principal = require("actions:read")) -> Response:
@@ -130,7 +131,10 @@ def _plays(routes: APIRouter, db: Database) -> None:
 
 def _actions(routes: APIRouter, db: Database) -> None:
     @routes.get(
-        "/v1/actions", summary="Actions, newest first", tags=["actions"], response_model=page_of(ActionOut)
+        "/v1/actions",
+        summary="List actions, newest first",
+        tags=["actions"],
+        response_model=page_of(ActionOut),
     )
     def listed(
         pages: Pages,
@@ -142,7 +146,7 @@ def _actions(routes: APIRouter, db: Database) -> None:
         reason: ActionReason | None = None,
         _: Principal = require("actions:read"),
     ) -> Response:
-        """`after` and `before` compare with `due_at`."""
+        """`after` and `before` are compared with `due_at`."""
         query = narrow.of(actions, actions.c.due_at, play=play, channel=channel, status=status, reason=reason)
         if recipient is not None:
             query = query.where(search_columns.is_for(actions.c.addressee, recipient))
@@ -152,7 +156,7 @@ def _actions(routes: APIRouter, db: Database) -> None:
 
     @routes.get(
         "/v1/actions/{action}",
-        summary="An action: what was rendered, and every attempt",
+        summary="Get an action with its rendered content and every attempt",
         tags=["actions"],
         response_model=ActionDetail,
     )

@@ -51,16 +51,20 @@ _NO_TRIGGER: dict[str, Any] = {
 
 
 class PreviewIn(Strict):
-    """The body of a preview."""
+    """The account, contact and trigger to preview a template for."""
 
-    account: str = Field(min_length=1, max_length=256, description="The account's id.", examples=["acme"])
+    account: str = Field(
+        min_length=1, max_length=256, description="The id of the account.", examples=["acme"]
+    )
     contact: str | None = Field(
-        None, max_length=256, description="The contact's id. Default: whom an email step would write to."
+        None,
+        max_length=256,
+        description="The id of the contact. Default: the contact that an email step would write to.",
     )
     trigger: dict[str, Any] | str | None = Field(
         None,
-        description="The trigger to be seen by the template: its fields (those left out are null), or the id of one "
-        "that started a play.",
+        description="The trigger that the template sees: its fields (those left out are null), or the id of "
+        "a trigger that started a play.",
         examples=[EXAMPLE["trigger"]],
     )
 
@@ -75,7 +79,7 @@ def router(
     @routes.post(
         "/v1/templates/{name}/preview",
         response_model=PreviewOut,
-        summary="A template as an account would get it",
+        summary="Preview a template for an account",
     )
     def preview(
         name: Annotated[str, Path(min_length=1, max_length=256)],

@@ -58,7 +58,7 @@ def router(
         PATH,
         status_code=202,
         response_model=RehearsalOut,
-        summary="Play a playbook over triggers and the log, and send nothing",
+        summary="Start a rehearsal of a playbook, which sends nothing",
     )
     @large_body(MAX_BYTES, read_rehearsal)
     def create(
@@ -66,10 +66,11 @@ def router(
         once: Once,
         principal: Principal = require("actions:read"),
     ) -> Response:
-        """The plays start, wait, exit and go on as on a server that has the log clock, over what the log holds now.
-        Suppressions are respected, erased accounts are passed over, and every step's template is rendered at least
-        once for a real trigger. Nobody completes a task in a rehearsal, so a wait for that runs out, unless the log
-        has the event for a real play of the same trigger."""
+        """Plays start, wait, exit and go on as they would on a server with the log clock, over what the log
+        holds now. Suppressions are respected, and erased accounts are left out. The template of every step
+        is rendered at least once for a real trigger. Nobody completes tasks in a rehearsal, so a wait for
+        that runs out, unless the log has the event for a real play of the same trigger.
+        """
         triggers = triggers_of(body.triggers, partition_of)
         with queue.write() as conn:
 

@@ -23,14 +23,18 @@ def router(db: Database, clock: Clock, changed: Callable[[], None]) -> APIRouter
     """The routes. `changed` is called when the switch was turned."""
     routes = APIRouter(tags=["sending"], route_class=JsonRoute)
 
-    @routes.get("/v1/sending", response_model=SendingOut, summary="Whether mails and webhooks go out")
+    @routes.get(
+        "/v1/sending", response_model=SendingOut, summary="Get whether mail and webhooks are being sent"
+    )
     def shown(_: Principal = require("actions:read")) -> Response:
         with db.read() as conn:
             return json_response(shown_switch(sending.current(conn)))
 
-    @routes.put("/v1/sending", response_model=SendingOut, summary="Stop every mail and webhook, or go on")
+    @routes.put("/v1/sending", response_model=SendingOut, summary="Turn all mail and webhooks off or on")
     def turn(model: SendingBody, trail: Trail, _: Principal = require("actions:write")) -> Response:
-        """After the answer to `off`, which comes within 10 seconds, no send begins, in any process. Actions wait."""
+        """The answer to `off` comes within 10 seconds. Once it has come, no process begins to send
+        anything, and actions wait.
+        """
         found = sending_switch.turn(db, clock, trail, off=model.status == "off", reason=model.reason)
         changed()
         return json_response(shown_switch(found))

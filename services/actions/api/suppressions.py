@@ -25,21 +25,27 @@ from services.actions.tables import suppressions as table
 
 NOUN = "suppression"  # in the audit, by the hash of its address
 EXAMPLE = {"address": "ann@acme.test", "topic": "billing", "reason": "asked by phone"}
-Address = Annotated[str | None, Query(max_length=320, description="only this address")]
+Address = Annotated[str | None, Query(max_length=320, description="Only suppressions of this address.")]
 
 
 class SuppressionIn(Strict):
-    """The body of a suppression."""
+    """A request to send no more mail to an address."""
 
     read_only: ClassVar[frozenset[str]] = frozenset({"hash", "created_at"})
 
-    address: str = Field(max_length=320, description="An email address.", examples=["ann@acme.test"])
+    address: str = Field(
+        max_length=320, description="The email address to suppress.", examples=["ann@acme.test"]
+    )
     topic: str | None = Field(
-        None, min_length=1, max_length=256, description="Of which no mail is sent. Default: of none at all.",
+        None, min_length=1, max_length=256, description="The topic for which no mail is sent. Default: all topics.",
         examples=["billing"],
     )  # fmt: skip
     reason: str = Field(
-        "by_hand", min_length=1, max_length=64, description="For people.", examples=["asked by phone"]
+        "by_hand",
+        min_length=1,
+        max_length=64,
+        description="The reason, for people.",
+        examples=["asked by phone"],
     )
 
     @field_validator("address")
@@ -62,7 +68,7 @@ def router(db: Database, clock: Clock, hasher: Hasher) -> APIRouter:
     _changing(routes, db, clock, hasher)
 
     @routes.get(
-        "/v1/suppressions", response_model=page_of(SuppressionOut), summary="Suppressions, newest first"
+        "/v1/suppressions", response_model=page_of(SuppressionOut), summary="List suppressions, newest first"
     )
     def listed(
         pages: Pages, address: Address = None, topic: Annotated[str | None, Query(max_length=256)] = None,
@@ -81,7 +87,7 @@ def router(db: Database, clock: Clock, hasher: Hasher) -> APIRouter:
 
 def _changing(routes: APIRouter, db: Database, clock: Clock, hasher: Hasher) -> None:
     again: dict[int | str, dict[str, Any]] = {
-        200: {"model": SuppressionOut, "description": "It was suppressed already"}
+        200: {"model": SuppressionOut, "description": "The address was already suppressed."}
     }
 
     @routes.post(
@@ -89,7 +95,7 @@ def _changing(routes: APIRouter, db: Database, clock: Clock, hasher: Hasher) -> 
         status_code=201,
         response_model=SuppressionOut,
         responses=again,
-        summary="Send no mail to an address",
+        summary="Suppress mail to an address",
     )
     def create(
         model: SuppressionBody, once: Once, trail: Trail, _: Principal = require("actions:write")
@@ -111,10 +117,14 @@ def _changing(routes: APIRouter, db: Database, clock: Clock, hasher: Hasher) -> 
 
         return suppressions.once_quiet(db, hasher, digest, clock, act)
 
-    @routes.delete("/v1/suppressions/{address:path}", status_code=204, summary="Mails may be sent again")
+    @routes.delete(
+        "/v1/suppressions/{address:path}",
+        status_code=204,
+        summary="Remove a suppression, so that mail may be sent again",
+    )
     def delete(
         address: str, trail: Trail,
-        topic: Annotated[str | None, Query(max_length=256, description="only this topic")] = None,
+        topic: Annotated[str | None, Query(max_length=256, description="Only the suppression for this topic.")] = None,
         _: Principal = require("actions:write"),
     ) -> Response:  # fmt: skip
         with db.write() as connection:

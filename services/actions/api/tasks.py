@@ -41,7 +41,7 @@ def router(db: Database, times: Times, partitions: int, changed: Callable[[], No
     routes = APIRouter(tags=["tasks"], route_class=JsonRoute)
     verbs = _Verbs(db, times, partitions)
 
-    @routes.get("/v1/tasks", summary="Tasks, newest first", response_model=page_of(TaskOut))
+    @routes.get("/v1/tasks", summary="List tasks, newest first", response_model=page_of(TaskOut))
     def listed(
         pages: Pages,
         narrow: Narrowed,
@@ -49,7 +49,9 @@ def router(db: Database, times: Times, partitions: int, changed: Callable[[], No
         sort: Sorted = "created",
         _: Principal = require("actions:read"),
     ) -> Response:
-        """`after` and `before` compare with `created_at`. A task is overdue while it is open and its due date past."""
+        """`after` and `before` are compared with `created_at`. A task is overdue if it is open and its due
+        date is past.
+        """
         with db.read() as connection:
             now = times.now(connection, None)
             query = wanted.of(narrow.of(tasks, tasks.c.created_at), now)
@@ -58,7 +60,7 @@ def router(db: Database, times: Times, partitions: int, changed: Callable[[], No
             shown = page(connection, query, order, pages, lambda row: task_view(row, now), rising=rising)
         return json_response(shown)
 
-    @routes.get("/v1/tasks/{task}", summary="A task", response_model=TaskOut)
+    @routes.get("/v1/tasks/{task}", summary="Get a task", response_model=TaskOut)
     def one(task: str, _: Principal = require("actions:read")) -> Response:
         with db.read() as connection:
             row = connection.execute(select(tasks).where(tasks.c.id == task)).one_or_none()
@@ -68,7 +70,7 @@ def router(db: Database, times: Times, partitions: int, changed: Callable[[], No
 
     _making(routes, db, verbs, changed)
 
-    @routes.post("/v1/tasks/{task}/complete", summary="The task is done", response_model=TaskOut)
+    @routes.post("/v1/tasks/{task}/complete", summary="Complete the task", response_model=TaskOut)
     def complete(
         task: str, trail: Trail, how: CompleteBody = None, _: Principal = require("actions:write")
     ) -> Response:
@@ -76,14 +78,14 @@ def router(db: Database, times: Times, partitions: int, changed: Callable[[], No
         changed()
         return json_response(view)
 
-    @routes.post("/v1/tasks/{task}/snooze", summary="Put the task off", response_model=TaskOut)
+    @routes.post("/v1/tasks/{task}/snooze", summary="Snooze the task", response_model=TaskOut)
     def snooze(
         task: str, body: SnoozeBody, trail: Trail, _: Principal = require("actions:write")
     ) -> Response:
         return json_response(verbs.run(task, partial(_snooze, until=_moment(body.until)), trail))
 
     @routes.post(
-        "/v1/tasks/{task}/reassign", summary="Give the task to somebody else", response_model=TaskOut
+        "/v1/tasks/{task}/reassign", summary="Reassign the task to somebody else", response_model=TaskOut
     )
     def reassign(
         task: str, body: ReassignBody, trail: Trail, _: Principal = require("actions:write")
@@ -94,9 +96,11 @@ def router(db: Database, times: Times, partitions: int, changed: Callable[[], No
 
 
 def _making(routes: APIRouter, db: Database, verbs: "_Verbs", changed: Callable[[], None]) -> None:
-    @routes.post("/v1/tasks", status_code=201, response_model=TaskMade, summary="Make a task by hand")
+    @routes.post("/v1/tasks", status_code=201, response_model=TaskMade, summary="Create a task by hand")
     def create(body: TaskBody, once: Once, trail: Trail, _: Principal = require("actions:write")) -> Response:
-        """It is completed, snoozed, reassigned and listed like any other, and goes with the erasure of its account."""
+        """The task is completed, snoozed, reassigned and listed like any other. It is deleted when its
+        account is erased.
+        """
         with db.write() as connection:
 
             def act() -> Response:

@@ -145,11 +145,14 @@ def router(
     routes = APIRouter(tags=["unsubscribing"], default_response_class=HTMLResponse)
     desk = _Desk(db, clock, times, hasher, partitions, changed)
     answers: dict[int | str, dict[str, Any]] = {
-        404: {"description": "No such link", "content": {"text/html": {}}}
+        404: {"description": "There is no such link.", "content": {"text/html": {}}}
     }
 
     @routes.get(
-        "/u/{token}", dependencies=[open_route], responses=answers, summary="The page; it changes nothing"
+        "/u/{token}",
+        dependencies=[open_route],
+        responses=answers,
+        summary="Show the unsubscribe page without changing anything",
     )
     @any_query  # mail programs and trackers add parameters of their own
     def page(token: str) -> Response:
