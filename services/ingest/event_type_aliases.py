@@ -94,7 +94,7 @@ def aliases_router(aliases: Aliases) -> APIRouter:
     """`GET` and `PUT /v1/aliases`."""
     router = APIRouter(tags=["aliases"], route_class=JsonRoute)
 
-    @router.get("/v1/aliases", response_model=AliasesOut, summary="Event types that are renamed at the door")
+    @router.get("/v1/aliases", response_model=AliasesOut, summary="Get the aliases of event types")
     def read(_: Principal = require("rules:read")) -> Response:
         stored = aliases.stored()
         if stored is None:
@@ -104,7 +104,7 @@ def aliases_router(aliases: Aliases) -> APIRouter:
     @router.put(
         "/v1/aliases",
         response_model=AliasesOut,
-        summary="Change which event types are renamed at the door",
+        summary="Replace the aliases of event types",
     )
     def write(
         body: Annotated[AliasesDoc, AS_SHOWN, example(ALIASES_EXAMPLE)],
@@ -112,11 +112,12 @@ def aliases_router(aliases: Aliases) -> APIRouter:
         if_match: IfMatch = None,
         _: Principal = require("rules:write"),
     ) -> Response:
-        """The whole list. Whatever an SDK or another system calls a thing then meets the rules that listen to it.
+        """Replaces the whole list. With an alias, events that an SDK or another system names differently
+        reach the rules that listen for them.
 
-        Every event that this process is sent after the answer is renamed, whichever way it comes; with several
-        processes at the door, the others do so within a second. What is on the log already keeps its name, and so does
-        what other programs write to Kafka.
+        Every event that this process receives after the answer is renamed, in whichever format it arrives.
+        Other processes follow within a second. Events that are already in the log keep their names, and so do
+        events that other programs write to Kafka.
         """
         return _shown(aliases.save(body, trail, if_match))
 

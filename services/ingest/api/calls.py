@@ -50,7 +50,7 @@ def _add(router: APIRouter, receiver: Receiver, format_: EventFormat, call: Form
             tags=[format_.name],
             status_code=202 if ack is None else ack.status,
             response_model=EventsAccepted if ack is None else ack.model,
-            summary=f"{format_.name.capitalize()}: {call.name}",
+            summary=f"Send a {format_.name.capitalize()} {call.name} call",
             operation_id=name,
             description=format_.about.format(name=call.name, path=call.paths[-1]),
             include_in_schema=path == call.paths[0],

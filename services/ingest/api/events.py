@@ -25,7 +25,7 @@ from services.ingest.formats import FORMATS, WANTED, chosen
 from services.ingest.formats.base import Incoming
 
 AccountId = Annotated[
-    str, Path(min_length=1, max_length=256, description="names the account", examples=["acme"])
+    str, Path(min_length=1, max_length=256, description="The id of the account.", examples=["acme"])
 ]
 
 # GET shows a closed account as it was. An update of it counts for the other account, where these values, and
@@ -43,7 +43,7 @@ def events_router(receiver: Receiver) -> APIRouter:
     @router.post(
         "/v1/events",
         status_code=202,
-        summary="Take events",
+        summary="Send events",
         response_model=models.EventsAccepted,
         openapi_extra=models.body_of(
             {kind: said for one in FORMATS.values() for kind, said in one.content_types.items() if said}
@@ -51,19 +51,22 @@ def events_router(receiver: Receiver) -> APIRouter:
     )
     @models.documents(*(model for one in FORMATS.values() for model in one.models))
     async def events(request: Request, principal: Principal = require("events:write")) -> Response:
-        """One event, an array, or `{"events": […]}`; CloudEvents structured, batched or binary; gzip.
+        """Takes one event, an array, or `{"events": […]}`; also CloudEvents in structured, batched or binary
+        mode. Bodies may be compressed with gzip. Answers 202 once the accepted events are stored durably.
 
-        Events without an id get one; with an `Idempotency-Key` it follows from that key and the body, so that a
-        request sent again names the same events, and another one under that key loses none. Answers 202 once
-        the accepted events are durable. `warnings`, where there are any, tell of what was taken and probably not
-        meant so: a value that a rule, a playbook or the tier policy reads as a number or a date, and that is none;
-        a field of an update that nothing reads;
-        with the wall clock, a time more than 7 days behind its receipt, or set back because it was ahead.
+        Events without an id get one. With an `Idempotency-Key`, the id is derived from the key and the body:
+        a repeated request names the same events, and a different body under the same key gets ids of its own.
 
-        Some types mean something here. `account.updated` and `contact.updated` are merged into what is known. With
-        the scope `admin`, `account.deleted` and `contact.deleted` erase, and `account.merged` (`data`: `{"into": …}`)
-        closes an account: another one gets its contacts and counts what comes for it later. It can be merged neither
-        into itself, through others too, nor into an erased one. Types under `touchline.` come only from Touchline.
+        `warnings` lists what was accepted but is probably a mistake: a value that a rule, a playbook or the
+        tier policy reads as a number or a date but that is neither; a field of an update that nothing reads;
+        with the wall clock, a time that is more than 7 days before receipt, or that was set back because it
+        lay in the future.
+
+        Some event types have a meaning of their own. `account.updated` and `contact.updated` are merged into
+        what is known. With the scope `admin`, `account.deleted` and `contact.deleted` erase data, and
+        `account.merged` (`data`: `{"into": …}`) closes an account: the other account gets its contacts and
+        counts its later events. An account cannot be merged into itself, not even through other accounts, nor
+        into one that was erased. Types that start with `touchline.` come only from Touchline.
         """
         headers, body = dict(request.headers), await request.body()
         format_ = chosen(headers)
@@ -88,28 +91,29 @@ def accounts_router(intake: Acceptor, doubts: EventWarnings) -> APIRouter:
         "/v1/accounts/{id:path}",
         status_code=202,
         response_model=models.AccountAccepted,
-        summary="Say what is known of an account",
+        summary="Create or update an account",
     )
     async def put_account(
         id: AccountId,
         body: Annotated[AccountIn, AS_SHOWN, example(ACCOUNT_EXAMPLE)],
         closed: Annotated[bool, Depends(_is_of_merged_account)],
-        historical: Annotated[bool, Query(description="an import: it shall fire nothing")] = False,
+        historical: Annotated[bool, Query(description="Marks an import: it fires no rules.")] = False,
         time: Annotated[
             Moment | None,
             Query(
-                description="when this came to hold; default: the moment of receipt. With the log clock it moves the "
-                "clock, as any event's does",
+                description="When the change took effect. Default: the time of receipt. With the log clock, it moves "
+                "the clock, as the time of any event does.",
                 examples=["2026-11-22T09:00:00Z"],
             ),
         ] = None,
         principal: Principal = require("events:write"),
     ) -> Response:
-        """Merged per attribute; `null` deletes; contacts merge by `id`. It is an `account.updated` event.
+        """Attributes are merged one by one, and contacts by `id`; `null` deletes. The update is stored as an
+        `account.updated` event.
 
-        What GET shows may be written back: what it alone has is left out, and so is the tier that the tier policy gave
-        (`tier_reason` says so) unless it was changed. Of an account that was merged (`merged_into`) nothing is carried
-        into the other one by that; a warning says so.
+        You may send back what GET shows. Fields that only GET has are ignored, and so is a tier that the tier
+        policy gave (see `tier_reason`), unless you changed it. If the account was merged (`merged_into`),
+        sending it back changes nothing in the other account, and a warning says so.
         """
         data = {} if closed else body.model_dump(exclude_unset=True)
         event = Event(
@@ -160,13 +164,15 @@ def clock_router(intake: Acceptor, settings: Settings, partitions: int) -> APIRo
         "/v1/clock",
         status_code=202,
         response_model=models.ClockCarried,
-        summary="Carry the log clock to a time",
+        summary="Move the log clock forward to a time",
     )
     async def clock(
         body: Annotated[models.ClockIn, example({"time": "2026-12-01T00:00:00Z"})],
         _: Principal = require("admin"),
     ) -> Response:
-        """Only with `TOUCHLINE_CLOCK=log`; 409 with the wall clock. What falls due by then is run."""
+        """Works only with `TOUCHLINE_CLOCK=log`; answers 409 with the wall clock. Everything that falls due
+        by the new time is run.
+        """
         time = body.time
         if settings.clock != "log":
             raise StateConflict("the wall clock cannot be set: this works only with TOUCHLINE_CLOCK=log")

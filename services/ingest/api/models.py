@@ -29,7 +29,7 @@ class Rejected(Answer):
 
 
 class EventWarning(Answer):
-    """Something that was taken and is probably not meant so."""
+    """Something in an accepted event that is probably a mistake."""
 
     index: int
     field: str = Field(examples=["data.attributes.arr"])
@@ -39,19 +39,23 @@ class EventWarning(Answer):
 
 
 class EventsAccepted(Answer):
-    """How many events are durable now, and which were refused."""
+    """How many events are stored durably, and which were refused."""
 
     accepted: int
     rejected: list[Rejected]
-    warnings: list[EventWarning] = Field(default=[], description="at most 100; left out where there are none")
+    warnings: list[EventWarning] = Field(
+        default=[], description="Warnings about accepted events, at most 100. Left out if there are none."
+    )
 
 
 class AccountAccepted(Answer):
-    """The update is durable; it is an event."""
+    """The update has been stored durably as an event."""
 
     accepted: Literal[1]
-    id: str = Field(description="of the event")
-    warnings: list[EventWarning] = Field(default=[], description="left out where there are none")
+    id: str = Field(description="The id of the event.")
+    warnings: list[EventWarning] = Field(
+        default=[], description="Warnings about the update. Left out if there are none."
+    )
 
 
 def _sane(moment: datetime) -> datetime:
@@ -62,27 +66,32 @@ def _sane(moment: datetime) -> datetime:
 
 
 class ClockIn(BaseModel):
-    """Where to carry the clock."""
+    """The time to move the log clock to."""
 
     model_config = ConfigDict(extra="forbid")
 
-    time: Annotated[Moment, AfterValidator(_sane)] = Field(description="RFC 3339 with an offset")
+    time: Annotated[Moment, AfterValidator(_sane)] = Field(
+        description="The time to move the clock to, in RFC 3339 with an offset."
+    )
 
 
 class ClockCarried(Answer):
-    """Where every partition's clock is now, at least."""
+    """The time that the clock of every partition has reached, or passed."""
 
     time: Time
 
 
 class LibrarySettings(BaseModel):
-    """What Segment's libraries ask for when they start. More is in it, for those that look for it."""
+    """The settings that Segment's libraries load when they start. There are further fields for libraries that
+    read them.
+    """
 
     model_config = ConfigDict(extra="allow")
 
     integrations: dict[str, Any] = Field(
         examples=[{"Segment.io": {"apiKey": "tl_…", "apiHost": "touchline.us.test/v1", "protocol": "https"}}],
-        description="one destination, `Segment.io`: `apiKey` is the write key, `apiHost` and `protocol` say where to",
+        description="The only destination, `Segment.io`: `apiKey` is the write key, and `apiHost` and "
+        "`protocol` say where to send calls.",
     )
 
 

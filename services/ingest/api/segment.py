@@ -20,18 +20,19 @@ def library_settings_router(settings: Settings) -> APIRouter:
         "/v1/projects/{key}/settings",
         dependencies=[open_route],
         response_model=models.LibrarySettings,
-        summary="What Segment's libraries in browsers and phones ask for",
+        summary="Get the settings that Segment's browser and phone libraries load",
     )
     @any_query
     @for_browsers
     async def library_settings(
         request: Request,
-        key: Annotated[str, Path(min_length=1, max_length=MAX_KEY, description="the write key")],
+        key: Annotated[str, Path(min_length=1, max_length=MAX_KEY, description="The write key.")],
     ) -> Response:
-        """Where to send calls: here. Asked for without a key; whether the one in the address is good, the calls show.
+        """Tells the library to send its calls to this server. The request needs no API key; whether the key
+        in the path is valid shows only when calls arrive.
 
-        "Here" is the host that the request came to: whoever asks got as far as that. `TOUCHLINE_PUBLIC_URL` adds its
-        scheme and path where it has the same host.
+        The address is the host that the request came to, because the library can reach it. If
+        `TOUCHLINE_PUBLIC_URL` has the same host, its scheme and path are used.
         """
         answer = library_settings_of(key, _here(request, settings.public_url))
         return json_response(answer, headers={"Cache-Control": "no-store"})

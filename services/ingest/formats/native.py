@@ -199,33 +199,38 @@ EVENT = {
 
 
 class EventIn(BaseModel):
-    """A CloudEvents 1.0 object with `account` and `contact`.
+    """A CloudEvents 1.0 event, with the fields `account` and `contact`.
 
-    Without `specversion` a name that is not listed here is refused (`unknown_field`). With it, extension attributes
-    that CloudEvents allows (names of lower-case letters and digits; text, numbers, truth values) are kept and mean
-    nothing here.
+    Without `specversion`, fields that are not listed here are refused (`unknown_field`). With it, extension
+    attributes that CloudEvents allows (names of lower-case letters and digits; strings, numbers and booleans)
+    are kept and have no effect.
     """
 
     model_config = ConfigDict(extra="allow")
 
     specversion: Literal["1.0"] = "1.0"
     id: Name = Field(
-        default_factory=str, description="with account and source it names the event; default: a UUIDv7"
+        default_factory=str,
+        description="Identifies the event together with account and source. Default: a UUIDv7.",
     )
     source: Name = "api"
     type: Name = Field(examples=["invoice.overdue"])
     time: AwareDatetime | None = Field(
-        None, description="RFC 3339 with an offset; default: the moment of receipt"
+        None, description="The time of the event, in RFC 3339 with an offset. Default: the time of receipt."
     )
-    account: Name = Field(description="the customer that it is about", examples=["acme"])
-    subject: str | None = Field(None, description="kept as it is; no account")
-    contact: Name | None = Field(None, description="the person at the account", examples=["ann"])
-    data: Any = Field(None, description="any JSON, at most 32 deep")
-    historical: bool = Field(False, description="a backfill: logged and counted, fires nothing")
+    account: Name = Field(description="The customer that the event is about.", examples=["acme"])
+    subject: str | None = Field(
+        None, description="The CloudEvents subject. It is kept unchanged and does not name an account."
+    )
+    contact: Name | None = Field(None, description="The person at the account.", examples=["ann"])
+    data: Any = Field(None, description="Any JSON value, nested at most 32 levels deep.")
+    historical: bool = Field(
+        False, description="Marks a backfill: the event is logged and counted, but fires no rules."
+    )
 
 
 _ONE: dict[str, Any] = {"$ref": "#/components/schemas/EventIn"}
-_MANY: dict[str, Any] = {"type": "array", "items": _ONE, "minItems": 1, "description": "at most 500"}
+_MANY: dict[str, Any] = {"type": "array", "items": _ONE, "minItems": 1, "description": "At most 500 events."}
 _WRAPPED: dict[str, Any] = {
     "type": "object",
     "properties": {"events": _MANY},

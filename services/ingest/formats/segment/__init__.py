@@ -16,13 +16,14 @@ from services.ingest.formats.segment.events import in_their_words, said_of
 from services.ingest.formats.segment.models import EXAMPLES, MODELS, SegmentAccepted
 from services.ingest.identity.placement import IdentityCall
 
-_ABOUT = """For Segment-compatible libraries: set their host to this server, the write key to an API key.
+_ABOUT = """For Segment-compatible libraries: set the host to this server and the write key to an API key.
 
-The key is the user of basic auth, a bearer token, or `writeKey` in the body, and has the scope `events:write` or
-`track`. With `track` alone nothing is changed that came by another way, and a contact known from such calls only
-gets no mail. The same call is at `{path}`; the content type does not matter. With the wall clock, where
-`sentAt` is more than five minutes off the moment of receipt, as much is taken off the time of every call of the
-request. Calls that cannot be taken stand in `rejected`, the others are taken; 400 only where nothing was."""
+Send the key as the user name of basic auth, as a bearer token, or as `writeKey` in the body. It needs the scope
+`events:write` or `track`. Calls with `track` alone cannot change data that came in another way, and a contact
+known only from such calls gets no mail. The same call is available at `{path}`. The content type does not
+matter. With the wall clock, if `sentAt` differs from the time of receipt by more than five minutes, the times
+of all calls in the request are corrected by the difference. Calls that cannot be accepted are listed in
+`rejected`, and the others are accepted. The answer is 400 only if no call was accepted."""
 
 
 def decode(sent: Incoming) -> list[Item]:

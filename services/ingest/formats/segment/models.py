@@ -14,41 +14,52 @@ def _one_of(*names: str) -> ConfigDict:
 
 
 class SegmentCall(BaseModel):
-    """What all calls of Segment's tracking API have; one of `userId` and `anonymousId` is required."""
+    """The fields that all calls of Segment's tracking API share. Either `userId` or `anonymousId` is
+    required.
+    """
 
     model_config = _one_of("userId", "anonymousId")
 
-    userId: Name = Field(default_factory=str, description="becomes the contact")  # noqa: N815 - Segment's names
+    userId: Name = Field(default_factory=str, description="The user. It becomes the contact.")  # noqa: N815 - Segment's names
     anonymousId: Name = Field(default_factory=str)  # noqa: N815
-    messageId: Name | None = Field(None, description="becomes the event's id")  # noqa: N815
+    messageId: Name | None = Field(None, description="The id of the message. It becomes the id of the event.")  # noqa: N815
     timestamp: AwareDatetime | None = None
     originalTimestamp: AwareDatetime | None = Field(  # noqa: N815
-        None, description="the time, where `timestamp` is missing"
+        None, description="The time of the call if `timestamp` is missing."
     )
-    sentAt: AwareDatetime | None = Field(None, description="by the sender's clock")  # noqa: N815
-    writeKey: str | None = Field(None, description="an API key, where no header has one")  # noqa: N815
+    sentAt: AwareDatetime | None = Field(None, description="When the call was sent, by the sender's clock.")  # noqa: N815
+    writeKey: str | None = Field(None, description="An API key, if no header has one.")  # noqa: N815
     context: dict[str, Any] | None = Field(
-        None, description="`context.groupId` names the account; `context.traits` are the user's"
+        None,
+        description="The context of the call: `context.groupId` names the account, and `context.traits` are "
+        "the traits of the user.",
     )
 
 
 class SegmentTrack(SegmentCall):
-    """Something the user did."""
+    """A track call: something that the user did."""
 
-    event: Name = Field(description="becomes the type: `Ticket Opened` is `ticket_opened`")
-    properties: dict[str, Any] | None = Field(None, description="become the data")
+    event: Name = Field(
+        description="The name of the event. It becomes the event type: `Ticket Opened` becomes "
+        "`ticket_opened`."
+    )
+    properties: dict[str, Any] | None = Field(
+        None, description="The properties. They become the data of the event."
+    )
 
 
 class SegmentTraits(SegmentCall):
-    """Who the user is."""
+    """Who the user is, and their traits."""
 
-    traits: dict[str, Any] | None = Field(None, description="`email`, `name`, … and attributes")
+    traits: dict[str, Any] | None = Field(
+        None, description="Traits such as `email` and `name`. Other traits become attributes."
+    )
 
 
 class SegmentGroup(SegmentTraits):
     """Which account the user belongs to."""
 
-    groupId: Name = Field(description="the account")  # noqa: N815
+    groupId: Name = Field(description="The group. It becomes the account.")  # noqa: N815
 
 
 class SegmentPage(SegmentCall):
@@ -59,36 +70,39 @@ class SegmentPage(SegmentCall):
 
 
 class SegmentEntry(SegmentTrack):
-    """A call in a batch; which fields it has follows from its `type`."""
+    """A call in a batch. Its fields depend on its `type`."""
 
     type: Literal["track", "identify", "group", "page", "screen", "alias"]
     groupId: Name = "-"  # noqa: N815
 
 
 class SegmentBatchIn(BaseModel):
-    """Several calls, each with its `type`."""
+    """Several calls, each with a `type`."""
 
     model_config = ConfigDict(extra="allow")
 
     batch: list[SegmentEntry] = Field(min_length=1)
-    sentAt: AwareDatetime | None = Field(None, description="by the sender's clock")  # noqa: N815
-    writeKey: str | None = Field(None, description="an API key, where no header has one")  # noqa: N815
+    sentAt: AwareDatetime | None = Field(None, description="When the call was sent, by the sender's clock.")  # noqa: N815
+    writeKey: str | None = Field(None, description="An API key, if no header has one.")  # noqa: N815
 
 
 class RejectedCall(Answer):
-    """What is wrong with a call of a request; the others were taken."""
+    """What is wrong with a call in the request. The other calls were accepted."""
 
     field: str = Field(
-        description="in a batch `0.event` is the `event` of the first call", examples=["0.event"]
+        description="The path of the field. In a batch, `0.event` is the `event` of the first call.",
+        examples=["0.event"],
     )
     message: str = Field(examples=["is required"])
 
 
 class SegmentAccepted(Answer):
-    """What could be read was taken."""
+    """The call was accepted. In a batch, all calls that are not in `rejected` were accepted."""
 
     success: Literal[True]
-    rejected: list[RejectedCall] = Field(default=[], description="left out where there is none")
+    rejected: list[RejectedCall] = Field(
+        default=[], description="The calls that were refused. Left out if there are none."
+    )
 
 
 MODELS: dict[str, type[BaseModel]] = {
