@@ -92,6 +92,11 @@ def saved(before: Beats, bodies: list[JSON]) -> Beats:
     return found
 
 
+def is_unheard(before: Beats, clause: Clause) -> bool:
+    """Whether nobody has listened to these events before."""
+    return all(other[0] != clause[0] for other in before)
+
+
 def _as_heard(times: list[int], within: int, new: int) -> list[int]:
     """The times, with others in between where the old `within` had seen no silence."""
     times = sorted(times)

@@ -57,10 +57,13 @@ class Oracle:
             self._overdue(account, silent=False)
 
     def _saved_beats(self, rules: list[Rule], old: dict[str, Rule]) -> None:
-        self.beats = alive.saved(self.beats, [rule.body for rule in rules])
+        before = self.beats
+        self.beats = alive.saved(before, [rule.body for rule in rules])
         for rule in rules:
             clause = alive.clause_of(rule.body)
-            if clause is not None and _builds(old.get(rule.body["name"]), rule.body):
+            if clause is None:
+                continue
+            if alive.is_unheard(before, clause) or _builds(old.get(rule.body["name"]), rule.body):
                 self.beats[clause] += [time for type_, time in self.came if alive.hears(clause, type_)]
 
     def _beat(self, event: JSON, time: int) -> None:

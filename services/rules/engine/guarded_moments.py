@@ -4,13 +4,14 @@ An account with such a moment stands on the list of the clause until the moment 
 at the time at which the moment would have come without silences. So it is found again after a restart.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from heapq import heappop, heappush
 
 from schemas.event import SOURCE_SEEN, Event, microseconds
 from schemas.heartbeats import AliveClause, Run, seen_of
 from schemas.reasons import Reason
 from services.rules.engine.account_state import AccountState, SubjectKey, slot_of
+from services.rules.engine.backfill import History
 from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.context import Context
 from services.rules.engine.heartbeats import Change, Heartbeat
@@ -243,41 +244,49 @@ class GuardedMoments(Timers):
 
     # -- saves -----------------------------------------------------------------------------------------------
 
-    def _recall(
-        self, fresh: list[CompiledRule], offset: int, history: Iterable[tuple[int, int, Event]]
+    def _guard(
+        self, new: RuleSet, fresh: list[CompiledRule], offset: int, history: Callable[[], History]
     ) -> None:
-        """Build the heartbeats of new rules from the log, and tell the other partitions of them."""
-        clauses = {rule.alive.key: rule.alive for rule in fresh if rule.alive is not None}
-        found = [Heartbeat(clause) for _, clause in sorted(clauses.items())]
-        for _, _, event in history if found else ():
-            seen = seen_of(event) if event.type == SOURCE_SEEN else None
-            time = microseconds(event.time) if event.time is not None else 0
-            for heart in found:
-                if seen is not None and seen[0] == heart.clause:
-                    for run in seen[1]:
-                        heart.hear(*run)
-                elif heart.clause.listens(event.type):
-                    heart.hear(time, time)
-        for heart in found:
-            key = heart.clause.key
-            for run in heart.runs():
-                self._hear(key, run, offset)
-                self.told.append((heart.clause, run))
-            self._hearts[key].told = self._hearts[key].last
-
-    def _guard(self, new: RuleSet) -> None:
-        """Keep the heartbeats that a save's rules ask for. Another `within` goes on from what the old one heard."""
+        """Keep the heartbeats that a save's rules ask for. Another `within` goes on from what the old one heard; where
+        nothing is known yet, the log says what has come, for the source may have fallen silent before the save."""
         before = dict(self._hearts)
         for key in [key for key in self._hearts if key not in new.clauses]:
             del self._hearts[key], self._lists[key]
             self._unsaved.add(key)
+        wanted = [rule.alive for rule in fresh if rule.alive is not None]
         for key, clause in new.clauses.items():
             if key in self._hearts:
                 continue
             made = self._hearts[key] = Heartbeat(clause)
             self._lists[key] = HeldList()
-            for other in sorted(before.values(), key=lambda one: one.clause.within):
-                if other.clause.types == clause.types:
-                    made.take(other)
-                    self._unsaved.add(key)
-                    break
+            same = [other for other in before.values() if other.clause.types == clause.types]
+            if same:
+                made.take(min(same, key=lambda one: one.clause.within))
+                self._unsaved.add(key)
+            else:
+                wanted.append(clause)
+        if wanted:
+            self._recall(wanted, offset, history())
+
+    def _recall(self, wanted: list[AliveClause], offset: int, history: History) -> None:
+        """Add what the log holds to the heartbeats of these clauses, and tell the other partitions of it."""
+        found = {clause.key: Heartbeat(clause) for clause in wanted}
+        for _, _, event in history:
+            seen = seen_of(event) if event.type == SOURCE_SEEN else None
+            time = microseconds(event.time) if event.time is not None else 0
+            for heart in found.values():
+                if seen is not None and seen[0] == heart.clause:
+                    for run in seen[1]:
+                        heart.hear(*run)
+                elif heart.clause.listens(event.type):
+                    heart.hear(time, time)
+        # First those of which nothing is known: with them no moment is decided before all of it is.
+        for key in sorted(found, key=lambda key: (self._hearts[key].last is not None, key)):
+            heart, mine = found[key], self._hearts[key]
+            if mine.last is None:
+                mine.take(heart)
+                self._unsaved.add(key)
+            for run in heart.runs():
+                self._hear(key, run, offset)
+                self.told.append((heart.clause, run))
+            mine.told = mine.last

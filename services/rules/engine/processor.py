@@ -214,9 +214,8 @@ class PartitionEngine(Merging):
             if rule.name in new.backfills
             and (rule.name not in old.by_name or old.by_name[rule.name].generation != rule.generation)
         ]
-        self._guard(new)
+        self._guard(new, fresh, offset, lambda: self._history(offset))
         if fresh:
-            self._recall(fresh, offset, self._history(offset))
             self.touched |= backfill(
                 fresh, self._accounts, lambda: self._history(offset), self.clock, self._asked
             )

@@ -165,6 +165,23 @@ def test_backfill_builds_the_heartbeats() -> None:
     assert w.told == []  # nothing armed it
 
 
+def test_alive_that_is_added_in_an_outage_holds_back_what_is_armed() -> None:
+    def w() -> World:
+        return World(rule(GONE)).ev("01-01T09:00", "login").ev("01-01T16:00", "beat", "other")
+
+    added = rule(GONE, alive={**ALIVE, "event": "beat"}, version=2)
+    held = w().save("01-03T00:00", added).clock("01-06T00:00")
+    assert held.told == []
+    assert [runs for _, runs in held.engine.take_told()] == [[(us("01-01T16:00"),) * 2]]
+    day_and_night(
+        held, "01-06", "01-07", "01-08", "01-09"
+    )  # the deadline moves by what was silent, four days and a third
+    assert held.told == ["r acme 01-08T17:00"]
+    assert w().save("01-03T00:00", rule(GONE, version=2)).clock("01-06T00:00").told == ["r acme 01-04T09:00"]
+    another = rule(GONE, alive={**ALIVE, "event": "pulse"}, version=2)  # it never came
+    assert w().save("01-03T00:00", another).clock("01-06T00:00").told == ["r acme 01-04T09:00"]
+
+
 def test_others_are_told_once_in_a_tenth_of_within() -> None:
     w, told = world(), []
     for minute in range(0, 180, 5):
