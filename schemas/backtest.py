@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from schemas.answers import Answer, Time
 from schemas.fields import Name, Strict, invalid
-from schemas.rule import RuleIn, TierEntry
+from schemas.rule import RuleIn, TierEntry, TiersDoc
 from schemas.tiered import Tier
 from schemas.timestamps import Moment
 
@@ -34,13 +34,23 @@ class BacktestIn(Strict):
     )
     to: Moment | None = Field(default=None, description="Only triggers before this time are reported.")
     tiers: Annotated[list[TierEntry], Field(min_length=1, max_length=100)] | None = Field(
-        default=None, description="A tier policy to try; default: the one in force, throughout."
+        default=None,
+        description="A tier policy to try, as a list or as in `PUT /v1/tiers`; default: the one in force, throughout.",
     )
     vary: dict[str, Annotated[list[Any], Field(min_length=1, max_length=MAX_VALUES)]] | None = Field(
         default=None,
         description="One path of the rule (as in errors) and up to 20 values for it, judged in the same reading.",
     )
     against: Name | None = Field(default=None, description="Another saved rule to compare with.")
+
+    @field_validator("tiers", mode="before")
+    @classmethod
+    def _as_put(cls, tiers: Any) -> Any:
+        """The list in a body of `PUT /v1/tiers`, and in what `GET` answers."""
+        whole = (
+            isinstance(tiers, dict) and "tiers" in tiers and tiers.keys() <= {"tiers", *TiersDoc.read_only}
+        )
+        return tiers["tiers"] if whole else tiers
 
     @field_validator("vary")
     @classmethod

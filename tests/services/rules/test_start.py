@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
+from backbone.audit import AuditTrail
 from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.errors import Unavailable
@@ -93,7 +94,8 @@ class Hand:
 
     def start(self, key: str, **body: Any) -> dict[str, Any]:
         asked = StartIn.model_validate({"subjects": [{"account": name} for name in NAMES], **body})
-        return self.starts.start("hand", asked, Idempotency(key, "Bearer tl_x", repr(body).encode()))
+        once = Idempotency(key, "Bearer tl_x", repr(body).encode())
+        return self.starts.start("hand", asked, once, AuditTrail(self.clock, "rules", "jo", "POST"))
 
     def triggers(self) -> list[str]:
         with self.db.read() as conn:

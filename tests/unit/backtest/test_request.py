@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from backbone.errors import Invalid
+from schemas.backtest import BacktestIn
 from services.rules.backtest.plan import BASE, Judged
 from services.rules.backtest.request import _variants
 
@@ -91,3 +93,14 @@ def test_a_path_that_leads_nowhere_is_named(path: str) -> None:
     with pytest.raises(Invalid) as refused:
         varied(path, "1d")
     assert all(error["field"].startswith(f"vary.{path}") for error in refused.value.errors)
+
+
+def test_tiers_are_a_list_or_a_policy_as_it_is_put() -> None:
+    entries = [{"tier": "high", "where": {"account.attributes.arr": {"gte": 5}}}, {"tier": "tech"}]
+    body = {"rule": "r", "tiers": entries}
+    plain = BacktestIn.model_validate(body)
+    put = BacktestIn.model_validate({**body, "tiers": {"tiers": entries, "version": 3, "changed_by": "jo"}})
+    assert put.tiers == plain.tiers
+    for wrong in ({"tiers": entries, "x": 1}, {"tiers": [{"tier": "vip"}]}, {"tiers": []}, {}):
+        with pytest.raises(ValidationError):
+            BacktestIn.model_validate({**body, "tiers": wrong})
