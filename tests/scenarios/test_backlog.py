@@ -62,9 +62,9 @@ class Rules:
         ends = self.log.end_offsets(EVENTS)
         for _ in range(1_000):
             self.worker.run_once()
-            shards = self.worker.tasks
-            if len(shards) == len(ends) and all(
-                shards[p].row.next_offset >= end and not shards[p].due(self.clock.now())
+            tasks = self.worker.tasks
+            if len(tasks) == len(ends) and all(
+                tasks[p].row.next_offset >= end and not tasks[p].due(self.clock.now())
                 for p, end in ends.items()
             ):
                 return

@@ -28,23 +28,23 @@ class Retention:
         ] = {}  # partitions with an old trigger that is not on the log yet: when to check again
         self.more = False  # whether one transaction could not take all
 
-    def sweep(self, shards: Iterable[RulesTask], now: int | None) -> None:
+    def sweep(self, tasks: Iterable[RulesTask], now: int | None) -> None:
         """Clean all partitions whose day has changed, in one transaction. `now`: the wall clock; None: each
         has its own clock."""
         at = time.monotonic()
         due = [
-            (shard, tick)
-            for shard in shards
-            if (tick := _tick(shard, now)) > shard.row.swept
-            and at >= self._again.get(shard.row.partition, at)
+            (task, tick)
+            for task in tasks
+            if (tick := _tick(task, now)) > task.row.swept
+            and at >= self._again.get(task.row.partition, at)
         ]
         self.more = False
         if not due:
             return
         done = []
         with self._db.write() as conn:
-            for shard, tick in due:
-                number, upto = shard.row.partition, tick - self._keep
+            for task, tick in due:
+                number, upto = task.row.partition, tick - self._keep
                 self._again.pop(number, None)
                 if queries.forget_alone(conn, number, upto, AT_ONCE) == AT_ONCE:
                     self.more = True
@@ -52,13 +52,13 @@ class Retention:
                     self._again[number] = at + SOON_S
                 else:
                     queries.set_swept(conn, number, tick)
-                    done.append((shard, tick))
-        for shard, tick in done:
-            shard.row.swept = tick
+                    done.append((task, tick))
+        for task, tick in done:
+            task.row.swept = tick
 
 
-def _tick(shard: RulesTask, now: int | None) -> int:
-    return day_of(shard.saved.clock if now is None else now)
+def _tick(task: RulesTask, now: int | None) -> int:
+    return day_of(task.saved.clock if now is None else now)
 
 
 def is_swept(row: RulesPartition, now: int | None) -> bool:

@@ -78,9 +78,9 @@ class Merges:
     def catch_up(self) -> None:
         for _ in range(1_000):
             self.worker.run_once()
-            shards, ends = self.worker.tasks, self.log.end_offsets(EVENTS)
-            rest = shards and all(
-                shards[p].reported == end and not shards[p].dirty for p, end in ends.items()
+            tasks, ends = self.worker.tasks, self.log.end_offsets(EVENTS)
+            rest = tasks and all(
+                tasks[p].reported == end and not tasks[p].dirty for p, end in ends.items()
             )
             if rest and not self.worker._relay.waiting:
                 return
