@@ -64,6 +64,7 @@ def call(api: httpx.Client) -> Caller:
     _tasks(caller)
     _segment(caller)
     _backtests(caller)
+    _held(caller)
     _by_hand(caller)
     _rest(caller)
     return caller
@@ -140,6 +141,18 @@ def _plays(call: Caller) -> None:
     _rehearsal(call, play["playbook"], play["trigger"])
 
 
+def _held(call: Caller) -> None:
+    call("post", "/v1/playbooks/chase/pause", json={"reason": "the template is wrong"})
+    for name in ("held-1", "held-2"):
+        call("put", f"/v1/accounts/{name}", json={"tier": "high"})
+        call("post", "/v1/events", json={"type": "invoice.overdue", "account": name})
+    call.settle()
+    first, second = call("get", "/v1/plays?status=held")["items"]
+    call("post", f"/v1/plays/{first['id']}/release")
+    call("post", f"/v1/plays/{second['id']}/discard")
+    call("post", "/v1/playbooks/chase/resume", json={"held": "release"})
+
+
 def _rehearsal(call: Caller, playbook: str, trigger: str) -> None:
     triggers = [one for one in call("get", "/v1/triggers")["items"] if one["id"] == trigger]
     asked = {"playbook": playbook, "triggers": triggers}
@@ -186,8 +199,12 @@ def _backtests(call: Caller) -> None:
     while call("get", path)["status"] in ("queued", "running"):
         time.sleep(0.1)
     assert call("get", "/v1/backtests")["items"][0]["triggers"] == 1
-    for query in ("", "?variant=1", "?change=added"):
-        assert len(call("get", f"{path}/triggers{query}")["items"]) == 1
+    for query, fired in (
+        ("", 1),
+        ("?variant=1", 2),
+        ("?change=added", 1),
+    ):  # without a cooldown, both invoices fire
+        assert len(call("get", f"{path}/triggers{query}")["items"]) == fired
     assert len(call("get", f"{path}/matches?near=0")["items"]) == 1
     call("delete", path)
 
