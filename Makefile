@@ -24,8 +24,10 @@ RULES   ?= 1
 ACTIONS ?= 1
 INGEST  ?= 1
 
-# The unit tests share nothing but the processors. The others start servers, and kill them: one at a time.
+# The unit tests share nothing but the processors. Of the others each file stays in one process, which starts a Kafka and
+# a PostgreSQL of its own; if servers are given, all tests share those, one at a time.
 PARALLEL := -n auto --dist worksteal
+BY_FILE  := $(if $(TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS)$(TOUCHLINE_DATABASE_URL),,-n auto --dist loadfile)
 
 CODE := schemas backbone services
 LINT := $(wildcard schemas backbone services deploy tests bench playbooks docs)
@@ -68,7 +70,7 @@ check: setup-dev ## linters, types, import rules
 	$(VENV)/bin/ruff format --check $(LINT)
 	$(VENV)/bin/mypy --strict $(CODE) deploy
 	$(VENV)/bin/lint-imports
-	$(PY) -m pytest tests/house -q
+	$(PY) -m pytest tests/house -q $(PARALLEL)
 
 format: setup-dev ## let ruff rewrite what it can
 	$(VENV)/bin/ruff check --fix $(LINT); $(VENV)/bin/ruff format $(LINT)
@@ -79,7 +81,7 @@ unit: setup-dev ## the fast tests
 test: check ## check, then every test, those on real Kafka and PostgreSQL included
 	$(PY) -m deploy.local.need
 	$(PY) -m pytest tests/unit $(PARALLEL)
-	$(PY) -m pytest --ignore=tests/house --ignore=tests/unit
+	$(PY) -m pytest --ignore=tests/house --ignore=tests/unit $(BY_FILE)
 
 bench: setup-dev ## the benchmarks; ONLY=memory runs one path
 	@[ $(VENV)/.bench-stamp -nt requirements-bench.lock ] || \
