@@ -35,8 +35,7 @@ class Retention:
         due = [
             (task, tick)
             for task in tasks
-            if (tick := _tick(task, now)) > task.row.swept
-            and at >= self._again.get(task.row.partition, at)
+            if (tick := _tick(task, now)) > task.row.swept and at >= self._again.get(task.row.partition, at)
         ]
         self.more = False
         if not due:

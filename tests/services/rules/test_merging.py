@@ -79,9 +79,7 @@ class Merges:
         for _ in range(1_000):
             self.worker.run_once()
             tasks, ends = self.worker.tasks, self.log.end_offsets(EVENTS)
-            rest = tasks and all(
-                tasks[p].reported == end and not tasks[p].dirty for p, end in ends.items()
-            )
+            rest = tasks and all(tasks[p].reported == end and not tasks[p].dirty for p, end in ends.items())
             if rest and not self.worker._relay.waiting:
                 return
         raise AssertionError("it never comes to rest")
