@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from fastapi import Response
 from fastapi.responses import JSONResponse
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
 from backbone.clock import WallClock
 from backbone.database import Database
 from backbone.errors import Conflict
 from backbone.migrations import migrate
 from backbone.tables import idempotency as table
-from backbone.web.idempotency import KEPT_US, Idempotency, name_of, prune_all
+from backbone.web.idempotency import KEPT_US, Idempotency, prune_all
 
 MINE, OTHERS = "Bearer tl_mine", "Bearer tl_others"
 WHO = "ann@acme.test"
@@ -80,37 +80,3 @@ def test_what_was_kept_for_a_day_goes_also_where_all_is_quiet(db: Database) -> N
         connection.execute(update(table).values(created_at=WallClock().now() - KEPT_US - 1))
     prune_all(db)
     assert stored(db) == "[]"
-
-
-def test_answers_from_before_they_were_sealed(db: Database) -> None:
-    """The migration names them by hashes, whatever they were called; they are given until their day is over."""
-    plain = {
-        "fingerprint": b"x" * 32,
-        "status": 200,
-        "headers": '{"etag": "1"}',
-        "created_at": WallClock().now(),
-    }
-    owner = Idempotency("k", MINE, b"")._owner
-    names = [f"key-{n}" for n in range(1_100)] + ["#odd", "#" + "a" * 64]
-    with db.write() as connection:
-        connection.execute(
-            insert(table),
-            [plain | {"owner": owner, "idempotency_key": name, "body": name.encode()} for name in names],
-        )
-    migrate_again(db)
-    for name in (names[0], names[1_099], "#odd"):
-        again = ask(db, never, key=name, said=b"x" * 32)
-        assert (again.status_code, again.body, again.headers["etag"]) == (200, name.encode(), "1")
-    with db.read() as connection:
-        kept = set(connection.scalars(select(table.c.idempotency_key)))
-    assert kept == {*(name_of(owner, name) for name in names[:-1]), names[-1]}
-
-
-def migrate_again(db: Database) -> None:
-    """From the version before."""
-    from sqlalchemy import text
-
-    schema = "backbone." if db.dialect == "postgresql" else ""
-    with db.write() as connection:
-        connection.execute(text(f"UPDATE {schema}backbone_version SET version_num = 'b003'"))
-    migrate(db, "backbone")

@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import msgspec
+from fastapi import Response
 from sqlalchemy import Insert, Table, func, select
 
+from backbone.clock import WallClock
 from backbone.database import Database
 from backbone.migrations import check_schema, migrate
+from backbone.tables import idempotency
+from backbone.web.idempotency import Idempotency, name_of
 from schemas.event import microseconds, rfc3339
 from schemas.profile import Owner, Profile
 from schemas.trigger import Position, Trigger
@@ -164,3 +168,29 @@ def test_the_newest_version_was_the_one_in_force(db: Database) -> None:
     migrate(db, "actions")
     with db.read() as conn:
         assert conn.scalar(select(heads.c.newest)) == 7
+
+
+def test_answers_from_before_they_were_sealed(db: Database) -> None:
+    """The migration names them by hashes, whatever they were called; they are given until their day is over."""
+    migrate(db, "backbone", "b003")
+    owner = Idempotency("k", "Bearer tl_mine", b"")._owner
+    names = [f"key-{n}" for n in range(1_100)] + ["#odd", "#" + "a" * 64]
+    plain = {"owner": owner, "fingerprint": b"x" * 32, "status": 200, "headers": '{"etag": "1"}'}
+    rows = [
+        plain | {"created_at": WallClock().now(), "idempotency_key": name, "body": name.encode()}
+        for name in names
+    ]
+    with db.write() as conn:
+        conn.execute(insert_of(idempotency, *rows[0]), rows)
+    migrate(db, "backbone")
+    for name in (names[0], names[1_099], "#odd"):
+        with db.write() as conn:
+            again = Idempotency(name, "Bearer tl_mine", b"x" * 32).run(conn, never)
+        assert (again.status_code, again.body, again.headers["etag"]) == (200, name.encode(), "1")
+    with db.read() as conn:
+        kept = set(conn.scalars(select(idempotency.c.idempotency_key)))
+    assert kept == {*(name_of(owner, name) for name in names[:-1]), names[-1]}
+
+
+def never() -> Response:
+    raise AssertionError("it was made a second time")
