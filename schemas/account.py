@@ -27,9 +27,9 @@ class OwnerIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: Text | None = Field(None, description="What mails call them.", examples=["Jo Doe"])
+    name: Text | None = Field(None, description="The name of the person in mails.", examples=["Jo Doe"])
     email: Email | None = Field(
-        None, description="Mails come from it, replies go to it.", examples=["jo@us.test"]
+        None, description="The address that mails come from and replies go to.", examples=["jo@us.test"]
     )
 
 
@@ -38,30 +38,37 @@ class ContactUpdate(BaseModel):
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
-    email: Email | None = Field(None, description="Where mails go.", examples=["ann@acme.test"])
-    name: Text | None = Field(None, description="What mails call them.", examples=["Ann"])
+    email: Email | None = Field(None, description="The address that mails go to.", examples=["ann@acme.test"])
+    name: Text | None = Field(None, description="The name of the person in mails.", examples=["Ann"])
     roles: list[Text] | None = Field(
-        None, description="Such as `admin`.", max_length=100, examples=[["admin"]]
+        None, description="The roles of the contact, such as `admin`.", max_length=100, examples=[["admin"]]
     )
-    active: bool | None = Field(None, description="Inactive contacts get no mail.", examples=[True])
-    timezone: Timezone | None = Field(None, description="An IANA name.", examples=["Europe/Berlin"])
-    locale: Text | None = Field(None, description="A BCP 47 tag.", examples=["en"])
+    active: bool | None = Field(
+        None, description="Whether the contact is active. Inactive contacts get no mail.", examples=[True]
+    )
+    timezone: Timezone | None = Field(
+        None, description="The time zone, as an IANA name.", examples=["Europe/Berlin"]
+    )
+    locale: Text | None = Field(None, description="The locale, as a BCP 47 tag.", examples=["en"])
     attributes: Attributes | None = Field(
-        None, description="Merged one by one; null deletes one.", examples=[{"title": "CTO"}]
+        None,
+        description="Attributes, merged one by one. Null deletes an attribute.",
+        examples=[{"title": "CTO"}],
     )
     unvouched: bool | None = Field(
         None,
-        description="As GET shows of a contact known from calls with a `track` key alone, which anybody may have made. "
-        "With true, an update does not vouch for them; left out, it does.",
+        description="GET shows `true` for a contact known only from calls with a `track` key, which anybody "
+        "may have made. An update with `true` does not vouch for the contact; an update without "
+        "this field does.",
     )
 
 
 class ContactIn(ContactUpdate):
-    """A contact of an account; merged by `id`."""
+    """A contact of an account. Contacts are merged by `id`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    id: Id = Field(description="Names the contact within the account.", examples=["ann"])
+    id: Id = Field(description="The id of the contact, unique within the account.", examples=["ann"])
 
 
 class _ContactEntry(ContactUpdate):
@@ -73,20 +80,27 @@ class _OwnerEntry(OwnerIn):
 
 
 class _Account(BaseModel):
-    name: Text | None = Field(None, description="What mails call the account.", examples=["Acme Inc."])
-    tier: Tier | None = Field(None, description="Overrides the tier policy; null gives way to it.")
+    name: Text | None = Field(None, description="The name of the account in mails.", examples=["Acme Inc."])
+    tier: Tier | None = Field(
+        None,
+        description="The account's own tier, which overrides the tier policy. Null removes it, so that the "
+        "policy applies again.",
+    )
     timezone: Timezone | None = Field(
-        None, description="An IANA name, for dates.", examples=["Europe/Berlin"]
+        None, description="The time zone for dates, as an IANA name.", examples=["Europe/Berlin"]
     )
     domains: list[Domain] | None = Field(
         None,
         max_length=MAX_DOMAINS,
-        description="Where the account's people have their addresses: who has one there is vouched for. Replaced as a "
-        "whole; null deletes. Public mail providers are refused.",
+        description="The email domains of the account. A contact with an address in one of them is vouched "
+        "for. The list is replaced as a whole, and null deletes it. Public mail providers are "
+        "refused.",
         examples=[["acme.com"]],
     )
     attributes: Attributes | None = Field(
-        None, description="Merged one by one; null deletes one.", examples=[{"arr": 60000, "plan": "pro"}]
+        None,
+        description="Attributes, merged one by one. Null deletes an attribute.",
+        examples=[{"arr": 60000, "plan": "pro"}],
     )
 
 
@@ -100,15 +114,17 @@ class AccountUpdate(_Account):
 
 
 class AccountIn(_Account):
-    """The body of `PUT /v1/accounts/{id}`."""
+    """What to change in an account."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     read_only: ClassVar[frozenset[str]] = frozenset(
         {"id", "tier_reason", "first_event_at", "last_event_at", "merged_into"}
     )
 
-    owner: OwnerIn | None = Field(None, description="Who looks after the account.")
-    contacts: list[ContactIn] | None = Field(None, description="Merged by id.", max_length=1_000)
+    owner: OwnerIn | None = Field(None, description="The person on our side who looks after the account.")
+    contacts: list[ContactIn] | None = Field(
+        None, description="The contacts of the account, merged by `id`.", max_length=1_000
+    )
 
 
 # The reason for a tier that an update gave; all other reasons begin with the tier.

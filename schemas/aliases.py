@@ -24,14 +24,14 @@ TypeName = Annotated[str, AfterValidator(_name)]
 
 
 class AliasesDoc(Strict):
-    """Types that the door renames before anything else looks at an event."""
+    """Aliases of event types. Events are renamed on receipt, before anything else reads them."""
 
     read_only: ClassVar[frozenset[str]] = OF_VERSIONS
 
     aliases: dict[TypeName, TypeName] = Field(
         max_length=MOST,
-        description="The name that is sent, and the name that it gets. Neither may be reserved, and no name that is "
-        "given may be renamed in turn.",
+        description="Each event type that is sent, with the type that replaces it. Neither may be reserved, "
+        "and a replacement may not be renamed in turn.",
         examples=[{"account_signed_up": "account.signed_up"}],
     )
 

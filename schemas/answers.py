@@ -9,7 +9,7 @@ from schemas.endpoint import EndpointIn
 from schemas.playbook import PlaybookIn
 from schemas.template import TemplateIn
 
-Time = Annotated[str, Field(description="RFC 3339, UTC.", examples=["2026-11-22T09:00:00Z"])]
+Time = Annotated[str, Field(description="A time in RFC 3339, UTC.", examples=["2026-11-22T09:00:00Z"])]
 
 
 class Answer(BaseModel):
@@ -34,39 +34,39 @@ def _page(name: str, item: Any) -> type[BaseModel]:
     return create_model(
         name,
         __base__=Answer,
-        __doc__="A page of a list.",
+        __doc__="One page of a list.",
         items=(list[item], ...),
-        next_cursor=(str | None, Field(description="`cursor` of the next page; null: this is the last.")),
+        next_cursor=(str | None, Field(description="The `cursor` of the next page. Null on the last page.")),
     )
 
 
 class FieldWarning(Answer):
-    """Something legal that is probably not meant so."""
+    """Something that is allowed but probably a mistake."""
 
-    field: str = Field(description="Path in the body.", examples=["steps.0.wait"])
+    field: str = Field(description="The path of the field in the body.", examples=["steps.0.wait"])
     message: str = Field(
         examples=["waits 2d, longer than spike cools down (1d): its next trigger is skipped"]
     )
 
 
 class CheckOut(Answer):
-    """What is doubtful about a document that was not saved."""
+    """The result of checking a document without saving it."""
 
     warnings: list[FieldWarning]
 
 
 class KeptVersion(Answer):
-    """A version of what was saved, beside its own fields."""
+    """The version, and who changed it and when."""
 
     read_only: ClassVar[frozenset[str]] = frozenset()
 
-    version: int = Field(description="Counted from 1.", examples=[3])
-    changed_by: str = Field(description="Name of the API key.", examples=["jo"])
+    version: int = Field(description="The number of the version, counted from 1.", examples=[3])
+    changed_by: str = Field(description="The name of the API key.", examples=["jo"])
     changed_at: Time
 
 
 class DeletedOut(KeptVersion):
-    """A version that ended a document."""
+    """The version that marks the deletion of a document."""
 
     name: str
     deleted: Literal[True]
@@ -74,46 +74,57 @@ class DeletedOut(KeptVersion):
 
 
 class KeptDocument(KeptVersion):
-    """A version of a named document, beside its own fields."""
+    """The name and version of a document, and who changed it and when."""
 
     name: str
     warnings: list[FieldWarning] = Field(
-        default=[], description="Of a save, what is doubtful; left out where nothing is."
+        default=[], description="Warnings, in the answer to a save. Left out if there are none."
     )
     in_force: bool = Field(
-        default=True, description="Of a version in a list, or one that was only saved; else left out."
+        default=True,
+        description="Whether this version is in force. Only in lists of versions, and in the answer to a "
+        "save that was not published.",
     )
 
 
 class PausedOut(Answer):
     """Why a playbook is paused."""
 
-    reason: str | None = Field(description="`breaker`, or what somebody said.", examples=["breaker"])
-    by: str | None = Field(description="Name of the API key; of the breaker, touchline.", examples=["jo"])
+    reason: str | None = Field(
+        description="`breaker`, or the reason that somebody gave.", examples=["breaker"]
+    )
+    by: str | None = Field(
+        description="The name of the API key, or `touchline` for the breaker.", examples=["jo"]
+    )
     at: Time
 
 
 class PlaybookOut(KeptDocument, PlaybookIn):
-    """A playbook as it is kept."""
+    """A saved playbook."""
 
-    unhealthy: str = Field(default="", description="Why it cannot be read any more; left out where it can.")
+    unhealthy: str = Field(
+        default="", description="Why the playbook can no longer be read. Left out if it can."
+    )
     status: Literal["active", "paused"] = Field(
         default="active",
-        description="While it is paused no play of it begins or goes on, and nothing is sent.",
+        description="While the playbook is paused, none of its plays begin or go on, and nothing is sent.",
     )
-    paused: PausedOut | None = Field(default=None, description="Why it is paused; null: it is not.")
+    paused: PausedOut | None = Field(
+        default=None, description="Why the playbook is paused. Null if it is not."
+    )
 
 
 class TemplateOut(KeptDocument, TemplateIn):
-    """A template as it is kept."""
+    """A saved template."""
 
 
 class EndpointOut(KeptDocument, EndpointIn):
-    """An endpoint as it is kept."""
+    """A saved endpoint."""
 
     secret: str = Field(
         default="",
-        description="What its requests are signed with: only in the answer to the save that set it.",
+        description="The secret that signs the endpoint's requests. Only in the answer to the save that set "
+        "it.",
     )
 
 
@@ -124,26 +135,30 @@ class HealthOut(Answer):
 
 
 class ReadinessOut(Answer):
-    """What can be reached."""
+    """Whether the log, the database and the services can be reached."""
 
     status: Literal["ready", "not ready"]
-    checks: dict[str, bool] = Field(description="By name: the log, the database, each service.")
+    checks: dict[str, bool] = Field(
+        description="Whether each part can be reached, by name: the log, the database and each service."
+    )
 
 
 class ClockJumpOut(Answer):
-    """The machine's clock jumped, and this process goes on without it."""
+    """A jump of the machine's clock, which this process no longer trusts."""
 
-    jumped_s: int = Field(description="Seconds; below 0: back.")
+    jumped_s: int = Field(description="The size of the jump in seconds. Negative if the clock went back.")
     since: Time
     detail: str
 
 
 class StatusOut(Answer):
-    """Whether there is anything left to do, and how far each service is."""
+    """Whether there is anything left to do, and how far each service has come."""
 
     idle: bool
     services: dict[str, dict[str, Any]] = Field(
-        description="By name. `ingest`: `in_flight` · `rules`: `lag`, `clock`, `clock_ahead`, `silent` · "
-        "`actions`: `lag`, `due`, `clock`, `sending`, `trouble`."
+        description="The state of each service, by name. `ingest`: `in_flight` · `rules`: `lag`, `clock`, "
+        "`clock_ahead`, `silent` · `actions`: `lag`, `due`, `clock`, `sending`, `trouble`."
     )
-    clock: ClockJumpOut | None = Field(default=None, description="Left out where the clock is believed.")
+    clock: ClockJumpOut | None = Field(
+        default=None, description="A jump of the machine's clock. Left out while the clock is trusted."
+    )

@@ -48,10 +48,10 @@ def document() -> Schema:
             "deadLetters": _channel("touchline.dead-letters", "What could not be read.", ["deadLetter"]),
         },
         "operations": {
-            "takeEvents": _operation("receive", "events", "Others may write these.", from_outside()),
-            "tellOfItself": _operation("send", "events", "These come from Touchline alone.", of_ours()),
-            "tellTriggers": _operation("send", "triggers", "From the rules, for the actions.", OF_TRIGGERS),
-            "putAside": _operation("send", "deadLetters", "From whoever could not read it.", ["deadLetter"]),
+            "takeEvents": _operation("receive", "events", "Events that other programs may write.", from_outside()),
+            "tellOfItself": _operation("send", "events", "Events that only Touchline writes.", of_ours()),
+            "tellTriggers": _operation("send", "triggers", "What rules write for actions.", OF_TRIGGERS),
+            "putAside": _operation("send", "deadLetters", "Records that a service could not read.", ["deadLetter"]),
         },
         "components": {"messages": messages(), "schemas": _schemas()},
     }  # fmt: skip
@@ -82,7 +82,7 @@ def _schemas() -> Schema:
         _tell(name, schema)
     event = found["Event"]
     found["ControlRecord"] = {
-        **event, "title": "ControlRecord", "description": "An event of no account: what partitions are told.",
+        **event, "title": "ControlRecord", "description": "An event without an account, written to partitions.",
         "properties": {name: field for name, field in event["properties"].items() if name != "account"},
     }  # fmt: skip
     event["required"] = ["type", "account"]
@@ -90,9 +90,12 @@ def _schemas() -> Schema:
         "type": "object",
         "required": ["into"],
         "properties": {
-            "into": {**_text(), "description": "The account that goes on."},
-            "lone": {"type": "boolean", "description": "Ingest's: carried out only if a Segment user alone made it."},
-            "contact": {**_text(), "description": "Of a lone one: who its user is there."},
+            "into": {**_text(), "description": "The account that replaces the closed one."},
+            "lone": {
+                "type": "boolean",
+                "description": "Set by ingest: the merge happens only if one Segment user alone made the account.",
+            },
+            "contact": {**_text(), "description": "For an account of one user, the id of that user there."},
         },
     }  # fmt: skip
     _, models = models_json_schema([(AccountUpdate, "validation"), (ContactUpdate, "validation")],

@@ -26,22 +26,22 @@ BACKTEST_EXAMPLE = {
 
 
 class BacktestIn(Strict):
-    """What a rule would have done over the log that is kept."""
+    """A request to run a rule over the log."""
 
-    rule: RuleIn | Name = Field(description="A rule as in `POST /v1/rules`, or the name of a saved one.")
+    rule: RuleIn | Name = Field(description="A rule as in `POST /v1/rules`, or the name of a saved rule.")
     from_: Moment | None = Field(
         default=None, alias="from", description="Only triggers at or after this time are reported."
     )
     to: Moment | None = Field(default=None, description="Only triggers before this time are reported.")
     tiers: Annotated[list[TierEntry], Field(min_length=1, max_length=100)] | None = Field(
         default=None,
-        description="A tier policy to try, as a list or as in `PUT /v1/tiers`; default: the one in force, throughout.",
+        description="A tier policy to try, as a list or as in `PUT /v1/tiers`. Default: the current policy, throughout.",
     )
     vary: dict[str, Annotated[list[Any], Field(min_length=1, max_length=MAX_VALUES)]] | None = Field(
         default=None,
-        description="One path of the rule (as in errors) and up to 20 values for it, judged in the same reading.",
+        description="A path in the rule (as in errors) with up to 20 values to try in the same run.",
     )
-    against: Name | None = Field(default=None, description="Another saved rule to compare with.")
+    against: Name | None = Field(default=None, description="The name of a saved rule to compare with.")
 
     @field_validator("tiers", mode="before")
     @classmethod
@@ -68,7 +68,7 @@ class BacktestIn(Strict):
 
 
 class ByTier(Answer):
-    """Numbers of triggers."""
+    """The number of triggers per tier."""
 
     high: int
     low: int
@@ -76,13 +76,13 @@ class ByTier(Answer):
 
 
 class DayOut(ByTier):
-    """The triggers of a UTC day."""
+    """The number of triggers on a UTC day."""
 
     day: str = Field(examples=["2026-11-22"])
 
 
 class VariantOut(Answer):
-    """What the rule would have done with another value at the path that was varied."""
+    """What the rule would have done with another value at the varied path."""
 
     value: Any
     triggers: int
@@ -91,48 +91,60 @@ class VariantOut(Answer):
 
 
 class BacktestMatchOut(Answer):
-    """A subject for which the rule held at the end of the log, or nearly."""
+    """A subject that matched the rule at the end of the log, or nearly did."""
 
     account: str
-    contact: str | None = Field(description="Of a rule with `scope: contact`.")
-    key: str | None = Field(description="Of a rule with `by`.")
+    contact: str | None = Field(description="The contact, for a rule with `scope: contact`.")
+    key: str | None = Field(description="The value of `by`, for a rule with `by`.")
     tier: Tier
-    share: float = Field(description="1: it is there.", examples=[0.9])
-    value: int | float | None = Field(description="What is measured; of an absence, the seconds waited.")
-    threshold: int | float | str | None = Field(description="What the value is held against.")
-    due: Time | None = Field(description="The deadline, or the moment of a date.")
+    share: float = Field(
+        description="How near the subject is to a match. 1 means that it matches.", examples=[0.9]
+    )
+    value: int | float | None = Field(
+        description="The value that was measured. For an absence, the seconds waited."
+    )
+    threshold: int | float | str | None = Field(description="The threshold that the value is compared with.")
+    due: Time | None = Field(description="The deadline of an absence, or the moment of a date.")
 
 
 class AgainstOut(Answer):
-    """The difference from another rule, by account, contact, key, `at` and `event_id`."""
+    """The difference from another rule. Triggers are the same if account, contact, key, `at` and `event_id`
+    are.
+    """
 
     rule: str
     same: int
-    added: int = Field(description="Triggers that only the rule itself has.")
-    dropped: int = Field(description="Triggers that only the other rule has.")
+    added: int = Field(description="The number of triggers that only the rule itself has.")
+    dropped: int = Field(description="The number of triggers that only the other rule has.")
 
 
 class BacktestOut(Answer):
-    """A backtest. What it found is there once its status is `done`."""
+    """A backtest. Its results are available once its status is `done`."""
 
     id: str = Field(examples=["bac_902958824fa9c769ac0f2d310e"])
     status: Literal["queued", "running", "done", "failed", "cancelled"]
-    progress: float = Field(description="0 to 1.")
-    error: str | None = Field(description="Why it failed.")
+    progress: float = Field(description="The progress, from 0 to 1.")
+    error: str | None = Field(description="Why the job failed. Null if it did not.")
     created_at: Time
-    rule: str = Field(description="Name of the rule.")
-    rule_version: int | None = Field(description="Of a saved rule; null for a body.")
+    rule: str = Field(description="The name of the rule.")
+    rule_version: int | None = Field(
+        description="The version of a saved rule. Null if the rule was in the request."
+    )
     from_: Time | None = Field(alias="from")
     to: Time | None
-    log_from: Time | None = Field(default=None, description="The earliest event that was read.")
-    events: int = Field(default=0, description="Events read.")
-    accounts: int = Field(default=0, description="Accounts known at the end.")
+    log_from: Time | None = Field(default=None, description="The time of the earliest event that was read.")
+    events: int = Field(default=0, description="The number of events read.")
+    accounts: int = Field(default=0, description="The number of accounts known at the end.")
     triggers: int = 0
-    subjects: int = Field(default=0, description="Accounts, contacts or keys that had a trigger.")
-    by_tier: ByTier | None = None
-    by_day: list[DayOut] = Field(default=[], description="Days with a trigger.")
-    decisions: dict[str, int] = Field(
-        default={}, description="How often the rule decided, by reason, over the whole log."
+    subjects: int = Field(
+        default=0, description="The number of accounts, contacts or keys that had a trigger."
     )
-    variants: list[VariantOut] = Field(default=[], description="In the order of the values.")
+    by_tier: ByTier | None = None
+    by_day: list[DayOut] = Field(default=[], description="The triggers of each day that had any.")
+    decisions: dict[str, int] = Field(
+        default={}, description="How many decisions the rule made over the whole log, by reason."
+    )
+    variants: list[VariantOut] = Field(
+        default=[], description="The results for the values in `vary`, in the same order."
+    )
     against: AgainstOut | None = None

@@ -39,17 +39,18 @@ def _secret(text: str) -> str:
 
 
 class EndpointIn(Strict):
-    """The body of an endpoint: where webhooks go, and what they are signed with."""
+    """An endpoint to save: where webhooks go, and the secret that signs them."""
 
     read_only: ClassVar[frozenset[str]] = OF_VERSIONS
 
-    name: Name = Field(description="What playbooks call it by.", examples=["crm"])
+    name: Name = Field(description="The name that playbooks refer to.", examples=["crm"])
     description: str | None = Field(None, max_length=10_000, description="For people.")
     url: Annotated[str, Field(max_length=2_048), AfterValidator(_url)] = Field(
-        description="An http or https address.", examples=["https://crm.example.com/hooks/touchline"]
+        description="The URL, with http or https.", examples=["https://crm.example.com/hooks/touchline"]
     )
     secret: Annotated[str, Field(max_length=200), AfterValidator(_secret)] | None = Field(
         None,
-        description="Base64 of 24 to 64 bytes, with or without whsec_. Made if none is given, shown once.",
+        description="The signing secret: 24 to 64 bytes in Base64, with or without `whsec_`. If you give "
+        "none, one is made and shown once.",
         examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
     )

@@ -44,11 +44,11 @@ LATE_US = 7 * DAY_US  # an event further behind its account's newest counts in n
 class Event(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One event as it travels. Names follow CloudEvents; unknown extension attributes are ignored.
 
-    `subject` is kept and not used: its meaning is up to the source, such as a help desk's ticket.
+    `subject` is kept but not used: its meaning is up to the source, such as a ticket of a help desk.
 
-    `unvouched`: it came with a key of scope `track` alone, which may stand in a web page, so anybody may have
-    sent it. `undated`: an update of a backfill that was given no time of its own; `time` is its receipt.
-    `mergedfrom`: for an event of a merged account, the account it was sent to first; `mergedhops`: how many
+    `unvouched`: the event came with a key with only the scope `track`. Such keys may stand in web pages, so anybody
+    may have sent it. `undated`: a backfilled update without a time of its own; `time` is the time of receipt.
+    `mergedfrom`: for an event of a merged account, the account for which it was first sent. `mergedhops`: how many
     accounts have forwarded it (see `schemas.forwarding`).
     """
 

@@ -29,9 +29,9 @@ _json = msgspec.json.Encoder().encode
 
 
 class Absorbed(msgspec.Struct, omit_defaults=True, frozen=True):
-    """The data of an `ABSORBED`. `names`: the closed account and those merged into it before, each with the contacts it
-    had. `source`: its first event came from there. `lone`: whether one Segment user's calls alone made it (1), all of
-    them unvouched (2).
+    """The data of an `ABSORBED`. `names` holds the closed account and those merged into it before, each with its
+    contacts. `source` is the source of its first event. `lone` is 1 if only one Segment user's calls made the account,
+    and 2 if all of these were unvouched.
     """
 
     account: str

@@ -36,7 +36,7 @@ def schema_of(name: str) -> dict[str, Any]:
         return _any()
     schema = KINDS[name].model_json_schema(by_alias=True)
     properties = {
-        "kind": {"const": name, "description": f"This document is a {name}."},
+        "kind": {"const": name, "description": f"The kind of this document: {name}."},
         **schema["properties"],
     }
     return {
@@ -58,7 +58,7 @@ def _any() -> dict[str, Any]:
         {"if": {"properties": {"kind": {"const": kind}}}, "then": {"$ref": f"#/$defs/{kind}-document"}}
         for kind in KINDS
     ]
-    kinds = {"enum": list(KINDS), "description": "What this document is."}
+    kinds = {"enum": list(KINDS), "description": "The kind of this document."}
     return {
         "$schema": DIALECT,
         "type": "object",

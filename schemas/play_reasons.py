@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class PlayReason(StrEnum):
-    """Of a play that did not begin, was held or ended, and of the tasks that its end closes."""
+    """Why a play did not begin, was held or ended, and why tasks were closed with it."""
 
     COMPLETED = "completed"
     EXIT_EVENT = "exit_event"
@@ -24,7 +24,7 @@ class PlayReason(StrEnum):
 
 
 class StepReason(StrEnum):
-    """Of a step that makes no action, in a play's history: why the play went on, and which way."""
+    """In a play's history, why and where the play went on after a step without an action."""
 
     WAIT_OVER = "wait_over"
     EVENT_CAME = "event_came"
@@ -36,7 +36,9 @@ class StepReason(StrEnum):
 
 
 class HistoryReason(StrEnum):
-    """Of what a play's history tells beside: it was held, it began, a step made an action, the action is done."""
+    """What else a play's history records: it was held, it began, a step made an action, the action was
+    carried out, the goal was reached.
+    """
 
     HELD = "held"
     STARTED = "started"
@@ -46,7 +48,7 @@ class HistoryReason(StrEnum):
 
 
 class ActionReason(StrEnum):
-    """Of an action that was not simply done."""
+    """Why an action was not simply carried out."""
 
     TASK_UPDATED = "task_updated"
     NO_RECIPIENT = "no_recipient"

@@ -38,11 +38,11 @@ class EventMatch(Strict):
     """Which events count: by type, by a condition, and by a value that must equal the trigger's `key`."""
 
     event: Types = Field(
-        description='A type, a list of types, or "*": every type that is not reserved.',
+        description='The events: a type, a list of types, or "*" (every type that is not reserved).',
         examples=["invoice.paid"],
     )
     where: EventCondition | None = Field(
-        None, description="Must hold for the event.", examples=[{"data.amount": {"gt": 0}}]
+        None, description="A condition that the event must satisfy.", examples=[{"data.amount": {"gt": 0}}]
     )
     by: EventPath | None = Field(
         None,
@@ -57,20 +57,20 @@ class EventMatch(Strict):
 
 
 class Goal(EventMatch):
-    """What a play is for: an event that comes within a time of its trigger."""
+    """The goal of a play: an event that comes within a given time after its trigger."""
 
     within: Duration = Field(
-        description="How long after the trigger the event counts; then the play is complete.",
+        description="How long after the trigger the event counts. After that time the play is complete.",
         examples=["14d"],
     )
 
 
 class ValueChange(Strict):
-    """A value of the account or contact that must stay as it was when the trigger was decided."""
+    """A value of the account or contact that must not change after the trigger."""
 
     changed: ValuePath = Field(
-        description="Path to a value of the account or contact; an update that makes it another one counts. "
-        "Two spellings of one date or number are the same value.",
+        description="The path to a value of the account or contact. An update that changes the value counts. "
+        "Two spellings of the same date or number are the same value.",
         examples=["account.attributes.renewal_date"],
     )
 
@@ -79,39 +79,49 @@ class WaitEvent(Strict):
     """Wait for a time, or until an event comes."""
 
     for_: Duration = Field(
-        alias="for", description="The longest wait; then the play goes on.", examples=["14d"]
+        alias="for", description="How long to wait at most. After that, the play goes on.", examples=["14d"]
     )
     until: EventMatch = Field(description="The event that ends the wait.")
     then: Literal["continue", "exit"] = Field("continue", description="What happens when the event comes.")
 
 
 class WaitDate(Strict):
-    """Wait until a date of the account or contact; a past one, or none, goes on at once and says so."""
+    """Wait until a date of the account or contact. If the date is past or missing, the play goes on at once,
+    and its history says so.
+    """
 
     until_date: DatePath = Field(
-        description=f"Path to a date or time of the account or contact: {FORMS}.",
+        description=f"The path to a date or time of the account or contact: {FORMS}.",
         examples=["account.attributes.renewal_date"],
     )
-    before: Delay | None = Field(None, description="So long before it.", examples=["30d"])
+    before: Delay | None = Field(
+        None, description="How long before the date the wait ends.", examples=["30d"]
+    )
     past: Literal["continue", "skip"] = Field(
         "continue",
-        description="Where the moment is past or there is no date: go on with the next step, or leave that one out. "
-        "A moment up to a day before the play's beginning, and not before its trigger, is not past yet.",
+        description="What to do if the moment is past or there is no date: go on with the next step, or skip "
+        "that step. A moment up to a day before the play began, but not before its trigger, does "
+        "not count as past.",
         examples=["skip"],
     )
 
 
 class Branch(Strict):
-    """Go one way or the other."""
+    """Take one of two branches, depending on a condition."""
 
     if_: BranchCondition = Field(
         alias="if",
-        description="A condition over account.…, contact.… and trigger.…",
+        description="A condition on values under `account`, `contact` and `trigger`.",
         examples=[{"account.attributes.arr": {"gte": 20000}}],
     )
-    then: list["Step"] = Field(default_factory=list, max_length=MAX_STEPS, description="Steps if it holds.")
+    then: list["Step"] = Field(
+        default_factory=list, max_length=MAX_STEPS, description="The steps if the condition holds."
+    )
     else_: list["Step"] = Field(
-        default_factory=list, alias="else", max_length=MAX_STEPS, description="Steps if it does not."
+        default_factory=list,
+        alias="else",
+        max_length=MAX_STEPS,
+        description="The steps if the condition does not hold.",
     )
 
 
@@ -129,16 +139,20 @@ class Step(Strict):
 
     model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(_shown()))
 
-    id: StepId | None = Field(None, description="Default: its place, counted from 0.", examples=["reminder"])
+    id: StepId | None = Field(
+        None, description="The id of the step. Default: its position, counted from 0.", examples=["reminder"]
+    )
     email: EmailStep | None = Field(
         None, description="Send an email.", examples=[{"template": "invoice-reminder"}]
     )
     task: TaskStep | None = Field(
-        None, description="Make a task.", examples=[{"title": "Call {{ account.name }}"}]
+        None, description="Create a task.", examples=[{"title": "Call {{ account.name }}"}]
     )
-    webhook: WebhookStep | None = Field(None, description="Call an endpoint.", examples=[{"endpoint": "crm"}])
-    wait: Wait | None = Field(None, description="Wait.", examples=["7d"])
-    branch: Branch | None = Field(None, description="Go one way or the other.")
+    webhook: WebhookStep | None = Field(
+        None, description="Call a webhook endpoint.", examples=[{"endpoint": "crm"}]
+    )
+    wait: Wait | None = Field(None, description="Wait for a time, an event or a date.", examples=["7d"])
+    branch: Branch | None = Field(None, description="Take one of two branches, depending on a condition.")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -170,7 +184,7 @@ CHANNEL_STEPS: dict[str, type[ChannelStep]] = {
 
 def _shown() -> dict[str, Any]:
     """What the JSON Schema of a step says beside its fields."""
-    return {"description": f"One step: exactly one of {', '.join(KINDS)}.", **exactly_one(*KINDS)}
+    return {"description": f"A step: exactly one of {', '.join(KINDS)}.", **exactly_one(*KINDS)}
 
 
 if TYPE_CHECKING:
@@ -182,13 +196,13 @@ StepList = Annotated[list[Step], Field(max_length=MAX_STEPS)]
 
 
 class TierSteps(Strict):
-    """Steps per tier; a tier left out is not covered."""
+    """Steps per tier. A tier that is left out is not covered."""
 
     model_config = ConfigDict(json_schema_extra=at_least_one(*TIERS))
 
-    high: StepList | None = Field(None, description="Steps for high touch.")
-    low: StepList | None = Field(None, description="Steps for low touch.")
-    tech: StepList | None = Field(None, description="Steps for tech touch.")
+    high: StepList | None = Field(None, description="The steps for high touch.")
+    low: StepList | None = Field(None, description="The steps for low touch.")
+    tech: StepList | None = Field(None, description="The steps for tech touch.")
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -214,54 +228,60 @@ Exits = Annotated[
 class PlayLimit(Strict):
     """How many plays of a playbook may begin within a time."""
 
-    plays: int = Field(ge=1, le=1_000_000, strict=True, description="How many.", examples=[50])
-    within: Duration = Field(description="Within this time, by the clock.", examples=["1h"])
+    plays: int = Field(
+        ge=1, le=1_000_000, strict=True, description="How many plays may begin.", examples=[50]
+    )
+    within: Duration = Field(description="The length of time in which they may begin.", examples=["1h"])
 
 
 class PlaybookIn(Strict):
-    """The body of a playbook."""
+    """A playbook to save."""
 
     read_only: ClassVar[frozenset[str]] = OF_VERSIONS | {"unhealthy", "status", "paused"}
 
-    name: Name = Field(description="What rules call it by.", examples=["invoice-overdue"])
-    description: str | None = Field(None, max_length=10_000, description="For people.")
+    name: Name = Field(
+        description="The name of the playbook, which rules refer to.", examples=["invoice-overdue"]
+    )
+    description: str | None = Field(None, max_length=10_000, description="A description for people.")
     topic: str = Field(
         "lifecycle",
         min_length=1,
         max_length=64,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$",
-        description="What a contact unsubscribes from.",
+        description="The topic of the mails, from which a contact can unsubscribe.",
         examples=["billing"],
     )
     exit_when: Exits | None = Field(
         None,
-        description="An event or a changed value, or a list of them, that ends the play.",
+        description="What ends a play early: an event, a changed value, or a list of these.",
         examples=[{"event": "invoice.paid", "by": "data.invoice"}],
     )
     holdout: Holdout | None = Field(
         None,
-        description=f"Per cent of the accounts that are left alone, to see what the playbook does: 0 to {MAX_HOLDOUT}. "
-        "Who is held out stays so when it is raised.",
+        description=f"The per cent of accounts that are left alone, to see what the playbook does: 0 to {MAX_HOLDOUT}. "
+        "Accounts that are held out stay so when the share is raised.",
         examples=[10],
     )
     goal: Goal | None = Field(
         None,
-        description="What it is for: an event that is watched for after each trigger, of those held out too.",
+        description="What the playbook is for: an event that is awaited after each trigger, also for "
+        "accounts that are held out.",
         examples=[{"event": "invoice.paid", "by": "data.invoice", "within": "14d"}],
     )
     limit: PlayLimit | None = Field(
         None,
-        description="How many plays may begin within a time, over all accounts; one more pauses the playbook, and is "
-        "held. Default: the greater of 20 and a fifth of the accounts known, within 1h; null: any number.",
+        description="How many plays may begin within a time, over all accounts. The next play is held and "
+        "pauses the playbook. Default: 20 or a fifth of the known accounts, whichever is "
+        "greater, within 1h. Null means no limit.",
         examples=[{"plays": 50, "within": "1h"}],
     )
     held_for: Duration | None = Field(
         None,
-        description="How long a play is held at most; then it is skipped. Default: 7d.",
+        description="How long a play is held at most before it is skipped. Default: 7d.",
         examples=["7d"],
     )
     steps: Steps = Field(
-        description="One list for all tiers, or a list per tier.",
+        description="One list of steps for all tiers, or a list per tier.",
         examples=[[{"email": {"template": "invoice-reminder"}}, {"wait": "7d"}]],
     )
 

@@ -40,8 +40,9 @@ class Contact(msgspec.Struct, omit_defaults=True):
 
 
 class Closing(msgspec.Struct, omit_defaults=True, frozen=True):
-    """The mark of an account that was merged into another. `contact`: for a lone account, who its user is
-    there. `unvouched`: an unvouched merge closed it, so a vouched event may open it again."""
+    """The mark of an account that was merged into another. `contact`: for an account of one user, the id of that
+    user there. `unvouched`: an unvouched merge closed the account, so a vouched event may reopen it.
+    """
 
     into: str
     contact: str | None = None

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a rule fired or did not, as triggers and `explain` give it. `EXPLAINED` says each in one line."""
+    """Why a rule fired or did not fire, as triggers and `explain` give it."""
 
     THRESHOLD_REACHED = "threshold_reached"
     ABSENT = "absent"

@@ -34,36 +34,40 @@ Book = Annotated[PlaybookIn | Name, Choice(lambda value: PlaybookIn if isinstanc
 
 
 class RehearsalIn(Strict):
-    """The body of a rehearsal."""
+    """A request to rehearse a playbook."""
 
     playbook: Book = Field(
-        description="A playbook, or the name of a saved one.", examples=["invoice-overdue"]
+        description="A playbook, or the name of a saved playbook.", examples=["invoice-overdue"]
     )
     triggers: Triggers = Field(
-        description="As `GET /v1/triggers` and backtests answer them; each starts a play of this playbook.",
+        description="Triggers as `GET /v1/triggers` and backtests return them. Each starts a play of this "
+        "playbook.",
     )
-    policy: Policy = Field(None, description="Caps and hours to try. Not possible yet: null, or left out.")
+    policy: Policy = Field(
+        None, description="Caps and hours to try. Not supported yet: use null, or leave it out."
+    )
     until: Moment | None = Field(
         None,
-        description="Where it ends: later records and triggers are left out, and waits run out up to here. Default: "
-        "the newest event of the log. A later time looks ahead.",
+        description="The end of the rehearsal. Later records and triggers are left out, and waits run until "
+        "here. Default: the newest event of the log. A later time looks ahead.",
         examples=["2026-12-01T00:00:00Z"],
     )
     templates: list[TemplateIn] = Field(
         default=[],
         max_length=MAX_TEMPLATES,
-        description="Templates to be taken in place of the saved ones of these names, or that are not saved yet.",
+        description="Templates to use instead of the saved ones with the same names, or that are not saved "
+        "yet.",
     )
     endpoints: list[Name] = Field(
         default=[],
         max_length=MAX_TEMPLATES,
-        description="Names of endpoints that are not saved yet.",
+        description="The names of endpoints that are not saved yet.",
         examples=[["crm"]],
     )
 
 
 class ChannelCounts(Answer):
-    """Actions that would be carried out, by channel."""
+    """The number of actions that would be carried out, by channel."""
 
     email: int
     task: int
@@ -71,7 +75,7 @@ class ChannelCounts(Answer):
 
 
 class RehearsedDayOut(ChannelCounts):
-    """The actions of a day (UTC)."""
+    """The number of actions on a UTC day."""
 
     day: str = Field(examples=["2026-11-22"])
 
@@ -86,23 +90,27 @@ class BusiestOut(Answer):
 class RecipientsOut(Answer):
     """How many mails people would get."""
 
-    people: int = Field(description="How many people would get one at all.")
-    most: int = Field(description="What the busiest one would get.")
-    p95: int = Field(description="What 95 of 100 people would get at most (nearest rank).")
-    busiest: list[BusiestOut] = Field(description="The ten busiest.")
+    people: int = Field(description="How many people would get any mail.")
+    most: int = Field(description="The number of mails that the busiest person would get.")
+    p95: int = Field(description="The number of mails that 95 of 100 people would not exceed (nearest rank).")
+    busiest: list[BusiestOut] = Field(description="The ten people who would get the most mails.")
 
 
 class AssigneeOut(Answer):
     """How many tasks a person would get."""
 
-    assignee: str | None = Field(description="Null: nobody.", examples=["jo@us.test"])
+    assignee: str | None = Field(
+        description="Who the tasks are for. Null for nobody.", examples=["jo@us.test"]
+    )
     tasks: int
-    busiest_week: str = Field(description="The Monday of that week (UTC).", examples=["2026-11-23"])
+    busiest_week: str = Field(
+        description="The Monday (UTC) of the week with the most tasks.", examples=["2026-11-23"]
+    )
     tasks_that_week: int
 
 
 class SampleOut(Answer):
-    """A mail as it would go out."""
+    """A mail as it would be sent."""
 
     account: str
     recipient: str | None
@@ -120,31 +128,36 @@ class FailureOut(Answer):
 
 
 class RehearsalOut(Answer):
-    """A rehearsal: how far it is, and what came of it. Nothing was stored, sent or counted."""
+    """A rehearsal with its progress and results. Nothing was stored, sent or counted."""
 
     id: str
     status: Literal["queued", "running", "done", "failed", "cancelled"]
-    progress: float = Field(description="0 to 1.")
-    error: str | None = Field(description="Why it failed.")
+    progress: float = Field(description="The progress, from 0 to 1.")
+    error: str | None = Field(description="Why the job failed. Null if it did not.")
     created_at: Time
     playbook: str = Field(examples=["invoice-overdue"])
     until: Time | None
-    plays: int = Field(default=0, description="From here on only once it is done.")
-    by_status: dict[str, int] = Field(default={}, description="Plays by their status at the end.")
+    plays: int = Field(
+        default=0,
+        description="The number of plays. Like the fields below, it is filled in once the rehearsal is done.",
+    )
+    by_status: dict[str, int] = Field(default={}, description="The number of plays, by status at the end.")
     actions: ChannelCounts | None = Field(
-        default=None, description="What would be carried out. A task that is updated counts once."
+        default=None, description="The actions that would be carried out. A task that is updated counts once."
     )
     skipped: dict[str, int] = Field(
-        default={}, description="Plays and actions that would be skipped, by reason."
+        default={}, description="The number of plays and actions that would be skipped, by reason."
     )
-    by_day: list[RehearsedDayOut] = Field(default=[], description="Days with an action.")
+    by_day: list[RehearsedDayOut] = Field(default=[], description="The actions of each day that has any.")
     recipients: RecipientsOut | None = None
-    assignees: list[AssigneeOut] = Field(default=[], description="The busiest first; at most 1,000.")
-    samples: list[SampleOut] = Field(default=[], description="Up to five mails, of different tiers.")
+    assignees: list[AssigneeOut] = Field(
+        default=[], description="The people who would get tasks, busiest first, at most 1,000."
+    )
+    samples: list[SampleOut] = Field(default=[], description="Up to five sample mails, from different tiers.")
     errors: list[FailureOut] = Field(
         default=[],
-        description="What would fail, also in steps that no play reaches: each of them is rendered for one of the "
-        "triggers. Each once, at most 1,000.",
+        description="The actions that would fail, each listed once, at most 1,000. Steps that no play "
+        "reaches are included; each is rendered for one of the triggers.",
     )
 
 

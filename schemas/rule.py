@@ -19,60 +19,70 @@ Status = Literal["draft", "active", "paused", "shadow"]
 
 
 class Alive(Strict):
-    """The events that show that the rule's source works, and how long it may go without one."""
+    """The events that show that the rule's source works, and how long the source may go without one."""
 
     event: Types = Field(
-        description="What any account sends all the time: a type, a list of types, or "
-        '"*" alone (every type that is not reserved).',
+        description='Events that some account or other sends all the time: a type, a list of types, or "*" '
+        "alone (every type that is not reserved).",
         examples=["login"],
     )
     within: Duration = Field(
-        description="Longer than this without one: the source is silent.", examples=["12h"]
+        description="If no such event comes for longer than this, the source counts as silent.",
+        examples=["12h"],
     )
 
 
 class RuleIn(Strict):
-    """A rule, as POST and PUT take it."""
+    """A rule to save."""
 
     read_only: ClassVar[frozenset[str]] = OF_VERSIONS | {"unhealthy", "concerned"}
 
-    name: Name = Field(description="Unique among the rules.", examples=["support-spike"])
+    name: Name = Field(description="The name of the rule, unique among rules.", examples=["support-spike"])
     description: str = Field(
-        default="", max_length=4096, description="For people.", examples=["Too many calls"]
+        default="", max_length=4096, description="A description for people.", examples=["Too many calls"]
     )
-    when: When = Field(description="When it fires: exactly one kind.")
+    when: When = Field(description="When the rule fires. Holds exactly one kind of trigger.")
     where: EventCondition | None = Field(
         default=None,
-        description="Must hold at the moment of firing.",
+        description="A condition that must hold when the rule fires.",
         examples=[{"account.attributes.status": {"ne": "churned"}}],
     )
-    unless: Unless | None = Field(default=None, description="Must not hold at the moment of firing.")
+    unless: Unless | None = Field(default=None, description="What must not hold when the rule fires.")
     alive: Alive | None = Field(
         default=None,
-        description="Decides nothing while its source is silent. For absence, trend, at_most and below.",
+        description="The events that show that the rule's source works. While the source is silent, the rule "
+        "decides nothing. For absence, trend, at_most and below.",
         examples=[{"event": "login", "within": "12h"}],
     )
-    scope: Literal["account", "contact"] = Field(default="account", description="What it counts for.")
+    scope: Literal["account", "contact"] = Field(
+        default="account", description="Whether the rule counts for each account or for each contact."
+    )
     by: EventPath | None = Field(
-        default=None, description="Counted apart per value of the event.", examples=["data.invoice"]
+        default=None,
+        description="A path in the event. The rule counts separately for each value at this path.",
+        examples=["data.invoice"],
     )
     cooldown: Cooldown | None = Field(
         default=None,
-        description='No new trigger for so long; "0s" none, "once" never again.',
+        description='How long the rule does not fire again for the same subject. "0s" means no cooldown, and '
+        '"once" means never again.',
         examples=["30d"],
     )
     playbook: Name | None = Field(
         default=None,
-        description="What to do; without, the trigger is only recorded.",
+        description="The playbook to start. Without it, the trigger is only recorded.",
         examples=["support-outreach"],
     )
     status: Status | None = Field(
-        default=None, description="Default draft; a PUT without it keeps what is.", examples=["active"]
+        default=None,
+        description="The status of the rule. Default for a new rule: draft. A PUT without it keeps the "
+        "current status.",
+        examples=["active"],
     )
     backfill: bool = Field(
         default=False,
         strict=True,
-        description="With status active or shadow: build the state from the log first.",
+        description="With status active or shadow, build the rule's state from the log first.",
     )
 
     @field_validator("alive")
@@ -124,39 +134,41 @@ def cooldown_span(rule: RuleIn) -> str | None:
 
 
 class TierEntry(Strict):
-    """A tier and what an account must satisfy to be served so."""
+    """A tier, and the condition that puts an account into it."""
 
-    tier: Tier = Field(description="high, low or tech.", examples=["high"])
+    tier: Tier = Field(description="The tier: high, low or tech.", examples=["high"])
     where: AccountCondition | None = Field(
         default=None,
-        description="Without it every account matches.",
+        description="The condition on the account. Without it, every account matches.",
         examples=[{"account.attributes.arr": {"gte": 50000}}],
     )
 
 
 class TiersDoc(Strict):
-    """The tier policy: the first entry that matches wins; an account's own tier overrides."""
+    """The tier policy. The first entry that matches decides. An account's own tier overrides the policy."""
 
     read_only: ClassVar[frozenset[str]] = OF_VERSIONS
 
-    tiers: Annotated[list[TierEntry], Field(min_length=1, max_length=100)] = Field(description="In order.")
+    tiers: Annotated[list[TierEntry], Field(min_length=1, max_length=100)] = Field(
+        description="The entries of the policy. The first that matches decides."
+    )
 
 
 class ActivateIn(Strict):
-    """The body of the verb `activate`."""
+    """How to activate a rule."""
 
     backfill: bool = Field(
         default=False,
         strict=True,
-        description="Build the state from the log first, as far back as it is kept.",
+        description="Build the rule's state from the log first, as far back as the log is kept.",
     )
 
 
 class PauseIn(Strict):
-    """The body of the verb `pause`."""
+    """How to pause a rule."""
 
     plays: Literal["go_on", "exit"] = Field(
-        default="go_on", description="What becomes of its open plays; `POST /v1/plays/{id}/exit` ends one."
+        default="go_on", description="What happens to the rule's open plays: they go on or are ended."
     )
 
 

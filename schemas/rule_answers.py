@@ -20,48 +20,51 @@ class ConcernedOut(Answer):
 
 
 class RuleOut(KeptDocument, RuleIn):
-    """A rule as it is kept."""
+    """A saved rule."""
 
-    status: Status = Field(description="It belongs to the rule, and is no part of a version.")
-    unhealthy: str = Field(default="", description="Why it does not run; left out where it does.")
+    status: Status = Field(description="The status of the rule. It is not part of a version.")
+    unhealthy: str = Field(default="", description="Why the rule does not run. Left out if it does.")
     concerned: ConcernedOut | None = Field(
         default=None, description="In the answer to `pause` alone, once actions has told."
     )
 
 
 class RuleVersionOut(KeptDocument, RuleIn):
-    """A version of a rule."""
+    """A saved version of a rule."""
 
     status: Status | Literal["deleted"] = Field(  # type: ignore[assignment]
         default="draft",
-        description="The rule's, at the version in force; `deleted`: this version ended it; else left out.",
+        description="The status of the rule, for the version in force. `deleted` if this version deleted the "
+        "rule. Otherwise left out.",
     )
 
 
 class TiersOut(KeptVersion, TiersDoc):
-    """The tier policy as it is kept; who changed it and when is left out of the one that is there from the start."""
+    """The saved tier policy. The initial policy does not say who changed it or when."""
 
-    version: int = Field(description="0: nobody has written one yet.", examples=[3])
-    changed_by: str = Field(default="", description="Name of the API key.", examples=["jo"])
+    version: int = Field(
+        description="The number of the version. 0 if nobody has saved a policy yet.", examples=[3]
+    )
+    changed_by: str = Field(default="", description="The name of the API key.", examples=["jo"])
     changed_at: Time = ""
 
 
 class PositionOut(Answer):
-    """A place in the log."""
+    """A position in the log."""
 
     partition: int
     offset: int
 
 
 class WindowOut(Answer):
-    """What a value was measured over."""
+    """The window over which a value was measured."""
 
     from_: Time = Field(alias="from")
     to: Time
 
 
 class TriggerEventOut(Answer):
-    """The event that a rule fired at."""
+    """The event that made a rule fire."""
 
     id: str
     source: str
@@ -71,37 +74,45 @@ class TriggerEventOut(Answer):
 
 
 class TriggerOut(Answer):
-    """One firing of a rule for one subject."""
+    """A trigger: a rule fired for a subject."""
 
     id: str = Field(examples=["trg_902958824fa9c769ac0f2d310e"])
     rule: str
     rule_version: int
     account: str
     contact: str | None = Field(
-        description="Of a rule with `scope: contact`, the subject; else of the event."
+        description="For a rule with `scope: contact`, the contact that it fired for. Otherwise, the contact "
+        "of the event."
     )
     key: str | None = Field(description="The value of the rule's `by`.")
     tier: str
     at: Time
-    event_id: str | None = Field(description="Null: a moment decided, no event.")
+    event_id: str | None = Field(
+        description="The id of the event. Null if a moment made the rule fire, not an event."
+    )
     event: TriggerEventOut | None
-    value: Number | None = Field(description="What was measured.")
+    value: Number | None = Field(description="The value that was measured.")
     value_exact: bool
     window: WindowOut | None
-    threshold: Number | str | None = Field(description="What the value was held against.")
+    threshold: Number | str | None = Field(description="The threshold that the value was compared with.")
     reason: str
     playbook: str | None
-    evidence: list[str] = Field(description="Ids of the events that count.")
+    evidence: list[str] = Field(description="The ids of the events that count.")
     position: PositionOut
-    figures: dict[str, Number] | None = Field(default=None, description="Of a trend, what it compares.")
-    shadow: bool = Field(default=False, description="Only recorded: no play was started.")
+    figures: dict[str, Number] | None = Field(
+        default=None, description="For a trend, the figures that it compares."
+    )
+    shadow: bool = Field(
+        default=False,
+        description="Whether the rule was in shadow: the trigger was recorded, but no play was started.",
+    )
     depth: int = Field(default=0, description="How many triggers led to this one.")
     scope: str = "account"
-    sentence: str = Field(description="What fired, for people.")
+    sentence: str = Field(description="What happened, in words.")
 
 
 class ClockAheadOut(Answer):
-    """A clock had jumped ahead when the account was last touched."""
+    """The clock had jumped ahead when the account was last touched."""
 
     as_of: Time
     sentence: str
@@ -112,33 +123,43 @@ class ExplanationOut(Answer):
 
     fires: bool
     reason: Reason
-    sentence: str = Field(description="The reason with its numbers, for people.")
+    sentence: str = Field(description="The reason with its numbers, in words.")
     tier: str | None
     value: Number | None
     value_exact: bool
     threshold: Number | str | None
-    figures: dict[str, Number] | None = Field(description="Of a trend, what it compares.")
+    figures: dict[str, Number] | None = Field(description="For a trend, the figures that it compares.")
     window: WindowOut | None
-    evidence: list[str] = Field(description="Ids of the events that count.")
-    cooldown_until: str | None = Field(description="RFC 3339, or `once`.")
+    evidence: list[str] = Field(description="The ids of the events that count.")
+    cooldown_until: str | None = Field(
+        description="The end of the cooldown: a time in RFC 3339, or `once` if the rule never fires again."
+    )
     last_trigger: Time | None
     next_check: Time | None
-    clock: ClockAheadOut | None = Field(default=None, description="Left out where no clock is ahead.")
+    clock: ClockAheadOut | None = Field(
+        default=None, description="A clock that had jumped ahead. Left out if there was none."
+    )
 
 
 class MatchOut(Answer):
-    """A subject for which a rule holds now, or nearly."""
+    """A subject that matches a rule now, or nearly does."""
 
     account: str
-    contact: str | None = Field(description="Of a rule with `scope: contact`.")
-    key: str | None = Field(description="Of a rule with `by`.")
+    contact: str | None = Field(description="The contact, for a rule with `scope: contact`.")
+    key: str | None = Field(description="The value of `by`, for a rule with `by`.")
     tier: Tier
-    share: float = Field(description="1: it is there.", examples=[0.9])
-    value: Number | None = Field(description="What is measured now; of an absence, the seconds waited.")
-    threshold: Number | str | None = Field(description="What the value is held against.")
-    due: Time | None = Field(description="The deadline, or the moment of a date.")
+    share: float = Field(
+        description="How near the subject is to a match. 1 means that it matches.", examples=[0.9]
+    )
+    value: Number | None = Field(
+        description="The value measured now. For an absence, the seconds waited so far."
+    )
+    threshold: Number | str | None = Field(description="The threshold that the value is compared with.")
+    due: Time | None = Field(description="The deadline of an absence, or the moment of a date.")
     last_trigger: Time | None
-    cooldown_until: Time | None = Field(description="Null where there is none, and where it never ends.")
+    cooldown_until: Time | None = Field(
+        description="The end of the cooldown. Null if there is none, or if it never ends."
+    )
 
 
 class ContactOut(Answer):
@@ -148,13 +169,14 @@ class ContactOut(Answer):
     email: str | None
     name: str | None
     roles: list[str]
-    active: bool = Field(description="Inactive contacts get no mail.")
+    active: bool = Field(description="Whether the contact is active. Inactive contacts get no mail.")
     timezone: str | None
     locale: str | None
     attributes: dict[str, Any]
     unvouched: bool = Field(
         default=False,
-        description="Nothing but calls that anybody may have made tells of them; left out where it is otherwise.",
+        description="Set if the contact is known only from calls with a `track` key, which anybody may have "
+        "made. Otherwise left out.",
     )
 
 
@@ -168,7 +190,7 @@ class AccountOut(Answer):
     id: str = Field(examples=["acme"])
     name: str | None
     tier: Tier
-    tier_reason: str = Field(description="Why it has this tier.")
+    tier_reason: str = Field(description="Why the account has this tier.")
     owner: OwnerOut | None
     timezone: str | None
     domains: list[str]
@@ -176,7 +198,7 @@ class AccountOut(Answer):
     contacts: list[ContactOut]
     first_event_at: Time | None
     last_event_at: Time | None
-    merged_into: str | None = Field(description="The account that goes on for this one.")
+    merged_into: str | None = Field(description="The account that this one was merged into.")
 
 
 class EventOut(Answer):
@@ -189,9 +211,19 @@ class EventOut(Answer):
     account: str
     contact: str | None
     data: Any
-    historical: bool = Field(description="A backfill: counted, fires nothing.")
-    subject: str = Field(default="", description="Left out where the event has none, as all that follow.")
-    originaltime: str = Field(default="", description="What the sender gave, where it could not be taken.")
-    unvouched: bool = Field(default=False, description="It came with a `track` key, which anybody may have.")
-    mergedfrom: str = Field(default="", description="The account that it was sent for, which was merged.")
+    historical: bool = Field(
+        description="Whether the event is a backfill, which is counted but fires no rules."
+    )
+    subject: str = Field(
+        default="",
+        description="The CloudEvents subject. Like the fields below, it is left out if the event does not "
+        "have it.",
+    )
+    originaltime: str = Field(
+        default="", description="The time that the sender gave, if it was not accepted."
+    )
+    unvouched: bool = Field(
+        default=False, description="Whether the event came with a `track` key, which anybody may have."
+    )
+    mergedfrom: str = Field(default="", description="The merged account for which the event was sent.")
     position: PositionOut

@@ -29,58 +29,65 @@ class _Strict(BaseModel):
 
 
 class ScenarioEvent(_Strict):
-    """One event, or a row of them at even distances."""
+    """One event, or a series of events at even intervals."""
 
-    at: Moment = Field(description="Event time of the first one.")
+    at: Moment = Field(description="The time of the (first) event.")
     account: str = Field(min_length=1, max_length=256)
     type: str = Field(min_length=1, max_length=256)
-    id: str | None = Field(None, description="Default: the place in this file.")
+    id: str | None = Field(None, description="The id of the event. Default: its position in this file.")
     source: str = "test"
     contact: str | None = None
     data: Any = None
     historical: bool = False
-    repeat: int = Field(1, ge=1, le=100_000, description="How many events.")
-    every: Span | None = Field(None, description="Distance between two of them; needed with repeat.")
-    arrives: Moment | None = Field(None, description="When it arrives, if later than `at`: a late event.")
+    repeat: int = Field(1, ge=1, le=100_000, description="The number of events.")
+    every: Span | None = Field(None, description="The interval between two events. Required with `repeat`.")
+    arrives: Moment | None = Field(None, description="When the event arrives, if it is later than `at`.")
 
 
 class Expectation(_Strict):
-    """What must happen, completely: what is not named must not happen. A missing list is not looked at."""
+    """What must happen. The lists are complete: what they do not name must not happen. A list that is left
+    out is not checked.
+    """
 
     triggers: list[dict[str, Any]] | None = Field(
-        None, description="Each matches on the fields that it gives."
+        None, description="The expected items. Each is compared by the fields that it gives."
     )
     actions: list[dict[str, Any]] | None = Field(
-        None, description="Each matches on the fields that it gives."
+        None, description="The expected items. Each is compared by the fields that it gives."
     )
     plays: list[dict[str, Any]] | None = Field(
-        None, description="Each matches on the fields that it gives; skipped ones may be left out."
+        None,
+        description="The expected items. Each is compared by the fields that it gives. Skipped ones may be "
+        "left out.",
     )
     impact: list[dict[str, Any]] | None = Field(
         None,
-        description="What each playbook with a goal or a holdout did, at the end: `playbook` and the fields of "
-        "GET /v1/playbooks/{name}/impact.",
+        description="The impact of each playbook with a goal or a holdout at the end: `playbook` and the "
+        "fields of GET /v1/playbooks/{name}/impact.",
     )
 
 
 class Scenario(_Strict):
-    """A test of rules and playbooks, run on the production engine with the log clock."""
+    """A test of rules and playbooks. It runs on the production engine with the log clock."""
 
     description: str | None = None
     load: list[str] = Field(
-        min_length=1, description="Files of rules, playbooks, templates; relative to this one."
+        min_length=1, description="The files of rules, playbooks and templates, relative to this file."
     )
     accounts: dict[str, dict[str, Any] | None] = Field(
         default_factory=dict,
-        description="Known before the first event: the body of PUT /v1/accounts/{id}. They fire nothing themselves.",
+        description="The accounts known before the first event, each as in the body of PUT "
+        "/v1/accounts/{id}. They do not fire rules.",
     )
     events: list[ScenarioEvent] = Field(
-        default_factory=list, description="They arrive in the order of time; equal times as they stand."
+        default_factory=list,
+        description="The events. They arrive in order of time; events at the same time keep their order in "
+        "the file.",
     )
     limit: PlayLimit | None = Field(
         None,
-        description="How many plays of a playbook may begin, where it sets no limit itself; beyond it the "
-        "breaker pauses it. Default: any number.",
+        description="How many plays of a playbook may begin if the playbook sets no limit. Beyond that, the "
+        "breaker pauses the playbook. Default: no limit.",
     )
-    until: Moment | None = Field(None, description="The clock is carried to this time at the end.")
+    until: Moment | None = Field(None, description="The clock is moved to this time at the end.")
     expect: Expectation

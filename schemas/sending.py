@@ -11,16 +11,16 @@ SENDING_EXAMPLE = {"status": "off", "reason": "wrong prices in the renewal mail"
 
 
 class SendingIn(Strict):
-    """The body of the switch."""
+    """Whether to turn sending on or off."""
 
     read_only: ClassVar[frozenset[str]] = frozenset({"by", "at"})
 
-    status: Literal["on", "off"] = Field(description="`off`: no mail and no webhook goes out.")
-    reason: str | None = Field(None, min_length=1, max_length=500, description="For people.")
+    status: Literal["on", "off"] = Field(description="With `off`, no mail and no webhook is sent.")
+    reason: str | None = Field(None, min_length=1, max_length=500, description="The reason, for people.")
 
 
 class SendingOut(Answer):
-    """The switch as it stands, and who turned it last; nulls if nobody has."""
+    """The sending switch, and who turned it last. The other fields are null if nobody has."""
 
     status: Literal["on", "off"]
     reason: str | None = Field(examples=["wrong prices in the renewal mail"])

@@ -18,36 +18,41 @@ _Name = Annotated[str, Field(strict=True, min_length=1, max_length=256)]
 
 
 class StartSubject(Strict):
-    """A subject of the rule."""
+    """A subject to start the rule for."""
 
     account: _Name = Field(examples=["acme"])
-    contact: _Name | None = Field(default=None, description="Of a rule with `scope: contact`.")
+    contact: _Name | None = Field(default=None, description="The contact, for a rule with `scope: contact`.")
     key: Annotated[str, Field(strict=True, max_length=MAX_KEY)] | None = Field(
-        default=None, description="Of a rule with `by`."
+        default=None, description="The value of `by`, for a rule with `by`."
     )
 
 
 class StartIn(Strict):
-    """The body of the verb `start`."""
+    """For whom to start a rule."""
 
     subjects: Annotated[list[StartSubject], Field(min_length=1, max_length=MOST)] | Literal["matching"] = (
-        Field(description="These, whether they match or not; or all that match.", examples=["matching"])
+        Field(
+            description="The subjects, whether they match or not; or `matching` for all that match.",
+            examples=["matching"],
+        )
     )
     limit: Annotated[int, Field(strict=True, ge=1, le=MOST)] | None = Field(
-        default=None, description="At most so many: those with the greatest share.", examples=[20]
+        default=None,
+        description="The greatest number of subjects to start. Those with the greatest share come first.",
+        examples=[20],
     )
-    dry_run: bool = Field(default=False, strict=True, description="Only say what would be started now.")
+    dry_run: bool = Field(default=False, strict=True, description="Only report what would be started now.")
 
 
 class StartedOut(TriggerOut):
-    """A trigger by hand; of a dry run without `id` and `position`."""
+    """A trigger that was started by hand. In a dry run, `id` and `position` are null."""
 
     id: str | None  # type: ignore[assignment]
     position: PositionOut | None  # type: ignore[assignment]
 
 
 class LeftOutOut(Answer):
-    """A subject that nothing was started for."""
+    """A subject that was left out, and why."""
 
     account: str
     contact: str | None
@@ -56,7 +61,7 @@ class LeftOutOut(Answer):
 
 
 class StartOut(Answer):
-    """What became of a start by hand."""
+    """The result of starting a rule by hand."""
 
     triggers: list[StartedOut]
     left_out: list[LeftOutOut]

@@ -11,35 +11,37 @@ SOURCE_CHARS = 128 * 1024
 
 
 class TemplateIn(Strict):
-    """The body of a template: a subject, and markdown or HTML; the text part is made from it unless given."""
+    """A mail template to save: a subject, and Markdown or HTML. The text part is made from these unless
+    given.
+    """
 
     model_config = ConfigDict(json_schema_extra=exactly_one("markdown", "html"))
     read_only: ClassVar[frozenset[str]] = OF_VERSIONS
 
-    name: Name = Field(description="What playbooks call it by.", examples=["invoice-reminder"])
+    name: Name = Field(description="The name that playbooks refer to.", examples=["invoice-reminder"])
     description: str | None = Field(None, max_length=10_000, description="For people.")
     subject: str = Field(
         min_length=1,
         max_length=2_000,
-        description="One line; a template.",
+        description="A template for the subject, on one line.",
         examples=["Invoice {{ trigger.key }}"],
     )
     markdown: str | None = Field(
         None,
         min_length=1,
         max_length=SOURCE_CHARS,
-        description="The mail as Markdown; a template. Either this or `html`.",
+        description="A template for the mail in Markdown. Give either this or `html`.",
         examples=["Hi {{ contact.name }},\n\nyour invoice {{ trigger.key }} is overdue."],
     )
     html: str | None = Field(
-        None, min_length=1, max_length=SOURCE_CHARS, description="The mail as HTML; a template.",
+        None, min_length=1, max_length=SOURCE_CHARS, description="A template for the mail in HTML.",
         examples=["<p>Hi {{ contact.name }}</p>"],
     )  # fmt: skip
     text: str | None = Field(
         None,
         min_length=1,
         max_length=SOURCE_CHARS,
-        description="The text part; a template. Default: made from the markdown or HTML.",
+        description="A template for the text part. Default: made from the Markdown or HTML.",
         examples=["Hi {{ contact.name }}"],
     )
 

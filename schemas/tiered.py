@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 from pydantic_core import PydanticCustomError
 
 from schemas.choice import at_least_one
+from schemas.duration import DateDuration, Duration
+from schemas.fields import Number, Share
 
 TIERS = ("high", "low", "tech")
 Tier = Literal["high", "low", "tech"]
@@ -18,19 +20,44 @@ T = TypeVar("T")
 
 
 class TierMap(BaseModel, Generic[T]):
-    """A value per tier. What is left out (or null) is not covered: a rule does not fire there."""
+    """A value per tier. A tier that is left out or null is not covered: the rule does not fire there."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=at_least_one(*TIERS))
 
-    high: T | None = Field(default=None, description="For high touch.")
-    low: T | None = Field(default=None, description="For low touch.")
-    tech: T | None = Field(default=None, description="For tech touch.")
+    high: T | None = Field(default=None, description="The value for high touch.")
+    low: T | None = Field(default=None, description="The value for low touch.")
+    tech: T | None = Field(default=None, description="The value for tech touch.")
 
     @model_validator(mode="after")
     def _names_a_tier(self) -> "TierMap[T]":
         if self.high is None and self.low is None and self.tech is None:
             raise PydanticCustomError("tiered", "must name at least one of high, low, tech")
         return self
+
+
+# The names are those of the schemas in OpenAPI and in schemas/json; a `TierMap[…]` would show the whole annotation.
+class TieredDuration(TierMap[Duration]):
+    """A duration per tier. A tier that is left out or null is not covered: the rule does not fire there."""
+
+
+class TieredDateDuration(TierMap[DateDuration]):
+    """A duration before or after a date, per tier. A tier that is left out or null is not covered."""
+
+
+class TieredNumber(TierMap[Number]):
+    """A number per tier. A tier that is left out or null is not covered: the rule does not fire there."""
+
+
+class TieredShare(TierMap[Share]):
+    """A per cent value per tier. A tier that is left out or null is not covered: the rule does not fire there."""
+
+
+_MAPS: list[tuple[Any, type[TierMap[Any]]]] = [
+    (Duration, TieredDuration),
+    (DateDuration, TieredDateDuration),
+    (Number, TieredNumber),
+    (Share, TieredShare),
+]
 
 
 def _branch(value: Any) -> str:
@@ -45,7 +72,8 @@ else:
         """`Tiered[int]`: an int, or a `TierMap` of ints."""
 
         def __class_getitem__(cls, item: Any) -> Any:
-            value, tiers = Annotated[item, Tag("<value>")], Annotated[TierMap[item], Tag("<tiers>")]
+            named = next((model for kind, model in _MAPS if kind == item), TierMap[item])
+            value, tiers = Annotated[item, Tag("<value>")], Annotated[named, Tag("<tiers>")]
             return Annotated[Union[value, tiers], Discriminator(_branch)]  # noqa: UP007
 
 

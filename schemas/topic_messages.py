@@ -33,24 +33,24 @@ CONTROL = (
 )  # messages
 OF_TRIGGERS = ("trigger", "moved", "progress")
 UPDATES = {
-    "account.updated": ("Merged into the account; null deletes.", "AccountUpdate", ACCOUNT_EXAMPLE),
+    "account.updated": ("Merged into the account. Null deletes.", "AccountUpdate", ACCOUNT_EXAMPLE),
     "contact.updated": (
-        "Merged into the contact; null deletes.",
+        "Merged into the contact. Null deletes.",
         "ContactUpdate",
         {"email": "ann@acme.test"},
     ),
     "account.deleted": ("The account is erased.", None, None),
     "contact.deleted": ("The contact is erased.", None, None),
-    MERGED: ("The account is closed, and another goes on for it.", "Merged", {"into": "acme-group"}),
+    MERGED: ("The account is closed, and another account replaces it.", "Merged", {"into": "acme-group"}),
 }
 BETWEEN = {
     ABSORBED: (
-        "The account takes in another one.",
+        "The account absorbs another one.",
         "Absorbed",
         {"account": "old", "names": {"old": ["ann"]}},
     ),
     ERASED: (
-        "To a closed account: where it went, all was erased, or a person.",
+        "Tells a closed account that the account that replaced it was erased, or a person there.",
         "Erased",
         {"into": "acme-group"},
     ),
@@ -113,9 +113,7 @@ def _control() -> Schema:
     triggers = {"type": "object", "properties": {"triggers": ids}, "required": ["triggers"]}
     start = {**clock, "id": "start_1", "type": RULES_START, "data": {"start": "start_1"}}
     request = {"type": "object", "properties": {"start": {"type": "string"}}, "required": ["start"]}
-    starts = (
-        "Here the partition decides what somebody asked to start by hand; the request itself is in a table."
-    )
+    starts = "The position at which the partition decides a start by hand. The request itself is in a table."
     text, number = {"type": "string"}, {"type": "integer"}
     paused = {**clock, "id": "pause_1", "type": RULES_PAUSED,
               "data": {"pause": "pause_1", "rule": "invoice-overdue", "plays": "exit"}}  # fmt: skip
@@ -128,15 +126,23 @@ def _control() -> Schema:
     counted = (
         "So many open plays, with so many waiting mails, the pause of a rule met here, or in a part of them."
     )
-    forgets = "The plays of these triggers ended long ago and are kept no longer: the triggers leave too."
+    forgets = (
+        "The plays of these triggers ended long ago and are no longer kept, so the triggers are dropped too."
+    )
     heard = {"event": ["login"], "within": 43_200, "runs": [["2026-11-21T07:00:00Z", _AT]]}
     seen = {**clock, "id": "seen-2-1288-9f2c-0", "type": SOURCE_SEEN, "data": heard}
     tells = (
-        "Another partition has had events that a rule's `alive` asks for. It is written to every other partition, "
-        "at most once in a tenth of `within`. Told twice, it changes nothing."
+        "Another partition has received events that a rule's `alive` asks for. Written to every "
+        "other partition, at most once in a tenth of `within`. A repeated record changes nothing."
     )
-    about = "Carries the partition's clock to this time (log clock). One without an account goes to every partition."
-    takes = "From here on these rules and tiers hold. One without an account goes to every partition."
+    about = (
+        "Moves the partition's clock to this time (log clock). A record without an account goes "
+        "to every partition."
+    )
+    takes = (
+        "From this record on, these rules and tiers are in force. A record without an account "
+        "goes to every partition."
+    )
     return {
         "clock": _message(about, _of_type(CLOCK, None, ("time",), account=False), clock, key=key),
         "rulesSaved": _message(
@@ -175,12 +181,15 @@ def _triggers() -> Schema:
     def only(field: str) -> Schema:
         return {"allOf": [_ref("TriggerRecord"), {"type": "object", "required": [field]}]}
 
-    about = "Every trigger before a place has been written. It has no key, and is written to the partition it tells of."
+    about = (
+        "Every trigger before a position has been written. The record has no key, and goes to "
+        "the partition that it is about."
+    )
     moved = {"moved": {"account": "acme", "position": place, "closed": {"into": "acme-group"}}}
     return {
         "trigger": _message("A rule fired for a subject.", only("trigger"), {"trigger": fired}, kind=JSON),
         "moved": _message(
-            "An account was closed, opened anew, or took another one in.", only("moved"), moved, kind=JSON
+            "An account was closed or reopened, or absorbed another one.", only("moved"), moved, kind=JSON
         ),
         "progress": _message(about, only("progress"), came, kind=JSON, key={"type": "null"}),
     }
@@ -195,15 +204,15 @@ def _dead() -> Schema:
                 "type": "string", "pattern": r"^touchline\.(events|triggers)/[0-9]+/[0-9]+$",
                 "description": "`topic/partition/offset` of the record.",
             },
-            "error": {"type": "string", "description": "What is wrong with it, of up to 1,000 bytes."},
+            "error": {"type": "string", "description": "What is wrong with the record, in up to 1,000 bytes."},
             "truncated": {
                 "type": "string", "pattern": "^[0-9]+$",
-                "description": "Its size in bytes, where only the first MiB of it is kept.",
+                "description": "The size of the record in bytes, if only its first MiB is kept.",
             },
         },
     }  # fmt: skip
     told = {"origin": "touchline.events/3/1288", "error": "account: is required"}
-    about = "The record as it came: key, value and headers, and two or three headers of ours."
+    about = "The record as it arrived (key, value and headers), with two or three headers added by Touchline."
     return {
         "deadLetter": {
             **_message(about, {}, {"type": "invoice.overdue"}, kind=BYTES, key={"type": ["string", "null"]}),

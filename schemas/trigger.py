@@ -9,14 +9,14 @@ from schemas.profile import Closing
 
 
 class Position(msgspec.Struct, frozen=True):
-    """A place in the log: the record at which something was decided."""
+    """A position in the log: the record at which something was decided."""
 
     partition: int
     offset: int
 
 
 class TriggerEvent(msgspec.Struct):
-    """What a trigger shows of its event; `time` is RFC 3339."""
+    """The event of a trigger."""
 
     id: str
     source: str
@@ -26,14 +26,14 @@ class TriggerEvent(msgspec.Struct):
 
 
 class Window(msgspec.Struct, frozen=True, rename={"from_": "from"}):
-    """What a value was measured over."""
+    """The window over which a value was measured."""
 
     from_: str
     to: str
 
 
 class Trigger(msgspec.Struct, kw_only=True):
-    """Fields as in the contract, section 6; times are RFC 3339 texts in UTC."""
+    """A trigger. Times are in RFC 3339, UTC."""
 
     id: str
     rule: str
@@ -62,7 +62,7 @@ class Trigger(msgspec.Struct, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far rules has come in a partition: every trigger at a place before `offset` has been written."""
+    """How far rules has come in a partition: every trigger at a position before `offset` has been written."""
 
     partition: int
     offset: int
@@ -70,7 +70,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Moved(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What rules decided about a merge at a place: the account was `closed`, opened anew, or took another one in."""
+    """What rules decided about a merge: the account was `closed` or reopened, or absorbed another one."""
 
     account: str
     position: Position
@@ -79,7 +79,7 @@ class Moved(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TriggerRecord(msgspec.Struct, omit_defaults=True):
-    """The value of a record of `touchline.triggers`: exactly one of the three."""
+    """The value of a record in `touchline.triggers`. Exactly one of the three fields is set."""
 
     trigger: Trigger | None = None
     progress: Progress | None = None

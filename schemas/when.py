@@ -18,11 +18,15 @@ from schemas.trigger_kinds.trend import Trend
 
 
 class AnyKind(Strict):
-    threshold: Threshold | None = Field(default=None, description="An aggregate reaches a number.")
-    absence: Absence | None = Field(default=None, description="Something does not happen for a while.")
-    trend: Trend | None = Field(default=None, description="A rate falls or rises.")
-    date: Date | None = Field(default=None, description="A date comes near or is past.")
-    becomes: Becomes | None = Field(default=None, description="An update turns a condition true.")
+    threshold: Threshold | None = Field(
+        default=None, description="Fires when an aggregate of events reaches a number."
+    )
+    absence: Absence | None = Field(
+        default=None, description="Fires when something does not happen for a while."
+    )
+    trend: Trend | None = Field(default=None, description="Fires when a rate falls or rises.")
+    date: Date | None = Field(default=None, description="Fires some time before or after a date.")
+    becomes: Becomes | None = Field(default=None, description="Fires when an update makes a condition true.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "AnyKind":
@@ -50,26 +54,30 @@ KINDS: dict[str, type[KindWords]] = {
 
 
 class Member(AnyKind):
-    """One of the conditions of an `all_of`."""
+    """One of the members of an `all_of`."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one(*KINDS))
 
 
 class AllOf(Strict):
-    """Several at once: each has held within a span."""
+    """Several conditions at once: each has held within a span of time."""
 
     of: Annotated[list[Member], Field(min_length=1, max_length=10)] = Field(
-        description="What must have held."
+        description="The conditions that must all have held."
     )
-    within: Duration = Field(description="How close together.", examples=["30d"])
+    within: Duration = Field(
+        description="The span of time within which all conditions must have held.", examples=["30d"]
+    )
 
 
 class When(AnyKind):
-    """When a rule fires: exactly one kind."""
+    """When a rule fires: exactly one kind of trigger."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one(*KINDS, "all_of"))
 
-    all_of: AllOf | None = Field(default=None, description="Several of the others, close together.")
+    all_of: AllOf | None = Field(
+        default=None, description="Fires when several of the other kinds have held close together."
+    )
 
     @property
     def members(self) -> list[AnyKind]:
@@ -82,7 +90,7 @@ class When(AnyKind):
 
 
 class UnlessThreshold(Threshold):
-    """A threshold that holds a rule back."""
+    """A threshold that keeps a rule from firing."""
 
     @field_validator("per", "since")
     @classmethod
@@ -93,6 +101,8 @@ class UnlessThreshold(Threshold):
 
 
 class Unless(Strict):
-    """What must not hold at the moment of firing, counted for the same account or contact."""
+    """What must not hold when the rule fires, counted for the same account or contact."""
 
-    threshold: UnlessThreshold = Field(description="Counted without `by`.")
+    threshold: UnlessThreshold = Field(
+        description="A threshold that keeps the rule from firing. It is counted without `by`."
+    )

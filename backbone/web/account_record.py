@@ -54,7 +54,7 @@ class RecordOut(BaseModel):
     contact: str | None = Field(
         description="The contact that the record is about. Null for the whole account."
     )
-    made_at: str = Field(description="RFC 3339, UTC.", examples=["2026-11-22T09:00:00Z"])
+    made_at: str = Field(description="A time in RFC 3339, UTC.", examples=["2026-11-22T09:00:00Z"])
     services: dict[str, dict[str, Any]] = Field(
         description="`ingest`: Segment's users and calls · `rules`: the account, what its rules remember, triggers, "
         "and the records of the three topics of the log · `actions`: the account, plays, their history, actions with "

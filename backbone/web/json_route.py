@@ -93,7 +93,7 @@ def check_bodies(routes: Iterable[BaseRoute]) -> None:
 
 def created(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a PUT, which answers 201 if the name was new."""
-    return {201: {"model": model, "description": "There was none of that name: created"}}
+    return {201: {"model": model, "description": "There was no object with this name, so it was created."}}
 
 
 def example(value: Any) -> Any:

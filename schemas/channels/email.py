@@ -10,7 +10,7 @@ from schemas.fields import Name
 
 
 class EmailStep(ChannelStep):
-    """Send an email, one per recipient."""
+    """Send an email to each recipient."""
 
     events: ClassVar[Mapping[str, str]] = {
         "email.sent": "A mail was handed over.",
@@ -23,17 +23,17 @@ class EmailStep(ChannelStep):
     peer = "the mail server for {to}"
     nobody = "the mail server"
 
-    template: Name = Field(description="Name of a saved template.", examples=["invoice-reminder"])
+    template: Name = Field(description="The name of a saved template.", examples=["invoice-reminder"])
     to: Recipient = Field(
         "contact",
-        description="`contact` (the trigger's, else the first active admin, else the first active contact), "
-        "`role:<role>`, `all`, `owner`, or an address.",
+        description="The recipients: `contact` (the trigger's contact, else the first active admin, else the "
+        "first active contact), `role:<role>`, `all`, `owner`, or an address.",
         examples=["role:admin"],
     )
     from_: Person | None = Field(
         None,
         alias="from",
-        description="An address, or `owner`; default: the owner, else the configured sender.",
+        description="The sender: an address, or `owner`. Default: the owner, else the configured sender.",
         examples=["success@us.test"],
     )
 

@@ -9,7 +9,7 @@ from schemas.channels.base import ChannelStep, Delay, Person
 
 
 class TaskStep(ChannelStep):
-    """Make a task, or update the open one with the same account and key."""
+    """Create a task, or update the open task with the same account and key."""
 
     events: ClassVar[Mapping[str, str]] = {}
     emits = ("task.created",)
@@ -20,21 +20,34 @@ class TaskStep(ChannelStep):
     nobody = "the other side"
 
     title: str = Field(
-        min_length=1, max_length=2_000, description="A template.", examples=["Call {{ account.name }}"]
+        min_length=1,
+        max_length=2_000,
+        description="A template for the title.",
+        examples=["Call {{ account.name }}"],
     )
     body: str | None = Field(
-        None, max_length=50_000, description="A template.", examples=["Last login a month ago."]
+        None,
+        max_length=50_000,
+        description="A template for the body.",
+        examples=["Last login a month ago."],
     )
-    assignee: Person = Field("owner", description="`owner` or an address.", examples=["finance@us.test"])
-    due: Delay | None = Field(None, description="Time to do it, from the step on.", examples=["2d"])
+    assignee: Person = Field(
+        "owner", description="Who gets the task: `owner` or an address.", examples=["finance@us.test"]
+    )
+    due: Delay | None = Field(None, description="How long after the step the task is due.", examples=["2d"])
     priority: str | None = Field(
-        None, min_length=1, max_length=32, description="Any word that your team uses.", examples=["high"]
+        None,
+        min_length=1,
+        max_length=32,
+        description="The priority: any word that your team uses.",
+        examples=["high"],
     )
     key: str | None = Field(
         None,
         min_length=1,
         max_length=400,
-        description="What makes two tasks of an account one; a template. Default: playbook, step, subject.",
+        description="A template for the key of the task. Two tasks of an account with the same key are one. "
+        "Default: playbook, step and subject.",
         examples=["renewal-call"],
     )
 

@@ -10,7 +10,7 @@ from schemas.fields import Name
 
 
 class WebhookStep(ChannelStep):
-    """Call an endpoint, signed as Standard Webhooks 1.0.0."""
+    """Call an endpoint with a request that is signed as in Standard Webhooks 1.0.0."""
 
     events: ClassVar[Mapping[str, str]] = {
         "webhook.delivered": "An endpoint took a webhook.",
@@ -23,10 +23,11 @@ class WebhookStep(ChannelStep):
     peer = "the endpoint {to}"
     nobody = "the other side"
 
-    endpoint: Name = Field(description="Name of a saved endpoint.", examples=["crm"])
+    endpoint: Name = Field(description="The name of a saved endpoint.", examples=["crm"])
     body: Any = Field(
         None,
-        description="A JSON value; every string is a template. Default: play, account, contact, trigger.",
+        description="The body, a JSON value in which every string is a template. Default: play, account, "
+        "contact and trigger.",
         examples=[{"account": "{{ account.id }}", "flag": "overdue"}],
     )
 

@@ -77,32 +77,32 @@ Text = Annotated[str, Field(strict=True, max_length=MAX_TEXT)]
 
 
 class Operators(BaseModel):
-    """What a value must satisfy; several operators must all hold."""
+    """What a value must satisfy. If there are several operators, all must hold."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True, json_schema_extra={"minProperties": 1})
 
-    eq: Scalar = Field(default=_UNSET, description="The same type and value.", examples=["high"])
+    eq: Scalar = Field(default=_UNSET, description="Equal, in type and in value.", examples=["high"])
     ne: Scalar = Field(
-        default=_UNSET, description="Not `eq`; a missing value satisfies it.", examples=["low"]
+        default=_UNSET, description="Not equal. A missing value satisfies this.", examples=["low"]
     )
     gt: Orderable = Field(default=_UNSET, description="Greater than.", examples=[100])
     gte: Orderable = Field(default=_UNSET, description="Greater than or equal to.", examples=[100])
     lt: Orderable = Field(default=_UNSET, description="Less than.", examples=[500])
     lte: Orderable = Field(default=_UNSET, description="Less than or equal to.", examples=[500])
     in_: Scalars = Field(
-        default=_UNSET, alias="in", description="One of these.", examples=[["high", "urgent"]]
+        default=_UNSET, alias="in", description="Equal to one of these.", examples=[["high", "urgent"]]
     )
-    not_in: Scalars = Field(default=_UNSET, description="None of these.", examples=[["low"]])
-    exists: bool = Field(
-        default=_UNSET, strict=True, description="Whether there is a value.", examples=[True]
-    )
+    not_in: Scalars = Field(default=_UNSET, description="Equal to none of these.", examples=[["low"]])
+    exists: bool = Field(default=_UNSET, strict=True, description="Whether a value exists.", examples=[True])
     contains: Scalar = Field(
-        default=_UNSET, description="A list with this member, or a text with this in it.", examples=["admin"]
+        default=_UNSET,
+        description="A list that has this member, or a text that contains this.",
+        examples=["admin"],
     )
-    starts_with: Text = Field(default=_UNSET, description="A text that begins so.", examples=["EU-"])
+    starts_with: Text = Field(default=_UNSET, description="A text that starts with this.", examples=["EU-"])
     matches: Annotated[Text, AfterValidator(_pattern)] = Field(
         default=_UNSET,
-        description="A text in which this regular expression (RE2) is found.",
+        description="A text that contains a match of this regular expression (RE2).",
         examples=["^enterprise"],
     )
 
@@ -123,7 +123,9 @@ Operand = Annotated[
 
 
 class Condition(BaseModel):
-    """Paths with what they must satisfy; every entry must hold. `all`, `any` and `not` combine conditions."""
+    """Paths, each with what its value must satisfy. Every entry must hold. `all`, `any` and `not` combine
+    conditions.
+    """
 
     model_config = ConfigDict(
         extra="allow",
@@ -137,16 +139,16 @@ class Condition(BaseModel):
         alias="all",
         min_length=1,
         max_length=MAX_ENTRIES,
-        description="Every one of these holds.",
+        description="All of these conditions must hold.",
     )
     any_: "list[Condition]" = Field(
         default=_UNSET,
         alias="any",
         min_length=1,
         max_length=MAX_ENTRIES,
-        description="At least one of these holds.",
+        description="At least one of these conditions must hold.",
     )
-    not_: "Condition" = Field(default=_UNSET, alias="not", description="This does not hold.")
+    not_: "Condition" = Field(default=_UNSET, alias="not", description="The condition must not hold.")
 
     @model_validator(mode="after")
     def _well_formed(self) -> "Condition":

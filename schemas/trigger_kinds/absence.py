@@ -11,7 +11,7 @@ from schemas.trigger_kinds.base import KindWords, Selector
 
 
 class Absence(Selector, KindWords):
-    """No matching event for a while (or the first one after a while)."""
+    """No matching event comes for a while, or the first one comes after a while."""
 
     example: ClassVar[dict[str, Any]] = {"event": "login", "for": "14d"}
     has_value = False
@@ -20,14 +20,17 @@ class Absence(Selector, KindWords):
     has_event: ClassVar[bool] = True
     rests_on_silence: ClassVar[bool] = True
 
-    for_: Tiered[Duration] = Field(alias="for", description="How long without one.", examples=["14d"])
+    for_: Tiered[Duration] = Field(
+        alias="for", description="How long no matching event must come.", examples=["14d"]
+    )
     since: Selector | None = Field(
         default=None,
-        description="Count from the last such event; a later one arms anew.",
+        description="Start the wait at the last event of this kind. A later one starts it again.",
         examples=[{"event": "invoice.overdue"}],
     )
     fire: Literal["at_deadline", "on_return"] = Field(
-        default="at_deadline", description="When the time is over, or at the event that ends the absence."
+        default="at_deadline",
+        description="Whether to fire when the time is over, or at the event that ends the absence.",
     )
 
     @field_validator("fire")

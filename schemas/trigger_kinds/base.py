@@ -13,24 +13,24 @@ from schemas.tiered import TierMap, for_tier
 
 
 class Selector(Strict):
-    """Which events: a type, several types, or "*" for every type that is not reserved."""
+    """Which events count: one type, several types, or "*" for every type that is not reserved."""
 
     event: Types = Field(
-        description='A type, a list of types, or "*" alone (every type that is not reserved).',
+        description='The events: a type, a list of types, or "*" alone (every type that is not reserved).',
         examples=["ticket.opened"],
     )
     where: EventCondition | None = Field(
         default=None,
-        description="A condition on the event.",
+        description="A condition that the event must satisfy.",
         examples=[{"data.severity": {"in": ["high", "urgent"]}}],
     )
 
 
 class Since(Selector):
-    """Count only from the subject's last such event on, and with `for` only until that span after it."""
+    """Count only from the subject's last event of this kind on; with `for`, only for that long."""
 
     for_: Duration | None = Field(
-        default=None, alias="for", description="Count until this long after it.", examples=["14d"]
+        default=None, alias="for", description="Stop counting this long after the event.", examples=["14d"]
     )
 
 

@@ -9,7 +9,7 @@ from schemas.trigger_kinds.base import KindWords
 
 
 class Becomes(KindWords):
-    """An update turns a condition true."""
+    """An update makes a condition true."""
 
     example: ClassVar[dict[str, Any]] = {"is": {"account.attributes.health": {"lt": 50}}}
     has_value = False
@@ -19,7 +19,7 @@ class Becomes(KindWords):
 
     is_: ProfileCondition = Field(
         alias="is",
-        description="The condition, over account and contact.",
+        description="The condition on the account and the contact.",
         examples=[{"account.attributes.health": {"lt": 50}}],
     )
 

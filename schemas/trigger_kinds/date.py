@@ -20,7 +20,7 @@ def _repeatable(span: str) -> bool:
 
 
 class Date(KindWords):
-    """A while before or after a date that the account or contact carries."""
+    """Some time before or after a date of the account or contact."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one("before", "after"))
     example: ClassVar[dict[str, Any]] = {"attribute": "account.attributes.renewal_date", "before": "90d"}
@@ -30,18 +30,21 @@ class Date(KindWords):
     has_event: ClassVar[bool] = False
 
     attribute: DatePath = Field(
-        description=f"Path to a date or time of the account or contact: {FORMS}.",
+        description=f"The path to a date or time of the account or contact: {FORMS}.",
         examples=["account.attributes.renewal_date"],
     )
     before: Tiered[DateDuration] | None = Field(
-        default=None, description="So long before the date.", examples=["90d"]
+        default=None, description="How long before the date to fire.", examples=["90d"]
     )
     after: Tiered[DateDuration] | None = Field(
-        default=None, description="So long after the date.", examples=["3mo"]
+        default=None, description="How long after the date to fire.", examples=["3mo"]
     )
-    repeat: bool = Field(default=False, strict=True, description="Also at every further multiple of it.")
+    repeat: bool = Field(
+        default=False, strict=True, description="Whether to fire again at every further multiple of the span."
+    )
     late: Duration = Field(
-        default="1d", description="A moment past by more than this when it becomes known is skipped."
+        default="1d",
+        description="A moment that lies further in the past than this when it becomes known is skipped.",
     )
 
     @field_validator("after")

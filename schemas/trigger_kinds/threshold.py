@@ -18,37 +18,50 @@ VALUELESS = ("count", "days")
 
 
 class Threshold(Selector, KindWords):
-    """An aggregate over a sliding window (or all time) compared with a number."""
+    """An aggregate over a sliding window, or over all time, compared with a number."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one(*OPERATORS))
     example: ClassVar[dict[str, Any]] = {"event": "ticket.opened", "within": "30d", "at_least": 3}
     has_value = True
     has_threshold = True
 
-    aggregate: Aggregate = Field(default="count", description="What is compared; days: distinct UTC days.")
+    aggregate: Aggregate = Field(
+        default="count", description="What to aggregate. `days` counts distinct UTC days."
+    )
     of: EventPath | None = Field(
-        default=None, validate_default=True, description="The value to aggregate.", examples=["data.amount"]
+        default=None,
+        validate_default=True,
+        description="The path of the value to aggregate.",
+        examples=["data.amount"],
     )
     per: AccountPath | None = Field(
         default=None,
-        description="An account attribute to divide by; missing or not above zero never fires.",
+        description="An account attribute to divide by. If it is missing or not above zero, the rule does "
+        "not fire.",
         examples=["account.attributes.seats"],
     )
     since: Since | None = Field(
         default=None,
-        description="Count from the last such event on.",
+        description="Count only from the last event of this kind on.",
         examples=[{"event": "account.signed_up", "for": "14d"}],
     )
-    at_least: Tiered[Number] | None = Field(default=None, description="Fires at this or more.", examples=[10])
-    above: Tiered[Number] | None = Field(default=None, description="Fires at more than this.", examples=[9])
+    at_least: Tiered[Number] | None = Field(
+        default=None, description="Fires when the value is at least this.", examples=[10]
+    )
+    above: Tiered[Number] | None = Field(
+        default=None, description="Fires when the value is above this.", examples=[9]
+    )
     at_most: Tiered[Number] | None = Field(
-        default=None, description="Fires at this or less, at the daily tick.", examples=[2]
+        default=None, description="Fires at the daily tick when the value is at most this.", examples=[2]
     )
     below: Tiered[Number] | None = Field(
-        default=None, description="Fires at less than this, at the daily tick.", examples=[3]
+        default=None, description="Fires at the daily tick when the value is below this.", examples=[3]
     )
     within: Duration | None = Field(
-        default=None, validate_default=True, description="The window; all time without.", examples=["30d"]
+        default=None,
+        validate_default=True,
+        description="The length of the window. Without it, all time counts.",
+        examples=["30d"],
     )
 
     @property

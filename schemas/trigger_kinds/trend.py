@@ -12,7 +12,7 @@ from schemas.trigger_kinds.base import KindWords, Selector
 
 
 class Trend(Selector, KindWords):
-    """The recent rate against that of the time just before, at the daily tick."""
+    """The recent rate compared with the rate just before, at the daily tick."""
 
     model_config = ConfigDict(json_schema_extra=exactly_one("falls_by", "rises_by"))
     example: ClassVar[dict[str, Any]] = {"event": "login", "over": "28d", "baseline": "56d", "falls_by": 20}
@@ -23,20 +23,31 @@ class Trend(Selector, KindWords):
     has_event: ClassVar[bool] = False
     rests_on_silence: ClassVar[bool] = True
 
-    aggregate: Literal["count", "sum"] = Field(default="count", description="What is compared.")
-    of: EventPath | None = Field(
-        default=None, validate_default=True, description="The value to sum.", examples=["data.amount"]
+    aggregate: Literal["count", "sum"] = Field(
+        default="count", description="What to compare: the count of events or the sum of a value."
     )
-    over: Duration = Field(description="The recent span.", examples=["28d"])
-    baseline: Duration = Field(description="The span just before it.", examples=["56d"])
+    of: EventPath | None = Field(
+        default=None,
+        validate_default=True,
+        description="The path of the value to sum.",
+        examples=["data.amount"],
+    )
+    over: Duration = Field(description="The length of the recent span.", examples=["28d"])
+    baseline: Duration = Field(
+        description="The length of the span just before it, which is compared with.", examples=["56d"]
+    )
     falls_by: Tiered[Share] | None = Field(
-        default=None, description="Per cent of the rate per day that it fell by.", examples=[20]
+        default=None,
+        description="Fires when the rate per day has fallen by at least this many per cent.",
+        examples=[20],
     )
     rises_by: Tiered[Share] | None = Field(
-        default=None, description="Per cent of the rate per day that it rose by.", examples=[50]
+        default=None,
+        description="Fires when the rate per day has risen by at least this many per cent.",
+        examples=[50],
     )
     min_baseline: Annotated[int, Field(strict=True, ge=0, le=10**9)] = Field(
-        default=10, description="Events that the baseline must hold.", examples=[10]
+        default=10, description="How many events the baseline must hold at least.", examples=[10]
     )
 
     @field_validator("of")

@@ -25,12 +25,12 @@ KIND = "aliases"
 
 
 class AliasesOut(AliasesDoc, Answer):
-    """What is renamed. Before the first save `version` is 0, and nobody changed it."""
+    """The saved aliases. Before the first save, `version` is 0, and nobody has changed them."""
 
     read_only: ClassVar[frozenset[str]] = frozenset()
 
     version: int = Field(examples=[3])
-    changed_by: str = Field(default="", description="name of the API key", examples=["jo"])
+    changed_by: str = Field(default="", description="The name of the API key.", examples=["jo"])
     changed_at: Time = ""
 
 

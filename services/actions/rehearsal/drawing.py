@@ -31,7 +31,7 @@ Answer = Rendered | RenderFailure
 
 
 class Sample:
-    """A mail as it would go out."""
+    """A mail as it would be sent."""
 
     def __init__(self, draft: ActionDraft, content: Mapping[str, Any]) -> None:
         self.tier, self.step, self.account, self.at = draft.tier, draft.step, draft.account, draft.due_at
