@@ -35,7 +35,7 @@ class BacktestIn(Strict):
     to: Moment | None = Field(default=None, description="Only triggers before this time are reported.")
     tiers: Annotated[list[TierEntry], Field(min_length=1, max_length=100)] | None = Field(
         default=None,
-        description="A tier policy to try, as a list or as in `PUT /v1/tiers`. Default: the current policy, throughout.",
+        description="A tier policy to try, as a list or as in `PUT /v1/tiers`. Default: the current policy.",
     )
     vary: dict[str, Annotated[list[Any], Field(min_length=1, max_length=MAX_VALUES)]] | None = Field(
         default=None,
