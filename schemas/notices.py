@@ -49,8 +49,8 @@ WORDS: dict[NoticeKind, NoticeWords] = {
         settle_s=15,
     ),
     NoticeKind.SOURCE_SILENT: NoticeWords(
-        "The source that the rule {object} listens to has fallen silent: the rule decides nothing meanwhile",
-        "The source that the rule {object} listens to is heard again",
+        "The source {object} has fallen silent: the rules that listen to it decide nothing meanwhile",
+        "The source {object} is heard again, or no rule in force listens to it any more",
         "See whether what sends these events still runs.",
     ),
     NoticeKind.RULE_UNHEALTHY: NoticeWords(

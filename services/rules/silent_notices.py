@@ -1,4 +1,4 @@
-"""Tells of sources that fell silent: a notice for each rule that is in force and decides nothing meanwhile."""
+"""Tells of sources that fell silent: one notice for each, however many rules in force listen to it."""
 
 from collections.abc import Callable
 
@@ -15,6 +15,7 @@ from services.rules.storage.revisions import newest_rules
 
 KIND = NoticeKind.SOURCE_SILENT
 RUNNING = ("active", "shadow")
+MOST_NAME = 200  # characters of the event types; a longer list is cut
 
 
 class SilentNotices:
@@ -38,19 +39,26 @@ class SilentNotices:
             for name in sorted(over):
                 notices.clear(conn, KIND, name, self._now())
             for name in sorted(new):
-                source = found[name]
-                detail = (
-                    f"no {source.name} for more than {written(source.within)}, since {rfc3339(source.last)}"
-                )
-                notices.raise_(conn, KIND, name, detail, self._now())
+                notices.raise_(conn, KIND, name, found[name], self._now())
 
 
-def _concerned(conn: Connection, silent: dict[AliveClause, SourceState]) -> dict[str, SourceState]:
-    """The rules in force whose source is silent, by name."""
-    found = {}
+def _concerned(conn: Connection, silent: dict[AliveClause, SourceState]) -> dict[str, str]:
+    """The silent sources that rules in force listen to, by what the notice calls them: since when, and which rules."""
+    listening: dict[AliveClause, list[str]] = {}
     for row in conn.execute(newest_rules()):
         if row.status in RUNNING and row.doc.get("alive") is not None:
             clause = clause_of(Alive.model_validate(row.doc["alive"]))
             if clause in silent:
-                found[row.name] = silent[clause]
-    return found
+                listening.setdefault(clause, []).append(row.name)
+    return {
+        _called(
+            silent[clause]
+        ): f"none since {rfc3339(silent[clause].last)}; rules: {', '.join(sorted(rules))}"
+        for clause, rules in listening.items()
+    }
+
+
+def _called(source: SourceState) -> str:
+    """The source as its notice names it. Rules with another `within` for the same events have a notice of their own."""
+    name = source.name if len(source.name) <= MOST_NAME else f"{source.name[:MOST_NAME]}…"
+    return f"{name} (within {written(source.within)})"

@@ -19,7 +19,7 @@ from backbone.migrations import migrate_all
 from backbone.settings import load_settings
 from deploy.local.process import wait_until
 from schemas.event import CLOCK, SOURCE_SEEN, Event, decode, encode, from_microseconds, instant
-from schemas.notices import NoticeKind
+from schemas.notices import NoticeKind, sentence
 from schemas.rule import RuleIn
 from services.rules.engine.heartbeats import Heartbeat
 from services.rules.silent_notices import SilentNotices
@@ -35,6 +35,7 @@ RULE = {
     "name": "gone", "status": "active", "when": {"absence": {"event": "login", "for": "3d"}},
     "alive": {"event": ["login", "beat"], "within": "12h"},
 }  # fmt: skip
+BEATS = "beat, login (within 12h)"
 OF = {partition_for(name, PARTITIONS): name for name in (f"a{number}" for number in range(40))}
 ACME, OTHER, THIRD = OF[0], OF[1], OF[2]
 
@@ -226,7 +227,32 @@ def test_people_are_told_once_and_when_it_is_over(ours: Rules) -> None:
     now.set(at("02T00:00"))
     for _ in range(2):
         telling.write()
-        assert open_ones() == [("gone", "no beat, login for more than 12h, since 2026-01-01T10:00:00Z")]
+        assert open_ones() == [(BEATS, "none since 2026-01-01T10:00:00Z; rules: gone")]
     ours.post(OTHER, "beat", "02T00:00")
     telling.write()
     assert open_ones() == []
+
+
+def test_one_source_of_many_rules_is_told_of_once(ours: Rules) -> None:
+    def told() -> list[tuple[str, str]]:
+        with ours.db.read() as conn:
+            return [(one.object, one.detail) for one in notices.open_notices(conn, NoticeKind.SOURCE_SILENT)]
+
+    telling = SilentNotices(ours.db, lambda: at("03T00:00"), _silent_sources)
+    ours.save({**RULE, "name": "also"})
+    ours.save({**RULE, "name": "later", "alive": {"event": ["login", "beat"], "within": "24h"}})
+    ours.start()
+    ours.post(OTHER, "beat", "01T10:00")
+    telling.write()
+    detail = "none since 2026-01-01T10:00:00Z; rules: "
+    assert told() == [(BEATS, f"{detail}also, gone"), ("beat, login (within 1d)", f"{detail}later")]
+    for name in ("gone", "also"):
+        ours.save({**RULE, "name": name, "status": "paused"})
+    telling.write()
+    assert told() == [("beat, login (within 1d)", f"{detail}later")]
+    over = sentence(NoticeKind.SOURCE_SILENT, BEATS, over=True)
+    assert over.endswith("is heard again, or no rule in force listens to it any more")
+
+
+def _silent_sources(conn: Connection) -> list[SourceState]:
+    return list(sources(heartbeats_of(conn), at("03T00:00")))
