@@ -51,7 +51,7 @@ class Drawing:
         self._triggers: dict[str, Any] = {}  # the shape of each play's trigger
         self._accounts: dict[str, Any] = {}  # the shape of each account, with its owner
         self.drawn: set[Slot] = set()  # steps that were rendered at least once
-        self.samples: dict[Slot, Sample] = {}
+        self.samples: dict[Slot, list[Sample]] = {}
         self.renderings = 0
 
     def draw(self, draft: ActionDraft) -> Answer:
@@ -67,7 +67,7 @@ class Drawing:
             if key is None:
                 return self._render(draft)
         known = (slot, self._shape_of(draft))
-        if known in self._good and (slot in self.samples or draft.channel != "email"):
+        if known in self._good and (draft.channel != "email" or len(self.samples.get(slot, ())) == SAMPLES):
             return Rendered(content={} if key is None else {"key": key})
         answer = self._render(draft)
         if isinstance(answer, Rendered):
@@ -101,18 +101,21 @@ class Drawing:
         return f"there is no template '{named}'" if named is not None else str(draft.reason)
 
     def show(self, draft: ActionDraft, answer: Rendered) -> None:
-        """Keep a mail as a sample, the first of its step and tier."""
-        if "subject" in answer.content:
-            self.samples.setdefault((draft.tier, draft.step), Sample(draft, answer.content))
+        """Keep a mail as a sample, one of the first of its step and tier."""
+        kept = self.samples.setdefault((draft.tier, draft.step), [])
+        if "subject" in answer.content and len(kept) < SAMPLES:
+            kept.append(Sample(draft, answer.content))
 
     def forget(self, account: str) -> None:
         """Keep no sample of this account; others of its step and tier may take its place."""
-        self.samples = {slot: one for slot, one in self.samples.items() if one.account != account}
+        for slot, kept in self.samples.items():
+            self.samples[slot] = [one for one in kept if one.account != account]
 
     def chosen(self) -> list[dict[str, Any]]:
-        """Up to five samples, of as many tiers as there are, earlier steps first."""
+        """Up to five samples, of as many tiers and steps as there are, earlier ones first."""
         by_tier: dict[str, list[Sample]] = {}
-        for one in sorted(self.samples.values(), key=lambda one: (one.at, one.account, one.step)):
+        ranked = [(rank, one) for kept in self.samples.values() for rank, one in enumerate(kept)]
+        for _, one in sorted(ranked, key=lambda pair: (pair[0], pair[1].at, pair[1].account, pair[1].step)):
             by_tier.setdefault(one.tier, []).append(one)
         rounds = max(map(len, by_tier.values()), default=0)
         tiers = sorted(by_tier, key=TIERS.index)

@@ -202,7 +202,8 @@ def test_every_shape_is_rendered_and_a_failure_names_account_and_step() -> None:
     assert report["errors"] == wanted
     assert report["actions"]["email"] == 36
     assert report["recipients"]["people"] == 36
-    assert len(renderer.asked) == 4 + 1  # each failing one, and one of the others
+    assert len(renderer.asked) == 4 + 5  # each failing one, and the others' samples
+    assert [one["account"] for one in report["samples"]] == ["a1", "a2", "a3", "a4", "a5"]
 
 
 def test_an_account_that_loses_a_value_is_rendered_again() -> None:
