@@ -46,11 +46,13 @@ def open_private(path: Path, flags: int) -> int:
 def private_database(path: Path) -> None:
     """Make an SQLite file, or tighten it and those beside it. SQLite gives new ones the mode of the database.
 
-    If the file cannot be made, it is left to SQLite, which says why.
+    If the file cannot be made, it is left to SQLite, which says why. One that is there is never opened: to close it
+    would drop the locks that this process has on it, and the next process to leave would take the write-ahead file
+    for nobody's and delete it (https://sqlite.org/howtocorrupt.html, 2.2).
     """
     with suppress(OSError):
-        os.close(open_private(path, os.O_RDWR | os.O_CREAT))
-    for side in SIDES:
+        os.close(open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+    for side in ("", *SIDES):
         beside = path.with_name(path.name + side)
         if _is_file(beside):
             _tighten(beside)

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -144,3 +146,25 @@ def test_migrations_on_postgresql(fresh_postgres_url: str) -> None:
         upsert(connection, ingest_tables.erased, rows, ["account"])
         assert insert_new(connection, ingest_tables.erased, rows, ["account"]) == 0
     database.close()
+
+
+def test_another_process_that_leaves_takes_no_file_away(tmp_path: Path) -> None:
+    """A connection that opens beside others must not drop their locks: the next process to leave, such as
+    `touchline keys`, would delete the write-ahead file under them."""
+    path = tmp_path / "touchline.db"
+    db = Database(f"sqlite:///{path}")
+    with db.write() as conn:
+        conn.exec_driver_sql("CREATE TABLE t (n INTEGER)")
+    with db.read() as conn, db.write() as other:  # two connections: the second is opened beside the first
+        conn.exec_driver_sql("SELECT * FROM t").all()
+        other.exec_driver_sql("INSERT INTO t VALUES (1)")
+    beside = path.with_name("touchline.db-wal")
+    file = beside.stat().st_ino
+    visit = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(*c.execute('SELECT n FROM t'));  c.close()"
+    for number in (2, 3):
+        said = subprocess.run([sys.executable, "-c", visit, str(path)], capture_output=True, check=True)
+        assert len(said.stdout.split()) == number - 1
+        assert beside.stat().st_ino == file
+        with db.write() as conn:
+            conn.exec_driver_sql(f"INSERT INTO t VALUES ({number})")
+    db.close()
