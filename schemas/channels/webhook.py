@@ -26,8 +26,10 @@ class WebhookStep(ChannelStep):
     endpoint: Name = Field(description="The name of a saved endpoint.", examples=["crm"])
     body: Any = Field(
         None,
-        description="The body, a JSON value in which every string is a template. Default: play, account, "
-        "contact and trigger.",
+        description=(
+            "The body, a JSON value in which every string is a template. One that is a single `{{ expression }}` gives "
+            "its value with its type. Default: the endpoint's body, else play, account, contact and trigger."
+        ),
         examples=[{"account": "{{ account.id }}", "flag": "overdue"}],
     )
 
@@ -37,16 +39,16 @@ class WebhookStep(ChannelStep):
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Every string in the body."""
-        yield from _strings(self.body, "body")
+        yield from strings(self.body, "body")
 
 
-def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
+def strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
     """Every string in a JSON value, by its path."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, dict):
         for name, inner in value.items():
-            yield from _strings(inner, f"{path}.{name}")
+            yield from strings(inner, f"{path}.{name}")
     elif isinstance(value, list):
         for place, inner in enumerate(value):
-            yield from _strings(inner, f"{path}.{place}")
+            yield from strings(inner, f"{path}.{place}")

@@ -41,6 +41,7 @@ class RehearsalJob(msgspec.Struct):
     triggers: list[Trigger]
     until: int | None
     suppressed: bytes
+    bodies: dict[str, Any] = {}  # of endpoints, by name
 
 
 def read_rehearsal(body: bytes) -> Any:

@@ -42,6 +42,7 @@ def main(settings: Settings, body: bytes, report: Report) -> dict[str, Any]:
             [TemplateIn.model_validate(one) for one in job.templates],
             renderer,
             _suppressed(job.suppressed, Hasher(secret_key(settings))),
+            bodies=job.bodies,
             until=job.until,
         )
         rehearsal.play(job.triggers, past)

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 
 from backbone.terminal_text import one_line
 from services.cli.documents import Document
-from services.cli.server_documents import PATHS, SINGLE, Item, Key, ServerDocument, as_filed, label, normal
+from services.cli.server_documents import (
+    PATHS,
+    SINGLE,
+    STAYING,
+    Item,
+    Key,
+    ServerDocument,
+    as_filed,
+    label,
+    normal,
+)
 from services.cli.yamltext import yaml_text
 
 WORDS = ("created", "updated", "unchanged", "deleted")
@@ -78,8 +88,9 @@ class PlannedChange:
         if self.before is None:
             return {}
         kept = as_filed(self.document.kind, self.before)
-        if self.document.kind == "rule" and "status" not in self.document.body:
-            kept.pop("status", None)  # a rule without a status keeps the one it has
+        for name in STAYING.get(self.document.kind, ()):
+            if name not in self.document.body:
+                kept.pop(name, None)
         return normal(self.document.kind, kept)
 
 

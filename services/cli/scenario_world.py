@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from schemas.duration import parse_duration
+from schemas.endpoint import EndpointIn
 from schemas.event import CLOCK, Event, decode, from_microseconds, microseconds
 from schemas.playbook import PlaybookIn, PlayLimit
 from schemas.rule import RuleIn, TiersDoc
@@ -53,7 +54,9 @@ class World:
         )
         self._books = [m for m in models if isinstance(m, PlaybookIn)]
         library = MemoryLibrary(
-            [_limited(one, limit) for one in self._books], [m for m in models if isinstance(m, TemplateIn)]
+            [_limited(one, limit) for one in self._books],
+            [m for m in models if isinstance(m, TemplateIn)],
+            {m.name: m.body for m in models if isinstance(m, EndpointIn)},
         )
         holds = MemoryHolds()
         self.store = MemoryStore(render, holds)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from schemas.endpoint import masked
 from schemas.json_schemas import KINDS
 from services.cli.client import ApiError, Client
 
@@ -16,6 +17,8 @@ SINGLE = {
 }  # kinds of which there is always one, without a name of its own
 # Fields of a server's document that a file may have too, and that are not part of its content.
 KEPT_BACK = {"secret", "backfill"}
+# Fields that stay as the server has them where a file leaves them out, by kind.
+STAYING = {"rule": ("status",), "endpoint": ("headers", "auth")}
 
 Key = tuple[str, str]  # kind and name
 Item = dict[str, Any]  # a document as the API shows it
@@ -83,4 +86,6 @@ def normal(kind: str, body: Item) -> Item:
     except ValidationError:  # saved by another version of Touchline
         return body
     dumped: Item = model.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if kind == "endpoint":
+        dumped = masked(dumped)  # the server does not show its secrets, so that there is nothing to compare
     return {key: value for key, value in dumped.items() if key not in KEPT_BACK}

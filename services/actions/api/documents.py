@@ -1,7 +1,5 @@
 """`/v1/playbooks`, `/v1/templates`, `/v1/endpoints`: versioned documents, and the checks made when one is saved."""
 
-import base64
-import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,24 +9,22 @@ from sqlalchemy import Connection
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents import registry
-from backbone.documents.api import DocumentKind, documents_router, dump, given, show
+from backbone.documents.api import DocumentKind, documents_router, dump, show
 from backbone.documents.in_use import hold
 from backbone.documents.store import StoredDocument
 from backbone.errors import FieldError, Invalid
 from schemas.answers import EndpointOut, PlaybookOut, TemplateOut
-from schemas.endpoint import SECRET_PREFIX, EndpointIn
+from schemas.endpoint import EndpointIn
 from schemas.lint.single import LintWarning
 from schemas.playbook import PlaybookIn
 from schemas.playbook_texts import texts_of
 from schemas.template import TemplateIn
 from services.actions import published_outlines
+from services.actions.api import endpoint_secrets as secrets
 from services.actions.api.views import moment
 from services.actions.plays.model import DraftRendering
 from services.actions.storage import holds
 from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, TEMPLATES, readable
-
-SECRET_BYTES = 32
-FRESH = "secret_is_new"  # in a stored endpoint: whether this save made or changed the secret
 
 PLAYBOOK_EXAMPLE = {
     "name": "invoice-overdue",
@@ -88,6 +84,14 @@ def routers(
             raise Invalid(errors)
         return dump(connection, body, before)
 
+    def endpoint(
+        connection: Connection, body: EndpointIn, before: StoredDocument | None
+    ) -> Mapping[str, Any]:
+        errors = _flaws(dict(body.texts()), renderer)
+        if errors:
+            raise Invalid(errors)
+        return secrets.stored(dump(connection, body, before), None if before is None else before.doc)
+
     return [
         documents_router(
             DocumentKind(
@@ -110,8 +114,8 @@ def routers(
         documents_router(
             DocumentKind(
                 "/v1/endpoints", "endpoint", EndpointIn, EndpointOut, ENDPOINT_EXAMPLE,
-                "actions:read", "actions:write", prepare=_endpoint, render=_hidden, created=_shown_once,
-                given=_given, shown_once=frozenset({"secret"}),
+                "actions:read", "actions:write", prepare=endpoint, render=secrets.hidden, created=secrets.shown_once,
+                given=secrets.given, shown_once=frozenset({"secret"}),
             ), ENDPOINTS, db, clock,
         ),
     ]  # fmt: skip
@@ -154,33 +158,3 @@ def _flaws(sources: dict[str, str], renderer: DraftRendering) -> list[FieldError
     if not sources:
         return []
     return [FieldError(field=field, message=message) for field, message in renderer.check(sources)]
-
-
-def _endpoint(connection: Connection, body: EndpointIn, before: StoredDocument | None) -> Mapping[str, Any]:
-    """The stored form of an endpoint. It keeps its secret unless a new one is given; if it has none, one is made."""
-    doc = dict(dump(connection, body, before))
-    held = None if before is None else before.doc.get("secret")
-    given = doc.get("secret")
-    doc["secret"] = given or held or make_secret()
-    doc[FRESH] = doc["secret"] != held
-    return doc
-
-
-def _given(stored: StoredDocument) -> dict[str, Any]:
-    """The body of a saved endpoint, with its secret."""
-    return {name: value for name, value in given(stored).items() if name != FRESH}
-
-
-def make_secret() -> str:
-    """A new signing secret in the form of Standard Webhooks."""
-    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
-
-
-def _hidden(stored: StoredDocument) -> dict[str, Any]:
-    return {name: value for name, value in show(stored).items() if name not in {"secret", FRESH}}
-
-
-def _shown_once(stored: StoredDocument) -> dict[str, Any]:
-    """The answer to a save, with the secret if this save made or changed it."""
-    shown = _hidden(stored)
-    return {**shown, "secret": stored.doc["secret"]} if stored.doc.get(FRESH) else shown

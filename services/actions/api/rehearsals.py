@@ -83,6 +83,7 @@ def router(
                     triggers=triggers,
                     until=None if body.until is None else microseconds(body.until),
                     suppressed=_suppressed(conn, playbook.topic),
+                    bodies=_bodies(conn, playbook, body),
                 )
                 until = None if job.until is None else rfc3339(job.until)
                 shown = {"playbook": playbook.name, "until": until}
@@ -144,6 +145,13 @@ def _saved(conn: Connection, name: str) -> TemplateIn | None:
 
 def _endpoint(conn: Connection, name: str, body: RehearsalIn) -> bool:
     return name in body.endpoints or ENDPOINTS.get(conn, name) is not None
+
+
+def _bodies(conn: Connection, playbook: PlaybookIn, body: RehearsalIn) -> dict[str, Any]:
+    """The bodies that saved endpoints have for steps that give none."""
+    called = {name for kind, name, _ in playbook.references() if kind == "endpoint"} - {*body.endpoints}
+    stored = {name: ENDPOINTS.get(conn, name) for name in sorted(called)}
+    return {name: one.doc["body"] for name, one in stored.items() if one is not None and "body" in one.doc}
 
 
 def _flaws(sources: dict[str, str], renderer: DraftRendering) -> Iterable[FieldError]:

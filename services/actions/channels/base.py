@@ -1,7 +1,7 @@
 """The sending half of a channel: it prepares an action, then sends it, and says how that ended."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from backbone.settings import Settings
@@ -10,11 +10,32 @@ from services.actions.plays.retry_policy import Outcome
 
 
 @dataclass(frozen=True, slots=True)
+class BasicAuth:
+    """A user name and a password."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetAuth:
+    """How an endpoint is told who calls: by one of these."""
+
+    bearer: str | None = field(default=None, repr=False)
+    basic: BasicAuth | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """A webhook endpoint as it is now; its secret begins with `whsec_`."""
+    """A webhook endpoint as it is now; its secret begins with `whsec_`, and is only used if it signs."""
 
     url: str
-    secret: str
+    secret: str = field(default="", repr=False)
+    method: str = "POST"
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    auth: TargetAuth | None = None
+    sign: bool = True
+    format: str = "json"
 
 
 @dataclass(frozen=True, slots=True)

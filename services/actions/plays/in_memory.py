@@ -71,11 +71,17 @@ class MemoryTask(msgspec.Struct, kw_only=True):
 
 
 class MemoryLibrary:
-    """Playbooks and templates that are given once; each has version 1."""
+    """Playbooks, templates and bodies of endpoints (by name) that are given once; each has version 1."""
 
-    def __init__(self, playbooks: Iterable[PlaybookIn], templates: Iterable[TemplateIn] = ()) -> None:
+    def __init__(
+        self,
+        playbooks: Iterable[PlaybookIn],
+        templates: Iterable[TemplateIn] = (),
+        bodies: Mapping[str, Any] | None = None,
+    ) -> None:
         self._playbooks = {doc.name: compile_playbook(1, doc) for doc in playbooks}
         self._templates = {doc.name: doc.model_dump(mode="json") for doc in templates}
+        self._bodies = bodies or {}
         matchers = [one for book in self._playbooks.values() for one in book.matchers()]
         self._types = frozenset(type_ for one in matchers for type_ in one.types)
         self._every = any(one.every for one in matchers)
@@ -91,6 +97,9 @@ class MemoryLibrary:
 
     def template(self, name: str, version: int) -> dict[str, Any]:  # noqa: ARG002
         return self._templates[name]
+
+    def endpoint_body(self, name: str) -> Any:
+        return self._bodies.get(name)
 
     def tier(self, profile: Profile) -> str | None:
         return profile.tier

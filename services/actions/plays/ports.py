@@ -69,7 +69,7 @@ class Store(Protocol):
 
 
 class Library(Protocol):
-    """The saved playbooks and templates."""
+    """The saved playbooks, templates, and bodies of endpoints."""
 
     def playbook(self, name: str) -> Playbook | None:
         """The playbook as it is now; None if there is none."""
@@ -85,6 +85,10 @@ class Library(Protocol):
 
     def template(self, name: str, version: int) -> dict[str, Any]:
         """A template's document at a version."""
+        ...
+
+    def endpoint_body(self, name: str) -> Any:
+        """The body that an endpoint has now for steps that give none; None: it has none."""
         ...
 
     def tier(self, profile: Profile) -> str | None:

@@ -40,7 +40,7 @@ class PastLog(Protocol):
 
 
 class Rehearsal:
-    """One rehearsal. `until`: where it ends; None: at the newest event of all."""
+    """One rehearsal. `bodies`: of endpoints, by name. `until`: where it ends; None: at the newest event of all."""
 
     def __init__(
         self,
@@ -49,11 +49,12 @@ class Rehearsal:
         renderer: DraftRendering,
         suppressed: Suppressed,
         *,
+        bodies: Mapping[str, Any] | None = None,
         until: int | None = None,
         room: int = ROOM,
     ) -> None:
         self._name, self._until, self._room = playbook.name, until, room
-        self._library = MemoryLibrary([playbook], templates)
+        self._library = MemoryLibrary([playbook], templates, bodies)
         self._programs = self._library.version(playbook.name, 1).programs
         self._suppressed = suppressed
         self.drawing = Drawing(renderer)

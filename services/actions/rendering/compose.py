@@ -2,6 +2,8 @@
 all the memory."""
 
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from html import escape
 from traceback import walk_tb
 from typing import Any
@@ -49,7 +51,8 @@ def answer(job: Job) -> Answer:
             case MailJob():
                 return _mail(job, field)
             case TextJob():
-                return Body(_filled(job.body, job.context, "", field))
+                render = sandbox.PLAIN.value if job.typed else sandbox.PLAIN.render
+                return Body(_filled(job.body, partial(render, context=job.context), "", field))
             case CheckJob():
                 flaws, names = sandbox.check(job.sources)
                 return Checked(flaws, sorted(names))
@@ -136,16 +139,14 @@ def _html(job: MailJob, subject: str, lines: list[str], url: str, field: _Field)
     return layout.whole(body, escape(subject), foot), text_of_html(body)
 
 
-def _filled(value: Any, context: dict[str, Any], path: str, field: _Field) -> Any:
+def _filled(value: Any, render: Callable[[str], Any], path: str, field: _Field) -> Any:
     if isinstance(value, str):
         field.name = path
-        return sandbox.PLAIN.render(value, context)
+        return render(value)
     if isinstance(value, dict):
-        return {
-            key: _filled(item, context, f"{path}.{key}".lstrip("."), field) for key, item in value.items()
-        }
+        return {key: _filled(item, render, f"{path}.{key}".lstrip("."), field) for key, item in value.items()}
     if isinstance(value, list):
-        return [_filled(item, context, f"{path}[{at}]", field) for at, item in enumerate(value)]
+        return [_filled(item, render, f"{path}[{at}]", field) for at, item in enumerate(value)]
     return value
 
 

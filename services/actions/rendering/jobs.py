@@ -34,10 +34,14 @@ class MailJob(msgspec.Struct, tag="mail", kw_only=True, omit_defaults=True):
 
 
 class TextJob(msgspec.Struct, tag="text", kw_only=True, omit_defaults=True):
-    """A JSON value in which every string is a template: a task's title and body, a webhook's body."""
+    """A JSON value in which every string is a template: a task's title and body, a webhook's body.
+
+    `typed`: a string that is one `{{ expression }}` and nothing else gives its value, not the value as text.
+    """
 
     body: Any
     context: dict[str, Any]
+    typed: bool = False
 
 
 class CheckJob(msgspec.Struct, tag="check", kw_only=True, omit_defaults=True):

@@ -12,8 +12,10 @@ compiled and run only in the render process (`process.py`), never in the service
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
+from math import isfinite
 from typing import Any
 
+import msgspec
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, meta, nodes, pass_context
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.runtime import Context, Macro, Undefined
@@ -29,6 +31,8 @@ _PRIVATE = {ord(mark): None for mark in (OPEN, CLOSE, OPEN_URL, CLOSE_URL)}
 _RANDOM_OR_COSTLY = ("lipsum", "cycler", "joiner")
 _LAZY = ("map", "select", "reject", "selectattr", "rejectattr", "batch", "slice", "unique", "items")
 _CACHED_TEMPLATES = 256
+_VALUE = "value_of_the_expression"
+_encode = msgspec.json.Encoder().encode
 
 
 class OverLimit(Exception):
@@ -104,6 +108,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             self.filters[name] = _at_once(self.filters[name])
         self.slots: list[str] = []
         self._compiled: dict[str, Template] = {}
+        self._expressions: dict[str, Template | None] = {}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """An attribute in a template: the item of that name where `obj` is a mapping that has it."""
@@ -141,6 +146,39 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 raise OverLimit(f"the output has more than {PART_CHARS:,} characters")
             parts.append(part)
         return "".join(parts)
+
+    def value(self, source: str, context: Mapping[str, Any]) -> Any:
+        """The value of a template that is one expression and nothing else, in the types of JSON; else its text."""
+        expression = self._expression(source)
+        if expression is None:
+            return self.render(source, context)
+        scope = expression.new_context(dict(context))
+        for _ in expression.root_render_func(scope):
+            pass
+        found = _in_json(scope, scope.vars[_VALUE])
+        if len(_encode(found)) > PART_CHARS:
+            raise OverLimit(f"the output has more than {PART_CHARS:,} characters")
+        return found
+
+    def _expression(self, source: str) -> Template | None:
+        """The template that assigns the expression to `_VALUE`; None if the source is not one expression alone."""
+        if source in self._expressions:
+            return self._expressions[source]
+        self.template(source)  # raises for what is no template, or too long
+        found = None
+        if source.startswith("{{") and source.endswith("}}"):
+            parsed = self.parse(source.translate(_PRIVATE))
+            match parsed.body:
+                case [nodes.Output(nodes=[one])] if not isinstance(one, nodes.TemplateData):
+                    line = one.lineno
+                    into = nodes.Assign(nodes.Name(_VALUE, "store", lineno=line), one, lineno=line)
+                    tree = nodes.Template([into], lineno=1)
+                    tree.set_environment(self)
+                    found = self.from_string(tree)
+        while len(self._expressions) >= _CACHED_TEMPLATES:
+            del self._expressions[next(iter(self._expressions))]
+        self._expressions[source] = found
+        return found
 
 
 class MarkdownSandbox(Sandbox):
@@ -189,6 +227,23 @@ def _to_slot(context: Context, value: Any) -> str:
         return ""
     slots.append(text)
     return f"{OPEN}{len(slots) - 1}{CLOSE}"
+
+
+def _in_json(context: Context, value: Any) -> Any:
+    """A value in the types of JSON; what has none there becomes text, as anywhere else in a template."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise ValueError(f"{value} is no number in JSON")
+        return int(value) if value.is_integer() and abs(value) < 1e15 else value
+    if isinstance(value, int):
+        return value
+    if isinstance(value, Mapping):
+        return {str(_printed(context, name)): _in_json(context, each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_json(context, each) for each in value]
+    return str(_printed(context, value))
 
 
 @pass_context

@@ -47,6 +47,7 @@ class SqlLibrary:
         self._templates: dict[tuple[str, int], dict[str, Any]] = {}
         self._current: dict[str, int | None] = {}  # of this batch
         self._current_templates: dict[str, int | None] = {}  # likewise
+        self._bodies: dict[str, Any] = {}  # likewise, of endpoints
         self._types: set[str] = set()
         self._every = False
         self._shown: set[str] = set()  # playbooks that are shown as unhealthy
@@ -78,7 +79,7 @@ class SqlLibrary:
 
     def end_batch(self) -> None:
         """Forget which versions are current: that may change from here on."""
-        self._current, self._current_templates = {}, {}
+        self._current, self._current_templates, self._bodies = {}, {}, {}
         for cache in (self._compiled, self._templates):
             while len(cache) > CACHED:
                 del cache[next(iter(cache))]
@@ -116,6 +117,12 @@ class SqlLibrary:
         if found is None:
             found = self._templates[name, version] = TEMPLATES.version(self._connect(), name, version).doc
         return found
+
+    def endpoint_body(self, name: str) -> Any:
+        if name not in self._bodies:
+            stored = ENDPOINTS.get(self._connect(), name)
+            self._bodies[name] = None if stored is None else stored.doc.get("body")
+        return self._bodies[name]
 
     def tier(self, profile: Profile) -> str | None:
         return profile.tier

@@ -21,6 +21,7 @@ from services.app import Runtime, running
 
 WHEN = {"threshold": {"event": "called", "at_least": 1}}
 SECRET = "whsec_" + "YQ" * 22 + "=="
+KEY = "a-key-of-the-receiver"
 NAMES = ("Ann Smith", "ann@acme.test", "Acme Incorporated", "call Ann", "she is ill")
 CONTACT = {"id": "ann", "name": "Ann Smith", "email": "ann@acme.test"}
 ACCOUNT = {"name": "Acme Incorporated", "contacts": [CONTACT], "owner": {"name": "Jo", "email": "jo@us.test"}}
@@ -29,7 +30,10 @@ DOCUMENTS = {
     "rules": ({"when": WHEN, "playbook": "chase"}, {"when": WHEN, "status": "active", "playbook": "chase"}),
     "playbooks": ({"steps": [{"wait": "1d"}]}, {"steps": [{"wait": "90d"}]}),
     "templates": ({"subject": "One", "markdown": "Hi"}, {"subject": "Two", "markdown": "Hi"}),
-    "endpoints": ({"url": "https://one.test/", "secret": SECRET}, {"url": "https://two.test/"}),
+    "endpoints": (
+        {"url": "https://one.test/", "secret": SECRET, "headers": {"X-Key": KEY}, "auth": {"bearer": KEY}},
+        {"url": "https://two.test/"},
+    ),
 }
 
 
@@ -182,11 +186,14 @@ def test_no_secret_and_nothing_of_a_person_is_written(
     house: House, called: dict[tuple[str, str], list[dict[str, Any]]]
 ) -> None:
     endpoint = called["POST", "/v1/endpoints"][0]["after"]
-    assert endpoint == {"version": 1, "name": "chase", "url": "https://one.test/", "secret": "***"}
+    assert endpoint == {
+        "version": 1, "name": "chase", "url": "https://one.test/", "secret": "***", "headers": "***",
+        "auth": {"bearer": "***"},
+    }  # fmt: skip
     with house.rooms.db.read() as conn:
         kept = json.dumps([[str(cell) for cell in row] for row in conn.execute(select(audit))])
     assert "acme" in kept
-    assert [name for name in (*NAMES, SECRET) if name in kept] == []
+    assert [name for name in (*NAMES, SECRET, KEY) if name in kept] == []
 
 
 def test_what_fails_or_changes_nothing_has_no_entry(house: House) -> None:

@@ -244,6 +244,35 @@ def test_a_secret_that_the_server_made_is_shown(server: Fake, tmp_path: Path) ->
     assert "whsec_Mf" not in out
 
 
+KEYED = CRM + "headers: {X-Key: k-1, X-Two: k-2}\nauth: {basic: {username: ann, password: pass}}\n"
+
+
+def test_the_secrets_of_an_endpoint_are_not_compared(server: Fake, tmp_path: Path) -> None:
+    shown = {
+        "headers": {"X-Key": "***", "X-Two": "***"},
+        "auth": {"basic": {"username": "ann", "password": "***"}},
+    }
+    server.save("/v1/endpoints/crm", url="https://crm.test/in", method="POST", **shown)
+    for same in (KEYED, CRM, KEYED.replace("k-1", '"***"'), KEYED.replace(", password: pass", "")):
+        _, out, _ = server.touchline("apply", write(tmp_path, crm=same))
+        assert (out.splitlines()[-1], server.calls) == ("1 unchanged", [])
+    other = [
+        KEYED.replace(", X-Two: k-2", ""),
+        KEYED.replace("ann", "bob"),
+        CRM + "headers:\n",
+        CRM + "auth:\n",
+    ]
+    for changed in other:
+        _, out, _ = server.touchline("apply", write(tmp_path, crm=changed), "--dry-run")
+        assert "1 updated" in out
+        assert not any(secret in out for secret in ("k-1", "k-2", "pass}", "password: pass"))
+
+
+def test_the_example_endpoints_can_be_applied(server: Fake) -> None:
+    _, out, err = server.touchline("apply", "examples/endpoints.yaml")
+    assert (out.splitlines()[-1], err) == ("3 created", "")
+
+
 def test_aliases_are_a_document_of_which_there_is_one(server: Fake, tmp_path: Path) -> None:
     folder = write(tmp_path, aliases="kind: aliases\naliases:\n  account_signed_up: account.signed_up\n")
     code, out, _ = server.touchline("apply", folder)

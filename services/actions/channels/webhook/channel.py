@@ -1,4 +1,4 @@
-"""Channel `webhook`: a signed POST to an endpoint, with the same id at every attempt.
+"""Channel `webhook`: a signed request to an endpoint, with the same id at every attempt.
 
 Nothing from the other side is trusted: no redirect is followed, no compressed answer is asked for or unpacked, and at
 most 64 KiB of an answer are read. One deadline holds for everything up to the status. Proxies of the environment are
@@ -14,12 +14,11 @@ from functools import partial
 from typing import Any
 
 import aiohttp
-import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from services.actions.channels.base import ChannelContext, Prepared, Target
 from services.actions.channels.webhook.final_status import StatusConnector, expect
-from services.actions.channels.webhook.signing import signed_headers
+from services.actions.channels.webhook.request import NotAForm, hide, request_of
 from services.actions.channels.webhook.ssrf import AddressGuard, AddressRefused
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
@@ -33,12 +32,6 @@ SECOND_US = 1_000_000
 AT_ONCE = 10  # to one endpoint: webhooks on the wire when we are killed arrive again, under the same id
 NAMES_AT_ONCE = 256  # many, so that a name server that hangs does not hold up other look-ups
 AGAIN = frozenset((408, 425, 429))  # like 5xx: not now, but later
-
-_HEADERS = {
-    "Accept-Encoding": "identity",
-    "Content-Type": "application/json",
-    "User-Agent": "Touchline (webhooks)",
-}
 
 
 class Resolver(AbstractResolver):
@@ -70,7 +63,7 @@ class Resolver(AbstractResolver):
 
 
 class WebhookChannel:
-    """Posts to endpoints."""
+    """Calls endpoints."""
 
     concurrency = 300
     per_key = AT_ONCE
@@ -90,9 +83,8 @@ class WebhookChannel:
         return action.recipient or ""
 
     async def prepare(self, action: Leased) -> Prepared | Outcome:
-        """Prepare the body. The endpoint is looked up when the webhook is sent."""
-        name = action.recipient or ""
-        body = msgspec.json.encode(action.rendered.get("body"))
+        """Nothing to prepare: the endpoint, which says how the body is written, is looked up when it is sent."""
+        name, body = action.recipient or "", action.rendered.get("body")
         return WebhookDelivery(
             self._open, self._endpoint, name, action.id, body, now=self._now, deadline=self._deadline
         )
@@ -115,7 +107,7 @@ class WebhookChannel:
 
 
 class WebhookDelivery:
-    """One webhook, ready to be posted."""
+    """One webhook, ready to be sent."""
 
     def __init__(
         self,
@@ -123,7 +115,7 @@ class WebhookDelivery:
         endpoint: Callable[[str], Target | None],
         name: str,
         action: str,
-        body: bytes,
+        body: Any,
         *,
         now: Callable[[], int],
         deadline: float,
@@ -140,13 +132,15 @@ class WebhookDelivery:
         """Nothing to give back."""
 
     async def send(self) -> Outcome:
-        """Post the webhook. Without an answer it is tried again: the receiver tells a repeat by its id."""
+        """Send the webhook. Without an answer it is tried again: the receiver tells a repeat by its id."""
         target = self._endpoint(self._name)
         if target is None:
             return Outcome(kind="permanent", reason="endpoint_unknown", detail=self._name)
         answer = expect()
         try:
             return await self._post(target)
+        except NotAForm as error:
+            return Outcome(kind="permanent", reason="template_error", detail=str(error))
         except (AddressRefused, aiohttp.ClientError, OSError, ValueError) as error:
             if answer.status is not None:
                 return judged(answer.status, {}, b"", self._now())
@@ -162,15 +156,16 @@ class WebhookDelivery:
             )
 
     async def _post(self, target: Target) -> Outcome:
-        headers = _HEADERS | signed_headers(self._action, self._now() // SECOND_US, self._body, target.secret)
+        headers, body = request_of(target, self._action, self._now() // SECOND_US, self._body)
         async with (
             asyncio.timeout(self._deadline) as limit,
-            self._session().post(
-                target.url, data=self._body, headers=headers, allow_redirects=False
+            self._session().request(
+                target.method, target.url, data=body, headers=headers, allow_redirects=False
             ) as response,
         ):
             limit.reschedule(None)
-            return judged(response.status, response.headers, await _read(response), self._now())
+            answer = hide(target, await _read(response))
+            return judged(response.status, response.headers, answer, self._now())
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -13,9 +13,9 @@ from services.actions.rendering.jobs import Body, Mail, TextJob
 
 
 class WebhookSpec(ActionSpec, kw_only=True):
-    """A webhook; every string in `body` is a template. URL and secret are the endpoint's when the webhook is sent.
+    """A webhook; every string in `body` is a template. All else is the endpoint's when the webhook is sent.
 
-    `literal`: the step gave no body, so the default one is sent as it is and never rendered.
+    `literal`: neither step nor endpoint gave a body, so the default one is sent as it is and never rendered.
     """
 
     endpoint: str
@@ -29,15 +29,15 @@ class WebhookSpec(ActionSpec, kw_only=True):
 
 def drafts(run: StepRun, step: WebhookStep) -> Iterator[ActionDraft]:
     """The webhook of a step."""
-    given = step.body is not None
-    body = step.body if given else default_body(run.play, run.step, run.profile)
-    spec = WebhookSpec(endpoint=step.endpoint, body=body, literal=not given)
+    given = step.body if step.body is not None else run.library.endpoint_body(step.endpoint)
+    body = given if given is not None else default_body(run.play, run.step, run.profile)
+    spec = WebhookSpec(endpoint=step.endpoint, body=body, literal=given is None)
     yield one_draft(run, "webhook", step.endpoint, spec)
 
 
 def job(draft: ActionDraft, spec: WebhookSpec, scope: RenderScope) -> TextJob:  # noqa: ARG001
     """The job that renders the body."""
-    return TextJob(body={"body": spec.body}, context=scope.context)
+    return TextJob(body={"body": spec.body}, context=scope.context, typed=True)
 
 
 def content(draft: ActionDraft, spec: WebhookSpec, scope: RenderScope, answer: Mail | Body) -> dict[str, Any]:  # noqa: ARG001
