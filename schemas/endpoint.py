@@ -158,6 +158,15 @@ class EndpointIn(Strict):
             "field several times, an object is written as JSON, and null is left out."
         ),
     )
+    concurrency: Annotated[int, Field(strict=True)] = Field(
+        AT_ONCE,
+        ge=1,
+        le=MOST_AT_ONCE,
+        description=(
+            "How many of its requests each process may have on the wire at once. An endpoint that has not answered for "
+            "5 s gets one until it does."
+        ),
+    )
     body: Any = Field(
         None,
         description=(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from backbone.settings import Settings
+from schemas.endpoint import AT_ONCE
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 
@@ -36,6 +37,7 @@ class Target:
     auth: TargetAuth | None = None
     sign: bool = True
     format: str = "json"
+    concurrency: int = AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Channel(Protocol):
     """One way of reaching somebody. It lives on the delivery loop's event loop.
 
     `concurrency`: how many actions may be prepared or under way at once.
-    `per_key`: how many of them may have the same concurrency key.
+    `per_key`: how many of them may have the same concurrency key, unless `places` knows better.
     `idempotent`: an attempt with an unknown end may be made again.
     `marks_effect`: a channel that is not idempotent calls `ChannelContext.before_effect` itself, later than at the
     start of `send`.
@@ -105,6 +107,10 @@ class Channel(Protocol):
 
     def concurrency_key(self, action: Leased) -> str:
         """The key that actions to the same machine share: the recipient's domain, the endpoint."""
+        ...
+
+    def places(self, key: str) -> int:
+        """How many actions with this key may be under way at once, asked whenever an attempt has begun."""
         ...
 
     async def prepare(self, action: Leased) -> Prepared | Outcome:

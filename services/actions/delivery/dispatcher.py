@@ -239,7 +239,7 @@ class Dispatcher:
         same_key = [one for one, way in self._waiting.items() if way == key]
         ((name, _),) = Counter(way[0] for way in self._waiting.values()).most_common(1)
         in_channel = [one for one, way in self._waiting.items() if way[0] == name]
-        return same_key[self._channels[key[0]].per_key :] or in_channel[WINDOW // 2 :]
+        return same_key[self._key_limits[key].most :] or in_channel[WINDOW // 2 :]
 
     def _pause(self, written: BatchResult) -> float:
         if written.next_due is None:
@@ -335,6 +335,7 @@ class Dispatcher:
         if n is None:
             await ready.drop()
             return None
+        self._key_limits[self._held[action.id]].allow(channel.places(self._held[action.id][1]))
         hit("delivery.after_begin_before_wire")
         if not (channel.idempotent or channel.marks_effect):
             self._before_effect(action.id)

@@ -63,26 +63,34 @@ class KeyLimit(FairShare):
 
     def __init__(self, most: int, *, independent: bool) -> None:
         super().__init__(1 if independent else most)
-        self._most = most
+        self.most = most
         self._independent = independent
+        self._answers = not independent
         self._heard_at = 0.0
         self.slow = 0  # actions under way that are slow
 
     @property
     def blocked(self) -> bool:
         """Whether an action that waits for a silent machine has taken its only place for a while."""
-        return self.limit == 1 < self._most and self.slow > 0
+        return not self._answers and self.slow > 0
+
+    def allow(self, most: int) -> None:
+        """Set how many places there are while the machine answers."""
+        self.most = most
+        if self._answers:
+            self.limit = most
+            self.let_in()
 
     def answered(self) -> None:
         """Note that the other machine answers."""
         self._heard_at = asyncio.get_running_loop().time()
-        self.limit = self._most
+        self._answers, self.limit = True, self.most
         self.let_in()
 
     def silent(self, since: float) -> None:
         """Note that an action has been under way since then without an answer."""
         if self._independent and self._heard_at < since:
-            self.limit = 1
+            self._answers, self.limit = False, 1
 
 
 class UnderWay:

@@ -48,6 +48,9 @@ class Fake:
     def concurrency_key(self, action: Leased) -> str:
         return (action.recipient or "").rpartition("@")[2]
 
+    def places(self, key: str) -> int:
+        return self.per_key
+
     async def prepare(self, action: Leased) -> Any:
         self.prepared.append(action.id)
         return _Ready(self, action)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections import Counter
 from contextlib import closing
 from typing import Any
 
@@ -131,6 +132,36 @@ def test_hundreds_of_hung_endpoints_do_not_hold_up_the_others(house: House, monk
     house.loops[0].wake()
     house.settled()
     assert sorted(endpoints.sent) == sorted([*many, *(f"act_good_{n}" for n in range(3))])
+
+
+def test_each_endpoint_has_the_places_that_it_asks_for(house: House) -> None:
+    """And one alone until its first answer, whatever it asks for."""
+    wanted = {"wide": 7, "narrow": 2, "single": 1}
+    most, now, first = Counter[str](), Counter[str](), dict[str, int]()
+
+    async def slowly(action: Leased) -> Outcome:
+        name = action.recipient or ""
+        now[name] += 1
+        most[name] = max(most[name], now[name])
+        await asyncio.sleep(0.005)
+        first.setdefault(name, most[name])
+        now[name] -= 1
+        return Outcome(kind="done")
+
+    class Various(Fake):
+        independent, per_key = True, 10
+
+        def concurrency_key(self, action: Leased) -> str:
+            return action.recipient or ""
+
+        def places(self, key: str) -> int:
+            return wanted[key]
+
+    names = [f"act_{n}" for n in range(90)]
+    house.put(*names, channel="webhook", each=[{"recipient": list(wanted)[n % 3]} for n in range(90)])
+    house.loop(webhook=Various(slowly))
+    house.settled()
+    assert (most, first) == (wanted, dict.fromkeys(wanted, 1))
 
 
 def test_being_woken_puts_nothing_back(house: House, monkeypatch: Any) -> None:

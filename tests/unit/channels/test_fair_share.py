@@ -77,6 +77,37 @@ async def test_a_lane_that_falls_silent_is_back_at_one() -> None:
     assert await bench.settle() == MOST
 
 
+async def test_the_number_of_places_may_change() -> None:
+    bench = Bench()
+    lane = bench.lane()
+    lane.allow(3)  # before it has answered: one place
+    bench.come(lane, 2 * MOST)
+    assert await bench.settle() == 1
+    bench.inside.pop().leave(answered=True)
+    assert await bench.settle() == 3
+    lane.allow(5)
+    assert await bench.settle() == 5
+    lane.allow(2)
+    for _ in range(3):
+        bench.inside.pop().leave(answered=True)
+    assert await bench.settle() == 2
+    bench.inside.pop().leave(answered=True)
+    assert await bench.settle() == 2
+
+
+async def test_a_single_place_that_hangs_is_told_from_one_that_answers() -> None:
+    bench = Bench()
+    lane = bench.lane()
+    lane.allow(1)
+    bench.come(lane, 3)
+    await until(lambda: lane.slow == 1)
+    assert lane.blocked
+    bench.inside.pop().leave(answered=True)
+    await until(lambda: lane.slow == 1)
+    assert not lane.blocked  # it answered a moment ago
+    await until(lambda: lane.blocked)  # and is silent now
+
+
 async def test_one_slow_answer_among_quick_ones_is_no_silence() -> None:
     bench = Bench()
     lane = bench.lane()

@@ -78,6 +78,12 @@ async def test_unsigned_requests_still_carry_the_id(tmp_path: Path) -> None:
         Webhook(SECRET).verify(body, got)
 
 
+def test_the_places_are_the_endpoints(tmp_path: Path) -> None:
+    known = {"wide": Target(URL, SECRET, concurrency=25), "plain": Target(URL, SECRET)}
+    channel = WebhookChannel(surroundings(tmp_path, known.get))
+    assert [channel.places(name) for name in ("wide", "plain", "gone")] == [25, 10, 10]
+
+
 def test_a_form() -> None:
     target = Target(URL, SECRET, format="form")
     body = {"To": "+1 555", "n": 2, "yes": True, "none": None, "tag": ["a", "b", None], "inner": {"ü": [1]}}

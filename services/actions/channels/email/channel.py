@@ -75,6 +75,10 @@ class EmailChannel:
         """The recipient's domain."""
         return (action.recipient or "").rpartition("@")[2].lower()
 
+    def places(self, key: str) -> int:  # noqa: ARG002
+        """The same for all."""
+        return self.per_key
+
     async def prepare(self, action: Leased) -> Prepared | Outcome:
         """Build the message and get a connection for it."""
         if not self._staging.lets(action.recipient or ""):

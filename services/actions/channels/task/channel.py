@@ -17,6 +17,10 @@ class TaskChannel:
         """One key for all tasks."""
         return action.channel
 
+    def places(self, key: str) -> int:  # noqa: ARG002
+        """The same for all."""
+        return self.per_key
+
     async def prepare(self, action: Leased) -> Prepared | Outcome:  # noqa: ARG002
         """The outcome `done`."""
         return Outcome(kind="done")

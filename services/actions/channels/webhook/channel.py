@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from schemas.endpoint import AT_ONCE
 from services.actions.channels.base import ChannelContext, Prepared, Target
 from services.actions.channels.webhook.final_status import StatusConnector, expect
 from services.actions.channels.webhook.request import NotAForm, hide, request_of
@@ -29,7 +30,6 @@ ANSWER_BYTES = 64 * 1024
 KEEP_S = 3.0  # an idle connection is not used later: many servers hang up after five seconds
 SHOWN_CHARS = 300
 SECOND_US = 1_000_000
-AT_ONCE = 10  # to one endpoint: webhooks on the wire when we are killed arrive again, under the same id
 NAMES_AT_ONCE = 256  # many, so that a name server that hangs does not hold up other look-ups
 AGAIN = frozenset((408, 425, 429))  # like 5xx: not now, but later
 
@@ -66,7 +66,7 @@ class WebhookChannel:
     """Calls endpoints."""
 
     concurrency = 300
-    per_key = AT_ONCE
+    per_key = AT_ONCE  # webhooks on the wire when we are killed arrive again, under the same id
     idempotent, marks_effect = True, False  # the receiver tells a repeat by its id
     independent = True
     trouble = None  # each endpoint has its own troubles
@@ -81,6 +81,11 @@ class WebhookChannel:
     def concurrency_key(self, action: Leased) -> str:
         """The endpoint."""
         return action.recipient or ""
+
+    def places(self, key: str) -> int:
+        """The endpoint's `concurrency`."""
+        target = self._endpoint(key)
+        return self.per_key if target is None else target.concurrency
 
     async def prepare(self, action: Leased) -> Prepared | Outcome:
         """Nothing to prepare: the endpoint, which says how the body is written, is looked up when it is sent."""
