@@ -100,6 +100,8 @@ class DocumentKind:
     prepare: Callable[[Connection, Any, StoredDocument | None], Prepared] = dump
     render: Callable[[StoredDocument], dict[str, Any]] = show
     created: Callable[[StoredDocument], dict[str, Any]] | None = None  # answers a save; default: `render`
+    # a version that need not be the one in force; default: `render`
+    render_version: Callable[[StoredDocument], dict[str, Any]] | None = None
     given: Callable[[StoredDocument], dict[str, Any]] = given  # the body of a version, to be checked again
     shown_once: frozenset[str] = frozenset()  # fields that only the first answer to a save shows
     # a version comes into force
@@ -219,7 +221,7 @@ def _reading(router: APIRouter, kind: DocumentKind, documents: DocumentStore, db
     )
     def versions(name: Name, pages: Pages, _: Principal = require(kind.read)) -> Response:
         with db.read() as connection:
-            return json_response(documents.versions(connection, name, pages, kind.render))
+            return json_response(documents.versions(connection, name, pages, kind.render_version or kind.render))
 
 
 def _publishing(router: APIRouter, kind: DocumentKind, documents: DocumentStore, db: Database) -> None:
@@ -296,7 +298,7 @@ def _apart(
     headers = {} if before is None else {"ETag": before.etag}
     if status == 201:
         headers["Location"] = f"{kind.path}/{quote(stored.name, safe='')}/versions"
-    shown = {**(kind.created or kind.render)(stored), "in_force": False}
+    shown = {**(kind.created or kind.render_version or kind.render)(stored), "in_force": False}
     return _answer(kind, connection, model, shown, status, headers)
 
 

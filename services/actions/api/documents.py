@@ -99,7 +99,7 @@ def routers(
                 "actions:read", "actions:write", prepare=playbook,
                 saved=published_outlines.write_outline, removing=_take_down("playbook"),
                 lint=published_outlines.warnings_about,
-                check=check_playbook, render=playbook_view(db),
+                check=check_playbook, render=playbook_view(db), render_version=version_view,
             ), PLAYBOOKS, db, clock,
         ),
         documents_router(
@@ -129,10 +129,15 @@ def playbook_view(db: Database) -> Callable[[StoredDocument], dict[str, Any]]:
             return show(stored)
         with db.read() as connection:
             state = holds.shown(holds.row_of(connection, holds.Key("playbook", stored.name)), moment)
-        why = readable(stored.name, stored.version, stored.doc).unhealthy
-        return {**show(stored), **state, **({} if why is None else {"unhealthy": why})}
+        return {**version_view(stored), **state}
 
     return view
+
+
+def version_view(stored: StoredDocument) -> dict[str, Any]:
+    """A version of a playbook, in force or not; its status belongs to none."""
+    why = None if stored.deleted else readable(stored.name, stored.version, stored.doc).unhealthy
+    return {**show(stored), **({} if why is None else {"unhealthy": why})}
 
 
 def _take_down(kind: str) -> Callable[[Connection, str], None]:

@@ -89,6 +89,18 @@ def test_a_playbook_is_paused_and_goes_on(house: House, client: TestClient) -> N
     verb(client, "playbooks/nowhere/resume", 404, held="release")
 
 
+def test_versions_have_no_status(client: TestClient) -> None:  # noqa: F811
+    body = {"name": "book", "topic": "t", "steps": WAITING}
+    client.post("/v1/playbooks", json=body)
+    verb(client, "playbooks/book/pause")
+    apart = client.put("/v1/playbooks/book?publish=false", json={**body, "topic": "u"}).json()
+    listed = client.get("/v1/playbooks/book/versions").json()["items"]
+    assert [one["topic"] for one in listed] == ["u", "t"]
+    for one in (apart, *listed):
+        assert not {"status", "paused"} & one.keys()
+    assert client.get("/v1/playbooks/book").json()["status"] == "paused"
+
+
 def test_held_plays_begin_when_they_are_released_in_the_order_of_their_triggers(
     house: House,
     client: TestClient,  # noqa: F811
