@@ -221,7 +221,9 @@ def _reading(router: APIRouter, kind: DocumentKind, documents: DocumentStore, db
     )
     def versions(name: Name, pages: Pages, _: Principal = require(kind.read)) -> Response:
         with db.read() as connection:
-            return json_response(documents.versions(connection, name, pages, kind.render_version or kind.render))
+            return json_response(
+                documents.versions(connection, name, pages, kind.render_version or kind.render)
+            )
 
 
 def _publishing(router: APIRouter, kind: DocumentKind, documents: DocumentStore, db: Database) -> None:

@@ -14,6 +14,7 @@ from tests.e2e.duplicates import send_again_and_again
 from tests.e2e.failpoints import hit_all, in_actions
 from tests.e2e.faults import configured, loaded, posting
 from tests.e2e.owners import IDLE_LIMIT, TABLES, change_hands, freeze_and_thaw
+from tests.e2e.pauses import Paused
 from tests.e2e.progress import Progress
 from tests.e2e.servers import kill_and_restart, own_servers
 from tests.e2e.sinks import Sinks
@@ -51,6 +52,17 @@ def test_rebalances(
     with loaded(stack, sink, events, 4_000, seed, lanes=["changes"], times=changes, progress=shown) as run:
         died = change_hands(run, changes, seed)
     told(f"{changes} changes of hands, {died} workers of actions killed", run.finish(died))
+
+
+def test_pauses(
+    make_stack: MakeStack, sink: Sinks, seed: int, size: Size, told: Told, progress: Shown
+) -> None:
+    """Forty pauses under load, with a worker of three that dies in each, and one after each resume."""
+    rounds = size(40)
+    paused = Paused(make_stack(actions=3), sink, seed, progress(rounds=rounds))
+    for _ in range(rounds):
+        paused.round(orders=500)
+    told(paused.finish())
 
 
 def test_zombies(
