@@ -86,12 +86,12 @@ class Settings(BaseSettings):
     )
     ops_email: str | None = Field(
         None,
-        description="the address that is told of what needs the people who run this, and when it is over",
+        description="the address to tell when something needs the people who run Touchline, and when it is over",
     )
     ops_webhook: SecretStr | None = Field(
         None,
-        description="the http(s) address that is told likewise, signed as Standard Webhooks; #whsec_… at its end is "
-        "the secret, else `touchline keys ops-webhook` prints one",
+        description="the http(s) address to tell the same, signed as Standard Webhooks; the secret is #whsec_… at its "
+        "end, or what `touchline keys ops-webhook` prints",
     )
     webhook_allowed_networks: Annotated[Networks, NoDecode] = Field(
         (), description="private networks that webhooks may reach, as CIDR, separated by commas"

@@ -22,7 +22,9 @@ Sentence = Annotated[
 
 
 def _explained(*kinds: type[StrEnum]) -> str:
-    return "Why. " + " · ".join(f"`{reason}`: {EXPLAINED[reason]}" for kind in kinds for reason in kind)
+    return "The reason. " + " · ".join(
+        f"`{reason}`: {EXPLAINED[reason]}" for kind in kinds for reason in kind
+    )
 
 
 class ExitIn(BaseModel):

@@ -80,42 +80,45 @@ class ActionReason(StrEnum):
 
 EXPLAINED: dict[StrEnum, str] = {
     PlayReason.COMPLETED: "All steps were gone through.",
-    PlayReason.EXIT_EVENT: "An event named in exit_when came, or a value that it watches has changed.",
-    PlayReason.UNTIL_EVENT: "The event that a wait with `then: exit` was for came.",
+    PlayReason.EXIT_EVENT: "An event named in exit_when came, or a value that it watches changed.",
+    PlayReason.UNTIL_EVENT: "The event came for which a wait with `then: exit` was waiting.",
     PlayReason.BY_HAND: "Somebody ended the play over the API.",
     PlayReason.PLAY_OPEN: "The subject already had a play of this playbook, open or held.",
     PlayReason.PLAYBOOK_UNKNOWN: "The rule names a playbook that did not exist when it triggered.",
-    PlayReason.PLAYBOOK_UNHEALTHY: "The playbook cannot be read: no play starts, an open one stands still.",
+    PlayReason.PLAYBOOK_UNHEALTHY: "The playbook cannot be read: no play starts, and open ones stand still.",
     PlayReason.TIER_NOT_COVERED: "The playbook has no steps for the account's tier.",
     PlayReason.ACCOUNT_MERGED: "The account was merged into another one.",
-    PlayReason.PAUSED: "The playbook was paused when the play was to begin.",
+    PlayReason.PAUSED: "The playbook was paused when the play would have begun.",
     PlayReason.BREAKER: "The playbook began as many plays as its limit allows, and the breaker paused it.",
     PlayReason.RULE_PAUSED: "The rule was paused, and its plays were held or ended with it.",
     PlayReason.DISCARDED: "Somebody discarded the play while it was held.",
     PlayReason.HELD_TOO_LONG: "The play was held for longer than the playbook's held_for.",
-    PlayReason.HELD_OUT: "The account belongs to the playbook's holdout: nobody is touched.",
+    PlayReason.HELD_OUT: "The account belongs to the playbook's holdout, so the play touches nobody.",
     StepReason.WAIT_OVER: "The time of the wait was over.",
-    StepReason.EVENT_CAME: "The event that the wait was for came.",
-    StepReason.NO_DATE: "The wait is for a date that is missing or cannot be read; the play went on at once.",
-    StepReason.DATE_PAST: "The moment that the wait is for was past; the play went on at once.",
-    StepReason.LEFT_OUT: "The wait before this step is for a moment that was past, or for a date that is missing.",
+    StepReason.EVENT_CAME: "The event came that the play was waiting for.",
+    StepReason.NO_DATE: "The date to wait for is missing or cannot be read; the play went on at once.",
+    StepReason.DATE_PAST: "The moment to wait for was already past; the play went on at once.",
+    StepReason.LEFT_OUT: "The step was skipped: the moment to wait for was past, or the date is missing.",
     StepReason.CONDITION_TRUE: "The condition of the branch held.",
     StepReason.CONDITION_FALSE: "The condition of the branch did not hold.",
-    HistoryReason.HELD: "The play was held: it was not to begin yet.",
+    HistoryReason.HELD: "The play was held, and did not begin yet.",
     HistoryReason.STARTED: "The play began.",
-    HistoryReason.ACTION_MADE: "The step made an action.",
+    HistoryReason.ACTION_MADE: "The step created an action.",
     HistoryReason.ACTION_DONE: "The action was carried out.",
     HistoryReason.GOAL_REACHED: "The playbook's goal was reached in time.",
-    ActionReason.TASK_UPDATED: "A task with the same account and key was open; it was updated, not doubled.",
+    ActionReason.TASK_UPDATED: (
+        "A task with the same account and key was open, so it was updated, and no second one was created."
+    ),
     ActionReason.NO_RECIPIENT: "Nobody at the account fits the step's `to`.",
     ActionReason.NO_OWNER: "The step is for the owner, and the account has none with an address.",
     ActionReason.NO_ADDRESS: "The contact has no email address.",
-    ActionReason.INVALID_ADDRESS: "An email address is none: the recipient's, or the owner's; the history says whose.",
+    ActionReason.INVALID_ADDRESS: "The address of the recipient or of the owner is not valid; the history says which.",
     ActionReason.CONTACT_UNKNOWN: "The trigger's contact is not known at the account.",
     ActionReason.CONTACT_INACTIVE: "The contact is marked as not active.",
     ActionReason.UNVOUCHED: (
-        "The contact is known from calls with a `track` key alone, which anybody may have made: an update by another "
-        "key or source, or an address in the account's `domains`, has to vouch for them."
+        "The contact is known only from calls with a `track` key, which anybody may have made. "
+        "An update by another key or source, or an address in the account's `domains`, has to "
+        "vouch for them."
     ),
     ActionReason.DUPLICATE_RECIPIENT: "Another contact with the same address got this email.",
     ActionReason.SUPPRESSED: "The address is unsubscribed or suppressed for this topic.",
@@ -132,7 +135,9 @@ EXPLAINED: dict[StrEnum, str] = {
     ActionReason.UNREACHABLE: "The other side could not be reached.",
     ActionReason.DEFERRED: "The other side answered that it should be tried again later.",
     ActionReason.TIMEOUT: "The other side did not answer in time.",
-    ActionReason.MAYBE_DELIVERED: "The connection broke when it may have been taken; it is not sent twice.",
+    ActionReason.MAYBE_DELIVERED: (
+        "The connection broke when the message may already have been accepted, so it is not sent again."
+    ),
     ActionReason.INTERRUPTED: "The process ended during the attempt.",
     ActionReason.ATTEMPTS_EXHAUSTED: "Every attempt of the schedule failed.",
 }
