@@ -27,6 +27,10 @@ class AliveClause(NamedTuple):
         """A digest that names the clause, the same in every process."""
         return blake2b(repr((self.types, self.within)).encode(), digest_size=12).hexdigest()
 
+    def is_finer(self, other: "AliveClause") -> bool:
+        """Whether its silences tell all silences of the other clause: the same events, and no longer `within`."""
+        return self.types == other.types and self.within <= other.within
+
     def listens(self, type_: str) -> bool:
         """Whether an event of this type shows that the source works."""
         return not is_reserved(type_) if self.types == ("*",) else type_ in self.types

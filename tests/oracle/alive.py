@@ -81,10 +81,10 @@ def hears(clause: Clause, type_: str) -> bool:
 
 
 def saved(before: Beats, bodies: list[JSON]) -> Beats:
-    """What is known after a save: all of a clause that was there, and what one with another `within` says of it."""
+    """What is known after a save: all of a clause that was there, and what one with a shorter `within` says of it."""
     found: Beats = {}
     for clause in filter(None, map(clause_of, bodies)):
-        same = sorted((other for other in before if other[0] == clause[0]), key=lambda other: other[1])
+        same = sorted((other for other in before if _tells(other, clause)), key=lambda other: other[1])
         if clause in before:
             found[clause] = before[clause]
         elif clause not in found:
@@ -93,8 +93,12 @@ def saved(before: Beats, bodies: list[JSON]) -> Beats:
 
 
 def is_unheard(before: Beats, clause: Clause) -> bool:
-    """Whether nobody has listened to these events before."""
-    return all(other[0] != clause[0] for other in before)
+    """Whether nobody has listened to these events as closely before."""
+    return not any(_tells(other, clause) for other in before)
+
+
+def _tells(known: Clause, clause: Clause) -> bool:
+    return known[0] == clause[0] and known[1] <= clause[1]
 
 
 def _as_heard(times: list[int], within: int, new: int) -> list[int]:

@@ -247,8 +247,8 @@ class GuardedMoments(Timers):
     def _guard(
         self, new: RuleSet, fresh: list[CompiledRule], offset: int, history: Callable[[], History]
     ) -> None:
-        """Keep the heartbeats that a save's rules ask for. Another `within` goes on from what the old one heard; where
-        nothing is known yet, the log says what has come, for the source may have fallen silent before the save."""
+        """Keep the heartbeats that a save's rules ask for. A longer `within` goes on from what the old one heard; where
+        too little is known, the log says what has come, for the source may have fallen silent before the save."""
         before = dict(self._hearts)
         for key in [key for key in self._hearts if key not in new.clauses]:
             del self._hearts[key], self._lists[key]
@@ -259,9 +259,9 @@ class GuardedMoments(Timers):
                 continue
             made = self._hearts[key] = Heartbeat(clause)
             self._lists[key] = HeldList()
-            same = [other for other in before.values() if other.clause.types == clause.types]
-            if same:
-                made.take(min(same, key=lambda one: one.clause.within))
+            finer = [other for other in before.values() if other.clause.is_finer(clause)]
+            if finer:
+                made.take(min(finer, key=lambda one: one.clause.within))
                 self._unsaved.add(key)
             else:
                 wanted.append(clause)
@@ -275,9 +275,13 @@ class GuardedMoments(Timers):
             seen = seen_of(event) if event.type == SOURCE_SEEN else None
             time = microseconds(event.time) if event.time is not None else 0
             for heart in found.values():
-                if seen is not None and seen[0] == heart.clause:
+                if seen is not None and seen[0].types == heart.clause.types:
                     for run in seen[1]:
-                        heart.hear(*run)
+                        if seen[0].is_finer(heart.clause):
+                            heart.hear(*run)
+                        else:  # of what lies between, nothing is known
+                            heart.hear(run[0], run[0])
+                            heart.hear(run[1], run[1])
                 elif heart.clause.listens(event.type):
                     heart.hear(time, time)
         # First those of which nothing is known: with them no moment is decided before all of it is.

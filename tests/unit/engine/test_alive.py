@@ -8,10 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.event import SOURCE_SEEN, Event, from_microseconds
-from schemas.heartbeats import records_of, seen_of
+from schemas.heartbeats import clause_of, records_of, seen_of
 from schemas.lint.single import Facts, lint_rule
 from schemas.reasons import Reason
-from schemas.rule import RuleIn
+from schemas.rule import Alive, RuleIn
 from services.rules.engine.heartbeats import MAX_RUNS, Heartbeat
 from services.rules.engine.matches import matching
 from tests.unit.engine.world import World, rule, us
@@ -163,6 +163,20 @@ def test_backfill_builds_the_heartbeats() -> None:
     assert [runs for _, runs in w.engine.take_told()] == [[(us("01-01T09:00"), us("01-03T16:00"))]]
     w = World().ev("01-01T09:00", "login").save("01-01T10:00", rule(GONE, alive=ALIVE)).clock("01-06T00:00")
     assert w.told == []  # nothing armed it
+
+
+def test_a_save_that_shortens_within_finds_the_silences_in_the_log() -> None:
+    w = until_due()  # a beat at least every eight hours
+    w.save("01-04T08:00", rule(GONE, alive={**ALIVE, "within": "4h"}, version=2))
+    assert w.engine.heartbeats[clause_of(Alive(**ALIVE | {"within": "4h"})).key].runs() == [
+        (us(time), us(time))
+        for time in (
+            *("01-01T09:00", "01-01T16:00", "01-02T00:00", "01-02T08:00", "01-02T16:00"),
+            *("01-03T00:00", "01-03T08:00", "01-03T16:00", "01-04T00:00", "01-04T08:00"),
+        )
+    ]
+    day_and_night(w, "01-05", "01-06", "01-07")
+    assert w.told == []  # every time between two beats is a silence now, and the deadline moves with it
 
 
 def test_alive_that_is_added_in_an_outage_holds_back_what_is_armed() -> None:
