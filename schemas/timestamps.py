@@ -4,7 +4,7 @@ A number, or a text of digits such as a date without its dashes, would be read a
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -22,6 +22,10 @@ def _rfc3339(value: Any) -> datetime:
         raise PydanticCustomError("rfc3339", WANTED) from None
     if moment.tzinfo is None:
         raise PydanticCustomError("rfc3339", WANTED)
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("rfc3339", "should be within the years 1 to 9999 in UTC") from None
     return moment
 
 

@@ -7,7 +7,7 @@ import msgspec
 
 from backbone.errors import FieldError, Invalid
 from backbone.web.bodies import MAX_DEPTH, NotJson, deeper_than, has_nul, parse_json
-from schemas.event import instant
+from schemas.event import instant, rfc3339
 from schemas.names import is_name
 from schemas.rehearsal import MAX_TRIGGERS
 from schemas.tiered import TIERS
@@ -16,8 +16,10 @@ from schemas.trigger import Trigger
 MAX_BYTES = 32 << 20  # of the body
 MAX_WRONG = 100  # fields that are named
 MAX_ID = 64
+MAX_OFFSET = 1 << 63
 DIGEST = 20  # bytes of a suppressed address's hash
 _TRIGGERS = "triggers"
+_encode = msgspec.msgpack.Encoder().encode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -77,7 +79,8 @@ def triggers_of(given: Sequence[Any], partition_of: Callable[[str], int]) -> lis
             wrong.append(_flaw(path, str(error)))
             continue
         flaws = [
-            FieldError(field=f"{path}.{field}", message=why) for field, why in _flaws(trigger, partition_of)
+            FieldError(field=f"{path}.{field}".rstrip("."), message=why)
+            for field, why in _flaws(trigger, partition_of)
         ]
         wrong += flaws
         if not flaws:
@@ -117,9 +120,15 @@ def _flaws(trigger: GivenTrigger, partition_of: Callable[[str], int]) -> list[tu
     if trigger.scope not in ("account", "contact"):
         found.append(("scope", "should be account or contact"))
     try:
-        instant(trigger.at)
-    except (ValueError, TypeError):
+        rfc3339(instant(trigger.at))
+    except (ValueError, TypeError, OverflowError):
         found.append(("at", "should be a time in RFC 3339 with an offset"))
+    if not 0 <= trigger.position.offset < MAX_OFFSET:
+        found.append(("position.offset", "should be 0 or more, and a place in the log"))
+    try:
+        _encode(trigger)
+    except OverflowError:
+        found.append(("", "should hold no whole number beyond 64 bits"))
     if not found and trigger.position.partition != (wanted := partition_of(trigger.account)):
         found.append(("position.partition", f"should be {wanted}, where this account's events are"))
     return found

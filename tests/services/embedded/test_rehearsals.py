@@ -171,6 +171,13 @@ def test_a_saved_playbook_by_its_name_and_templates_that_are_not_saved(
         (body(triggers=[trigger(tier=None)]), "triggers.0.tier"),
         (body(triggers=[trigger(tier="vip")]), "triggers.0.tier"),
         (body(triggers=[trigger(at="2026-01-01T00:00:00")]), "triggers.0.at"),
+        (body(triggers=[trigger(at="9999-12-31T23:59:59-14:00")]), "triggers.0.at"),
+        (body(triggers=[trigger(position={"partition": 0, "offset": -1})]), "triggers.0.position.offset"),
+        (
+            body(triggers=[trigger(position={"partition": 0, "offset": 1 << 63})]),
+            "triggers.0.position.offset",
+        ),
+        (body(triggers=[trigger(value=1 << 64)]), "triggers.0"),
         (body(triggers=[trigger(scope="world")]), "triggers.0.scope"),
         (body(triggers=[trigger(colour="red")]), "triggers.0.colour"),
         (body(triggers=[trigger(position={"partition": 7, "offset": 0})]), "triggers.0.position.partition"),

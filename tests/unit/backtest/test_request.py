@@ -104,3 +104,10 @@ def test_tiers_are_a_list_or_a_policy_as_it_is_put() -> None:
     for wrong in ({"tiers": entries, "x": 1}, {"tiers": [{"tier": "vip"}]}, {"tiers": []}, {}):
         with pytest.raises(ValidationError):
             BacktestIn.model_validate({**body, "tiers": wrong})
+
+
+@pytest.mark.parametrize("name", ["from", "to"])
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_a_time_that_utc_cannot_show_is_refused(name: str, time: str) -> None:
+    with pytest.raises(ValidationError, match="within the years 1 to 9999"):
+        BacktestIn.model_validate({"rule": "r", name: time})
