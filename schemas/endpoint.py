@@ -92,22 +92,24 @@ HeaderValue = Annotated[str, Field(min_length=1, max_length=MAX_VALUE), AfterVal
 
 
 class BasicAuth(Strict):
-    """A user name and a password, which go out as HTTP Basic authentication."""
+    """A user name and a password, sent as HTTP Basic authentication."""
 
     username: Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_user)] = Field(
         description="The user name, which is shown.", examples=["touchline"]
     )
     password: Annotated[str, Field(min_length=1, max_length=1_024), AfterValidator(_password)] | None = Field(
         None,
-        description="The password, which is shown as `***`. Left out or `***`: it stays as it is stored.",
+        description="The password, which is shown as `***`. If it is left out or `***`, the stored password "
+        "is kept.",
     )
 
 
 class EndpointAuth(Strict):
-    """How Touchline authenticates itself to an endpoint: in one of these ways."""
+    """How Touchline authenticates itself to an endpoint, in one of these ways."""
 
     bearer: Annotated[str, Field(min_length=1, max_length=MAX_VALUE), AfterValidator(_token)] | None = Field(
-        None, description="A token, which is shown as `***`. `***` given back keeps what is stored."
+        None,
+        description="A bearer token, which is shown as `***`. Sending back `***` keeps the stored token.",
     )
     basic: BasicAuth | None = Field(None, description="A user name and a password.")
 
@@ -134,28 +136,31 @@ class EndpointIn(Strict):
         "none, one is made and shown once.",
         examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
     )
-    method: Literal["POST", "PUT", "PATCH"] = Field("POST", description="The method of its requests.")
+    method: Literal["POST", "PUT", "PATCH"] = Field("POST", description="The HTTP method of the requests.")
     headers: (
         Annotated[dict[str, HeaderValue | None], Field(max_length=MAX_HEADERS), AfterValidator(_headers)]
         | None
     ) = Field(
         None,
         description=(
-            "More headers of its requests, all of them. Their values are shown as `***`, and `***` given back keeps "
-            "what is stored. Left out: all stay; `null`: none is left. Not `Host`, `Content-*` or `webhook-*`."
+            "All additional headers of the requests. Their values are shown as `***`, and sending "
+            "back `***` keeps the stored value. If the field is left out, all headers are kept; "
+            "`null` removes them. `Host`, `Content-*` and `webhook-*` are not allowed."
         ),
         examples=[{"X-Api-Key": "a key of the receiver's"}],
     )
     auth: EndpointAuth | None = Field(
         None,
-        description="How requests authenticate themselves. Left out: as it is stored; `null`: not at all.",
+        description="How requests are authenticated. If the field is left out, the stored setting is kept; "
+        "`null` removes it.",
     )
     sign: bool = Field(True, description="Whether requests are signed as Standard Webhooks 1.0.0.")
     format: Literal["json", "form"] = Field(
         "json",
         description=(
-            "How the body is written: as JSON, or as the fields of a form. A form needs an object; in it, a list is a "
-            "field several times, an object is written as JSON, and null is left out."
+            "The format of the body: JSON, or the fields of a form. A form needs an object as its "
+            "body; a list becomes a repeated field, an object is written as JSON, and null is left "
+            "out."
         ),
     )
     concurrency: Annotated[int, Field(strict=True)] = Field(
@@ -163,14 +168,15 @@ class EndpointIn(Strict):
         ge=1,
         le=MOST_AT_ONCE,
         description=(
-            "How many of its requests each process may have on the wire at once. An endpoint that has not answered for "
-            "5 s gets one until it does."
+            "How many requests to the endpoint each process may have under way at once. An endpoint "
+            "that has not answered for 5 s gets one at a time until it does."
         ),
     )
     body: Any = Field(
         None,
         description=(
-            "The body of steps that give none; every string is a template. By default: play, account, contact, trigger."
+            "The body for steps that give none, in which every string is a template. Default: play, "
+            "account, contact and trigger."
         ),
         examples=[{"text": "{{ account.name }} needs a call"}],
     )

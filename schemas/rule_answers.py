@@ -16,7 +16,7 @@ class ConcernedOut(Answer):
     """The open plays of a paused rule."""
 
     plays: int
-    mails: int = Field(description="Of these plays, mails that wait.")
+    mails: int = Field(description="The number of mails of these plays that are waiting.")
 
 
 class RuleOut(KeptDocument, RuleIn):

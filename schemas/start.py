@@ -28,7 +28,7 @@ class StartSubject(Strict):
 
 
 class StartIn(Strict):
-    """For whom to start a rule."""
+    """The subjects to start a rule for."""
 
     subjects: Annotated[list[StartSubject], Field(min_length=1, max_length=MOST)] | Literal["matching"] = (
         Field(

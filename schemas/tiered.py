@@ -49,7 +49,7 @@ class TieredNumber(TierMap[Number]):
 
 
 class TieredShare(TierMap[Share]):
-    """A per cent value per tier. A tier that is left out or null is not covered: the rule does not fire there."""
+    """A percentage per tier. A tier that is left out or null is not covered: the rule does not fire there."""
 
 
 _MAPS: list[tuple[Any, type[TierMap[Any]]]] = [

@@ -27,8 +27,9 @@ class WebhookStep(ChannelStep):
     body: Any = Field(
         None,
         description=(
-            "The body, a JSON value in which every string is a template. One that is a single `{{ expression }}` gives "
-            "its value with its type. Default: the endpoint's body, else play, account, contact and trigger."
+            "The body, a JSON value in which every string is a template. A string that is a single "
+            "`{{ expression }}` becomes its value, with its type. Default: the endpoint's body, else "
+            "play, account, contact and trigger."
         ),
         examples=[{"account": "{{ account.id }}", "flag": "overdue"}],
     )
