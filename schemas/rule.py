@@ -167,8 +167,10 @@ class ActivateIn(Strict):
 class PauseIn(Strict):
     """How to pause a rule."""
 
-    plays: Literal["go_on", "exit"] = Field(
-        default="go_on", description="What happens to the rule's open plays: they go on or are ended."
+    plays: Literal["go_on", "hold", "exit"] = Field(
+        default="go_on",
+        description="What happens to the rule's open plays: they go on, are held until the rule is active again, or "
+        "are ended.",
     )
 
 

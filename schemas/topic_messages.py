@@ -106,8 +106,10 @@ def messages() -> Schema:
 def _control() -> Schema:
     key = {"type": "null"}
     clock = {"specversion": "1.0", "id": "c1", "source": "touchline", "type": CLOCK, "time": _AT}
-    saved = {**clock, "id": "revision-7", "type": RULES_SAVED, "data": {"revision": 7}}
-    revision = {"type": "object", "properties": {"revision": {"type": "integer"}}, "required": ["revision"]}
+    saved = {**clock, "id": "revision-7", "type": RULES_SAVED,
+             "data": {"revision": 7, "rule": "invoice-overdue", "holds": False}}  # fmt: skip
+    revision = {"type": "object", "properties": {"revision": {"type": "integer"}, "rule": {"type": "string"},
+                "holds": {"type": "boolean"}}, "required": ["revision"]}  # fmt: skip
     gone = {**clock, "id": "evt_1", "type": FORGOTTEN, "data": {"triggers": ["tr_1"]}}
     ids = {"type": "array", "items": {"type": "string"}}
     triggers = {"type": "object", "properties": {"triggers": ids}, "required": ["triggers"]}
@@ -119,7 +121,9 @@ def _control() -> Schema:
               "data": {"pause": "pause_1", "rule": "invoice-overdue", "plays": "exit"}}  # fmt: skip
     what = {"enum": ["go_on", "hold", "exit"]}
     pausing = _fields({"pause": text, "rule": text, "plays": what})
-    pauses = "A rule was paused: here its open plays go on, or exit, and each partition counts them."
+    pauses = (
+        "A rule was paused: here its open plays go on, are held, or exit, and each partition counts them."
+    )
     concerned = {**clock, "id": "evt_2", "type": RULES_CONCERNED,
                  "data": {"pause": "pause_1", "plays": 3, "mails": 2, "done": True}}  # fmt: skip
     counts = _fields({"pause": text, "plays": number, "mails": number, "done": {"type": "boolean"}})
@@ -141,7 +145,7 @@ def _control() -> Schema:
     )
     takes = (
         "From this record on, these rules and tiers are in force. A record without an account "
-        "goes to every partition."
+        "goes to every partition. `holds`: whether the plays of the rule that was saved are held."
     )
     return {
         "clock": _message(about, _of_type(CLOCK, None, ("time",), account=False), clock, key=key),

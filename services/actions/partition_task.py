@@ -63,7 +63,7 @@ class ActionsTask:
             merge=self.merge,
             clock=row.clock,
             holds=holds,
-            of_rules=StoredRulePlays(self.store, connect),
+            of_rules=StoredRulePlays(self.store, connect, holds),
         )
         if mode == "wall":
             self.plays.cleared = 0

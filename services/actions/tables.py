@@ -130,6 +130,8 @@ holds = Table(
     metadata,
     Column("kind", String(16), primary_key=True),  # playbook, rule
     Column("name", String(256), primary_key=True),
+    # a rule has a row for each partition, as its pause takes effect in each at its own time; a playbook has one, -1
+    Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("paused", String(64)),  # the reason for its plays; null: it holds none
     Column("reason", Text),  # of the pause, for people; and so are the next two
     Column("paused_by", String(256)),
@@ -137,6 +139,7 @@ holds = Table(
     Column("generation", Long, nullable=False),  # the stamp of the last pause or resume
     Column("stamp", Long, nullable=False),  # grows with everything that somebody asks for
     Column("counted_after", Long, nullable=False),  # `seq` of plays up to which none counts towards the limit
+    Column("revision", Long, nullable=False, server_default="0"),  # of rules, which paused it or let it go on
 )
 
 # Steps of plays that made no action: waits, branches, steps left out. No row is ever changed.

@@ -65,6 +65,8 @@ revisions = Table(
     Column("announced", Boolean, nullable=False, server_default=false()),
     # whether a save wrote it; if not, it was a verb or a publication, and its version had rows before
     Column("saved", Boolean, nullable=False, server_default=true()),
+    # whether a pause has asked that the rule's plays be held, and the rule was not active since
+    Column("holds", Boolean, nullable=False, server_default=false()),
     Index("rules_revisions_name", "name", "revision"),
 )
 

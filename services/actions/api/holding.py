@@ -108,9 +108,9 @@ def _playbooks(
             holds.lock(connection, (), [holds.ALL, key])
             if holds.row_of(connection, key).hold.paused is None:
                 raise StateConflict("the playbook is not paused")
-            stamp = holds.resume(connection, key, clock.now())
+            holds.resume(connection, key, clock.now())
             if body.held == "release":
-                holds.release_plays(connection, key, stamp, OF_PLAYBOOK)
+                holds.release_plays(connection, key, OF_PLAYBOOK)
             else:
                 holds.discard_held(connection, key, OF_PLAYBOOK, times.now(connection, None))
             after = {"status": "active", "held": body.held}
@@ -125,7 +125,7 @@ def _release(routes: APIRouter, db: Database, clock: Clock, changed: Callable[[]
         "/v1/plays/{play}/release",
         tags=["plays"],
         response_model=PlayOut,
-        summary="Let a play begin or go on although its playbook is paused",
+        summary="Let a play begin or go on although its playbook or its rule is paused",
     )
     def release(
         play: str, trail: Trail, _body: HoldBody = None, _: Principal = require("actions:write")
@@ -157,10 +157,11 @@ def _note(trail: AuditTrail, connection: Connection, row: Row[Any], **after: Any
 
 def _locked(connection: Connection, play: str) -> list[Key]:
     """Lock what may hold a play; returns that. Raises `NotFound`."""
-    row = connection.execute(select(plays.c.playbook, plays.c.rule).where(plays.c.id == play)).one_or_none()
+    columns = select(plays.c.playbook, plays.c.rule, plays.c.partition)
+    row = connection.execute(columns.where(plays.c.id == play)).one_or_none()
     if row is None:
         raise NotFound(f"there is no play {play!r}")
-    keys = [Key("playbook", row.playbook), Key("rule", row.rule)]
+    keys = [Key("playbook", row.playbook), Key("rule", row.rule, row.partition)]
     holds.lock(connection, (), [holds.ALL, *keys])
     return keys
 

@@ -40,8 +40,8 @@ class Holds(Protocol):
         """The hold of a playbook."""
         ...
 
-    def of_rule(self, name: str) -> Hold:
-        """The hold of a rule."""
+    def of_rule(self, name: str, partition: int) -> Hold:
+        """The hold of a rule in a partition."""
         ...
 
     def begun(self, playbook: str, after: int, before: int, most: int) -> int:
@@ -73,7 +73,7 @@ class NothingHeld:
     def of_playbook(self, name: str) -> Hold:  # noqa: ARG002
         return Hold()
 
-    def of_rule(self, name: str) -> Hold:  # noqa: ARG002
+    def of_rule(self, name: str, partition: int) -> Hold:  # noqa: ARG002
         return Hold()
 
     def begun(self, playbook: str, after: int, before: int, most: int) -> int:  # noqa: ARG002
@@ -120,15 +120,17 @@ class Admission:
 
     def standing(self, play: Play) -> PlayReason | None:
         """Why a play may not begin, or go on, now; None: it may."""
-        for hold in (self._holds.of_playbook(play.playbook), self._holds.of_rule(play.rule)):
+        for hold in self._of(play):
             if hold.covers(play):
                 return hold.paused
         return None
 
     def stood(self, play: Play) -> bool:
         """Whether the play may have stood still at some time."""
-        holds = (self._holds.of_playbook(play.playbook), self._holds.of_rule(play.rule))
-        return any(hold.generation for hold in holds)
+        return any(hold.generation for hold in self._of(play))
+
+    def _of(self, play: Play) -> tuple[Hold, Hold]:
+        return self._holds.of_playbook(play.playbook), self._holds.of_rule(play.rule, play.partition)
 
     def _beyond(self, playbook: Playbook, now: int) -> bool:
         """Whether one more play now would be more than the playbook's limit allows.

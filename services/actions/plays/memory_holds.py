@@ -20,7 +20,7 @@ class MemoryHolds:
     def of_playbook(self, name: str) -> Hold:
         return self.playbooks.get(name, Hold())
 
-    def of_rule(self, name: str) -> Hold:
+    def of_rule(self, name: str, partition: int) -> Hold:  # noqa: ARG002
         return self.rules.get(name, Hold())
 
     def begun(self, playbook: str, after: int, before: int, most: int) -> int:

@@ -6,7 +6,7 @@ event, a trigger), so that its caller may stop and commit between any two.
 
 from typing import Literal
 
-from schemas.event import CLOCK, MERGED, OWN_PREFIX, RESERVED, RULES_PAUSED, Event, instant
+from schemas.event import CLOCK, MERGED, OWN_PREFIX, RESERVED, RULES_PAUSED, RULES_SAVED, Event, instant
 from schemas.forwarding import ERASED, close, erased_of, take_in
 from schemas.play_reasons import PlayReason
 from schemas.profile import Profile, apply_update, contact_of
@@ -20,6 +20,7 @@ from services.actions.plays.model import Play
 from services.actions.plays.ports import Library, Store
 from services.actions.plays.rule_pauses import RulePauses, RulePlays
 
+OF_RULES = frozenset({RULES_SAVED, RULES_PAUSED})
 GRACE_US = 1_000_000  # the wall clock is kept this slow, so that an event posted just in time still counts
 
 FOREVER = 1 << 62  # a time after all times
@@ -60,7 +61,7 @@ class PlaysPartition:
     def step(self) -> bool:
         """Apply the next item in order, or a wait that is due before it. False if nothing can be applied now."""
         head = self.merge.head()
-        if head is None:
+        if head is None or self._changing():
             return False
         if isinstance(head, TriggerItem):
             return self._trigger_step(head)
@@ -68,7 +69,7 @@ class PlaysPartition:
         if self._run_wait(upto):
             return True
         self.clock, self._received = upto, head.timestamp
-        if head.event is not None and head.event.type == RULES_PAUSED and self.pauses is not None:
+        if head.event is not None and head.event.type in OF_RULES and self.pauses is not None:
             done = self.pauses.apply(head.event, self.clock)
             if not done:
                 return done is not None
@@ -82,7 +83,7 @@ class PlaysPartition:
 
         For the wall clock, once every event that was posted before `now` has been offered. Call again until False.
         """
-        if self.mode != "wall" or not self.merge.caught_up():
+        if self.mode != "wall" or not self.merge.caught_up() or self._changing():
             return False
         upto = max(self.clock, now - GRACE_US)
         if self._run_wait(upto, late=True):
@@ -96,7 +97,11 @@ class PlaysPartition:
         For a play that goes on since somebody said so, once everything offered has been applied. Call again until
         False.
         """
-        return self.merge.caught_up() and self._run_wait(self.clock, late=True)
+        return self.merge.caught_up() and not self._changing() and self._run_wait(self.clock, late=True)
+
+    def _changing(self) -> bool:
+        """Whether a rule begins to hold its plays here, or lets them go on: that is committed by itself."""
+        return self.pauses is not None and self.pauses.changing
 
     def _clock_of(self, item: EventItem) -> int:
         """The partition's clock once this record is applied."""

@@ -1,5 +1,8 @@
 """What a rule's pause does to its plays, at the place of its record in the merged order. Pure.
 
+Whether a rule holds its plays is said by every save of it, so it is held from the place of one save to that of another,
+each applied in a transaction of its own: what was put before is committed first, and nothing is put with it.
+
 Plays end in parts, a transaction each, so that a rule with very many plays ends them in bounded memory. Each part tells
 rules how many plays and mails it concerned; the last one says that it is done.
 """
@@ -7,7 +10,7 @@ rules how many plays and mails it concerned; the last one says that it is done.
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from schemas.event import RULES_CONCERNED, RULES_PAUSED, Event
+from schemas.event import RULES_CONCERNED, RULES_PAUSED, RULES_SAVED, Event
 from schemas.names import is_name
 from schemas.play_reasons import PlayReason
 from services.actions.plays.interpreter import Interpreter
@@ -22,6 +25,18 @@ class RulePlays(Protocol):
 
     def settled(self) -> bool:
         """Whether everything that was put so far is committed."""
+        ...
+
+    def differs(self, rule: str, revision: int, *, holds: bool) -> bool:
+        """Whether it is news that the rule holds its plays from this revision on, or does not."""
+        ...
+
+    def set_hold(self, rule: str, revision: int, now: int, *, holds: bool) -> None:
+        """Let the rule hold its plays, or let them go on."""
+        ...
+
+    def changing(self) -> bool:
+        """Whether such a change is not committed yet: until then, nothing else may happen."""
         ...
 
     def live(self, rule: str, most: int) -> list[Play]:
@@ -44,8 +59,29 @@ class RulePauses:
         self._plays, self._store, self._interpreter = plays, store, interpreter
         self._partition = partition
 
+    @property
+    def changing(self) -> bool:
+        """Whether a change of what is held waits for its commit."""
+        return self._plays.changing()
+
     def apply(self, event: Event, now: int) -> bool | None:
-        """Apply a pause, or a part of it. True: it is done. None: what was put before has to be committed first."""
+        """Apply a save or a pause, or a part of it. True: it is done. None: what was put before has to be committed
+        first."""
+        return self._saved(event, now) if event.type == RULES_SAVED else self._paused(event, now)
+
+    def _saved(self, event: Event, now: int) -> bool | None:
+        saved = save_of(event)
+        if saved is None:
+            return True
+        revision, rule, holds = saved
+        if not self._plays.differs(rule, revision, holds=holds):
+            return True
+        if not self._plays.settled():
+            return None
+        self._plays.set_hold(rule, revision, now, holds=holds)
+        return True
+
+    def _paused(self, event: Event, now: int) -> bool | None:
         asked = pause_of(event)
         if asked is None:
             return True
@@ -67,6 +103,17 @@ class RulePauses:
         name = event_id("rules.concerned", pause, str(self._partition), part)
         data = {"pause": pause, "plays": plays, "mails": mails, "done": done}
         self._store.do(ControlRecord(name, RULES_CONCERNED, now, data))
+
+
+def save_of(event: Event) -> tuple[int, str, bool] | None:
+    """The revision of a save, its rule, and whether that holds its plays; None for one that says nothing of it."""
+    data: Any = event.data
+    if not isinstance(data, dict):
+        return None
+    revision, rule, holds = (data.get(name) for name in ("revision", "rule", "holds"))
+    if not isinstance(revision, int) or not isinstance(rule, str) or not isinstance(holds, bool):
+        return None
+    return (revision, rule, holds) if is_name(rule) else None
 
 
 def pause_of(event: Event) -> tuple[str, str, str] | None:

@@ -13,7 +13,22 @@ from schemas.notices import NoticeKind
 from schemas.play_reasons import PlayReason
 from services.actions.plays.admission import Hold
 from services.actions.plays.model import Play
-from services.actions.storage.holds import NONE, Key, Row, lock, pause, row_of, rows, stamps
+from services.actions.storage.holds import (
+    ALL,
+    NONE,
+    OF_RULE,
+    Key,
+    Locked,
+    Row,
+    lock,
+    pause,
+    release_plays,
+    resume,
+    row_of,
+    rows,
+    set_revision,
+    stamps,
+)
 from services.actions.tables import accounts, plays
 
 LOOK_S = 0.5  # between looks at whether somebody paused, resumed or released something
@@ -29,6 +44,14 @@ class _Counting(NamedTuple):
 
     most: int
     within: int
+
+
+class _RuleHold(NamedTuple):
+    """A rule begins to hold its plays, or holds them no longer."""
+
+    holds: bool
+    revision: int
+    at: int
 
 
 class BatchHolds:
@@ -56,6 +79,7 @@ class BatchHolds:
         self._counting: dict[str, _Counting] = {}
         self._least: dict[str, tuple[int, int]] = {}  # from which moment on, how many began at most
         self._tripped: dict[str, int] = {}
+        self._changed: dict[Key, _RuleHold] = {}
 
     def moved(self) -> bool:
         """Whether somebody paused, resumed or released something since the last look."""
@@ -72,8 +96,8 @@ class BatchHolds:
     def of_playbook(self, name: str) -> Hold:
         return self._hold(Key("playbook", name))
 
-    def of_rule(self, name: str) -> Hold:
-        return self._hold(Key("rule", name))
+    def of_rule(self, name: str, partition: int) -> Hold:
+        return self._hold(Key("rule", name, partition))
 
     def begun(self, playbook: str, after: int, before: int, most: int) -> int:
         self._counting[playbook] = _Counting(most, (before - after) // 2)
@@ -102,6 +126,25 @@ class BatchHolds:
         key = Key("playbook", playbook)
         self._here[key] = Hold(PlayReason.BREAKER, self._hold(key).generation + 1)
         self._tripped[playbook] = now
+
+    # -- rules that hold their plays
+
+    def differs(self, rule: str, partition: int, revision: int, *, holds: bool) -> bool:
+        """Whether it is news that a rule holds its plays from this revision on, or does not."""
+        hold = self.of_rule(rule, partition)
+        known = self._all().get(Key("rule", rule, partition), NONE)
+        return (hold.paused is not None) != holds and revision > known.revision
+
+    def set_hold(self, rule: str, partition: int, revision: int, now: int, *, holds: bool) -> None:
+        """Let a rule hold its plays, or let them go on. All that was put before has to be committed already, and
+        nothing more is put until this is committed (`changing`): the rows of held plays change with it."""
+        key = Key("rule", rule, partition)
+        self._here[key] = Hold(PlayReason.RULE_PAUSED if holds else None, self._hold(key).generation + 1)
+        self._changed[key] = _RuleHold(holds, revision, now)
+
+    def changing(self, partition: int) -> bool:
+        """Whether a change of a rule's hold in this partition waits for its commit."""
+        return any(key.partition == partition for key in self._changed)
 
     # -- reading
 
@@ -135,8 +178,8 @@ class BatchHolds:
         To be called first in the batch's transaction: it takes the locks. Returns the playbooks that were paused.
         `wall` is the wall clock.
         """
-        alone = {Key("playbook", name) for name in (*self._began, *self._tripped)}
-        lock(conn, self._asked, alone)
+        alone: set[Locked] = {Key("playbook", name) for name in (*self._began, *self._tripped)}
+        lock(conn, self._asked, alone.union([ALL, *self._changed] if self._changed else []))
         now_stored = rows(conn) if self._asked else {}
         for key, hold in self._asked.items():
             if now_stored.get(key, NONE).hold != hold:
@@ -149,7 +192,18 @@ class BatchHolds:
             pause(conn, Key("playbook", playbook), PlayReason.BREAKER, "breaker", "touchline", now)
             detail = f"limit {limit.most} plays within {limit.within // 1_000_000} s"
             notices.raise_(conn, NoticeKind.BREAKER, playbook, detail, wall)
+        for key, change in self._changed.items():
+            self._set_hold(conn, key, change, wall)
         return list(self._tripped)
+
+    def _set_hold(self, conn: Connection, key: Key, hold: _RuleHold, wall: int) -> None:
+        if hold.holds:
+            pause(conn, key, PlayReason.RULE_PAUSED, None, "touchline", hold.at)
+        else:
+            resume(conn, key, wall)
+            release_plays(conn, key, OF_RULE)
+        set_revision(conn, key, hold.revision)
+        self.stale = True  # look anew at the plays that may go on
 
     def _recount(self, conn: Connection, playbook: str) -> None:
         """Raise `Fenced` if plays that other workers began meanwhile leave no room for ours."""

@@ -3,13 +3,16 @@
 No send begins after a pause was answered, and no play. A send begins in a transaction that looks at the holds; a play
 begins in one that looks again at those it relied on (`BatchHolds.verify`). On PostgreSQL these share an advisory lock
 that a pause takes alone: sends the lock of all holds, plays that of their playbook and rule. SQLite has one writer.
+
+A playbook is paused by a call. A rule is paused in each partition at the place of a control record, so it has a row and
+a key for each.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, func, select, text, update
 
 from backbone.database import insert_new
 from schemas.play_reasons import PlayReason
@@ -21,14 +24,19 @@ from services.actions.tables import actions, holds, plays
 
 Kind = Literal["playbook", "rule"]
 ALL = ("", "")  # names the lock that sends share
+Locked = tuple[str | int, ...]  # a key, or `ALL`
 OF_PLAYBOOK = (PlayReason.PAUSED, PlayReason.BREAKER)  # the reasons that a resume of the playbook is about
+OF_RULE = (PlayReason.RULE_PAUSED,)  # and one of the rule
+EVERYWHERE = -1
+BY_RESUME = 0  # the stamp of plays that a resume releases: it overrules nothing else that holds them
 
 
 class Key(NamedTuple):
-    """A playbook or a rule."""
+    """A playbook, or a rule in a partition."""
 
     kind: str
     name: str
+    partition: int = EVERYWHERE
 
 
 class Row(NamedTuple):
@@ -40,12 +48,13 @@ class Row(NamedTuple):
     paused_at: int | None
     stamp: int
     counted_after: int
+    revision: int
 
 
-NONE = Row(Hold(), None, None, None, 0, 0)
+NONE = Row(Hold(), None, None, None, 0, 0, 0)
 
 
-def lock(conn: Connection, shared: Iterable[tuple[str, str]], alone: Iterable[tuple[str, str]] = ()) -> None:
+def lock(conn: Connection, shared: Iterable[Locked], alone: Iterable[Locked] = ()) -> None:
     """Lock holds until the transaction ends, always in the same order, so that nobody deadlocks."""
     if conn.dialect.name != "postgresql":
         return
@@ -55,16 +64,16 @@ def lock(conn: Connection, shared: Iterable[tuple[str, str]], alone: Iterable[tu
         conn.execute(text(f"SELECT {verb}(:key)"), {"key": number})
 
 
-def _number(key: tuple[str, str]) -> int:
+def _number(key: Locked) -> int:
     if key == ALL:
         return -(2**63)  # before all others
-    digest = blake2b("\0".join(("touchline hold", *key)).encode(), digest_size=8).digest()
+    digest = blake2b("\0".join(("touchline hold", *map(str, key))).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 
 
 def rows(conn: Connection) -> dict[Key, Row]:
     """All rows."""
-    return {Key(row.kind, row.name): _row(row) for row in conn.execute(select(holds))}
+    return {Key(row.kind, row.name, row.partition): _row(row) for row in conn.execute(select(holds))}
 
 
 def row_of(conn: Connection, key: Key) -> Row:
@@ -92,12 +101,20 @@ def stamps(conn: Connection) -> int:
 def _row(row: Any) -> Row:
     paused = None if row.paused is None else PlayReason(row.paused)
     return Row(
-        Hold(paused, row.generation), row.reason, row.paused_by, row.paused_at, row.stamp, row.counted_after
+        Hold(paused, row.generation),
+        *(row.reason, row.paused_by, row.paused_at, row.stamp, row.counted_after, row.revision),
     )
 
 
 def _is(key: Key) -> Any:
-    return (holds.c.kind == key.kind) & (holds.c.name == key.name)
+    return (holds.c.kind == key.kind) & (holds.c.name == key.name) & (holds.c.partition == key.partition)
+
+
+def _mine(table: Any, key: Key) -> tuple[ColumnElement[bool], ...]:
+    """The rows of a table, plays or actions, that belong to a playbook, or to a rule in a partition."""
+    if key.kind == "playbook":
+        return (table.c.playbook == key.name,)
+    return (table.c.rule == key.name, table.c.partition == key.partition)
 
 
 def pause(conn: Connection, key: Key, why: PlayReason, reason: str | None, by: str, now: int) -> None:
@@ -115,8 +132,8 @@ def pause(conn: Connection, key: Key, why: PlayReason, reason: str | None, by: s
     )
 
 
-def resume(conn: Connection, key: Key, now: int) -> int:
-    """Let it hold its plays no longer; returns the stamp. Its limit counts anew, and actions that wait go on.
+def resume(conn: Connection, key: Key, now: int) -> None:
+    """Let it hold its plays no longer. Its limit counts anew, and actions that wait go on.
 
     The caller has its lock and that of `ALL` alone.
     """
@@ -133,28 +150,37 @@ def resume(conn: Connection, key: Key, now: int) -> int:
         stamp=stamp,
         counted_after=newest,
     )
-    _unpark(conn, (actions.c.playbook if key.kind == "playbook" else actions.c.rule) == key.name, now)
-    return stamp
+    _unpark(conn, _mine(actions, key), now)
+
+
+def set_revision(conn: Connection, key: Key, revision: int) -> None:
+    """Note from which revision of rules a rule's row is; it is there."""
+    _write(conn, key, revision=revision)
 
 
 def _write(conn: Connection, key: Key, **columns: Any) -> None:
-    fresh = {"kind": key.kind, "name": key.name, "generation": 0, "stamp": 0, "counted_after": 0}
-    insert_new(conn, holds, [fresh], ["kind", "name"])
+    fresh = {**key._asdict(), "generation": 0, "stamp": 0, "counted_after": 0, "revision": 0}
+    insert_new(conn, holds, [fresh], list(Key._fields))
     conn.execute(update(holds).where(_is(key)).values(**columns))
 
 
-def release_plays(conn: Connection, key: Key, stamp: int, reasons: Sequence[PlayReason]) -> int:
-    """Mark the plays that are held for one of these reasons: the workers begin them, in the order of their `seq`."""
-    mine = (plays.c.playbook if key.kind == "playbook" else plays.c.rule) == key.name
-    which = (plays.c.status == "held", mine, plays.c.reason.in_([one.value for one in reasons]))
-    return conn.execute(update(plays).where(*which).values(released=stamp, due_at=plays.c.seq)).rowcount
+def release_plays(conn: Connection, key: Key, reasons: Sequence[PlayReason]) -> int:
+    """Mark the plays that are held for one of these reasons: the workers begin them, in the order of their `seq`.
+
+    If something else holds them by then, they are held for that.
+    """
+    which = (*_held(key, reasons), plays.c.released.is_(None))
+    return conn.execute(update(plays).where(*which).values(released=BY_RESUME, due_at=plays.c.seq)).rowcount
+
+
+def _held(key: Key, reasons: Sequence[PlayReason]) -> tuple[ColumnElement[bool], ...]:
+    why = plays.c.reason.in_([one.value for one in reasons])
+    return (plays.c.status == "held", why, *_mine(plays, key))
 
 
 def discard_held(conn: Connection, key: Key, reasons: Sequence[PlayReason], now: int) -> int:
     """End the plays that are held for one of these reasons; returns how many."""
-    mine = (plays.c.playbook if key.kind == "playbook" else plays.c.rule) == key.name
-    which = (plays.c.status == "held", mine, plays.c.reason.in_([one.value for one in reasons]))
-    return discard_plays(conn, which, now)
+    return discard_plays(conn, _held(key, reasons), now)
 
 
 def release_play(conn: Connection, play: str, status: str, keys: Sequence[Key], now: int) -> None:
@@ -165,7 +191,7 @@ def release_play(conn: Connection, play: str, status: str, keys: Sequence[Key], 
         _write(conn, key, stamp=stamp)
     due = plays.c.seq if status == "held" else plays.c.due_at
     conn.execute(update(plays).where(plays.c.id == play).values(released=stamp, due_at=due))
-    _unpark(conn, actions.c.play == play, now)
+    _unpark(conn, (actions.c.play == play,), now)
 
 
 # -- actions of what is paused
@@ -174,6 +200,7 @@ _STANDING = Sql("""
     SELECT a.id FROM actions.actions_actions a JOIN actions.actions_plays p ON p.id = a.play
     JOIN actions.actions_holds h ON h.paused IS NOT NULL
     AND h.name = CASE h.kind WHEN 'playbook' THEN p.playbook ELSE p.rule END
+    AND h.partition IN (-1, p.partition)
     AND (p.released IS NULL OR p.released < h.generation)
     WHERE a.id {ids}
 """)
@@ -198,8 +225,8 @@ def park(conn: Connection, ids: Iterable[str]) -> None:
         _PARK.run(conn, listed(conn, doomed))
 
 
-def _unpark(conn: Connection, mine: Any, now: int) -> None:
-    waiting = (actions.c.parked, mine)
+def _unpark(conn: Connection, mine: tuple[ColumnElement[bool], ...], now: int) -> None:
+    waiting = (actions.c.parked, *mine)
     conn.execute(update(actions).where(*waiting, actions.c.status.in_(SENDABLE)).values(next_attempt_at=now))
     conn.execute(update(actions).where(*waiting).values(parked=False))
 

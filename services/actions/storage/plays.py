@@ -52,7 +52,7 @@ class PlayStore:
         holds: BatchHolds | None = None,
     ) -> None:
         self.partition, self._partitions, self._connect = partition, partitions, connect
-        self._standing = Standing(holds)
+        self._standing = Standing(holds, partition)
         self.floor = 0  # every wait that falls due before this moment is in memory
         self.watched_from = (
             0  # the caller's clock, less what may be late: goals from before it are not loaded

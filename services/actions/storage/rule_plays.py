@@ -5,18 +5,32 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from services.actions.plays.model import LIVE, SENDABLE, Play
+from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.plays import PlayStore
 from services.actions.tables import actions, plays
 
 
 class StoredRulePlays:
-    """Implements `plays.rule_pauses.RulePlays`. `connect` gives the batch's connection."""
+    """Implements `plays.rule_pauses.RulePlays`. `connect` gives the batch's connection, `holds` is of the batch."""
 
-    def __init__(self, store: PlayStore, connect: Callable[[], Connection]) -> None:
-        self._store, self._connect = store, connect
+    def __init__(
+        self, store: PlayStore, connect: Callable[[], Connection], holds: BatchHolds | None = None
+    ) -> None:
+        self._store, self._connect, self._holds = store, connect, holds
 
     def settled(self) -> bool:
         return not self._store.dirty
+
+    def differs(self, rule: str, revision: int, *, holds: bool) -> bool:
+        here = self._store.partition
+        return self._holds is not None and self._holds.differs(rule, here, revision, holds=holds)
+
+    def set_hold(self, rule: str, revision: int, now: int, *, holds: bool) -> None:
+        if self._holds is not None:
+            self._holds.set_hold(rule, self._store.partition, revision, now, holds=holds)
+
+    def changing(self) -> bool:
+        return self._holds is not None and self._holds.changing(self._store.partition)
 
     def live(self, rule: str, most: int) -> list[Play]:
         query = select(plays.c.id, plays.c.account).where(*self._of(rule)).order_by(plays.c.id).limit(most)

@@ -7,15 +7,15 @@ from sqlalchemy import ColumnElement, and_, not_, or_
 from services.actions.plays.admission import Admission, Hold, NothingHeld
 from services.actions.plays.model import Play
 from services.actions.storage.batch_holds import BatchHolds
-from services.actions.storage.holds import Key
+from services.actions.storage.holds import EVERYWHERE, Key
 from services.actions.tables import plays
 
 
 class Standing:
     """What a partition's store asks about the plays that stand still."""
 
-    def __init__(self, holds: BatchHolds | None) -> None:
-        self._holds = holds
+    def __init__(self, holds: BatchHolds | None, partition: int) -> None:
+        self._holds, self._partition = holds, partition
         self._admission = Admission(holds or NothingHeld())
 
     def still(self, play: Play) -> bool:
@@ -28,7 +28,10 @@ class Standing:
 
     def going(self) -> list[ColumnElement[bool]]:
         """See `going`."""
-        return [] if self._holds is None else going(self._holds.paused())
+        if self._holds is None:
+            return []
+        here = (EVERYWHERE, self._partition)
+        return going({key: hold for key, hold in self._holds.paused().items() if key.partition in here})
 
 
 def going(paused: Mapping[Key, Hold]) -> list[ColumnElement[bool]]:
@@ -37,9 +40,13 @@ def going(paused: Mapping[Key, Hold]) -> list[ColumnElement[bool]]:
         not_(
             and_(
                 plays.c.status == "open",
-                (plays.c.playbook if key.kind == "playbook" else plays.c.rule) == key.name,
+                plays.c.playbook == key.name if key.kind == "playbook" else _of_rule(key),
                 or_(plays.c.released.is_(None), plays.c.released < hold.generation),
             )
         )
         for key, hold in paused.items()
     ]
+
+
+def _of_rule(key: Key) -> ColumnElement[bool]:
+    return (plays.c.rule == key.name) & (plays.c.partition == key.partition)

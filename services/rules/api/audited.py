@@ -47,4 +47,6 @@ def audited_apart(
 
 
 def _said(row: Row[Any] | None) -> dict[str, Any] | None:
-    return {"version": row.version, **row.doc} if row is not None and exists(row) else None
+    if row is None or not exists(row):
+        return None
+    return {"version": row.version, **row.doc, **({"plays": "hold"} if row.holds else {})}

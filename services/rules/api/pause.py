@@ -12,7 +12,7 @@ from schemas.event import RULES_PAUSED, Event, encode, from_microseconds
 from services.rules.storage import rule_pauses
 
 WAIT_S, APPEND_S, LOOK_S = 10.0, 5.0, 0.05
-Plays = Literal["go_on", "exit"]
+Plays = Literal["go_on", "hold", "exit"]
 
 
 class RulePauses:

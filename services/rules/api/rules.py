@@ -176,7 +176,7 @@ def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint, pauses: RulePau
         plays: Plays | None = None,
     ) -> Response:
         def turn(conn: Connection) -> Row[Any]:
-            return saver.turn(conn, name, status, backfill=backfill, if_match=if_match)
+            return saver.turn(conn, name, status, backfill=backfill, holds=plays == "hold", if_match=if_match)
 
         row = saver.run(audited(saver, trail, name, turn), saver.playbook_of(name))
         warnings: list[LintWarning] = []
@@ -226,8 +226,9 @@ def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint, pauses: RulePau
     ) -> Response:
         """`concerned`: how many plays of the rule are open, and how many of their mails wait.
 
-        By default they go on; with `exit` they end (`rule_paused`), and nothing more of them is sent. The answer waits
-        until that is so, 10 s at most: after a 503 the rule is paused, and the same call tells the rest.
+        By default they go on. With `hold` they stand still until the rule is active again, and those that would begin
+        are held (`rule_paused`); with `exit` they end (`rule_paused`). Either way nothing more of them is sent. The
+        answer waits until that is so, 10 s at most: after a 503 the rule is paused, and the same call tells the rest.
         """
         plays: Plays = "go_on" if body is None else body.plays
         return turned(name, "paused", if_match, trail, plays=plays)

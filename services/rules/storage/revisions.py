@@ -9,6 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, func, insert, select, text, update
@@ -31,7 +32,8 @@ TIMEOUT_S = 30.0
 class Save:
     """What is to come into force; `name` None means the tiers.
 
-    `saved` False: a version that is there already, with another status or published again.
+    `saved` False: a version that is there already, with another status or published again. `holds`: a pause asks that
+    the rule's plays be held; that holds until the rule is active again, whatever is saved meanwhile.
     """
 
     name: str | None
@@ -42,6 +44,7 @@ class Save:
     unless_generation: int = 0
     backfill: bool = False
     saved: bool = True
+    holds: bool = False
 
 
 def lock(conn: Connection) -> None:
@@ -56,6 +59,7 @@ def write(conn: Connection, save: Save, changed_by: str, now: int) -> int:
     `changed_by`, `now`: who saved the version, and when.
     """
     number = (conn.scalar(select(func.max(revisions.c.revision))) or 0) + 1
+    before = latest(conn, save.name)
     conn.execute(
         insert(revisions).values(
             revision=number,
@@ -70,6 +74,7 @@ def write(conn: Connection, save: Save, changed_by: str, now: int) -> int:
             changed_at=now,
             announced=False,
             saved=save.saved,
+            holds=save.status != "active" and (save.holds or (before is not None and before.holds)),
         )
     )
     return number
@@ -78,29 +83,26 @@ def write(conn: Connection, save: Save, changed_by: str, now: int) -> int:
 def announce(db: Database, log: Log, clock: Clock) -> None:
     """Put a control record into every partition for each revision that has none yet, in order."""
     with db.read() as conn:
-        numbers = list(
-            conn.scalars(
-                select(revisions.c.revision)
-                .where(revisions.c.announced.is_(False))
-                .order_by(revisions.c.revision)
-            )
-        )
-    if not numbers:
+        columns = select(revisions.c.revision, revisions.c.name, revisions.c.holds)
+        rows = conn.execute(
+            columns.where(revisions.c.announced.is_(False)).order_by(revisions.c.revision)
+        ).all()
+    if not rows:
         return
     at = from_microseconds(clock.now())
-    entries = [
-        Entry(
-            value=encode(
-                Event(type=RULES_SAVED, id=f"revision-{n}", source="touchline", time=at, data={"revision": n})
-            ),
-            partition=partition,
-        )
-        for n in numbers
-        for partition in range(log.partitions)
-    ]
+    values = [encode(_record(row, at)) for row in rows]
+    entries = [Entry(value=one, partition=number) for one in values for number in range(log.partitions)]
     log.append(EVENTS, entries).result(timeout=TIMEOUT_S)
+    numbers = [row.revision for row in rows]
     with db.write() as conn:
         conn.execute(update(revisions).where(revisions.c.revision.in_(numbers)).values(announced=True))
+
+
+def _record(row: Any, at: datetime) -> Event:
+    """The control record of a revision. Actions learns from it whether the rule holds its plays."""
+    of_rule = {} if row.name is None else {"rule": row.name, "holds": row.holds}
+    data = {"revision": row.revision, **of_rule}
+    return Event(type=RULES_SAVED, id=f"revision-{row.revision}", source="touchline", time=at, data=data)
 
 
 def latest(conn: Connection, name: str | None) -> Row[Any] | None:

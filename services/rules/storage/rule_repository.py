@@ -100,9 +100,12 @@ class RuleRepository:
         status: str,
         *,
         backfill: bool = False,
+        holds: bool = False,
         if_match: str | None = None,
     ) -> Row[Any]:
         """Activate, pause or shadow the version in force; the same status again changes nothing.
+
+        `holds`: the rule's plays are to be held until it is active again.
 
         Raises `NotFound`, `PreconditionFailed`, `StateConflict`.
         """
@@ -110,7 +113,7 @@ class RuleRepository:
         check_if_match(if_match, tag(before))
         if status == "paused" and before.status == "draft":
             raise StateConflict(f"{name} is a draft: there is nothing to pause")
-        if before.status == status and not backfill:
+        if before.status == status and not backfill and (before.holds or not holds):
             return before
         again = before.status == "draft" or backfill
         save = Save(
@@ -122,6 +125,7 @@ class RuleRepository:
             before.unless_generation + (1 if again else 0),
             backfill,
             saved=False,
+            holds=holds,
         )
         self._write(conn, save, Author(before.changed_by, before.changed_at))
         return present(latest(conn, name))

@@ -220,8 +220,8 @@ def test_by_the_wall_clock_plays_go_on_when_somebody_says_so(build: Any) -> None
     house.settle()
     assert by_status(house) == {"open": 1, "held paused": 1}
     with house.db.write() as conn:
-        stamp = holds.resume(conn, BOOK, T0)
-        holds.release_plays(conn, BOOK, stamp, holds.OF_PLAYBOOK)
+        holds.resume(conn, BOOK, T0)
+        holds.release_plays(conn, BOOK, holds.OF_PLAYBOOK)
     house.worker.holds_changed()
     house.settle()
     assert by_status(house) == {"finished completed": 1, "open": 1}

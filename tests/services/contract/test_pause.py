@@ -65,6 +65,30 @@ def test_by_default_they_go_on_and_are_counted(pausing: httpx.Client) -> None:
     assert plays(pausing, "pause-mine") == [("open", None)] * 2
 
 
+def test_they_are_held_until_the_rule_is_active_again(pausing: httpx.Client) -> None:
+    assert pause(pausing, plays="hold")["concerned"] == {"plays": 2, "mails": 0}
+    assert pause(pausing, plays="hold")["concerned"] == {"plays": 2, "mails": 0}, "twice paused is once held"
+    assert pause(pausing)["concerned"] == {"plays": 2, "mails": 0}, "and a pause without it lets nothing go"
+    assert pausing.post("/v1/rules/pause-mine/shadow").status_code == 200
+    held, free = (
+        pausing.get("/v1/plays", params={"rule": f"pause-{one}"}).json()["items"] for one in ("mine", "other")
+    )
+    answers = {
+        one["id"]: pausing.post(f"/v1/plays/{one['id']}/release", json={}).status_code
+        for one in (held[0], free[0])
+    }
+    assert answers == {held[0]["id"]: 200, free[0]["id"]: 409}, (
+        "one goes on; of a rule that was not paused none is held"
+    )
+    assert pausing.post("/v1/rules/pause-mine/activate").status_code == 200
+    settled(pausing)
+    assert pausing.post(f"/v1/plays/{held[1]['id']}/release", json={}).status_code == 409, "nothing holds it"
+    assert plays(pausing, "pause-mine") == [("open", None)] * 2
+    entries = pausing.get("/v1/audit", params={"object": "rule/pause-mine"}).json()["items"]
+    said = [(one["after"]["status"], one["after"].get("plays")) for one in entries]
+    assert said[:4] == [("active", None), ("shadow", "hold"), ("paused", "hold"), ("paused", None)]
+
+
 def test_they_exit_and_nothing_more_of_them_comes(pausing: httpx.Client) -> None:
     said = pause(pausing, plays="exit")
     assert said["concerned"] == {"plays": 2, "mails": 0}
