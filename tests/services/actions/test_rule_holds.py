@@ -368,8 +368,8 @@ def test_what_was_paused_before_the_upgrade_stays_so(tmp_path: Path, database: s
         MetaData(schema="actions"),
         *[Column(one.name) for one in holds.c if one.name not in NEW],
     )
-    row = {"kind": "playbook", "name": "book", "paused": "paused", "reason": "wrong", "paused_by": "jo", "paused_at": T0,
-           "generation": 3, "stamp": 4, "counted_after": 5}  # fmt: skip
+    row = {"kind": "playbook", "name": "book", "paused": "paused", "reason": "wrong", "paused_by": "jo",
+           "paused_at": T0, "generation": 3, "stamp": 4, "counted_after": 5}  # fmt: skip
     with db.write() as conn:
         conn.execute(insert(old).values(**row))
     migrate(db, "actions")
