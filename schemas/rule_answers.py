@@ -25,7 +25,7 @@ class RuleOut(KeptDocument, RuleIn):
     status: Status = Field(description="The status of the rule. It is not part of a version.")
     unhealthy: str = Field(default="", description="Why the rule does not run. Left out if it does.")
     concerned: ConcernedOut | None = Field(
-        default=None, description="In the answer to `pause` alone, once actions has told."
+        default=None, description="The open plays, only in the answer to `pause`."
     )
 
 
