@@ -93,6 +93,13 @@ def warnings_about(conn: Connection, outline: Outline) -> list[LintWarning]:
     return [*_missing(conn, outline, books), *found][:MOST_WARNINGS]
 
 
+def tier_policy(conn: Connection) -> tuple[int, TiersOutline] | None:
+    """The tier policy in force and its version; None: none was saved, or rules has another database."""
+    query = select(outlines.c.version, outlines.c.outline)
+    row = conn.execute(query.where(outlines.c.kind == "tiers", outlines.c.format == FORMAT)).one_or_none()
+    return None if row is None else (row.version, msgspec.json.decode(row.outline, type=TiersOutline))
+
+
 def _missing(conn: Connection, outline: Outline, books: Mapping[str, PlaybookOutline]) -> list[LintWarning]:
     """The warning that a rule in force names a missing playbook.
 

@@ -15,7 +15,7 @@ from schemas.rule import RuleIn, TiersDoc, cooldown_span
 from schemas.template import TemplateIn
 from schemas.tiered import TIERS
 
-FORMAT = 6  # counts up when outlines come to hold something else: those on record are then made anew
+FORMAT = 7  # counts up when outlines come to hold something else: those on record are then made anew
 CAN_LACK = frozenset({"event", "event_id", "contact", "key", "figures", "value", "threshold", "window"})
 
 
@@ -75,10 +75,11 @@ class TemplateOutline(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TiersOutline(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The tier policy."""
+    """The tier policy, whole: actions resolves with it the tier of plays that were held."""
 
     name: str = "tiers"
     reads: list[ReadPath] = []
+    policy: list[dict[str, Any]] = []
 
 
 Outline = RuleOutline | PlaybookOutline | TemplateOutline | TiersOutline
@@ -200,7 +201,8 @@ def _needs(source: str) -> Iterator[str]:
 
 def outline_tiers(doc: TiersDoc) -> TiersOutline:
     """The outline of the tier policy."""
-    return TiersOutline(reads=reads_of_tiers(doc))
+    policy = doc.model_dump(mode="json", by_alias=True, exclude_unset=True)["tiers"]
+    return TiersOutline(reads=reads_of_tiers(doc), policy=policy)
 
 
 def outline(model: RuleIn | PlaybookIn | TemplateIn) -> Outline:

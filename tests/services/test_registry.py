@@ -79,7 +79,7 @@ def test_saves_keep_it(db: Database, saver: RuleRepository) -> None:
     saver.run(lambda conn: saver.put(conn, rule("a"), None, "test"))
     saver.run(lambda conn: saver.put(conn, rule("b", playbook=None), None, "test"))
     saver.run(lambda conn: saver.turn(conn, "a", "active"))
-    assert on_board(db) == {("rule", "a"): 2, ("rule", "b"): 1}
+    assert on_board(db) == {("rule", "a"): 1, ("rule", "b"): 1}
     assert len(doubts(db, LONG)) == 1
     saver.run(lambda conn: saver.put(conn, rule("a", playbook="other"), None, "test"))
     assert doubts(db, LONG) == []

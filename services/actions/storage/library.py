@@ -8,9 +8,12 @@ from sqlalchemy import Connection, func, select
 
 from backbone import telemetry
 from backbone.database import Database
+from backbone.documents import registry
 from backbone.documents.store import DocumentStore
 from schemas.playbook import PlaybookIn
 from schemas.profile import Profile
+from schemas.rule import TierEntry
+from schemas.tier_policy import TierPolicy
 from services.actions.metrics import show_health
 from services.actions.plays.goals import LATE_US
 from services.actions.plays.model import LIVE, OPEN_TASK
@@ -47,6 +50,8 @@ class SqlLibrary:
         self._templates: dict[tuple[str, int], dict[str, Any]] = {}
         self._current: dict[str, int | None] = {}  # of this batch
         self._current_templates: dict[str, int | None] = {}  # likewise
+        self._policy: tuple[int, TierPolicy] | None = None  # and its version; 0: none is known
+        self._policy_now: tuple[int, TierPolicy] | None = None  # of this batch
         self._bodies: dict[str, Any] = {}  # likewise, of endpoints
         self._types: set[str] = set()
         self._every = False
@@ -80,6 +85,7 @@ class SqlLibrary:
     def end_batch(self) -> None:
         """Forget which versions are current: that may change from here on."""
         self._current, self._current_templates, self._bodies = {}, {}, {}
+        self._policy_now = None
         for cache in (self._compiled, self._templates):
             while len(cache) > CACHED:
                 del cache[next(iter(cache))]
@@ -125,7 +131,14 @@ class SqlLibrary:
         return self._bodies[name]
 
     def tier(self, profile: Profile) -> str | None:
-        return profile.tier
+        if self._policy_now is None:
+            found = registry.tier_policy(self._connect())
+            version, entries = (0, []) if found is None else (found[0], found[1].policy)
+            if self._policy is None or self._policy[0] != version:
+                self._policy = version, TierPolicy([TierEntry.model_validate(one) for one in entries])
+            self._policy_now = self._policy
+        version, policy = self._policy_now
+        return policy.tier(profile)[0] if version else profile.tier
 
     def watches(self, type_: str) -> bool:
         return self._every or type_ in self._types

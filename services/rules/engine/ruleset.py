@@ -4,14 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from schemas.account import OWN_TIER
-from schemas.conditions.codegen import Scope
-from schemas.conditions.model import compile_condition
 from schemas.event import is_reserved
 from schemas.heartbeats import AliveClause
 from schemas.profile import Profile
 from schemas.rule import RuleIn, TiersDoc
-from schemas.tiered import TIERS
+from schemas.tier_policy import TierPolicy
 from services.rules.engine.account_state import AccountState
 from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.fastpath.codegen import Handler, handlers_for
@@ -23,7 +20,6 @@ from services.rules.engine.kinds.base import TriggerKind
 from services.rules.engine.kinds.threshold import Threshold
 from services.rules.engine.per_tier import spans
 
-DEFAULT_TIER = "tech"  # of an account that no tier entry matches
 TYPES_KEPT = 10_000  # event types whose listeners are remembered
 RULES_KEPT = 20_000
 # compiled rules by name, so that saving one rule does not compile the others again
@@ -102,7 +98,7 @@ class RuleSet:
         self.clauses: dict[str, AliveClause] = {
             one.alive.key: one.alive for one in rules if one.alive is not None
         }
-        self._policy = [(e.tier, compile_condition(e.where) if e.where else None) for e in tiers.tiers]
+        self._policy = TierPolicy(tiers.tiers)
 
     def _add_parts(self, rule: CompiledRule) -> None:
         for place, kind in enumerate(rule.members):
@@ -155,14 +151,8 @@ class RuleSet:
         state.layout = self.layout
 
     def tier(self, profile: Profile) -> tuple[str, str]:
-        """The account's tier and the reason: its own tier, the first entry of the tiers that matches, or no match."""
-        if profile.tier in TIERS and profile.tier is not None:
-            return profile.tier, OWN_TIER
-        scope = Scope(profile=profile)
-        for place, (tier, where) in enumerate(self._policy):
-            if where is None or where(scope):
-                return tier, f"{tier} by entry {place + 1} of the tier policy"
-        return DEFAULT_TIER, f"{DEFAULT_TIER} since no entry of the tier policy matches"
+        """The account's tier and the reason."""
+        return self._policy.tier(profile)
 
     def same_moments(self, other: "RuleSet") -> bool:
         """Whether every account's agenda is the same under the other set."""

@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from backbone.documents import registry
 from backbone.ownership import Fenced
 from backbone.tables import notices
+from schemas.lint.outline import outline_tiers
+from schemas.rule import TiersDoc
 from services.actions.api import holding
 from services.actions.delivery.attempt_writer import AttemptWriter, Batch
 from services.actions.plays.model import Leased
@@ -131,6 +134,52 @@ def test_held_plays_begin_when_they_are_released_in_the_order_of_their_triggers(
     house.restart()
     house.settle()
     assert len(house.rows(TASKS)) == 6
+
+
+def publish(house: House, *entries: dict[str, Any]) -> None:
+    """What rules publishes when tiers are saved."""
+    with house.db.write() as conn:
+        version = (registry.tier_policy(conn) or (0, None))[0] + 1
+        registry.write(conn, outline_tiers(TiersDoc.model_validate({"tiers": list(entries)})), version)
+
+
+def test_released_plays_begin_in_the_tier_that_the_policy_of_now_says(
+    house: House,
+    client: TestClient,  # noqa: F811
+) -> None:
+    """Their own tier comes first; what the policy said when they were held counts no more."""
+    big = {"account.attributes.arr": {"gte": 50_000}}
+    house.save(book(steps={tier: [{"task": {"title": tier}}] for tier in ("high", "low", "tech")}))
+    publish(house, {"tier": "low"})
+    verb(client, "playbooks/book/pause")
+    names = ("big", "small", "own")
+    places = house.post(
+        account(T0, "big", attributes={"arr": 60_000}),
+        account(T0, "small", attributes={"arr": 10}),
+        account(T0, "own", attributes={"arr": 60_000}, tier="tech"),
+    )
+    for name, place in zip(names, places, strict=True):
+        house.fire(T0, place, account=name, tier="low")
+    house.settle()
+    assert by_status(house) == {"held paused": 3}
+    publish(house, {"tier": "high", "where": big}, {"tier": "tech"})
+    verb(client, "playbooks/book/resume", held="release")
+    house.settle()
+    assert {row.account: row.tier for row in house.rows(PLAYS)} == {
+        "big": "high",
+        "small": "tech",
+        "own": "tech",
+    }
+    assert sorted(row.title for row in house.rows(TASKS)) == ["high", "tech", "tech"]
+
+
+def test_where_no_policy_is_known_the_tier_of_the_trigger_counts(house: House, client: TestClient) -> None:  # noqa: F811
+    house.save(book(steps={tier: [{"task": {"title": tier}}] for tier in ("high", "low", "tech")}))
+    verb(client, "playbooks/book/pause")
+    fire(house, 1, tier="low")
+    verb(client, "playbooks/book/resume", held="release")
+    house.settle()
+    assert [row.tier for row in house.rows(PLAYS)] == ["low"]
 
 
 def test_discarded_plays_never_begin(house: House, client: TestClient) -> None:  # noqa: F811
