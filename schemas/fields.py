@@ -122,3 +122,7 @@ class Strict(BaseModel):
     """A model that refuses fields it does not know."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class EmptyBody(Strict):
+    """An empty body. The call says everything by its address."""

@@ -27,18 +27,6 @@ def _explained(*kinds: type[StrEnum]) -> str:
     )
 
 
-class ExitIn(BaseModel):
-    """An empty body."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class HoldIn(BaseModel):
-    """An empty body."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
 class PausePlaybookIn(BaseModel):
     """Why to pause a playbook."""
 

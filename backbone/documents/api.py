@@ -26,6 +26,7 @@ from backbone.web.json_route import AS_SHOWN, JsonRoute, created, example, named
 from backbone.web.validation import validate
 from schemas.answers import CheckOut, page_of, versions_of
 from schemas.event import rfc3339
+from schemas.fields import EmptyBody
 from schemas.lint.single import LintWarning
 
 Name = Annotated[str, Path(min_length=1, max_length=256)]
@@ -236,6 +237,7 @@ def _publishing(router: APIRouter, kind: DocumentKind, documents: DocumentStore,
         name: Name,
         version: Version,
         trail: Trail,
+        _body: Annotated[EmptyBody | None, example({})] = None,
         if_match: IfMatch = None,
         _: Principal = require(kind.write),
     ) -> Response:

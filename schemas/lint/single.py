@@ -17,6 +17,7 @@ from schemas.tiered import TIERS, TierMap
 from schemas.trigger_kinds.threshold import Threshold
 from schemas.trigger_kinds.trend import Trend
 
+NIGHT_US = 12 * 3_600_000_000  # for so long at a stretch nobody may look at held plays
 NEVER_HEARD = frozenset({"account.deleted", MERGED})  # types that are handled apart, and count nowhere
 
 
@@ -47,8 +48,13 @@ def lint_template(template: TemplateIn) -> list[LintWarning]:
 
 
 def lint_playbook(playbook: PlaybookIn) -> list[LintWarning]:
-    """The same for the templates in a playbook's steps."""
-    return _unknown(texts_of(playbook))
+    """The same for the templates in a playbook's steps, and a warning of plays that are held too briefly."""
+    return [*_held_briefly(playbook), *_unknown(texts_of(playbook))]
+
+
+def _held_briefly(playbook: PlaybookIn) -> Iterator[LintWarning]:
+    if playbook.held_for is not None and parse_duration(playbook.held_for) < NIGHT_US:
+        yield _warning("held_for", "a play that is held at night is skipped before anybody sees it")
 
 
 def _unknown(sources: Mapping[str, str]) -> list[LintWarning]:

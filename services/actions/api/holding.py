@@ -18,8 +18,9 @@ from backbone.web.app import json_response
 from backbone.web.audit import Trail
 from backbone.web.json_route import JsonRoute, example
 from schemas.answers import PlaybookOut
+from schemas.fields import EmptyBody
 from schemas.notices import NoticeKind
-from schemas.play import HoldIn, PausePlaybookIn, PlayOut, ResumeIn
+from schemas.play import PausePlaybookIn, PlayOut, ResumeIn
 from schemas.play_reasons import PlayReason
 from services.actions.api.plays import Times
 from services.actions.api.views import play_view
@@ -37,7 +38,7 @@ LOOK_S = 0.02
 Name = Annotated[str, Path(min_length=1, max_length=256)]
 PauseBody = Annotated[PausePlaybookIn | None, example({"reason": "the template is wrong"})]
 ResumeBody = Annotated[ResumeIn, example({"held": "release"})]
-HoldBody = Annotated[HoldIn | None, example({})]
+HoldBody = Annotated[EmptyBody | None, example({})]
 
 
 def router(

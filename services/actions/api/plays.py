@@ -15,7 +15,8 @@ from backbone.web.audit import Trail
 from backbone.web.json_route import JsonRoute, example
 from backbone.web.pagination import Text
 from schemas.answers import page_of
-from schemas.play import ActionDetail, ActionOut, ExitIn, PlayDetail, PlayOut
+from schemas.fields import EmptyBody
+from schemas.play import ActionDetail, ActionOut, PlayDetail, PlayOut
 from schemas.play_reasons import ActionReason, PlayReason
 from schemas.playbook import ChannelName
 from services.actions.api.filters import Narrowed
@@ -29,7 +30,7 @@ from services.actions.storage.library import SqlLibrary
 from services.actions.storage.plays import PlayStore
 from services.actions.tables import actions, attempts, plays
 
-ExitBody = Annotated[ExitIn | None, example({})]
+ExitBody = Annotated[EmptyBody | None, example({})]
 Recipient = Annotated[
     str | None,
     Query(min_length=1, max_length=320, description="An email address, or the name of an endpoint."),

@@ -20,6 +20,7 @@ from backbone.web.json_route import AS_SHOWN, JsonRoute, created, example, named
 from schemas.answers import CheckOut, page_of
 from schemas.conditions.keys import MAX_KEY
 from schemas.event import rfc3339
+from schemas.fields import EmptyBody
 from schemas.json_schemas import DOCUMENT, KINDS, TEST, schema_of
 from schemas.lint.single import LintWarning
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, PauseIn, RuleIn, TiersDoc
@@ -133,6 +134,7 @@ def _versions(router: APIRouter, saver: RuleRepository, lint: Lint) -> None:
         name: Name,
         version: Version,
         trail: Trail,
+        _body: Annotated[EmptyBody | None, example({})] = None,
         if_match: IfMatch = None,
         _: Principal = require("rules:write"),
     ) -> Response:

@@ -167,8 +167,8 @@ class StartsByHand:
         request = starts.Request(id, fingerprint, rule.name, matching, parts, chosen.left_out)
         with self._db.write() as conn:
             if starts.ask(conn, request, self._clock.now()):
-                started = {"started": len(chosen.subjects), "matching": matching}
-                trail.note(conn, "rule", rule.name, version=rule.version, after=started)
+                said = {"asked_for": len(chosen.subjects), "matching": matching}
+                trail.note(conn, "rule", rule.name, version=rule.version, after=said)
 
     def _waited(self, id: str, found: starts.Standing) -> starts.Standing:
         """The request with all answers. A record that is there twice is decided once."""

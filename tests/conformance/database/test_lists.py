@@ -159,9 +159,9 @@ def actions_reader(db: Database, tmp_path: Path) -> Iterator[Reader]:
     plays_ = api_plays.router(db, ManualClock(NOW), times, 1, lambda: None)
     made = Reader(db, tmp_path / "log", plays_, api_tasks.router(db, times, 1, lambda: None))
     store = PlayStore(0, 1, lambda: conn)
-    for account, owner in ACCOUNTS.items():
-        store.put_profile(Profile(id=account, owner=None if owner is None else Owner(email=owner)))
     with db.write() as conn:
+        for account, owner in ACCOUNTS.items():
+            store.put_profile(Profile(id=account, owner=None if owner is None else Owner(email=owner)))
         store.flush(conn, NOW)
     yield made
     made.close()

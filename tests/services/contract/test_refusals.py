@@ -96,6 +96,6 @@ def test_no_call_takes_a_field_that_it_does_not_read(api: httpx.Client) -> None:
     ]
     assert len(asked) > 20
     for method, path in asked:
-        address = path.replace("{", "").replace("}", "")
+        address = path.replace("{version}", "1").replace("{", "").replace("}", "")
         answer = api.request(method, address, json={"bogus": 1})
         assert "bogus" in fields(answer), (method, path)

@@ -33,7 +33,8 @@ def kept(shown: dict[str, Any]) -> dict[str, Any]:
 def test_no_kind_of_documents_is_forgotten(api: httpx.Client) -> None:
     paths = api.get("/openapi.json").json()["paths"]
     written = {path.removesuffix("/{name}") for path, calls in paths.items() if "put" in calls}
-    assert written - {"/v1/accounts/{id}"} == {"/".join(path.split("/")[:3]) for path, _ in CASES}
+    others = {"/v1/accounts/{id}", "/v1/sending"}
+    assert written - others == {"/".join(path.split("/")[:3]) for path, _ in CASES}
 
 
 @pytest.mark.parametrize(("path", "body"), CASES, ids=[path for path, _ in CASES])
@@ -62,6 +63,14 @@ def test_other_fields_that_nobody_knows_stay_refused(
         refused = api.put(path, json={**body, **more})
         assert refused.status_code == 422
         assert [error["field"] for error in refused.json()["errors"]] == list(more)
+
+
+def test_the_sending_switch_as_get_gives_it_may_be_put_again(api: httpx.Client) -> None:
+    for status in ("off", "on"):
+        api.put("/v1/sending", json={"status": status, "reason": "a rehearsal"})
+        shown = api.get("/v1/sending").json()
+        assert api.put("/v1/sending", json=shown).json() == shown
+    assert api.put("/v1/sending", json={**shown, "stauts": "off"}).status_code == 422
 
 
 def test_a_suppression_as_get_gives_it_may_be_posted_again(api: httpx.Client) -> None:

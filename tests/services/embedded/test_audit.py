@@ -168,7 +168,7 @@ def test_an_entry_says_who_did_what(
     ended = called["DELETE", "/v1/playbooks/{name}"][0]
     assert (ended["after"], ended["before"]["name"]) == (None, "chase")
     started = called["POST", "/v1/rules/{name}/start"][0]
-    assert (started["object"], started["after"]) == ("rule/chase", {"started": 2, "matching": False})
+    assert (started["object"], started["after"]) == ("rule/chase", {"asked_for": 2, "matching": False})
     off, on = called["PUT", "/v1/sending"]
     assert (off["object"], off["after"], on["after"]["status"]) == ("sending/sending", on["before"], "on")
     assert called["PUT", "/v1/tiers"][0]["object"] == "tiers/tiers"

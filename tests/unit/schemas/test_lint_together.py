@@ -198,6 +198,12 @@ def test_names_that_nothing_can_have() -> None:
     assert not lint_playbook(book([CALL]))
 
 
+@pytest.mark.parametrize(("held_for", "doubted"), [("11h", ["held_for"]), ("12h", []), (None, [])])
+def test_plays_that_are_skipped_before_anybody_sees_them(held_for: str | None, doubted: list[str]) -> None:
+    playbook = book([CALL]).model_copy(update={"held_for": held_for})
+    assert [one["field"] for one in lint_playbook(playbook)] == doubted
+
+
 def test_the_names_are_those_that_templates_are_given() -> None:
     profile = Profile(id="a")
     profile.owner = Owner(name="Jo", email="jo@us.test")
