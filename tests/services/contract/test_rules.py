@@ -22,7 +22,7 @@ def test_every_change_heeds_if_match(api: httpx.Client) -> None:
         assert api.post(f"/v1/rules/spike/{verb}", headers=stale).status_code == 412
     assert api.put("/v1/rules/spike", json=RULE, headers=stale).status_code == 412
     assert api.delete("/v1/rules/spike", headers=stale).status_code == 412
-    for body in ({"plays": "hold"}, {"bogus": 1}):  # what it does not do is not taken without a word
+    for body in ({"plays": "stop"}, {"bogus": 1}):  # what it does not do is not taken without a word
         wrong = api.post("/v1/rules/spike/pause", json=body, headers=first)
         assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, next(iter(body)))
     paused = api.post("/v1/rules/spike/pause", json={"plays": "go_on"}, headers=first)
