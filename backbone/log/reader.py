@@ -5,6 +5,7 @@ The embedded log's file is opened beside the process that owns it; Kafka's parti
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from backbone.log.records import OffsetOutOfRange, Record
 from backbone.settings import Settings
 
 
-class LogReader(Protocol):
+class Readable(Protocol):
     """What a reader of the past needs of a log; see `backbone.log.Log` for the methods. For one thread."""
 
     partitions: int
@@ -31,9 +32,32 @@ class LogReader(Protocol):
         """Up to `limit` records from `offset` on; empty only at the end."""
         ...
 
+
+class LogReader(Readable, Protocol):
+    """A reader that was opened, and is to be closed."""
+
     def close(self) -> None:
         """Let go of it."""
         ...
+
+
+def pages(
+    log: Readable, topic: str, partition: int, start: int, end: int, size: int
+) -> Iterator[list[Record]]:
+    """The records from `start` to before `end`, up to `size` at a time, without those that retention has deleted."""
+    offset = start
+    while offset < end:
+        try:
+            records = log.read(topic, partition, offset, min(size, end - offset))
+        except OffsetOutOfRange as gone:  # retention has deleted it first
+            if gone.start is None or gone.start <= offset:
+                raise
+            offset = gone.start
+            continue
+        if not records:
+            return
+        yield [record for record in records if record.offset < end]
+        offset = records[-1].offset + 1
 
 
 def open_reader(settings: Settings) -> LogReader:
@@ -57,15 +81,15 @@ class EmbeddedReader:
         return next(lane for lane in self._file.lanes() if (lane.topic, lane.partition) == (topic, partition))
 
     def start_offsets(self, topic: str) -> dict[int, int]:
-        """See `LogReader`."""
+        """See `Readable`."""
         return {lane.partition: lane.start for lane in self._file.lanes() if lane.topic == topic}
 
     def end_offsets(self, topic: str) -> dict[int, int]:
-        """See `LogReader`."""
+        """See `Readable`."""
         return {lane.partition: lane.next for lane in self._file.lanes() if lane.topic == topic}
 
     def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> list[Record]:
-        """See `LogReader`; every call looks anew where the log begins and ends."""
+        """See `Readable`; every call looks anew where the log begins and ends."""
         lane = self._lane(topic, partition)
         if not lane.start <= offset <= lane.next:
             raise OffsetOutOfRange(topic, partition, offset, lane.start, lane.next)
@@ -78,5 +102,5 @@ class EmbeddedReader:
         return self._file.lost(lane, offset, limit, lane.next)
 
     def close(self) -> None:
-        """See `LogReader`."""
+        """See `Readable`."""
         self._file.close()

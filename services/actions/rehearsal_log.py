@@ -1,11 +1,11 @@
 """The log as a rehearsal reads it: every record's type, account and time, and of a few accounts the whole record."""
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Protocol
 
 import msgspec
 
-from backbone.log import EVENTS, TRIGGERS, OffsetOutOfRange, Record, partition_for
+from backbone.log import EVENTS, TRIGGERS, Record, partition_for
+from backbone.log.reader import Readable, pages
 from schemas.event import CLOCK, CONTROL, FUTURE_LIMIT_US, OWN_PREFIX, Event, Malformed, decode, microseconds
 from schemas.names import is_name
 from schemas.trigger import Moved, TriggerRecord
@@ -13,18 +13,6 @@ from schemas.updates import UPDATES
 from services.actions.rehearsal.kept import Line
 
 PAGE = 2_000  # records of one read
-
-
-class Readable(Protocol):
-    """What is asked of a log; see `backbone.log.Log`."""
-
-    partitions: int
-
-    def start_offsets(self, topic: str) -> dict[int, int]: ...
-
-    def end_offsets(self, topic: str) -> dict[int, int]: ...
-
-    def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> list[Record]: ...
 
 
 class _Head(Event):
@@ -56,7 +44,9 @@ class LogOfAccounts:
 
     def lines(self, partition: int, accounts: Collection[str]) -> Iterator[Line]:
         """Every event of the partition, in order; `value` is empty for other accounts than these."""
-        for records in self._pages(EVENTS, partition, self._starts[partition], self._ends[partition]):
+        for records in pages(
+            self._log, EVENTS, partition, self._starts[partition], self._ends[partition], PAGE
+        ):
             for record in records:
                 line = line_of(record, accounts, self.partitions, wall=self._wall)
                 if line is not None:
@@ -67,25 +57,11 @@ class LogOfAccounts:
         """What rules decided about merges of these accounts, in order."""
         start, end = self._log.start_offsets(TRIGGERS)[partition], self._log.end_offsets(TRIGGERS)[partition]
         last = self._ends[partition]
-        for records in self._pages(TRIGGERS, partition, start, end):
+        for records in pages(self._log, TRIGGERS, partition, start, end, PAGE):
             for record in records:
                 moved = _moved_in(record)
                 if moved is not None and moved.account in accounts and moved.position.offset < last:
                     yield moved
-
-    def _pages(self, topic: str, partition: int, offset: int, end: int) -> Iterator[list[Record]]:
-        while offset < end:
-            try:
-                records = self._log.read(topic, partition, offset, PAGE)
-            except OffsetOutOfRange as gone:  # retention has deleted it first
-                if gone.start is None or gone.start <= offset:
-                    raise
-                offset = gone.start
-                continue
-            if not records:
-                return
-            yield [record for record in records if record.offset < end]
-            offset = records[-1].offset + 1
 
 
 def line_of(record: Record, accounts: Collection[str], partitions: int, *, wall: bool) -> Line | None:

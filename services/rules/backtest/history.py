@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from backbone.jobs.scratch import Scratch
-from backbone.log.reader import LogReader
+from backbone.log.reader import LogReader, pages
 from backbone.log.records import EVENTS, OffsetOutOfRange, Record
 from schemas.event import CLOCK, CONTROL, Event, Malformed, from_microseconds, microseconds
 from schemas.names import is_name
@@ -244,19 +244,7 @@ class PartitionHistory:
         return max(0, number - self._base)
 
     def _pages(self) -> Iterator[list[Record]]:
-        offset, end = self.found.start, self.found.end
-        while offset < end:
-            try:
-                records = self._log.read(EVENTS, self._partition, offset, min(PAGE, end - offset))
-            except OffsetOutOfRange as gone:  # retention has deleted it first
-                if gone.start is None or gone.start <= offset:
-                    raise
-                offset = gone.start
-                continue
-            if not records:
-                return
-            yield [record for record in records if record.offset < end]
-            offset = records[-1].offset + 1
+        return pages(self._log, EVENTS, self._partition, self.found.start, self.found.end, PAGE)
 
 
 def erased_anywhere(histories: Mapping[int, PartitionHistory]) -> set[str]:
