@@ -7,6 +7,7 @@ process-wide lock and begins with BEGIN IMMEDIATE, so that no transaction fails 
 
 import sqlite3
 import threading
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -224,18 +225,36 @@ def _keep_private(path: Path, *_: Any) -> None:
 
 def _sqlite_connect(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we begin ourselves, see _sqlite_begin
+    _write_ahead(connection)
     for pragma in (
-        "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
         "temp_store=MEMORY",
         "cache_size=-16000",
         "secure_delete=ON",  # overwrites deleted rows, in free pages too
     ):
+        _pragma(connection, pragma)
+
+
+def _write_ahead(connection: Any) -> None:
+    """Switch to the write-ahead log. Where several connections do so first at the same moment, SQLite refuses some of
+    them at once, without waiting as it does for its other locks: so we wait."""
+    give_up = time.monotonic() + BUSY_S
+    while True:
         try:
-            connection.execute(f"PRAGMA {pragma}")
-        except UnicodeDecodeError as error:  # in place of the driver's message, which quotes data
-            raise DatabaseUnavailable("the database is damaged: restore it from a backup") from error
+            return _pragma(connection, "journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+
+
+def _pragma(connection: Any, pragma: str) -> None:
+    try:
+        connection.execute(f"PRAGMA {pragma}")
+    except UnicodeDecodeError as error:  # in place of the driver's message, which quotes data
+        raise DatabaseUnavailable("the database is damaged: restore it from a backup") from error
 
 
 def _sqlite_begin(connection: Connection) -> None:

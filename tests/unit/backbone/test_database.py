@@ -134,6 +134,22 @@ def test_migrations_run_several_times_at_once(tmp_path: Path) -> None:
     check_schema(Database(url), "ingest", ingest_tables.metadata)
 
 
+def test_several_open_a_new_database_at_the_same_moment(tmp_path: Path) -> None:
+    """SQLite refused one of some forty of them: it does not wait for the lock that the write-ahead log is set up with."""
+
+    def opened(number: int, gate: threading.Barrier) -> None:
+        with closing(Database(f"sqlite:///{tmp_path}/{number}.db")) as database:
+            gate.wait()
+            with database.read():
+                pass
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(60):
+            gate = threading.Barrier(4)
+            for done in [pool.submit(opened, number, gate) for _ in range(4)]:
+                done.result()
+
+
 @pytest.mark.postgres
 def test_migrations_on_postgresql(fresh_postgres_url: str) -> None:
     url = load_settings(database_url=fresh_postgres_url).url
