@@ -22,8 +22,8 @@ from kafka.admin import KafkaAdminClient
 from deploy.local.kafka import Kafka, clear_topics
 from deploy.local.postgres import Postgres, create_database, drop_database
 
-# Every run judges the same examples, so that a change is judged by what it changed. `--hypothesis-profile=new` looks for
-# new ones. Neither has a deadline: the time that an example takes depends on the machine, not on the code.
+# Every run judges the same examples, so that a change is judged by what it changed; `--hypothesis-profile=new` looks
+# for new ones. Neither has a deadline: the time that an example takes depends on the machine, not on the code.
 settings.register_profile("new", deadline=None)
 settings.load_profile("ci")
 

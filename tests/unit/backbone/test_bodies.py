@@ -91,7 +91,9 @@ def test_gzip_of_very_many_members_is_refused() -> None:
         gunzip(one * (MAX_MEMBERS + 1))
 
 
-@pytest.mark.parametrize("body", [b"", b"abc", gzip.compress(b"abc" * 100, mtime=0)[:-9], zlib.compress(b"abc")])
+@pytest.mark.parametrize(
+    "body", [b"", b"abc", gzip.compress(b"abc" * 100, mtime=0)[:-9], zlib.compress(b"abc")]
+)
 def test_what_is_not_gzip(body: bytes) -> None:
     with pytest.raises(BadRequest):
         gunzip(body)

@@ -135,7 +135,7 @@ def test_migrations_run_several_times_at_once(tmp_path: Path) -> None:
 
 
 def test_several_open_a_new_database_at_the_same_moment(tmp_path: Path) -> None:
-    """SQLite refused one of some forty of them: it does not wait for the lock that the write-ahead log is set up with."""
+    """SQLite refuses some of them: it does not wait for the lock under which the write-ahead log is set up."""
 
     def opened(number: int, gate: threading.Barrier) -> None:
         with closing(Database(f"sqlite:///{tmp_path}/{number}.db")) as database:
