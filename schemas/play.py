@@ -114,7 +114,10 @@ class ActionOut(Answer):
     reason: ActionReason | None = Field(description=_explained(ActionReason))
     sentence: Sentence
     attempts: int = Field(description="How many attempts have begun.")
-    due_at: Time
+    due_at: Time = Field(description="When its step ran.")
+    begun_at: Time | None = Field(
+        description="When its first attempt began. Null if none did, and for tasks."
+    )
     done_at: Time | None = Field(description="When the action ended, however it ended.")
     next_attempt_at: Time | None = Field(
         description="When the next attempt is due, for an action that is `retrying`."

@@ -103,6 +103,7 @@ plays = Table(
     Column("began_at", Long),  # or would have, were it not held out; null: it has not
     Column("goal_until", Long),  # the last moment at which its goal counts; null: it is not watched
     Column("goal_reached_at", Long),
+    Column("waited", Long, nullable=False, server_default="0"),  # its waits so far, added up
     Index("actions_plays_goal", "account", "goal_until"),
     Index("actions_plays_goals", "goal_until"),
     Index("actions_plays_began", "playbook", "account", "began_at"),
@@ -186,6 +187,24 @@ actions = Table(
     Column("addressee", String(320)),  # the recipient in the form that compares; see `search_columns`
     # its playbook or rule is paused; `next_attempt_at` is null meanwhile
     Column("parked", Boolean, nullable=False, server_default=false()),
+    # Of mails to contacts, see `storage.waiting`. Moments are of the partition's clock.
+    Column("begun_at", Long),  # of any action: when its first attempt began; null: none did
+    # From when on it may begin. Null: from `due_at` on, when its step ran. Whoever lets it go later sets it.
+    Column("ready_at", Long),
+    Column("next_look_at", Long),  # when it is looked at next, while it waits; null: not by time
+    Column("late_at", Long),  # the last moment at which it may begin, as its step says
+    Column("priority", Integer),  # of its playbook; null: the default
+    Column("waited", Long),  # the waits of its play before it, added up
+    # It has not begun, and something other than its turn decides whether it may
+    Column("waits", Boolean, nullable=False, server_default=false()),
+    *(
+        Index(name, *columns, sqlite_where=text("waits"), postgresql_where=text("waits"))
+        for name, *columns in (
+            ("actions_actions_waiting", "account"),
+            ("actions_actions_waiting_for", "addressee"),
+            ("actions_actions_look", "partition", "next_look_at"),
+        )
+    ),
     Index("actions_actions_parked", "playbook", sqlite_where=text("parked"), postgresql_where=text("parked")),
     Index("actions_actions_next", "next_attempt_at"),
     Index("actions_actions_play", "play", "seq"),
@@ -198,6 +217,22 @@ actions = Table(
     Index("actions_actions_playbook", "playbook", "seq"),
     Index("actions_actions_channel", "channel", "seq"),
     Index("actions_actions_addressee", "addressee", "seq"),
+)
+
+# When mails to contacts began, as far back as a cap of the sending policy counts. Kept only while there are caps.
+begins = Table(
+    "actions_begins",
+    metadata,
+    Column("action", String(64), primary_key=True),
+    Column("at", Long, primary_key=True, autoincrement=False),
+    Column("partition", Integer, nullable=False),
+    Column("address", String(64), nullable=False),  # a keyed hash, as suppressions have it
+    Column("account", String(256), nullable=False),
+    Column("topic", String(256), nullable=False),
+    Column("tier", String(16), nullable=False),
+    Index("actions_begins_address", "address", "at"),
+    Index("actions_begins_account", "account", "at"),
+    Index("actions_begins_at", "at"),
 )
 
 # Mails that were erased. If mails are written to files, each process removes the files that it wrote.

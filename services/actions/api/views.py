@@ -58,6 +58,7 @@ def action_view(row: Row[Any]) -> dict[str, Any]:
         "sentence": said(ActionReason, row.reason, case_of(row)),
         "attempts": row.attempts,
         "due_at": moment(row.due_at),
+        "begun_at": moment(row.begun_at),
         "done_at": moment(row.done_at),
         "next_attempt_at": moment(row.next_attempt_at) if row.status == "retrying" else None,
     }

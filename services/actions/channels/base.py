@@ -74,8 +74,11 @@ class ChannelContext:
 class Prepared(Protocol):
     """An action that is ready to be sent. Exactly one of `send` and `drop` is called, once."""
 
-    async def send(self) -> Outcome:
-        """Send it; returns how that ended. Raises nothing but `CancelledError`."""
+    async def send(self, begun_at: int) -> Outcome:
+        """Send it; returns how that ended. Raises nothing but `CancelledError`.
+
+        `begun_at`: when its first attempt began, in microseconds.
+        """
         ...
 
     async def drop(self) -> None:

@@ -49,6 +49,7 @@ class BatchResult(msgspec.Struct):
     """The result of a batch. An action that is missing in `begun` must not be sent."""
 
     begun: dict[str, int] = {}
+    at: int = 0  # when they began
     # (channel, status, reason) of every action that ended or is to be retried
     tally: list[tuple[str, str, str]] = []
     targets: dict[str, Target | None] = {}  # the endpoints to which the begun actions go
@@ -68,7 +69,7 @@ class AttemptWriter:
 
     def write(self, conn: Connection, batch: Batch, now: int) -> BatchResult:
         """Write ends, beginnings and leases, in this order. An end that is written twice counts once."""
-        written = BatchResult()
+        written = BatchResult(at=now)
         if batch.begins or batch.lease:
             paused.lock(conn)
         if batch.begins:

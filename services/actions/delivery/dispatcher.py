@@ -329,22 +329,22 @@ class Dispatcher:
         ready = await _prepared(channel, action)
         if isinstance(ready, Outcome) and ready.kind == "skipped":
             return 0, ready
-        n = await commits.begin(action)
+        begun = await commits.begin(action)
         if isinstance(ready, Outcome):
-            return None if n is None else (n, ready)
-        if n is None:
+            return None if begun is None else (begun.n, ready)
+        if begun is None:
             await ready.drop()
             return None
         self._key_limits[self._held[action.id]].allow(channel.places(self._held[action.id][1]))
         hit("delivery.after_begin_before_wire")
         if not (channel.idempotent or channel.marks_effect):
             self._before_effect(action.id)
-        outcome = await _sent(ready, channel)
+        outcome = await _sent(ready, channel, begun.at)
         hit("delivery.after_wire_before_note")
         if self._journal is not None:
             self._journal.ended(action.id, outcome)
         hit("delivery.after_wire_before_commit")
-        return n, outcome
+        return begun.n, outcome
 
     async def _maintain(self, commits: AttemptGroupCommit, journal: Journal) -> None:
         """Extend the leases of actions that take long, and take over from processes that died meanwhile."""
@@ -377,10 +377,10 @@ async def _prepared(channel: Channel, action: Leased) -> Prepared | Outcome:
         return Outcome(kind="temporary", reason="interrupted", detail=repr(error))
 
 
-async def _sent(ready: Prepared, channel: Channel) -> Outcome:
+async def _sent(ready: Prepared, channel: Channel, begun_at: int) -> Outcome:
     """Send an action. Channels raise nothing; if one does all the same, nobody knows whether the effect happened."""
     try:
-        return await ready.send()
+        return await ready.send(begun_at)
     except Exception as error:
         log_.exception("a channel failed to send an action")
         if channel.idempotent:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -28,19 +28,28 @@ Answer = TypeVar("Answer")
 log_ = get_logger("touchline.delivery")
 
 
+class Begun(NamedTuple):
+    """An attempt that has begun: its number, and when the action's first one began (microseconds)."""
+
+    n: int
+    at: int
+
+
 @dataclass(slots=True)
 class _Round:
     """The contents of one transaction, and the futures that wait for it."""
 
     batch: Batch = field(default_factory=Batch)
-    begins: dict[str, asyncio.Future[int | None]] = field(default_factory=dict)
+    begins: dict[str, asyncio.Future[Begun | None]] = field(default_factory=dict)
     leases: list[asyncio.Future[BatchResult]] = field(default_factory=list)
 
     def tell(self, written: BatchResult) -> None:
         """The transaction is durable: answer those who wait."""
-        for action, begin in self.begins.items():
+        for action in self.batch.begins:
+            begin, n = self.begins[action.id], written.begun.get(action.id)
             if not begin.done():
-                begin.set_result(written.begun.get(action))
+                at = written.at if action.begun_at is None else action.begun_at
+                begin.set_result(None if n is None else Begun(n, at))
         for lease in self.leases:
             if not lease.done():
                 lease.set_result(written)
@@ -71,9 +80,9 @@ class AttemptGroupCommit:
         self._next = _Round()
         self._arrived = asyncio.Event()
 
-    async def begin(self, action: Leased) -> int | None:
-        """Begin an attempt; returns its number once that is durable, or None if the action must not be sent."""
-        future: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+    async def begin(self, action: Leased) -> Begun | None:
+        """Begin an attempt; returns it once that is durable, or None if the action must not be sent."""
+        future: asyncio.Future[Begun | None] = asyncio.get_running_loop().create_future()
         self._next.batch.begins.append(action)
         self._next.begins[action.id] = future
         self._arrived.set()
@@ -164,6 +173,7 @@ class AttemptGroupCommit:
         for piece in [*pieces, rest]:
             part = await self._commit(piece)
             whole.begun |= part.begun
+            whole.at = part.at
             whole.targets |= part.targets
             whole.leased += part.leased
             whole.refused |= part.refused

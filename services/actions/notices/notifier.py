@@ -140,7 +140,7 @@ class Notifier:
         try:
             async with asyncio.timeout(TRY_S):
                 ready = await channel.prepare(self._action(message, made_at))
-                return ready if isinstance(ready, Outcome) else await ready.send()
+                return ready if isinstance(ready, Outcome) else await ready.send(made_at)
         except TimeoutError:
             return Outcome(kind="temporary", reason="timeout", detail=f"no answer within {TRY_S:g} s")
         except Exception as error:

@@ -139,6 +139,8 @@ class Leased(msgspec.Struct, kw_only=True, frozen=True):
     topic: str
     attempts: int  # how many have begun so far
     due_at: int
+    begun_at: int | None = None  # when the first attempt began; None: none did
+    waits: bool = False  # see the column
     rendered: dict[str, Any]
     interrupted: bool  # the last attempt began and its process died: it may have had its effect
 

@@ -30,7 +30,7 @@ MAX_DETAIL = 2_000  # characters kept of an attempt's detail
 # The attempt's own row tells whether it is still under way, or was closed as interrupted (`open`).
 _COLUMNS = (
     "a.id, a.play, a.playbook, a.account, a.contact, a.channel, a.step,"  # as `Leased` has them
-    " a.recipient, a.topic, a.attempts, a.due_at"
+    " a.recipient, a.topic, a.attempts, a.due_at, a.begun_at, a.waits"
 )
 _WORDS = {
     "sendable": ", ".join(f"'{status}'" for status in SENDABLE),
@@ -112,10 +112,10 @@ def lease_due(
     mine = [row for row in rows if row.id not in over]
     if mine:
         _lease.run(conn, owner, now + lease, listed(conn, [row.id for row in mine]))
-    return [_leased(row, _content(row.rendered)) for row in mine]
+    return [_leased(row, _content(row.rendered), log_clock=log_clock) for row in mine]
 
 
-def _leased(row: Row[Any], content: dict[str, Any]) -> Leased:
+def _leased(row: Row[Any], content: dict[str, Any], *, log_clock: bool = False) -> Leased:
     return Leased(
         id=row.id,
         play=row.play,
@@ -128,6 +128,8 @@ def _leased(row: Row[Any], content: dict[str, Any]) -> Leased:
         topic=row.topic,
         attempts=row.attempts,
         due_at=row.due_at,
+        begun_at=row.due_at if log_clock and row.begun_at is None else row.begun_at,
+        waits=bool(row.waits),
         rendered=content,
         interrupted=bool(row.attempting),
     )
@@ -236,7 +238,15 @@ _mine = Sql(
 """,
     **_WORDS,
 )
-_begin = Sql("UPDATE actions.actions_actions SET attempts = attempts + 1, attempting = TRUE WHERE id {ids}")
+_begin = Sql("""
+    UPDATE actions.actions_actions SET attempts = attempts + 1, attempting = TRUE, waits = FALSE,
+    begun_at = COALESCE(begun_at, ?), next_look_at = NULL, reason = CASE WHEN waits THEN NULL ELSE reason END
+    WHERE id {ids}
+""")
+_begin_by_log = Sql("""
+    UPDATE actions.actions_actions SET attempts = attempts + 1, attempting = TRUE, waits = FALSE,
+    begun_at = COALESCE(begun_at, due_at), next_look_at = NULL WHERE id {ids}
+""")
 _write_begin = Sql("""
     INSERT INTO actions.actions_attempts (action, n, started_at)
     SELECT id, attempts, ? FROM actions.actions_actions WHERE id {ids}
@@ -259,7 +269,10 @@ def start_attempts(
     new = {row.id: row.attempts + 1 for row in rows if not row.open and row.id not in over}
     if new:
         parameter = listed(conn, list(new))
-        _begin.run(conn, parameter)
+        if log_clock:
+            _begin_by_log.run(conn, parameter)
+        else:
+            _begin.run(conn, now, parameter)
         _write_begin.run(conn, now, parameter)
     return known | new
 
@@ -267,7 +280,7 @@ def start_attempts(
 _ending = Sql(
     """
     SELECT a.id, a.play, a.playbook, a.account, a.contact, a.channel, a.step, a.status, a.attempts, a.due_at,
-    a.lease_owner, p.status AS play_status, p.depth, p.place FROM {joined} WHERE a.id {ids} {lock}
+    a.begun_at, a.lease_owner, p.status AS play_status, p.depth, p.place FROM {joined} WHERE a.id {ids} {lock}
 """,
     **_WORDS,
 )
@@ -282,8 +295,8 @@ def finish_attempts(
 ) -> dict[str, Decision]:
     """Record how attempts of this owner ended, and put the events about them into the outbox.
 
-    Returns the decision that was written for each action. With the log clock, an action's end carries its due time,
-    which follows from the log alone. An action whose lease the owner has lost meanwhile stays as it is.
+    Returns the decision that was written for each action. With the log clock, an action's end carries the time at
+    which it began, which follows from the log alone. An action whose lease the owner has lost meanwhile stays as it is.
     """
     written: dict[str, Decision] = {}
     events: list[OwnEvent] = []
@@ -300,7 +313,7 @@ def finish_attempts(
             tried.append((now, end.outcome, decision.reason, detail, end.action, end.n))
         if decision.status == "retrying" and row.play_status == "exited":
             decision = Decision(status="skipped", reason=ActionReason.PLAY_EXITED)
-        moment = row.due_at if log_clock else now
+        moment = (row.begun_at or row.due_at) if log_clock else now
         again = decision.status == "retrying"
         due, done = (decision.next_attempt_at, None) if again else (None, moment)
         ended.append((decision.status, decision.reason, due, done, end.action))

@@ -15,6 +15,7 @@ from services.actions.tables import (
     accounts,
     actions,
     attempts,
+    begins,
     history,
     mails_gone,
     outbox,
@@ -57,7 +58,7 @@ def _account(conn: Connection, erasure: ToErase, now: int) -> None:
     addresses = _hold(conn, gone, actions.c.contact.is_not(None), now)
     suppressions.forget(conn, [*erasure.addresses, *addresses])
     conn.execute(delete(attempts).where(attempts.c.action.in_(select(actions.c.id).where(gone))))
-    for table in (actions, tasks, history, plays, outbox, accounts):
+    for table in (actions, begins, tasks, history, plays, outbox, accounts):
         conn.execute(delete(table).where(table.c.account == erasure.account))
 
 
@@ -71,6 +72,7 @@ def _contact(conn: Connection, erasure: ToErase, contact: str, now: int) -> None
     addresses = _hold(conn, gone, actions.c.contact == contact, now)
     suppressions.forget(conn, [*erasure.addresses, *addresses])
     conn.execute(delete(attempts).where(attempts.c.action.in_(select(actions.c.id).where(gone))))
+    conn.execute(delete(begins).where(begins.c.action.in_(select(actions.c.id).where(gone))))
     conn.execute(delete(actions).where(gone))
     conn.execute(
         delete(tasks).where(

@@ -64,11 +64,11 @@ def discard_plays(conn: Connection, which: Sequence[ColumnElement[bool]], now: i
 
 _end = Sql("""
     UPDATE actions.actions_actions SET status = ?, reason = ?, next_attempt_at = ?, done_at = ?,
-    lease_owner = NULL, lease_until = NULL, attempting = FALSE WHERE id = ?
+    lease_owner = NULL, lease_until = NULL, attempting = FALSE, waits = FALSE, next_look_at = NULL WHERE id = ?
 """)
 _close = Sql("""
     UPDATE actions.actions_actions SET status = ?, reason = ?, done_at = ?, next_attempt_at = NULL,
-    lease_owner = NULL, lease_until = NULL, attempting = FALSE WHERE id {ids}
+    lease_owner = NULL, lease_until = NULL, attempting = FALSE, waits = FALSE, next_look_at = NULL WHERE id {ids}
 """)
 _hold_back = Sql("""
     UPDATE actions.actions_actions SET status = ?, reason = ?, lease_owner = NULL, lease_until = NULL
@@ -117,7 +117,8 @@ def skip_actions(conn: Connection, op: Cancel) -> None:
         "status": "skipped",
         "reason": op.reason,
         "done_at": op.at,
-        **dict.fromkeys(("next_attempt_at", "lease_owner", "lease_until")),
+        "waits": False,
+        **dict.fromkeys(("next_attempt_at", "next_look_at", "lease_owner", "lease_until")),
     }
     change_status(conn, _skip, given)
 

@@ -38,6 +38,7 @@ class Fake:
         self.script, self.idempotent = script, idempotent
         self.prepared: list[str] = []
         self.sent: list[str] = []
+        self.begun: dict[str, int] = {}
         self.dropped: list[str] = []
         self.now = self.most = 0
         self.closed = False
@@ -63,7 +64,8 @@ class _Ready:
     def __init__(self, channel: Fake, action: Leased) -> None:
         self.channel, self.action = channel, action
 
-    async def send(self) -> Outcome:
+    async def send(self, begun_at: int) -> Outcome:
+        self.channel.begun[self.action.id] = begun_at
         channel = self.channel
         channel.sent.append(self.action.id)
         channel.now += 1

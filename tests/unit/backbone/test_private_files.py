@@ -19,6 +19,7 @@ from backbone.log.embedded.log import EmbeddedLog
 from backbone.private_files import open_private, private_folder, tighten
 from backbone.settings import load_settings
 from services.actions.channels.email.eml_files import EmlFile
+from services.actions.channels.email.message import Envelope
 from services.actions.delivery.journal import Journal
 from services.app import open_runtime
 
@@ -145,7 +146,8 @@ def test_journals_and_mails(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir(mode=0o777)
         (tmp_path / folder / left).touch(mode=LOOSE)
     journal = Journal(tmp_path / "delivery", "me")
-    asyncio.run(EmlFile(tmp_path / "outbox" / "x.eml", b"Subject: x").send())
+    mail = Envelope("a@x.test", "b@x.test", b"", b"", utf8=False)
+    asyncio.run(EmlFile(tmp_path / "outbox" / "x.eml", mail).send(0))
     found = {
         path.name: mode(path) for folder in ("delivery", "outbox") for path in (tmp_path / folder).iterdir()
     }

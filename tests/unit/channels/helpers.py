@@ -52,7 +52,7 @@ def surroundings(
 async def deliver(channel: Channel, action: Leased) -> Outcome:
     """Prepare and send an action."""
     ready = await channel.prepare(action)
-    return ready if isinstance(ready, Outcome) else await ready.send()
+    return ready if isinstance(ready, Outcome) else await ready.send(action.due_at)
 
 
 class Server:

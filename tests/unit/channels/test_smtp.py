@@ -231,7 +231,7 @@ async def test_an_idle_connection_that_died_costs_no_attempt() -> None:
         script.say, script.times = {"mail": "421 idle too long"}, 0
         ready = await sender.prepare(leased("act_3"))
         assert not isinstance(ready, Outcome)
-        sending = asyncio.create_task(ready.send())
+        sending = asyncio.create_task(ready.send(0))
         while not any(line.startswith("MAIL") for line in script.commands[-1:]):
             await asyncio.sleep(0)
         script.say = {}

@@ -84,7 +84,7 @@ class EmailChannel:
         if not self._staging.lets(action.recipient or ""):
             return Outcome(kind="skipped", reason="not_on_list")
         try:
-            envelope = build(action.id, self._staging.redirected(action.rendered), action.due_at)
+            envelope = build(action.id, self._staging.redirected(action.rendered))
         except BadAddress as error:
             return Outcome(kind="permanent", reason="invalid_address", detail=str(error))
         return await self._transport.prepare(action.id, action.due_at, envelope)

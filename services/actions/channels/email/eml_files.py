@@ -24,7 +24,7 @@ class EmlFolder:
 
     async def prepare(self, action: str, due_at: int, envelope: Envelope) -> "EmlFile":
         """A mail for this folder; `due_at` (microseconds) orders the files."""
-        return EmlFile(self._folder / file_name(action, due_at), envelope.message)
+        return EmlFile(self._folder / file_name(action, due_at), envelope)
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -50,14 +50,14 @@ def _draft(path: Path) -> Path:
 class EmlFile:
     """One mail on its way to its file."""
 
-    def __init__(self, path: Path, message: bytes) -> None:
+    def __init__(self, path: Path, envelope: Envelope) -> None:
         self._path = path
-        self._message = message
+        self._envelope = envelope
 
-    async def send(self) -> Outcome:
+    async def send(self, begun_at: int) -> Outcome:
         """Write the file; a full disk is a temporary failure."""
         try:
-            await asyncio.to_thread(self._write)
+            await asyncio.to_thread(self._write, self._envelope.message(begun_at))
         except OSError as error:
             return Outcome(
                 kind="temporary", reason="unreachable", detail=f"{self._path.name}: {error.strerror}"
@@ -67,12 +67,12 @@ class EmlFile:
     async def drop(self) -> None:
         """Nothing to undo: nothing was written."""
 
-    def _write(self) -> None:
+    def _write(self, message: bytes) -> None:
         private_folder(self._path.parent)
         draft = _draft(self._path)
         descriptor = open_private(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(self._message)
+            file.write(message)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self._path)

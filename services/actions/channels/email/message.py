@@ -1,4 +1,4 @@
-"""Builds a message from an action's content. The same action always gives the same bytes.
+"""Builds a message from an action's content. The same action, begun at the same time, always gives the same bytes.
 
 Nothing in the content can add a header, a recipient or a part. Addresses are validated. Names and the subject are one
 line of printable characters, quoted (RFC 5322) or encoded (RFC 2047). Every header holds only printable ASCII. Bodies
@@ -30,28 +30,34 @@ class Envelope(msgspec.Struct, frozen=True):
 
     sender: str
     recipient: str
-    message: bytes
+    above: bytes  # what stands above the Date, which is known only once the mail begins
+    below: bytes
     utf8: bool  # an address has characters beyond ASCII: the server needs SMTPUTF8 (RFC 6532)
 
+    def message(self, begun_at: int) -> bytes:
+        """The message of a mail whose first attempt began at this moment, in microseconds."""
+        date = format_datetime(datetime.fromtimestamp(begun_at // 1_000_000, UTC))
+        return self.above + _header("Date", date, utf8=False) + self.below
 
-def build(action: str, content: dict[str, Any], due_at: int) -> Envelope:
-    """The message for an action's content (see `Rendered`). `due_at`, in microseconds, becomes its Date.
 
-    Raises `BadAddress`.
-    """
+def build(action: str, content: dict[str, Any]) -> Envelope:
+    """The message for an action's content (see `Rendered`). Raises `BadAddress`."""
     sender = _address_of(content.get("from"), _whose(content))
     recipient = _address_of(content.get("to"), "the recipient's address")
-    headers = [
+    above = [
         ("From", _mailbox(content["from"], sender)),
         ("To", _mailbox(content["to"], recipient)),
         ("Subject", _encoded(_line(content.get("subject"), SUBJECT_CHARS))),
-        ("Date", format_datetime(datetime.fromtimestamp(due_at // 1_000_000, UTC))),
+    ]
+    below = [
         ("Message-ID", f"<{action}@{sender.rpartition('@')[2]}>"),
         *_marks(action, content),
     ]
     utf8 = not (sender + recipient).isascii()
-    head = b"".join(_header(name, value, utf8=utf8) for name, value in headers)
-    return Envelope(sender, recipient, head + _parts(action, content), utf8)
+    head, rest = (
+        b"".join(_header(name, value, utf8=utf8) for name, value in part) for part in (above, below)
+    )
+    return Envelope(sender, recipient, head, rest + _parts(action, content), utf8)
 
 
 def _address_of(person: object, whose: str) -> str:

@@ -213,10 +213,10 @@ class MailTransaction:
         """Give the connection back: nothing has been sent yet."""
         self._transport.keep(self._line)
 
-    async def send(self) -> Outcome:
+    async def send(self, begun_at: int) -> Outcome:
         """Send MAIL, RCPT, DATA, the message, the dot."""
         try:
-            outcome = await self._submit()
+            outcome = await self._submit(begun_at)
         except _BROKEN as error:
             self._line.smtp.close()
             if self._dotted:
@@ -228,14 +228,14 @@ class MailTransaction:
         self._transport.keep(self._line)
         return outcome
 
-    async def _submit(self) -> Outcome:
+    async def _submit(self, begun_at: int) -> Outcome:
         refusal = await self._mail()
         if refusal is None:
             refusal = await self._recipient()
         if refusal is None:
             refusal = await self._say(b"DATA", good=_MORE)
         if refusal is None:
-            return await self._body()
+            return await self._body(self._envelope.message(begun_at))
         try:
             await self._line.smtp.execute_command(b"RSET", timeout=COMMAND_S)
         except _BROKEN:
@@ -283,8 +283,8 @@ class MailTransaction:
         self._transport.health.answered(words[0].decode(), code, text)
         return _verdict(code, text)
 
-    async def _body(self) -> Outcome:
-        body = _DOT.sub(b"..", self._envelope.message)
+    async def _body(self, message: bytes) -> Outcome:
+        body = _DOT.sub(b"..", message)
         protocol = self._line.protocol
         protocol.write(body)
         async with asyncio.timeout(BODY_S):

@@ -136,7 +136,7 @@ class WebhookDelivery:
     async def drop(self) -> None:
         """Nothing to give back."""
 
-    async def send(self) -> Outcome:
+    async def send(self, begun_at: int) -> Outcome:  # noqa: ARG002
         """Send the webhook. Without an answer it is tried again: the receiver tells a repeat by its id."""
         target = self._endpoint(self._name)
         if target is None:
