@@ -20,6 +20,9 @@ for try in 1 2 3; do \
 	echo "    that failed; trying again"; sleep 3; done
 endef
 
+# Tests start hundreds of processes, none of which should have to compile the modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 RULES   ?= 1
 ACTIONS ?= 1
 INGEST  ?= 1
