@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,14 @@ def test_links_between_documents_lead_somewhere() -> None:
                 if ":" not in target and not (path.parent / target).exists():
                     dead.append(f"{name_of(path)}: {target}")
     assert dead == []
+
+
+def test_each_number_of_a_decision_stands_once() -> None:
+    decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
+    numbers = Counter(path.name[:4] for path in decisions)
+    assert [number for number, count in numbers.items() if count > 1] == []
+    headings = {path.name: path.read_text().split(".")[0] for path in decisions}
+    assert headings == {path.name: f"# {int(path.name[:4])}" for path in decisions}
 
 
 def test_every_folder_of_shipped_code_is_a_package() -> None:
