@@ -18,13 +18,13 @@ from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.log import EVENTS, Entry
 from backbone.log.embedded.log import EmbeddedLog
-from backbone.migrations import migrate_all
 from schemas.event import Event, encode, from_microseconds
 from schemas.rule import RuleIn
 from services.rules import worker
 from services.rules.storage.rule_repository import RuleRepository
 from services.rules.tables import triggers
 from services.rules.worker import RulesWorker
+from tests.migrated import migrated
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -42,7 +42,7 @@ class Rules:
         folder.mkdir()
         self.clock = ManualClock(T0)
         self.db = Database(f"sqlite:///{folder / 'touchline.db'}")
-        migrate_all(self.db)
+        migrated(self.db)
         self.log = EmbeddedLog(folder, 3, now=self.clock.now)
         saver = RuleRepository(self.db, self.log, self.clock)
         saver.run(lambda conn: saver.create(conn, RuleIn.model_validate(RULE), "test"))

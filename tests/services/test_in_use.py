@@ -14,7 +14,6 @@ from backbone.documents import registry
 from backbone.documents.in_use import InUse, refuse_if_used
 from backbone.errors import Conflict
 from backbone.log.embedded.log import EmbeddedLog
-from backbone.migrations import migrate_all
 from deploy.local.process import wait_until
 from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn
@@ -23,6 +22,7 @@ from services.actions.api import documents
 from services.actions.storage.library import PLAYBOOKS, TEMPLATES
 from services.rules.storage.revisions import latest
 from services.rules.storage.rule_repository import RuleRepository
+from tests.migrated import migrated
 
 BOOK = PlaybookIn.model_validate({"name": "outreach", "steps": [{"wait": "1d"}]})
 RULE = RuleIn.model_validate(
@@ -43,7 +43,7 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
         make: Callable[[], str] = request.getfixturevalue("new_database")
         url = make().replace("postgresql://", "postgresql+psycopg://")
     made = Database(url)
-    migrate_all(made)
+    migrated(made)
     with made.write() as conn:
         stored, _ = PLAYBOOKS.put(conn, "outreach", {"steps": [{"wait": "1d"}]}, "test", 0)
         published_outlines.write_outline(conn, BOOK, stored)

@@ -12,7 +12,6 @@ from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.documents import registry
 from backbone.log.embedded.log import EmbeddedLog
-from backbone.migrations import migrate_all
 from backbone.settings import load_settings
 from backbone.tables import outlines as board
 from backbone.tables import references
@@ -32,6 +31,7 @@ from services.app import running
 from services.rules import event_catalog
 from services.rules import published_outlines as of_rules
 from services.rules.storage.rule_repository import RuleRepository
+from tests.migrated import migrated
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -42,7 +42,7 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
         make: Callable[[], str] = request.getfixturevalue("new_database")
         url = make().replace("postgresql://", "postgresql+psycopg://")
     made = Database(url)
-    migrate_all(made)
+    migrated(made)
     yield made
     made.close()
 

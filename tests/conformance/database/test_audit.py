@@ -12,10 +12,10 @@ from sqlalchemy import event, func, select
 from backbone.audit import AuditTrail, prune
 from backbone.clock import ManualClock
 from backbone.database import Database
-from backbone.migrations import migrate
 from backbone.tables import audit
 from schemas.event import rfc3339
 from tests.conformance.database.reading import NOW, Reader
+from tests.migrated import migrated
 
 SECOND = 1_000_000
 ODD = {"text": "é \u2028 \\ \" '", "list": [1, 2.5, None, True], "secret": "s"}
@@ -23,7 +23,7 @@ ODD = {"text": "é \u2028 \\ \" '", "list": [1, 2.5, None, True], "secret": "s"}
 
 @pytest.fixture
 def tables(db: Database) -> Database:
-    migrate(db, "backbone")
+    migrated(db, ["backbone"])
     return db
 
 
@@ -64,7 +64,7 @@ def test_what_is_written_is_listed(tables: Database, tmp_path: Path) -> None:
 )
 def test_no_filter_reads_the_whole_table(tmp_path: Path, query: dict[str, str]) -> None:
     db = Database(f"sqlite:///{tmp_path / 'x.db'}")
-    migrate(db, "backbone")
+    migrated(db, ["backbone"])
     reader, heard = Reader(db, tmp_path / "log"), []
 
     def hear(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:

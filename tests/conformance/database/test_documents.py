@@ -5,16 +5,16 @@ import pytest
 from backbone.database import Database
 from backbone.documents.store import DocumentStore
 from backbone.errors import NotFound, PreconditionFailed, StateConflict
-from backbone.migrations import migrate
 from backbone.web.pagination import Paging
 from services.actions.tables import documents
+from tests.migrated import migrated
 
 STORE = DocumentStore(documents, "template")
 
 
 @pytest.fixture
 def tables(db: Database) -> Database:
-    migrate(db, "actions")
+    migrated(db, ["actions"])
     return db
 
 

@@ -10,9 +10,9 @@ from sqlalchemy import select, update
 from backbone.clock import WallClock
 from backbone.database import Database
 from backbone.errors import Conflict
-from backbone.migrations import migrate
 from backbone.tables import idempotency as table
 from backbone.web.idempotency import KEPT_US, Idempotency, prune_all
+from tests.migrated import migrated
 
 MINE, OTHERS = "Bearer tl_mine", "Bearer tl_others"
 WHO = "ann@acme.test"
@@ -20,7 +20,7 @@ WHO = "ann@acme.test"
 
 @pytest.fixture(autouse=True)
 def tables(db: Database) -> None:
-    migrate(db, "backbone")
+    migrated(db, ["backbone"])
 
 
 def make() -> Response:

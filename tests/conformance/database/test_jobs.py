@@ -12,10 +12,10 @@ from backbone.errors import NotFound, RateLimited
 from backbone.jobs import limits
 from backbone.jobs import queue as module
 from backbone.jobs.queue import JobQueue
-from backbone.migrations import migrate_all
 from backbone.ownership import Fenced
 from backbone.tables import job_parts, jobs
 from backbone.web.pagination import Paging
+from tests.migrated import migrated
 
 
 class Hand:
@@ -35,7 +35,7 @@ def clock() -> Hand:
 
 @pytest.fixture
 def queue(db: Database, clock: Hand) -> JobQueue:
-    migrate_all(db, ["backbone"])
+    migrated(db, ["backbone"])
     return JobQueue(db, clock, "backtest")
 
 

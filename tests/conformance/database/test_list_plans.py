@@ -13,12 +13,12 @@ from sqlalchemy import event
 
 from backbone.clock import ManualClock
 from backbone.database import Database
-from backbone.migrations import migrate_all
 from schemas.event import rfc3339
 from services.actions.api import plays, tasks
 from services.actions.api.plays import Times
 from services.rules.api.accounts import triggers_router
 from tests.conformance.database.reading import DAY, NOW, Reader
+from tests.migrated import migrated
 
 TIMES = {"after": rfc3339(NOW), "before": rfc3339(NOW + DAY)}
 NARROWED = {"account": "acme", "rule": "r", "playbook": "p", "tier": "low", "owner": "jo@us.test", **TIMES}
@@ -45,7 +45,7 @@ ASKED += [
 @pytest.mark.parametrize(("path", "name", "value"), ASKED, ids=[f"{path} {name}" for path, name, _ in ASKED])
 def test_no_filter_reads_a_whole_table(tmp_path: Path, path: str, name: str, value: Any) -> None:
     db = Database(f"sqlite:///{tmp_path / 'x.db'}")
-    migrate_all(db)
+    migrated(db)
     times = Times(db, ManualClock(NOW), log_clock=False)
     clock, asked = ManualClock(NOW), []
     routers = (

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from backbone.clock import ManualClock
 from backbone.database import Database
-from backbone.migrations import migrate_all
 from schemas.event import rfc3339
 from schemas.profile import Owner, Profile
 from schemas.trigger import Position, Trigger
@@ -31,6 +30,7 @@ from services.rules.storage import queries
 from services.rules.storage.write_set import _stored
 from services.rules.tables import triggers
 from tests.conformance.database.reading import DAY, NOW, Reader
+from tests.migrated import migrated
 
 examples = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 DAYS = st.integers(0, 4)
@@ -38,7 +38,7 @@ DAYS = st.integers(0, 4)
 
 @pytest.fixture
 def reader(db: Database, tmp_path: Path) -> Iterator[Reader]:
-    migrate_all(db)
+    migrated(db)
     made = Reader(db, tmp_path / "log", triggers_router(db))
     yield made
     made.close()
@@ -154,7 +154,7 @@ def question(asked: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def actions_reader(db: Database, tmp_path: Path) -> Iterator[Reader]:
-    migrate_all(db)
+    migrated(db)
     times = Times(db, ManualClock(NOW + 2 * DAY), log_clock=False)
     plays_ = api_plays.router(db, ManualClock(NOW), times, 1, lambda: None)
     made = Reader(db, tmp_path / "log", plays_, api_tasks.router(db, times, 1, lambda: None))

@@ -7,11 +7,11 @@ from sqlalchemy import select, update
 
 from backbone import notices
 from backbone.database import Database
-from backbone.migrations import migrate_all
 from backbone.tables import notices as table
 from schemas.notices import NoticeKind
 from services.actions.storage import notice_messages as messages
 from services.actions.tables import notice_messages
+from tests.migrated import migrated
 
 NOW = 1_790_000_000_000_000
 SECOND = 1_000_000
@@ -21,7 +21,7 @@ WAYS = ("email", "webhook")
 
 @pytest.fixture(autouse=True)
 def tables(db: Database) -> None:
-    migrate_all(db, ["backbone", "actions"])
+    migrated(db, ["backbone", "actions"])
 
 
 def raised(db: Database, kind: NoticeKind, name: str, now: int = NOW) -> bool:

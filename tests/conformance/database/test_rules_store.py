@@ -6,17 +6,17 @@ import pytest
 from sqlalchemy import select
 
 from backbone.database import Database
-from backbone.migrations import migrate_all
 from services.rules.storage import queries
 from services.rules.storage.queries import AccountRow, TriggerRow
 from services.rules.tables import triggers
+from tests.migrated import migrated
 
 FAR = 4_000_000_000_000_000  # microseconds: more than 32 bits
 
 
 @pytest.fixture
 def tables(db: Database) -> Database:
-    migrate_all(db, ["backbone", "rules"])
+    migrated(db, ["backbone", "rules"])
     return db
 
 

@@ -12,10 +12,10 @@ from sqlalchemy import text
 
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
-from backbone.migrations import migrate
 from backbone.settings import load_settings
 from deploy.local.postgres import Postgres, server_user
 from tests.conformance.certificates import Certificates, make_certificates
+from tests.migrated import migrated
 
 pytestmark = pytest.mark.postgres
 
@@ -48,7 +48,7 @@ def opened(url: str) -> Database:
 def test_a_server_that_is_who_it_says(server: tuple[str, Certificates]) -> None:
     url, files = server
     db = opened(f"{url}?sslmode=verify-full&sslrootcert={files.authority}")
-    migrate(db, "backbone")
+    migrated(db, ["backbone"])
     with db.read() as connection:
         query = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
         assert connection.execute(text(query)).scalar_one() is True

@@ -43,6 +43,7 @@ from services.app import prepare
 from services.ingest import tables as ingest_tables
 from services.rules import tables as rules_tables
 from services.rules.storage.ownership import OWNERSHIP as RULES
+from tests.migrated import migrated
 
 ROOMS = {
     "backbone": backbone_tables.metadata,
@@ -63,7 +64,7 @@ things = Table(
 
 @pytest.fixture
 def with_things(db: Database) -> Database:
-    migrate_all(db, ["backbone"])
+    migrated(db, ["backbone"])
     with db.write() as conn:
         room.create_all(conn, tables=[things])
     return db
@@ -141,7 +142,7 @@ def test_an_update_tells_how_many_rows_it_met(with_things: Database) -> None:
 
 
 def test_the_last_to_claim_a_rules_partition_owns_it(db: Database) -> None:
-    migrate_all(db, ["backbone", "rules"])
+    migrated(db, ["backbone", "rules"])
     (old,) = RULES.claim(db, [3], {EVENTS: {3: 40}})
     (new,) = RULES.claim(db, [3], {EVENTS: {3: 0}})
     assert (old.next_offset, new.next_offset, new.epoch) == (40, 40, old.epoch + 1)
@@ -158,7 +159,7 @@ def test_the_last_to_claim_a_rules_partition_owns_it(db: Database) -> None:
 
 
 def test_the_last_to_claim_an_actions_partition_owns_it(db: Database) -> None:
-    migrate_all(db, ["backbone", "actions"])
+    migrated(db, ["backbone", "actions"])
     (old,) = ACTIONS.claim(db, [3], {EVENTS: {3: 4}, TRIGGERS: {3: 5}})
     (new,) = ACTIONS.claim(db, [3], {})
     old.next_event = new.next_event = 9
@@ -174,7 +175,7 @@ def test_the_last_to_claim_an_actions_partition_owns_it(db: Database) -> None:
 
 
 def test_claims_at_once_get_epochs_of_their_own(db: Database) -> None:
-    migrate_all(db, ["backbone", "rules"])
+    migrated(db, ["backbone", "rules"])
     taken: list[int] = []
     assert at_once(lambda _: taken.append(RULES.claim(db, [0], {})[0].epoch)) == []
     assert sorted(taken) == [1, 2, 3, 4]
@@ -204,7 +205,7 @@ def test_migrations_by_processes_at_once(url: str, db: Database) -> None:
 def test_a_boot_on_tables_that_do_not_fit_is_refused(db: Database) -> None:
     with pytest.raises(ConfigurationError, match="touchline migrate"):
         check_schema(db, "rules", rules_tables.metadata)
-    migrate_all(db)
+    migrated(db)
     table = "rules.rules_triggers" if db.dialect == "postgresql" else "rules_triggers"
     with db.write() as conn:
         if db.dialect == "postgresql":
@@ -228,7 +229,7 @@ def test_a_boot_on_tables_that_do_not_fit_is_refused(db: Database) -> None:
 )
 def test_every_unique_index_is_asked_for_at_the_start(db: Database, name: str, among: set[str]) -> None:
     """Each room's tables are made anew with their columns alone; the start names all that is missing."""
-    migrate_all(db)
+    migrated(db)
     schema = f"{name}." if db.dialect == "postgresql" else ""
     expected: set[str] = set()
     with db.write() as conn:
@@ -282,7 +283,7 @@ def test_rows_of_a_transaction_that_stands_still_are_let_go(fresh_postgres_url: 
     query = "?options=-c%20idle_in_transaction_session_timeout%3D200ms"
     frozen = Database(load_settings(database_url=fresh_postgres_url + query).url)
     other = Database(load_settings(database_url=fresh_postgres_url).url)
-    migrate_all(other, ["backbone"])
+    migrated(other, ["backbone"])
     with other.write() as conn:
         room.create_all(conn, tables=[things])
     idle = text("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'")
@@ -308,7 +309,7 @@ def test_rows_of_a_transaction_that_stands_still_are_let_go(fresh_postgres_url: 
 def test_a_service_refuses_to_start_on_a_broken_index(fresh_postgres_url: str, tmp_path: Path) -> None:
     """Dropped, replaced by one that holds for some rows only, or left invalid by a making that failed."""
     db = Database(load_settings(database_url=fresh_postgres_url).url)
-    migrate_all(db)
+    migrated(db)
     with db.write() as conn:
         conn.exec_driver_sql("ALTER TABLE rules.rules_triggers DROP CONSTRAINT rules_triggers_id")
         conn.exec_driver_sql("CREATE UNIQUE INDEX later_ones ON rules.rules_triggers (id) WHERE seq > 9")
@@ -329,7 +330,7 @@ def test_a_service_refuses_to_start_on_a_broken_index(fresh_postgres_url: str, t
 
 def test_the_migrations_make_what_the_tables_say(db: Database) -> None:
     """Columns, and every index by name."""
-    migrate_all(db)
+    migrated(db)
     seen = inspect(db.engine)
     for name, tables in ROOMS.items():
         schema = name if db.dialect == "postgresql" else None

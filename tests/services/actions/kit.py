@@ -11,7 +11,6 @@ from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.log import EVENTS, TRIGGERS, Entry
 from backbone.log.embedded.log import EmbeddedLog
-from backbone.migrations import migrate_all
 from schemas.event import Event, encode
 from schemas.playbook import PlaybookIn
 from schemas.trigger import Position, Progress, TriggerRecord
@@ -21,6 +20,7 @@ from services.actions.plays.model import Rendered, RenderFailure, RenderJob, Tas
 from services.actions.storage import outbox
 from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, TEMPLATES
 from services.actions.worker import ActionsWorker
+from tests.migrated import migrated
 from tests.unit.plays.kit import T0, trigger
 
 _json = msgspec.json.Encoder().encode
@@ -57,7 +57,7 @@ class House:
         self, folder: Path, *, mode: Any = "log", partitions: int = 2, url: str | None = None
     ) -> None:
         self.db = Database(url or f"sqlite:///{folder / 'touchline.db'}")
-        migrate_all(self.db)
+        migrated(self.db)
         self.log = EmbeddedLog(folder, partitions)
         self.clock = ManualClock(T0)
         self.mode = mode

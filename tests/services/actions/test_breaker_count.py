@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
 from backbone.database import Database
-from backbone.migrations import migrate_all
 from services.actions import tables
 from services.actions.plays.in_memory import MemoryLibrary
 from services.actions.plays.interpreter import Interpreter
@@ -16,6 +15,7 @@ from services.actions.storage import holds
 from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.holds import Key
 from services.actions.storage.plays import PlayStore
+from tests.migrated import migrated
 from tests.services.actions.kit import PlainRenderer
 from tests.unit.plays.kit import SECOND, T0, book, trigger
 
@@ -28,7 +28,7 @@ steps = st.lists(st.one_of(st.integers(0, 6), st.just(RESUME)), max_size=30)  # 
 @pytest.fixture(scope="module")
 def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     made = Database(f"sqlite:///{tmp_path_factory.mktemp('db') / 'plays.db'}")
-    migrate_all(made)
+    migrated(made)
     yield made
     made.close()
 

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import Connection, delete, select
 
 from backbone.database import Database
-from backbone.migrations import migrate_all
 from backbone.ownership import Fenced
 from services.actions import tables
 from services.actions.plays.in_memory import MemoryLibrary
@@ -18,6 +17,7 @@ from services.actions.storage import holds
 from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.holds import Key
 from services.actions.storage.plays import PlayStore
+from tests.migrated import migrated
 from tests.services.actions.kit import PlainRenderer
 from tests.unit.plays.kit import SECOND, T0, book, trigger
 
@@ -29,7 +29,7 @@ WITHIN, LIMIT, WORKERS, EACH = 10, 7, 4, 12
 @pytest.fixture(scope="module")
 def db(new_database: Callable[[], str]) -> Iterator[Database]:
     made = Database(new_database().replace("postgresql://", "postgresql+psycopg://"), pool_size=WORKERS * 2)
-    migrate_all(made)
+    migrated(made)
     yield made
     made.close()
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
 from backbone.database import Database
-from backbone.migrations import migrate
 from services.actions import tables
 from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
 from services.actions.plays.merge import MergedOrder
 from services.actions.plays.processor import PlaysPartition
 from services.actions.storage.plays import PlayStore
+from tests.migrated import migrated
 from tests.services.actions.kit import PlainRenderer
 from tests.unit.plays.kit import TEMPLATES
 from tests.unit.plays.test_order import BOOKS, _offer, histories, outcome
@@ -24,7 +24,7 @@ from tests.unit.plays.test_order import BOOKS, _offer, histories, outcome
 @pytest.fixture(scope="module")
 def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     made = Database(f"sqlite:///{tmp_path_factory.mktemp('db') / 'plays.db'}")
-    migrate(made, "actions")
+    migrated(made, ["actions"])
     yield made
     made.close()
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from backbone.database import Database
-from backbone.migrations import migrate_all
 from backbone.settings import Settings, load_settings
 from backbone.web.api_keys import create_key
 from services.app import open_runtime, running
 from tests.conftest import KafkaServer
+from tests.migrated import migrated
 
 CASES = os.environ.get("TOUCHLINE_FUZZ", "3")
 SEED = "20261124"
@@ -41,7 +41,7 @@ def test_a_put_may_create(tmp_path: Path) -> None:
 def large(kafka: KafkaServer, fresh_postgres_url: str, tmp_path: Path) -> Settings:
     """Kafka and PostgreSQL."""
     with closing(Database(fresh_postgres_url)) as database:
-        migrate_all(database)
+        migrated(database)
     given = {"database_url": fresh_postgres_url, "kafka_bootstrap_servers": kafka.bootstrap_servers}
     return load_settings(data_dir=tmp_path / "data", port=0, secret_key="sixteen letters and more", **given)
 

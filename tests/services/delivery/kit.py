@@ -11,7 +11,6 @@ from sqlalchemy import insert, select
 
 from backbone.clock import WallClock
 from backbone.database import Database
-from backbone.migrations import migrate_all
 from backbone.settings import Settings
 from services.actions.channels.base import Channel, ChannelContext
 from services.actions.delivery import Dispatcher
@@ -19,6 +18,7 @@ from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage.suppressions import Hasher
 from services.actions.tables import actions, attempts, outbox, plays, suppressions
+from tests.migrated import migrated
 from tests.unit.channels.helpers import mail
 
 HASHER = Hasher(b"a key for tests only")
@@ -85,7 +85,7 @@ class House:
 
     def __init__(self, folder: Path, url: str = "") -> None:
         self.db = Database(url or f"sqlite:///{folder / 'touchline.db'}")
-        migrate_all(self.db)
+        migrated(self.db)
         self.settings = Settings(data_dir=folder, _env_file=None)  # type: ignore[call-arg]
         self.clock = WallClock()
         self.told = threading.Event()

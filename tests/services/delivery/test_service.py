@@ -19,7 +19,6 @@ from backbone.clock import WallClock
 from backbone.database import Database
 from backbone.log import EVENTS, TRIGGERS, Entry
 from backbone.log.embedded.log import EmbeddedLog
-from backbone.migrations import migrate_all
 from backbone.settings import Settings
 from backbone.web.api_keys import create_key
 from backbone.web.app import create_app
@@ -27,6 +26,7 @@ from schemas.event import Event, encode
 from schemas.trigger import Position, Progress, TriggerRecord
 from services.actions.channels.base import ChannelTrouble
 from services.actions.service import ActionsService
+from tests.migrated import migrated
 from tests.services.actions.kit import _json
 from tests.unit.channels.helpers import SECRET, Server
 from tests.unit.channels.test_webhook import Scripted
@@ -61,7 +61,7 @@ class Running:
         self._thread.start()
         asyncio.run_coroutine_threadsafe(self._server.__aenter__(), self._loop).result(10)
         self.db = Database(f"sqlite:///{folder / 'touchline.db'}")
-        migrate_all(self.db)
+        migrated(self.db)
         self.log = EmbeddedLog(folder, 2)
         settings = Settings(
             data_dir=folder,

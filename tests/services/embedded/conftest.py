@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from backbone.database import Database
-from backbone.migrations import migrate_all
+from tests.migrated import migrated
 
 
 @pytest.fixture(params=["small", pytest.param("large", marks=[pytest.mark.kafka, pytest.mark.postgres])])
@@ -17,5 +17,5 @@ def stores(request: pytest.FixtureRequest) -> dict[str, Any]:
     url = request.getfixturevalue("fresh_postgres_url")
     servers = request.getfixturevalue("kafka").bootstrap_servers
     with closing(Database(url)) as database:
-        migrate_all(database)
+        migrated(database)
     return {"database_url": url, "kafka_bootstrap_servers": servers, "secret_key": "sixteen letters and more"}

@@ -11,7 +11,6 @@ import pytest
 from starlette.routing import Match
 
 from backbone.database import Database
-from backbone.migrations import migrate_all
 from backbone.settings import load_settings
 from backbone.web.api_keys import ANY, NARROW, OPEN, SCOPES, TRACK, create_key
 from backbone.web.app import declared_scopes
@@ -19,6 +18,7 @@ from backbone.web.route_lookup import RouteTable
 from services.actions.unsubscribe_token import Claim, Tokens
 from services.app import Runtime, open_runtime
 from tests.conftest import KafkaServer
+from tests.migrated import migrated
 
 ROOT_OF_ALL = "admin"
 SECRET = "sixteen letters and more"
@@ -35,7 +35,7 @@ def rooms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
 def large(kafka: KafkaServer, fresh_postgres_url: str, tmp_path: Path) -> Iterator[Runtime]:
     """The same on Kafka and PostgreSQL."""
     with closing(Database(fresh_postgres_url)) as database:
-        migrate_all(database)
+        migrated(database)
     given = {"database_url": fresh_postgres_url, "kafka_bootstrap_servers": kafka.bootstrap_servers}
     with open_runtime(load_settings(data_dir=tmp_path / "data", secret_key=SECRET, **given)) as found:
         yield found

@@ -11,7 +11,6 @@ from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.documents import registry
 from backbone.errors import PreconditionFailed
-from backbone.migrations import migrate_all
 from schemas.aliases import AliasesDoc
 from schemas.event import Event, from_microseconds
 from schemas.lint.outline import TiersOutline, outline_rule
@@ -20,6 +19,7 @@ from schemas.rule import RuleIn
 from services.ingest.acceptor import Accepted
 from services.ingest.event_type_aliases import Aliases
 from services.ingest.event_warnings import EventWarnings
+from tests.migrated import migrated
 from tests.services.ingest.kit import NOW
 
 
@@ -31,7 +31,7 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
         make: Callable[[], str] = request.getfixturevalue("new_database")
         url = make().replace("postgresql://", "postgresql+psycopg://")
     made = Database(url)
-    migrate_all(made)
+    migrated(made)
     yield made
     made.close()
 

@@ -13,7 +13,6 @@ from backbone.database import Database
 from backbone.errors import Invalid, NotFound
 from backbone.log import EVENTS, Entry, Log
 from backbone.log.embedded.log import EmbeddedLog
-from backbone.migrations import migrate_all
 from backbone.web.pagination import Paging, decode_cursor
 from schemas.event import Event, encode, from_microseconds
 from schemas.rule import RuleIn
@@ -24,6 +23,7 @@ from services.rules.storage.rule_repository import RuleRepository
 from services.rules.tables import accounts
 from services.rules.worker import RulesWorker
 from tests.conformance.log.conftest import kafka_twin
+from tests.migrated import migrated
 
 T0 = 1_790_000_000_000_000
 HOUR = 3_600_000_000
@@ -36,7 +36,7 @@ class Past:
 
     def __init__(self, db: Database, log: Log) -> None:
         self.db, self.log = db, log
-        migrate_all(db)
+        migrated(db)
         saver = RuleRepository(db, log, ManualClock(T0))
         rule = RuleIn.model_validate({"name": "rare", "status": "active", "when": WHEN})
         saver.run(lambda conn: saver.create(conn, rule, "test"))

@@ -15,7 +15,6 @@ from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.log import EVENTS, Entry, Log, OffsetOutOfRange, partition_for
 from backbone.log.embedded.log import EmbeddedLog
-from backbone.migrations import migrate_all
 from backbone.settings import load_settings
 from deploy.local.process import wait_until
 from schemas.event import CLOCK, SOURCE_SEEN, Event, decode, encode, from_microseconds, instant
@@ -30,6 +29,7 @@ from services.rules.storage.rule_repository import RuleRepository
 from services.rules.tables import outbox, triggers
 from services.rules.worker import RulesWorker
 from tests.conformance.log.conftest import PARTITIONS, kafka_twin
+from tests.migrated import migrated
 
 RULE = {
     "name": "gone", "status": "active", "when": {"absence": {"event": "login", "for": "3d"}},
@@ -50,7 +50,7 @@ class Rules:
     def __init__(self, db: Database, log: Log) -> None:
         self.db, self.log, self.posted = db, log, 0
         self.clock = ManualClock(at("01T00:00"))
-        migrate_all(db)
+        migrated(db)
         self.saver = RuleRepository(db, log, self.clock)
         self.save(RULE)
         self.workers: list[RulesWorker] = []

@@ -13,13 +13,13 @@ from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.log import EVENTS, Entry
 from backbone.log.embedded.log import EmbeddedLog
-from backbone.migrations import migrate_all
 from schemas.event import Event, encode, from_microseconds, instant
 from schemas.rule import RuleIn
 from services.rules import worker
 from services.rules.storage.rule_repository import RuleRepository
 from services.rules.tables import triggers
 from services.rules.worker import RulesWorker
+from tests.migrated import migrated
 
 T0 = 1_790_000_000_000_000
 MINUTE = 60_000_000
@@ -33,7 +33,7 @@ class Hours:
     def __init__(self, folder: Path) -> None:
         self.clock = ManualClock(T0)
         self.db = Database(f"sqlite:///{folder / 'x.db'}")
-        migrate_all(self.db)
+        migrated(self.db)
         self.log = EmbeddedLog(folder, 2, now=self.clock.now)
         saver = RuleRepository(self.db, self.log, self.clock)
         saver.run(lambda conn: saver.create(conn, RuleIn.model_validate(RULE), "test"))

@@ -15,7 +15,6 @@ from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Entry
 from backbone.log.embedded.log import EmbeddedLog
-from backbone.migrations import migrate_all
 from backbone.settings import load_settings
 from schemas.event import Event, decode, encode, from_microseconds
 from schemas.rule import RuleIn
@@ -25,6 +24,7 @@ from services.rules.storage import queries
 from services.rules.storage.rule_repository import RuleRepository
 from services.rules.tables import accounts, erased, outbox, triggers
 from services.rules.worker import RulesWorker
+from tests.migrated import migrated
 
 relay_told = msgspec.json.Decoder(TriggerRecord).decode
 T0 = 1_790_000_000_000_000
@@ -110,7 +110,7 @@ def ours(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Merges]:
     sqlite = request.param == "sqlite"
     given = f"sqlite:///{tmp_path / 'x.db'}" if sqlite else request.getfixturevalue("fresh_postgres_url")
     db = Database(load_settings(database_url=given).url)
-    migrate_all(db)
+    migrated(db)
     made = Merges(db, tmp_path)
     yield made
     made.worker.stop()

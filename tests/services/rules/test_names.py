@@ -12,13 +12,13 @@ from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.log import DEAD_LETTERS, EVENTS, Entry
 from backbone.log.embedded.log import EmbeddedLog
-from backbone.migrations import migrate_all
 from backbone.settings import load_settings
 from schemas.event import Event, encode, from_microseconds
 from schemas.rule import RuleIn
 from services.rules.storage.rule_repository import RuleRepository
 from services.rules.tables import accounts, seen, triggers
 from services.rules.worker import RulesWorker
+from tests.migrated import migrated
 
 T0 = 1_790_000_000_000_000
 LONG, NUL = "x" * 257, "a\0b"
@@ -40,7 +40,7 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     sqlite = request.param == "sqlite"
     given = f"sqlite:///{tmp_path / 'x.db'}" if sqlite else request.getfixturevalue("fresh_postgres_url")
     database = Database(load_settings(database_url=given).url)
-    migrate_all(database)
+    migrated(database)
     yield database
     database.close()
 

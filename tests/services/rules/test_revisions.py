@@ -12,18 +12,18 @@ from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.log import EVENTS
 from backbone.log.embedded.log import EmbeddedLog
-from backbone.migrations import migrate_all
 from schemas.event import Event
 from schemas.rule import RuleIn
 from services.rules.storage.revisions import RuleSets, latest
 from services.rules.storage.rule_repository import RuleRepository
+from tests.migrated import migrated
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
     """Two rules, saved one after the other, the first of them a second time."""
     made = Database(f"sqlite:///{tmp_path / 'touchline.db'}")
-    migrate_all(made)
+    migrated(made)
     log = EmbeddedLog(tmp_path, 1)
     saver = RuleRepository(made, log, ManualClock(0))
     for name, at_least in (("a", 1), ("b", 1), ("a", 2)):
@@ -55,7 +55,7 @@ def test_an_earlier_revision_can_be_asked_for_afterwards(db: Database) -> None:
 def test_a_rule_holds_its_plays_from_the_pause_that_asks_for_it_until_it_is_active(tmp_path: Path) -> None:
     """Whatever is done to it meanwhile; and every way of making it active lets them go."""
     db = Database(f"sqlite:///{tmp_path / 'touchline.db'}")
-    migrate_all(db)
+    migrated(db)
     log = EmbeddedLog(tmp_path, 1)
     saver = RuleRepository(db, log, ManualClock(0))
 

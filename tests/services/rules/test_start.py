@@ -16,7 +16,6 @@ from backbone.database import Database
 from backbone.errors import Unavailable
 from backbone.log import EVENTS, Entry, Log
 from backbone.log.embedded.log import EmbeddedLog
-from backbone.migrations import migrate_all
 from backbone.ownership import Fenced
 from backbone.web.idempotency import Idempotency
 from schemas.event import RULES_START, Event, encode, from_microseconds
@@ -32,6 +31,7 @@ from services.rules.storage.write_set import WriteSet
 from services.rules.tables import start_parts, starts, triggers
 from services.rules.worker import RulesWorker
 from tests.conformance.log.conftest import kafka_twin
+from tests.migrated import migrated
 
 T0 = 1_790_000_000_000_000
 PARTITIONS, NAMES = 3, [f"a{n}" for n in range(8)]
@@ -46,7 +46,7 @@ class Hand:
 
     def __init__(self, db: Database, log: Log) -> None:
         self.db, self.log, self.clock = db, log, ManualClock(T0)
-        migrate_all(db)
+        migrated(db)
         saver = RuleRepository(db, log, self.clock)
         saver.run(lambda conn: saver.create(conn, RuleIn.model_validate(RULE), "test"))
         self.starts = StartsByHand(db, log, self.clock, Matches(db, self.clock, wall=False))

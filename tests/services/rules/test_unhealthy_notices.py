@@ -9,11 +9,11 @@ from backbone import notices
 from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.log.embedded.log import EmbeddedLog
-from backbone.migrations import migrate_all
 from schemas.notices import NoticeKind
 from schemas.rule import RuleIn
 from services.rules.storage.rule_repository import RuleRepository
 from services.rules.unhealthy_notices import UnhealthyNotices
+from tests.migrated import migrated
 
 RULE = {"name": "r", "status": "active", "when": {"threshold": {"event": "e", "at_least": 1}}}
 
@@ -23,7 +23,7 @@ class Rules:
 
     def __init__(self, folder: Path) -> None:
         self.db = Database(f"sqlite:///{folder / 'touchline.db'}")
-        migrate_all(self.db)
+        migrated(self.db)
         self.log = EmbeddedLog(folder, 1)
         self._saver = RuleRepository(self.db, self.log, ManualClock(0))
         self.failed: dict[str, tuple[int, str]] = {}

@@ -16,7 +16,6 @@ from backbone.database import Database
 from backbone.log import EVENTS, TRIGGERS, Entry, LogUnavailable, OffsetOutOfRange
 from backbone.log.embedded.chunk_store import Chunk
 from backbone.log.embedded.log import EmbeddedLog
-from backbone.migrations import migrate_all
 from backbone.ownership import Fenced
 from schemas.event import Event, encode, from_microseconds
 from schemas.rule import RuleIn
@@ -27,6 +26,7 @@ from services.rules.storage.rule_repository import RuleRepository
 from services.rules.storage.write_set import WriteSet
 from services.rules.tables import accounts, partitions, triggers
 from services.rules.worker import RulesWorker
+from tests.migrated import migrated
 
 _told = msgspec.json.Decoder(TriggerRecord).decode
 T0 = 1_790_000_000_000_000
@@ -43,7 +43,7 @@ class Rules:
     def __init__(self, folder: Path, cache: int) -> None:
         folder.mkdir()
         self.db = Database(f"sqlite:///{folder / 'touchline.db'}")
-        migrate_all(self.db)
+        migrated(self.db)
         self.log = EmbeddedLog(folder, 2)
         saver = self.saver = RuleRepository(self.db, self.log, ManualClock(T0))
         saver.run(lambda conn: saver.create(conn, RuleIn.model_validate(RULE), "test"))

@@ -7,7 +7,6 @@ import pytest
 from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable, Forbidden, Invalid, NotFound, Unauthorized
-from backbone.migrations import migrate
 from backbone.web.api_keys import (
     CACHE_S,
     SCOPES,
@@ -19,6 +18,7 @@ from backbone.web.api_keys import (
     list_keys,
     revoke_key,
 )
+from tests.migrated import migrated
 
 CLOCK = ManualClock(1_000_000)
 
@@ -33,7 +33,7 @@ class Time:
 @pytest.fixture
 def db(tmp_path: Path) -> Database:
     database = Database(f"sqlite:///{tmp_path}/x.db")
-    migrate(database, "backbone")
+    migrated(database, ["backbone"])
     return database
 
 

@@ -15,13 +15,13 @@ from backbone.database import Database, metadata
 from backbone.documents.api import DocumentKind, documents_router
 from backbone.documents.store import DocumentStore, document_tables
 from backbone.log import open_log
-from backbone.migrations import migrate
 from backbone.settings import load_settings
 from backbone.web.api_keys import Principal, create_key, open_route, require
 from backbone.web.app import create_app, declared_scopes
 from backbone.web.assets import FOLDER, url_of
 from backbone.web.json_route import JsonRoute
 from schemas.answers import KeptDocument
+from tests.migrated import migrated
 
 ROOM = metadata("rules")
 TABLES = document_tables(ROOM)
@@ -93,7 +93,7 @@ class Client:
 @pytest.fixture
 async def app(tmp_path: Path) -> AsyncIterator[Any]:
     db = Database(f"sqlite:///{tmp_path}/x.db")
-    migrate(db, "backbone")
+    migrated(db, ["backbone"])
     with db.write() as connection:
         ROOM.create_all(connection)
     settings = load_settings(data_dir=tmp_path, partitions=2)

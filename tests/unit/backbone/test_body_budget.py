@@ -13,11 +13,11 @@ from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.errors import RateLimited
 from backbone.log import open_log
-from backbone.migrations import migrate
 from backbone.settings import load_settings
 from backbone.web.api_keys import Principal, create_key, open_route, require
 from backbone.web.app import create_app
 from backbone.web.body_budget import MAX_OPEN_BODY, BodyBudget, key_in_body
+from tests.migrated import migrated
 
 CLOCK = ManualClock()
 
@@ -102,7 +102,7 @@ class Doors:
 @pytest.fixture
 async def at(tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, str, str]]:
     db = Database(f"sqlite:///{tmp_path}/x.db")
-    migrate(db, "backbone")
+    migrated(db, ["backbone"])
     log = open_log(load_settings(data_dir=tmp_path, partitions=1))
     app = create_app(
         "Doors", settings=load_settings(data_dir=tmp_path), db=db, log=log, clock=CLOCK, services=[Doors()]

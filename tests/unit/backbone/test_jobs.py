@@ -19,9 +19,9 @@ from backbone.jobs.queue import JobQueue, JobView
 from backbone.jobs.runner import JobRunner
 from backbone.jobs.scratch import Scratch, is_full
 from backbone.jobs.wire import Failed, Frames, Part, Progress, framed
-from backbone.migrations import migrate_all
 from backbone.settings import Settings, load_settings
 from deploy.local.process import wait_until
+from tests.migrated import migrated
 
 MODULE = "tests.unit.backbone.job_process"
 
@@ -34,7 +34,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def queue(settings: Settings) -> Iterator[JobQueue]:
     db = Database(settings.url)
-    migrate_all(db, ["backbone"])
+    migrated(db, ["backbone"])
     yield JobQueue(db, WallClock(), "backtest")
     db.close()
 

@@ -1,0 +1,41 @@
+"""Empty databases brought up to date as `migrate_all` does it, at a tenth of the cost: the migrations run once in a
+process, and for every other database the statements that they came to are repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import event
+
+from backbone.database import ROOMS, Database
+from backbone.migrations import migrate
+
+_STATEMENTS: dict[tuple[str, str], list[tuple[str, Any]]] = {}  # of a dialect and a room
+
+
+def migrated(db: Database, rooms: Sequence[str] = ROOMS) -> None:
+    """Bring the rooms of an empty database up to date."""
+    for room in rooms:
+        if (known := _STATEMENTS.get((db.dialect, room))) is None:
+            _STATEMENTS[db.dialect, room] = _recorded(db, room)
+            continue
+        with db.write() as connection:
+            for statement, parameters in known:
+                connection.exec_driver_sql(statement, parameters or None)
+
+
+def _recorded(db: Database, room: str) -> list[tuple[str, Any]]:
+    """Run the migrations. Returns what they wrote; what they read is the same in every empty database."""
+    said: list[tuple[str, Any]] = []
+
+    def hear(_1: Any, _2: Any, statement: str, parameters: Any, *_3: Any) -> None:
+        if not statement.lstrip().upper().startswith(("SELECT", "PRAGMA", "BEGIN")):
+            said.append((statement, parameters))
+
+    event.listen(db.engine, "before_cursor_execute", hear)
+    try:
+        migrate(db, room)
+    finally:
+        event.remove(db.engine, "before_cursor_execute", hear)
+    return said
