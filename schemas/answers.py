@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from schemas.endpoint import EndpointIn
 from schemas.playbook import PlaybookIn
+from schemas.policy import PolicyDoc
 from schemas.template import TemplateIn
 
 Time = Annotated[str, Field(description="A time in RFC 3339, UTC.", examples=["2026-11-22T09:00:00Z"])]
@@ -125,6 +126,19 @@ class EndpointOut(KeptDocument, EndpointIn):
         default="",
         description="The secret that signs the endpoint's requests. Only in the answer to the save that set "
         "it.",
+    )
+
+
+class PolicyOut(KeptVersion, PolicyDoc):
+    """The saved sending policy. Before the first save, `version` is 0, and nobody has changed it."""
+
+    version: int = Field(
+        description="The number of the version. 0 if nobody has saved a policy yet.", examples=[3]
+    )
+    changed_by: str = Field(default="", description="The name of the API key.", examples=["jo"])
+    changed_at: Time = ""
+    warnings: list[FieldWarning] = Field(
+        default=[], description="Warnings, in the answer to a save. Left out if there are none."
     )
 
 

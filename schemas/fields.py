@@ -18,6 +18,7 @@ from schemas.conditions.codegen import ConditionError, check_path
 from schemas.names import is_name
 
 MAX_TYPES = 100
+MAX_COUNT = 1_000_000
 MAX_HOLDOUT = 50  # per cent: more than half would be a playbook for the few
 FIXED = frozenset({"account.id", "account.tier", "contact.id"})
 WHOLE = frozenset({"account.attributes", "contact.attributes"})
@@ -45,6 +46,12 @@ def _share(value: Any) -> Any:
 def _holdout(value: Any) -> Any:
     if not 0 <= _number(value) <= MAX_HOLDOUT:
         raise invalid("must be 0 to {most}: per cent of the accounts", most=MAX_HOLDOUT)
+    return value
+
+
+def _count(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
+        raise invalid("must be a whole number from 0 to {most}", most=MAX_COUNT)
     return value
 
 
@@ -106,10 +113,15 @@ Holdout = Annotated[
     PlainValidator(_holdout),
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": MAX_HOLDOUT}),
 ]
+Count = Annotated[
+    int, PlainValidator(_count), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MAX_COUNT})
+]
 EventPath = Annotated[str, Field(strict=True), _path("data", "contact", "account", "type", "source")]
 AccountPath = Annotated[str, Field(strict=True), _path("account")]
 DatePath = Annotated[str, Field(strict=True), _path("account", "contact")]
 ValuePath = Annotated[DatePath, AfterValidator(_value)]  # one value that an update can change
+TOPIC = r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$"
+Topic = Annotated[str, Field(strict=True, min_length=1, max_length=64, pattern=TOPIC)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 Name = Annotated[str, Field(strict=True, pattern=NAME)]
 

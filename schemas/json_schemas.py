@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from schemas.aliases import AliasesDoc
 from schemas.endpoint import EndpointIn
 from schemas.playbook import PlaybookIn
+from schemas.policy import PolicyDoc
 from schemas.rule import RuleIn, TiersDoc
 from schemas.scenario import Scenario
 from schemas.template import TemplateIn
@@ -17,6 +18,7 @@ from schemas.template import TemplateIn
 KINDS: dict[str, type[BaseModel]] = {
     "aliases": AliasesDoc,
     "tiers": TiersDoc,
+    "policy": PolicyDoc,
     "endpoint": EndpointIn,
     "template": TemplateIn,
     "playbook": PlaybookIn,

@@ -16,6 +16,7 @@ from schemas.duration import Duration
 from schemas.fields import (
     MAX_HOLDOUT,
     OF_VERSIONS,
+    TOPIC,
     DatePath,
     EventPath,
     Holdout,
@@ -247,7 +248,7 @@ class PlaybookIn(Strict):
         "lifecycle",
         min_length=1,
         max_length=64,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$",
+        pattern=TOPIC,
         description="The topic of the mails, from which a contact can unsubscribe.",
         examples=["billing"],
     )

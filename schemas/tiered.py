@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from schemas.choice import at_least_one
 from schemas.duration import DateDuration, Duration
-from schemas.fields import Number, Share
+from schemas.fields import Count, Number, Share
 
 TIERS = ("high", "low", "tech")
 Tier = Literal["high", "low", "tech"]
@@ -52,11 +52,16 @@ class TieredShare(TierMap[Share]):
     """A percentage per tier. A tier that is left out or null is not covered: the rule does not fire there."""
 
 
+class TieredCount(TierMap[Count]):
+    """A whole number per tier. A tier that is left out or null is not covered."""
+
+
 _MAPS: list[tuple[Any, type[TierMap[Any]]]] = [
     (Duration, TieredDuration),
     (DateDuration, TieredDateDuration),
     (Number, TieredNumber),
     (Share, TieredShare),
+    (Count, TieredCount),
 ]
 
 

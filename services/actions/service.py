@@ -25,6 +25,7 @@ from services.actions.api import (
     holding,
     impact,
     plays,
+    policy,
     preview,
     rehearsals,
     sending,
@@ -105,6 +106,7 @@ class ActionsService:
         goes_on = self._goes_on
         self.routers: Sequence[APIRouter] = [
             *documents.routers(db, clock, asked, self.worker.playbook_saved),
+            policy.router(db, clock),
             impact.router(db, clock, log_clock=self._log_clock),
             plays.router(db, clock, times, log.partitions, changed),
             holding.router(db, clock, times, log.partitions, documents.playbook_view(db), goes_on),

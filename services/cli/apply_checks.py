@@ -12,9 +12,10 @@ from schemas.playbook import PlaybookIn
 from schemas.rule import RuleIn
 from services.cli.client import ApiError, Client
 from services.cli.documents import Document, FileProblem
-from services.cli.server_documents import PATHS, Item, Key, as_filed
+from services.cli.server_documents import PATHS, SINGLE, Item, Key, as_filed
 
-CHECKED = ("rule", "playbook", "template")
+OUTLINED = ("rule", "playbook", "template")
+CHECKED = (*OUTLINED, "policy")  # kinds that the server checks without a save
 
 
 def check(client: Client, documents: Sequence[Document]) -> tuple[list[FileProblem], list[FileProblem]]:
@@ -24,13 +25,18 @@ def check(client: Client, documents: Sequence[Document]) -> tuple[list[FileProbl
     for document in documents:
         if document.kind in CHECKED:
             try:
-                path = f"/v1/{PATHS[document.kind]}/check"
-                answer = client.call("POST", path, document.body, alone=True)
+                answer = _ask(client, document)
             except ApiError as error:
                 refused += problems(document, error)
                 continue
             doubtful += [document.problem(one["field"], one["message"]) for one in answer["warnings"]]
     return refused, doubtful
+
+
+def _ask(client: Client, document: Document) -> Any:
+    if document.kind in SINGLE:
+        return client.call("POST", f"/v1/{SINGLE[document.kind]}/check", document.body)
+    return client.call("POST", f"/v1/{PATHS[document.kind]}/check", document.body, alone=True)
 
 
 def problems(document: Document, error: ApiError) -> list[FileProblem]:
@@ -94,7 +100,7 @@ def _problem(here: dict[Key, Document], view: SharedWarning) -> FileProblem:
 
 
 def _findings(here: dict[Key, Document], held: Mapping[Key, Item]) -> Iterator[Finding]:
-    ours = [outline(one.model) for one in here.values() if one.kind in CHECKED]  # type: ignore[arg-type]
+    ours = [outline(one.model) for one in here.values() if one.kind in OUTLINED]  # type: ignore[arg-type]
     if not ours:
         return
     every = [*ours, *_others(here, held)]
@@ -109,7 +115,7 @@ def _others(here: dict[Key, Document], held: Mapping[Key, Item]) -> Iterator[Out
     """The outlines of the server's other documents, but for those that another version saved and that
     are invalid now."""
     for (kind, name), item in held.items():
-        if kind in CHECKED and (kind, name) not in here:
+        if kind in OUTLINED and (kind, name) not in here:
             try:
                 model: Any = KINDS[kind].model_validate(as_filed(kind, item))
             except ValidationError:

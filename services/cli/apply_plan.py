@@ -98,7 +98,7 @@ class Plan:
     """The changes in the order in which they can be written, and what else the server has.
 
     `alone`: documents that only the server has, in an order in which they can be deleted: those that refer to
-    others first. The single documents (tiers, aliases) are not among them, as there is always one.
+    others first. The single documents (tiers, policy, aliases) are not among them, as there is always one.
     """
 
     def __init__(self, documents: Sequence[Document], found: ServerDocument, *, prune: bool = False) -> None:

@@ -206,7 +206,7 @@ def apply(
 ) -> None:
     """Bring the server to what the files say. If anything is invalid, nothing is applied.
 
-    Asks before it activates a paused rule, replaces the tiers or aliases, or deletes anything.
+    Asks before it activates a paused rule, replaces the tiers, the policy or aliases, or deletes anything.
     """
     from services.cli import apply_files
 
@@ -217,7 +217,7 @@ def apply(
 def export(
     folder: Annotated[Path, typer.Argument(help="Where to write; made if it is missing.", metavar="DIR")],
 ) -> None:
-    """Write the server's rules, playbooks, templates, endpoints, tiers and aliases as files for `apply`."""
+    """Write the server's rules, playbooks, templates, endpoints, tiers, policy and aliases as files for `apply`."""
     from services.cli.export import export as write
 
     raise typer.Exit(write(folder))

@@ -13,6 +13,7 @@ from services.cli.client import ApiError, Client
 PATHS = {"rule": "rules", "playbook": "playbooks", "template": "templates", "endpoint": "endpoints"}
 SINGLE = {
     "tiers": "tiers",
+    "policy": "policy",
     "aliases": "aliases",
 }  # kinds of which there is always one, without a name of its own
 # Fields of a server's document that a file may have too, and that are not part of its content.

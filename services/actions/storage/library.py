@@ -26,6 +26,7 @@ CACHED = 2_000  # how many compiled versions and templates are kept
 PLAYBOOKS = DocumentStore(documents, "playbook")
 TEMPLATES = DocumentStore(documents, "template")
 ENDPOINTS = DocumentStore(documents, "endpoint")
+POLICY = DocumentStore(documents, "policy")  # one document, named as its kind
 
 log_ = telemetry.get_logger("touchline.actions")
 

@@ -321,7 +321,8 @@ def _schemas(router: APIRouter) -> None:
         kind: Annotated[
             str,
             Path(
-                description="The kind of file: rule, playbook, template, endpoint, tiers, aliases, test or document."
+                description="The kind of file: rule, playbook, template, endpoint, tiers, policy, aliases, "
+                "test or document."
             ),
         ],
         _: Principal = require(ANY),

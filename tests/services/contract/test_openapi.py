@@ -10,6 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemas.account import ACCOUNT_EXAMPLE
 from schemas.aliases import ALIASES_EXAMPLE
 from schemas.json_schemas import KINDS
+from schemas.policy import POLICY_EXAMPLE
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE
 from schemas.start import START_EXAMPLE
 from schemas.task import TASK_EXAMPLE
@@ -72,8 +73,12 @@ def call(api: httpx.Client) -> Caller:
 
 def _documents(call: Caller) -> None:
     call("get", "/v1/tiers")
+    call("get", "/v1/policy")
     call("get", "/v1/aliases")
+    call("post", "/v1/policy/check", json=POLICY_EXAMPLE)
     for _ in range(2):
+        call("put", "/v1/policy", json=POLICY_EXAMPLE)
+        call("get", "/v1/policy")
         call("put", "/v1/tiers", json=TIERS_EXAMPLE)
         call("put", "/v1/aliases", json=ALIASES_EXAMPLE)
         call("get", "/v1/tiers")

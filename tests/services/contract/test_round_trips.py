@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from schemas.aliases import ALIASES_EXAMPLE
+from schemas.policy import POLICY_EXAMPLE
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE
 from services.actions.api.documents import ENDPOINT_EXAMPLE, PLAYBOOK_EXAMPLE, TEMPLATE_EXAMPLE
 
@@ -17,6 +18,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("/v1/playbooks/invoice-overdue", PLAYBOOK_EXAMPLE),
     ("/v1/endpoints/crm", ENDPOINT_EXAMPLE),
     ("/v1/tiers", TIERS_EXAMPLE),
+    ("/v1/policy", POLICY_EXAMPLE),
     ("/v1/aliases", ALIASES_EXAMPLE),
 ]
 

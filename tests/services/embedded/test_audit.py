@@ -79,6 +79,7 @@ CALLS: list[tuple[str, str, Any]] = [
     ("PUT", "/v1/sending", {"status": "off", "reason": "by mistake"}),
     ("PUT", "/v1/sending", {"status": "on"}),
     ("PUT", "/v1/tiers", {"tiers": [{"tier": "low"}]}),
+    ("PUT", "/v1/policy", {"hours": {"from": "08:00", "to": "18:00"}}),
     ("PUT", "/v1/aliases", {"aliases": {"rang": "called"}}),
     ("POST", "/v1/tasks", TASK),
     ("POST", "/v1/tasks/{task}/snooze", {"until": "2090-01-01T00:00:00Z"}),
@@ -172,6 +173,9 @@ def test_an_entry_says_who_did_what(
     off, on = called["PUT", "/v1/sending"]
     assert (off["object"], off["after"], on["after"]["status"]) == ("sending/sending", on["before"], "on")
     assert called["PUT", "/v1/tiers"][0]["object"] == "tiers/tiers"
+    policy = called["PUT", "/v1/policy"][0]
+    assert (policy["object"], policy["before"]) == ("policy/policy", None)
+    assert policy["after"] == {"version": 1, "hours": {"from": "08:00", "to": "18:00"}}
     assert called["PUT", "/v1/aliases"][0]["after"] == {"aliases": {"rang": "called"}}
     exited = called["POST", "/v1/plays/{play}/exit"][0]
     assert (exited["before"]["status"], exited["after"]["status"], exited["after"]["reason"]) == (

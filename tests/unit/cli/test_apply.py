@@ -287,6 +287,29 @@ def test_aliases_are_a_document_of_which_there_is_one(server: Fake, tmp_path: Pa
     assert "aliases: aliases.signed_up: must not be a reserved type" in err
 
 
+def test_the_policy_is_checked_asked_about_and_replaced(server: Fake, tmp_path: Path) -> None:
+    folder = write(tmp_path, policy="kind: policy\nhours: {from: 08:00, to: 18:00}\nholidays: [2026-12-25]\n")
+    code, out, _ = server.touchline("apply", folder)
+    assert (code, out.splitlines()[0], server.calls) == (0, "created   policy", ["PUT policy"])
+    assert server.documents["/v1/policy"]["hours"] == {"from": "08:00", "to": "18:00"}
+    assert server.touchline("apply", folder)[1].splitlines()[-1] == "1 unchanged"
+    write(tmp_path, policy="kind: policy\nhours: {from: 09:00, to: 18:00}\n")
+    code, _, err = server.touchline("apply", folder)
+    assert (code, server.calls) == (1, [])
+    assert "policy: replaces version 1, saved by ann" in err
+    server.refuses = lambda _, path: (200, {"warnings": [DOUBT]}) if path == "/v1/policy/check" else None
+    code, _, err = server.touchline("apply", "--yes", folder)
+    assert code == 0
+    assert "policy.yaml:2: policy: hours.from: early" in "".join(err.splitlines())
+    write(tmp_path, policy="kind: policy\nhours: {from: 18:00, to: 08:00}\n")
+    code, _, err = server.touchline("apply", folder)
+    assert code == 1
+    assert "policy.yaml:2: policy: hours.to: must be later than from" in "".join(err.splitlines())
+
+
+DOUBT = {"field": "hours.from", "message": "early"}
+
+
 def test_a_key_for_rules_alone_applies_rules(server: Fake, tmp_path: Path) -> None:
     more(server)
 

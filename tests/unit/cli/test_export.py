@@ -21,14 +21,15 @@ def server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     server.save("/v1/endpoints/c", url="https://c.test", description="1e3")
     server.save("/v1/tiers", tiers=[{"tier": "high", "where": {"account.id": "08"}}, {"tier": "tech"}])
     server.save("/v1/aliases", aliases={"signed_up": "account.signed_up", "1e3": "x"})
+    server.save("/v1/policy", hours={"from": "08:00", "to": "24:00"}, holidays=["2026-12-25"], warnings=[])
     return server
 
 
 def test_there_and_back(server: Fake, tmp_path: Path) -> None:
     code, out, err = server.touchline("export", str(tmp_path / "out"))
-    assert (code, out, err) == (0, f"6 documents written to {tmp_path}/out\n", "")
+    assert (code, out, err) == (0, f"7 documents written to {tmp_path}/out\n", "")
     code, out, err = server.touchline("apply", str(tmp_path / "out"))
-    assert (code, out.splitlines()[-1], err) == (0, "6 unchanged", "")
+    assert (code, out.splitlines()[-1], err) == (0, "7 unchanged", "")
 
 
 def test_into_an_empty_server(server: Fake, tmp_path: Path) -> None:

@@ -59,7 +59,11 @@ def test_something_else_answers(touchline: Any, tmp_path: Path) -> None:
     assert err.startswith("touchline: TOUCHLINE_URL: what answers at http")
 
 
-SINGLE: dict[str, Any] = {"/v1/tiers": {"tiers": []}, "/v1/aliases": {"aliases": {}}}
+SINGLE: dict[str, Any] = {
+    "/v1/tiers": {"tiers": []},
+    "/v1/policy": {"version": 0},
+    "/v1/aliases": {"aliases": {}},
+}
 APART: dict[str, Any] = {
     "http://in": {"ingest": {}},
     "http://judge": {"rules": {}},
@@ -83,7 +87,8 @@ def test_services_apart_are_each_asked_for_their_own(
 
     monkeypatch.setattr(httpx.Client, "request", request)
     assert export(tmp_path) == 0
-    judge, hand = {"/v1/rules", "/v1/tiers"}, {"/v1/playbooks", "/v1/templates", "/v1/endpoints"}
+    judge = {"/v1/rules", "/v1/tiers"}
+    hand = {"/v1/playbooks", "/v1/templates", "/v1/endpoints", "/v1/policy"}
     door = {("/v1/aliases", "http://in")}
     assert (
         asked == {(path, "http://judge") for path in judge} | {(path, "http://hand") for path in hand} | door
