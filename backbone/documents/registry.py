@@ -93,6 +93,13 @@ def warnings_about(conn: Connection, outline: Outline) -> list[LintWarning]:
     return [*_missing(conn, outline, books), *found][:MOST_WARNINGS]
 
 
+def playbooks(conn: Connection) -> dict[str, PlaybookOutline] | None:
+    """The outlines of all playbooks; None if there are more than a save is compared with."""
+    every = select(outlines.c.outline).order_by(outlines.c.name).limit(MOST_BESIDE + 1)
+    found = _read(conn, PlaybookOutline, [every])
+    return found if len(found) <= MOST_BESIDE else None
+
+
 def tier_policy(conn: Connection) -> tuple[int, TiersOutline] | None:
     """The tier policy in force and its version; None: none was saved, or rules has another database."""
     query = select(outlines.c.version, outlines.c.outline)

@@ -7,6 +7,7 @@ import msgspec
 
 from schemas.conditions.model import plain
 from schemas.event import OWN_PREFIX
+from schemas.lint.mail_times import MailTime, mail_times
 from schemas.lint.readings import ReadPath, reads_of_playbook, reads_of_rule, reads_of_tiers, types_of
 from schemas.lint.template_names import trigger_names
 from schemas.playbook import PlaybookIn, Step
@@ -15,7 +16,7 @@ from schemas.rule import RuleIn, TiersDoc, cooldown_span
 from schemas.template import TemplateIn
 from schemas.tiered import TIERS
 
-FORMAT = 7  # counts up when outlines come to hold something else: those on record are then made anew
+FORMAT = 8  # counts up when outlines come to hold something else: those on record are then made anew
 CAN_LACK = frozenset({"event", "event_id", "contact", "key", "figures", "value", "threshold", "window"})
 
 
@@ -65,6 +66,8 @@ class PlaybookOutline(msgspec.Struct, frozen=True, omit_defaults=True):
     reads: list[ReadPath] = []
     endpoints: list[str] = []  # that it calls
     goal: list[str] = []  # types of events that reach its goal
+    topic: str = "lifecycle"
+    mails: list[MailTime] = []
 
 
 class TemplateOutline(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -176,6 +179,8 @@ def outline_playbook(body: PlaybookIn) -> PlaybookOutline:
         reads_of_playbook(body),
         sorted({name for kind, name, _ in body.references() if kind == "endpoint"}),
         [] if body.goal is None else list(body.goal.types),
+        body.topic,
+        list(mail_times(body)),
     )
 
 

@@ -1,16 +1,23 @@
 """Writes the outlines of playbooks and templates for other services, and collects warnings when one is saved."""
 
+from contextlib import suppress
+
+from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from backbone.database import Database
 from backbone.documents import registry
 from backbone.documents.store import StoredDocument
 from schemas.lint.goals import lint_goal
-from schemas.lint.outline import Outline, outline
+from schemas.lint.held_mails import lint_held_mails, lint_topics
+from schemas.lint.outline import Outline, outline, outline_playbook
+from schemas.lint.policy import lint_policy
 from schemas.lint.single import LintWarning, lint_playbook, lint_template
+from schemas.lint.together import told
 from schemas.playbook import PlaybookIn
+from schemas.policy import PolicyDoc
 from schemas.template import TemplateIn
-from services.actions.storage.library import PLAYBOOKS, TEMPLATES
+from services.actions.storage.library import PLAYBOOKS, POLICY, TEMPLATES
 
 Body = PlaybookIn | TemplateIn
 
@@ -23,7 +30,25 @@ def write_outline(conn: Connection, body: Body, stored: StoredDocument) -> None:
 def warnings_about(conn: Connection, body: Body, *, alone: bool = False) -> list[LintWarning]:
     """The warnings about a document, by itself and (unless `alone`) with the documents it works with."""
     found = _by_itself(body)
-    return found if alone else [*found, *registry.warnings_about(conn, outline(body))]
+    return found if alone else [*found, *registry.warnings_about(conn, outline(body)), *_held(conn, body)]
+
+
+def warnings_about_policy(conn: Connection, policy: PolicyDoc) -> list[LintWarning]:
+    """The warnings about the sending policy, by itself and with the playbooks."""
+    books = registry.playbooks(conn) or {}
+    findings = [*lint_topics(policy, books), *lint_held_mails(policy, books.values())]
+    return [*lint_policy(policy), *told(findings, "policy", "policy")][: registry.MOST_WARNINGS]
+
+
+def _held(conn: Connection, body: Body) -> list[LintWarning]:
+    """The warnings about mails of a playbook that the policy never lets begin."""
+    stored = POLICY.get(conn, POLICY.kind)
+    if stored is None or not isinstance(body, PlaybookIn):
+        return []
+    with suppress(ValidationError):  # another version of this program saved the policy
+        policy = PolicyDoc.model_validate(stored.doc)
+        return told(lint_held_mails(policy, [outline_playbook(body)]), "playbook", body.name)
+    return []
 
 
 def _by_itself(body: Body) -> list[LintWarning]:

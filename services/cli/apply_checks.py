@@ -6,9 +6,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from schemas.json_schemas import KINDS
+from schemas.lint.held_mails import POLICY, lint_held_mails, lint_topics
 from schemas.lint.outline import Outline, PlaybookOutline, RuleOutline, TemplateOutline, outline
 from schemas.lint.together import Finding, SharedWarning, lint_together
 from schemas.playbook import PlaybookIn
+from schemas.policy import PolicyDoc
 from schemas.rule import RuleIn
 from services.cli.client import ApiError, Client
 from services.cli.documents import Document, FileProblem
@@ -101,14 +103,30 @@ def _problem(here: dict[Key, Document], view: SharedWarning) -> FileProblem:
 
 def _findings(here: dict[Key, Document], held: Mapping[Key, Item]) -> Iterator[Finding]:
     ours = [outline(one.model) for one in here.values() if one.kind in OUTLINED]  # type: ignore[arg-type]
-    if not ours:
+    if not ours and (POLICY, POLICY) not in here:
         return
     every = [*ours, *_others(here, held)]
+    books = {one.name: one for one in every if isinstance(one, PlaybookOutline)}
     yield from lint_together(
         [one for one in every if isinstance(one, RuleOutline)],
-        {one.name: one for one in every if isinstance(one, PlaybookOutline)},
+        books,
         {one.name: one for one in every if isinstance(one, TemplateOutline)},
     )
+    policy = _policy(here, held)
+    if policy is not None:
+        yield from lint_topics(policy, books)
+        yield from lint_held_mails(policy, books.values())
+
+
+def _policy(here: dict[Key, Document], held: Mapping[Key, Item]) -> PolicyDoc | None:
+    """The sending policy as it will be; None: there is none, or another version saved it and it is invalid now."""
+    place = (POLICY, POLICY)
+    if place in here:
+        return PolicyDoc.model_validate(here[place].body)
+    try:
+        return PolicyDoc.model_validate(as_filed(POLICY, held[place])) if place in held else None
+    except ValidationError:
+        return None
 
 
 def _others(here: dict[Key, Document], held: Mapping[Key, Item]) -> Iterator[Outline]:

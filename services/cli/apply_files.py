@@ -53,6 +53,8 @@ def _wanted(documents: Sequence[Document], *, prune: bool) -> set[str]:
     wanted = {document.kind for document in documents}
     if "playbook" in wanted:
         wanted |= {"template", "endpoint"}
+    if "policy" in wanted:
+        wanted |= {"playbook"}
     return wanted | set(PATHS) if prune else wanted
 
 

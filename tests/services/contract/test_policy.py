@@ -32,3 +32,21 @@ def test_what_is_wrong_is_named_and_what_is_doubtful_is_warned_of(api: httpx.Cli
     assert saved["warnings"] == checked["warnings"]
     assert "warnings" not in api.get("/v1/policy").json()
     assert "warnings" not in api.put("/v1/policy", json={}).json()
+
+
+def test_what_does_not_fit_together_is_told_to_whoever_saves_last(api: httpx.Client) -> None:
+    api.put("/v1/policy", json={})
+    api.put("/v1/templates/hello", json={"subject": "Hi", "markdown": "Hello"})
+    mail = {"email": {"template": "hello"}}
+    steps = {"steps": [mail, {"wait": "1d"}, mail]}
+    narrow = {"caps": [{"at_most": 1, "within": "7d", "except_topics": ["bills"]}], "wait_at_most": "2d"}
+    assert "warnings" not in api.put("/v1/playbooks/chase", json=steps).json()
+    warned = api.put("/v1/policy", json=narrow).json()["warnings"]
+    assert [one["field"] for one in warned] == ["caps.0.except_topics.0", "caps.0"]
+    assert "the mail steps.2.email of chase never goes out" in warned[1]["message"]
+    again = api.put("/v1/playbooks/chase", json=steps).json()["warnings"]
+    assert [one["field"] for one in again] == ["steps.2.email"]
+    assert "warnings" not in api.put("/v1/playbooks/chase", json={"steps": [mail]}).json()
+    api.put("/v1/playbooks/chase", json={"steps": [mail], "topic": "bills"})
+    assert "warnings" not in api.put("/v1/policy", json=narrow).json()
+    api.put("/v1/policy", json={})

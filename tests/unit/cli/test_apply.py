@@ -307,6 +307,28 @@ def test_the_policy_is_checked_asked_about_and_replaced(server: Fake, tmp_path: 
     assert "policy.yaml:2: policy: hours.to: must be later than from" in "".join(err.splitlines())
 
 
+def test_the_policy_is_compared_with_the_playbooks_of_files_and_server(server: Fake, tmp_path: Path) -> None:
+    mail = {"email": {"template": "t"}}
+    server.save("/v1/templates/t", subject="Hi", markdown="Hello")
+    server.save("/v1/playbooks/far", steps=[mail, mail], topic="offers")
+    narrow = "caps:\n- {at_most: 1, within: 7d, except_topics: [bills]}\nwait_at_most: 1d\n"
+    folder = write(tmp_path, policy=f"kind: policy\n{narrow}")
+    _, _, err = server.touchline("apply", folder)
+    said = "".join(err.splitlines())
+    assert "policy.yaml:3: policy: caps.0: the mail steps.1.email of far never goes out" in said
+    assert "policy.yaml:3: policy: caps.0.except_topics.0: no playbook has the topic bills" in said
+    files = tmp_path / "books"
+    files.mkdir()
+    near = "kind: playbook\nname: near\nsteps:\n- email: {template: t}\n- email: {template: t}\n"
+    (files / "near.yaml").write_text(near)
+    _, _, err = server.touchline("apply", str(files))
+    said = "".join(err.splitlines())
+    assert "near.yaml:5: playbook near: steps.1.email: never goes out" in said
+    assert "far" not in said
+    (files / "near.yaml").write_text(near.replace("steps:", "topic: bills\nsteps:"))
+    assert server.touchline("apply", str(files))[2] == ""
+
+
 DOUBT = {"field": "hours.from", "message": "early"}
 
 
