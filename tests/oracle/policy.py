@@ -23,8 +23,8 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 class Mail:
     """A mail to a contact. Its step ran at `runs_at`; `place` is its place in the log among those of one moment.
 
-    `gap`: the waits between it and the mail before it of the same play, or None if it keeps its own time (there is
-    none before it, or it waited for a date).
+    `gap`: the waits between it and the mail before it of the same play. A wait for a date keeps its date, and so is
+    none of these.
     """
 
     id: str
@@ -38,7 +38,7 @@ class Mail:
     zone: str | None = None  # of the contact, else of the account
     within: int | None = None
     play: str = ""
-    gap: int | None = None
+    gap: int = 0
 
 
 @dataclass
@@ -136,17 +136,13 @@ class PolicyOracle:
 
     def _due(self, mail: Mail) -> int | None:
         """*d*; None while a mail of the same play and recipient that goes before it waits."""
-        if mail.gap is None:
-            return mail.runs_at
         between = 0
         own = [one for one in self.known if (one.play, one.address) == (mail.play, mail.address)]
         before = own[: own.index(mail)]
         if any(self.course[one.id].waits for one in before):
             return None
-        following: Mail = mail
+        following = mail
         for one in reversed(before):
-            if following.gap is None:
-                break  # it waited for a date: what was before does not move it
             between += following.gap
             began = self.course[one.id].began_at
             if began is not None:

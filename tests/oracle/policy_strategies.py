@@ -51,20 +51,9 @@ CLOCKS = (
 SPANS = ("1s", "90s", "45m", "1h", "6h", "12h", "1d", "36h", "2d", "3d", "7d")
 PATIENCE = ("1h", "6h", "1d", "2d", "3d", "7d")
 STEPS = (
-    0,
-    0,
-    0,
-    SECOND,
-    MINUTE,
-    15 * MINUTE,
-    45 * MINUTE,
-    HOUR,
-    3 * HOUR,
-    6 * HOUR,
-    12 * HOUR,
-    DAY,
+    0, 0, 0, 0, 0, SECOND, SECOND, MINUTE, MINUTE, 15 * MINUTE, 45 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY,
     36 * HOUR,
-)
+)  # fmt: skip
 
 
 def _mostly(usual: Any, rare: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -171,7 +160,7 @@ def mails_of(made: list[JSON]) -> list[Mail]:
                     zone=play["zone"],
                     within=None if mail["within"] is None else span(mail["within"]),
                     play=str(number),
-                    gap=span(mail["wait"]) if place else None,
+                    gap=span(mail["wait"]),
                 )
             )
     return found
