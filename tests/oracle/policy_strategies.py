@@ -114,8 +114,8 @@ def policies() -> st.SearchStrategy[JSON]:
 @st.composite
 def plays(draw: st.DrawFn) -> list[JSON]:
     """Plays: `{account, address, zone, tier, topic, priority, at, mails: [{wait, within}]}`."""
-    start = draw(st.sampled_from(STARTS))
-    at, made = start, []
+    at, made = draw(st.sampled_from(STARTS)), []
+    tiers = {name: draw(st.sampled_from(TIERS)) for name in "ab"}
     for _ in range(draw(st.integers(1, 6))):
         at += draw(st.sampled_from(STEPS))
         mails = [
@@ -125,12 +125,13 @@ def plays(draw: st.DrawFn) -> list[JSON]:
             }
             for place in range(draw(st.integers(1, 3)))
         ]
+        account = draw(st.sampled_from("ab"))
         made.append(
             {
-                "account": draw(st.sampled_from("ab")),
+                "account": account,
                 "address": draw(st.sampled_from(("ann@acme.test", "ann@acme.test", "bob@acme.test"))),
                 "zone": draw(st.sampled_from((None, None, *ZONES))),
-                "tier": draw(st.sampled_from(TIERS)),
+                "tier": tiers[account],
                 "topic": draw(st.sampled_from(TOPICS)),
                 "priority": draw(st.sampled_from((5, 5, 5, 1, 9))),
                 "at": at,
