@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from backbone.errors import Invalid
 from backbone.web.validation import validate
 from schemas.json_schemas import KINDS
-from services.cli.server_documents import SINGLE
+from services.cli.server_documents import SINGLE, label
 from services.cli.yamlfile import Located, YamlError, read_yaml
 
 TEST_SUFFIX = ".test.yaml"
@@ -51,9 +51,8 @@ class Document:
     def problem(self, field: str, message: str) -> FileProblem:
         """A problem with one of the document's fields, at that field's line, or at the line of its text
         that is named."""
-        text = (
-            f"{self.kind} {self.name}: {field}: {message}" if field else f"{self.kind} {self.name}: {message}"
-        )
+        what = label(self.kind, self.name)
+        text = f"{what}: {field}: {message}" if field else f"{what}: {message}"
         inside = _LINE.match(message)
         line = self.source.line_in(field, int(inside[1])) if inside else self.source.line(field)
         return FileProblem(self.source.path, line, text)
@@ -102,14 +101,12 @@ def _document(item: Located) -> Document | list[FileProblem]:
     kind = item.value["kind"]
     body = {key: value for key, value in item.value.items() if key != "kind"}
     name = kind if kind in SINGLE else str(body.get("name", ""))
-    label = kind if kind in SINGLE else f"{kind} {name}".strip()
+    what = label(kind, name).strip()
     try:
         model = validate(KINDS[kind], body)
     except Invalid as error:
         return [
-            FileProblem(
-                item.path, item.line(wrong["field"]), f"{label}: {wrong['field']}: {wrong['message']}"
-            )
+            FileProblem(item.path, item.line(wrong["field"]), f"{what}: {wrong['field']}: {wrong['message']}")
             for wrong in error.errors
         ]
     return Document(kind, name, body, model, item)

@@ -66,7 +66,7 @@ def test_names_that_differ_in_capitals_alone(server: Fake, tmp_path: Path) -> No
     server.touchline("export", str(tmp_path))
     names = {path.name.casefold() for path in (tmp_path / "templates").iterdir()}
     assert names == {"t.yaml", "t~2.yaml"}
-    assert server.touchline("apply", str(tmp_path))[1].splitlines()[-1] == "7 unchanged"
+    assert server.touchline("apply", str(tmp_path))[1].splitlines()[-1] == "8 unchanged"
 
 
 def test_what_was_deleted_since_is_named(server: Fake, tmp_path: Path) -> None:
