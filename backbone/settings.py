@@ -4,18 +4,17 @@ import ipaddress
 import logging
 import os
 import re
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic_settings import DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from backbone.errors import ConfigurationError
+from backbone.mail_settings import MailSettings
 from backbone.setting_checks import (
     PREFIX,
     check_address,
@@ -38,7 +37,7 @@ Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 Seconds = Annotated[float, Field(gt=0, le=3_600)]
 
 
-class Settings(BaseSettings):
+class Settings(MailSettings):
     """All settings; the environment variable is the name in capitals after `TOUCHLINE_`."""
 
     model_config = SettingsConfigDict(
@@ -55,34 +54,10 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = Field(
         None, description="signs unsubscribe links, keys the hashes of the erased"
     )
-    smtp_url: SecretStr | None = Field(
-        None,
-        description="smtp://user:password@host:587 or smtps://…; unset: .eml files. With a password the connection "
-        "has to be encrypted, unless the host is a loopback address or the URL ends in ?starttls=false",
-    )
-    smtp_ehlo: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
-        max_length=255,
-        description="the name that we greet the mail server with; unset: this machine's",
-    )
-    smtp_ca_file: Path | None = Field(
-        None,
-        description="PEM file of the authorities that sign the mail server's certificate; unset: the system's",
-    )
-    sender: str = Field("Touchline <touchline@localhost>", description="From of mails without an owner")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="origins of web pages whose Segment libraries may call us, such as https://app.example.com, "
         "separated by commas",
-    )
-    mail_only_to: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        description="for staging: addresses and domains, separated by commas, that mails may go to; all others are "
-        "skipped (`not_on_list`). Exact but for case: a domain does not stand for those below it",
-    )
-    mail_instead_to: str | None = Field(
-        None, description="for staging: the address that all mails go to instead of their recipients"
     )
     ops_email: str | None = Field(
         None,
@@ -233,38 +208,6 @@ class Settings(BaseSettings):
         check_port(value)
         return value.rstrip("/")
 
-    @field_validator("smtp_url")
-    @classmethod
-    def _smtp_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"smtp", "smtps"}:
-            raise ValueError("should begin with smtp:// or smtps://")
-        if value is not None:
-            check_port(value.get_secret_value())
-        return value
-
-    @field_validator("sender")
-    @classmethod
-    def _sender(cls, value: str) -> str:
-        from schemas.addresses import BadAddress, valid_address
-
-        try:
-            valid_address(parseaddr(value)[1])
-        except BadAddress:
-            raise ValueError("should be an address, or a name and <an address>") from None
-        return value
-
-    @field_validator("mail_only_to", mode="before")
-    @classmethod
-    def _only_to(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        listed = tuple(part.strip().lower() for part in value.split(",") if part.strip())
-        if not listed:
-            raise ValueError("should name an address or a domain")
-        for one in listed:
-            check_address(one if "@" in one else f"somebody@{one}", one)
-        return listed
-
     @field_validator("ops_webhook")
     @classmethod
     def _ops_webhook(cls, value: SecretStr | None) -> SecretStr | None:
@@ -272,21 +215,11 @@ class Settings(BaseSettings):
             check_webhook(value.get_secret_value())
         return value
 
-    @field_validator("mail_instead_to", "ops_email")
+    @field_validator("ops_email")
     @classmethod
-    def _one_address(cls, value: str | None) -> str | None:
+    def _ops_email(cls, value: str | None) -> str | None:
         if value is not None:
             check_address(value, value)
-        return value
-
-    @field_validator("smtp_ca_file")
-    @classmethod
-    def _smtp_ca_file(cls, value: Path | None) -> Path | None:
-        if value is not None:
-            try:
-                ssl.create_default_context(cafile=value)
-            except OSError as error:  # ssl.SSLError is one
-                raise ValueError(f"should be a PEM file of certificates; {value}: {error.strerror}") from None
         return value
 
     @field_validator("secret_key")

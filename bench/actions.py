@@ -157,13 +157,14 @@ def _posts(url: str, most: int) -> Callable[[int], Coroutine[Any, Any, None]]:
 
 def _sends(port: int, most: int) -> Callable[[int], Coroutine[Any, Any, None]]:
     """The bare loop: aiosmtplib sends the same message, over a fixed number of connections."""
-    message = build("act_1", MAIL, 1_790_000_000_000_000)
+    mail = build("act_1", MAIL, "bounces@us.test")
+    message = mail.message(1_790_000_000_000_000)
 
     async def work(count: int) -> None:
         async def lane(share: int) -> None:
             async with SMTP(hostname="127.0.0.1", port=port, start_tls=False) as smtp:
                 for _ in range(share):
-                    await smtp.sendmail(message.sender, [message.recipient], message.message)
+                    await smtp.sendmail(mail.sender, [mail.recipient], message)
 
         await asyncio.gather(*(lane(count // most) for _ in range(most)))
 

@@ -2,6 +2,7 @@
 
 from pydantic import SecretStr
 
+from backbone.mail_settings import MailSettings
 from backbone.setting_checks import PREFIX
 from backbone.settings import Settings
 
@@ -29,7 +30,8 @@ SHOWN = {"log_retention": "90d", "history_retention": "400d"}  # kept in microse
 def table() -> str:
     """The whole page, in markdown."""
     rows = []
-    for name, field in Settings.model_fields.items():
+    mail = MailSettings.model_fields.keys()  # these last
+    for name, field in sorted(Settings.model_fields.items(), key=lambda item: item[0] in mail):
         default = SHOWN.get(name, field.default)
         blank = default is None or default in ("", ()) or isinstance(default, SecretStr)
         shown = "" if blank else f"`{default}`"

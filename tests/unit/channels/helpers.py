@@ -13,6 +13,7 @@ from services.actions.plays.retry_policy import Outcome
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 WHEN = 1_790_000_000_000_000
+RETURN_PATH = "bounces@us.test"
 
 
 def mail(**changes: Any) -> dict[str, Any]:

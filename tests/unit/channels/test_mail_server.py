@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from services.actions.channels.email.smtp import SmtpServer, SmtpTransport
 from services.actions.plays.retry_policy import Outcome
 from tests.conformance.certificates import make_certificates
-from tests.unit.channels.helpers import Server, deliver, leased
+from tests.unit.channels.helpers import RETURN_PATH, Server, deliver, leased
 from tests.unit.channels.test_smtp import EmailChannel, Scripted
 
 LOGIN = {"auth": "235 welcome", "ehlo": "250-mx\r\n250 AUTH PLAIN"}
@@ -25,7 +25,7 @@ def server_of(port: int, **changes: Any) -> SmtpServer:
 
 
 async def sent(transport: SmtpTransport) -> Outcome:
-    return await deliver(EmailChannel(transport), leased())
+    return await deliver(EmailChannel(transport, RETURN_PATH), leased())
 
 
 def refuses() -> float | None:

@@ -3,6 +3,7 @@
 # ruff: noqa: E501  vectors read better in one line
 import email
 import email.policy
+import json
 import string
 from typing import Any
 
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 
 from schemas.addresses import BadAddress, valid_address
 from services.actions.channels.email.message import build
-from tests.unit.channels.helpers import WHEN, mail
+from tests.unit.channels.helpers import RETURN_PATH, WHEN, mail
 
 HEADERS = [
     "From", "To", "Subject", "Date", "Message-ID", "Reply-To", "Auto-Submitted", "X-Auto-Response-Suppress",
-    "X-Touchline-Action", "Precedence", "List-Unsubscribe", "List-Unsubscribe-Post", "MIME-Version", "Content-Type",
+    "X-Touchline-Action", "X-PM-Metadata-touchline", "X-SMTPAPI", "X-Mailgun-Variables", "X-SES-MESSAGE-TAGS",
+    "Precedence", "List-Unsubscribe", "List-Unsubscribe-Post", "MIME-Version", "Content-Type",
 ]  # fmt: skip
 BREAKS = [
     "\r\n",
@@ -68,7 +70,7 @@ BODIES = [
 
 def check(content: dict[str, Any]) -> email.message.EmailMessage:
     """The message, which has the headers, the parts and the recipient that every mail has."""
-    envelope = build("act_1", content)
+    envelope = build("act_1", content, RETURN_PATH)
     message = email.message_from_bytes(envelope.message(WHEN), policy=email.policy.default)
     assert message.keys() == HEADERS
     assert message.defects == []
@@ -107,7 +109,7 @@ def test_a_name_stays_a_name(field: str, text: str) -> None:
 @pytest.mark.parametrize("field", ["from", "to", "reply_to"])
 def test_what_is_no_address_is_refused(field: str, address: str) -> None:
     with pytest.raises(BadAddress):
-        build("act_1", mail(**{field: {"name": None, "email": address}}))
+        build("act_1", mail(**{field: {"name": None, "email": address}}), RETURN_PATH)
 
 
 @pytest.mark.parametrize("text", BODIES)
@@ -130,11 +132,11 @@ def test_any_text_comes_out_as_it_went_in(body: str, subject: str) -> None:
 @pytest.mark.parametrize("url", ["https://us.test/u/x\r\nBcc: evil@evil.test", "https://us.test/ü", "x\ny"])
 def test_a_link_that_no_header_can_hold_is_refused(url: str) -> None:
     with pytest.raises(BadAddress):
-        build("act_1", mail(unsubscribe_url=url))
+        build("act_1", mail(unsubscribe_url=url), RETURN_PATH)
 
 
 def test_the_same_action_gives_the_same_bytes() -> None:
-    assert build("act_1", mail()) == build("act_1", mail())
+    assert build("act_1", mail(), RETURN_PATH) == build("act_1", mail(), RETURN_PATH)
     message = check(mail())
     assert message["Message-ID"] == "<act_1@us.test>"
     assert message["Date"].datetime.timestamp() * 1_000_000 == WHEN
@@ -143,7 +145,7 @@ def test_the_same_action_gives_the_same_bytes() -> None:
 
 
 def test_an_internal_mail_offers_no_unsubscribing() -> None:
-    envelope = build("act_1", mail(unsubscribe_url=None, reply_to=None))
+    envelope = build("act_1", mail(unsubscribe_url=None, reply_to=None), RETURN_PATH)
     assert b"Unsubscribe" not in envelope.message(WHEN)
     assert b"Reply-To" not in envelope.message(WHEN)
 
@@ -162,7 +164,7 @@ def test_an_internal_mail_offers_no_unsubscribing() -> None:
 )
 def test_addresses_are_normalised(written: str, taken: str, utf8: bool) -> None:
     assert valid_address(written) == taken
-    assert build("act_1", mail(to={"email": written})).utf8 is utf8
+    assert build("act_1", mail(to={"email": written}), RETURN_PATH).utf8 is utf8
 
 
 @pytest.mark.parametrize(
@@ -176,7 +178,23 @@ def test_addresses_are_normalised(written: str, taken: str, utf8: bool) -> None:
 def test_whose_address_is_none_is_said(at_fault: str, whose: str) -> None:
     """The recipient of a mail is innocent of a mistyped owner."""
     with pytest.raises(BadAddress, match=rf"^{whose}: "):
-        build("act_1", mail(**{at_fault: {"name": "Jo", "email": "x.test"}}))
+        build("act_1", mail(**{at_fault: {"name": "Jo", "email": "x.test"}}), RETURN_PATH)
     owner = {"name": "Jo", "email": "x.test"}
     with pytest.raises(BadAddress, match=r"^the owner's address 'x.test': "):
-        build("act_1", mail(**{"from": owner, "reply_to": owner}))
+        build("act_1", mail(**{"from": owner, "reply_to": owner}), RETURN_PATH)
+
+
+def test_bounces_go_to_the_return_path_whoever_writes() -> None:
+    envelope = build("act_1", mail(), RETURN_PATH)
+    assert envelope.sender == RETURN_PATH
+    assert b"bounces@" not in envelope.message(WHEN)  # whoever delivers it adds the Return-Path
+    assert not envelope.utf8
+    assert build("act_1", mail(), "bön@us.test").utf8
+
+
+def test_what_providers_give_back_is_the_action() -> None:
+    message = check(mail())
+    assert message["X-PM-Metadata-touchline"] == "act_1"
+    assert json.loads(message["X-SMTPAPI"]) == {"unique_args": {"touchline": "act_1"}}
+    assert json.loads(message["X-Mailgun-Variables"]) == {"touchline": "act_1"}
+    assert message["X-SES-MESSAGE-TAGS"] == "touchline=act_1"

@@ -12,7 +12,7 @@ from services.actions.channels.email.channel import EmailChannel
 from services.actions.channels.email.channel import email_channel as channel
 from services.actions.channels.email.smtp import SmtpServer, SmtpTransport
 from services.actions.plays.retry_policy import Outcome
-from tests.unit.channels.helpers import Server, deliver, leased, mail, surroundings
+from tests.unit.channels.helpers import RETURN_PATH, Server, deliver, leased, mail, surroundings
 
 PHASES = ("banner", "ehlo", "mail", "rcpt", "data", "body", "dot", "quit")
 
@@ -67,7 +67,7 @@ class Scripted:
 
 def over(server: Server) -> EmailChannel:
     """The channel to a server of this machine."""
-    return EmailChannel(SmtpTransport(SmtpServer.of(f"smtp://127.0.0.1:{server.port}")))
+    return EmailChannel(SmtpTransport(SmtpServer.of(f"smtp://127.0.0.1:{server.port}")), RETURN_PATH)
 
 
 async def one(script: Scripted) -> Outcome:
@@ -193,7 +193,9 @@ async def test_a_connection_out_of_step_carries_no_other_mail(phase: str) -> Non
 async def test_nobody_listens() -> None:
     async with Server(Scripted()) as server:
         port = server.port
-    outcome = await deliver(EmailChannel(SmtpTransport(SmtpServer.of(f"smtp://127.0.0.1:{port}"))), leased())
+    outcome = await deliver(
+        EmailChannel(SmtpTransport(SmtpServer.of(f"smtp://127.0.0.1:{port}")), RETURN_PATH), leased()
+    )
     assert (outcome.kind, outcome.reason) == ("temporary", "unreachable")
 
 
@@ -339,3 +341,22 @@ async def test_an_outbox_that_cannot_be_written_is_a_passing_fault(tmp_path: Pat
     (tmp_path / "outbox").write_text("in the way")
     outcome = await deliver(channel(surroundings(tmp_path)), leased())
     assert (outcome.kind, outcome.reason) == ("temporary", "unreachable")
+
+
+@pytest.mark.parametrize(
+    ("settings", "bounces_to"),
+    [
+        ({"return_path": "bounces@us.test"}, "bounces@us.test"),
+        ({}, "team@us.test"),  # the configured sender, never the owner who writes
+    ],
+)
+async def test_the_envelope_sender_is_no_owner(
+    tmp_path: Path, settings: dict[str, str], bounces_to: str
+) -> None:
+    async with Server(script := Scripted()) as server:
+        url = f"smtp://127.0.0.1:{server.port}"
+        made = channel(surroundings(tmp_path, smtp_url=url, sender="Us <team@us.test>", **settings))
+        assert (await deliver(made, leased())).kind == "done"
+        await made.close()
+    assert f"MAIL FROM:<{bounces_to}>" in script.commands
+    assert b"From: Jo Doe <jo@us.test>" in script.accepted[0]

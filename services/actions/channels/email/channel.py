@@ -61,8 +61,10 @@ class EmailChannel:
 
     independent = False  # one server takes all mails, whatever their domain
 
-    def __init__(self, transport: Transport, staging: StagingRecipients = StagingRecipients()) -> None:
-        self._transport, self._staging = transport, staging
+    def __init__(
+        self, transport: Transport, return_path: str, staging: StagingRecipients = StagingRecipients()
+    ) -> None:
+        self._transport, self._return_path, self._staging = transport, return_path, staging
         self.idempotent, self.marks_effect = transport.idempotent, transport.marks_effect
         self.concurrency, self.per_key = transport.concurrency, transport.per_domain
 
@@ -84,7 +86,8 @@ class EmailChannel:
         if not self._staging.lets(action.recipient or ""):
             return Outcome(kind="skipped", reason="not_on_list")
         try:
-            envelope = build(action.id, self._staging.redirected(action.rendered))
+            content = self._staging.redirected(action.rendered)
+            envelope = build(action.id, content, self._return_path)
         except BadAddress as error:
             return Outcome(kind="permanent", reason="invalid_address", detail=str(error))
         return await self._transport.prepare(action.id, action.due_at, envelope)
@@ -99,7 +102,7 @@ def email_channel(context: ChannelContext) -> EmailChannel:
     settings = context.settings
     staging = StagingRecipients(frozenset(settings.mail_only_to), settings.mail_instead_to)
     if settings.smtp_url is None:
-        return EmailChannel(EmlFolder(settings.data_dir / OUTBOX), staging)
+        return EmailChannel(EmlFolder(settings.data_dir / OUTBOX), settings.envelope_sender, staging)
     ca_file = None if settings.smtp_ca_file is None else str(settings.smtp_ca_file)
     server = SmtpServer.of(settings.smtp_url.get_secret_value(), ca_file)
     transport = SmtpTransport(
@@ -109,4 +112,4 @@ def email_channel(context: ChannelContext) -> EmailChannel:
         now=context.now,
         on_health=context.on_health,
     )
-    return EmailChannel(transport, staging)
+    return EmailChannel(transport, settings.envelope_sender, staging)

@@ -18,6 +18,7 @@ import msgspec
 
 from schemas.addresses import BadAddress, valid_address
 
+METADATA = "touchline"  # the name under which providers keep the action's id
 NAME_CHARS = 200
 SUBJECT_CHARS = 900
 _WORD_BYTES = 45  # bytes of UTF-8 in one encoded word, which may have 75 characters
@@ -26,7 +27,7 @@ _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")  # a name of these char
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """A message with its SMTP envelope."""
+    """A message with its SMTP envelope. `sender`: where bounces go, which is not the author of the mail."""
 
     sender: str
     recipient: str
@@ -40,8 +41,11 @@ class Envelope(msgspec.Struct, frozen=True):
         return self.above + _header("Date", date, utf8=False) + self.below
 
 
-def build(action: str, content: dict[str, Any]) -> Envelope:
-    """The message for an action's content (see `Rendered`). Raises `BadAddress`."""
+def build(action: str, content: dict[str, Any], return_path: str) -> Envelope:
+    """The message for an action's content (see `Rendered`). Raises `BadAddress`.
+
+    `return_path`: the address that bounces go to, whoever the mail is from.
+    """
     sender = _address_of(content.get("from"), _whose(content))
     recipient = _address_of(content.get("to"), "the recipient's address")
     above = [
@@ -53,11 +57,11 @@ def build(action: str, content: dict[str, Any]) -> Envelope:
         ("Message-ID", f"<{action}@{sender.rpartition('@')[2]}>"),
         *_marks(action, content),
     ]
-    utf8 = not (sender + recipient).isascii()
+    utf8 = not (return_path + sender + recipient).isascii()
     head, rest = (
         b"".join(_header(name, value, utf8=utf8) for name, value in part) for part in (above, below)
     )
-    return Envelope(sender, recipient, head, rest + _parts(action, content), utf8)
+    return Envelope(return_path, recipient, head, rest + _parts(action, content), utf8)
 
 
 def _address_of(person: object, whose: str) -> str:
@@ -92,6 +96,7 @@ def _marks(action: str, content: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Auto-Submitted", "auto-generated"
     yield "X-Auto-Response-Suppress", "OOF, AutoReply"
     yield "X-Touchline-Action", action
+    yield from _returned(action)
     url = content.get("unsubscribe_url")
     if isinstance(url, str) and url:
         yield "Precedence", "bulk"
@@ -99,6 +104,17 @@ def _marks(action: str, content: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "List-Unsubscribe-Post", "List-Unsubscribe=One-Click"
     yield "MIME-Version", "1.0"
     yield "Content-Type", f'multipart/alternative; boundary="=_{action}"'
+
+
+def _returned(action: str) -> Iterator[tuple[str, str]]:
+    """Headers that providers give back with a bounce or a complaint: Postmark, SendGrid, Mailgun, Amazon SES.
+
+    Most of them replace the Message-ID.
+    """
+    yield f"X-PM-Metadata-{METADATA}", action
+    yield "X-SMTPAPI", f'{{"unique_args": {{"{METADATA}": "{action}"}}}}'
+    yield "X-Mailgun-Variables", f'{{"{METADATA}": "{action}"}}'
+    yield "X-SES-MESSAGE-TAGS", f"{METADATA}={action}"
 
 
 def _header(name: str, value: str, *, utf8: bool) -> bytes:

@@ -1,0 +1,100 @@
+"""The settings of mail: the server that takes it, who it comes from, and what comes back."""
+
+import ssl
+from email.utils import parseaddr
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode
+
+from backbone.setting_checks import check_address, check_port
+
+
+class MailSettings(BaseSettings):
+    """The part of `Settings` that is about mail."""
+
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="smtp://user:password@host:587 or smtps://…; unset: .eml files. With a password the connection "
+        "has to be encrypted, unless the host is a loopback address or the URL ends in ?starttls=false",
+    )
+    smtp_ehlo: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
+        max_length=255,
+        description="the name that we greet the mail server with; unset: this machine's",
+    )
+    smtp_ca_file: Path | None = Field(
+        None,
+        description="PEM file of the authorities that sign the mail server's certificate; unset: the system's",
+    )
+    sender: str = Field("Touchline <touchline@localhost>", description="From of mails without an owner")
+    return_path: str | None = Field(
+        None,
+        description="the address that bounces of our mails go to (the envelope sender); unset: the address of the "
+        "sender. It is never an owner's",
+    )
+    mail_only_to: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="for staging: addresses and domains, separated by commas, that mails may go to; all others are "
+        "skipped (`not_on_list`). Exact but for case: a domain does not stand for those below it",
+    )
+    mail_instead_to: str | None = Field(
+        None, description="for staging: the address that all mails go to instead of their recipients"
+    )
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and urlsplit(value.get_secret_value()).scheme not in {"smtp", "smtps"}:
+            raise ValueError("should begin with smtp:// or smtps://")
+        if value is not None:
+            check_port(value.get_secret_value())
+        return value
+
+    @field_validator("sender")
+    @classmethod
+    def _sender(cls, value: str) -> str:
+        from schemas.addresses import BadAddress, valid_address
+
+        try:
+            valid_address(parseaddr(value)[1])
+        except BadAddress:
+            raise ValueError("should be an address, or a name and <an address>") from None
+        return value
+
+    @field_validator("mail_only_to", mode="before")
+    @classmethod
+    def _only_to(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        listed = tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        if not listed:
+            raise ValueError("should name an address or a domain")
+        for one in listed:
+            check_address(one if "@" in one else f"somebody@{one}", one)
+        return listed
+
+    @field_validator("smtp_ca_file")
+    @classmethod
+    def _smtp_ca_file(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                ssl.create_default_context(cafile=value)
+            except OSError as error:  # ssl.SSLError is one
+                raise ValueError(f"should be a PEM file of certificates; {value}: {error.strerror}") from None
+        return value
+
+    @field_validator("return_path", "mail_instead_to")
+    @classmethod
+    def _one_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_address(value, value)
+        return value
+
+    @property
+    def envelope_sender(self) -> str:
+        """The address that bounces go to."""
+        return self.return_path or parseaddr(self.sender)[1]
