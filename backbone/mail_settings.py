@@ -1,5 +1,6 @@
 """The settings of mail: the server that takes it, who it comes from, and what comes back."""
 
+import re
 import ssl
 from email.utils import parseaddr
 from pathlib import Path
@@ -10,6 +11,8 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 from backbone.setting_checks import check_address, check_port
+
+_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]{1,40}:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
 
 
 class MailSettings(BaseSettings):
@@ -34,7 +37,22 @@ class MailSettings(BaseSettings):
     return_path: str | None = Field(
         None,
         description="the address that bounces of our mails go to (the envelope sender); unset: the address of the "
-        "sender. It is never an owner's",
+        "sender. It is never an owner's: pipe what comes to it into `touchline mail-feedback`",
+    )
+    sendgrid_public_key: str | None = Field(
+        None,
+        description="the verification key of SendGrid's signed event webhook; with it, "
+        "`/v1/mail/feedback/sendgrid` takes signed reports without an API key",
+    )
+    mailgun_signing_key: SecretStr | None = Field(
+        None,
+        description="Mailgun's HTTP webhook signing key; with it, `/v1/mail/feedback/mailgun` takes signed reports "
+        "without an API key",
+    )
+    ses_topics: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="the ARNs, separated by commas, of the SNS topics to which Amazon SES reports; "
+        "`/v1/mail/feedback/ses` takes what these have signed without an API key, and no other topic's reports",
     )
     mail_only_to: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -93,6 +111,27 @@ class MailSettings(BaseSettings):
         if value is not None:
             check_address(value, value)
         return value
+
+    @field_validator("sendgrid_public_key")
+    @classmethod
+    def _sendgrid_public_key(cls, value: str | None) -> str | None:
+        from backbone.public_keys import elliptic_key
+
+        if value is not None:
+            elliptic_key(value)
+        return value
+
+    @field_validator("ses_topics", mode="before")
+    @classmethod
+    def _ses_topics(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        listed = tuple(part.strip() for part in value.split(",") if part.strip())
+        if wrong := [one for one in listed if not _TOPIC.fullmatch(one)]:
+            raise ValueError(
+                f"should be such as arn:aws:sns:eu-west-1:123456789012:bounces; not: {wrong[0][:100]}"
+            )
+        return listed
 
     @property
     def envelope_sender(self) -> str:

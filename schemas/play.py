@@ -133,7 +133,9 @@ class AttemptOut(Answer):
         description="When the attempt ended. Null if it is under way, or if the process died during it."
     )
     outcome: str | None = Field(
-        description="The outcome: done, temporary, permanent, uncertain, skipped or interrupted."
+        description="The outcome: done, temporary, permanent, uncertain, skipped or interrupted; or `reported`, for "
+        "what a provider or mail server said about the mail afterwards. Then `started_at` is when it happened, and "
+        "`ended_at` when the report came."
     )
     reason: str | None
     detail: str | None = Field(description="The answer of the other side, or the error.")

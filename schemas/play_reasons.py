@@ -70,6 +70,7 @@ class ActionReason(StrEnum):
     ADDRESS_REFUSED = "address_refused"
     REJECTED = "rejected"
     BOUNCED = "bounced"
+    COMPLAINED = "complained"
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
     DEFERRED = "deferred"
@@ -131,7 +132,8 @@ EXPLAINED: dict[StrEnum, str] = {
     ActionReason.ENDPOINT_UNKNOWN: "The endpoint does not exist any more.",
     ActionReason.ADDRESS_REFUSED: "The endpoint leads to an address that webhooks may not reach.",
     ActionReason.REJECTED: "The other side refused it for good.",
-    ActionReason.BOUNCED: "The recipient's server refused the address for good.",
+    ActionReason.BOUNCED: "The mail bounced: it was refused, or came back.",
+    ActionReason.COMPLAINED: "Its reader marked the mail as spam; the address gets no more mail.",
     ActionReason.UNREACHABLE: "The other side could not be reached.",
     ActionReason.DEFERRED: "The other side answered that it should be tried again later.",
     ActionReason.TIMEOUT: "The other side did not answer in time.",

@@ -147,6 +147,14 @@ OWN: dict[str, OwnEventType] = {
         for step in CHANNEL_STEPS.values()
         for kind, text in step.events.items()
     },
+    "touchline.email.bounced": OwnEventType(
+        "A mail bounced. `kind`: what a provider or mail server reported (`hard_bounce`, `soft_bounce`, `not_sent`); "
+        "without it, the server refused the recipient when the mail was sent.",
+        {**_ACTION, "reason": _MAYBE, "kind": _TEXT},
+    ),
+    "touchline.email.complained": OwnEventType(
+        "The reader of a mail marked it as spam.", {**_ACTION, "reason": _MAYBE, "kind": _TEXT}
+    ),
     "touchline.email.unsubscribed": OwnEventType(
         "A recipient unsubscribed. `topic` is null if from everything.", {**_ACTION, "topic": _MAYBE}
     ),

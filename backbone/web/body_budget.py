@@ -1,22 +1,27 @@
 """Limits the memory for bodies that are read before their sender's key has been checked.
 
-Nearly every route checks the key first, and keeps no body without one. Two kinds cannot: open routes, such as a
-click on *unsubscribe*, and routes whose clients put the key into the body (`@key_in_body`). All of them share one
-small budget per process. When it is used up, the oldest body, which has had the most time to arrive, is dropped.
+Nearly every route checks the key first, and keeps no body without one. Three kinds cannot: open routes, such as a
+click on *unsubscribe*, routes whose clients put the key into the body (`@key_in_body`), and routes whose clients sign
+it (`@may_be_signed`). All of them share one small budget per process. When it is used up, the oldest body, which has
+had the most time to arrive, is dropped.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from starlette.datastructures import Headers
+
 from backbone.errors import RateLimited
+from backbone.web.api_keys import Principal
 
 MAX_UNVOUCHED = 16 * 1_048_576  # bytes per process
 MAX_OPEN_BODY = 16_384  # bytes of a body on a route that requires no key
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 KeyOf = Callable[[bytes], str | None]
+SignatureCheck = Callable[[Headers, bytes], Awaitable[Principal]]
 
 
 def key_in_body(key_of: KeyOf) -> Callable[[Handler], Handler]:
@@ -27,6 +32,20 @@ def key_in_body(key_of: KeyOf) -> Callable[[Handler], Handler]:
 
     def mark(handler: Handler) -> Handler:
         handler.key_in_body = key_of  # type: ignore[attr-defined]
+        return handler
+
+    return mark
+
+
+def may_be_signed(check: SignatureCheck) -> Callable[[Handler], Handler]:
+    """Decorator: without an Authorization header, `check(headers, body)` says who calls this route.
+
+    It gets what anybody may have sent, unpacked and within the size limit, and raises `Unauthorized` if nobody whom we
+    know has signed it.
+    """
+
+    def mark(handler: Handler) -> Handler:
+        handler.may_be_signed = check  # type: ignore[attr-defined]
         return handler
 
     return mark

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from starlette.datastructures import QueryParams
+from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,7 +20,7 @@ from backbone.errors import BadRequest, FieldError, TouchlineError
 from backbone.telemetry import REQUEST_SECONDS, REQUESTS, get_logger
 from backbone.web.api_keys import CALLER, Keys
 from backbone.web.bodies import MAX_BODY, LargeBodies, read_body
-from backbone.web.body_budget import MAX_OPEN_BODY, BodyBudget, KeyOf
+from backbone.web.body_budget import MAX_OPEN_BODY, BodyBudget, KeyOf, SignatureCheck
 from backbone.web.query_params import check, takes_any
 from backbone.web.raw_route import BODY, RawRoute
 from backbone.web.route_lookup import RouteEntry, RouteTable
@@ -148,6 +148,8 @@ class RequestMiddleware:
                 return await read_body(scope, receive, most=MAX_OPEN_BODY, came=came)
         if header is None and door.key_in_body is not None:
             return await self._by_body(door, door.key_in_body, scope, receive)
+        if header is None and door.may_be_signed is not None:
+            return await self._by_signature(door.may_be_signed, scope, receive)
         scope[CALLER] = await self._keys.authorize(header, door.scope)
         _check_text(scope)
         if bodiless:
@@ -163,6 +165,13 @@ class RequestMiddleware:
             scope[CALLER] = await (
                 self._keys.admit(key, door.scope) if key else self._keys.authorize(None, door.scope)
             )
+        _check_text(scope)
+        return body
+
+    async def _by_signature(self, check: SignatureCheck, scope: Scope, receive: Receive) -> bytes:
+        async with self._unvouched.hold() as came:
+            body = await read_body(scope, receive, came=came)
+            scope[CALLER] = await check(Headers(scope=scope), body)
         _check_text(scope)
         return body
 

@@ -16,7 +16,7 @@ from starlette.types import Scope
 
 from backbone.web.api_keys import OPEN
 from backbone.web.bodies import LargeBody
-from backbone.web.body_budget import KeyOf
+from backbone.web.body_budget import KeyOf, SignatureCheck
 from backbone.web.openapi import route_scope
 
 Direct = Callable[[], Awaitable[Response]]
@@ -37,6 +37,7 @@ class RouteEntry(NamedTuple):
     direct: Direct | None
     key_in_body: KeyOf | None
     large_body: LargeBody | None
+    may_be_signed: SignatureCheck | None
 
     @property
     def open(self) -> bool:
@@ -63,6 +64,7 @@ class RouteTable:
             endpoint if getattr(endpoint, "direct", False) else None,
             getattr(endpoint, "key_in_body", None),
             getattr(endpoint, "large_body", None),
+            getattr(endpoint, "may_be_signed", None),
         )
         if "{" in route.path:
             self._shaped.setdefault(method, []).append((route.path_regex, door))

@@ -14,7 +14,7 @@ class EmailStep(ChannelStep):
 
     events: ClassVar[Mapping[str, str]] = {
         "email.sent": "A mail was handed over.",
-        "email.bounced": "A mail server refused the recipient for good.",
+        "email.bounced": "A mail server refused the recipient for good, or a report says that the mail bounced.",
     }
     emits = ("email.sent",)
     thing = "an email"

@@ -134,7 +134,10 @@ _ACTIONS: dict[StrEnum, Callable[[PlayCase], str]] = {
         f"the endpoint {case.to} leads to an address that webhooks may not reach"
     ),
     ActionReason.REJECTED: lambda case: f"{_other(case)} refused it for good",
-    ActionReason.BOUNCED: lambda case: f"the mail server of {case.to} refused the address for good",
+    ActionReason.BOUNCED: lambda case: f"the mail to {case.to} bounced: it was refused, or came back",
+    ActionReason.COMPLAINED: lambda case: (
+        f"the reader at {case.to} marked the mail as spam, and gets no more mail"
+    ),
     ActionReason.UNREACHABLE: lambda case: f"{_other(case)} could not be reached",
     ActionReason.TIMEOUT: lambda case: f"{_other(case)} did not answer in time",
     ActionReason.DEFERRED: lambda case: f"{_other(case)} asked to try again later",

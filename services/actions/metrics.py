@@ -15,6 +15,9 @@ PLAYBOOK_UNHEALTHY = Gauge(
 BREAKERS = Counter("touchline_breakers", "Times that the breaker paused a playbook", ["playbook"])
 ACTIONS = Counter("touchline_actions", "Actions by the status they came to", ["channel", "status", "reason"])
 ATTEMPTS = Counter("touchline_attempts", "Attempts to carry out an action", ["channel", "outcome"])
+MAIL_REPORTS = Counter(
+    "touchline_mail_reports", "Reports about our mails, repeats included", ["provider", "kind"]
+)
 MAIL_SERVER_REFUSES = Gauge(
     "touchline_mail_server_refuses", "1 while the mail server does not let us send anything"
 )

@@ -24,6 +24,7 @@ from services.actions.api import (
     documents,
     holding,
     impact,
+    mail_feedback,
     plays,
     policy,
     preview,
@@ -38,12 +39,14 @@ from services.actions.api.unsubscribe import UnsubscribeLinks
 from services.actions.channels.email.eml_files import OUTBOX
 from services.actions.channels.email.erased_files import ErasedMailFiles
 from services.actions.delivery import Dispatcher
+from services.actions.feedback.sns import https_get
 from services.actions.notices.mail_server import MailServerWatch
 from services.actions.notices.notifier import Notifier
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import RenderPool
 from services.actions.status import measure, status
 from services.actions.storage import ownership
+from services.actions.storage.mail_reports import ReportBook
 from services.actions.storage.rehearsals import KIND
 from services.actions.storage.suppressions import Hasher
 from services.actions.unsubscribe_token import Tokens
@@ -94,14 +97,16 @@ class ActionsService:
         )
         self._notices = Notifier(settings, db, clock, key, alone=alone)
         files = ErasedMailFiles(settings.data_dir / OUTBOX, db, clock)
+        times = Times(db, clock, log_clock=self._log_clock)
+        book = ReportBook(db, clock, times.now, hasher, log.partitions)
         rehearsed = JobQueue(db, clock, KIND)
         self.rehearsals = JobRunner(rehearsed, settings, "services.actions.rehearsal_process")
         self.chores = [
             HousekeepingJob("mails of the erased", 5.0, files.sweep),
             HousekeepingJob("the mail server", 1.0, mail_server.write),
             HousekeepingJob("old rehearsals", 600.0, rehearsed.prune),
+            HousekeepingJob("old tokens of mail providers", 600.0, book.forget_tokens),
         ]
-        times = Times(db, clock, log_clock=self._log_clock)
         changed = self.worker.wake
         goes_on = self._goes_on
         self.routers: Sequence[APIRouter] = [
@@ -117,6 +122,7 @@ class ActionsService:
             ),
             suppressions.router(db, clock, hasher),
             sending.router(db, clock, self._due),
+            mail_feedback.router(book, settings, changed, https_get),
             unsubscribe.router(db, clock, times, hasher, tokens, log.partitions, changed),
         ]
 

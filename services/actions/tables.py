@@ -6,7 +6,6 @@ newest ones first.
 
 from sqlalchemy import (
     JSON,
-    BigInteger,
     Boolean,
     Column,
     Index,
@@ -15,16 +14,16 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    UniqueConstraint,
     false,
     text,
 )
 
-from backbone.database import metadata as room
 from backbone.documents.store import document_tables
-
-metadata = room("actions")
-Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only as INTEGER
+from services.actions.mail_tables import mail_reports as mail_reports
+from services.actions.mail_tables import mail_tokens as mail_tokens
+from services.actions.mail_tables import suppressions as suppressions
+from services.actions.metadata import Long
+from services.actions.metadata import metadata as metadata
 
 # Playbooks, templates and endpoints, every version of them.
 documents = document_tables(metadata)
@@ -317,20 +316,6 @@ outbox = Table(
     Column("account", String(256), nullable=False),
     Column("value", LargeBinary, nullable=False),
     Index("actions_outbox_partition", "partition", "seq"),
-)
-
-# Addresses that get no mail. `address` is a keyed hash (it survives erasure); topic "" means all topics.
-suppressions = Table(
-    "actions_suppressions",
-    metadata,
-    Column("seq", Long, primary_key=True, autoincrement=True),
-    Column("address", String(64), nullable=False),
-    Column("topic", String(256), nullable=False),
-    Column("shown", String(512)),  # the address itself, as far as it may be kept
-    Column("reason", String(64), nullable=False),
-    Column("created_at", Long, nullable=False),
-    UniqueConstraint("address", "topic", name="actions_suppressions_address"),
-    Index("actions_suppressions_shown", "shown"),
 )
 
 # Messages about notices (see `backbone.notices`): one for each that was raised or is over, and each way it is told.

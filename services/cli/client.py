@@ -63,6 +63,11 @@ class Client:
         url = self.url if len(self._http) == 1 else self._answering(path)
         return self._call(url, method, path, body, query, builds_on)
 
+    def send(self, path: str, body: bytes, media: str) -> Any:
+        """The decoded answer to a POST of bytes of this media type. Raises as `call` does."""
+        url = self.url if len(self._http) == 1 else self._answering(path)
+        return self._answer(url, "POST", path, content=body, headers={"Content-Type": media})
+
     def reaches(self, path: str) -> bool:
         """Whether the service that answers a path is among several addresses; always true for a single address."""
         return len(self._http) == 1 or self._service(path) in self._services()
@@ -98,8 +103,11 @@ class Client:
         builds_on: Shown | None = None,
     ) -> Any:
         headers = {} if builds_on is None else {"If-Match": tags(builds_on)}
+        return self._answer(url, method, path, json=body, params=query or None, headers=headers)
+
+    def _answer(self, url: str, method: str, path: str, **request: Any) -> Any:
         try:
-            answer = self._http[url].request(method, path, json=body, params=query or None, headers=headers)
+            answer = self._http[url].request(method, path, **request)
         except httpx.HTTPError as error:
             raise ConfigurationError(f"{url} does not answer ({error}); is Touchline running?") from None
         kind = answer.headers.get("content-type", "").partition(";")[0]

@@ -191,6 +191,18 @@ def sending(
     switch(None if status is None else status.value, reason)
 
 
+@app.command("mail-feedback")
+def mail_feedback() -> None:
+    """Report the bounce or complaint on standard input, a mail that came to TOUCHLINE_RETURN_PATH.
+
+    For mail servers, which hand each mail to a command. What is no report is left alone. Exit status 75: Touchline
+    cannot take it now, so try again later.
+    """
+    from services.cli.mail_feedback import mail_feedback as tell
+
+    raise typer.Exit(tell(sys.stdin.buffer))
+
+
 @app.command()
 def apply(
     paths: Annotated[

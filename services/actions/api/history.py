@@ -1,6 +1,6 @@
 """The history of a play in order of time: held, begun, its steps, its actions and their results, its end."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -10,6 +10,8 @@ from schemas.event import rfc3339
 from schemas.play_reasons import ActionReason, HistoryReason, PlayReason, StepReason
 from schemas.sentences.plays import PlayCase, said
 from services.actions.api.views import case_of
+from services.actions.feedback.report import ReportKind
+from services.actions.storage import mail_reports
 from services.actions.storage.library import PLAYBOOKS, readable
 from services.actions.tables import history
 
@@ -31,7 +33,13 @@ def history_of(conn: Connection, play: Row[Any], actions: Sequence[Row[Any]]) ->
     """The history of a play, with the given actions."""
     query = select(history).where(history.c.play == play.id).order_by(history.c.seq).limit(MOST_NOTES)
     places = _places(conn, play)
-    entries = [*_play(play), *_notes(play, conn.execute(query), places), *_actions(actions, places)]
+    reports = mail_reports.of_actions(conn, [row.id for row in actions])
+    entries = [
+        *_play(play),
+        *_notes(play, conn.execute(query), places),
+        *_actions(actions, places, {report.action for report in reports}),
+        *_reports(actions, reports, places),
+    ]
     return [_shown(entry) for entry in sorted(entries, key=lambda entry: (entry.at, entry.order))]
 
 
@@ -54,15 +62,31 @@ def _notes(play: Row[Any], notes: Iterable[Row[Any]], places: Mapping[str, int])
         yield _Entry(note.at, order, note.step, StepReason, note.reason, case)
 
 
-def _actions(actions: Iterable[Row[Any]], places: Mapping[str, int]) -> Iterator[_Entry]:
+def _actions(
+    actions: Iterable[Row[Any]], places: Mapping[str, int], reported: Collection[str]
+) -> Iterator[_Entry]:
+    """When actions were made, and when they ended. Of one that went out, what came back has an entry of its own."""
     for row in actions:
         case, place = case_of(row), places.get(row.step, len(places))
         made = HistoryReason.ACTION_MADE
         yield _Entry(row.due_at, (1, place, 2 * row.seq), row.step, HistoryReason, made, case, row.id)
         if row.done_at is not None:
-            done = HistoryReason.ACTION_DONE if row.reason is None else row.reason
-            kind = HistoryReason if row.reason is None else ActionReason
+            plain = row.reason is None or (row.status == "done" and row.id in reported)
+            done = HistoryReason.ACTION_DONE if plain else row.reason
+            kind = HistoryReason if plain else ActionReason
             yield _Entry(row.done_at, (1, place, 2 * row.seq + 1), row.step, kind, done, case, row.id)
+
+
+def _reports(
+    actions: Sequence[Row[Any]], reports: Iterable[Row[Any]], places: Mapping[str, int]
+) -> Iterator[_Entry]:
+    """What came back of the mails."""
+    by_id = {row.id: row for row in actions}
+    for report in reports:
+        row = by_id[report.action]
+        order = (1, places.get(row.step, len(places)), 2 * row.seq + 1)
+        reason = mail_reports.REASONS[ReportKind(report.kind)]
+        yield _Entry(report.at, order, row.step, ActionReason, reason, case_of(row), row.id)
 
 
 def _places(conn: Connection, play: Row[Any]) -> dict[str, int]:

@@ -21,11 +21,11 @@ from schemas.play_reasons import ActionReason, PlayReason
 from schemas.playbook import ChannelName
 from services.actions.api.filters import Narrowed
 from services.actions.api.history import history_of
-from services.actions.api.views import action_view, attempt_view, play_view
+from services.actions.api.views import action_view, attempt_view, play_view, report_view
 from services.actions.metrics import count_plays
 from services.actions.plays.interpreter import Interpreter
 from services.actions.plays.model import ActionStatus, PlayStatus
-from services.actions.storage import ownership, search_columns
+from services.actions.storage import mail_reports, ownership, search_columns
 from services.actions.storage.library import SqlLibrary
 from services.actions.storage.plays import PlayStore
 from services.actions.tables import actions, attempts, plays
@@ -168,4 +168,7 @@ def _actions(routes: APIRouter, db: Database) -> None:
                 raise NotFound(f"there is no action {action!r}")
             tried = select(attempts).where(attempts.c.action == action).order_by(attempts.c.n)
             history = [attempt_view(attempt) for attempt in connection.execute(tried)]
+            history += [
+                report_view(one, row.attempts) for one in mail_reports.of_actions(connection, [action])
+            ]
         return json_response({**action_view(row), "rendered": row.rendered, "history": history})

@@ -7,6 +7,8 @@ from sqlalchemy import Row
 from schemas.event import rfc3339
 from schemas.play_reasons import ActionReason, PlayReason
 from schemas.sentences.plays import PlayCase, said
+from services.actions.feedback.report import ReportKind
+from services.actions.storage.mail_reports import REASONS
 
 
 def moment(us: int | None) -> str | None:
@@ -87,6 +89,19 @@ def attempt_view(row: Row[Any]) -> dict[str, Any]:
         "outcome": row.outcome,
         "reason": row.reason,
         "detail": row.detail,
+    }
+
+
+def report_view(row: Row[Any], attempts: int) -> dict[str, Any]:
+    """What was reported about a mail, among its attempts: it is about the last one."""
+    words = f"{row.kind} reported by {row.provider}"
+    return {
+        "n": attempts,
+        "started_at": moment(row.happened_at),
+        "ended_at": moment(row.at),
+        "outcome": "reported",
+        "reason": REASONS[ReportKind(row.kind)].value,
+        "detail": f"{words}: {row.detail}" if row.detail else words,
     }
 
 

@@ -17,6 +17,7 @@ from services.actions.tables import (
     attempts,
     begins,
     history,
+    mail_reports,
     mails_gone,
     outbox,
     plays,
@@ -57,7 +58,7 @@ def _account(conn: Connection, erasure: ToErase, now: int) -> None:
     gone = actions.c.account == erasure.account
     addresses = _hold(conn, gone, actions.c.contact.is_not(None), now)
     suppressions.forget(conn, [*erasure.addresses, *addresses])
-    conn.execute(delete(attempts).where(attempts.c.action.in_(select(actions.c.id).where(gone))))
+    _forget_sends(conn, gone)
     for table in (actions, begins, tasks, history, plays, outbox, accounts):
         conn.execute(delete(table).where(table.c.account == erasure.account))
 
@@ -71,8 +72,7 @@ def _contact(conn: Connection, erasure: ToErase, contact: str, now: int) -> None
     )
     addresses = _hold(conn, gone, actions.c.contact == contact, now)
     suppressions.forget(conn, [*erasure.addresses, *addresses])
-    conn.execute(delete(attempts).where(attempts.c.action.in_(select(actions.c.id).where(gone))))
-    conn.execute(delete(begins).where(begins.c.action.in_(select(actions.c.id).where(gone))))
+    _forget_sends(conn, gone)
     conn.execute(delete(actions).where(gone))
     conn.execute(
         delete(tasks).where(
@@ -83,6 +83,13 @@ def _contact(conn: Connection, erasure: ToErase, contact: str, now: int) -> None
     conn.execute(delete(history).where(history.c.play.in_(mine)))
     conn.execute(delete(plays).where(of_contact))
     unname(conn, erasure.account, contact, [*erasure.addresses, erasure.name])
+
+
+def _forget_sends(conn: Connection, gone: ColumnElement[bool]) -> None:
+    """Delete the attempts at actions, when they began, and what was reported about them."""
+    ids = select(actions.c.id).where(gone)
+    for table in (attempts, begins, mail_reports):
+        conn.execute(delete(table).where(table.c.action.in_(ids)))
 
 
 def _untell(conn: Connection, account: str, contact: str, plays_of: set[str]) -> None:

@@ -18,7 +18,16 @@ from services.actions.partition_task import ActionsTask
 from services.actions.plays.model import OPEN_TASK, SENDABLE
 from services.actions.storage import outbox
 from services.actions.storage.ownership import ActionsPartition
-from services.actions.tables import actions, attempts, history, mails_gone, partitions, plays, tasks
+from services.actions.tables import (
+    actions,
+    attempts,
+    history,
+    mail_reports,
+    mails_gone,
+    partitions,
+    plays,
+    tasks,
+)
 
 KEPT_US = 400 * DAY_US  # the default of the setting
 SOON_S = 0.2  # between looks while an old action is due
@@ -148,7 +157,8 @@ def _plays(conn: Connection, ids: Sequence[str], now: int) -> None:
     files = [{"action": row.id, "due_at": row.due_at, "at": now} for row in conn.execute(mails)]
     if files:
         conn.execute(insert(mails_gone), files)
-    conn.execute(delete(attempts).where(attempts.c.action.in_(select(actions.c.id).where(mine))))
+    for table in (attempts, mail_reports):
+        conn.execute(delete(table).where(table.c.action.in_(select(actions.c.id).where(mine))))
     conn.execute(delete(actions).where(mine))
     conn.execute(delete(history).where(history.c.play.in_(ids)))
     conn.execute(delete(plays).where(plays.c.id.in_(ids)))

@@ -74,6 +74,7 @@ _hold_back = Sql("""
     UPDATE actions.actions_actions SET status = ?, reason = ?, lease_owner = NULL, lease_until = NULL
     WHERE id {ids}
 """)
+_report = Sql("UPDATE actions.actions_actions SET status = ?, reason = ? WHERE id = ?")
 _skip = update(actions).where(
     actions.c.play == bind("b_play"),
     actions.c.status.in_(SENDABLE),
@@ -107,6 +108,11 @@ def hold_back(conn: Connection, ids: Sequence[str]) -> None:
     """Let actions wait until sending is on again; their lease is over."""
     if ids:
         change_status(conn, _hold_back, [("pending", ActionReason.SENDING_OFF.value, listed(conn, ids))])
+
+
+def report_action(conn: Connection, action: str, reason: str) -> None:
+    """A mail that went out, or may have, came back or was complained about: it did go out, with this reason."""
+    change_status(conn, _report, [("done", reason, action)])
 
 
 def skip_actions(conn: Connection, op: Cancel) -> None:

@@ -75,7 +75,7 @@ def test_a_play_from_its_beginning_to_its_end(house: House, client: TestClient) 
     so_far += [(at(2), "0", "bounced"), (at(3), "3", "exit_event")]
     assert history(client, play) == so_far
     said = client.get(f"/v1/plays/{play}").json()["history"]
-    assert said[-2]["sentence"] == "The mail server of ann@acme.test refused the address for good."
+    assert said[-2]["sentence"] == "The mail to ann@acme.test bounced: it was refused, or came back."
 
 
 def test_steps_of_one_moment_stand_in_their_order(house: House, client: TestClient) -> None:

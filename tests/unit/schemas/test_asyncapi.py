@@ -57,7 +57,7 @@ def test_it_names_the_topics_and_every_type_of_ours() -> None:
     control = {"clock", *map(name_of, CONTROL)}
     assert len([name for name in of_events() if name in control]) == len(CONTROL)
     assert all(type_.startswith(OWN_PREFIX) for type_ in OWN)
-    assert BY_PEOPLE - OWN.keys() == {"touchline.email.complained"}, "nobody tells us of complaints yet"
+    assert OWN.keys() >= BY_PEOPLE
 
 
 def test_every_field_has_words_and_all_words_a_field() -> None:

@@ -169,6 +169,7 @@ OF_PLAYS: list[tuple[Any, PlayCase]] = [
     (ActionReason.SUPPRESSED, MAIL),
     (ActionReason.NO_ADDRESS, MAIL),
     (ActionReason.BOUNCED, MAIL),
+    (ActionReason.COMPLAINED, MAIL),
     (ActionReason.TIMEOUT, HOOK),
     (ActionReason.UNREACHABLE, MAIL),
     (ActionReason.ATTEMPTS_EXHAUSTED, MAIL),
