@@ -53,6 +53,7 @@ PATHS: dict[str, tuple[Measure, int, float]] = {
     "kafka_two_workers": (kafka.two_workers, 1, 60),
     "latency_kafka": (kafka.latency_kafka, 1, 45),
     "webhooks": (actions.webhooks, 1, 12),
+    "webhooks_slow": (actions.webhooks_slow, len(actions.TAKES), 32),
     "mails": (actions.mails, 1, 15),
     "actions_worker": (playing.actions_worker, 1, 12),
     "start_to_ready": (starting.start_to_ready, 1, 8),

@@ -4,6 +4,7 @@ The sinks are processes of their own, the same for both sides.
 """
 
 import asyncio
+import statistics
 import tempfile
 import threading
 import time
@@ -15,14 +16,14 @@ import aiohttp
 import msgspec
 import uvloop
 from aiosmtplib import SMTP
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 
 from backbone.clock import WallClock
 from backbone.database import Database
 from backbone.migrations import migrate_all
 from backbone.settings import Settings, load_settings
 from bench import floors
-from bench.measure import Result, paired
+from bench.measure import REPEATS, SCALE, Result, paired
 from services.actions.channels.email.message import build
 from services.actions.channels.email.smtp import SmtpTransport
 from services.actions.channels.webhook.channel import WebhookChannel
@@ -33,6 +34,8 @@ from services.actions.storage.suppressions import Hasher
 from services.actions.tables import actions, plays
 
 HOOKS, MAILS = 2_000, 1_000  # a repeat
+TAKES = (0.05, 0.2, 1.0)  # seconds that receivers take for a webhook
+SLOW_S = 10.0  # how long webhooks to such a receiver take, at best
 PATIENCE_S = 60.0
 WEBHOOK = {
     "play": "ply_1",
@@ -59,6 +62,24 @@ def webhooks(tick: Callable[[], None]) -> list[Result]:
     return [Result("webhooks", ours, "webhooks/s", None, base, raw, f"{most} at once")]
 
 
+def webhooks_slow(tick: Callable[[], None]) -> list[Result]:
+    """Webhooks a second to one endpoint that takes its time, against what its places allow: `concurrency` / time."""
+    found = []
+    for takes in TAKES:
+        count = max(2 * WebhookChannel.per_key, round(SLOW_S * SCALE * WebhookChannel.per_key / takes))
+        with floors.running("hooks", takes) as (port, _):
+            url = f"http://127.0.0.1:{port}/"
+            raw = [
+                round(_delivered("webhook", count, {"body": WEBHOOK}, url, warm=True), 3)
+                for _ in range(REPEATS)
+            ]
+        most = WebhookChannel.per_key / takes
+        unit = f"webhooks/s at {takes * 1000:g} ms"
+        found.append(Result("webhooks_slow", statistics.median(raw), unit, None, most, {"ours": raw}))
+        tick()
+    return found
+
+
 def mails(tick: Callable[[], None]) -> list[Result]:
     """Mails a second to one server."""
     with floors.running("mails") as (port, _):
@@ -70,8 +91,13 @@ def mails(tick: Callable[[], None]) -> list[Result]:
     return [Result("mails", ours, "mails/s", None, base, raw, f"{SmtpTransport.concurrency} connections")]
 
 
-def _delivered(channel: str, count: int, rendered: dict[str, Any], target: str) -> float:
-    """Deliveries a second by our dispatcher, which ends when the last action's end is committed."""
+def _delivered(
+    channel: str, count: int, rendered: dict[str, Any], target: str, *, warm: bool = False
+) -> float:
+    """Deliveries a second by our dispatcher, which ends when the last action's end is committed.
+
+    `warm`: the other side has answered once already, and so is known not to hang.
+    """
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings(
             data_dir=Path(folder), webhook_allowed_networks="127.0.0.0/8",
@@ -79,14 +105,14 @@ def _delivered(channel: str, count: int, rendered: dict[str, Any], target: str) 
         )  # fmt: skip
         db = Database(settings.url)
         migrate_all(db)
-        _put(db, channel, count, rendered, target)
+        _put(db, channel, count, rendered, target, first=warm)
         try:
-            return count / _run(settings, db)
+            return count / _run(settings, db, first=warm)
         finally:
             db.close()
 
 
-def _run(settings: Settings, db: Database) -> float:
+def _run(settings: Settings, db: Database, *, first: bool) -> float:
     left = threading.Event()
     delivery = Dispatcher(
         settings, db, WallClock(), Hasher(b"a key for benchmarks"), settings.partitions, left.set, alone=True
@@ -94,6 +120,14 @@ def _run(settings: Settings, db: Database) -> float:
     started = time.perf_counter()
     delivery.start()
     try:
+        if first:
+            while _waiting(db, "act_first"):
+                left.wait(1)
+                left.clear()
+            started = time.perf_counter()
+            with db.write() as conn:
+                conn.execute(update(actions).where(actions.c.status == "pending").values(next_attempt_at=1))
+            delivery.wake()
         while time.perf_counter() - started < PATIENCE_S:
             left.wait(1)  # set at every commit that ended something
             left.clear()
@@ -104,14 +138,16 @@ def _run(settings: Settings, db: Database) -> float:
     raise RuntimeError(f"{_waiting(db)} actions are left: {delivery.failure!r}")
 
 
-def _waiting(db: Database) -> int:
+def _waiting(db: Database, *ids: str) -> int:
+    found = select(func.count()).select_from(actions).where(actions.c.status.in_(SENDABLE))
     with db.read() as conn:
-        return (
-            conn.scalar(select(func.count()).select_from(actions).where(actions.c.status.in_(SENDABLE))) or 0
-        )
+        return conn.scalar(found.where(actions.c.id.in_(ids)) if ids else found) or 0
 
 
-def _put(db: Database, channel: str, count: int, rendered: dict[str, Any], target: str) -> None:
+def _put(
+    db: Database, channel: str, count: int, rendered: dict[str, Any], target: str, *, first: bool
+) -> None:
+    """Store actions; `first`: only one more, `act_first`, is due, and the others are not yet."""
     now = WallClock().now()
     recipient = "ann@acme.test" if channel == "email" else "sink"
     with db.write() as conn:
@@ -126,8 +162,9 @@ def _put(db: Database, channel: str, count: int, rendered: dict[str, Any], targe
         conn.execute(insert(actions), [{
             "id": f"act_{number}", "partition": 0, "play": "ply_1", "playbook": "p", "account": "acme",
             "contact": "ann", "channel": channel, "step": "0", "recipient": recipient, "topic": "lifecycle",
-            "status": "pending", "created_at": now, "due_at": now, "next_attempt_at": now, "rendered": rendered,
-        } for number in range(count)])  # fmt: skip
+            "status": "pending", "created_at": now, "due_at": now, "rendered": rendered,
+            "next_attempt_at": 2**60 if first and number != "first" else now,
+        } for number in [*range(count), *(["first"] if first else [])]])  # fmt: skip
 
 
 def _timed(work: Callable[[int], Coroutine[Any, Any, None]], count: int) -> float:

@@ -1,6 +1,6 @@
 """The servers that ours are compared with, and the receivers of our messages: each a process of its own.
 
-python -m bench.floors (http | hooks | mails) PORT
+python -m bench.floors (http | hooks | mails) PORT [SECONDS]
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from deploy.local.process import free_port, port_is_open, wait_until
 
 
 @contextmanager
-def running(what: str) -> Iterator[tuple[int, int]]:
-    """Start one of them in a process; yields its port and process id."""
+def running(what: str, takes: float = 0) -> Iterator[tuple[int, int]]:
+    """Start one of them in a process; yields its port and process id. `takes`: seconds, for each webhook."""
     port = free_port()
-    command = [sys.executable, "-m", "bench.floors", what, str(port)]
+    command = [sys.executable, "-m", "bench.floors", what, str(port), str(takes)]
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         wait_until(what, lambda: port_is_open(port), 30)
@@ -52,11 +52,13 @@ def http(port: int) -> None:
     )  # fmt: skip
 
 
-async def hooks(port: int) -> None:
-    """Takes webhooks."""
+async def hooks(port: int, takes: float) -> None:
+    """Takes webhooks, each in so many seconds."""
 
     async def take(request: web.BaseRequest) -> web.Response:
         await request.read()
+        if takes:
+            await asyncio.sleep(takes)
         return web.Response()
 
     await asyncio.get_running_loop().create_server(web.Server(take), "127.0.0.1", port)
@@ -68,7 +70,7 @@ class _Post:
         return "250 OK"
 
 
-async def mails(port: int) -> None:
+async def mails(port: int, _: float) -> None:
     """Takes mails."""
     loop = asyncio.get_running_loop()
     await loop.create_server(lambda: SMTP(_Post(), hostname="sink.test", loop=loop), "127.0.0.1", port)
@@ -76,8 +78,8 @@ async def mails(port: int) -> None:
 
 
 if __name__ == "__main__":
-    name, number = sys.argv[1], int(sys.argv[2])
+    name, number, pause = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     if name == "http":
         http(number)
     else:
-        uvloop.run({"hooks": hooks, "mails": mails}[name](number))
+        uvloop.run({"hooks": hooks, "mails": mails}[name](number, pause))

@@ -18,7 +18,7 @@ GOALS: dict[tuple[str, int | str | None], float] = {
     ("durable", 10): 0.10, ("durable", 100): 0.10, ("durable", 1000): 0.05,
     ("kafka", 10): 0.60, ("kafka", 100): 0.50, ("kafka", 1000): 0.25,
     ("ingest_batch", None): 0.50, ("ingest_single", None): 0.60,
-    ("webhooks", None): 0.50, ("mails", None): 0.50, ("backtest", None): 0.50,
+    ("webhooks", None): 0.50, ("webhooks_slow", None): 0.90, ("mails", None): 0.50, ("backtest", None): 0.50,
     ("backtest_beside", None): 2.0, ("rehearsal", None): 2_000,
     ("idle_rules", 10_000): 1.2, ("bytes_per_state", 1_000): 1.0,
     ("latency_embedded", "ms p50"): 50, ("latency_embedded", "ms p99"): 250,

@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 # The paths of `results`; what else is measured stands under `more`.
 PATHS = (
     "memory", "durable", "ingest_batch", "ingest_single", "kafka", "latency_embedded", "latency_kafka",
-    "webhooks", "mails", "backtest", "idle_rules", "bytes_per_state",
+    "webhooks", "webhooks_slow", "mails", "backtest", "idle_rules", "bytes_per_state",
 )  # fmt: skip
 NAMES = {
     "memory": "engine in memory",
@@ -29,6 +29,7 @@ NAMES = {
     "latency_embedded": "from POST to webhook, embedded, above append-and-poll",
     "latency_kafka": "from POST to webhook, Kafka, above append-and-poll",
     "webhooks": "webhooks",
+    "webhooks_slow": "webhooks to a receiver that takes its time, to `concurrency` / time",
     "mails": "mails",
     "backtest": "backtest of one rule over HTTP, to the engine in memory",
     "backtest_beside": "from POST to webhook beside a backtest, to without one",
