@@ -56,6 +56,12 @@ class CheckOut(Answer):
     warnings: list[FieldWarning]
 
 
+class EndpointCheckOut(CheckOut):
+    """The result of checking an endpoint without saving it."""
+
+    secrets_differ: bool = Field(description="Whether saving it would change any of the stored secrets.")
+
+
 class KeptVersion(Answer):
     """The version, and who changed it and when."""
 
@@ -127,6 +133,14 @@ class EndpointOut(KeptDocument, EndpointIn):
         description="The secret that signs the endpoint's requests. Only in the answer to the save that set "
         "it.",
     )
+    status: Literal["active", "disabled"] | None = Field(
+        None,
+        description="Whether webhooks are sent to it. It is disabled once it has failed for 5 days. Old versions "
+        "have no status.",
+    )
+    failing_since: Time | None = Field(
+        None, description="The first failure since the last success. Null if the last webhook succeeded."
+    )
 
 
 class PolicyOut(KeptVersion, PolicyDoc):
@@ -171,7 +185,8 @@ class StatusOut(Answer):
     idle: bool
     services: dict[str, dict[str, Any]] = Field(
         description="The state of each service, by name. `ingest`: `in_flight` · `rules`: `lag`, `clock`, "
-        "`clock_ahead`, `silent` · `actions`: `lag`, `due`, `clock`, `sending`, `trouble`."
+        "`clock_ahead`, `silent` · `actions`: `lag`, `due`, `clock`, `sending`, `trouble`: what keeps "
+        "mails or the webhooks of an endpoint from going out, each with `channel`, `since` and `detail`."
     )
     clock: ClockJumpOut | None = Field(
         default=None, description="A jump of the machine's clock. Left out while the clock is trusted."

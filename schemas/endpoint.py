@@ -3,20 +3,30 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from schemas.channels.webhook import strings
 from schemas.fields import OF_VERSIONS, Name, Strict, invalid
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  (the prefix of Standard Webhooks, not a secret)
 MIN_SECRET, MAX_SECRET = 24, 64  # bytes, by Standard Webhooks
+MOST_SECRETS = 2  # while one is replaced
 MASKED = "***"  # what is shown in place of a secret; whoever gives it back keeps what is stored
 MAX_HEADERS, MAX_VALUE = 20, 4_096
 AT_ONCE, MOST_AT_ONCE = 10, 100  # webhooks to one endpoint: by default, and at most
+LEAST_RATE, MOST_RATE = 0.001, 1_000  # a second
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)  # the name of a header (RFC 9110)
 _OURS = ("content-", "webhook-")
 # what frames a request, and what speaks about the connection
@@ -48,6 +58,10 @@ def _secret(text: str) -> str:
     if not MIN_SECRET <= len(raw) <= MAX_SECRET:
         raise ValueError(f"must hold {MIN_SECRET} to {MAX_SECRET} bytes")
     return text if text.startswith(SECRET_PREFIX) else SECRET_PREFIX + text
+
+
+def _masked_secret(text: str) -> str:
+    return text if text == MASKED else _secret(text)
 
 
 def _visible(text: str) -> str:
@@ -88,6 +102,19 @@ def _headers(headers: dict[str, str | None]) -> dict[str, str | None]:
     return headers
 
 
+def _rate(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise invalid("must be a number")
+    if not LEAST_RATE <= value <= MOST_RATE:
+        raise invalid("must be {least} to {most}", least=LEAST_RATE, most=MOST_RATE)
+    return value
+
+
+Rate = Annotated[
+    int | float,
+    PlainValidator(_rate),
+    WithJsonSchema({"type": "number", "minimum": LEAST_RATE, "maximum": MOST_RATE}),
+]
 HeaderValue = Annotated[str, Field(min_length=1, max_length=MAX_VALUE), AfterValidator(_visible)]
 
 
@@ -104,6 +131,29 @@ class BasicAuth(Strict):
     )
 
 
+class OAuth2(Strict):
+    """Client credentials (RFC 6749, section 4.4), for which a token server gives access tokens."""
+
+    token_url: Annotated[str, Field(max_length=2_048), AfterValidator(_url)] = Field(
+        description="The URL of the token server, with http or https. It may be private only if webhooks "
+        "may reach its network.",
+        examples=["https://login.example.com/oauth2/token"],
+    )
+    client_id: Annotated[str, Field(min_length=1, max_length=1_024), AfterValidator(_visible)] = Field(
+        description="The client's id, which is shown.", examples=["touchline"]
+    )
+    client_secret: (
+        Annotated[str, Field(min_length=1, max_length=MAX_VALUE), AfterValidator(_password)] | None
+    ) = Field(
+        None,
+        description="The client's secret, which is shown as `***`. If it is left out or `***`, the stored "
+        "secret is kept.",
+    )
+    scope: Annotated[str, Field(min_length=1, max_length=2_048), AfterValidator(_visible)] | None = Field(
+        None, description="The scopes to ask for, separated by spaces.", examples=["records.write"]
+    )
+
+
 class EndpointAuth(Strict):
     """How Touchline authenticates itself to an endpoint, in one of these ways."""
 
@@ -112,18 +162,23 @@ class EndpointAuth(Strict):
         description="A bearer token, which is shown as `***`. Sending back `***` keeps the stored token.",
     )
     basic: BasicAuth | None = Field(None, description="A user name and a password.")
+    oauth2: OAuth2 | None = Field(
+        None,
+        description="Client credentials of OAuth 2.0. Touchline asks for a token, keeps it until it runs "
+        "out, and asks for another one when the endpoint answers 401.",
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> "EndpointAuth":
-        if (self.bearer is None) == (self.basic is None):
-            raise invalid("must have exactly one of: bearer, basic")
+        if sum(one is not None for one in (self.bearer, self.basic, self.oauth2)) != 1:
+            raise invalid("must have exactly one of: bearer, basic, oauth2")
         return self
 
 
 class EndpointIn(Strict):
     """An endpoint to save: where webhooks go, and the secret that signs them."""
 
-    read_only: ClassVar[frozenset[str]] = OF_VERSIONS
+    read_only: ClassVar[frozenset[str]] = OF_VERSIONS | {"status", "failing_since"}
 
     name: Name = Field(description="The name that playbooks refer to.", examples=["crm"])
     description: str | None = Field(None, max_length=10_000, description="For people.")
@@ -135,6 +190,19 @@ class EndpointIn(Strict):
         description="The signing secret: 24 to 64 bytes in Base64, with or without `whsec_`. If you give "
         "none, one is made and shown once.",
         examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
+    )
+    secrets: (
+        Annotated[
+            list[Annotated[str, Field(max_length=200), AfterValidator(_masked_secret)] | None],
+            Field(max_length=2 * MOST_SECRETS),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="All signing secrets: one, or two while one replaces the other. Each of them signs. They are "
+        "shown as `***`; sending back `***` keeps a stored secret, `null` in its place removes it. If the "
+        "field is left out, all are kept; `null` removes them, and an endpoint that signs gets a new one.",
+        examples=[["***", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]],
     )
     method: Literal["POST", "PUT", "PATCH"] = Field("POST", description="The HTTP method of the requests.")
     headers: (
@@ -172,6 +240,12 @@ class EndpointIn(Strict):
             "that has not answered for 5 s gets one at a time until it does."
         ),
     )
+    rate: Rate | None = Field(
+        None,
+        description="How many requests to the endpoint may begin in a second, over all processes. Default: "
+        "any number.",
+        examples=[20],
+    )
     body: Any = Field(
         None,
         description=(
@@ -193,12 +267,26 @@ class EndpointIn(Strict):
         yield from strings(self.body, "body")
 
 
+def secrets_of(fields: Mapping[str, Any]) -> Sequence[str]:
+    """The signing secrets in a stored endpoint. One that was stored before there could be two has `secret`."""
+    return fields.get("secrets") or ([fields["secret"]] if fields.get("secret") else [])
+
+
 def masked(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of an endpoint with its secrets masked, its signing secret left out."""
+    """The fields of an endpoint with its secrets masked."""
     shown = {name: value for name, value in fields.items() if name != "secret"}
+    if secrets := secrets_of(fields):
+        shown["secrets"] = [MASKED] * len(secrets)
     if headers := shown.get("headers"):
         shown["headers"] = {name: MASKED for name, value in headers.items() if value is not None}
     if auth := shown.get("auth"):
-        basic = auth.get("basic")
-        shown["auth"] = {"bearer": MASKED} if basic is None else {"basic": {**basic, "password": MASKED}}
+        shown["auth"] = _masked_auth(auth)
     return shown
+
+
+def _masked_auth(auth: Mapping[str, Any]) -> dict[str, Any]:
+    if auth.get("basic") is not None:
+        return {"basic": {**auth["basic"], "password": MASKED}}
+    if auth.get("oauth2") is not None:
+        return {"oauth2": {**auth["oauth2"], "client_secret": MASKED}}
+    return {"bearer": MASKED}

@@ -67,7 +67,9 @@ class ActionReason(StrEnum):
     TEMPLATE_ERROR = "template_error"
     TEMPLATE_LIMITS = "template_limits"
     ENDPOINT_UNKNOWN = "endpoint_unknown"
+    ENDPOINT_DISABLED = "endpoint_disabled"
     ADDRESS_REFUSED = "address_refused"
+    NO_TOKEN = "no_token"  # noqa: S105  (a reason)
     REJECTED = "rejected"
     BOUNCED = "bounced"
     COMPLAINED = "complained"
@@ -130,6 +132,10 @@ EXPLAINED: dict[StrEnum, str] = {
     ActionReason.TEMPLATE_ERROR: "The template could not be filled in; see the detail.",
     ActionReason.TEMPLATE_LIMITS: "Filling in the template took too much time, memory or space.",
     ActionReason.ENDPOINT_UNKNOWN: "The endpoint does not exist any more.",
+    ActionReason.ENDPOINT_DISABLED: (
+        "The endpoint has failed for days and is disabled; its webhooks wait for 30 days until it is enabled."
+    ),
+    ActionReason.NO_TOKEN: "The endpoint's token server gave no access token.",
     ActionReason.ADDRESS_REFUSED: "The endpoint leads to an address that webhooks may not reach.",
     ActionReason.REJECTED: "The other side refused it for good.",
     ActionReason.BOUNCED: "The mail bounced: it was refused, or came back.",

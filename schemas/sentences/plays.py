@@ -130,6 +130,10 @@ _ACTIONS: dict[StrEnum, Callable[[PlayCase], str]] = {
     ActionReason.TEMPLATE_ERROR: _plain(ActionReason.TEMPLATE_ERROR),
     ActionReason.TEMPLATE_LIMITS: _plain(ActionReason.TEMPLATE_LIMITS),
     ActionReason.ENDPOINT_UNKNOWN: lambda case: f"the endpoint {case.to} does not exist any more",
+    ActionReason.ENDPOINT_DISABLED: lambda case: (
+        f"the endpoint {case.to} has failed for days and is disabled; its webhooks wait for 30 days until it is enabled"
+    ),
+    ActionReason.NO_TOKEN: lambda case: f"the token server of the endpoint {case.to} gave no access token",
     ActionReason.ADDRESS_REFUSED: lambda case: (
         f"the endpoint {case.to} leads to an address that webhooks may not reach"
     ),

@@ -21,6 +21,20 @@ MAIL_REPORTS = Counter(
 MAIL_SERVER_REFUSES = Gauge(
     "touchline_mail_server_refuses", "1 while the mail server does not let us send anything"
 )
+MAIL_SERVER_SILENT = Gauge(
+    "touchline_mail_server_silent", "1 while the mail server has left a mail without an answer for 5 seconds"
+)
+ENDPOINT_SILENT = Gauge(
+    "touchline_endpoint_silent", "1 while an endpoint has not answered for 5 seconds", ["endpoint"]
+)
+ENDPOINT_FAILING = StatusGauge(
+    "touchline_endpoint_failing_seconds",
+    "How long an endpoint has failed, since the first failure after its last success",
+    ("endpoint",),
+)
+ENDPOINT_DISABLED = StatusGauge(
+    "touchline_endpoint_disabled", "1 for an endpoint that has failed for days and is disabled", ("endpoint",)
+)
 ACTIONS_DUE = StatusGauge("touchline_actions_due", "Actions due and not done")
 SENDING_OFF = StatusGauge("touchline_sending_off", "1 while no mail and no webhook goes out")
 EVENT_TO_ACTION = Histogram(

@@ -39,18 +39,21 @@ from services.actions.api.unsubscribe import UnsubscribeLinks
 from services.actions.channels.email.eml_files import OUTBOX
 from services.actions.channels.email.erased_files import ErasedMailFiles
 from services.actions.delivery import Dispatcher
+from services.actions.delivery.disabled_endpoints import DisabledEndpoints
 from services.actions.feedback.sns import https_get
 from services.actions.notices.mail_server import MailServerWatch
 from services.actions.notices.notifier import Notifier
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import RenderPool
-from services.actions.status import measure, status
+from services.actions.status import MOST_SHOWN, measure, status
 from services.actions.storage import ownership
 from services.actions.storage.mail_reports import ReportBook
 from services.actions.storage.rehearsals import KIND
 from services.actions.storage.suppressions import Hasher
 from services.actions.unsubscribe_token import Tokens
 from services.actions.worker import ActionsWorker
+
+SILENT = "no answer for 5 seconds or longer; it gets one webhook at a time until it answers"
 
 
 class ActionsService:
@@ -104,13 +107,14 @@ class ActionsService:
         self.chores = [
             HousekeepingJob("mails of the erased", 5.0, files.sweep),
             HousekeepingJob("the mail server", 1.0, mail_server.write),
+            HousekeepingJob("disabled endpoints", 5.0, DisabledEndpoints(db, clock, self._due).sweep),
             HousekeepingJob("old rehearsals", 600.0, rehearsed.prune),
             HousekeepingJob("old tokens of mail providers", 600.0, book.forget_tokens),
         ]
         changed = self.worker.wake
         goes_on = self._goes_on
         self.routers: Sequence[APIRouter] = [
-            *documents.routers(db, clock, asked, self.worker.playbook_saved),
+            *documents.routers(db, clock, asked, self.worker.playbook_saved, self._due),
             policy.router(db, clock),
             impact.router(db, clock, log_clock=self._log_clock),
             plays.router(db, clock, times, log.partitions, changed),
@@ -175,7 +179,12 @@ class ActionsService:
             {"channel": name, "since": rfc3339(trouble.since), "detail": trouble.detail}
             for name, trouble in self.delivery.troubles().items()
         ]
-        return {**said, "trouble": troubles}
+        silent = self.delivery.silent.all()[:MOST_SHOWN]
+        troubles += [
+            {"channel": "webhook", "endpoint": one.endpoint, "since": rfc3339(one.since), "detail": SILENT}
+            for one in silent
+        ]
+        return {**said, "trouble": said["trouble"] + troubles}
 
     def measure(self) -> Iterable[Sample]:
         """The number of actions due, and this service's lag."""

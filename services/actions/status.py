@@ -10,16 +10,19 @@ from backbone.database import Database
 from backbone.log import EVENTS, TRIGGERS, Log
 from backbone.status_metrics import Sample, lag_samples
 from schemas.event import rfc3339
-from schemas.play_reasons import ActionReason
-from services.actions.metrics import ACTIONS_DUE, SENDING_OFF
+from schemas.play_reasons import EXPLAINED, ActionReason
+from services.actions.metrics import ACTIONS_DUE, ENDPOINT_DISABLED, ENDPOINT_FAILING, SECOND_US, SENDING_OFF
 from services.actions.plays.model import SENDABLE
-from services.actions.storage import holds, outbox, ownership, sending
+from services.actions.storage import endpoints, holds, outbox, ownership, sending
 from services.actions.storage.attempts import PUT_BACK_US
+from services.actions.storage.endpoints import EndpointState
 from services.actions.storage.ownership import ActionsPartition
 from services.actions.storage.retention import is_swept
 from services.actions.storage.sending import Sending
 from services.actions.storage.standing import going
 from services.actions.tables import actions, plays
+
+MOST_SHOWN = 100  # endpoints that fail
 
 
 def status(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Mapping[str, Any]:
@@ -34,6 +37,7 @@ def status(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Mapping[
         waiting = outbox.count(conn)
         due = _due(conn, now, [] if log_clock else list(places))
         switch = sending.current(conn)
+        failing = endpoints.failing(conn)
     lag = waiting + sum(sum(_behind(log, topic, places).values()) for topic in (EVENTS, TRIGGERS))
     clocks = [row.clock for row in places.values() if row.clock]
     shown = (min(clocks) if clocks else None) if log_clock else now
@@ -42,8 +46,18 @@ def status(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Mapping[
         "due": due,
         "clock": None if shown is None else rfc3339(shown),
         "sending": shown_switch(switch),
+        "trouble": [_trouble(one) for one in failing[:MOST_SHOWN]],
         "idle": lag + due == 0 and all(is_swept(row, None if log_clock else now) for row in places.values()),
     }
+
+
+def _trouble(one: EndpointState) -> dict[str, Any]:
+    """An endpoint that fails, as `/v1/status` shows it."""
+    detail = EXPLAINED[ActionReason(one.reason)] if one.reason in set(ActionReason) else str(one.reason)
+    if one.disabled_at is not None:
+        detail = f"disabled at {rfc3339(one.disabled_at)}; before that: {detail}"
+    since = None if one.failing_since is None else rfc3339(one.failing_since)
+    return {"channel": "webhook", "endpoint": one.name, "since": since, "detail": detail}
 
 
 def shown_switch(switch: Sending) -> dict[str, Any]:
@@ -62,8 +76,13 @@ def measure(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Iterato
         places = ownership.positions(conn)
         due = _due(conn, clock.now(), [] if log_clock else list(places))
         off = sending.is_off(conn)
+        failing = endpoints.failing(conn)
     yield Sample(ACTIONS_DUE, (), due)
     yield Sample(SENDING_OFF, (), int(off))
+    for one in failing[:MOST_SHOWN]:
+        yield Sample(ENDPOINT_FAILING, (one.name,), (clock.now() - (one.failing_since or 0)) / SECOND_US)
+        if one.disabled_at is not None:
+            yield Sample(ENDPOINT_DISABLED, (one.name,), 1)
     for topic in (EVENTS, TRIGGERS):
         yield from lag_samples(f"actions {topic.rpartition('.')[2]}", _behind(log, topic, places))
 

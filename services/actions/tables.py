@@ -204,6 +204,13 @@ actions = Table(
             ("actions_actions_look", "partition", "next_look_at"),
         )
     ),
+    Column("disabled_since", Long),  # since when it waits for its endpoint, which is disabled; wall clock
+    Index(
+        "actions_actions_disabled",
+        "recipient",
+        sqlite_where=text("disabled_since IS NOT NULL"),
+        postgresql_where=text("disabled_since IS NOT NULL"),
+    ),
     Index("actions_actions_parked", "playbook", sqlite_where=text("parked"), postgresql_where=text("parked")),
     Index("actions_actions_next", "next_attempt_at"),
     Index("actions_actions_play", "play", "seq"),
@@ -232,6 +239,17 @@ begins = Table(
     Index("actions_begins_address", "address", "at"),
     Index("actions_begins_account", "account", "at"),
     Index("actions_begins_at", "at"),
+)
+
+# What is known of endpoints that fail or have a rate. See `storage.endpoints`.
+endpoint_states = Table(
+    "actions_endpoint_states",
+    metadata,
+    Column("name", String(256), primary_key=True),
+    Column("failing_since", Long),  # the first failure since the last success; all moments are wall clock
+    Column("reason", String(64)),  # of the last failure
+    Column("disabled_at", Long),
+    Column("next_begin", Long),  # of the rate: when the next webhook is due by the even pace
 )
 
 # Mails that were erased. If mails are written to files, each process removes the files that it wrote.

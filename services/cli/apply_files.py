@@ -5,9 +5,10 @@ same, those written before it are put back. `--prune` deletes last, when everyth
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from services.cli.apply_checks import check, check_together, dangling, problems
+from services.cli.apply_checks import check, check_together, dangling, differ, problems
 from services.cli.apply_plan import Plan, PlannedChange
 from services.cli.client import ApiError, Client
 from services.cli.documents import Document, FileProblem, FileProblems, find, load
@@ -30,6 +31,7 @@ def apply(paths: Sequence[Path], *, dry_run: bool = False, yes: bool = False, pr
             raise FileProblems([FileProblem(file, 1, "holds no document") for file in files])
         client = Client()
         plan = Plan(documents, everything(client, _wanted(documents, prune=prune)), prune=prune)
+        plan.compare_secrets(partial(differ, client))
         _check(client, plan, everything_told=dry_run)
         if dry_run:
             _preview(plan)
@@ -129,7 +131,10 @@ def _put_back(client: Client, done: Sequence[PlannedChange]) -> list[FileProblem
     for change in reversed(done):
         kind, name = change.document.kind, change.document.name
         try:
-            if change.before is not None:
+            if change.before is not None and kind == "endpoint":  # with the secrets that it had
+                version = change.before["version"]
+                client.call("POST", f"{address(kind, name)}/versions/{version}/publish")
+            elif change.before is not None:
                 client.call("PUT", address(kind, name), as_filed(kind, change.before))
             elif change.can_be_deleted:
                 client.call("DELETE", address(kind, name))

@@ -3,8 +3,8 @@ confirmation. Changes nothing."""
 
 import difflib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from backbone.terminal_text import one_line
 from services.cli.documents import Document
@@ -16,6 +16,7 @@ from services.cli.server_documents import (
     Key,
     ServerDocument,
     as_filed,
+    holds_secrets,
     label,
     normal,
 )
@@ -26,10 +27,14 @@ WORDS = ("created", "updated", "unchanged", "deleted")
 
 @dataclass(frozen=True)
 class PlannedChange:
-    """What applying a document would do; `before` is the server's document."""
+    """What applying a document would do; `before` is the server's document.
+
+    `other_secrets`: the file has secrets that are not those of the server, which only the server can tell.
+    """
 
     document: Document
     before: Item | None
+    other_secrets: bool = False
 
     @property
     def label(self) -> str:
@@ -41,7 +46,12 @@ class PlannedChange:
         """`created`, `updated` or `unchanged`."""
         if self.before is None:
             return "created"
-        return "unchanged" if self._then() == self._now() else "updated"
+        return "unchanged" if self._then() == self._now() and not self.other_secrets else "updated"
+
+    @property
+    def secrets_unseen(self) -> bool:
+        """Whether only the server can tell if it would change anything."""
+        return self.word == "unchanged" and holds_secrets(self.document.kind, self.document.body)
 
     @property
     def can_be_deleted(self) -> bool:
@@ -59,7 +69,9 @@ class PlannedChange:
             lineterm="",
             n=2,
         )
-        return "\n".join(lines)
+        return "\n".join(
+            [*lines, *(["the secrets are not those on the server"] if self.other_secrets else [])]
+        )
 
     def status(self) -> str:
         """The status of a rule after it; empty for other kinds."""
@@ -109,6 +121,15 @@ class Plan:
             PlannedChange(document, held.get((document.kind, document.name))) for document in documents
         ]
         self.alone = [key for kind in PATHS for key in sorted(held) if key[0] == kind and key not in here]
+
+    def compare_secrets(self, differ: Callable[[Document], bool]) -> None:
+        """Ask the server about the changes that only it can tell."""
+        self.changes = [
+            replace(change, other_secrets=True)
+            if change.secrets_unseen and differ(change.document)
+            else change
+            for change in self.changes
+        ]
 
     def kept(self) -> dict[Key, Item]:
         """The documents that the server has now and will still have afterwards."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from schemas.endpoint import masked
+from schemas.endpoint import MASKED, masked
 from schemas.json_schemas import KINDS
 from services.cli.client import ApiError, Client
 
@@ -17,7 +17,7 @@ SINGLE = {
     "aliases": "aliases",
 }  # kinds of which there is always one, without a name of its own
 # Fields of a server's document that a file may have too, and that are not part of its content.
-KEPT_BACK = {"secret", "backfill"}
+KEPT_BACK = {"secret", "secrets", "backfill"}
 # Fields that stay as the server has them where a file leaves them out, by kind.
 STAYING = {"rule": ("status",), "endpoint": ("headers", "auth")}
 
@@ -28,6 +28,17 @@ Item = dict[str, Any]  # a document as the API shows it
 def address(kind: str, name: str) -> str:
     """The API's path of a document."""
     return f"/v1/{SINGLE[kind]}" if kind in SINGLE else f"/v1/{PATHS[kind]}/{name}"
+
+
+def holds_secrets(kind: str, body: Item) -> bool:
+    """Whether a document in a file has secrets of its own, which nobody but the server can compare."""
+    if kind != "endpoint":
+        return False
+    auth = body.get("auth") or {}
+    parts = (auth.get("basic") or {}, auth.get("oauth2") or {})
+    given = [body.get("secret"), *(body.get("secrets") or ()), *(body.get("headers") or {}).values()]
+    given += [auth.get("bearer"), parts[0].get("password"), parts[1].get("client_secret")]
+    return "secrets" in body or any(one not in (None, MASKED) for one in given)
 
 
 def label(kind: str, name: str) -> str:

@@ -19,6 +19,8 @@ NO_ENTRY = {
     "services/actions/api/preview.py:preview": "changes nothing",
     "services/rules/api/rules.py:check": "changes nothing",
     "backbone/documents/api.py:check": "changes nothing",
+    "backbone/documents/single.py:check": "changes nothing",
+    "services/actions/api/endpoints.py:check": "changes nothing",
     "services/rules/api/backtests.py:ask": "a question: nothing is changed by it",
     "services/actions/api/rehearsals.py:create": "a question: nothing is changed by it",
     "backbone/jobs/api.py:removed": "what a long job found out is forgotten; nothing was changed by it",

@@ -1,6 +1,7 @@
 """`/v1/playbooks`, `/v1/templates`, `/v1/endpoints`: versioned documents, and the checks made when one is saved."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,14 +14,13 @@ from backbone.documents.api import DocumentKind, documents_router, dump, show
 from backbone.documents.in_use import hold
 from backbone.documents.store import StoredDocument
 from backbone.errors import FieldError, Invalid
-from schemas.answers import EndpointOut, PlaybookOut, TemplateOut
-from schemas.endpoint import EndpointIn
+from schemas.answers import PlaybookOut, TemplateOut
 from schemas.lint.single import LintWarning
 from schemas.playbook import PlaybookIn
 from schemas.playbook_texts import texts_of
 from schemas.template import TemplateIn
 from services.actions import published_outlines
-from services.actions.api import endpoint_secrets as secrets
+from services.actions.api import endpoints
 from services.actions.api.views import moment
 from services.actions.plays.model import DraftRendering
 from services.actions.storage import holds
@@ -47,13 +47,12 @@ TEMPLATE_EXAMPLE = {
     "subject": "Invoice {{ trigger.key }}",
     "markdown": "Hi {{ contact.name or 'there' }},\n\ninvoice {{ trigger.key }} is overdue.",
 }
-ENDPOINT_EXAMPLE = {"name": "crm", "url": "https://crm.example.com/hooks/touchline"}
 
 
 def routers(
-    db: Database, clock: Clock, renderer: DraftRendering, saved: Callable[[], None]
+    db: Database, clock: Clock, renderer: DraftRendering, saved: Callable[[], None], due: Callable[[], None]
 ) -> list[APIRouter]:
-    """The three routers. `saved` is called when a playbook is about to be saved."""
+    """The routers. `saved` is called when a playbook is about to be saved, `due` when webhooks may go on."""
 
     def check_playbook(connection: Connection, body: PlaybookIn, *, alone: bool = False) -> list[LintWarning]:
         errors = [*([] if alone else _unknown(connection, body)), *_flaws(texts_of(body), renderer)]
@@ -84,15 +83,8 @@ def routers(
             raise Invalid(errors)
         return dump(connection, body, before)
 
-    def endpoint(
-        connection: Connection, body: EndpointIn, before: StoredDocument | None
-    ) -> Mapping[str, Any]:
-        errors = _flaws(dict(body.texts()), renderer)
-        if errors:
-            raise Invalid(errors)
-        return secrets.stored(dump(connection, body, before), None if before is None else before.doc)
-
     return [
+        *endpoints.routers(db, clock, partial(_flaws, renderer=renderer), due),
         documents_router(
             DocumentKind(
                 "/v1/playbooks", "playbook", PlaybookIn, PlaybookOut, PLAYBOOK_EXAMPLE,
@@ -110,13 +102,6 @@ def routers(
                 lint=published_outlines.warnings_about,
                 check=check_template,
             ), TEMPLATES, db, clock,
-        ),
-        documents_router(
-            DocumentKind(
-                "/v1/endpoints", "endpoint", EndpointIn, EndpointOut, ENDPOINT_EXAMPLE,
-                "actions:read", "actions:write", prepare=endpoint, render=secrets.hidden, created=secrets.shown_once,
-                given=secrets.given, shown_once=frozenset({"secret"}),
-            ), ENDPOINTS, db, clock,
         ),
     ]  # fmt: skip
 

@@ -19,16 +19,31 @@ class BasicAuth:
 
 
 @dataclass(frozen=True, slots=True)
+class OAuth2Client:
+    """What a token server gives access tokens for."""
+
+    token_url: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    scope: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TargetAuth:
     """How an endpoint is told who calls: by one of these."""
 
     bearer: str | None = field(default=None, repr=False)
     basic: BasicAuth | None = None
+    oauth2: OAuth2Client | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A webhook endpoint as it is now; its secret begins with `whsec_`, and is only used if it signs."""
+    """A webhook endpoint as it is now. Its secrets begin with `whsec_`, and are only used if it signs.
+
+    `secret` stands in for `secrets` in endpoints stored before there could be two. `rate`: how many webhooks may begin
+    in a second, over all processes; None: any number.
+    """
 
     url: str
     secret: str = field(default="", repr=False)
@@ -38,6 +53,13 @@ class Target:
     sign: bool = True
     format: str = "json"
     concurrency: int = AT_ONCE
+    secrets: list[str] = field(default_factory=list, repr=False)
+    rate: float | None = None
+
+    @property
+    def keys(self) -> list[str]:
+        """The secrets, all of which sign."""
+        return self.secrets or [self.secret]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,24 @@ from hashlib import blake2b
 import msgspec
 from sqlalchemy import Connection, update
 
+from schemas.play_reasons import ActionReason
 from services.actions.channels import CHANNELS
 from services.actions.channels.base import Target
 from services.actions.delivery import paused
 from services.actions.plays.model import SENDABLE, Leased
 from services.actions.plays.retry_policy import Decision, Outcome, decide
-from services.actions.storage import attempts, sending, suppressions
+from services.actions.storage import attempts, endpoints, sending, suppressions
 from services.actions.storage.attempts import LEASE_US, PUT_BACK_US, Finished
+from services.actions.storage.due import Wanted, due_ids
 from services.actions.storage.sql import Sql, listed
 from services.actions.storage.suppressions import ALL_TOPICS, Hasher
 from services.actions.tables import actions
 
+ENDPOINT_TELLS = ("done", "temporary", "permanent")  # outcomes
+# Reasons of failures that say nothing about an endpoint.
+NOT_THE_ENDPOINT = frozenset(
+    {ActionReason.TEMPLATE_ERROR, ActionReason.ENDPOINT_UNKNOWN, ActionReason.INTERRUPTED}
+)
 SPREAD = 0.1  # share of a pause over which retries are spread that would fall due at one moment
 _TARGETS = Sql("""
     SELECT h.name, CAST(v.doc AS TEXT) AS doc FROM actions.actions_documents h JOIN actions.actions_versions v
@@ -39,10 +46,10 @@ class Batch(msgspec.Struct):
 
     begins: list[Leased] = []
     ends: list[AttemptEnd] = []
-    put_back: list[str] = []
+    put_back: list[str] = []  # for a moment, behind others
+    free: list[str] = []  # for anybody to lease at once
     extend: list[str] = []
-    lease: int = 0
-    without: list[tuple[str, str]] = []  # channel and recipient of actions not to be leased
+    lease: Wanted | None = None
 
 
 class BatchResult(msgspec.Struct):
@@ -52,7 +59,8 @@ class BatchResult(msgspec.Struct):
     at: int = 0  # when they began
     # (channel, status, reason) of every action that ended or is to be retried
     tally: list[tuple[str, str, str]] = []
-    targets: dict[str, Target | None] = {}  # the endpoints to which the begun actions go
+    later: dict[str, int] = {}  # actions whose endpoint's rate lets them ask again at this moment
+    targets: dict[str, Target | None] = {}  # the endpoints to which actions were about to begin
     leased: list[Leased] = []
     next_due: int | None = None  # when the next action falls due, in microseconds
     refused: set[str] = set()  # actions whose ends the database refuses
@@ -74,6 +82,7 @@ class AttemptWriter:
             paused.lock(conn)
         if batch.begins:
             sending.lock_shared(conn)  # a beginning and a turn of the switch are never under way together
+        rates = self._lock_endpoints(conn, batch, written)
         off = bool(batch.begins or batch.lease) and sending.is_off(conn)
         blocked = self._suppressed(conn, batch.begins)
         refused = [AttemptEnd(action, 0, Outcome(kind="skipped", reason="suppressed")) for action in blocked]
@@ -84,31 +93,49 @@ class AttemptWriter:
         allowed = [action.id for action in batch.begins if action.id not in kept_back]
         if allowed and off:
             attempts.never_sent(conn, sending.refuse(conn, allowed, self.owner), now)
-        elif allowed := paused.may_begin(conn, allowed, now):
+        elif allowed := self._in_turn(conn, batch, paused.may_begin(conn, allowed, now), rates, now, written):
             written.begun = attempts.start_attempts(conn, allowed, self.owner, now, log_clock=self._log_clock)
-            written.targets = _targets(conn, batch.begins)
-        if batch.put_back:
-            self._put_back(conn, batch.put_back, now)
+        if batch.put_back or batch.free:
+            self._put_back(conn, batch, now)
         if batch.lease:
-            self._lease(conn, batch, now, written, off=off)
+            self._lease(conn, batch.lease, now, written, off=off)
         return written
 
-    def _lease(self, conn: Connection, batch: Batch, now: int, written: BatchResult, *, off: bool) -> None:
+    @staticmethod
+    def _lock_endpoints(conn: Connection, batch: Batch, written: BatchResult) -> dict[str, float]:
+        """Lock the endpoints of which something will be written, before any action; returns their rates."""
+        written.targets = _targets(conn, batch.begins)
+        rates = {name: one.rate for name, one in written.targets.items() if one is not None and one.rate}
+        endpoints.lock(conn, endpoints.concerned(conn, _told(batch.ends)) | rates.keys())
+        return rates
+
+    @staticmethod
+    def _in_turn(
+        conn: Connection,
+        batch: Batch,
+        allowed: Sequence[str],
+        rates: dict[str, float],
+        now: int,
+        written: BatchResult,
+    ) -> list[str]:
+        """Those that may begin as far as their endpoints are concerned: not disabled, and within their rates."""
+        by_id = {one.id: one for one in batch.begins}
+        going = endpoints.keep_back(conn, [by_id[one] for one in allowed], now)
+        wanted = [(one.recipient, one.id) for one in going if _to_endpoint(one) and one.recipient in rates]
+        written.later = endpoints.take_turns(conn, rates, wanted, now) if wanted else {}
+        return [one.id for one in going if one.id not in written.later]
+
+    def _lease(self, conn: Connection, wanted: Wanted, now: int, written: BatchResult, *, off: bool) -> None:
         """Lease due actions. While sending is off they are held back instead, except those in doubt."""
         more = off and sending.park(conn, now) == sending.PARKED
+        chosen, others = ([], False) if off else due_ids(conn, now, wanted)
         due = attempts.lease_due(
-            conn,
-            now,
-            self.owner,
-            batch.lease,
-            log_clock=self._log_clock,
-            without=batch.without,
-            in_doubt=off,
+            conn, now, self.owner, wanted.limit, log_clock=self._log_clock, in_doubt=off, chosen=chosen
         )
-        written.leased = paused.keep_back(conn, due)
-        if more or len(written.leased) < len(due):  # others may be due behind these
+        written.leased = endpoints.keep_back(conn, paused.keep_back(conn, due), now)
+        if more or others or len(written.leased) < len(due):  # others may be due behind these
             written.next_due = now
-        elif len(written.leased) < batch.lease:
+        elif len(written.leased) < wanted.limit:
             written.next_due = self._next_due(conn, now)
 
     def _suppressed(self, conn: Connection, begins: Sequence[Leased]) -> list[Leased]:
@@ -130,6 +157,7 @@ class AttemptWriter:
         """Record how attempts of `owner` ended; adds the results to `written`."""
         if not ends:
             return
+        endpoints.note(conn, _told(ends), now)
         by_id = {end.action.id: end for end in ends}
         finished = [_finished(end, now) for end in ends]
         decided = attempts.finish_attempts(
@@ -148,13 +176,13 @@ class AttemptWriter:
             shown = suppressions.normal(address)
             suppressions.add(conn, self._hasher.digest(address), ALL_TOPICS, shown, "bounced", now)
 
-    def _put_back(self, conn: Connection, ids: Sequence[str], now: int) -> None:
-        """Put actions off for a moment, so that others get their turn."""
-        conn.execute(
-            update(actions)
-            .where(actions.c.id.in_(ids), actions.c.lease_owner == self.owner, actions.c.status.in_(SENDABLE))
-            .values(lease_owner=None, lease_until=None, next_attempt_at=now + PUT_BACK_US)
-        )
+    def _put_back(self, conn: Connection, batch: Batch, now: int) -> None:
+        """End leases of actions that have not begun; some are put off for a moment, so that others get their turn."""
+        mine = (actions.c.lease_owner == self.owner, actions.c.status.in_(SENDABLE))
+        free = update(actions).values(lease_owner=None, lease_until=None).where(*mine)
+        later = free.values(next_attempt_at=now + PUT_BACK_US)
+        conn.execute(later.where(actions.c.id.in_(batch.put_back)))
+        conn.execute(free.where(actions.c.id.in_(batch.free)))
 
     @staticmethod
     def _next_due(conn: Connection, now: int) -> int | None:
@@ -166,8 +194,22 @@ class AttemptWriter:
         attempts.let_go(conn, self.owner)
 
 
+def _to_endpoint(action: Leased) -> bool:
+    return CHANNELS[action.channel].to_endpoints
+
+
+def _told(ends: Sequence[AttemptEnd]) -> list[tuple[str, str | None]]:
+    """What the ends tell of endpoints: each, and the reason why it failed; None: it took the webhook."""
+    return [
+        (end.action.recipient or "", None if end.outcome.kind == "done" else end.outcome.reason)
+        for end in ends
+        if end.n and _to_endpoint(end.action) and end.outcome.kind in ENDPOINT_TELLS
+        and end.outcome.reason not in NOT_THE_ENDPOINT
+    ]  # fmt: skip
+
+
 def _targets(conn: Connection, begins: Sequence[Leased]) -> dict[str, Target | None]:
-    names = {one.recipient or "" for one in begins if CHANNELS[one.channel].to_endpoints}
+    names = {one.recipient or "" for one in begins if _to_endpoint(one)}
     targets: dict[str, Target | None] = dict.fromkeys(names)
     if names:
         for row in _TARGETS.run(conn, listed(conn, sorted(names))):

@@ -10,7 +10,6 @@ shows that its effect had not begun.
 import asyncio
 import secrets
 import threading
-from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -26,20 +25,21 @@ from backbone.settings import Settings
 from services.actions.channels.base import Channel, ChannelContext, ChannelTrouble, Prepared, Target
 from services.actions.channels.senders import SENDERS, Sender
 from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, BatchResult
-from services.actions.delivery.fair_share import MOST_SLOW, FairShare, KeyLimit, UnderWay
-from services.actions.delivery.group_commit import AttemptGroupCommit
+from services.actions.delivery.fair_share import FairShare, KeyLimit, UnderWay
+from services.actions.delivery.group_commit import AttemptGroupCommit, Later
 from services.actions.delivery.journal import Journal
+from services.actions.delivery.lease_book import MIN_FREE, LeaseBook
 from services.actions.delivery.recovery import take_over
+from services.actions.delivery.silent_endpoints import SilentEndpoints
 from services.actions.metrics import show_mail_server
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage import attempts
 from services.actions.storage.attempts import LEASE_US
+from services.actions.storage.due import Wanted
 from services.actions.storage.suppressions import Hasher
 
 FOLDER = "delivery"  # in the data folder; holds the journals of this machine's processes
-WINDOW = 400  # actions leased at once
-MIN_FREE = 50  # places of the window that must be free before more actions are leased
 STALL_S = 0.25  # after this time without capacity, some of the waiting actions are put back
 IDLE_S = 5.0  # longest wait for a wake-up
 MAINTAIN_S = LEASE_US / 4_000_000  # between extensions of leases, and between looks for dead processes
@@ -81,19 +81,9 @@ class Dispatcher:
         self._stopping = False
         self._channels: dict[str, Channel] = {}
         self._channel_limits: dict[str, FairShare] = {}
-        self._key_limits: dict[tuple[str, str], KeyLimit] = {}
-        self._with_key: Counter[tuple[str, str]] = Counter()
-        self._held: dict[str, tuple[str, str]] = {}  # the key of every action that is leased and not over
-        self._waiting: dict[str, tuple[str, str]] = {}  # of these, the actions that wait for their turn
-        self._tasks: dict[str, asyncio.Task[None]] = {}  # of these, the actions whose end is not known yet
-        self._slow: set[str] = (
-            # of these, the actions that have waited long for an answer, and take up no place meanwhile
-            set()
-        )
-        self._left_out: set[tuple[str, str]] = (
-            # keys for which nothing more is leased for the time being
-            set()
-        )
+        self._book = LeaseBook()
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # of the leased actions whose end is not known yet
+        self.silent = SilentEndpoints(clock.now)
         self._journal: Journal | None = None
         self._commits: AttemptGroupCommit | None = None
         self._thread = threading.Thread(target=self._run, name="actions-delivery", daemon=True)
@@ -129,12 +119,6 @@ class Dispatcher:
         found = {name: channel.trouble for name, channel in self._channels.items()}
         return {name: trouble for name, trouble in found.items() if trouble is not None}
 
-    def _under_way(self) -> int:
-        return len(self._held) - len(self._waiting) - len(self._slow)
-
-    def _free(self) -> int:
-        return WINDOW - len(self._held) + len(self._slow)
-
     def _before_effect(self, action: str) -> None:
         if self._journal is not None:
             self._journal.before_effect(action)
@@ -158,7 +142,8 @@ class Dispatcher:
         self._channel_limits = {name: FairShare(one.concurrency) for name, one in self._channels.items()}
         self._journal = journal = Journal(self._folder, self._recorder.owner)
         self._commits = commits = AttemptGroupCommit(
-            self._db, self._clock, self._recorder, journal, self._on_events, self._on_ends_committed, self._under_way
+            self._db, self._clock, self._recorder, journal, self._on_events, self._on_ends_committed,
+            lambda: self._book.under_way,
         )  # fmt: skip
         await self._recover(commits)
         helpers = [asyncio.create_task(commits.run()), asyncio.create_task(self._maintain(commits, journal))]
@@ -202,44 +187,29 @@ class Dispatcher:
                 if helper.done():
                     helper.result()  # raises what ended it
             woken.clear()
-            free = self._free()
-            if free < MIN_FREE:
+            room = self._book.room()
+            if room.total < MIN_FREE:
                 await self._wait_for_capacity(commits)
                 continue
-            self._left_out = {key for key, limit in self._key_limits.items() if limit.blocked}
-            written = await commits.lease(free, [], self._left_out)
+            written = await commits.lease(Wanted(room.total, room.without, room.of, room.others))
             self._start_deliveries(commits, written.leased)
-            if len(written.leased) < free:
+            if len(written.leased) < room.total:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(woken.wait(), self._pause(written))
 
     async def _wait_for_capacity(self, commits: AttemptGroupCommit) -> None:
-        """Wait for capacity; if none comes, put back surplus actions, so that others get their turn."""
+        """Wait for capacity; if none comes, let go of actions, so that others get their turn."""
         self._capacity.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._capacity.wait(), STALL_S)
-        if self._free() >= MIN_FREE or not self._waiting:
+        if self._book.free >= MIN_FREE:
             return
-        surplus = self._surplus()
-        for one in surplus:
+        free = self._book.in_vain()
+        surplus = [] if free else self._book.surplus()
+        for one in (*free, *surplus):
             self._tasks[one].cancel()
         await asyncio.sleep(0)
-        await commits.lease(0, surplus)
-
-    def _surplus(self) -> list[str]:
-        """The waiting actions to put back.
-
-        First the ones that wait for machines that do not answer. If there are none: those of the fullest key beyond
-        its next turn. Else, where many keys share a channel: those of the fullest channel beyond half the window.
-        """
-        in_vain = [one for one, way in self._waiting.items() if self._key_limits[way].blocked]
-        if in_vain:
-            return in_vain
-        ((key, _),) = Counter(self._waiting.values()).most_common(1)
-        same_key = [one for one, way in self._waiting.items() if way == key]
-        ((name, _),) = Counter(way[0] for way in self._waiting.values()).most_common(1)
-        in_channel = [one for one, way in self._waiting.items() if way[0] == name]
-        return same_key[self._key_limits[key].most :] or in_channel[WINDOW // 2 :]
+        await commits.lease(None, surplus, free)
 
     def _pause(self, written: BatchResult) -> float:
         if written.next_due is None:
@@ -250,31 +220,28 @@ class Dispatcher:
         """Start to deliver the leased actions."""
         for action in leased:
             channel = self._channels.get(action.channel)
-            if channel is None or action.id in self._held:
+            if channel is None or action.id in self._book.held:
                 continue  # a channel of a newer version; or an action of ours whose lease ran out meanwhile
             key = (action.channel, channel.concurrency_key(action))
-            self._with_key[key] += 1
-            if key not in self._key_limits:
-                self._key_limits[key] = KeyLimit(channel.per_key, independent=channel.independent)
-            self._held[action.id] = self._waiting[action.id] = key
+            if key not in self._book.limits:
+                heard = partial(self.silent.note, key[1])
+                self._book.limits[key] = KeyLimit(
+                    channel.per_key, independent=channel.independent, on_silence=heard
+                )
+            self._book.enter(action.id, key)
             self._tasks[action.id] = asyncio.create_task(self._deliver(commits, channel, key, action))
 
     async def _deliver(
         self, commits: AttemptGroupCommit, channel: Channel, key: tuple[str, str], action: Leased
     ) -> None:
         on_slow = partial(self._is_slow, action.id) if channel.independent else None
-        place = UnderWay(self._key_limits[key], self._channel_limits[action.channel], on_slow)
+        place = UnderWay(self._book.limits[key], self._channel_limits[action.channel], on_slow)
         ended: tuple[int, Outcome] | None = None
         try:
             if action.interrupted and not channel.idempotent:
                 ended = 0, Outcome(kind="uncertain", reason="maybe_delivered")
                 return
-            await place.enter()
-            try:
-                self._waiting.pop(action.id, None)
-                ended = await self._run_attempt(commits, channel, action)
-            finally:
-                place.leave(answered=ended is not None and ended[1].answered)
+            ended = await self._in_turn(commits, channel, action, place)
         except Exception:  # one action must not stop its neighbours
             log_.exception("an action was left for later", action=action.id)
         finally:
@@ -283,8 +250,28 @@ class Dispatcher:
             if ended is None:
                 self._forget(action.id)
             else:
-                self._waiting.pop(action.id, None)
+                self._book.waiting.pop(action.id, None)
                 commits.end(action, *ended)
+
+    async def _in_turn(
+        self, commits: AttemptGroupCommit, channel: Channel, action: Leased, place: UnderWay
+    ) -> tuple[int, Outcome] | None:
+        """Make an attempt when there is a place for it, and its endpoint's rate lets it begin."""
+        key = self._book.held[action.id]
+        while True:
+            await place.enter()
+            answered = False
+            try:
+                self._book.waiting.pop(action.id, None)
+                ended = await self._run_attempt(commits, channel, action)
+                if not isinstance(ended, Later):
+                    answered = ended is not None and ended[1].answered
+                    return ended
+                self._book.waiting[action.id] = key
+                self._book.slow.discard(action.id)
+                self._book.limits[key].pause((ended.at - self._clock.now()) / 1_000_000)
+            finally:
+                place.leave(answered=answered)
 
     def _on_ends_committed(self, ends: Sequence[AttemptEnd], refused: Container[str]) -> None:
         """These ends are durable, except those of the `refused` actions."""
@@ -295,34 +282,23 @@ class Dispatcher:
             hit("delivery.after_commit")
 
     def _forget(self, action: str) -> None:
-        key = self._held.pop(action)
-        self._waiting.pop(action, None)
-        self._slow.discard(action)
-        self._with_key[key] -= 1
-        if not self._with_key[key]:
-            del self._with_key[key]
-            if not self._channels[key[0]].independent:  # other limits remember whether the key answers
-                del self._key_limits[key]
-        if key in self._left_out and self._woken is not None:
-            self._left_out.discard(key)
+        if self._book.leave(action) and self._woken is not None:
             self._woken.set()
         self._signal_capacity()
 
     def _is_slow(self, action: str) -> bool:
-        """Whether an action that has been under way for long may give up its place in the window and the channel."""
-        if len(self._slow) >= MOST_SLOW:
-            return False
-        self._slow.add(action)
+        """Whether an action that has been under way for long counts no more, in the lease book and in its channel."""
+        slow = self._book.turned_slow(action)
         self._signal_capacity()
-        return True
+        return slow
 
     def _signal_capacity(self) -> None:
-        if self._free() >= MIN_FREE:
+        if self._book.free >= MIN_FREE:
             self._capacity.set()
 
     async def _run_attempt(
         self, commits: AttemptGroupCommit, channel: Channel, action: Leased
-    ) -> tuple[int, Outcome] | None:
+    ) -> tuple[int, Outcome] | Later | None:
         """Make an attempt; returns its number and how it ended, or None if none was begun."""
         if self._stopping:
             return None  # the lease ends at `close`
@@ -330,12 +306,14 @@ class Dispatcher:
         if isinstance(ready, Outcome) and ready.kind == "skipped":
             return 0, ready
         begun = await commits.begin(action)
+        if begun is None or isinstance(begun, Later):
+            if not isinstance(ready, Outcome):
+                await ready.drop()
+            return begun
         if isinstance(ready, Outcome):
-            return None if begun is None else (begun.n, ready)
-        if begun is None:
-            await ready.drop()
-            return None
-        self._key_limits[self._held[action.id]].allow(channel.places(self._held[action.id][1]))
+            return begun.n, ready
+        key = self._book.held[action.id]
+        self._book.limits[key].allow(channel.places(key[1]))
         hit("delivery.after_begin_before_wire")
         if not (channel.idempotent or channel.marks_effect):
             self._before_effect(action.id)
@@ -350,8 +328,8 @@ class Dispatcher:
         """Extend the leases of actions that take long, and take over from processes that died meanwhile."""
         while True:
             await asyncio.sleep(MAINTAIN_S)
-            if self._held:
-                commits.extend(list(self._held))
+            if self._book.held:
+                commits.extend(list(self._book.held))
             journal.tidy()
             with suppress(DatabaseUnavailable):
                 if await commits.apart(lambda: self._take_over(commits)):
@@ -360,7 +338,7 @@ class Dispatcher:
     async def _drain(self) -> None:
         """Give the sends under way time to end; those that have not ended by then count as interrupted."""
         deadline = asyncio.get_running_loop().time() + GRACE_S
-        while self._held and asyncio.get_running_loop().time() < deadline:
+        while self._book.held and asyncio.get_running_loop().time() < deadline:
             await asyncio.wait(self._tasks.values(), timeout=GRACE_S) if self._tasks else await asyncio.sleep(
                 0.01
             )

@@ -2,7 +2,7 @@
 
 A key stands for another machine (an endpoint, a domain). There is a limit for each key and one for each channel. Where
 keys are `independent`, a machine that hangs must cost the others nothing. So it gets one place until it answers, and
-an action under way for `SLOW_S` no longer takes a place of the channel, or of the window of leased actions.
+an action under way for `SLOW_S` no longer takes a place of the channel, or counts as leased.
 """
 
 import asyncio
@@ -58,21 +58,39 @@ class FairShare:
 class KeyLimit(FairShare):
     """The places of one concurrency key.
 
-    An independent machine has a single place until it answers, and again after `QUIET_S` of silence.
+    An independent machine has a single place until it answers, and again after `QUIET_S` of silence. `on_silence` is
+    told when it falls silent, and when it is heard again.
     """
 
-    def __init__(self, most: int, *, independent: bool) -> None:
+    def __init__(
+        self, most: int, *, independent: bool, on_silence: Callable[[bool], None] = lambda _: None
+    ) -> None:
         super().__init__(1 if independent else most)
         self.most = most
-        self._independent = independent
+        self.independent = independent
         self._answers = not independent
         self._heard_at = 0.0
+        self._open_at = 0.0
+        self._on_silence, self._silent = on_silence, False
         self.slow = 0  # actions under way that are slow
 
     @property
     def blocked(self) -> bool:
         """Whether an action that waits for a silent machine has taken its only place for a while."""
         return not self._answers and self.slow > 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the next one to come has to wait."""
+        return super().full or asyncio.get_running_loop().time() < self._open_at
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody in for this long, or less if less was asked for already."""
+        loop = asyncio.get_running_loop()
+        at = loop.time() + seconds
+        if not loop.time() < self._open_at <= at:
+            self._open_at = at
+            loop.call_at(at, self.let_in)
 
     def allow(self, most: int) -> None:
         """Set how many places there are while the machine answers."""
@@ -85,12 +103,19 @@ class KeyLimit(FairShare):
         """Note that the other machine answers."""
         self._heard_at = asyncio.get_running_loop().time()
         self._answers, self.limit = True, self.most
+        self._tell(silent=False)
         self.let_in()
 
     def silent(self, since: float) -> None:
         """Note that an action has been under way since then without an answer."""
-        if self._independent and self._heard_at < since:
+        if self.independent and self._heard_at < since:
             self._answers, self.limit = False, 1
+            self._tell(silent=True)
+
+    def _tell(self, *, silent: bool) -> None:
+        if silent != self._silent:
+            self._silent = silent
+            self._on_silence(silent)
 
 
 class UnderWay:
@@ -117,7 +142,7 @@ class UnderWay:
         except asyncio.CancelledError:
             self._key_limit.give()
             raise
-        self._within, self._since = True, self._loop.time()
+        self._within, self._slow, self._since = True, False, self._loop.time()
         if self._on_slow is not None:
             self._timers = [
                 self._loop.call_later(SLOW_S, self._is_slow),

@@ -19,6 +19,7 @@ from services.actions.delivery.journal import Journal
 from services.actions.metrics import ATTEMPTS, count_actions
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
+from services.actions.storage.due import Wanted
 
 GATHER_S = 0.001  # between looks at whether every action under way has something to write by now
 GATHERINGS = 8  # most looks: a commit shall serve many actions, and an action alone shall not wait
@@ -35,24 +36,35 @@ class Begun(NamedTuple):
     at: int
 
 
+class Later(NamedTuple):
+    """It is not the action's turn yet: ask again at this moment (microseconds)."""
+
+    at: int
+
+
 @dataclass(slots=True)
 class _Round:
     """The contents of one transaction, and the futures that wait for it."""
 
     batch: Batch = field(default_factory=Batch)
-    begins: dict[str, asyncio.Future[Begun | None]] = field(default_factory=dict)
+    begins: dict[str, asyncio.Future[Begun | Later | None]] = field(default_factory=dict)
     leases: list[asyncio.Future[BatchResult]] = field(default_factory=list)
 
     def tell(self, written: BatchResult) -> None:
         """The transaction is durable: answer those who wait."""
         for action in self.batch.begins:
-            begin, n = self.begins[action.id], written.begun.get(action.id)
-            if not begin.done():
-                at = written.at if action.begun_at is None else action.begun_at
-                begin.set_result(None if n is None else Begun(n, at))
+            if not self.begins[action.id].done():
+                self.begins[action.id].set_result(_answer(action, written))
         for lease in self.leases:
             if not lease.done():
                 lease.set_result(written)
+
+
+def _answer(action: Leased, written: BatchResult) -> Begun | Later | None:
+    n, later = written.begun.get(action.id), written.later.get(action.id)
+    if n is None:
+        return None if later is None else Later(later)
+    return Begun(n, written.at if action.begun_at is None else action.begun_at)
 
 
 class AttemptGroupCommit:
@@ -80,9 +92,9 @@ class AttemptGroupCommit:
         self._next = _Round()
         self._arrived = asyncio.Event()
 
-    async def begin(self, action: Leased) -> Begun | None:
+    async def begin(self, action: Leased) -> Begun | Later | None:
         """Begin an attempt; returns it once that is durable, or None if the action must not be sent."""
-        future: asyncio.Future[Begun | None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Begun | Later | None] = asyncio.get_running_loop().create_future()
         self._next.batch.begins.append(action)
         self._next.begins[action.id] = future
         self._arrived.set()
@@ -94,14 +106,14 @@ class AttemptGroupCommit:
         self._arrived.set()
 
     async def lease(
-        self, limit: int, put_back: list[str], without: Collection[tuple[str, str]] = ()
+        self, wanted: Wanted | None, put_back: Collection[str] = (), free: Collection[str] = ()
     ) -> BatchResult:
-        """Put back some leased actions, then lease up to `limit` due ones, none to these (channel, recipient)."""
+        """End some leases (see `Batch`), then lease due actions."""
         future: asyncio.Future[BatchResult] = asyncio.get_running_loop().create_future()
         batch = self._next.batch
-        batch.lease = max(batch.lease, limit)
+        batch.lease = wanted
         batch.put_back += put_back
-        batch.without += without
+        batch.free += free
         self._next.leases.append(future)
         self._arrived.set()
         return await future
@@ -174,6 +186,7 @@ class AttemptGroupCommit:
             part = await self._commit(piece)
             whole.begun |= part.begun
             whole.at = part.at
+            whole.later |= part.later
             whole.targets |= part.targets
             whole.leased += part.leased
             whole.refused |= part.refused

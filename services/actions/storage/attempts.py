@@ -18,6 +18,7 @@ from services.actions.plays.lifecycle_events import about
 from services.actions.plays.model import SENDABLE, Leased, OwnEvent
 from services.actions.plays.retry_policy import Decision
 from services.actions.storage import outbox
+from services.actions.storage.due import Wanted, due_ids
 from services.actions.storage.sql import Sql, listed
 from services.actions.storage.status import close_actions, end_attempts
 from services.actions.tables import actions
@@ -54,14 +55,15 @@ class Finished(msgspec.Struct, kw_only=True, frozen=True):
 
 
 # First the ids, then the contents: sorting a long backlog with its mails would move all of them through memory.
-_DUE = """
+_due_in_doubt = Sql(
+    """
     SELECT a.id FROM actions.actions_actions a
     WHERE a.next_attempt_at <= ? AND a.status IN ({sendable}) AND (a.lease_until IS NULL OR a.lease_until < ?)
-    %s ORDER BY a.next_attempt_at, a.seq LIMIT ? {lock_free}
-"""
-_due = Sql(_DUE % "", **_WORDS)
-_due_but = Sql(_DUE % "AND NOT (a.channel || ' ' || COALESCE(a.recipient, '') {ids})", **_WORDS)
-_due_in_doubt = Sql(_DUE % "AND a.attempting AND (a.reason IS NULL OR a.reason <> '{off}')", **_WORDS)
+    AND a.attempting AND (a.reason IS NULL OR a.reason <> '{off}')
+    ORDER BY a.next_attempt_at, a.seq LIMIT ? {lock_free}
+""",
+    **_WORDS,
+)
 _content_of = Sql(
     """
     SELECT {leased}, CAST(a.rendered AS TEXT) AS rendered, p.status AS play_status FROM {joined}
@@ -86,23 +88,20 @@ def lease_due(
     lease: int = LEASE_US,
     *,
     log_clock: bool = False,
-    without: Sequence[tuple[str, str]] = (),
     in_doubt: bool = False,
+    chosen: Sequence[str] | None = None,
 ) -> list[Leased]:
     """Lease up to `limit` due actions that nobody has leased, for `lease` microseconds, the longest due first.
 
-    Actions to one of `without`, (channel, recipient) each, are left out. `in_doubt`: only actions whose process died
+    `chosen`: those of `due_ids`, if the caller has asked for them already. `in_doubt`: only actions whose process died
     in an attempt; even while sending is off it must be recorded what became of them. Expired leases are taken over. An
     action that was tried before and whose play has been exited since is not leased but ended: `skipped`, or
     `uncertain` if its last attempt may have had an effect.
     """
     if in_doubt:
-        ids = _due_in_doubt.run(conn, now, now, limit).scalars().all()
-    elif without:
-        left_out = listed(conn, [" ".join(one) for one in without])
-        ids = _due_but.run(conn, now, now, left_out, limit).scalars().all()
+        ids: Sequence[str] = _due_in_doubt.run(conn, now, now, limit).scalars().all()
     else:
-        ids = _due.run(conn, now, now, limit).scalars().all()
+        ids = due_ids(conn, now, Wanted(limit))[0] if chosen is None else chosen
     found = {row.id: row for row in _content_of.run(conn, listed(conn, ids))} if ids else {}
     rows = [found[one] for one in ids if one in found]
     interrupt(conn, [row.id for row in rows if row.attempting], now)

@@ -64,17 +64,23 @@ def discard_plays(conn: Connection, which: Sequence[ColumnElement[bool]], now: i
 
 _end = Sql("""
     UPDATE actions.actions_actions SET status = ?, reason = ?, next_attempt_at = ?, done_at = ?,
-    lease_owner = NULL, lease_until = NULL, attempting = FALSE, waits = FALSE, next_look_at = NULL WHERE id = ?
+    lease_owner = NULL, lease_until = NULL, attempting = FALSE, waits = FALSE, next_look_at = NULL,
+    disabled_since = NULL WHERE id = ?
 """)
 _close = Sql("""
     UPDATE actions.actions_actions SET status = ?, reason = ?, done_at = ?, next_attempt_at = NULL,
-    lease_owner = NULL, lease_until = NULL, attempting = FALSE, waits = FALSE, next_look_at = NULL WHERE id {ids}
+    lease_owner = NULL, lease_until = NULL, attempting = FALSE, waits = FALSE, next_look_at = NULL,
+    disabled_since = NULL WHERE id {ids}
 """)
 _hold_back = Sql("""
     UPDATE actions.actions_actions SET status = ?, reason = ?, lease_owner = NULL, lease_until = NULL
     WHERE id {ids}
 """)
 _report = Sql("UPDATE actions.actions_actions SET status = ?, reason = ? WHERE id = ?")
+_hold_for_endpoint = Sql("""
+    UPDATE actions.actions_actions SET status = ?, reason = ?, disabled_since = ?, next_attempt_at = ?,
+    lease_owner = NULL, lease_until = NULL, attempting = FALSE WHERE id = ?
+""")
 _skip = update(actions).where(
     actions.c.play == bind("b_play"),
     actions.c.status.in_(SENDABLE),
@@ -115,6 +121,12 @@ def report_action(conn: Connection, action: str, reason: str) -> None:
     change_status(conn, _report, [("done", reason, action)])
 
 
+def hold_for_endpoint(conn: Connection, rows: Sequence[tuple[int, int, str]]) -> None:
+    """Let actions wait for their endpoint: since when, until when at most (microseconds), and the action's id."""
+    why = ("pending", ActionReason.ENDPOINT_DISABLED.value)
+    change_status(conn, _hold_for_endpoint, [(*why, *row) for row in rows])
+
+
 def skip_actions(conn: Connection, op: Cancel) -> None:
     """Skip the actions that the play has not begun to send. An attempt under way ends by itself and is not repeated."""
     given = {
@@ -124,7 +136,7 @@ def skip_actions(conn: Connection, op: Cancel) -> None:
         "reason": op.reason,
         "done_at": op.at,
         "waits": False,
-        **dict.fromkeys(("next_attempt_at", "next_look_at", "lease_owner", "lease_until")),
+        **dict.fromkeys(("next_attempt_at", "next_look_at", "lease_owner", "lease_until", "disabled_since")),
     }
     change_status(conn, _skip, given)
 

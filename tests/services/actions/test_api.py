@@ -46,7 +46,7 @@ class Api:
         self.changes = 0
         times = plays.Times(house.db, house.clock, log_clock=house.mode == "log")
         self.routers = [
-            *api_documents.routers(house.db, house.clock, house.renderer, self.changed),
+            *api_documents.routers(house.db, house.clock, house.renderer, self.changed, self.changed),
             impact.router(house.db, house.clock, log_clock=house.mode == "log"),
             plays.router(house.db, house.clock, times, house.log.partitions, self.changed),
             holding.router(

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
+from services.actions.storage import endpoints
 from services.actions.storage.library import ENDPOINTS
 from tests.services.actions.kit import House
 from tests.services.actions.test_api import ENDPOINT, client, fields, played
@@ -38,7 +39,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"auth": {"basic": {"username": "a"}}}, "auth.basic.password"),
     ({"auth": {"basic": {"username": "a:b", "password": "c"}}}, "auth.basic.username"),
     ({"auth": {"basic": {"username": "a", "password": "***"}}}, "auth.basic.password"),
-    ({"auth": {"digest": {}}}, "auth.digest"),
+    ({"auth": {"digest": {}}}, "auth.digest"), ({"auth": {"oauth2": {"client_id": "a"}}}, "auth.oauth2.token_url"),
+    ({"auth": {"oauth2": {"token_url": "ftp://a", "client_id": "a", "client_secret": "b"}}}, "auth.oauth2.token_url"),
+    ({"auth": {"oauth2": {"token_url": "https://a", "client_id": "a"}}}, "auth.oauth2.client_secret"),
+    ({"auth": {"oauth2": {"token_url": "https://a", "client_id": "a", "client_secret": "***"}}},
+     "auth.oauth2.client_secret"),
+    ({"rate": 0}, "rate"), ({"rate": -1}, "rate"), ({"rate": 1001}, "rate"), ({"rate": "5"}, "rate"),
+    ({"rate": True}, "rate"),
+    ({"secrets": ["***"]}, "secrets"), ({"secrets": "x"}, "secrets"), ({"secrets": [5]}, "secrets.0"),
     ({"auth": {"bearer": "a"}, "headers": {"authorization": "b"}}, "auth"),
     ({"body": {"a": ["{{"]}}, "body.a.0"),
     ({"body": ["a"], "format": "form"}, "body"), ({"colour": "red"}, "colour"),
@@ -96,7 +104,7 @@ def test_what_is_deleted_takes_its_secrets_along(client: TestClient) -> None:
 def test_an_endpoint_that_does_not_sign_has_no_secret(house: House, client: TestClient) -> None:
     made = client.post("/v1/endpoints", json=ENDPOINT | {"sign": False}).json()
     assert "secret" not in made.keys() | kept(house).keys()
-    assert client.put("/v1/endpoints/crm", json=ENDPOINT).json()["secret"] == kept(house)["secret"]
+    assert client.put("/v1/endpoints/crm", json=ENDPOINT).json()["secret"] == kept(house)["secrets"][0]
 
 
 def test_the_endpoints_body_is_used_where_the_step_has_none(house: House, client: TestClient) -> None:
@@ -113,3 +121,134 @@ def test_the_endpoints_body_is_used_where_the_step_has_none(house: House, client
     assert len(bodies) == 2
     assert body in bodies
     assert {"mine": "{{ tier }}"} in bodies
+
+
+FIRST, SECOND, THIRD = (f"whsec_{letter * 32}" for letter in "ABC")
+
+
+def test_a_signing_secret_is_replaced_in_two_steps(house: House, client: TestClient) -> None:
+    def save(**more: Any) -> list[str]:
+        answer = client.put("/v1/endpoints/crm", json=ENDPOINT | more)
+        assert answer.status_code in (200, 201), answer.text
+        assert FIRST not in answer.text.replace(f'"secret":"{FIRST}"', "")
+        assert answer.json()["secrets"] == ["***"] * len(kept(house)["secrets"])
+        return list(kept(house)["secrets"])
+
+    assert save(secret=FIRST) == [FIRST]
+    assert save() == [FIRST]
+    assert save(secrets=["***", SECOND]) == [FIRST, SECOND]
+    assert save(secrets=["***", SECOND]) == [FIRST, SECOND]  # a file that is applied again
+    assert save(secrets=["***", "***"], secret=None) == [FIRST, SECOND]
+    assert save(secrets=[None, "***"]) == [SECOND]
+    assert save(secrets=[THIRD.removeprefix("whsec_"), "***"]) == [THIRD, SECOND]
+    assert save(secrets=[THIRD]) == [THIRD]
+    assert save(secret=FIRST) == [FIRST]
+    assert save(secrets=[SECOND, FIRST], secret=FIRST) == [SECOND, FIRST]
+    shown = client.get("/v1/endpoints/crm").json()
+    assert save(**{name: shown[name] for name in ("secrets", "version", "status")}) == [SECOND, FIRST]
+
+
+def test_a_secret_that_is_made_is_shown_once_and_one_that_is_given_is_not(
+    house: House, client: TestClient
+) -> None:
+    made = client.post("/v1/endpoints", json=ENDPOINT).json()
+    assert [made["secret"]] == kept(house)["secrets"]
+    assert (
+        "secret" not in client.put("/v1/endpoints/crm", json=ENDPOINT | {"secrets": ["***", SECOND]}).json()
+    )
+    anew = client.put("/v1/endpoints/crm", json=ENDPOINT | {"secrets": None}).json()
+    assert kept(house)["secrets"] == [anew["secret"]] != [made["secret"]]
+    gone = client.put("/v1/endpoints/crm", json=ENDPOINT | {"secrets": None, "sign": False}).json()
+    assert not {"secret", "secrets"} & (gone.keys() | kept(house).keys())
+
+
+def test_secrets_that_cannot_be_told_apart_are_refused(house: House, client: TestClient) -> None:
+    client.post("/v1/endpoints", json=ENDPOINT | {"secrets": [FIRST, SECOND]})
+    for given in (["***"], ["***", THIRD], ["***", "***", "***"], [FIRST, SECOND, THIRD], [THIRD, THIRD]):
+        answer = client.put("/v1/endpoints/crm", json=ENDPOINT | {"secrets": given})
+        assert (given, fields(answer)) == (given, ["secrets"])
+        assert not any(one in answer.text for one in (FIRST, SECOND, THIRD))
+    assert fields(client.put("/v1/endpoints/crm", json=ENDPOINT | {"secrets": ["***", "x"]})) == ["secrets.1"]
+    wrong = ENDPOINT | {"secrets": [FIRST, SECOND], "secret": THIRD}
+    assert fields(client.put("/v1/endpoints/crm", json=wrong)) == ["secret"]
+    assert kept(house)["secrets"] == [FIRST, SECOND]
+
+
+def test_an_endpoint_of_yesterday_keeps_its_secret(house: House, client: TestClient) -> None:
+    with house.db.write() as connection:
+        ENDPOINTS.put(connection, "crm", {"url": ENDPOINT["url"], "secret": FIRST}, "old", 1)
+    assert client.get("/v1/endpoints/crm").json()["secrets"] == ["***"]
+    client.put("/v1/endpoints/crm", json=ENDPOINT | {"secrets": ["***", SECOND]})
+    assert kept(house)["secrets"] == [FIRST, SECOND]
+    client.post("/v1/endpoints/crm/versions/1/publish")
+    assert kept(house)["secret"] == FIRST
+
+
+OAUTH = {
+    "token_url": "https://login.test/token",
+    "client_id": "us",
+    "client_secret": "s3cr3t-4",
+    "scope": "a b",
+}
+
+
+def test_the_secret_of_a_client_is_kept_and_never_shown(house: House, client: TestClient) -> None:
+    shown = [client.post("/v1/endpoints", json=ENDPOINT | {"auth": {"oauth2": OAUTH}})]
+    shown.append(client.put("/v1/endpoints/crm", json=shown[0].json() | {"secret": None}))
+    bare = {name: value for name, value in OAUTH.items() if name != "client_secret"}
+    shown.append(client.put("/v1/endpoints/crm", json=ENDPOINT | {"auth": {"oauth2": bare}}))
+    shown.append(client.put("/v1/endpoints/crm", json=ENDPOINT))
+    assert not any("s3cr3t" in one.text for one in shown)
+    for one in shown:
+        assert one.json()["auth"] == {"oauth2": OAUTH | {"client_secret": "***"}}
+    assert kept(house)["auth"] == {"oauth2": OAUTH}
+
+
+def test_checking_says_whether_secrets_would_change(client: TestClient) -> None:
+    def differ(**more: Any) -> bool:
+        answer = client.post("/v1/endpoints/check", json=ENDPOINT | more)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["warnings"] == []
+        return bool(answer.json()["secrets_differ"])
+
+    assert differ()  # one would be made
+    client.post("/v1/endpoints", json=ENDPOINT | SECRETS | {"secret": FIRST})
+    same: list[dict[str, Any]] = [{}, SECRETS, {"secret": FIRST}, {"secrets": ["***"]}, {"concurrency": 3}]
+    assert not any(differ(**one) for one in same)
+    others: list[dict[str, Any]] = [
+        {"headers": {"X-Api-Key": "another"}}, {"headers": None}, {"auth": {"bearer": "t"}}, {"secret": SECOND},
+        {"secrets": ["***", SECOND]},
+    ]  # fmt: skip
+    assert all(differ(**one) for one in others)
+    assert fields(client.post("/v1/endpoints/check", json=ENDPOINT | {"auth": {"bearer": "***"}})) == [
+        "auth.bearer"
+    ]
+    assert client.get("/v1/endpoints/crm").json()["version"] == 1
+
+
+def test_an_endpoint_says_that_it_fails_and_nothing_of_it_is_written(
+    house: House, client: TestClient
+) -> None:
+    made = client.post("/v1/endpoints", json=ENDPOINT).json()
+    assert (made["status"], made["failing_since"]) == ("active", None)
+    with house.db.write() as connection:
+        endpoints.note(connection, [("crm", "timeout")], 1_000_000)
+    shown = client.get("/v1/endpoints/crm").json()
+    assert (shown["status"], shown["failing_since"]) == ("active", "1970-01-01T00:00:01Z")
+    assert client.put("/v1/endpoints/crm", json=shown).json()["failing_since"] == shown["failing_since"]
+    assert not {"status", "failing_since"} & kept(house).keys()
+    assert client.post("/v1/endpoints/crm/enable").status_code == 409
+    assert client.post("/v1/endpoints/none/enable").status_code == 404
+    client.delete("/v1/endpoints/crm")
+    assert client.post("/v1/endpoints", json=ENDPOINT).json()["failing_since"] is None
+
+
+def test_a_disabled_endpoint_is_enabled_by_hand(house: House, client: TestClient) -> None:
+    client.post("/v1/endpoints", json=ENDPOINT)
+    for at in (1, 1 + endpoints.FAILS_US):
+        with house.db.write() as connection:
+            endpoints.note(connection, [("crm", "rejected")], at)
+    assert client.get("/v1/endpoints").json()["items"][0]["status"] == "disabled"
+    enabled = client.post("/v1/endpoints/crm/enable").json()
+    assert (enabled["status"], enabled["failing_since"]) == ("active", None)
+    assert client.post("/v1/endpoints/crm/enable").status_code == 409

@@ -14,7 +14,8 @@ from schemas.policy import POLICY_EXAMPLE
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE
 from schemas.start import START_EXAMPLE
 from schemas.task import TASK_EXAMPLE
-from services.actions.api.documents import ENDPOINT_EXAMPLE, TEMPLATE_EXAMPLE
+from services.actions.api.documents import TEMPLATE_EXAMPLE
+from services.actions.api.endpoints import ENDPOINT_EXAMPLE
 from tests.services.contract.pages import Page, Place
 
 TASK = {"task": {"title": "Call {{ account.name }}", "assignee": "kim@us.test"}}

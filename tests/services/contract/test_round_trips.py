@@ -9,7 +9,8 @@ import pytest
 from schemas.aliases import ALIASES_EXAMPLE
 from schemas.policy import POLICY_EXAMPLE
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE
-from services.actions.api.documents import ENDPOINT_EXAMPLE, PLAYBOOK_EXAMPLE, TEMPLATE_EXAMPLE
+from services.actions.api.documents import PLAYBOOK_EXAMPLE, TEMPLATE_EXAMPLE
+from services.actions.api.endpoints import ENDPOINT_EXAMPLE
 
 CHANGING = {"version", "changed_at"}
 CASES: list[tuple[str, dict[str, Any]]] = [

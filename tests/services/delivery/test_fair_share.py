@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from backbone.log import open_log
 from services.actions.delivery import Dispatcher
-from services.actions.delivery.dispatcher import MIN_FREE, WINDOW
+from services.actions.delivery.lease_book import MIN_FREE, MOST_LEASED, LeaseBook
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 from services.actions.status import status
@@ -113,8 +113,8 @@ def test_hundreds_of_hung_endpoints_do_not_hold_up_the_others(house: House, monk
     endpoints = Endpoints()
     house.loop(webhook=endpoints)
     house.until(lambda: len(set(endpoints.sent)) == 240)
-    house.until(lambda: all(lane.blocked for lane in house.loops[0]._key_limits.values()))
-    house.until(lambda: house.loops[0]._free() >= MIN_FREE)
+    house.until(lambda: all(lane.blocked for lane in house.loops[0]._book.limits.values()))
+    house.until(lambda: house.loops[0]._book.free >= MIN_FREE)
     monkeypatch.setattr(
         Dispatcher, "_wait_for_capacity", None
     )  # nothing more is leased for those who do not answer
@@ -168,9 +168,9 @@ def test_being_woken_puts_nothing_back(house: House, monkeypatch: Any) -> None:
     """The places were all taken, and new actions told of: those that waited went behind all others."""
     monkeypatch.setattr("services.actions.delivery.dispatcher.STALL_S", 60)
     hung = Hung()
-    house.put(*(f"act_{n}" for n in range(WINDOW)))
+    house.put(*(f"act_{n}" for n in range(MOST_LEASED)))
     thinned: list[Any] = []
-    monkeypatch.setattr(Dispatcher, "_surplus", lambda self: thinned.append(list(self._waiting)) or [])
+    monkeypatch.setattr(LeaseBook, "surplus", lambda self: thinned.append(list(self.waiting)) or [])
     loop = house.loop(email=hung)
     try:
         house.until(lambda: len(hung.prepared) == 2)

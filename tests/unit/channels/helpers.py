@@ -59,12 +59,12 @@ async def deliver(channel: Channel, action: Leased) -> Outcome:
 class Server:
     """A TCP server for one test. It calls `handle` for each connection; an error there ends only that connection."""
 
-    def __init__(self, handle: Callable[..., Coroutine[Any, Any, None]]) -> None:
-        self._handle = handle
+    def __init__(self, handle: Callable[..., Coroutine[Any, Any, None]], host: str = "127.0.0.1") -> None:
+        self._handle, self._host = handle, host
         self.connections = 0
 
     async def __aenter__(self) -> "Server":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, self._host, 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

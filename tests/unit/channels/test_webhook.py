@@ -11,7 +11,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from services.actions.channels.base import Target
-from services.actions.channels.webhook.channel import WebhookChannel, judged
+from services.actions.channels.webhook.answer import judged
+from services.actions.channels.webhook.channel import WebhookChannel
 from services.actions.plays.retry_policy import Outcome
 from tests.unit.channels.helpers import SECRET, WHEN, Server, deliver, leased, surroundings
 
@@ -232,7 +233,7 @@ async def test_the_status_decides_whatever_becomes_of_the_rest(
 async def test_an_answer_that_does_not_end_is_cut_off_after_its_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.actions.channels.webhook.channel.REST_S", 0.1)
+    monkeypatch.setattr("services.actions.channels.webhook.answer.REST_S", 0.1)
     drip = Drip()
     drip.head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
     outcome = await post(tmp_path, drip)

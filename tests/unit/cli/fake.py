@@ -14,11 +14,15 @@ Refusal = Callable[[str, str], tuple[int, dict[str, Any]] | None]
 
 
 class Fake:
-    """`documents`: by path. `calls`: those that changed something. `refuses`: may answer in the fake's place."""
+    """`documents`: by path. `calls`: those that changed something. `refuses`: may answer in the fake's place.
+
+    `others`: names of endpoints whose secrets in files are not those on the server.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self.documents: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
+        self.others: set[str] = set()
         self.refuses: Refusal = lambda _method, _path: None
         self._monkeypatch, self._capsys = monkeypatch, capsys
         monkeypatch.setenv("TOUCHLINE_API_KEY", "tl_x")
@@ -54,7 +58,7 @@ class Fake:
 
     def _answer(self, method: str, path: str, more: dict[str, Any]) -> tuple[int, Any]:
         if path.endswith("/check"):
-            return 200, {"warnings": []}
+            return 200, {"warnings": [], "secrets_differ": more["json"].get("name") in self.others}
         if method == "GET" and path in SINGLE:
             return 200, self.documents.get(path, {SINGLE[path]: [], "version": 0})
         if method == "GET":
@@ -65,6 +69,8 @@ class Fake:
         wanted = more.get("headers", {}).get("If-Match")
         if held is not None and wanted is not None and f'"{held["version"]}"' not in wanted.split(", "):
             return 412, {"detail": "stale"}
+        if path.endswith("/publish"):
+            return 200, {}
         if method == "DELETE":
             del self.documents[path]
             return 204, None

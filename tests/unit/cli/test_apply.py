@@ -244,7 +244,53 @@ def test_a_secret_that_the_server_made_is_shown(server: Fake, tmp_path: Path) ->
     assert "whsec_Mf" not in out
 
 
+OAUTH = {"token_url": "https://a.test", "client_id": "us"}
+GIVEN_SECRETS = (
+    "secret: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    'secrets: ["***", whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw]',
+    "auth: {oauth2: {token_url: https://a.test, client_id: us, client_secret: shh}}",
+)
 KEYED = CRM + "headers: {X-Key: k-1, X-Two: k-2}\nauth: {basic: {username: ann, password: pass}}\n"
+
+
+def test_secrets_that_only_the_server_can_compare(server: Fake, tmp_path: Path) -> None:
+    """A token that is new in the file is saved, the same one is not, and nothing is said of either."""
+    hidden = {
+        "headers": {"X-Key": "***", "X-Two": "***"},
+        "auth": {"basic": {"username": "ann", "password": "***"}},
+    }
+    server.save("/v1/endpoints/crm", url="https://crm.test/in", secrets=["***"], **hidden)
+    folder = write(tmp_path, crm=KEYED)
+    server.others = {"crm"}
+    _, out, _ = server.touchline("apply", folder, "--dry-run")
+    assert ("1 updated" in out, "the secrets are not those on the server" in out) == (True, True)
+    assert server.touchline("apply", folder)[1].splitlines()[-1] == "1 updated"
+    assert server.calls == ["PUT endpoints/crm"]
+    server.others = set()
+    assert server.touchline("apply", folder)[1].splitlines()[-1] == "1 unchanged"
+    for text in GIVEN_SECRETS:
+        shown = {"auth": {"oauth2": OAUTH | {"client_secret": "***"}}} if "oauth2" in text else {}
+        server.save("/v1/endpoints/crm", url="https://crm.test/in", secrets=["***"])
+        server.documents["/v1/endpoints/crm"] |= shown
+        server.others = set()
+        write(tmp_path, crm=CRM + text + "\n")
+        assert server.touchline("apply", folder)[1].splitlines()[-1] == "1 unchanged"
+        server.others = {"crm"}
+        _, out, _ = server.touchline("apply", folder, "--dry-run")
+        assert "1 updated" in out
+        assert not any(one in out for one in ("whsec_Mf", "shh"))
+    server.refuses = lambda _, path: (403, {"detail": "no"}) if path.endswith("/check") else None
+    assert "1 unchanged" in server.touchline("apply", folder, "--dry-run")[1]
+
+
+def test_an_endpoint_that_is_put_back_has_the_secrets_that_it_had(server: Fake, tmp_path: Path) -> None:
+    server.save("/v1/endpoints/crm", url="https://old.test/", headers={"X-Key": "***"})
+    server.refuses = lambda method, path: (
+        (422, {"detail": "no"}) if (method, path) == ("PUT", "/v1/templates/mail") else None
+    )
+    code, _, _ = server.touchline("apply", write(tmp_path, crm=KEYED, mail=MAIL))
+    assert code == 1
+    assert server.calls == ["PUT endpoints/crm", "POST endpoints/crm/versions/1/publish"]
 
 
 def test_the_secrets_of_an_endpoint_are_not_compared(server: Fake, tmp_path: Path) -> None:

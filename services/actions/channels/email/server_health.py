@@ -6,16 +6,19 @@ reached, wants another password or does not let us send; once it takes a mail, i
 logged, and only the codes of an answer, since servers quote addresses in their texts.
 """
 
+import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from backbone.telemetry import get_logger
 from schemas.event import rfc3339
 from services.actions.channels.base import ChannelTrouble
-from services.actions.metrics import show_mail_server
+from services.actions.metrics import MAIL_SERVER_SILENT, show_mail_server
 
 # RFC 4954: these codes are about our login, which can be repaired; no mail is given up for them.
 LOGIN_WANTED = (530, 534, 535, 538)
+SILENT_S = 5.0  # without an answer
 _CODE = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})\b")
 
 log = get_logger("touchline.mail")
@@ -28,21 +31,61 @@ class ServerHealth:
         self, now: Callable[[], int], on_health: Callable[[ChannelTrouble | None], None] = show_mail_server
     ) -> None:
         self._now, self._on_health = now, on_health
-        self.trouble: ChannelTrouble | None = None
+        self._refusal: ChannelTrouble | None = None
+        self._silence: ChannelTrouble | None = None
+        self._heard_at = 0.0
+
+    @property
+    def trouble(self) -> ChannelTrouble | None:
+        """The trouble that keeps the server from taking any mail, or makes it slow."""
+        return self._refusal or self._silence
+
+    @contextmanager
+    def listening(self, phase: str) -> Iterator[None]:
+        """Wait for an answer of the server, inside. It is silent if there is none for `SILENT_S`, from any connection.
+
+        If the wait ends by a timeout and the server is silent still, it hangs, which is as good as a refusal.
+        """
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(SILENT_S, self._fell_silent, phase, loop.time())
+        try:
+            yield
+        except TimeoutError:
+            if self._silence is not None:
+                self.refused(phase, "no answer")
+            raise
+        else:
+            self._heard(loop.time())
+        finally:
+            timer.cancel()
+
+    def _fell_silent(self, phase: str, since: float) -> None:
+        if self._silence is None and self._heard_at < since:
+            began = self._now() - round(SILENT_S * 1_000_000)
+            self._silence = ChannelTrouble(since=began, detail=f"{phase}: no answer for {SILENT_S:g} s")
+            MAIL_SERVER_SILENT.set(1)
+            log.warning("the mail server does not answer", phase=phase)
+
+    def _heard(self, at: float) -> None:
+        self._heard_at = at
+        if self._silence is not None:
+            log.info("the mail server answers again", since=rfc3339(self._silence.since))
+            self._silence = None
+            MAIL_SERVER_SILENT.set(0)
 
     def took(self) -> None:
         """Note that the server took a mail."""
-        if self.trouble is not None:
-            log.info("the mail server takes mails again", since=rfc3339(self.trouble.since))
-            self.trouble = None
+        if self._refusal is not None:
+            log.info("the mail server takes mails again", since=rfc3339(self._refusal.since))
+            self._refusal = None
         self._on_health(None)
 
     def refused(self, phase: str, answer: str) -> None:
         """Note that the server does not let us send, with the phase and its answer."""
-        if self.trouble is None:
-            self.trouble = ChannelTrouble(since=self._now(), detail=f"{phase}: {answer}")
+        if self._refusal is None:
+            self._refusal = ChannelTrouble(since=self._now(), detail=f"{phase}: {answer}")
             log.error("the mail server refuses us", phase=phase, answer=answer)
-        self._on_health(self.trouble)
+        self._on_health(self._refusal)
 
     def answered(self, phase: str, code: int, text: str) -> None:
         """Note an answer of the server that refuses at this phase, if it is about us and not about a mail."""

@@ -163,9 +163,10 @@ class SmtpTransport:
             timeout=COMMAND_S, local_hostname=self._name, cert_bundle=server.ca_file,
         )  # fmt: skip
         try:
-            async with asyncio.timeout(CONNECT_S):
-                await smtp.connect()
-                await _greet(smtp)
+            with self.health.listening("connection"):
+                async with asyncio.timeout(CONNECT_S):
+                    await smtp.connect()
+                    await _greet(smtp)
         except BaseException:
             smtp.close()
             raise
@@ -275,7 +276,8 @@ class MailTransaction:
 
     async def _say(self, *words: bytes, good: int = _OK) -> Outcome | None:
         """Send a command; None if the answer is the expected one."""
-        code, text = await self._line.smtp.execute_command(*words, timeout=COMMAND_S)
+        with self._transport.health.listening(words[0].decode()):
+            code, text = await self._line.smtp.execute_command(*words, timeout=COMMAND_S)
         if code == good or code // 10 == good // 10 == 25:
             return None
         if code // 100 not in _NO:
@@ -297,7 +299,8 @@ class MailTransaction:
             self._transport.before_effect(self._action)
             self._dotted = True
             protocol.write(b".\r\n")
-            code, text = await protocol.read_response(timeout=VERDICT_S)
+            with self._transport.health.listening("the mail"):
+                code, text = await protocol.read_response(timeout=VERDICT_S)
         if code // 100 == 2:
             self._transport.health.took()
             return Outcome(kind="done", detail=_said(code, text))

@@ -7,9 +7,8 @@ ignored. The status decides; the body is for people, as far as it arrives.
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
@@ -17,21 +16,20 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from schemas.endpoint import AT_ONCE
-from services.actions.channels.base import ChannelContext, Prepared, Target
-from services.actions.channels.webhook.final_status import StatusConnector, expect
+from services.actions.channels.base import ChannelContext, OAuth2Client, Prepared, Target
+from services.actions.channels.webhook.answer import judged, read
+from services.actions.channels.webhook.final_status import FinalStatus, StatusConnector, expect
+from services.actions.channels.webhook.oauth import AccessTokens, NoToken
 from services.actions.channels.webhook.request import NotAForm, hide, request_of
-from services.actions.channels.webhook.ssrf import AddressGuard, AddressRefused
+from services.actions.channels.webhook.ssrf import AddressGuard, AddressRefused, refusal_in
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 
 DEADLINE_S = 20.0  # for name, connection, request, and the status of the answer
-REST_S = 2.0  # for the rest of the answer
-ANSWER_BYTES = 64 * 1024
 KEEP_S = 3.0  # an idle connection is not used later: many servers hang up after five seconds
-SHOWN_CHARS = 300
 SECOND_US = 1_000_000
+UNAUTHORIZED = 401
 NAMES_AT_ONCE = 256  # many, so that a name server that hangs does not hold up other look-ups
-AGAIN = frozenset((408, 425, 429))  # like 5xx: not now, but later
 
 
 class Resolver(AbstractResolver):
@@ -77,6 +75,7 @@ class WebhookChannel:
         self._now = context.now
         self._deadline = deadline
         self._session: aiohttp.ClientSession | None = None
+        self._tokens = AccessTokens(self._open)
 
     def concurrency_key(self, action: Leased) -> str:
         """The endpoint."""
@@ -91,7 +90,14 @@ class WebhookChannel:
         """Nothing to prepare: the endpoint, which says how the body is written, is looked up when it is sent."""
         name, body = action.recipient or "", action.rendered.get("body")
         return WebhookDelivery(
-            self._open, self._endpoint, name, action.id, body, now=self._now, deadline=self._deadline
+            self._open,
+            self._endpoint,
+            self._tokens,
+            name,
+            action.id,
+            body,
+            now=self._now,
+            deadline=self._deadline,
         )
 
     def _open(self) -> aiohttp.ClientSession:
@@ -107,6 +113,7 @@ class WebhookChannel:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._tokens.close()
         if self._session is not None:
             await self._session.close()
 
@@ -118,6 +125,7 @@ class WebhookDelivery:
         self,
         session: Callable[[], aiohttp.ClientSession],
         endpoint: Callable[[str], Target | None],
+        tokens: AccessTokens,
         name: str,
         action: str,
         body: Any,
@@ -127,6 +135,7 @@ class WebhookDelivery:
     ) -> None:
         self._session = session
         self._endpoint = endpoint
+        self._tokens = tokens
         self._name = name
         self._action = action
         self._body = body
@@ -143,7 +152,9 @@ class WebhookDelivery:
             return Outcome(kind="permanent", reason="endpoint_unknown", detail=self._name)
         answer = expect()
         try:
-            return await self._post(target)
+            return await self._post(target, answer)
+        except NoToken as error:
+            return Outcome(kind="temporary", reason="no_token", detail=str(error))
         except NotAForm as error:
             return Outcome(kind="permanent", reason="template_error", detail=str(error))
         except (AddressRefused, aiohttp.ClientError, OSError, ValueError) as error:
@@ -153,79 +164,42 @@ class WebhookDelivery:
                 return Outcome(
                     kind="temporary", reason="timeout", detail=f"no answer within {self._deadline:g} s"
                 )
-            refused = error if isinstance(error, aiohttp.InvalidURL) else _refusal_in(error)
+            refused = error if isinstance(error, aiohttp.InvalidURL) else refusal_in(error)
             if refused is not None:
                 return Outcome(kind="permanent", reason="address_refused", detail=str(refused))
             return Outcome(
                 kind="temporary", reason="unreachable", detail=f"{type(error).__name__}: {error}"[:500]
             )
 
-    async def _post(self, target: Target) -> Outcome:
-        headers, body = request_of(target, self._action, self._now() // SECOND_US, self._body)
+    async def _post(self, target: Target, answer: FinalStatus) -> Outcome:
+        """Post it. If its access token is refused, post it once again with another one."""
+        until = asyncio.get_running_loop().time() + self._deadline
+        client = None if target.auth is None else target.auth.oauth2
+        if client is None:
+            return await self._request(target, until)
+        token = await self._token(client, until)
+        outcome = await self._request(target, until, token)
+        if answer.status != UNAUTHORIZED:
+            return outcome
+        answer.status = None
+        self._tokens.refused(client, token)
+        return await self._request(target, until, await self._token(client, until))
+
+    async def _token(self, client: OAuth2Client, until: float) -> str:
+        async with asyncio.timeout_at(until):
+            return await self._tokens.get(client)
+
+    async def _request(self, target: Target, until: float, token: str | None = None) -> Outcome:
+        headers, body = request_of(target, self._action, self._now() // SECOND_US, self._body, token)
         async with (
-            asyncio.timeout(self._deadline) as limit,
+            asyncio.timeout_at(until) as limit,
             self._session().request(
                 target.method, target.url, data=body, headers=headers, allow_redirects=False
             ) as response,
         ):
             limit.reschedule(None)
-            answer = hide(target, await _read(response))
+            answer = hide(target, await read(response), token)
             return judged(response.status, response.headers, answer, self._now())
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The answer's body up to the cap. The connection is closed if the body is longer, breaks off or is slow."""
-    pieces, size = [], 0
-    try:
-        async with asyncio.timeout(REST_S):
-            async for piece in response.content.iter_any():
-                pieces.append(piece)
-                size += len(piece)
-                if size > ANSWER_BYTES:
-                    response.close()
-                    break
-    except (aiohttp.ClientError, OSError, ValueError):
-        response.close()
-    return b"".join(pieces)[:ANSWER_BYTES]
-
-
-def judged(status: int, headers: Mapping[str, str], answer: bytes, now: int) -> Outcome:
-    """The outcome of an answer: 2xx is done; 408, 425, 429 and 5xx may be tried again; all else is final."""
-    detail = f"{status} {_shown(answer)}".strip()
-    if 200 <= status < 300:
-        return Outcome(kind="done", detail=detail)
-    if status in AGAIN or status >= 500:
-        return Outcome(
-            kind="temporary", reason="deferred", detail=detail, retry_after=_retry_after(headers, now)
-        )
-    if 300 <= status < 400:
-        return Outcome(kind="permanent", reason="rejected", detail=f"{status}: redirects are not followed")
-    return Outcome(kind="permanent", reason="rejected", detail=detail)
-
-
-def _shown(answer: bytes) -> str:
-    text = answer[: SHOWN_CHARS * 4].decode("utf-8", "replace")
-    return " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())[:SHOWN_CHARS]
-
-
-def _retry_after(headers: Mapping[str, str], now: int) -> int | None:
-    """Microseconds from now until the time in `Retry-After`, which has seconds or a date (RFC 9110)."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdigit():
-        return min(int(text[:9]), 10**9) * SECOND_US
-    try:
-        return max(0, round(parsedate_to_datetime(text).timestamp() * SECOND_US) - now)
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _refusal_in(error: BaseException | None) -> Any:
-    """The guard's `AddressRefused` behind an error of the HTTP client; None if there is none."""
-    while error is not None:
-        if isinstance(error, AddressRefused):
-            return error
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def webhook_channel(context: ChannelContext) -> WebhookChannel:

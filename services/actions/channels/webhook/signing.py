@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 from base64 import b64decode, b64encode
+from collections.abc import Iterable
 
 PREFIX = "whsec_"
 
@@ -12,8 +13,13 @@ def id_headers(action: str, timestamp: int) -> dict[str, str]:
     return {"webhook-id": action, "webhook-timestamp": str(timestamp)}
 
 
+def signatures(action: str, timestamp: int, body: bytes, secrets: Iterable[str]) -> str:
+    """The header `webhook-signature`, with one signature for each secret: a receiver is content if one is right."""
+    return " ".join(signature(action, timestamp, body, secret) for secret in secrets)
+
+
 def signature(action: str, timestamp: int, body: bytes, secret: str) -> str:
-    """The header `webhook-signature`. `secret` is base64, with or without `whsec_`."""
+    """One signature. `secret` is base64, with or without `whsec_`."""
     key = b64decode(secret.removeprefix(PREFIX) + "==")
     digest = hmac.new(key, f"{action}.{timestamp}.".encode() + body, hashlib.sha256).digest()
     return f"v1,{b64encode(digest).decode()}"

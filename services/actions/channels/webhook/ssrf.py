@@ -54,6 +54,15 @@ class AddressGuard:
         return made
 
 
+def refusal_in(error: BaseException | None) -> AddressRefused | None:
+    """The `AddressRefused` behind an error of the HTTP client; None if there is none."""
+    while error is not None:
+        if isinstance(error, AddressRefused):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def _alike(address: Address, network: Network) -> bool:
     return address.version == network.version
 

@@ -1,0 +1,62 @@
+"""What a receiver answers: read as far as it arrives and no further, and judged by its status."""
+
+import asyncio
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+
+from services.actions.plays.retry_policy import Outcome
+
+REST_S = 2.0  # for what follows the status
+ANSWER_BYTES = 64 * 1024
+SHOWN_CHARS = 300
+SECOND_US = 1_000_000
+AGAIN = frozenset((408, 425, 429))  # like 5xx: not now, but later
+
+
+async def read(response: aiohttp.ClientResponse) -> bytes:
+    """The answer's body up to the cap. The connection is closed if the body is longer, breaks off or is slow."""
+    pieces, size = [], 0
+    try:
+        async with asyncio.timeout(REST_S):
+            async for piece in response.content.iter_any():
+                pieces.append(piece)
+                size += len(piece)
+                if size > ANSWER_BYTES:
+                    response.close()
+                    break
+    except (aiohttp.ClientError, OSError, ValueError):
+        response.close()
+    return b"".join(pieces)[:ANSWER_BYTES]
+
+
+def judged(status: int, headers: Mapping[str, str], answer: bytes, now: int) -> Outcome:
+    """The outcome of an answer: 2xx is done; 408, 425, 429 and 5xx may be tried again; all else is final."""
+    detail = f"{status} {shown(answer)}".strip()
+    if 200 <= status < 300:
+        return Outcome(kind="done", detail=detail)
+    if status in AGAIN or status >= 500:
+        return Outcome(
+            kind="temporary", reason="deferred", detail=detail, retry_after=_retry_after(headers, now)
+        )
+    if 300 <= status < 400:
+        return Outcome(kind="permanent", reason="rejected", detail=f"{status}: redirects are not followed")
+    return Outcome(kind="permanent", reason="rejected", detail=detail)
+
+
+def shown(answer: bytes) -> str:
+    """The beginning of an answer, for people."""
+    text = answer[: SHOWN_CHARS * 4].decode("utf-8", "replace")
+    return " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())[:SHOWN_CHARS]
+
+
+def _retry_after(headers: Mapping[str, str], now: int) -> int | None:
+    """Microseconds from now until the time in `Retry-After`, which has seconds or a date (RFC 9110)."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdigit():
+        return min(int(text[:9]), 10**9) * SECOND_US
+    try:
+        return max(0, round(parsedate_to_datetime(text).timestamp() * SECOND_US) - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
