@@ -1,5 +1,7 @@
 """What counts as an email address: the same for settings, playbooks, suppressions and mails. Nothing is looked up."""
 
+import unicodedata
+from contextlib import suppress
 from functools import lru_cache
 
 import email_validator
@@ -54,3 +56,12 @@ def is_address(text: str) -> bool:
     except EmailNotValidError:
         return False
     return True
+
+
+def normal(address: str) -> str:
+    """An address for comparing: trimmed, NFC, without upper case, its domain in ASCII where it has such a form."""
+    bare = unicodedata.normalize("NFC", address.strip()).casefold()
+    local, at, domain = bare.rpartition("@")
+    with suppress(UnicodeError):  # not a domain at all
+        domain = domain.encode("idna").decode()
+    return local + at + domain

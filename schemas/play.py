@@ -118,6 +118,10 @@ class ActionOut(Answer):
     begun_at: Time | None = Field(
         description="When its first attempt began. Null if none did, and for tasks."
     )
+    next_look_at: Time | None = Field(
+        description="When it is looked at next, for a mail that has not begun and waits for the sending policy "
+        "or for another mail. Null otherwise."
+    )
     done_at: Time | None = Field(description="When the action ended, however it ended.")
     next_attempt_at: Time | None = Field(
         description="When the next attempt is due, for an action that is `retrying`."

@@ -62,6 +62,10 @@ class ActionReason(StrEnum):
     SUPPRESSED = "suppressed"
     NOT_ON_LIST = "not_on_list"
     SENDING_OFF = "sending_off"
+    QUIET_HOURS = "quiet_hours"
+    CAPPED = "capped"
+    BEHIND = "behind"
+    TOO_LATE = "too_late"
     PLAY_EXITED = "play_exited"
     TEMPLATE_UNKNOWN = "template_unknown"
     TEMPLATE_ERROR = "template_error"
@@ -127,6 +131,12 @@ EXPLAINED: dict[StrEnum, str] = {
     ActionReason.SUPPRESSED: "The address is unsubscribed or suppressed for this topic.",
     ActionReason.NOT_ON_LIST: "Mails go only to the addresses and domains that TOUCHLINE_MAIL_ONLY_TO names.",
     ActionReason.SENDING_OFF: "Sending is off; this waits until it is on again.",
+    ActionReason.QUIET_HOURS: "The sending policy's hours or holidays do not let the mail begin.",
+    ActionReason.CAPPED: "As many mails as a cap of the sending policy allows have begun in its time.",
+    ActionReason.BEHIND: (
+        "Another mail goes first: one before it in its play, or one to the same address or under the same cap."
+    ),
+    ActionReason.TOO_LATE: "The mail did not begin within the time that its step allows, or in time at all.",
     ActionReason.PLAY_EXITED: "The play ended before this was sent.",
     ActionReason.TEMPLATE_UNKNOWN: "The template did not exist when the play started.",
     ActionReason.TEMPLATE_ERROR: "The template could not be filled in; see the detail.",

@@ -281,6 +281,15 @@ class PlaybookIn(Strict):
         description="How long a play is held at most before it is skipped. Default: 7d.",
         examples=["7d"],
     )
+    priority: int | None = Field(
+        None,
+        ge=1,
+        le=9,
+        strict=True,
+        description="Whose mail goes first where the sending policy lets one of several begin: 1 to 9, and 9 "
+        "goes first. Default: 5.",
+        examples=[7],
+    )
     steps: Steps = Field(
         description="One list of steps for all tiers, or a list per tier.",
         examples=[[{"email": {"template": "invoice-reminder"}}, {"wait": "7d"}]],

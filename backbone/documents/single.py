@@ -39,6 +39,9 @@ class SingleKind:
     about: str  # what a save does, for the OpenAPI page
     lint: Callable[[Connection, Any], list[LintWarning]]  # `warnings` of a save, and of a check
     unsaved: dict[str, Any] = field(default_factory=dict)
+    prepare: Callable[[Connection, Any], None] | None = (
+        None  # what has to be done first, in a save's transaction
+    )
 
     @property
     def path(self) -> str:
@@ -77,6 +80,8 @@ def _saving(
         body: Body, trail: Trail, if_match: IfMatch = None, _: Principal = require(kind.write)
     ) -> Response:
         with db.write() as connection:
+            if kind.prepare is not None:
+                kind.prepare(connection, body)
             if if_match == etag(0) and documents.get(connection, kind.noun) is None:
                 if_match = None  # the ETag that GET shows before the first save
             doc, now = dump(connection, body, None), clock.now()

@@ -6,6 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from schemas.channels.base import ChannelStep, Person, Recipient
+from schemas.duration import Duration
 from schemas.fields import Name
 
 
@@ -35,6 +36,12 @@ class EmailStep(ChannelStep):
         alias="from",
         description="The sender: an address, or `owner`. Default: the owner, else the configured sender.",
         examples=["success@us.test"],
+    )
+
+    within: Duration | None = Field(
+        None,
+        description="How long after its step the mail may still begin. After that it is skipped (`too_late`).",
+        examples=["12h"],
     )
 
     def references(self) -> Iterator[tuple[str, str, str]]:

@@ -125,6 +125,16 @@ _ACTIONS: dict[StrEnum, Callable[[PlayCase], str]] = {
         f"mails go only to what TOUCHLINE_MAIL_ONLY_TO names, and {case.to} is not among it"
     ),
     ActionReason.SENDING_OFF: _plain(ActionReason.SENDING_OFF),
+    ActionReason.QUIET_HOURS: lambda case: (
+        f"the sending policy's hours and holidays do not let a mail to {case.to} begin"
+    ),
+    ActionReason.CAPPED: lambda case: (
+        f"as many mails have begun as a cap of the sending policy allows for {case.to} in its time"
+    ),
+    ActionReason.BEHIND: _plain(ActionReason.BEHIND),
+    ActionReason.TOO_LATE: lambda case: (
+        f"the mail to {case.to} did not begin within the time that its step allows, or in time at all"
+    ),
     ActionReason.PLAY_EXITED: lambda case: f"the play ended before this {case.channel or 'action'} went out",
     ActionReason.TEMPLATE_UNKNOWN: _plain(ActionReason.TEMPLATE_UNKNOWN),
     ActionReason.TEMPLATE_ERROR: _plain(ActionReason.TEMPLATE_ERROR),

@@ -17,8 +17,10 @@ from services.actions.plays.merge import EventItem, MergedOrder, TriggerItem
 from services.actions.plays.model import DraftRendering, Play, play_id
 from services.actions.plays.ports import Library
 from services.actions.plays.processor import GRACE_US, ClockMode, PlaysPartition
+from services.actions.storage import sightings
 from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.ownership import OWNERSHIP, ActionsPartition
+from services.actions.storage.partition_mails import MailOffice
 from services.actions.storage.plays import PlayStore
 from services.actions.storage.rule_plays import StoredRulePlays
 from services.actions.storage.write_batch import FlushResult
@@ -47,13 +49,14 @@ class ActionsTask:
         mode: ClockMode,
         partitions: int,
         holds: BatchHolds | None = None,
+        office: MailOffice | None = None,
     ) -> None:
         self.row, self._partitions = row, partitions
         self._expected = OWNERSHIP.offsets(row)
         self._pruned = row.clock
         self._ops = MAX_OPS
         self._sizes: dict[str, int] = {EVENTS: 0, TRIGGERS: 0}
-        self.store = PlayStore(row.partition, partitions, connect, holds)
+        self.store = PlayStore(row.partition, partitions, connect, holds, office)
         self.merge = MergedOrder(next_event=row.next_event, next_trigger=row.next_trigger, past=row.past)
         self.plays = PlaysPartition(
             row.partition,
@@ -215,7 +218,7 @@ class ActionsTask:
         OWNERSHIP.advance(conn, self.row, self._expected)
         self.store.verify(conn)
         if self.row.clock - self._pruned > PRUNE_EVERY_US:
-            self.store.forget_seen(conn, self.row.clock - SEEN_FOR_US)
+            sightings.forget(conn, self.row.partition, self.row.clock - SEEN_FOR_US)
             self._pruned = self.row.clock
         return self.store.flush(conn, now)
 

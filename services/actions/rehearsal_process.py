@@ -11,6 +11,7 @@ from backbone.jobs.limits import JobFailed
 from backbone.log import EVENTS
 from backbone.log.reader import open_reader
 from backbone.settings import Settings
+from schemas.addresses import normal
 from schemas.playbook import PlaybookIn
 from schemas.template import TemplateIn
 from services.actions.rehearsal.errors import TooManyActions
@@ -21,7 +22,7 @@ from services.actions.rehearsal_body import DIGEST, RehearsalJob
 from services.actions.rehearsal_log import LogOfAccounts
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import RenderPool
-from services.actions.storage.suppressions import Hasher, normal
+from services.actions.storage.suppressions import Hasher
 from services.actions.unsubscribe_token import preview_link
 
 _decode = msgspec.msgpack.Decoder(RehearsalJob).decode

@@ -46,9 +46,11 @@ from services.actions.notices.notifier import Notifier
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import RenderPool
 from services.actions.status import MOST_SHOWN, measure, status
-from services.actions.storage import ownership
+from services.actions.storage import beginnings, ownership
+from services.actions.storage import sending as sending_switch
 from services.actions.storage.mail_reports import ReportBook
 from services.actions.storage.rehearsals import KIND
+from services.actions.storage.sending_policy import PolicyReader
 from services.actions.storage.suppressions import Hasher
 from services.actions.unsubscribe_token import Tokens
 from services.actions.worker import ActionsWorker
@@ -85,6 +87,7 @@ class ActionsService:
             mode=settings.clock,
             on_due=self._due,
             keep=settings.history_retention,
+            hasher=hasher,
         )
         alone = db.dialect == "sqlite"
         mail_server = MailServerWatch(db, clock.now)
@@ -100,7 +103,7 @@ class ActionsService:
         )
         self._notices = Notifier(settings, db, clock, key, alone=alone)
         files = ErasedMailFiles(settings.data_dir / OUTBOX, db, clock)
-        times = Times(db, clock, log_clock=self._log_clock)
+        self._times = times = Times(db, clock, log_clock=self._log_clock)
         book = ReportBook(db, clock, times.now, hasher, log.partitions)
         rehearsed = JobQueue(db, clock, KIND)
         self.rehearsals = JobRunner(rehearsed, settings, "services.actions.rehearsal_process")
@@ -110,12 +113,13 @@ class ActionsService:
             HousekeepingJob("disabled endpoints", 5.0, DisabledEndpoints(db, clock, self._due).sweep),
             HousekeepingJob("old rehearsals", 600.0, rehearsed.prune),
             HousekeepingJob("old tokens of mail providers", 600.0, book.forget_tokens),
+            HousekeepingJob("old beginnings", 600.0, self._forget_beginnings),
         ]
         changed = self.worker.wake
         goes_on = self._goes_on
         self.routers: Sequence[APIRouter] = [
             *documents.routers(db, clock, asked, self.worker.playbook_saved, self._due),
-            policy.router(db, clock),
+            policy.router(db, clock, times.oldest, hasher),
             impact.router(db, clock, log_clock=self._log_clock),
             plays.router(db, clock, times, log.partitions, changed),
             holding.router(db, clock, times, log.partitions, documents.playbook_view(db), goes_on),
@@ -152,6 +156,12 @@ class ActionsService:
         """Plays or actions may go on, or must stand still: look at once."""
         self.worker.holds_changed()
         self.delivery.wake()
+
+    def _forget_beginnings(self) -> None:
+        """Forget when mails began that no cap counts any more."""
+        with self._db.write() as conn:
+            sending_switch.lock_shared(conn)
+            beginnings.prune(conn, PolicyReader().current(conn), self._times.oldest(conn))
 
     def _due(self) -> None:
         self.delivery.wake()

@@ -98,7 +98,8 @@ def _due(conn: Connection, now: int, partitions: Sequence[int]) -> int:
         ready = ready.where(actions.c.attempting, or_(actions.c.reason.is_(None), not_(waits)))
     else:
         under_way = actions.c.attempting & ~actions.c.parked
-        ready = ready.where(or_(actions.c.next_attempt_at <= now + PUT_BACK_US, under_way))
+        later = actions.c.waits & (func.coalesce(actions.c.next_look_at, 0) > now)
+        ready = ready.where(or_((actions.c.next_attempt_at <= now + PUT_BACK_US) & not_(later), under_way))
     over = select(func.count()).where(
         plays.c.partition.in_(partitions), plays.c.due_at <= now, *going(holds.paused(conn))
     )

@@ -231,7 +231,6 @@ begins = Table(
     metadata,
     Column("action", String(64), primary_key=True),
     Column("at", Long, primary_key=True, autoincrement=False),
-    Column("partition", Integer, nullable=False),
     Column("address", String(64), nullable=False),  # a keyed hash, as suppressions have it
     Column("account", String(256), nullable=False),
     Column("topic", String(256), nullable=False),

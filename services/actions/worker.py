@@ -23,11 +23,14 @@ from services.actions.metrics import count_actions, count_plays, count_trips, me
 from services.actions.partition_task import ActionsTask
 from services.actions.plays.model import DraftRendering
 from services.actions.plays.processor import GRACE_US, ClockMode
-from services.actions.storage import outbox
+from services.actions.storage import outbox, partition_mails
 from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.library import SqlLibrary
 from services.actions.storage.ownership import OWNERSHIP, ActionsPartition
+from services.actions.storage.partition_mails import MailOffice
 from services.actions.storage.retention import KEPT_US, Retention
+from services.actions.storage.sending_policy import PolicyReader
+from services.actions.storage.suppressions import Hasher
 
 GROUP = "touchline-actions"
 BATCH = 5_000  # most records in one poll
@@ -65,7 +68,9 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         on_due: Callable[[], None] = lambda: None,
         idle: float = IDLE_S,
         keep: int = KEPT_US,
+        hasher: Hasher | None = None,
     ) -> None:
+        """`hasher`: of addresses; with the log clock, for the mails that wait."""
         super().__init__(db, log, OWNERSHIP, name="actions", group=GROUP)
         self._clock, self._renderer, self._mode = clock, renderer, mode
         self._idle = idle
@@ -74,6 +79,9 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         self._retention = Retention(db, clock, keep)
         self.library = SqlLibrary(db, self._connect)
         self.holds = BatchHolds(db, self._connect, self._fresh_accounts)
+        self._office: MailOffice | None = None
+        if hasher is not None and mode == "log":
+            self._office = MailOffice(hasher, renderer, PolicyReader())
         self._behind: set[int] = set()  # partitions in which plays may go on that stood still or were held
         self._paused: set[tuple[str, int]] = set()
         self._committed_at = 0.0
@@ -90,6 +98,7 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
             mode=self._mode,
             partitions=self._log.partitions,
             holds=self.holds,
+            office=self._office,
         )
 
     def _fresh_accounts(self) -> int:
@@ -168,6 +177,8 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         actions: Counter[tuple[str, str, str]] = Counter()
         with self._db.write() as conn:
             paused = self.holds.verify(conn, now)
+            if self._office is not None:
+                partition_mails.verify(conn, [task.store.mails for task in tasks])
             for task in tasks:
                 written = task.save(conn, now)
                 due += written.due

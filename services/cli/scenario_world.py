@@ -12,6 +12,7 @@ from schemas.duration import parse_duration
 from schemas.endpoint import EndpointIn
 from schemas.event import CLOCK, Event, decode, from_microseconds, microseconds
 from schemas.playbook import PlaybookIn, PlayLimit
+from schemas.policy import PolicyDoc
 from schemas.rule import RuleIn, TiersDoc
 from schemas.scenario import Scenario, ScenarioEvent
 from schemas.template import TemplateIn
@@ -21,6 +22,7 @@ from services.actions.plays.memory_holds import MemoryHolds
 from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.model import DraftRendering, OwnEvent
 from services.actions.plays.processor import PlaysPartition
+from services.actions.policy.rules import compile_policy
 from services.cli.documents import Document
 from services.cli.scenario_shown import shown_impact
 from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
@@ -59,7 +61,9 @@ class World:
             {m.name: m.body for m in models if isinstance(m, EndpointIn)},
         )
         holds = MemoryHolds()
-        self.store = MemoryStore(render, holds)
+        policies = [m for m in models if isinstance(m, PolicyDoc)]
+        policy = compile_policy(policies[0]) if policies else None
+        self.store = MemoryStore(render, holds, policy)
         self.plays = PlaysPartition(0, mode="log", store=self.store, library=library, holds=holds)
         self.triggers: list[Trigger] = []
         self._log: list[Event] = []

@@ -16,6 +16,7 @@ PURE = (
     "services/rules/engine",
     "services/actions/plays",
     "services/actions/impact",
+    "services/actions/policy",
     "services/actions/rehearsal",
     "services/ingest/formats",
     "services/ingest/decoding",

@@ -51,6 +51,12 @@ class Times:
             return ownership.clock_of(connection, partition)
         return max((row.clock for row in ownership.positions(connection).values()), default=0)
 
+    def oldest(self, connection: Any) -> int:
+        """The wall clock's time, or with the log clock that of the partition furthest behind."""
+        if not self._log_clock:
+            return self._clock.now()
+        return min((row.clock for row in ownership.positions(connection).values()), default=0)
+
 
 def router(
     db: Database, clock: Clock, times: Times, partitions: int, changed: Callable[[], None]

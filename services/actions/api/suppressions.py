@@ -14,7 +14,7 @@ from backbone.web.api_keys import Principal, require
 from backbone.web.app import Once, Pages, etag, json_response, page
 from backbone.web.audit import Trail
 from backbone.web.json_route import AS_SHOWN, JsonRoute, example
-from schemas.addresses import valid_address
+from schemas.addresses import normal, valid_address
 from schemas.answers import page_of
 from schemas.fields import Strict
 from schemas.play import SuppressionOut
@@ -104,7 +104,7 @@ def _changing(routes: APIRouter, db: Database, clock: Clock, hasher: Hasher) -> 
 
         def act(connection: Connection) -> Response:
             def make() -> Response:
-                shown = suppressions.normal(model.address)
+                shown = normal(model.address)
                 new = suppressions.add(connection, digest, topic, shown, model.reason, clock.now())
                 mine = (table.c.address == digest) & (table.c.topic == topic)
                 row = connection.execute(select(table).where(mine)).one()

@@ -15,6 +15,7 @@ from backbone.database import Database
 from backbone.log import partition_for
 from backbone.web.api_keys import open_route
 from backbone.web.query_params import any_query
+from schemas.addresses import normal
 from services.actions.api.plays import Times
 from services.actions.plays.model import ActionDraft, OwnEvent, event_id
 from services.actions.storage import outbox, suppressions
@@ -100,7 +101,7 @@ class _Desk:
 
         def act(connection: Connection) -> str | None:
             row = _action(connection, claim, hold=True)  # an erasure comes before, or finds the suppression
-            shown = None if row is None else suppressions.normal(row.recipient)
+            shown = None if row is None else normal(row.recipient)
             new = suppressions.add(connection, claim.digest, topic, shown, REASON, self._clock.now())
             if new and row is not None:
                 outbox.emit(connection, [self._event(connection, row, topic)], self._partitions)

@@ -61,6 +61,7 @@ def action_view(row: Row[Any]) -> dict[str, Any]:
         "attempts": row.attempts,
         "due_at": moment(row.due_at),
         "begun_at": moment(row.begun_at),
+        "next_look_at": moment(row.next_look_at) if row.waits else None,
         "done_at": moment(row.done_at),
         "next_attempt_at": moment(row.next_attempt_at) if row.status == "retrying" else None,
     }

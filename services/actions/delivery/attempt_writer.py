@@ -6,12 +6,15 @@ from hashlib import blake2b
 import msgspec
 from sqlalchemy import Connection, update
 
+from schemas.addresses import normal
 from schemas.play_reasons import ActionReason
 from services.actions.channels import CHANNELS
 from services.actions.channels.base import Target
 from services.actions.delivery import paused
+from services.actions.delivery.policy_gate import Judged, PolicyGate
 from services.actions.plays.model import SENDABLE, Leased
 from services.actions.plays.retry_policy import Decision, Outcome, decide
+from services.actions.policy.rules import SendingPolicy
 from services.actions.storage import attempts, endpoints, sending, suppressions
 from services.actions.storage.attempts import LEASE_US, PUT_BACK_US, Finished
 from services.actions.storage.due import Wanted, due_ids
@@ -64,6 +67,7 @@ class BatchResult(msgspec.Struct):
     leased: list[Leased] = []
     next_due: int | None = None  # when the next action falls due, in microseconds
     refused: set[str] = set()  # actions whose ends the database refuses
+    woken: int = 0  # mails that may be their turn now
 
 
 class AttemptWriter:
@@ -74,6 +78,7 @@ class AttemptWriter:
         self._hasher = hasher
         self._partitions = partitions
         self._log_clock = log_clock
+        self._gate = PolicyGate(hasher, log_clock=log_clock)
 
     def write(self, conn: Connection, batch: Batch, now: int) -> BatchResult:
         """Write ends, beginnings and leases, in this order. An end that is written twice counts once."""
@@ -83,8 +88,9 @@ class AttemptWriter:
         if batch.begins:
             sending.lock_shared(conn)  # a beginning and a turn of the switch are never under way together
         rates = self._lock_endpoints(conn, batch, written)
-        off = bool(batch.begins or batch.lease) and sending.is_off(conn)
-        blocked = self._suppressed(conn, batch.begins)
+        asked = bool(batch.begins or batch.lease)
+        off, policy = asked and sending.is_off(conn), self._gate.policy(conn) if asked else None
+        blocked = self._suppressed(conn, batch.begins, policy)
         refused = [AttemptEnd(action, 0, Outcome(kind="skipped", reason="suppressed")) for action in blocked]
         self.finish(conn, [*batch.ends, *refused], now, written, owner=self.owner)
         if batch.extend:
@@ -93,12 +99,14 @@ class AttemptWriter:
         allowed = [action.id for action in batch.begins if action.id not in kept_back]
         if allowed and off:
             attempts.never_sent(conn, sending.refuse(conn, allowed, self.owner), now)
-        elif allowed := self._in_turn(conn, batch, paused.may_begin(conn, allowed, now), rates, now, written):
+        elif allowed := self._let_begin(
+            conn, policy, batch, paused.may_begin(conn, allowed, now), rates, now, written
+        ):
             written.begun = attempts.start_attempts(conn, allowed, self.owner, now, log_clock=self._log_clock)
         if batch.put_back or batch.free:
             self._put_back(conn, batch, now)
         if batch.lease:
-            self._lease(conn, batch.lease, now, written, off=off)
+            self._lease(conn, batch.lease, now, written, policy, off=off)
         return written
 
     @staticmethod
@@ -125,21 +133,84 @@ class AttemptWriter:
         written.later = endpoints.take_turns(conn, rates, wanted, now) if wanted else {}
         return [one.id for one in going if one.id not in written.later]
 
-    def _lease(self, conn: Connection, wanted: Wanted, now: int, written: BatchResult, *, off: bool) -> None:
+    def _let_begin(
+        self,
+        conn: Connection,
+        policy: SendingPolicy | None,
+        batch: Batch,
+        allowed: Sequence[str],
+        rates: dict[str, float],
+        now: int,
+        written: BatchResult,
+    ) -> list[str]:
+        """Those of the actions that their endpoints and the sending policy let begin now."""
+        allowed = self._in_turn(conn, batch, allowed, rates, now, written)
+        wanted = set(allowed)
+        mails = self._gate.concerned(policy, (one for one in batch.begins if one.id in wanted))
+        if not mails:
+            return list(allowed)
+        judged = self._gate.begin(conn, policy, mails, now)
+        self._settle(conn, mails, judged, now, written)
+        held = {one.id for one in mails} - judged.go
+        return [one for one in allowed if one not in held]
+
+    def _settle(
+        self, conn: Connection, mails: Sequence[Leased], judged: Judged, now: int, written: BatchResult
+    ) -> None:
+        """Skip the mails that will never begin."""
+        written.woken += judged.woken
+        ends = [
+            AttemptEnd(one, 0, Outcome(kind="skipped", reason=judged.skipped[one.id]))
+            for one in mails
+            if one.id in judged.skipped
+        ]
+        self.finish(conn, ends, now, written, owner=self.owner)
+
+    def _lease(
+        self,
+        conn: Connection,
+        wanted: Wanted,
+        now: int,
+        written: BatchResult,
+        policy: SendingPolicy | None,
+        *,
+        off: bool,
+    ) -> None:
         """Lease due actions. While sending is off they are held back instead, except those in doubt."""
         more = off and sending.park(conn, now) == sending.PARKED
         chosen, others = ([], False) if off else due_ids(conn, now, wanted)
         due = attempts.lease_due(
             conn, now, self.owner, wanted.limit, log_clock=self._log_clock, in_doubt=off, chosen=chosen
         )
-        written.leased = endpoints.keep_back(conn, paused.keep_back(conn, due), now)
+        going = endpoints.keep_back(conn, paused.keep_back(conn, due), now)
+        written.leased = self._may_be_leased(conn, policy, going, now, written)
         if more or others or len(written.leased) < len(due):  # others may be due behind these
             written.next_due = now
         elif len(written.leased) < wanted.limit:
             written.next_due = self._next_due(conn, now)
 
-    def _suppressed(self, conn: Connection, begins: Sequence[Leased]) -> list[Leased]:
-        """Those actions that a suppression forbids to send. Addresses stay locked until the transaction ends."""
+    def _may_be_leased(
+        self,
+        conn: Connection,
+        policy: SendingPolicy | None,
+        leased: Sequence[Leased],
+        now: int,
+        written: BatchResult,
+    ) -> list[Leased]:
+        """The leased actions without those that have to wait for the sending policy, or for another mail."""
+        mails = self._gate.concerned(policy, (one for one in leased if not one.interrupted))
+        if not mails:
+            return list(leased)
+        judged = self._gate.keep_back(conn, policy, mails, now)
+        self._settle(conn, mails, judged, now, written)
+        held = {one.id for one in mails} - judged.go
+        return [one for one in leased if one.id not in held]
+
+    def _suppressed(
+        self, conn: Connection, begins: Sequence[Leased], policy: SendingPolicy | None
+    ) -> list[Leased]:
+        """Those actions that a suppression forbids to send. Addresses stay locked until the transaction ends; where
+        caps count mails, nobody else may have them locked."""
         asked = [
             (action, self._hasher.digest(action.recipient or ""))
             for action in begins
@@ -147,7 +218,9 @@ class AttemptWriter:
         ]
         if not asked:
             return []
-        suppressions.lock(conn, {digest for _, digest in asked}, shared=True)
+        counted = policy is not None and bool(policy.caps)
+        accounts = {one.account for one, _ in asked} if policy is not None and policy.by_account else set()
+        suppressions.lock(conn, {digest for _, digest in asked}, shared=not counted, accounts=accounts)
         found = suppressions.suppressed(conn, ((digest, action.topic) for action, digest in asked))
         return [action for action, digest in asked if (digest, action.topic) in found]
 
@@ -163,7 +236,7 @@ class AttemptWriter:
         decided = attempts.finish_attempts(
             conn, finished, owner, now, partitions=self._partitions, log_clock=self._log_clock
         )
-        written.tally = [
+        written.tally += [
             (by_id[one].action.channel, what.status, what.reason or "") for one, what in decided.items()
         ]
         for one in decided:
@@ -173,7 +246,7 @@ class AttemptWriter:
         """Suppress an address that was refused for good, for all topics."""
         address = end.action.recipient
         if address and end.outcome.reason in CHANNELS[end.action.channel].hard_bounces:
-            shown = suppressions.normal(address)
+            shown = normal(address)
             suppressions.add(conn, self._hasher.digest(address), ALL_TOPICS, shown, "bounced", now)
 
     def _put_back(self, conn: Connection, batch: Batch, now: int) -> None:

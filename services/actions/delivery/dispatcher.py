@@ -143,7 +143,7 @@ class Dispatcher:
         self._journal = journal = Journal(self._folder, self._recorder.owner)
         self._commits = commits = AttemptGroupCommit(
             self._db, self._clock, self._recorder, journal, self._on_events, self._on_ends_committed,
-            lambda: self._book.under_way,
+            lambda: self._book.under_way, self.wake,
         )  # fmt: skip
         await self._recover(commits)
         helpers = [asyncio.create_task(commits.run()), asyncio.create_task(self._maintain(commits, journal))]

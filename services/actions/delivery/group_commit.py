@@ -70,7 +70,8 @@ def _answer(action: Leased, written: BatchResult) -> Begun | Later | None:
 class AttemptGroupCommit:
     """The group commit of attempts. Belongs to one event loop.
 
-    `on_events` is called after a commit that put events into the outbox. `on_ended` is called with the ends that have
+    `on_events` is called after a commit that put events into the outbox, `on_woken` after one
+    that made waiting mails due. `on_ended` is called with the ends that have
     been dealt with, and with the actions among them whose ends the database refused. `under_way` says how many
     actions are between their preparation and their end.
     """
@@ -84,9 +85,11 @@ class AttemptGroupCommit:
         on_events: Callable[[], None],
         on_ended: Callable[[Sequence[AttemptEnd], Container[str]], None],
         under_way: Callable[[], int],
+        on_woken: Callable[[], None],
     ) -> None:
         self._db, self._clock, self._recorder, self._journal = db, clock, recorder, journal
         self._on_events, self._on_ended, self._under_way = on_events, on_ended, under_way
+        self._on_woken = on_woken
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="actions-delivery-commits")
         self.targets: dict[str, Target | None] = {}  # endpoints, as they were when the newest attempt began
         self._next = _Round()
@@ -198,6 +201,8 @@ class AttemptGroupCommit:
         count_actions(Counter(written.tally))
         if written.tally:
             self._on_events()
+        if written.woken:
+            self._on_woken()
 
     def _write(self, batch: Batch) -> BatchResult:
         with self._db.write() as conn:

@@ -29,8 +29,9 @@ def draft_to(
     spec: ActionSpec,
     context: dict[str, Any],
     missing: ActionReason | None = None,
+    within: int | None = None,
 ) -> ActionDraft:
-    """The action for one recipient of the step.
+    """The action for one recipient of the step, which may begin `within` this time (None: at any time).
 
     It is skipped if the recipient has a reason not to be written to, else failed if there is a reason in `missing`.
     `context` is the template context that all recipients share (`render_context`).
@@ -58,6 +59,9 @@ def draft_to(
         status=status,
         reason=reason,
         due_at=run.now,
+        priority=run.library.version(play.playbook, play.playbook_version or 0).priority,
+        late_at=None if within is None else run.now + within,
+        waited=play.waited,
         depth=play.depth,
         place=play.place,
         spec=spec,

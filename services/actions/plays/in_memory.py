@@ -1,6 +1,7 @@
 """The store and the library in memory, on which `touchline test` and the unit tests run plays. Nothing is sent.
 
-An action that would be sent counts as done the moment its step runs, and the same event tells of it as in earnest.
+An action that would be sent counts as done the moment its step runs, a mail the moment it begins, and the same event
+tells of it as in earnest.
 """
 
 import copy
@@ -9,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.addresses import normal
 from schemas.play_reasons import ActionReason
 from schemas.playbook import PlaybookIn
 from schemas.profile import Profile
@@ -34,7 +36,10 @@ from services.actions.plays.model import (
     StepNote,
     TaskSpec,
 )
+from services.actions.plays.outgoing import Outgoing
+from services.actions.plays.ports import Stands
 from services.actions.plays.program import Playbook, compile_playbook
+from services.actions.policy.rules import SendingPolicy
 
 
 class MemoryAction(msgspec.Struct, kw_only=True):
@@ -51,6 +56,8 @@ class MemoryAction(msgspec.Struct, kw_only=True):
     status: str
     reason: str | None
     due_at: int
+    begun_at: int | None = None  # of a mail to a contact that waited, or might have had to
+    done_at: int | None = None  # when it ended, however it did
     template: str | None = None
     rendered: dict[str, Any] = {}
 
@@ -114,8 +121,15 @@ class MemoryStore:
     `events` holds Touchline's own events; the caller takes them (`drain`) and feeds them back as events of the log.
     """
 
-    def __init__(self, renderer: DraftRendering | None = None, holds: Holds | None = None) -> None:
+    def __init__(
+        self,
+        renderer: DraftRendering | None = None,
+        holds: Holds | None = None,
+        policy: SendingPolicy | None = None,
+    ) -> None:
         self._renderer = renderer
+        self._outgoing = Outgoing(self.profile, normal, policy)
+        self._drafts: dict[str, ActionDraft] = {}  # of mails that wait
         self._admission = Admission(holds or NothingHeld())
         self.profiles: dict[str, Profile] = {}
         self.plays: dict[str, Play] = {}
@@ -143,6 +157,7 @@ class MemoryStore:
         self.profiles.pop(account, None)
         for held in (self.plays, self.actions, self.tasks):
             _drop(held, lambda one: one.account == account)
+        self._forget_mails()
 
     def erase_contact(self, account: str, contact: str) -> None:
         doomed = {p.id for p in self.plays.values() if p.account == account and p.contact == contact}
@@ -151,6 +166,13 @@ class MemoryStore:
         _drop(
             self.actions, lambda one: one.play in doomed or (one.account, one.contact) == (account, contact)
         )
+        self._forget_mails()
+
+    def _forget_mails(self) -> None:
+        """Forget the mails that were erased."""
+        for name in [name for name in self._drafts if name not in self.actions]:
+            del self._drafts[name]
+            self._outgoing.queue.drop(name, 0)
 
     def sighted(self, digest: bytes) -> Sighting | None:
         return self._seen.get(digest)
@@ -163,6 +185,7 @@ class MemoryStore:
 
     def live_plays(self, account: str) -> list[Play]:
         tasked = {task.play for task in self.tasks.values() if task.status in OPEN_TASK}
+        tasked |= {draft.play for draft in self._drafts.values()}
         return [
             play
             for play in self.plays.values()
@@ -196,13 +219,31 @@ class MemoryStore:
 
     def recall(self) -> None:
         self._put_off.clear()
+        self._outgoing.recall(0)
+
+    def next_look(self, upto: int) -> int | None:
+        return self._outgoing.next_look(upto)
+
+    def look(self, at: int, stands: Stands) -> None:
+        for mail, turn in self._outgoing.look(at, stands):
+            action, action.reason = self.actions[mail.id], turn.reason
+            if turn.skipped:
+                action.status, action.done_at = "skipped", at
+                del self._drafts[mail.id]
+            elif turn.begins:
+                action.status, action.begun_at, action.done_at = "done", at, at
+                draft = self._drafts.pop(mail.id)
+                self._tell(CHANNELS[draft.channel].event("done", None), draft, at)
 
     def do(self, op: Op) -> None:
         match op:
             case ActionDraft():
                 self._act(op)
-            case Cancel():
-                pass  # no action waits: each counts as sent when its step ran
+            case Cancel():  # any other action counts as sent when its step ran
+                for name in self._outgoing.cancel(op.play, op.at):
+                    del self._drafts[name]
+                    action = self.actions[name]
+                    action.status, action.reason, action.done_at = "skipped", op.reason, op.at
             case CloseTasks():
                 for task in self.tasks.values():
                     if task.play == op.play and task.status in OPEN_TASK:
@@ -234,6 +275,7 @@ class MemoryStore:
             template=getattr(draft.spec, "template", None),
         )
         self.actions[draft.id] = action
+        action.done_at = draft.due_at
         if draft.status != "pending":
             return
         answer = self._render(draft)
@@ -241,7 +283,11 @@ class MemoryStore:
             action.status, action.reason = "failed", answer.reason
             action.rendered = {"error": answer.detail}
             return
-        action.status, action.rendered = "done", answer.content
+        action.rendered = answer.content
+        if self._outgoing.take(draft):
+            self._drafts[draft.id], action.done_at = draft, None
+            return
+        action.status = "done"
         if isinstance(draft.spec, TaskSpec):
             self._task(draft, draft.spec, action)
         else:
@@ -274,7 +320,7 @@ class MemoryStore:
         self.tasks[draft.id] = MemoryTask(id=draft.id, account=draft.account, key=key, **fields)
         self._tell("task.created", draft)
 
-    def _tell(self, kind: str | None, draft: ActionDraft) -> None:
+    def _tell(self, kind: str | None, draft: ActionDraft, at: int | None = None) -> None:
         if kind is None:
             return
         self.events.append(
@@ -286,7 +332,7 @@ class MemoryStore:
                 step=draft.step,
                 account=draft.account,
                 contact=draft.contact,
-                time=draft.due_at,
+                time=draft.due_at if at is None else at,
                 depth=draft.depth,
                 place=draft.place,
             )

@@ -38,6 +38,7 @@ from services.actions.plays.play_values import (
     scope_of,
     subject_of,
     values_at,
+    wait_length,
 )
 from services.actions.plays.ports import Library, Store
 from services.actions.plays.program import END, Instruction, Playbook, Program
@@ -183,14 +184,15 @@ class Interpreter:
             return
         if play.wait is not None and play.wait.came:
             reason = StepReason.EVENT_CAME
-        program = self._program(play)
+        program, stood = self._program(play), play.wait
         if program is None:
             play.wait, play.reason = Wait(due=now + LOOK_AGAIN), PlayReason.PLAYBOOK_UNHEALTHY
         else:
             play.wait, play.reason = self._again(play, program, now), None
         if program is not None and play.wait is None:
-            place = self._behind(play, program, program.at(play.step or ""), now, now, reason)
-            self._run(play, program, place, now, since=now)
+            one = program.at(play.step or "")
+            play.waited += wait_length(one, stood, now, came=reason is StepReason.EVENT_CAME)
+            self._run(play, program, self._behind(play, program, one, now, now, reason), now, since=now)
         self._store.put_play(play)
 
     def _again(self, play: Play, program: Program, now: int) -> Wait | None:
@@ -243,6 +245,7 @@ class Interpreter:
         if at.on_until == "exit":
             self.exit(play, PlayReason.UNTIL_EVENT, now)
         elif self.admission.standing(play) is not None:
+            play.waited += wait_length(at, play.wait, now, came=True)
             play.wait = Wait(due=now, came=True)
             self._store.put_play(play)
         else:
@@ -266,10 +269,11 @@ class Interpreter:
         return play.status == "open" and self.admission.standing(play) is not None
 
     def leave(self, play: Play, reason: PlayReason, now: int) -> None:
-        """End an open or held play; if it is finished, close its open tasks."""
+        """End an open or held play; if it is finished, close its open tasks, and send none of its mails that wait."""
         if play.status in LIVE:
             self.exit(play, reason, now)
         else:
+            self._store.do(Cancel(play.id, ActionReason.PLAY_EXITED, now, waiting_only=True))
             self._store.do(CloseTasks(play.id, reason, now))
 
     def exit(self, play: Play, reason: PlayReason, now: int) -> None:

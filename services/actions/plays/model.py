@@ -69,6 +69,7 @@ class Play(msgspec.Struct, kw_only=True):
     began_at: int | None = None  # or would have, were it not held out; None: it has not
     goal_until: int | None = None  # the last moment at which its goal counts; None: it is not watched
     goal_reached_at: int | None = None  # time of the first event that reached it
+    waited: int = 0  # its waits so far, added up; waits for a date are none of these
 
 
 class ActionSpec(msgspec.Struct, kw_only=True):
@@ -119,6 +120,9 @@ class ActionDraft(msgspec.Struct, kw_only=True):
     status: ActionStatus = "pending"
     reason: str | None = None
     due_at: int
+    priority: int | None = None  # of the playbook; None: the default
+    late_at: int | None = None  # the last moment at which it may begin
+    waited: int = 0  # the waits of the play before it, added up
     depth: int = 0  # of the play, and so is `place`
     place: int | None = None
     spec: ActionSpec
@@ -206,13 +210,15 @@ class Cancel(msgspec.Struct):
     """Send nothing more of this play: actions that wait are skipped with the reason.
 
     `tried_only`: with the log clock, an action that has not been tried yet counts as sent when its step ran. Only its
-    delivery lags behind the log, and that lag must not decide whether a customer in a replay got the mail.
+    delivery lags behind the log, and that lag must not decide whether a customer in a replay got the mail. A mail that
+    waits for the sending policy or an approval has not begun, and is skipped. `waiting_only`: nothing else is.
     """
 
     play: str
     reason: str
     at: int
     tried_only: bool = False
+    waiting_only: bool = False
 
 
 class CloseTasks(msgspec.Struct):

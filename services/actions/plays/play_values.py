@@ -7,15 +7,29 @@ from schemas.conditions.model import Scope
 from schemas.dates import moment_of, unchanged
 from schemas.duration import parse_duration
 from schemas.event import DAY_US, OWN_PREFIX, Event, instant, is_reserved
-from schemas.playbook import WaitDate
+from schemas.playbook import WaitDate, WaitEvent
 from schemas.profile import Profile, contact_of
-from services.actions.plays.model import Play
+from services.actions.plays.model import Play, Wait
 from services.actions.plays.program import Instruction
 from services.actions.plays.value_paths import getter
 
 LATE_US = (
     DAY_US  # how long after its trigger a play may begin and still be in time (like `late` of date rules)
 )
+
+
+def wait_length(one: Instruction, stood: Wait | None, now: int, *, came: bool) -> int:
+    """How long the wait of a step was, once it is over: as long as it says, or until its event came. Where it waits for
+    a date, that date stays what it is whatever came before, so it counts as none."""
+    wait = one.step.wait
+    if wait is None or isinstance(wait, WaitDate):
+        return 0
+    full = parse_duration(wait.for_ if isinstance(wait, WaitEvent) else wait)
+    if not came:
+        return full
+    if stood is None or stood.came:
+        return 0  # it was counted when the event came
+    return min(full, max(0, now - (stood.due - full)))
 
 
 def subject_of(play: Play) -> tuple[str | None, str | None]:

@@ -1,10 +1,13 @@
 """What the pure plays ask of the outside: a store of plays and profiles, and a library of saved documents."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from schemas.profile import Profile
 from services.actions.plays.model import Op, Play, Sighting
 from services.actions.plays.program import Playbook
+
+Stands = Callable[[str], bool]  # whether a play stands still, for its playbook or its rule is paused
 
 
 class Store(Protocol):
@@ -61,6 +64,15 @@ class Store(Protocol):
 
     def recall(self) -> None:
         """Return the plays that were put off from `next_wait` again."""
+        ...
+
+    def next_look(self, upto: int) -> int | None:
+        """With the log clock: the earliest moment at which a mail that waits is to be looked at, if by `upto`."""
+        ...
+
+    def look(self, at: int, stands: Stands) -> None:
+        """Let the mails that are due at a moment begin, skip them, or let them wait on. `stands`: whether a play
+        stands still."""
         ...
 
     def do(self, op: Op) -> None:

@@ -75,6 +75,7 @@ class PlaysPartition:
                 return done is not None
         elif head.event is not None:
             self._event(head.event)
+        self._mails(self.clock)
         self.merge.take()
         return True
 
@@ -127,11 +128,28 @@ class PlaysPartition:
                 self._store.put_off(play.id)
                 continue
             if play.wait.due <= self.cleared or not self._takes_others(play.account):
-                self._interpreter.resume(play, upto if self._is_late(play) else play.wait.due)
+                at = upto if self._is_late(play) else play.wait.due
+                if not self._mails(at):
+                    self._interpreter.resume(play, at)
+                    self._mails(at)
                 return True
             self._store.put_off(play.id)
             self.held = True
-        return False
+        return self._mails(upto)
+
+    def _mails(self, upto: int) -> bool:
+        """With the log clock: look at the mails that are due by a moment, in order of time; returns whether there were
+        any. Of equal moments, a mail's comes before the waits', and right after its step."""
+        any_ = False
+        while self.mode == "log" and (look := self._store.next_look(upto)) is not None:
+            self._store.look(max(look, self.clock), self._stands)
+            any_ = True
+        return any_
+
+    def _stands(self, play: str) -> bool:
+        """Whether nothing of a play is sent now, for its playbook or its rule is paused."""
+        found = self._store.play(play)
+        return found is not None and self._interpreter.admission.standing(found) is not None
 
     def _is_late(self, play: Play) -> bool:
         """Whether the play's wait may have been over before now, for it was held or stood still.
@@ -155,9 +173,10 @@ class PlaysPartition:
                 self._moved(trigger)
         elif not self.merge.repeated(item):
             now = max(self.clock, instant(trigger.at))
-            if self.mode == "log" and self._run_wait_of(trigger, now):
+            if self.mode == "log" and (self._run_wait_of(trigger, now) or self._mails(now)):
                 return True
             play = self._interpreter.start(trigger, now)
+            self._mails(now)
             if play is not None and play.status in {"open", "finished"} and trigger.event_id is not None:
                 self.answered.append((instant(trigger.at), self._received))
         self.merge.take()
@@ -174,7 +193,9 @@ class PlaysPartition:
         if not waiting:
             return False
         due, _, play = min(waiting, key=lambda one: one[:2])
-        self._interpreter.resume(play, due)
+        if not self._mails(due):
+            self._interpreter.resume(play, due)
+            self._mails(due)
         return True
 
     def _event(self, event: Event) -> None:

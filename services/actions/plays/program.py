@@ -99,6 +99,7 @@ class Playbook:
     unhealthy: str | None = None  # why this version cannot be run (see `set_aside`)
     holdout: float = 0  # per cent of the accounts that it leaves alone
     goal: CompiledGoal | None = None
+    priority: int | None = None  # of its mails; None: the default
 
     def matchers(self) -> Iterable[Matcher]:
         """Every matcher of its exits, its goal and its waits."""
@@ -121,6 +122,7 @@ def compile_playbook(version: int, doc: PlaybookIn) -> Playbook:
         held_for=HELD_FOR if doc.held_for is None else parse_duration(doc.held_for),
         programs={tier: _program(steps) for tier, steps in doc.by_tier().items()},
         holdout=doc.holdout or 0,
+        priority=doc.priority,
         goal=None if doc.goal is None else CompiledGoal(_matcher(doc.goal), parse_duration(doc.goal.within)),
     )
 

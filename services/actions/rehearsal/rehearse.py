@@ -15,6 +15,8 @@ from services.actions.plays.action_drafts import StepRun
 from services.actions.plays.in_memory import MemoryLibrary
 from services.actions.plays.model import ActionDraft, DraftRendering, Play, RenderFailure
 from services.actions.plays.program import Instruction, Program
+from services.actions.policy.mails import Past
+from services.actions.policy.rules import SendingPolicy
 from services.actions.rehearsal.drawing import Drawing
 from services.actions.rehearsal.kept import DIGESTS, ROOM, Kept, Line
 from services.actions.rehearsal.order import turns
@@ -50,13 +52,17 @@ class Rehearsal:
         suppressed: Suppressed,
         *,
         bodies: Mapping[str, Any] | None = None,
+        policy: SendingPolicy | None = None,
         until: int | None = None,
         room: int = ROOM,
     ) -> None:
         self._name, self._until, self._room = playbook.name, until, room
         self._library = MemoryLibrary([playbook], templates, bodies)
         self._programs = self._library.version(playbook.name, 1).programs
-        self._suppressed = suppressed
+        self._suppressed, self._policy = suppressed, policy
+        self._past = (
+            Past()
+        )  # of all partitions, each played to its end: a cap counts what began before or after
         self.drawing = Drawing(renderer)
         self.stages: list[Stage] = []
         self._players: list[Player] = []
@@ -86,7 +92,7 @@ class Rehearsal:
             if self._until is None:
                 self._end = max(self._end, kept.newest_past, kept.clock)
             if kept.accounts:
-                stage = Stage(self.drawing, self._library, self._suppressed)
+                stage = Stage(self.drawing, self._library, self._suppressed, self._policy, self._past)
                 player = Player(number, stage, self._library, self._name)
                 player.play(turns(kept, self._until))
                 self.stages.append(stage)

@@ -35,6 +35,8 @@ class Tally:
         if play.status == "skipped" and play.reason is not None:
             self._skipped[str(play.reason)] += 1
         for one in outcomes:
+            if one.waits:
+                continue  # it may begin after the end
             if one.error is not None:
                 self.error(play.account, one.step, one.error, one.at)
             elif one.reason == "task_updated":

@@ -1,7 +1,7 @@
 """The store of a rehearsal: everything in memory, found by account. Nothing is sent. Pure.
 
-As in `plays.in_memory`, an action that would be sent counts as done the moment its step runs. What came of a play is
-kept beside it and counted at the end, so that an erasure takes it away as on a server.
+As in `plays.in_memory`, an action that would be sent counts as done the moment its step runs, a mail the moment it
+begins. What came of a play is kept beside it and counted at the end, so that an erasure takes it away as on a server.
 """
 
 import copy
@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.addresses import normal
 from schemas.event import OWN_PREFIX, Event
 from schemas.play_reasons import ActionReason
 from schemas.profile import Profile
@@ -20,6 +21,7 @@ from services.actions.plays.lifecycle_events import about
 from services.actions.plays.model import (
     LIVE,
     ActionDraft,
+    Cancel,
     CloseTasks,
     Op,
     OwnEvent,
@@ -28,7 +30,10 @@ from services.actions.plays.model import (
     Sighting,
     TaskSpec,
 )
-from services.actions.plays.ports import Library
+from services.actions.plays.outgoing import Outgoing
+from services.actions.plays.ports import Library, Stands
+from services.actions.policy.mails import Past
+from services.actions.policy.rules import SendingPolicy
 from services.actions.rehearsal.drawing import Drawing
 from services.actions.rehearsal.errors import MAX_ACTIONS, TooManyActions
 from services.actions.rehearsal.kept import COMPLETED
@@ -46,6 +51,7 @@ class Outcome(msgspec.Struct, gc=False):
     at: int
     reason: str | None = None
     error: str | None = None
+    waits: bool = False  # it has not begun
 
 
 class OpenTask(msgspec.Struct, gc=False):
@@ -58,8 +64,17 @@ class OpenTask(msgspec.Struct, gc=False):
 class Stage:
     """Implements `ports.Store`. `library` says which events plays hear; the others are not told."""
 
-    def __init__(self, drawing: Drawing, library: Library, suppressed: Suppressed) -> None:
+    def __init__(
+        self,
+        drawing: Drawing,
+        library: Library,
+        suppressed: Suppressed,
+        policy: SendingPolicy | None = None,
+        past: Past | None = None,
+    ) -> None:
         self._drawing, self._library, self._suppressed = drawing, library, suppressed
+        self._outgoing = Outgoing(self.profile, normal, policy, past)
+        self._waiting: dict[str, tuple[ActionDraft, Outcome]] = {}  # mails
         self.profiles: dict[str, Profile] = {}
         self.plays: dict[str, Play] = {}
         self.outcomes: dict[str, list[Outcome]] = {}  # by play
@@ -108,14 +123,23 @@ class Stage:
             outcomes = self.outcomes.get(play.id)
             if outcomes is not None:
                 self.outcomes[play.id] = [one for one in outcomes if one.contact != contact]
+        self._forget_mails(lambda draft: (draft.account, draft.contact) == (account, contact))
+
+    def _forget_mails(self, gone: Callable[[ActionDraft], bool]) -> None:
+        """Forget mails that wait, and are erased."""
+        for name in [name for name, (draft, _) in self._waiting.items() if gone(draft)]:
+            del self._waiting[name]
+            self._outgoing.queue.drop(name, 0)
 
     def _drop(self, doomed: list[str]) -> None:
+        gone = set(doomed)
         for name in doomed:
             play = self.plays.pop(name)
             self.outcomes.pop(name, None)
             self._live[play.account].pop(name, None)
             for place in list(self._tasked.pop(name, ())):
                 self._tasks.pop(place, None)
+        self._forget_mails(lambda draft: draft.play in gone)
 
     def sighted(self, digest: bytes) -> Sighting | None:
         return self._seen.get(digest)
@@ -140,7 +164,7 @@ class Stage:
 
     def _see(self, play: Play) -> None:
         """Note whether the play is live, or has an open task."""
-        if play.status in LIVE or self._tasked.get(play.id):
+        if play.status in LIVE or self._tasked.get(play.id) or self._outgoing.of(play.id):
             self._live[play.account][play.id] = play
         else:
             self._live[play.account].pop(play.id, None)
@@ -160,6 +184,19 @@ class Stage:
     def recall(self) -> None:
         pass
 
+    def next_look(self, upto: int) -> int | None:
+        return self._outgoing.next_look(upto)
+
+    def look(self, at: int, stands: Stands) -> None:
+        for mail, turn in self._outgoing.look(at, stands):
+            if not (turn.begins or turn.skipped):
+                continue
+            draft, outcome = self._waiting.pop(mail.id)
+            outcome.waits, outcome.reason, outcome.at = False, turn.reason, at
+            if turn.begins:
+                self._tell_of(CHANNELS[draft.channel].event("done", None), draft, at)
+            self._see(self.plays[draft.play])
+
     def do(self, op: Op) -> None:
         match op:
             case ActionDraft():
@@ -167,10 +204,14 @@ class Stage:
             case CloseTasks():
                 for place in list(self._tasked.get(op.play, ())):
                     self._close(place)
+            case Cancel():  # any other action counts as sent when its step ran
+                for name in self._outgoing.cancel(op.play, op.at):
+                    _, outcome = self._waiting.pop(name)
+                    outcome.waits, outcome.reason, outcome.at = False, op.reason, op.at
             case OwnEvent():
                 self._tell(op)
             case _:
-                pass  # a history is not kept, and no action waits: each counts as sent when its step ran
+                pass  # a history is not kept
 
     # -- carrying out
 
@@ -210,6 +251,11 @@ class Stage:
             outcome.reason = ActionReason.SUPPRESSED
             return
         self._drawing.show(draft, answer)
+        if self._outgoing.take(draft):
+            outcome.waits = True
+            self._waiting[draft.id] = msgspec.structs.replace(draft, context={}), outcome
+            self._live[draft.account][draft.play] = self.plays[draft.play]
+            return
         self._tell_of(channel.event("done", None), draft)
 
     def _task(self, draft: ActionDraft, spec: TaskSpec, key: str | None, outcome: Outcome) -> None:
@@ -243,7 +289,7 @@ class Stage:
         if self._library.watches(event.type):
             self._told.append(event)
 
-    def _tell_of(self, kind: str | None, draft: ActionDraft) -> None:
+    def _tell_of(self, kind: str | None, draft: ActionDraft, at: int | None = None) -> None:
         if kind is None or not self._library.watches(OWN_PREFIX + kind):
             return
         told: dict[str, Any] = {
@@ -253,7 +299,7 @@ class Stage:
             "step": draft.step,
             "account": draft.account,
             "contact": draft.contact,
-            "time": draft.due_at,
+            "time": draft.due_at if at is None else at,
             "depth": draft.depth,
             "place": draft.place,
         }

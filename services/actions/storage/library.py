@@ -18,7 +18,7 @@ from services.actions.metrics import show_health
 from services.actions.plays.goals import LATE_US
 from services.actions.plays.model import LIVE, OPEN_TASK
 from services.actions.plays.program import Playbook, compile_playbook, set_aside
-from services.actions.tables import documents, partitions, plays, tasks
+from services.actions.tables import actions, documents, partitions, plays, tasks
 
 REFRESH_S = 2.0  # greatest age of the set of event types that matter; a play's own types are always in it
 CACHED = 2_000  # how many compiled versions and templates are kept
@@ -78,7 +78,9 @@ class SqlLibrary:
         known = select(plays.c.playbook, plays.c.playbook_version).where(
             plays.c.playbook_version.is_not(None)
         )
-        for which in (plays.c.status.in_(LIVE), plays.c.id.in_(tasked), watched):
+        waiting = select(actions.c.play).where(actions.c.waits)
+        left = plays.c.id.in_(tasked), plays.c.id.in_(waiting)
+        for which in (plays.c.status.in_(LIVE), *left, watched):
             for name, version in conn.execute(known.where(which).distinct()).all():
                 if (name, version) not in self._compiled:
                     self._compile(name, version, PLAYBOOKS.version(conn, name, version).doc)

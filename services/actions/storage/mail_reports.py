@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, delete, select
 from backbone.clock import Clock
 from backbone.database import Database, insert_new
 from backbone.errors import Unavailable
+from schemas.addresses import normal
 from schemas.play_reasons import ActionReason
 from services.actions.channels import NEED_CONSENT
 from services.actions.feedback.report import MailReport, ReportKind
@@ -110,7 +111,7 @@ class ReportBook:
         if reason not in said:
             outbox.emit(conn, [_event(conn, row, report.kind, reason, now)], self.partitions)
         if self._suppresses(conn, report.kind, digest, now):
-            shown = suppressions.normal(row.recipient or "")
+            shown = normal(row.recipient or "")
             suppressions.add(conn, digest, ALL_TOPICS, shown, reason.value, self.clock.now())
 
     def _suppresses(self, conn: Connection, kind: ReportKind, digest: str, now: int) -> bool:

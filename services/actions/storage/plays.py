@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
-from sqlalchemy import Connection, delete, func, select, tuple_
+from sqlalchemy import Connection, func, select, tuple_
 
 from backbone.database import upsert
 from backbone.ownership import Fenced
@@ -21,16 +21,19 @@ from services.actions.plays.model import (
     Op,
     Play,
     Sighting,
-    TaskSpec,
 )
+from services.actions.plays.outgoing import is_mail
+from services.actions.plays.ports import Stands
 from services.actions.storage import search_columns, task_rows
 from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.erasure import ToErase, erase, is_about
-from services.actions.storage.rows import PLAY_COLUMNS, play_of, play_row
+from services.actions.storage.partition_mails import MailOffice, PartitionMails
+from services.actions.storage.rows import PLAY_COLUMNS, is_task, play_of, play_row
+from services.actions.storage.sightings import Sightings
 from services.actions.storage.standing import Standing
 from services.actions.storage.status import change_plays, new_plays
 from services.actions.storage.write_batch import Content, FlushResult, render_ops, write_ops
-from services.actions.tables import accounts, plays, seen
+from services.actions.tables import accounts, plays
 
 NEVER = 2**62
 PAGE = 200
@@ -50,8 +53,11 @@ class PlayStore:
         partitions: int,
         connect: Callable[[], Connection],
         holds: BatchHolds | None = None,
+        office: MailOffice | None = None,
     ) -> None:
+        """`office`: with the log clock, for the mails that wait."""
         self.partition, self._partitions, self._connect = partition, partitions, connect
+        self.mails = PartitionMails(partition, office, connect, self.profile)
         self._standing = Standing(holds, partition)
         self.floor = 0  # every wait that falls due before this moment is in memory
         self.watched_from = (
@@ -71,12 +77,11 @@ class PlayStore:
         self._new: dict[str, None] = {}  # in the order in which they came
         self._changed: set[str] = set()
         self._live: dict[str, set[str]] = {}  # accounts whose live plays are in memory
-        self._tasked: set[str] = set()  # plays with open tasks
+        self._tasked: set[str] = set()  # plays with open tasks, or with mails that wait
         self._profiles: dict[str, Profile | None] = {}
         self._new_profiles: set[str] = set()
         self._fresh: set[str] = set()  # of these, the ones that the database does not have
-        self._seen: dict[bytes, Sighting | None] = {}
-        self._new_seen: set[bytes] = set()
+        self._sightings = Sightings(self.partition, self._connect)
         self._content: Content = {}
         self._waits: list[tuple[int, str]] = []
         self._put_off: set[str] = set()
@@ -86,7 +91,13 @@ class PlayStore:
     def dirty(self) -> bool:
         """Whether there is something to write."""
         return bool(
-            self.ops or self._new or self._changed or self._new_profiles or self._new_seen or self._erasures
+            self.ops
+            or self._new
+            or self._changed
+            or self._new_profiles
+            or self._erasures
+            or self._sightings.dirty
+            or self.mails.dirty
         )
 
     # -- loading ahead
@@ -100,9 +111,7 @@ class PlayStore:
         wanted = [name for name in dict.fromkeys(names) if name not in self._live]
         for start in range(0, len(wanted), CHUNK):
             self._load_accounts(wanted[start : start + CHUNK])
-        unknown = [digest for digest in dict.fromkeys(digests) if digest not in self._seen]
-        for start in range(0, len(unknown), CHUNK):
-            self._load_seen(unknown[start : start + CHUNK])
+        self._sightings.preload(digests)
         asked = [play for play in dict.fromkeys(started) if play not in self._plays]
         for start in range(0, len(asked), CHUNK):
             part = asked[start : start + CHUNK]
@@ -111,7 +120,7 @@ class PlayStore:
 
     def _load_accounts(self, names: Sequence[str]) -> None:
         conn = self._connect()
-        tasked = task_rows.plays_with_open_tasks(conn, names)
+        tasked = task_rows.plays_left_open(conn, names)
         self._tasked |= tasked
         watched = (plays.c.goal_until >= self.watched_from) & plays.c.goal_reached_at.is_(None)
         self._live |= {name: set() for name in names}
@@ -127,14 +136,6 @@ class PlayStore:
         for account, profile in found:
             if account not in self._new_profiles:
                 self._profiles[account] = _profile(profile)
-
-    def _load_seen(self, digests: Sequence[bytes]) -> None:
-        self._seen |= dict.fromkeys(digests)
-        query = select(seen.c.digest, seen.c.time, seen.c.at, seen.c.said).where(
-            seen.c.partition == self.partition, seen.c.digest.in_(digests)
-        )
-        for row in self._connect().execute(query):
-            self._seen[bytes(row.digest)] = Sighting(time=row.time, at=row.at, said=row.said)
 
     def _remember(self, play: Play) -> Play:
         """Keep a play that was loaded; if it is in memory already, that one stays."""
@@ -181,13 +182,10 @@ class PlayStore:
         self._new_profiles.add(profile.id)
 
     def sighted(self, digest: bytes) -> Sighting | None:
-        if digest not in self._seen:
-            self._load_seen([digest])
-        return self._seen[digest]
+        return self._sightings.get(digest)
 
     def put_sighting(self, digest: bytes, sighting: Sighting) -> None:
-        self._seen[digest] = sighting
-        self._new_seen.add(digest)
+        self._sightings.put(digest, sighting)
 
     def play(self, play: str) -> Play | None:
         if play in self._absent and play not in self._plays:
@@ -234,6 +232,7 @@ class PlayStore:
         self._put_off.add(play)
 
     def recall(self) -> None:
+        self.mails.recall()
         for play in self._put_off:
             held = self._plays.get(play)
             if held is not None and held.wait is not None:
@@ -280,9 +279,16 @@ class PlayStore:
             )
             self.floor = self._connect().scalar(later) or NEVER
 
+    def next_look(self, upto: int) -> int | None:
+        return self.mails.next_look(upto)
+
+    def look(self, at: int, stands: Stands) -> None:
+        self.mails.look(at, stands)
+
     def do(self, op: Op) -> None:
-        if isinstance(op, ActionDraft) and isinstance(op.spec, TaskSpec) and op.status == "pending":
+        if isinstance(op, ActionDraft) and (is_task(op) or is_mail(op)):
             self._tasked.add(op.play)
+        self.mails.hear(op, self._new)
         self.ops.append(op)
 
     # -- erasure
@@ -291,6 +297,7 @@ class PlayStore:
         known = self.profile(account)
         addresses = [] if known is None else [contact.email for contact in known.contacts.values()]
         self._erasures.append(ToErase(account, None, addresses))
+        self.mails.gone(account, None)
         self._gone.add((account, None))
         self._live.setdefault(account, set())
         self._drop({play.id for play in self._plays.values() if play.account == account})
@@ -304,6 +311,7 @@ class PlayStore:
         person = None if known is None else known.contacts.get(contact)
         addresses, name = ([], None) if person is None else ([person.email], person.name)
         self._erasures.append(ToErase(account, contact, addresses, name))
+        self.mails.gone(account, contact)
         self._gone.add((account, contact))
         doomed = {p.id for p in self._plays.values() if p.account == account and p.contact == contact}
         self._drop(doomed)
@@ -326,7 +334,7 @@ class PlayStore:
 
     def render(self, renderer: DraftRendering, stay: Callable[[], None]) -> None:
         """Render the drafts. That takes time; no transaction should be open meanwhile."""
-        self._content = render_ops(self.ops, renderer, stay)
+        self._content = render_ops(self.ops, renderer, stay, self.mails.content)
 
     def verify(self, conn: Connection) -> None:
         """Raise `Fenced` if somebody else has changed a play of this batch since it was loaded."""
@@ -351,12 +359,18 @@ class PlayStore:
             upsert(
                 conn, accounts, [self._account_row(one) for one in sorted(self._new_profiles)], ["account"]
             )
-        if self._new_seen:
-            rows = [self._seen_row(digest) for digest in sorted(self._new_seen)]
-            upsert(conn, seen, rows, ["partition", "digest"])
-        return write_ops(
-            conn, self.ops, self._content, partition=self.partition, partitions=self._partitions, now=now
+        self._sightings.flush(conn)
+        written = write_ops(
+            conn,
+            self.ops,
+            self._content,
+            partition=self.partition,
+            partitions=self._partitions,
+            now=now,
+            mails=self.mails,
         )
+        written.due += self.mails.flush(conn, now)
+        return written
 
     def end(self, *, committed: bool) -> None:
         """The transaction is over: forget the batch. After a rollback, nothing in memory counts."""
@@ -364,6 +378,7 @@ class PlayStore:
         dues = [play.wait.due for play in waiting if play.wait and not self._standing.known_still(play)]
         self.floor = min([self.floor, *dues]) if committed else 0
         self.ops = []
+        self.mails.end(committed=committed)
         self._forget()
 
     def plays_written(self) -> list[Play]:
@@ -371,15 +386,6 @@ class PlayStore:
         before, only the goal changed."""
         moved = (one for one in self._changed if self._loaded_as[one][0] in LIVE)
         return [self._plays[one] for one in (*self._new, *moved)]
-
-    def forget_seen(self, conn: Connection, before: int) -> None:
-        """Drop the sightings of events from before a moment of the partition's clock."""
-        conn.execute(delete(seen).where(seen.c.partition == self.partition, seen.c.at < before))
-
-    def _seen_row(self, digest: bytes) -> dict[str, object]:
-        held = self._seen[digest]
-        assert held is not None  # noqa: S101  put by put_sighting
-        return {"partition": self.partition, "digest": digest, **msgspec.structs.asdict(held)}
 
     def _account_row(self, account: str) -> dict[str, object]:
         profile = self._profiles[account]

@@ -6,14 +6,15 @@ import msgspec
 from sqlalchemy import Row
 
 from schemas.names import MAX_NAME, fitting
-from services.actions.plays.model import ActionDraft, Play, Wait
+from services.actions.plays.model import ActionDraft, Play, TaskSpec, Wait
+from services.actions.plays.outgoing import is_mail
 from services.actions.storage import search_columns
 from services.actions.tables import plays
 
 _PLAIN = (
     "id", "partition", "playbook", "playbook_version", "rule", "trigger_id", "account", "contact", "key",
     "scope", "tier", "topic", "status", "reason", "step", "started_at", "ended_at", "trigger", "templates",
-    "depth", "place", "held_at", "released", "counts", "began_at", "goal_until", "goal_reached_at",
+    "depth", "place", "held_at", "released", "counts", "began_at", "goal_until", "goal_reached_at", "waited",
 )  # fmt: skip
 PLAY_COLUMNS = [plays.c[name] for name in (*_PLAIN, "due_at", "until", "dated", "came", "watched")]
 
@@ -38,8 +39,9 @@ def play_of(row: Row[Any]) -> Play:
     return Play(**{name: getattr(row, name) for name in _PLAIN}, wait=wait, watched=row.watched or {})
 
 
-def action_row(draft: ActionDraft, partition: int, now: int) -> dict[str, Any]:
-    """The columns of a new action, before it is rendered and carried out."""
+def action_row(draft: ActionDraft, partition: int, now: int, *, governed: bool = False) -> dict[str, Any]:
+    """The columns of a new action, before it is rendered and carried out. `governed`: there is a sending policy."""
+    waits = is_mail(draft) and (governed or draft.late_at is not None)
     return {
         "id": draft.id,
         "partition": partition,
@@ -63,7 +65,18 @@ def action_row(draft: ActionDraft, partition: int, now: int) -> dict[str, Any]:
         "rule": draft.rule,
         "tier": draft.tier,
         "addressee": search_columns.recipient(draft.recipient, draft.channel),
+        "priority": draft.priority,
+        "late_at": draft.late_at,
+        "waited": draft.waited,
+        "begun_at": None,
+        "waits": waits,
+        "next_look_at": draft.due_at if waits else None,
     }
+
+
+def is_task(draft: ActionDraft) -> bool:
+    """Whether this makes a task."""
+    return draft.status == "pending" and isinstance(draft.spec, TaskSpec)
 
 
 def same(one: Play, other: Play) -> bool:

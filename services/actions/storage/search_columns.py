@@ -5,10 +5,10 @@ from functools import lru_cache
 
 from sqlalchemy import ColumnElement
 
+from schemas.addresses import normal
 from schemas.names import fitting
 from schemas.profile import Profile
 from services.actions.channels import CHANNELS
-from services.actions.storage.suppressions import normal
 
 LONGEST, READ = 320, 1_000  # how many characters of an address are compared, and how many are read
 UNKNOWN_WORD, NO_WORD = 50, 99

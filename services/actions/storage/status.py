@@ -7,7 +7,7 @@ or report every change belongs there.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Insert, Update, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Insert, Update, func, insert, or_, select, update
 from sqlalchemy import bindparam as bind
 
 from backbone.database import insert_unless_there
@@ -36,7 +36,7 @@ def change_status(conn: Connection, statement: Insert | Update | Sql, given: Any
 _CHANGED = (
     "status", "reason", "step", "ended_at", "due_at", "until", "dated", "came",
     "started_at", "held_at", "released", "counts", "tier", "topic", "playbook_version", "templates", "watched",
-    "began_at", "goal_until", "goal_reached_at",
+    "began_at", "goal_until", "goal_reached_at", "waited",
 )  # fmt: skip
 _change_play = update(plays).where(plays.c.id == bind("b_id"))
 
@@ -81,11 +81,12 @@ _hold_for_endpoint = Sql("""
     UPDATE actions.actions_actions SET status = ?, reason = ?, disabled_since = ?, next_attempt_at = ?,
     lease_owner = NULL, lease_until = NULL, attempting = FALSE WHERE id = ?
 """)
+_MANY = 1_000_000_000  # more attempts than any action has
 _skip = update(actions).where(
     actions.c.play == bind("b_play"),
     actions.c.status.in_(SENDABLE),
     actions.c.attempting.is_(False),
-    actions.c.attempts >= bind("b_least"),
+    or_(actions.c.attempts >= bind("b_least"), actions.c.waits),
 )
 
 
@@ -110,6 +111,11 @@ def close_actions(conn: Connection, ids: Sequence[str], status: str, reason: str
         change_status(conn, _close, [(status, reason, at, listed(conn, ids))])
 
 
+def close_each(conn: Connection, ends: Sequence[tuple[str, str, int, str]]) -> None:
+    """End actions without an attempt: status, reason, end and id of each."""
+    change_status(conn, _end, [(status, reason, None, at, action) for status, reason, at, action in ends])
+
+
 def hold_back(conn: Connection, ids: Sequence[str]) -> None:
     """Let actions wait until sending is on again; their lease is over."""
     if ids:
@@ -131,7 +137,7 @@ def skip_actions(conn: Connection, op: Cancel) -> None:
     """Skip the actions that the play has not begun to send. An attempt under way ends by itself and is not repeated."""
     given = {
         "b_play": op.play,
-        "b_least": 1 if op.tried_only else 0,
+        "b_least": _MANY if op.waiting_only else 1 if op.tried_only else 0,
         "status": "skipped",
         "reason": op.reason,
         "done_at": op.at,

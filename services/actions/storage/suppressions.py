@@ -11,9 +11,7 @@ waits, for a while, until the sends to its address that have begun are over.
 import hashlib
 import hmac
 import time
-import unicodedata
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import lru_cache
 from typing import TypeVar
 
@@ -21,6 +19,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, select, text, update
 
 from backbone.clock import Clock
 from backbone.database import Database, insert_new
+from schemas.addresses import normal
 from schemas.names import fitting
 from services.actions.channels import NEED_CONSENT
 from services.actions.storage.sql import Sql, listed
@@ -55,15 +54,6 @@ class Hasher:
         ]
 
 
-def normal(address: str) -> str:
-    """An address for comparing: trimmed, NFC, without upper case, its domain in ASCII where it has such a form."""
-    bare = unicodedata.normalize("NFC", address.strip()).casefold()
-    local, at, domain = bare.rpartition("@")
-    with suppress(UnicodeError):  # not a domain at all
-        domain = domain.encode("idna").decode()
-    return local + at + domain
-
-
 def suppressed(conn: Connection, wanted: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
     """Which of these (digest, topic) are suppressed, for the topic or for all."""
     pairs = set(wanted)
@@ -72,18 +62,25 @@ def suppressed(conn: Connection, wanted: Iterable[tuple[str, str]]) -> set[tuple
     return {(digest, topic) for digest, topic in pairs if {(digest, topic), (digest, ALL_TOPICS)} & found}
 
 
-def lock(conn: Connection, digests: Iterable[str], *, shared: bool) -> None:
+def lock(conn: Connection, digests: Iterable[str], *, shared: bool, accounts: Iterable[str] = ()) -> None:
     """Lock addresses until the transaction ends: sends share the lock, a suppression has it alone.
 
-    SQLite has one writer, and needs no lock.
+    Sends that a cap counts have it alone too, and that of their `accounts` where a cap counts by them. SQLite has one
+    writer, and needs no lock.
     """
     if conn.dialect.name != "postgresql":
         return
     verb = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
     # Always in this order, so that nobody deadlocks.
-    keys = sorted(int(digest[:15], 16) for digest in digests)
+    keys = sorted({int(digest[:15], 16) for digest in (*digests, *map(_of_account, accounts))})
     for key in keys:
         conn.execute(text(f"SELECT {verb}(:key)").bindparams(bindparam("key", key)))
+
+
+def _of_account(account: str) -> str:
+    return hashlib.blake2b(
+        b"touchline account " + account.encode("utf-8", "replace"), digest_size=8
+    ).hexdigest()
 
 
 def add(conn: Connection, digest: str, topic: str, shown: str | None, reason: str, now: int) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, select, text, union
 
 from schemas.names import MAX_NAME, fitting
 from schemas.task import CompleteIn, TaskIn
@@ -12,7 +12,7 @@ from services.actions.plays.lifecycle_events import about
 from services.actions.plays.model import OPEN_TASK, ActionDraft, OwnEvent, TaskSpec
 from services.actions.storage import search_columns
 from services.actions.storage.status import new_task, rewrite_task, set_task
-from services.actions.tables import NEVER, tasks
+from services.actions.tables import NEVER, actions, tasks
 
 MAX_TITLE, MAX_BODY, MAX_KEY = 2_000, 50_000, 512  # how many characters of a rendered field are kept
 
@@ -137,12 +137,11 @@ def created_event(draft: ActionDraft, content: TaskContent) -> OwnEvent:
     )
 
 
-def plays_with_open_tasks(conn: Connection, accounts: Sequence[str]) -> set[str]:
-    """The plays of these accounts that have open tasks."""
-    query = (
-        select(tasks.c.play).where(tasks.c.account.in_(accounts), tasks.c.status.in_(OPEN_TASK)).distinct()
-    )
-    return set(conn.scalars(query))
+def plays_left_open(conn: Connection, accounts: Sequence[str]) -> set[str]:
+    """The plays of these accounts that have open tasks, or mails that wait."""
+    open_ = select(tasks.c.play).where(tasks.c.account.in_(accounts), tasks.c.status.in_(OPEN_TASK))
+    waiting = select(actions.c.play).where(actions.c.account.in_(accounts), actions.c.waits)
+    return set(conn.scalars(union(open_, waiting)))
 
 
 def locked(conn: Connection, task: str) -> Row[Any] | None:

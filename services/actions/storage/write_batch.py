@@ -23,8 +23,11 @@ from services.actions.plays.model import (
     StepNote,
     TaskSpec,
 )
+from services.actions.plays.outgoing import is_mail
 from services.actions.storage import outbox, task_rows
+from services.actions.storage.partition_mails import PartitionMails
 from services.actions.storage.rows import action_row
+from services.actions.storage.sending_policy import is_in_force
 from services.actions.storage.status import close_tasks, new_actions, skip_actions
 from services.actions.tables import attempts, history
 
@@ -42,35 +45,51 @@ class FlushResult(msgspec.Struct):
 Content = dict[str, Rendered | RenderFailure]  # by action
 
 
-def render_ops(ops: Sequence[Op], renderer: DraftRendering, stay: Callable[[], None]) -> Content:
-    """Render the drafts among the ops. That takes time; no transaction should be open meanwhile.
+def render_ops(
+    ops: Sequence[Op], renderer: DraftRendering, stay: Callable[[], None], known: Content | None = None
+) -> Content:
+    """Render the drafts among the ops that are not `known`. That takes time; no transaction should be open meanwhile.
 
     `stay` is called every now and then (see `Consumer.stay`).
     """
     _cancel_drafts(ops)
-    return _render([op for op in ops if isinstance(op, ActionDraft)], renderer, stay)
+    content = dict(known or {})
+    drafts = [op for op in ops if isinstance(op, ActionDraft) and op.id not in content]
+    return content | _render(drafts, renderer, stay)
 
 
 def write_ops(
-    conn: Connection, ops: Sequence[Op], content: Content, *, partition: int, partitions: int, now: int
+    conn: Connection,
+    ops: Sequence[Op],
+    content: Content,
+    *,
+    partition: int,
+    partitions: int,
+    now: int,
+    mails: PartitionMails,
 ) -> FlushResult:
-    """Store the ops of a batch. `now`: the wall clock; the new actions may be sent from then on."""
+    """Store the ops of a batch. `now`: the wall clock; the new actions may be sent from then on. `mails`: those that
+    were looked at by the log clock."""
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []
     events: list[OwnEvent] = []
     notes: list[dict[str, Any]] = []
+    mailed = not mails.by_log and any(isinstance(op, ActionDraft) and is_mail(op) for op in ops)
+    governed = mailed and is_in_force(conn)
     for op in ops:
         match op:
             case ActionDraft():
-                row = action_row(op, partition, now)
+                row = action_row(op, partition, now, governed=governed)
                 answer = content.get(op.id)
                 if isinstance(answer, RenderFailure):
                     failures.append(_failure(op, row, answer, now))
                 elif answer is not None:
                     events += _carry_out(conn, op, row, answer.content)
+                    row |= mails.columns(op, now)
                 rows.append(row)
             case Cancel():
                 skip_actions(conn, op)
+                _skip_new(rows, op)
             case CloseTasks():
                 close_tasks(conn, op)
             case OwnEvent():
@@ -90,10 +109,18 @@ def write_ops(
     return FlushResult(tally, sum(row["status"] == "pending" for row in rows))
 
 
+def _skip_new(rows: Sequence[dict[str, Any]], op: Cancel) -> None:
+    """Skip the play's new mails that wait."""
+    over = {"status": "skipped", "reason": op.reason, "done_at": op.at, "waits": False}
+    for row in rows:
+        if row["play"] == op.play and row["waits"]:
+            row |= {**over, "next_attempt_at": None, "next_look_at": None}
+
+
 def _cancel_drafts(ops: Sequence[Op]) -> None:
     """Skip the drafts of a play that was exited in the same batch."""
     for place, op in enumerate(ops):
-        if not isinstance(op, Cancel) or op.tried_only:
+        if not isinstance(op, Cancel) or op.tried_only or op.waiting_only:
             continue
         for draft in ops[:place]:
             if not isinstance(draft, ActionDraft) or draft.play != op.play:
@@ -152,6 +179,8 @@ def _failure(draft: ActionDraft, row: dict[str, Any], answer: RenderFailure, now
         "attempts": 1,
         "done_at": draft.due_at,
         "next_attempt_at": None,
+        "next_look_at": None,
+        "waits": False,
     }
     return {
         "action": draft.id,

@@ -19,10 +19,12 @@ from services.actions.channels.webhook.spec import WebhookSpec
 from services.actions.plays.model import Rendered, RenderFailure, RenderJob, TaskSpec
 from services.actions.storage import outbox
 from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, TEMPLATES
+from services.actions.storage.suppressions import Hasher
 from services.actions.worker import ActionsWorker
 from tests.migrated import migrated
 from tests.unit.plays.kit import T0, trigger
 
+HASHER = Hasher(b"a key for tests only")
 _json = msgspec.json.Encoder().encode
 
 
@@ -68,7 +70,9 @@ class House:
         """Make a new worker; the memory of the old one is lost."""
         if hasattr(self, "worker"):
             self.worker.consumer.close()
-        self.worker = ActionsWorker(self.db, self.log, self.clock, self.renderer, mode=self.mode, idle=0.0)
+        self.worker = ActionsWorker(
+            self.db, self.log, self.clock, self.renderer, mode=self.mode, idle=0.0, hasher=HASHER
+        )
         self.worker.join()
         return self.worker
 

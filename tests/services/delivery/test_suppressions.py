@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, func, select, update
 
+from schemas.addresses import normal
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage import suppressions
@@ -23,7 +24,7 @@ def suppress(house: House, address: str, topic: str = "") -> None:
     """As the API does it."""
 
     def act(conn: Connection) -> None:
-        suppressions.add(conn, HASHER.digest(address), topic, suppressions.normal(address), "by_hand", 1)
+        suppressions.add(conn, HASHER.digest(address), topic, normal(address), "by_hand", 1)
 
     suppressions.once_quiet(house.db, HASHER, HASHER.digest(address), house.clock, act)
 

@@ -11,6 +11,7 @@ from services.actions.plays.memory_holds import MemoryHolds
 from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.model import Play
 from services.actions.plays.processor import PlaysPartition
+from services.actions.policy.rules import SendingPolicy
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -60,10 +61,15 @@ class World:
     """One partition in memory. `say` and `fire` append to the two topics and apply the records that can be applied."""
 
     def __init__(
-        self, *playbooks: PlaybookIn, mode: Any = "log", templates: Any = TEMPLATES, renderer: Any = None
+        self,
+        *playbooks: PlaybookIn,
+        mode: Any = "log",
+        templates: Any = TEMPLATES,
+        renderer: Any = None,
+        policy: SendingPolicy | None = None,
     ) -> None:
         self.holds = MemoryHolds()
-        self.store = MemoryStore(renderer, self.holds)
+        self.store = MemoryStore(renderer, self.holds, policy)
         self.library = MemoryLibrary(playbooks, templates)
         self.partition = PlaysPartition(
             0, mode=mode, store=self.store, library=self.library, holds=self.holds

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from schemas.channels.email import EmailStep
+from schemas.duration import parse_duration
 from schemas.play_reasons import ActionReason
 from services.actions.channels.spec import ChannelSpec, Person, RenderScope
 from services.actions.plays.action_drafts import StepRun, draft_to
@@ -37,6 +38,7 @@ def drafts(run: StepRun, step: EmailStep) -> Iterator[ActionDraft]:
     missing = ActionReason.TEMPLATE_UNKNOWN if document is None else None
     # Made once for all recipients, for accounts may have many contacts.
     context = render_context(run.play, run.profile, None, run.now)
+    within = None if step.within is None else parse_duration(step.within)
     for recipient in resolve(step.to, run.profile, run.play.contact)[:MAX_RECIPIENTS]:
         spec = EmailSpec(
             template=step.template,
@@ -47,7 +49,7 @@ def drafts(run: StepRun, step: EmailStep) -> Iterator[ActionDraft]:
             owner=owner_document(run.profile),
             internal=recipient.internal,
         )
-        yield draft_to(run, "email", recipient, spec, context, missing)
+        yield draft_to(run, "email", recipient, spec, context, missing, within)
 
 
 def job(draft: ActionDraft, spec: EmailSpec, scope: RenderScope) -> MailJob | RenderFailure:

@@ -42,7 +42,6 @@ def upgrade() -> None:
         BEGINS,
         sa.Column("action", sa.String(64), primary_key=True),
         sa.Column("at", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("partition", sa.Integer, nullable=False),
         sa.Column("address", sa.String(64), nullable=False),
         sa.Column("account", sa.String(256), nullable=False),
         sa.Column("topic", sa.String(256), nullable=False),

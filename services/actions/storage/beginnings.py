@@ -1,0 +1,77 @@
+"""When mails began, for the caps of the sending policy. Kept as long as a cap counts back, while there are caps.
+
+What began before a policy was saved counts too: the save itself collects it from the actions, while no beginning is
+under way (see `sending`). Addresses are kept as hashes, and leave with their account or contact.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, delete, exists, select
+
+from backbone.database import insert_all
+from services.actions.channels import NEED_CONSENT
+from services.actions.policy.mails import Begun, Past, WaitingMail
+from services.actions.policy.rules import SendingPolicy
+from services.actions.storage.sql import Sql, listed
+from services.actions.storage.suppressions import Hasher
+from services.actions.tables import actions, begins
+
+AT_ONCE = 1_000  # rows
+_BEGUN = (
+    "SELECT action, at, address, account, topic, tier FROM actions.actions_begins WHERE %s {ids} AND at > ?"
+)
+_begun_to, _begun_of = Sql(_BEGUN % "address"), Sql(_BEGUN % "account")
+
+
+def past(conn: Connection, mails: Iterable[WaitingMail], since: int, *, by_account: bool) -> Past:
+    """The mails to the same addresses that began after a moment; `by_account`: and those of the same accounts."""
+    mails = list(mails)
+    if not mails:
+        return Past()
+    addresses = sorted({one.address for one in mails})
+    found = {(row.action, row.at): row for row in _begun_to.run(conn, listed(conn, addresses), since)}
+    if by_account:
+        accounts = sorted({one.account for one in mails})
+        found |= {(row.action, row.at): row for row in _begun_of.run(conn, listed(conn, accounts), since)}
+    return Past(
+        Begun(row.action, row.at, row.address, row.account, row.topic, row.tier) for row in found.values()
+    )
+
+
+def keep(conn: Connection, begun: Iterable[Begun]) -> None:
+    """Keep that mails began."""
+    insert_all(conn, begins, [one._asdict() for one in begun])
+
+
+def collect(conn: Connection, policy: SendingPolicy, now: int, hasher: Hasher) -> None:
+    """Keep what began in the time that a policy to be saved counts back. No beginning may be under way."""
+    if not policy.caps:
+        return
+    known = exists().where(begins.c.action == actions.c.id, begins.c.at == actions.c.begun_at)
+    query = (
+        select(
+            *(actions.c.seq, actions.c.id, actions.c.begun_at, actions.c.recipient),
+            *(actions.c.account, actions.c.topic, actions.c.tier),
+        )
+        .where(actions.c.begun_at > now - policy.longest, ~known)
+        .where(actions.c.channel.in_(NEED_CONSENT), actions.c.contact.is_not(None))
+        .order_by(actions.c.seq)
+        .limit(AT_ONCE)
+    )
+    last = 0
+    while rows := conn.execute(query.where(actions.c.seq > last)).all():
+        last = rows[-1].seq
+        keep(conn, [_begun(row, hasher) for row in rows])
+
+
+def _begun(row: Any, hasher: Hasher) -> Begun:
+    address = hasher.digest(row.recipient or "")
+    return Begun(row.id, row.begun_at, address, row.account, row.topic, row.tier or "")
+
+
+def prune(conn: Connection, policy: SendingPolicy | None, now: int) -> int:
+    """Forget what no cap counts any more; returns how many beginnings that were. The caller has `sending.lock_shared`,
+    so that no policy is saved meanwhile."""
+    before = now - policy.longest if policy is not None and policy.caps else 1 << 62
+    return conn.execute(delete(begins).where(begins.c.at <= before)).rowcount
