@@ -8,6 +8,7 @@ TouchlineError
 ├── PreconditionFailed 412  ├── TooLarge           413  ├── UnsupportedMedia   415
 ├── Invalid            422  with every wrong field
 ├── RateLimited        429  with the seconds to wait
+├── BadGateway         502  another server that this took did not do its part
 └── Unavailable        503  └── LogUnavailable, DatabaseUnavailable
 """
 
@@ -170,6 +171,14 @@ class RateLimited(TouchlineError):
     @property
     def headers(self) -> Mapping[str, str]:
         return {"Retry-After": str(max(1, round(self.retry_after)))}
+
+
+class BadGateway(TouchlineError):
+    """Another server, which this request needed, did not do its part; the message is its answer."""
+
+    status = 502
+    code = "bad_gateway"
+    title = "Another server did not do its part"
 
 
 class Unavailable(TouchlineError):

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from schemas.aliases import AliasesDoc
+from schemas.brand import BrandIn
 from schemas.endpoint import EndpointIn
 from schemas.playbook import PlaybookIn
 from schemas.policy import PolicyDoc
@@ -19,6 +20,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "aliases": AliasesDoc,
     "tiers": TiersDoc,
     "policy": PolicyDoc,
+    "brand": BrandIn,
     "endpoint": EndpointIn,
     "template": TemplateIn,
     "playbook": PlaybookIn,

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator, WithJsonSchema
 
 from schemas.answers import Answer, Time
+from schemas.brand import BrandIn
 from schemas.choice import Choice
 from schemas.fields import Name, Strict, invalid
 from schemas.playbook import PlaybookIn
@@ -58,6 +59,7 @@ class RehearsalIn(Strict):
         description="Templates to use instead of the saved ones with the same names, or that are not saved "
         "yet.",
     )
+    brand: BrandIn | None = Field(None, description="A brand to use instead of the saved one.")
     endpoints: list[Name] = Field(
         default=[],
         max_length=MAX_TEMPLATES,

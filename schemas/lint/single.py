@@ -8,7 +8,7 @@ from schemas.conditions.model import Condition, paths_of
 from schemas.duration import parse_duration
 from schemas.event import DAY_US, MERGED, RESERVED, is_reserved
 from schemas.lint.similar_names import alike
-from schemas.lint.template_names import unknown_names
+from schemas.lint.template_names import mentions, unknown_names
 from schemas.playbook import PlaybookIn
 from schemas.playbook_texts import texts_of
 from schemas.rule import RuleIn
@@ -43,8 +43,23 @@ def lint_rule(rule: RuleIn, facts: Facts) -> list[LintWarning]:
 
 
 def lint_template(template: TemplateIn) -> list[LintWarning]:
-    """Warnings about names in a template that nothing in its scope can have."""
-    return _unknown(template.sources())
+    """Warnings about names that nothing in scope can have, and about what a whole document has to say itself."""
+    return [*_unknown(template.sources()), *_own_layout(template)]
+
+
+_SAID_BY_WHOLE = {
+    ("unsubscribe_url",): "its readers cannot unsubscribe",
+    ("brand", "postal_address"): "it does not say whose mail it is",
+}
+
+
+def _own_layout(template: TemplateIn) -> Iterator[LintWarning]:
+    for path, source in template.sources().items():
+        if path.rpartition(".")[2] == "html" and "<html" in source.lower():
+            for names, lacking in _SAID_BY_WHOLE.items():
+                if not mentions(source, names):
+                    said = f"is a whole document, to which no footer is added; without {'.'.join(names)} {lacking}"
+                    yield _warning(path, said)
 
 
 def lint_playbook(playbook: PlaybookIn) -> list[LintWarning]:

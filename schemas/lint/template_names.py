@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
+from schemas.brand import FIELDS as BRAND
 from schemas.trigger import Position, Trigger, TriggerEvent
 
 Names = tuple[str, ...]  # ("trigger", "event", "data")
@@ -17,6 +18,7 @@ FIELDS: dict[Names, frozenset[str]] = {
     ("account", "owner"): frozenset(_OWNER),
     ("contact",): frozenset(_CONTACT),
     ("owner",): frozenset(_OWNER),
+    ("brand",): frozenset(BRAND),
     ("trigger",): frozenset(Trigger.__struct_fields__) - {"shadow", "scope", "depth"},
     ("trigger", "event"): frozenset(TriggerEvent.__struct_fields__),
     ("trigger", "position"): frozenset(Position.__struct_fields__),
@@ -36,6 +38,43 @@ def names_in(source: str) -> set[Names]:
         return _names(_parser.parse(source))[0]
     except (TemplateSyntaxError, RecursionError):
         return set()
+
+
+def mentions(source: str, names: Names) -> bool:
+    """Whether the template looks up this name, or chain of names; True for one that cannot be parsed."""
+    try:
+        tree = _parser.parse(source)
+    except (TemplateSyntaxError, RecursionError):
+        return True
+    if len(names) == 1:
+        return any((node.name,) == names for node in tree.find_all(nodes.Name))
+    return names in _names(tree)[0]
+
+
+def looked_up(source: str) -> set[Names]:
+    """What the template looks up, `attributes.get('plan')` as `attributes.plan`, without what only leads there."""
+    try:
+        tree = _parser.parse(source)
+    except (TemplateSyntaxError, RecursionError):
+        return set()
+    found = {names for names in _names(tree)[0] if names[-1] != "get"}
+    for call in tree.find_all(nodes.Call):
+        names = _chain(call.node)
+        if names is not None and names[-1] == "get" and call.args and isinstance(call.args[0], nodes.Const):
+            found.add((*names[:-1], str(call.args[0].value)))
+    return {names for names in found if not any(names == other[: len(names)] for other in found - {names})}
+
+
+def filters_in(source: str) -> dict[str, bool]:
+    """The filters that the template uses, each with whether it is always given an argument."""
+    try:
+        tree = _parser.parse(source)
+    except (TemplateSyntaxError, RecursionError):
+        return {}
+    found: dict[str, bool] = {}
+    for one in tree.find_all(nodes.Filter):
+        found[one.name] = found.get(one.name, True) and bool(one.args or one.kwargs)
+    return found
 
 
 def trigger_names(source: str) -> set[str]:

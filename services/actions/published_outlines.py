@@ -14,6 +14,7 @@ from schemas.lint.outline import Outline, outline, outline_playbook
 from schemas.lint.policy import lint_policy
 from schemas.lint.single import LintWarning, lint_playbook, lint_template
 from schemas.lint.together import told
+from schemas.lint.variants import lint_variants
 from schemas.playbook import PlaybookIn
 from schemas.policy import PolicyDoc
 from schemas.template import TemplateIn
@@ -53,7 +54,7 @@ def _held(conn: Connection, body: Body) -> list[LintWarning]:
 
 def _by_itself(body: Body) -> list[LintWarning]:
     if isinstance(body, TemplateIn):
-        return lint_template(body)
+        return [*lint_template(body), *lint_variants(body)]
     return [*lint_playbook(body), *lint_goal(body)]
 
 

@@ -44,6 +44,7 @@ class RehearsalJob(msgspec.Struct):
     until: int | None
     suppressed: bytes
     bodies: dict[str, Any] = {}  # of endpoints, by name
+    brand: dict[str, str | None] = {}
 
 
 def read_rehearsal(body: bytes) -> Any:

@@ -44,6 +44,7 @@ def main(settings: Settings, body: bytes, report: Report) -> dict[str, Any]:
             renderer,
             _suppressed(job.suppressed, Hasher(secret_key(settings))),
             bodies=job.bodies,
+            brand=job.brand,
             until=job.until,
         )
         rehearsal.play(job.triggers, past)

@@ -21,6 +21,7 @@ from schemas.event import rfc3339
 from services.actions import published_outlines
 from services.actions.account_record import record
 from services.actions.api import (
+    brand,
     documents,
     holding,
     impact,
@@ -29,6 +30,7 @@ from services.actions.api import (
     policy,
     preview,
     rehearsals,
+    send_test,
     sending,
     suppressions,
     tasks,
@@ -69,10 +71,7 @@ class ActionsService:
         key = secret_key(settings)
         hasher, tokens = Hasher(key), Tokens(key)
         # One for plays, one for requests, so that plays do not wait for requests.
-        self._pools = (
-            RenderPool(),
-            RenderPool(niceness=10),
-        )
+        self._pools = RenderPool(), RenderPool(niceness=10)
         self._hasher = hasher
         name, address = parseaddr(settings.sender)
         links = UnsubscribeLinks(settings.base_url, hasher, tokens)
@@ -115,16 +114,19 @@ class ActionsService:
             HousekeepingJob("old tokens of mail providers", 600.0, book.forget_tokens),
             HousekeepingJob("old beginnings", 600.0, self._forget_beginnings),
         ]
+        previews = preview.Previews(db, times, self._pools[1], links, sender, log.partitions)
         changed = self.worker.wake
         goes_on = self._goes_on
         self.routers: Sequence[APIRouter] = [
             *documents.routers(db, clock, asked, self.worker.playbook_saved, self._due),
             policy.router(db, clock, times.oldest, hasher),
+            brand.router(db, clock),
             impact.router(db, clock, log_clock=self._log_clock),
             plays.router(db, clock, times, log.partitions, changed),
             holding.router(db, clock, times, log.partitions, documents.playbook_view(db), goes_on),
             tasks.router(db, times, log.partitions, changed),
-            preview.router(db, times, self._pools[1], links, sender, log.partitions),
+            preview.router(previews),
+            send_test.router(previews, settings, db, clock, hasher, links.preview),
             rehearsals.router(
                 rehearsed, asked, partial(partition_for, partitions=log.partitions), self.rehearsals.wake
             ),

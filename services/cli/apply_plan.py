@@ -22,6 +22,7 @@ from services.cli.server_documents import (
 )
 from services.cli.yamltext import yaml_text
 
+ASKED = frozenset(SINGLE) - {"brand"}  # a brand changes how mails look, and not who gets them
 WORDS = ("created", "updated", "unchanged", "deleted")
 
 
@@ -88,7 +89,7 @@ class PlannedChange:
         """The question to confirm; empty: none."""
         if self.turn() == "paused → active":
             return f"{self.label}: {self.turn()}"
-        if self.document.kind in SINGLE and self.word == "updated":
+        if self.document.kind in ASKED and self.word == "updated":
             by = (self.before or {}).get("changed_by")
             return f"{self.label}: replaces version {(self.before or {}).get('version')}, saved by {one_line(str(by))}"
         return ""

@@ -203,6 +203,29 @@ def mail_feedback() -> None:
     raise typer.Exit(tell(sys.stdin.buffer))
 
 
+@app.command("mail-test")
+def mail_test(
+    address: Annotated[str, typer.Argument(help="Who gets the mail.", metavar="ADDRESS")],
+    template: Annotated[
+        str | None, typer.Option(help="A template on the server to send, in place of a mail of our own.")
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option(help="With --template: the account that it is filled in for.")
+    ] = None,
+    contact: Annotated[
+        str | None,
+        typer.Option(help="With --template: the contact; default: whom a playbook would write to."),
+    ] = None,
+) -> None:
+    """Send a mail to see whether mail works: with the settings here, or a template with those of the server.
+
+    It says which server took it, who it came from and how it is signed. Exit status 1: it was not sent.
+    """
+    from services.cli import mail_test as story
+
+    raise typer.Exit(story.mail_test(address, template, account, contact))
+
+
 @app.command()
 def apply(
     paths: Annotated[
@@ -229,7 +252,10 @@ def apply(
 def export(
     folder: Annotated[Path, typer.Argument(help="Where to write; made if it is missing.", metavar="DIR")],
 ) -> None:
-    """Write the server's rules, playbooks, templates, endpoints, tiers, policy and aliases as files for `apply`."""
+    """Write the server's rules, playbooks, templates, endpoints and single documents as files for `apply`.
+
+    The single ones are tiers, policy, brand and aliases.
+    """
     from services.cli.export import export as write
 
     raise typer.Exit(write(folder))

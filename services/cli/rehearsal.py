@@ -41,10 +41,12 @@ def _rehearsal(
 ) -> JSON | None:
     here = next((one for one in documents if (one.kind, one.name) == ("playbook", name)), None)
     templates = [one for one in documents if one.kind == "template"][:MAX_TEMPLATES]
+    brand = next((one for one in documents if one.kind == "brand"), None)
     body = {
         "playbook": name if here is None else here.body,
         "triggers": _fitting(triggers),
         "templates": [one.body for one in templates],
+        **({} if brand is None else {"brand": brand.body}),
         "endpoints": [one.name for one in documents if one.kind == "endpoint"][:MAX_TEMPLATES],
     }
     try:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from schemas.brand import BrandIn
 from schemas.duration import parse_duration
 from schemas.endpoint import EndpointIn
 from schemas.event import CLOCK, Event, decode, from_microseconds, microseconds
@@ -59,6 +60,7 @@ class World:
             [_limited(one, limit) for one in self._books],
             [m for m in models if isinstance(m, TemplateIn)],
             {m.name: m.body for m in models if isinstance(m, EndpointIn)},
+            next((m.model_dump() for m in models if isinstance(m, BrandIn)), None),
         )
         holds = MemoryHolds()
         policies = [m for m in models if isinstance(m, PolicyDoc)]

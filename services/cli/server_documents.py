@@ -15,6 +15,7 @@ SINGLE = {
     "tiers": "tiers",
     "policy": "policy",
     "aliases": "aliases",
+    "brand": "brand",
 }  # kinds of which there is always one, without a name of its own
 # Fields of a server's document that a file may have too, and that are not part of its content.
 KEPT_BACK = {"secret", "secrets", "backfill"}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import BoundedSemaphore
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Path, Response
 from pydantic import Field
@@ -25,8 +25,8 @@ from services.actions.channels.spec import Person
 from services.actions.plays.model import Play
 from services.actions.plays.recipients import resolve
 from services.actions.plays.template_context import render_context
-from services.actions.rendering import RenderError, RenderPool
-from services.actions.storage.library import TEMPLATES
+from services.actions.rendering import Mail, RenderError, RenderPool
+from services.actions.storage.library import TEMPLATES, brand_now
 from services.actions.storage.plays import PlayStore
 from services.actions.tables import plays
 
@@ -69,12 +69,55 @@ class PreviewIn(Strict):
     )
 
 
-def router(
-    db: Database, times: Times, renderer: RenderPool, links: UnsubscribeLinks, sender: Person, partitions: int
-) -> APIRouter:
-    """The route. `sender`: the sender of mails if an account has no owner."""
+class Drawn(NamedTuple):
+    """A template as an account would get it: the mail, who it comes from, and the owner whom replies go to."""
+
+    mail: Mail
+    sender: Person
+    owner: Person
+
+
+class Previews:
+    """Draws templates as accounts would get them. Nothing is stored. `sender`: of mails if an account has no owner."""
+
+    def __init__(
+        self,
+        db: Database,
+        times: Times,
+        renderer: RenderPool,
+        links: UnsubscribeLinks,
+        sender: Person,
+        partitions: int,
+    ) -> None:
+        self._db, self._times, self._renderer, self._links = db, times, renderer, links
+        self._sender, self._partitions = sender, partitions
+        self._places = BoundedSemaphore(PREVIEWS)
+
+    def draw(self, name: str, wish: PreviewIn) -> Drawn:
+        """The template of this name. Raises `NotFound`, `Invalid`, and `RateLimited` if too many are being drawn."""
+        with self._db.read() as connection:
+            document = TEMPLATES.fetch(connection, name).doc
+            play, profile, contact = _subject(connection, wish, self._partitions)
+            now = self._times.now(connection, partition_for(wish.account, self._partitions))
+            brand = brand_now(connection)
+        context = render_context(play, profile, contact, now, brand) | {
+            "unsubscribe_url": self._links.preview
+        }
+        owner = {"name": context["owner"]["name"], "email": context["owner"]["email"]}
+        sender = from_of(EmailSpec(template=name, version=None, document=document, owner=owner), self._sender)
+        locale = None if contact is None else contact.locale
+        with _place(self._places):
+            try:
+                mail = self._renderer.mail(mail_job(document, context, play.topic, sender, locale))
+            except RenderError as error:
+                message = f"line {error.line}: {error.message}" if error.line else error.message
+                raise Invalid([FieldError(field=error.field, message=message)], code=error.reason) from None
+        return Drawn(mail, sender, owner)
+
+
+def router(previews: Previews) -> APIRouter:
+    """The route."""
     routes = APIRouter(tags=["templates"], route_class=JsonRoute)
-    places = BoundedSemaphore(PREVIEWS)
 
     @routes.post(
         "/v1/templates/{name}/preview",
@@ -86,19 +129,8 @@ def router(
         model: Annotated[PreviewIn, example(EXAMPLE)],
         _: Principal = require("actions:read"),
     ) -> Response:
-        with db.read() as connection:
-            document = TEMPLATES.fetch(connection, name).doc
-            play, profile, contact = _subject(connection, model, partitions)
-            now = times.now(connection, partition_for(model.account, partitions))
-        context = render_context(play, profile, contact, now) | {"unsubscribe_url": links.preview}
-        owner = {"name": context["owner"]["name"], "email": context["owner"]["email"]}
-        spec = EmailSpec(template=name, version=None, document=document, owner=owner)
-        with _place(places):
-            try:
-                mail = renderer.mail(mail_job(document, context, play.topic, from_of(spec, sender)))
-            except RenderError as error:
-                message = f"line {error.line}: {error.message}" if error.line else error.message
-                raise Invalid([FieldError(field=error.field, message=message)], code=error.reason) from None
+        """The mail is in the variant that fits the contact's locale."""
+        mail = previews.draw(name, model).mail
         return json_response({"subject": mail.subject, "html": mail.html, "text": mail.text})
 
     return routes

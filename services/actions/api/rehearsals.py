@@ -19,6 +19,7 @@ from backbone.web.app import Once, json_response
 from backbone.web.bodies import large_body
 from backbone.web.json_route import JsonRoute, example
 from backbone.web.validation import field_errors
+from schemas.brand import in_scope
 from schemas.event import microseconds, rfc3339
 from schemas.playbook import PlaybookIn
 from schemas.playbook_texts import texts_of
@@ -26,7 +27,7 @@ from schemas.rehearsal import RehearsalIn, RehearsalOut
 from schemas.template import TemplateIn
 from services.actions.plays.model import DraftRendering
 from services.actions.rehearsal_body import MAX_BYTES, RehearsalJob, read_rehearsal, triggers_of
-from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, TEMPLATES
+from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, TEMPLATES, brand_now
 from services.actions.storage.suppressions import ALL_TOPICS
 from services.actions.tables import suppressions
 
@@ -84,6 +85,7 @@ def router(
                     until=None if body.until is None else microseconds(body.until),
                     suppressed=_suppressed(conn, playbook.topic),
                     bodies=_bodies(conn, playbook, body),
+                    brand=brand_now(conn) if body.brand is None else in_scope(body.brand.model_dump()),
                 )
                 until = None if job.until is None else rfc3339(job.until)
                 shown = {"playbook": playbook.name, "until": until}

@@ -1,10 +1,10 @@
 """`/u/{token}`: how a recipient of our mails unsubscribes. The page itself changes nothing; its buttons do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse
@@ -19,6 +19,7 @@ from schemas.addresses import normal
 from services.actions.api.plays import Times
 from services.actions.plays.model import ActionDraft, OwnEvent, event_id
 from services.actions.storage import outbox, suppressions
+from services.actions.storage.library import brand_now
 from services.actions.storage.suppressions import ALL_TOPICS, Hasher
 from services.actions.tables import actions
 from services.actions.unsubscribe_token import PREVIEW, Claim, Tokens, preview_link
@@ -30,13 +31,13 @@ FORM_BYTES = 4_096
 _PAGE = (Path(__file__).with_name("unsubscribe_page.html")).read_text(encoding="utf-8")
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex",
 }
+
+
+_CSP = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 
 class UnsubscribeLinks:
@@ -88,6 +89,11 @@ class _Desk:
     ) -> None:
         self._db, self._clock, self._times = db, clock, times
         self._hasher, self._partitions, self._changed = hasher, partitions, changed
+
+    def brand(self) -> Mapping[str, str | None]:
+        """Whose mails they are."""
+        with self._db.read() as connection:
+            return brand_now(connection)
 
     def recipient(self, claim: Claim) -> str | None:
         """The address, for as long as the action is kept."""
@@ -159,8 +165,8 @@ def router(
     def page(token: str) -> Response:
         claim = tokens.read(token)
         if claim is None:
-            return _preview() if token == PREVIEW else _unknown()
-        return _asking(claim, desk.recipient(claim))
+            return _shown(_PREVIEW_PAGE if token == PREVIEW else _UNKNOWN_PAGE, desk.brand())
+        return _shown(_asking(claim, desk.recipient(claim)), desk.brand())
 
     # Link scanners send HEAD. The server leaves the answer's body out.
     routes.add_api_route(
@@ -177,17 +183,26 @@ def router(
     def unsubscribe(token: str, form: dict[str, str] = _Form) -> Response:
         claim = tokens.read(token)
         if claim is None:
-            return _preview() if token == PREVIEW else _unknown()
+            return _shown(_PREVIEW_PAGE if token == PREVIEW else _UNKNOWN_PAGE, desk.brand())
         everything = form.get("topics") == "all"
-        return _done(claim, desk.unsubscribe(claim, everything=everything), everything=everything)
+        address = desk.unsubscribe(claim, everything=everything)
+        return _shown(_done(claim, address, everything=everything), desk.brand())
 
     return routes
 
 
-def _asking(claim: Claim, address: str | None) -> Response:
+class _Page(NamedTuple):
+    """A page without the brand: its title, its body in HTML, and the status of the answer."""
+
+    title: str
+    body: str
+    status: int = 200
+
+
+def _asking(claim: Claim, address: str | None) -> _Page:
     whom = f" to <strong>{escape(address)}</strong>" if address else ""
     topic = escape(claim.topic)
-    return _html(
+    return _Page(
         "Unsubscribe",
         f"""<h1>No more of these mails?</h1>
 <p>Stop our mails about <strong>{topic}</strong>{whom}, or all of them.</p>
@@ -198,7 +213,7 @@ all topics</button></form>
     )
 
 
-def _done(claim: Claim, address: str | None, *, everything: bool) -> Response:
+def _done(claim: Claim, address: str | None, *, everything: bool) -> _Page:
     whom = f"<strong>{escape(address)}</strong> gets" if address else "You get"
     what = (
         "no more mails from us"
@@ -212,21 +227,34 @@ def _done(claim: Claim, address: str | None, *, everything: bool) -> Response:
 <form method="post"><input type="hidden" name="topics" value="all"><button class="second">Unsubscribe from
 all topics</button></form>"""
     )
-    return _html("Unsubscribed", f"<h1>You are unsubscribed</h1>\n<p>{whom} {what}.</p>{more}")
+    return _Page("Unsubscribed", f"<h1>You are unsubscribed</h1>\n<p>{whom} {what}.</p>{more}")
 
 
-def _preview() -> Response:
-    return _html(
-        "Preview", "<h1>This was a preview</h1>\n<p>In a real mail, this link unsubscribes its recipient.</p>"
-    )
-
-
-def _unknown() -> Response:
-    body = """<h1>This link does not work</h1>
+_PREVIEW_PAGE = _Page(
+    "Preview", "<h1>This was a preview</h1>\n<p>In a real mail, this link unsubscribes its recipient.</p>"
+)
+_UNKNOWN_PAGE = _Page(
+    "Link not found",
+    """<h1>This link does not work</h1>
 <p>It may have been cut off on its way. Open it from the mail again, or reply to the mail and ask to be left
-out.</p>"""
-    return _html("Link not found", body, 404)
+out.</p>""",
+    404,
+)
 
 
-def _html(title: str, body: str, status: int = 200) -> Response:
-    return HTMLResponse(_PAGE.replace("{title}", title).replace("{body}", body), status, _HEADERS)
+def _shown(page: _Page, brand: Mapping[str, str | None]) -> Response:
+    """The page as those see it whose mails these are."""
+    name, logo, address = (brand.get(one) or "" for one in ("name", "logo_url", "postal_address"))
+    picture = f'<img src="{escape(logo)}" alt="{escape(name)}" height="40">' if logo else escape(name)
+    head = f'<div class="brand">{picture}</div>' if name else ""
+    foot = ", ".join(([] if address.startswith(name) else [name]) + address.splitlines())
+    parts = {"title": page.title, "head": head, "body": page.body}
+    parts["foot"] = f"<footer>{escape(foot)}</footer>" if foot else ""
+    html = _PAGE
+    pieces = []
+    for part, value in parts.items():
+        before, _, html = html.partition("{" + part + "}")
+        pieces += [before, value]
+    pictures = f"; img-src {'{0.scheme}://{0.netloc}'.format(urlsplit(logo))}" if logo else ""
+    headers = {**_HEADERS, "Content-Security-Policy": _CSP + pictures}
+    return HTMLResponse("".join((*pieces, html)), page.status, headers)

@@ -89,7 +89,7 @@ def one_draft(run: StepRun, channel: str, recipient: str | None, spec: ActionSpe
         depth=play.depth,
         place=play.place,
         spec=spec,
-        context=render_context(play, run.profile, contact, run.now),
+        context=render_context(play, run.profile, contact, run.now, run.library.brand()),
     )
 
 

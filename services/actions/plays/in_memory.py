@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from schemas.addresses import normal
+from schemas.brand import in_scope
 from schemas.play_reasons import ActionReason
 from schemas.playbook import PlaybookIn
 from schemas.profile import Profile
@@ -78,17 +79,19 @@ class MemoryTask(msgspec.Struct, kw_only=True):
 
 
 class MemoryLibrary:
-    """Playbooks, templates and bodies of endpoints (by name) that are given once; each has version 1."""
+    """Playbooks, templates, bodies of endpoints (by name) and a brand that are given once; each has version 1."""
 
     def __init__(
         self,
         playbooks: Iterable[PlaybookIn],
         templates: Iterable[TemplateIn] = (),
         bodies: Mapping[str, Any] | None = None,
+        brand: Mapping[str, Any] | None = None,
     ) -> None:
         self._playbooks = {doc.name: compile_playbook(1, doc) for doc in playbooks}
         self._templates = {doc.name: doc.model_dump(mode="json") for doc in templates}
         self._bodies = bodies or {}
+        self._brand = in_scope(brand)
         matchers = [one for book in self._playbooks.values() for one in book.matchers()]
         self._types = frozenset(type_ for one in matchers for type_ in one.types)
         self._every = any(one.every for one in matchers)
@@ -107,6 +110,9 @@ class MemoryLibrary:
 
     def endpoint_body(self, name: str) -> Any:
         return self._bodies.get(name)
+
+    def brand(self) -> dict[str, str | None]:
+        return self._brand
 
     def tier(self, profile: Profile) -> str | None:
         return profile.tier

@@ -103,6 +103,10 @@ class Library(Protocol):
         """The body that an endpoint has now for steps that give none; None: it has none."""
         ...
 
+    def brand(self) -> dict[str, str | None]:
+        """The brand that mails show now, as templates see it."""
+        ...
+
     def tier(self, profile: Profile) -> str | None:
         """The tier of an account as it is now; None: nobody can tell."""
         ...

@@ -4,6 +4,7 @@ Every field that an account or contact may have is always there, null where unkn
 it without failing. `attributes` holds only those that were set; a template that names an unknown one fails loudly.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -62,7 +63,9 @@ def owner_document(profile: Profile) -> dict[str, Any]:
     return {"name": owner.name, "email": owner.email}
 
 
-def render_context(play: Play, profile: Profile, contact: Contact | None, now: int) -> dict[str, Any]:
+def render_context(
+    play: Play, profile: Profile, contact: Contact | None, now: int, brand: Mapping[str, Any]
+) -> dict[str, Any]:
     """The names in scope of a template at a step; `contact` is an email's recipient, else the trigger's contact."""
     return {
         "account": account_document(profile, play.tier),
@@ -71,6 +74,7 @@ def render_context(play: Play, profile: Profile, contact: Contact | None, now: i
         "trigger": play.trigger,
         "tier": play.tier,
         "now": rfc3339(now),
+        "brand": brand,
     }
 
 

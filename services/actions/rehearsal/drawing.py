@@ -1,9 +1,9 @@
 """Renders what a rehearsal has to see rendered, and no more. Pure.
 
 Whether a template can be filled in depends on what is there, hardly ever on what exactly it says. So an action is
-rendered for real if no other one of its step and tier had the same *shape*: the names that are set, and of each value
-its kind (text, empty text, number, zero, list, …). An action whose shape failed is always rendered itself, and so is
-a task whose `key` is a template.
+rendered for real if no other one of its step, tier and variant had the same *shape*: the names that are set, and of
+each value its kind (text, empty text, number, zero, list, …). An action whose shape failed is always rendered itself,
+and so is a task whose `key` is a template.
 """
 
 import re
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from schemas.tiered import TIERS
+from services.actions.channels.email.spec import variant_in
 from services.actions.plays.model import (
     ActionDraft,
     DraftRendering,
@@ -22,12 +23,17 @@ from services.actions.plays.model import (
 
 SAMPLES = 5
 _MARKS = ("{{", "{%", "{#")
-_ALIKE = ("now", "tier")  # always of one kind
+_ALIKE = ("now", "tier", "brand")  # always of one kind
 _ONCE = ("trigger", "account", "owner")  # looked at once a play, or once for each state of the account
 _NAME = re.compile(r"\{\{ *([a-z_]+(?:\.[a-z_]+)+) *\}\}")
 
-Slot = tuple[str, str]  # tier and step
+Slot = tuple[str, str, str]  # tier, step, and the variant of a mail (empty: the template itself)
 Answer = Rendered | RenderFailure
+
+
+def slot_of(draft: ActionDraft) -> Slot:
+    """What is rendered at least once."""
+    return (draft.tier, draft.step, variant_in(draft))
 
 
 class Sample:
@@ -57,7 +63,7 @@ class Drawing:
     def draw(self, draft: ActionDraft) -> Answer:
         """The content of a draft; an empty one if its shape could be rendered before."""
         spec = draft.spec
-        slot = (draft.tier, draft.step)
+        slot = slot_of(draft)
         if spec.ready is not None:
             self.drawn.add(slot)
             return Rendered(content=spec.ready)
@@ -92,7 +98,7 @@ class Drawing:
 
     def _render(self, draft: ActionDraft) -> Answer:
         self.renderings += 1
-        self.drawn.add((draft.tier, draft.step))
+        self.drawn.add(slot_of(draft))
         return self._renderer.render_many([RenderJob(draft=draft)])[0]
 
     def explain(self, draft: ActionDraft) -> str:
@@ -101,8 +107,8 @@ class Drawing:
         return f"there is no template '{named}'" if named is not None else str(draft.reason)
 
     def show(self, draft: ActionDraft, answer: Rendered) -> None:
-        """Keep a mail as a sample, one of the first of its step and tier."""
-        kept = self.samples.setdefault((draft.tier, draft.step), [])
+        """Keep a mail as a sample, one of the first of its step, tier and variant."""
+        kept = self.samples.setdefault(slot_of(draft), [])
         if "subject" in answer.content and len(kept) < SAMPLES:
             kept.append(Sample(draft, answer.content))
 

@@ -17,7 +17,7 @@ from services.actions.plays.model import ActionDraft, DraftRendering, Play, Rend
 from services.actions.plays.program import Instruction, Program
 from services.actions.policy.mails import Past
 from services.actions.policy.rules import SendingPolicy
-from services.actions.rehearsal.drawing import Drawing
+from services.actions.rehearsal.drawing import Drawing, slot_of
 from services.actions.rehearsal.kept import DIGESTS, ROOM, Kept, Line
 from services.actions.rehearsal.order import turns
 from services.actions.rehearsal.player import Player
@@ -52,12 +52,13 @@ class Rehearsal:
         suppressed: Suppressed,
         *,
         bodies: Mapping[str, Any] | None = None,
+        brand: Mapping[str, Any] | None = None,
         policy: SendingPolicy | None = None,
         until: int | None = None,
         room: int = ROOM,
     ) -> None:
         self._name, self._until, self._room = playbook.name, until, room
-        self._library = MemoryLibrary([playbook], templates, bodies)
+        self._library = MemoryLibrary([playbook], templates, bodies, brand)
         self._programs = self._library.version(playbook.name, 1).programs
         self._suppressed, self._policy = suppressed, policy
         self._past = (
@@ -106,18 +107,36 @@ class Rehearsal:
                 tally.add(play, stage.outcomes.get(play.id, ()))
         for tier, program in self._programs.items():
             for one in program.instructions:
-                if one.step.channel is not None and (tier, one.id) not in self.drawing.drawn:
+                if one.step.channel is not None:
                     self._try(tier, program, one, tally)
         samples: list[Mapping[str, Any]] = [*self.drawing.chosen()]
         return tally.report(samples)
 
     def _try(self, tier: str, program: Program, one: Instruction, tally: Tally) -> None:
-        """Render a step that no play has reached, for a real trigger, of its tier if there is one."""
-        for draft in self._drafts(tier, program, one):
-            answer = self.drawing.draw(draft)
-            if isinstance(answer, RenderFailure):
-                tally.error(draft.account, one.id, answer.detail, draft.due_at)
+        """Render a step, or a variant of its mail, that no play has reached, for a real trigger, of its tier if
+        there is one."""
+        drawn, tags = self.drawing.drawn, ("", *self._variants(one))
+        if all((tier, one.id, tag) in drawn for tag in tags):
             return
+        for draft in self._drafts(tier, program, one):
+            for tag in tags:
+                view = _read_by(draft, tag)
+                if slot_of(view) in drawn:
+                    continue
+                answer = self.drawing.draw(view)
+                if isinstance(answer, RenderFailure):
+                    tally.error(draft.account, one.id, answer.detail, draft.due_at)
+            return
+
+    def _variants(self, one: Instruction) -> Iterable[str]:
+        """The tags of the variants of the step's mail."""
+        email = one.step.email
+        versions = {} if email is None else self._library.template_versions(frozenset([email.template]))
+        return [
+            tag
+            for name, version in versions.items()
+            for tag in self._library.template(name, version)["variants"]
+        ]
 
     def _drafts(self, tier: str, program: Program, one: Instruction) -> Iterable[ActionDraft]:
         """Drafts of the step that can be rendered, for one play after the other."""
@@ -132,6 +151,14 @@ class Rehearsal:
             mine = _as_of(play, tier, versions)
             run = StepRun(mine, one.id, profile, self._library, max(play.started_at, self._end))
             yield from (draft for draft in CHANNELS[name].drafts(run, words) if draft.status == "pending")
+
+
+def _read_by(draft: ActionDraft, tag: str) -> ActionDraft:
+    """The draft as if its reader had this locale; empty: none."""
+    contact = draft.context.get("contact")
+    if not contact:
+        return draft
+    return replace(draft, context={**draft.context, "contact": {**contact, "locale": tag or None}})
 
 
 def _as_of(play: Play, tier: str, versions: dict[str, int]) -> Play:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from html import escape
 from traceback import walk_tb
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import TemplateSyntaxError, UndefinedError
 from jinja2.exceptions import SecurityError
@@ -46,6 +46,8 @@ class _Field:
 def answer(job: Job) -> Answer:
     """Render a job. Every error but `MemoryError` becomes an answer."""
     field = _Field()
+    for one in (sandbox.PLAIN, sandbox.HTML, sandbox.MARKDOWN):
+        one.locale = job.locale if isinstance(job, MailJob) else ""
     try:
         match job:
             case MailJob():
@@ -62,17 +64,27 @@ def answer(job: Job) -> Answer:
         return _failure(error, field.name)
 
 
+class _Foot(NamedTuple):
+    """What stands below a mail, as plain text: who sent it and why, how to unsubscribe, and whose mail it is."""
+
+    lines: list[str]
+    url: str
+    topic: str
+    look: layout.Look
+
+
 def _mail(job: MailJob, field: _Field) -> Mail:
-    field.name = "subject"
+    field.name = f"{job.at}subject"
     subject = _subject(job)
     lines = layout.footer_lines(job.context, job.sent_by)
     url = str(job.context.get("unsubscribe_url") or "")
-    html, text = _markdown(job, subject, lines, url, field) if job.markdown is not None else _html(
-        job, subject, lines, url, field)  # fmt: skip
+    foot = _Foot(lines, url, job.topic, layout.Look.of(job.context, job.lang))
+    html, text, own = (_html if job.markdown is None else _markdown)(job, subject, foot, field)
     if job.text is not None:
-        field.name = "text"
+        field.name = f"{job.at}text"
         text = sandbox.PLAIN.render(job.text, job.context)
-    return Mail(subject, html, text.strip("\n") + layout.footer_text(lines, url, job.topic) + "\n")
+    below = "" if own and url in text else layout.footer_text(*foot)
+    return Mail(subject, html, text.strip("\n") + below + "\n")
 
 
 def _subject(job: MailJob) -> str:
@@ -86,32 +98,33 @@ def _subject(job: MailJob) -> str:
     return subject
 
 
-def _markdown(job: MailJob, subject: str, lines: list[str], url: str, field: _Field) -> tuple[str, str]:
-    field.name = "markdown"
+def _markdown(job: MailJob, subject: str, foot: _Foot, field: _Field) -> tuple[str, str, bool]:
+    """HTML, text, and whether the template is its own layout."""
+    field.name = f"{job.at}markdown"
     slots = sandbox.MARKDOWN.slots
     slots.clear()
     source = sandbox.MARKDOWN.render(job.markdown or "", job.context)
     if sum(map(len, slots)) > PART_CHARS:
         raise OverLimit(f"the output has more than {PART_CHARS:,} characters")
-    letter = _letter(source, len(lines))
-    own = [subject, job.topic, url, *lines]
+    letter = _letter(source, len(foot.lines), foot.look)
+    own = [subject, foot.topic, foot.url, *foot.lines]
     values = [*own, *slots]
-    return fill_html(letter.html, values, letter.urls), fill_text(letter.text, values)
+    return fill_html(letter.html, values, letter.urls), fill_text(letter.text, values), False
 
 
-_letters: OrderedDict[tuple[str, int], Converted] = OrderedDict()
+_letters: OrderedDict[tuple[str, int, layout.Look], Converted] = OrderedDict()
 
 
-def _letter(source: str, lines: int) -> Converted:
+def _letter(source: str, lines: int, look: layout.Look) -> Converted:
     """The whole document of a markdown text, its own slots behind those of subject, topic, address and footer."""
-    key = (source, lines)
+    key = (source, lines, look)
     known = _letters.get(key)
     if known is not None:
         _letters.move_to_end(key)
         return known
     letter = convert(_shifted(source, 3 + lines))
-    foot = layout.footer_html([_slot(3 + at) for at in range(lines)], _slot(2), _slot(1))
-    letter.html = layout.document(_slot(0), letter.html, foot)
+    foot = layout.footer_html([_slot(3 + at) for at in range(lines)], _slot(2), _slot(1), look)
+    letter.html = layout.document(_slot(0), letter.html, foot, look)
     if len(letter.html) <= _CACHED_CHARS:
         _letters[key] = letter
         while len(_letters) > _CACHED_LETTERS:
@@ -132,11 +145,14 @@ def _shifted(source: str, by: int) -> str:
     return "".join(pieces)
 
 
-def _html(job: MailJob, subject: str, lines: list[str], url: str, field: _Field) -> tuple[str, str]:
-    field.name = "html"
+def _html(job: MailJob, subject: str, foot: _Foot, field: _Field) -> tuple[str, str, bool]:
+    """The same of a template in HTML: a fragment gets the layout, a whole document has its own, footer and all."""
+    field.name = f"{job.at}html"
     body = with_safe_links(sandbox.HTML.render(job.html or "", job.context))
-    foot = layout.footer_html(lines, url, job.topic)
-    return layout.whole(body, escape(subject), foot), text_of_html(body)
+    text = text_of_html(body)
+    if layout.is_whole(body):
+        return layout.inlined(body), text, True
+    return layout.document(escape(subject), body, layout.footer_html(*foot), foot.look), text, False
 
 
 def _filled(value: Any, render: Callable[[str], Any], path: str, field: _Field) -> Any:

@@ -7,21 +7,30 @@
     {{ trigger.threshold | duration }}         7 days of "7d"; of `trigger.window` its length: 30 days
     {{ trigger.at | relative }}                a week ago, yesterday, today, tomorrow, in 3 days
     {{ trigger.key | readable }}               csv export of "csv_export"
-    {{ account.attributes.x | date }}          3 March 2027
+    {{ account.attributes.x | date }}          Mar 3, 2027; `date('long')`: March 3, 2027
+    {{ trigger.at | datetime }}                Mar 3, 2027, 9:00:00 AM
+    {{ trigger.value | money('EUR') }}         €1,200.00
 
-null gives an empty text, and a value that a filter cannot read stays as it is: no mail fails over a value
-that somebody mistyped.
+The last three are written as in the reader's locale (`environment.locale`, a BCP 47 tag; empty: en-US), times in the
+account's timezone. null gives an empty text, and a value that a filter cannot read stays as it is: no mail fails over
+a value that somebody mistyped.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
 
+from babel import Locale
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_currency, format_decimal
 from jinja2 import pass_context
 from jinja2.runtime import Context, Undefined
 
 from schemas.dates import date_of, zone_of
 from schemas.sentences import wording
+from services.actions.rendering.locales import locale_of
 
 _TITLES = frozenset(
     ("dr", "prof", "professor", "mr", "mrs", "ms", "miss", "mx", "sir", "dame", "herr", "frau", "mme")
@@ -30,6 +39,10 @@ _WORDS = ("no", "a", "two", "three", "four", "five", "six", "seven", "eight", "n
 _JOINTS = re.compile(r"[_\-./:]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z](?=[a-z])")
 _DAYS_OF_A_MONTH = 365.25 / 12
+_DAY = len("2027-03-03")
+_MOST = 1e15  # amounts beyond are written as they are
+_CURRENCY = re.compile("[A-Z]{3}")
+_FORMS: tuple[Literal["full", "long", "medium", "short"], ...] = ("full", "long", "medium", "short")
 
 
 def first_name(value: Any, default: str = "there") -> Any:
@@ -126,12 +139,62 @@ def readable(value: Any) -> Any:
     return " ".join(_JOINTS.sub(" ", apart).split()) or value
 
 
-def as_date(value: Any, pattern: str = "%-d %B %Y") -> Any:
-    """The day of a date or time, as it is written there: 3 March 2027."""
-    moment = date_of(value, None)
+@pass_context
+def as_date(context: Context, value: Any, form: str = "medium") -> Any:
+    """The day of a date or time in the account's timezone; a date without a time is that day everywhere."""
+    moment = _local(context, value)
     if moment is None:
         return "" if value is None else value
-    return moment.strftime(pattern)
+    return format_date(moment.date(), _form(form), locale=_locale(context))
+
+
+@pass_context
+def as_datetime(context: Context, value: Any, form: str = "medium") -> Any:
+    """Day and time in the account's timezone; of a date without a time, the day."""
+    moment = _local(context, value)
+    if moment is None:
+        return "" if value is None else value
+    if len(value) == _DAY:
+        return format_date(moment.date(), _form(form), locale=_locale(context))
+    return format_datetime(moment, _form(form), tzinfo=moment.tzinfo, locale=_locale(context))
+
+
+@pass_context
+def money(context: Context, value: Any, currency: Any = None) -> Any:
+    """An amount in whole units of a currency (ISO 4217), with as many digits as people give it there."""
+    if isinstance(currency, Undefined):
+        return currency  # raises as soon as it is printed
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _MOST:
+        return "" if value is None else value
+    amount, locale = Decimal(repr(value)), _locale(context)
+    code = currency.strip().upper() if isinstance(currency, str) else ""
+    if _CURRENCY.fullmatch(code) is None:
+        said = format_decimal(amount, locale=locale)
+        return f"{said} {currency}" if currency else said
+    return format_currency(amount, code, locale=locale)
+
+
+def _local(context: Context, value: Any) -> datetime | None:
+    """A date or time on the account's calendar; None: it is neither, or lies at the edge of the calendar."""
+    account = context.get("account")
+    name = account.get("timezone") if isinstance(account, Mapping) else None
+    zone = name if isinstance(name, str) else None
+    moment = date_of(value, zone)
+    try:
+        return None if moment is None else moment.astimezone(zone_of(zone))
+    except OverflowError:
+        return None
+
+
+def _locale(context: Context) -> Locale:
+    return locale_of(context.environment.locale)  # type: ignore[attr-defined]
+
+
+def _form(form: str) -> Literal["full", "long", "medium", "short"]:
+    for known in _FORMS:
+        if form == known:
+            return known
+    raise ValueError(f"a date is short, medium, long or full, not {str(form)[:50]!r}")
 
 
 def _number(value: Any) -> int | float | None:
@@ -149,4 +212,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "relative": relative,
     "readable": readable,
     "date": as_date,
+    "datetime": as_datetime,
+    "money": money,
 }

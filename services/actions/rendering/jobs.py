@@ -14,7 +14,7 @@ PART_CHARS = 256 * 1024  # of one rendered part: the HTML, the text, one string 
 SUBJECT_CHARS = 500
 SOURCE_CHARS = 128 * 1024  # of one part of a template
 
-SCOPE = ("account", "contact", "owner", "trigger", "tier", "unsubscribe_url", "now")
+SCOPE = ("account", "contact", "owner", "trigger", "tier", "unsubscribe_url", "now", "brand")
 
 
 class MailJob(msgspec.Struct, tag="mail", kw_only=True, omit_defaults=True):
@@ -22,6 +22,9 @@ class MailJob(msgspec.Struct, tag="mail", kw_only=True, omit_defaults=True):
 
     `sent_by` ("Jo Doe (jo@us.test)") and `topic` stand in the footer; without a `context["unsubscribe_url"]`
     the mail is an internal one and has no footer.
+
+    `locale`: whose customs dates and amounts follow; empty: `en-US`. `lang`: the language of the text; empty: unknown.
+    `at` is the path to the fields in the template, for errors (`variants.fr.`).
     """
 
     subject: str
@@ -31,6 +34,9 @@ class MailJob(msgspec.Struct, tag="mail", kw_only=True, omit_defaults=True):
     context: dict[str, Any]
     topic: str = "lifecycle"
     sent_by: str = ""
+    locale: str = ""
+    lang: str = ""
+    at: str = ""
 
 
 class TextJob(msgspec.Struct, tag="text", kw_only=True, omit_defaults=True):

@@ -7,6 +7,7 @@ the template. So its conversion is cached, and a further mail costs no more than
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -31,6 +32,7 @@ class Converted:
 def convert(source: str) -> Converted:
     """Both forms of a markdown text. Raw HTML in it is shown as text."""
     tokens = _MARKDOWN.parse(source)
+    _mark_buttons(tokens)
     text = text_of(SyntaxTreeNode(tokens))
     urls: list[str] = []
     for token in _walk(tokens):
@@ -90,6 +92,21 @@ def _walk(tokens: Sequence[Token]) -> Iterator[Token]:
     for token in tokens:
         yield token
         yield from _walk(token.children or [])
+
+
+def _mark_buttons(tokens: Sequence[Token]) -> None:
+    """A paragraph of its own that is one link, with words of its own, is a button."""
+    for opening, inline in pairwise(tokens):
+        links = inline.children or []
+        if opening.type != "paragraph_open" or opening.level or len(links) < 3:
+            continue
+        first, *inner, last = links
+        if (first.type, last.type) != ("link_open", "link_close") or first.markup == "autolink":
+            continue
+        label = "".join(one.content for one in inner)
+        plain = all(one.type == "text" for one in inner)
+        if plain and label != first.attrGet("href"):
+            opening.attrSet("class", "button")
 
 
 def _hold_back_urls(token: Token, urls: list[str]) -> None:

@@ -20,6 +20,7 @@ from typing import BinaryIO
 from services.actions.rendering import compose
 from services.actions.rendering.circuit_breaker import CircuitBreakers
 from services.actions.rendering.jobs import GRACE_SECONDS, MEMORY_BYTES, Answer, Failure, Job, MailJob
+from services.actions.rendering.locales import load_zones, map_locales
 from services.actions.rendering.wire_format import HEADER, decode_jobs, encode_answer, framed
 
 _PAGE = resource.getpagesize()
@@ -91,9 +92,16 @@ def _frame(source: BinaryIO) -> bytes | None:
 
 def _warm_up() -> None:
     """Imports and runs everything once, before memory is measured and while files can still be opened."""
+    map_locales()
+    load_zones()
     scope = {"account": {"name": "a", "id": "a"}, "contact": {"email": "a@a.test"}, "unsubscribe_url": "u"}
     # A literal needs a codec, pprint a module, and the last two fail, which imports as well.
-    for source in ("{{ 'ü\\n' | pprint }} {{ account.name | e }}", "{{ now }}", "{{ }}"):
+    for source in (
+        "{{ 'ü\\n' | pprint }} {{ account.name | e }}",
+        "{{ '2027-03-03T09:00Z' | datetime }}{{ 1.5 | money('USD') }}",
+        "{{ now }}",
+        "{{ }}",
+    ):
         compose.answer(MailJob(subject="s", context=scope, markdown=source))
         compose.answer(MailJob(subject="s", context=scope, html=source))
 

@@ -107,6 +107,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for name in _LAZY:
             self.filters[name] = _at_once(self.filters[name])
         self.slots: list[str] = []
+        self.locale = ""  # of the rendering under way, for filters
         self._compiled: dict[str, Template] = {}
         self._expressions: dict[str, Template | None] = {}
 

@@ -10,6 +10,8 @@ from backbone import telemetry
 from backbone.database import Database
 from backbone.documents import registry
 from backbone.documents.store import DocumentStore
+from schemas.brand import KIND as BRAND
+from schemas.brand import in_scope
 from schemas.playbook import PlaybookIn
 from schemas.profile import Profile
 from schemas.rule import TierEntry
@@ -27,8 +29,15 @@ PLAYBOOKS = DocumentStore(documents, "playbook")
 TEMPLATES = DocumentStore(documents, "template")
 ENDPOINTS = DocumentStore(documents, "endpoint")
 POLICY = DocumentStore(documents, "policy")  # one document, named as its kind
+BRANDS = DocumentStore(documents, BRAND)  # one at most, under the name of its kind
 
 log_ = telemetry.get_logger("touchline.actions")
+
+
+def brand_now(connection: Connection) -> dict[str, str | None]:
+    """The brand in force as templates see it; every field is null where none was saved."""
+    stored = BRANDS.get(connection, BRAND)
+    return in_scope(None if stored is None else stored.doc)
 
 
 def readable(name: str, version: int, doc: Mapping[str, Any]) -> Playbook:
@@ -54,6 +63,7 @@ class SqlLibrary:
         self._policy: tuple[int, TierPolicy] | None = None  # and its version; 0: none is known
         self._policy_now: tuple[int, TierPolicy] | None = None  # of this batch
         self._bodies: dict[str, Any] = {}  # likewise, of endpoints
+        self._brand: dict[str, str | None] | None = None  # likewise
         self._types: set[str] = set()
         self._every = False
         self._shown: set[str] = set()  # playbooks that are shown as unhealthy
@@ -88,7 +98,7 @@ class SqlLibrary:
     def end_batch(self) -> None:
         """Forget which versions are current: that may change from here on."""
         self._current, self._current_templates, self._bodies = {}, {}, {}
-        self._policy_now = None
+        self._policy_now = self._brand = None
         for cache in (self._compiled, self._templates):
             while len(cache) > CACHED:
                 del cache[next(iter(cache))]
@@ -132,6 +142,11 @@ class SqlLibrary:
             stored = ENDPOINTS.get(self._connect(), name)
             self._bodies[name] = None if stored is None else stored.doc.get("body")
         return self._bodies[name]
+
+    def brand(self) -> dict[str, str | None]:
+        if self._brand is None:
+            self._brand = brand_now(self._connect())
+        return self._brand
 
     def tier(self, profile: Profile) -> str | None:
         if self._policy_now is None:

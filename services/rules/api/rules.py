@@ -321,7 +321,7 @@ def _schemas(router: APIRouter) -> None:
         kind: Annotated[
             str,
             Path(
-                description="The kind of file: rule, playbook, template, endpoint, tiers, policy, aliases, "
+                description="The kind of file: rule, playbook, template, endpoint, tiers, policy, brand, aliases, "
                 "test or document."
             ),
         ],

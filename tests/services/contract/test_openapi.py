@@ -9,6 +9,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from schemas.account import ACCOUNT_EXAMPLE
 from schemas.aliases import ALIASES_EXAMPLE
+from schemas.brand import BRAND_EXAMPLE
 from schemas.json_schemas import KINDS
 from schemas.policy import POLICY_EXAMPLE
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE
@@ -77,11 +78,15 @@ def _documents(call: Caller) -> None:
     call("get", "/v1/policy")
     call("get", "/v1/aliases")
     call("post", "/v1/policy/check", json=POLICY_EXAMPLE)
+    call("get", "/v1/brand")
+    call("post", "/v1/brand/check", json=BRAND_EXAMPLE)
     for _ in range(2):
         call("put", "/v1/policy", json=POLICY_EXAMPLE)
         call("get", "/v1/policy")
         call("put", "/v1/tiers", json=TIERS_EXAMPLE)
         call("put", "/v1/aliases", json=ALIASES_EXAMPLE)
+        call("put", "/v1/brand", json=BRAND_EXAMPLE)
+        call("get", "/v1/brand")
         call("get", "/v1/tiers")
         call("get", "/v1/aliases")
     call("post", "/v1/templates", json=TEMPLATE_EXAMPLE)
@@ -141,6 +146,8 @@ def _plays(call: Caller) -> None:
         call("get", f"/v1/actions/{action['id']}")
     assert call("get", f"/v1/plays/{play['id']}")["history"]
     call("post", "/v1/templates/invoice-reminder/preview", json={"account": "acme", "contact": "ann"})
+    wish = {"to": "jo@us.test", "account": "acme", "contact": "ann"}
+    call("post", "/v1/templates/invoice-reminder/send-test", json=wish)
     call("post", f"/v1/plays/{play['id']}/exit")
     call("get", f"/v1/plays/{play['id']}")
 

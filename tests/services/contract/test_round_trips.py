@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from schemas.aliases import ALIASES_EXAMPLE
+from schemas.brand import BRAND_EXAMPLE
 from schemas.policy import POLICY_EXAMPLE
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE
 from services.actions.api.documents import PLAYBOOK_EXAMPLE, TEMPLATE_EXAMPLE
@@ -21,6 +22,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("/v1/tiers", TIERS_EXAMPLE),
     ("/v1/policy", POLICY_EXAMPLE),
     ("/v1/aliases", ALIASES_EXAMPLE),
+    ("/v1/brand", BRAND_EXAMPLE),
 ]
 
 

@@ -81,6 +81,7 @@ CALLS: list[tuple[str, str, Any]] = [
     ("PUT", "/v1/tiers", {"tiers": [{"tier": "low"}]}),
     ("PUT", "/v1/policy", {"hours": {"from": "08:00", "to": "18:00"}}),
     ("PUT", "/v1/aliases", {"aliases": {"rang": "called"}}),
+    ("PUT", "/v1/brand", {"name": "Acme", "postal_address": "1 Main Street"}),
     ("POST", "/v1/tasks", TASK),
     ("POST", "/v1/tasks/{task}/snooze", {"until": "2090-01-01T00:00:00Z"}),
     ("POST", "/v1/tasks/{task}/reassign", {"assignee": "kim@us.test"}),
@@ -177,6 +178,8 @@ def test_an_entry_says_who_did_what(
     assert (policy["object"], policy["before"]) == ("policy/policy", None)
     assert policy["after"] == {"version": 1, "hours": {"from": "08:00", "to": "18:00"}}
     assert called["PUT", "/v1/aliases"][0]["after"] == {"aliases": {"rang": "called"}}
+    branded = called["PUT", "/v1/brand"][0]
+    assert (branded["object"], branded["after"]["name"]) == ("brand/brand", "Acme")
     exited = called["POST", "/v1/plays/{play}/exit"][0]
     assert (exited["before"]["status"], exited["after"]["status"], exited["after"]["reason"]) == (
         "open", "exited", "by_hand",

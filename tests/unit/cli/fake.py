@@ -9,7 +9,7 @@ import pytest
 
 from services.cli.main import main
 
-SINGLE = {"/v1/tiers": "tiers", "/v1/policy": "policy", "/v1/aliases": "aliases"}
+SINGLE = {"/v1/tiers": "tiers", "/v1/policy": "policy", "/v1/aliases": "aliases", "/v1/brand": "brand"}
 Refusal = Callable[[str, str], tuple[int, dict[str, Any]] | None]
 
 

@@ -63,6 +63,7 @@ SINGLE: dict[str, Any] = {
     "/v1/tiers": {"tiers": []},
     "/v1/policy": {"version": 0},
     "/v1/aliases": {"aliases": {}},
+    "/v1/brand": {"name": None},
 }
 APART: dict[str, Any] = {
     "http://in": {"ingest": {}},
@@ -88,7 +89,7 @@ def test_services_apart_are_each_asked_for_their_own(
     monkeypatch.setattr(httpx.Client, "request", request)
     assert export(tmp_path) == 0
     judge = {"/v1/rules", "/v1/tiers"}
-    hand = {"/v1/playbooks", "/v1/templates", "/v1/endpoints", "/v1/policy"}
+    hand = {"/v1/playbooks", "/v1/templates", "/v1/endpoints", "/v1/policy", "/v1/brand"}
     door = {("/v1/aliases", "http://in")}
     assert (
         asked == {(path, "http://judge") for path in judge} | {(path, "http://hand") for path in hand} | door

@@ -9,7 +9,9 @@ from msgspec.structs import replace
 from schemas.event import Event
 from schemas.forwarding import Absorbed
 from schemas.profile import Closing, Contact
+from schemas.template import TemplateIn
 from schemas.trigger import Moved, Position
+from services.actions.channels.email.spec import variant_in
 from services.actions.plays.model import action_id, play_id
 from services.actions.rehearsal import errors, stage
 from services.actions.rehearsal.drawing import plain_key
@@ -249,6 +251,41 @@ def test_a_step_that_no_play_reaches_is_rendered_for_a_real_trigger() -> None:
     assert [(one["account"], one["step"]) for one in report["errors"]] == [("acme", "0"), ("acme", "2")]
     assert report["actions"] == {"email": 1, "task": 0, "webhook": 0}
     assert len(report["samples"]) == 1  # what nobody gets is no sample
+
+
+def in_french(**fields: Any) -> TemplateIn:
+    variants = {tag: {"subject": tag, "markdown": "m"} for tag in ("fr", "de")}
+    return TemplateIn.model_validate(
+        {"name": "hello", "subject": "s", "markdown": "m", "variants": variants, **fields}
+    )
+
+
+def test_each_variant_is_rendered_at_least_once_for_a_real_trigger() -> None:
+    people = [{"id": name, "email": f"{name}@acme.test", "locale": "fr-CA"} for name in ("ann", "bob")]
+    log = MemoryLog([account(contacts=people), event("it", T0)])
+    asked: list[str] = []
+
+    def fails(job: Any) -> bool:
+        asked.append(variant_in(job.draft))
+        return asked[-1] == "de"
+
+    everybody = book(steps={"low": [{"email": {"template": "hello", "to": "all"}}]})
+    fired = [trigger(T0, place=1)]
+    _, report = rehearse(everybody, fired, log, templates=[in_french()], renderer=Renderer(fails))
+    assert asked == ["fr", "fr", "", "de"]
+    assert report["actions"]["email"] == 2  # those whom nobody is are not counted
+    assert report["errors"] == [{"account": "acme", "step": "0", "message": "no such name"}]
+    assert len(report["samples"]) == 2
+
+
+def test_a_colleague_reads_no_variant() -> None:
+    log = MemoryLog(
+        [account(contacts=[{"id": "ann", "email": "ann@acme.test", "locale": "fr"}]), event("it", T0)]
+    )
+    renderer = Renderer()
+    owner = book(steps={"low": [{"email": {"template": "hello", "to": "owner"}}]})
+    rehearse(owner, [trigger(T0, place=1, contact="ann")], log, templates=[in_french()], renderer=renderer)
+    assert renderer.asked == [("acme", "0")]
 
 
 def test_samples_are_of_different_tiers() -> None:

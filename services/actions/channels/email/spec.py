@@ -8,6 +8,7 @@ import msgspec
 from schemas.channels.email import EmailStep
 from schemas.duration import parse_duration
 from schemas.play_reasons import ActionReason
+from schemas.template import variant_of
 from services.actions.channels.spec import ChannelSpec, Person, RenderScope
 from services.actions.plays.action_drafts import StepRun, draft_to
 from services.actions.plays.model import ActionDraft, ActionSpec, RenderFailure
@@ -37,7 +38,7 @@ def drafts(run: StepRun, step: EmailStep) -> Iterator[ActionDraft]:
     document = None if version is None else run.library.template(step.template, version)
     missing = ActionReason.TEMPLATE_UNKNOWN if document is None else None
     # Made once for all recipients, for accounts may have many contacts.
-    context = render_context(run.play, run.profile, None, run.now)
+    context = render_context(run.play, run.profile, None, run.now, run.library.brand())
     within = None if step.within is None else parse_duration(step.within)
     for recipient in resolve(step.to, run.profile, run.play.contact)[:MAX_RECIPIENTS]:
         spec = EmailSpec(
@@ -56,19 +57,40 @@ def job(draft: ActionDraft, spec: EmailSpec, scope: RenderScope) -> MailJob | Re
     """The job that renders the template's subject, HTML and text."""
     if spec.document is None:
         return RenderFailure(reason="template_unknown", detail=f"there is no template '{spec.template}'")
-    return mail_job(spec.document, scope.context, draft.topic, from_of(spec, scope.sender))
+    return mail_job(
+        spec.document, scope.context, draft.topic, from_of(spec, scope.sender), reader_locale(draft)
+    )
 
 
-def mail_job(document: Mapping[str, Any], context: dict[str, Any], topic: str, sender: Person) -> MailJob:
-    """The job of a template's document; `sender` stands in the footer."""
+def reader_locale(draft: ActionDraft) -> str | None:
+    """The locale of the contact whom a mail goes to; None for an internal mail, whose reader is no contact."""
+    contact = None if draft.spec.internal else draft.context.get("contact")
+    found = None if contact is None else contact.get("locale")
+    return found if isinstance(found, str) else None
+
+
+def variant_in(draft: ActionDraft) -> str:
+    """The tag of the variant that a mail's reader gets; empty: the template itself, or no mail."""
+    document = draft.spec.document if isinstance(draft.spec, EmailSpec) else None
+    return "" if document is None else variant_of(document, reader_locale(draft))[0]
+
+
+def mail_job(
+    document: Mapping[str, Any], context: dict[str, Any], topic: str, sender: Person, locale: str | None
+) -> MailJob:
+    """The job of a template's document, in the variant for the reader's locale; `sender` stands in the footer."""
+    tag, texts = variant_of(document, locale)
     return MailJob(
-        subject=document["subject"],
-        markdown=document.get("markdown"),
-        html=document.get("html"),
-        text=document.get("text"),
+        subject=texts["subject"],
+        markdown=texts.get("markdown"),
+        html=texts.get("html"),
+        text=texts.get("text"),
         context=context,
         topic=topic,
         sent_by=_shown(sender),
+        locale=locale or "",
+        lang=tag,
+        at=f"variants.{tag}." if tag else "",
     )
 
 
