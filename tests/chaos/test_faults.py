@@ -9,6 +9,7 @@ import pytest
 
 from backbone.failpoint import POINTS
 from tests.chaos.conftest import Size, Told
+from tests.e2e.capped import Capped
 from tests.e2e.conftest import MakeStack
 from tests.e2e.duplicates import send_again_and_again
 from tests.e2e.failpoints import hit_all, in_actions
@@ -141,3 +142,16 @@ def test_sending_off(
         house.close()
     told(f"off {tries} times, {waited} actions waited, 0 sends begun after the answer")
     assert waited > 0
+
+
+@pytest.mark.parametrize("clock", ["wall", "log"])
+def test_caps(
+    make_stack: MakeStack, sink: Sinks, seed: int, size: Size, told: Told, progress: Shown, clock: str
+) -> None:
+    """Fifty accounts mail to one address at once, a thousand times, under a cap of one, while workers die."""
+    kills = size(50)
+    capped = Capped(
+        make_stack(actions=2, CLOCK=clock), sink, seed, accounts=50, progress=progress(kills=kills)
+    )
+    capped.run(tries=size(1_000), kills=kills)
+    told(capped.finish())
