@@ -33,6 +33,13 @@ class MailSettings(BaseSettings):
         None,
         description="PEM file of the authorities that sign the mail server's certificate; unset: the system's",
     )
+    smtp_rate: float | None = Field(
+        None,
+        gt=0,
+        le=100_000,
+        description="how many mails a second each process hands to the mail server at most, evenly spread; unset: as "
+        "many as it takes",
+    )
     sender: str = Field("Touchline <touchline@localhost>", description="From of mails without an owner")
     return_path: str | None = Field(
         None,

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 from schemas.answers import Answer, Time
 from schemas.brand import BrandIn
 from schemas.choice import Choice
-from schemas.fields import Name, Strict, invalid
+from schemas.fields import Name, Strict
 from schemas.playbook import PlaybookIn
+from schemas.policy import PolicyDoc
 from schemas.template import TemplateIn
 from schemas.timestamps import Moment
 
@@ -16,13 +17,6 @@ MAX_TRIGGERS = 10_000
 MAX_TEMPLATES = 200
 
 
-def _no_policy(value: Any) -> None:
-    """The place for a policy to try. Section 12 has its meaning; until it is there, none can be rehearsed."""
-    if value is not None:
-        raise invalid("caps and hours cannot be rehearsed yet: leave the policy out")
-
-
-Policy = Annotated[None, PlainValidator(_no_policy), WithJsonSchema({"type": "null"})]
 Triggers = Annotated[
     list[Any],
     Field(max_length=MAX_TRIGGERS),
@@ -44,8 +38,10 @@ class RehearsalIn(Strict):
         description="Triggers as `GET /v1/triggers` and backtests return them. Each starts a play of this "
         "playbook.",
     )
-    policy: Policy = Field(
-        None, description="Caps and hours to try. Not supported yet: use null, or leave it out."
+    policy: PolicyDoc | None = Field(
+        None,
+        description="The sending policy to try, as in `PUT /v1/policy`. Default: the one in force.",
+        examples=[{"caps": [{"at_most": 2, "within": "7d"}]}],
     )
     until: Moment | None = Field(
         None,

@@ -45,6 +45,7 @@ class RehearsalJob(msgspec.Struct):
     suppressed: bytes
     bodies: dict[str, Any] = {}  # of endpoints, by name
     brand: dict[str, str | None] = {}
+    policy: dict[str, Any] | None = None  # the sending policy
 
 
 def read_rehearsal(body: bytes) -> Any:

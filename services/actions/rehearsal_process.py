@@ -13,7 +13,9 @@ from backbone.log.reader import open_reader
 from backbone.settings import Settings
 from schemas.addresses import normal
 from schemas.playbook import PlaybookIn
+from schemas.policy import PolicyDoc
 from schemas.template import TemplateIn
+from services.actions.policy.rules import compile_policy
 from services.actions.rehearsal.errors import TooManyActions
 from services.actions.rehearsal.rehearse import Rehearsal
 from services.actions.rehearsal.report import Tally
@@ -45,6 +47,7 @@ def main(settings: Settings, body: bytes, report: Report) -> dict[str, Any]:
             _suppressed(job.suppressed, Hasher(secret_key(settings))),
             bodies=job.bodies,
             brand=job.brand,
+            policy=None if job.policy is None else compile_policy(PolicyDoc.model_validate(job.policy)),
             until=job.until,
         )
         rehearsal.play(job.triggers, past)

@@ -1,11 +1,12 @@
 """The rehearsals of `touchline backtest`: each playbook that the rules name, over the triggers that were found.
 
-A playbook or template that stands in the files is taken from there, saved or not; any other one is the server's.
+A playbook, template or sending policy that stands in the files is taken from there, saved or not; any other one is the
+server's.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.progress import Progress
@@ -40,6 +41,7 @@ def _rehearsal(
     client: Client, bar: Progress, documents: Sequence[Document], name: str, triggers: list[JSON]
 ) -> JSON | None:
     here = next((one for one in documents if (one.kind, one.name) == ("playbook", name)), None)
+    policy = next((one for one in documents if one.kind == "policy"), None)
     templates = [one for one in documents if one.kind == "template"][:MAX_TEMPLATES]
     brand = next((one for one in documents if one.kind == "brand"), None)
     body = {
@@ -47,6 +49,7 @@ def _rehearsal(
         "triggers": _fitting(triggers),
         "templates": [one.body for one in templates],
         **({} if brand is None else {"brand": brand.body}),
+        **({} if policy is None else {"policy": policy.body}),
         "endpoints": [one.name for one in documents if one.kind == "endpoint"][:MAX_TEMPLATES],
     }
     try:
@@ -56,7 +59,8 @@ def _rehearsal(
             said = f"the playbook {name} is in none of the files and not saved: there is nothing to rehearse"
             bar.console.print(said, markup=False, soft_wrap=True)
             return None
-        problems = [problem for wrong in error.errors if (problem := _problem(wrong, here, templates))]
+        known = {"playbook": here, "policy": policy}
+        problems = [problem for wrong in error.errors if (problem := _problem(wrong, known, templates))]
         if not problems:
             raise
         raise FileProblems(problems) from None
@@ -74,11 +78,14 @@ def _fitting(triggers: list[JSON]) -> list[JSON]:
     return taken
 
 
-def _problem(wrong: Any, playbook: Document | None, templates: Sequence[Document]) -> FileProblem | None:
+def _problem(
+    wrong: Any, known: Mapping[str, Document | None], templates: Sequence[Document]
+) -> FileProblem | None:
     """The error at its place in the files; None if it is not about them."""
     part, _, field = wrong["field"].partition(".")
-    if part == "playbook" and playbook is not None:
-        return playbook.problem(field, wrong["message"])
+    document = known.get(part)
+    if document is not None:
+        return document.problem(field, wrong["message"])
     place, _, field = field.partition(".")
     if part == "templates" and place.isdigit():
         return templates[int(place)].problem(field, wrong["message"])

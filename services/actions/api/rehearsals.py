@@ -23,11 +23,12 @@ from schemas.brand import in_scope
 from schemas.event import microseconds, rfc3339
 from schemas.playbook import PlaybookIn
 from schemas.playbook_texts import texts_of
+from schemas.policy import PolicyDoc
 from schemas.rehearsal import RehearsalIn, RehearsalOut
 from schemas.template import TemplateIn
 from services.actions.plays.model import DraftRendering
 from services.actions.rehearsal_body import MAX_BYTES, RehearsalJob, read_rehearsal, triggers_of
-from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, TEMPLATES, brand_now
+from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, POLICY, TEMPLATES, brand_now
 from services.actions.storage.suppressions import ALL_TOPICS
 from services.actions.tables import suppressions
 
@@ -68,9 +69,10 @@ def router(
         principal: Principal = require("actions:read"),
     ) -> Response:
         """Plays start, wait, exit and go on as they would on a server with the log clock, over what the log
-        holds now. Suppressions are respected, and erased accounts are left out. The template of every step
-        is rendered at least once for a real trigger. Nobody completes tasks in a rehearsal, so a wait for
-        that runs out, unless the log has the event for a real play of the same trigger.
+        holds now, and mails begin as the sending policy lets them. Suppressions are respected, and erased
+        accounts are left out. The template of every step is rendered at least once for a real trigger.
+        Nobody completes tasks in a rehearsal, so a wait for that runs out, unless the log has the event for
+        a real play of the same trigger.
         """
         triggers = triggers_of(body.triggers, partition_of)
         with queue.write() as conn:
@@ -86,6 +88,7 @@ def router(
                     suppressed=_suppressed(conn, playbook.topic),
                     bodies=_bodies(conn, playbook, body),
                     brand=brand_now(conn) if body.brand is None else in_scope(body.brand.model_dump()),
+                    policy=_policy(conn, body.policy),
                 )
                 until = None if job.until is None else rfc3339(job.until)
                 shown = {"playbook": playbook.name, "until": until}
@@ -114,6 +117,14 @@ def _playbook(conn: Connection, given: PlaybookIn | str) -> PlaybookIn:
         raise Invalid(
             [FieldError(field=f"playbook.{one['field']}", message=one["message"]) for one in why]
         ) from None
+
+
+def _policy(conn: Connection, given: PolicyDoc | None) -> dict[str, Any] | None:
+    """The sending policy to try: the given one, else the one in force, if there is any."""
+    if given is not None:
+        return given.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    stored = POLICY.get(conn, POLICY.kind)
+    return None if stored is None else stored.doc
 
 
 def _templates(

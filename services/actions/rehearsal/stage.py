@@ -254,7 +254,6 @@ class Stage:
         if self._outgoing.take(draft):
             outcome.waits = True
             self._waiting[draft.id] = msgspec.structs.replace(draft, context={}), outcome
-            self._live[draft.account][draft.play] = self.plays[draft.play]
             return
         self._tell_of(channel.event("done", None), draft)
 

@@ -136,6 +136,18 @@ def test_what_it_says_and_that_it_touches_nothing(house: tuple[Runtime, httpx.Cl
     assert "/u/preview" in sample["html"]
 
 
+def test_a_policy_is_tried_or_the_one_in_force_holds(house: tuple[Runtime, httpx.Client]) -> None:
+    _, client = house
+    asked = body(policy={"caps": [{"at_most": 0, "within": "1d"}], "wait_at_most": "1h"})
+    found = done(client, asked)
+    assert found["actions"]["email"] == 0
+    assert found["skipped"]["capped"] >= 1
+    client.put("/v1/policy", json=asked["policy"]).raise_for_status()
+    assert done(client, body())["skipped"] == found["skipped"]
+    client.put("/v1/policy", json={}).raise_for_status()
+    assert done(client, body())["actions"]["email"] >= 1
+
+
 def test_a_saved_playbook_by_its_name_and_templates_that_are_not_saved(
     house: tuple[Runtime, httpx.Client],
 ) -> None:
@@ -154,7 +166,7 @@ def test_a_saved_playbook_by_its_name_and_templates_that_are_not_saved(
 @pytest.mark.parametrize(
     ("given", "field"),
     [
-        (body(policy={"caps": []}), "policy"),
+        (body(policy={"caps": [{"at_most": -1, "within": "1d"}]}), "policy.caps.0.at_most"),
         (body(endpoints=[]), "playbook.steps.high.0.webhook.endpoint"),
         (
             body(playbook={**BOOK, "steps": [{"email": {"template": "other"}}]}),

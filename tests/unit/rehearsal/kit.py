@@ -11,6 +11,7 @@ from schemas.playbook import PlaybookIn
 from schemas.template import TemplateIn
 from schemas.trigger import Moved, Position, Trigger, TriggerRecord
 from services.actions.plays.model import DraftRendering, Rendered, RenderFailure, RenderJob, TaskSpec
+from services.actions.policy.rules import SendingPolicy
 from services.actions.rehearsal.kept import ROOM
 from services.actions.rehearsal.rehearse import Rehearsal
 from services.actions.rehearsal.report import Tally
@@ -101,9 +102,12 @@ def rehearse(
     until: int | None = None,
     room: int = ROOM,
     wall: bool = False,
+    policy: SendingPolicy | None = None,
 ) -> tuple[Rehearsal, dict[str, Any]]:
     """The rehearsal after it was played, and its report."""
-    played = Rehearsal(playbook, templates, renderer or Renderer(), suppressed, until=until, room=room)
+    played = Rehearsal(
+        playbook, templates, renderer or Renderer(), suppressed, until=until, room=room, policy=policy
+    )
     played.play(triggers, LogOfAccounts(log, wall=wall))
     return played, played.report(Tally())
 

@@ -8,9 +8,11 @@ from msgspec.structs import replace
 
 from schemas.event import CLOCK, Event, from_microseconds, rfc3339
 from schemas.playbook import PlaybookIn
+from schemas.policy import PolicyDoc
 from schemas.rule import RuleIn
 from schemas.template import TemplateIn
 from schemas.trigger import Position
+from services.actions.policy.rules import compile_policy
 from services.cli.documents import Document
 from services.cli.scenario_world import World
 from tests.unit.rehearsal.kit import DAY, T0, MemoryLog, Renderer, acts, rehearse, statuses
@@ -113,10 +115,11 @@ def histories(draw: st.DrawFn) -> list[Event]:
     return [*found, Event(id="end", source="t", type=CLOCK, time=from_microseconds(end))]
 
 
-def world_of(rule: str, renderer: Any) -> World:
+def world_of(rule: str, renderer: Any, *policy: PolicyDoc) -> World:
     models = [RuleIn.model_validate(RULES[rule]), PlaybookIn.model_validate(PLAYBOOK), TEMPLATE]
+    policies = [Document("policy", "policy", {}, one, None) for one in policy]  # type: ignore[arg-type]
     documents = [Document("", one.name, {}, one, None) for one in models]  # type: ignore[arg-type,attr-defined]
-    return World(documents, renderer)
+    return World([*documents, *policies], renderer)
 
 
 @settings(max_examples=60)
@@ -142,6 +145,45 @@ def test_the_same_actions_as_touchline_test(events: list[Event], rule: str, room
     assert statuses(played) == {p.trigger_id: (p.status, p.reason) for p in store.plays.values()}
     assert report["plays"] == len(store.plays)
     assert report["actions"]["task"] == len(store.tasks)
+
+
+POLICIES: tuple[dict[str, Any], ...] = (
+    {"hours": {"from": "08:00", "to": "18:00"}, "timezone": "Asia/Kathmandu"},
+    {"caps": [{"at_most": 1, "within": "12h"}], "wait_at_most": "1d"},
+    {"hours": {"from": "00:00", "to": "06:00"}, "caps": [{"at_most": 2, "within": "2d", "per": "account"}]},
+)
+
+
+@settings(max_examples=30)
+@given(histories(), st.sampled_from(sorted(RULES)), st.sampled_from(POLICIES))
+def test_mails_begin_as_in_touchline_test(events: list[Event], rule: str, given_: dict[str, Any]) -> None:
+    policy = PolicyDoc.model_validate(given_)
+    world = world_of(rule, Renderer(), policy)
+    people = [{"id": name, "email": f"{name[0]}@x.test"} for name in ("ann", "bob")]
+    known: Any = {"source": "t", "type": "account.updated", "time": from_microseconds(T0)}
+    known["data"] = {"tier": "low", "contacts": people}
+    for one in [*(Event(id=f"known-{name}", account=name, **known) for name in ACCOUNTS), *events]:
+        world.feed(one)
+    played, report = rehearse(
+        PlaybookIn.model_validate(PLAYBOOK),
+        world.triggers,
+        MemoryLog(world._log),
+        templates=[TEMPLATE],
+        policy=compile_policy(policy),
+    )
+
+    made = list(world.store.actions.values())
+    over = {a.id: a.begun_at or (a.done_at if a.status == "skipped" else None) or a.due_at for a in made}
+    assert acts(played) == sorted(
+        (
+            (a.account, a.channel, a.step, a.recipient, rfc3339(over[a.id]), a.reason, None)
+            if a.status != "pending"
+            else (a.account, a.channel, a.step, a.recipient, rfc3339(a.due_at), None, None)
+            for a in made
+        ),
+        key=repr,
+    )
+    assert report["actions"]["email"] == sum(a.channel == "email" and a.status == "done" for a in made)
 
 
 @st.composite

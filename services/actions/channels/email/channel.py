@@ -111,5 +111,6 @@ def email_channel(context: ChannelContext) -> EmailChannel:
         name=settings.smtp_ehlo,
         now=context.now,
         on_health=context.on_health,
+        rate=settings.smtp_rate,
     )
     return EmailChannel(transport, settings.envelope_sender, staging)

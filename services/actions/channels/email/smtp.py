@@ -21,6 +21,7 @@ from backbone.setting_checks import is_loopback
 from services.actions.channels.base import ChannelTrouble
 from services.actions.channels.email.concurrency import AdaptiveLimit
 from services.actions.channels.email.message import Envelope
+from services.actions.channels.email.pace import Pace
 from services.actions.channels.email.server_health import LOGIN_WANTED, ServerHealth, bare
 from services.actions.metrics import show_mail_server
 from services.actions.plays.retry_policy import Outcome
@@ -121,8 +122,9 @@ class SmtpTransport:
         name: str | None = None,
         now: Callable[[], int] = lambda: 0,
         on_health: Callable[[ChannelTrouble | None], None] = show_mail_server,
+        rate: float | None = None,
     ) -> None:
-        self._server = server
+        self._server, self._pace = server, Pace(rate)
         self.health = ServerHealth(now, on_health)
         self.before_effect = before_effect  # called with the action whose final dot is about to go out
         # The limit on mails between the final dot and its answer.
@@ -131,7 +133,8 @@ class SmtpTransport:
         self._name = name or re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "localhost"
 
     async def prepare(self, action: str, due_at: int, envelope: Envelope) -> "MailTransaction | Outcome":  # noqa: ARG002
-        """Get a connection for this mail; `due_at` matters only to the eml folder."""
+        """Get a connection for this mail, once it is its turn; `due_at` matters only to the eml folder."""
+        await self._pace.turn()
         try:
             line = self._reused() or await self._connect()
         except SMTPResponseException as error:

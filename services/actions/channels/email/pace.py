@@ -1,0 +1,22 @@
+"""Spreads mails evenly, where a mail server is to get only so many a second."""
+
+import asyncio
+
+
+class Pace:
+    """Lets one after the other go, `rate` a second; None: all at once. Belongs to one event loop."""
+
+    def __init__(self, rate: float | None) -> None:
+        self._gap = 0.0 if rate is None else 1 / rate
+        self._lock = asyncio.Lock()
+        self._free_at = 0.0
+
+    async def turn(self) -> None:
+        """Wait for a turn. One that is cancelled costs the others nothing."""
+        if not self._gap:
+            return
+        async with self._lock:
+            now = asyncio.get_running_loop().time()
+            if self._free_at > now:
+                await asyncio.sleep(self._free_at - now)
+            self._free_at = max(now, self._free_at) + self._gap
