@@ -4,14 +4,16 @@ import re
 import ssl
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
-from backbone.setting_checks import check_address, check_port
+from backbone.dkim_key import read_dkim_key
+from backbone.setting_checks import PREFIX, check_address, check_port
 
+_LABELS = r"^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$"
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]{1,40}:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?")
 
 
@@ -45,6 +47,23 @@ class MailSettings(BaseSettings):
         None,
         description="the address that bounces of our mails go to (the envelope sender); unset: the address of the "
         "sender. It is never an owner's: pipe what comes to it into `touchline mail-feedback`",
+    )
+    dkim_key: SecretStr | None = Field(
+        None,
+        description="the RSA private key that signs our mails (DKIM), in PEM, or the path of a file that holds it; "
+        "unset: mails are not signed by us",
+    )
+    dkim_selector: str | None = Field(
+        None,
+        pattern=_LABELS,
+        max_length=63,
+        description="the selector of the key: its public half is at SELECTOR._domainkey.DOMAIN; required with a key",
+    )
+    dkim_domain: str | None = Field(
+        None,
+        pattern=_LABELS,
+        max_length=253,
+        description="the domain that signs, best the one in the addresses that mails come from; required with a key",
     )
     sendgrid_public_key: str | None = Field(
         None,
@@ -118,6 +137,19 @@ class MailSettings(BaseSettings):
         if value is not None:
             check_address(value, value)
         return value
+
+    @field_validator("dkim_key")
+    @classmethod
+    def _dkim_key(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if value is None else SecretStr(read_dkim_key(value.get_secret_value()))
+
+    @model_validator(mode="after")
+    def _dkim_is_whole(self) -> Self:
+        given = {name: getattr(self, f"dkim_{name}") is not None for name in ("key", "selector", "domain")}
+        if lacking := [name for name, there in given.items() if not there and any(given.values())]:
+            names = ", ".join(f"{PREFIX}DKIM_{name.upper()}" for name in lacking)
+            raise ValueError(f"{names}: to sign mails, key, selector and domain are needed together")
+        return self
 
     @field_validator("sendgrid_public_key")
     @classmethod

@@ -72,7 +72,11 @@ def _own(settings: Settings, address: str) -> int:
 
 
 def _way(settings: Settings) -> str:
+    selector, domain = settings.dkim_selector, settings.dkim_domain
+    signed = (
+        "not signed by us" if selector is None else f"signed with the key of {selector}._domainkey.{domain}"
+    )
     if settings.smtp_url is None:
-        return "to a file in outbox/ (TOUCHLINE_SMTP_URL is not set)"
+        return f"to a file in outbox/ (TOUCHLINE_SMTP_URL is not set), {signed}"
     parts = urlsplit(settings.smtp_url.get_secret_value())
-    return f"through {parts.hostname}{f':{parts.port}' if parts.port else ''}"
+    return f"through {parts.hostname}{f':{parts.port}' if parts.port else ''}, {signed}"

@@ -111,6 +111,14 @@ PEERS: dict[str, tuple[Callable[[int, Any], Peer], Callable[[], Any]]] = {
 }
 
 
+async def _hung_up() -> None:
+    """End the connections that are still open, before their loop is gone."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for one in others:
+        one.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
 @contextmanager
 def peer_of(channel: str) -> Iterator[Peer]:
     """The peer of a channel, running in a thread of its own."""
@@ -124,6 +132,7 @@ def peer_of(channel: str) -> Iterator[Peer]:
         yield made(server.port, script)
     finally:
         asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(_hung_up(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()

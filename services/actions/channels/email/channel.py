@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
+
 from schemas.addresses import BadAddress
 from services.actions.channels.base import ChannelContext, ChannelTrouble, Prepared
+from services.actions.channels.email.dkim_signature import DkimSigner
 from services.actions.channels.email.eml_files import OUTBOX, EmlFolder
 from services.actions.channels.email.message import Envelope, build
 from services.actions.channels.email.smtp import SmtpServer, SmtpTransport
@@ -62,9 +65,14 @@ class EmailChannel:
     independent = False  # one server takes all mails, whatever their domain
 
     def __init__(
-        self, transport: Transport, return_path: str, staging: StagingRecipients = StagingRecipients()
+        self,
+        transport: Transport,
+        return_path: str,
+        staging: StagingRecipients = StagingRecipients(),
+        signer: DkimSigner | None = None,
     ) -> None:
         self._transport, self._return_path, self._staging = transport, return_path, staging
+        self._sign = None if signer is None else signer.signed
         self.idempotent, self.marks_effect = transport.idempotent, transport.marks_effect
         self.concurrency, self.per_key = transport.concurrency, transport.per_domain
 
@@ -87,10 +95,12 @@ class EmailChannel:
             return Outcome(kind="skipped", reason="not_on_list")
         try:
             content = self._staging.redirected(action.rendered)
-            envelope = build(action.id, content, self._return_path)
+            mailing = [action.playbook, action.step, action.topic] if action.playbook else []
+            envelope = build(action.id, content, self._return_path, mailing)
         except BadAddress as error:
             return Outcome(kind="permanent", reason="invalid_address", detail=str(error))
-        return await self._transport.prepare(action.id, action.due_at, envelope)
+        signed = msgspec.structs.replace(envelope, sign=self._sign)
+        return await self._transport.prepare(action.id, action.due_at, signed)
 
     async def close(self) -> None:
         """Close the transport."""
@@ -101,8 +111,9 @@ def email_channel(context: ChannelContext) -> EmailChannel:
     """The channel that the settings ask for."""
     settings = context.settings
     staging = StagingRecipients(frozenset(settings.mail_only_to), settings.mail_instead_to)
+    signer = DkimSigner.of(settings)
     if settings.smtp_url is None:
-        return EmailChannel(EmlFolder(settings.data_dir / OUTBOX), settings.envelope_sender, staging)
+        return EmailChannel(EmlFolder(settings.data_dir / OUTBOX), settings.envelope_sender, staging, signer)
     ca_file = None if settings.smtp_ca_file is None else str(settings.smtp_ca_file)
     server = SmtpServer.of(settings.smtp_url.get_secret_value(), ca_file)
     transport = SmtpTransport(
@@ -113,4 +124,4 @@ def email_channel(context: ChannelContext) -> EmailChannel:
         on_health=context.on_health,
         rate=settings.smtp_rate,
     )
-    return EmailChannel(transport, settings.envelope_sender, staging)
+    return EmailChannel(transport, settings.envelope_sender, staging, signer)

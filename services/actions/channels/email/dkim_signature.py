@@ -1,9 +1,10 @@
 """Signs mails with DKIM (RFC 6376), so that their receivers can tell that they are ours and unchanged."""
 
 import re
-from typing import Protocol
 
 import dkim
+
+from backbone.mail_settings import MailSettings
 
 SIGNED = (
     "from",
@@ -20,15 +21,6 @@ _ONLY = SIGNED[:6]
 _NAME = re.compile(rb"^([!-9;-~]+):", re.MULTILINE)
 
 
-class Mailed(Protocol):
-    """The settings that are about signatures."""
-
-    @property
-    def dkim(self) -> "tuple[bytes, str, str] | None":
-        """The key in PEM, the selector and the domain; None: mails are not signed."""
-        ...
-
-
 class DkimSigner:
     """Signs with one key. `selector` and `domain` say where receivers find its public half."""
 
@@ -36,9 +28,12 @@ class DkimSigner:
         self._key, self._selector, self._domain = key, selector.encode(), domain.encode()
 
     @classmethod
-    def of(cls, settings: Mailed) -> "DkimSigner | None":
-        """The signer that the settings ask for."""
-        return None if settings.dkim is None else cls(*settings.dkim)
+    def of(cls, settings: MailSettings) -> "DkimSigner | None":
+        """The signer that the settings ask for; None: mails are not signed."""
+        key, selector, domain = settings.dkim_key, settings.dkim_selector, settings.dkim_domain
+        if key is None or selector is None or domain is None:
+            return None
+        return cls(key.get_secret_value().encode(), selector, domain)
 
     def signed(self, message: bytes) -> bytes:
         """The message with its signature above it. Takes some milliseconds of processor time."""

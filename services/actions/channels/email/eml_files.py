@@ -57,7 +57,7 @@ class EmlFile:
     async def send(self, begun_at: int) -> Outcome:
         """Write the file; a full disk is a temporary failure."""
         try:
-            await asyncio.to_thread(self._write, self._envelope.message(begun_at))
+            await asyncio.to_thread(self._write, await self._envelope.whole(begun_at))
         except OSError as error:
             return Outcome(
                 kind="temporary", reason="unreachable", detail=f"{self._path.name}: {error.strerror}"

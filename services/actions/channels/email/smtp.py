@@ -239,7 +239,7 @@ class MailTransaction:
         if refusal is None:
             refusal = await self._say(b"DATA", good=_MORE)
         if refusal is None:
-            return await self._body(self._envelope.message(begun_at))
+            return await self._body(await self._envelope.whole(begun_at))
         try:
             await self._line.smtp.execute_command(b"RSET", timeout=COMMAND_S)
         except _BROKEN:
