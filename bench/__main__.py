@@ -55,6 +55,7 @@ PATHS: dict[str, tuple[Measure, int, float]] = {
     "webhooks": (actions.webhooks, 1, 12),
     "webhooks_slow": (actions.webhooks_slow, len(actions.TAKES), 32),
     "mails": (actions.mails, 1, 15),
+    "policy": (actions.policy, 1, 20),
     "actions_worker": (playing.actions_worker, 1, 12),
     "start_to_ready": (starting.start_to_ready, 1, 8),
     "matches": (matches.matches, 1, 25),

@@ -24,16 +24,24 @@ from backbone.migrations import migrate_all
 from backbone.settings import Settings, load_settings
 from bench import floors
 from bench.measure import REPEATS, SCALE, Result, paired
+from schemas.profile import Contact, Profile
 from services.actions.channels.email.message import build
 from services.actions.channels.email.smtp import SmtpTransport
 from services.actions.channels.webhook.channel import WebhookChannel
 from services.actions.delivery import Dispatcher
 from services.actions.plays.model import SENDABLE
 from services.actions.storage.library import ENDPOINTS
+from services.actions.storage.library import POLICY as POLICIES
 from services.actions.storage.suppressions import Hasher
-from services.actions.tables import actions, plays
+from services.actions.tables import accounts, actions, plays
 
 HOOKS, MAILS = 2_000, 1_000  # a repeat
+POLICY = {  # every mail may begin, and each has to be judged: one to an address, two of an account
+    "timezone": "Europe/Berlin",
+    "hours": {"from": "00:00", "to": "24:00"},
+    "holidays": ["2026-12-25", "2027-01-01"],
+    "caps": [{"at_most": 2, "within": "7d"}, {"at_most": 3, "within": "1d", "per": "account"}],
+}
 TAKES = (0.05, 0.2, 1.0)  # seconds that receivers take for a webhook
 SLOW_S = 10.0  # how long webhooks to such a receiver take, at best
 PATIENCE_S = 60.0
@@ -91,12 +99,30 @@ def mails(tick: Callable[[], None]) -> list[Result]:
     return [Result("mails", ours, "mails/s", None, base, raw, f"{SmtpTransport.concurrency} connections")]
 
 
+def policy(tick: Callable[[], None]) -> list[Result]:
+    """Mails a second to one server under a sending policy, to those without one."""
+    with floors.running("mails") as (port, _):
+        url = f"smtp://127.0.0.1:{port}"
+        ours, base, raw = paired(
+            lambda: _delivered("email", MAILS, MAIL, url, policy=POLICY),
+            lambda: _delivered("email", MAILS, MAIL, url),
+        )
+    tick()
+    return [Result("policy", ours, "mails/s", None, base, raw, "hours, holidays, two caps")]
+
+
 def _delivered(
-    channel: str, count: int, rendered: dict[str, Any], target: str, *, warm: bool = False
+    channel: str,
+    count: int,
+    rendered: dict[str, Any],
+    target: str,
+    *,
+    warm: bool = False,
+    policy: dict[str, Any] | None = None,
 ) -> float:
     """Deliveries a second by our dispatcher, which ends when the last action's end is committed.
 
-    `warm`: the other side has answered once already, and so is known not to hang.
+    `warm`: the other side has answered once already, and so is known not to hang. `policy`: the sending policy.
     """
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings(
@@ -106,6 +132,9 @@ def _delivered(
         db = Database(settings.url)
         migrate_all(db)
         _put(db, channel, count, rendered, target, first=warm)
+        if policy is not None:
+            with db.write() as conn:
+                POLICIES.put(conn, POLICIES.kind, policy, "bench", WallClock().now())
         try:
             return count / _run(settings, db, first=warm)
         finally:
@@ -148,23 +177,29 @@ def _put(
     db: Database, channel: str, count: int, rendered: dict[str, Any], target: str, *, first: bool
 ) -> None:
     """Store actions; `first`: only one more, `act_first`, is due, and the others are not yet."""
-    now = WallClock().now()
-    recipient = "ann@acme.test" if channel == "email" else "sink"
+    now, names = WallClock().now(), [*map(str, range(count)), *(["first"] if first else [])]
+    accounts_of = {name: f"acme-{place // 2}" for place, name in enumerate(names)}
+    people = {"ann": Contact(id="ann", email="ann@acme.test", timezone="Europe/Lisbon")}
     with db.write() as conn:
         if channel == "webhook":
             document = {"url": target, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
             ENDPOINTS.put(conn, "sink", document, "bench", now)
+        conn.execute(insert(accounts), [{
+            "account": account, "partition": 0, "profile": msgspec.json.encode(Profile(id=account, contacts=people)),
+        } for account in sorted(set(accounts_of.values()))])  # fmt: skip
         conn.execute(insert(plays), [{
-            "id": "ply_1", "partition": 0, "playbook": "p", "playbook_version": 1, "rule": "r", "trigger_id": "t",
-            "account": "acme", "scope": "account", "tier": "low", "topic": "lifecycle", "status": "open",
-            "started_at": now, "trigger": {}, "templates": {},
-        }])  # fmt: skip
+            "id": f"ply_{name}", "partition": 0, "playbook": "p", "playbook_version": 1, "rule": "r",
+            "trigger_id": f"t{name}", "account": accounts_of[name], "scope": "account", "tier": "low",
+            "topic": "lifecycle", "status": "open", "started_at": now, "trigger": {}, "templates": {},
+        } for name in names])  # fmt: skip
         conn.execute(insert(actions), [{
-            "id": f"act_{number}", "partition": 0, "play": "ply_1", "playbook": "p", "account": "acme",
-            "contact": "ann", "channel": channel, "step": "0", "recipient": recipient, "topic": "lifecycle",
-            "status": "pending", "created_at": now, "due_at": now, "rendered": rendered,
-            "next_attempt_at": 2**60 if first and number != "first" else now,
-        } for number in [*range(count), *(["first"] if first else [])]])  # fmt: skip
+            "id": f"act_{name}", "partition": 0, "play": f"ply_{name}", "playbook": "p",
+            "account": accounts_of[name], "contact": "ann", "channel": channel, "step": "0",
+            "recipient": f"ann-{name}@acme.test" if channel == "email" else "sink",
+            "addressee": f"ann-{name}@acme.test" if channel == "email" else None, "topic": "lifecycle",
+            "tier": "low", "status": "pending", "created_at": now, "due_at": now, "rendered": rendered,
+            "next_attempt_at": 2**60 if first and name != "first" else now,
+        } for name in names])  # fmt: skip
 
 
 def _timed(work: Callable[[int], Coroutine[Any, Any, None]], count: int) -> float:

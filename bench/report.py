@@ -31,6 +31,7 @@ NAMES = {
     "webhooks": "webhooks",
     "webhooks_slow": "webhooks to a receiver that takes its time, to `concurrency` / time",
     "mails": "mails",
+    "policy": "mails under a sending policy, to those without one",
     "backtest": "backtest of one rule over HTTP, to the engine in memory",
     "backtest_beside": "from POST to webhook beside a backtest, to without one",
     "rehearsal": "plays a second of a rehearsal",
