@@ -36,6 +36,9 @@ ENDPOINT_DISABLED = StatusGauge(
     "touchline_endpoint_disabled", "1 for an endpoint that has failed for days and is disabled", ("endpoint",)
 )
 ACTIONS_DUE = StatusGauge("touchline_actions_due", "Actions due and not done")
+MAILS_WAITING = StatusGauge(
+    "touchline_mails_waiting", "Mails to contacts that have not begun, by what they wait for", ("reason",)
+)
 SENDING_OFF = StatusGauge("touchline_sending_off", "1 while no mail and no webhook goes out")
 EVENT_TO_ACTION = Histogram(
     "touchline_event_to_action_seconds", "From an event's time to its action", buckets=LATENCY

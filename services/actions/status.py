@@ -11,7 +11,14 @@ from backbone.log import EVENTS, TRIGGERS, Log
 from backbone.status_metrics import Sample, lag_samples
 from schemas.event import rfc3339
 from schemas.play_reasons import EXPLAINED, ActionReason
-from services.actions.metrics import ACTIONS_DUE, ENDPOINT_DISABLED, ENDPOINT_FAILING, SECOND_US, SENDING_OFF
+from services.actions.metrics import (
+    ACTIONS_DUE,
+    ENDPOINT_DISABLED,
+    ENDPOINT_FAILING,
+    MAILS_WAITING,
+    SECOND_US,
+    SENDING_OFF,
+)
 from services.actions.plays.model import SENDABLE
 from services.actions.storage import endpoints, holds, outbox, ownership, sending
 from services.actions.storage.attempts import PUT_BACK_US
@@ -77,6 +84,9 @@ def measure(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Iterato
         due = _due(conn, clock.now(), [] if log_clock else list(places))
         off = sending.is_off(conn)
         failing = endpoints.failing(conn)
+        waiting = conn.execute(_waiting).all()
+    for why, count in waiting:
+        yield Sample(MAILS_WAITING, (why,), count)
     yield Sample(ACTIONS_DUE, (), due)
     yield Sample(SENDING_OFF, (), int(off))
     for one in failing[:MOST_SHOWN]:
@@ -85,6 +95,10 @@ def measure(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Iterato
             yield Sample(ENDPOINT_DISABLED, (one.name,), 1)
     for topic in (EVENTS, TRIGGERS):
         yield from lag_samples(f"actions {topic.rpartition('.')[2]}", _behind(log, topic, places))
+
+
+_why = func.coalesce(actions.c.reason, "")
+_waiting = select(_why, func.count()).where(actions.c.waits).group_by(_why)
 
 
 def _due(conn: Connection, now: int, partitions: Sequence[int]) -> int:

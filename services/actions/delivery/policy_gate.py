@@ -74,7 +74,7 @@ class PolicyGate:
         self, conn: Connection, policy: SendingPolicy, mails: Sequence[Leased], now: int, *, begin: bool
     ) -> Judged:
         ids = [one.id for one in mails]
-        found = waiting.scene(conn, ids, self._hasher, by_account=policy.by_account)
+        found = waiting.scene(conn, ids, self._hasher, now, by_account=policy.by_account)
         counted = [one.mail for one in found.contenders] if policy.caps else []
         begun = beginnings.past(conn, counted, now - policy.longest, by_account=policy.by_account)
         turns = in_turn(
@@ -105,7 +105,7 @@ class PolicyGate:
         if policy.caps:
             beginnings.keep(conn, [found.ours[one].begun(now) for one in sorted(begun)])
         over = begun.union(skipped)
-        if len(over) == len(found.contenders):
+        if not over:
             return 0
         accounts = {found.ours[one].account for one in over} if policy.by_account else set()
         return waiting.wake(conn, {found.addressees[one] for one in over}, accounts, now)

@@ -22,6 +22,9 @@ from services.actions.policy.turns import Contender
 from services.actions.storage.sql import Sql, listed
 from services.actions.storage.suppressions import Hasher
 
+WOKEN_EACH = (
+    20  # mails that are woken for each that begins, so that thousands to one address are not, every time
+)
 _WORDS = {
     "columns": "a.id, a.play, a.account, a.contact, a.recipient, a.addressee, a.topic, a.tier, a.priority,"
     " a.due_at, a.ready_at, a.late_at, a.waited, a.reason, a.seq",
@@ -32,7 +35,7 @@ _WORDS = {
 }
 _WAITING = """
     SELECT {columns} FROM actions.actions_actions a
-    WHERE a.waits AND a.%s {ids} AND a.next_attempt_at IS NOT NULL AND a.begun_at IS NULL AND {mails}
+    WHERE a.waits AND a.%s {ids} AND a.next_attempt_at <= ? AND a.begun_at IS NULL AND {mails}
 """
 _ours = Sql(
     """
@@ -79,8 +82,10 @@ _put_off = Sql("""
     lease_owner = NULL, lease_until = NULL WHERE id = ?
 """)
 _WAKE = """
-    UPDATE actions.actions_actions SET next_attempt_at = ?, next_look_at = ?
+    UPDATE actions.actions_actions SET next_attempt_at = ?, next_look_at = ? WHERE id IN (
+    SELECT id FROM actions.actions_actions
     WHERE waits AND %s {ids} AND reason = 'behind' AND next_attempt_at > ? AND lease_owner IS NULL
+    ORDER BY COALESCE(priority, 5) DESC, COALESCE(ready_at, due_at), id LIMIT ?)
 """
 _wake_to, _wake_of = Sql(_WAKE % "addressee"), Sql(_WAKE % "account")
 
@@ -109,17 +114,17 @@ class Scene(msgspec.Struct):
     addressees: dict[str, str]  # of ours
 
 
-def scene(conn: Connection, ids: Sequence[str], hasher: Hasher, *, by_account: bool) -> Scene:
-    """The mails among these actions that have not begun, and those that wait for the same addresses; `by_account`: and
-    for the same accounts."""
+def scene(conn: Connection, ids: Sequence[str], hasher: Hasher, now: int, *, by_account: bool) -> Scene:
+    """The mails among these actions that have not begun, and those that wait for the same addresses and may be looked
+    at by now; `by_account`: and for the same accounts. What is looked at later cannot begin before."""
     ours = {row.id: row for row in _ours.run(conn, listed(conn, list(ids)))}
     rows = dict(ours)
     if ours:
         wanted = sorted({row.addressee or "" for row in ours.values()})
-        rows |= {row.id: row for row in _to.run(conn, listed(conn, wanted))}
+        rows |= {row.id: row for row in _to.run(conn, listed(conn, wanted), now)}
     if ours and by_account:
         wanted = sorted({row.account for row in ours.values()})
-        rows |= {row.id: row for row in _of.run(conn, listed(conn, wanted))}
+        rows |= {row.id: row for row in _of.run(conn, listed(conn, wanted), now)}
     known, earlier = _accounts(conn, rows.values()), _Earlier(conn, rows.values())
     contenders = []
     for row in rows.values():
@@ -194,7 +199,8 @@ def wake(conn: Connection, addressees: Collection[str], accounts: Collection[str
     woken = 0
     for statement, names in ((_wake_to, addressees), (_wake_of, accounts)):
         if names:
-            woken += statement.run(conn, now, now, listed(conn, sorted(names)), now).rowcount
+            most = WOKEN_EACH * len(names)
+            woken += statement.run(conn, now, now, listed(conn, sorted(names)), now, most).rowcount
     return woken
 
 
