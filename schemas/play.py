@@ -108,6 +108,11 @@ class ActionOut(Answer):
     topic: str = Field(
         description="The topic of the mails, from which a contact can unsubscribe.", examples=["billing"]
     )
+    digest: str | None = Field(
+        description="The key of the digest, if the action is the mail of one, or tells of an item that was left out. "
+        "The mail names the play of its first item, and is listed by every play that it serves.",
+        examples=["morning-list"],
+    )
     status: ActionStatus = Field(
         description="The status of the action. `uncertain`: it may have arrived, so it is not sent again."
     )

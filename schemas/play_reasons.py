@@ -31,6 +31,7 @@ class StepReason(StrEnum):
     NO_DATE = "no_date"
     DATE_PAST = "date_past"
     LEFT_OUT = "left_out"
+    COLLECTED = "collected"
     CONDITION_TRUE = "condition_true"
     CONDITION_FALSE = "condition_false"
 
@@ -106,6 +107,7 @@ EXPLAINED: dict[StrEnum, str] = {
     StepReason.NO_DATE: "The date to wait for is missing or cannot be read; the play went on at once.",
     StepReason.DATE_PAST: "The moment to wait for was already past; the play went on at once.",
     StepReason.LEFT_OUT: "The step was skipped: the moment to wait for was past, or the date is missing.",
+    StepReason.COLLECTED: "The step put an item on a digest, which goes out at its next time.",
     StepReason.CONDITION_TRUE: "The condition of the branch held.",
     StepReason.CONDITION_FALSE: "The condition of the branch did not hold.",
     HistoryReason.HELD: "The play was held, and did not begin yet.",

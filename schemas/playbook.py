@@ -12,6 +12,7 @@ from schemas.channels.webhook import WebhookStep
 from schemas.choice import Choice, at_least_one, exactly_one
 from schemas.conditions.model import BranchCondition, EventCondition
 from schemas.dates import FORMS
+from schemas.digest import DigestStep
 from schemas.duration import Duration
 from schemas.fields import (
     MAX_HOLDOUT,
@@ -152,6 +153,11 @@ class Step(Strict):
     webhook: WebhookStep | None = Field(
         None, description="Call a webhook endpoint.", examples=[{"endpoint": "crm"}]
     )
+    digest: DigestStep | None = Field(
+        None,
+        description="Put an item on a mail that goes out once a day.",
+        examples=[{"template": "morning-list", "to": "owner", "at": "09:00"}],
+    )
     wait: Wait | None = Field(None, description="Wait for a time, an event or a date.", examples=["7d"])
     branch: Branch | None = Field(None, description="Take one of two branches, depending on a condition.")
 
@@ -170,6 +176,11 @@ class Step(Strict):
             if words is not None:
                 return name, words
         return None
+
+    @property
+    def words(self) -> tuple[str, ChannelStep | DigestStep] | None:
+        """What the step says of documents and events, with its field; None: it waits, or is a branch."""
+        return self.channel if self.digest is None else ("digest", self.digest)
 
 
 Branch.model_rebuild()
@@ -329,8 +340,8 @@ class PlaybookIn(Strict):
 
 def _references(steps: list[Step], path: str) -> Iterator[tuple[str, str, str]]:
     for place, step in enumerate(steps):
-        if step.channel is not None:
-            name, words = step.channel
+        if step.words is not None:
+            name, words = step.words
             yield from (
                 (kind, it, f"{path}.{place}.{name}.{field}") for kind, it, field in words.references()
             )

@@ -40,8 +40,8 @@ def texts_of(body: PlaybookIn) -> dict[str, str]:
     """The templates that stand in the steps themselves, by path: `steps.high.0.task.title`."""
     found: dict[str, str] = {}
     for path, step in steps_of(body):
-        if step.channel is not None:
-            name, words = step.channel
+        if step.words is not None:
+            name, words = step.words
             found |= {f"{path}.{name}.{field}": text for field, text in words.texts()}
     return found
 

@@ -82,6 +82,7 @@ def _no_day_twice(days: list[str]) -> list[str]:
 
 Clock = Annotated[str, AfterValidator(_clock), _shown_as(_CLOCK)]
 ClockOrMidnight = Annotated[str, AfterValidator(_clock_or_midnight), _shown_as(_CLOCK_OR_MIDNIGHT)]
+Days = Annotated[list[Weekday], Field(min_length=1, max_length=len(WEEK)), AfterValidator(_no_day_twice)]
 Holiday = Annotated[str, AfterValidator(_date), _shown_as(_DATE)]
 Zone = Annotated[str, Field(strict=True, max_length=100), AfterValidator(_zone)]
 Span = Annotated[Duration, AfterValidator(_span)]
@@ -105,9 +106,7 @@ class Hours(Strict):
         "the end of the day.",
         examples=["18:00"],
     )
-    days: Annotated[
-        list[Weekday], Field(min_length=1, max_length=len(WEEK)), AfterValidator(_no_day_twice)
-    ] = Field(
+    days: Days = Field(
         list(WEEK),
         description="The days of the week on which mails may begin. Default: all.",
         examples=[["mon", "tue", "wed", "thu", "fri"]],

@@ -7,6 +7,7 @@ import msgspec
 
 from schemas.conditions.model import plain
 from schemas.event import OWN_PREFIX
+from schemas.lint.digests import names_taken
 from schemas.lint.mail_times import MailTime, mail_times
 from schemas.lint.readings import ReadPath, reads_of_playbook, reads_of_rule, reads_of_tiers, types_of
 from schemas.lint.template_names import trigger_names
@@ -16,7 +17,7 @@ from schemas.rule import RuleIn, TiersDoc, cooldown_span
 from schemas.template import TemplateIn
 from schemas.tiered import TIERS
 
-FORMAT = 8  # counts up when outlines come to hold something else: those on record are then made anew
+FORMAT = 9  # counts up when outlines come to hold something else: those on record are then made anew
 CAN_LACK = frozenset({"event", "event_id", "contact", "key", "figures", "value", "threshold", "window"})
 
 
@@ -71,10 +72,11 @@ class PlaybookOutline(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TemplateOutline(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A template: what of the trigger it needs, by field."""
+    """A template: what of the trigger it needs, by field, and which names it takes that not all templates have."""
 
     name: str
     uses: list[Use] = []
+    takes: list[Use] = []
 
 
 class TiersOutline(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -188,8 +190,8 @@ def _emits(steps: list[Step]) -> set[str]:
     """What follows from a play by itself; what people do (open a task's link, complete it) does not."""
     kinds = {"play.started", "play.finished", "play.exited"}
     for step in every(steps):
-        if step.channel is not None:
-            _, words = step.channel
+        if step.words is not None:
+            _, words = step.words
             kinds.update(words.emits)
     return {OWN_PREFIX + kind for kind in kinds}
 
@@ -197,7 +199,10 @@ def _emits(steps: list[Step]) -> set[str]:
 def outline_template(body: TemplateIn) -> TemplateOutline:
     """The outline of a template."""
     uses = [Use(field, None, name) for field, source in body.sources().items() for name in _needs(source)]
-    return TemplateOutline(body.name, uses)
+    takes = [
+        Use(field, None, name) for field, source in body.sources().items() for name in names_taken(source)
+    ]
+    return TemplateOutline(body.name, uses, takes)
 
 
 def _needs(source: str) -> Iterator[str]:

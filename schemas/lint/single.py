@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 from schemas.conditions.model import Condition, paths_of
 from schemas.duration import parse_duration
 from schemas.event import DAY_US, MERGED, RESERVED, is_reserved
+from schemas.lint import digests
 from schemas.lint.similar_names import alike
 from schemas.lint.template_names import mentions, unknown_names
 from schemas.playbook import PlaybookIn
@@ -63,8 +64,10 @@ def _own_layout(template: TemplateIn) -> Iterator[LintWarning]:
 
 
 def lint_playbook(playbook: PlaybookIn) -> list[LintWarning]:
-    """The same for the templates in a playbook's steps, and a warning of plays that are held too briefly."""
-    return [*_held_briefly(playbook), *_unknown(texts_of(playbook))]
+    """The same for the templates in a playbook's steps, and warnings of its digests and of plays that are held too
+    briefly."""
+    of_digests = [_warning(field, message) for field, message in digests.doubts(playbook)]
+    return [*_held_briefly(playbook), *_unknown(texts_of(playbook)), *of_digests]
 
 
 def _held_briefly(playbook: PlaybookIn) -> Iterator[LintWarning]:

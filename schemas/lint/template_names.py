@@ -29,6 +29,11 @@ _OF_EVERY_OBJECT = frozenset(dir(dict))  # get, items, …
 _parser = Environment(autoescape=True)
 
 
+def parse(source: str) -> nodes.Template:
+    """The syntax tree of a template; raises `TemplateSyntaxError`."""
+    return _parser.parse(source)
+
+
 def names_in(source: str) -> set[Names]:
     """Every chain of names that the template looks up, except for names that it assigns itself.
 

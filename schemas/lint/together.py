@@ -10,6 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from schemas.duration import parse_duration
+from schemas.lint.digests import ONLY_THERE
 from schemas.lint.loops import ways_round
 from schemas.lint.outline import PlaybookOutline, RuleOutline, TemplateOutline
 from schemas.lint.single import LintWarning
@@ -24,6 +25,12 @@ class SharedWarning(NamedTuple):
     name: str
     doubt: LintWarning
 
+
+_INSTEAD = {
+    "account": "a digest has one for each item: item.account",
+    "trigger": "a digest has one for each item: item.trigger",
+    "tier": "a digest has one for each item: item.account.tier",
+}
 
 Finding = tuple[SharedWarning, ...]  # names one warning for all documents; the document to change comes first
 
@@ -49,6 +56,8 @@ def lint_together(
                 yield from _moves(rule, book)
                 yield from _texts(rule, book)
                 yield from _mails(rule, book, templates)
+    for book in playbooks.values():
+        yield from _digests(book, templates)
     yield from _loops(rules, playbooks)
 
 
@@ -136,6 +145,30 @@ def _mails(
                     _view(book, path, f"{uses} {rule.name} fires: {why}"),
                     _view(rule, "playbook", f"{uses} the rule fires: {why}"),
                 )
+
+
+def _digests(book: PlaybookOutline, templates: Mapping[str, TemplateOutline]) -> Iterator[Finding]:
+    """Warns of templates that a digest cannot fill in, or that only a digest can."""
+    for path, _, name in ((use.path, use.tier, use.what) for use in book.templates):
+        template = templates.get(name)
+        if template is None:
+            continue
+        digest = path.endswith(".digest.template")
+        if digest and not any(use.what == "items" for use in template.takes):
+            yield (
+                _view(template, "subject", f"{book.name} sends it as a digest, and it does not use items"),
+                _view(
+                    book,
+                    path,
+                    f"the template {name} does not use items: the mail would not say what happened",
+                ),
+            )
+        for use in (one for one in template.takes if (one.what in ONLY_THERE) is not digest):
+            instead = _INSTEAD.get(use.what, "only a digest has it")
+            yield (
+                _view(template, use.path, f"{book.name} has no {use.what} for it: {instead}"),
+                _view(book, path, f"the template {name} uses {use.what}: {instead}"),
+            )
 
 
 def _loops(rules: Iterable[RuleOutline], playbooks: Mapping[str, PlaybookOutline]) -> Iterator[Finding]:

@@ -16,7 +16,16 @@ from services.actions.api.views import action_view, attempt_view, play_view, rep
 from services.actions.channels import NEED_CONSENT
 from services.actions.storage import mail_reports
 from services.actions.storage.suppressions import Hasher
-from services.actions.tables import accounts, actions, attempts, history, plays, suppressions, tasks
+from services.actions.tables import (
+    accounts,
+    actions,
+    attempts,
+    digest_items,
+    history,
+    plays,
+    suppressions,
+    tasks,
+)
 
 _profile = msgspec.json.Decoder(Profile).decode
 
@@ -43,6 +52,10 @@ def record(db: Database, hasher: Hasher, clock: Clock, account: str, contact: st
     yield "history", rows(db, steps, [history.c.seq], _step)
     yield "actions", rows(db, select(actions).where(of_actions), [actions.c.seq], _action)
     yield "tasks", rows(db, select(tasks).where(of_tasks), [tasks.c.seq], lambda _, row: task_view(row, now))
+    of_items = digest_items.c.account == account
+    if contact is not None:
+        of_items &= or_(digest_items.c.contact == contact, digest_items.c.play.in_(mine))
+    yield "digest_items", rows(db, select(digest_items).where(of_items), [digest_items.c.seq], _digest_item)
     addresses = {one.email for one in people if one is not None and one.email}
     addresses |= _written_to(
         db, of_actions if contact is None else of_actions & (actions.c.contact == contact)
@@ -75,6 +88,10 @@ def _play(_: Connection, row: Row[Any]) -> dict[str, Any]:
 
 def _step(_: Connection, row: Row[Any]) -> dict[str, Any]:
     return {**as_dict(row, "seq", "account"), "at": rfc3339(row.at)}
+
+
+def _digest_item(_: Connection, row: Row[Any]) -> dict[str, Any]:
+    return {**row.item, **row.scope, "action": row.action, "at": rfc3339(row.item["at"])}
 
 
 def _action(conn: Connection, row: Row[Any]) -> dict[str, Any]:

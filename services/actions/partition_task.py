@@ -186,6 +186,12 @@ class ActionsTask:
             steps += 1
         return steps
 
+    def look_back(self, since: int) -> int:
+        """Look at the mails of digests from `since` on, which were put together after their moments. For the log clock;
+        returns how many steps that took."""
+        self.store.mails.floor = min(self.store.mails.floor, since)
+        return int(self.plays.look_back(since))
+
     def clear(self, read: int) -> None:
         """Once every record up to the barrier has been applied, let the waits up to its time run.
 

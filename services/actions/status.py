@@ -20,7 +20,7 @@ from services.actions.metrics import (
     SENDING_OFF,
 )
 from services.actions.plays.model import SENDABLE
-from services.actions.storage import endpoints, holds, outbox, ownership, sending
+from services.actions.storage import digests, endpoints, holds, outbox, ownership, sending
 from services.actions.storage.attempts import PUT_BACK_US
 from services.actions.storage.endpoints import EndpointState
 from services.actions.storage.ownership import ActionsPartition
@@ -33,7 +33,8 @@ MOST_SHOWN = 100  # endpoints that fail
 
 
 def status(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Mapping[str, Any]:
-    """`lag`: events and triggers not yet applied, and own events not yet on the log; `due`: actions and waits not done.
+    """`lag`: events and triggers not yet applied, and own events not yet on the log; `due`: actions, waits and digests
+    not done.
 
     The database is read before the log's ends: if nothing is left at the second reading, nothing was at the first.
     With the log clock, the waits up to a partition's clock run with its events, so none is ever due.
@@ -43,6 +44,7 @@ def status(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Mapping[
         places = ownership.positions(conn)
         waiting = outbox.count(conn)
         due = _due(conn, now, [] if log_clock else list(places))
+        due += digests.count_due(conn, _earliest(log, places) if log_clock else now)
         switch = sending.current(conn)
         failing = endpoints.failing(conn)
     lag = waiting + sum(sum(_behind(log, topic, places).values()) for topic in (EVENTS, TRIGGERS))
@@ -82,6 +84,7 @@ def measure(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Iterato
     with db.read() as conn:
         places = ownership.positions(conn)
         due = _due(conn, clock.now(), [] if log_clock else list(places))
+        due += digests.count_due(conn, _earliest(log, places) if log_clock else clock.now())
         off = sending.is_off(conn)
         failing = endpoints.failing(conn)
         waiting = conn.execute(_waiting).all()
@@ -118,6 +121,11 @@ def _due(conn: Connection, now: int, partitions: Sequence[int]) -> int:
         plays.c.partition.in_(partitions), plays.c.due_at <= now, *going(holds.paused(conn))
     )
     return (conn.scalar(ready) or 0) + ((conn.scalar(over) or 0) if partitions else 0) + holds.released(conn)
+
+
+def _earliest(log: Log, places: Mapping[int, ActionsPartition]) -> int:
+    """The clock of the partition that is furthest behind."""
+    return min(row.clock for row in places.values()) if len(places) == log.partitions else 0
 
 
 def _behind(log: Log, topic: str, places: Mapping[int, ActionsPartition]) -> dict[int, int]:

@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from backbone.documents.store import document_tables
+from services.actions.digest_tables import digest_items as digest_items
 from services.actions.mail_tables import mail_reports as mail_reports
 from services.actions.mail_tables import mail_tokens as mail_tokens
 from services.actions.mail_tables import suppressions as suppressions
@@ -211,6 +212,7 @@ actions = Table(
         sqlite_where=text("disabled_since IS NOT NULL"),
         postgresql_where=text("disabled_since IS NOT NULL"),
     ),
+    Column("digest_key", String(256)),  # the key of the digest that it is, or was to go with
     Index("actions_actions_parked", "playbook", sqlite_where=text("parked"), postgresql_where=text("parked")),
     Index("actions_actions_next", "next_attempt_at"),
     Index("actions_actions_play", "play", "seq"),

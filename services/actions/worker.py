@@ -19,11 +19,12 @@ from backbone.database import Database
 from backbone.failpoint import hit
 from backbone.log import EVENTS, TRIGGERS, Log, Record
 from backbone.partition_worker import Barrier, PartitionWorker
+from services.actions.digest_rounds import DigestRounds
 from services.actions.metrics import count_actions, count_plays, count_trips, measure
 from services.actions.partition_task import ActionsTask
 from services.actions.plays.model import DraftRendering
 from services.actions.plays.processor import GRACE_US, ClockMode
-from services.actions.storage import outbox, partition_mails
+from services.actions.storage import digests, outbox, partition_mails
 from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.library import SqlLibrary
 from services.actions.storage.ownership import OWNERSHIP, ActionsPartition
@@ -82,6 +83,10 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         self._office: MailOffice | None = None
         if hasher is not None and mode == "log":
             self._office = MailOffice(hasher, renderer, PolicyReader())
+        self._digests = DigestRounds(
+            db, log, clock, mode, self.library, self._connect, hasher, self.holds_record, look=2 * idle
+        )
+        self._late: dict[int, int] = {}  # since when mails of digests were not looked at, by partition
         self._behind: set[int] = set()  # partitions in which plays may go on that stood still or were held
         self._paused: set[tuple[str, int]] = set()
         self._committed_at = 0.0
@@ -132,10 +137,26 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         while (more := self._batch(idle=not records)) and time.monotonic() < until:
             pass
         self._more = more
+        self._send_digests()
         if self._retention.sweep(self.tasks.values(), self._clock.now() if self._mode == "wall" else None):
             self._outbox.set()
         self._throttle()
         self._relay()
+
+    def _send_digests(self) -> None:
+        """Send the digests whose moment has come, of the home partitions that are ours."""
+        mine = {task.row.partition: task.row for task in self.running()}
+        with self._reading():
+            found = self._digests.find(mine)
+        self.library.end_batch()
+        if not found:
+            return
+        due = self._digests.send(found, mine, self._renderer, self.consumer.stay)
+        for one in found if self._mode == "log" else ():
+            self._late[one.home] = min(self._late.get(one.home, one.moment), one.moment)
+        self._outbox.set()
+        if due:
+            self._on_due()
 
     def _look_anew(self) -> None:
         """Look again at all waits: plays may go on that stood still, and held ones begin."""
@@ -145,7 +166,7 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
 
     def poll_limits(self) -> tuple[float, int]:
         """A poll waits only briefly while offsets are uncommitted: their commit must not wait for the next event."""
-        if self._more or self._retention.more:
+        if self._more or self._retention.more or self._digests.more or self._late:
             return 0.0, BATCH
         moved = any(task.moved for task in self.tasks.values())
         return (min(0.02, self._idle) if moved else self._idle), BATCH
@@ -221,9 +242,13 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
     def _catch_up(self) -> int:
         """With the log clock: let plays go on that stood still or were held, in partitions that are read to their end;
         returns how many steps that took."""
+        late, self._late = self._late, {}
+        steps = sum(
+            self.tasks[number].look_back(since) for number, since in late.items() if number in self.tasks
+        )
         if not self._behind:
-            return 0
-        places, steps = self.positions(EVENTS), 0
+            return steps
+        places = self.positions(EVENTS)
         for task in self.running():
             number = task.row.partition
             if number in self._behind and (at := places.get(number)) is not None and at.at_end:
@@ -316,6 +341,9 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         self._paused.clear()
         self.library.moved = True
         self._behind |= {row.partition for row in rows}
+        if self._mode == "log":
+            with self._db.read() as conn:
+                self._late |= digests.looks(conn, [row.partition for row in rows])
         self._retention.mine([row.partition for row in rows])
         self._outbox.set()
 

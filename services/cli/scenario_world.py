@@ -61,6 +61,7 @@ class World:
             [m for m in models if isinstance(m, TemplateIn)],
             {m.name: m.body for m in models if isinstance(m, EndpointIn)},
             next((m.model_dump() for m in models if isinstance(m, BrandIn)), None),
+            next((m.timezone for m in models if isinstance(m, PolicyDoc)), None),
         )
         holds = MemoryHolds()
         policies = [m for m in models if isinstance(m, PolicyDoc)]

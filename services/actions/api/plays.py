@@ -25,7 +25,7 @@ from services.actions.api.views import action_view, attempt_view, play_view, rep
 from services.actions.metrics import count_plays
 from services.actions.plays.interpreter import Interpreter
 from services.actions.plays.model import ActionStatus, PlayStatus
-from services.actions.storage import mail_reports, ownership, search_columns
+from services.actions.storage import digests, mail_reports, ownership, search_columns
 from services.actions.storage.library import SqlLibrary
 from services.actions.storage.plays import PlayStore
 from services.actions.tables import actions, attempts, plays
@@ -129,7 +129,7 @@ def _plays(routes: APIRouter, db: Database) -> None:
             row = connection.execute(select(plays).where(plays.c.id == play)).one_or_none()
             if row is None:
                 raise NotFound(f"there is no play {play!r}")
-            mine = select(actions).where(actions.c.play == play).order_by(actions.c.seq).limit(1_000)
+            mine = select(actions).where(digests.serves(play)).order_by(actions.c.seq).limit(1_000)
             done = connection.execute(mine).all()
             went = history_of(connection, row, done)
         more = {"trigger_event": row.trigger.get("event"), "actions": [action_view(one) for one in done]}
@@ -154,7 +154,9 @@ def _actions(routes: APIRouter, db: Database) -> None:
         _: Principal = require("actions:read"),
     ) -> Response:
         """`after` and `before` are compared with `due_at`."""
-        query = narrow.of(actions, actions.c.due_at, play=play, channel=channel, status=status, reason=reason)
+        query = narrow.of(actions, actions.c.due_at, channel=channel, status=status, reason=reason)
+        if play is not None:
+            query = query.where(digests.serves(play))
         if recipient is not None:
             query = query.where(search_columns.is_for(actions.c.addressee, recipient))
         order = narrow.order(actions, actions.c.due_at)

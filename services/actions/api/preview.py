@@ -22,6 +22,7 @@ from services.actions.api.plays import Times
 from services.actions.api.unsubscribe import UnsubscribeLinks
 from services.actions.channels.email.spec import EmailSpec, from_of, mail_job
 from services.actions.channels.spec import Person
+from services.actions.plays import digests
 from services.actions.plays.model import Play
 from services.actions.plays.recipients import resolve
 from services.actions.plays.template_context import render_context
@@ -103,6 +104,7 @@ class Previews:
         context = render_context(play, profile, contact, now, brand) | {
             "unsubscribe_url": self._links.preview
         }
+        context |= digests.sample(context, play.playbook)
         owner = {"name": context["owner"]["name"], "email": context["owner"]["email"]}
         sender = from_of(EmailSpec(template=name, version=None, document=document, owner=owner), self._sender)
         locale = None if contact is None else contact.locale

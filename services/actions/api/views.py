@@ -55,6 +55,7 @@ def action_view(row: Row[Any]) -> dict[str, Any]:
         "step": row.step,
         "recipient": row.recipient,
         "topic": row.topic,
+        "digest": row.digest_key,
         "status": row.status,
         "reason": row.reason,
         "sentence": said(ActionReason, row.reason, case_of(row)),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from services.actions.plays.model import Leased
-from services.actions.storage import attempts, holds
+from services.actions.storage import attempts, digests, holds
 
 
 def lock(conn: Connection) -> None:
@@ -18,13 +18,18 @@ def may_begin(conn: Connection, ids: Sequence[str], now: int) -> list[str]:
     standing = holds.standing(conn, ids)
     if standing:
         attempts.never_sent(conn, sorted(standing), now)
-        holds.park(conn, standing)
+        _hold_back(conn, standing)
     return [one for one in ids if one not in standing]
+
+
+def _hold_back(conn: Connection, standing: set[str]) -> None:
+    """Let actions wait. The mail of a digest that has not begun goes without what is paused."""
+    holds.park(conn, standing - digests.take_back(conn, standing) if standing else ())
 
 
 def keep_back(conn: Connection, leased: Sequence[Leased]) -> list[Leased]:
     """The actions that were just leased, without those that wait. One whose process died in an attempt is leased all
     the same: it must be recorded what became of it."""
     standing = holds.standing(conn, [one.id for one in leased if not one.interrupted])
-    holds.park(conn, standing)
+    _hold_back(conn, standing)
     return [one for one in leased if one.id not in standing]

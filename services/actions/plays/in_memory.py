@@ -19,6 +19,7 @@ from schemas.template import TemplateIn
 from services.actions.channels import CHANNELS
 from services.actions.plays.admission import Admission, Holds, NothingHeld
 from services.actions.plays.lifecycle_events import about
+from services.actions.plays.memory_digests import MemoryDigests
 from services.actions.plays.model import (
     LIVE,
     OPEN_TASK,
@@ -26,7 +27,9 @@ from services.actions.plays.model import (
     Cancel,
     CloseTasks,
     ControlRecord,
+    DigestItem,
     DraftRendering,
+    LeaveDigests,
     Op,
     OwnEvent,
     Play,
@@ -38,7 +41,7 @@ from services.actions.plays.model import (
     TaskSpec,
 )
 from services.actions.plays.outgoing import Outgoing
-from services.actions.plays.ports import Stands
+from services.actions.plays.ports import Library, Stands
 from services.actions.plays.program import Playbook, compile_playbook
 from services.actions.policy.rules import SendingPolicy
 
@@ -79,7 +82,7 @@ class MemoryTask(msgspec.Struct, kw_only=True):
 
 
 class MemoryLibrary:
-    """Playbooks, templates, bodies of endpoints (by name) and a brand that are given once; each has version 1."""
+    """Playbooks, templates, bodies of endpoints (by name), brand and policy's timezone, given once as version 1."""
 
     def __init__(
         self,
@@ -87,11 +90,13 @@ class MemoryLibrary:
         templates: Iterable[TemplateIn] = (),
         bodies: Mapping[str, Any] | None = None,
         brand: Mapping[str, Any] | None = None,
+        timezone: str | None = None,
     ) -> None:
         self._playbooks = {doc.name: compile_playbook(1, doc) for doc in playbooks}
         self._templates = {doc.name: doc.model_dump(mode="json") for doc in templates}
         self._bodies = bodies or {}
         self._brand = in_scope(brand)
+        self._timezone = timezone
         matchers = [one for book in self._playbooks.values() for one in book.matchers()]
         self._types = frozenset(type_ for one in matchers for type_ in one.types)
         self._every = any(one.every for one in matchers)
@@ -113,6 +118,9 @@ class MemoryLibrary:
 
     def brand(self) -> dict[str, str | None]:
         return self._brand
+
+    def timezone(self) -> str | None:
+        return self._timezone
 
     def tier(self, profile: Profile) -> str | None:
         return profile.tier
@@ -136,6 +144,7 @@ class MemoryStore:
         self._renderer = renderer
         self._outgoing = Outgoing(self.profile, normal, policy)
         self._drafts: dict[str, ActionDraft] = {}  # of mails that wait
+        self._digested: dict[str, list[DigestItem]] = {}  # the items of digests' mails
         self._admission = Admission(holds or NothingHeld())
         self.profiles: dict[str, Profile] = {}
         self.plays: dict[str, Play] = {}
@@ -143,6 +152,7 @@ class MemoryStore:
         self.tasks: dict[str, MemoryTask] = {}
         self.events: list[OwnEvent] = []
         self.notes: list[StepNote] = []  # the history that steps without an action left
+        self.digests = MemoryDigests()
         self._seen: dict[bytes, Sighting] = {}
         self._put_off: set[str] = set()
 
@@ -163,6 +173,7 @@ class MemoryStore:
         self.profiles.pop(account, None)
         for held in (self.plays, self.actions, self.tasks):
             _drop(held, lambda one: one.account == account)
+        self.digests.forget(lambda item: item.account == account)
         self._forget_mails()
 
     def erase_contact(self, account: str, contact: str) -> None:
@@ -171,6 +182,9 @@ class MemoryStore:
         _drop(self.tasks, lambda one: one.play in doomed)
         _drop(
             self.actions, lambda one: one.play in doomed or (one.account, one.contact) == (account, contact)
+        )
+        self.digests.forget(
+            lambda item: item.play in doomed or (item.account, item.contact) == (account, contact)
         )
         self._forget_mails()
 
@@ -191,7 +205,7 @@ class MemoryStore:
 
     def live_plays(self, account: str) -> list[Play]:
         tasked = {task.play for task in self.tasks.values() if task.status in OPEN_TASK}
-        tasked |= {draft.play for draft in self._drafts.values()}
+        tasked |= {draft.play for draft in self._drafts.values()} | self.digests.plays()
         return [
             play
             for play in self.plays.values()
@@ -241,15 +255,51 @@ class MemoryStore:
                 draft = self._drafts.pop(mail.id)
                 self._tell(CHANNELS[draft.channel].event("done", None), draft, at)
 
+    def next_digest(self, upto: int) -> int | None:
+        moment = self.digests.next()
+        return moment if moment is not None and moment <= upto else None
+
+    def send_digests(self, moment: int, library: Library) -> None:
+        for found in self.digests.take(moment, library, self._standing):
+            for draft in found.left_out:
+                self._act(draft)
+            if found.mail is not None:
+                self._act(found.mail)
+                self._digested[found.mail.id] = found.kept
+
+    def _leave_digests(self, op: LeaveDigests) -> None:
+        """Take a play's items from digests; a mail that waits is made anew of what is left."""
+        for told in self.digests.leave(op):
+            self._act(told)
+        for name in [one for one in self._drafts if one in self._digested]:
+            if any(item.play == op.play for item in self._digested[name]):
+                self._skip_mail(name, ActionReason.PLAY_EXITED, op.at)
+                del self.actions[name]
+                for item in self._digested.pop(name):
+                    item.gone_at = 0 if item.play == op.play else item.gone_at
+                    self.digests.put(item)
+
+    def _skip_mail(self, name: str, reason: str, at: int) -> None:
+        self._outgoing.queue.drop(name, at)
+        action, _ = self.actions[name], self._drafts.pop(name)
+        action.status, action.reason, action.done_at = "skipped", reason, at
+
+    def _standing(self, plays: Iterable[str]) -> list[str]:
+        known = [self.plays[one] for one in plays if one in self.plays]
+        return [play.id for play in known if self._admission.standing(play) is not None]
+
     def do(self, op: Op) -> None:
         match op:
             case ActionDraft():
                 self._act(op)
+            case DigestItem():
+                self.digests.put(op)
+            case LeaveDigests():
+                self._leave_digests(op)
             case Cancel():  # any other action counts as sent when its step ran
-                for name in self._outgoing.cancel(op.play, op.at):
-                    del self._drafts[name]
-                    action = self.actions[name]
-                    action.status, action.reason, action.done_at = "skipped", op.reason, op.at
+                for name in self._outgoing.of(op.play):
+                    if self._drafts[name].digest is None:
+                        self._skip_mail(name, op.reason, op.at)
             case CloseTasks():
                 for task in self.tasks.values():
                     if task.play == op.play and task.status in OPEN_TASK:

@@ -13,7 +13,6 @@ from schemas.play_reasons import ActionReason, PlayReason, StepReason
 from schemas.playbook import WaitDate, WaitEvent
 from schemas.profile import Profile
 from schemas.trigger import Trigger
-from services.actions.channels import CHANNELS
 from services.actions.plays import goals
 from services.actions.plays.action_drafts import StepRun
 from services.actions.plays.admission import Admission, Holds, NothingHeld, Refusal
@@ -23,6 +22,7 @@ from services.actions.plays.model import (
     LIVE,
     Cancel,
     CloseTasks,
+    LeaveDigests,
     OwnEvent,
     Play,
     StepNote,
@@ -43,6 +43,7 @@ from services.actions.plays.play_values import (
 from services.actions.plays.ports import Library, Store
 from services.actions.plays.program import END, Instruction, Playbook, Program
 from services.actions.plays.retry_policy import HOUR
+from services.actions.plays.step_effects import effects_of
 from services.actions.plays.template_context import trigger_document
 
 LOOK_AGAIN = HOUR  # between looks at whether the playbook of a play that stands still can be read by now
@@ -269,27 +270,30 @@ class Interpreter:
         return play.status == "open" and self.admission.standing(play) is not None
 
     def leave(self, play: Play, reason: PlayReason, now: int) -> None:
-        """End an open or held play; if it is finished, close its open tasks, and send none of its mails that wait."""
+        """End an open or held play; if it is finished, close its open tasks, and send nothing of it that waits."""
         if play.status in LIVE:
             self.exit(play, reason, now)
         else:
             self._store.do(Cancel(play.id, ActionReason.PLAY_EXITED, now, waiting_only=True))
-            self._store.do(CloseTasks(play.id, reason, now))
+            self._leave_rest(play, reason, now, timely=self._log_clock)
 
     def exit(self, play: Play, reason: PlayReason, now: int) -> None:
         """End an open or held play: nothing more is sent, and its open tasks are closed."""
-        stands = self.admission.standing(play) is not None
+        timely = self._log_clock and self.admission.standing(play) is None
         alone = play.began_at is None and self._is_left_alone(play)
         if play.began_at is None:
             goals.forget(play)
         play.status, play.reason, play.ended_at, play.wait = "exited", reason, now, None
         self._store.put_play(play)
-        self._store.do(
-            Cancel(play.id, ActionReason.PLAY_EXITED, now, tried_only=self._log_clock and not stands)
-        )
-        self._store.do(CloseTasks(play.id, reason, now))
+        self._store.do(Cancel(play.id, ActionReason.PLAY_EXITED, now, tried_only=timely))
+        self._leave_rest(play, reason, now, timely=timely)
         if not alone:
             self._tell("play.exited", play, now)
+
+    def _leave_rest(self, play: Play, reason: PlayReason, now: int, *, timely: bool) -> None:
+        """Take its items from digests, and close its open tasks."""
+        self._store.do(LeaveDigests(play.id, now, timely))
+        self._store.do(CloseTasks(play.id, reason, now))
 
     def _is_left_alone(self, play: Play) -> bool:
         """Whether the account of a held play is held out, so that the play would touch nobody."""
@@ -350,10 +354,8 @@ class Interpreter:
             holds = one.condition(scope_of(play, None, profile))
             self._note(play, one.id, StepReason.CONDITION_TRUE if holds else StepReason.CONDITION_FALSE, now)
             return one.then if holds else one.otherwise
-        if step.channel is not None:
-            name, words = step.channel
-            for draft in CHANNELS[name].drafts(StepRun(play, one.id, profile, self._library, now), words):
-                self._store.do(draft)
+        for op in effects_of(StepRun(play, one.id, profile, self._library, now), step):
+            self._store.do(op)
         return one.next
 
     # -- helpers

@@ -125,6 +125,7 @@ class ActionDraft(msgspec.Struct, kw_only=True):
     waited: int = 0  # the waits of the play before it, added up
     depth: int = 0  # of the play, and so is `place`
     place: int | None = None
+    digest: str | None = None  # the key of the digest that it is, or was to go with
     spec: ActionSpec
     context: dict[str, Any] = {}
 
@@ -221,6 +222,57 @@ class Cancel(msgspec.Struct):
     waiting_only: bool = False
 
 
+class DigestItem(msgspec.Struct, kw_only=True):
+    """What a step has put on a digest for one recipient. It waits until the digest's mail goes out.
+
+    `id` is that of the action which tells of it if it is left out. It is collected for the first digest after `since`:
+    when its step ran (`at`), or a digest that it could not go with, since its playbook was paused. `due` is the moment
+    of its digest, if no earlier item decides on another. `scope`: account, contact, owner and trigger, as templates see
+    them.
+    """
+
+    id: str
+    play: str
+    playbook: str
+    rule: str
+    account: str
+    contact: str | None
+    tier: str
+    topic: str
+    step: str
+    recipient: str  # an address
+    to_name: str | None = None
+    internal: bool = False
+    key: str
+    template: str
+    version: int | None  # of the template; None: there was none
+    time: str  # the step's `at`, and so are the next two
+    days: list[str] | None = None
+    at_most: int
+    zone: str | None = None
+    at: int
+    since: int
+    due: int
+    gone_at: int | None = None  # since when its play obeys an exit; digests from before it have it still
+    priority: int | None = None  # as `ActionDraft` has them, and so are the next three
+    waited: int = 0
+    depth: int = 0
+    place: int | None = None
+    partition: int = 0
+    scope: dict[str, Any] = {}
+
+
+class LeaveDigests(msgspec.Struct):
+    """Take a play's items from the digests that have not gone out yet, with the reason `play_exited`.
+
+    `timely`: with the log clock, a digest that was due before `at` counts as sent when it was due, and keeps its items.
+    """
+
+    play: str
+    at: int
+    timely: bool = False
+
+
 class CloseTasks(msgspec.Struct):
     """Close the open tasks of this play with the reason."""
 
@@ -250,7 +302,7 @@ class ControlRecord(msgspec.Struct, frozen=True):
 
 Op = (
     # what the step machine leaves for the store, in order
-    ActionDraft | Cancel | CloseTasks | OwnEvent | StepNote | ControlRecord
+    ActionDraft | DigestItem | Cancel | LeaveDigests | CloseTasks | OwnEvent | StepNote | ControlRecord
 )
 
 
@@ -262,6 +314,16 @@ def play_id(trigger: str, playbook: str) -> str:
 def action_id(play: str, step: str, recipient: str) -> str:
     """The id of an action: a function of the play, the step and the recipient."""
     return "act_" + _digest(play, step, recipient)
+
+
+def digest_id(recipient: str, key: str, moment: int) -> str:
+    """The id of the mail that a digest sends at a moment; `recipient` is an address in the form that compares."""
+    return "act_" + _digest("digest", recipient, key, str(moment))
+
+
+def digest_name(recipient: str, key: str) -> str:
+    """What joins items: a hash of the recipient, an address in the form that compares, and the key."""
+    return _digest("digest", recipient, key)
 
 
 def event_id(kind: str, *parts: str) -> str:

@@ -42,7 +42,8 @@ class Store(Protocol):
         ...
 
     def live_plays(self, account: str) -> list[Play]:
-        """The account's open and held plays, and the finished ones with open tasks."""
+        """The account's open and held plays, and the finished ones with open tasks or with items that wait for a
+        digest."""
         ...
 
     def watched_plays(self, account: str) -> list[Play]:
@@ -75,6 +76,15 @@ class Store(Protocol):
         stands still."""
         ...
 
+    def next_digest(self, upto: int) -> int | None:
+        """The moment of the digest that is due first, if at or before `upto`. None where something else looks after
+        them: several partitions share them."""
+        ...
+
+    def send_digests(self, moment: int, library: "Library") -> None:
+        """Let the digests of this moment go out."""
+        ...
+
     def do(self, op: Op) -> None:
         """Keep what a step left: a draft to render and store, an end to actions or tasks, an event, a note."""
         ...
@@ -105,6 +115,10 @@ class Library(Protocol):
 
     def brand(self) -> dict[str, str | None]:
         """The brand that mails show now, as templates see it."""
+        ...
+
+    def timezone(self) -> str | None:
+        """The timezone of the sending policy; None: it has none."""
         ...
 
     def tier(self, profile: Profile) -> str | None:

@@ -66,7 +66,7 @@ class PlaysPartition:
         if isinstance(head, TriggerItem):
             return self._trigger_step(head)
         upto = self._clock_of(head)
-        if self._run_wait(upto):
+        if self._run_digests(upto) or self._run_wait(upto) or self._run_digests(upto):
             return True
         self.clock, self._received = upto, head.timestamp
         if head.event is not None and head.event.type in OF_RULES and self.pauses is not None:
@@ -115,6 +115,18 @@ class PlaysPartition:
             return self.clock
         return max(self.clock, time_of(event))
 
+    def _run_digests(self, upto: int) -> bool:
+        """Let the digests that are due first go out, if that is by `upto` and no wait runs out before; returns whether
+        there were any."""
+        moment = self._store.next_digest(upto)
+        if moment is None:
+            return False
+        play = self._store.next_wait(moment)
+        if play is not None and play.wait is not None and play.wait.due < moment:
+            return False
+        self._store.send_digests(moment, self._library)
+        return True
+
     def _run_wait(self, upto: int, *, late: bool = False) -> bool:
         """Run the wait that falls due first, if by `upto`; returns whether there was one.
 
@@ -143,6 +155,15 @@ class PlaysPartition:
         any_ = False
         while self.mode == "log" and (look := self._store.next_look(upto)) is not None:
             self._store.look(max(look, self.clock), self._stands)
+            any_ = True
+        return any_
+
+    def look_back(self, since: int) -> bool:
+        """With the log clock: look at the mails of digests that were put together after their moments, from `since` on,
+        each at its own moment; returns whether there were any."""
+        any_ = False
+        while not self._changing() and (look := self._store.next_look(self.clock)) is not None:
+            self._store.look(look if look >= since else self.clock, self._stands)
             any_ = True
         return any_
 

@@ -176,8 +176,8 @@ def _program(steps: list[Step]) -> Program:
 def _templates(built: Iterable[Instruction]) -> Iterator[str]:
     """The names of the saved templates that the steps use."""
     for one in built:
-        if one.step.channel is not None:
-            _, words = one.step.channel
+        if one.step.words is not None:
+            _, words = one.step.words
             yield from (name for kind, name, _ in words.references() if kind == "template")
 
 

@@ -77,6 +77,10 @@ class Player:
         if clock > self._plays.clock:
             self._event(Event(type=CLOCK, time=from_microseconds(clock)), 0, clock)
 
+    def look_back(self, since: int) -> None:
+        """Let the mails of digests begin whose moments, from `since` on, are past."""
+        self._plays.look_back(since)
+
     def _record(self, record: KeptRecord) -> None:
         place = f"touchline.events/{self._number}/{record.offset}"
         try:

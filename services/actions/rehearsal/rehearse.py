@@ -10,11 +10,13 @@ from msgspec.structs import replace
 from schemas.playbook import PlaybookIn
 from schemas.template import TemplateIn
 from schemas.trigger import Moved, Trigger
-from services.actions.channels import CHANNELS
+from services.actions.plays import digests
 from services.actions.plays.action_drafts import StepRun
 from services.actions.plays.in_memory import MemoryLibrary
-from services.actions.plays.model import ActionDraft, DraftRendering, Play, RenderFailure
+from services.actions.plays.memory_digests import MemoryDigests
+from services.actions.plays.model import ActionDraft, DigestItem, DraftRendering, Play, RenderFailure
 from services.actions.plays.program import Instruction, Program
+from services.actions.plays.step_effects import effects_of
 from services.actions.policy.mails import Past
 from services.actions.policy.rules import SendingPolicy
 from services.actions.rehearsal.drawing import Drawing, slot_of
@@ -58,13 +60,15 @@ class Rehearsal:
         room: int = ROOM,
     ) -> None:
         self._name, self._until, self._room = playbook.name, until, room
-        self._library = MemoryLibrary([playbook], templates, bodies, brand)
+        zone = None if policy is None else policy.zone
+        self._library = MemoryLibrary([playbook], templates, bodies, brand, zone)
         self._programs = self._library.version(playbook.name, 1).programs
         self._suppressed, self._policy = suppressed, policy
         self._past = (
             Past()
         )  # of all partitions, each played to its end: a cap counts what began before or after
         self.drawing = Drawing(renderer)
+        self._digests = MemoryDigests(suppressed, policy)
         self.stages: list[Stage] = []
         self._players: list[Player] = []
         self._end = 0 if until is None else until
@@ -80,6 +84,20 @@ class Rehearsal:
                 self._partition(partition, mine, log)
         for player in self._players:
             player.carry(self._end)
+        self._send_digests()
+
+    def _send_digests(self) -> None:
+        """Let all digests go out whose moment has come, one after the other.
+
+        At the end, since they have items of all partitions. What is in them was decided by the times of the items and
+        of the exits, so it is what they would have had in their moments.
+        """
+        while (moment := self._digests.next()) is not None and moment <= self._end:
+            for found in self._digests.take(moment, self._library, lambda _: ()):
+                for draft in (*found.left_out, *([found.mail] if found.mail is not None else [])):
+                    place = next(n for n, one in enumerate(self.stages) if draft.play in one.plays)
+                    self.stages[place].act(draft)
+                    self._players[place].look_back(moment)
 
     def _partition(self, number: int, triggers: list[Trigger], log: PastLog) -> None:
         """Play a partition, in as many readings as its accounts need."""
@@ -93,7 +111,9 @@ class Rehearsal:
             if self._until is None:
                 self._end = max(self._end, kept.newest_past, kept.clock)
             if kept.accounts:
-                stage = Stage(self.drawing, self._library, self._suppressed, self._policy, self._past)
+                stage = Stage(
+                    self.drawing, self._library, self._suppressed, self._digests, self._policy, self._past
+                )
                 player = Player(number, stage, self._library, self._name)
                 player.play(turns(kept, self._until))
                 self.stages.append(stage)
@@ -107,7 +127,7 @@ class Rehearsal:
                 tally.add(play, stage.outcomes.get(play.id, ()))
         for tier, program in self._programs.items():
             for one in program.instructions:
-                if one.step.channel is not None:
+                if one.step.words is not None:
                     self._try(tier, program, one, tally)
         samples: list[Mapping[str, Any]] = [*self.drawing.chosen()]
         return tally.report(samples)
@@ -130,8 +150,8 @@ class Rehearsal:
 
     def _variants(self, one: Instruction) -> Iterable[str]:
         """The tags of the variants of the step's mail."""
-        email = one.step.email
-        versions = {} if email is None else self._library.template_versions(frozenset([email.template]))
+        mail = one.step.email or one.step.digest
+        versions = {} if mail is None else self._library.template_versions(frozenset([mail.template]))
         return [
             tag
             for name, version in versions.items()
@@ -145,12 +165,14 @@ class Rehearsal:
         versions = self._library.template_versions(program.templates)
         for stage, play in first:
             profile = stage.profile(play.account)
-            if profile is None or one.step.channel is None:
+            if profile is None:
                 continue
-            name, words = one.step.channel
             mine = _as_of(play, tier, versions)
             run = StepRun(mine, one.id, profile, self._library, max(play.started_at, self._end))
-            yield from (draft for draft in CHANNELS[name].drafts(run, words) if draft.status == "pending")
+            for op in effects_of(run, one.step):
+                draft = digests.compose([op], op.due, self._library) if isinstance(op, DigestItem) else op
+                if isinstance(draft, ActionDraft) and draft.status == "pending":
+                    yield draft
 
 
 def _read_by(draft: ActionDraft, tag: str) -> ActionDraft:

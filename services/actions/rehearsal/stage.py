@@ -17,12 +17,16 @@ from schemas.event import OWN_PREFIX, Event
 from schemas.play_reasons import ActionReason
 from schemas.profile import Profile
 from services.actions.channels import CHANNELS
+from services.actions.plays.digests import SharedDigests
 from services.actions.plays.lifecycle_events import about
+from services.actions.plays.memory_digests import MemoryDigests
 from services.actions.plays.model import (
     LIVE,
     ActionDraft,
     Cancel,
     CloseTasks,
+    DigestItem,
+    LeaveDigests,
     Op,
     OwnEvent,
     Play,
@@ -61,18 +65,21 @@ class OpenTask(msgspec.Struct, gc=False):
     play: str
 
 
-class Stage:
-    """Implements `ports.Store`. `library` says which events plays hear; the others are not told."""
+class Stage(SharedDigests):
+    """Implements `ports.Store`. `library` says which events plays hear; the others are not told. `digests` are those of
+    all partitions: who has collected them sends them."""
 
     def __init__(
         self,
         drawing: Drawing,
         library: Library,
         suppressed: Suppressed,
+        digests: MemoryDigests,
         policy: SendingPolicy | None = None,
         past: Past | None = None,
     ) -> None:
         self._drawing, self._library, self._suppressed = drawing, library, suppressed
+        self._digests = digests
         self._outgoing = Outgoing(self.profile, normal, policy, past)
         self._waiting: dict[str, tuple[ActionDraft, Outcome]] = {}  # mails
         self.profiles: dict[str, Profile] = {}
@@ -114,11 +121,16 @@ class Stage:
         self._drawing.changed(account)
         self._drawing.forget(account)
         self._drop([play.id for play in self.plays.values() if play.account == account])
+        self._digests.forget(lambda item: item.account == account)
 
     def erase_contact(self, account: str, contact: str) -> None:
         self._drawing.forget(account)
         mine = [play for play in self.plays.values() if play.account == account]
-        self._drop([play.id for play in mine if play.contact == contact])
+        doomed = [play.id for play in mine if play.contact == contact]
+        self._drop(doomed)
+        self._digests.forget(
+            lambda item: item.account == account and (item.contact == contact or item.play in doomed)
+        )
         for play in mine:
             outcomes = self.outcomes.get(play.id)
             if outcomes is not None:
@@ -164,7 +176,8 @@ class Stage:
 
     def _see(self, play: Play) -> None:
         """Note whether the play is live, or has an open task."""
-        if play.status in LIVE or self._tasked.get(play.id) or self._outgoing.of(play.id):
+        waits = self._outgoing.of(play.id) or self._digests.waits(play.id)
+        if play.status in LIVE or self._tasked.get(play.id) or waits:
             self._live[play.account][play.id] = play
         else:
             self._live[play.account].pop(play.id, None)
@@ -200,7 +213,12 @@ class Stage:
     def do(self, op: Op) -> None:
         match op:
             case ActionDraft():
-                self._act(op)
+                self.act(op)
+            case DigestItem():
+                self._digests.put(op)
+            case LeaveDigests():
+                for told in self._digests.leave(op):
+                    self.act(told)
             case CloseTasks():
                 for place in list(self._tasked.get(op.play, ())):
                     self._close(place)
@@ -215,7 +233,8 @@ class Stage:
 
     # -- carrying out
 
-    def _act(self, draft: ActionDraft) -> None:
+    def act(self, draft: ActionDraft) -> None:
+        """Carry out an action, which may be the mail of a digest."""
         if draft.id in self._made:
             return
         if len(self._made) >= MAX_ACTIONS:

@@ -101,9 +101,7 @@ def _length(window: Mapping[str, Any]) -> str:
 @pass_context
 def relative(context: Context, value: Any) -> Any:
     """The days between a date or time and `now`, as one says it, by the account's calendar."""
-    account = context.get("account")
-    name = account.get("timezone") if isinstance(account, Mapping) else None
-    zone = name if isinstance(name, str) else None
+    zone = _zone(context)
     moment, now = date_of(value, zone), date_of(context.get("now"), zone)
     if moment is None or now is None:
         return "" if value is None else value
@@ -174,11 +172,16 @@ def money(context: Context, value: Any, currency: Any = None) -> Any:
     return format_currency(amount, code, locale=locale)
 
 
+def _zone(context: Context) -> str | None:
+    """The account's timezone; in a digest, which has several accounts, that of its reader."""
+    account = context.get("account") or context.get("reader")
+    name = account.get("timezone") if isinstance(account, Mapping) else None
+    return name if isinstance(name, str) else None
+
+
 def _local(context: Context, value: Any) -> datetime | None:
     """A date or time on the account's calendar; None: it is neither, or lies at the edge of the calendar."""
-    account = context.get("account")
-    name = account.get("timezone") if isinstance(account, Mapping) else None
-    zone = name if isinstance(name, str) else None
+    zone = _zone(context)
     moment = date_of(value, zone)
     try:
         return None if moment is None else moment.astimezone(zone_of(zone))

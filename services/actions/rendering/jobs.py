@@ -14,7 +14,10 @@ PART_CHARS = 256 * 1024  # of one rendered part: the HTML, the text, one string 
 SUBJECT_CHARS = 500
 SOURCE_CHARS = 128 * 1024  # of one part of a template
 
-SCOPE = ("account", "contact", "owner", "trigger", "tier", "unsubscribe_url", "now", "brand")
+SCOPE = (
+    *("account", "contact", "owner", "trigger", "tier", "unsubscribe_url", "now", "brand"),
+    *("items", "more"),  # of a digest
+)
 
 
 class MailJob(msgspec.Struct, tag="mail", kw_only=True, omit_defaults=True):

@@ -38,6 +38,7 @@ _WORDS = {
     "off": ActionReason.SENDING_OFF.value,
     "columns": _COLUMNS,
     "leased": f"{_COLUMNS}, a.attempting",
+    "play_status": "CASE WHEN a.digest_key IS NULL THEN p.status ELSE 'open' END AS play_status",
     "joined": "actions.actions_actions a JOIN actions.actions_plays p ON p.id = a.play",
     "open": "EXISTS (SELECT 1 FROM actions.actions_attempts t WHERE t.action = a.id AND t.n = a.attempts"
     " AND t.ended_at IS NULL)",
@@ -66,7 +67,7 @@ _due_in_doubt = Sql(
 )
 _content_of = Sql(
     """
-    SELECT {leased}, CAST(a.rendered AS TEXT) AS rendered, p.status AS play_status FROM {joined}
+    SELECT {leased}, CAST(a.rendered AS TEXT) AS rendered, {play_status} FROM {joined}
     WHERE a.id {ids}
 """,
     **_WORDS,
@@ -232,7 +233,7 @@ def never_sent(conn: Connection, ids: Sequence[str], now: int) -> None:
 
 _mine = Sql(
     """
-    SELECT a.id, a.attempts, {open} AS open, p.status AS play_status FROM {joined}
+    SELECT a.id, a.attempts, {open} AS open, {play_status} FROM {joined}
     WHERE a.id {ids} AND a.lease_owner = ? AND a.status IN ({sendable}) {lock}
 """,
     **_WORDS,
@@ -279,7 +280,7 @@ def start_attempts(
 _ending = Sql(
     """
     SELECT a.id, a.play, a.playbook, a.account, a.contact, a.channel, a.step, a.status, a.attempts, a.due_at,
-    a.begun_at, a.lease_owner, p.status AS play_status, p.depth, p.place FROM {joined} WHERE a.id {ids} {lock}
+    a.begun_at, a.lease_owner, {play_status}, p.depth, p.place FROM {joined} WHERE a.id {ids} {lock}
 """,
     **_WORDS,
 )

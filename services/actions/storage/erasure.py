@@ -8,14 +8,15 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select
 
 from schemas.names import MAX_NAME, fitting
 from services.actions.channels import LEAVE_FILES, NEED_CONSENT
-from services.actions.plays.model import ActionDraft, Op, OwnEvent, StepNote
-from services.actions.storage import rehearsals, suppressions
+from services.actions.plays.model import ActionDraft, DigestItem, Op, OwnEvent, StepNote
+from services.actions.storage import digests, rehearsals, suppressions
 from services.actions.storage.mentions import unname
 from services.actions.tables import (
     accounts,
     actions,
     attempts,
     begins,
+    digest_items,
     history,
     mail_reports,
     mails_gone,
@@ -55,6 +56,7 @@ def erase(conn: Connection, erasure: ToErase, now: int) -> None:
 
 
 def _account(conn: Connection, erasure: ToErase, now: int) -> None:
+    digests.erase(conn, digest_items.c.account == erasure.account, now)
     gone = actions.c.account == erasure.account
     addresses = _hold(conn, gone, actions.c.contact.is_not(None), now)
     suppressions.forget(conn, [*erasure.addresses, *addresses])
@@ -67,6 +69,8 @@ def _contact(conn: Connection, erasure: ToErase, contact: str, now: int) -> None
     """Erase the contact's plays as a whole, and from other plays the actions and tasks addressed to the contact."""
     of_contact = (plays.c.account == erasure.account) & (plays.c.contact == contact)
     mine = list(conn.scalars(select(plays.c.id).where(of_contact)))
+    theirs = or_(digest_items.c.contact == contact, digest_items.c.play.in_(mine))
+    digests.erase(conn, (digest_items.c.account == erasure.account) & theirs, now)
     gone = (actions.c.account == erasure.account) & or_(
         actions.c.contact == contact, actions.c.play.in_(mine)
     )
@@ -126,7 +130,7 @@ def _hold(
 
 def is_about(op: Op, account: str, contact: str | None = None, doomed: Iterable[str] = ()) -> bool:
     """Whether an op is about an account; with a contact: about that contact, or about one of the `doomed` plays."""
-    if not isinstance(op, ActionDraft | OwnEvent | StepNote):
+    if not isinstance(op, ActionDraft | DigestItem | OwnEvent | StepNote):
         return False
     if contact is None:
         return op.account == account

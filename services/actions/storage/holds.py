@@ -12,15 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text, update
 
 from backbone.database import insert_new
 from schemas.play_reasons import PlayReason
 from services.actions.plays.admission import Hold
 from services.actions.plays.model import SENDABLE
+from services.actions.storage import digests
 from services.actions.storage.sql import Sql, listed
 from services.actions.storage.status import discard_plays
-from services.actions.tables import actions, holds, plays
+from services.actions.tables import actions, digest_items, holds, plays
 
 Kind = Literal["playbook", "rule"]
 ALL = ("", "")  # names the lock that sends share
@@ -150,7 +151,10 @@ def resume(conn: Connection, key: Key, now: int) -> None:
         stamp=stamp,
         counted_after=newest,
     )
-    _unpark(conn, _mine(actions, key), now)
+    served = (
+        select(digest_items.c.action).join(plays, plays.c.id == digest_items.c.play).where(*_mine(plays, key))
+    )
+    _unpark(conn, (or_(and_(*_mine(actions, key)), actions.c.id.in_(served)),), now)
 
 
 def set_revision(conn: Connection, key: Key, revision: int) -> None:
@@ -191,19 +195,27 @@ def release_play(conn: Connection, play: str, status: str, keys: Sequence[Key], 
         _write(conn, key, stamp=stamp)
     due = plays.c.seq if status == "held" else plays.c.due_at
     conn.execute(update(plays).where(plays.c.id == play).values(released=stamp, due_at=due))
-    _unpark(conn, (actions.c.play == play,), now)
+    _unpark(conn, (digests.serves(play),), now)
 
 
 # -- actions of what is paused
 
-_STANDING = Sql("""
-    SELECT a.id FROM actions.actions_actions a JOIN actions.actions_plays p ON p.id = a.play
+_HELD = """
     JOIN actions.actions_holds h ON h.paused IS NOT NULL
     AND h.name = CASE h.kind WHEN 'playbook' THEN p.playbook ELSE p.rule END
     AND h.partition IN (-1, p.partition)
     AND (p.released IS NULL OR p.released < h.generation)
+"""
+_STANDING = Sql(
+    """
+    SELECT a.id FROM actions.actions_actions a JOIN actions.actions_plays p ON p.id = a.play {held}
     WHERE a.id {ids}
-""")
+    UNION SELECT i.action FROM actions.actions_digest_items i JOIN actions.actions_plays p ON p.id = i.play {held}
+    WHERE i.action {ids}
+""",
+    held=_HELD,
+)
+_PLAYS_STANDING = Sql("SELECT p.id FROM actions.actions_plays p {held} WHERE p.id {ids}", held=_HELD)
 _PARK = Sql("""
     UPDATE actions.actions_actions SET parked = TRUE, next_attempt_at = NULL, lease_owner = NULL, lease_until = NULL
     WHERE id {ids}
@@ -211,11 +223,16 @@ _PARK = Sql("""
 
 
 def standing(conn: Connection, ids: Sequence[str]) -> set[str]:
-    """Those of these actions whose playbook or rule is paused."""
+    """Those of these actions whose playbook or rule is paused, or that of a play which their digest serves."""
     paused = select(holds.c.name).where(holds.c.paused.is_not(None)).limit(1)
     if not ids or conn.execute(paused).first() is None:
         return set()
-    return {row.id for row in _STANDING.run(conn, listed(conn, list(ids)))}
+    return {row.id for row in _STANDING.run(conn, *[listed(conn, list(ids))] * 2)}
+
+
+def plays_standing(conn: Connection, ids: Sequence[str]) -> set[str]:
+    """Those of these plays whose playbook or rule is paused, whether they are open or not."""
+    return {row.id for row in _PLAYS_STANDING.run(conn, listed(conn, list(ids)))}
 
 
 def park(conn: Connection, ids: Iterable[str]) -> None:

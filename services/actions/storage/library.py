@@ -62,6 +62,7 @@ class SqlLibrary:
         self._current_templates: dict[str, int | None] = {}  # likewise
         self._policy: tuple[int, TierPolicy] | None = None  # and its version; 0: none is known
         self._policy_now: tuple[int, TierPolicy] | None = None  # of this batch
+        self._timezone: tuple[str | None] | None = None  # of the sending policy, likewise
         self._bodies: dict[str, Any] = {}  # likewise, of endpoints
         self._brand: dict[str, str | None] | None = None  # likewise
         self._types: set[str] = set()
@@ -98,7 +99,7 @@ class SqlLibrary:
     def end_batch(self) -> None:
         """Forget which versions are current: that may change from here on."""
         self._current, self._current_templates, self._bodies = {}, {}, {}
-        self._policy_now = self._brand = None
+        self._policy_now = self._brand = self._timezone = None
         for cache in (self._compiled, self._templates):
             while len(cache) > CACHED:
                 del cache[next(iter(cache))]
@@ -147,6 +148,12 @@ class SqlLibrary:
         if self._brand is None:
             self._brand = brand_now(self._connect())
         return self._brand
+
+    def timezone(self) -> str | None:
+        if self._timezone is None:
+            stored = POLICY.get(self._connect(), POLICY.kind)
+            self._timezone = (None if stored is None else stored.doc.get("timezone"),)
+        return self._timezone[0]
 
     def tier(self, profile: Profile) -> str | None:
         if self._policy_now is None:

@@ -1,4 +1,4 @@
-"""Removes an erased contact from the actions and tasks of others at the account. SQL only.
+"""Removes an erased contact from the actions, tasks and digests of others at the account. SQL only.
 
 The address and the full name are removed, and the whole contact where a webhook lists the account's contacts.
 """
@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, Text, cast, or_, select, update
+from sqlalchemy import Column, ColumnElement, Connection, Text, cast, or_, select, update
 
-from services.actions.tables import actions, tasks
+from services.actions.tables import actions, digest_items, tasks
 
 INSTEAD = "[erased]"
 AT_ONCE = 200
@@ -17,12 +17,20 @@ LEAST = 4  # characters; a shorter name is not removed
 
 
 def unname(conn: Connection, account: str, contact: str, said: Iterable[str | None]) -> None:
-    """Take a contact out of the actions and tasks that stay. `said`: the contact's addresses and names."""
+    """Take a contact out of the actions, tasks and digests that stay. `said`: the contact's addresses and names."""
     words = sorted({one for one in said if one is not None and _telling(one)}, key=len, reverse=True)
     marks = [json.dumps({"id": contact})[1:-1], *(json.dumps(word)[1:-1] for word in words)]
-    _rewrite(conn, actions, actions.c.rendered, account, marks, lambda value: _without(value, contact, words))
+    mails = actions.c.id.in_(select(digest_items.c.action).where(digest_items.c.account == account))
+    for whose, text in (
+        (actions.c.account == account, actions.c.rendered),
+        (mails, actions.c.rendered),
+        (digest_items.c.account == account, digest_items.c.scope),
+    ):
+        _rewrite(conn, whose, text, marks, lambda value: _without(value, contact, words))
     for column in (tasks.c.title, tasks.c.body):
-        _rewrite(conn, tasks, column, account, words, lambda value: _without(value, contact, words))
+        _rewrite(
+            conn, tasks.c.account == account, column, words, lambda value: _without(value, contact, words)
+        )
 
 
 def _telling(word: str) -> bool:
@@ -31,13 +39,14 @@ def _telling(word: str) -> bool:
 
 
 def _rewrite(
-    conn: Connection, table: Table, column: Column[Any], account: str, marks: Sequence[str], change: Any
+    conn: Connection, whose: ColumnElement[bool], column: Column[Any], marks: Sequence[str], change: Any
 ) -> None:
-    """Change the values that contain one of the marks."""
+    """Change the values of a column that contain one of the marks."""
     if not marks:
         return
+    table = column.table
     mentions = or_(*(cast(column, Text).contains(mark, autoescape=True) for mark in marks))
-    query = select(table.c.seq, column.label("value")).where(table.c.account == account, mentions)
+    query = select(table.c.seq, column.label("value")).where(whose, mentions)
     last = 0
     while rows := conn.execute(query.where(table.c.seq > last).order_by(table.c.seq).limit(AT_ONCE)).all():
         last = rows[-1].seq

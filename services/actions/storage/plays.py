@@ -14,9 +14,11 @@ from sqlalchemy import Connection, func, select, tuple_
 from backbone.database import upsert
 from backbone.ownership import Fenced
 from schemas.profile import Profile
+from services.actions.plays.digests import SharedDigests
 from services.actions.plays.model import (
     LIVE,
     ActionDraft,
+    DigestItem,
     DraftRendering,
     Op,
     Play,
@@ -24,7 +26,7 @@ from services.actions.plays.model import (
 )
 from services.actions.plays.outgoing import is_mail
 from services.actions.plays.ports import Stands
-from services.actions.storage import search_columns, task_rows
+from services.actions.storage import digests, search_columns, task_rows
 from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.erasure import ToErase, erase, is_about
 from services.actions.storage.partition_mails import MailOffice, PartitionMails
@@ -44,7 +46,7 @@ _profile = msgspec.json.Decoder(Profile).decode
 _profile_json = msgspec.json.Encoder().encode
 
 
-class PlayStore:
+class PlayStore(SharedDigests):
     """Implements `plays.ports.Store`. `connect` gives the batch's connection, and opens its transaction if need be."""
 
     def __init__(
@@ -60,24 +62,22 @@ class PlayStore:
         self.mails = PartitionMails(partition, office, connect, self.profile)
         self._standing = Standing(holds, partition)
         self.floor = 0  # every wait that falls due before this moment is in memory
-        self.watched_from = (
-            0  # the caller's clock, less what may be late: goals from before it are not loaded
-        )
+        # the caller's clock, less what may be late: goals from before it are not loaded
+        self.watched_from = 0
         self.ops: list[Op] = []
         self._forget()
 
     def _forget(self) -> None:
         self._plays: dict[str, Play] = {}
-        self._loaded_as: dict[
-            str, tuple[str, int | None]
-        ] = {}  # the status that a play had in the database, and the stamp of its release
+        # the status that a play had in the database, and the stamp of its release
+        self._loaded_as: dict[str, tuple[str, int | None]] = {}
         self._erasures: list[ToErase] = []
         self._gone: set[tuple[str, str | None]] = set()  # (account, contact) erased; contact None: all of it
         self._absent: set[str] = set()  # plays that the database does not have
         self._new: dict[str, None] = {}  # in the order in which they came
         self._changed: set[str] = set()
         self._live: dict[str, set[str]] = {}  # accounts whose live plays are in memory
-        self._tasked: set[str] = set()  # plays with open tasks, or with mails that wait
+        self._tasked: set[str] = set()  # plays with open tasks, mails that wait, or items of digests
         self._profiles: dict[str, Profile | None] = {}
         self._new_profiles: set[str] = set()
         self._fresh: set[str] = set()  # of these, the ones that the database does not have
@@ -120,7 +120,7 @@ class PlayStore:
 
     def _load_accounts(self, names: Sequence[str]) -> None:
         conn = self._connect()
-        tasked = task_rows.plays_left_open(conn, names)
+        tasked = task_rows.plays_left_open(conn, names) | digests.plays_waiting(conn, names)
         self._tasked |= tasked
         watched = (plays.c.goal_until >= self.watched_from) & plays.c.goal_reached_at.is_(None)
         self._live |= {name: set() for name in names}
@@ -286,7 +286,7 @@ class PlayStore:
         self.mails.look(at, stands)
 
     def do(self, op: Op) -> None:
-        if isinstance(op, ActionDraft) and (is_task(op) or is_mail(op)):
+        if isinstance(op, DigestItem) or (isinstance(op, ActionDraft) and (is_task(op) or is_mail(op))):
             self._tasked.add(op.play)
         self.mails.hear(op, self._new)
         self.ops.append(op)

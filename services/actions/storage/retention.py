@@ -16,7 +16,7 @@ from schemas.event import DAY_US, day_of
 from services.actions.channels import LEAVE_FILES
 from services.actions.partition_task import ActionsTask
 from services.actions.plays.model import OPEN_TASK, SENDABLE
-from services.actions.storage import outbox
+from services.actions.storage import digests, outbox
 from services.actions.storage.ownership import ActionsPartition
 from services.actions.tables import (
     actions,
@@ -111,7 +111,9 @@ def forget(conn: Connection, partition: int, tick: int, upto: int, now: int) -> 
     found = conn.execute(
         select(plays.c.id, plays.c.trigger_id)
         .where(plays.c.partition == partition, plays.c.ended_at <= upto, plays.c.status != "open")
-        .where(~_has_open_task(), ~_has_unsent_action(), _goal_is_over(upto))
+        .where(
+            ~_has_open_task(), ~_has_unsent_action(), ~digests.has_waiting(plays.c.id), _goal_is_over(upto)
+        )
         .order_by(plays.c.ended_at, plays.c.seq)
         .limit(AT_ONCE)
         .with_for_update()
@@ -160,5 +162,6 @@ def _plays(conn: Connection, ids: Sequence[str], now: int) -> None:
     for table in (attempts, mail_reports):
         conn.execute(delete(table).where(table.c.action.in_(select(actions.c.id).where(mine))))
     conn.execute(delete(actions).where(mine))
+    digests.forget(conn, ids)
     conn.execute(delete(history).where(history.c.play.in_(ids)))
     conn.execute(delete(plays).where(plays.c.id.in_(ids)))

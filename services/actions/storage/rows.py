@@ -65,6 +65,7 @@ def action_row(draft: ActionDraft, partition: int, now: int, *, governed: bool =
         "rule": draft.rule,
         "tier": draft.tier,
         "addressee": search_columns.recipient(draft.recipient, draft.channel),
+        "digest_key": draft.digest,
         "priority": draft.priority,
         "late_at": draft.late_at,
         "waited": draft.waited,

@@ -84,6 +84,7 @@ _hold_for_endpoint = Sql("""
 _MANY = 1_000_000_000  # more attempts than any action has
 _skip = update(actions).where(
     actions.c.play == bind("b_play"),
+    actions.c.digest_key.is_(None),  # it serves other plays too; see `digests.leave`
     actions.c.status.in_(SENDABLE),
     actions.c.attempting.is_(False),
     or_(actions.c.attempts >= bind("b_least"), actions.c.waits),

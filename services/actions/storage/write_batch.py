@@ -14,7 +14,9 @@ from services.actions.plays.model import (
     Cancel,
     CloseTasks,
     ControlRecord,
+    DigestItem,
     DraftRendering,
+    LeaveDigests,
     Op,
     OwnEvent,
     Rendered,
@@ -24,7 +26,7 @@ from services.actions.plays.model import (
     TaskSpec,
 )
 from services.actions.plays.outgoing import is_mail
-from services.actions.storage import outbox, task_rows
+from services.actions.storage import digests, outbox, task_rows
 from services.actions.storage.partition_mails import PartitionMails
 from services.actions.storage.rows import action_row
 from services.actions.storage.sending_policy import is_in_force
@@ -76,6 +78,7 @@ def write_ops(
     notes: list[dict[str, Any]] = []
     mailed = not mails.by_log and any(isinstance(op, ActionDraft) and is_mail(op) for op in ops)
     governed = mailed and is_in_force(conn)
+    digests.put(conn, [op for op in ops if isinstance(op, DigestItem)], partitions)
     for op in ops:
         match op:
             case ActionDraft():
@@ -90,6 +93,8 @@ def write_ops(
             case Cancel():
                 skip_actions(conn, op)
                 _skip_new(rows, op)
+            case LeaveDigests():
+                rows += [action_row(told, partition, now) for told in digests.leave(conn, op)]
             case CloseTasks():
                 close_tasks(conn, op)
             case OwnEvent():
