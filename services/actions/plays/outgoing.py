@@ -4,7 +4,7 @@ A mail whose step has run is looked at from that moment on. Its zone, and whethe
 the account at the place in the log at which it is looked at.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from schemas.play_reasons import ActionReason
 from schemas.profile import Profile
@@ -73,12 +73,15 @@ class Outgoing:
         look = self.queue.next_look()
         return look if look is not None and look <= upto else None
 
-    def look(self, at: int, stands: Stands) -> list[Outcome]:
-        """Look at the mails that are due at a moment; returns what began or was skipped, in order."""
+    def look(self, at: int, stands: Stands, suppressed: Container[tuple[str, str]] = ()) -> list[Outcome]:
+        """Look at the mails that are due at a moment; returns what became of them, in order. `suppressed`: addresses,
+        each with the topic, that get no mail."""
 
         def others(mail: WaitingMail) -> Turn:
             if stands(mail.play):
                 return Turn(None, STANDS)
+            if (mail.address, mail.topic) in suppressed:
+                return Turn(ActionReason.SUPPRESSED)
             return BEGINS if self._is_active(mail) else Turn(ActionReason.CONTACT_INACTIVE)
 
         return self.queue.run(self.policy or NO_POLICY, at, others, self._zone)

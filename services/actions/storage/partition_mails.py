@@ -117,11 +117,13 @@ class PartitionMails:
         """See `ports.Store`."""
         if self._office is None:
             return
-        self._load_past(self._outgoing.queue.due_by(at))
+        near = self._outgoing.queue.due_by(at)
+        self._load_past(near)
+        blocked = suppressions.suppressed(self._connect(), {(one.address, one.topic) for one in near})
         for one in [one for mine in self._office.begun.values() for one in mine.values()]:
             self._outgoing.queue.past.add(one)
         here = self._office.begun.setdefault(self._partition, {})
-        for mail, turn in self._outgoing.look(at, stands):
+        for mail, turn in self._outgoing.look(at, stands, blocked):
             if turn.begins:
                 self._begun[mail.id] = (at, mail)
                 here[mail.id] = mail.begun(at)

@@ -13,6 +13,7 @@ from schemas.event import from_microseconds
 from schemas.playbook import PlaybookIn
 from schemas.policy import PolicyDoc
 from services.actions.policy.rules import compile_policy
+from services.actions.storage import suppressions
 from services.actions.storage.library import POLICY
 from services.actions.storage.partition_mails import PartitionMails
 from services.actions.tables import actions, begins
@@ -181,6 +182,22 @@ def test_a_mail_that_cannot_be_rendered_never_begins(build: Callable[..., House]
         ("failed", None),
         ("pending", NOON),
     ]
+
+
+def test_a_mail_that_is_suppressed_meanwhile_never_begins(build: Callable[..., House]) -> None:
+    house = build(partitions=1)
+    put_policy(house, {**OFFICE, "caps": [{"at_most": 1, "within": "1d"}]})
+    house.save(book(steps=[MAIL]))
+    house.post(account(T0))
+    house.fire(T0 + HOUR, (0, 0))
+    house.settle()
+    with house.db.write() as conn:
+        suppressions.add(conn, HASHER.digest("ann@acme.test"), "lifecycle", None, "by_hand", 1)
+    house.tick(clock_event(T0 + 9 * HOUR))
+    house.settle()
+    (row,) = house.rows(actions)
+    assert (row.status, row.reason, row.begun_at) == ("skipped", "suppressed", None)
+    assert house.rows(begins) == []
 
 
 def test_what_is_erased_counts_no_more(build: Callable[..., House]) -> None:
