@@ -156,6 +156,12 @@ class PolicyOut(KeptVersion, PolicyDoc):
     )
 
 
+class EndpointRetryOut(Answer):
+    """How many webhooks of an endpoint are sent again."""
+
+    count: int
+
+
 class HealthOut(Answer):
     """The process is alive."""
 

@@ -19,6 +19,7 @@ from pydantic import (
 
 from schemas.channels.webhook import strings
 from schemas.fields import OF_VERSIONS, Name, Strict, invalid
+from schemas.timestamps import Moment
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  (the prefix of Standard Webhooks, not a secret)
 MIN_SECRET, MAX_SECRET = 24, 64  # bytes, by Standard Webhooks
@@ -265,6 +266,17 @@ class EndpointIn(Strict):
     def texts(self) -> Iterator[tuple[str, str]]:
         """Every string in the body, which is a template, by its path."""
         yield from strings(self.body, "body")
+
+
+class EndpointRetryIn(Strict):
+    """Which webhooks of an endpoint to send again."""
+
+    after: Moment = Field(
+        description="Only webhooks that were due after this time.", examples=["2026-12-01T08:00:00Z"]
+    )
+    status: Literal["failed", "skipped", "uncertain"] = Field(
+        "failed", description="Only webhooks with this status."
+    )
 
 
 def secrets_of(fields: Mapping[str, Any]) -> Sequence[str]:

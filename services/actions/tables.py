@@ -205,6 +205,8 @@ actions = Table(
             ("actions_actions_look", "partition", "next_look_at"),
         )
     ),
+    # how many attempts there were when somebody last asked for it again; null: nobody has
+    Column("tries_before", Integer),
     Column("disabled_since", Long),  # since when it waits for its endpoint, which is disabled; wall clock
     Index(
         "actions_actions_disabled",

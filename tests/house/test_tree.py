@@ -117,3 +117,16 @@ def test_the_locks_name_no_index_and_hash_everything() -> None:
 def test_the_chart_is_of_this_version() -> None:
     chart = yaml.safe_load((ROOT / "deploy/helm/touchline/Chart.yaml").read_text())
     assert {chart["version"], chart["appVersion"]} == {VERSION}
+
+
+REVISION = re.compile(r'^(revision|down_revision) = "(\w+)"$', re.MULTILINE)
+
+
+@pytest.mark.parametrize("room", ["backbone", "services/actions", "services/ingest", "services/rules"])
+def test_the_migrations_of_a_room_are_one_chain(room: str) -> None:
+    """Two that follow the same one are two heads, and no database can be migrated."""
+    folder = ROOT / room / "migrations" / "versions"
+    said = [REVISION.findall(path.read_text(encoding="utf-8")) for path in folder.glob("*.py")]
+    followed = Counter(name for one in said for what, name in one if what == "down_revision")
+    heads = {name for one in said for what, name in one if what == "revision"} - followed.keys()
+    assert (len(heads), [name for name, times in followed.items() if times > 1]) == (1, [])

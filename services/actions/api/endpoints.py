@@ -1,4 +1,4 @@
-"""`/v1/endpoints` beside its documents: whether one fails or is disabled, enabling it, and checking one."""
+"""`/v1/endpoints` beside its documents: whether one fails or is disabled, enabling it, and what is sent again."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
@@ -15,12 +15,13 @@ from backbone.web.api_keys import Principal, require
 from backbone.web.app import json_response
 from backbone.web.audit import Trail
 from backbone.web.json_route import AS_SHOWN, JsonRoute, example
-from schemas.answers import EndpointCheckOut, EndpointOut
-from schemas.endpoint import EndpointIn
+from schemas.answers import EndpointCheckOut, EndpointOut, EndpointRetryOut
+from schemas.endpoint import EndpointIn, EndpointRetryIn
+from schemas.event import microseconds, rfc3339
 from schemas.fields import EmptyBody
 from services.actions.api import endpoint_secrets as secrets
 from services.actions.api.views import moment
-from services.actions.storage import endpoints
+from services.actions.storage import again, endpoints
 from services.actions.storage.endpoints import EndpointState
 from services.actions.storage.library import ENDPOINTS
 
@@ -29,6 +30,7 @@ TOLD = 3  # transactions in which webhooks that waited go on before the answer; 
 Prepare = Callable[[Connection, Any, StoredDocument | None], Mapping[str, Any]]
 Name = Annotated[str, Path(min_length=1, max_length=256)]
 NoBody = Annotated[EmptyBody | None, example({})]
+RetryBody = Annotated[EndpointRetryIn, example({"after": "2026-12-01T08:00:00Z"})]
 Body = Annotated[EndpointIn, AS_SHOWN, example(ENDPOINT_EXAMPLE)]
 
 
@@ -76,6 +78,7 @@ def routers(
     routes = APIRouter(tags=["endpoints"], route_class=JsonRoute)
     _check(routes, db, stored)
     _enable(routes, db, clock, changed)
+    _retry(routes, db, clock, changed)
     return [
         routes,
         documents_router(
@@ -123,6 +126,32 @@ def _enable(routes: APIRouter, db: Database, clock: Clock, changed: Callable[[],
         go_on(db, clock)
         changed()
         return json_response(view(db)(stored))
+
+
+def _retry(routes: APIRouter, db: Database, clock: Clock, changed: Callable[[], None]) -> None:
+    @routes.post(
+        "/v1/endpoints/{name}/retry",
+        status_code=202,
+        response_model=EndpointRetryOut,
+        summary="Send webhooks of the endpoint again",
+    )
+    def retry(name: Name, body: RetryBody, trail: Trail, _: Principal = require("actions:write")) -> Response:
+        """Each has the same id and body as before, and its retries start anew. Webhooks whose play has
+        exited are left out. While the endpoint is disabled, they wait.
+        """
+        asked = {"after": rfc3339(microseconds(body.after)), "status": body.status}
+        count, more = 0, True
+        while more:
+            with db.write() as connection:
+                ENDPOINTS.fetch(connection, name)
+                found = again.endpoint_again(
+                    connection, "webhook", name, body.status, microseconds(body.after), clock.now()
+                )
+                if found:
+                    trail.note(connection, "endpoint", name, after={"retry": asked | {"count": found}})
+            count, more = count + found, found == again.AT_ONCE
+        changed()
+        return json_response({"count": count}, 202)
 
 
 def go_on(db: Database, clock: Clock) -> None:

@@ -296,7 +296,7 @@ def _finished(end: AttemptEnd, now: int) -> Finished:
         decision = Decision(status="skipped", reason=outcome.reason)
     else:
         schedule = CHANNELS[end.action.channel].schedule
-        decision = _spread(end, decide(outcome, max(end.n, end.action.attempts), now, schedule), now)
+        decision = _spread(end, decide(outcome, _tries(end), now, schedule), now)
     return Finished(
         action=end.action.id,
         n=end.n or None,
@@ -304,6 +304,11 @@ def _finished(end: AttemptEnd, now: int) -> Finished:
         decision=decision,
         detail=_plain(outcome.detail),
     )
+
+
+def _tries(end: AttemptEnd) -> int:
+    """How many attempts of its schedule the action has had."""
+    return max(end.n, end.action.attempts) - end.action.tries_before
 
 
 def _plain(detail: str) -> str:

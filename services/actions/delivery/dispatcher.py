@@ -194,6 +194,7 @@ class Dispatcher:
             written = await commits.lease(Wanted(room.total, room.without, room.of, room.others))
             self._start_deliveries(commits, written.leased)
             if len(written.leased) < room.total:
+                self._book.room()  # whoever has none now wakes us when there is some
                 with suppress(TimeoutError):
                     await asyncio.wait_for(woken.wait(), self._pause(written))
 

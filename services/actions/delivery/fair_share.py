@@ -90,7 +90,12 @@ class KeyLimit(FairShare):
         at = loop.time() + seconds
         if not loop.time() < self._open_at <= at:
             self._open_at = at
-            loop.call_at(at, self.let_in)
+            loop.call_at(at, self._open, at)
+
+    def _open(self, at: float) -> None:
+        if self._open_at == at:
+            self._open_at = 0.0  # a timer may come a little early
+        self.let_in()
 
     def allow(self, most: int) -> None:
         """Set how many places there are while the machine answers."""

@@ -142,12 +142,15 @@ class AttemptGroupCommit:
                 self._on_ended(this.batch.ends, written.refused)
 
     async def _gather(self) -> None:
-        """Wait a little for other actions under way that may have something to write in a moment."""
+        """Wait a little for other actions under way that may have something to write, as long as some do."""
+        batch = self._next.batch
         for _ in range(GATHERINGS):
-            batch = self._next.batch
-            if self._under_way() <= len(batch.begins) + len(batch.ends):
+            come = len(batch.begins) + len(batch.ends)
+            if self._under_way() <= come:
                 return
             await asyncio.sleep(GATHER_S)
+            if len(batch.begins) + len(batch.ends) == come:
+                return
 
     async def _commit(self, batch: Batch) -> BatchResult:
         """Write a batch, however long the database is away. If it refuses the batch, write it piece by piece."""

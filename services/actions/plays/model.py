@@ -143,6 +143,7 @@ class Leased(msgspec.Struct, kw_only=True, frozen=True):
     recipient: str | None
     topic: str
     attempts: int  # how many have begun so far
+    tries_before: int = 0  # of these, those before somebody asked for it again
     due_at: int
     begun_at: int | None = None  # when the first attempt began; None: none did
     waits: bool = False  # see the column

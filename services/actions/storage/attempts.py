@@ -31,7 +31,7 @@ MAX_DETAIL = 2_000  # characters kept of an attempt's detail
 # The attempt's own row tells whether it is still under way, or was closed as interrupted (`open`).
 _COLUMNS = (
     "a.id, a.play, a.playbook, a.account, a.contact, a.channel, a.step,"  # as `Leased` has them
-    " a.recipient, a.topic, a.attempts, a.due_at, a.begun_at, a.waits"
+    " a.recipient, a.topic, a.attempts, a.due_at, a.begun_at, a.waits, a.tries_before"
 )
 _WORDS = {
     "sendable": ", ".join(f"'{status}'" for status in SENDABLE),
@@ -106,7 +106,7 @@ def lease_due(
     found = {row.id: row for row in _content_of.run(conn, listed(conn, ids))} if ids else {}
     rows = [found[one] for one in ids if one in found]
     interrupt(conn, [row.id for row in rows if row.attempting], now)
-    over = {row.id for row in rows if _over(row.play_status, row.attempts, log_clock=log_clock)}
+    over = {row.id for row in rows if _over(row, log_clock=log_clock)}
     _skip_exited(conn, [row.id for row in rows if row.id in over and not row.attempting], now)
     _leave_uncertain(conn, [row.id for row in rows if row.id in over and row.attempting], now)
     mine = [row for row in rows if row.id not in over]
@@ -127,6 +127,7 @@ def _leased(row: Row[Any], content: dict[str, Any], *, log_clock: bool = False) 
         recipient=row.recipient,
         topic=row.topic,
         attempts=row.attempts,
+        tries_before=row.tries_before or 0,
         due_at=row.due_at,
         begun_at=row.due_at if log_clock and row.begun_at is None else row.begun_at,
         waits=bool(row.waits),
@@ -143,13 +144,14 @@ def _content(text: str | None) -> dict[str, Any]:
     return found or {}
 
 
-def _over(play_status: str, attempts: int, *, log_clock: bool) -> bool:
+def _over(row: Row[Any], *, log_clock: bool) -> bool:
     """Whether an action must not be tried again because its play was exited.
 
     The exit itself skips actions that were never tried. With the log clock, an action that was due before the exit is
-    sent, however late its delivery is (`Cancel.tried_only`).
+    sent, however late its delivery is (`Cancel.tried_only`). What somebody asked for again never is.
     """
-    return play_status == "exited" and attempts > 0 and not log_clock
+    asked_again = row.tries_before is not None
+    return row.play_status == "exited" and (asked_again or (row.attempts > 0 and not log_clock))
 
 
 def _skip_exited(conn: Connection, ids: Sequence[str], now: int) -> None:
@@ -233,7 +235,7 @@ def never_sent(conn: Connection, ids: Sequence[str], now: int) -> None:
 
 _mine = Sql(
     """
-    SELECT a.id, a.attempts, {open} AS open, {play_status} FROM {joined}
+    SELECT a.id, a.attempts, a.tries_before, {open} AS open, {play_status} FROM {joined}
     WHERE a.id {ids} AND a.lease_owner = ? AND a.status IN ({sendable}) {lock}
 """,
     **_WORDS,
@@ -262,7 +264,7 @@ def start_attempts(
     was erased.
     """
     rows = _mine.run(conn, listed(conn, ids), owner).all()
-    over = {row.id for row in rows if _over(row.play_status, row.attempts, log_clock=log_clock)}
+    over = {row.id for row in rows if _over(row, log_clock=log_clock)}
     _skip_exited(conn, sorted(over), now)
     # An attempt under way was begun by a commit whose success we did not hear of: it keeps its number.
     known = {row.id: row.attempts for row in rows if row.open and row.id not in over}

@@ -200,6 +200,7 @@ def release_play(conn: Connection, play: str, status: str, keys: Sequence[Key], 
 
 # -- actions of what is paused
 
+_ANY_PAUSED = Sql("SELECT 1 FROM actions.actions_holds WHERE paused IS NOT NULL LIMIT 1")
 _HELD = """
     JOIN actions.actions_holds h ON h.paused IS NOT NULL
     AND h.name = CASE h.kind WHEN 'playbook' THEN p.playbook ELSE p.rule END
@@ -224,8 +225,7 @@ _PARK = Sql("""
 
 def standing(conn: Connection, ids: Sequence[str]) -> set[str]:
     """Those of these actions whose playbook or rule is paused, or that of a play which their digest serves."""
-    paused = select(holds.c.name).where(holds.c.paused.is_not(None)).limit(1)
-    if not ids or conn.execute(paused).first() is None:
+    if not ids or _ANY_PAUSED.run(conn).first() is None:
         return set()
     return {row.id for row in _STANDING.run(conn, *[listed(conn, list(ids))] * 2)}
 

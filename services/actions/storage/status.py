@@ -77,6 +77,11 @@ _hold_back = Sql("""
     WHERE id {ids}
 """)
 _report = Sql("UPDATE actions.actions_actions SET status = ?, reason = ? WHERE id = ?")
+_ask_again = Sql("""
+    UPDATE actions.actions_actions SET status = ?, reason = ?, next_attempt_at = ?, done_at = NULL,
+    tries_before = attempts, attempting = FALSE, parked = FALSE, lease_owner = NULL, lease_until = NULL,
+    disabled_since = NULL WHERE id {ids}
+""")
 _hold_for_endpoint = Sql("""
     UPDATE actions.actions_actions SET status = ?, reason = ?, disabled_since = ?, next_attempt_at = ?,
     lease_owner = NULL, lease_until = NULL, attempting = FALSE WHERE id = ?
@@ -132,6 +137,11 @@ def hold_for_endpoint(conn: Connection, rows: Sequence[tuple[int, int, str]]) ->
     """Let actions wait for their endpoint: since when, until when at most (microseconds), and the action's id."""
     why = ("pending", ActionReason.ENDPOINT_DISABLED.value)
     change_status(conn, _hold_for_endpoint, [(*why, *row) for row in rows])
+
+
+def ask_again(conn: Connection, ids: Any, now: int) -> None:
+    """Let actions that ended (as `listed`) begin once more, now, with all of their schedule before them."""
+    change_status(conn, _ask_again, [("pending", None, now, ids)])
 
 
 def skip_actions(conn: Connection, op: Cancel) -> None:

@@ -6,6 +6,7 @@ from fastapi.testclient import TestClient
 
 from services.actions.storage import endpoints
 from services.actions.storage.library import ENDPOINTS
+from services.actions.storage.status import close_actions
 from tests.services.actions.kit import House
 from tests.services.actions.test_api import ENDPOINT, client, fields, played
 
@@ -252,3 +253,27 @@ def test_a_disabled_endpoint_is_enabled_by_hand(house: House, client: TestClient
     enabled = client.post("/v1/endpoints/crm/enable").json()
     assert (enabled["status"], enabled["failing_since"]) == ("active", None)
     assert client.post("/v1/endpoints/crm/enable").status_code == 409
+
+
+def test_webhooks_are_asked_for_again(house: House, client: TestClient) -> None:
+    body = {"after": "2020-01-01T00:00:00Z"}
+    assert client.post("/v1/endpoints/crm/retry", json=body).status_code == 404
+    client.post("/v1/endpoints", json=ENDPOINT)
+    client.post("/v1/playbooks", json={"name": "chase", "steps": [{"webhook": {"endpoint": "crm"}}]})
+    played(house, client)
+    (before,) = client.get("/v1/actions?channel=webhook").json()["items"]
+    with house.db.write() as connection:
+        close_actions(connection, [before["id"]], "failed", "rejected", 1)
+    late = {"after": before["due_at"]}
+    assert client.post("/v1/endpoints/crm/retry", json=late).json() == {"count": 0}
+    answer = client.post("/v1/endpoints/crm/retry", json=body)
+    assert (answer.status_code, answer.json()) == (202, {"count": 1})
+    (after,) = client.get("/v1/actions?channel=webhook").json()["items"]
+    assert (after["id"], after["status"], after["reason"], after["done_at"]) == (
+        before["id"],
+        "pending",
+        None,
+        None,
+    )
+    for wrong, field in (({}, "after"), ({"after": "now"}, "after"), (body | {"status": "done"}, "status")):
+        assert fields(client.post("/v1/endpoints/crm/retry", json=wrong)) == [field]

@@ -17,6 +17,8 @@ from schemas.start import START_EXAMPLE
 from schemas.task import TASK_EXAMPLE
 from services.actions.api.documents import TEMPLATE_EXAMPLE
 from services.actions.api.endpoints import ENDPOINT_EXAMPLE
+from services.actions.storage import endpoints
+from services.app import Runtime
 from tests.services.contract.pages import Page, Place
 
 TASK = {"task": {"title": "Call {{ account.name }}", "assignee": "kim@us.test"}}
@@ -59,9 +61,10 @@ class Caller:
 
 
 @pytest.fixture(scope="module")
-def call(api: httpx.Client) -> Caller:
+def call(api: httpx.Client, served: tuple[Runtime, str]) -> Caller:
     caller = Caller(api)
     _documents(caller)
+    _endpoints(caller, served[0])
     _accounts(caller)
     _plays(caller)
     _tasks(caller)
@@ -93,8 +96,7 @@ def _documents(call: Caller) -> None:
     call("post", "/v1/playbooks", json=PLAYBOOK)
     call("post", "/v1/rules", json=RULE)
     for kind, body in DOCUMENTS:
-        if kind != "endpoints":
-            call("post", f"/v1/{kind}/check", json=body)
+        call("post", f"/v1/{kind}/check", json=body)
         call("put", f"/v1/{kind}/extra", json=body)
         call("put", f"/v1/{kind}/extra", json=body)
         call("get", f"/v1/{kind}/extra")
@@ -110,6 +112,15 @@ def _documents(call: Caller) -> None:
     for verb in ("pause", "shadow", "activate"):
         call("post", f"/v1/rules/overdue/{verb}")
     call("put", "/v1/rules/trend", json={"when": TREND, "status": "active"})
+
+
+def _endpoints(call: Caller, rooms: Runtime) -> None:
+    for since in (endpoints.FAILS_US, 0):
+        with rooms.db.write() as conn:
+            endpoints.note(conn, [("again", "timeout")], rooms.clock.now() - since)
+    call("get", "/v1/endpoints/again")
+    call("post", "/v1/endpoints/again/enable")
+    call("post", "/v1/endpoints/again/retry", json={"after": "2026-01-01T00:00:00Z"})
 
 
 def _accounts(call: Caller) -> None:

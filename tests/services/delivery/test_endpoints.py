@@ -21,11 +21,11 @@ from services.actions.delivery.disabled_endpoints import DisabledEndpoints
 from services.actions.plays.model import Cancel, Leased
 from services.actions.plays.retry_policy import Outcome
 from services.actions.status import measure, status
-from services.actions.storage import endpoints, holds
+from services.actions.storage import again, endpoints, holds
 from services.actions.storage.endpoints import DAY_US, FAILS_US, SECOND_US, WAITS_US
 from services.actions.storage.library import ENDPOINTS
 from services.actions.storage.status import skip_actions
-from services.actions.tables import actions, attempts, endpoint_states, sending
+from services.actions.tables import actions, attempts, endpoint_states, plays, sending
 from tests.services.delivery.kit import Fake, House
 from tests.services.delivery.test_sending import either
 from tests.unit.channels.helpers import SECRET
@@ -246,6 +246,91 @@ def test_the_webhooks_of_an_endpoint_that_is_gone_wait_no_longer(house: House) -
         endpoints.forget(conn, "crm", 1)
     DisabledEndpoints(house.db, house.clock, lambda: None).sweep()
     assert house.states()["act_1"] == ("pending", None)
+
+
+# -- sent again, by hand
+
+
+def ended(house: House, name: str, status: str, reason: str | None, **more: Any) -> None:
+    fields = {
+        "status": status,
+        "reason": reason,
+        "attempts": 9,
+        "next_attempt_at": None,
+        "done_at": 1,
+        "due_at": 100,
+    }
+    house.put(name, **HOOK | fields | {"addressee": "crm"} | more)
+    with house.db.write() as conn:
+        conn.execute(attempts.insert().values(action=name, n=9, started_at=1, ended_at=1))
+
+
+def ask_again(house: House, status: str = "failed", after: int = 0) -> int:
+    with house.db.write() as conn:
+        return again.endpoint_again(conn, "webhook", "crm", status, after, house.clock.now())
+
+
+def test_what_failed_is_sent_again_with_all_of_its_schedule(either: House) -> None:
+    ended(either, "act_1", "failed", "attempts_exhausted")
+    assert ask_again(either) == 1
+    assert either.states() == {"act_1": ("pending", None)}
+    assert ask_again(either) == 0
+    ends = iter([Outcome(kind="temporary", reason="deferred", retry_after=0), Outcome(kind="done")])
+    loop = either.loop(alone=False, webhook=Fake(lambda _: next(ends)))
+    either.until(lambda: either.states()["act_1"] == ("retrying", "deferred"))
+    row = either.rows(actions)[0]
+    assert row.next_attempt_at - either.rows(attempts)[-1].ended_at <= 5_500_000  # its first pause
+    with either.db.write() as conn:
+        conn.execute(update(actions).values(next_attempt_at=1))
+    loop.wake()
+    either.until(lambda: either.states()["act_1"] == ("done", None))
+    assert [n for n, _, _ in either.attempts("act_1")] == [9, 10, 11]
+
+
+def test_who_is_not_asked_again(either: House) -> None:
+    ended(either, "act_old", "failed", "rejected", due_at=50)
+    ended(either, "act_else", "failed", "rejected", recipient="other", addressee="other")
+    ended(either, "act_done", "done", None)
+    ended(either, "act_exited", "skipped", "play_exited")
+    ended(either, "act_refused", "skipped", "not_approved")
+    ended(either, "act_empty", "failed", "template_error", rendered=None)
+    ended(either, "act_over", "failed", "rejected", play="ply_over", play_status="exited")
+    ended(either, "act_waited", "skipped", "endpoint_disabled")
+    before = either.states()
+    assert ask_again(either, after=50) == 0
+    assert either.states() == before
+    assert ask_again(either, "skipped") == 1
+    assert {name for name, now in either.states().items() if now == ("pending", None)} == {"act_waited"}
+
+
+@pytest.mark.parametrize("log_clock", [False, True])
+def test_a_play_that_exits_meanwhile_is_never_passed(house: House, log_clock: bool) -> None:
+    """Asked for again, and then, before it is leased, or before it begins, the play exits."""
+    house.settings = house.settings.model_copy(update={"clock": "log" if log_clock else "wall"})
+
+    class Slow(Hooks):
+        async def prepare(self, action: Leased) -> Any:
+            with house.db.write() as conn:
+                conn.execute(update(plays).values(status="exited"))
+            return await super().prepare(action)
+
+    ended(house, "act_1", "skipped", "endpoint_disabled", attempts=0)
+    ended(house, "act_2", "failed", "rejected", play="ply_2")
+    assert (ask_again(house, "skipped"), ask_again(house)) == (1, 1)
+    with house.db.write() as conn:
+        conn.execute(update(plays).where(plays.c.id == "ply_2").values(status="exited"))
+    hooks = Slow()
+    house.loop(webhook=hooks)
+    house.until(lambda: set(house.states().values()) == {("skipped", "play_exited")})
+    assert hooks.sent == []
+
+
+def test_what_is_sent_again_waits_while_its_endpoint_is_disabled(house: House) -> None:
+    ended(house, "act_1", "failed", "rejected")
+    set_state(house, failing_since=1, disabled_at=1)
+    assert ask_again(house) == 1
+    house.loop(webhook=Hooks())
+    house.until(lambda: house.states()["act_1"] == WAITS)
 
 
 # -- rates

@@ -13,6 +13,7 @@ from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, 
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage import attempts as store
 from services.actions.storage import suppressions
+from services.actions.storage.due import Wanted
 from services.actions.storage.erasure import ToErase, erase
 from services.actions.tables import actions, attempts, outbox
 from tests.services.delivery.kit import HASHER, House
@@ -71,7 +72,7 @@ def test_a_bounce_that_is_written_meanwhile_keeps_no_address(shared: House, eras
     shared.put("act_1")
     recorder = AttemptWriter("me", HASHER, 2, log_clock=False)
     with shared.db.write() as conn:
-        (action,) = recorder.write(conn, Batch(lease=10), shared.clock.now()).leased
+        (action,) = recorder.write(conn, Batch(lease=Wanted(10)), shared.clock.now()).leased
         recorder.write(conn, Batch(begins=[action]), shared.clock.now())
 
     def bounce(conn: Connection) -> None:

@@ -14,6 +14,7 @@ from services.actions.delivery.lease_book import MIN_FREE, MOST_LEASED, LeaseBoo
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 from services.actions.status import status
+from services.actions.storage.due import Wanted, due_ids
 from services.actions.tables import actions
 from tests.services.delivery.kit import Fake, House
 
@@ -162,6 +163,28 @@ def test_each_endpoint_has_the_places_that_it_asks_for(house: House) -> None:
     house.loop(webhook=Various(slowly))
     house.settled()
     assert (most, first) == (wanted, dict.fromkeys(wanted, 1))
+
+
+def test_an_endpoint_never_runs_dry_while_it_has_more_to_get(house: House, monkeypatch: Any) -> None:
+    """It may lease a share at a time; the next one is leased when that runs low, not when somebody looks by chance."""
+    monkeypatch.setattr("services.actions.delivery.dispatcher.IDLE_S", 3_600)
+    endpoints = Endpoints()
+    house.put(*(f"act_{n}" for n in range(MOST_LEASED)), channel="webhook", recipient="crm")
+    house.loop(webhook=endpoints)
+    house.settled()
+    assert len(endpoints.sent) == MOST_LEASED
+
+
+def test_what_one_endpoint_has_due_does_not_hide_the_others(house: House) -> None:
+    """All of it is due before, and more than may be leased at once."""
+    house.put(*(f"act_slow_{n}" for n in range(600)), channel="webhook", recipient="slow")
+    house.put("act_quick", channel="webhook", recipient="quick")
+    with house.db.write() as conn:
+        wanted = Wanted(MOST_LEASED, of={("webhook", "slow"): 20}, others=100)
+        ids, more = due_ids(conn, house.clock.now(), wanted)
+        assert (ids, more) == ([*(f"act_slow_{n}" for n in range(20)), "act_quick"], False)
+        without = wanted._replace(without={("webhook", "slow")})
+        assert due_ids(conn, house.clock.now(), without) == (["act_quick"], False)
 
 
 def test_being_woken_puts_nothing_back(house: House, monkeypatch: Any) -> None:

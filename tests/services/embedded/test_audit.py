@@ -10,13 +10,15 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.routing import APIRoute
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from backbone.audit import masked, prune
 from backbone.settings import load_settings
 from backbone.tables import audit
 from backbone.web.api_keys import create_key, revoke_key
 from backbone.web.audit import trail_of
+from services.actions.storage import endpoints
+from services.actions.tables import actions
 from services.app import Runtime, running
 
 WHEN = {"threshold": {"event": "called", "at_least": 1}}
@@ -76,6 +78,8 @@ CALLS: list[tuple[str, str, Any]] = [
     *(("POST", f"/v1/{kind}/chase/versions/1/publish", None) for kind in DOCUMENTS),
     *(("POST", f"/v1/rules/chase/{verb}", None) for verb in ("shadow", "pause", "activate")),
     ("POST", "/v1/rules/chase/start", {"subjects": [{"account": "acme"}, {"account": "nobody"}]}),
+    ("POST", "/v1/endpoints/chase/enable", None),
+    ("POST", "/v1/endpoints/chase/retry", {"after": "2020-01-01T00:00:00Z"}),
     ("PUT", "/v1/sending", {"status": "off", "reason": "by mistake"}),
     ("PUT", "/v1/sending", {"status": "on"}),
     ("PUT", "/v1/tiers", {"tiers": [{"tier": "low"}]}),
@@ -113,12 +117,28 @@ def the_plays(house: House) -> dict[str, str]:
     return {"play": str(play["id"]), **{one["playbook"]: str(one["id"]) for one in held}}
 
 
+def an_endpoint_that_failed(house: House, play: str) -> None:
+    """It is disabled, and a webhook to it has failed."""
+    rooms, now = house.rooms, house.rooms.clock.now()
+    action = {
+        "id": "act_failed", "partition": 0, "play": play, "playbook": "waits", "account": "acme", "channel": "webhook",
+        "step": "0", "recipient": "chase", "addressee": "chase", "topic": "lifecycle", "status": "failed",
+        "created_at": now, "due_at": now, "rendered": {"body": {}},
+    }  # fmt: skip
+    with rooms.db.write() as conn:
+        endpoints.note(conn, [("chase", "rejected")], now - endpoints.FAILS_US)
+        endpoints.note(conn, [("chase", "rejected")], now)
+        conn.execute(insert(actions), [action])
+
+
 @pytest.fixture(scope="module")
 def called(house: House) -> dict[tuple[str, str], list[dict[str, Any]]]:
     """Every call once, and the entries that each has made, by method and route."""
     ids = {**the_plays(house), "task": ""}
     entries: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for method, path, body in CALLS:
+        if path.endswith("/enable"):
+            an_endpoint_that_failed(house, ids["play"])
         before = {one["id"] for one in house.audit(limit=1000)}
         once = {"Idempotency-Key": path} if method == "POST" else {}
         said = house.call(
@@ -194,7 +214,7 @@ def test_no_secret_and_nothing_of_a_person_is_written(
 ) -> None:
     endpoint = called["POST", "/v1/endpoints"][0]["after"]
     assert endpoint == {
-        "version": 1, "name": "chase", "url": "https://one.test/", "secret": "***", "headers": "***",
+        "version": 1, "name": "chase", "url": "https://one.test/", "secrets": "***", "headers": "***",
         "auth": {"bearer": "***"},
     }  # fmt: skip
     with house.rooms.db.read() as conn:
