@@ -6,7 +6,8 @@ erasure of an account is passed over. So the partition is read twice: the first 
 most logs; they wait on temporary disk.
 
 Engines number what they are given by rising offsets. Here these are numbers of our own: first those of the backfill,
-then a place for each update that waits for its account's first record, then the log's own offsets after these.
+then a place for each update that waits for its account's first record, then the log's own offsets after these, and at
+last what a merge left that is not on the log. An engine may ask for the event of each of them later on.
 """
 
 import sqlite3
@@ -18,7 +19,7 @@ import msgspec
 from backbone.jobs.scratch import Scratch
 from backbone.log.reader import LogReader, pages
 from backbone.log.records import EVENTS, OffsetOutOfRange, Record
-from schemas.event import CLOCK, CONTROL, Event, Malformed, from_microseconds, microseconds
+from schemas.event import CLOCK, CONTROL, Event, Malformed, decode, from_microseconds, microseconds
 from schemas.names import is_name
 from schemas.updates import UPDATES
 from services.rules.backtest.heard import Heard
@@ -33,6 +34,7 @@ CREATE TABLE past (time INTEGER, rank INTEGER, offset INTEGER, stamp INTEGER, va
   PRIMARY KEY (time, rank, offset)) WITHOUT ROWID;
 CREATE TABLE undated (account TEXT, offset INTEGER, stamp INTEGER, value BLOB, PRIMARY KEY (account, offset))
   WITHOUT ROWID;
+CREATE TABLE beyond (number INTEGER PRIMARY KEY, value BLOB);
 """
 _PAST = "SELECT time, rank, offset, stamp, value FROM past"
 _plain = msgspec.json.Decoder(Event).decode
@@ -63,7 +65,11 @@ class PartitionHistory:
             str, list[tuple[int, int]]
         ] = {}  # accounts to (number, offset) of updates that wait
         self._marks: list[tuple[int, int, int]] = []  # every `FETCH` rows of the backfill, the key of one
+        self._waited: dict[
+            int, tuple[str, int, int | None]
+        ] = {}  # numbers to (account, offset, time), of what waits no more
         self._base = 0  # the number of the live record at offset 0
+        self._beyond = 0  # how many events were added
         self._batch: dict[int, Event] = {}
         self._places: dict[int, int] = {}  # numbers in the batch to offsets, of what was moved
 
@@ -97,7 +103,7 @@ class PartitionHistory:
         except (Malformed, msgspec.DecodeError, ValueError, RecursionError):
             return
         account = event.account
-        if not is_name(account):
+        if not is_name(account) or (event.contact and not is_name(event.contact)):
             return
         if event.type == "account.deleted":
             self.found.erased[account] = record.offset
@@ -189,18 +195,15 @@ class PartitionHistory:
             account = event.account
             if waiting and account in waiting:
                 time = None if event.time is None else microseconds(event.time)
-                for number, place in waiting.pop(account):
-                    if place != offset:
-                        items.append((number, received, self._waited(account, place, time)))
-                        self._places[number] = place
-                if event.historical and event.undated:
-                    items.append((base + offset, received, self._as_live(event, None)))
-                    continue
+                for number, place in waiting.pop(account):  # this one may be among them
+                    self._waited[number] = (account, place, time)
+                    items.append((number, received, self._undated(account, place, time)))
+                    self._places[number] = place
             if not event.historical:
                 items.append((base + offset, received, event))
         return items
 
-    def _waited(self, account: str, offset: int, time: int | None) -> Event:
+    def _undated(self, account: str, offset: int, time: int | None) -> Event:
         query = "SELECT stamp, value FROM undated WHERE account = ? AND offset = ?"
         stamp, value = self._disk.execute(query, (account, offset)).fetchone()
         record = Record(EVENTS, self._partition, offset, None, value, stamp)
@@ -226,7 +229,15 @@ class PartitionHistory:
             key, skip = self._marks[number // FETCH], number % FETCH
             rows = self._rows(key, skip + 1)
             return self._events(rows[skip:], number)[0][2]
+        if number in self._waited:
+            return self._undated(*self._waited[number])
         offset = number - self._base
+        if offset >= self.found.end:
+            query = "SELECT value FROM beyond WHERE number = ?"
+            return _decoded_beyond(self._disk.execute(query, (number,)).fetchone()[0])
+        return self._logged(offset)
+
+    def _logged(self, offset: int) -> Event:
         try:
             records = self._log.read(EVENTS, self._partition, offset, 1)
         except OffsetOutOfRange:
@@ -235,6 +246,13 @@ class PartitionHistory:
             if record.offset == offset and record.damage is None:
                 return decoded(record, wall=False)
         raise LookupError(f"the event at offset {offset} is not in the log any more")
+
+    def add(self, value: bytes) -> tuple[int, Event]:
+        """Add an event that should stand on the log after everything that it holds: its number, and the event."""
+        number = self._base + self.found.end + self._beyond
+        self._beyond += 1
+        self._disk.execute("INSERT INTO beyond VALUES (?, ?)", (number, value))
+        return number, _decoded_beyond(value)
 
     def place(self, number: int) -> int:
         """The log's own offset of a number that was judged in the batch in hand, or at its border."""
@@ -245,6 +263,10 @@ class PartitionHistory:
 
     def _pages(self) -> Iterator[list[Record]]:
         return pages(self._log, EVENTS, self._partition, self.found.start, self.found.end, PAGE)
+
+
+def _decoded_beyond(value: bytes) -> Event:
+    return decode(value, place="", timestamp=0)  # its time is that of the event that it was made of
 
 
 def erased_anywhere(histories: Mapping[int, PartitionHistory]) -> set[str]:

@@ -241,10 +241,10 @@ class Replay:
             self._expected.clear()
             for (account, _, _), value in values.items():
                 lane = self._lanes[partition_for(account, self._log.partitions)]
-                event = decode(value, place="", timestamp=lane.engine.clock)
+                number, event = lane.history.add(value)
                 lane.accounts.prefetch([account])
-                lane.engine.apply([(lane.next, lane.engine.clock, event)])
-                lane.next += 1
+                lane.engine.apply([(number, lane.engine.clock, event)])
+                lane.next = number + 1
                 self._collect(lane)
 
     # -- the end

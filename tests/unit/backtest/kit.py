@@ -206,7 +206,7 @@ def reading_order(lane: list[Record]) -> list[Event]:
         if ordered[first] is not one:
             ordered.remove(one)
             one[1].time = ordered[first][1].time
-            while ordered[first] in undated and ordered[first][0] < one[0]:
+            while ordered[first:] and ordered[first] in undated and ordered[first][0] < one[0]:
                 first += 1
             ordered.insert(first, one)
     for _, event, _ in ordered:
