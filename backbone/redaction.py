@@ -8,11 +8,10 @@ The traceback says where it happened. With TOUCHLINE_LOG_LEVEL=debug the log has
 
 import re
 import sqlite3
+import sys
 import traceback
 from collections.abc import Iterator
 from typing import Any
-
-from sqlalchemy import exc
 
 from backbone.errors import TouchlineError
 
@@ -50,8 +49,9 @@ def words(error: BaseException) -> str:
     """The error in a few words that quote nothing."""
     if isinstance(error, TouchlineError):
         return error.message
-    if isinstance(error, exc.DBAPIError) and error.orig is not None:
-        return words(error.orig)
+    orig = getattr(error, "orig", None)
+    if isinstance(orig, BaseException) and _is_sqlalchemys(error, "DBAPIError"):
+        return words(orig)
     kind = type(error).__name__
     said = _said(error)
     return f"{kind}: {without_addresses(said)}" if said else kind
@@ -63,9 +63,15 @@ def _said(error: BaseException) -> str:
         return _of_postgresql(error)
     if isinstance(error, sqlite3.Error):
         return _of_sqlite(error)
-    if room == "kafka" or isinstance(error, OSError | exc.TimeoutError | ImportError):
+    if room == "kafka" or isinstance(error, OSError | ImportError) or _is_sqlalchemys(error, "TimeoutError"):
         return str(error)
     return ""
+
+
+def _is_sqlalchemys(error: BaseException, kind: str) -> bool:
+    """Whether the error is of this kind of SQLAlchemy's; none is in a process that has never imported that."""
+    kinds = sys.modules.get("sqlalchemy.exc")
+    return kinds is not None and isinstance(error, getattr(kinds, kind))
 
 
 def _of_postgresql(error: Any) -> str:

@@ -127,10 +127,6 @@ class AccountIn(_Account):
     )
 
 
-# The reason for a tier that an update gave; all other reasons begin with the tier.
-OWN_TIER = "the account's own tier"
-
-
 def writable_tier(body: dict[str, Any]) -> dict[str, Any]:
     """A body that GET showed, without the tier that GET took from the tiers. Written back, it would become the
     account's own tier, and the tiers would no longer apply to it. A tier that was changed meanwhile stays."""

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 
-from schemas.account import OWN_TIER
 from schemas.conditions.codegen import Scope
 from schemas.conditions.model import compile_condition
 from schemas.profile import Profile
 from schemas.rule import TierEntry
 from schemas.tiered import TIERS
 
+# The reason for a tier that an update gave; all other reasons begin with the tier.
+OWN_TIER = "the account's own tier"
 DEFAULT_TIER = "tech"  # of an account that no entry matches
 
 

@@ -4,8 +4,8 @@ It reads the settings and the job's body from its standard input, confines itsel
 how far it is. It ends where its worker is gone or has been silent for `LEASE_S`.
 """
 
+import logging
 import os
-import pickle
 import resource
 import select
 import signal
@@ -14,19 +14,21 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
+from backbone.jobs.given import unpacked
 from backbone.jobs.limits import LEASE_S, MEMORY_BYTES, JobFailed
 from backbone.jobs.scratch import is_full, too_much
 from backbone.jobs.wire import Done, Failed, Message, Part, Progress, framed
-from backbone.settings import Settings
-from backbone.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from backbone.settings import Settings
 
 TELL_S = 0.2  # how often progress is told at most
 _encode = msgspec.json.Encoder().encode
-Main = Callable[[Settings, bytes, "Report"], object]
+Main = Callable[["Settings", bytes, "Report"], object]
 
 
 class Report:
@@ -60,7 +62,7 @@ def run(main: Main) -> None:
     """
     report = _connected()
     settings, body = _given(sys.stdin.buffer)
-    configure_logging(settings.log_level, settings.log_format)
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[_LateLogging(settings)])
     threading.Thread(target=_watch, name="worker-watch", daemon=True).start()
     report.send(_outcome(main, settings, body, report))
     os._exit(0)  # nothing is left to write
@@ -83,15 +85,28 @@ def confine() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _given(source: BinaryIO) -> tuple[Settings, bytes]:
+def _given(source: BinaryIO) -> "tuple[Settings, bytes]":
     size = int.from_bytes(source.read(8), "big")
-    settings, body = pickle.loads(source.read(size))  # noqa: S301 - from the process that started this one
-    return settings, body
+    return unpacked(source.read(size))
 
 
-def _outcome(main: Main, settings: Settings, body: bytes, report: Report) -> Message:
+class _LateLogging(logging.Handler):
+    """Sets up logging when there is something to log. Most jobs have nothing to, and it takes a while to import."""
+
+    def __init__(self, settings: "Settings") -> None:
+        super().__init__()
+        self._settings = settings
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        from backbone.telemetry import configure_logging
+
+        configure_logging(self._settings.log_level, self._settings.log_format)
+        logging.getLogger().handle(record)
+
+
+def _outcome(main: Main, settings: "Settings", body: bytes, report: Report) -> Message:
     from backbone.redaction import words
-    from backbone.telemetry import get_logger
 
     try:
         return Done(_encode(main(settings, body, report)))
@@ -102,6 +117,8 @@ def _outcome(main: Main, settings: Settings, body: bytes, report: Report) -> Mes
     except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for an answer
         if is_full(error):
             return Failed(too_much(settings.job_disk << 20))
+        from backbone.telemetry import get_logger
+
         get_logger("touchline.jobs").exception("job.failed")
         return Failed(f"it failed: {words(error)}")
 

@@ -1,7 +1,6 @@
 """Runs the jobs of one kind: a thread of the service that starts one process at a time and stores what it says."""
 
 import os
-import pickle
 import secrets
 import selectors
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from backbone.errors import DatabaseUnavailable
+from backbone.jobs.given import packed
 from backbone.jobs.limits import BEAT_S, IDLE_S, LOOK_S, NICENESS
 from backbone.jobs.queue import Job, JobQueue
 from backbone.jobs.wire import Done, Failed, Frames, Message, Part, Progress
@@ -161,7 +161,7 @@ class JobProcess:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._out, selectors.EVENT_READ)
         self.ended = False
-        first = pickle.dumps((settings, job.body))
+        first = packed(settings, job.body)
         self._send(len(first).to_bytes(8, "big") + first)
 
     def _send(self, data: bytes) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from backbone.clock import WallClock
 from backbone.log.dead_letters import dead_letter
 from backbone.log.partitioner import murmur2, partition_for
 from backbone.log.records import (
@@ -23,7 +23,9 @@ from backbone.log.records import (
     Record,
     RecordTooLarge,
 )
-from backbone.settings import Settings
+
+if TYPE_CHECKING:
+    from backbone.settings import Settings
 
 __all__ = [
     "DEAD_LETTERS",
@@ -59,6 +61,7 @@ def open_log(settings: Settings, now: Callable[[], int] | None = None) -> Log:
         from backbone.log.kafka.log import open_kafka
 
         return open_kafka(settings)
+    from backbone.clock import WallClock
     from backbone.log.embedded.log import EmbeddedLog
 
     now = now or WallClock().now

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from backbone.log.embedded.chunk_reader import ChunkReader, StoredPartition
 from backbone.log.embedded.sqlite_errors import translated
 from backbone.log.records import OffsetOutOfRange, Record
-from backbone.settings import Settings
+
+if TYPE_CHECKING:
+    from backbone.settings import Settings
 
 
 class Readable(Protocol):

@@ -1,16 +1,14 @@
 """The process of a rehearsal: `python -m services.actions.rehearsal_process` (see `backbone.jobs.child`)."""
 
 from email.utils import parseaddr
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from backbone.data_folder import secret_key
 from backbone.jobs.child import Report, run
 from backbone.jobs.limits import JobFailed
 from backbone.log import EVENTS
 from backbone.log.reader import open_reader
-from backbone.settings import Settings
 from schemas.addresses import normal
 from schemas.playbook import PlaybookIn
 from schemas.policy import PolicyDoc
@@ -24,13 +22,15 @@ from services.actions.rehearsal_body import DIGEST, RehearsalJob
 from services.actions.rehearsal_log import LogOfAccounts
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import RenderPool
-from services.actions.storage.suppressions import Hasher
 from services.actions.unsubscribe_token import preview_link
+
+if TYPE_CHECKING:
+    from backbone.settings import Settings
 
 _decode = msgspec.msgpack.Decoder(RehearsalJob).decode
 
 
-def main(settings: Settings, body: bytes, report: Report) -> dict[str, Any]:
+def main(settings: "Settings", body: bytes, report: Report) -> dict[str, Any]:
     """Play the job; returns the fields of its answer."""
     job = _decode(body)
     log = open_reader(settings)
@@ -44,7 +44,7 @@ def main(settings: Settings, body: bytes, report: Report) -> dict[str, Any]:
             PlaybookIn.model_validate(job.playbook),
             [TemplateIn.model_validate(one) for one in job.templates],
             renderer,
-            _suppressed(job.suppressed, Hasher(secret_key(settings))),
+            _suppressed(job.suppressed, settings),
             bodies=job.bodies,
             brand=job.brand,
             policy=None if job.policy is None else compile_policy(PolicyDoc.model_validate(job.policy)),
@@ -59,7 +59,13 @@ def main(settings: Settings, body: bytes, report: Report) -> dict[str, Any]:
         log.close()
 
 
-def _suppressed(digests: bytes, hasher: Hasher) -> Suppressed:
+def _suppressed(digests: bytes, settings: "Settings") -> Suppressed:
+    if not digests:
+        return lambda _, __: False
+    from backbone.data_folder import secret_key  # they take a while to import
+    from services.actions.storage.suppressions import Hasher
+
+    hasher = Hasher(secret_key(settings))
     known = {digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST)}
     return lambda address, _: bytes.fromhex(hasher.digest(address)) in known
 

@@ -13,12 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
-
 from backbone.log.embedded.chunk_codec import DamagedChunk, decode
 from backbone.log.embedded.sqlite_errors import is_damage, translated
 from backbone.log.records import DAMAGED, Record
-from backbone.telemetry import LOG_DAMAGED
 
 OFFSET_BITS = 48
 LAST_OFFSET = (1 << OFFSET_BITS) - 1
@@ -29,8 +26,6 @@ _LANES = """
 SELECT lane, topic, partition, start, next, timestamp, cast(coalesce(value, 0) AS INTEGER)
 FROM lanes LEFT JOIN about ON name = 'summed ' || lane
 """
-
-_log = structlog.get_logger(__name__)
 
 
 class StoredPartition(NamedTuple):
@@ -146,10 +141,12 @@ class ChunkReader:
 
     def _tell(self, lane: StoredPartition, offset: int, upto: int, why: str) -> None:
         """Say once what is damaged: it may be read often."""
+        from backbone.telemetry import LOG_DAMAGED, get_logger  # which long jobs hardly ever need
+
         if (lane.lane, upto) not in self._told:
             self._told.add((lane.lane, upto))
             LOG_DAMAGED.inc()
-            _log.error(
+            get_logger(__name__).error(
                 "log.damaged",
                 topic=lane.topic,
                 partition=lane.partition,

@@ -1,18 +1,20 @@
 """The process of a backtest: `python -m services.rules.backtest.process NICENESS`, see `backbone.jobs.child`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backbone.gc_tuning import collect_less
 from backbone.jobs.child import Report, run
 from backbone.jobs.scratch import Scratch
 from backbone.log.reader import open_reader
-from backbone.settings import Settings
 from services.rules.backtest import standing
 from services.rules.backtest.plan import Plan
 from services.rules.backtest.replay import Replay
 
+if TYPE_CHECKING:
+    from backbone.settings import Settings
 
-def main(settings: Settings, body: bytes, report: Report) -> dict[str, Any]:
+
+def main(settings: "Settings", body: bytes, report: Report) -> dict[str, Any]:
     """Carry out the plan in `body`."""
     collect_less()
     log = open_reader(settings)
