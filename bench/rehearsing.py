@@ -21,6 +21,7 @@ T0, DAY, PARTITIONS = 1_767_225_600_000_000, 86_400_000_000, 8
 PLAYBOOK: dict[str, Any] = {
     "name": "storm",
     "exit_when": {"event": "met"},
+    "limit": None,
     "steps": [
         {"email": {"template": "sorry"}},
         {"task": {"title": "Call {{ account.name }}", "assignee": "owner", "key": "{{ trigger.id }}"}},

@@ -59,6 +59,15 @@ def is_address(text: str) -> bool:
     return True
 
 
+def normal(address: str) -> str:
+    """An address for comparing: trimmed, NFC, without upper case, its domain in ASCII where it has such a form."""
+    bare = unicodedata.normalize("NFC", address.strip()).casefold()
+    local, at, domain = bare.rpartition("@")
+    with suppress(UnicodeError):  # not a domain at all
+        domain = domain.encode("idna").decode()
+    return local + at + domain
+
+
 @cache
 def _library() -> Any:
     import email_validator

@@ -146,6 +146,14 @@ class RehearsalOut(Answer):
     skipped: dict[str, int] = Field(
         default={}, description="The number of plays and actions that would be skipped, by reason."
     )
+    held: dict[str, int] = Field(
+        default={}, description="The number of plays that would be held at the end, by reason."
+    )
+    breaker_at: Time | None = Field(
+        default=None,
+        description="When the plays would exceed the playbook's limit. From then on the playbook is paused, and "
+        "nobody resumes it in a rehearsal. Null if they would not.",
+    )
     by_day: list[RehearsedDayOut] = Field(default=[], description="The actions of each day that has any.")
     recipients: RecipientsOut | None = None
     assignees: list[AssigneeOut] = Field(

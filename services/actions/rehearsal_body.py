@@ -46,6 +46,7 @@ class RehearsalJob(msgspec.Struct):
     bodies: dict[str, Any] = {}  # of endpoints, by name
     brand: dict[str, str | None] = {}
     policy: dict[str, Any] | None = None  # the sending policy
+    accounts: int = 0  # how many are known
 
 
 def read_rehearsal(body: bytes) -> Any:

@@ -49,6 +49,7 @@ def main(settings: "Settings", body: bytes, report: Report) -> dict[str, Any]:
             brand=job.brand,
             policy=None if job.policy is None else compile_policy(PolicyDoc.model_validate(job.policy)),
             until=job.until,
+            accounts=job.accounts,
         )
         rehearsal.play(job.triggers, past)
         return rehearsal.report(Tally(normal))

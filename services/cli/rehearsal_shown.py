@@ -37,13 +37,18 @@ def draw_rehearsal(out: Console, rehearsal: JSON) -> None:
 
 
 def headline(rehearsal: JSON) -> str:
-    """What would happen, in one line or two."""
+    """What would happen, in a few lines."""
     ends = _counted(rehearsal["by_status"].items())
     made = _counted((NOUNS[channel], count) for channel, count in rehearsal["actions"].items())
     left_out = _counted(rehearsal["skipped"].items())
-    return f"{rehearsal['plays']:,} plays{f' ({ends})' if ends else ''}: {made or 'nothing goes out'}" + (
-        f"\nleft out: {left_out}" if left_out else ""
-    )
+    lines = [f"{rehearsal['plays']:,} plays{f' ({ends})' if ends else ''}: {made or 'nothing goes out'}"]
+    if left_out:
+        lines.append(f"left out: {left_out}")
+    if rehearsal["breaker_at"] is not None:
+        lines.append(
+            f"its limit is reached at {rehearsal['breaker_at']}: from then on the playbook is paused"
+        )
+    return "\n".join(lines)
 
 
 def _counted(numbers: Iterable[tuple[str, int]]) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Response
 from pydantic import ValidationError
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from backbone.errors import FieldError, Invalid, NotFound
 from backbone.jobs.api import jobs_router
@@ -30,7 +30,7 @@ from services.actions.plays.model import DraftRendering
 from services.actions.rehearsal_body import MAX_BYTES, RehearsalJob, read_rehearsal, triggers_of
 from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, POLICY, TEMPLATES, brand_now
 from services.actions.storage.suppressions import ALL_TOPICS
-from services.actions.tables import suppressions
+from services.actions.tables import accounts, suppressions
 
 PATH = "/v1/rehearsals"
 _encode = msgspec.msgpack.Encoder().encode
@@ -89,6 +89,7 @@ def router(
                     bodies=_bodies(conn, playbook, body),
                     brand=brand_now(conn) if body.brand is None else in_scope(body.brand.model_dump()),
                     policy=_policy(conn, body.policy),
+                    accounts=conn.scalar(select(func.count()).select_from(accounts)) or 0,
                 )
                 until = None if job.until is None else rfc3339(job.until)
                 shown = {"playbook": playbook.name, "until": until}

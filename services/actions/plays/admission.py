@@ -17,6 +17,14 @@ from services.actions.plays.holdout import is_held_out
 from services.actions.plays.model import Play, PlayStatus
 from services.actions.plays.program import Playbook
 
+# A playbook that sets no limit may begin so many plays within an hour, or this part of the accounts known.
+LEAST, SHARE = 20, 5
+
+
+def default_plays(accounts: int) -> int:
+    """How many plays a playbook that sets no limit may begin within an hour, where so many accounts are known."""
+    return max(LEAST, accounts // SHARE)
+
 
 class Hold(msgspec.Struct, frozen=True):
     """Whether a playbook, or a rule, holds its plays.

@@ -26,6 +26,7 @@ from services.actions.plays.model import SOURCE, OwnEvent
 from services.actions.plays.ports import Library
 from services.actions.plays.processor import PlaysPartition
 from services.actions.rehearsal.kept import KeptRecord
+from services.actions.rehearsal.limit import LaneHolds
 from services.actions.rehearsal.order import Turn
 from services.actions.rehearsal.stage import Stage
 
@@ -54,10 +55,13 @@ class OneByOne(MergedOrder):
 class Player:
     """The plays of one partition."""
 
-    def __init__(self, number: int, stage: Stage, library: Library, playbook: str) -> None:
+    def __init__(self, number: int, stage: Stage, library: Library, playbook: str, holds: LaneHolds) -> None:
         self._number, self._stage, self._library, self._playbook = number, stage, library, playbook
+        self._holds = holds
         self._order = OneByOne()
-        self._plays = PlaysPartition(number, mode="log", store=stage, library=library, merge=self._order)
+        self._plays = PlaysPartition(
+            number, mode="log", store=stage, library=library, merge=self._order, holds=holds
+        )
 
     def play(self, turns: Iterable[Turn]) -> None:
         """Play them one after the other."""
@@ -74,12 +78,21 @@ class Player:
 
     def carry(self, clock: int) -> None:
         """Carry the clock to a time: the waits that fall due until then are over."""
+        self._trip_before(clock)
         if clock > self._plays.clock:
             self._event(Event(type=CLOCK, time=from_microseconds(clock)), 0, clock)
 
     def look_back(self, since: int) -> None:
         """Let the mails of digests begin whose moments, from `since` on, are past."""
         self._plays.look_back(since)
+
+    def _trip_before(self, clock: int) -> None:
+        """Pause everything if the breaker trips, in whatever partition, before the clock is there."""
+        at = self._holds.trips_at
+        if at is not None and clock > at:
+            self._holds.trips_at = None
+            self.carry(at)
+            self._holds.pause()
 
     def _record(self, record: KeptRecord) -> None:
         place = f"touchline.events/{self._number}/{record.offset}"
@@ -91,6 +104,8 @@ class Player:
             return
         if event.time is not None and microseconds(event.time) != record.time:
             event.time = from_microseconds(record.time)
+        if not event.type.startswith(OWN_PREFIX):
+            self._trip_before(record.time)
         self._stage.heard(event)
         self._event(event, record.offset, record.received)
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
+from schemas.event import rfc3339
 from schemas.playbook import PlaybookIn
 from schemas.template import TemplateIn
 from schemas.trigger import Moved, Trigger
@@ -21,6 +22,7 @@ from services.actions.policy.mails import Past
 from services.actions.policy.rules import SendingPolicy
 from services.actions.rehearsal.drawing import Drawing, slot_of
 from services.actions.rehearsal.kept import DIGESTS, ROOM, Kept, Line
+from services.actions.rehearsal.limit import LaneHolds, Trip, tripped
 from services.actions.rehearsal.order import turns
 from services.actions.rehearsal.player import Player
 from services.actions.rehearsal.report import Tally
@@ -44,7 +46,9 @@ class PastLog(Protocol):
 
 
 class Rehearsal:
-    """One rehearsal. `bodies`: of endpoints, by name. `until`: where it ends; None: at the newest event of all."""
+    """One rehearsal. `bodies`: of endpoints, by name. `until`: where it ends; None: at the newest event of all.
+    `accounts`: how many are known, for a playbook that sets no limit.
+    """
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class Rehearsal:
         brand: Mapping[str, Any] | None = None,
         policy: SendingPolicy | None = None,
         until: int | None = None,
+        accounts: int = 0,
         room: int = ROOM,
     ) -> None:
         self._name, self._until, self._room = playbook.name, until, room
@@ -64,17 +69,31 @@ class Rehearsal:
         self._library = MemoryLibrary([playbook], templates, bodies, brand, zone)
         self._programs = self._library.version(playbook.name, 1).programs
         self._suppressed, self._policy = suppressed, policy
-        self._past = (
-            Past()
-        )  # of all partitions, each played to its end: a cap counts what began before or after
-        self.drawing = Drawing(renderer)
-        self._digests = MemoryDigests(suppressed, policy)
+        self._renderer, self._accounts = renderer, accounts
+        self.trip: Trip | None = None
+        self._end = 0 if until is None else until
+        self._clear()
+
+    def _clear(self) -> None:
+        # of all partitions, each played to its end: a cap counts what began before or after
+        self._past = Past()
+        self.drawing = Drawing(self._renderer)
+        self._digests = MemoryDigests(self._suppressed, self._policy)
         self.stages: list[Stage] = []
         self._players: list[Player] = []
-        self._end = 0 if until is None else until
+        self._holds: list[LaneHolds] = []
 
     def play(self, triggers: Sequence[Trigger], log: PastLog) -> None:
-        """Play everything: partition by partition, then the rest of each up to the common end."""
+        """Play everything, a second time if the breaker trips (see `limit.py`)."""
+        self._all(triggers, log)
+        began = (one for holds in self._holds for one in holds.beginnings)
+        self.trip = tripped(began, self._library.version(self._name, 1).limit, self._accounts)
+        if self.trip is not None:
+            self._clear()
+            self._all(triggers, log)
+
+    def _all(self, triggers: Sequence[Trigger], log: PastLog) -> None:
+        """Play partition by partition, then the rest of each up to the common end."""
         by_partition: defaultdict[int, list[Trigger]] = defaultdict(list)
         for trigger in triggers:
             by_partition[trigger.position.partition].append(trigger)
@@ -111,13 +130,21 @@ class Rehearsal:
             if self._until is None:
                 self._end = max(self._end, kept.newest_past, kept.clock)
             if kept.accounts:
+                holds = LaneHolds(len(self._holds), self.trip)
                 stage = Stage(
-                    self.drawing, self._library, self._suppressed, self._digests, self._policy, self._past
+                    self.drawing,
+                    self._library,
+                    self._suppressed,
+                    holds,
+                    self._digests,
+                    self._policy,
+                    self._past,
                 )
-                player = Player(number, stage, self._library, self._name)
+                player = Player(number, stage, self._library, self._name, holds)
                 player.play(turns(kept, self._until))
                 self.stages.append(stage)
                 self._players.append(player)
+                self._holds.append(holds)
             low = kept.high
 
     def report(self, tally: Tally) -> dict[str, Any]:
@@ -130,7 +157,8 @@ class Rehearsal:
                 if one.step.words is not None:
                     self._try(tier, program, one, tally)
         samples: list[Mapping[str, Any]] = [*self.drawing.chosen()]
-        return tally.report(samples)
+        trip = None if self.trip is None else rfc3339(self.trip.at)
+        return {**tally.report(samples), "breaker_at": trip}
 
     def _try(self, tier: str, program: Program, one: Instruction, tally: Tally) -> None:
         """Render a step, or a variant of its mail, that no play has reached, for a real trigger, of its tier if

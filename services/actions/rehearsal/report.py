@@ -21,6 +21,7 @@ class Tally:
         self._same = same
         self._by_status = Counter[str]()
         self._skipped = Counter[str]()
+        self._held = Counter[str]()
         self._actions = Counter[str]()
         self._by_day: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self._mails = Counter[str]()
@@ -34,6 +35,8 @@ class Tally:
         self._by_status[play.status] += 1
         if play.status == "skipped" and play.reason is not None:
             self._skipped[str(play.reason)] += 1
+        elif play.status == "held" and play.reason is not None:
+            self._held[str(play.reason)] += 1
         for one in outcomes:
             if one.waits:
                 continue  # it may begin after the end
@@ -70,6 +73,7 @@ class Tally:
             "by_status": {status: self._by_status[status] for status in statuses},
             "actions": {channel: self._actions[channel] for channel in CHANNEL_STEPS},
             "skipped": dict(sorted(self._skipped.items())),
+            "held": dict(sorted(self._held.items())),
             "by_day": [
                 {"day": _day(day), **{channel: counted[channel] for channel in CHANNEL_STEPS}}
                 for day, counted in sorted(self._by_day.items())

@@ -17,6 +17,7 @@ from schemas.event import OWN_PREFIX, Event
 from schemas.play_reasons import ActionReason
 from schemas.profile import Profile
 from services.actions.channels import CHANNELS
+from services.actions.plays.admission import Admission, Holds
 from services.actions.plays.digests import SharedDigests
 from services.actions.plays.lifecycle_events import about
 from services.actions.plays.memory_digests import MemoryDigests
@@ -67,17 +68,20 @@ class OpenTask(msgspec.Struct, gc=False):
 
 class Stage(SharedDigests):
     """Implements `ports.Store`. `library` says which events plays hear; the others are not told. `digests` are those of
-    all partitions: who has collected them sends them."""
+    all partitions: who has collected them sends them. What `holds` lets stand still does so to the end, for nobody
+    resumes anything in a rehearsal."""
 
     def __init__(
         self,
         drawing: Drawing,
         library: Library,
         suppressed: Suppressed,
+        holds: Holds,
         digests: MemoryDigests,
         policy: SendingPolicy | None = None,
         past: Past | None = None,
     ) -> None:
+        self._admission = Admission(holds)
         self._drawing, self._library, self._suppressed = drawing, library, suppressed
         self._digests = digests
         self._outgoing = Outgoing(self.profile, normal, policy, past)
@@ -186,10 +190,13 @@ class Stage(SharedDigests):
         while self._waits and self._waits[0][0] <= upto:
             due, name = self._waits[0]
             play = self.plays.get(name)
-            if play is not None and play.status in LIVE and play.wait is not None and play.wait.due == due:
+            if play is not None and play.wait is not None and play.wait.due == due and self._goes_on(play):
                 return play
             heappop(self._waits)
         return None
+
+    def _goes_on(self, play: Play) -> bool:
+        return play.status == "held" or (play.status == "open" and self._admission.standing(play) is None)
 
     def put_off(self, play: str) -> None:
         raise NotImplementedError("nothing is under way in a rehearsal")

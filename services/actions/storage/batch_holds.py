@@ -11,7 +11,7 @@ from backbone.database import Database
 from backbone.ownership import Fenced
 from schemas.notices import NoticeKind
 from schemas.play_reasons import PlayReason
-from services.actions.plays.admission import Hold
+from services.actions.plays.admission import Hold, default_plays
 from services.actions.plays.model import Play
 from services.actions.storage.holds import (
     ALL,
@@ -33,8 +33,6 @@ from services.actions.tables import accounts, plays
 
 LOOK_S = 0.5  # between looks at whether somebody paused, resumed or released something
 KNOWN_S = 60.0  # how long a count of the accounts is good for, unless it decides
-LEAST = 20  # the default limit is this, or a fifth of the accounts known
-SHARE = 5
 
 log_ = telemetry.get_logger("touchline.actions")
 
@@ -117,7 +115,7 @@ class BatchHolds:
         if anew or self._known is None or time.monotonic() - at > KNOWN_S:
             known = self._connect().scalar(select(func.count()).select_from(accounts)) or 0
             self._known = (known, time.monotonic())
-        return max(LEAST, (known + self._fresh()) // SHARE)
+        return default_plays(known + self._fresh())
 
     def count(self, play: Play) -> None:
         self._began.setdefault(play.playbook, []).append(play.started_at)

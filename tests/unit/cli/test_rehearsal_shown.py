@@ -14,6 +14,7 @@ def rehearsal(**more: Any) -> dict[str, Any]:
     found: dict[str, Any] = {
         "playbook": "greet", "plays": 3, "by_status": {"open": 0, "finished": 2, "skipped": 1},
         "actions": {"email": 1, "task": 0, "webhook": 0}, "skipped": {"play_open": 1},
+        "held": {}, "breaker_at": None,
         "by_day": [{"day": "2026-03-02", "email": 1, "task": 0, "webhook": 0}],
         "recipients": {"people": 1, "most": 1, "p95": 1, "busiest": [{"recipient": "ann@x.test", "emails": 1}]},
         "assignees": [], "samples": [], "errors": [],
@@ -34,6 +35,14 @@ def test_numbers_that_are_none_are_left_out() -> None:
     text = drawn(rehearsal(actions={"email": 0}, skipped={}, by_day=[], recipients=nothing))
     assert "nothing goes out" in text
     assert "people" not in text
+    assert "limit" not in text
+
+
+def test_it_says_when_the_limit_is_reached() -> None:
+    held = {"by_status": {"held": 3}, "held": {"breaker": 3}, "breaker_at": "2026-03-02T08:00:00Z"}
+    text = drawn(rehearsal(**held))
+    assert "3 plays (3 held)" in text
+    assert "its limit is reached at 2026-03-02T08:00:00Z: from then on the playbook is paused\n" in text
 
 
 def test_a_long_mail_is_cut_and_steers_nothing() -> None:

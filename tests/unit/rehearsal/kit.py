@@ -100,13 +100,15 @@ def rehearse(
     renderer: DraftRendering | None = None,
     suppressed: Callable[[str, str], bool] = lambda _, __: False,
     until: int | None = None,
+    accounts: int = 1_000_000,
     room: int = ROOM,
     wall: bool = False,
     policy: SendingPolicy | None = None,
 ) -> tuple[Rehearsal, dict[str, Any]]:
     """The rehearsal after it was played, and its report."""
     played = Rehearsal(
-        playbook, templates, renderer or Renderer(), suppressed, until=until, room=room, policy=policy
+        playbook, templates, renderer or Renderer(), suppressed,
+        until=until, accounts=accounts, room=room, policy=policy,
     )
     played.play(triggers, LogOfAccounts(log, wall=wall))
     return played, played.report(Tally())
