@@ -27,8 +27,9 @@ def page_of(item: type[BaseModel]) -> type[BaseModel]:
 
 @cache
 def versions_of(item: type[BaseModel]) -> type[BaseModel]:
-    """The model of a page of a document's versions: `PlaybookVersions` for `PlaybookOut`."""
-    return _page(f"{item.__name__.removesuffix('Out')}Versions", item | DeletedOut)
+    """The model of a page of a document's versions: `TemplateVersions` for `TemplateOut`."""
+    name = item.__name__.removesuffix("Out").removesuffix("Version")
+    return _page(f"{name}Versions", item | DeletedOut)
 
 
 def _page(name: str, item: Any) -> type[BaseModel]:
@@ -106,12 +107,17 @@ class PausedOut(Answer):
     at: Time
 
 
-class PlaybookOut(KeptDocument, PlaybookIn):
-    """A saved playbook."""
+class PlaybookVersionOut(KeptDocument, PlaybookIn):
+    """A saved version of a playbook."""
 
     unhealthy: str = Field(
         default="", description="Why the playbook can no longer be read. Left out if it can."
     )
+
+
+class PlaybookOut(PlaybookVersionOut):
+    """A saved playbook."""
+
     status: Literal["active", "paused"] = Field(
         default="active",
         description="While the playbook is paused, none of its plays begin or go on, and nothing is sent.",

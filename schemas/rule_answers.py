@@ -24,6 +24,10 @@ class RuleOut(KeptDocument, RuleIn):
 
     status: Status = Field(description="The status of the rule. It is not part of a version.")
     unhealthy: str = Field(default="", description="Why the rule does not run. Left out if it does.")
+    plays: Literal["hold"] | None = Field(
+        default=None,
+        description="`hold`: a pause holds the plays of the rule until it is active again. Left out otherwise.",
+    )
     concerned: ConcernedOut | None = Field(
         default=None, description="The open plays, only in the answer to `pause`."
     )

@@ -109,7 +109,7 @@ def _control() -> Schema:
     saved = {**clock, "id": "revision-7", "type": RULES_SAVED,
              "data": {"revision": 7, "rule": "invoice-overdue", "holds": False}}  # fmt: skip
     revision = {"type": "object", "properties": {"revision": {"type": "integer"}, "rule": {"type": "string"},
-                "holds": {"type": "boolean"}}, "required": ["revision"]}  # fmt: skip
+                "holds": {"type": "boolean"}, "deleted": {"type": "boolean"}}, "required": ["revision"]}  # fmt: skip
     gone = {**clock, "id": "evt_1", "type": FORGOTTEN, "data": {"triggers": ["tr_1"]}}
     ids = {"type": "array", "items": {"type": "string"}}
     triggers = {"type": "object", "properties": {"triggers": ids}, "required": ["triggers"]}
@@ -145,7 +145,8 @@ def _control() -> Schema:
     )
     takes = (
         "From this record on, these rules and tiers are in force. A record without an account "
-        "goes to every partition. `holds`: whether the plays of the rule that was saved are held."
+        "goes to every partition. `holds`: whether the plays of the rule that was saved are held. "
+        "`deleted`: it is gone, and those of its open plays that stand still end."
     )
     return {
         "clock": _message(about, _of_type(CLOCK, None, ("time",), account=False), clock, key=key),

@@ -103,6 +103,7 @@ class DocumentKind:
     created: Callable[[StoredDocument], dict[str, Any]] | None = None  # answers a save; default: `render`
     # a version that need not be the one in force; default: `render`
     render_version: Callable[[StoredDocument], dict[str, Any]] | None = None
+    version_answer: type[BaseModel] | None = None  # of its result; default: `answer`
     given: Callable[[StoredDocument], dict[str, Any]] = given  # the body of a version, to be checked again
     shown_once: frozenset[str] = frozenset()  # fields that only the first answer to a save shows
     # a version comes into force
@@ -217,7 +218,7 @@ def _reading(router: APIRouter, kind: DocumentKind, documents: DocumentStore, db
 
     @router.get(
         kind.path + "/{name}/versions",
-        response_model=versions_of(kind.answer),
+        response_model=versions_of(kind.version_answer or kind.answer),
         summary=f"List the versions of the {kind.noun}, newest first",
     )
     def versions(name: Name, pages: Pages, _: Principal = require(kind.read)) -> Response:

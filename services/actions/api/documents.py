@@ -14,7 +14,7 @@ from backbone.documents.api import DocumentKind, documents_router, dump, show
 from backbone.documents.in_use import hold
 from backbone.documents.store import StoredDocument
 from backbone.errors import FieldError, Invalid
-from schemas.answers import PlaybookOut, TemplateOut
+from schemas.answers import PlaybookOut, PlaybookVersionOut, TemplateOut
 from schemas.lint.single import LintWarning
 from schemas.playbook import PlaybookIn
 from schemas.playbook_texts import texts_of
@@ -92,6 +92,7 @@ def routers(
                 saved=published_outlines.write_outline, removing=_take_down("playbook"),
                 lint=published_outlines.warnings_about,
                 check=check_playbook, render=playbook_view(db), render_version=version_view,
+                version_answer=PlaybookVersionOut,
             ), PLAYBOOKS, db, clock,
         ),
         documents_router(

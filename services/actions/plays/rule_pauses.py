@@ -3,6 +3,9 @@
 Whether a rule holds its plays is said by every save of it, so it is held from the place of one save to that of another,
 each applied in a transaction of its own: what was put before is committed first, and nothing is put with it.
 
+Nobody makes a deleted rule active again. So those of its open plays that stand still end; held ones leave after
+`held_for`.
+
 Plays end in parts, a transaction each, so that a rule with very many plays ends them in bounded memory. Each part tells
 rules how many plays and mails it concerned; the last one says that it is done.
 """
@@ -43,6 +46,10 @@ class RulePlays(Protocol):
         """Open and held plays of the rule, at most so many."""
         ...
 
+    def standing(self, rule: str, most: int) -> list[Play]:
+        """Open plays of the rule that it lets stand still, at most so many."""
+        ...
+
     def mails(self, plays: Sequence[str]) -> int:
         """How many mails of these plays wait."""
         ...
@@ -73,13 +80,25 @@ class RulePauses:
         saved = save_of(event)
         if saved is None:
             return True
-        revision, rule, holds = saved
+        revision, rule, holds, deleted = saved
         if not self._plays.differs(rule, revision, holds=holds):
-            return True
+            return self._forsaken(rule, now) if deleted and holds else True
         if not self._plays.settled():
             return None
         self._plays.set_hold(rule, revision, now, holds=holds)
         return True
+
+    def _forsaken(self, rule: str, now: int) -> bool | None:
+        """End the plays that stand still for a rule that is gone, or a part of them."""
+        if not self._plays.settled():
+            return None
+        plays = self._plays.standing(rule, AT_ONCE)
+        self._end(plays, now)
+        return len(plays) < AT_ONCE
+
+    def _end(self, plays: Sequence[Play], now: int) -> None:
+        for play in plays:
+            self._interpreter.leave(play, PlayReason.RULE_PAUSED, max(now, play.started_at))
 
     def _paused(self, event: Event, now: int) -> bool | None:
         asked = pause_of(event)
@@ -93,8 +112,7 @@ class RulePauses:
             return True
         plays = self._plays.live(rule, AT_ONCE)
         mails = self._plays.mails([play.id for play in plays])
-        for play in plays:
-            self._interpreter.leave(play, PlayReason.RULE_PAUSED, max(now, play.started_at))
+        self._end(plays, now)
         done = len(plays) < AT_ONCE
         self._tell(pause, plays[0].id if plays else "", len(plays), mails, now, done=done)
         return done
@@ -105,15 +123,16 @@ class RulePauses:
         self._store.do(ControlRecord(name, RULES_CONCERNED, now, data))
 
 
-def save_of(event: Event) -> tuple[int, str, bool] | None:
-    """The revision of a save, its rule, and whether that holds its plays; None for one that says nothing of it."""
+def save_of(event: Event) -> tuple[int, str, bool, bool] | None:
+    """The revision of a save, its rule, whether that holds its plays, and whether it is gone; None for one that says
+    nothing of it."""
     data: Any = event.data
     if not isinstance(data, dict):
         return None
     revision, rule, holds = (data.get(name) for name in ("revision", "rule", "holds"))
     if not isinstance(revision, int) or not isinstance(rule, str) or not isinstance(holds, bool):
         return None
-    return (revision, rule, holds) if is_name(rule) else None
+    return (revision, rule, holds, data.get("deleted") is True) if is_name(rule) else None
 
 
 def pause_of(event: Event) -> tuple[str, str, str] | None:

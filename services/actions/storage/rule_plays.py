@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from services.actions.plays.model import LIVE, SENDABLE, Play
 from services.actions.storage.batch_holds import BatchHolds
+from services.actions.storage.holds import Key, row_of
 from services.actions.storage.plays import PlayStore
 from services.actions.tables import actions, plays
 
@@ -33,7 +34,17 @@ class StoredRulePlays:
         return self._holds is not None and self._holds.changing(self._store.partition)
 
     def live(self, rule: str, most: int) -> list[Play]:
-        query = select(plays.c.id, plays.c.account).where(*self._of(rule)).order_by(plays.c.id).limit(most)
+        return self._found(self._of(rule), most)
+
+    def standing(self, rule: str, most: int) -> list[Play]:
+        hold = row_of(self._connect(), Key("rule", rule, self._store.partition)).hold
+        if hold.paused is None:
+            return []
+        released = plays.c.released.is_(None) | (plays.c.released < hold.generation)
+        return self._found((*self._of(rule), plays.c.status == "open", released), most)
+
+    def _found(self, mine: tuple[ColumnElement[bool], ...], most: int) -> list[Play]:
+        query = select(plays.c.id, plays.c.account).where(*mine).order_by(plays.c.id).limit(most)
         rows = self._connect().execute(query).all()
         self._store.preload({row.account: None for row in rows}, (), ())
         return [play for row in rows for play in self._store.live_plays(row.account) if play.id == row.id]

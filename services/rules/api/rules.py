@@ -337,7 +337,8 @@ def _schemas(router: APIRouter) -> None:
 
 def shown(row: Row[Any]) -> dict[str, Any]:
     """A rule as it is in force, as the API shows it."""
-    return {**row.doc, "status": row.status, **_author(row)}
+    holds = {"plays": "hold"} if row.holds else {}
+    return {**row.doc, "status": row.status, **holds, **_author(row)}
 
 
 def _version_shown(row: Row[Any], now: Row[Any] | None) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def write(conn: Connection, save: Save, changed_by: str, now: int) -> int:
 def announce(db: Database, log: Log, clock: Clock) -> None:
     """Put a control record into every partition for each revision that has none yet, in order."""
     with db.read() as conn:
-        columns = select(revisions.c.revision, revisions.c.name, revisions.c.holds)
+        columns = select(revisions.c.revision, revisions.c.name, revisions.c.holds, revisions.c.status)
         rows = conn.execute(
             columns.where(revisions.c.announced.is_(False)).order_by(revisions.c.revision)
         ).all()
@@ -99,9 +99,10 @@ def announce(db: Database, log: Log, clock: Clock) -> None:
 
 
 def _record(row: Any, at: datetime) -> Event:
-    """The control record of a revision. Actions learns from it whether the rule holds its plays."""
+    """The control record of a revision. Actions learns from it whether the rule holds its plays, or is gone."""
     of_rule = {} if row.name is None else {"rule": row.name, "holds": row.holds}
-    data = {"revision": row.revision, **of_rule}
+    gone = {"deleted": True} if row.status == DELETED else {}
+    data = {"revision": row.revision, **of_rule, **gone}
     return Event(type=RULES_SAVED, id=f"revision-{row.revision}", source="touchline", time=at, data=data)
 
 

@@ -70,6 +70,8 @@ def test_they_are_held_until_the_rule_is_active_again(pausing: httpx.Client) -> 
     assert pause(pausing, plays="hold")["concerned"] == {"plays": 2, "mails": 0}, "twice paused is once held"
     assert pause(pausing)["concerned"] == {"plays": 2, "mails": 0}, "and a pause without it lets nothing go"
     assert pausing.post("/v1/rules/pause-mine/shadow").status_code == 200
+    assert pausing.get("/v1/rules/pause-mine").json()["plays"] == "hold"
+    assert "plays" not in pausing.get("/v1/rules/pause-other").json()
     held, free = (
         pausing.get("/v1/plays", params={"rule": f"pause-{one}"}).json()["items"] for one in ("mine", "other")
     )
@@ -80,7 +82,7 @@ def test_they_are_held_until_the_rule_is_active_again(pausing: httpx.Client) -> 
     assert answers == {held[0]["id"]: 200, free[0]["id"]: 409}, (
         "one goes on; of a rule that was not paused none is held"
     )
-    assert pausing.post("/v1/rules/pause-mine/activate").status_code == 200
+    assert "plays" not in pausing.post("/v1/rules/pause-mine/activate").json()
     settled(pausing)
     assert pausing.post(f"/v1/plays/{held[1]['id']}/release", json={}).status_code == 409, "nothing holds it"
     assert plays(pausing, "pause-mine") == [("open", None)] * 2
@@ -99,7 +101,8 @@ def test_they_exit_and_nothing_more_of_them_comes(pausing: httpx.Client) -> None
         ("Call", "closed", "rule_paused")
     ]
     assert pause(pausing, plays="exit")["concerned"] == {"plays": 0, "mails": 0}
-    put = {key: said[key] for key in ("name", "when", "concerned")}
+    assert "plays" not in said, "nothing is held"
+    put = {"plays": "hold", **{key: said[key] for key in ("name", "when", "concerned")}}
     assert pausing.put("/v1/rules/pause-mine", json=put).status_code == 200, (
         "what pause answers is taken back"
     )
