@@ -1,11 +1,12 @@
 """A scenario (`*.test.yaml`): accounts, events, and the complete lists of what must come of them."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from schemas.duration import parse_duration
+from schemas.fields import invalid
 from schemas.playbook import PlayLimit
 
 
@@ -42,6 +43,42 @@ class ScenarioEvent(_Strict):
     repeat: int = Field(1, ge=1, le=100_000, description="The number of events.")
     every: Span | None = Field(None, description="The interval between two events. Required with `repeat`.")
     arrives: Moment | None = Field(None, description="When the event arrives, if it is later than `at`.")
+
+
+class ResumedPlaybook(_Strict):
+    """A playbook to resume."""
+
+    playbook: str = Field(min_length=1, max_length=256)
+    held: Literal["release", "discard"] = Field(
+        description="What happens to the held plays: they begin now (`release`) or are skipped (`discard`)."
+    )
+
+
+class PlayNamed(_Strict):
+    """A play that is held, or that stands still."""
+
+    playbook: str = Field(min_length=1, max_length=256)
+    account: str = Field(min_length=1, max_length=256)
+    contact: str | None = Field(None, description="The contact, where the account has several such plays.")
+    key: str | None = Field(None, description="The key, where the account has several such plays.")
+
+
+class ByHand(_Strict):
+    """What a person does at a moment, after everything else that happens then: one of the four."""
+
+    at: Moment
+    pause: str | None = Field(None, min_length=1, max_length=256, description="The playbook to pause.")
+    resume: ResumedPlaybook | None = None
+    release: PlayNamed | None = Field(
+        None, description="The play that begins, or goes on, although its playbook is paused."
+    )
+    discard: PlayNamed | None = Field(None, description="The held play that is skipped.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if len(self.model_fields_set - {"at"}) != 1:
+            raise invalid("should hold, beside at, one of pause, resume, release and discard")
+        return self
 
 
 class Expectation(_Strict):
@@ -83,6 +120,10 @@ class Scenario(_Strict):
         default_factory=list,
         description="The events. They arrive in order of time; events at the same time keep their order in "
         "the file.",
+    )
+    by_hand: list[ByHand] = Field(
+        default_factory=list,
+        description="What people do meanwhile: pause and resume playbooks, and the like.",
     )
     limit: PlayLimit | None = Field(
         None,

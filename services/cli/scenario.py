@@ -18,7 +18,7 @@ from rich.table import Table
 from backbone.errors import Invalid
 from backbone.web.validation import validate
 from schemas.account import AccountIn
-from schemas.event import rfc3339
+from schemas.event import Event, rfc3339
 from schemas.scenario import Scenario
 from schemas.sentences.rules import of_trigger as sentence_of
 from schemas.trigger import Trigger
@@ -27,9 +27,10 @@ from services.actions.plays.model import DraftRendering
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import RenderPool as Pool
 from services.cli.documents import TEST_SUFFIX, Document, FileProblem, FileProblems, find, load
+from services.cli.scenario_by_hand import do
 from services.cli.scenario_shown import shown_play
 from services.cli.scenario_why import of_action, of_trigger
-from services.cli.scenario_world import World, arrivals
+from services.cli.scenario_world import World, course
 from services.cli.terminal import Terminal
 from services.cli.yamlfile import YamlError, read_yaml
 
@@ -143,10 +144,16 @@ def play(
     scenario: Scenario, documents: Sequence[Document], render: DraftRendering | None
 ) -> list[Difference]:
     """Run a scenario against documents. Returns what differs from its expectations."""
-    world, events = World(documents, render, scenario.limit), arrivals(scenario)
-    for event in events:
-        world.feed(event)
+    world, steps = World(documents, render, scenario.limit), course(scenario)
+    events = [one for one in steps if isinstance(one, Event)]
     differences = []
+    for one in steps:
+        if isinstance(one, Event):
+            world.feed(one)
+        elif (wrong := do(world, one)) is not None:
+            differences.append(
+                Difference("by_hand", [one.model_dump(mode="json", exclude_unset=True)], [], [wrong])
+            )
     if scenario.expect.triggers is not None:
         got = [_trigger(world, trigger) for trigger in world.triggers]
         missing, unexpected = compare(scenario.expect.triggers, got)

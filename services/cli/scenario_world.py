@@ -15,7 +15,7 @@ from schemas.event import CLOCK, Event, decode, from_microseconds, microseconds
 from schemas.playbook import PlaybookIn, PlayLimit
 from schemas.policy import PolicyDoc
 from schemas.rule import RuleIn, TiersDoc
-from schemas.scenario import Scenario, ScenarioEvent
+from schemas.scenario import ByHand, Scenario, ScenarioEvent
 from schemas.template import TemplateIn
 from schemas.trigger import Moved, Trigger
 from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
@@ -56,18 +56,18 @@ class World:
             history=lambda _: (),
         )
         self._books = [m for m in models if isinstance(m, PlaybookIn)]
-        library = MemoryLibrary(
+        self.library = MemoryLibrary(
             [_limited(one, limit) for one in self._books],
             [m for m in models if isinstance(m, TemplateIn)],
             {m.name: m.body for m in models if isinstance(m, EndpointIn)},
             next((m.model_dump() for m in models if isinstance(m, BrandIn)), None),
             next((m.timezone for m in models if isinstance(m, PolicyDoc)), None),
         )
-        holds = MemoryHolds()
         policies = [m for m in models if isinstance(m, PolicyDoc)]
         policy = compile_policy(policies[0]) if policies else None
-        self.store = MemoryStore(render, holds, policy)
-        self.plays = PlaysPartition(0, mode="log", store=self.store, library=library, holds=holds)
+        self.holds = MemoryHolds()
+        self.store = MemoryStore(render, self.holds, policy)
+        self.plays = PlaysPartition(0, mode="log", store=self.store, library=self.library, holds=self.holds)
         self.triggers: list[Trigger] = []
         self._log: list[Event] = []
         self._places = 0  # on the topic of triggers
@@ -78,6 +78,13 @@ class World:
         while waiting:
             waiting.extend(self._append(waiting.popleft()))
             waiting.extend(_own(told) for told in self.store.drain())
+
+    def go_on(self) -> None:
+        """Let what was released, or stood still, go on."""
+        while self.plays.catch_up():
+            pass
+        for told in self.store.drain():
+            self.feed(_own(told))
 
     def _append(self, event: Event) -> list[Event]:
         """Apply an event. Returns what it leaves for other accounts, after merges."""
@@ -145,6 +152,11 @@ def _tiers(models: Iterable[Any]) -> TiersDoc:
 def arrivals(scenario: Scenario) -> list[Event]:
     """The log of a scenario: what is known at the beginning, the events in the order of arrival, and
     the last time."""
+    return [one for one in course(scenario) if isinstance(one, Event)]
+
+
+def course(scenario: Scenario) -> list[Event | ByHand]:
+    """The log of a scenario, and what people do meanwhile, each behind the events that have arrived by then."""
     sent = [one for place, event in enumerate(scenario.events) for one in _repeated(place, event)]
     sent.sort(key=lambda pair: pair[0])
     first = min((cast("datetime", event.time) for _, event in sent), default=scenario.until or BEGINNING)
@@ -158,7 +170,9 @@ def arrivals(scenario: Scenario) -> list[Event]:
     end = (
         [] if scenario.until is None else [Event(id="until", source="test", type=CLOCK, time=scenario.until)]
     )
-    return known + [event for _, event in sent] + end
+    done: list[tuple[datetime, Event | ByHand]] = [*sent, *((one.at, one) for one in scenario.by_hand)]
+    done.sort(key=lambda pair: pair[0])  # at the same time, events come first
+    return [*known, *(one for _, one in done), *end]
 
 
 def _repeated(place: int, event: ScenarioEvent) -> Iterable[tuple[datetime, Event]]:

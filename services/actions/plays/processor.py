@@ -280,6 +280,10 @@ class PlaysPartition:
             profile.closed = None
         self._store.put_profile(profile)
 
+    def stands_still(self, play: Play) -> bool:
+        """Whether an open play may not go on now, for its playbook or its rule is paused."""
+        return self._interpreter.stands_still(play)
+
     def concerns(self, type_: str) -> bool:
         """Whether events of this type can change anything here."""
         return type_ in RESERVED or type_ == ERASED or self._library.watches(type_)
