@@ -8,7 +8,6 @@ from pydantic import Field, field_validator, model_validator
 from schemas.answers import Answer, Time
 from schemas.fields import Name, Strict, invalid
 from schemas.rule import RuleIn, TierEntry, TiersDoc
-from schemas.tiered import Tier
 from schemas.timestamps import Moment
 
 MAX_VALUES = 20
@@ -88,23 +87,6 @@ class VariantOut(Answer):
     triggers: int
     subjects: int
     by_tier: ByTier
-
-
-class BacktestMatchOut(Answer):
-    """A subject that matched the rule at the end of the log, or nearly did."""
-
-    account: str
-    contact: str | None = Field(description="The contact, for a rule with `scope: contact`.")
-    key: str | None = Field(description="The value of `by`, for a rule with `by`.")
-    tier: Tier
-    share: float = Field(
-        description="How near the subject is to a match. 1 means that it matches.", examples=[0.9]
-    )
-    value: int | float | None = Field(
-        description="The value that was measured. For an absence, the seconds waited."
-    )
-    threshold: int | float | str | None = Field(description="The threshold that the value is compared with.")
-    due: Time | None = Field(description="The deadline of an absence, or the moment of a date.")
 
 
 class AgainstOut(Answer):

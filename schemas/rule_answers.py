@@ -145,8 +145,8 @@ class ExplanationOut(Answer):
     )
 
 
-class MatchOut(Answer):
-    """A subject that matches a rule now, or nearly does."""
+class BacktestMatchOut(Answer):
+    """A subject that matched the rule at the end of the log, or nearly did."""
 
     account: str
     contact: str | None = Field(description="The contact, for a rule with `scope: contact`.")
@@ -156,10 +156,15 @@ class MatchOut(Answer):
         description="How near the subject is to a match. 1 means that it matches.", examples=[0.9]
     )
     value: Number | None = Field(
-        description="The value measured now. For an absence, the seconds waited so far."
+        description="The value that was measured. For an absence, the seconds waited."
     )
     threshold: Number | str | None = Field(description="The threshold that the value is compared with.")
     due: Time | None = Field(description="The deadline of an absence, or the moment of a date.")
+
+
+class MatchOut(BacktestMatchOut):
+    """A subject that matches a rule now, or nearly does."""
+
     last_trigger: Time | None
     cooldown_until: Time | None = Field(
         description="The end of the cooldown. Null if there is none, or if it never ends."

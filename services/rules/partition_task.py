@@ -11,6 +11,7 @@ import msgspec
 
 from backbone.database import Database
 from backbone.log import EVENTS, TRIGGERS, Entry, Log, OffsetOutOfRange, Record, dead_letter, partition_for
+from backbone.log.reader import pages
 from backbone.partition_worker import Barrier
 from schemas.event import CONTROL, Event, Malformed, encode
 from schemas.heartbeats import records_of
@@ -245,20 +246,10 @@ class RulesTask:
 
     def _history(self, upto: int) -> Iterator[tuple[int, int, Event]]:
         """(offset, bytes, event) of everything readable in the partition, from the start of the log up to `upto`."""
-        offset = self._log.start_offsets(EVENTS)[self.row.partition]
-        while offset < upto:
+        start = self._log.start_offsets(EVENTS)[self.row.partition]
+        for records in pages(self._log, EVENTS, self.row.partition, start, upto, HISTORY_PAGE):
             self._stay()
-            try:
-                records = self._log.read(EVENTS, self.row.partition, offset, HISTORY_PAGE)
-            except OffsetOutOfRange as gone:  # retention has deleted it first
-                if gone.start is None or gone.start <= offset:
-                    raise
-                offset = gone.start
-                continue
-            if not records:
-                return
-            yield from self._readable(record for record in records if record.offset < upto)
-            offset = records[-1].offset + 1
+            yield from self._readable(records)
 
     def _readable(self, records: Iterable[Record]) -> Iterator[tuple[int, int, Event]]:
         for record in records:

@@ -8,37 +8,24 @@ from concurrent.futures import Future
 from backbone.log.kafka.cluster import Cluster, cluster_of
 from backbone.log.kafka.consumer import GroupConsumer
 from backbone.log.kafka.producer import QUEUE_BYTES, Appender
-from backbone.log.kafka.reader import HistoryReader
+from backbone.log.kafka.reader import KafkaReader
 from backbone.log.records import Entry, Place, Record
 from backbone.settings import Settings
 
 
-class KafkaLog:
+class KafkaLog(KafkaReader):
     """See `backbone.log.Log`. If the cluster is away or unfit, the calls fail until it is back."""
 
     def __init__(self, cluster: Cluster, *, queue_bytes: int = QUEUE_BYTES) -> None:
-        self.partitions = cluster.partitions
+        super().__init__(cluster)
         self._cluster = cluster
         self._appender = Appender(cluster, queue_bytes)
-        self._reader = HistoryReader(cluster)
 
     def append(
         self, topic: str, entries: Sequence[Entry], *, after: Future[list[Place]] | None = None
     ) -> Future[list[Place]]:
         """See `Log.append`. Fails within 10 s where Kafka does not acknowledge."""
         return self._appender.append(topic, entries, after=after)
-
-    def start_offsets(self, topic: str) -> dict[int, int]:
-        """See `Log.start_offsets`."""
-        return self._reader.offsets(topic, end=False)
-
-    def end_offsets(self, topic: str) -> dict[int, int]:
-        """See `Log.end_offsets`."""
-        return self._reader.offsets(topic, end=True)
-
-    def read(self, topic: str, partition: int, offset: int, limit: int = 1000) -> list[Record]:
-        """See `Log.read`."""
-        return self._reader.read(topic, partition, offset, limit)
 
     def pick(self, topic: str, partition: int, offsets: Sequence[int]) -> list[Record]:
         """See `Log.pick`."""
@@ -55,7 +42,7 @@ class KafkaLog:
     def close(self) -> None:
         """See `Log.close`."""
         self._appender.close()
-        self._reader.close()
+        super().close()
 
 
 def open_kafka(settings: Settings) -> KafkaLog:

@@ -2,13 +2,12 @@
 
 import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from backbone import notices
-from backbone.audit import AuditTrail
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents.store import StoredDocument
@@ -22,14 +21,12 @@ from schemas.fields import EmptyBody
 from schemas.notices import NoticeKind
 from schemas.play import PausePlaybookIn, PlayOut, ResumeIn
 from schemas.play_reasons import PlayReason
-from services.actions.api.plays import Times
+from services.actions.api.plays import PlayEndings, Times, play_said
 from services.actions.api.views import play_view
-from services.actions.metrics import count_plays
 from services.actions.plays.interpreter import Interpreter
 from services.actions.storage import holds
 from services.actions.storage.holds import OF_PLAYBOOK, Key
-from services.actions.storage.library import PLAYBOOKS, SqlLibrary
-from services.actions.storage.plays import PlayStore
+from services.actions.storage.library import PLAYBOOKS
 from services.actions.tables import plays
 
 BEGINS_S = 3.0  # how long a release waits for the play to begin, so that the answer shows it
@@ -53,7 +50,7 @@ def router(
     routes = APIRouter(tags=["playbooks"], route_class=JsonRoute)
     _playbooks(routes, db, clock, times, render, changed)
     _release(routes, db, clock, changed)
-    _discard(routes, db, clock, times, partitions, changed)
+    _discard(routes, PlayEndings(db, clock, times, partitions, changed))
     return routes
 
 
@@ -144,16 +141,10 @@ def _release(routes: APIRouter, db: Database, clock: Clock, changed: Callable[[]
                     f"the play is {row.status} and held by nothing; there is nothing to release"
                 )
             holds.release_play(connection, play, row.status, keys, clock.now())
-            _note(trail, connection, row, released=True)
+            before = play_said(row)
+            trail.note(connection, "play", play, before=before, after={**before, "released": True})
         changed()
         return json_response(_begun(db, play))
-
-
-def _note(trail: AuditTrail, connection: Connection, row: Row[Any], **after: Any) -> None:
-    """What the audit says of a play that was released or discarded; `row` is as it was before."""
-    said = {"account": row.account, "contact": row.contact, "playbook": row.playbook}
-    before = {**said, "status": row.status, "reason": row.reason}
-    trail.note(connection, "play", row.id, before=before, after={**before, **after})
 
 
 def _locked(connection: Connection, play: str) -> list[Key]:
@@ -180,14 +171,7 @@ def _begun(db: Database, play: str) -> dict[str, object]:
         time.sleep(LOOK_S)
 
 
-def _discard(
-    routes: APIRouter,
-    db: Database,
-    clock: Clock,
-    times: Times,
-    partitions: int,
-    changed: Callable[[], None],
-) -> None:
+def _discard(routes: APIRouter, ends: PlayEndings) -> None:
     @routes.post(
         "/v1/plays/{play}/discard",
         tags=["plays"],
@@ -197,20 +181,6 @@ def _discard(
     def discard(
         play: str, trail: Trail, _body: HoldBody = None, _: Principal = require("actions:write")
     ) -> Response:
-        with db.write() as connection:
-            store = PlayStore(0, partitions, lambda: connection)
-            held = store.hold(play)
-            if held is None:
-                raise NotFound(f"there is no play {play!r}")
-            if held.status != "held":
-                raise StateConflict(f"the play is {held.status}; only a held one can be discarded")
-            row = connection.execute(select(plays).where(plays.c.id == play)).one()
-            _note(trail, connection, row, status="skipped", reason=PlayReason.DISCARDED.value)
-            now = max(times.now(connection, held.partition), held.started_at)
-            library = SqlLibrary(db, lambda: connection)
-            Interpreter(store, library, held.partition).skip(held, PlayReason.DISCARDED, now)
-            store.flush(connection, clock.now())
-            view = play_view(connection.execute(select(plays).where(plays.c.id == play)).one())
-        count_plays([held])
-        changed()
-        return json_response(view)
+        return ends(
+            play, "held", "a held one can be discarded", Interpreter.skip, PlayReason.DISCARDED, trail
+        )

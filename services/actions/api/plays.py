@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
+from backbone.audit import AuditTrail
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import NotFound, StateConflict
@@ -24,7 +25,7 @@ from services.actions.api.history import history_of
 from services.actions.api.views import action_view, attempt_view, play_view, report_view
 from services.actions.metrics import count_plays
 from services.actions.plays.interpreter import Interpreter
-from services.actions.plays.model import ActionStatus, PlayStatus
+from services.actions.plays.model import ActionStatus, Play, PlayStatus
 from services.actions.storage import digests, mail_reports, ownership, search_columns
 from services.actions.storage.library import SqlLibrary
 from services.actions.storage.plays import PlayStore
@@ -62,6 +63,7 @@ def router(
     db: Database, clock: Clock, times: Times, partitions: int, changed: Callable[[], None]
 ) -> APIRouter:
     """The routes. `changed` is called when records were put into the outbox."""
+    ends = PlayEndings(db, clock, times, partitions, changed)
     routes = APIRouter(tags=["plays"], route_class=JsonRoute)
     _plays(routes, db)
     _actions(routes, db)
@@ -74,34 +76,53 @@ def router(
     def exit_play(
         play: str, trail: Trail, _body: ExitBody = None, _: Principal = require("actions:write")
     ) -> Response:
-        with db.write() as connection:
-            store = PlayStore(0, partitions, lambda: connection)
+        return ends(play, "open", "an open one can be ended", Interpreter.exit, PlayReason.BY_HAND, trail)
+
+    return routes
+
+
+class PlayEndings:
+    """Ends plays by hand, each in a transaction of its own with its entry in the audit."""
+
+    def __init__(
+        self, db: Database, clock: Clock, times: Times, partitions: int, changed: Callable[[], None]
+    ) -> None:
+        self._db, self._clock, self._times = db, clock, times
+        self._partitions, self._changed = partitions, changed
+
+    def __call__(
+        self,
+        play: str,
+        status: PlayStatus,
+        only: str,
+        end: Callable[[Interpreter, Play, PlayReason, int], None],
+        reason: PlayReason,
+        trail: AuditTrail,
+    ) -> Response:
+        """The answer for a play of this status that was ended. Raises `NotFound`, and `StateConflict` with `only`."""
+        with self._db.write() as connection:
+            store = PlayStore(0, self._partitions, lambda: connection)
             held = store.hold(play)
             if held is None:
                 raise NotFound(f"there is no play {play!r}")
-            if held.status != "open":
-                raise StateConflict(f"the play is {held.status}; only an open one can be ended")
-            was, now = held.status, times.now(connection, held.partition)
-            library = SqlLibrary(db, lambda: connection)
-            Interpreter(store, library, held.partition).exit(
-                held, PlayReason.BY_HAND, max(now, held.started_at)
-            )
-            store.flush(connection, clock.now())
-            row = connection.execute(select(plays).where(plays.c.id == play)).one()
-            view = play_view(row)
-            said = {"account": row.account, "contact": row.contact, "playbook": row.playbook}
-            trail.note(
-                connection,
-                "play",
-                play,
-                before={**said, "status": was},
-                after={**said, "status": row.status, "reason": row.reason},
-            )
+            if held.status != status:
+                raise StateConflict(f"the play is {held.status}; only {only}")
+            mine = select(plays).where(plays.c.id == play)
+            before = play_said(connection.execute(mine).one())
+            now = max(self._times.now(connection, held.partition), held.started_at)
+            library = SqlLibrary(self._db, lambda: connection)
+            end(Interpreter(store, library, held.partition), held, reason, now)
+            store.flush(connection, self._clock.now())
+            row = connection.execute(mine).one()
+            trail.note(connection, "play", play, before=before, after=play_said(row))
         count_plays([held])
-        changed()
-        return json_response(view)
+        self._changed()
+        return json_response(play_view(row))
 
-    return routes
+
+def play_said(row: Row[Any]) -> dict[str, Any]:
+    """What the audit says of a play."""
+    return {name: getattr(row, name) for name in ("account", "contact", "playbook", "status", "reason")}
 
 
 def _plays(routes: APIRouter, db: Database) -> None:

@@ -17,10 +17,11 @@ from backbone.web.app import Once, Pages, Paging, encode_cursor, json_response
 from backbone.web.json_route import AS_SHOWN, example
 from backbone.web.pagination import bad_cursor
 from schemas.answers import page_of
-from schemas.backtest import BACKTEST_EXAMPLE, MAX_VALUES, BacktestIn, BacktestMatchOut, BacktestOut
+from schemas.backtest import BACKTEST_EXAMPLE, MAX_VALUES, BacktestIn, BacktestOut
 from schemas.rule import RuleIn
-from schemas.rule_answers import TriggerOut
+from schemas.rule_answers import BacktestMatchOut, TriggerOut
 from schemas.sentences.rules import of_trigger
+from services.rules.api.matches import Near
 from services.rules.backtest.ledger import pages_of, series_of
 from services.rules.backtest.plan import AGAINST, BASE, MATCHES, Plan
 from services.rules.backtest.request import plan_of
@@ -92,12 +93,11 @@ def _triggers(router: APIRouter, queue: JobQueue) -> None:
         _: Principal = require("rules:read"),
     ) -> Response:
         """Only the earliest 100,000 triggers are kept. Answers 409 until the backtest is done."""
-        view = queue.get(job)
+        status = queue.get(job).status
         plan = Plan.decode(queue.body(job))
         series = BASE if variant is None else str(variant)
         _check(plan, variant, change)
-        if view.status != "done":
-            raise StateConflict(f"the backtest is {view.status}: it has no triggers to show")
+        _done(status, "triggers")
         docs = {rule.series: RuleIn.model_validate(rule.doc) for rule in plan.rules}
         doc = docs[AGAINST if change == "dropped" else series]
         skip = _skipped(pages)
@@ -119,15 +119,7 @@ def _matches(router: APIRouter, queue: JobQueue) -> None:
     def matches(
         job: JobId,
         pages: Pages,
-        near: Annotated[
-            float | None,
-            Query(
-                ge=0,
-                le=1,
-                allow_inf_nan=False,
-                description="Also list subjects that do not match yet but have at least this share.",
-            ),
-        ] = None,
+        near: Near = None,
         _: Principal = require("rules:read"),
     ) -> Response:
         """Works like `GET /v1/rules/{name}/matches`, but the rule need not be saved, and windows end at the
@@ -135,13 +127,16 @@ def _matches(router: APIRouter, queue: JobQueue) -> None:
 
         Only the 100,000 subjects with the greatest shares are kept. Answers 409 until the backtest is done.
         """
-        view = queue.get(job)
-        if view.status != "done":
-            raise StateConflict(f"the backtest is {view.status}: it has no matches to show")
+        _done(queue.get(job).status, "matches")
         skip = _skipped(pages)
         found = list(islice(chosen(queue.parts(job, MATCHES, skip), skip, near), pages.limit + 1))
         more = encode_cursor([found[-1][0]]) if len(found) > pages.limit else None
         return json_response({"items": [one for _, one in found[: pages.limit]], "next_cursor": more})
+
+
+def _done(status: str, what: str) -> None:
+    if status != "done":
+        raise StateConflict(f"the backtest is {status}: it has no {what} to show")
 
 
 def _check(plan: Plan, variant: int | None, change: str | None) -> None:

@@ -33,6 +33,15 @@ from services.rules.storage.revisions import RuleSets, exists_at, latest
 READ_AT_ONCE = 1_000  # accounts
 LAST = microseconds(datetime(9999, 12, 31, tzinfo=UTC))
 Place = tuple[float, str, str, str]
+Near = Annotated[
+    float | None,
+    Query(
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Also list subjects that do not match yet but have at least this share.",
+    ),
+]
 
 
 class Stored(NamedTuple):
@@ -129,15 +138,7 @@ def matches_router(matches: Matches) -> APIRouter:
     def listed(
         name: Annotated[str, Path(min_length=1, max_length=256)],
         pages: Pages,
-        near: Annotated[
-            float | None,
-            Query(
-                ge=0,
-                le=1,
-                allow_inf_nan=False,
-                description="Also list subjects that do not match yet but have at least this share.",
-            ),
-        ] = None,
+        near: Near = None,
         _: Principal = require("rules:read"),
     ) -> Response:
         """Lists subjects whether or not the rule has fired for them. The rule's `where` and `unless` are

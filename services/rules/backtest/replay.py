@@ -96,17 +96,9 @@ class ReplayEngine(PartitionEngine):
 class Lane:
     """One partition of the backtest."""
 
-    def __init__(
-        self,
-        number: int,
-        history: PartitionHistory,
-        rules: RuleSet,
-        accounts: SpillingAccounts,
-        heartbeats: Iterable[Heartbeat],
-    ) -> None:
-        self.number, self.history, self.accounts = number, history, accounts
+    def __init__(self, history: PartitionHistory, accounts: SpillingAccounts, engine: ReplayEngine) -> None:
+        self.number, self.history, self.accounts, self.engine = engine.partition, history, accounts, engine
         self.next = 0  # the number of the next record
-        self.engine = ReplayEngine(number, history, rules, accounts, heartbeats)
 
 
 def _no_other(number: int) -> RuleSet:
@@ -143,8 +135,9 @@ class Replay:
         self._elsewhere = erased_anywhere(self._histories)
         read = 0
         for number, history in self._histories.items():
-            accounts, beside = SpillingAccounts(self._room, self._elsewhere), self._heard.beside(number)
-            lane = self._lanes[number] = Lane(number, history, self._rules, accounts, beside)
+            accounts = SpillingAccounts(self._room, self._elsewhere)
+            engine = ReplayEngine(number, history, self._rules, accounts, self._heard.beside(number))
+            lane = self._lanes[number] = Lane(history, accounts, engine)
             for records, items in history.batches():
                 self._judge(lane, items)
                 read += records
