@@ -189,6 +189,8 @@ class PartitionHistory:
 
     def _live(self, batch: list[Item]) -> list[Item]:
         base, waiting, items = self._base, self._waiting, []
+        if self._stands(batch):
+            return [(base + offset, received, event) for offset, received, event in batch] if base else batch
         for offset, received, event in batch:
             if not self._admitted(offset, event):
                 continue
@@ -202,6 +204,19 @@ class PartitionHistory:
             if not event.historical:
                 items.append((base + offset, received, event))
         return items
+
+    def _stands(self, batch: list[Item]) -> bool:
+        """Whether all events of a batch are judged as they stand there, as is so for most."""
+        accounts = {event.account for _, _, event in batch}
+        contacts = {event.contact for _, _, event in batch if event.contact}
+        return (
+            CONTROL.isdisjoint([event.type for _, _, event in batch])
+            and not any([event.historical for _, _, event in batch])
+            and self._waiting.keys().isdisjoint(accounts)
+            and self.found.erased.keys().isdisjoint(accounts)
+            and all(map(is_name, accounts))
+            and all(map(is_name, contacts))
+        )
 
     def _undated(self, account: str, offset: int, time: int | None) -> Event:
         query = "SELECT stamp, value FROM undated WHERE account = ? AND offset = ?"

@@ -23,7 +23,7 @@ def main(settings: "Settings", body: bytes, report: Report) -> dict[str, Any]:
         replay = Replay(Plan.decode(body), log, scratch, report)
         result = replay.run()
         replay.ledger.tell(report.part)
-        standing.tell(replay.matches(), scratch, report.part)
+        standing.tell(replay.matches(), report.part)
     finally:
         log.close()
     return result

@@ -6,42 +6,48 @@ from typing import Any
 
 import msgspec
 
-from backbone.jobs.scratch import Scratch
 from schemas.event import rfc3339
 from services.rules.backtest.plan import MATCHES
 from services.rules.engine.matches import Matching
 
 KEPT = 100_000
+SPARE = 25_000  # how many more are in memory at times: they take some 500 bytes each
 PART = 2_000
 LAST = 253_402_214_400_000_000  # 9999-12-31: a date may lead beyond what can be shown
 _encode = msgspec.json.Encoder().encode
 
-_SCHEMA = """
-CREATE TABLE matches (share REAL, account TEXT, contact TEXT, key TEXT, body BLOB,
-  PRIMARY KEY (share, account, contact, key)) WITHOUT ROWID;
-"""
-_SORTED = "SELECT body FROM matches ORDER BY share, account, contact, key LIMIT ?"
+Place = tuple[float, str, str, str]
 
 
-def tell(found: Iterable[Matching], scratch: Scratch, part: Callable[[str, int, bytes], None]) -> None:
+def tell(found: Iterable[Matching], part: Callable[[str, int, bytes], None]) -> None:
     """Hand out those with the greatest shares, in parts."""
-    disk = scratch.database(_SCHEMA)
+    kept: list[tuple[Place, bytes]] = []
+    last: Place | None = None  # nothing behind this is kept
     for one in found:
-        disk.execute(
-            "INSERT OR REPLACE INTO matches VALUES (?, ?, ?, ?, ?)", (*one.place, _encode(_shown(one)))
-        )
-    rows = disk.execute(_SORTED, (KEPT,))
-    while bodies := [body for (body,) in rows.fetchmany(PART)]:
+        place = one.place
+        if last is None or place < last:
+            kept.append((place, _encode(_shown(one))))
+            if len(kept) >= KEPT + SPARE:
+                kept = sorted(kept)[:KEPT]
+                last = kept[-1][0]
+    kept = sorted(kept)[:KEPT]
+    for start in range(0, len(kept), PART):
+        bodies = [body for _, body in kept[start : start + PART]]
         part(MATCHES, len(bodies), zlib.compress(b"[" + b",".join(bodies) + b"]", 3))
 
 
 def _shown(one: Matching) -> dict[str, Any]:
-    due = None if one.due is None or one.due > LAST else rfc3339(one.due)
-    named = {
-        name: getattr(one, name)
-        for name in ("account", "contact", "key", "tier", "share", "value", "threshold")
+    return {
+        "account": one.account,
+        "contact": one.contact,
+        "key": one.key,
+        "tier": one.tier,
+        "share": one.share,
+        "value": one.value,
+        "threshold": one.threshold,
+        "due": None if one.due is None or one.due > LAST else rfc3339(one.due),
+        "holds": one.holds,
     }
-    return {**named, "due": due, "holds": one.holds}
 
 
 def chosen(

@@ -102,7 +102,7 @@ def backtest(
     replay = Replay(Plan(judged, tiers, begin, end, values), log, scratch, told)
     numbers = replay.run()
     replay.ledger.tell(told.part)
-    standing.tell(replay.matches(), scratch, told.part)
+    standing.tell(replay.matches(), told.part)
     return Outcome(numbers, told.parts, told.shares)
 
 

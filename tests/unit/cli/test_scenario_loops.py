@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.scenario import World, arrivals, load, read_scenario
+from services.cli.scenario import World, load, read_scenario
+from services.cli.scenario_world import arrivals
 
 DOCUMENTS = """
 kind: template

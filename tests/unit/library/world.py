@@ -16,7 +16,8 @@ from services.actions.rendering.compose import answer
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.jobs import Body, Checked, Failure, Job, Mail, RenderError
 from services.cli.documents import KINDS, Document, find, load
-from services.cli.scenario import Difference, World, arrivals, play, read_scenario
+from services.cli.scenario import Difference, World, play, read_scenario
+from services.cli.scenario_world import arrivals
 from tests.unit.library.files import LIBRARY
 from tests.unit.library.mutations import Mutation
 
