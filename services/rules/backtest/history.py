@@ -211,7 +211,7 @@ class PartitionHistory:
         contacts = {event.contact for _, _, event in batch if event.contact}
         return (
             CONTROL.isdisjoint([event.type for _, _, event in batch])
-            and not any([event.historical for _, _, event in batch])
+            and True not in {event.historical for _, _, event in batch}
             and self._waiting.keys().isdisjoint(accounts)
             and self.found.erased.keys().isdisjoint(accounts)
             and all(map(is_name, accounts))
