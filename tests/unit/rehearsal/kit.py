@@ -107,8 +107,14 @@ def rehearse(
 ) -> tuple[Rehearsal, dict[str, Any]]:
     """The rehearsal after it was played, and its report."""
     played = Rehearsal(
-        playbook, templates, renderer or Renderer(), suppressed,
-        until=until, accounts=accounts, room=room, policy=policy,
+        playbook,
+        templates,
+        renderer or Renderer(),
+        suppressed,
+        until=until,
+        accounts=accounts,
+        room=room,
+        policy=policy,
     )
     played.play(triggers, LogOfAccounts(log, wall=wall))
     return played, played.report(Tally())
