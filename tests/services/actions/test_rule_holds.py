@@ -18,7 +18,6 @@ from backbone.ownership import Fenced
 from schemas.event import RULES_SAVED, Event, encode, from_microseconds
 from services.actions.api import holding
 from services.actions.delivery.attempt_writer import Batch
-from services.actions.plays import rule_pauses
 from services.actions.status import status
 from services.actions.storage.batch_holds import BatchHolds
 from services.actions.tables import holds, metadata
@@ -294,43 +293,6 @@ def test_held_plays_end_by_their_exit_and_after_held_for(house: House) -> None:
     save_rule(house, 4, holds=False)
     assert by_status(house) == {"exited exit_event": 2, "skipped held_too_long": 2}
     assert leased(house) == []
-
-
-def test_open_plays_that_stand_still_end_with_their_rule(
-    house: House,
-    client: TestClient,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """In parts; what was released by itself goes on, what is held waits for `held_for`, other rules' plays stay."""
-    monkeypatch.setattr(rule_pauses, "AT_ONCE", 2)
-    house.save(book(steps=STEPS, held_for="3d"))
-    fire(house, 5, "s")
-    released = min(row.id for row in house.rows(PLAYS))
-    fire(house, 1, "z", rule="other")
-    save_rule(house, 3, holds=True)
-    verb(client, f"plays/{released}/release")
-    fire(house, 2)
-    save_rule(house, 4, holds=True, deleted=True)
-    wanted = {"exited rule_paused": 4, "open": 2, "held rule_paused": 2}
-    assert by_status(house) == wanted
-    save_rule(house, 4, holds=True, deleted=True)  # it may come again
-    assert by_status(house) == wanted
-    assert {action.account for action in leased(house)} == {"z0", *accounts_of(house, released)}
-    to(house, T0 + 4 * DAY)
-    assert by_status(house) == {"exited rule_paused": 4, "finished completed": 2, "skipped held_too_long": 2}
-
-
-@ON_SQLITE
-def test_the_plays_of_a_deleted_rule_that_does_not_hold_them_go_on(house: House) -> None:
-    house.save(book(steps=STEPS))
-    fire(house, 2, "s")
-    save_rule(house, 3, holds=False, deleted=True)
-    assert by_status(house) == {"open": 2}
-    assert len(leased(house)) == 2
-
-
-def accounts_of(house: House, *ids: str) -> list[str]:
-    return [row.account for row in house.rows(PLAYS) if row.id in ids]
 
 
 @ON_SQLITE
