@@ -15,6 +15,7 @@ from services.actions.delivery.attempt_writer import AttemptWriter, Batch
 from services.actions.plays.model import Leased
 from services.actions.status import status
 from services.actions.storage import holds
+from services.actions.storage.due import Wanted
 from services.actions.storage.holds import Key
 from services.actions.storage.suppressions import Hasher
 from tests.services.actions.kit import ACTIONS, PLAYS, TASKS, House
@@ -64,7 +65,7 @@ def write(house: House, batch: Batch) -> Any:
 
 
 def leased(house: House) -> list[Leased]:
-    return list(write(house, Batch(lease=50)).leased)
+    return list(write(house, Batch(lease=Wanted(50))).leased)
 
 
 def test_a_playbook_is_paused_and_goes_on(house: House, client: TestClient) -> None:  # noqa: F811
