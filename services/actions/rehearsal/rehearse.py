@@ -1,7 +1,7 @@
 """Plays a playbook over given triggers and the log. Pure: the log and the renderer are handed in."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from heapq import nsmallest
 from typing import Any, Protocol
 
@@ -112,11 +112,16 @@ class Rehearsal:
         of the exits, so it is what they would have had in their moments.
         """
         while (moment := self._digests.next()) is not None and moment <= self._end:
-            for found in self._digests.take(moment, self._library, lambda _: ()):
+            for found in self._digests.take(moment, self._library, self._standing_at(moment)):
                 for draft in (*found.left_out, *([found.mail] if found.mail is not None else [])):
                     place = next(n for n, one in enumerate(self.stages) if draft.play in one.plays)
                     self.stages[place].act(draft)
                     self._players[place].look_back(moment)
+
+    def _standing_at(self, moment: int) -> Callable[[Collection[str]], Collection[str]]:
+        """Which of some plays stand still then: once the breaker has tripped, all."""
+        paused = self.trip is not None and moment > self.trip.at
+        return (lambda plays: plays) if paused else (lambda _: ())
 
     def _partition(self, number: int, triggers: list[Trigger], log: PastLog) -> None:
         """Play a partition, in as many readings as its accounts need."""

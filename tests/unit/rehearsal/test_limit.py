@@ -76,6 +76,13 @@ def test_a_wait_that_was_over_before_the_breaker_was_acted_on() -> None:
     assert by_account(played) == {"a0": "finished completed", "a1": "held breaker"}
 
 
+def test_a_digest_does_not_go_out_once_the_breaker_has_tripped() -> None:
+    steps = [{"digest": {"template": "hello", "to": "owner", "at": "09:00"}}]
+    for limit, mails in (({"plays": 1, "within": "1h"}, 0), (None, 1)):
+        _, report = storm(0, 1, steps=steps, limit=limit, held_for="90d")
+        assert report["actions"]["email"] == mails
+
+
 def test_a_held_play_ends_with_its_exit() -> None:
     log = MemoryLog(
         [account(), account(name="b"), event("it", T0), event("it", T0, "b"), event("paid", T0 + HOUR, "b")]
