@@ -78,7 +78,7 @@ class PolicyGate:
         counted = [one.mail for one in found.contenders] if policy.caps else []
         begun = beginnings.past(conn, counted, now - policy.longest, by_account=policy.by_account)
         turns = in_turn(
-            policy, found.contenders, found.ours, begun, now, pause=_pause(conn), together=begin
+            policy, found.contenders, found.ours, begun, now, pause=_pause(conn), begin=begin
         )  # fmt: skip
         skipped = {one: turn.reason for one, turn in turns.items() if turn.skipped and turn.reason}
         go = {one for one, turn in turns.items() if turn.begins}

@@ -91,6 +91,10 @@ class Past:
         """The mails to the contacts of an account."""
         return self._of[account].values() if account in self._of else ()
 
+    def copy(self) -> "Past":
+        """The same, for what may come of it."""
+        return Past(self.all())
+
     def all(self) -> Iterator[Begun]:
         """All of them."""
         for mine in self._to.values():

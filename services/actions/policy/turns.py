@@ -82,24 +82,42 @@ def in_turn(
     at: int,
     *,
     pause: Pause | None = None,
-    together: bool = True,
+    begin: bool = True,
 ) -> dict[str, Turn]:
     """What becomes of our mails at a moment, in their order; `past` gets those that begin.
 
-    A mail waits (`behind`) while one that could begin goes before it and is not ours to begin. `together`: of our
-    mails, several that are in each other's way may begin; if not, only the first of them.
+    A mail waits (`behind`) while one that could begin goes before it and is not ours to begin. `begin`: our mails begin
+    now. If not, they are only about to: then one waits behind another to the same address, so that they go out in their
+    order, and behind those that leave it no room.
     """
     found: dict[str, Turn] = {}
     taken: set[tuple[str, str]] = set()
+    before = past if begin else past.copy()
     for one in sorted(contenders, key=lambda one: one.place):
         mail, keys = one.mail, policy.keys(one.mail)
         turn, mine = alone(policy, one, past, at, pause), mail.id in ours
-        if turn.begins and mine and not taken.isdisjoint(keys):
+        if turn.begins and mine and not _goes(policy, one, before, at, taken, keys):
             turn = Turn(ActionReason.BEHIND, at)
-        if turn.begins and mine and together:
-            past.add(mail.begun(at))
+        if turn.begins and mine:
+            before.add(mail.begun(at))
+            taken.update(keys[:1] if not begin else ())  # the address
         elif turn.begins or turn == (ActionReason.BEHIND, at):
             taken.update(keys)
         if mine:
             found[mail.id] = turn
     return found
+
+
+def _goes(
+    policy: SendingPolicy,
+    one: Contender,
+    before: Past,
+    at: int,
+    taken: Container[tuple[str, str]],
+    keys: Iterable[tuple[str, str]],
+) -> bool:
+    """Whether a mail that could begin may, where others go before it: nobody else's, and ours leave it room."""
+    if any(key in taken for key in keys):
+        return False
+    mail = one.mail
+    return policy.free(mail, before.to(mail.address), before.of(mail.account), at) <= at
