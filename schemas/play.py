@@ -232,6 +232,11 @@ class SuppressionOut(Answer):
     hash: str
     topic: str | None = Field(description="The topic for which no mail is sent. Null for all topics.")
     reason: str = Field(examples=["asked by phone"])
+    origin: Literal["page", "hand", "bounce", "complaint"] = Field(
+        description="Who suppressed it: the reader by the page behind the link in a mail (the only ones that the page "
+        "lifts again), somebody over the API, or what came back of a mail.",
+        examples=["hand"],
+    )
     created_at: Time
 
 

@@ -14,8 +14,18 @@ suppressions = Table(
     Column("shown", String(512)),  # the address itself, as far as it may be kept
     Column("reason", String(64), nullable=False),
     Column("created_at", Long, nullable=False),
+    Column("origin", String(16), nullable=False, server_default="hand"),  # see `storage.suppressions.Origin`
     UniqueConstraint("address", "topic", name="actions_suppressions_address"),
     Index("actions_suppressions_shown", "shown"),
+)
+
+# Topics to which somebody came back who had stopped all by the page: that stop does not hold for these.
+topic_returns = Table(
+    "actions_topic_returns",
+    metadata,
+    Column("address", String(64), primary_key=True),
+    Column("topic", String(256), primary_key=True),
+    Column("at", Long, nullable=False),
 )
 
 # What providers and mail servers said about our mails; a mail has one row of each kind. See `feedback`.

@@ -23,6 +23,7 @@ from services.actions.digest_tables import digest_items as digest_items
 from services.actions.mail_tables import mail_reports as mail_reports
 from services.actions.mail_tables import mail_tokens as mail_tokens
 from services.actions.mail_tables import suppressions as suppressions
+from services.actions.mail_tables import topic_returns as topic_returns
 from services.actions.metadata import Long
 from services.actions.metadata import metadata as metadata
 

@@ -1,4 +1,4 @@
-"""`/v1/playbooks`, `/v1/templates`, `/v1/endpoints`: versioned documents, and the checks made when one is saved."""
+"""`/v1/playbooks`, `/v1/templates`, `/v1/endpoints`, `/v1/topics`: documents, and the checks made when one is saved."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,6 +16,7 @@ from backbone.documents.store import StoredDocument
 from backbone.errors import FieldError, Invalid
 from schemas.answers import PlaybookOut, PlaybookVersionOut, TemplateOut
 from schemas.lint.single import LintWarning
+from schemas.mail_topic import TopicIn, TopicOut
 from schemas.playbook import PlaybookIn
 from schemas.playbook_texts import texts_of
 from schemas.template import TemplateIn
@@ -24,7 +25,7 @@ from services.actions.api import endpoints
 from services.actions.api.views import moment
 from services.actions.plays.model import DraftRendering
 from services.actions.storage import holds
-from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, TEMPLATES, readable
+from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, TEMPLATES, TOPICS, readable
 
 PLAYBOOK_EXAMPLE = {
     "name": "invoice-overdue",
@@ -46,6 +47,11 @@ TEMPLATE_EXAMPLE = {
     "name": "invoice-reminder",
     "subject": "Invoice {{ trigger.key }}",
     "markdown": "Hi {{ contact.name or 'there' }},\n\ninvoice {{ trigger.key }} is overdue.",
+}
+TOPIC_EXAMPLE = {
+    "name": "billing",
+    "title": "Invoices and payments",
+    "description": "Reminders of invoices that are due.",
 }
 
 
@@ -103,6 +109,11 @@ def routers(
                 lint=published_outlines.warnings_about,
                 check=check_template,
             ), TEMPLATES, db, clock,
+        ),
+        documents_router(
+            DocumentKind(
+                "/v1/topics", "topic", TopicIn, TopicOut, TOPIC_EXAMPLE, "actions:read", "actions:write",
+            ), TOPICS, db, clock,
         ),
     ]  # fmt: skip
 

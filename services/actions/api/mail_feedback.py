@@ -29,6 +29,8 @@ from services.actions.storage.mail_reports import ReportBook, StillSending
 
 PATH = "/v1/mail/feedback/"
 SIGNED = ""  # the id of a caller's key where a signature stands in for it
+_JSON = "application/json"  # for the OpenAPI page, and so is the next; any content type is read
+_MAIL = "application/octet-stream"
 _NONE = "no API key, and no signature that fits"
 
 
@@ -91,35 +93,31 @@ def router(book: ReportBook, settings: Settings, changed: Callable[[], None], fe
 def _providers(book: ReportBook, settings: Settings, fetch: Fetch) -> Iterable[Provider]:
     topics = SnsTopics(settings.ses_topics, fetch, book.clock.now)
     yield Provider(
-        "ses", partial(_opened, topics), "text/plain",
+        "ses", partial(_opened, topics), _JSON,
         "A message of Amazon SNS about SES: a notification, or the confirmation of a subscription, which is confirmed. "
         "It is taken from the topics that `TOUCHLINE_SES_TOPICS` names, by their signature.",
         lambda _, body: topics.check(body),
     )  # fmt: skip
     yield Provider(
-        "sendgrid", partial(_of_json, sendgrid.reports), "application/json",
+        "sendgrid", partial(_of_json, sendgrid.reports), _JSON,
         "A call of SendGrid's event webhook: a list of events. Its signature is enough where "
         "`TOUCHLINE_SENDGRID_PUBLIC_KEY` is set.",
         None if settings.sendgrid_public_key is None else _sendgrid(settings.sendgrid_public_key),
     )  # fmt: skip
     yield Provider(
-        "postmark", partial(_of_json, postmark.reports), "application/json",
+        "postmark", partial(_of_json, postmark.reports), _JSON,
         "A call of Postmark's webhooks for bounces and spam complaints.",
     )  # fmt: skip
     yield Provider(
-        "mailgun", partial(_of_json, mailgun.reports), "application/json",
+        "mailgun", partial(_of_json, mailgun.reports), _JSON,
         "A call of Mailgun's webhooks. Its signature is enough where `TOUCHLINE_MAILGUN_SIGNING_KEY` is set, for "
         "five minutes, and for this one body.",
         None if settings.mailgun_signing_key is None
         else _mailgun(book, settings.mailgun_signing_key.get_secret_value()),
     )  # fmt: skip
     mail = "The mail as it came, with its headers. `touchline mail-feedback` sends it here."
-    yield Provider(
-        "rfc3464", report_mail.reports, "message/rfc822", f"A delivery status notification. {mail}"
-    )
-    yield Provider(
-        "rfc5965", report_mail.reports, "message/rfc822", f"A complaint of a feedback loop. {mail}"
-    )
+    yield Provider("rfc3464", report_mail.reports, _MAIL, f"A delivery status notification. {mail}")
+    yield Provider("rfc5965", report_mail.reports, _MAIL, f"A complaint of a feedback loop. {mail}")
 
 
 def _add(
@@ -148,7 +146,7 @@ def _add(
 
 
 def _schema(media: str) -> dict[str, Any]:
-    return {} if media == "application/json" else {"type": "string"}
+    return {} if media == _JSON else {"type": "string", "format": "binary"}
 
 
 def _check(check: Callable[[Headers, bytes], None], name: str, pool: ThreadPool) -> SignatureCheck:

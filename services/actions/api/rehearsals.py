@@ -29,8 +29,8 @@ from schemas.template import TemplateIn
 from services.actions.plays.model import DraftRendering
 from services.actions.rehearsal_body import MAX_BYTES, RehearsalJob, read_rehearsal, triggers_of
 from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, POLICY, TEMPLATES, brand_now
-from services.actions.storage.suppressions import ALL_TOPICS
-from services.actions.tables import accounts, suppressions
+from services.actions.storage.suppressions import without_mail
+from services.actions.tables import accounts
 
 PATH = "/v1/rehearsals"
 _encode = msgspec.msgpack.Encoder().encode
@@ -175,6 +175,4 @@ def _flaws(sources: dict[str, str], renderer: DraftRendering) -> Iterable[FieldE
 
 def _suppressed(conn: Connection, topic: str) -> bytes:
     """The hashes of the addresses that get no mail of this topic, one after the other."""
-    query = select(suppressions.c.address).where(suppressions.c.topic.in_((topic, ALL_TOPICS)))
-    rows: Iterable[Any] = conn.scalars(query)
-    return b"".join(sorted({bytes.fromhex(digest) for digest in rows}))
+    return b"".join(sorted(bytes.fromhex(digest) for digest in without_mail(conn, topic)))

@@ -31,7 +31,7 @@ Address = Annotated[str | None, Query(max_length=320, description="Only suppress
 class SuppressionIn(Strict):
     """A request to send no more mail to an address."""
 
-    read_only: ClassVar[frozenset[str]] = frozenset({"hash", "created_at"})
+    read_only: ClassVar[frozenset[str]] = frozenset({"hash", "origin", "created_at"})
 
     address: str = Field(
         max_length=320, description="The email address to suppress.", examples=["ann@acme.test"]
@@ -142,5 +142,6 @@ def view(row: Row[Any]) -> dict[str, Any]:
         "hash": row.address,
         "topic": row.topic or None,
         "reason": row.reason,
+        "origin": row.origin,
         "created_at": moment(row.created_at),
     }

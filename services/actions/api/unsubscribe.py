@@ -1,4 +1,4 @@
-"""`/u/{token}`: how a recipient of our mails unsubscribes. The page itself changes nothing; its buttons do."""
+"""`/u/{token}`: where readers of our mails unsubscribe and come back. The page changes nothing; its buttons do."""
 
 from collections.abc import Callable, Mapping
 from html import escape
@@ -15,17 +15,17 @@ from backbone.database import Database
 from backbone.log import partition_for
 from backbone.web.api_keys import open_route
 from backbone.web.query_params import any_query
-from schemas.addresses import normal
+from services.actions.api import preference_page
 from services.actions.api.plays import Times
 from services.actions.plays.model import ActionDraft, OwnEvent, event_id
-from services.actions.storage import outbox, suppressions
+from services.actions.storage import outbox, preferences, suppressions
 from services.actions.storage.library import brand_now
+from services.actions.storage.preferences import Choice, ListedTopic, Reader
 from services.actions.storage.suppressions import ALL_TOPICS, Hasher
 from services.actions.tables import actions
 from services.actions.unsubscribe_token import PREVIEW, Claim, Tokens, preview_link
 
 EVENT = "touchline.email.unsubscribed"
-REASON = "unsubscribed"
 FORM_BYTES = 4_096
 
 _PAGE = (Path(__file__).with_name("unsubscribe_page.html")).read_text(encoding="utf-8")
@@ -95,27 +95,30 @@ class _Desk:
         with self._db.read() as connection:
             return brand_now(connection)
 
-    def recipient(self, claim: Claim) -> str | None:
-        """The address, for as long as the action is kept."""
+    def seen(self, claim: Claim) -> tuple[str | None, list[ListedTopic]]:
+        """The address, for as long as the action is kept, and its topics."""
         with self._db.read() as connection:
-            row = _action(connection, claim)
-        return None if row is None else row.recipient
+            reader = _reader(claim, _action(connection, claim))
+            return reader.address, preferences.topics_for(connection, reader)
 
-    def unsubscribe(self, claim: Claim, *, everything: bool) -> str | None:
-        """Add the suppression, emit the event, and return the address if it is still known."""
-        topic = ALL_TOPICS if everything else claim.topic
+    def unsubscribe(self, claim: Claim, topic: str) -> None:
+        """Add the suppression and emit the event."""
 
-        def act(connection: Connection) -> str | None:
+        def act(connection: Connection) -> None:
             row = _action(connection, claim, hold=True)  # an erasure comes before, or finds the suppression
-            shown = None if row is None else normal(row.recipient)
-            new = suppressions.add(connection, claim.digest, topic, shown, REASON, self._clock.now())
+            new = preferences.stop(connection, _reader(claim, row), topic, self._clock.now())
             if new and row is not None:
                 outbox.emit(connection, [self._event(connection, row, topic)], self._partitions)
-            return None if row is None else row.recipient
 
-        shown = suppressions.once_quiet(self._db, self._hasher, claim.digest, self._clock, act)
+        suppressions.once_quiet(self._db, self._hasher, claim.digest, self._clock, act)
         self._changed()
-        return shown
+
+    def come_back(self, claim: Claim, topic: str) -> None:
+        """Undo what a page did."""
+        with self._db.write() as connection:
+            suppressions.lock(connection, [claim.digest], shared=False)
+            reader = _reader(claim, _action(connection, claim))
+            preferences.come_back(connection, reader, topic, self._clock.now())
 
     def _event(self, connection: Connection, row: Row[Any], topic: str) -> OwnEvent:
         now = self._times.now(connection, partition_for(row.account, self._partitions))
@@ -132,6 +135,10 @@ class _Desk:
             id=event_id(EVENT, row.id, topic, str(now)), type=EVENT, account=row.account, contact=row.contact,
             time=now, data=data,
         )  # fmt: skip
+
+
+def _reader(claim: Claim, row: Row[Any] | None) -> Reader:
+    return Reader(claim.digest, None if row is None else row.recipient, claim.topic)
 
 
 def _action(connection: Connection, claim: Claim, *, hold: bool = False) -> Row[Any] | None:
@@ -159,14 +166,14 @@ def router(
         "/u/{token}",
         dependencies=[open_route],
         responses=answers,
-        summary="Show the unsubscribe page without changing anything",
+        summary="Show the preference page without changing anything",
     )
     @any_query  # mail programs and trackers add parameters of their own
     def page(token: str) -> Response:
         claim = tokens.read(token)
         if claim is None:
             return _shown(_PREVIEW_PAGE if token == PREVIEW else _UNKNOWN_PAGE, desk.brand())
-        return _shown(_asking(claim, desk.recipient(claim)), desk.brand())
+        return _shown(_Page(*preference_page.asking(*desk.seen(claim))), desk.brand())
 
     # Link scanners send HEAD. The server leaves the answer's body out.
     routes.add_api_route(
@@ -178,15 +185,19 @@ def router(
         include_in_schema=False,
     )
 
-    @routes.post("/u/{token}", dependencies=[open_route], responses=answers, summary="Unsubscribe (RFC 8058)")
+    @routes.post(
+        "/u/{token}",
+        dependencies=[open_route],
+        responses=answers,
+        summary="Unsubscribe (RFC 8058), or come back",
+    )
     @any_query
     def unsubscribe(token: str, form: dict[str, str] = _Form) -> Response:
         claim = tokens.read(token)
         if claim is None:
             return _shown(_PREVIEW_PAGE if token == PREVIEW else _UNKNOWN_PAGE, desk.brand())
-        everything = form.get("topics") == "all"
-        address = desk.unsubscribe(claim, everything=everything)
-        return _shown(_done(claim, address, everything=everything), desk.brand())
+        page = _Page(*preference_page.changed(*_change(desk, claim, form)))
+        return _shown(page, desk.brand())
 
     return routes
 
@@ -199,35 +210,28 @@ class _Page(NamedTuple):
     status: int = 200
 
 
-def _asking(claim: Claim, address: str | None) -> _Page:
-    whom = f" to <strong>{escape(address)}</strong>" if address else ""
-    topic = escape(claim.topic)
-    return _Page(
-        "Unsubscribe",
-        f"""<h1>No more of these mails?</h1>
-<p>Stop our mails about <strong>{topic}</strong>{whom}, or all of them.</p>
-<form method="post"><button>Unsubscribe from {topic} mails</button></form>
-<form method="post"><input type="hidden" name="topics" value="all"><button class="second">Unsubscribe from
-all topics</button></form>
-<small>Nothing has changed yet. Replies to people you write with are not affected.</small>""",
-    )
+def _change(
+    desk: _Desk, claim: Claim, form: dict[str, str]
+) -> tuple[str | None, list[ListedTopic], str | None, str | None]:
+    """Do what a button asks for; without a known one, stop the mail's topic, as RFC 8058 asks.
+
+    Returns the address, its topics, and the title of what was stopped or of what it came back to.
+    """
+    _, before = desk.seen(claim)
+    titles = {one.name: one.title for one in before} | {ALL_TOPICS: ""}
+    stopped = ALL_TOPICS if form.get("topics") == "all" else form.get("stop", claim.topic)
+    back = ALL_TOPICS if form.get("topics") == "back" else form.get("back")
+    if back is None and stopped in titles:
+        desk.unsubscribe(claim, stopped)
+        return *desk.seen(claim), titles[stopped], None
+    if back is not None and _may_come_back(before, back):
+        desk.come_back(claim, back)
+        return *desk.seen(claim), None, titles[back]
+    return *desk.seen(claim), None, None
 
 
-def _done(claim: Claim, address: str | None, *, everything: bool) -> _Page:
-    whom = f"<strong>{escape(address)}</strong> gets" if address else "You get"
-    what = (
-        "no more mails from us"
-        if everything
-        else f"no more mails about <strong>{escape(claim.topic)}</strong>"
-    )
-    more = (
-        ""
-        if everything
-        else """
-<form method="post"><input type="hidden" name="topics" value="all"><button class="second">Unsubscribe from
-all topics</button></form>"""
-    )
-    return _Page("Unsubscribed", f"<h1>You are unsubscribed</h1>\n<p>{whom} {what}.</p>{more}")
+def _may_come_back(topics: list[ListedTopic], back: str) -> bool:
+    return any(one.choice == Choice.OFF for one in topics if back in (one.name, ALL_TOPICS))
 
 
 _PREVIEW_PAGE = _Page(

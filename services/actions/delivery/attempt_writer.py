@@ -19,7 +19,7 @@ from services.actions.storage import attempts, endpoints, sending, suppressions
 from services.actions.storage.attempts import LEASE_US, PUT_BACK_US, Finished
 from services.actions.storage.due import Wanted, due_ids
 from services.actions.storage.sql import Sql, listed
-from services.actions.storage.suppressions import ALL_TOPICS, Hasher
+from services.actions.storage.suppressions import ALL_TOPICS, Hasher, Origin
 from services.actions.tables import actions
 
 ENDPOINT_TELLS = ("done", "temporary", "permanent")  # outcomes
@@ -247,7 +247,8 @@ class AttemptWriter:
         address = end.action.recipient
         if address and end.outcome.reason in CHANNELS[end.action.channel].hard_bounces:
             shown = normal(address)
-            suppressions.add(conn, self._hasher.digest(address), ALL_TOPICS, shown, "bounced", now)
+            digest = self._hasher.digest(address)
+            suppressions.add(conn, digest, ALL_TOPICS, shown, "bounced", now, Origin.BOUNCE)
 
     def _put_back(self, conn: Connection, batch: Batch, now: int) -> None:
         """End leases of actions that have not begun; some are put off for a moment, so that others get their turn."""

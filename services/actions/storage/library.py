@@ -30,6 +30,7 @@ TEMPLATES = DocumentStore(documents, "template")
 ENDPOINTS = DocumentStore(documents, "endpoint")
 POLICY = DocumentStore(documents, "policy")  # one document, named as its kind
 BRANDS = DocumentStore(documents, BRAND)  # one at most, under the name of its kind
+TOPICS = DocumentStore(documents, "topic")
 
 log_ = telemetry.get_logger("touchline.actions")
 

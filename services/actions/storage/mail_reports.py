@@ -24,7 +24,7 @@ from services.actions.plays.lifecycle_events import about
 from services.actions.plays.model import OwnEvent
 from services.actions.storage import outbox, suppressions
 from services.actions.storage.status import report_action
-from services.actions.storage.suppressions import ALL_TOPICS, Hasher
+from services.actions.storage.suppressions import ALL_TOPICS, Hasher, Origin
 from services.actions.tables import actions, mail_reports, mail_tokens, plays
 
 DAY_US = 86_400_000_000
@@ -112,7 +112,8 @@ class ReportBook:
             outbox.emit(conn, [_event(conn, row, report.kind, reason, now)], self.partitions)
         if self._suppresses(conn, report.kind, digest, now):
             shown = normal(row.recipient or "")
-            suppressions.add(conn, digest, ALL_TOPICS, shown, reason.value, self.clock.now())
+            origin = Origin.COMPLAINT if report.kind == ReportKind.COMPLAINT else Origin.BOUNCE
+            suppressions.add(conn, digest, ALL_TOPICS, shown, reason.value, self.clock.now(), origin)
 
     def _suppresses(self, conn: Connection, kind: ReportKind, digest: str, now: int) -> bool:
         """Whether the address gets no more mail from now on.

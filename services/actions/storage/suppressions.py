@@ -6,16 +6,20 @@ The address itself is kept beside its hash until it is erased; the hash stays in
 No send begins after a suppression was committed. A send begins with a committed row (`attempting`), and the same
 transaction looks at the suppressions; on PostgreSQL both sides take an advisory lock on the address. A suppression
 waits, for a while, until the sends to its address that have begun are over.
+
+A row says who suppressed the address (`Origin`). What people did by the page behind the link in a mail they may undo
+there (`storage.preferences`), and nothing else.
 """
 
 import hashlib
 import hmac
 import time
 from collections.abc import Callable, Iterable
+from enum import StrEnum
 from functools import lru_cache
 from typing import TypeVar
 
-from sqlalchemy import Connection, and_, bindparam, delete, select, text, update
+from sqlalchemy import Connection, and_, bindparam, delete, exists, or_, select, text, update
 
 from backbone.clock import Clock
 from backbone.database import Database, insert_new
@@ -23,7 +27,7 @@ from schemas.addresses import normal
 from schemas.names import fitting
 from services.actions.channels import NEED_CONSENT
 from services.actions.storage.sql import Sql, listed
-from services.actions.tables import actions, suppressions
+from services.actions.tables import actions, suppressions, topic_returns
 
 ALL_TOPICS = ""
 WAIT_S = 5.0  # for sends that have begun; after it the suppression is committed, and holds for later sends
@@ -32,9 +36,19 @@ _DIGEST = 20  # bytes
 _REMEMBERED = 4_096  # addresses
 _CHUNK = 500
 
-_SUPPRESSED = Sql("SELECT address, topic FROM actions.actions_suppressions WHERE address {ids}")
+_SUPPRESSED = Sql("SELECT address, topic, origin FROM actions.actions_suppressions WHERE address {ids}")
+_RETURNED = Sql("SELECT address, topic FROM actions.actions_topic_returns WHERE address {ids}")
 
 Answer = TypeVar("Answer")
+
+
+class Origin(StrEnum):
+    """Who suppressed an address: its owner by the page, somebody over the API, or what came back of a mail."""
+
+    PAGE = "page"
+    HAND = "hand"
+    BOUNCE = "bounce"
+    COMPLAINT = "complaint"
 
 
 class Hasher:
@@ -58,8 +72,25 @@ def suppressed(conn: Connection, wanted: Iterable[tuple[str, str]]) -> set[tuple
     """Which of these (digest, topic) are suppressed, for the topic or for all."""
     pairs = set(wanted)
     rows = _SUPPRESSED.run(conn, listed(conn, sorted({digest for digest, _ in pairs})))
-    found = {(row.address, row.topic) for row in rows}
-    return {(digest, topic) for digest, topic in pairs if {(digest, topic), (digest, ALL_TOPICS)} & found}
+    origins = {(row.address, row.topic): row.origin for row in rows}
+    of_all = {pair: origins.get((pair[0], ALL_TOPICS)) for pair in pairs if pair not in origins}
+    found = {pair for pair in pairs if pair in origins or of_all[pair] is not None}
+    by_page = {pair for pair in found if of_all.get(pair) == Origin.PAGE}
+    return found - _returned(conn, by_page) if by_page else found
+
+
+def _returned(conn: Connection, pairs: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those of these (digest, topic) that somebody came back to after stopping all by the page."""
+    rows = _RETURNED.run(conn, listed(conn, sorted({digest for digest, _ in pairs})))
+    return pairs & {(row.address, row.topic) for row in rows}
+
+
+def without_mail(conn: Connection, topic: str) -> list[str]:
+    """The hashes of all addresses that get no mail of a topic."""
+    here = suppressions.c
+    back = exists().where(topic_returns.c.address == here.address, topic_returns.c.topic == topic)
+    of_all = and_(here.topic == ALL_TOPICS, or_(here.origin != Origin.PAGE, ~back))
+    return list(conn.scalars(select(here.address).where(or_(here.topic == topic, of_all)).distinct()))
 
 
 def lock(conn: Connection, digests: Iterable[str], *, shared: bool, accounts: Iterable[str] = ()) -> None:
@@ -83,10 +114,31 @@ def _of_account(account: str) -> str:
     ).hexdigest()
 
 
-def add(conn: Connection, digest: str, topic: str, shown: str | None, reason: str, now: int) -> bool:
-    """Suppress an address; returns whether that was new. `now` is in microseconds."""
-    row = {"address": digest, "topic": topic, "shown": shown, "reason": reason, "created_at": now}
-    return insert_new(conn, suppressions, [row], ["address", "topic"]) == 1
+def add(
+    conn: Connection,
+    digest: str,
+    topic: str,
+    shown: str | None,
+    reason: str,
+    now: int,
+    origin: Origin = Origin.HAND,
+) -> bool:
+    """Suppress an address; returns whether that was new. `now` is in microseconds.
+
+    What its owner had done by the page becomes what another origin says: then the page does not undo it any more.
+    """
+    row = {
+        "address": digest, "topic": topic, "shown": shown, "reason": reason, "created_at": now, "origin": origin.value,
+    }  # fmt: skip
+    if insert_new(conn, suppressions, [row], ["address", "topic"]) == 1:
+        return True
+    if origin == Origin.PAGE:
+        return False
+    mine = and_(
+        suppressions.c.address == digest, suppressions.c.topic == topic, suppressions.c.origin == Origin.PAGE
+    )
+    said = {"reason": reason, "origin": origin.value}
+    return conn.execute(update(suppressions).where(mine).values(said)).rowcount == 1
 
 
 def remove(conn: Connection, digest: str, topic: str | None) -> int:
@@ -94,6 +146,8 @@ def remove(conn: Connection, digest: str, topic: str | None) -> int:
     mine = suppressions.c.address == digest
     if topic is not None:
         mine = and_(mine, suppressions.c.topic == topic)
+    if topic in (None, ALL_TOPICS):  # they only say for what a stop of all does not hold
+        conn.execute(delete(topic_returns).where(topic_returns.c.address == digest))
     return conn.execute(delete(suppressions).where(mine)).rowcount
 
 

@@ -15,7 +15,7 @@ from schemas.policy import POLICY_EXAMPLE
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE
 from schemas.start import START_EXAMPLE
 from schemas.task import TASK_EXAMPLE
-from services.actions.api.documents import TEMPLATE_EXAMPLE
+from services.actions.api.documents import TEMPLATE_EXAMPLE, TOPIC_EXAMPLE
 from services.actions.api.endpoints import ENDPOINT_EXAMPLE
 from services.actions.storage import endpoints
 from services.app import Runtime
@@ -35,7 +35,12 @@ DOCUMENTS: list[tuple[str, dict[str, Any]]] = [
     ("playbooks", {**PLAYBOOK, "name": "extra"}),
     ("templates", {**TEMPLATE_EXAMPLE, "name": "extra"}),
     ("endpoints", ENDPOINT_EXAMPLE | {"name": "extra"}),
+    ("topics", TOPIC_EXAMPLE | {"name": "extra"}),
 ]
+PROVIDERS: dict[str, str] = {
+    **dict.fromkeys(("ses", "sendgrid", "postmark", "mailgun"), "{}"),
+    **dict.fromkeys(("rfc3464", "rfc5965"), "Subject: hello\n\n"),
+}
 
 
 class Caller:
@@ -96,7 +101,8 @@ def _documents(call: Caller) -> None:
     call("post", "/v1/playbooks", json=PLAYBOOK)
     call("post", "/v1/rules", json=RULE)
     for kind, body in DOCUMENTS:
-        call("post", f"/v1/{kind}/check", json=body)
+        if kind != "topics":
+            call("post", f"/v1/{kind}/check", json=body)
         call("put", f"/v1/{kind}/extra", json=body)
         call("put", f"/v1/{kind}/extra", json=body)
         call("get", f"/v1/{kind}/extra")
@@ -200,6 +206,8 @@ def _tasks(call: Caller) -> None:
         call("post", "/v1/suppressions", json={"address": "kim@acme.test", "topic": "billing"})
     call("get", "/v1/suppressions")
     call("delete", "/v1/suppressions/kim@acme.test")
+    for provider, body in PROVIDERS.items():
+        call("post", f"/v1/mail/feedback/{provider}", content=body)
     call("get", "/v1/sending")
     for status in ("off", "on"):
         call("put", "/v1/sending", json={"status": status, "reason": "a rehearsal"})
