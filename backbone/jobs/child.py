@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from backbone.jobs.given import unpacked
-from backbone.jobs.limits import LEASE_S, MEMORY_BYTES, JobFailed
+from backbone.jobs.limits import LEASE_S, LEFT, MEMORY_BYTES, JobFailed
 from backbone.jobs.scratch import is_full, too_much
 from backbone.jobs.wire import Done, Failed, Message, Part, Progress, framed
 
@@ -128,4 +128,4 @@ def _watch() -> None:
     while True:
         ready: Sequence[Any] = select.select([0], [], [], LEASE_S)[0]
         if not ready or not os.read(0, 4_096):
-            os._exit(1)
+            os._exit(LEFT)

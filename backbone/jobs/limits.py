@@ -8,6 +8,7 @@ TRIES = 5  # after so many workers died over it, a job is not tried again
 MEMORY_BYTES = 1 << 30  # address space of the process
 BEAT_S = 2.0
 LEASE_S = 10.0
+LEFT = 75  # the status of a process that heard nothing of its worker for that long
 LOOK_S = 0.25  # how often a worker looks whether its job was cancelled
 IDLE_S = 1.0  # how often a worker looks for a job
 NICENESS = 15

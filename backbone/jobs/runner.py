@@ -16,7 +16,7 @@ from typing import IO, cast
 
 from backbone.errors import DatabaseUnavailable
 from backbone.jobs.given import packed
-from backbone.jobs.limits import BEAT_S, IDLE_S, LOOK_S, NICENESS
+from backbone.jobs.limits import BEAT_S, IDLE_S, LEASE_S, LEFT, LOOK_S, NICENESS, TRIES
 from backbone.jobs.queue import Job, JobQueue
 from backbone.jobs.wire import Done, Failed, Frames, Message, Part, Progress
 from backbone.ownership import Fenced
@@ -110,6 +110,8 @@ class JobRunner:
                     if not self._queue.wanted(job):
                         return "cancelled"
             if process.ended:
+                if process.left and job.epoch < TRIES:  # we were too busy to beat: it starts again
+                    return "stopped"
                 return self._end(job, Failed(process.last_words()))
 
     def _store(self, job: Job, part: Part, numbers: "Counter[str]") -> None:
@@ -183,9 +185,16 @@ class JobProcess:
             return []
         return self._frames.feed(data)
 
+    @property
+    def left(self) -> bool:
+        """Whether the process, which has ended, heard nothing of us for too long."""
+        return self._process.wait() == LEFT
+
     def last_words(self) -> str:
         """Why the process has ended without a result."""
         code = self._process.wait()
+        if code == LEFT:
+            return f"its worker was too busy to follow it: silent for {LEASE_S:g} s, {TRIES} times"
         if code < 0:
             return f"its process was ended by {signal.Signals(-code).name}"
         return f"its process ended by itself with status {code}"

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from backbone.jobs.child import Report, run
-from backbone.jobs.limits import JobFailed
+from backbone.jobs.limits import LEFT, JobFailed
 from backbone.jobs.scratch import Scratch
 from backbone.settings import Settings
 
@@ -34,6 +34,12 @@ def main(settings: Settings, body: bytes, report: Report) -> dict[str, Any]:
                 db.execute("INSERT INTO much VALUES (randomblob(1000000))")
         case "refuse":
             raise JobFailed("the log is empty")
+        case "left":
+            os._exit(LEFT)
+        case "left once":
+            if not (mark := settings.data_dir / "left").exists():
+                mark.touch()
+                os._exit(LEFT)
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)
     return {}

@@ -89,6 +89,7 @@ def test_a_job_tells_its_parts_and_its_result(queue: JobQueue, runner: JobRunner
         ("disk", "it needs more than 16 MiB of temporary disk; TOUCHLINE_JOB_DISK allows no more"),
         ("refuse", "the log is empty"),
         ("die", "its process was ended by SIGKILL"),
+        ("left", "its worker was too busy to follow it: silent for 10 s, 5 times"),
     ],
 )
 def test_a_job_that_fails_says_why_and_the_next_one_runs(
@@ -98,6 +99,10 @@ def test_a_job_that_fails_says_why_and_the_next_one_runs(
     view = ended(queue, failing)
     assert (view.status, view.error) == ("failed", error)
     assert ended(queue, next_one).status == "done"
+
+
+def test_a_job_whose_worker_was_silent_for_a_while_starts_again(queue: JobQueue, runner: JobRunner) -> None:
+    assert ended(queue, submitted(queue, "left once")).status == "done"
 
 
 def test_a_job_that_runs_is_cancelled_with_its_process(queue: JobQueue, runner: JobRunner) -> None:
