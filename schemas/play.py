@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.answers import Answer, FieldWarning, Time
-from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
+from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason, TaskReason
 from schemas.playbook import ChannelName
 
 PlayStatus = Literal["open", "finished", "exited", "skipped", "held", "held_out"]
@@ -131,6 +131,14 @@ class ActionOut(Answer):
     next_attempt_at: Time | None = Field(
         description="When the next attempt is due, for an action that is `retrying`."
     )
+    approver: str | None = Field(
+        description="Who was asked to approve the mail. Null if nobody was, or if the account has no owner with an "
+        "address.",
+        examples=["jo@us.test"],
+    )
+    approve_until: Time | None = Field(
+        description="When the time to approve the mail is over. Null if it does not await an approval."
+    )
 
 
 class AttemptOut(Answer):
@@ -156,6 +164,10 @@ class ActionDetail(ActionOut):
     rendered: dict[str, Any] | None = Field(
         description="The rendered content. Email: subject, html, text, to, from, reply_to · task: title, "
         "body, key · webhook: body."
+    )
+    message: str | None = Field(
+        description="The whole message of an email as it goes over the wire, byte for byte, but for its `Date` (when "
+        "it begins to be sent) and a DKIM signature. Null for other channels."
     )
     history: list[AttemptOut]
 
@@ -205,14 +217,26 @@ class TaskOut(Answer):
         "no second one is created."
     )
     status: TaskStatus
-    reason: PlayReason | None = Field(description="Why the task was closed.")
+    reason: PlayReason | TaskReason | None = Field(
+        description="Why the task was closed: the reason for which its play ended, or what was decided about the mail "
+        "that it asked to approve. " + _explained(TaskReason)
+    )
     sentence: Sentence
+    approves: str | None = Field(
+        description="The action that the task asks to approve. Such a task is closed with the decision, and cannot be "
+        "completed."
+    )
     due_at: Time | None
     snoozed_until: Time | None
     created_at: Time
     completed_at: Time | None
-    completed_by: str | None = Field(description="The name of the API key.", examples=["jo"])
-    note: str | None = Field(description="The note given when the task was completed.")
+    completed_by: str | None = Field(
+        description="The name of the API key that completed the task, or decided about the mail.",
+        examples=["jo"],
+    )
+    note: str | None = Field(
+        description="The note given when the task was completed, or the reason for which the mail was rejected."
+    )
     outcome: str | None = Field(examples=["reached"])
 
 

@@ -46,6 +46,14 @@ class HistoryReason(StrEnum):
     ACTION_MADE = "action_made"
     ACTION_DONE = "action_done"
     GOAL_REACHED = "goal_reached"
+    APPROVED = "approved"
+
+
+class TaskReason(StrEnum):
+    """Why a task that asked somebody to approve a mail was closed, unless its play ended first."""
+
+    APPROVED = "approved"
+    NOT_APPROVED = "not_approved"
 
 
 class ActionReason(StrEnum):
@@ -67,6 +75,8 @@ class ActionReason(StrEnum):
     CAPPED = "capped"
     BEHIND = "behind"
     TOO_LATE = "too_late"
+    AWAITING_APPROVAL = "awaiting_approval"
+    NOT_APPROVED = "not_approved"
     PLAY_EXITED = "play_exited"
     TEMPLATE_UNKNOWN = "template_unknown"
     TEMPLATE_ERROR = "template_error"
@@ -115,6 +125,7 @@ EXPLAINED: dict[StrEnum, str] = {
     HistoryReason.ACTION_MADE: "The step created an action.",
     HistoryReason.ACTION_DONE: "The action was carried out.",
     HistoryReason.GOAL_REACHED: "The playbook's goal was reached in time.",
+    HistoryReason.APPROVED: "Somebody approved the mail.",
     ActionReason.TASK_UPDATED: (
         "A task with the same account and key was open, so it was updated, and no second one was created."
     ),
@@ -139,6 +150,8 @@ EXPLAINED: dict[StrEnum, str] = {
         "Another mail goes first: one before it in its play, or one to the same address or under the same cap."
     ),
     ActionReason.TOO_LATE: "The mail did not begin within the time that its step allows, or in time at all.",
+    ActionReason.AWAITING_APPROVAL: "It waits until somebody approves it.",
+    ActionReason.NOT_APPROVED: "Somebody rejected it, or nobody approved it in time.",
     ActionReason.PLAY_EXITED: "The play ended before this was sent.",
     ActionReason.TEMPLATE_UNKNOWN: "The template did not exist when the play started.",
     ActionReason.TEMPLATE_ERROR: "The template could not be filled in; see the detail.",

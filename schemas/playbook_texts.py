@@ -27,6 +27,15 @@ def steps_of(body: PlaybookIn) -> Iterator[tuple[str, Step]]:
         yield from _steps(steps, path)
 
 
+def lists_of(body: PlaybookIn) -> Iterator[tuple[str, list[Step]]]:
+    """Every list of steps with its path, those of branches included."""
+    yield from step_lists(body)
+    for path, step in steps_of(body):
+        if step.branch is not None:
+            yield f"{path}.branch.then", step.branch.then
+            yield f"{path}.branch.else", step.branch.else_
+
+
 def _steps(steps: list[Step], path: str) -> Iterator[tuple[str, Step]]:
     for place, step in enumerate(steps):
         here = f"{path}.{place}"

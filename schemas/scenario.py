@@ -64,7 +64,7 @@ class PlayNamed(_Strict):
 
 
 class ByHand(_Strict):
-    """What a person does at a moment, after everything else that happens then: one of the four."""
+    """What a person does at a moment, after everything else that happens then: one of the six."""
 
     at: Moment
     pause: str | None = Field(None, min_length=1, max_length=256, description="The playbook to pause.")
@@ -73,11 +73,19 @@ class ByHand(_Strict):
         None, description="The play that begins, or goes on, although its playbook is paused."
     )
     discard: PlayNamed | None = Field(None, description="The held play that is skipped.")
+    approve: dict[str, Any] | None = Field(
+        None, description="The mails to approve, of those that await that, by fields of an action."
+    )
+    reject: dict[str, Any] | None = Field(
+        None, description="The mails to reject, of those that await an approval, by fields of an action."
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         if len(self.model_fields_set - {"at"}) != 1:
-            raise invalid("should hold, beside at, one of pause, resume, release and discard")
+            raise invalid(
+                "should hold, beside at, one of pause, resume, release, discard, approve and reject"
+            )
         return self
 
 

@@ -10,7 +10,7 @@ from schemas.timestamps import Moment
 
 OF_TASKS = frozenset({
     "id", "play", "playbook", "step", "rule", "tier", "status", "reason", "sentence", "note", "outcome",
-    "snoozed_until", "created_at", "completed_at", "completed_by", "warnings",
+    "snoozed_until", "created_at", "completed_at", "completed_by", "warnings", "approves",
 })  # fmt: skip
 TASK_EXAMPLE = {
     "title": "Call Acme about their renewal",

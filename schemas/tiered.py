@@ -7,7 +7,7 @@ A tier that the object leaves out is not covered. The union's branches carry tag
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar, Union
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from schemas.choice import at_least_one
@@ -56,12 +56,17 @@ class TieredCount(TierMap[Count]):
     """A whole number per tier. A tier that is left out or null is not covered."""
 
 
+class TieredFlag(TierMap[StrictBool]):
+    """Yes or no per tier. A tier that is left out or null means no."""
+
+
 _MAPS: list[tuple[Any, type[TierMap[Any]]]] = [
     (Duration, TieredDuration),
     (DateDuration, TieredDateDuration),
     (Number, TieredNumber),
     (Share, TieredShare),
     (Count, TieredCount),
+    (StrictBool, TieredFlag),
 ]
 
 

@@ -63,6 +63,10 @@ class ChannelStep(Strict):
         if lacks:
             raise TypeError(f"{cls.__name__} lacks {', '.join(sorted(lacks))}")
 
+    def follows(self, tier: str) -> tuple[str, ...]:  # noqa: ARG002
+        """The kinds of events that follow from this step by itself, in a play of the tier."""
+        return self.emits
+
     @abstractmethod
     def references(self) -> Iterator[tuple[str, str, str]]:
         """Every (kind of document, name, field) that the step names: ("template", "hello", "template")."""

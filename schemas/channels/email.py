@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from schemas.channels.base import ChannelStep, Person, Recipient
 from schemas.duration import Duration
 from schemas.fields import Name
+from schemas.tiered import Tiered, for_tier
 
 
 class EmailStep(ChannelStep):
@@ -43,6 +44,31 @@ class EmailStep(ChannelStep):
         description="How long after its step the mail may still begin. After that it is skipped (`too_late`).",
         examples=["12h"],
     )
+    approve: Tiered[StrictBool] = Field(
+        False,
+        description="Whether somebody has to approve each mail before it goes out: `true`, or an object with the "
+        "tiers in which it is so. The play goes on meanwhile.",
+        examples=[{"high": True}],
+    )
+    approver: Person = Field(
+        "owner",
+        description="Who gets the task to approve the mail: `owner` or an address.",
+        examples=["lead@us.test"],
+    )
+    approve_within: Duration | None = Field(
+        None,
+        description="How long after the step the mail waits for its approval. After that it is skipped, "
+        "`not_approved`. Default: 7d.",
+        examples=["2d"],
+    )
+
+    def asks_approval(self, tier: str) -> bool:
+        """Whether a mail of this step has to be approved in a play of this tier."""
+        return for_tier(self.approve, tier) is True
+
+    def follows(self, tier: str) -> tuple[str, ...]:
+        """With an approval, its task too."""
+        return (*self.emits, "task.created") if self.asks_approval(tier) else self.emits
 
     def references(self) -> Iterator[tuple[str, str, str]]:
         """Its template."""

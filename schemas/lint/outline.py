@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.channels.base import ChannelStep
 from schemas.conditions.model import plain
 from schemas.event import OWN_PREFIX
 from schemas.lint.digests import names_taken
@@ -177,7 +178,7 @@ def outline_playbook(body: PlaybookIn) -> PlaybookOutline:
         [Use(path, tier_of(path), name) for path, name in [*texts, *needed]],
         [tier for tier, steps in body.by_tier().items() if waits_in(steps)],
         list(body.watched),
-        {tier: sorted(_emits(steps)) for tier, steps in body.by_tier().items()},
+        {tier: sorted(_emits(steps, tier)) for tier, steps in body.by_tier().items()},
         reads_of_playbook(body),
         sorted({name for kind, name, _ in body.references() if kind == "endpoint"}),
         [] if body.goal is None else list(body.goal.types),
@@ -186,13 +187,13 @@ def outline_playbook(body: PlaybookIn) -> PlaybookOutline:
     )
 
 
-def _emits(steps: list[Step]) -> set[str]:
+def _emits(steps: list[Step], tier: str) -> set[str]:
     """What follows from a play by itself; what people do (open a task's link, complete it) does not."""
     kinds = {"play.started", "play.finished", "play.exited"}
     for step in every(steps):
         if step.words is not None:
             _, words = step.words
-            kinds.update(words.emits)
+            kinds.update(words.follows(tier) if isinstance(words, ChannelStep) else words.emits)
     return {OWN_PREFIX + kind for kind in kinds}
 
 

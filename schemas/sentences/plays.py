@@ -10,7 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from schemas.channels.base import ChannelStep
-from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
+from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason, TaskReason
 from schemas.playbook import CHANNEL_STEPS
 from schemas.sentences.wording import number
 
@@ -105,7 +105,9 @@ _HISTORY: dict[StrEnum, Callable[[PlayCase], str]] = {
     HistoryReason.ACTION_MADE: lambda case: f"the step produced {_thing(case)}",
     HistoryReason.ACTION_DONE: lambda case: _done(case),
     HistoryReason.GOAL_REACHED: _plain(HistoryReason.GOAL_REACHED),
+    HistoryReason.APPROVED: lambda case: f"somebody approved {_thing(case)}",
 }
+_TASKS: dict[StrEnum, Callable[[PlayCase], str]] = {reason: _plain(reason) for reason in TaskReason}
 _ACTIONS: dict[StrEnum, Callable[[PlayCase], str]] = {
     ActionReason.TASK_UPDATED: _plain(ActionReason.TASK_UPDATED),
     ActionReason.NO_RECIPIENT: _plain(ActionReason.NO_RECIPIENT),
@@ -135,6 +137,8 @@ _ACTIONS: dict[StrEnum, Callable[[PlayCase], str]] = {
     ActionReason.TOO_LATE: lambda case: (
         f"the mail to {case.to} did not begin within the time that its step allows, or in time at all"
     ),
+    ActionReason.AWAITING_APPROVAL: lambda case: f"{_thing(case)} waits until somebody approves it",
+    ActionReason.NOT_APPROVED: _plain(ActionReason.NOT_APPROVED),
     ActionReason.PLAY_EXITED: lambda case: f"the play ended before this {case.channel or 'action'} went out",
     ActionReason.TEMPLATE_UNKNOWN: _plain(ActionReason.TEMPLATE_UNKNOWN),
     ActionReason.TEMPLATE_ERROR: _plain(ActionReason.TEMPLATE_ERROR),
@@ -166,6 +170,7 @@ SENTENCES: Mapping[type[StrEnum], Mapping[StrEnum, Callable[[PlayCase], str]]] =
     StepReason: _STEPS,
     HistoryReason: _HISTORY,
     ActionReason: _ACTIONS,
+    TaskReason: _TASKS,
 }
 
 

@@ -167,8 +167,8 @@ class ActionsTask:
             self.store.preload(names, [digest(event) for event in concerned], started)
 
     def due(self, now: int) -> bool:
-        """Whether a wait may be due at or before `now`, less the grace."""
-        return self.store.floor <= now - GRACE_US
+        """Whether a wait, or the time of an approval, may be over at or before `now`, less the grace."""
+        return min(self.store.floor, self.store.approvals.floor) <= now - GRACE_US
 
     def advance_to(self, now: int) -> int:
         """Run the waits that are due; returns how many ran. For the wall clock, once every event that was posted

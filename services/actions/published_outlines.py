@@ -3,11 +3,12 @@
 from contextlib import suppress
 
 from pydantic import ValidationError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from backbone.database import Database
 from backbone.documents import registry
 from backbone.documents.store import StoredDocument
+from schemas.lint.approvals import lint_approvals
 from schemas.lint.goals import lint_goal
 from schemas.lint.held_mails import lint_held_mails, lint_topics
 from schemas.lint.outline import Outline, outline, outline_playbook
@@ -19,6 +20,7 @@ from schemas.playbook import PlaybookIn
 from schemas.policy import PolicyDoc
 from schemas.template import TemplateIn
 from services.actions.storage.library import PLAYBOOKS, POLICY, TEMPLATES
+from services.actions.tables import accounts
 
 Body = PlaybookIn | TemplateIn
 
@@ -30,7 +32,7 @@ def write_outline(conn: Connection, body: Body, stored: StoredDocument) -> None:
 
 def warnings_about(conn: Connection, body: Body, *, alone: bool = False) -> list[LintWarning]:
     """The warnings about a document, by itself and (unless `alone`) with the documents it works with."""
-    found = _by_itself(body)
+    found = _by_itself(conn, body)
     return found if alone else [*found, *registry.warnings_about(conn, outline(body)), *_held(conn, body)]
 
 
@@ -52,10 +54,17 @@ def _held(conn: Connection, body: Body) -> list[LintWarning]:
     return []
 
 
-def _by_itself(body: Body) -> list[LintWarning]:
+def _by_itself(conn: Connection, body: Body) -> list[LintWarning]:
     if isinstance(body, TemplateIn):
         return [*lint_template(body), *lint_variants(body)]
-    return [*lint_playbook(body), *lint_goal(body)]
+    approvals = lint_approvals(body, owners=_has_owners(conn))
+    return [*lint_playbook(body), *lint_goal(body), *approvals]
+
+
+def _has_owners(conn: Connection) -> bool:
+    """Whether some account has an owner with an address; also if no account is known yet."""
+    owned = conn.execute(select(accounts.c.account).where(accounts.c.owner.is_not(None)).limit(1)).first()
+    return owned is not None or conn.execute(select(accounts.c.account).limit(1)).first() is None
 
 
 def refresh(db: Database) -> None:

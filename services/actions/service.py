@@ -21,6 +21,7 @@ from schemas.event import rfc3339
 from services.actions import published_outlines
 from services.actions.account_record import record
 from services.actions.api import (
+    approval,
     brand,
     documents,
     holding,
@@ -36,8 +37,10 @@ from services.actions.api import (
     tasks,
     unsubscribe,
 )
+from services.actions.api.details import Details
 from services.actions.api.plays import Times
 from services.actions.api.unsubscribe import UnsubscribeLinks
+from services.actions.channels.email.channel import StagingRecipients
 from services.actions.channels.email.eml_files import OUTBOX
 from services.actions.channels.email.erased_files import ErasedMailFiles
 from services.actions.delivery import Dispatcher
@@ -122,7 +125,7 @@ class ActionsService:
             policy.router(db, clock, times.oldest, hasher),
             brand.router(db, clock),
             impact.router(db, clock, log_clock=self._log_clock),
-            plays.router(db, clock, times, log.partitions, changed),
+            *self._of_plays(settings, times),
             holding.router(db, clock, times, log.partitions, documents.playbook_view(db), goes_on),
             tasks.router(db, times, log.partitions, changed),
             preview.router(previews),
@@ -131,9 +134,18 @@ class ActionsService:
                 rehearsed, asked, partial(partition_for, partitions=log.partitions), self.rehearsals.wake
             ),
             suppressions.router(db, clock, hasher),
-            sending.router(db, clock, self._due),
+            sending.router(db, clock, self._due, log_clock=self._log_clock),
             mail_feedback.router(book, settings, changed, https_get),
             unsubscribe.router(db, clock, times, hasher, tokens, log.partitions, changed),
+        ]
+
+    def _of_plays(self, settings: Settings, times: Times) -> list[APIRouter]:
+        """The routes of plays and actions."""
+        db, clock, partitions = self._db, self._clock, self._log.partitions
+        details = Details(StagingRecipients.of(settings))
+        return [
+            plays.router(db, clock, times, partitions, self.worker.wake, details),
+            approval.router(db, clock, times, partitions, self._pools[1], details, self._goes_on),
         ]
 
     def start(self) -> None:

@@ -117,10 +117,23 @@ def _due(conn: Connection, now: int, partitions: Sequence[int]) -> int:
         under_way = actions.c.attempting & ~actions.c.parked
         later = actions.c.waits & (func.coalesce(actions.c.next_look_at, 0) > now)
         ready = ready.where(or_((actions.c.next_attempt_at <= now + PUT_BACK_US) & not_(later), under_way))
-    over = select(func.count()).where(
-        plays.c.partition.in_(partitions), plays.c.due_at <= now, *going(holds.paused(conn))
+    found = (conn.scalar(ready) or 0) + holds.released(conn)
+    return found + (_over(conn, now, partitions) if partitions else 0)
+
+
+def _over(conn: Connection, now: int, partitions: Sequence[int]) -> int:
+    """How many waits, and times to approve something, are over in these partitions and not acted on."""
+    paused = holds.paused(conn)
+    waits = select(func.count()).where(
+        plays.c.partition.in_(partitions), plays.c.due_at <= now, *going(paused)
     )
-    return (conn.scalar(ready) or 0) + ((conn.scalar(over) or 0) if partitions else 0) + holds.released(conn)
+    found = conn.scalar(waits) or 0
+    if sending.is_off(conn):
+        return found
+    both = plays.join(actions, actions.c.play == plays.c.id)
+    late = (actions.c.partition.in_(partitions), actions.c.approve_until <= now)
+    given_up = select(func.count()).select_from(both).where(*late, *going(paused, ended=True))
+    return found + (conn.scalar(given_up) or 0)
 
 
 def _earliest(log: Log, places: Mapping[int, ActionsPartition]) -> int:

@@ -144,7 +144,8 @@ holds = Table(
     Column("revision", Long, nullable=False, server_default="0"),  # of rules, which paused it or let it go on
 )
 
-# Steps of plays that made no action: waits, branches, steps left out. No row is ever changed.
+# Steps of plays that made no action (waits, branches, steps left out), and what people decided about actions. No row is
+# ever changed.
 history = Table(
     "actions_history",
     metadata,
@@ -154,6 +155,7 @@ history = Table(
     Column("step", String(256), nullable=False),
     Column("reason", String(64), nullable=False),
     Column("at", Long, nullable=False),
+    Column("action", String(64)),  # what was decided about it by hand; null: the row is about a step
     Index("actions_history_play", "play", "seq"),
     Index("actions_history_account", "account"),
 )
@@ -216,6 +218,15 @@ actions = Table(
         postgresql_where=text("disabled_since IS NOT NULL"),
     ),
     Column("digest_key", String(256)),  # the key of the digest that it is, or was to go with
+    Column("approver", Text),  # who was asked to approve it; null: nobody, or there is no such person
+    Column("approve_until", Long),  # by its partition's clock; null: it waits for no approval
+    Index(
+        "actions_actions_approvals",
+        "partition",
+        "approve_until",
+        sqlite_where=text("approve_until IS NOT NULL"),
+        postgresql_where=text("approve_until IS NOT NULL"),
+    ),
     Index("actions_actions_parked", "playbook", sqlite_where=text("parked"), postgresql_where=text("parked")),
     Index("actions_actions_next", "next_attempt_at"),
     Index("actions_actions_play", "play", "seq"),
@@ -309,6 +320,9 @@ tasks = Table(
     Column("completed_by", String(256)),  # name of the API key
     Column("note", Text),
     Column("outcome", Text),
+    Column(
+        "approves", Boolean, nullable=False, server_default=false()
+    ),  # it asks to approve the action of its id
     Column("rule", String(256)),  # of the play, and so is the tier
     Column("tier", String(16)),
     Column("assigned", String(320)),  # the assignee in the form that compares; see `search_columns`
@@ -366,4 +380,5 @@ sending = Table(
     Column("on_at", Long),
     Column("on_by", String(256)),
     Column("on_reason", Text),
+    Column("clocks", JSON(none_as_null=True)),  # of the partitions, when it was turned off by the log clock
 )

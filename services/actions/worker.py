@@ -24,7 +24,7 @@ from services.actions.metrics import count_actions, count_plays, count_trips, me
 from services.actions.partition_task import ActionsTask
 from services.actions.plays.model import DraftRendering
 from services.actions.plays.processor import GRACE_US, ClockMode
-from services.actions.storage import digests, outbox, partition_mails
+from services.actions.storage import approvals, digests, outbox, partition_mails
 from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.library import SqlLibrary
 from services.actions.storage.ownership import OWNERSHIP, ActionsPartition
@@ -161,7 +161,7 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
     def _look_anew(self) -> None:
         """Look again at all waits: plays may go on that stood still, and held ones begin."""
         for task in self.tasks.values():
-            task.store.floor = 0
+            task.store.floor = task.store.approvals.floor = 0
         self._behind = set(self.tasks)
 
     def poll_limits(self) -> tuple[float, int]:
@@ -198,6 +198,8 @@ class ActionsWorker(PartitionWorker[ActionsPartition, ActionsTask]):
         actions: Counter[tuple[str, str, str]] = Counter()
         with self._db.write() as conn:
             paused = self.holds.verify(conn, now)
+            if any(task.store.approvals.gave_up for task in tasks):
+                approvals.verify(conn)
             if self._office is not None:
                 partition_mails.verify(conn, [task.store.mails for task in tasks])
             for task in tasks:

@@ -7,7 +7,6 @@ database and the channels are missing. Touchline's own events follow the event t
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,17 @@ from rich.table import Table
 from backbone.errors import Invalid
 from backbone.web.validation import validate
 from schemas.account import AccountIn
-from schemas.event import Event, rfc3339
+from schemas.event import Event
 from schemas.scenario import Scenario
 from schemas.sentences.rules import of_trigger as sentence_of
 from schemas.trigger import Trigger
-from services.actions.plays.in_memory import MemoryAction
+from services.actions.plays.memory_rows import MemoryAction
 from services.actions.plays.model import DraftRendering
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import RenderPool as Pool
 from services.cli.documents import TEST_SUFFIX, Document, FileProblem, FileProblems, find, load
 from services.cli.scenario_by_hand import do
-from services.cli.scenario_shown import shown_play
+from services.cli.scenario_shown import fits, shown_action, shown_play
 from services.cli.scenario_why import of_action, of_trigger
 from services.cli.scenario_world import World, course
 from services.cli.terminal import Terminal
@@ -210,47 +209,16 @@ def compare_actions(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """As `compare`. An entry without a status means an action that was carried out; skipped actions, and
     mails that wait, may be left out."""
-    got = [_action(action) for action in actions]
+    got = [shown_action(action) for action in actions]
     wanted = [entry if "status" in entry else {**entry, "status": "done"} for entry in expected]
     missing, unexpected = compare(wanted, got)
     return missing, [item for item in unexpected if item["status"] not in {"skipped", "pending"}]
-
-
-def fits(expected: Any, got: Any) -> bool:
-    """Whether `got` has the values that `expected` gives; times may be written in any way."""
-    if isinstance(expected, dict):
-        return isinstance(got, dict) and all(
-            key in got and fits(value, got[key]) for key, value in expected.items()
-        )
-    if expected == got and isinstance(expected, bool) == isinstance(got, bool):
-        return True
-    moment = _moment(expected)
-    return moment is not None and moment == _moment(got)
-
-
-def _moment(value: Any) -> datetime | None:
-    if not isinstance(value, str) or "T" not in value:
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None
 
 
 def _trigger(world: World, trigger: Trigger) -> dict[str, Any]:
     rule = world.ruleset.by_name.get(trigger.rule)
     shown = _builtins(trigger)
     return {**shown, "sentence": sentence_of(shown, None if rule is None else rule.doc)}
-
-
-def _action(action: MemoryAction) -> dict[str, Any]:
-    shown = _builtins(action)
-    rendered = shown.pop("rendered")
-    begun_at = None if action.begun_at is None else rfc3339(action.begun_at)
-    done_at = None if action.done_at is None else rfc3339(action.done_at)
-    times = {"due_at": rfc3339(action.due_at), "begun_at": begun_at, "done_at": done_at}
-    return {**rendered, **shown, "at": begun_at or times["due_at"], **times}
 
 
 def _builtins(struct: Any) -> dict[str, Any]:

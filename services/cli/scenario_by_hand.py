@@ -8,6 +8,7 @@ from schemas.play_reasons import PlayReason
 from schemas.scenario import ByHand, PlayNamed
 from services.actions.plays.interpreter import Interpreter
 from services.actions.plays.model import Play
+from services.cli.scenario_shown import fits, shown_action
 from services.cli.scenario_world import World
 
 OF_PLAYBOOK = (PlayReason.PAUSED, PlayReason.BREAKER)  # the reasons that a resume of the playbook is about
@@ -16,6 +17,8 @@ OF_PLAYBOOK = (PlayReason.PAUSED, PlayReason.BREAKER)  # the reasons that a resu
 def do(world: World, act: ByHand) -> str | None:
     """Do it once the clock is there; returns why that cannot be done, if it cannot."""
     world.feed(Event(id=f"by hand {act.at}", source="test", type=CLOCK, time=act.at.astimezone(UTC)))
+    if act.approve is not None or act.reject is not None:
+        return _decide(world, act)
     named = act.release or act.discard
     playbook = named.playbook if named else act.resume.playbook if act.resume else cast("str", act.pause)
     if world.library.playbook(playbook) is None:
@@ -28,6 +31,15 @@ def do(world: World, act: ByHand) -> str | None:
         why = _of_play(world, cast("PlayNamed", named), release=act.release is not None)
     world.go_on()
     return why
+
+
+def _decide(world: World, act: ByHand) -> str | None:
+    """Approve or reject the mails that fit."""
+    wanted = act.reject if act.approve is None else act.approve
+    found = [one for one in world.awaiting() if fits(wanted, shown_action(one))]
+    for one in found:
+        world.decide(one.id, approve=act.approve is not None)
+    return None if found else f"no mail that awaits an approval at {_now(world)} is like that"
 
 
 def _pause(world: World, playbook: str) -> str | None:

@@ -12,14 +12,17 @@ from schemas.brand import BrandIn
 from schemas.duration import parse_duration
 from schemas.endpoint import EndpointIn
 from schemas.event import CLOCK, Event, decode, from_microseconds, microseconds
+from schemas.play_reasons import ActionReason
 from schemas.playbook import PlaybookIn, PlayLimit
 from schemas.policy import PolicyDoc
 from schemas.rule import RuleIn, TiersDoc
 from schemas.scenario import ByHand, Scenario, ScenarioEvent
 from schemas.template import TemplateIn
 from schemas.trigger import Moved, Trigger
-from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
+from services.actions.plays.in_memory import MemoryStore
 from services.actions.plays.memory_holds import MemoryHolds
+from services.actions.plays.memory_library import MemoryLibrary
+from services.actions.plays.memory_rows import MemoryAction
 from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.model import DraftRendering, OwnEvent
 from services.actions.plays.processor import PlaysPartition
@@ -103,6 +106,18 @@ class World:
         while self.plays.step():
             pass
         return [decode(sent.value, place="", timestamp=at) for sent in out.sent]
+
+    def awaiting(self) -> list[MemoryAction]:
+        """The mails that await an approval."""
+        return [one for one in self.store.actions.values() if one.reason == ActionReason.AWAITING_APPROVAL]
+
+    def decide(self, action: str, *, approve: bool) -> None:
+        """Approve or reject a mail, with everything that follows from it."""
+        if approve:
+            self.store.approve(action, self.plays.clock)
+        else:
+            self.store.reject(action, self.plays.clock)
+        self.go_on()
 
     def impact(self) -> list[dict[str, Any]]:
         """What each playbook with a goal or a holdout has done so far, as the API shows it."""

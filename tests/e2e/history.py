@@ -21,7 +21,8 @@ from schemas.template import TemplateIn
 from schemas.trigger import Moved, Trigger
 from services.actions.channels import CHANNELS
 from services.actions.plays.holdout import number_of
-from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
+from services.actions.plays.in_memory import MemoryStore
+from services.actions.plays.memory_library import MemoryLibrary
 from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.model import Play, event_id
 from services.actions.plays.processor import PlaysPartition

@@ -28,7 +28,7 @@ from schemas.template import TemplateIn
 from services.actions.channels import CHANNELS, senders
 from services.actions.channels.senders import SENDERS
 from services.actions.channels.spec import ChannelSpec, register
-from services.actions.plays.in_memory import MemoryAction
+from services.actions.plays.memory_rows import MemoryAction
 from services.actions.storage import suppressions
 from services.actions.storage.library import ENDPOINTS
 from services.actions.tables import actions, attempts

@@ -33,11 +33,13 @@ def history_of(conn: Connection, play: Row[Any], actions: Sequence[Row[Any]]) ->
     """The history of a play, with the given actions."""
     query = select(history).where(history.c.play == play.id).order_by(history.c.seq).limit(MOST_NOTES)
     places = _places(conn, play)
+    notes = conn.execute(query).all()
     reports = mail_reports.of_actions(conn, [row.id for row in actions])
     entries = [
         *_play(play),
-        *_notes(play, conn.execute(query), places),
+        *_notes(play, notes, places),
         *_actions(actions, places, {report.action for report in reports}),
+        *_decided(notes, actions, places),
         *_reports(actions, reports, places),
     ]
     return [_shown(entry) for entry in sorted(entries, key=lambda entry: (entry.at, entry.order))]
@@ -59,7 +61,19 @@ def _notes(play: Row[Any], notes: Iterable[Row[Any]], places: Mapping[str, int])
     case = PlayCase(playbook=play.playbook, tier=play.tier)
     for note in notes:
         order = (1, places.get(note.step, len(places)), note.seq)
-        yield _Entry(note.at, order, note.step, StepReason, note.reason, case)
+        if note.action is None:
+            yield _Entry(note.at, order, note.step, StepReason, note.reason, case)
+
+
+def _decided(
+    notes: Iterable[Row[Any]], actions: Iterable[Row[Any]], places: Mapping[str, int]
+) -> Iterator[_Entry]:
+    """What people decided about the actions, in the order of recording, behind what the step made."""
+    known = {row.id: row for row in actions}
+    for note in notes:
+        if (row := known.get(note.action)) is not None:
+            order = (1, places.get(note.step, len(places)), 2 * row.seq)
+            yield _Entry(note.at, order, note.step, HistoryReason, note.reason, case_of(row), row.id)
 
 
 def _actions(

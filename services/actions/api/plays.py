@@ -20,16 +20,17 @@ from schemas.fields import EmptyBody
 from schemas.play import ActionDetail, ActionOut, PlayDetail, PlayOut
 from schemas.play_reasons import ActionReason, PlayReason
 from schemas.playbook import ChannelName
+from services.actions.api.details import Details
 from services.actions.api.filters import Narrowed
 from services.actions.api.history import history_of
-from services.actions.api.views import action_view, attempt_view, play_view, report_view
+from services.actions.api.views import action_view, play_view
 from services.actions.metrics import count_plays
 from services.actions.plays.interpreter import Interpreter
 from services.actions.plays.model import ActionStatus, Play, PlayStatus
-from services.actions.storage import digests, mail_reports, ownership, search_columns
+from services.actions.storage import digests, ownership, search_columns
 from services.actions.storage.library import SqlLibrary
 from services.actions.storage.plays import PlayStore
-from services.actions.tables import actions, attempts, plays
+from services.actions.tables import actions, plays
 
 ExitBody = Annotated[EmptyBody | None, example({})]
 Recipient = Annotated[
@@ -42,11 +43,11 @@ class Times:
     """The current time for an account: the wall clock's, or with the log clock that of its partition."""
 
     def __init__(self, db: Database, clock: Clock, *, log_clock: bool) -> None:
-        self._db, self._clock, self._log_clock = db, clock, log_clock
+        self._db, self._clock, self.log_clock = db, clock, log_clock
 
     def now(self, connection: Any, partition: int | None) -> int:
         """The time in microseconds. Without a partition: the wall clock, or the partition clock furthest ahead."""
-        if not self._log_clock:
+        if not self.log_clock:
             return self._clock.now()
         if partition is not None:
             return ownership.clock_of(connection, partition)
@@ -54,19 +55,24 @@ class Times:
 
     def oldest(self, connection: Any) -> int:
         """The wall clock's time, or with the log clock that of the partition furthest behind."""
-        if not self._log_clock:
+        if not self.log_clock:
             return self._clock.now()
         return min((row.clock for row in ownership.positions(connection).values()), default=0)
 
 
 def router(
-    db: Database, clock: Clock, times: Times, partitions: int, changed: Callable[[], None]
+    db: Database,
+    clock: Clock,
+    times: Times,
+    partitions: int,
+    changed: Callable[[], None],
+    details: Details = Details(),
 ) -> APIRouter:
     """The routes. `changed` is called when records were put into the outbox."""
     ends = PlayEndings(db, clock, times, partitions, changed)
     routes = APIRouter(tags=["plays"], route_class=JsonRoute)
     _plays(routes, db)
-    _actions(routes, db)
+    _actions(routes, db, details)
 
     @routes.post(
         "/v1/plays/{play}/exit",
@@ -157,7 +163,7 @@ def _plays(routes: APIRouter, db: Database) -> None:
         return json_response({**play_view(row), **more, "history": went})
 
 
-def _actions(routes: APIRouter, db: Database) -> None:
+def _actions(routes: APIRouter, db: Database, details: Details) -> None:
     @routes.get(
         "/v1/actions",
         summary="List actions, newest first",
@@ -192,12 +198,4 @@ def _actions(routes: APIRouter, db: Database) -> None:
     )
     def one(action: str, _: Principal = require("actions:read")) -> Response:
         with db.read() as connection:
-            row = connection.execute(select(actions).where(actions.c.id == action)).one_or_none()
-            if row is None:
-                raise NotFound(f"there is no action {action!r}")
-            tried = select(attempts).where(attempts.c.action == action).order_by(attempts.c.n)
-            history = [attempt_view(attempt) for attempt in connection.execute(tried)]
-            history += [
-                report_view(one, row.attempts) for one in mail_reports.of_actions(connection, [action])
-            ]
-        return json_response({**action_view(row), "rendered": row.rendered, "history": history})
+            return json_response(details.get(connection, action))

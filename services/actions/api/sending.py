@@ -19,7 +19,7 @@ from services.actions.storage import sending
 SendingBody = Annotated[SendingIn, AS_SHOWN, example(SENDING_EXAMPLE)]
 
 
-def router(db: Database, clock: Clock, changed: Callable[[], None]) -> APIRouter:
+def router(db: Database, clock: Clock, changed: Callable[[], None], *, log_clock: bool = False) -> APIRouter:
     """The routes. `changed` is called when the switch was turned."""
     routes = APIRouter(tags=["sending"], route_class=JsonRoute)
 
@@ -35,7 +35,8 @@ def router(db: Database, clock: Clock, changed: Callable[[], None]) -> APIRouter
         """The answer to `off` comes within 10 seconds. Once it has come, no process begins to send
         anything, and actions wait.
         """
-        found = sending_switch.turn(db, clock, trail, off=model.status == "off", reason=model.reason)
+        off = model.status == "off"
+        found = sending_switch.turn(db, clock, trail, off=off, reason=model.reason, log_clock=log_clock)
         changed()
         return json_response(shown_switch(found))
 

@@ -158,6 +158,11 @@ def _audited(row: Row[Any]) -> dict[str, Any]:
 def _complete(
     verbs: _Verbs, connection: Connection, row: Row[Any], now: int, *, how: CompleteIn, by: str
 ) -> None:
+    if row.approves:
+        paths = f"POST /v1/actions/{row.id}/approve or …/reject"
+        raise StateConflict(
+            f"the task is closed when the mail that it asks to approve is decided on: {paths}"
+        )
     task_rows.complete(connection, row.id, how, by, now)
     done = connection.execute(select(tasks).where(tasks.c.id == row.id)).one()
     if done.account:  # every event belongs to an account

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from schemas.event import rfc3339
-from schemas.play_reasons import ActionReason, PlayReason
+from schemas.play_reasons import ActionReason, PlayReason, TaskReason
 from schemas.sentences.plays import PlayCase, said
 from services.actions.feedback.report import ReportKind
 from services.actions.storage.mail_reports import REASONS
@@ -65,6 +65,8 @@ def action_view(row: Row[Any]) -> dict[str, Any]:
         "next_look_at": moment(row.next_look_at) if row.waits else None,
         "done_at": moment(row.done_at),
         "next_attempt_at": moment(row.next_attempt_at) if row.status == "retrying" else None,
+        "approver": row.approver,
+        "approve_until": moment(row.approve_until),
     }
 
 
@@ -110,6 +112,7 @@ def report_view(row: Row[Any], attempts: int) -> dict[str, Any]:
 def task_view(row: Row[Any], now: int) -> dict[str, Any]:
     """A task as the API shows it. A snoozed task whose time has come is open again."""
     snoozed = row.status == "snoozed" and (row.snoozed_until or 0) > now
+    case = PlayCase(playbook=row.playbook, tier=row.tier)
     return {
         "id": row.id,
         "play": row.play or None,
@@ -126,7 +129,8 @@ def task_view(row: Row[Any], now: int) -> dict[str, Any]:
         "key": row.key,
         "status": "open" if row.status == "snoozed" and not snoozed else row.status,
         "reason": row.reason,
-        "sentence": said(PlayReason, row.reason, PlayCase(playbook=row.playbook, tier=row.tier)),
+        "sentence": said(TaskReason, row.reason, case) or said(PlayReason, row.reason, case),
+        "approves": row.id if row.approves else None,
         "due_at": moment(row.due_at),
         "snoozed_until": moment(row.snoozed_until) if snoozed else None,
         "created_at": moment(row.created_at),

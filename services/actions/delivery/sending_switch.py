@@ -29,10 +29,12 @@ OBJECT = "sending"
 log = get_logger("touchline.delivery")
 
 
-def turn(db: Database, clock: Clock, trail: AuditTrail, *, off: bool, reason: str | None) -> Sending:
+def turn(
+    db: Database, clock: Clock, trail: AuditTrail, *, off: bool, reason: str | None, log_clock: bool = False
+) -> Sending:
     """Turn the switch; when this returns, it holds for every process. Raises `DatabaseUnavailable`: it may not hold."""
     deadline = time.monotonic() + ANSWER_S
-    changed = _committed(db, clock, trail, deadline, off=off, reason=reason)
+    changed = _committed(db, clock, trail, deadline, off=off, reason=reason, log_clock=log_clock)
     if changed:
         log.warning("sending is off" if off else "sending is on", by=trail.actor)
     try:
@@ -47,15 +49,23 @@ def turn(db: Database, clock: Clock, trail: AuditTrail, *, off: bool, reason: st
 
 
 def _committed(
-    db: Database, clock: Clock, trail: AuditTrail, deadline: float, *, off: bool, reason: str | None
+    db: Database,
+    clock: Clock,
+    trail: AuditTrail,
+    deadline: float,
+    *,
+    off: bool,
+    reason: str | None,
+    log_clock: bool,
 ) -> bool:
     while True:
         try:
             with db.write() as conn:
                 sending.lock_alone(conn, round(LOCK_S * 1000))
                 before, by = sending.current(conn), trail.actor
-                changed = sending.turn(conn, off=off, by=by, reason=reason, now=clock.now())
-                _notice(conn, clock.now(), off=off, by=by, reason=reason)
+                now = clock.now()
+                changed = sending.turn(conn, off=off, by=by, reason=reason, now=now, log_clock=log_clock)
+                _notice(conn, now, off=off, by=by, reason=reason)
                 after = sending.current(conn)
                 if after != before:
                     trail.note(conn, OBJECT, OBJECT, before=_said(before), after=_said(after))

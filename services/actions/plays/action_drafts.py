@@ -96,3 +96,8 @@ def one_draft(run: StepRun, channel: str, recipient: str | None, spec: ActionSpe
 def _named(play: Play, recipient: Recipient) -> str | None:
     """The trigger's contact, if the recipient is unknown because the account has no such contact."""
     return play.contact if recipient.reason is ActionReason.CONTACT_UNKNOWN else None
+
+
+def approval_title(recipient: str | None, subject: str | None) -> str:
+    """The title of the task that asks somebody to approve a mail."""
+    return f"Approve the email to {recipient}" + (f": {subject}" if subject else "")

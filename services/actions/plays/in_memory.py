@@ -1,35 +1,36 @@
 """The store and the library in memory, on which `touchline test` and the unit tests run plays. Nothing is sent.
 
 An action that would be sent counts as done the moment its step runs, a mail the moment it begins, and the same event
-tells of it as in earnest.
+tells of it as in earnest. One that has to be approved waits until `approve` or `reject` is called, or its time is over.
 """
 
 import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
-
 from schemas.addresses import normal
-from schemas.brand import in_scope
-from schemas.play_reasons import ActionReason
-from schemas.playbook import PlaybookIn
+from schemas.play_reasons import ActionReason, TaskReason
 from schemas.profile import Profile
-from schemas.template import TemplateIn
 from services.actions.channels import CHANNELS
+from services.actions.plays.action_drafts import approval_title
 from services.actions.plays.admission import Admission, Holds, NothingHeld
 from services.actions.plays.lifecycle_events import about
+from services.actions.plays.memory_approvals import MemoryApprovals
 from services.actions.plays.memory_digests import MemoryDigests
+from services.actions.plays.memory_rows import MemoryAction, MemoryTask
 from services.actions.plays.model import (
     LIVE,
     OPEN_TASK,
     ActionDraft,
+    Approval,
+    Awaited,
     Cancel,
     CloseTasks,
     ControlRecord,
     DigestItem,
     DraftRendering,
     LeaveDigests,
+    NotApproved,
     Op,
     OwnEvent,
     Play,
@@ -42,91 +43,7 @@ from services.actions.plays.model import (
 )
 from services.actions.plays.outgoing import Outgoing
 from services.actions.plays.ports import Library, Stands
-from services.actions.plays.program import Playbook, compile_playbook
 from services.actions.policy.rules import SendingPolicy
-
-
-class MemoryAction(msgspec.Struct, kw_only=True):
-    """An action as `touchline test` compares it; `rendered` is its content, {} if there is none."""
-
-    id: str
-    play: str
-    playbook: str
-    account: str
-    contact: str | None
-    channel: str
-    step: str
-    recipient: str | None
-    status: str
-    reason: str | None
-    due_at: int
-    begun_at: int | None = None  # of a mail to a contact that waited, or might have had to
-    done_at: int | None = None  # when it ended, however it did
-    template: str | None = None
-    rendered: dict[str, Any] = {}
-
-
-class MemoryTask(msgspec.Struct, kw_only=True):
-    """A task."""
-
-    id: str
-    play: str
-    account: str
-    key: str
-    title: str
-    body: str | None = None
-    assignee: str | None = None
-    status: str = "open"
-    reason: str | None = None
-    due_at: int | None = None
-
-
-class MemoryLibrary:
-    """Playbooks, templates, bodies of endpoints (by name), brand and policy's timezone, given once as version 1."""
-
-    def __init__(
-        self,
-        playbooks: Iterable[PlaybookIn],
-        templates: Iterable[TemplateIn] = (),
-        bodies: Mapping[str, Any] | None = None,
-        brand: Mapping[str, Any] | None = None,
-        timezone: str | None = None,
-    ) -> None:
-        self._playbooks = {doc.name: compile_playbook(1, doc) for doc in playbooks}
-        self._templates = {doc.name: doc.model_dump(mode="json") for doc in templates}
-        self._bodies = bodies or {}
-        self._brand = in_scope(brand)
-        self._timezone = timezone
-        matchers = [one for book in self._playbooks.values() for one in book.matchers()]
-        self._types = frozenset(type_ for one in matchers for type_ in one.types)
-        self._every = any(one.every for one in matchers)
-
-    def playbook(self, name: str) -> Playbook | None:
-        return self._playbooks.get(name)
-
-    def version(self, name: str, version: int) -> Playbook:  # noqa: ARG002
-        return self._playbooks[name]
-
-    def template_versions(self, names: frozenset[str]) -> dict[str, int]:
-        return {name: 1 for name in sorted(names) if name in self._templates}
-
-    def template(self, name: str, version: int) -> dict[str, Any]:  # noqa: ARG002
-        return self._templates[name]
-
-    def endpoint_body(self, name: str) -> Any:
-        return self._bodies.get(name)
-
-    def brand(self) -> dict[str, str | None]:
-        return self._brand
-
-    def timezone(self) -> str | None:
-        return self._timezone
-
-    def tier(self, profile: Profile) -> str | None:
-        return profile.tier
-
-    def watches(self, type_: str) -> bool:
-        return self._every or type_ in self._types
 
 
 class MemoryStore:
@@ -153,6 +70,7 @@ class MemoryStore:
         self.events: list[OwnEvent] = []
         self.notes: list[StepNote] = []  # the history that steps without an action left
         self.digests = MemoryDigests()
+        self._approvals = MemoryApprovals()
         self._seen: dict[bytes, Sighting] = {}
         self._put_off: set[str] = set()
 
@@ -234,6 +152,14 @@ class MemoryStore:
     def _stands(self, play: Play) -> bool:
         return play.status == "open" and self._admission.standing(play) is not None
 
+    def next_approval(self, upto: int) -> Awaited | None:
+        due = (one for one in self._approvals.waiting() if one.until <= upto)
+        return next((one for one in due if not self._is_held_back(one.play)), None)
+
+    def _is_held_back(self, play: str) -> bool:
+        known = self.plays.get(play)
+        return known is not None and self._admission.standing(known) is not None
+
     def put_off(self, play: str) -> None:
         self._put_off.add(play)
 
@@ -297,9 +223,14 @@ class MemoryStore:
             case LeaveDigests():
                 self._leave_digests(op)
             case Cancel():  # any other action counts as sent when its step ran
+                for one in self._approvals.waiting():
+                    if one.play == op.play:
+                        self._end(one.action, op.reason, op.at)
                 for name in self._outgoing.of(op.play):
                     if self._drafts[name].digest is None:
                         self._skip_mail(name, op.reason, op.at)
+            case NotApproved():
+                self.reject(op.action, op.at)
             case CloseTasks():
                 for task in self.tasks.values():
                     if task.play == op.play and task.status in OPEN_TASK:
@@ -310,6 +241,44 @@ class MemoryStore:
                 self.events.append(op)
             case StepNote():
                 self.notes.append(op)
+
+    # -- decisions
+
+    def approve(self, action: str, now: int) -> bool:
+        """Let a mail that awaits its approval go out; returns whether it did. One to a contact begins with the next
+        look at what is due (`PlaysPartition.catch_up`)."""
+        draft, known = self._approvals.take(action), self.actions.get(action)
+        if draft is None or known is None:
+            return False
+        known.reason = None
+        self._close(action, TaskReason.APPROVED)
+        if action in self._outgoing.queue:
+            self._drafts[action] = draft
+            self._outgoing.queue.free(action, now)
+        else:
+            known.status, known.begun_at, known.done_at = "done", now, now
+            self._tell(CHANNELS[draft.channel].event("done", None), draft, now)
+        return True
+
+    def reject(self, action: str, at: int) -> bool:
+        """Skip a mail that awaits its approval; returns whether it was one."""
+        found = self._end(action, ActionReason.NOT_APPROVED, at)
+        if found:
+            self._close(action, TaskReason.NOT_APPROVED)
+        return found
+
+    def _end(self, action: str, reason: str, at: int) -> bool:
+        draft, known = self._approvals.take(action), self.actions.get(action)
+        if draft is None or known is None:
+            return False
+        known.status, known.reason, known.done_at = "skipped", reason, at
+        self._outgoing.queue.drop(action, at)
+        return True
+
+    def _close(self, task: str, reason: str) -> None:
+        known = self.tasks.get(task)
+        if known is not None and known.status in OPEN_TASK:
+            known.status, known.reason = "closed", reason
 
     # -- carrying out
 
@@ -340,6 +309,9 @@ class MemoryStore:
             action.rendered = {"error": answer.detail}
             return
         action.rendered = answer.content
+        if draft.approval is not None:
+            self._ask(draft, draft.approval, action)
+            return
         if self._outgoing.take(draft):
             self._drafts[draft.id], action.done_at = draft, None
             return
@@ -355,6 +327,22 @@ class MemoryStore:
         if self._renderer is None:
             return Rendered(content={})
         return self._renderer.render_many([RenderJob(draft=copy.copy(draft))])[0]
+
+    def _ask(self, draft: ActionDraft, approval: Approval, action: MemoryAction) -> None:
+        """Let an action wait for its approval, with the task that asks for it."""
+        action.status, action.reason, action.done_at = "pending", ActionReason.AWAITING_APPROVAL, None
+        self._approvals.put(draft)
+        self._outgoing.await_(draft)
+        self.tasks[draft.id] = MemoryTask(
+            id=draft.id,
+            play=draft.play,
+            account=draft.account,
+            key=draft.id,
+            title=approval_title(draft.recipient, action.rendered.get("subject")),
+            assignee=approval.approver,
+            due_at=approval.until,
+        )
+        self._tell("task.created", draft)
 
     def _task(self, draft: ActionDraft, spec: TaskSpec, action: MemoryAction) -> None:
         content: Mapping[str, Any] = action.rendered

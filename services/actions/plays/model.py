@@ -98,6 +98,13 @@ class TaskSpec(ActionSpec, kw_only=True):
     default_key: str
 
 
+class Approval(msgspec.Struct, frozen=True):
+    """A draft has to be approved by `until`. `approver` is an address; None: the account has no owner with one."""
+
+    approver: str | None
+    until: int
+
+
 class ActionDraft(msgspec.Struct, kw_only=True):
     """The action that a step produced for one recipient.
 
@@ -128,6 +135,12 @@ class ActionDraft(msgspec.Struct, kw_only=True):
     digest: str | None = None  # the key of the digest that it is, or was to go with
     spec: ActionSpec
     context: dict[str, Any] = {}
+    approval: Approval | None = None  # None: it goes out without one
+
+    @property
+    def makes_task(self) -> bool:
+        """Whether a person gets a task with it, if it can be rendered."""
+        return self.status == "pending" and (isinstance(self.spec, TaskSpec) or self.approval is not None)
 
 
 class Leased(msgspec.Struct, kw_only=True, frozen=True):
@@ -282,6 +295,23 @@ class CloseTasks(msgspec.Struct):
     at: int
 
 
+class Awaited(msgspec.Struct, frozen=True):
+    """An action, with its play, that somebody has to approve by `until`."""
+
+    action: str
+    play: str
+    until: int
+
+
+class NotApproved(msgspec.Struct, frozen=True):
+    """Nobody approved this action by `until`: it is skipped at `at`, unless it was decided on meanwhile."""
+
+    action: str
+    play: str
+    until: int
+    at: int
+
+
 class StepNote(msgspec.Struct):
     """A step that made no action, for the play's history: why the play went on, or which way it took."""
 
@@ -303,7 +333,15 @@ class ControlRecord(msgspec.Struct, frozen=True):
 
 Op = (
     # what the step machine leaves for the store, in order
-    ActionDraft | DigestItem | Cancel | LeaveDigests | CloseTasks | OwnEvent | StepNote | ControlRecord
+    ActionDraft
+    | DigestItem
+    | Cancel
+    | LeaveDigests
+    | CloseTasks
+    | NotApproved
+    | OwnEvent
+    | StepNote
+    | ControlRecord
 )
 
 

@@ -13,7 +13,7 @@ from services.actions.plays.model import ActionDraft
 from services.actions.plays.ports import Stands
 from services.actions.policy.mails import DEFAULT_PRIORITY, Past, WaitingMail
 from services.actions.policy.queue import STANDS, MailQueue, Outcome
-from services.actions.policy.rules import NO_POLICY, SendingPolicy
+from services.actions.policy.rules import NEVER, NO_POLICY, SendingPolicy
 from services.actions.policy.turns import BEGINS, Turn
 
 
@@ -51,6 +51,13 @@ class Outgoing:
             return False
         self.queue.add(self.mail(draft), draft.due_at)
         return True
+
+    def await_(self, draft: ActionDraft) -> None:
+        """Let a new mail wait until somebody lets it begin; those that follow it in its play wait with it."""
+        if is_mail(draft):
+            mail = self.mail(draft)
+            mail.awaits = True
+            self.queue.add(mail, NEVER)
 
     def mail(self, draft: ActionDraft) -> WaitingMail:
         """A draft as the policy sees it."""

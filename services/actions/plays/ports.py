@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from schemas.profile import Profile
-from services.actions.plays.model import Op, Play, Sighting
+from services.actions.plays.model import Awaited, Op, Play, Sighting
 from services.actions.plays.program import Playbook
 
 Stands = Callable[[str], bool]  # whether a play stands still, for its playbook or its rule is paused
@@ -57,6 +57,11 @@ class Store(Protocol):
     def next_wait(self, upto: int) -> Play | None:
         """The open or held play whose wait falls due first in the partition, if at or before `upto`. Open plays that
         stand still are passed over."""
+        ...
+
+    def next_approval(self, upto: int) -> Awaited | None:
+        """The action whose time to be approved is over first in the partition, if at or before `upto`. Actions of what
+        is paused are passed over, and all of them while sending is off."""
         ...
 
     def put_off(self, play: str) -> None:

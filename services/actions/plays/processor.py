@@ -16,7 +16,7 @@ from services.actions.plays.admission import Holds
 from services.actions.plays.dedup import repeats, time_of
 from services.actions.plays.interpreter import Interpreter
 from services.actions.plays.merge import EventItem, MergedOrder, TriggerItem
-from services.actions.plays.model import Play
+from services.actions.plays.model import NotApproved, Play
 from services.actions.plays.ports import Library, Store
 from services.actions.plays.rule_pauses import RulePauses, RulePlays
 
@@ -150,13 +150,17 @@ class PlaysPartition:
         return self._mails(upto)
 
     def _mails(self, upto: int) -> bool:
-        """With the log clock: look at the mails that are due by a moment, in order of time; returns whether there were
-        any. Of equal moments, a mail's comes before the waits', and right after its step."""
+        """Give up the approvals whose time is over by a moment, and with the log clock look at the mails that are due;
+        in order of time. Returns whether there were any. Of equal moments, an approval's comes first, then a mail's,
+        which comes right after its step, then the waits'."""
         any_ = False
-        while self.mode == "log" and (look := self._store.next_look(upto)) is not None:
-            self._store.look(max(look, self.clock), self._stands)
+        while True:
+            look = self._store.next_look(upto) if self.mode == "log" else None
+            if not self._run_approval(upto if look is None else look):
+                if look is None:
+                    return any_
+                self._store.look(max(look, self.clock), self._stands)
             any_ = True
-        return any_
 
     def look_back(self, since: int) -> bool:
         """With the log clock: look at the mails of digests that were put together after their moments, from `since` on,
@@ -172,13 +176,27 @@ class PlaysPartition:
         found = self._store.play(play)
         return found is not None and self._interpreter.admission.standing(found) is not None
 
+    def _run_approval(self, upto: int) -> bool:
+        """Give up the approval whose time is over first, if by `upto`; returns whether there was one."""
+        found = self._store.next_approval(upto)
+        if found is None:
+            return False
+        play = self._store.play(found.play)
+        late = play is not None and self._stood(play, found.until)
+        at = max(found.until, self.clock) if late else found.until
+        self._store.do(NotApproved(found.action, found.play, found.until, at))
+        return True
+
     def _is_late(self, play: Play) -> bool:
-        """Whether the play's wait may have been over before now, for it was held or stood still.
+        """Whether the play's wait may have been over before now, for it was held or stood still."""
+        return play.wait is not None and self._stood(play, play.wait.due)
+
+    def _stood(self, play: Play, due: int) -> bool:
+        """Whether what was due then may have been put off, for the play was held or stood still.
 
         By the wall clock, the partition's clock may be old where nothing happened: then nobody can tell.
         """
-        over = self.mode == "wall" or (play.wait is not None and play.wait.due < self.clock)
-        return over and self._interpreter.admission.stood(play)
+        return (self.mode == "wall" or due < self.clock) and self._interpreter.admission.stood(play)
 
     def _takes_others(self, account: str) -> bool:
         """Whether accounts were merged into this one."""
@@ -197,7 +215,8 @@ class PlaysPartition:
             if self.mode == "log" and (self._run_wait_of(trigger, now) or self._mails(now)):
                 return True
             play = self._interpreter.start(trigger, now)
-            self._mails(now)
+            if self.mode == "log":
+                self._mails(now)
             if play is not None and play.status in {"open", "finished"} and trigger.event_id is not None:
                 self.answered.append((instant(trigger.at), self._received))
         self.merge.take()

@@ -40,6 +40,7 @@ class WaitingMail(msgspec.Struct, kw_only=True):
     late_at: int | None = None
     waited: int = 0
     zone: str | None = None  # of the contact, else of the account
+    awaits: bool = False  # somebody has to let it begin, and says so by `MailQueue.free`
     reason: str | None = None  # why it had to wait when it was looked at last
 
     def begun(self, at: int) -> Begun:

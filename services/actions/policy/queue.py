@@ -14,7 +14,7 @@ import msgspec
 
 from schemas.play_reasons import ActionReason
 from services.actions.policy.mails import Earlier, Past, WaitingMail, due
-from services.actions.policy.rules import SendingPolicy
+from services.actions.policy.rules import NEVER, SendingPolicy
 from services.actions.policy.turns import BEGINS, Contender, Turn, alone
 
 Chain = tuple[str, str]  # a play and an address
@@ -101,6 +101,13 @@ class MailQueue:
             for one in self._following(kept):
                 self._put(one, min(one.look, at))
 
+    def free(self, mail: str, at: int) -> None:
+        """Somebody lets a mail begin that awaited that: it is due from then on."""
+        kept = self._waiting.get(mail)
+        if kept is not None:
+            kept.mail.awaits, kept.mail.ready_at = False, at
+            self._put(kept, at)
+
     def look_again(self, mails: Iterable[str], at: int) -> None:
         """Look at mails from a moment on that were not to begin before somebody said so."""
         for kept in (self._waiting[name] for name in mails if name in self._waiting):
@@ -140,6 +147,9 @@ class MailQueue:
             kept = heapq.heappop(pending)[1]
             if not kept.waits or kept.look != TAKEN:
                 continue  # it was here twice
+            if kept.mail.awaits:
+                self._put(kept, NEVER)
+                continue
             kept.mail.zone = zone(kept.mail)
             turn = alone(policy, self._contender(kept), self.past, at)
             kept.mail.reason = turn.reason

@@ -13,8 +13,8 @@ from schemas.template import TemplateIn
 from schemas.trigger import Moved, Trigger
 from services.actions.plays import digests
 from services.actions.plays.action_drafts import StepRun
-from services.actions.plays.in_memory import MemoryLibrary
 from services.actions.plays.memory_digests import MemoryDigests
+from services.actions.plays.memory_library import MemoryLibrary
 from services.actions.plays.model import ActionDraft, DigestItem, DraftRendering, Play, RenderFailure
 from services.actions.plays.program import Instruction, Program
 from services.actions.plays.step_effects import effects_of

@@ -38,6 +38,8 @@ class Tally:
         elif play.status == "held" and play.reason is not None:
             self._held[str(play.reason)] += 1
         for one in outcomes:
+            if one.asked:
+                self._tasks[one.approver][_monday_of(one.at)] += 1
             if one.waits:
                 continue  # it may begin after the end
             if one.error is not None:

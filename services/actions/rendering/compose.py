@@ -26,6 +26,7 @@ from services.actions.rendering.jobs import (
     Mail,
     MailJob,
     TextJob,
+    one_line,
 )
 from services.actions.rendering.markdown import Converted, convert, fill_html, fill_text
 from services.actions.rendering.plain_text import text_of_html
@@ -89,8 +90,7 @@ def _mail(job: MailJob, field: _Field) -> Mail:
 
 def _subject(job: MailJob) -> str:
     """One line: line breaks and control characters of a value become spaces."""
-    drawn = sandbox.PLAIN.render(job.subject, job.context)
-    subject = " ".join("".join(c if c.isprintable() else " " for c in drawn).split())
+    subject = one_line(job.subject if job.literal else sandbox.PLAIN.render(job.subject, job.context))
     if not subject:
         raise ValueError("the subject is empty")
     if len(subject) > SUBJECT_CHARS:
@@ -103,7 +103,8 @@ def _markdown(job: MailJob, subject: str, foot: _Foot, field: _Field) -> tuple[s
     field.name = f"{job.at}markdown"
     slots = sandbox.MARKDOWN.slots
     slots.clear()
-    source = sandbox.MARKDOWN.render(job.markdown or "", job.context)
+    given = job.markdown or ""
+    source = sandbox.literal(given) if job.literal else sandbox.MARKDOWN.render(given, job.context)
     if sum(map(len, slots)) > PART_CHARS:
         raise OverLimit(f"the output has more than {PART_CHARS:,} characters")
     letter = _letter(source, len(foot.lines), foot.look)

@@ -23,6 +23,7 @@ SCOPE = (
 class MailJob(msgspec.Struct, tag="mail", kw_only=True, omit_defaults=True):
     """One mail to render. `markdown` or `html` is given; `context` holds the names of `SCOPE`.
 
+    `literal`: subject and markdown are no templates, and stand as they are.
     `sent_by` ("Jo Doe (jo@us.test)") and `topic` stand in the footer; without a `context["unsubscribe_url"]`
     the mail is an internal one and has no footer.
 
@@ -40,6 +41,12 @@ class MailJob(msgspec.Struct, tag="mail", kw_only=True, omit_defaults=True):
     locale: str = ""
     lang: str = ""
     at: str = ""
+    literal: bool = False
+
+
+def one_line(text: str) -> str:
+    """The text as a subject shows it: line breaks and control characters become spaces, and several spaces one."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 class TextJob(msgspec.Struct, tag="text", kw_only=True, omit_defaults=True):

@@ -261,6 +261,13 @@ def _printed(_: Context, value: Any) -> Any:
     return str(value)
 
 
+def literal(text: str) -> str:
+    """A text that is no template, as the rendered source of one: without the characters that mark slots."""
+    if len(text) > PART_CHARS:
+        raise OverLimit(f"the output has more than {PART_CHARS:,} characters")
+    return "\n".join(text.translate(_PRIVATE).splitlines())
+
+
 PLAIN = Sandbox(_printed)
 HTML = Sandbox(_printed, autoescape=True)
 MARKDOWN = MarkdownSandbox()

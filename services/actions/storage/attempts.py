@@ -247,7 +247,7 @@ _begin = Sql("""
 """)
 _begin_by_log = Sql("""
     UPDATE actions.actions_actions SET attempts = attempts + 1, attempting = TRUE, waits = FALSE,
-    begun_at = COALESCE(begun_at, due_at), next_look_at = NULL WHERE id {ids}
+    begun_at = COALESCE(begun_at, ready_at, due_at), next_look_at = NULL WHERE id {ids}
 """)
 _write_begin = Sql("""
     INSERT INTO actions.actions_attempts (action, n, started_at)

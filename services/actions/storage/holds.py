@@ -157,6 +157,12 @@ def resume(conn: Connection, key: Key, now: int) -> None:
     _unpark(conn, (or_(and_(*_mine(actions, key)), actions.c.id.in_(served)),), now)
 
 
+def touch(conn: Connection) -> None:
+    """Let the workers look anew at all that waits: somebody let a mail begin, or ended one. The last thing that a
+    transaction does."""
+    _write(conn, Key("mails", ""), stamp=holds.c.stamp + 1)
+
+
 def set_revision(conn: Connection, key: Key, revision: int) -> None:
     """Note from which revision of rules a rule's row is; it is there."""
     _write(conn, key, revision=revision)

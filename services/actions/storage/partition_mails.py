@@ -17,12 +17,13 @@ from services.actions.plays.model import (
     ActionDraft,
     Cancel,
     DraftRendering,
+    NotApproved,
     Op,
     Rendered,
     RenderFailure,
     RenderJob,
 )
-from services.actions.plays.outgoing import Outgoing, waits
+from services.actions.plays.outgoing import Outgoing, is_mail, waits
 from services.actions.plays.ports import Stands
 from services.actions.policy.mails import Begun, WaitingMail
 from services.actions.policy.queue import STANDS
@@ -89,8 +90,13 @@ class PartitionMails:
 
     def hear(self, op: Op, new_plays: Container[str]) -> None:
         """Take note of what a step left. `new_plays`: those of which nothing is stored."""
-        if isinstance(op, ActionDraft) and self._office is not None and waits(op, self._policy):
+        if self._office is None:
+            return
+        if isinstance(op, ActionDraft) and (waits(op, self._policy) or (op.approval and is_mail(op))):
             self._take(op, self._office, new_play=op.play in new_plays)
+        elif isinstance(op, NotApproved):  # others of its play may wait for it
+            self._load_plays([op.play])
+            self._outgoing.queue.drop(op.action, op.at)
         elif isinstance(op, Cancel):
             for one in self._outgoing.cancel(op.play, op.at):
                 self._skipped.pop(one, None)  # its row is changed by the op itself
@@ -103,7 +109,10 @@ class PartitionMails:
         if not new_play:
             self._load_plays([draft.play])
         self._plays.add(draft.play)
-        self._outgoing.take(draft)
+        if draft.approval is not None:
+            self._outgoing.await_(draft)
+        else:
+            self._outgoing.take(draft)
 
     def next_look(self, upto: int) -> int | None:
         """See `ports.Store`."""
@@ -168,6 +177,7 @@ class PartitionMails:
                 self._stored[mail.id] = (row.next_look_at, row.reason)
                 self._outgoing.queue.add(mail, row.next_look_at)
             elif row.waits:  # somebody has to look at it first
+                mail.awaits = True
                 self._outgoing.queue.add(mail, NEVER)
 
     def _load_past(self, mails: Sequence[WaitingMail]) -> None:

@@ -1,8 +1,7 @@
 """The store of one partition's plays and profiles on the database, for the pure plays.
 
-A batch reads in one transaction, renders outside of any, and writes in another. `verify` makes sure that nobody has
-changed its plays in between. Within a batch, plays live in an identity map, so that the pure code sees its own
-changes before they are written.
+A batch reads in one transaction, renders outside of any, and writes in another; `verify` makes sure that nobody changed
+its plays in between. Its plays live in an identity map: the pure code sees its own changes before they are written.
 """
 
 import heapq
@@ -27,10 +26,11 @@ from services.actions.plays.model import (
 from services.actions.plays.outgoing import is_mail
 from services.actions.plays.ports import Stands
 from services.actions.storage import digests, search_columns, task_rows
+from services.actions.storage.approvals import ApprovalQueue
 from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.erasure import ToErase, erase, is_about
 from services.actions.storage.partition_mails import MailOffice, PartitionMails
-from services.actions.storage.rows import PLAY_COLUMNS, is_task, play_of, play_row
+from services.actions.storage.rows import PLAY_COLUMNS, play_of, play_row
 from services.actions.storage.sightings import Sightings
 from services.actions.storage.standing import Standing
 from services.actions.storage.status import change_plays, new_plays
@@ -61,16 +61,16 @@ class PlayStore(SharedDigests):
         self.partition, self._partitions, self._connect = partition, partitions, connect
         self.mails = PartitionMails(partition, office, connect, self.profile)
         self._standing = Standing(holds, partition)
+        self.approvals = ApprovalQueue(partition, connect, self._standing, self.play)
+        self.next_approval = self.approvals.next
         self.floor = 0  # every wait that falls due before this moment is in memory
-        # the caller's clock, less what may be late: goals from before it are not loaded
-        self.watched_from = 0
+        self.watched_from = 0  # the caller's clock, less what may be late: older goals are not loaded
         self.ops: list[Op] = []
         self._forget()
 
     def _forget(self) -> None:
         self._plays: dict[str, Play] = {}
-        # the status that a play had in the database, and the stamp of its release
-        self._loaded_as: dict[str, tuple[str, int | None]] = {}
+        self._loaded_as: dict[str, tuple[str, int | None]] = {}  # status and release, as they are stored
         self._erasures: list[ToErase] = []
         self._gone: set[tuple[str, str | None]] = set()  # (account, contact) erased; contact None: all of it
         self._absent: set[str] = set()  # plays that the database does not have
@@ -286,7 +286,8 @@ class PlayStore(SharedDigests):
         self.mails.look(at, stands)
 
     def do(self, op: Op) -> None:
-        if isinstance(op, DigestItem) or (isinstance(op, ActionDraft) and (is_task(op) or is_mail(op))):
+        self.approvals.hear(op)
+        if isinstance(op, DigestItem) or (isinstance(op, ActionDraft) and (op.makes_task or is_mail(op))):
             self._tasked.add(op.play)
         self.mails.hear(op, self._new)
         self.ops.append(op)
@@ -360,6 +361,7 @@ class PlayStore(SharedDigests):
                 conn, accounts, [self._account_row(one) for one in sorted(self._new_profiles)], ["account"]
             )
         self._sightings.flush(conn)
+        due = self.mails.flush(conn, now)  # first: what began did so before an exit of this batch
         written = write_ops(
             conn,
             self.ops,
@@ -369,7 +371,7 @@ class PlayStore(SharedDigests):
             now=now,
             mails=self.mails,
         )
-        written.due += self.mails.flush(conn, now)
+        written.due += due
         return written
 
     def end(self, *, committed: bool) -> None:
@@ -377,13 +379,13 @@ class PlayStore(SharedDigests):
         waiting = [play for play in self._plays.values() if play.wait is not None]
         dues = [play.wait.due for play in waiting if play.wait and not self._standing.known_still(play)]
         self.floor = min([self.floor, *dues]) if committed else 0
+        self.approvals.end(committed=committed)
         self.ops = []
         self.mails.end(committed=committed)
         self._forget()
 
     def plays_written(self) -> list[Play]:
-        """The plays that this batch started, moved on or ended; to be called before `end`. Of plays that had ended
-        before, only the goal changed."""
+        """The plays that this batch started, moved on or ended; to be called before `end`."""
         moved = (one for one in self._changed if self._loaded_as[one][0] in LIVE)
         return [self._plays[one] for one in (*self._new, *moved)]
 

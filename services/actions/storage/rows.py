@@ -6,7 +6,8 @@ import msgspec
 from sqlalchemy import Row
 
 from schemas.names import MAX_NAME, fitting
-from services.actions.plays.model import ActionDraft, Play, TaskSpec, Wait
+from schemas.play_reasons import ActionReason
+from services.actions.plays.model import ActionDraft, Play, Wait
 from services.actions.plays.outgoing import is_mail
 from services.actions.storage import search_columns
 from services.actions.tables import plays
@@ -42,6 +43,7 @@ def play_of(row: Row[Any]) -> Play:
 def action_row(draft: ActionDraft, partition: int, now: int, *, governed: bool = False) -> dict[str, Any]:
     """The columns of a new action, before it is rendered and carried out. `governed`: there is a sending policy."""
     waits = is_mail(draft) and (governed or draft.late_at is not None)
+    awaited = draft.approval if draft.status == "pending" else None
     return {
         "id": draft.id,
         "partition": partition,
@@ -54,13 +56,15 @@ def action_row(draft: ActionDraft, partition: int, now: int, *, governed: bool =
         "recipient": fitting(draft.recipient),
         "topic": draft.topic,
         "status": draft.status,
-        "reason": draft.reason,
+        "reason": draft.reason if awaited is None else ActionReason.AWAITING_APPROVAL,
         "attempts": 0,
         "attempting": False,
         "created_at": now,
         "due_at": draft.due_at,
         "done_at": None if draft.status == "pending" else draft.due_at,
-        "next_attempt_at": now if draft.status == "pending" else None,
+        "next_attempt_at": now if draft.status == "pending" and awaited is None else None,
+        "approver": None if awaited is None else fitting(awaited.approver),
+        "approve_until": None if awaited is None else awaited.until,
         "rendered": None,
         "rule": draft.rule,
         "tier": draft.tier,
@@ -70,14 +74,9 @@ def action_row(draft: ActionDraft, partition: int, now: int, *, governed: bool =
         "late_at": draft.late_at,
         "waited": draft.waited,
         "begun_at": None,
-        "waits": waits,
-        "next_look_at": draft.due_at if waits else None,
+        "waits": waits or awaited is not None,
+        "next_look_at": draft.due_at if waits and awaited is None else None,
     }
-
-
-def is_task(draft: ActionDraft) -> bool:
-    """Whether this makes a task."""
-    return draft.status == "pending" and isinstance(draft.spec, TaskSpec)
 
 
 def same(one: Play, other: Play) -> bool:

@@ -6,19 +6,20 @@ SQLite has one writer, and needs no lock.
 
 Due actions wait as `pending`, with the reason `sending_off` and without a lease; `next_attempt_at` stays as it is, so
 once sending is on they are due in their order. Retries are counted and not timed, so their schedule stands still by
-itself; whoever ends something at a time moves that time by `off_time`.
+itself; whoever ends something at a time moves that time by `off_time`. The times within which mails have to be approved
+are moved when sending is turned on.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, exc, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, case, exc, insert, select, text, true, update
 
 from schemas.play_reasons import ActionReason
 from services.actions.plays.model import SENDABLE
 from services.actions.storage.sql import Sql, listed
 from services.actions.storage.status import hold_back
-from services.actions.tables import sending
+from services.actions.tables import actions, partitions, sending, tasks
 
 LOCK = (0x746F7563, 1)  # "touc", and the switch: the two numbers of an advisory lock
 LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE of a lock that did not come in time
@@ -93,7 +94,9 @@ def current(conn: Connection) -> Sending:
     return Sending(False, row.on_by, row.on_reason, row.on_at)
 
 
-def turn(conn: Connection, *, off: bool, by: str, reason: str | None, now: int) -> bool:
+def turn(
+    conn: Connection, *, off: bool, by: str, reason: str | None, now: int, log_clock: bool = False
+) -> bool:
     """Turn the switch, under `lock_alone`; returns whether it stood the other way. If not, a new reason is kept."""
     going_on = sending.c.on_at.is_(None)
     if off and is_off(conn):
@@ -101,10 +104,42 @@ def turn(conn: Connection, *, off: bool, by: str, reason: str | None, now: int) 
             conn.execute(update(sending).where(going_on).values(off_reason=reason))
         return False
     if off:
-        conn.execute(insert(sending).values(off_at=now, off_by=by, off_reason=reason))
+        clocks = _clocks(conn) if log_clock else None
+        conn.execute(insert(sending).values(off_at=now, off_by=by, off_reason=reason, clocks=clocks))
         return True
-    ended = update(sending).where(going_on).values(on_at=now, on_by=by, on_reason=reason)
-    return conn.execute(ended).rowcount > 0
+    ended = conn.execute(select(sending.c.off_at, sending.c.clocks).where(going_on)).first()
+    if ended is None:
+        return False
+    conn.execute(update(sending).where(going_on).values(on_at=now, on_by=by, on_reason=reason))
+    if not log_clock:
+        _move_approvals(conn, [(ended.off_at, now, true())])
+    elif ended.clocks is not None:
+        clocks = _clocks(conn)
+        here = [(ended.clocks.get(one, 0), clocks[one], actions.c.partition == int(one)) for one in clocks]
+        _move_approvals(conn, here)
+    return True
+
+
+def _clocks(conn: Connection) -> dict[str, int]:
+    """The clock of each partition."""
+    rows = conn.execute(select(partitions.c.partition, partitions.c.clock))
+    return {str(row.partition): row.clock for row in rows}
+
+
+def _move_approvals(conn: Connection, spans: Sequence[tuple[int, int, ColumnElement[bool]]]) -> None:
+    """Move the times of approvals, and the due dates of the tasks that ask for them, by as long as sending was off.
+
+    `spans`: since when and until when it was off, by the clock of which partitions.
+    """
+    awaiting = actions.c.approve_until.is_not(None)
+    for since, until, here in spans:
+        stood = until - case((actions.c.due_at > since, actions.c.due_at), else_=since)
+        later = update(actions).where(awaiting, here, actions.c.due_at < until)
+        if until > since:
+            conn.execute(later.values(approve_until=actions.c.approve_until + stood))
+    time = select(actions.c.approve_until).where(actions.c.id == tasks.c.id).scalar_subquery()
+    asked = update(tasks).where(tasks.c.approves, tasks.c.id.in_(select(actions.c.id).where(awaiting)))
+    conn.execute(asked.values(due_at=time, due_or_never=time))
 
 
 def off_time(conn: Connection, since: int, until: int) -> int:

@@ -22,24 +22,32 @@ class Standing:
         """Whether an open play stands still."""
         return play.status == "open" and self._admission.standing(play) is not None
 
+    def held_back(self, play: Play) -> bool:
+        """Whether nothing of a play may be sent now, open or not."""
+        return self._admission.standing(play) is not None
+
     def known_still(self, play: Play) -> bool:
         """The same at the end of a batch, which may not have asked: then False."""
         return self._holds is not None and self._holds.loaded and self.still(play)
 
-    def going(self) -> list[ColumnElement[bool]]:
+    def going(self, *, ended: bool = False) -> list[ColumnElement[bool]]:
         """See `going`."""
         if self._holds is None:
             return []
         here = (EVERYWHERE, self._partition)
-        return going({key: hold for key, hold in self._holds.paused().items() if key.partition in here})
+        paused = {key: hold for key, hold in self._holds.paused().items() if key.partition in here}
+        return going(paused, ended=ended)
 
 
-def going(paused: Mapping[Key, Hold]) -> list[ColumnElement[bool]]:
-    """Conditions that rows of plays meet unless they are open and stand still."""
+def going(paused: Mapping[Key, Hold], *, ended: bool = False) -> list[ColumnElement[bool]]:
+    """Conditions that rows of plays meet unless they are open and stand still.
+
+    `ended`: plays that have ended do not meet them either if nothing of them may be sent now.
+    """
     return [
         not_(
             and_(
-                plays.c.status == "open",
+                *(() if ended else (plays.c.status == "open",)),
                 plays.c.playbook == key.name if key.kind == "playbook" else _of_rule(key),
                 or_(plays.c.released.is_(None), plays.c.released < hold.generation),
             )

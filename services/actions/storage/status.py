@@ -70,7 +70,7 @@ _end = Sql("""
 _close = Sql("""
     UPDATE actions.actions_actions SET status = ?, reason = ?, done_at = ?, next_attempt_at = NULL,
     lease_owner = NULL, lease_until = NULL, attempting = FALSE, waits = FALSE, next_look_at = NULL,
-    disabled_since = NULL WHERE id {ids}
+    disabled_since = NULL, approve_until = NULL WHERE id {ids}
 """)
 _hold_back = Sql("""
     UPDATE actions.actions_actions SET status = ?, reason = ?, lease_owner = NULL, lease_until = NULL
@@ -153,7 +153,16 @@ def skip_actions(conn: Connection, op: Cancel) -> None:
         "reason": op.reason,
         "done_at": op.at,
         "waits": False,
-        **dict.fromkeys(("next_attempt_at", "next_look_at", "lease_owner", "lease_until", "disabled_since")),
+        **dict.fromkeys(
+            (
+                "next_attempt_at",
+                "next_look_at",
+                "lease_owner",
+                "lease_until",
+                "disabled_since",
+                "approve_until",
+            )
+        ),
     }
     change_status(conn, _skip, given)
 
@@ -161,6 +170,7 @@ def skip_actions(conn: Connection, op: Cancel) -> None:
 # -- tasks
 
 _change_task = update(tasks).where(tasks.c.id == bind("b_id"))
+_close_task = update(tasks).where(tasks.c.id == bind("b_id"), tasks.c.status.in_(OPEN_TASK))
 _close_tasks = update(tasks).where(tasks.c.play == bind("b_play"), tasks.c.status.in_(OPEN_TASK))
 
 
@@ -185,3 +195,9 @@ def close_tasks(conn: Connection, op: CloseTasks) -> None:
     """Close the open tasks of a play with the reason."""
     given = {"status": "closed", "reason": op.reason, "snoozed_until": None, "over_at": op.at}
     change_status(conn, _close_tasks, {"b_play": op.play, **given})
+
+
+def close_task(conn: Connection, task: str, reason: str, at: int, **more: Any) -> None:
+    """Close a task, if it is open, and set other columns with it."""
+    given = {"status": "closed", "reason": reason, "snoozed_until": None, "over_at": at, **more}
+    change_status(conn, _close_task, {"b_id": task, **given})

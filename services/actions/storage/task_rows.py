@@ -8,13 +8,18 @@ from sqlalchemy import Connection, Row, select, text, union
 
 from schemas.names import MAX_NAME, fitting
 from schemas.task import CompleteIn, TaskIn
+from services.actions.plays.action_drafts import approval_title
 from services.actions.plays.lifecycle_events import about
-from services.actions.plays.model import OPEN_TASK, ActionDraft, OwnEvent, TaskSpec
+from services.actions.plays.model import OPEN_TASK, ActionDraft, Approval, OwnEvent, TaskSpec
 from services.actions.storage import search_columns
 from services.actions.storage.status import new_task, rewrite_task, set_task
 from services.actions.tables import NEVER, actions, tasks
 
 MAX_TITLE, MAX_BODY, MAX_KEY = 2_000, 50_000, 512  # how many characters of a rendered field are kept
+APPROVE_BODY = (
+    "The email waits for you. GET /v1/actions/{id} shows it, and POST /v1/actions/{id}/approve or …/reject decides. "
+    "{id} is the id of this task."
+)
 
 
 class TaskContent(msgspec.Struct, kw_only=True):
@@ -120,7 +125,34 @@ def reassign(conn: Connection, task: str, assignee: str) -> None:
     rewrite_task(conn, task, {"reassigned": True, **_assigned(assignee)})
 
 
-def created_event(draft: ActionDraft, content: TaskContent) -> OwnEvent:
+def ask_approval(
+    conn: Connection, draft: ActionDraft, approval: Approval, content: dict[str, Any], partition: int
+) -> str:
+    """Make the task that asks somebody to approve a mail; returns its key. It has the action's id, and no other task
+    has its key."""
+    spec = TaskSpec(title="", assignee=approval.approver, due_at=approval.until, default_key=draft.id)
+    values = {
+        "id": draft.id,
+        "play": draft.play,
+        "playbook": draft.playbook,
+        "step": draft.step,
+        "account": draft.account,
+        "contact": fitting(draft.contact, MAX_NAME),
+        "title": _clean(approval_title(draft.recipient, content.get("subject")), MAX_TITLE),
+        "body": APPROVE_BODY,
+        "key": draft.id,
+        "approves": True,
+        "rule": draft.rule,
+        "tier": draft.tier,
+        "created_at": draft.due_at,
+        "partition": partition,
+        **_asked(spec),
+    }
+    new_task(conn, values)
+    return draft.id
+
+
+def created_event(draft: ActionDraft, key: str) -> OwnEvent:
     """`touchline.task.created`."""
     return about(
         "task.created",
@@ -133,7 +165,7 @@ def created_event(draft: ActionDraft, content: TaskContent) -> OwnEvent:
         time=draft.due_at,
         depth=draft.depth,
         place=draft.place,
-        more={"key": content.key},
+        more={"key": key},
     )
 
 

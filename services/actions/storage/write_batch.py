@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, insert
 
-from schemas.play_reasons import ActionReason
-from services.actions.channels import CHANNELS
+from schemas.play_reasons import ActionReason, TaskReason
 from services.actions.plays.model import (
     ActionDraft,
     Cancel,
@@ -17,6 +16,7 @@ from services.actions.plays.model import (
     DigestItem,
     DraftRendering,
     LeaveDigests,
+    NotApproved,
     Op,
     OwnEvent,
     Rendered,
@@ -26,11 +26,11 @@ from services.actions.plays.model import (
     TaskSpec,
 )
 from services.actions.plays.outgoing import is_mail
-from services.actions.storage import digests, outbox, task_rows
+from services.actions.storage import approvals, digests, outbox, task_rows
 from services.actions.storage.partition_mails import PartitionMails
 from services.actions.storage.rows import action_row
 from services.actions.storage.sending_policy import is_in_force
-from services.actions.storage.status import close_tasks, new_actions, skip_actions
+from services.actions.storage.status import close_task, close_tasks, new_actions, skip_actions
 from services.actions.tables import attempts, history
 
 MAX_DETAIL = 2_000
@@ -88,13 +88,15 @@ def write_ops(
                     failures.append(_failure(op, row, answer, now))
                 elif answer is not None:
                     events += _carry_out(conn, op, row, answer.content)
-                    row |= mails.columns(op, now)
+                    row |= {} if row["approve_until"] is not None else mails.columns(op, now)
                 rows.append(row)
             case Cancel():
                 skip_actions(conn, op)
                 _skip_new(rows, op)
             case LeaveDigests():
                 rows += [action_row(told, partition, now) for told in digests.leave(conn, op)]
+            case NotApproved():
+                _give_up(conn, rows, op)
             case CloseTasks():
                 close_tasks(conn, op)
             case OwnEvent():
@@ -111,26 +113,41 @@ def write_ops(
         conn.execute(insert(history), notes)
     outbox.emit(conn, events, partitions)
     tally = Counter((row["channel"], row["status"], row["reason"] or "") for row in rows)
-    return FlushResult(tally, sum(row["status"] == "pending" for row in rows))
+    return FlushResult(tally, sum(row["next_attempt_at"] is not None for row in rows))
+
+
+def _give_up(conn: Connection, rows: Sequence[dict[str, Any]], op: NotApproved) -> None:
+    """Skip an action that nobody approved in time, of this batch or an earlier one."""
+    for row in rows:
+        if row["id"] == op.action and row["approve_until"] == op.until:
+            row |= _skipped(ActionReason.NOT_APPROVED, op.at)
+            close_task(conn, op.action, TaskReason.NOT_APPROVED, op.at)
+            return
+    approvals.give_up(conn, op)
+
+
+def _skipped(reason: str, at: int) -> dict[str, Any]:
+    over = {"status": "skipped", "reason": reason, "done_at": at, "waits": False}
+    return {**over, **dict.fromkeys(("next_attempt_at", "next_look_at", "approve_until"))}
 
 
 def _skip_new(rows: Sequence[dict[str, Any]], op: Cancel) -> None:
-    """Skip the play's new mails that wait."""
-    over = {"status": "skipped", "reason": op.reason, "done_at": op.at, "waits": False}
+    """Skip the play's new mails that wait. Who was asked to approve one has a task all the same, so that nothing
+    depends on where a batch ends."""
     for row in rows:
         if row["play"] == op.play and row["waits"]:
-            row |= {**over, "next_attempt_at": None, "next_look_at": None}
+            row |= _skipped(op.reason, op.at)
 
 
 def _cancel_drafts(ops: Sequence[Op]) -> None:
-    """Skip the drafts of a play that was exited in the same batch."""
+    """Skip the drafts of a play that was exited in the same batch. Those that make a task are rendered all the same."""
     for place, op in enumerate(ops):
         if not isinstance(op, Cancel) or op.tried_only or op.waiting_only:
             continue
         for draft in ops[:place]:
             if not isinstance(draft, ActionDraft) or draft.play != op.play:
                 continue
-            if draft.status == "pending" and not CHANNELS[draft.channel].makes_tasks:
+            if draft.status == "pending" and not draft.makes_task:
                 draft.status, draft.reason = "skipped", op.reason
 
 
@@ -158,6 +175,9 @@ def _carry_out(
 ) -> list[OwnEvent]:
     """Put the content into the action's row. That is all a task's action needs to be done."""
     row["rendered"] = content
+    if draft.approval is not None:
+        key = task_rows.ask_approval(conn, draft, draft.approval, content, row["partition"])
+        return [task_rows.created_event(draft, key)]
     if not isinstance(draft.spec, TaskSpec):
         return []
     fields = task_rows.content_of(draft.spec, content)
@@ -173,7 +193,7 @@ def _carry_out(
         "priority": draft.spec.priority,
         "due_at": draft.spec.due_at,
     }
-    return [task_rows.created_event(draft, fields)] if new else []
+    return [task_rows.created_event(draft, fields.key)] if new else []
 
 
 def _failure(draft: ActionDraft, row: dict[str, Any], answer: RenderFailure, now: int) -> dict[str, Any]:
@@ -185,6 +205,7 @@ def _failure(draft: ActionDraft, row: dict[str, Any], answer: RenderFailure, now
         "done_at": draft.due_at,
         "next_attempt_at": None,
         "next_look_at": None,
+        "approve_until": None,
         "waits": False,
     }
     return {

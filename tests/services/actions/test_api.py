@@ -13,8 +13,10 @@ from backbone.web.app import create_app
 from schemas.answers import page_of
 from schemas.play import ActionDetail, ActionOut, PlayDetail, PlayOut, TaskOut
 from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
+from services.actions.api import approval, holding, impact, plays, tasks
 from services.actions.api import documents as api_documents
-from services.actions.api import holding, impact, plays, tasks
+from services.actions.api.details import Details
+from services.actions.rendering import RenderPool
 from services.actions.status import status
 from services.actions.tables import documents
 from tests.services.actions.kit import House
@@ -44,6 +46,7 @@ class Api:
     def __init__(self, house: House) -> None:
         self.house = house
         self.changes = 0
+        self.pool = RenderPool()  # for edited mails: it starts nothing before it is asked
         times = plays.Times(house.db, house.clock, log_clock=house.mode == "log")
         self.routers = [
             *api_documents.routers(house.db, house.clock, house.renderer, self.changed, self.changed),
@@ -58,6 +61,9 @@ class Api:
                 self.changed,
             ),
             tasks.router(house.db, times, house.log.partitions, self.changed),
+            approval.router(
+                house.db, house.clock, times, house.log.partitions, self.pool, Details(), self.changed
+            ),
         ]
 
     def changed(self) -> None:
@@ -68,7 +74,8 @@ class Api:
 
     def start(self) -> None: ...
 
-    def stop(self) -> None: ...
+    def stop(self) -> None:
+        self.pool.close()
 
     def ready(self) -> bool:
         return True

@@ -9,8 +9,8 @@ from sqlalchemy import delete, select
 
 from backbone.database import Database
 from services.actions import tables
-from services.actions.plays.in_memory import MemoryLibrary
 from services.actions.plays.interpreter import Interpreter
+from services.actions.plays.memory_library import MemoryLibrary
 from services.actions.storage import holds
 from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.holds import Key

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, delete, select
 from backbone.database import Database
 from backbone.ownership import Fenced
 from services.actions import tables
-from services.actions.plays.in_memory import MemoryLibrary
 from services.actions.plays.interpreter import Interpreter
+from services.actions.plays.memory_library import MemoryLibrary
 from services.actions.storage import holds
 from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.holds import Key

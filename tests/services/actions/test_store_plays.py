@@ -11,7 +11,8 @@ from sqlalchemy import delete, select
 
 from backbone.database import Database
 from services.actions import tables
-from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
+from services.actions.plays.in_memory import MemoryStore
+from services.actions.plays.memory_library import MemoryLibrary
 from services.actions.plays.merge import MergedOrder
 from services.actions.plays.processor import PlaysPartition
 from services.actions.storage.plays import PlayStore

@@ -71,7 +71,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             yield House(rooms, client)
 
 
-# One real call, or more, of every route that changes something: `{id}` is filled in by what is made beforehand.
+# One real call, or more, of every route that changes something: `{id}` is filled in by what is made beforehand, and
+# `{several}` in a body too.
 CALLS: list[tuple[str, str, Any]] = [
     *(("POST", f"/v1/{kind}", first | {"name": "chase"}) for kind, (first, _) in reversed(DOCUMENTS.items())),
     *(("PUT", f"/v1/{kind}/chase", second) for kind, (_, second) in reversed(DOCUMENTS.items())),
@@ -90,6 +91,9 @@ CALLS: list[tuple[str, str, Any]] = [
     ("POST", "/v1/tasks/{task}/snooze", {"until": "2090-01-01T00:00:00Z"}),
     ("POST", "/v1/tasks/{task}/reassign", {"assignee": "kim@us.test"}),
     ("POST", "/v1/tasks/{task}/complete", {"note": "she is ill", "outcome": "reached"}),
+    ("POST", "/v1/actions/{approved}/approve", {"subject": "she is ill", "markdown": "call Ann"}),
+    ("POST", "/v1/actions/{rejected}/reject", {"reason": "she is ill"}),
+    ("POST", "/v1/actions/approve", {"ids": ["{several}", "nothing"]}),
     ("POST", "/v1/plays/{play}/exit", None),
     ("POST", "/v1/plays/{first}/release", None),
     ("POST", "/v1/plays/{second}/discard", None),
@@ -102,8 +106,12 @@ CALLS: list[tuple[str, str, Any]] = [
 
 
 def the_plays(house: House) -> dict[str, str]:
-    """The ids of an open play and of two that are held."""
+    """The ids of an open play, of two that are held, and of three mails that await an approval."""
     house.call("PUT", "/v1/accounts/acme", json=ACCOUNT)
+    asked = {"email": {"template": "asked", "approve": True}}
+    house.call("PUT", "/v1/templates/asked", json={"subject": "Hi", "markdown": "Hi"})
+    house.call("PUT", "/v1/playbooks/asks", json={"steps": [asked] * 3})
+    house.call("PUT", "/v1/rules/asks", json={"when": WHEN, "status": "active", "playbook": "asks"})
     for name in ("first", "second"):
         house.call("PUT", f"/v1/playbooks/{name}", json={"steps": [{"wait": "90d"}]})
         house.call("POST", f"/v1/playbooks/{name}/pause")
@@ -114,7 +122,9 @@ def the_plays(house: House) -> dict[str, str]:
     house.settle()
     (play,) = house.call("GET", "/v1/plays", params={"status": "open"})["items"]
     held = house.call("GET", "/v1/plays", params={"status": "held"})["items"]
-    return {"play": str(play["id"]), **{one["playbook"]: str(one["id"]) for one in held}}
+    mails = house.call("GET", "/v1/actions", params={"reason": "awaiting_approval"})["items"]
+    named = zip(("approved", "rejected", "several"), (str(one["id"]) for one in mails), strict=True)
+    return {"play": str(play["id"]), **{one["playbook"]: str(one["id"]) for one in held}, **dict(named)}
 
 
 def an_endpoint_that_failed(house: House, play: str) -> None:
@@ -141,8 +151,9 @@ def called(house: House) -> dict[tuple[str, str], list[dict[str, Any]]]:
             an_endpoint_that_failed(house, ids["play"])
         before = {one["id"] for one in house.audit(limit=1000)}
         once = {"Idempotency-Key": path} if method == "POST" else {}
+        text = json.dumps(body).replace("{several}", ids["several"])
         said = house.call(
-            method, path.format(**ids), headers=once, **({} if body is None else {"json": body})
+            method, path.format(**ids), headers=once, **({} if body is None else {"json": json.loads(text)})
         )
         if path == "/v1/tasks":
             ids["task"] = said["id"]
@@ -204,6 +215,14 @@ def test_an_entry_says_who_did_what(
     assert (exited["before"]["status"], exited["after"]["status"], exited["after"]["reason"]) == (
         "open", "exited", "by_hand",
     )  # fmt: skip
+    approved = called["POST", "/v1/actions/{action}/approve"][0]
+    assert (approved["before"]["reason"], approved["after"]["reason"], approved["after"]["edited"]) == (
+        "awaiting_approval", None, ["subject", "markdown"],
+    )  # fmt: skip
+    rejected = called["POST", "/v1/actions/{action}/reject"][0]
+    assert (rejected["before"]["status"], rejected["after"]["reason"]) == ("pending", "not_approved")
+    several = called["POST", "/v1/actions/approve"][0]
+    assert (several["object"], len(several["after"]["approved"])) == ("action/several", 1)
     done = called["POST", "/v1/tasks/{task}/complete"][0]
     assert (done["before"]["status"], done["after"]["status"]) == ("snoozed", "completed")
     assert (done["after"]["account"], done["after"]["contact"]) == ("acme", "ann")

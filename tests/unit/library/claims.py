@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from babel.dates import format_date
 
-from services.actions.plays.in_memory import MemoryAction
+from services.actions.plays.memory_rows import MemoryAction
 from tests.unit.library.record import DAY, JSON, Record
 
 USED = ("login", "feature.used", "onboarding.step_completed", "onboarding.finished")

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from services.actions.plays.in_memory import MemoryAction
+from services.actions.plays.memory_rows import MemoryAction
 from tests.unit.library.files import LIBRARY, ROWS, documents, playbook_of, steps_of, tiers_of
 from tests.unit.library.world import acted, nameless, prepared, scenarios
 

@@ -11,7 +11,7 @@ from typing import Any
 from backbone.errors import Invalid
 from backbone.web.validation import validate
 from schemas.scenario import Scenario
-from services.actions.plays.in_memory import MemoryAction
+from services.actions.plays.memory_rows import MemoryAction
 from services.actions.rendering.compose import answer
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.jobs import Body, Checked, Failure, Job, Mail, RenderError

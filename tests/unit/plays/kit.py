@@ -6,8 +6,9 @@ from schemas.event import Event, from_microseconds, rfc3339
 from schemas.playbook import PlaybookIn
 from schemas.template import TemplateIn
 from schemas.trigger import Position, Trigger, TriggerEvent
-from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
+from services.actions.plays.in_memory import MemoryStore
 from services.actions.plays.memory_holds import MemoryHolds
+from services.actions.plays.memory_library import MemoryLibrary
 from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.model import Play
 from services.actions.plays.processor import PlaysPartition

@@ -14,7 +14,7 @@ from schemas.digest import DigestStep, next_moment
 from schemas.event import from_microseconds, instant, microseconds, rfc3339
 from schemas.play_reasons import StepReason
 from schemas.policy import WEEK, PolicyDoc
-from services.actions.plays.in_memory import MemoryAction
+from services.actions.plays.memory_rows import MemoryAction
 from services.actions.plays.model import Rendered
 from services.actions.policy.rules import compile_policy
 from tests.unit.plays.kit import DAY, SECOND, T0, World, account, book, event

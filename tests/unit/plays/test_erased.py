@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from schemas.event import Event, from_microseconds
 from schemas.trigger import Trigger
-from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
+from services.actions.plays.in_memory import MemoryStore
+from services.actions.plays.memory_library import MemoryLibrary
 from services.actions.plays.merge import EventItem, TriggerItem
 from services.actions.plays.processor import PlaysPartition
 from services.rules.engine.account_state import subject_of

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.event import microseconds
-from services.actions.plays.in_memory import MemoryLibrary, MemoryStore
+from services.actions.plays.in_memory import MemoryStore
+from services.actions.plays.memory_library import MemoryLibrary
 from services.actions.plays.merge import EventItem, MergedOrder, TriggerItem
 from services.actions.plays.processor import GRACE_US, PlaysPartition
 from tests.unit.plays.kit import DAY, SECOND, T0, TEMPLATES, World, account, book, event, trigger

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from schemas.play_reasons import ActionReason, HistoryReason, PlayReason, StepReason
+from schemas.play_reasons import ActionReason, HistoryReason, PlayReason, StepReason, TaskReason
 from schemas.reasons import Reason
 from schemas.rule import RuleIn
 from schemas.sentences.plays import PlayCase, said
@@ -175,6 +175,10 @@ OF_PLAYS: list[tuple[Any, PlayCase]] = [
     (ActionReason.ATTEMPTS_EXHAUSTED, MAIL),
     (ActionReason.ATTEMPTS_EXHAUSTED, HOOK),
     (ActionReason.PLAY_EXITED, MAIL),
+    (ActionReason.AWAITING_APPROVAL, MAIL),
+    (ActionReason.NOT_APPROVED, MAIL),
+    (HistoryReason.APPROVED, MAIL),
+    (TaskReason.APPROVED, MAIL),
 ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from backbone.settings import Settings
 from schemas.addresses import BadAddress
 from services.actions.channels.base import ChannelContext, ChannelTrouble, Prepared
 from services.actions.channels.email.dkim_signature import DkimSigner
@@ -44,6 +45,11 @@ class StagingRecipients:
 
     only_to: frozenset[str] = frozenset()
     instead_to: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> "StagingRecipients":
+        """What the settings say."""
+        return cls(frozenset(settings.mail_only_to), settings.mail_instead_to)
 
     def lets(self, address: str) -> bool:
         """Whether mails to this address are sent."""
@@ -95,7 +101,7 @@ class EmailChannel:
             return Outcome(kind="skipped", reason="not_on_list")
         try:
             content = self._staging.redirected(action.rendered)
-            mailing = [action.playbook, action.step, action.topic] if action.playbook else []
+            mailing = mailing_of(action.playbook, action.step, action.topic)
             envelope = build(action.id, content, self._return_path, mailing)
         except BadAddress as error:
             return Outcome(kind="permanent", reason="invalid_address", detail=str(error))
@@ -107,10 +113,15 @@ class EmailChannel:
         await self._transport.close()
 
 
+def mailing_of(playbook: str, step: str, topic: str) -> list[str]:
+    """The words by which mail providers tell mails of this kind from others; a mail of no play has none."""
+    return [playbook, step, topic] if playbook else []
+
+
 def email_channel(context: ChannelContext) -> EmailChannel:
     """The channel that the settings ask for."""
     settings = context.settings
-    staging = StagingRecipients(frozenset(settings.mail_only_to), settings.mail_instead_to)
+    staging = StagingRecipients.of(settings)
     signer = DkimSigner.of(settings)
     if settings.smtp_url is None:
         return EmailChannel(EmlFolder(settings.data_dir / OUTBOX), settings.envelope_sender, staging, signer)

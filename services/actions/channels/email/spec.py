@@ -7,17 +7,19 @@ import msgspec
 
 from schemas.channels.email import EmailStep
 from schemas.duration import parse_duration
+from schemas.event import DAY_US
 from schemas.play_reasons import ActionReason
 from schemas.template import variant_of
 from services.actions.channels.spec import ChannelSpec, Person, RenderScope
 from services.actions.plays.action_drafts import StepRun, draft_to
-from services.actions.plays.model import ActionDraft, ActionSpec, RenderFailure
+from services.actions.plays.model import ActionDraft, ActionSpec, Approval, RenderFailure
 from services.actions.plays.recipients import resolve
 from services.actions.plays.retry_policy import HOUR, MINUTE, SECOND
 from services.actions.plays.template_context import owner_document, render_context
 from services.actions.rendering.jobs import Body, Mail, MailJob
 
 MAX_RECIPIENTS = 10_000  # of one step; further contacts of a large account are left out
+APPROVE_WITHIN = 7 * DAY_US
 
 
 class EmailSpec(ActionSpec, kw_only=True):
@@ -40,6 +42,7 @@ def drafts(run: StepRun, step: EmailStep) -> Iterator[ActionDraft]:
     # Made once for all recipients, for accounts may have many contacts.
     context = render_context(run.play, run.profile, None, run.now, run.library.brand())
     within = None if step.within is None else parse_duration(step.within)
+    approval = approval_of(run, step)
     for recipient in resolve(step.to, run.profile, run.play.contact)[:MAX_RECIPIENTS]:
         spec = EmailSpec(
             template=step.template,
@@ -50,7 +53,18 @@ def drafts(run: StepRun, step: EmailStep) -> Iterator[ActionDraft]:
             owner=owner_document(run.profile),
             internal=recipient.internal,
         )
-        yield draft_to(run, "email", recipient, spec, context, missing, within)
+        draft = draft_to(run, "email", recipient, spec, context, missing, within)
+        draft.approval = approval if draft.status == "pending" else None
+        yield draft
+
+
+def approval_of(run: StepRun, step: EmailStep) -> Approval | None:
+    """What the step's mails have to wait for; None: for nothing."""
+    if not step.asks_approval(run.play.tier):
+        return None
+    within = APPROVE_WITHIN if step.approve_within is None else parse_duration(step.approve_within)
+    owner = owner_document(run.profile)["email"] or None
+    return Approval(owner if step.approver == "owner" else step.approver, run.now + within)
 
 
 def job(draft: ActionDraft, spec: EmailSpec, scope: RenderScope) -> MailJob | RenderFailure:
