@@ -47,6 +47,7 @@ class HistoryReason(StrEnum):
     ACTION_DONE = "action_done"
     GOAL_REACHED = "goal_reached"
     APPROVED = "approved"
+    RETRIED = "retried"
 
 
 class TaskReason(StrEnum):
@@ -126,6 +127,7 @@ EXPLAINED: dict[StrEnum, str] = {
     HistoryReason.ACTION_DONE: "The action was carried out.",
     HistoryReason.GOAL_REACHED: "The playbook's goal was reached in time.",
     HistoryReason.APPROVED: "Somebody approved the mail.",
+    HistoryReason.RETRIED: "Somebody had it sent again.",
     ActionReason.TASK_UPDATED: (
         "A task with the same account and key was open, so it was updated, and no second one was created."
     ),

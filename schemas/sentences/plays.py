@@ -106,6 +106,7 @@ _HISTORY: dict[StrEnum, Callable[[PlayCase], str]] = {
     HistoryReason.ACTION_DONE: lambda case: _done(case),
     HistoryReason.GOAL_REACHED: _plain(HistoryReason.GOAL_REACHED),
     HistoryReason.APPROVED: lambda case: f"somebody approved {_thing(case)}",
+    HistoryReason.RETRIED: lambda case: f"somebody had {_thing(case)} sent again",
 }
 _TASKS: dict[StrEnum, Callable[[PlayCase], str]] = {reason: _plain(reason) for reason in TaskReason}
 _ACTIONS: dict[StrEnum, Callable[[PlayCase], str]] = {

@@ -31,6 +31,7 @@ from services.actions.api import (
     policy,
     preview,
     rehearsals,
+    retry,
     send_test,
     sending,
     suppressions,
@@ -146,6 +147,7 @@ class ActionsService:
         return [
             plays.router(db, clock, times, partitions, self.worker.wake, details),
             approval.router(db, clock, times, partitions, self._pools[1], details, self._goes_on),
+            retry.router(db, clock, times, partitions, details, self._goes_on),
         ]
 
     def start(self) -> None:

@@ -8,15 +8,15 @@ import heapq
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, select, tuple_, update
 
 from backbone.ownership import Fenced
 from schemas.play_reasons import ActionReason, HistoryReason, TaskReason
 from services.actions.plays.model import ActionDraft, Awaited, NotApproved, Op, Play
-from services.actions.storage import holds, sending
+from services.actions.storage import by_hand, holds, sending
 from services.actions.storage.standing import Standing
 from services.actions.storage.status import close_actions, close_task
-from services.actions.tables import actions, history, plays
+from services.actions.tables import actions, plays
 
 NEVER = 2**62
 PAGE = 200
@@ -142,16 +142,24 @@ def approve(
     `at` is by its partition's clock, `now` by the wall clock, and `by` names the API key. With the log clock the worker
     lets a mail to a contact begin.
     """
-    edited = {} if rendered is None else {"rendered": rendered}
-    waits = row.contact is not None
-    to_worker = waits and log_clock
-    times = {"next_look_at": at if waits else None, "next_attempt_at": None if to_worker else now}
-    free = update(actions).where(actions.c.id == row.id)
-    conn.execute(free.values(reason=None, approve_until=None, ready_at=at, waits=waits, **times, **edited))
-    if to_worker:
+    freed = by_hand.freed(row, at=at, now=now, log_clock=log_clock)
+    conn.execute(
+        update(actions)
+        .where(actions.c.id == row.id)
+        .values(
+            reason=None,
+            approve_until=None,
+            rendered=row.rendered if rendered is None else rendered,
+            ready_at=freed["ready_at"],
+            waits=freed["waits"],
+            next_look_at=freed["next_look_at"],
+            next_attempt_at=freed["next_attempt_at"],
+        )
+    )
+    if freed["next_attempt_at"] is None:
         holds.touch(conn)
     close_task(conn, row.id, TaskReason.APPROVED, at, completed_by=by)
-    note(conn, row, HistoryReason.APPROVED, at)
+    by_hand.note(conn, row, HistoryReason.APPROVED, at)
 
 
 def reject(conn: Connection, row: Row[Any], by: str, why: str | None, *, at: int, log_clock: bool) -> None:
@@ -170,9 +178,3 @@ def give_up(conn: Connection, op: NotApproved) -> None:
     if conn.execute(select(actions.c.id).where(awaited).with_for_update()).first() is not None:
         close_actions(conn, [op.action], "skipped", ActionReason.NOT_APPROVED, op.at)
         close_task(conn, op.action, TaskReason.NOT_APPROVED, op.at)
-
-
-def note(conn: Connection, row: Row[Any], reason: HistoryReason, at: int) -> None:
-    """Write into the history of its play what was decided about an action by hand."""
-    made = {"play": row.play, "account": row.account, "step": row.step, "action": row.id}
-    conn.execute(insert(history).values(**made, reason=reason.value, at=at))

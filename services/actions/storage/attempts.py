@@ -31,7 +31,7 @@ MAX_DETAIL = 2_000  # characters kept of an attempt's detail
 # The attempt's own row tells whether it is still under way, or was closed as interrupted (`open`).
 _COLUMNS = (
     "a.id, a.play, a.playbook, a.account, a.contact, a.channel, a.step,"  # as `Leased` has them
-    " a.recipient, a.topic, a.attempts, a.due_at, a.begun_at, a.waits, a.tries_before"
+    " a.recipient, a.topic, a.attempts, a.due_at, a.ready_at, a.begun_at, a.waits, a.tries_before"
 )
 _WORDS = {
     "sendable": ", ".join(f"'{status}'" for status in SENDABLE),
@@ -129,7 +129,7 @@ def _leased(row: Row[Any], content: dict[str, Any], *, log_clock: bool = False) 
         attempts=row.attempts,
         tries_before=row.tries_before or 0,
         due_at=row.due_at,
-        begun_at=row.due_at if log_clock and row.begun_at is None else row.begun_at,
+        begun_at=(row.ready_at or row.due_at) if log_clock and row.begun_at is None else row.begun_at,
         waits=bool(row.waits),
         rendered=content,
         interrupted=bool(row.attempting),

@@ -94,6 +94,7 @@ _skip = update(actions).where(
     actions.c.attempting.is_(False),
     or_(actions.c.attempts >= bind("b_least"), actions.c.waits),
 )
+_again = update(actions).where(actions.c.id == bind("b_id"))
 
 
 def new_actions(conn: Connection, rows: Sequence[Row]) -> None:
@@ -120,6 +121,13 @@ def close_actions(conn: Connection, ids: Sequence[str], status: str, reason: str
 def close_each(conn: Connection, ends: Sequence[tuple[str, str, int, str]]) -> None:
     """End actions without an attempt: status, reason, end and id of each."""
     change_status(conn, _end, [(status, reason, None, at, action) for status, reason, at, action in ends])
+
+
+def send_again(conn: Connection, action: str, **more: Any) -> None:
+    """Let an action that ended wait again, as if it had never been tried; and set other columns with it."""
+    fresh = dict.fromkeys(("reason", "done_at", "begun_at", "lease_owner", "lease_until", "disabled_since"))
+    given = {"b_id": action, "status": "pending", "attempting": False, "parked": False}
+    change_status(conn, _again, {**given, **fresh, **more})
 
 
 def hold_back(conn: Connection, ids: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from backbone.web.app import create_app
 from schemas.answers import page_of
 from schemas.play import ActionDetail, ActionOut, PlayDetail, PlayOut, TaskOut
 from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason
-from services.actions.api import approval, holding, impact, plays, tasks
+from services.actions.api import approval, holding, impact, plays, retry, tasks
 from services.actions.api import documents as api_documents
 from services.actions.api.details import Details
 from services.actions.rendering import RenderPool
@@ -61,6 +61,7 @@ class Api:
                 self.changed,
             ),
             tasks.router(house.db, times, house.log.partitions, self.changed),
+            retry.router(house.db, house.clock, times, house.log.partitions, Details(), self.changed),
             approval.router(
                 house.db, house.clock, times, house.log.partitions, self.pool, Details(), self.changed
             ),

@@ -94,6 +94,7 @@ CALLS: list[tuple[str, str, Any]] = [
     ("POST", "/v1/actions/{approved}/approve", {"subject": "she is ill", "markdown": "call Ann"}),
     ("POST", "/v1/actions/{rejected}/reject", {"reason": "she is ill"}),
     ("POST", "/v1/actions/approve", {"ids": ["{several}", "nothing"]}),
+    ("POST", "/v1/actions/{skipped}/retry", None),
     ("POST", "/v1/plays/{play}/exit", None),
     ("POST", "/v1/plays/{first}/release", None),
     ("POST", "/v1/plays/{second}/discard", None),
@@ -106,12 +107,17 @@ CALLS: list[tuple[str, str, Any]] = [
 
 
 def the_plays(house: House) -> dict[str, str]:
-    """The ids of an open play, of two that are held, and of three mails that await an approval."""
+    """The ids of an open play, of two that are held, of three mails that await an approval, and of one that is
+    skipped."""
     house.call("PUT", "/v1/accounts/acme", json=ACCOUNT)
     asked = {"email": {"template": "asked", "approve": True}}
     house.call("PUT", "/v1/templates/asked", json={"subject": "Hi", "markdown": "Hi"})
     house.call("PUT", "/v1/playbooks/asks", json={"steps": [asked] * 3})
     house.call("PUT", "/v1/rules/asks", json={"when": WHEN, "status": "active", "playbook": "asks"})
+    house.call("POST", "/v1/suppressions", json={"address": "gone@acme.test"})
+    gone = {"email": {"template": "asked", "to": "gone@acme.test"}}
+    house.call("PUT", "/v1/playbooks/gone", json={"steps": [gone]})
+    house.call("PUT", "/v1/rules/gone", json={"when": WHEN, "status": "active", "playbook": "gone"})
     for name in ("first", "second"):
         house.call("PUT", f"/v1/playbooks/{name}", json={"steps": [{"wait": "90d"}]})
         house.call("POST", f"/v1/playbooks/{name}/pause")
@@ -123,8 +129,14 @@ def the_plays(house: House) -> dict[str, str]:
     (play,) = house.call("GET", "/v1/plays", params={"status": "open"})["items"]
     held = house.call("GET", "/v1/plays", params={"status": "held"})["items"]
     mails = house.call("GET", "/v1/actions", params={"reason": "awaiting_approval"})["items"]
+    (skipped,) = house.call("GET", "/v1/actions", params={"reason": "suppressed"})["items"]
     named = zip(("approved", "rejected", "several"), (str(one["id"]) for one in mails), strict=True)
-    return {"play": str(play["id"]), **{one["playbook"]: str(one["id"]) for one in held}, **dict(named)}
+    return {
+        "play": str(play["id"]),
+        **{one["playbook"]: str(one["id"]) for one in held},
+        **dict(named),
+        "skipped": skipped["id"],
+    }
 
 
 def an_endpoint_that_failed(house: House, play: str) -> None:

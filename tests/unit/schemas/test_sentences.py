@@ -178,6 +178,7 @@ OF_PLAYS: list[tuple[Any, PlayCase]] = [
     (ActionReason.AWAITING_APPROVAL, MAIL),
     (ActionReason.NOT_APPROVED, MAIL),
     (HistoryReason.APPROVED, MAIL),
+    (HistoryReason.RETRIED, HOOK),
     (TaskReason.APPROVED, MAIL),
 ]  # fmt: skip
 
