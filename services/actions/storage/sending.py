@@ -134,12 +134,12 @@ def _move_approvals(conn: Connection, spans: Sequence[tuple[int, int, ColumnElem
     awaiting = actions.c.approve_until.is_not(None)
     for since, until, here in spans:
         stood = until - case((actions.c.due_at > since, actions.c.due_at), else_=since)
-        later = update(actions).where(awaiting, here, actions.c.due_at < until)
+        mine = (awaiting, here, actions.c.due_at < until)
         if until > since:
-            conn.execute(later.values(approve_until=actions.c.approve_until + stood))
+            conn.execute(update(actions).where(*mine).values(approve_until=actions.c.approve_until + stood))
     time = select(actions.c.approve_until).where(actions.c.id == tasks.c.id).scalar_subquery()
-    asked = update(tasks).where(tasks.c.approves, tasks.c.id.in_(select(actions.c.id).where(awaiting)))
-    conn.execute(asked.values(due_at=time, due_or_never=time))
+    asked = (tasks.c.approves, tasks.c.id.in_(select(actions.c.id).where(awaiting)))
+    conn.execute(update(tasks).where(*asked).values(due_at=time, due_or_never=time))
 
 
 def off_time(conn: Connection, since: int, until: int) -> int:
