@@ -6,7 +6,7 @@ from alembic import op
 from backbone.migrations import add_column, drop_column
 
 revision = "a040"
-down_revision = "a056"
+down_revision = "a046"
 
 ACTIONS, TASKS, HISTORY, SENDING = "actions_actions", "actions_tasks", "actions_history", "actions_sending"
 INDEX = "actions_actions_approvals"
