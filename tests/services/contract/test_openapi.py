@@ -77,6 +77,7 @@ def call(api: httpx.Client, served: tuple[Runtime, str]) -> Caller:
     _backtests(caller)
     _held(caller)
     _by_hand(caller)
+    _decisions(caller)
     _rest(caller)
     return caller
 
@@ -181,6 +182,24 @@ def _held(call: Caller) -> None:
     call("post", f"/v1/plays/{first['id']}/release")
     call("post", f"/v1/plays/{second['id']}/discard")
     call("post", "/v1/playbooks/chase/resume", json={"held": "release"})
+
+
+def _decisions(call: Caller) -> None:
+    call("put", "/v1/templates/asked", json={"subject": "Hi", "markdown": "Hi"})
+    call("post", "/v1/suppressions", json={"address": "gone@acme.test"})
+    asked = {"email": {"template": "asked", "approve": True}}
+    steps = [asked, asked, asked, {"email": {"template": "asked", "to": "gone@acme.test"}}]
+    call("put", "/v1/playbooks/asks", json={"steps": steps})
+    when = {"threshold": {"event": "asks", "at_least": 1}}
+    call("put", "/v1/rules/asks", json={"when": when, "playbook": "asks", "status": "active"})
+    call("post", "/v1/events", json={"type": "asks", "account": "acme", "contact": "ann"})
+    call.settle()
+    first, second, third = call("get", "/v1/actions?reason=awaiting_approval")["items"]
+    call("post", f"/v1/actions/{first['id']}/approve", json={"subject": "Hello"})
+    call("post", f"/v1/actions/{second['id']}/reject", json={"reason": "they have signed"})
+    call("post", "/v1/actions/approve", json={"ids": [third["id"], "nothing"]})
+    (skipped,) = call("get", "/v1/actions?playbook=asks&reason=suppressed")["items"]
+    call("post", f"/v1/actions/{skipped['id']}/retry")
 
 
 def _rehearsal(call: Caller, playbook: str, trigger: str) -> None:
