@@ -8,6 +8,7 @@ from schemas.event import rfc3339
 from schemas.play_reasons import ActionReason, PlayReason, TaskReason
 from schemas.sentences.plays import PlayCase, said
 from services.actions.feedback.report import ReportKind
+from services.actions.policy.queue import STANDS
 from services.actions.storage.mail_reports import REASONS
 
 
@@ -62,12 +63,18 @@ def action_view(row: Row[Any]) -> dict[str, Any]:
         "attempts": row.attempts,
         "due_at": moment(row.due_at),
         "begun_at": moment(row.begun_at),
-        "next_look_at": moment(row.next_look_at) if row.waits else None,
+        "next_look_at": _next_look(row),
         "done_at": moment(row.done_at),
         "next_attempt_at": moment(row.next_attempt_at) if row.status == "retrying" else None,
         "approver": row.approver,
         "approve_until": moment(row.approve_until),
     }
+
+
+def _next_look(row: Row[Any]) -> str | None:
+    """When a mail that waits is looked at next: null where something else has to happen first."""
+    known = row.waits and row.next_look_at is not None and row.next_look_at < STANDS
+    return moment(row.next_look_at) if known else None
 
 
 def case_of(row: Row[Any]) -> PlayCase:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from schemas.addresses import normal
 from schemas.play_reasons import ActionReason
 from schemas.profile import Contact, Profile, is_vouched
 
@@ -65,9 +66,9 @@ def _several(profile: Profile, contacts: Iterable[Contact]) -> list[Recipient]:
     for contact in sorted(contacts, key=lambda one: one.unvouched):
         one = _of(profile, contact)
         if one.reason is None and one.address is not None:
-            if one.address.casefold() in addresses:
+            if normal(one.address) in addresses:
                 one = Recipient(contact.id, contact, one.address, one.name, ActionReason.DUPLICATE_RECIPIENT)
-            addresses.add((one.address or "").casefold())
+            addresses.add(normal(one.address or ""))
         recipients.append(one)
     return recipients or [Recipient(identity="", reason=ActionReason.NO_RECIPIENT)]
 

@@ -30,6 +30,11 @@ _PRIVATE = {ord(mark): None for mark in (OPEN, CLOSE, OPEN_URL, CLOSE_URL)}
 
 _RANDOM_OR_COSTLY = ("lipsum", "cycler", "joiner")
 _LAZY = ("map", "select", "reject", "selectattr", "rejectattr", "batch", "slice", "unique", "items")
+# these make text of a value
+_TEXT_OF = (
+    "capitalize", "center", "e", "escape", "forceescape", "indent", "lower", "replace", "string", "striptags", "title",
+    "trim", "truncate", "upper", "urlencode", "urlize", "wordwrap",
+)  # fmt: skip
 _CACHED_TEMPLATES = 256
 _VALUE = "value_of_the_expression"
 _encode = msgspec.json.Encoder().encode
@@ -89,6 +94,18 @@ class _Generator(CodeGenerator):
         self.write("))")
         self.end_write(frame)
 
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802
+        """`~` as in Jinja2, but null adds nothing."""
+        escaping = frame.eval_ctx.autoescape
+        both = "(markup_join if context.eval_ctx.autoescape else str_join)"
+        self.write(both if frame.eval_ctx.volatile else "markup_join" if escaping else "str_join")
+        self.write("((")
+        for part in node.nodes:
+            self.write("environment.in_text(")
+            self.visit(part, frame)
+            self.write("), ")
+        self.write("))")
+
 
 class Sandbox(ImmutableSandboxedEnvironment):
     """Names of a mapping come before its methods, so `data.items` is the event's `items` if there is one."""
@@ -106,10 +123,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters.update(FILTERS)
         for name in _LAZY:
             self.filters[name] = _at_once(self.filters[name])
+        for name in _TEXT_OF:
+            self.filters[name] = _of_text(self.filters[name])
         self.slots: list[str] = []
         self.locale = ""  # of the rendering under way, for filters
         self._compiled: dict[str, Template] = {}
         self._expressions: dict[str, Template | None] = {}
+
+    @staticmethod
+    def in_text(value: Any) -> Any:
+        """What a value adds to a text: null nothing."""
+        return "" if value is None else value
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """An attribute in a template: the item of that name where `obj` is a mapping that has it."""
@@ -214,6 +238,16 @@ def _at_once(lazy: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(lazy)
     def filtered(*args: Any, **kwargs: Any) -> list[Any]:
         return list(lazy(*args, **kwargs))
+
+    return filtered
+
+
+def _of_text(text_filter: Callable[..., Any]) -> Callable[..., Any]:
+    """The filter, to which null is an empty text: nobody is to read "Dear None"."""
+
+    @wraps(text_filter)
+    def filtered(*args: Any, **kwargs: Any) -> Any:
+        return text_filter(*map(Sandbox.in_text, args), **kwargs)
 
     return filtered
 

@@ -86,6 +86,27 @@ def test_a_mail_waits_is_not_due_and_leaves_with_its_play(client: httpx.Client) 
     assert (mail["reason"], mail["next_look_at"], mail["begun_at"]) == ("play_exited", None, None)
 
 
+def test_a_mail_behind_another_is_listed_too(client: httpx.Client) -> None:
+    """When it is looked at next depends on the mail before it: nobody knows."""
+    client.put("/v1/policy", json=closed_now()).raise_for_status()
+    client.put("/v1/playbooks/book", json={**BOOK, "steps": STEPS * 2}).raise_for_status()
+    now = datetime.now(UTC).isoformat()
+    person = {"id": "ann", "email": "ann@acme.test"}
+    send(
+        client,
+        {"type": "account.updated", "account": "acme", "time": now, "data": {"contacts": [person]}},
+        {"type": "go", "account": "acme", "time": now},
+    )
+    until("it waits", lambda: actions(client, reason="behind"), 30)
+    first, second = sorted(actions(client), key=lambda one: str(one["step"]))
+    assert (first["reason"], second["reason"]) == ("quiet_hours", "behind")
+    assert first["next_look_at"] is not None
+    assert client.get(f"/v1/actions/{second['id']}").json()["reason"] == "behind"
+    assert client.get(f"/v1/plays/{second['play']}").is_success
+    client.post("/v1/playbooks/book/pause", json={}).raise_for_status()
+    assert len(actions(client)) == 2
+
+
 def test_a_cap_holds_over_accounts_and_counts_what_went_out_before(client: httpx.Client) -> None:
     now = datetime.now(UTC).isoformat()
     person = {"id": "ann", "email": "ann@acme.test"}

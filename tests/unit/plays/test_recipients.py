@@ -37,6 +37,13 @@ def test_a_stranger_takes_nobodys_place() -> None:
     assert reached(profile(same, ANN), "all") == [("ann", None), ("eve", ActionReason.UNVOUCHED)]
 
 
+def test_one_address_in_two_spellings_gets_one_mail() -> None:
+    spelled = ("ann@bücher.test", "ANN@BÜCHER.test", "ann@xn--bcher-kva.test", "ann@other.test")
+    known = profile(*(Contact(id=str(place), email=one) for place, one in enumerate(spelled)))
+    twice = ActionReason.DUPLICATE_RECIPIENT
+    assert reached(known, "all") == [("0", None), ("1", twice), ("2", twice), ("3", None)]
+
+
 def test_an_address_in_the_accounts_domains_vouches() -> None:
     known = profile(stranger("eve"), domains=("evil.test",))
     assert reached(known, "contact") == [("eve", None)]

@@ -158,6 +158,22 @@ def test_values_print_as_json_has_them(renderer: RenderPool) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "source",
+    [f"{{{{ account.v | {name} }}}}" for name in ("upper", "title", "trim", "e", "string", "replace('N', 'n')", "truncate(3)")]
+    + ["{{ '' ~ account.v }}", "{{ account.v ~ account.v }}", "{% filter upper %}{{ account.v }}{% endfilter %}"],
+)  # fmt: skip
+def test_null_is_no_word(renderer: RenderPool, source: str) -> None:
+    """Nobody reads "Dear None"."""
+    made = mail(renderer, {"account": {"v": None}}, subject=f"a{source}b", markdown=f"a{source}b")
+    assert made.subject == "ab"
+    assert ">ab<" in made.html
+    [text] = renderer.render_many([TextJob(body=f"a{source}b", context={"account": {"v": None}})])
+    assert text == Body("ab")
+    [told] = renderer.render_many([TextJob(body=f"a{source}b", context={"account": {"v": "None"}})])
+    assert told not in (text, Body("")), "a text that reads so stays"
+
+
 def test_whole_numbers_may_have_any_size(renderer: RenderPool) -> None:
     """An event may hold them; one that did stopped the worker."""
     context = {"trigger": {"event": {"data": {"n": 2**70, "of": [-(2**64)]}}}}

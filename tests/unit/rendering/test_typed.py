@@ -33,7 +33,7 @@ def filled(body: Any, *, typed: bool = True, **scope: Any) -> Any:
         ("{{ n }}", 5), ("{{n}}", 5), ("{{- n -}}", 5), ("{{ f }}", 2.5), ("{{ whole }}", 3), ("{{ yes }}", True),
         ("{{ no }}", None), ("{{ text }}", "7"), ("{{ list }}", [1, "a", None]), ("{{ map }}", {"a": {"b": 1}}),
         ("{{ map.a.b + n }}", 6), ("{{ text | int }}", 7), ("{{ n if yes else no }}", 5), ("{{ n > 4 }}", True),
-        ("{{ {'a': [n]} }}", {"a": [5]}), ("{{ list | map('string') | list }}", ["1", "a", "None"]),
+        ("{{ {'a': [n]} }}", {"a": [5]}), ("{{ list | map('string') | list }}", ["1", "a", ""]),
         ("{{ '}}' }}", "}}"), ("{{ 10 ** 30 }}", 10**30), ("{{ text ~ n }}", "75"),
         # more than one expression, or something beside it: text
         (" {{ n }}", " 5"), ("{{ n }} ", "5 "), ("{{ n }}\n{{ n }}", "5\n5"), ("{{ n }}{{ n }}", "55"),
