@@ -26,7 +26,7 @@ from services.actions.plays.model import ActionDraft, DigestItem, DraftRendering
 from services.actions.plays.ports import Library
 from services.actions.plays.processor import GRACE_US, ClockMode
 from services.actions.storage import digests as rows
-from services.actions.storage import holds, ownership, suppressions
+from services.actions.storage import holds, ownership, suppressions, waiting
 from services.actions.storage.ownership import ActionsPartition
 from services.actions.storage.partition_mails import PartitionMails
 from services.actions.storage.sending_policy import PolicyReader
@@ -126,7 +126,8 @@ class DigestRounds:
             unwanted = self._unwanted(conn, first.recipient, {item.topic for item in items})
             policy = self._policies.current(conn) if self._mode == "log" else None
             begins = digests.begins_at(first, moment, policy)
-            found = digests.sort_out(items, begins, standing=still, unwanted=unwanted)
+            inactive = waiting.inactive(conn, items)
+            found = digests.sort_out(items, begins, standing=still, unwanted=unwanted, inactive=inactive)
         for item in found.waiting:
             digests.put_off(item, moment)
         home = rows.home_of(first, self._log.partitions)

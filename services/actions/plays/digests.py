@@ -5,7 +5,7 @@ decides on the moment of the mail; all items collected before that moment go wit
 items' own times. So it does not matter how far which partition has been read, once all clocks have passed the moment.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from schemas.addresses import normal
@@ -147,10 +147,15 @@ def begins_at(first: DigestItem, moment: int, policy: SendingPolicy | None) -> i
 
 
 def sort_out(
-    items: Iterable[DigestItem], begins: int, *, standing: Iterable[str], unwanted: Iterable[str]
+    items: Iterable[DigestItem],
+    begins: int,
+    *,
+    standing: Iterable[str],
+    unwanted: Iterable[str],
+    inactive: Container[str] = (),
 ) -> Sorted:
     """Sort the items that were collected for a digest, whose mail begins then. `standing`: the plays that stand still.
-    `unwanted`: the topics that the recipient has left."""
+    `unwanted`: the topics that the recipient has left. `inactive`: the items whose contact is no longer active."""
     found = Sorted([], [], [])
     still, left = frozenset(standing), frozenset(unwanted)
     for item in items:
@@ -158,6 +163,8 @@ def sort_out(
             found.left_out.append((item, ActionReason.PLAY_EXITED))
         elif not item.internal and item.topic in left:
             found.left_out.append((item, ActionReason.SUPPRESSED))
+        elif item.id in inactive:
+            found.left_out.append((item, ActionReason.CONTACT_INACTIVE))
         else:
             (found.waiting if item.play in still else found.kept).append(item)
     found.kept.sort(key=lambda item: (item.at, item.id))

@@ -5,7 +5,7 @@ tells of it as in earnest. One that has to be approved waits until `approve` or 
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from schemas.addresses import normal
@@ -16,8 +16,8 @@ from services.actions.plays.action_drafts import approval_title
 from services.actions.plays.admission import Admission, Holds, NothingHeld
 from services.actions.plays.lifecycle_events import about
 from services.actions.plays.memory_approvals import MemoryApprovals
-from services.actions.plays.memory_digests import MemoryDigests
-from services.actions.plays.memory_rows import MemoryAction, MemoryTask
+from services.actions.plays.memory_digests import Changed, MemoryDigests
+from services.actions.plays.memory_rows import MemoryAction, MemoryTask, drop
 from services.actions.plays.model import (
     LIVE,
     OPEN_TASK,
@@ -69,7 +69,7 @@ class MemoryStore:
         self.tasks: dict[str, MemoryTask] = {}
         self.events: list[OwnEvent] = []
         self.notes: list[StepNote] = []  # the history that steps without an action left
-        self.digests = MemoryDigests()
+        self.digests = MemoryDigests(active=self._outgoing.is_active)
         self._approvals = MemoryApprovals()
         self._seen: dict[bytes, Sighting] = {}
         self._put_off: set[str] = set()
@@ -89,22 +89,27 @@ class MemoryStore:
 
     def erase_account(self, account: str) -> None:
         self.profiles.pop(account, None)
+        self._erase_items(lambda item: item.account == account)
         for held in (self.plays, self.actions, self.tasks):
-            _drop(held, lambda one: one.account == account)
-        self.digests.forget(lambda item: item.account == account)
+            drop(held, lambda one: one.account == account)
         self._forget_mails()
 
     def erase_contact(self, account: str, contact: str) -> None:
         doomed = {p.id for p in self.plays.values() if p.account == account and p.contact == contact}
-        _drop(self.plays, lambda one: one.id in doomed)
-        _drop(self.tasks, lambda one: one.play in doomed)
-        _drop(
-            self.actions, lambda one: one.play in doomed or (one.account, one.contact) == (account, contact)
-        )
-        self.digests.forget(
-            lambda item: item.play in doomed or (item.account, item.contact) == (account, contact)
-        )
+
+        def theirs(one: DigestItem | MemoryAction) -> bool:
+            return one.play in doomed or (one.account, one.contact) == (account, contact)
+
+        self._erase_items(theirs)
+        drop(self.plays, lambda one: one.id in doomed)
+        drop(self.tasks, lambda one: one.play in doomed)
+        drop(self.actions, theirs)
         self._forget_mails()
+
+    def _erase_items(self, doomed: Callable[[DigestItem], bool]) -> None:
+        """Erase items of digests; a mail that waits with one of them is made anew."""
+        self._take_back([one for one in self._drafts if any(map(doomed, self._digested.get(one, ())))], 0)
+        self.digests.forget(doomed)
 
     def _forget_mails(self) -> None:
         """Forget the mails that were erased."""
@@ -124,6 +129,7 @@ class MemoryStore:
     def live_plays(self, account: str) -> list[Play]:
         tasked = {task.play for task in self.tasks.values() if task.status in OPEN_TASK}
         tasked |= {draft.play for draft in self._drafts.values()} | self.digests.plays()
+        tasked |= {item.play for name in self._drafts for item in self._digested.get(name, ())}
         return [
             play
             for play in self.plays.values()
@@ -171,7 +177,8 @@ class MemoryStore:
         return self._outgoing.next_look(upto)
 
     def look(self, at: int, stands: Stands) -> None:
-        for mail, turn in self._outgoing.look(at, stands):
+        changed = Changed(self.digests, self._digested, self._standing)
+        for mail, turn in self._outgoing.look(at, stands, anew=changed.has):
             action, action.reason = self.actions[mail.id], turn.reason
             if turn.skipped:
                 action.status, action.done_at = "skipped", at
@@ -180,6 +187,7 @@ class MemoryStore:
                 action.status, action.begun_at, action.done_at = "done", at, at
                 draft = self._drafts.pop(mail.id)
                 self._tell(CHANNELS[draft.channel].event("done", None), draft, at)
+        self._take_back(changed.mails, at)
 
     def next_digest(self, upto: int) -> int | None:
         moment = self.digests.next()
@@ -197,13 +205,18 @@ class MemoryStore:
         """Take a play's items from digests; a mail that waits is made anew of what is left."""
         for told in self.digests.leave(op):
             self._act(told)
-        for name in [one for one in self._drafts if one in self._digested]:
-            if any(item.play == op.play for item in self._digested[name]):
-                self._skip_mail(name, ActionReason.PLAY_EXITED, op.at)
-                del self.actions[name]
-                for item in self._digested.pop(name):
-                    item.gone_at = 0 if item.play == op.play else item.gone_at
-                    self.digests.put(item)
+        mine = [one for one in self._drafts if any(i.play == op.play for i in self._digested.get(one, ()))]
+        for item in [item for one in mine for item in self._digested[one] if item.play == op.play]:
+            item.gone_at = 0
+        self._take_back(mine, op.at)
+
+    def _take_back(self, mails: Iterable[str], at: int) -> None:
+        """Let the items of mails that wait be collected again: their digests are due, so the mails are made anew."""
+        for name in mails:
+            self._outgoing.queue.drop(name, at)
+            del self.actions[name], self._drafts[name]
+            for item in self._digested.pop(name):
+                self.digests.put(item)
 
     def _skip_mail(self, name: str, reason: str, at: int) -> None:
         self._outgoing.queue.drop(name, at)
@@ -381,8 +394,3 @@ class MemoryStore:
                 place=draft.place,
             )
         )
-
-
-def _drop(held: dict[str, Any], doomed: Any) -> None:
-    for name in [name for name, one in held.items() if doomed(one)]:
-        del held[name]

@@ -1,7 +1,7 @@
 """The digests in memory, for `touchline test`, rehearsals and the unit tests. Pure."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 
 import msgspec
@@ -13,6 +13,7 @@ from services.actions.plays.ports import Library
 from services.actions.policy.rules import SendingPolicy
 
 Unwanted = Callable[[str, str], bool]  # whether an address has left a topic
+Active = Callable[[DigestItem], bool]  # whether the contact of an item is active
 Standing = Callable[[Sequence[str]], Iterable[str]]  # which of these plays stand still
 
 
@@ -29,10 +30,13 @@ class MemoryDigests:
     """Holds the items that wait."""
 
     def __init__(
-        self, unwanted: Unwanted = lambda _address, _topic: False, policy: SendingPolicy | None = None
+        self,
+        unwanted: Unwanted = lambda _address, _topic: False,
+        policy: SendingPolicy | None = None,
+        active: Active = lambda _: True,
     ) -> None:
         """`policy`: if mails are put together after their moments, to tell which exits counted then."""
-        self._unwanted, self._policy = unwanted, policy
+        self._unwanted, self._policy, self._active = unwanted, policy, active
         self._waiting: defaultdict[str, dict[str, DigestItem]] = defaultdict(dict)  # by digest, by id
         self._of_play: defaultdict[str, dict[str, DigestItem]] = defaultdict(dict)  # the same, by play
         self._firsts: dict[str, DigestItem] = {}
@@ -93,7 +97,8 @@ class MemoryDigests:
         unwanted = [topic for topic in {item.topic for item in items} if self._unwanted(address, topic)]
         still = standing([item.play for item in items])
         begins = digests.begins_at(self._firsts[name], moment, self._policy)
-        found = digests.sort_out(items, begins, standing=still, unwanted=unwanted)
+        inactive = {item.id for item in items if not self._active(item)}
+        found = digests.sort_out(items, begins, standing=still, unwanted=unwanted, inactive=inactive)
         for item in found.waiting:
             digests.put_off(item, moment)
         self._remove([*found.kept, *(item for item, _ in found.left_out)])
@@ -101,6 +106,11 @@ class MemoryDigests:
         told = [digests.told(item, reason, moment) for item, reason in found.left_out]
         mail = digests.compose(found.kept, moment, library) if found.kept else None
         return Collected(mail, found.kept, told)
+
+    def may_go(self, items: Sequence[DigestItem], standing: Standing) -> bool:
+        """Whether all items of a mail that is about to begin may still go with it."""
+        still = standing([item.play for item in items])
+        return not still and all(self._active(item) for item in items)
 
     def _remove(self, items: Iterable[DigestItem]) -> None:
         for item in items:
@@ -123,3 +133,20 @@ class MemoryDigests:
     def _begin_with(self, name: str, first: DigestItem) -> None:
         self._firsts[name] = first
         heappush(self._moments, (first.due, name))
+
+
+class Changed:
+    """Finds the mails of digests that are about to begin with an item that may not go any more. `items`: theirs."""
+
+    def __init__(
+        self, digests_: MemoryDigests, items: Mapping[str, Sequence[DigestItem]], standing: Standing
+    ) -> None:
+        self._digests, self._items, self._standing = digests_, items, standing
+        self.mails: list[str] = []
+
+    def has(self, mail: str) -> bool:
+        """Whether the mail is one of these."""
+        if mail in self.mails or self._digests.may_go(self._items.get(mail, ()), self._standing):
+            return mail in self.mails
+        self.mails.append(mail)
+        return True

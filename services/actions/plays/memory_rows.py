@@ -38,3 +38,9 @@ class MemoryTask(msgspec.Struct, kw_only=True):
     status: str = "open"
     reason: str | None = None
     due_at: int | None = None
+
+
+def drop(held: dict[str, Any], doomed: Any) -> None:
+    """Drop those that are doomed."""
+    for name in [name for name, one in held.items() if doomed(one)]:
+        del held[name]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Container
 from schemas.play_reasons import ActionReason
 from schemas.profile import Profile
 from services.actions.channels import CHANNELS
-from services.actions.plays.model import ActionDraft
+from services.actions.plays.model import ActionDraft, DigestItem
 from services.actions.plays.ports import Stands
 from services.actions.policy.mails import DEFAULT_PRIORITY, Past, WaitingMail
 from services.actions.policy.queue import STANDS, MailQueue, Outcome
@@ -80,16 +80,23 @@ class Outgoing:
         look = self.queue.next_look()
         return look if look is not None and look <= upto else None
 
-    def look(self, at: int, stands: Stands, suppressed: Container[tuple[str, str]] = ()) -> list[Outcome]:
+    def look(
+        self,
+        at: int,
+        stands: Stands,
+        suppressed: Container[tuple[str, str]] = (),
+        anew: Callable[[str], bool] = lambda _: False,
+    ) -> list[Outcome]:
         """Look at the mails that are due at a moment; returns what became of them, in order. `suppressed`: addresses,
-        each with the topic, that get no mail."""
+        each with the topic, that get no mail. `anew`: whether a mail is not to begin as it is, but will be taken back
+        by the caller."""
 
         def others(mail: WaitingMail) -> Turn:
-            if stands(mail.play):
+            if anew(mail.id) or stands(mail.play):
                 return Turn(None, STANDS)
             if (mail.address, mail.topic) in suppressed:
                 return Turn(ActionReason.SUPPRESSED)
-            return BEGINS if self._is_active(mail) else Turn(ActionReason.CONTACT_INACTIVE)
+            return BEGINS if self.is_active(mail) else Turn(ActionReason.CONTACT_INACTIVE)
 
         return self.queue.run(self.policy or NO_POLICY, at, others, self._zone)
 
@@ -115,7 +122,8 @@ class Outgoing:
         zone = None if contact is None else contact.timezone
         return zone or (None if profile is None else profile.timezone)
 
-    def _is_active(self, mail: WaitingMail) -> bool:
+    def is_active(self, mail: WaitingMail | DigestItem) -> bool:
+        """Whether the contact of a mail, or of an item of a digest, is active, as far as it is to one."""
         profile = self._profile(mail.account)
-        contact = None if profile is None else profile.contacts.get(mail.contact)
+        contact = None if profile is None else profile.contacts.get(mail.contact or "")
         return contact is None or contact.active

@@ -67,17 +67,16 @@ def home_of(item: DigestItem, partitions: int) -> int:
 
 
 def plays_waiting(conn: Connection, accounts: Collection[str]) -> set[str]:
-    """The plays of these accounts with items that wait."""
-    return set(
-        conn.scalars(
-            select(digest_items.c.play).distinct().where(_WAITS, digest_items.c.account.in_(accounts))
-        )
-    )
+    """The plays of these accounts with items that wait, or that are in a mail that waits."""
+    mine = select(digest_items.c.play).where(digest_items.c.account.in_(accounts))
+    held = mine.join(actions, actions.c.id == digest_items.c.action).where(actions.c.waits)
+    return set(conn.scalars(mine.where(_WAITS).union(held)))
 
 
 def has_waiting(play: ColumnElement[str]) -> ColumnElement[bool]:
-    """Whether a play has items that wait."""
-    return exists().where(digest_items.c.play == play, _WAITS)
+    """Whether a play has items that wait, or that are in a mail that is still to be sent."""
+    unsent = exists().where(actions.c.id == digest_items.c.action, actions.c.status.in_(SENDABLE))
+    return exists().where(digest_items.c.play == play, or_(_WAITS, unsent))
 
 
 def serves(play: str) -> ColumnElement[bool]:

@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import Connection, Row
 
 from services.actions.channels import NEED_CONSENT
-from services.actions.plays.model import SENDABLE
+from services.actions.plays.model import SENDABLE, DigestItem
 from services.actions.policy.mails import DEFAULT_PRIORITY, Earlier, WaitingMail, due
 from services.actions.policy.turns import Contender
 from services.actions.storage.sql import Sql, listed
@@ -138,16 +138,23 @@ def scene(conn: Connection, ids: Sequence[str], hasher: Hasher, now: int, *, by_
     )
 
 
-def _accounts(conn: Connection, rows: Collection[Row[Any]]) -> dict[str, Known]:
+def inactive(conn: Connection, items: Collection[DigestItem]) -> set[str]:
+    """The items of digests whose contact is no longer active."""
+    theirs = [item for item in items if item.contact is not None and not item.internal]
+    known = _accounts(conn, theirs)
+    return {item.id for item in theirs if not _is_active(item, known)}
+
+
+def _accounts(conn: Connection, rows: Collection[Row[Any] | DigestItem]) -> dict[str, Known]:
     wanted = sorted({row.account for row in rows})
     if not wanted:
         return {}
     return {row.account: _known(row.profile) for row in _profiles.run(conn, listed(conn, wanted))}
 
 
-def _is_active(row: Row[Any], known: dict[str, Known]) -> bool:
+def _is_active(row: Row[Any] | DigestItem, known: dict[str, Known]) -> bool:
     account = known.get(row.account)
-    person = None if account is None else account.contacts.get(row.contact)
+    person = None if account is None else account.contacts.get(row.contact or "")
     return person is None or person.active
 
 
