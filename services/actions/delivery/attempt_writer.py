@@ -91,11 +91,13 @@ class AttemptWriter:
         asked = bool(batch.begins or batch.lease)
         off, policy = asked and sending.is_off(conn), self._gate.policy(conn) if asked else None
         blocked = self._suppressed(conn, batch.begins, policy)
+        anew = set() if off else paused.take_back(conn, batch.begins, self._hasher, now)
+        blocked = [action for action in blocked if action.id not in anew]
         refused = [AttemptEnd(action, 0, Outcome(kind="skipped", reason="suppressed")) for action in blocked]
         self.finish(conn, [*batch.ends, *refused], now, written, owner=self.owner)
         if batch.extend:
             attempts.extend_leases(conn, batch.extend, self.owner, now + LEASE_US)
-        kept_back = {action.id for action in blocked}
+        kept_back = {action.id for action in blocked} | anew
         allowed = [action.id for action in batch.begins if action.id not in kept_back]
         if allowed and off:
             attempts.never_sent(conn, sending.refuse(conn, allowed, self.owner), now)

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from services.actions.channels import CHANNELS
 from services.actions.plays.model import Leased
-from services.actions.storage import attempts, digests, holds
+from services.actions.storage import attempts, digest_mails, digests, holds
+from services.actions.storage.suppressions import Hasher
 
 
 def lock(conn: Connection) -> None:
@@ -25,6 +27,16 @@ def may_begin(conn: Connection, ids: Sequence[str], now: int) -> list[str]:
 def _hold_back(conn: Connection, standing: set[str]) -> None:
     """Let actions wait. The mail of a digest that has not begun goes without what is paused."""
     holds.park(conn, standing - digests.take_back(conn, standing) if standing else ())
+
+
+def take_back(conn: Connection, begins: Sequence[Leased], hasher: Hasher, now: int) -> set[str]:
+    """Take back the mails of digests that are about to begin with an item that may not go any more; returns them."""
+    digests_ = [one.id for one in begins if CHANNELS[one.channel].needs_consent]
+    doomed = digest_mails.changed(conn, digests_, hasher) if digests_ else set()
+    if doomed:
+        attempts.never_sent(conn, sorted(doomed), now)
+        digests.take_back(conn, doomed)
+    return doomed
 
 
 def keep_back(conn: Connection, leased: Sequence[Leased]) -> list[Leased]:

@@ -28,7 +28,7 @@ from services.actions.plays.ports import Stands
 from services.actions.policy.mails import Begun, WaitingMail
 from services.actions.policy.queue import STANDS
 from services.actions.policy.rules import NEVER, SendingPolicy
-from services.actions.storage import beginnings, sending, suppressions, waiting
+from services.actions.storage import beginnings, digest_mails, digests, sending, suppressions, waiting
 from services.actions.storage.sending_policy import PolicyReader
 from services.actions.storage.status import close_each
 from services.actions.storage.suppressions import Hasher
@@ -70,6 +70,7 @@ class PartitionMails:
         self._known: set[tuple[str, int]] = set()  # beginnings that are stored
         self._begun: dict[str, tuple[int, WaitingMail]] = {}
         self._skipped: dict[str, tuple[str, int]] = {}
+        self._anew: set[str] = set()  # mails of digests that were taken back
         self.content: dict[str, Rendered | RenderFailure] = {}
 
     # -- as the batch goes on
@@ -132,12 +133,21 @@ class PartitionMails:
         for one in [one for mine in self._office.begun.values() for one in mine.values()]:
             self._outgoing.queue.past.add(one)
         here = self._office.begun.setdefault(self._partition, {})
-        for mail, turn in self._outgoing.look(at, stands, blocked):
+        changed = digest_mails.changed(self._connect(), [one.id for one in near], self._office.hasher)
+
+        def anew(name: str) -> bool:
+            if name in changed:
+                self._anew.add(name)
+            return name in changed
+
+        for mail, turn in self._outgoing.look(at, stands, blocked, anew):
             if turn.begins:
                 self._begun[mail.id] = (at, mail)
                 here[mail.id] = mail.begun(at)
             elif turn.skipped and turn.reason is not None:
                 self._skipped[mail.id] = (turn.reason.value, at)
+        for name in self._anew:
+            self._outgoing.queue.drop(name, at)
 
     def recall(self) -> None:
         """Look again at the mails of plays that stood still."""
@@ -201,7 +211,7 @@ class PartitionMails:
     @property
     def dirty(self) -> bool:
         """Whether something became of mails that are stored."""
-        return bool(self._begun or self._skipped or self._moved())
+        return bool(self._begun or self._skipped or self._anew or self._moved())
 
     def _moved(self) -> list[tuple[str | None, int, str]]:
         """Reason, next look and id of the stored mails that wait differently from before."""
@@ -264,6 +274,8 @@ class PartitionMails:
         `now`: wall clock."""
         stored = [name for name in (*self._begun, *self._skipped) if name in self._stored]
         still = waiting.still(conn, stored) if stored else set()
+        if self._anew:
+            digests.take_back(conn, waiting.still(conn, sorted(self._anew)))
         begun = {name: one for name, one in self._begun.items() if name not in self._stored or name in still}
         before = [(at, now, name) for name, (at, _) in begun.items() if name in self._stored]
         waiting.begin(conn, before)

@@ -2,6 +2,12 @@
 
 from typing import Any
 
+import pytest
+from fastapi.testclient import TestClient
+
+from services.actions.delivery.attempt_writer import AttemptWriter, Batch
+from services.actions.storage import suppressions
+from services.actions.storage.due import Wanted
 from services.actions.storage.library import POLICY
 from tests.services.actions.digests_kit import (
     HERE,
@@ -9,6 +15,7 @@ from tests.services.actions.digests_kit import (
     LIST,
     NINE,
     THERE,
+    both,
     carry,
     listed,
     lone,
@@ -16,7 +23,8 @@ from tests.services.actions.digests_kit import (
     put,
     skipped,
 )
-from tests.services.actions.kit import House
+from tests.services.actions.kit import HASHER, House
+from tests.services.actions.test_api import client  # noqa: F401  a fixture
 from tests.unit.plays.kit import T0, book, event
 
 TO_CONTACT: dict[str, Any] = {"digest": {**LIST["digest"], "to": "contact"}}
@@ -60,3 +68,85 @@ def test_every_play_of_a_mail_that_waits_hears_its_exit(house: House) -> None:
     house.post(event("paid", TEN + 1, mail.account))
     house.settle(2)
     assert [listed(one) for one in mails(house)] == [[mail.account]]
+
+
+def two_topics(house: House) -> None:
+    """One mail with an item of each of two topics."""
+    house.save(book(steps=[TO_CONTACT], topic="news"))
+    house.save(book("other", steps=[TO_CONTACT], topic="billing"))
+    put(house, T0 + HOUR, HERE)
+    put(house, T0 + 2 * HOUR, HERE, playbook="other")
+    carry(house, NINE)
+
+
+def books(mail: Any) -> list[str]:
+    return [one["playbook"] for one in mail.rendered["context"]["items"]]
+
+
+@lone
+@pytest.mark.parametrize(("left", "kept"), [("news", "other"), ("billing", "book")])
+def test_a_topic_that_is_left_while_the_mail_waits_takes_only_its_item(
+    house: House, left: str, kept: str
+) -> None:
+    ask_policy(house)
+    two_topics(house)
+    (mail,) = mails(house)
+    assert books(mail) == ["book", "other"]
+    with house.db.write() as conn:
+        suppressions.add(conn, HASHER.digest("ann@acme.test"), left, None, "unsubscribed", 0)
+    carry(house, TEN)
+    house.settle(2)
+    carry(house, TEN + 1)
+    (again,) = mails(house)
+    assert (again.id, books(again), again.begun_at) == (mail.id, [kept], TEN)
+    assert [one[:2] for one in skipped(house)] == [(HERE, "suppressed")]
+
+
+@lone
+def test_a_contact_made_inactive_while_the_mail_waits_takes_only_its_item(house: House) -> None:
+    house.save(book(steps=[TO_CONTACT]))
+    ask_policy(house)
+    put(house, T0 + HOUR, HERE, THERE)
+    carry(house, NINE)
+    (mail,) = mails(house)
+    house.post(inactive(NINE + 1, mail.account))
+    house.settle(2)
+    carry(house, TEN)
+    carry(house, TEN + 1)
+    (again,) = mails(house)
+    other = THERE if mail.account == HERE else HERE
+    assert (again.id, listed(again), again.begun_at) == (mail.id, [other], TEN)
+    assert [one[:2] for one in skipped(house)] == [(mail.account, "contact_inactive")]
+
+
+@lone
+def test_a_paused_item_is_taken_out_of_a_mail_that_waits_for_the_policy(
+    house: House,
+    client: TestClient,  # noqa: F811
+) -> None:
+    ask_policy(house)
+    two_topics(house)
+    (mail,) = mails(house)
+    client.post("/v1/playbooks/other/pause", json={})
+    carry(house, TEN)
+    carry(house, TEN + 1)
+    (again,) = mails(house)
+    assert (again.id, books(again), again.begun_at) == (mail.id, ["book"], TEN)
+    assert skipped(house) == []
+
+
+@both
+@pytest.mark.parametrize(("left", "kept"), [("news", ["other"]), ("elsewhere", ["book", "other"])])
+def test_delivery_takes_back_a_mail_with_an_unwanted_item(house: House, left: str, kept: list[str]) -> None:
+    two_topics(house)
+    (mail,) = mails(house)
+    writer = AttemptWriter("me", HASHER, house.log.partitions, log_clock=False)
+    with house.db.write() as conn:
+        leased = writer.write(conn, Batch(lease=Wanted(5)), house.clock.now()).leased
+        suppressions.add(conn, HASHER.digest("ann@acme.test"), left, None, "unsubscribed", 0)
+    with house.db.write() as conn:
+        begun = writer.write(conn, Batch(begins=leased), house.clock.now()).begun
+    assert [*begun] == ([] if len(kept) == 1 else [mail.id])
+    house.settle(2)
+    (again,) = mails(house)
+    assert (again.id, books(again)) == (mail.id, kept)
