@@ -178,5 +178,7 @@ def test_pausing_twice_cannot_be_done(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [{}, {"pause": "call", "resume": {"playbook": "call", "held": "release"}}])
 def test_a_person_does_one_thing_at_a_time(tmp_path: Path, wrong: JSON) -> None:
-    with pytest.raises(FileProblems, match=r"by_hand\.0: .*one of pause, resume, release and discard"):
+    with pytest.raises(
+        FileProblems, match=r"by_hand\.0: .*one of pause, resume, release, discard, approve and reject"
+    ):
         differences(tmp_path, [act(3, **wrong)], [])
