@@ -15,6 +15,7 @@ from schemas.topic_messages import BETWEEN, name_of
 from schemas.topics import OWN
 from services.app import running
 from tests.services.contract.test_rules import settled
+from tests.unit.feedback.samples import POSTMARK_COMPLAINT, about
 from tests.unit.schemas.test_asyncapi import MESSAGES, fits
 
 STEPS = [
@@ -79,6 +80,8 @@ def live(api: httpx.Client, data: Path) -> None:
     mail = next((data / "outbox").glob("*.eml")).read_text().replace("=\n", "")
     token = re.findall(r"/u/([A-Za-z0-9._-]+)", mail)[0]
     httpx.post(f"{api.base_url}/u/{token}", data={"List-Unsubscribe": "One-Click"}).raise_for_status()
+    sent = api.get("/v1/actions?channel=email").json()["items"][0]["id"]
+    api.post("/v1/mail/feedback/postmark", json=about(POSTMARK_COMPLAINT, sent)).raise_for_status()
     settled(api)
     post(api, {"type": "account.merged", "account": "lone", "data": {"into": "acme"}})
     post(api, {"type": "contact.deleted", "account": "acme", "contact": "ann"})
