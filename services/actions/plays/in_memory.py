@@ -169,9 +169,9 @@ class MemoryStore:
     def put_off(self, play: str) -> None:
         self._put_off.add(play)
 
-    def recall(self) -> None:
+    def recall(self, stands: Stands) -> None:
         self._put_off.clear()
-        self._outgoing.recall(0)
+        self._outgoing.recall(0, stands)
 
     def next_look(self, upto: int) -> int | None:
         return self._outgoing.next_look(upto)

@@ -100,10 +100,10 @@ class Outgoing:
 
         return self.queue.run(self.policy or NO_POLICY, at, others, self._zone)
 
-    def recall(self, at: int) -> None:
-        """Look again at the mails of plays that stood still."""
-        standing = [one.id for one in self.queue.waiting() if self.queue.look_of(one.id) == STANDS]
-        self.queue.look_again(standing, at)
+    def recall(self, at: int, stands: Stands) -> None:
+        """Look again at the mails of plays that stood still, and do so no more."""
+        stood = [one for one in self.queue.waiting() if self.queue.look_of(one.id) == STANDS]
+        self.queue.look_again([one.id for one in stood if not stands(one.play)], at)
 
     def cancel(self, play: str, at: int) -> list[str]:
         """The mails of a play wait no more; returns which those were."""

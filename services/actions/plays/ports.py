@@ -68,8 +68,9 @@ class Store(Protocol):
         """Do not return this play from `next_wait` again in this batch."""
         ...
 
-    def recall(self) -> None:
-        """Return the plays that were put off from `next_wait` again."""
+    def recall(self, stands: Stands) -> None:
+        """Return the plays that were put off from `next_wait` again, and look again at mails of plays that stood still
+        and do so no more."""
         ...
 
     def next_look(self, upto: int) -> int | None:

@@ -134,7 +134,7 @@ class PlaysPartition:
         came before somebody said so has been applied: that may end the play.
         """
         if late:
-            self._store.recall()
+            self._store.recall(self._stands)
         while (play := self._store.next_wait(upto)) is not None and play.wait is not None:
             if not late and self._is_late(play):
                 self._store.put_off(play.id)

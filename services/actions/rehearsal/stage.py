@@ -207,7 +207,7 @@ class Stage(SharedDigests):
     def put_off(self, play: str) -> None:
         raise NotImplementedError("nothing is under way in a rehearsal")
 
-    def recall(self) -> None:
+    def recall(self, stands: Stands) -> None:
         pass
 
     def next_look(self, upto: int) -> int | None:

@@ -149,11 +149,11 @@ class PartitionMails:
         for name in self._anew:
             self._outgoing.queue.drop(name, at)
 
-    def recall(self) -> None:
-        """Look again at the mails of plays that stood still."""
+    def recall(self, stands: Stands) -> None:
+        """Look again at the mails of plays that stood still, and do so no more."""
         if self._office is not None:
             self._load(STANDS)
-            self._outgoing.recall(0)
+            self._outgoing.recall(0, stands)
 
     def gone(self, account: str, contact: str | None) -> None:
         """Forget the mails of an account or a contact that is erased."""

@@ -231,8 +231,8 @@ class PlayStore(SharedDigests):
     def put_off(self, play: str) -> None:
         self._put_off.add(play)
 
-    def recall(self) -> None:
-        self.mails.recall()
+    def recall(self, stands: Stands) -> None:
+        self.mails.recall(stands)
         for play in self._put_off:
             held = self._plays.get(play)
             if held is not None and held.wait is not None:

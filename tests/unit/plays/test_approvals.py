@@ -175,6 +175,19 @@ def test_while_the_playbook_is_paused_no_time_is_over() -> None:
     assert world.acts() == [LATE]
 
 
+def test_a_mail_that_stands_still_is_looked_at_once_and_goes_on_with_its_playbook() -> None:
+    world = begun({"email": ASKED})
+    world.holds.pause("book")
+    world.clock(T0 + DAY)
+    assert world.store.approve(only(world), T0 + DAY)
+    looks = [world.partition.catch_up() for _ in range(4)]
+    assert looks[1:] == [False] * 3  # nothing is left to do while it stands
+    assert [one.status for one in world.store.actions.values()] == ["pending"]
+    world.holds.resume("book")
+    world.catch_up()
+    assert world.acts() == [SENT]
+
+
 def test_what_was_erased_is_over() -> None:
     world = begun({"email": ASKED | {"approve_within": "1d"}})
     world.say(event("account.deleted", T0 + SECOND))
