@@ -32,6 +32,7 @@ DOCUMENTS = {
     "rules": ({"when": WHEN, "playbook": "chase"}, {"when": WHEN, "status": "active", "playbook": "chase"}),
     "playbooks": ({"steps": [{"wait": "1d"}]}, {"steps": [{"wait": "90d"}]}),
     "templates": ({"subject": "One", "markdown": "Hi"}, {"subject": "Two", "markdown": "Hi"}),
+    "topics": ({"title": "Billing"}, {"title": "Invoices"}),
     "endpoints": (
         {"url": "https://one.test/", "secret": SECRET, "headers": {"X-Key": KEY}, "auth": {"bearer": KEY}},
         {"url": "https://two.test/"},
