@@ -4,10 +4,8 @@ that nobody gets."""
 from collections.abc import Iterator
 from typing import Any
 
-from jinja2 import TemplateSyntaxError, meta
-
 from schemas.digest import DigestStep
-from schemas.lint.template_names import parse
+from schemas.lint.template_names import free_names
 from schemas.playbook import PlaybookIn
 from schemas.playbook_texts import steps_of, texts_of
 
@@ -21,11 +19,7 @@ JOINED = ("template", "at", "days", "at_most")  # should be the same for items t
 
 def names_taken(source: str) -> list[str]:
     """Those of the names above that a template takes from its scope; none of one that cannot be parsed."""
-    try:
-        taken = meta.find_undeclared_variables(parse(source))
-    except (TemplateSyntaxError, RecursionError):
-        return []
-    return sorted(taken.intersection((*ONLY_THERE, *NEVER_THERE)))
+    return sorted(free_names(source).intersection((*ONLY_THERE, *NEVER_THERE)))
 
 
 def doubts(playbook: PlaybookIn) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,8 @@
-"""Finds the names that a template looks up, from its source, without running it."""
+"""Finds the names that a template looks up, from its source, without running it.
+
+The service has no limits of time and memory, as the render process has. So here templates are parsed, never compiled:
+Jinja2's compiler, and with it `jinja2.meta`, works out `'a' * 10 ** 10` on the way.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -29,11 +33,6 @@ _OF_EVERY_OBJECT = frozenset(dir(dict))  # get, items, …
 _parser = Environment(autoescape=True)
 
 
-def parse(source: str) -> nodes.Template:
-    """The syntax tree of a template; raises `TemplateSyntaxError`."""
-    return _parser.parse(source)
-
-
 def names_in(source: str) -> set[Names]:
     """Every chain of names that the template looks up, except for names that it assigns itself.
 
@@ -54,6 +53,15 @@ def mentions(source: str, names: Names) -> bool:
     if len(names) == 1:
         return any((node.name,) == names for node in tree.find_all(nodes.Name))
     return names in _names(tree)[0]
+
+
+def free_names(source: str) -> set[str]:
+    """The names that the template takes from its scope; none of one that cannot be parsed."""
+    try:
+        named = list(_parser.parse(source).find_all(nodes.Name))
+    except (TemplateSyntaxError, RecursionError):
+        return set()
+    return {one.name for one in named} - {one.name for one in named if one.ctx != "load"}
 
 
 def looked_up(source: str) -> set[Names]:
