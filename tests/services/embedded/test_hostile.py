@@ -20,8 +20,8 @@ from tests.unit.schemas.patterns import EXPLODING, HOSTILE_TEXT, REFUSED
 
 HEADERS = [
     "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "X-Auto-Response-Suppress", "X-Touchline-Action",
-    "X-PM-Metadata-touchline", "X-SMTPAPI", "X-Mailgun-Variables", "X-SES-MESSAGE-TAGS", "Precedence", "List-Unsubscribe",
-    "List-Unsubscribe-Post", "List-Id", "Feedback-ID", "MIME-Version", "Content-Type",
+    "X-PM-Metadata-touchline", "X-SMTPAPI", "X-Mailgun-Variables", "X-SES-MESSAGE-TAGS", "Precedence",
+    "List-Unsubscribe", "List-Unsubscribe-Post", "List-Id", "Feedback-ID", "MIME-Version", "Content-Type",
 ]  # fmt: skip
 EVIL = "evil@evil.test"
 NAMES = [
