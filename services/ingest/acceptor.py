@@ -23,8 +23,9 @@ from services.ingest.metrics import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJE
 
 PATIENCE_S = 30.0  # how long a request waits for the log
 HEADERS = (("content-type", b"application/cloudevents+json"),)
-ACCOUNT = "account"  # the source of events made from `PUT /v1/accounts/{id}`
-_accepted = {name: EVENTS_ACCEPTED.labels(name) for name in (*FORMATS, ACCOUNT)}
+# Further sources beside the formats, in metrics: `PUT /v1/accounts/{id}`, and the sources of `/v1/sources`.
+ACCOUNT, SOURCE = "account", "source"
+_accepted = {name: EVENTS_ACCEPTED.labels(name) for name in (*FORMATS, ACCOUNT, SOURCE)}
 _rejected = {code: EVENTS_REJECTED.labels(code.value) for code in Code}
 
 
@@ -116,7 +117,7 @@ class Acceptor:
     ) -> Accepted:
         """Check the items and make the good ones durable; skip items that are None. `nul`: see `EventValidator`.
 
-        `source`: the format's name, or `ACCOUNT`.
+        `source`: the format's name, `ACCOUNT` or `SOURCE`.
         `place` first finds each event's account and contact, and may add events between: (index, item) in order.
         Raises `TooLarge` (too many), `RateLimited`, `LogUnavailable`: then no event is certain to be accepted.
         """
