@@ -18,6 +18,9 @@ keys = Table(
     Column("scopes", Text, nullable=False),  # separated by spaces
     Column("created_at", BigInteger, nullable=False),  # microseconds since the epoch
     Column("revoked_at", BigInteger),
+    Column("email", String(320)),  # of the person who has it
+    Index("ix_backbone_keys_created_at", "created_at", "id"),
+    Index("ix_backbone_keys_name", "name"),
 )
 
 idempotency = Table(

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 from fastapi import Depends, Request
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import Connection, Row, insert, or_, select, update
 
 from backbone.audit import AuditTrail, command_trail
 from backbone.clock import Clock
@@ -24,15 +24,13 @@ from backbone.database import Database, insert_new
 from backbone.errors import DatabaseUnavailable, Forbidden, Invalid, NotFound, Unauthorized
 from backbone.tables import keys
 from backbone.thread_pool import ThreadPool
+from schemas.addresses import BadAddress, trimmed_address
+from schemas.key import SCOPES
 
-TRACK = "track"  # only Segment calls: for a key in a web page, where anybody can find it
-FEEDBACK = "feedback"  # only reports from mail providers: for a key in an address
+TRACK = "track"
+FEEDBACK = "feedback"
 NARROW = frozenset({TRACK, FEEDBACK})  # scopes that allow only their one purpose
-SCOPES = (
-    *("events:write", TRACK, FEEDBACK),
-    *("rules:read", "rules:write", "actions:read", "actions:write"),
-    "admin",
-)
+ADMIN = "admin"
 ANY = "any"  # of a route: any valid key will do
 OPEN = "open"  # of a route: no key is asked for
 CALLER = "touchline.caller"  # where RequestMiddleware puts the Principal in the ASGI scope
@@ -45,17 +43,18 @@ _UNKNOWN = "the API key is unknown or was revoked"
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """The caller: a key's id, its name (as `changed_by`), and its scopes."""
+    """The caller: a key's id, its name (as `changed_by`), its scopes, and the address of the person who has it."""
 
     key_id: str
     name: str
     scopes: frozenset[str]
+    email: str | None = None
 
     def allows(self, scope: str) -> bool:
         """Whether the key has the scope. `admin` includes every scope; `events:write` includes `track`."""
         if scope == ANY:
             return not self.scopes <= NARROW
-        return not self.scopes.isdisjoint({scope, "admin", "events:write" if scope == TRACK else scope})
+        return not self.scopes.isdisjoint({scope, ADMIN, "events:write" if scope == TRACK else scope})
 
     def must(self, scope: str) -> "Principal":
         """The principal itself. Raises `Forbidden` if the key lacks the scope."""
@@ -74,16 +73,16 @@ class KeyInfo(msgspec.Struct, frozen=True):
     name: str
     prefix: str
     scopes: list[str]
+    email: str | None
     created_at: int
     revoked_at: int | None
 
 
-def create_key(
-    db: Database, clock: Clock, name: str, scopes: Sequence[str], *, trail: AuditTrail | None = None
-) -> str:
-    """Create a key and return it; it is never shown again. Raises `Invalid` for a bad name or scope.
+def create_key(db: Database, clock: Clock, name: str, scopes: Sequence[str], email: str | None = None) -> str:
+    """Create a key with `touchline keys create` and return it; it is never shown again.
 
-    `trail`: of the call that asks for it; by default, of `touchline keys create`.
+    Raises `Invalid` for a bad name, scope or address. A name may be used again: two keys of one name are revoked
+    together.
     """
     if not 1 <= len(name) <= 256 or "\0" in name:
         raise Invalid([{"field": "name", "message": "should have 1 to 256 characters"}])
@@ -91,30 +90,49 @@ def create_key(
     if wrong or not scopes:
         message = f"{', '.join(wrong) or 'none given'}; allowed: {', '.join(SCOPES)}"
         raise Invalid([{"field": "scope", "message": message}])
-    key = "tl_" + secrets.token_urlsafe(32)
+    try:
+        address = None if email is None else trimmed_address(email)
+    except BadAddress as error:
+        raise Invalid([{"field": "email", "message": str(error)}]) from None
     with db.write() as connection:
-        row = _row(key, name, scopes, clock.now())
-        connection.execute(insert(keys).values(row))
-        (trail or command_trail(clock, "create")).note(
-            connection, "key", name, after=_audited(row["id"], row["scopes"])
-        )
-    return key
+        return add_key(connection, clock.now(), name, scopes, address, command_trail(clock, "create"))[0]
 
 
-def _row(key: str, name: str, scopes: Sequence[str], now: int) -> dict[str, Any]:
+def add_key(
+    connection: Connection, now: int, name: str, scopes: Sequence[str], email: str | None, trail: AuditTrail
+) -> tuple[str, KeyInfo]:
+    """Store a new key; returns it, and what is stored of it."""
+    key = "tl_" + secrets.token_urlsafe(32)
+    row = _row(key, name, scopes, now, email)
+    connection.execute(insert(keys).values(row))
+    kept = connection.execute(select(keys).where(keys.c.id == row["id"])).one()
+    trail.note(connection, "key", name, after=_audited(kept))
+    return key, info(kept)
+
+
+def _row(key: str, name: str, scopes: Sequence[str], now: int, email: str | None = None) -> dict[str, Any]:
     return {
         "id": "key_" + secrets.token_hex(8),
         "name": name,
         "prefix": key[:9],
         "hash": hash_key(key),
         "scopes": " ".join(sorted(set(scopes))),
+        "email": email,
         "created_at": now,
         "revoked_at": None,
     }
 
 
-def _audited(id_: str, scopes: str) -> dict[str, Any]:
-    return {"id": id_, "scopes": scopes.split()}
+def _audited(row: Row[Any]) -> dict[str, Any]:
+    """A key in the audit, which names nobody's address."""
+    return {"id": row.id, "scopes": row.scopes.split()}
+
+
+def info(row: Row[Any]) -> KeyInfo:
+    """A key as lists show it."""
+    return KeyInfo(
+        row.id, row.name, row.prefix, row.scopes.split(), row.email, row.created_at, row.revoked_at
+    )
 
 
 def hash_key(key: str) -> bytes:
@@ -126,34 +144,32 @@ def list_keys(db: Database) -> list[KeyInfo]:
     """All keys, newest first, including revoked ones."""
     with db.read() as connection:
         rows = connection.execute(select(keys).order_by(keys.c.created_at.desc(), keys.c.id)).all()
-    return [
-        KeyInfo(row.id, row.name, row.prefix, row.scopes.split(), row.created_at, row.revoked_at)
-        for row in rows
-    ]
+    return [info(row) for row in rows]
 
 
-def revoke_key(
-    db: Database, clock: Clock, which: str, *, wait: float = CACHE_S, trail: AuditTrail | None = None
-) -> int:
-    """Revoke every key with this id, prefix or name, and return how many there were. Raises `NotFound`.
-
-    `trail`: of the call that asks for it; by default, of `touchline keys revoke`.
+def revoke_key(db: Database, clock: Clock, which: str, *, wait: float = CACHE_S) -> int:
+    """What `touchline keys revoke` does: revoke every key with this id, prefix or name, and return how many there
+    were. Raises `NotFound`.
 
     Waits until no process remembers the keys any more.
     """
     named = or_(keys.c.id == which, keys.c.prefix == which, keys.c.name == which)
-    trail = trail or command_trail(clock, "revoke")
     with db.write() as connection:
         query = select(keys).where(named, keys.c.revoked_at.is_(None))
         found = connection.execute(query.with_for_update()).all()
-        ids = [row.id for row in found]
-        connection.execute(update(keys).where(keys.c.id.in_(ids)).values(revoked_at=clock.now()))
-        for row in found:
-            trail.note(connection, "key", row.name, before=_audited(row.id, row.scopes))
+        mark_revoked(connection, found, clock.now(), command_trail(clock, "revoke"))
     if not found:
         raise NotFound(f"there is no key with the id, prefix or name {which!r} that is not revoked yet")
     time.sleep(wait)
     return len(found)
+
+
+def mark_revoked(connection: Connection, found: Sequence[Row[Any]], now: int, trail: AuditTrail) -> None:
+    """Revoke these keys. Processes remember them for up to `CACHE_S` after the commit."""
+    ids = [row.id for row in found]
+    connection.execute(update(keys).where(keys.c.id.in_(ids)).values(revoked_at=now))
+    for row in found:
+        trail.note(connection, "key", row.name, before=_audited(row))
 
 
 def ensure_admin_key(db: Database, clock: Clock, path: Path) -> str | None:
@@ -165,12 +181,12 @@ def ensure_admin_key(db: Database, clock: Clock, path: Path) -> str | None:
     if not path.exists():
         key = "tl_" + secrets.token_urlsafe(32)
         with db.write() as connection:
-            connection.execute(insert(keys).values(_row(key, "admin", ["admin"], clock.now())))
+            connection.execute(insert(keys).values(_row(key, "admin", [ADMIN], clock.now())))
             write_private(path, key + "\n")
         return key
     key = read_private(path, KEY_REMEDY)
     with db.write() as connection:
-        insert_new(connection, keys, [_row(key, "admin", ["admin"], clock.now())], ["hash"])
+        insert_new(connection, keys, [_row(key, "admin", [ADMIN], clock.now())], ["hash"])
     return None
 
 
@@ -219,7 +235,7 @@ class Keys:
         if row is None:
             self._known.pop(key, None)
             raise Unauthorized(_UNKNOWN)
-        principal = Principal(row.id, row.name, frozenset(row.scopes.split()))
+        principal = Principal(row.id, row.name, frozenset(row.scopes.split()), row.email)
         if len(self._known) >= CACHE_SIZE:
             self._known.clear()
         self._known[key] = (principal, asked)

@@ -10,7 +10,6 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol
 
-import msgspec
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -37,10 +36,12 @@ from backbone.web.cors import let_browsers_in
 from backbone.web.docs_page import docs_page
 from backbone.web.idempotency import Idempotency, Once
 from backbone.web.json_route import check_bodies, refused
+from backbone.web.keys import keys_router
 from backbone.web.middleware import RequestMiddleware, problem, problem_of
 from backbone.web.openapi import MANNERS, declared_scopes, install, route_scope
 from backbone.web.pagination import Pages, Paging, check_if_match, decode_cursor, encode_cursor, etag, page
 from backbone.web.query_params import any_query, guard
+from backbone.web.responses import json_response
 from backbone.web.route_lookup import RouteTable, direct
 from backbone.web.validation import validate
 from schemas.answers import HealthOut, ReadinessOut, StatusOut
@@ -113,11 +114,6 @@ class Service(Protocol):
         ...
 
 
-def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer, encoded by msgspec (Structs, datetimes and pydantic's dumps alike)."""
-    return Response(msgspec.json.encode(content), status, headers, "application/json")
-
-
 def create_app(
     title: str,
     *,
@@ -148,6 +144,7 @@ def create_app(
         _health(db, log, clock, services),
         record_router(services, clock),
         audit_router(db, [service.name for service in services]),
+        keys_router(db, clock),
         *(router for service in services for router in service.routers),
     ]:
         # flat: one look-up per request, and every route can be seen

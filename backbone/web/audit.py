@@ -19,6 +19,7 @@ from backbone.database import Database
 from backbone.tables import audit
 from backbone.web.api_keys import CALLER, Principal, require
 from backbone.web.pagination import After, Pages, Text, between, equal, newest, page
+from backbone.web.responses import json_response
 from schemas.answers import page_of
 from schemas.audit import AuditEntryOut
 from schemas.event import rfc3339
@@ -81,8 +82,7 @@ def audit_router(db: Database, services: Sequence[str]) -> APIRouter:
         query = between(query, audit.c.at, after, None)
         order = newest(audit.c.seq, audit.c.at, after, None)
         with db.read() as connection:
-            shown = page(connection, query, order, pages, _view)
-        return Response(msgspec.json.encode(shown), media_type="application/json")
+            return json_response(page(connection, query, order, pages, _view))
 
     return router
 

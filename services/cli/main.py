@@ -109,6 +109,9 @@ def keys_create(
     scope: Annotated[
         list[str], typer.Option(help="What it may do; give it several times for several scopes.")
     ],
+    email: Annotated[
+        str | None, typer.Option(help="The address of the person who has it; tasks for it are theirs.")
+    ] = None,
 ) -> None:
     """Make a key and print it, and nothing else: it cannot be shown again.
 
@@ -120,7 +123,7 @@ def keys_create(
 
     scopes = [part.strip() for text in scope for part in text.split(",") if part.strip()]
     with _keys_database() as db:
-        typer.echo(create_key(db, WallClock(), name, scopes))
+        typer.echo(create_key(db, WallClock(), name, scopes, email))
 
 
 @keys.command("list")
@@ -135,7 +138,7 @@ def keys_list() -> None:
 
     with _keys_database() as db:
         found = list_keys(db)
-    table = Table("id", "name", "begins", "scopes", "created", "revoked", box=None)
+    table = Table("id", "name", "begins", "scopes", "email", "created", "revoked", box=None)
     for key in found:
         revoked = rfc3339(key.revoked_at) if key.revoked_at else ""
         table.add_row(
@@ -143,6 +146,7 @@ def keys_list() -> None:
             one_line(key.name),
             key.prefix + "…",
             " ".join(key.scopes),
+            one_line(key.email or ""),
             rfc3339(key.created_at),
             revoked,
         )

@@ -11,6 +11,7 @@ from schemas.account import ACCOUNT_EXAMPLE
 from schemas.aliases import ALIASES_EXAMPLE
 from schemas.brand import BRAND_EXAMPLE
 from schemas.json_schemas import KINDS
+from schemas.key import KEY_EXAMPLE
 from schemas.policy import POLICY_EXAMPLE
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE
 from schemas.start import START_EXAMPLE
@@ -267,6 +268,10 @@ def _by_hand(call: Caller) -> None:
 
 
 def _rest(call: Caller) -> None:
+    call("post", "/v1/keys", json=KEY_EXAMPLE)
+    call("delete", f"/v1/keys/{KEY_EXAMPLE['name']}")
+    assert call("get", "/v1/keys?revoked=true")["items"]
+    assert call("get", "/v1/me")["scopes"] == ["admin"]
     call.settle()
     for path in ("/healthz", "/readyz", "/metrics", "/u/preview"):
         call("get", path)

@@ -101,6 +101,8 @@ CALLS: list[tuple[str, str, Any]] = [
     ("POST", "/v1/plays/{second}/discard", None),
     ("POST", "/v1/playbooks/chase/pause", {"reason": "wrong text"}),
     ("POST", "/v1/playbooks/chase/resume", {"held": "discard"}),
+    ("POST", "/v1/keys", {"name": "kim", "scopes": ["rules:read"], "email": "kim@us.test"}),
+    ("DELETE", "/v1/keys/kim", None),
     ("POST", "/v1/suppressions", {"address": "ann@acme.test", "reason": "asked by phone"}),
     ("DELETE", "/v1/suppressions/ann@acme.test", None),
     *(("DELETE", f"/v1/{kind}/chase", None) for kind in DOCUMENTS),
@@ -194,7 +196,7 @@ def test_an_entry_says_who_did_what(
 ) -> None:
     every = [one for entries in called.values() for one in entries]
     assert {one["actor"] for one in every} == {"jo"}
-    assert {one["service"] for one in every} == {"ingest", "rules", "actions"}
+    assert {one["service"] for one in every} == {"ingest", "rules", "actions", "backbone"}
     made = called["POST", "/v1/rules"][0]
     assert (made["object"], made["version"], made["before"]) == ("rule/chase", 1, None)
     assert made["after"] == {

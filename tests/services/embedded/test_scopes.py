@@ -12,9 +12,10 @@ from starlette.routing import Match
 
 from backbone.database import Database
 from backbone.settings import load_settings
-from backbone.web.api_keys import ANY, NARROW, OPEN, SCOPES, TRACK, create_key
+from backbone.web.api_keys import ANY, NARROW, OPEN, TRACK, create_key
 from backbone.web.app import declared_scopes
 from backbone.web.route_lookup import RouteTable
+from schemas.key import SCOPES
 from services.actions.unsubscribe_token import Claim, Tokens
 from services.app import Runtime, open_runtime
 from tests.conftest import KafkaServer

@@ -9,7 +9,6 @@ from backbone.database import Database
 from backbone.errors import DatabaseUnavailable, Forbidden, Invalid, NotFound, Unauthorized
 from backbone.web.api_keys import (
     CACHE_S,
-    SCOPES,
     STALE_S,
     Keys,
     create_key,
@@ -18,6 +17,7 @@ from backbone.web.api_keys import (
     list_keys,
     revoke_key,
 )
+from schemas.key import SCOPES
 from tests.migrated import migrated
 
 CLOCK = ManualClock(1_000_000)
