@@ -21,6 +21,7 @@ from backbone.web.body_budget import SignatureCheck, may_be_signed
 from backbone.web.raw_route import RawRoute
 from schemas.mail_feedback import FeedbackOut
 from services.actions.feedback import mailgun, postmark, report_mail, sendgrid, ses
+from services.actions.feedback.examples import EXAMPLES
 from services.actions.feedback.report import MailReport, ReportKind, Reports
 from services.actions.feedback.signatures import Unsigned, is_sendgrids, mailguns_token
 from services.actions.feedback.sns import Fetch, SnsTopics
@@ -139,7 +140,9 @@ def _add(
         openapi_extra={
             "requestBody": {
                 "required": True,
-                "content": {provider.media: {"schema": _schema(provider.media)}},
+                "content": {
+                    provider.media: {"schema": _schema(provider.media), "example": EXAMPLES[provider.name]}
+                },
             }
         },
     )(serve)
