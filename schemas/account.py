@@ -5,10 +5,12 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
 
 from schemas.addresses import trimmed_address
 from schemas.domains import MAX_DOMAINS, valid_domain
+from schemas.external_ids import MAX_IDS, MAX_SYSTEMS, valid_ids, valid_phone, valid_system
+from schemas.names import MAX_NAME
 from schemas.zones import valid_zone
 
 Text = Annotated[str, Field(max_length=1_000)]
@@ -20,6 +22,15 @@ Attributes = dict[Annotated[str, Field(max_length=256)], Any]
 Timezone = Annotated[Text, AfterValidator(valid_zone)]
 Email = Annotated[Text, AfterValidator(trimmed_address)]
 Domain = Annotated[Text, AfterValidator(valid_domain)]
+Phone = Annotated[Text, AfterValidator(valid_phone)]
+System = Annotated[Text, AfterValidator(valid_system)]
+_ID_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
+_IDS_SCHEMA = {"type": "array", "items": _ID_SCHEMA, "maxItems": MAX_IDS}
+IdsOfSystem = Annotated[
+    str | list[str] | None,
+    PlainValidator(valid_ids),
+    WithJsonSchema({"anyOf": [_ID_SCHEMA, _IDS_SCHEMA, {"type": "null"}]}),
+]
 
 
 class OwnerIn(BaseModel):
@@ -39,6 +50,9 @@ class ContactUpdate(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True)
 
     email: Email | None = Field(None, description="The address that mails go to.", examples=["ann@acme.test"])
+    phone: Phone | None = Field(
+        None, description="The phone number, in E.164: `+` and the country's code.", examples=["+4930123456"]
+    )
     name: Text | None = Field(None, description="The name of the person in mails.", examples=["Ann"])
     roles: list[Text] | None = Field(
         None, description="The roles of the contact, such as `admin`.", max_length=100, examples=[["admin"]]
@@ -97,6 +111,14 @@ class _Account(BaseModel):
         "refused.",
         examples=[["acme.com"]],
     )
+    external_ids: dict[System, IdsOfSystem] | None = Field(
+        None,
+        max_length=MAX_SYSTEMS,
+        description="What other systems call the account: by the name of the system, its id there or a list of "
+        "ids. Merged system by system: the ids of a system are replaced as a whole, and null deletes them. An id "
+        "may stand at several accounts.",
+        examples=[{"stripe": "cus_1", "zendesk": ["36", "37"]}],
+    )
     attributes: Attributes | None = Field(
         None,
         description="Attributes, merged one by one. Null deletes an attribute.",
@@ -139,6 +161,10 @@ ACCOUNT_EXAMPLE = {
     "name": "Acme Inc.",
     "owner": {"name": "Jo Doe", "email": "jo@us.test"},
     "timezone": "Europe/Berlin",
+    "domains": ["acme.test"],
+    "external_ids": {"stripe": "cus_1", "zendesk": ["36", "37"]},
     "attributes": {"arr": 60000, "plan": "pro"},
-    "contacts": [{"id": "ann", "email": "ann@acme.test", "name": "Ann", "roles": ["admin"]}],
+    "contacts": [
+        {"id": "ann", "email": "ann@acme.test", "phone": "+4930123456", "name": "Ann", "roles": ["admin"]}
+    ],
 }

@@ -12,10 +12,11 @@ import msgspec
 
 from schemas.domains import MAX_DOMAINS, domain_of
 from schemas.event import Event
+from schemas.external_ids import ExternalIds, merged_ids
 from schemas.updates import right
 
 TEXTS = ("name", "timezone")
-CONTACT_TEXTS = ("email", "name", "timezone", "locale")
+CONTACT_TEXTS = ("email", "phone", "name", "timezone", "locale")
 
 
 class Owner(msgspec.Struct, omit_defaults=True):
@@ -37,6 +38,7 @@ class Contact(msgspec.Struct, omit_defaults=True):
     locale: str | None = None
     attributes: dict[str, Any] = {}
     unvouched: bool = False  # known from calls that anybody may have made, and from nothing else
+    phone: str | None = None  # in E.164
 
 
 class Closing(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -52,7 +54,8 @@ class Closing(msgspec.Struct, omit_defaults=True, frozen=True):
 class Profile(msgspec.Struct, omit_defaults=True):
     """An account at a place in the log. `tier` is its own override, not the resolved one.
 
-    `domains`: where the account's people have their addresses. `unvouched`: only updates that anybody may
+    `domains`: where the account's people have their addresses. `external_ids`: what other systems call it, by
+    system. `unvouched`: only updates that anybody may
     have sent made it what it is; None: no update has said, which means no for an account with any data.
     `closed`: it was merged into another account. `absorbed`: the accounts that were merged into this one,
     also through others, each with the contacts it had, under their ids here.
@@ -69,6 +72,7 @@ class Profile(msgspec.Struct, omit_defaults=True):
     unvouched: bool | None = None
     closed: Closing | None = None
     absorbed: dict[str, list[str]] = {}
+    external_ids: ExternalIds = {}
 
 
 def apply_update(profile: Profile, event: Event) -> None:
@@ -125,7 +129,7 @@ def is_vouched(profile: Profile, contact: Contact) -> bool:
 
 def _clear(profile: Profile) -> None:
     profile.name = profile.tier = profile.owner = profile.timezone = profile.unvouched = None
-    profile.attributes, profile.contacts, profile.domains = {}, {}, []
+    profile.attributes, profile.contacts, profile.domains, profile.external_ids = {}, {}, [], {}
 
 
 def _vouch(profile: Profile, unvouched: bool) -> None:
@@ -137,6 +141,7 @@ def _vouch(profile: Profile, unvouched: bool) -> None:
         more = (
             profile.attributes
             or profile.domains
+            or profile.external_ids
             or not all(one.unvouched for one in profile.contacts.values())
         )
         profile.unvouched = not more and said == (None,) * len(said)
@@ -156,6 +161,8 @@ def _merge_account(profile: Profile, data: Mapping[str, Any], unvouched: bool) -
     if "domains" in data:
         domains = data["domains"]
         profile.domains = list(dict.fromkeys(domains))[:MAX_DOMAINS] if isinstance(domains, list) else []
+    if "external_ids" in data:
+        profile.external_ids = merged_ids(profile.external_ids, data["external_ids"])
     contacts = data.get("contacts")
     for entry in contacts if isinstance(contacts, list) else ():
         if isinstance(entry, dict) and isinstance(entry.get("id"), str) and entry["id"]:

@@ -176,6 +176,7 @@ class ContactOut(Answer):
 
     id: str = Field(examples=["ann"])
     email: str | None
+    phone: str | None
     name: str | None
     roles: list[str]
     active: bool = Field(description="Whether the contact is active. Inactive contacts get no mail.")
@@ -203,6 +204,7 @@ class AccountOut(Answer):
     owner: OwnerOut | None
     timezone: str | None
     domains: list[str]
+    external_ids: dict[str, str | list[str]]
     attributes: dict[str, Any]
     contacts: list[ContactOut]
     first_event_at: Time | None

@@ -103,6 +103,7 @@ FIELDS: dict[str, dict[str, str]] = {
     "Contact": {
         "id": "Unique at the account.",
         "email": "The address that mails go to.",
+        "phone": "The phone number, in E.164.",
         "name": "The name of the person in mails.",
         "roles": "The roles of the contact, such as `admin`.",
         "active": "Whether the contact is active. Inactive contacts get no mail.",

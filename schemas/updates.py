@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from schemas.addresses import trimmed_address
 from schemas.domains import valid_domain
 from schemas.event import Event
+from schemas.external_ids import valid_external_id, valid_phone, valid_system
 from schemas.zones import valid_zone
 
 UPDATES = frozenset({"account.updated", "contact.updated"})
@@ -20,7 +21,7 @@ class BadValue(NamedTuple):
     """An invalid value: its path in the data (`contacts.0.email`), its kind, and what is wrong with it."""
 
     path: str
-    kind: str  # email, owner.email, timezone or domain: a closed set
+    kind: str  # email, owner.email, phone, timezone, domain or external_id: a closed set
     message: str
 
 
@@ -46,6 +47,10 @@ def right(type_: str, data: dict[str, Any]) -> tuple[dict[str, Any], list[BadVal
     if isinstance(domains, list):
         fine = list(_domains(domains, wrong))
         changed = changed if fine == domains else {**changed, "domains": fine}
+    ids = data.get("external_ids")
+    if isinstance(ids, dict):
+        known = dict(_external_ids(ids, wrong))
+        changed = changed if known == ids else {**changed, "external_ids": known}
     contacts = data.get("contacts")
     if isinstance(contacts, list):
         people = list(_people(contacts, wrong))
@@ -62,6 +67,29 @@ def _domains(sent: list[Any], wrong: list[BadValue]) -> Iterator[str]:
             wrong.append(BadValue(f"domains.{index}", "domain", str(error)))
 
 
+def _external_ids(sent: dict[str, Any], wrong: list[BadValue]) -> Iterator[tuple[str, Any]]:
+    for system, ids in sent.items():
+        try:
+            valid_system(system)
+        except ValueError as error:
+            wrong.append(BadValue(f"external_ids.{system}", "external_id", str(error)))
+            continue
+        if isinstance(ids, list):
+            fine = [one for at, each in enumerate(ids) for one in _external_id(each, f"{system}.{at}", wrong)]
+            if fine or not ids:
+                yield system, fine
+        else:
+            yield from ((system, one) for one in _external_id(ids, system, wrong))
+
+
+def _external_id(sent: Any, at: str, wrong: list[BadValue]) -> Iterator[Any]:
+    """The id put right; nothing if it is none. What is no text is ignored when merged."""
+    try:
+        yield valid_external_id(sent) if isinstance(sent, str) else sent
+    except ValueError as error:
+        wrong.append(BadValue(f"external_ids.{at}", "external_id", str(error)))
+
+
 def _people(contacts: list[Any], wrong: list[BadValue]) -> Iterator[Any]:
     for index, one in enumerate(contacts):
         yield _person(one, f"contacts.{index}.", wrong) if isinstance(one, dict) else one
@@ -74,6 +102,7 @@ def _person(data: dict[str, Any], at: str, wrong: list[BadValue]) -> dict[str, A
 Check = Callable[[str], str]
 _OF_A_PERSON: tuple[tuple[str, str, Check], ...] = (
     ("email", "email", trimmed_address),
+    ("phone", "phone", valid_phone),
     ("timezone", "timezone", valid_zone),
 )
 

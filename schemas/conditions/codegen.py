@@ -16,8 +16,12 @@ from schemas.event import Event
 from schemas.profile import Contact, Profile
 
 ROOTS = ("data", "contact", "account", "trigger", "type", "source")
-ACCOUNT_FIELDS = frozenset({"id", "name", "tier", "timezone", "owner", "domains", "attributes"})
-CONTACT_FIELDS = frozenset({"id", "email", "name", "roles", "active", "timezone", "locale", "attributes"})
+ACCOUNT_FIELDS = frozenset(
+    {"id", "name", "tier", "timezone", "owner", "domains", "external_ids", "attributes"}
+)
+CONTACT_FIELDS = frozenset(
+    {"id", "email", "phone", "name", "roles", "active", "timezone", "locale", "attributes"}
+)
 NAN = float("nan")
 MAX_PATH, MAX_SEGMENTS = 512, 16
 
@@ -225,7 +229,7 @@ def _lookup(path: str) -> str:
 
 def _attribute(variable: str, names: list[str], rest: str) -> str:
     field = names[0]
-    if not re.fullmatch("[a-z]+", field):
+    if not re.fullmatch("[a-z_]+", field):
         raise ConditionError(f"no field {field}")
     if field == "owner":
         owner = f"{variable}.owner if {variable} is not None else None"

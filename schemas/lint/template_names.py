@@ -13,8 +13,8 @@ from schemas.trigger import Position, Trigger, TriggerEvent
 
 Names = tuple[str, ...]  # ("trigger", "event", "data")
 
-_ACCOUNT = ("attributes", "contacts", "domains", "id", "name", "owner", "tier", "timezone")
-_CONTACT = ("active", "attributes", "email", "id", "locale", "name", "roles", "timezone")
+_ACCOUNT = ("attributes", "contacts", "domains", "external_ids", "id", "name", "owner", "tier", "timezone")
+_CONTACT = ("active", "attributes", "email", "id", "locale", "name", "phone", "roles", "timezone")
 _OWNER = ("email", "name")
 # The names that these objects always have; any other name fails when the template is rendered.
 FIELDS: dict[Names, frozenset[str]] = {

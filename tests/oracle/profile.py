@@ -22,8 +22,8 @@ def _merge(into: JSON, data: JSON, names: tuple[str, ...]) -> None:
             into[name] = copy.deepcopy(data[name])
 
 
-ACCOUNT_FIELDS = ("name", "tier", "owner", "timezone", "attributes")
-CONTACT_FIELDS = ("email", "name", "roles", "active", "timezone", "locale", "attributes")
+ACCOUNT_FIELDS = ("name", "tier", "owner", "timezone", "domains", "attributes")
+CONTACT_FIELDS = ("email", "phone", "name", "roles", "active", "timezone", "locale", "attributes")
 
 
 def merge_account(profile: JSON, data: JSON) -> None:

@@ -33,6 +33,7 @@ def account_document(profile: Profile, tier: str) -> dict[str, Any]:
         "owner": owner_document(profile),
         "timezone": profile.timezone,
         "domains": list(profile.domains),
+        "external_ids": dict(profile.external_ids),
         "attributes": dict(profile.attributes),
         "contacts": [contact_document(contact) for contact in profile.contacts.values()],
     }
@@ -41,11 +42,12 @@ def account_document(profile: Profile, tier: str) -> dict[str, Any]:
 def contact_document(contact: Contact | None) -> dict[str, Any]:
     """A contact; without one, every field is null."""
     if contact is None:
-        empty = dict.fromkeys(("id", "email", "name", "active", "timezone", "locale"))
+        empty = dict.fromkeys(("id", "email", "phone", "name", "active", "timezone", "locale"))
         return {**empty, "roles": [], "attributes": {}}
     return {
         "id": contact.id,
         "email": contact.email,
+        "phone": contact.phone,
         "name": contact.name,
         "roles": list(contact.roles),
         "active": contact.active,

@@ -85,6 +85,7 @@ def _account(state: AccountState, ruleset: RuleSet) -> dict[str, Any]:
         "owner": None if profile.owner is None else msgspec.structs.asdict(profile.owner),
         "timezone": profile.timezone,
         "domains": profile.domains,
+        "external_ids": profile.external_ids,
         "attributes": profile.attributes,
         "contacts": [_contact(profile, contact) for contact in profile.contacts.values()],
         "first_event_at": rfc3339(state.earliest),

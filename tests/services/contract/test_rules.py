@@ -36,10 +36,32 @@ def test_an_account_is_shown_with_all_its_fields(api: httpx.Client) -> None:
     settled(api)
     account = api.get("/v1/accounts/acme").json()
     assert account["owner"] == {"name": None, "email": "jo@us.test"}
+    assert (account["domains"], account["external_ids"]) == ([], {})
     assert account["contacts"] == [
-        {"id": "ann", "email": None, "name": None, "roles": [], "active": True, "timezone": None, "locale": None,
-         "attributes": {}}
+        {"id": "ann", "email": None, "phone": None, "name": None, "roles": [], "active": True, "timezone": None,
+         "locale": None, "attributes": {}}
     ]  # fmt: skip
+
+
+def test_what_other_systems_call_an_account_is_kept_and_shown(api: httpx.Client) -> None:
+    ids = {"stripe": "cus_1", "zendesk": ["36", "37"]}
+    body = {
+        "external_ids": ids,
+        "domains": ["ACME.test"],
+        "contacts": [{"id": "ann", "phone": "+49 30 123456"}],
+    }
+    assert api.put("/v1/accounts/acme", json=body).status_code == 202
+    assert (
+        api.put("/v1/accounts/acme", json={"external_ids": {"zendesk": None, "crm": "7"}}).status_code == 202
+    )
+    settled(api)
+    account = api.get("/v1/accounts/acme").json()
+    assert (account["external_ids"], account["domains"]) == ({"stripe": "cus_1", "crm": "7"}, ["acme.test"])
+    assert account["contacts"][0]["phone"] == "+4930123456"
+    refused = api.put("/v1/accounts/acme", json={"external_ids": {"crm": 7}, "domains": ["mailinator.com"]})
+    assert refused.status_code == 422
+    assert [one["field"] for one in refused.json()["errors"]] == ["domains.0", "external_ids.crm"]
+    assert api.put("/v1/accounts/acme", json=account).status_code == 202, "what GET shows may be written back"
 
 
 def test_an_accounts_name_may_be_any_text(api: httpx.Client) -> None:

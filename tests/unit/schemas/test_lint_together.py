@@ -193,7 +193,7 @@ def test_names_that_nothing_can_have() -> None:
     assert not list(unknown_names(fine))
     assert [one["field"] for one in lint_template(mail("{{ trigger.event.invoice }}"))] == ["markdown"]
     assert not lint_template(mail("{{ trigger.event.data.invoice }}"))
-    wrong = book({"low": [{"task": {"title": "Call {{ contact.phone }}"}}]})
+    wrong = book({"low": [{"task": {"title": "Call {{ contact.telephone }}"}}]})
     assert [one["field"] for one in lint_playbook(wrong)] == ["steps.low.0.task.title"]
     assert not lint_playbook(book([CALL]))
 

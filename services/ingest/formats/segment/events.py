@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from schemas.event import Event, is_reserved
+from schemas.external_ids import valid_phone
 from schemas.merging import SEGMENT, SEGMENT_PUBLIC
 from schemas.names import is_name
 from schemas.updates import UPDATES
@@ -141,7 +142,15 @@ def _contact_of(sent: Mapping[str, Any]) -> dict[str, Any]:
     fields = {
         name: traits.pop(name) for name in _CONTACT_FIELDS if isinstance(traits.get(name, 0), str | None)
     }
-    return {**fields, "attributes": traits}
+    return {**fields, **_phone_of(traits), "attributes": traits}
+
+
+def _phone_of(traits: Mapping[str, Any]) -> dict[str, Any]:
+    """The phone number, if it names its country. It stays among the attributes, where it is as it was sent."""
+    try:
+        return {"phone": valid_phone(str(traits.get("phone")))}
+    except ValueError:
+        return {}
 
 
 def _group(call: TrackingCall) -> dict[str, Any] | Refusal:
