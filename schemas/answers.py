@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from schemas.endpoint import EndpointIn
 from schemas.playbook import PlaybookIn
 from schemas.policy import PolicyDoc
+from schemas.source import SourceIn
 from schemas.template import TemplateIn
 
 Time = Annotated[str, Field(description="A time in RFC 3339, UTC.", examples=["2026-11-22T09:00:00Z"])]
@@ -57,8 +58,8 @@ class CheckOut(Answer):
     warnings: list[FieldWarning]
 
 
-class EndpointCheckOut(CheckOut):
-    """The result of checking an endpoint without saving it."""
+class SecretsCheckOut(CheckOut):
+    """The result of checking an endpoint or source without saving it."""
 
     secrets_differ: bool = Field(description="Whether saving it would change any of the stored secrets.")
 
@@ -147,6 +148,10 @@ class EndpointOut(KeptDocument, EndpointIn):
     failing_since: Time | None = Field(
         None, description="The first failure since the last success. Null if the last webhook succeeded."
     )
+
+
+class SourceOut(KeptDocument, SourceIn):
+    """A saved source."""
 
 
 class PolicyOut(KeptVersion, PolicyDoc):

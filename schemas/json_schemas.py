@@ -13,6 +13,8 @@ from schemas.playbook import PlaybookIn
 from schemas.policy import PolicyDoc
 from schemas.rule import RuleIn, TiersDoc
 from schemas.scenario import Scenario
+from schemas.source import SourceIn
+from schemas.source_scenario import SourceScenario
 from schemas.template import TemplateIn
 
 # In the order in which they can be applied: a document comes before those that refer to it.
@@ -21,6 +23,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "tiers": TiersDoc,
     "policy": PolicyDoc,
     "brand": BrandIn,
+    "source": SourceIn,
     "endpoint": EndpointIn,
     "template": TemplateIn,
     "playbook": PlaybookIn,
@@ -35,7 +38,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def schema_of(name: str) -> dict[str, Any]:
     """The JSON Schema of a kind, of `test`, or of any `document`. Raises `KeyError`."""
     if name == TEST:
-        return {"$schema": DIALECT, **Scenario.model_json_schema(by_alias=True)}
+        return _test()
     if name == DOCUMENT:
         return _any()
     schema = KINDS[name].model_json_schema(by_alias=True)
@@ -48,6 +51,24 @@ def schema_of(name: str) -> dict[str, Any]:
         **schema,
         "properties": properties,
         "required": ["kind", *schema.get("required", [])],
+    }
+
+
+def _test() -> dict[str, Any]:
+    """A test with `source` is one of a source."""
+    kinds: dict[str, type[BaseModel]] = {"scenario": Scenario, "source-scenario": SourceScenario}
+    definitions: dict[str, Any] = {}
+    for name, model in kinds.items():
+        schema = model.model_json_schema(by_alias=True)
+        definitions |= schema.pop("$defs", {})
+        definitions[name] = schema
+    return {
+        "$schema": DIALECT,
+        "type": "object",
+        "if": {"required": ["source"]},
+        "then": {"$ref": "#/$defs/source-scenario"},
+        "else": {"$ref": "#/$defs/scenario"},
+        "$defs": definitions,
     }
 
 

@@ -14,10 +14,10 @@ from schemas.policy import PolicyDoc
 from schemas.rule import RuleIn
 from services.cli.client import ApiError, Client
 from services.cli.documents import Document, FileProblem
-from services.cli.server_documents import PATHS, SINGLE, Item, Key, as_filed
+from services.cli.server_documents import CHECKED_SECRETS, PATHS, SINGLE, Item, Key, as_filed
 
 OUTLINED = ("rule", "playbook", "template")
-CHECKED = (*OUTLINED, "policy", "endpoint")  # kinds that the server checks without a save
+CHECKED = (*OUTLINED, "policy", *CHECKED_SECRETS)  # kinds that the server checks without a save
 
 
 def check(client: Client, documents: Sequence[Document]) -> tuple[list[FileProblem], list[FileProblem]]:
@@ -29,8 +29,8 @@ def check(client: Client, documents: Sequence[Document]) -> tuple[list[FileProbl
             try:
                 answer = _ask(client, document)
             except ApiError as error:
-                # of endpoints a key that may only read is told nothing
-                if error.status != 403 or document.kind != "endpoint":
+                # of endpoints and sources a key that may only read is told nothing
+                if error.status != 403 or document.kind not in CHECKED_SECRETS:
                     refused += problems(document, error)
                 continue
             doubtful += [document.problem(one["field"], one["message"]) for one in answer["warnings"]]
@@ -40,17 +40,17 @@ def check(client: Client, documents: Sequence[Document]) -> tuple[list[FileProbl
 def _ask(client: Client, document: Document) -> Any:
     if document.kind in SINGLE:
         return client.call("POST", f"/v1/{SINGLE[document.kind]}/check", document.body)
-    alone: dict[str, Any] = {} if document.kind == "endpoint" else {"alone": True}
+    alone: dict[str, Any] = {} if document.kind in CHECKED_SECRETS else {"alone": True}
     return client.call("POST", f"/v1/{PATHS[document.kind]}/check", document.body, **alone)
 
 
 def differ(client: Client, document: Document) -> bool:
-    """Whether an endpoint's secrets are others than those that the server keeps.
+    """Whether an endpoint's or source's secrets are others than those that the server keeps.
 
     What the server refuses is different, so that the refusal is seen. A key that may only read is told nothing.
     """
     try:
-        answer = client.call("POST", "/v1/endpoints/check", document.body)
+        answer = client.call("POST", f"/v1/{PATHS[document.kind]}/check", document.body)
     except ApiError as error:
         if error.status in (403, 422):
             return error.status == 422

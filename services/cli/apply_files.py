@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from backbone.settings import variables
 from services.cli.apply_checks import check, check_together, dangling, differ, problems
 from services.cli.apply_plan import Plan, PlannedChange
 from services.cli.client import ApiError, Client
 from services.cli.documents import Document, FileProblem, FileProblems, find, load
-from services.cli.server_documents import PATHS, address, as_filed, everything, label
+from services.cli.server_documents import CHECKED_SECRETS, PATHS, address, as_filed, everything, label
 from services.cli.terminal import agreed, err, out
 
 _STYLE = {"created": "green", "updated": "yellow", "unchanged": "dim", "deleted": "red"}
@@ -26,7 +27,7 @@ def apply(paths: Sequence[Path], *, dry_run: bool = False, yes: bool = False, pr
         err.print(f"no YAML files under {', '.join(map(str, paths))}", style="red", markup=False)
         return 1
     try:
-        documents = load(files)
+        documents = load(files, variables())
         if not documents:
             raise FileProblems([FileProblem(file, 1, "holds no document") for file in files])
         client = Client()
@@ -131,7 +132,7 @@ def _put_back(client: Client, done: Sequence[PlannedChange]) -> list[FileProblem
     for change in reversed(done):
         kind, name = change.document.kind, change.document.name
         try:
-            if change.before is not None and kind == "endpoint":  # with the secrets that it had
+            if change.before is not None and kind in CHECKED_SECRETS:  # with the secrets that it had
                 version = change.before["version"]
                 client.call("POST", f"{address(kind, name)}/versions/{version}/publish")
             elif change.before is not None:

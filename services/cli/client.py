@@ -13,7 +13,7 @@ from backbone.settings import load_settings, variables
 
 TIMEOUT_S = 30.0
 OF_RULES = frozenset({"rules", "tiers", "triggers", "accounts", "backtests"})
-OF_INGEST = frozenset({"aliases"})  # the rest that is asked here is of actions
+OF_INGEST = frozenset({"aliases", "sources"})  # the rest that is asked here is of actions
 Shown = Mapping[str, Any]  # a document as the API shows it
 _KEY = re.compile(r"[!-~]{1,200}")  # what a header may carry
 _URL, _API_KEY = "TOUCHLINE_URL", "TOUCHLINE_API_KEY"
@@ -37,7 +37,7 @@ class Client:
     """One Touchline: `TOUCHLINE_URL` (default: the local one) with `TOUCHLINE_API_KEY` (default: its admin.key).
 
     Where the services run apart without a proxy, `TOUCHLINE_URL` is several addresses, separated by commas:
-    those of rules and of actions, in any order, and of ingest for its aliases.
+    those of rules and of actions, in any order, and of ingest for its aliases and sources.
     """
 
     def __init__(self, url: str | None = None, key: str | None = None) -> None:

@@ -1,7 +1,7 @@
 """Reads and checks files of documents (rules, playbooks, templates, …); each error names its file and line."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from backbone.errors import Invalid
 from backbone.web.validation import validate
 from schemas.json_schemas import KINDS
+from services.cli.file_variables import FILLED, filled, unfilled
 from services.cli.server_documents import SINGLE, label
 from services.cli.yamlfile import Located, YamlError, read_yaml
 
@@ -71,8 +72,11 @@ def find(paths: Iterable[Path], *, tests: bool = False) -> list[Path]:
     return list(found)
 
 
-def load(files: Iterable[Path]) -> list[Document]:
-    """Every document of the files in an order that can be applied. Raises `FileProblems` with all that is wrong."""
+def load(files: Iterable[Path], variables: Mapping[str, str | None] | None = None) -> list[Document]:
+    """Every document of the files in an order that can be applied. Raises `FileProblems` with all that is wrong.
+
+    `variables` fill in `${NAME}`; None: nothing is filled in, and nothing has to be.
+    """
     problems: list[FileProblem] = []
     documents: list[Document] = []
     for file in files:
@@ -82,7 +86,7 @@ def load(files: Iterable[Path]) -> list[Document]:
             problems.append(FileProblem(error.path, error.line, error.message))
             continue
         for item in located:
-            result = _document(item)
+            result = _document(item, variables)
             if isinstance(result, Document):
                 documents.append(result)
             else:
@@ -94,7 +98,7 @@ def load(files: Iterable[Path]) -> list[Document]:
     return sorted(documents, key=lambda document: order.index(document.kind))
 
 
-def _document(item: Located) -> Document | list[FileProblem]:
+def _document(item: Located, variables: Mapping[str, str | None] | None) -> Document | list[FileProblem]:
     if not isinstance(item.value, dict) or item.value.get("kind") not in KINDS:
         kinds = ", ".join(KINDS)
         return [FileProblem(item.path, item.line("kind"), f"kind: should be one of {kinds}")]
@@ -102,6 +106,13 @@ def _document(item: Located) -> Document | list[FileProblem]:
     body = {key: value for key, value in item.value.items() if key != "kind"}
     name = kind if kind in SINGLE else str(body.get("name", ""))
     what = label(kind, name).strip()
+    if variables is not None and kind in FILLED:
+        body = filled(body, variables)
+        if left := list(unfilled(body)):
+            return [
+                FileProblem(item.path, item.line(field), f"{what}: {field}: the variable {name} is not set")
+                for field, name in left
+            ]
     try:
         model = validate(KINDS[kind], body)
     except Invalid as error:

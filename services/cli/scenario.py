@@ -6,7 +6,6 @@ database and the channels are missing. Touchline's own events follow the event t
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,29 +24,20 @@ from services.actions.plays.memory_rows import MemoryAction
 from services.actions.plays.model import DraftRendering
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import RenderPool as Pool
+from services.cli.comparing import Difference, compare
 from services.cli.documents import TEST_SUFFIX, Document, FileProblem, FileProblems, find, load
 from services.cli.scenario_by_hand import do
-from services.cli.scenario_shown import fits, shown_action, shown_play
+from services.cli.scenario_shown import shown_action, shown_play
 from services.cli.scenario_why import of_action, of_trigger
 from services.cli.scenario_world import World, course
+from services.cli.source_scenario import are_of_sources, run_sources
 from services.cli.terminal import Terminal
-from services.cli.yamlfile import YamlError, read_yaml
+from services.cli.yamlfile import Located, YamlError, read_yaml
 
 MAX_EVENTS = 1_000_000
 SENDER: dict[str, str | None] = {"name": "Touchline", "email": "touchline@touchline.test"}
 
 console = Terminal(highlight=False)
-
-
-@dataclass
-class Difference:
-    """What was expected and did not come, and what came unexpected; `why` explains the first kind, where
-    a rule can."""
-
-    what: str
-    missing: list[dict[str, Any]]
-    unexpected: list[dict[str, Any]]
-    why: list[str] = field(default_factory=list)
 
 
 def test(paths: Sequence[Path]) -> int:
@@ -89,19 +79,31 @@ def renderer() -> Iterator[DraftRendering]:
 
 
 def run(file: Path, render: DraftRendering | None) -> list[Difference]:
-    """Run one scenario. Returns what differs from its expectations. Raises `FileProblems` for a file that
-    is no test."""
-    scenario = read_scenario(file)
+    """Run one scenario, or the tests of a source. Returns what differs from the expectations.
+
+    Raises `FileProblems` for a file that is no test.
+    """
+    located = _read(file)
+    if are_of_sources(located):
+        return run_sources(located)
+    scenario = _scenario(file, located)
     documents = load(find([file.parent / name for name in scenario.load]))
     return play(scenario, documents, render)
 
 
 def read_scenario(file: Path) -> Scenario:
     """The scenario in a file. Raises `FileProblems`."""
+    return _scenario(file, _read(file))
+
+
+def _read(file: Path) -> list[Located]:
     try:
-        located = read_yaml(file)
+        return read_yaml(file)
     except YamlError as error:
         raise FileProblems([FileProblem(error.path, error.line, error.message)]) from None
+
+
+def _scenario(file: Path, located: Sequence[Located]) -> Scenario:
     if len(located) != 1:
         raise FileProblems([FileProblem(file, 1, f"should hold one test, not {len(located)}")])
     item = located[0]
@@ -185,25 +187,6 @@ def _impact(scenario: Scenario, world: World) -> Difference | None:
     return Difference("impact", missing, unexpected) if missing or unexpected else None
 
 
-def compare(
-    expected: Sequence[dict[str, Any]], got: Sequence[dict[str, Any]]
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What is missing of `expected`, and what of `got` was not expected, by the largest possible pairing."""
-    partner: dict[int, int] = {}  # got -> expected
-
-    def place(index: int, tried: set[int]) -> bool:
-        for other, item in enumerate(got):
-            if other not in tried and fits(expected[index], item):
-                tried.add(other)
-                if other not in partner or place(partner[other], tried):
-                    partner[other] = index
-                    return True
-        return False
-
-    missing = [expected[index] for index in range(len(expected)) if not place(index, set())]
-    return missing, [item for other, item in enumerate(got) if other not in partner]
-
-
 def compare_actions(
     expected: Sequence[dict[str, Any]], actions: Sequence[MemoryAction]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -233,6 +216,11 @@ def _show(difference: Difference) -> None:
     shown = {key for entry in difference.missing for key in entry} or {
         "rule",
         "account",
+        "contact",
+        "type",
+        "id",
+        "time",
+        "data",
         "channel",
         "at",
         "step",

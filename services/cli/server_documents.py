@@ -8,9 +8,17 @@ from pydantic import ValidationError
 
 from schemas.endpoint import MASKED, masked
 from schemas.json_schemas import KINDS
+from schemas.source import secrets_of, without_secrets
 from services.cli.client import ApiError, Client
 
-PATHS = {"rule": "rules", "playbook": "playbooks", "template": "templates", "endpoint": "endpoints"}
+PATHS = {
+    "rule": "rules",
+    "playbook": "playbooks",
+    "template": "templates",
+    "endpoint": "endpoints",
+    "source": "sources",
+}
+CHECKED_SECRETS = frozenset({"endpoint", "source"})  # kinds with secrets, which only the server can compare
 SINGLE = {
     "tiers": "tiers",
     "policy": "policy",
@@ -33,6 +41,8 @@ def address(kind: str, name: str) -> str:
 
 def holds_secrets(kind: str, body: Item) -> bool:
     """Whether a document in a file has secrets of its own, which nobody but the server can compare."""
+    if kind == "source":
+        return any(one != MASKED for one in secrets_of(body["verify"]))
     if kind != "endpoint":
         return False
     auth = body.get("auth") or {}
@@ -101,4 +111,6 @@ def normal(kind: str, body: Item) -> Item:
     dumped: Item = model.model_dump(mode="json", by_alias=True, exclude_none=True)
     if kind == "endpoint":
         dumped = masked(dumped)  # the server does not show its secrets, so that there is nothing to compare
+    if kind == "source":
+        dumped["verify"] = without_secrets(dumped["verify"])
     return {key: value for key, value in dumped.items() if key not in KEPT_BACK}

@@ -19,10 +19,12 @@ from services.ingest.api.calls import calls_router
 from services.ingest.api.events import accounts_router, clock_router, events_router
 from services.ingest.api.receiver import Receiver
 from services.ingest.api.segment import library_settings_router
+from services.ingest.api.sources import sources_routers
 from services.ingest.event_type_aliases import Aliases, aliases_router
 from services.ingest.event_warnings import EventWarnings
 from services.ingest.identity.merged_accounts import MergedAccounts
 from services.ingest.identity.store import IdentityStore
+from services.ingest.saved_sources import SavedSources
 
 
 class IngestService:
@@ -44,6 +46,7 @@ class IngestService:
             accounts_router(self.intake, doubts),
             clock_router(self.intake, settings, log.partitions),
             aliases_router(aliases),
+            *sources_routers(db, clock, SavedSources(db)),
             calls_router(receiver),
             library_settings_router(settings),
         ]

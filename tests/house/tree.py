@@ -20,6 +20,7 @@ PURE = (
     "services/actions/rehearsal",
     "services/ingest/formats",
     "services/ingest/decoding",
+    "services/ingest/sources",
 )
 
 

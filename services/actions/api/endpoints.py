@@ -15,7 +15,7 @@ from backbone.web.api_keys import Principal, require
 from backbone.web.app import json_response
 from backbone.web.audit import Trail
 from backbone.web.json_route import AS_SHOWN, JsonRoute, example
-from schemas.answers import EndpointCheckOut, EndpointOut, EndpointRetryOut
+from schemas.answers import EndpointOut, EndpointRetryOut, SecretsCheckOut
 from schemas.endpoint import EndpointIn, EndpointRetryIn
 from schemas.event import microseconds, rfc3339
 from schemas.fields import EmptyBody
@@ -95,7 +95,7 @@ def routers(
 def _check(routes: APIRouter, db: Database, prepare: Prepare) -> None:
     @routes.post(
         "/v1/endpoints/check",
-        response_model=EndpointCheckOut,
+        response_model=SecretsCheckOut,
         summary="Check an endpoint without saving it",
     )
     def check(body: Body, _: Principal = require("actions:write")) -> Response:
