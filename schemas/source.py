@@ -93,14 +93,14 @@ class _Secret(Strict):
 class StripeScheme(_Secret):
     """Stripe's signatures, `t=…,v1=…`: HMAC-SHA256 over time and body. Others, such as Calendly, use them too."""
 
-    scheme: Literal["stripe"]
+    scheme: Literal["stripe"] = Field(description="This scheme.")
     header: Header = Field("Stripe-Signature", description="The header with the signature.")
 
 
 class HmacScheme(_Secret):
     """An HMAC over parts of the request, in a header."""
 
-    scheme: Literal["hmac"]
+    scheme: Literal["hmac"] = Field(description="This scheme.")
     header: Header = Field(
         description="The header with the signature. Of several, separated by commas or spaces, one must hold.",
         examples=["X-Hub-Signature"],
@@ -132,7 +132,7 @@ class HmacScheme(_Secret):
 class StandardWebhooksScheme(_Secret):
     """Standard Webhooks 1.0.0, with a shared secret (`v1`)."""
 
-    scheme: Literal["standard-webhooks"]
+    scheme: Literal["standard-webhooks"] = Field(description="This scheme.")
     secret: (
         Annotated[Secret, AfterValidator(_base64)]
         | Annotated[list[Annotated[Secret, AfterValidator(_base64)]], Two]
@@ -146,7 +146,7 @@ class StandardWebhooksScheme(_Secret):
 class BasicScheme(Strict):
     """A user name and a password (HTTP Basic authentication)."""
 
-    scheme: Literal["basic"]
+    scheme: Literal["basic"] = Field(description="This scheme.")
     username: Annotated[str, Field(strict=True, min_length=1, max_length=256), AfterValidator(_printable)] = (
         Field(description="The user name, which is shown.", examples=["chargebee"])
     )
@@ -158,7 +158,7 @@ class BasicScheme(Strict):
 class TokenScheme(_Secret):
     """A secret as it is, in a header or in the query: for systems that cannot sign."""
 
-    scheme: Literal["token"]
+    scheme: Literal["token"] = Field(description="This scheme.")
     header: Header | None = Field(None, description="The header that holds it.", examples=["X-Token"])
     query: str | None = Field(
         None,
@@ -178,7 +178,7 @@ class TokenScheme(_Secret):
 class NoScheme(Strict):
     """Anybody may send. Only for a network where nobody else can."""
 
-    scheme: Literal["none"]
+    scheme: Literal["none"] = Field(description="This scheme.")
 
 
 SCHEMES = ("stripe", "hmac", "standard-webhooks", "basic", "token", "none")

@@ -96,7 +96,7 @@ def _xml(body: bytes) -> Any:
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.text
     try:
-        parser.Parse(body, True)
+        parser.Parse(body.strip(), True)
     except expat.ExpatError as error:
         raise NotReadable(f"not XML: {expat.ErrorString(error.code)}, line {error.lineno}") from None
     except (ValueError, LookupError) as error:  # an encoding that nobody knows

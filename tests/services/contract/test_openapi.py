@@ -14,6 +14,7 @@ from schemas.json_schemas import KINDS
 from schemas.key import KEY_EXAMPLE
 from schemas.policy import POLICY_EXAMPLE
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE
+from schemas.source import SOURCE_EXAMPLE
 from schemas.start import START_EXAMPLE
 from schemas.task import TASK_EXAMPLE
 from services.actions.api.documents import TEMPLATE_EXAMPLE, TOPIC_EXAMPLE
@@ -36,6 +37,7 @@ DOCUMENTS: list[tuple[str, dict[str, Any]]] = [
     ("playbooks", {**PLAYBOOK, "name": "extra"}),
     ("templates", {**TEMPLATE_EXAMPLE, "name": "extra"}),
     ("endpoints", ENDPOINT_EXAMPLE | {"name": "extra"}),
+    ("sources", SOURCE_EXAMPLE | {"name": "extra"}),
     ("topics", TOPIC_EXAMPLE | {"name": "extra"}),
 ]
 PROVIDERS: dict[str, str] = {

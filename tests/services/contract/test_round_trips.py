@@ -10,6 +10,7 @@ from schemas.aliases import ALIASES_EXAMPLE
 from schemas.brand import BRAND_EXAMPLE
 from schemas.policy import POLICY_EXAMPLE
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE
+from schemas.source import SOURCE_EXAMPLE
 from services.actions.api.documents import PLAYBOOK_EXAMPLE, TEMPLATE_EXAMPLE, TOPIC_EXAMPLE
 from services.actions.api.endpoints import ENDPOINT_EXAMPLE
 
@@ -19,6 +20,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("/v1/templates/invoice-reminder", TEMPLATE_EXAMPLE),
     ("/v1/playbooks/invoice-overdue", PLAYBOOK_EXAMPLE),
     ("/v1/endpoints/crm", ENDPOINT_EXAMPLE),
+    ("/v1/sources/billing", SOURCE_EXAMPLE),
     ("/v1/topics/billing", TOPIC_EXAMPLE),
     ("/v1/tiers", TIERS_EXAMPLE),
     ("/v1/policy", POLICY_EXAMPLE),

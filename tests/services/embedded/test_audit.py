@@ -37,6 +37,16 @@ DOCUMENTS = {
         {"url": "https://one.test/", "secret": SECRET, "headers": {"X-Key": KEY}, "auth": {"bearer": KEY}},
         {"url": "https://two.test/"},
     ),
+    "sources": (
+        {
+            "verify": {"scheme": "stripe", "secret": KEY},
+            "events": [{"type": "called", "account": {"id": "id"}}],
+        },
+        {
+            "verify": {"scheme": "basic", "username": "x", "password": KEY},
+            "events": [{"type": "x", "account": {"id": "id"}}],
+        },
+    ),
 }
 
 

@@ -90,7 +90,7 @@ def test_services_apart_are_each_asked_for_their_own(
     assert export(tmp_path) == 0
     judge = {"/v1/rules", "/v1/tiers"}
     hand = {"/v1/playbooks", "/v1/templates", "/v1/endpoints", "/v1/policy", "/v1/brand"}
-    door = {("/v1/aliases", "http://in")}
+    door = {(path, "http://in") for path in ("/v1/aliases", "/v1/sources")}
     assert (
         asked == {(path, "http://judge") for path in judge} | {(path, "http://hand") for path in hand} | door
     )
