@@ -21,6 +21,7 @@ def test_the_page_shows_the_operations(tmp_path: Path) -> None:
                 *(str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run"),
                 *(f"--user-data-dir={tmp_path}/profile", "--disable-background-networking"),
                 *("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--enable-logging=stderr"),
+                "--window-size=1200,20000",  # the page draws what is in sight
                 *("--virtual-time-budget=20000", "--dump-dom", f"{server.url}/docs"),
             ],
             capture_output=True, text=True, timeout=120, check=False,
