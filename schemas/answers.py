@@ -106,11 +106,18 @@ class PausedOut(Answer):
         description="The name of the API key, or `touchline` for the breaker.", examples=["jo"]
     )
     at: Time
+    sentence: str = Field(
+        description="Who paused it, when and why, in words.",
+        examples=["Jo paused it on 22 November 2026, 09:00 UTC: wrong prices."],
+    )
 
 
 class PlaybookVersionOut(KeptDocument, PlaybookIn):
     """A saved version of a playbook."""
 
+    sentence: str | None = Field(
+        default=None, description="What the playbook says, in words. Null if this release cannot read it."
+    )
     unhealthy: str = Field(
         default="", description="Why the playbook can no longer be read. Left out if it can."
     )

@@ -68,6 +68,12 @@ class UndecidedReason(StrEnum):
     NOT_AWAITING = "not_awaiting"
 
 
+UNDECIDED = {
+    UndecidedReason.UNKNOWN: "There is no such action.",
+    UndecidedReason.NOT_AWAITING: "It does not await an approval, or was approved before.",
+}
+
+
 class LeftOutAction(Answer):
     """An action that was not approved, and why."""
 
@@ -76,6 +82,7 @@ class LeftOutAction(Answer):
         description="`unknown`: there is no such action · `not_awaiting`: it does not await an approval, or was "
         "approved before. Otherwise the reason for which the action was skipped or failed."
     )
+    sentence: str = Field(description="The reason in words.")
 
 
 class ApprovedOut(Answer):

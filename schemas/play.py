@@ -155,6 +155,7 @@ class AttemptOut(Answer):
         "`ended_at` when the report came."
     )
     reason: str | None
+    sentence: Sentence
     detail: str | None = Field(description="The answer of the other side, or the error.")
 
 
@@ -262,6 +263,12 @@ class SuppressionOut(Answer):
         examples=["hand"],
     )
     created_at: Time
+    sentence: str = Field(
+        description="The same in words.",
+        examples=[
+            "ann@acme.test gets no mail about billing since 22 November 2026, 09:00 UTC: asked by phone."
+        ],
+    )
 
 
 class PreviewOut(Answer):

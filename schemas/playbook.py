@@ -249,7 +249,7 @@ class PlayLimit(Strict):
 class PlaybookIn(Strict):
     """A playbook to save."""
 
-    read_only: ClassVar[frozenset[str]] = OF_VERSIONS | {"unhealthy", "status", "paused"}
+    read_only: ClassVar[frozenset[str]] = OF_VERSIONS | {"unhealthy", "status", "paused", "sentence"}
 
     name: Name = Field(
         description="The name of the playbook, which rules refer to.", examples=["invoice-overdue"]

@@ -35,7 +35,7 @@ class Alive(Strict):
 class RuleIn(Strict):
     """A rule to save."""
 
-    read_only: ClassVar[frozenset[str]] = OF_VERSIONS | {"unhealthy", "concerned", "plays"}
+    read_only: ClassVar[frozenset[str]] = OF_VERSIONS | {"unhealthy", "concerned", "plays", "sentence"}
 
     name: Name = Field(description="The name of the rule, unique among rules.", examples=["support-spike"])
     description: str = Field(

@@ -23,6 +23,10 @@ class RuleOut(KeptDocument, RuleIn):
     """A saved rule."""
 
     status: Status = Field(description="The status of the rule. It is not part of a version.")
+    sentence: str | None = Field(
+        default=None,
+        description="What the rule says, in words. Null if this release cannot read it.",
+    )
     unhealthy: str = Field(default="", description="Why the rule does not run. Left out if it does.")
     plays: Literal["hold"] | None = Field(
         default=None,
@@ -36,6 +40,10 @@ class RuleOut(KeptDocument, RuleIn):
 class RuleVersionOut(KeptDocument, RuleIn):
     """A saved version of a rule."""
 
+    sentence: str | None = Field(
+        default=None,
+        description="What the version says, in words. Null if this release cannot read it.",
+    )
     status: Status | Literal["deleted"] = Field(  # type: ignore[assignment]
         default="draft",
         description="The status of the rule, for the version in force. `deleted` if this version deleted the "

@@ -13,7 +13,7 @@ SENDING_EXAMPLE = {"status": "off", "reason": "wrong prices in the renewal mail"
 class SendingIn(Strict):
     """Whether to turn sending on or off."""
 
-    read_only: ClassVar[frozenset[str]] = frozenset({"by", "at"})
+    read_only: ClassVar[frozenset[str]] = frozenset({"by", "at", "sentence"})
 
     status: Literal["on", "off"] = Field(description="With `off`, no mail and no webhook is sent.")
     reason: str | None = Field(None, min_length=1, max_length=500, description="The reason, for people.")
@@ -26,3 +26,7 @@ class SendingOut(Answer):
     reason: str | None = Field(examples=["wrong prices in the renewal mail"])
     by: str | None = Field(description="The name of the API key.", examples=["admin"])
     at: Time | None
+    sentence: str = Field(
+        description="The same in words.",
+        examples=["Sending is off: admin turned it off on 22 November 2026, 09:00 UTC: wrong prices."],
+    )

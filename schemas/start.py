@@ -58,6 +58,7 @@ class LeftOutOut(Answer):
     contact: str | None
     key: str | None
     reason: Reason
+    sentence: str = Field(description="The reason in words.")
 
 
 class StartOut(Answer):

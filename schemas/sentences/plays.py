@@ -12,7 +12,7 @@ import msgspec
 from schemas.channels.base import ChannelStep
 from schemas.play_reasons import EXPLAINED, ActionReason, HistoryReason, PlayReason, StepReason, TaskReason
 from schemas.playbook import CHANNEL_STEPS
-from schemas.sentences.wording import number
+from schemas.sentences.wording import moment, number
 
 
 class PlayCase(msgspec.Struct, kw_only=True, frozen=True):
@@ -26,6 +26,11 @@ class PlayCase(msgspec.Struct, kw_only=True, frozen=True):
     recipient: str | None = None  # an address; of a webhook, the endpoint's name
     topic: str | None = None
     attempts: int = 0
+    # moments in microseconds
+    since: int | None = None  # of a play: since when it was held
+    until: int | None = None  # when its time is over: to be approved, to begin, or of being held
+    looked_at: int | None = None  # when a mail that waits is looked at next
+    again_at: int | None = None  # of the next attempt
 
     @property
     def to(self) -> str:
@@ -85,14 +90,17 @@ _PLAYS: dict[StrEnum, Callable[[PlayCase], str]] = {
         f"the playbook {case.playbook} has no steps for the {case.tier} tier"
     ),
     PlayReason.ACCOUNT_MERGED: _plain(PlayReason.ACCOUNT_MERGED),
-    PlayReason.PAUSED: lambda case: f"the playbook {case.playbook} was paused when the play was to begin",
+    PlayReason.PAUSED: lambda case: (
+        f"the playbook {case.playbook} was paused when the play was to begin{_since(case)}"
+    ),
     PlayReason.BREAKER: lambda case: (
         f"the playbook {case.playbook} had begun as many plays as its limit allows, and the breaker paused it"
+        f"{_since(case)}"
     ),
     PlayReason.RULE_PAUSED: _plain(PlayReason.RULE_PAUSED),
     PlayReason.DISCARDED: _plain(PlayReason.DISCARDED),
     PlayReason.HELD_TOO_LONG: lambda case: (
-        f"the play was held for longer than the playbook {case.playbook} allows (held_for)"
+        f"the play was held{_from_to(case)} for longer than the playbook {case.playbook} allows (held_for)"
     ),
     PlayReason.HELD_OUT: lambda case: (
         f"the account belongs to the holdout of the playbook {case.playbook}: nobody is touched"
@@ -129,16 +137,20 @@ _ACTIONS: dict[StrEnum, Callable[[PlayCase], str]] = {
     ),
     ActionReason.SENDING_OFF: _plain(ActionReason.SENDING_OFF),
     ActionReason.QUIET_HOURS: lambda case: (
-        f"the sending policy's hours and holidays do not let a mail to {case.to} begin"
+        f"the sending policy's hours and holidays do not let a mail to {case.to} begin{_looked(case)}"
     ),
     ActionReason.CAPPED: lambda case: (
         f"as many mails have begun as a cap of the sending policy allows for {case.to} in its time"
+        f"{_looked(case)}"
     ),
-    ActionReason.BEHIND: _plain(ActionReason.BEHIND),
+    ActionReason.BEHIND: lambda case: f"{EXPLAINED[ActionReason.BEHIND].removesuffix('.')}{_looked(case)}",
     ActionReason.TOO_LATE: lambda case: (
         f"the mail to {case.to} did not begin within the time that its step allows, or in time at all"
+        f"{_by(case, 'which ended on')}"
     ),
-    ActionReason.AWAITING_APPROVAL: lambda case: f"{_thing(case)} waits until somebody approves it",
+    ActionReason.AWAITING_APPROVAL: lambda case: (
+        f"{_thing(case)} waits until somebody approves it{_by(case, 'at the latest by')}"
+    ),
     ActionReason.NOT_APPROVED: _plain(ActionReason.NOT_APPROVED),
     ActionReason.PLAY_EXITED: lambda case: f"the play ended before this {case.channel or 'action'} went out",
     ActionReason.TEMPLATE_UNKNOWN: _plain(ActionReason.TEMPLATE_UNKNOWN),
@@ -157,9 +169,9 @@ _ACTIONS: dict[StrEnum, Callable[[PlayCase], str]] = {
     ActionReason.COMPLAINED: lambda case: (
         f"the reader at {case.to} marked the mail as spam, and gets no more mail"
     ),
-    ActionReason.UNREACHABLE: lambda case: f"{_other(case)} could not be reached",
-    ActionReason.TIMEOUT: lambda case: f"{_other(case)} did not answer in time",
-    ActionReason.DEFERRED: lambda case: f"{_other(case)} asked to try again later",
+    ActionReason.UNREACHABLE: lambda case: f"{_other(case)} could not be reached{_tried(case)}",
+    ActionReason.TIMEOUT: lambda case: f"{_other(case)} did not answer in time{_tried(case)}",
+    ActionReason.DEFERRED: lambda case: f"{_other(case)} asked to try again later{_tried(case)}",
     ActionReason.MAYBE_DELIVERED: lambda case: (
         f"the connection broke at a moment when {_other(case)} may have taken it; it is not sent twice"
     ),
@@ -173,6 +185,32 @@ SENTENCES: Mapping[type[StrEnum], Mapping[StrEnum, Callable[[PlayCase], str]]] =
     ActionReason: _ACTIONS,
     TaskReason: _TASKS,
 }
+
+
+def _since(case: PlayCase) -> str:
+    return "" if case.since is None else f"; it has been held since {moment(case.since)}"
+
+
+def _from_to(case: PlayCase) -> str:
+    if case.since is None or case.until is None:
+        return ""
+    return f" from {moment(case.since)} to {moment(case.until)},"
+
+
+def _looked(case: PlayCase) -> str:
+    return "" if case.looked_at is None else f"; it is looked at again on {moment(case.looked_at)}"
+
+
+def _by(case: PlayCase, how: str) -> str:
+    return "" if case.until is None else f", {how} {moment(case.until)}"
+
+
+def _tried(case: PlayCase) -> str:
+    """How often it was tried, and when it is tried again."""
+    if case.again_at is None:
+        return ""
+    times = "once" if case.attempts == 1 else f"{number(case.attempts)} times"
+    return f"; it was tried {times}, and is tried again on {moment(case.again_at)}"
 
 
 def _words(case: PlayCase) -> type[ChannelStep] | None:

@@ -8,6 +8,7 @@ moment("2026-01-31T09:00Z") 31 January 2026, 09:00 UTC
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from schemas.event import from_microseconds
@@ -34,6 +35,12 @@ def number(value: float, against: float | None = None) -> str:
     return f"{rounded:,}" if rounded != int(rounded) else f"{int(rounded):,}"
 
 
+def exact(value: float) -> str:
+    """A number with thousands apart and all its digits."""
+    text = f"{Decimal(repr(value)):,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def counted(value: float, one: str, many: str | None = None) -> str:
     """A number and what is counted, in the singular or the plural (default: with an s)."""
     return f"{number(value)} {one if value == 1 else many or one + 's'}"
@@ -57,6 +64,11 @@ def moment(at: int | str) -> str:
     """A moment (microseconds, or RFC 3339) as its day and minute in UTC."""
     time = from_microseconds(at) if isinstance(at, int) else datetime.fromisoformat(at).astimezone(UTC)
     return f"{time.day} {MONTHS[time.month - 1]} {time.year}, {time:%H:%M} UTC"
+
+
+def capital(text: str, *, small: bool = False) -> str:
+    """The text with a capital first, or with a small letter."""
+    return (text[0].lower() if small else text[0].upper()) + text[1:]
 
 
 def listed(words: Any, last: str = "and") -> str:

@@ -12,7 +12,7 @@ from backbone.web.account_record import AT_ONCE, Parts, as_dict, rows
 from schemas.event import rfc3339
 from schemas.profile import Profile
 from services.actions.api.suppressions import view as suppression_view
-from services.actions.api.views import action_view, attempt_view, play_view, report_view, task_view
+from services.actions.api.views import action_view, attempt_view, case_of, play_view, report_view, task_view
 from services.actions.channels import NEED_CONSENT
 from services.actions.storage import mail_reports
 from services.actions.storage.suppressions import Hasher
@@ -100,7 +100,10 @@ def _action(conn: Connection, row: Row[Any]) -> dict[str, Any]:
         **action_view(row),
         "rendered": row.rendered,
         "history": [
-            *(attempt_view(one) for one in conn.execute(tried)),
-            *(report_view(one, row.attempts) for one in mail_reports.of_actions(conn, [row.id])),
+            *(attempt_view(one, case_of(row)) for one in conn.execute(tried)),
+            *(
+                report_view(one, row.attempts, case_of(row))
+                for one in mail_reports.of_actions(conn, [row.id])
+            ),
         ],
     }

@@ -11,6 +11,7 @@ from backbone.log import EVENTS, TRIGGERS, Log
 from backbone.status_metrics import Sample, lag_samples
 from schemas.event import rfc3339
 from schemas.play_reasons import EXPLAINED, ActionReason
+from schemas.sentences import states
 from services.actions.metrics import (
     ACTIONS_DUE,
     ENDPOINT_DISABLED,
@@ -76,6 +77,7 @@ def shown_switch(switch: Sending) -> dict[str, Any]:
         "reason": switch.reason,
         "by": switch.by,
         "at": None if switch.at is None else rfc3339(switch.at),
+        "sentence": states.sending("off" if switch.off else "on", switch.reason, switch.by, switch.at),
     }
 
 

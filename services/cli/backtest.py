@@ -16,6 +16,7 @@ import yaml
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 
+from schemas.sentences.documents import sentence_of
 from services.cli.backtest_chart import draw
 from services.cli.client import ApiError, Client
 from services.cli.documents import Document, FileProblem, FileProblems, find, load
@@ -79,10 +80,14 @@ def backtest(
         print(json.dumps({"backtests": answers, "rehearsals": rehearsals}, ensure_ascii=False, indent=2))
     else:
         for one in found:
-            draw(out, one.answers, one.triggers)
+            draw(out, one.answers, one.triggers, says=_says(one.rule))
         for rehearsal in rehearsals:
             draw_rehearsal(out, rehearsal)
     return 0
+
+
+def _says(rule: Document) -> str | None:
+    return sentence_of("rule", rule.name, rule.body)
 
 
 def run(client: Client, documents: Sequence[Document], wish: Wish) -> list[Found]:

@@ -27,11 +27,14 @@ ROWS = 62  # days; beyond that, weeks
 BUSIEST = 10
 
 
-def draw(out: Console, answers: Sequence[JSON], triggers: Sequence[JSON]) -> None:
-    """A rule's backtests, of which the first one is shown in full; `triggers` are its earliest."""
+def draw(out: Console, answers: Sequence[JSON], triggers: Sequence[JSON], *, says: str | None = None) -> None:
+    """A rule's backtests, of which the first one is shown in full; `triggers` are its earliest. `says`: the rule in
+    words."""
     first = answers[0]
     out.print()
     out.print(f"[bold]{escape(one_line(first['rule']))}[/]", soft_wrap=True)
+    if says is not None:
+        out.print(one_line(says), markup=False)
     out.print(headline(first), markup=False, soft_wrap=True)
     if first["triggers"]:
         for line in chart(first["by_day"]):

@@ -16,6 +16,7 @@ from backbone.web.audit import Trail
 from backbone.web.json_route import JsonRoute, example
 from schemas.approval import (
     APPROVE_EXAMPLE,
+    UNDECIDED,
     ApprovedOut,
     ApproveIn,
     ApproveSeveralIn,
@@ -24,9 +25,11 @@ from schemas.approval import (
 )
 from schemas.play import ActionDetail
 from schemas.play_reasons import ActionReason
+from schemas.sentences.plays import sentence
 from services.actions.api.details import Details
 from services.actions.api.edits import Editing
 from services.actions.api.plays import Times
+from services.actions.api.views import case_of
 from services.actions.plays.model import SENDABLE
 from services.actions.rendering import RenderPool
 from services.actions.storage import approvals, sending
@@ -111,7 +114,7 @@ class ApprovalDesk:
                 row = rows.get(action)
                 reason = UndecidedReason.UNKNOWN if row is None else self.hindrance(conn, row)
                 if row is None or reason is not None:
-                    left_out.append({"id": action, "reason": reason})
+                    left_out.append({"id": action, "reason": reason, "sentence": _why(reason, row)})
                 else:
                     approved.append(row)
             self.approve(conn, approved, trail.actor)
@@ -200,3 +203,10 @@ def _why_not(row: Row[Any], reason: UndecidedReason | ActionReason) -> str:
     if row.approve_until is not None:
         return "the time to approve the action is over"
     return f"the action is {row.status} ({reason}) and awaits no approval any more"
+
+
+def _why(reason: UndecidedReason | ActionReason | None, row: Row[Any] | None) -> str:
+    """Why an action was not approved, in words."""
+    if isinstance(reason, UndecidedReason):
+        return UNDECIDED[reason]
+    return sentence(reason, case_of(row)) if reason is not None and row is not None else ""

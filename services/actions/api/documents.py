@@ -19,6 +19,7 @@ from schemas.lint.single import LintWarning
 from schemas.mail_topic import TopicIn, TopicOut
 from schemas.playbook import PlaybookIn
 from schemas.playbook_texts import texts_of
+from schemas.sentences.documents import sentence_of
 from schemas.template import TemplateIn
 from services.actions import published_outlines
 from services.actions.api import endpoints
@@ -134,7 +135,10 @@ def playbook_view(db: Database) -> Callable[[StoredDocument], dict[str, Any]]:
 def version_view(stored: StoredDocument) -> dict[str, Any]:
     """A version of a playbook, in force or not; its status belongs to none."""
     why = None if stored.deleted else readable(stored.name, stored.version, stored.doc).unhealthy
-    return {**show(stored), **({} if why is None else {"unhealthy": why})}
+    shown = {**show(stored), **({} if why is None else {"unhealthy": why})}
+    return (
+        shown if stored.deleted else {**shown, "sentence": sentence_of("playbook", stored.name, stored.doc)}
+    )
 
 
 def _take_down(kind: str) -> Callable[[Connection, str], None]:

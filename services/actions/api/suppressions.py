@@ -18,6 +18,7 @@ from schemas.addresses import normal, valid_address
 from schemas.answers import page_of
 from schemas.fields import Strict
 from schemas.play import SuppressionOut
+from schemas.sentences import states
 from services.actions.api.views import moment
 from services.actions.storage import suppressions
 from services.actions.storage.suppressions import ALL_TOPICS, Hasher
@@ -31,7 +32,7 @@ Address = Annotated[str | None, Query(max_length=320, description="Only suppress
 class SuppressionIn(Strict):
     """A request to send no more mail to an address."""
 
-    read_only: ClassVar[frozenset[str]] = frozenset({"hash", "origin", "created_at"})
+    read_only: ClassVar[frozenset[str]] = frozenset({"hash", "origin", "created_at", "sentence"})
 
     address: str = Field(
         max_length=320, description="The email address to suppress.", examples=["ann@acme.test"]
@@ -144,4 +145,5 @@ def view(row: Row[Any]) -> dict[str, Any]:
         "reason": row.reason,
         "origin": row.origin,
         "created_at": moment(row.created_at),
+        "sentence": states.suppression(row.shown, row.topic or None, row.reason, row.created_at),
     }

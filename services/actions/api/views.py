@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import Row
 
 from schemas.event import rfc3339
@@ -31,7 +32,7 @@ def play_view(row: Row[Any]) -> dict[str, Any]:
         "tier": row.tier,
         "status": row.status,
         "reason": row.reason,
-        "sentence": said(PlayReason, row.reason, PlayCase(playbook=row.playbook, tier=row.tier)),
+        "sentence": said(PlayReason, row.reason, _play_case(row)),
         "step": row.step,
         "started_at": moment(row.started_at),
         "held_at": moment(row.held_at),
@@ -40,6 +41,11 @@ def play_view(row: Row[Any]) -> dict[str, Any]:
         "goal_until": moment(row.goal_until),
         "goal_reached_at": moment(row.goal_reached_at),
     }
+
+
+def _play_case(row: Row[Any]) -> PlayCase:
+    """The facts that a sentence about a play may mention."""
+    return PlayCase(playbook=row.playbook, tier=row.tier, since=row.held_at, until=row.ended_at)
 
 
 def action_view(row: Row[Any]) -> dict[str, Any]:
@@ -73,8 +79,12 @@ def action_view(row: Row[Any]) -> dict[str, Any]:
 
 def _next_look(row: Row[Any]) -> str | None:
     """When a mail that waits is looked at next: null where something else has to happen first."""
+    return moment(_looked_at(row))
+
+
+def _looked_at(row: Row[Any]) -> int | None:
     known = row.waits and row.next_look_at is not None and row.next_look_at < STANDS
-    return moment(row.next_look_at) if known else None
+    return row.next_look_at if known else None
 
 
 def case_of(row: Row[Any]) -> PlayCase:
@@ -88,22 +98,26 @@ def case_of(row: Row[Any]) -> PlayCase:
         recipient=row.recipient,
         topic=row.topic,
         attempts=row.attempts,
+        until=row.late_at if row.approve_until is None else row.approve_until,
+        looked_at=_looked_at(row),
+        again_at=row.next_attempt_at if row.status == "retrying" else None,
     )
 
 
-def attempt_view(row: Row[Any]) -> dict[str, Any]:
-    """An attempt as the API shows it."""
+def attempt_view(row: Row[Any], case: PlayCase) -> dict[str, Any]:
+    """An attempt as the API shows it. `case`: of its action."""
     return {
         "n": row.n,
         "started_at": moment(row.started_at),
         "ended_at": moment(row.ended_at),
         "outcome": row.outcome,
         "reason": row.reason,
+        "sentence": said(ActionReason, row.reason, replace(case, again_at=None)),
         "detail": row.detail,
     }
 
 
-def report_view(row: Row[Any], attempts: int) -> dict[str, Any]:
+def report_view(row: Row[Any], attempts: int, case: PlayCase) -> dict[str, Any]:
     """What was reported about a mail, among its attempts: it is about the last one."""
     words = f"{row.kind} reported by {row.provider}"
     return {
@@ -112,6 +126,7 @@ def report_view(row: Row[Any], attempts: int) -> dict[str, Any]:
         "ended_at": moment(row.at),
         "outcome": "reported",
         "reason": REASONS[ReportKind(row.kind)].value,
+        "sentence": said(ActionReason, REASONS[ReportKind(row.kind)].value, case),
         "detail": f"{words}: {row.detail}" if row.detail else words,
     }
 

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text,
 
 from backbone.database import insert_new
 from schemas.play_reasons import PlayReason
+from schemas.sentences import states
 from services.actions.plays.admission import Hold
 from services.actions.plays.model import SENDABLE
 from services.actions.storage import digests
@@ -258,5 +259,10 @@ def shown(row: Row, moment: Any) -> Mapping[str, Any]:
     """`status` and `paused` of a playbook, as the API shows them."""
     if row.hold.paused is None:
         return {"status": "active", "paused": None}
-    paused = {"reason": row.reason, "by": row.paused_by, "at": moment(row.paused_at)}
+    paused = {
+        "reason": row.reason,
+        "by": row.paused_by,
+        "at": moment(row.paused_at),
+        "sentence": states.pause(row.reason, row.paused_by, row.paused_at),
+    }
     return {"status": "paused", "paused": paused}

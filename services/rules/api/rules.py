@@ -25,6 +25,7 @@ from schemas.json_schemas import DOCUMENT, KINDS, TEST, schema_of
 from schemas.lint.single import LintWarning
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, PauseIn, RuleIn, TiersDoc
 from schemas.rule_answers import ExplanationOut, RuleOut, RuleVersionOut, TiersOut
+from schemas.sentences.documents import sentence_of
 from services.rules.api.audited import audited, audited_apart
 from services.rules.api.explain import Explainer
 from services.rules.api.pause import Plays, RulePauses
@@ -338,7 +339,7 @@ def _schemas(router: APIRouter) -> None:
 def shown(row: Row[Any]) -> dict[str, Any]:
     """A rule as it is in force, as the API shows it."""
     holds = {"plays": "hold"} if row.holds else {}
-    return {**row.doc, "status": row.status, **holds, **_author(row)}
+    return {**row.doc, "status": row.status, **holds, **_author(row), "sentence": _sentence(row)}
 
 
 def _version_shown(row: Row[Any], now: Row[Any] | None) -> dict[str, Any]:
@@ -351,7 +352,11 @@ def _version_shown(row: Row[Any], now: Row[Any] | None) -> dict[str, Any]:
         if now is not None and current
         else {}
     )
-    return {**row.doc, **status, **_author(row), "in_force": current}
+    return {**row.doc, **status, **_author(row), "in_force": current, "sentence": _sentence(row)}
+
+
+def _sentence(row: Row[Any]) -> str | None:
+    return sentence_of("rule", row.name, row.doc)
 
 
 def _author(row: Row[Any]) -> dict[str, Any]:
@@ -364,7 +369,8 @@ def _tiers_shown(row: Row[Any]) -> dict[str, Any]:
 
 def _apart(kept: Row[Any], now: Row[Any] | None, warnings: Sequence[LintWarning]) -> Response:
     """The answer to a save that changes nothing in force: the version, and status and ETag of the rule (None: new)."""
-    shown = {**kept.doc, "status": "draft" if now is None else now.status, **_author(kept), "in_force": False}
+    status = "draft" if now is None else now.status
+    shown = {**kept.doc, "status": status, **_author(kept), "in_force": False, "sentence": _sentence(kept)}
     more = {"warnings": list(warnings)} if warnings else {}
     tagged = tag(now)
     headers = {"Location": f"/v1/rules/{kept.name}/versions"} if tagged is None else {"ETag": tagged}

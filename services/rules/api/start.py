@@ -20,7 +20,7 @@ from backbone.web.idempotency import Idempotency
 from backbone.web.json_route import AS_SHOWN, JsonRoute, example
 from schemas.event import RULES_START, Event, encode, from_microseconds
 from schemas.reasons import Reason
-from schemas.sentences.rules import of_trigger
+from schemas.sentences.rules import RuleCase, of_trigger, sentence
 from schemas.start import MOST, START_EXAMPLE, StartIn, StartOut
 from schemas.trigger import Position, Trigger
 from services.rules.api.matches import Matches
@@ -258,4 +258,9 @@ def _of_matching(rule: CompiledRule, found: Iterable[Matching], limit: int | Non
 
 
 def _answer(shown: list[dict[str, Any]], left_out: Sequence[LeftOut], *, dry_run: bool) -> dict[str, Any]:
-    return {"triggers": shown, "left_out": [one._asdict() for one in left_out], "dry_run": dry_run}
+    return {"triggers": shown, "left_out": [_left_out(one) for one in left_out], "dry_run": dry_run}
+
+
+def _left_out(one: LeftOut) -> dict[str, Any]:
+    case = RuleCase(account=one.account, contact=one.contact, key=one.key)
+    return {**one._asdict(), "sentence": sentence(Reason(one.reason), case)}

@@ -301,6 +301,7 @@ def test_over_the_api(running: Running) -> None:
         "reason": None,
         "by": None,
         "at": None,
+        "sentence": "Sending is on.",
     }
     said = running.client.put("/v1/sending", json={"status": "off", "reason": "wrong prices"})
     assert said.status_code == 200

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from schemas.play_reasons import ActionReason, HistoryReason, PlayReason, StepReason, TaskReason
 from schemas.reasons import Reason
 from schemas.rule import RuleIn
@@ -151,6 +153,7 @@ MAIL = PlayCase(
     playbook="chase", contact="ann", tier="tech", step="2", channel="email", recipient="ann@acme.test",
     topic="billing", attempts=9,
 )  # fmt: skip
+AT, DAY_US = 1_769_850_000_000_000, 86_400_000_000  # `DAY`
 HOOK = PlayCase(playbook="chase", tier="low", channel="webhook", recipient="crm", attempts=1)
 OF_PLAYS: list[tuple[Any, PlayCase]] = [
     (PlayReason.PLAY_OPEN, MAIL),
@@ -177,6 +180,17 @@ OF_PLAYS: list[tuple[Any, PlayCase]] = [
     (ActionReason.PLAY_EXITED, MAIL),
     (ActionReason.AWAITING_APPROVAL, MAIL),
     (ActionReason.NOT_APPROVED, MAIL),
+    (PlayReason.HELD_TOO_LONG, replace(MAIL, since=AT, until=AT + 7 * DAY_US)),
+    (PlayReason.PAUSED, replace(MAIL, since=AT)),
+    (PlayReason.BREAKER, replace(MAIL, since=AT)),
+    (ActionReason.QUIET_HOURS, replace(MAIL, looked_at=AT)),
+    (ActionReason.CAPPED, replace(MAIL, looked_at=AT)),
+    (ActionReason.BEHIND, replace(MAIL, looked_at=AT)),
+    (ActionReason.TOO_LATE, replace(MAIL, until=AT)),
+    (ActionReason.AWAITING_APPROVAL, replace(MAIL, until=AT)),
+    (ActionReason.TIMEOUT, replace(HOOK, again_at=AT)),
+    (ActionReason.UNREACHABLE, replace(MAIL, again_at=AT)),
+    (ActionReason.DEFERRED, replace(MAIL, again_at=AT)),
     (HistoryReason.APPROVED, MAIL),
     (HistoryReason.RETRIED, HOOK),
     (TaskReason.APPROVED, MAIL),
