@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from schemas.blanks import blanks, check_url, without_blanks
 from schemas.channels.webhook import strings
 from schemas.fields import OF_VERSIONS, Name, Strict, invalid
 from schemas.timestamps import Moment
@@ -51,6 +52,11 @@ def _url(text: str) -> str:
     return text
 
 
+def _endpoint_url(text: str) -> str:
+    _url(check_url(text))
+    return text
+
+
 def _secret(text: str) -> str:
     try:
         raw = base64.b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
@@ -71,6 +77,11 @@ def _visible(text: str) -> str:
     if text != text.strip():
         raise ValueError("must not begin or end with a space")
     return text
+
+
+def _header_value(text: str) -> str:
+    without_blanks(text)
+    return _visible(text)
 
 
 def _token(text: str) -> str:
@@ -116,7 +127,7 @@ Rate = Annotated[
     PlainValidator(_rate),
     WithJsonSchema({"type": "number", "minimum": LEAST_RATE, "maximum": MOST_RATE}),
 ]
-HeaderValue = Annotated[str, Field(min_length=1, max_length=MAX_VALUE), AfterValidator(_visible)]
+HeaderValue = Annotated[str, Field(min_length=1, max_length=MAX_VALUE), AfterValidator(_header_value)]
 
 
 class BasicAuth(Strict):
@@ -183,8 +194,12 @@ class EndpointIn(Strict):
 
     name: Name = Field(description="The name that playbooks refer to.", examples=["crm"])
     description: str | None = Field(None, max_length=10_000, description="For people.")
-    url: Annotated[str, Field(max_length=2_048), AfterValidator(_url)] = Field(
-        description="The URL, with http or https.", examples=["https://crm.example.com/hooks/touchline"]
+    url: Annotated[str, Field(max_length=2_048), AfterValidator(_endpoint_url)] = Field(
+        description=(
+            "The URL, with http or https. Its path and query can hold `{{ expression }}`, filled in when the "
+            "step runs and percent-encoded. If there is no value, nothing is sent."
+        ),
+        examples=["https://crm.example.com/hooks/touchline"],
     )
     secret: Annotated[str, Field(max_length=200), AfterValidator(_secret)] | None = Field(
         None,
@@ -214,7 +229,8 @@ class EndpointIn(Strict):
         description=(
             "All additional headers of the requests. Their values are shown as `***`, and sending "
             "back `***` keeps the stored value. If the field is left out, all headers are kept; "
-            "`null` removes them. `Host`, `Content-*` and `webhook-*` are not allowed."
+            "`null` removes them. A value can hold `{{ expression }}`, filled in when the step runs. "
+            "`Host`, `Content-*` and `webhook-*` are not allowed."
         ),
         examples=[{"X-Api-Key": "a key of the receiver's"}],
     )
@@ -264,8 +280,11 @@ class EndpointIn(Strict):
         return body
 
     def texts(self) -> Iterator[tuple[str, str]]:
-        """Every string in the body, which is a template, by its path."""
+        """Every template by its path: the strings in the body, and the URL and headers that have blanks."""
         yield from strings(self.body, "body")
+        for path, text in (("url", self.url), *strings(self.headers, "headers")):
+            if blanks(text):
+                yield path, text
 
 
 class EndpointRetryIn(Strict):

@@ -98,7 +98,9 @@ class Expectation(_Strict):
         None, description="The expected items. Each is compared by the fields that it gives."
     )
     actions: list[dict[str, Any]] | None = Field(
-        None, description="The expected items. Each is compared by the fields that it gives."
+        None,
+        description="The expected items. Each is compared by the fields that it gives. A webhook to an endpoint among "
+        "the documents has its `request`: method, url, headers and body, as they would leave.",
     )
     plays: list[dict[str, Any]] | None = Field(
         None,
@@ -118,6 +120,10 @@ class Scenario(_Strict):
     description: str | None = None
     load: list[str] = Field(
         min_length=1, description="The files of rules, playbooks and templates, relative to this file."
+    )
+    documents: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="Documents of this test alone, such as a rule and a playbook that call the endpoint it is about.",
     )
     accounts: dict[str, dict[str, Any] | None] = Field(
         default_factory=dict,

@@ -7,6 +7,7 @@ import msgspec
 
 from backbone.errors import FieldError, Invalid
 from backbone.web.bodies import MAX_DEPTH, NotJson, deeper_than, has_nul, parse_json
+from schemas.blanks import EndpointTemplates
 from schemas.event import instant, rfc3339
 from schemas.names import is_name
 from schemas.rehearsal import MAX_TRIGGERS
@@ -43,7 +44,7 @@ class RehearsalJob(msgspec.Struct):
     triggers: list[Trigger]
     until: int | None
     suppressed: bytes
-    bodies: dict[str, Any] = {}  # of endpoints, by name
+    endpoints: dict[str, EndpointTemplates] = {}  # by name
     brand: dict[str, str | None] = {}
     policy: dict[str, Any] | None = None  # the sending policy
     accounts: int = 0  # how many are known

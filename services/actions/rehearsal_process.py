@@ -45,7 +45,7 @@ def main(settings: "Settings", body: bytes, report: Report) -> dict[str, Any]:
             [TemplateIn.model_validate(one) for one in job.templates],
             renderer,
             _suppressed(job.suppressed, settings),
-            bodies=job.bodies,
+            endpoints=job.endpoints,
             brand=job.brand,
             policy=None if job.policy is None else compile_policy(PolicyDoc.model_validate(job.policy)),
             until=job.until,

@@ -72,25 +72,28 @@ def find(paths: Iterable[Path], *, tests: bool = False) -> list[Path]:
     return list(found)
 
 
-def load(files: Iterable[Path], variables: Mapping[str, str | None] | None = None) -> list[Document]:
-    """Every document of the files in an order that can be applied. Raises `FileProblems` with all that is wrong.
+def load(
+    files: Iterable[Path], variables: Mapping[str, str | None] | None = None, *, beside: Iterable[Located] = ()
+) -> list[Document]:
+    """Every document of the files, and those `beside`, in an order that can be applied.
 
-    `variables` fill in `${NAME}`; None: nothing is filled in, and nothing has to be.
+    `variables` fill in `${NAME}`; None: nothing is filled in, and nothing has to be. Raises `FileProblems` with all that
+    is wrong.
     """
     problems: list[FileProblem] = []
     documents: list[Document] = []
+    found: list[Located] = []
     for file in files:
         try:
-            located = read_yaml(file)
+            found += read_yaml(file)
         except YamlError as error:
             problems.append(FileProblem(error.path, error.line, error.message))
-            continue
-        for item in located:
-            result = _document(item, variables)
-            if isinstance(result, Document):
-                documents.append(result)
-            else:
-                problems += result
+    for item in (*found, *beside):
+        result = _document(item, variables)
+        if isinstance(result, Document):
+            documents.append(result)
+        else:
+            problems += result
     problems += _doubles(documents)
     if problems:
         raise FileProblems(problems)

@@ -6,6 +6,7 @@ database and the channels are missing. Touchline's own events follow the event t
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,13 @@ from schemas.event import Event
 from schemas.scenario import Scenario
 from schemas.sentences.rules import of_trigger as sentence_of
 from schemas.trigger import Trigger
-from services.actions.plays.memory_rows import MemoryAction
 from services.actions.plays.model import DraftRendering
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.renderer import RenderPool as Pool
 from services.cli.comparing import Difference, compare
 from services.cli.documents import TEST_SUFFIX, Document, FileProblem, FileProblems, find, load
 from services.cli.scenario_by_hand import do
-from services.cli.scenario_shown import shown_action, shown_play
+from services.cli.scenario_shown import shown_play
 from services.cli.scenario_why import of_action, of_trigger
 from services.cli.scenario_world import World, course
 from services.cli.source_scenario import are_of_sources, run_sources
@@ -87,8 +87,15 @@ def run(file: Path, render: DraftRendering | None) -> list[Difference]:
     if are_of_sources(located):
         return run_sources(located)
     scenario = _scenario(file, located)
-    documents = load(find([file.parent / name for name in scenario.load]))
-    return play(scenario, documents, render)
+    return play(scenario, documents_of(file, scenario), render)
+
+
+def documents_of(file: Path, scenario: Scenario) -> list[Document]:
+    """The documents that a scenario loads, and those in it. Raises `FileProblems`."""
+    loaded = find([file.parent / name for name in scenario.load])
+    within = read_yaml(file)[0] if scenario.documents else None
+    beside = [] if within is None else map(partial(within.inner, "documents"), range(len(scenario.documents)))
+    return load(loaded, beside=beside)
 
 
 def read_scenario(file: Path) -> Scenario:
@@ -162,7 +169,9 @@ def play(
             why = [text for one in missing if (text := of_trigger(documents, events, one))]
             differences.append(Difference("triggers", missing, unexpected, why))
     if scenario.expect.actions is not None:
-        missing, unexpected = compare_actions(scenario.expect.actions, list(world.store.actions.values()))
+        missing, unexpected = compare_actions(
+            scenario.expect.actions, [world.shown(one) for one in world.store.actions.values()]
+        )
         if missing or unexpected:
             why = list(dict.fromkeys(text for one in missing for text in of_action(world.store, one)))
             differences.append(Difference("actions", missing, unexpected, why))
@@ -188,11 +197,10 @@ def _impact(scenario: Scenario, world: World) -> Difference | None:
 
 
 def compare_actions(
-    expected: Sequence[dict[str, Any]], actions: Sequence[MemoryAction]
+    expected: Sequence[dict[str, Any]], got: Sequence[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """As `compare`. An entry without a status means an action that was carried out; skipped actions, and
     mails that wait, may be left out."""
-    got = [shown_action(action) for action in actions]
     wanted = [entry if "status" in entry else {**entry, "status": "done"} for entry in expected]
     missing, unexpected = compare(wanted, got)
     return missing, [item for item in unexpected if item["status"] not in {"skipped", "pending"}]

@@ -8,7 +8,7 @@ from schemas.play_reasons import PlayReason
 from schemas.scenario import ByHand, PlayNamed
 from services.actions.plays.interpreter import Interpreter
 from services.actions.plays.model import Play
-from services.cli.scenario_shown import fits, shown_action
+from services.cli.scenario_shown import fits
 from services.cli.scenario_world import World
 
 OF_PLAYBOOK = (PlayReason.PAUSED, PlayReason.BREAKER)  # the reasons that a resume of the playbook is about
@@ -36,7 +36,7 @@ def do(world: World, act: ByHand) -> str | None:
 def _decide(world: World, act: ByHand) -> str | None:
     """Approve or reject the mails that fit."""
     wanted = act.reject if act.approve is None else act.approve
-    found = [one for one in world.awaiting() if fits(wanted, shown_action(one))]
+    found = [one for one in world.awaiting() if fits(wanted, world.shown(one))]
     for one in found:
         world.decide(one.id, approve=act.approve is not None)
     return None if found else f"no mail that awaits an approval at {_now(world)} is like that"

@@ -6,25 +6,50 @@ from typing import Any
 
 import msgspec
 
+from schemas.endpoint import EndpointIn, secrets_of
 from schemas.event import rfc3339
 from schemas.playbook import PlaybookIn
+from services.actions.channels.base import Target
+from services.actions.channels.webhook.request import CannotBeWritten, request_of
 from services.actions.impact.groups import groups_of
 from services.actions.impact.verdict import judge
 from services.actions.plays.memory_rows import MemoryAction
 from services.actions.plays.model import Play
 
+SECOND_US = 1_000_000
 _MOMENTS = ("started_at", "ended_at", "goal_until", "goal_reached_at")
 _FIELDS = ("id", "playbook", "rule", "account", "contact", "key", "tier", "status", "reason", "step")
 
 
-def shown_action(action: MemoryAction) -> dict[str, Any]:
-    """An action, with the fields of its content; `at` is when it began, else when its step ran."""
+def shown_action(action: MemoryAction, endpoint: EndpointIn | None = None) -> dict[str, Any]:
+    """An action, with the fields of its content; `at` is when it began, else when its step ran.
+
+    Of a webhook to this endpoint also `request`.
+    """
     shown: dict[str, Any] = msgspec.to_builtins(action)
     rendered = shown.pop("rendered")
     begun_at = None if action.begun_at is None else rfc3339(action.begun_at)
     done_at = None if action.done_at is None else rfc3339(action.done_at)
     times = {"due_at": rfc3339(action.due_at), "begun_at": begun_at, "done_at": done_at}
-    return {**rendered, **shown, "at": begun_at or times["due_at"], **times}
+    request = {}
+    if endpoint is not None and action.channel == "webhook" and action.status == "done":
+        request = {"request": shown_request(action, endpoint)}
+    return {**rendered, **shown, **request, "at": begun_at or times["due_at"], **times}
+
+
+def shown_request(action: MemoryAction, endpoint: EndpointIn) -> dict[str, Any]:
+    """The request as it would leave; the text of its body. Without a secret in the file there is no signature."""
+    fields = endpoint.model_dump(exclude_none=True)
+    keys = secrets_of(fields)
+    target = msgspec.convert(fields | {"secrets": keys, "sign": endpoint.sign and bool(keys)}, Target)
+    client = None if target.auth is None else target.auth.oauth2
+    token = None if client is None else f"(an access token of {client.token_url})"
+    at = action.due_at if action.begun_at is None else action.begun_at
+    try:
+        request = request_of(target, action.id, at // SECOND_US, action.rendered, token)
+    except CannotBeWritten as error:
+        return {"refused": str(error)}
+    return {**request._asdict(), "body": request.body.decode()}
 
 
 def shown_play(play: Play) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from schemas.blanks import templates_of
 from schemas.brand import BrandIn
 from schemas.duration import parse_duration
 from schemas.endpoint import EndpointIn
@@ -28,7 +29,7 @@ from services.actions.plays.model import DraftRendering, OwnEvent
 from services.actions.plays.processor import PlaysPartition
 from services.actions.policy.rules import compile_policy
 from services.cli.documents import Document
-from services.cli.scenario_shown import shown_impact
+from services.cli.scenario_shown import shown_action, shown_impact
 from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
 from services.rules.engine.ruleset import RuleRevision, RuleSet, compile_rules
 from services.rules.storage.revisions import DEFAULT_TIERS
@@ -58,11 +59,12 @@ class World:
             fetch=lambda offset: self._log[offset],
             history=lambda _: (),
         )
+        self._endpoints = {m.name: m for m in models if isinstance(m, EndpointIn)}
         self._books = [m for m in models if isinstance(m, PlaybookIn)]
         self.library = MemoryLibrary(
             [_limited(one, limit) for one in self._books],
             [m for m in models if isinstance(m, TemplateIn)],
-            {m.name: m.body for m in models if isinstance(m, EndpointIn)},
+            {name: templates_of(one.model_dump()) for name, one in self._endpoints.items()},
             next((m.model_dump() for m in models if isinstance(m, BrandIn)), None),
             next((m.timezone for m in models if isinstance(m, PolicyDoc)), None),
         )
@@ -106,6 +108,10 @@ class World:
         while self.plays.step():
             pass
         return [decode(sent.value, place="", timestamp=at) for sent in out.sent]
+
+    def shown(self, action: MemoryAction) -> dict[str, Any]:
+        """An action as expectations name it."""
+        return shown_action(action, self._endpoints.get(action.recipient or ""))
 
     def awaiting(self) -> list[MemoryAction]:
         """The mails that await an approval."""

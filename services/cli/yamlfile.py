@@ -43,6 +43,15 @@ class Located:
     lines: dict[PathKey, int] = field(default_factory=dict)
     blocks: dict[PathKey, int] = field(default_factory=dict)  # where the text of a `|` begins
 
+    def inner(self, *key: str | int) -> "Located":
+        """The value at a path as a document of its own."""
+        value, size = self.value, len(key)
+        for part in key:
+            value = value[part]
+        lines = {at[size:]: line for at, line in self.lines.items() if at[:size] == key}
+        blocks = {at[size:]: line for at, line in self.blocks.items() if at[:size] == key}
+        return Located(value, self.path, lines, blocks)
+
     def line(self, where: PathKey | str = ()) -> int:
         """The line of a field, or of the nearest thing around it. A text is a dotted path such as `when.within`."""
         return self.lines.get(self._nearest(where), 1)

@@ -19,6 +19,7 @@ from backbone.web.app import Once, json_response
 from backbone.web.bodies import large_body
 from backbone.web.json_route import JsonRoute, example
 from backbone.web.validation import field_errors
+from schemas.blanks import EndpointTemplates, templates_of
 from schemas.brand import in_scope
 from schemas.event import microseconds, rfc3339
 from schemas.playbook import PlaybookIn
@@ -86,7 +87,7 @@ def router(
                     triggers=triggers,
                     until=None if body.until is None else microseconds(body.until),
                     suppressed=_suppressed(conn, playbook.topic),
-                    bodies=_bodies(conn, playbook, body),
+                    endpoints=_endpoints(conn, playbook, body),
                     brand=brand_now(conn) if body.brand is None else in_scope(body.brand.model_dump()),
                     policy=_policy(conn, body.policy),
                     accounts=conn.scalar(select(func.count()).select_from(accounts)) or 0,
@@ -161,11 +162,11 @@ def _endpoint(conn: Connection, name: str, body: RehearsalIn) -> bool:
     return name in body.endpoints or ENDPOINTS.get(conn, name) is not None
 
 
-def _bodies(conn: Connection, playbook: PlaybookIn, body: RehearsalIn) -> dict[str, Any]:
-    """The bodies that saved endpoints have for steps that give none."""
+def _endpoints(conn: Connection, playbook: PlaybookIn, body: RehearsalIn) -> dict[str, EndpointTemplates]:
+    """What is rendered of saved endpoints."""
     called = {name for kind, name, _ in playbook.references() if kind == "endpoint"} - {*body.endpoints}
     stored = {name: ENDPOINTS.get(conn, name) for name in sorted(called)}
-    return {name: one.doc["body"] for name, one in stored.items() if one is not None and "body" in one.doc}
+    return {name: templates_of(one.doc) for name, one in stored.items() if one is not None}
 
 
 def _flaws(sources: dict[str, str], renderer: DraftRendering) -> Iterable[FieldError]:

@@ -56,7 +56,7 @@ class ChannelSpec(Generic[Step, Spec]):
     remembered: type[Spec]
     drafts: Callable[[StepRun, Step], Iterable[ActionDraft]]
     job: Callable[[ActionDraft, Spec, RenderScope], MailJob | TextJob | RenderFailure]
-    content: Callable[[ActionDraft, Spec, RenderScope, Mail | Body], dict[str, Any]]
+    content: Callable[[ActionDraft, Spec, RenderScope, Mail | Body], dict[str, Any] | RenderFailure]
     schedule: tuple[int, ...]
     needs_consent: bool
     hard_bounces: frozenset[str]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from schemas.blanks import EndpointTemplates
 from schemas.brand import in_scope
 from schemas.playbook import PlaybookIn
 from schemas.profile import Profile
@@ -11,19 +12,19 @@ from services.actions.plays.program import Playbook, compile_playbook
 
 
 class MemoryLibrary:
-    """Playbooks, templates, bodies of endpoints (by name), brand and policy's timezone, given once as version 1."""
+    """Playbooks, templates, endpoints (by name), brand and policy's timezone, given once as version 1."""
 
     def __init__(
         self,
         playbooks: Iterable[PlaybookIn],
         templates: Iterable[TemplateIn] = (),
-        bodies: Mapping[str, Any] | None = None,
+        endpoints: Mapping[str, EndpointTemplates] | None = None,
         brand: Mapping[str, Any] | None = None,
         timezone: str | None = None,
     ) -> None:
         self._playbooks = {doc.name: compile_playbook(1, doc) for doc in playbooks}
         self._templates = {doc.name: doc.model_dump(mode="json") for doc in templates}
-        self._bodies = bodies or {}
+        self._endpoints = endpoints or {}
         self._brand = in_scope(brand)
         self._timezone = timezone
         matchers = [one for book in self._playbooks.values() for one in book.matchers()]
@@ -42,8 +43,8 @@ class MemoryLibrary:
     def template(self, name: str, version: int) -> dict[str, Any]:  # noqa: ARG002
         return self._templates[name]
 
-    def endpoint_body(self, name: str) -> Any:
-        return self._bodies.get(name)
+    def endpoint(self, name: str) -> EndpointTemplates:
+        return self._endpoints.get(name, EndpointTemplates())
 
     def brand(self) -> dict[str, str | None]:
         return self._brand

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from schemas.blanks import EndpointTemplates
 from schemas.profile import Profile
 from services.actions.plays.model import Awaited, Op, Play, Sighting
 from services.actions.plays.program import Playbook
@@ -97,7 +98,7 @@ class Store(Protocol):
 
 
 class Library(Protocol):
-    """The saved playbooks, templates, and bodies of endpoints."""
+    """The saved playbooks, templates and endpoints."""
 
     def playbook(self, name: str) -> Playbook | None:
         """The playbook as it is now; None if there is none."""
@@ -115,8 +116,8 @@ class Library(Protocol):
         """A template's document at a version."""
         ...
 
-    def endpoint_body(self, name: str) -> Any:
-        """The body that an endpoint has now for steps that give none; None: it has none."""
+    def endpoint(self, name: str) -> EndpointTemplates:
+        """What is rendered of an endpoint as it is now; nothing of one that does not exist."""
         ...
 
     def brand(self) -> dict[str, str | None]:

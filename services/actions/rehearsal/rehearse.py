@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
+from schemas.blanks import EndpointTemplates
 from schemas.event import rfc3339
 from schemas.playbook import PlaybookIn
 from schemas.template import TemplateIn
@@ -46,7 +47,7 @@ class PastLog(Protocol):
 
 
 class Rehearsal:
-    """One rehearsal. `bodies`: of endpoints, by name. `until`: where it ends; None: at the newest event of all.
+    """One rehearsal. `endpoints`: by name. `until`: where it ends; None: at the newest event of all.
     `accounts`: how many are known, for a playbook that sets no limit.
     """
 
@@ -57,7 +58,7 @@ class Rehearsal:
         renderer: DraftRendering,
         suppressed: Suppressed,
         *,
-        bodies: Mapping[str, Any] | None = None,
+        endpoints: Mapping[str, EndpointTemplates] | None = None,
         brand: Mapping[str, Any] | None = None,
         policy: SendingPolicy | None = None,
         until: int | None = None,
@@ -66,7 +67,7 @@ class Rehearsal:
     ) -> None:
         self._name, self._until, self._room = playbook.name, until, room
         zone = None if policy is None else policy.zone
-        self._library = MemoryLibrary([playbook], templates, bodies, brand, zone)
+        self._library = MemoryLibrary([playbook], templates, endpoints, brand, zone)
         self._programs = self._library.version(playbook.name, 1).programs
         self._suppressed, self._policy = suppressed, policy
         self._renderer, self._accounts = renderer, accounts

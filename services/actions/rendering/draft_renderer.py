@@ -60,4 +60,5 @@ def _answer(
 ) -> Rendered | RenderFailure:
     if isinstance(given, RenderError):
         return RenderFailure(reason=given.reason, detail=str(given))
-    return Rendered(content=CHANNELS[draft.channel].content(draft, draft.spec, scope, given))
+    content = CHANNELS[draft.channel].content(draft, draft.spec, scope, given)
+    return content if isinstance(content, RenderFailure) else Rendered(content=content)

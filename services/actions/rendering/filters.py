@@ -10,10 +10,14 @@
     {{ account.attributes.x | date }}          Mar 3, 2027; `date('long')`: March 3, 2027
     {{ trigger.at | datetime }}                Mar 3, 2027, 9:00:00 AM
     {{ trigger.value | money('EUR') }}         €1,200.00
+    {{ account.name | one_line }}              a name with its line breaks as spaces
+    {{ trigger.at | epoch }}                   1772528400: the seconds since 1970
+    {{ account.external_ids.crm | one }}       the only id there
 
-The last three are written as in the reader's locale (`environment.locale`, a BCP 47 tag; empty: en-US), times in the
-account's timezone. null gives an empty text, and a value that a filter cannot read stays as it is: no mail fails over
-a value that somebody mistyped.
+`date`, `datetime` and `money` are written as in the reader's locale (`environment.locale`, a BCP 47 tag; empty: en-US),
+times in the account's timezone. null gives an empty text, and a value that a filter cannot read stays as it is: no mail
+fails over a value that somebody mistyped. `one` alone fails: what is sent to another system must not reach the wrong
+record.
 """
 
 import re
@@ -30,6 +34,7 @@ from jinja2.runtime import Context, Undefined
 
 from schemas.dates import date_of, zone_of
 from schemas.sentences import wording
+from services.actions.rendering.jobs import one_line
 from services.actions.rendering.locales import locale_of
 
 _TITLES = frozenset(
@@ -157,6 +162,32 @@ def as_datetime(context: Context, value: Any, form: str = "medium") -> Any:
     return format_datetime(moment, _form(form), tzinfo=moment.tzinfo, locale=_locale(context))
 
 
+def in_one_line(value: Any) -> Any:
+    """A text whose line breaks and control characters are spaces, and several spaces one."""
+    return "" if value is None else one_line(value) if isinstance(value, str) else value
+
+
+@pass_context
+def epoch(context: Context, value: Any) -> Any:
+    """The whole seconds from 1970 to a date or time."""
+    moment = date_of(value, _zone(context))
+    return ("" if value is None else value) if moment is None else int(moment.timestamp())
+
+
+def one(value: Any) -> Any:
+    """A text or number, or the only one of a list. Raises `ValueError` for any other value."""
+    if isinstance(value, Undefined):
+        return value  # raises as soon as it is printed
+    found = value if isinstance(value, list) else [] if value in (None, "") else [value]
+    if len(found) != 1:
+        raise ValueError(
+            f"there are {len(found)} values, where one is needed" if found else "there is no value"
+        )
+    if isinstance(found[0], bool) or not isinstance(found[0], str | int | float):
+        raise ValueError("the value is neither a text nor a number")
+    return found[0]
+
+
 @pass_context
 def money(context: Context, value: Any, currency: Any = None) -> Any:
     """An amount in whole units of a currency (ISO 4217), with as many digits as people give it there."""
@@ -217,4 +248,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "date": as_date,
     "datetime": as_datetime,
     "money": money,
+    "one_line": in_one_line,
+    "epoch": epoch,
+    "one": one,
 }

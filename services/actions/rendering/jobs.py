@@ -17,6 +17,7 @@ SOURCE_CHARS = 128 * 1024  # of one part of a template
 SCOPE = (
     *("account", "contact", "owner", "trigger", "tier", "unsubscribe_url", "now", "brand"),
     *("items", "more"),  # of a digest
+    "action",  # of a webhook
 )
 
 

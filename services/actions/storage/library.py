@@ -10,6 +10,7 @@ from backbone import telemetry
 from backbone.database import Database
 from backbone.documents import registry
 from backbone.documents.store import DocumentStore
+from schemas.blanks import EndpointTemplates, templates_of
 from schemas.brand import KIND as BRAND
 from schemas.brand import in_scope
 from schemas.playbook import PlaybookIn
@@ -64,7 +65,7 @@ class SqlLibrary:
         self._policy: tuple[int, TierPolicy] | None = None  # and its version; 0: none is known
         self._policy_now: tuple[int, TierPolicy] | None = None  # of this batch
         self._timezone: tuple[str | None] | None = None  # of the sending policy, likewise
-        self._bodies: dict[str, Any] = {}  # likewise, of endpoints
+        self._endpoints: dict[str, EndpointTemplates] = {}  # likewise
         self._brand: dict[str, str | None] | None = None  # likewise
         self._types: set[str] = set()
         self._every = False
@@ -99,7 +100,7 @@ class SqlLibrary:
 
     def end_batch(self) -> None:
         """Forget which versions are current: that may change from here on."""
-        self._current, self._current_templates, self._bodies = {}, {}, {}
+        self._current, self._current_templates, self._endpoints = {}, {}, {}
         self._policy_now = self._brand = self._timezone = None
         for cache in (self._compiled, self._templates):
             while len(cache) > CACHED:
@@ -139,11 +140,11 @@ class SqlLibrary:
             found = self._templates[name, version] = TEMPLATES.version(self._connect(), name, version).doc
         return found
 
-    def endpoint_body(self, name: str) -> Any:
-        if name not in self._bodies:
+    def endpoint(self, name: str) -> EndpointTemplates:
+        if name not in self._endpoints:
             stored = ENDPOINTS.get(self._connect(), name)
-            self._bodies[name] = None if stored is None else stored.doc.get("body")
-        return self._bodies[name]
+            self._endpoints[name] = templates_of({} if stored is None else stored.doc)
+        return self._endpoints[name]
 
     def brand(self) -> dict[str, str | None]:
         if self._brand is None:

@@ -3,13 +3,14 @@
 import base64
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from services.actions.channels.base import BasicAuth, Target, TargetAuth
 from services.actions.channels.webhook.channel import WebhookChannel
-from services.actions.channels.webhook.request import NotAForm, hide, request_of
+from services.actions.channels.webhook.request import CannotBeWritten, hide, request_of
 from services.actions.plays.retry_policy import Outcome
 from tests.unit.channels.helpers import SECRET, Server, deliver, leased, surroundings
 from tests.unit.channels.test_webhook import Scripted
@@ -29,15 +30,24 @@ class Spoken(Scripted):
         await super().__call__(reader, writer)
 
 
-async def sent(tmp_path: Path, script: Scripted, body: Any = None, **fields: Any) -> Outcome:
+async def sent(
+    tmp_path: Path,
+    script: Scripted,
+    body: Any = None,
+    *,
+    path: str = "/hook",
+    values: Any = None,
+    **fields: Any,
+) -> Outcome:
     """One webhook to an endpoint with these fields."""
     async with Server(script) as server:
-        target = Target(f"http://127.0.0.1:{server.port}/hook", SECRET, **fields)
+        target = Target(f"http://127.0.0.1:{server.port}{path}", SECRET, **fields)
         channel = WebhookChannel(
             surroundings(tmp_path, lambda _: target, webhook_allowed_networks="127.0.0.0/8")
         )
         try:
-            return await deliver(channel, leased(channel="webhook", rendered={"body": body or {"a": 1}}))
+            rendered = {"body": body or {"a": 1}, **({} if values is None else {"values": values})}
+            return await deliver(channel, leased(channel="webhook", rendered=rendered))
         finally:
             await channel.close()
 
@@ -87,21 +97,59 @@ def test_the_places_are_the_endpoints(tmp_path: Path) -> None:
 def test_a_form() -> None:
     target = Target(URL, SECRET, format="form")
     body = {"To": "+1 555", "n": 2, "yes": True, "none": None, "tag": ["a", "b", None], "inner": {"ü": [1]}}
-    headers, written = request_of(target, "act_1", 1, body)
-    assert headers["Content-Type"] == "application/x-www-form-urlencoded"
-    assert written == b"To=%2B1+555&n=2&yes=true&tag=a&tag=b&inner=%7B%22%C3%BC%22%3A%5B1%5D%7D"
+    request = request_of(target, "act_1", 1, {"body": body})
+    assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert request.body == b"To=%2B1+555&n=2&yes=true&tag=a&tag=b&inner=%7B%22%C3%BC%22%3A%5B1%5D%7D"
 
 
 @pytest.mark.parametrize("body", [None, "text", 5, [1], True])
 def test_what_is_no_object_is_no_form(body: Any) -> None:
-    with pytest.raises(NotAForm):
-        request_of(Target(URL, SECRET, format="form"), "act_1", 1, body)
+    with pytest.raises(CannotBeWritten):
+        request_of(Target(URL, SECRET, format="form"), "act_1", 1, {"body": body})
 
 
 async def test_what_cannot_be_written_is_not_tried_again(tmp_path: Path) -> None:
     script = Spoken()
     outcome = await sent(tmp_path, script, body=["no", "object"], format="form")
     assert (outcome.kind, outcome.reason, script.requests) == ("permanent", "template_error", [])
+
+
+async def test_blanks_arrive_as_they_were_filled_in(tmp_path: Path) -> None:
+    script = Spoken()
+    hostile = "a/../b?c=1#d%2e é+&"
+    values = {"id": hostile, "action.id": "act_1"}
+    headers = {"Idempotency-Key": "{{ action.id }}"}
+    outcome = await sent(
+        tmp_path, script, path="/companies/{{ id }}/notes?by={{ id }}", values=values, headers=headers
+    )
+    assert outcome.kind == "done"
+    (line,) = script.lines
+    path, _, query = line.split(" ")[1].partition("?")
+    assert [unquote(part) for part in path.split("/")] == ["", "companies", hostile, "notes"]
+    assert parse_qsl(query) == [("by", hostile)]
+    assert script.requests[0][0]["idempotency-key"] == "act_1"
+
+
+@pytest.mark.parametrize(
+    "values", [None, {"id": ".."}, {"id": "9", "key": "a\r\nX-Admin: yes"}, {"id": None, "key": "k"}]
+)
+async def test_a_blank_without_a_fitting_value_sends_nothing(tmp_path: Path, values: Any) -> None:
+    script = Spoken()
+    outcome = await sent(tmp_path, script, path="/c/{{ id }}", values=values, headers={"X-Key": "{{ key }}"})
+    assert (outcome.kind, outcome.reason, script.requests) == ("permanent", "template_error", [])
+
+
+async def test_a_blank_reaches_no_private_network(tmp_path: Path) -> None:
+    async with Server(Spoken()) as server:
+        target = Target(f"http://127.0.0.1:{server.port}/{{{{ id }}}}", SECRET)
+        channel = WebhookChannel(surroundings(tmp_path, lambda _: target))
+        try:
+            outcome = await deliver(
+                channel, leased(channel="webhook", rendered={"body": {}, "values": {"id": "@crm.test"}})
+            )
+        finally:
+            await channel.close()
+        assert (outcome.kind, outcome.reason, server.connections) == ("permanent", "address_refused", 0)
 
 
 SECRETS = {
@@ -120,6 +168,11 @@ async def test_a_receiver_that_repeats_a_secret_tells_nobody(tmp_path: Path, tol
     answer = b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text)
     outcome = await sent(tmp_path, Spoken(answer), **SECRETS)
     assert outcome.detail == '401 {"error": "ok, but *** is wrong"}'
+
+
+def test_the_secret_part_of_a_header_with_a_blank_is_hidden_too() -> None:
+    target = Target(URL, SECRET, headers={"X-Key": "s3cr3t-{{ action.id }}"})
+    assert hide(target, b"s3cr3t-act_1 is unknown") == b"***act_1 is unknown"
 
 
 def test_nothing_else_is_taken_out_of_an_answer() -> None:

@@ -16,7 +16,7 @@ from services.actions.rendering.compose import answer
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.jobs import Body, Checked, Failure, Job, Mail, RenderError
 from services.cli.documents import KINDS, Document, find, load
-from services.cli.scenario import Difference, World, play, read_scenario
+from services.cli.scenario import Difference, World, documents_of, play, read_scenario
 from services.cli.scenario_world import arrivals
 from tests.unit.library.files import LIBRARY
 from tests.unit.library.mutations import Mutation
@@ -48,7 +48,7 @@ def scenarios() -> tuple[Path, ...]:
 def prepared(file: Path) -> tuple[Scenario, tuple[Document, ...]]:
     """A scenario and the documents that it loads."""
     scenario = read_scenario(file)
-    return scenario, tuple(load(find([file.parent / name for name in scenario.load])))
+    return scenario, tuple(documents_of(file, scenario))
 
 
 def played(file: Path) -> list[Difference]:

@@ -199,7 +199,40 @@ def test_what_a_filter_gives_is_escaped_in_html() -> None:
     assert HTML.render("{{ contact.name | first_name }}", context) == "&lt;b&gt;Ann&lt;/b&gt;"
 
 
-@given(JSON, st.sampled_from(sorted(FILTERS)))
+@pytest.mark.parametrize(
+    ("value", "said"), [("cus_1", "cus_1"), (["cus_1"], "cus_1"), (36, "36"), ([36], "36"), (0, "0")]
+)
+def test_the_only_value(value: Any, said: str) -> None:
+    assert shown("one", value) == said
+
+
+@pytest.mark.parametrize("value", [None, "", [], ["a", "b"], {}, {"a": 1}, [["a"]], [None], True])
+def test_one_fails_where_there_is_not_one(value: Any) -> None:
+    with pytest.raises(ValueError, match="value"):
+        shown("one", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("2026-03-03T09:00:00Z", "1772528400"),
+        ("2026-03-03T10:00:00.9+01:00", "1772528400"),
+        ("2026-03-03", "1772496000"),
+        ("soon", "soon"),
+        (7, "7"),
+        (None, ""),
+    ],
+)
+def test_seconds_since_1970(value: Any, said: str) -> None:
+    assert shown("epoch", value) == said
+
+
+def test_a_text_in_one_line() -> None:
+    assert shown("one_line", " a\r\n\tb\u2028c  ") == "a b c"
+    assert shown("one_line", None) == ""
+
+
+@given(JSON, st.sampled_from(sorted(FILTERS.keys() - {"one"})))
 def test_no_value_makes_a_filter_fail(value: Any, name: str) -> None:
     shown(name + ("('thing')" if name == "counted" else ""), value)
 

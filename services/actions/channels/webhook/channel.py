@@ -7,7 +7,7 @@ ignored. The status decides; the body is for people, as far as it arrives.
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from services.actions.channels.base import ChannelContext, OAuth2Client, Prepare
 from services.actions.channels.webhook.answer import judged, read
 from services.actions.channels.webhook.final_status import FinalStatus, StatusConnector, expect
 from services.actions.channels.webhook.oauth import AccessTokens, NoToken
-from services.actions.channels.webhook.request import NotAForm, hide, request_of
+from services.actions.channels.webhook.request import CannotBeWritten, hide, request_of
 from services.actions.channels.webhook.ssrf import AddressGuard, AddressRefused, refusal_in
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
@@ -88,14 +88,13 @@ class WebhookChannel:
 
     async def prepare(self, action: Leased) -> Prepared | Outcome:
         """Nothing to prepare: the endpoint, which says how the body is written, is looked up when it is sent."""
-        name, body = action.recipient or "", action.rendered.get("body")
         return WebhookDelivery(
             self._open,
             self._endpoint,
             self._tokens,
-            name,
+            action.recipient or "",
             action.id,
-            body,
+            action.rendered,
             now=self._now,
             deadline=self._deadline,
         )
@@ -128,7 +127,7 @@ class WebhookDelivery:
         tokens: AccessTokens,
         name: str,
         action: str,
-        body: Any,
+        content: Mapping[str, Any],
         *,
         now: Callable[[], int],
         deadline: float,
@@ -138,7 +137,7 @@ class WebhookDelivery:
         self._tokens = tokens
         self._name = name
         self._action = action
-        self._body = body
+        self._content = content
         self._now = now
         self._deadline = deadline
 
@@ -155,7 +154,7 @@ class WebhookDelivery:
             return await self._post(target, answer)
         except NoToken as error:
             return Outcome(kind="temporary", reason="no_token", detail=str(error))
-        except NotAForm as error:
+        except CannotBeWritten as error:
             return Outcome(kind="permanent", reason="template_error", detail=str(error))
         except (AddressRefused, aiohttp.ClientError, OSError, ValueError) as error:
             if answer.status is not None:
@@ -190,11 +189,11 @@ class WebhookDelivery:
             return await self._tokens.get(client)
 
     async def _request(self, target: Target, until: float, token: str | None = None) -> Outcome:
-        headers, body = request_of(target, self._action, self._now() // SECOND_US, self._body, token)
+        request = request_of(target, self._action, self._now() // SECOND_US, self._content, token)
         async with (
             asyncio.timeout_at(until) as limit,
             self._session().request(
-                target.method, target.url, data=body, headers=headers, allow_redirects=False
+                request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False
             ) as response,
         ):
             limit.reschedule(None)

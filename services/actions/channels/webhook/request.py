@@ -1,12 +1,13 @@
-"""What is sent to an endpoint: the headers and the body; and its secrets taken out of what it answers."""
+"""What is sent to an endpoint: the URL, the headers and the body; and its secrets taken out of what it answers."""
 
 import base64
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
 
+from schemas.blanks import BlankError, fill_header, fill_url, literals
 from services.actions.channels.base import Target, TargetAuth
 from services.actions.channels.webhook.signing import id_headers, signatures
 
@@ -19,23 +20,41 @@ _TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded
 _to_json = msgspec.json.Encoder().encode
 
 
-class NotAForm(Exception):
-    """A body that cannot be written as a form."""
+class CannotBeWritten(Exception):
+    """An action that does not make a request to its endpoint."""
+
+
+class Request(NamedTuple):
+    """A request as it leaves, but for the headers of the connection."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
 
 
 def request_of(
-    target: Target, action: str, timestamp: int, body: Any, token: str | None = None
-) -> tuple[dict[str, str], bytes]:
-    """The headers and the body of a request; `token`: of an endpoint that takes access tokens. Raises `NotAForm`."""
+    target: Target, action: str, timestamp: int, content: Mapping[str, Any], token: str | None = None
+) -> Request:
+    """The request that carries an action's `content`: its body, and the values of blanks. Raises `CannotBeWritten`.
+
+    `timestamp`: in seconds. `token`: of an endpoint that takes access tokens.
+    """
+    body, values = content.get("body"), content.get("values") or {}
     written = _form(body) if target.format == "form" else _to_json(body)
-    taken = {name.lower() for name in target.headers}
-    headers = {name: value for name, value in _HEADERS.items() if name.lower() not in taken} | target.headers
+    try:
+        url = fill_url(target.url, values)
+        own = {name: fill_header(name, text, values) for name, text in target.headers.items()}
+    except BlankError as error:
+        raise CannotBeWritten(str(error)) from error
+    taken = {name.lower() for name in own}
+    headers = {name: value for name, value in _HEADERS.items() if name.lower() not in taken} | own
     if target.auth is not None:
         headers["Authorization"] = _authorization(target.auth, token)
     headers |= {"Content-Type": _TYPES[target.format], **id_headers(action, timestamp)}
     if target.sign:
         headers["webhook-signature"] = signatures(action, timestamp, written, target.keys)
-    return headers, written
+    return Request(target.method, url, headers, written)
 
 
 def _authorization(auth: TargetAuth, token: str | None = None) -> str:
@@ -52,7 +71,7 @@ def basic(username: str, password: str) -> str:
 def _form(body: Any) -> bytes:
     """The fields of an object: a list is a field several times, an object is JSON, null is left out."""
     if not isinstance(body, dict):
-        raise NotAForm("the endpoint takes a form, which needs an object, and the body is none")
+        raise CannotBeWritten("the endpoint takes a form, which needs an object, and the body is none")
     fields = [
         (name, _field(each))
         for name, value in body.items()
@@ -81,7 +100,7 @@ def without(secrets: Iterable[str], answer: bytes) -> bytes:
 
 
 def _secrets(target: Target) -> Iterator[str]:
-    for value in target.headers.values():
+    for value in (piece for text in target.headers.values() for piece in literals(text)):
         yield value
         yield value.rpartition(" ")[2]  # what follows a scheme, as in `Token abc`
     for secret in target.keys:
