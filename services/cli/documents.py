@@ -73,12 +73,15 @@ def find(paths: Iterable[Path], *, tests: bool = False) -> list[Path]:
 
 
 def load(
-    files: Iterable[Path], variables: Mapping[str, str | None] | None = None, *, beside: Iterable[Located] = ()
+    files: Iterable[Path],
+    variables: Mapping[str, str | None] | None = None,
+    *,
+    beside: Iterable[Located] = (),
 ) -> list[Document]:
     """Every document of the files, and those `beside`, in an order that can be applied.
 
-    `variables` fill in `${NAME}`; None: nothing is filled in, and nothing has to be. Raises `FileProblems` with all that
-    is wrong.
+    `variables` fill in `${NAME}`; None: nothing is filled in, and nothing has to be. Raises `FileProblems` with all
+    that is wrong.
     """
     problems: list[FileProblem] = []
     documents: list[Document] = []

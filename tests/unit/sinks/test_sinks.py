@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from schemas.scenario import Scenario
-from services.cli.documents import find
+from services.cli.documents import FileProblems, find, load
 from services.cli.scenario import documents_of, read_scenario
 from tests.unit.library.world import played
 
@@ -99,3 +99,14 @@ def test_apply_reads_the_sinks_and_nothing_else_there() -> None:
         file, scenario = scenario_of(name)
         kinds = [one.kind for one in documents_of(file, scenario)]
         assert sorted(kinds) == ["endpoint", "playbook", "rule"]
+
+
+def test_every_variable_is_asked_for_and_filled_in() -> None:
+    """`apply` fills the sinks in from the environment, and names each variable that is not set."""
+    files = find([SINKS])
+    names = {one[2:-1] for file in files for one in SECRET.findall(file.read_text())}
+    with pytest.raises(FileProblems) as refused:
+        load(files, {})
+    assert {one for one in names if f"the variable {one} is not set" not in str(refused.value)} == set()
+    filled = load(files, {name: f"set-{name}".replace("_", "-").lower() for name in names})
+    assert "${" not in "".join(json.dumps(one.body) for one in filled)
