@@ -1,5 +1,6 @@
 """The API as the command line uses it."""
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from backbone.settings import load_settings, variables
 
 TIMEOUT_S = 30.0
 OF_RULES = frozenset({"rules", "tiers", "triggers", "accounts", "backtests"})
-OF_INGEST = frozenset({"aliases", "sources"})  # the rest that is asked here is of actions
+OF_INGEST = frozenset({"aliases", "events", "sources"})  # the rest that is asked here is of actions
 Shown = Mapping[str, Any]  # a document as the API shows it
 _KEY = re.compile(r"[!-~]{1,200}")  # what a header may carry
 _URL, _API_KEY = "TOUCHLINE_URL", "TOUCHLINE_API_KEY"
@@ -52,6 +53,10 @@ class Client:
             for one in urls
         }
         self._by_service: dict[str, str] = {}
+        self.identity = (
+            self.url,
+            hashlib.sha256(key.encode()).hexdigest(),
+        )  # of whom we speak to, and as whom
 
     def call(
         self, method: str, path: str, body: Any = None, *, builds_on: Shown | None = None, **query: Any
@@ -67,6 +72,11 @@ class Client:
         """The decoded answer to a POST of bytes of this media type. Raises as `call` does."""
         url = self.url if len(self._http) == 1 else self._answering(path)
         return self._answer(url, "POST", path, content=body, headers={"Content-Type": media})
+
+    def close(self) -> None:
+        """Close the connections."""
+        for http in self._http.values():
+            http.close()
 
     def reaches(self, path: str) -> bool:
         """Whether the service that answers a path is among several addresses; always true for a single address."""

@@ -12,6 +12,7 @@ import typer
 
 from backbone.errors import TouchlineError
 from schemas.version import VERSION
+from services.cli.import_options import import_
 
 if TYPE_CHECKING:
     from backbone.database import Database
@@ -310,6 +311,9 @@ def backtest(
 
     done = story.backtest(paths, begin=begin, end=end, vary=vary or [], against=against, as_json=as_json)
     raise typer.Exit(done)
+
+
+app.command("import")(import_)
 
 
 @app.command()
