@@ -33,7 +33,7 @@ PARALLEL := -n auto --dist worksteal
 BY_FILE  := $(if $(TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS)$(TOUCHLINE_DATABASE_URL),,-n auto --dist loadfile)
 
 CODE := schemas backbone services
-LINT := $(wildcard schemas backbone services deploy tests bench playbooks docs)
+LINT := $(wildcard schemas backbone services deploy tests bench playbooks sources sinks docs)
 
 .PHONY: help setup setup-dev run demo stack test unit check format bench chaos lock vendor clean
 

@@ -1,4 +1,4 @@
-"""Makes the page about the canned library: `python -m tests.house.library_table > docs/library.md`."""
+"""Makes the page about the canned libraries: `python -m tests.house.library_table > docs/library.md`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 
 from tests.house.tree import ROOT
 
-LIBRARY = ROOT / "playbooks"
+LIBRARY, SOURCES = ROOT / "playbooks", ROOT / "sources"
 PAGE = ROOT / "docs" / "library.md"
 TIERS = ("high", "low", "tech")
 
@@ -19,8 +19,10 @@ JSON = dict[str, Any]
 
 _HEAD = """# The canned library
 
-One line for each folder below `playbooks/`, made from the files themselves; a test fails when this page
-is stale, and `python -m tests.house.library_table > docs/library.md` freshens it. Three values are for high,
+Playbooks, [sources](#sources) and [sinks](#sinks). This page is made from their files; a test fails when it is
+stale, and `python -m tests.house.library_table > docs/library.md` freshens it.
+
+One line for each folder below `playbooks/`. Three values are for high,
 low and tech touch, a dash for a tier that is not covered. In the steps an arrow is a wait, and `due` is the
 time that a task gives its assignee. How to change, test and roll one out:
 [Writing playbooks](writing-playbooks.md).
@@ -29,11 +31,54 @@ time that a task gives its assignee. How to change, test and roll one out:
 |---|---|---|---|---|---|
 """
 
+_SOURCES_HEAD = """
+## Sources
+
+One line for each folder below `sources/`: a webhook of another system, and what it becomes here. The README of the
+folder says what to click there. How to add one: [a new vendor](recipes/vendor.md).
+
+| source | proves who sends by | event types |
+|---|---|---|
+"""
+_PROOFS = {
+    "stripe": "a signature",
+    "hmac": "a signature",
+    "standard-webhooks": "a signature",
+    "basic": "user name and password",
+    "token": "a token",
+    "none": "nothing",
+}
+_SINKS = """
+## Sinks
+
+What plays send to other systems: endpoints ready to fill in, one folder each below [`sinks/`](../sinks/README.md).
+"""
+
 
 def page() -> str:
     """The whole page, in markdown."""
-    folders = sorted(path.parent for path in LIBRARY.glob("*/playbook.yaml"))
-    return _HEAD + "".join(f"{_row(folder)}\n" for folder in folders)
+    playbooks = sorted(path.parent for path in LIBRARY.glob("*/playbook.yaml"))
+    sources = [documents(path)[0] for path in source_files()]
+    return "".join(
+        [
+            _HEAD,
+            *(f"{_row(folder)}\n" for folder in playbooks),
+            _SOURCES_HEAD,
+            *(f"{_source_row(source)}\n" for source in sources),
+            _SINKS,
+        ]
+    )
+
+
+def source_files() -> list[Path]:
+    """The file of each source of the library."""
+    return sorted(path for path in SOURCES.glob("*/*.yaml") if not path.name.endswith(".test.yaml"))
+
+
+def _source_row(source: JSON) -> str:
+    types = dict.fromkeys(event["type"] for event in source["events"])
+    link = f"[{source['name']}](../sources/{source['name']}/)"
+    return f"| {link} | {_PROOFS[source['verify']['scheme']]} | {', '.join(f'`{one}`' for one in types)} |"
 
 
 def documents(path: Path) -> list[JSON]:

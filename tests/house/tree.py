@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("schemas", "backbone", "services", "playbooks", "deploy", "bench", "tests")
+CODE = ("schemas", "backbone", "services", "playbooks", "sources", "sinks", "deploy", "bench", "tests")
 SHIPPED = ("schemas", "backbone", "services")
+LIBRARIES = ("playbooks", "sources", "sinks")  # documents, shipped too
 PURE = (
     "schemas",
     "services/rules/engine",
