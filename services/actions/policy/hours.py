@@ -43,8 +43,11 @@ class OpenHours:
 
     def opening(self, at: int, zone: str, until: int) -> int | None:
         """The first moment from `at` on that lies within the hours; None if there is none up to `until`."""
+        today = local_day(at, zone)
+        if at <= until and any(begin <= at < end for begin, end in self._open(today, zone)):
+            return at
         found: int | None = None
-        day = local_day(at, zone) - 1
+        day = today - 1
         last = min(local_day(until, zone) + 1, day + _MOST_DAYS)
         while day <= last:
             for begin, end in self._open(day, zone):
@@ -117,6 +120,7 @@ def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
+@lru_cache(8_192)  # mails that are judged together are judged by the same second
 def _offset(second: int, zone: str) -> int:
     """The offset of a zone's local time from UTC at a moment (in seconds since the epoch), in microseconds."""
     moment = _EPOCH + timedelta(seconds=second)

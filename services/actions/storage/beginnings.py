@@ -21,7 +21,8 @@ AT_ONCE = 1_000  # rows
 _BEGUN = (
     "SELECT action, at, address, account, topic, tier FROM actions.actions_begins WHERE %s {ids} AND at > ?"
 )
-_begun_to, _begun_of = Sql(_BEGUN % "address"), Sql(_BEGUN % "account")
+_begun_to = Sql(_BEGUN % "address")
+_begun_to_or_of = Sql(f"{_BEGUN % 'address'} UNION {_BEGUN % 'account'}")
 
 
 def past(conn: Connection, mails: Iterable[WaitingMail], since: int, *, by_account: bool) -> Past:
@@ -29,14 +30,13 @@ def past(conn: Connection, mails: Iterable[WaitingMail], since: int, *, by_accou
     mails = list(mails)
     if not mails:
         return Past()
-    addresses = sorted({one.address for one in mails})
-    found = {(row.action, row.at): row for row in _begun_to.run(conn, listed(conn, addresses), since)}
+    to = listed(conn, sorted({one.address for one in mails}))
     if by_account:
-        accounts = sorted({one.account for one in mails})
-        found |= {(row.action, row.at): row for row in _begun_of.run(conn, listed(conn, accounts), since)}
-    return Past(
-        Begun(row.action, row.at, row.address, row.account, row.topic, row.tier) for row in found.values()
-    )
+        of = listed(conn, sorted({one.account for one in mails}))
+        found = _begun_to_or_of.run(conn, to, since, of, since)
+    else:
+        found = _begun_to.run(conn, to, since)
+    return Past(Begun(row.action, row.at, row.address, row.account, row.topic, row.tier) for row in found)
 
 
 def keep(conn: Connection, begun: Iterable[Begun]) -> None:

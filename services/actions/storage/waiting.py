@@ -45,7 +45,7 @@ _ours = Sql(
     **_WORDS,
 )
 _to = Sql(_WAITING % "addressee", **_WORDS)
-_of = Sql(_WAITING % "account", **_WORDS)
+_to_or_of = Sql(f"{_WAITING % 'addressee'} UNION {_WAITING % 'account'}", **_WORDS)
 _of_plays = Sql(
     """
     SELECT a.play, a.addressee, a.begun_at, a.waited, a.seq, a.status FROM actions.actions_actions a
@@ -81,13 +81,15 @@ _put_off = Sql("""
     UPDATE actions.actions_actions SET reason = ?, next_look_at = ?, next_attempt_at = ?, waits = TRUE,
     lease_owner = NULL, lease_until = NULL WHERE id = ?
 """)
-_WAKE = """
-    UPDATE actions.actions_actions SET next_attempt_at = ?, next_look_at = ? WHERE id IN (
-    SELECT id FROM actions.actions_actions
+_BEHIND = """
+    SELECT id FROM (SELECT id FROM actions.actions_actions
     WHERE waits AND %s {ids} AND reason = 'behind' AND next_attempt_at > ? AND lease_owner IS NULL
-    ORDER BY COALESCE(priority, 5) DESC, COALESCE(ready_at, due_at), id LIMIT ?)
+    ORDER BY COALESCE(priority, 5) DESC, COALESCE(ready_at, due_at), id LIMIT ?) AS of_%s
 """
-_wake_to, _wake_of = Sql(_WAKE % "addressee"), Sql(_WAKE % "account")
+_WAKE = "UPDATE actions.actions_actions SET next_attempt_at = ?, next_look_at = ? WHERE id IN (%s)"
+_BEHIND_TO, _BEHIND_OF = (_BEHIND % (name, name) for name in ("addressee", "account"))
+_wake_to = Sql(_WAKE % _BEHIND_TO)
+_wake_to_or_of = Sql(_WAKE % f"{_BEHIND_TO} UNION {_BEHIND_OF}")
 
 
 class _Person(msgspec.Struct):
@@ -120,11 +122,13 @@ def scene(conn: Connection, ids: Sequence[str], hasher: Hasher, now: int, *, by_
     ours = {row.id: row for row in _ours.run(conn, listed(conn, list(ids)))}
     rows = dict(ours)
     if ours:
-        wanted = sorted({row.addressee or "" for row in ours.values()})
-        rows |= {row.id: row for row in _to.run(conn, listed(conn, wanted), now)}
-    if ours and by_account:
-        wanted = sorted({row.account for row in ours.values()})
-        rows |= {row.id: row for row in _of.run(conn, listed(conn, wanted), now)}
+        to = listed(conn, sorted({row.addressee or "" for row in ours.values()}))
+        if by_account:
+            of = listed(conn, sorted({row.account for row in ours.values()}))
+            beside = _to_or_of.run(conn, to, now, of, now)
+        else:
+            beside = _to.run(conn, to, now)
+        rows |= {row.id: row for row in beside}
     known, earlier = _accounts(conn, rows.values()), _Earlier(conn, rows.values())
     contenders = []
     for row in rows.values():
@@ -202,13 +206,13 @@ def put_off(conn: Connection, looks: Sequence[tuple[str, int, int, str]]) -> Non
 
 
 def wake(conn: Connection, addressees: Collection[str], accounts: Collection[str], now: int) -> int:
-    """Look at once at mails that wait behind others, for these addresses and accounts; returns how many there are."""
-    woken = 0
-    for statement, names in ((_wake_to, addressees), (_wake_of, accounts)):
-        if names:
-            most = WOKEN_EACH * len(names)
-            woken += statement.run(conn, now, now, listed(conn, sorted(names)), now, most).rowcount
-    return woken
+    """Look at once at mails that wait behind others, for these addresses and, if there are any, accounts; returns how
+    many there are."""
+    to = listed(conn, sorted(addressees)), now, WOKEN_EACH * len(addressees)
+    if not accounts:
+        return _wake_to.run(conn, now, now, *to).rowcount
+    of = listed(conn, sorted(accounts)), now, WOKEN_EACH * len(accounts)
+    return _wake_to_or_of.run(conn, now, now, *to, *of).rowcount
 
 
 # -- with the log clock
