@@ -24,6 +24,9 @@ POINTS = frozenset(
         "delivery.after_wire_before_commit",
         "delivery.after_commit",
         "ingest.after_append_before_answer",
+        "ingest.before_commit",
+        "ingest.after_placing_before_append",
+        "ingest.after_sending_on_before_forgetting",
     }
 )
 STATUS = 77  # what the process ends with

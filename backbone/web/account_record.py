@@ -56,7 +56,8 @@ class RecordOut(BaseModel):
     )
     made_at: str = Field(description="A time in RFC 3339, UTC.", examples=["2026-11-22T09:00:00Z"])
     services: dict[str, dict[str, Any]] = Field(
-        description="`ingest`: Segment's users and calls · `rules`: the account, what its rules remember, triggers, "
+        description="`ingest`: Segment's users and calls, by what the account is found, and unmatched events that "
+        "asked for it · `rules`: the account, what its rules remember, triggers, "
         "and the records of the three topics of the log · `actions`: the account, plays, their history, actions with "
         "what was rendered and every attempt, tasks, suppressions."
     )

@@ -10,15 +10,18 @@ from backbone.clock import Clock
 from backbone.errors import LogUnavailable, RateLimited, TooLarge
 from backbone.failpoint import hit
 from backbone.log import EVENTS, Entry, Log
+from backbone.log.records import Place
 from backbone.settings import Settings
 from backbone.telemetry import FIELDS_LEFT_OUT
 from schemas.event import MERGED, Event
 from services.ingest.account_fates import AccountFates
 from services.ingest.decoding.events import MAX_EVENTS, Code, Decoded, Refusal, StrictEvent
 from services.ingest.decoding.validation import ERASURES, EventValidator, ValidEvent
+from services.ingest.directory_progress import DirectoryProgress
 from services.ingest.durability import DurabilityWaiter
 from services.ingest.event_type_aliases import Aliases
 from services.ingest.formats import FORMATS
+from services.ingest.identity.account_entries import tells
 from services.ingest.metrics import APPEND_SECONDS, EVENTS_ACCEPTED, EVENTS_REJECTED
 
 PATIENCE_S = 30.0  # how long a request waits for the log
@@ -48,6 +51,7 @@ class _Found(msgspec.Struct):
     rejected: list[tuple[int, Refusal]] = []
     erasures: list[tuple[int, ValidEvent]] = []  # place, erasure
     merges: list[tuple[int, int, Event]] = []  # place, index, merge
+    telling: list[int] = []  # places of events that change by what accounts are found
 
     def leave_out(self, places: Collection[int]) -> None:
         """Leave out the entries at these places, all of which are merges."""
@@ -58,6 +62,7 @@ class _Found(msgspec.Struct):
         self.entries = [self.entries[place] for place in left]
         self.erasures = [(now[place], erasure) for place, erasure in self.erasures]
         self.merges = [(now[place], index, one) for place, index, one in self.merges if place in now]
+        self.telling = [now[place] for place in self.telling]
         self.rejected.sort(key=lambda each: each[0])
 
 
@@ -88,9 +93,16 @@ class Acceptor:
     """Belongs to the event loop; all its methods run there."""
 
     def __init__(
-        self, settings: Settings, log: Log, clock: Clock, accounts: AccountFates, aliases: Aliases
+        self,
+        settings: Settings,
+        log: Log,
+        clock: Clock,
+        accounts: AccountFates,
+        aliases: Aliases,
+        directory: DirectoryProgress,
     ) -> None:
         self._log = log
+        self._directory = directory
         self._clock = clock
         self._accounts = accounts
         self._aliases = aliases
@@ -145,10 +157,12 @@ class Acceptor:
         for wrong in door.left_out:
             FIELDS_LEFT_OUT.labels(source, wrong.kind).inc()
         if found.entries:
-            await self.append(found.entries)
+            places = await self.append(found.entries)
             _accepted[source].inc(len(found.entries))
             told = [event for _, _, event in found.merges]
             await self._accounts.appended(found.entries, found.erasures, told)
+            if found.telling:
+                await self._directory.followed(places[place] for place in found.telling)
         return Accepted(len(found.entries), found.rejected, door.ahead, now)
 
     async def _admit(self, found: _Found) -> None:
@@ -162,8 +176,8 @@ class Acceptor:
                 found.rejected.append((index, refusal))
         found.leave_out(refused)
 
-    async def append(self, entries: Sequence[Entry]) -> None:
-        """Append the entries and wait until they are durable.
+    async def append(self, entries: Sequence[Entry]) -> list[Place]:
+        """Append the entries and wait until they are durable. Returns their places.
 
         Raises `RateLimited` if too much is under way, and `LogUnavailable`.
         """
@@ -173,8 +187,10 @@ class Acceptor:
         self.in_flight += 1
         began = time.perf_counter()
         try:
-            await self._waiting.until_done(self._log.append(EVENTS, entries))
+            appended = self._log.append(EVENTS, entries)
+            await self._waiting.until_done(appended)
             hit("ingest.after_append_before_answer")
+            return appended.result()
         except TimeoutError:
             raise LogUnavailable(f"the log did not take the events within {PATIENCE_S:.0f} s") from None
         finally:
@@ -201,6 +217,8 @@ def _sort(items: Iterable[tuple[int, Decoded | None]], door: EventValidator) -> 
             found.erasures.append((len(found.entries), checked))
         elif checked.type == MERGED and isinstance(item, Event) and not door.inside:
             found.merges.append((len(found.entries), index, item))
+        if checked.type in ERASURES or (isinstance(item, Event) and tells(item)):
+            found.telling.append(len(found.entries))
         add(Entry(checked.value, checked.account, None, HEADERS))
     return found
 

@@ -9,3 +9,8 @@ EVENTS_REJECTED = Counter("touchline_events_rejected", "Events refused, by the c
 APPEND_SECONDS = Histogram(
     "touchline_append_seconds", "Time the log took to make a request durable", buckets=QUICK
 )
+UNMATCHED = Counter(
+    "touchline_unmatched_events",
+    "Events of sources whose account nobody knew: parked, found, assigned, expired, or dropped as too many",
+    ["outcome"],
+)

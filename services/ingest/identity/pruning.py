@@ -7,11 +7,17 @@ from sqlalchemy import delete, select
 from backbone.clock import Clock
 from backbone.database import Database
 from schemas.event import DAY_US
-from services.ingest.tables import calls
+from services.ingest.tables import calls, followed
 
 KEPT_US = 8 * DAY_US
 EVERY = 1_000  # calls remembered, between two looks
 AT_ONCE = 4_000  # rows; more than came in meanwhile
+
+
+def prune_followed(db: Database, clock: Clock) -> None:
+    """Forget which updates the directory followed eight days ago."""
+    with db.write() as connection:
+        connection.execute(delete(followed).where(followed.c.at < clock.now() - KEPT_US))
 
 
 class Pruning:

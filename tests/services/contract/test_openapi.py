@@ -22,6 +22,7 @@ from services.actions.api.endpoints import ENDPOINT_EXAMPLE
 from services.actions.storage import endpoints
 from services.app import Runtime
 from tests.services.contract.pages import Page, Place
+from tests.services.ingest.kit import park
 
 TASK = {"task": {"title": "Call {{ account.name }}", "assignee": "kim@us.test"}}
 PLAYBOOK = {
@@ -81,6 +82,7 @@ def call(api: httpx.Client, served: tuple[Runtime, str]) -> Caller:
     _held(caller)
     _by_hand(caller)
     _decisions(caller)
+    _unmatched(caller, served[0])
     _rest(caller)
     return caller
 
@@ -122,6 +124,14 @@ def _documents(call: Caller) -> None:
     for verb in ("pause", "shadow", "activate"):
         call("post", f"/v1/rules/overdue/{verb}")
     call("put", "/v1/rules/trend", json={"when": TREND, "status": "active"})
+
+
+def _unmatched(call: Caller, rooms: Runtime) -> None:
+    for name in ("unm_assigned", "unm_deleted"):
+        park(rooms, name, f"{name}@acme.test")
+    call("get", "/v1/unmatched")
+    call("post", "/v1/unmatched/unm_assigned/assign", json={"account": "acme", "learn": True})
+    call("delete", "/v1/unmatched/unm_deleted")
 
 
 def _endpoints(call: Caller, rooms: Runtime) -> None:

@@ -20,6 +20,7 @@ from backbone.web.audit import trail_of
 from services.actions.storage import endpoints
 from services.actions.tables import actions
 from services.app import Runtime, running
+from tests.services.ingest.kit import park
 
 WHEN = {"threshold": {"event": "called", "at_least": 1}}
 SECRET = "whsec_" + "YQ" * 22 + "=="
@@ -115,6 +116,8 @@ CALLS: list[tuple[str, str, Any]] = [
     ("DELETE", "/v1/keys/kim", None),
     ("POST", "/v1/suppressions", {"address": "ann@acme.test", "reason": "asked by phone"}),
     ("DELETE", "/v1/suppressions/ann@acme.test", None),
+    ("POST", "/v1/unmatched/unm_assigned/assign", {"account": "acme", "learn": True}),
+    ("DELETE", "/v1/unmatched/unm_deleted", None),
     *(("DELETE", f"/v1/{kind}/chase", None) for kind in DOCUMENTS),
 ]
 
@@ -170,6 +173,8 @@ def an_endpoint_that_failed(house: House, play: str) -> None:
 def called(house: House) -> dict[tuple[str, str], list[dict[str, Any]]]:
     """Every call once, and the entries that each has made, by method and route."""
     ids = {**the_plays(house), "task": ""}
+    park(house.rooms, "unm_assigned", "kim@acme.test")
+    park(house.rooms, "unm_deleted", "lou@acme.test")
     entries: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for method, path, body in CALLS:
         if path.endswith("/enable"):

@@ -68,6 +68,7 @@ def test_all_of_an_account_and_nothing_of_others(house: tuple[Runtime, httpx.Cli
     assert [one["address"] for one in parts["actions"]["suppressions"]] == ["ann-address@mail.example"]
     assert {one["user"] for one in parts["ingest"]["users"]} == {"ann-person"}
     assert parts["ingest"]["calls"]
+    assert {"kind": "email", "name": "ann-former", "text": None} in parts["ingest"]["directory"]
 
 
 def test_of_a_person_only_what_is_theirs(house: tuple[Runtime, httpx.Client]) -> None:

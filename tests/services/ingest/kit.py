@@ -9,8 +9,21 @@ from backbone.log import EVENTS
 from backbone.web.api_keys import create_key
 from schemas.event import Event, decode
 from services.app import Runtime
+from services.ingest.identity.unmatched import Waiting
+from services.ingest.identity.whose import Way, Whose
+from services.ingest.service import IngestService
 
 NOW = 1_795_338_000_000_000  # 2026-11-22T09:00:00Z
+
+
+def park(rooms: Runtime, id: str, address: str) -> None:
+    """Keep an event of a source that belongs to whoever has this address."""
+    ingest = next(one for one in rooms.services if isinstance(one, IngestService))
+    said = Event(type="called", source="crm", id=id, data={"note": "she is ill"})
+    with rooms.db.write() as conn:
+        ingest.unmatched.park(
+            conn, [Waiting(id, id.encode(), "crm", said, Whose((Way("email", None, address),)))]
+        )
 
 
 class Kit:
