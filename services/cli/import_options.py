@@ -27,6 +27,17 @@ def import_(
             "of now unless you say otherwise.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen to whom; send nothing.")
+    ] = False,
+    rules: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="With --dry-run: YAML files with the rules to judge by, or folders of them, in place of those on the "
+            "server.",
+            metavar="PATH",
+        ),
+    ] = None,
     skip_unknown: Annotated[
         bool, typer.Option("--skip-unknown", help="Leave out columns that are no paths.")
     ] = False,
@@ -42,5 +53,5 @@ def import_(
     """
     from services.cli.imports import command
 
-    options = command.Options(maps or [], historical, encoding, skip_unknown)
+    options = command.Options(maps or [], historical, encoding, skip_unknown, dry_run, rules or [])
     raise typer.Exit(command.import_(files, options))

@@ -8,7 +8,10 @@ from pathlib import Path
 from rich.markup import escape
 
 from backbone.errors import TouchlineError
+from schemas.rule import RuleIn, TiersDoc
 from services.cli.client import Client
+from services.cli.documents import FileProblems, find, load
+from services.cli.imports import preview_shown
 from services.cli.imports.accounts import import_accounts
 from services.cli.imports.columns import Column
 from services.cli.imports.csv_rows import Table
@@ -22,8 +25,10 @@ from services.cli.imports.headers import (
     mapped,
     suppression_places,
 )
+from services.cli.imports.preview import World
 from services.cli.imports.report import Report, Unusable
 from services.cli.imports.suppressions import import_suppressions
+from services.cli.imports.whom import cooled, rules_of, show_matches, tiers_of
 from services.cli.terminal import Terminal
 
 out = Terminal(highlight=False, soft_wrap=True)
@@ -38,6 +43,8 @@ class Options:
     historical: bool | None = None
     encoding: str | None = None
     skip_unknown: bool = False
+    dry_run: bool = False
+    rules: Sequence[Path] = ()  # files with the rules of a dry run, in place of those on the server
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,11 @@ class Accounts:
     table: Table
     columns: list[Column]
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.table.path
+
 
 @dataclass(frozen=True)
 class Suppressions:
@@ -62,8 +74,18 @@ class Suppressions:
     table: Table
     places: dict[str, int]
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.table.path
+
 
 Source = Suppressions | Events | Accounts
+_NOUNS = {
+    Events: ("event", "events"),
+    Accounts: ("row of accounts", "rows of accounts"),
+    Suppressions: ("address", "addresses"),
+}
 _ORDER = (Suppressions, Events, Accounts)
 
 
@@ -75,8 +97,56 @@ def import_(paths: Sequence[Path], options: Options) -> int:
         err.print(f"[red]error[/]   {escape(error.message)}")
         return 2
     with closing(Client()) as client:
+        if options.dry_run:
+            return _dry_run(client, sources, options)
         bad = sum([_import(client, source, options) for source in sources])
+        if any(not isinstance(source, Suppressions) for source in sources):
+            show_matches(client, out)
     return 1 if bad else 0
+
+
+def _dry_run(client: Client, sources: Sequence[Source], options: Options) -> int:
+    """Say what the files would do to whom. Returns the exit status."""
+    try:
+        rules, tiers = _rules(client, options.rules)
+    except FileProblems as error:
+        for problem in error.problems:
+            err.print(f"[red]error[/]   {escape(str(problem))}")
+        return 2
+    bad, historical = 0, bool(options.historical)
+    in_order = bool(options.rules)  # those of files are not in force yet
+    with World(client, rules, tiers, historical=historical, in_order=in_order) as world:
+        for source in sources:
+            report = Report(source.path, err)
+            if isinstance(source, Events):
+                events = world.of_events(source.path, report, err)
+                report.end()
+                preview_shown.events(out, report, events, historical=historical, in_order=in_order)
+            elif isinstance(source, Accounts):
+                accounts = world.of_accounts(source.table, source.columns, report, err)
+                report.end()
+                preview_shown.accounts(out, report, accounts)
+            else:
+                suppressions = world.of_suppressions(source.table, source.places, report, err)
+                report.end()
+                preview_shown.suppressions(out, report, suppressions)
+            bad += report.bad
+        with_events = any(isinstance(source, Events) for source in sources)
+        if with_events or any(isinstance(source, Accounts) for source in sources):
+            touched = list(world.judge.touched(events=with_events))
+            cooled(client, touched)
+            preview_shown.rules(out, world.judge, touched, of_events=with_events)
+    out.print("nothing was sent or stored", markup=False)
+    return 1 if bad else 0
+
+
+def _rules(client: Client, paths: Sequence[Path]) -> tuple[list[RuleIn], TiersDoc]:
+    """The rules to judge by, and the tiers. Raises `FileProblems`."""
+    if not paths:
+        return rules_of(client)
+    models = [document.model for document in load(find(paths))]
+    tiers = next((model for model in models if isinstance(model, TiersDoc)), None)
+    return [model for model in models if isinstance(model, RuleIn)], tiers or tiers_of(client)
 
 
 def read(paths: Sequence[Path], options: Options) -> list[Source]:
@@ -112,7 +182,7 @@ def _source(path: Path, maps: Mapped, options: Options) -> Source:
 
 def _import(client: Client, source: Source, options: Options) -> int:
     """Import one file and say what came of it. Returns how many lines were bad."""
-    path = source.path if isinstance(source, Events) else source.table.path
+    path = source.path
     report = Report(path, err)
     historical, same, before = bool(options.historical), 0, 0
     try:
@@ -135,8 +205,8 @@ def _import(client: Client, source: Source, options: Options) -> int:
 
 
 def _sum(source: Source, report: Report, same: int, before: int) -> str:
-    noun = {Events: "events", Accounts: "accounts", Suppressions: "addresses"}[type(source)]
-    said = [f"{report.taken:,} {'rows of ' if noun == 'accounts' else ''}{noun} taken"]
+    one, more = _NOUNS[type(source)]
+    said = [f"{report.taken:,} {one if report.taken == 1 else more} taken"]
     if same:
         said.append(f"{same:,} said nothing new")
     if before:

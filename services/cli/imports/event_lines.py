@@ -5,6 +5,7 @@ lines that say the same it is. So the same file, renamed, mended or grown, gives
 import hashlib
 import sqlite3
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple
@@ -20,6 +21,7 @@ _NULL = b"null"
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 _text = msgspec.json.Decoder(str).decode
+_moment = msgspec.json.Decoder(datetime).decode
 
 
 class BadLine(ValueError):
@@ -39,11 +41,12 @@ class Line(NamedTuple):
 
 
 class EventLine(NamedTuple):
-    """An event as it will be sent; `dated`: it says when it happened."""
+    """An event as it will be sent; `dated`: it says when it happened. `time`: None where that is no time."""
 
     account: str
     body: bytes
     dated: bool
+    time: datetime | None
 
 
 def lines_of(file: BinaryIO) -> Iterator[Line]:
@@ -99,7 +102,7 @@ class Namer:
         if self._historical:
             fields["historical"] = msgspec.Raw(b"true")
         dated = bytes(fields.get("time", _NULL)) != _NULL
-        return EventLine(_account(fields), _encode(fields), dated)
+        return EventLine(_account(fields), _encode(fields), dated, _time(fields) if dated else None)
 
     def _id(self, raw: bytes) -> str:
         digest = hashlib.blake2b(raw, digest_size=16)
@@ -122,6 +125,14 @@ def _account(fields: dict[str, msgspec.Raw]) -> str:
         return _text(fields["account"])
     except (KeyError, msgspec.DecodeError, UnicodeDecodeError):
         return ""
+
+
+def _time(fields: dict[str, msgspec.Raw]) -> datetime | None:
+    try:
+        found = _moment(fields["time"])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def first_line(path: Path) -> bytes:

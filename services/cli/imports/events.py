@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from schemas.event import LATE_US
 from services.cli.client import Client
 from services.cli.imports.delivery import deliver
-from services.cli.imports.event_lines import BadLine, Line, Namer, first_line, lines_of
+from services.cli.imports.event_lines import BadLine, EventLine, Line, Namer, first_line, lines_of
 from services.cli.imports.journal import EVERY_BYTES, Journal, Kept, Place
 from services.cli.imports.progress import Moved, bar
 from services.cli.imports.report import Report
@@ -14,6 +16,11 @@ from services.cli.imports.sender import Item, Sender
 from services.cli.terminal import Terminal
 
 UNDATED = "says no time: it counts as of now"
+LATE = (
+    "is more than 7 days behind an event of its account that stands before it: rules in force do not count it. Keep "
+    "the file in the order of time, or activate rules with backfill"
+)
+WEEK = timedelta(microseconds=LATE_US)
 
 
 def import_events(client: Client, path: Path, report: Report, err: Terminal, *, historical: bool) -> int:
@@ -49,6 +56,7 @@ class _Run:
     ) -> None:
         self._client, self._path, self._report = client, path, report
         self._journal, self._namer, self._begin = journal, namer, begin
+        self._newest: dict[str, datetime] = {}  # the times of the accounts' newest events so far
 
     def run(self, moved: Moved) -> None:
         """Send every line behind the place where we begin; those before it are only read, for the ids."""
@@ -84,10 +92,21 @@ class _Run:
             if fresh:
                 self._report.wrong(line.number, ("", str(error)))
             return
+        late = self._is_late(event)
         if fresh:
             if not event.dated:
                 self._report.warn(line.number, "time", UNDATED)
+            if late:
+                self._report.warn(line.number, "time", LATE)
             sender.put(event.account, Item(line.number, line.begin, event.body))
+
+    def _is_late(self, event: EventLine) -> bool:
+        if event.time is None:
+            return False
+        newest = self._newest.setdefault(event.account, event.time)
+        if event.time > newest:
+            self._newest[event.account] = event.time
+        return event.time < newest - WEEK
 
     def _deliver(self, items: Sequence[Item]) -> None:
         deliver(self._client, self._report, items, lambda _, field: field)

@@ -96,6 +96,8 @@ def changes(before: Profile, after: Profile) -> Iterator[tuple[str, Any, Any]]:
 def _leaves(value: Any, at: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict) and value:
         for name, inner in value.items():
+            if name == "id" and len(value) > 1:
+                continue  # it stands in the path already
             yield from _leaves(inner, f"{at}.{name}" if at else str(name))
-    elif at not in ("id", "unvouched") and value != {}:
+    elif at != "unvouched" and value != {}:
         yield at, value
