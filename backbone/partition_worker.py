@@ -20,12 +20,12 @@ from typing import Generic, NamedTuple, TypeVar
 
 from backbone import telemetry
 from backbone.database import Database
-from backbone.errors import DatabaseUnavailable, LogUnavailable
+from backbone.errors import Unavailable
 from backbone.log import DEAD_LETTERS, Entry, Log, OffsetOutOfRange, Record
 from backbone.log.limits import chunked, memory_of
 from backbone.ownership import Fenced, Lane, Ownership, Row
 
-PASSING = (Fenced, DatabaseUnavailable, LogUnavailable, OSError)
+PASSING = (Fenced, Unavailable, OSError)
 # Pauses before the worker starts again, in this order; from then on always the last one.
 PAUSES_S = (
     0.1,

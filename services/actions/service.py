@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from backbone import telemetry
 from backbone.clock import Clock
 from backbone.data_folder import secret_key
 from backbone.database import Database
@@ -50,6 +51,7 @@ from services.actions.feedback.sns import https_get
 from services.actions.notices.mail_server import MailServerWatch
 from services.actions.notices.notifier import Notifier
 from services.actions.rendering.draft_renderer import DraftRenderer
+from services.actions.rendering.process_pool import RendererUnavailable
 from services.actions.rendering.renderer import RenderPool
 from services.actions.status import MOST_SHOWN, measure, status
 from services.actions.storage import beginnings, ownership
@@ -151,9 +153,14 @@ class ActionsService:
         ]
 
     def start(self) -> None:
-        """Start the first render process, then the threads."""
+        """Start the first render process, then the threads. If it does not start, the worker tries again."""
         published_outlines.refresh(self._db)
-        self._pools[0].warm_up()
+        try:
+            self._pools[0].warm_up()
+        except RendererUnavailable as error:
+            telemetry.get_logger("touchline.actions").error(
+                "templates cannot be rendered", error=error.message
+            )
         self.worker.start()
         self.delivery.start()
         self._notices.start()

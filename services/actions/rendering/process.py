@@ -5,7 +5,7 @@ It reads frames of jobs and writes one frame per job, in order (see `wire_format
 stealing: no environment, no open files, no key. It limits itself: its memory by RLIMIT_AS, and the processor
 time of a job by a timer whose signal ends the job. A second timer ends the process, whatever C code it is in.
 Whoever reads the answers then sees the end of the stream and knows which job it was. The process ends when
-its input does.
+its input does. Before the first answer it says that it is ready; until then it may say on standard error why not.
 """
 
 import os
@@ -21,7 +21,7 @@ from services.actions.rendering import compose
 from services.actions.rendering.circuit_breaker import CircuitBreakers
 from services.actions.rendering.jobs import GRACE_SECONDS, MEMORY_BYTES, Answer, Failure, Job, MailJob
 from services.actions.rendering.locales import load_zones, map_locales
-from services.actions.rendering.wire_format import HEADER, decode_jobs, encode_answer, framed
+from services.actions.rendering.wire_format import HEADER, READY, decode_jobs, encode_answer, framed
 
 _PAGE = resource.getpagesize()
 _TOO_MUCH = Failure("template_limits", f"needs more than {MEMORY_BYTES >> 20} MiB", spent=True)
@@ -42,7 +42,11 @@ def main() -> None:
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     os.nice(int(sys.argv[1]))
     _warm_up()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     _confine()
+    _send(sink, READY)
+    os.dup2(nowhere, sys.stderr.fileno())  # nobody listens any more
+    os.close(nowhere)
     while (frame := _frame(source)) is not None:
         jobs, known = decode_jobs(frame)
         fuses = CircuitBreakers(known)

@@ -13,6 +13,7 @@ import msgspec
 from services.actions.rendering.circuit_breaker import CircuitBreaker
 from services.actions.rendering.jobs import Answer, CheckJob, Job, Mail
 
+READY = b"ready"  # the first frame of a process: from here on, its end is that of a job
 HEADER = 4  # bytes of a frame's length, big endian
 FRAME_JOBS = 64
 FRAME_BYTES = 1024 * 1024  # bytes of the jobs after the first: the process needs its memory for rendering
