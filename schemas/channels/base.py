@@ -37,6 +37,11 @@ Delay = Annotated[
 Person = Annotated[str, Field(max_length=320), AfterValidator(_person)]
 
 
+def is_internal(to: str) -> bool:
+    """Whether a recipient is the owner or a fixed address, and no contact of a customer's."""
+    return to == "owner" or is_address(to)
+
+
 class ChannelStep(Strict):
     """A step that makes actions of one channel. The fields are what a playbook says; the rest tells the other rooms
     about the channel, and has no defaults: a channel that leaves something out fails when it is imported.

@@ -38,6 +38,7 @@ def _step(
         for one in TIERS:
             if mail.asks_approval(one) and one not in served:
                 yield _warning(f"{path}.approve.{one}", f"the step never runs in the tier {one}")
+    yield from _too_late(mail, path)
     if mail.approver == "owner" and any(map(mail.asks_approval, served)):
         if mail.to == "owner":
             yield _warning(f"{path}.approve", "the owner is asked to approve a mail to the owner")
@@ -46,6 +47,20 @@ def _step(
             yield _warning(
                 f"{path}.approver" if "approver" in mail.model_fields_set else f"{path}.approve", why
             )
+
+
+def _too_late(mail: EmailStep, path: str) -> Iterator[LintWarning]:
+    """Warns of a mail that may be approved when it is too late for it to begin."""
+    within, patience = mail.within, mail.approve_within or APPROVE_WITHIN
+    if within is None or not any(map(mail.asks_approval, TIERS)):
+        return
+    if parse_duration(patience) > parse_duration(within):
+        given = "approve_within" if mail.approve_within is not None else "within"
+        message = (
+            f"the mail may wait for its approval for {patience}, and is given up {within} after its step: "
+            "what is approved after that is skipped (too_late)"
+        )
+        yield _warning(f"{path}.{given}", message)
 
 
 def _overtaken(steps: list[Step], path: str) -> Iterator[LintWarning]:

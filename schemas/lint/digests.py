@@ -28,6 +28,9 @@ def doubts(playbook: PlaybookIn) -> Iterator[tuple[str, str]]:
         for name in (one for one in names_taken(source) if one in ONLY_THERE):
             yield path, f"{name} is there only in the template of a digest"
     steps = [(path, step.digest) for path, step in steps_of(playbook) if step.digest is not None]
+    for path, step in steps:
+        if step.key is not None and not step.key.strip():
+            yield f"{path}.digest.key", "is blank: all digests with such a key and the same recipient are one"
     yield from _joined(steps)
     types = {type_ for one in playbook.exits for type_ in getattr(one, "types", ())}
     for type_ in sorted(types & AT_ONCE if steps else ()):

@@ -21,6 +21,7 @@ def lint_held_mails(policy: PolicyDoc, books: Iterable[PlaybookOutline]) -> Iter
     for book in books:
         yield from _capped(policy, book)
         yield from _at_midnight(policy, book)
+        yield from _outside_hours(policy, book)
 
 
 def lint_topics(policy: PolicyDoc, books: Mapping[str, PlaybookOutline]) -> Iterator[Finding]:
@@ -108,6 +109,28 @@ def _at_midnight(policy: PolicyDoc, book: PlaybookOutline) -> Iterator[Finding]:
             why = f"a date without a time is midnight, and the hours begin at {hours.from_}"
             there = f"{book.name} gives up its mail {mail.path} before: {why}"
             yield _both(book, f"{mail.path}.within", f"is too short: {why}", "hours.from", there)
+
+
+def _outside_hours(policy: PolicyDoc, book: PlaybookOutline) -> Iterator[Finding]:
+    """Warns of digests whose time, or days, the hours of the policy never meet: each of them waits."""
+    hours = policy.hours
+    if hours is None or book.topic in hours.except_topics:
+        return
+    for digest in book.digests:
+        if not minutes(hours.from_) <= minutes(digest.at) < minutes(hours.to):
+            field, of_policy = "at", "hours.from" if digest.at < hours.from_ else "hours.to"
+            why = f"the hours are {hours.from_} to {hours.to}, so that it always waits until they begin"
+        elif set(digest.days).isdisjoint(hours.days):
+            field, of_policy = "days", "hours.days"
+            why = (
+                f"mails begin on {', '.join(hours.days)} only, so that it always waits for one of these days"
+            )
+        else:
+            continue
+        there = f"never meets the digest {digest.path} of {book.name}: {why}"
+        yield _both(
+            book, f"{digest.path}.{field}", f"never meets the sending policy: {why}", of_policy, there
+        )
 
 
 def _both(book: PlaybookOutline, field: str, here: str, of_policy: str, there: str) -> Finding:

@@ -1,12 +1,14 @@
-"""When the mails of a play are due, as far as its playbook alone says."""
+"""When the mails of a play, and its digests, are due, as far as its playbook alone says."""
 
 from collections.abc import Iterator
 
 import msgspec
 
+from schemas.channels.base import is_internal
 from schemas.duration import parse_duration
 from schemas.playbook import PlaybookIn, Step, WaitDate, WaitEvent
-from schemas.playbook_texts import step_lists, tier_of
+from schemas.playbook_texts import step_lists, steps_of, tier_of
+from schemas.policy import WEEK
 
 TO_CONTACT = "contact"  # one recipient, for whom the sending policy holds
 
@@ -23,6 +25,21 @@ class MailTime(msgspec.Struct, frozen=True, array_like=True):
     at: int
     dates: int = 0
     within: int | None = None
+
+
+class DigestTime(msgspec.Struct, frozen=True, array_like=True):
+    """A digest for contacts: the time of day and the days on which it goes out."""
+
+    path: str
+    at: str
+    days: list[str]
+
+
+def digest_times(body: PlaybookIn) -> Iterator[DigestTime]:
+    """The digests for which the sending policy holds."""
+    for path, step in steps_of(body):
+        if step.digest is not None and not is_internal(step.digest.to):
+            yield DigestTime(f"{path}.digest", step.digest.at, list(step.digest.days or WEEK))
 
 
 def mail_times(body: PlaybookIn) -> Iterator[MailTime]:

@@ -9,7 +9,7 @@ from schemas.channels.base import ChannelStep
 from schemas.conditions.model import plain
 from schemas.event import OWN_PREFIX
 from schemas.lint.digests import names_taken
-from schemas.lint.mail_times import MailTime, mail_times
+from schemas.lint.mail_times import DigestTime, MailTime, digest_times, mail_times
 from schemas.lint.readings import ReadPath, reads_of_playbook, reads_of_rule, reads_of_tiers, types_of
 from schemas.lint.template_names import trigger_names
 from schemas.playbook import PlaybookIn, Step
@@ -70,6 +70,7 @@ class PlaybookOutline(msgspec.Struct, frozen=True, omit_defaults=True):
     goal: list[str] = []  # types of events that reach its goal
     topic: str = "lifecycle"
     mails: list[MailTime] = []
+    digests: list[DigestTime] = []
 
 
 class TemplateOutline(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -184,6 +185,7 @@ def outline_playbook(body: PlaybookIn) -> PlaybookOutline:
         [] if body.goal is None else list(body.goal.types),
         body.topic,
         list(mail_times(body)),
+        list(digest_times(body)),
     )
 
 

@@ -17,7 +17,8 @@ Stretch = tuple[
 
 def lint_policy(policy: PolicyDoc) -> list[LintWarning]:
     """The warnings about a policy by itself."""
-    return [*_never(policy.caps), *_idle(policy.caps), *_uncapped(policy.caps), *_closed(policy)]
+    of_caps = [*_never(policy.caps), *_idle(policy.caps), *_uncapped(policy.caps)]
+    return [*of_caps, *_twice(policy.holidays), *_closed(policy)]
 
 
 def _never(caps: Sequence[Cap]) -> Iterator[LintWarning]:
@@ -62,6 +63,13 @@ def _uncapped(caps: Sequence[Cap]) -> Iterator[LintWarning]:
             yield _warning(
                 "caps", f"no cap holds for the tier {tier}; if that is meant, give it a high number"
             )
+
+
+def _twice(holidays: Sequence[str]) -> Iterator[LintWarning]:
+    first: dict[str, int] = {}
+    for place, day in enumerate(holidays):
+        if first.setdefault(day, place) != place:
+            yield _warning(f"holidays.{place}", f"{day} is holidays.{first[day]} already")
 
 
 def _closed(policy: PolicyDoc) -> Iterator[LintWarning]:

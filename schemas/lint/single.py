@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from schemas.channels.base import is_internal
 from schemas.conditions.model import Condition, paths_of
 from schemas.duration import parse_duration
 from schemas.event import DAY_US, MERGED, RESERVED, is_reserved
@@ -11,7 +12,7 @@ from schemas.lint import digests
 from schemas.lint.similar_names import alike
 from schemas.lint.template_names import mentions, unknown_names
 from schemas.playbook import PlaybookIn
-from schemas.playbook_texts import texts_of
+from schemas.playbook_texts import steps_of, texts_of
 from schemas.rule import RuleIn
 from schemas.template import TemplateIn
 from schemas.tiered import TIERS, TierMap
@@ -64,10 +65,23 @@ def _own_layout(template: TemplateIn) -> Iterator[LintWarning]:
 
 
 def lint_playbook(playbook: PlaybookIn) -> list[LintWarning]:
-    """The same for the templates in a playbook's steps, and warnings of its digests and of plays that are held too
-    briefly."""
+    """The same for the templates in a playbook's steps, and warnings of its digests, of plays that are held too
+    briefly, and of mails that nothing holds back."""
     of_digests = [_warning(field, message) for field, message in digests.doubts(playbook)]
-    return [*_held_briefly(playbook), *_unknown(texts_of(playbook)), *of_digests]
+    return [*_held_briefly(playbook), *_unknown(texts_of(playbook)), *of_digests, *_never_late(playbook)]
+
+
+def _never_late(playbook: PlaybookIn) -> Iterator[LintWarning]:
+    """Warns of a `within` of mails for which the sending policy does not hold, and which nobody has to approve."""
+    for path, step in steps_of(playbook):
+        mail = step.email
+        if mail is None or mail.within is None or not is_internal(mail.to):
+            continue
+        if not any(map(mail.asks_approval, TIERS)):
+            whom = "the owner" if mail.to == "owner" else "a fixed address"
+            yield _warning(
+                f"{path}.email.within", f"a mail to {whom} begins at once: no policy holds it back"
+            )
 
 
 def _held_briefly(playbook: PlaybookIn) -> Iterator[LintWarning]:

@@ -9,11 +9,9 @@ from sqlalchemy import update
 from backbone.errors import DatabaseUnavailable
 from backbone.log import DEAD_LETTERS, EVENTS, TRIGGERS, Entry, OffsetOutOfRange, partition_for
 from backbone.ownership import Fenced
-from backbone.partition_worker import PASSING
 from schemas.event import Event, from_microseconds
 from services.actions import tables
 from services.actions.api.views import play_view
-from services.actions.rendering.process_pool import RendererUnavailable
 from services.actions.storage.ownership import OWNERSHIP
 from tests.services.actions.kit import ACTIONS, ATTEMPTS, PLAYS, TASKS, House
 from tests.unit.plays.kit import DAY, SECOND, T0, account, book, event
@@ -387,26 +385,3 @@ def test_a_partition_whose_records_were_deleted_unread_stops_alone(
     assert set(house.worker.halted) == {(topic, lost)}
     assert isinstance(house.worker.failure, OffsetOutOfRange)  # so it is not ready
     assert [play.account for play in house.rows(PLAYS)] == [names[fine]]
-
-
-def test_no_mail_is_lost_while_no_render_process_starts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    house.save(book(steps=STEPS[:2]))
-    (place,) = house.post(account())
-    house.fire(T0, place, contact="bob")
-    house.pass_all()
-    with monkeypatch.context() as broken:
-
-        def none_starts(jobs: Any) -> Any:
-            raise RendererUnavailable("no render process starts: no memory")
-
-        broken.setattr(house.renderer, "render_many", none_starts)
-        for _ in range(3):
-            with pytest.raises(RendererUnavailable, match="no memory"):
-                house.work()
-            assert (house.rows(PLAYS), house.rows(ACTIONS), house.rows(TASKS)) == ([], [], [])
-            house.worker.restart()
-    house.settle()
-    task, mail = house.rows(ACTIONS)
-    assert (task.channel, task.status) == ("task", "done")
-    assert (mail.channel, mail.status, mail.recipient) == ("email", "pending", "bob@acme.test")
-    assert issubclass(RendererUnavailable, PASSING)  # the worker's thread starts again by itself

@@ -18,6 +18,22 @@ def doubted(steps: Any, **more: Any) -> list[str]:
     return [one["field"] for one in lint_approvals(body, **more)]
 
 
+@pytest.mark.parametrize(
+    ("fields", "doubt"),
+    [
+        ({"approve": True, "approve_within": "2d", "within": "12h"}, ["approve_within"]),
+        ({"approve": {"high": True}, "approve_within": "2d", "within": "12h"}, ["approve_within"]),
+        ({"approve": True, "within": "12h"}, ["within"]),  # it may wait for 7d
+        ({"approve": True, "within": "7d"}, []),
+        ({"approve": True, "approve_within": "12h", "within": "12h"}, []),
+        ({"approve": True, "approve_within": "2d"}, []),
+        ({"approve": False, "within": "12h"}, []),
+    ],
+)
+def test_a_mail_that_is_approved_too_late(fields: dict[str, Any], doubt: list[str]) -> None:
+    assert doubted([mail(**fields)]) == [f"steps.0.email.{one}" for one in doubt]
+
+
 ASKED = mail(approve=True)
 TWO_DAYS = mail(approve=True, approve_within="2d")
 

@@ -31,6 +31,35 @@ def told(policy: dict[str, Any], *books: PlaybookOutline) -> list[tuple[str, str
     return [(view.kind, view.doubt["field"]) for finding in found for view in finding]
 
 
+WORK = {"hours": {"from": "08:00", "to": "18:00", "days": ["mon", "fri"]}}
+
+
+@pytest.mark.parametrize(
+    ("digest", "fields"),
+    [
+        ({"at": "08:00"}, []),
+        ({"at": "17:59"}, []),
+        ({"at": "18:00"}, [("playbook", "steps.0.digest.at"), ("policy", "hours.to")]),
+        ({"at": "07:59"}, [("playbook", "steps.0.digest.at"), ("policy", "hours.from")]),
+        ({"at": "07:59", "to": "owner"}, []),  # no policy holds for them
+        ({"at": "07:59", "to": "jo@us.test"}, []),
+        ({"at": "07:59", "to": "all"}, [("playbook", "steps.0.digest.at"), ("policy", "hours.from")]),
+        (
+            {"at": "09:00", "days": ["sat", "sun"]},
+            [("playbook", "steps.0.digest.days"), ("policy", "hours.days")],
+        ),
+        ({"at": "09:00", "days": ["sat", "fri"]}, []),  # some meet them
+    ],
+)
+def test_digests_that_the_hours_never_meet(digest: dict[str, Any], fields: list[tuple[str, str]]) -> None:
+    steps = [{"digest": {"template": "list", **digest}}]
+    assert told(WORK, book(steps)) == fields
+    excepted = {"hours": {**WORK["hours"], "except_topics": ["billing"]}}
+    assert told(excepted, book(steps, topic="billing")) == []
+    assert told({"hours": {"from": "00:00", "to": "24:00"}}, book(steps)) == []
+    assert told({"holidays": ["2026-12-25"]}, book(steps)) == []
+
+
 def capped(field: str = "steps.2.email") -> list[tuple[str, str]]:
     return [("playbook", field), ("policy", "caps.0")]
 

@@ -160,6 +160,12 @@ def test_a_mail_that_may_wait_less_than_the_weekend() -> None:
     assert doubted({"hours": once, "wait_at_most": "7d"}) == []
 
 
+def test_a_holiday_that_stands_there_twice() -> None:
+    twice = {"holidays": ["2026-12-25", "2027-01-01", "2026-12-25", "2026-12-25"]}
+    assert doubts(twice) == [f"holidays.{place}: 2026-12-25 is holidays.0 already" for place in (2, 3)]
+    assert doubted({"holidays": ["2026-12-25", "2027-12-25"]}) == []
+
+
 def test_holidays_that_last_longer_than_a_mail_may_wait() -> None:
     (doubt,) = doubts({"holidays": CHRISTMAS})
     assert doubt.startswith(
