@@ -61,7 +61,7 @@ def test_a_database_is_lost_and_put_back(
     make_stack: MakeStack, sink: Sinks, new_database: Callable[[], str], tmp_path: Path
 ) -> None:
     stack, dump = make_stack(), tmp_path / "touchline.dump"
-    with loaded(stack, sink, events=6_000, accounts=120) as run:
+    with loaded(stack, sink, events=3_000, accounts=120) as run:
         until("some has been sent", lambda: "done" in sent(stack.database).values())
         dumped(stack, dump)
     until("more has been sent", lambda: len(sent(stack.database)) > 20)

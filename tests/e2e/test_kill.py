@@ -19,7 +19,7 @@ from services.actions.channels.webhook.channel import AT_ONCE
 from services.actions.plays.holdout import number_of
 from tests.e2e.server import SETTLED_S, Server, items, running
 
-EVENTS, CLIENTS, ACCOUNTS, KILLS, BATCH = 20_000, 4, 80, 10, 50
+EVENTS, CLIENTS, ACCOUNTS, KILLS, BATCH = 10_000, 4, 80, 6, 50
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RETRY_S = 180.0
 HOLDOUT = 25  # of the playbook "welcome"
@@ -191,12 +191,12 @@ def run(server: Server, crm: str, kills: int) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(1_200)
-def test_killed_ten_times_as_undisturbed(tmp_path: Path, sink: tuple[str, Counter[str]]) -> None:
+def test_killed_again_and_again_as_undisturbed(tmp_path: Path, sink: tuple[str, Counter[str]]) -> None:
     crm, seen = sink
     allowed = {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "CLOCK": "log"}
     with running(tmp_path / "calm", **allowed) as calm:
         expected = run(calm, crm, kills=0)
-    assert len(expected["triggers"]) > 500
+    assert len(expected["triggers"]) > 250
     assert all(count <= expected["attempts"][action] for action, count in seen.items()), (
         "a repeat is an attempt"
     )

@@ -52,7 +52,7 @@ def refused(stack: Stack, count: int, size: int) -> float:
 @pytest.mark.timeout(400)
 def test_the_broker_and_the_database_killed_and_back(tmp_path: Path, sink: Sinks) -> None:
     with own_servers(tmp_path, sink) as own:
-        with loaded(own.stack, sink, events=5_000, accounts=120) as run:
+        with loaded(own.stack, sink, events=3_000, accounts=120) as run:
             ingest = psutil.Process(own.stack.one("ingest").child.pid)
             before = ingest.memory_info().rss
             own.kafka.kill9()  # in the middle of the load

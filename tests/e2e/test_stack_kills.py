@@ -9,18 +9,18 @@ from tests.e2e.stack import KINDS
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
 
-EVENTS, KILLS = 20_000, 10
+EVENTS, KILLS = 10_000, 5  # the full size: tests/chaos
 
 
 @pytest.mark.timeout(500)
-def test_each_service_killed_ten_times(make_stack: MakeStack, sink: Sinks) -> None:
+def test_each_service_killed_again_and_again(make_stack: MakeStack, sink: Sinks) -> None:
     with loaded(
         make_stack(), sink, EVENTS, accounts=300, lanes=KINDS, times=KILLS, quiet=0.5, merges=0.002
     ) as run:
         kills = kill_each(run, times=KILLS, seed=1, most_s=0.5)
     report = run.finish(kills)
     assert report.acknowledged == EVENTS
-    assert report.triggers > 500
+    assert report.triggers > 250
     assert run.idle <= KILLS, "most kills meet a process at work"
 
 
