@@ -17,8 +17,8 @@ from schemas.rule import RuleIn, TiersDoc
 from services.rules.api.matches import Matches
 from services.rules.engine.processor import InMemoryAccounts, PartitionEngine
 from services.rules.engine.ruleset import RuleRevision, compile_rules
-from services.rules.engine.state_codec import encode
 from services.rules.storage import queries, revisions
+from services.rules.storage.account_cache import account_row
 
 ACCOUNTS, EVENTS_EACH, ITEMS = 20_000, 30, 100
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -92,6 +92,6 @@ def _fill(db: Database) -> int:
             ]
         )
     with db.write() as conn:
-        rows = [queries.AccountRow(s.account, 0, 0, s.due, None, encode(s)) for s in accounts.all()]
+        rows = [account_row(state, 0, 0) for state in accounts.all()]
         queries.save_accounts(conn, rows)
     return microseconds(time_ + timedelta(days=8))

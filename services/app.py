@@ -22,6 +22,7 @@ from backbone.clock import Clock, SteadyClock
 from backbone.data_folder import make_data_dir, secret_key
 from backbone.database import Database
 from backbone.errors import ConfigurationError, LogUnavailable
+from backbone.exports import stamps
 from backbone.gc_tuning import collect_less
 from backbone.housekeeping import Housekeeping, HousekeepingJob
 from backbone.log import Log, open_log
@@ -92,6 +93,7 @@ def prepare(db: Database, names: Sequence[str]) -> None:
         migrate_all(db, rooms)
     for room in rooms:
         check_schema(db, room, _tables(room))
+        stamps.check(db, room)
 
 
 def serve(settings: Settings, names: Sequence[str] = SERVICES) -> None:

@@ -26,6 +26,7 @@ from sqlalchemy.engine.reflection import Inspector
 
 from backbone.database import ROOMS, Database
 from backbone.errors import ConfigurationError
+from backbone.exports.stamps import settle
 
 LOCK = 0x746F756368  # "touch": the advisory lock that all rooms' migrations share
 
@@ -40,6 +41,7 @@ def migrate(db: Database, room: str, to: str = "head") -> None:
         config.attributes["connection"] = connection
         config.attributes["room"] = room
         command.upgrade(config, to)
+        settle(connection, room)
 
 
 def migrate_all(db: Database, rooms: Sequence[str] = ROOMS) -> None:

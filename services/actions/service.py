@@ -11,6 +11,7 @@ from backbone import telemetry
 from backbone.clock import Clock
 from backbone.data_folder import secret_key
 from backbone.database import Database
+from backbone.exports.erased import forget
 from backbone.housekeeping import HousekeepingJob
 from backbone.jobs.queue import JobQueue
 from backbone.jobs.runner import JobRunner
@@ -25,6 +26,7 @@ from services.actions.api import (
     approval,
     brand,
     documents,
+    exports,
     holding,
     impact,
     mail_feedback,
@@ -60,6 +62,8 @@ from services.actions.storage.mail_reports import ReportBook
 from services.actions.storage.rehearsals import KIND
 from services.actions.storage.sending_policy import PolicyReader
 from services.actions.storage.suppressions import Hasher
+from services.actions.storage.task_rows import wake
+from services.actions.tables import export_erased
 from services.actions.unsubscribe_token import Tokens
 from services.actions.worker import ActionsWorker
 
@@ -74,6 +78,7 @@ class ActionsService:
     def __init__(self, settings: Settings, db: Database, log: Log, clock: Clock) -> None:
         self._db, self._log, self._clock = db, log, clock
         self._log_clock = settings.clock == "log"
+        self._kept = settings.log_retention
         key = secret_key(settings)
         hasher, tokens = Hasher(key), Tokens(key)
         # One for plays, one for requests, so that plays do not wait for requests.
@@ -113,12 +118,11 @@ class ActionsService:
         rehearsed = JobQueue(db, clock, KIND)
         self.rehearsals = JobRunner(rehearsed, settings, "services.actions.rehearsal_process")
         self.chores = [
+            *self._sweeps(times),
             HousekeepingJob("mails of the erased", 5.0, files.sweep),
             HousekeepingJob("the mail server", 1.0, mail_server.write),
-            HousekeepingJob("disabled endpoints", 5.0, DisabledEndpoints(db, clock, self._due).sweep),
             HousekeepingJob("old rehearsals", 600.0, rehearsed.prune),
             HousekeepingJob("old tokens of mail providers", 600.0, book.forget_tokens),
-            HousekeepingJob("old beginnings", 600.0, self._forget_beginnings),
         ]
         previews = preview.Previews(db, times, self._pools[1], links, sender, log.partitions)
         changed = self.worker.wake
@@ -142,14 +146,25 @@ class ActionsService:
             unsubscribe.router(db, clock, times, hasher, tokens, log.partitions, changed),
         ]
 
+    def _sweeps(self, times: Times) -> list[HousekeepingJob]:
+        """What is looked after in the tables alone."""
+        db, clock = self._db, self._clock
+        return [
+            HousekeepingJob("disabled endpoints", 5.0, DisabledEndpoints(db, clock, self._due).sweep),
+            HousekeepingJob("snoozed tasks", 2.0, lambda: wake(db, lambda conn: times.now(conn, None))),
+            HousekeepingJob("rows erased before the log begins", 600.0, self._forget_erased),
+            HousekeepingJob("old beginnings", 600.0, self._forget_beginnings),
+        ]
+
     def _of_plays(self, settings: Settings, times: Times) -> list[APIRouter]:
-        """The routes of plays and actions."""
+        """The routes of plays and actions, and of what is exported of them."""
         db, clock, partitions = self._db, self._clock, self._log.partitions
         details = Details(StagingRecipients.of(settings))
         return [
             plays.router(db, clock, times, partitions, self.worker.wake, details),
             approval.router(db, clock, times, partitions, self._pools[1], details, self._goes_on),
             retry.router(db, clock, times, partitions, details, self._goes_on),
+            exports.router(db, times),
         ]
 
     def start(self) -> None:
@@ -185,6 +200,10 @@ class ActionsService:
         with self._db.write() as conn:
             sending_switch.lock_shared(conn)
             beginnings.prune(conn, PolicyReader().current(conn), self._times.oldest(conn))
+
+    def _forget_erased(self) -> None:
+        """Keep no id of an erased row for longer than the log has its events."""
+        forget(self._db, export_erased, self._clock.now(), self._kept)
 
     def _due(self) -> None:
         self.delivery.wake()

@@ -19,6 +19,8 @@ from sqlalchemy import (
 )
 
 from backbone.documents.store import document_tables
+from backbone.exports.erased import erased_table
+from backbone.exports.stamps import stamp_column
 from services.actions.digest_tables import digest_items as digest_items
 from services.actions.mail_tables import mail_reports as mail_reports
 from services.actions.mail_tables import mail_tokens as mail_tokens
@@ -105,6 +107,8 @@ plays = Table(
     Column("goal_until", Long),  # the last moment at which its goal counts; null: it is not watched
     Column("goal_reached_at", Long),
     Column("waited", Long, nullable=False, server_default="0"),  # its waits so far, added up
+    stamp_column(),
+    Index("actions_plays_stamp", "stamp", "seq"),
     Index("actions_plays_goal", "account", "goal_until"),
     Index("actions_plays_goals", "goal_until"),
     Index("actions_plays_began", "playbook", "account", "began_at"),
@@ -228,6 +232,8 @@ actions = Table(
         postgresql_where=text("approve_until IS NOT NULL"),
     ),
     Index("actions_actions_parked", "playbook", sqlite_where=text("parked"), postgresql_where=text("parked")),
+    stamp_column(),
+    Index("actions_actions_stamp", "stamp", "seq"),
     Index("actions_actions_next", "next_attempt_at"),
     Index("actions_actions_play", "play", "seq"),
     Index("actions_actions_account", "account", "seq"),
@@ -328,6 +334,8 @@ tasks = Table(
     Column("assigned", String(320)),  # the assignee in the form that compares; see `search_columns`
     Column("due_or_never", Long, nullable=False, server_default=str(NEVER)),
     Column("urgency", Integer, nullable=False, server_default="99"),  # of the priority; see `search_columns`
+    stamp_column(),
+    Index("actions_tasks_stamp", "stamp", "seq"),
     Index("actions_tasks_over", "over_at"),
     Index("actions_tasks_identity", "account", "key", "status"),
     Index("actions_tasks_play", "play"),
@@ -342,6 +350,9 @@ tasks = Table(
     Index("actions_tasks_due", "due_or_never", "seq"),
     Index("actions_tasks_urgency", "urgency", "due_or_never", "seq"),
 )
+
+# What is left of exported rows that were erased.
+export_erased = erased_table(metadata)
 
 # Touchline's own events on their way to the log; a row is deleted once the log has it.
 outbox = Table(

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from backbone.clock import Clock
 from backbone.database import Database
+from backbone.exports.erased import forget
 from backbone.housekeeping import HousekeepingJob
 from backbone.jobs.queue import JobQueue
 from backbone.jobs.runner import JobRunner
@@ -19,6 +20,8 @@ from backbone.web.account_record import Parts
 from schemas.event import rfc3339
 from services.rules import published_outlines
 from services.rules.account_record import AccountRecord
+from services.rules.account_rows import AccountRows
+from services.rules.api import exports
 from services.rules.api.account_events import AccountEvents
 from services.rules.api.accounts import accounts_router, triggers_router
 from services.rules.api.backtests import backtests_router
@@ -38,6 +41,7 @@ from services.rules.storage import queries
 from services.rules.storage.ownership import OWNERSHIP, RulesPartition
 from services.rules.storage.retention import is_swept
 from services.rules.storage.rule_repository import RuleRepository
+from services.rules.tables import export_erased
 from services.rules.unhealthy_notices import UnhealthyNotices
 from services.rules.worker import RulesWorker
 
@@ -52,6 +56,7 @@ class RulesService:
     def __init__(self, settings: Settings, db: Database, log: Log, clock: Clock) -> None:
         self._db, self._log, self._clock = db, log, clock
         self._wall = settings.clock == "wall"
+        self._kept = settings.log_retention
         self._said_ahead = False
         self.worker = RulesWorker(
             db,
@@ -69,12 +74,15 @@ class RulesService:
             HousekeepingJob("partitions' clocks", 5.0, self._tell_ahead),
             HousekeepingJob("unhealthy rules", 2.0, unhealthy.write),
             HousekeepingJob("silent sources", 5.0, silent.write),
+            HousekeepingJob("rows erased before the log begins", 600.0, self._forget_erased),
             HousekeepingJob("old backtests", 600.0, backtests.prune),
             HousekeepingJob("backtests of the erased", 5.0, ErasedFromBacktests(db, clock, backtests).sweep),
         ]
         self._saver = RuleRepository(db, log, clock)
         where = partial(partition_for, partitions=log.partitions)
         explainer = Explainer(db, clock, wall=self._wall, partition_of=where, unhealthy=self.worker.unhealthy)
+        rows = AccountRows(db, explainer)
+        self.chores.append(HousekeepingJob("accounts for analysts", 2.0, rows.sweep))
         matches = Matches(db, clock, wall=self._wall)
         pauses = RulePauses(db, log, clock)
         self.chores.append(HousekeepingJob("answers to pauses", 3_600.0, pauses.prune))
@@ -87,6 +95,7 @@ class RulesService:
             start_router(by_hand),
             accounts_router(db, explainer, AccountEvents(db, log, wall=self._wall)),
             triggers_router(db),
+            exports.router(db, log, rows, wall=self._wall),
             backtests_router(db, backtests, self._runner.wake),
         ]
 
@@ -141,6 +150,10 @@ class RulesService:
         yield Sample(CLOCK_AHEAD, (self.name,), (max(clocks) - now) / 1e6 if self._ahead(clocks, now) else 0)
         for one in known:
             yield Sample(SOURCE_SILENT, (self.name, one.name, written(one.within)), int(one.silent))
+
+    def _forget_erased(self) -> None:
+        """Keep no id of an erased row for longer than the log has its events."""
+        forget(self._db, export_erased, self._clock.now(), self._kept)
 
     def _lags(self, places: Mapping[int, RulesPartition]) -> dict[int, int]:
         """The events not yet processed, by partition."""

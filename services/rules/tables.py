@@ -12,10 +12,13 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     false,
+    text,
     true,
 )
 
 from backbone.database import metadata as room_metadata
+from backbone.exports.erased import erased_table
+from backbone.exports.stamps import stamp_column
 
 metadata = room_metadata("rules")
 Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows itself only if the type is INTEGER
@@ -43,8 +46,35 @@ accounts = Table(
     Column("due_at", Long),  # the account's next moment, microseconds
     Column("merged_into", String(256)),  # set for a closed account: lists leave it out
     Column("state", LargeBinary, nullable=False),
+    Column(
+        "earliest", Long
+    ),  # of its events' times, and so is the next; null: not written since there are columns
+    Column("newest", Long),
+    Column("profile_hash", Long),
+    # whether its row in `account_rows` says what its profile says
+    Column("shown", Boolean, nullable=False, server_default=false()),
+    Index(
+        "rules_accounts_unshown",
+        "account",
+        sqlite_where=text("NOT shown"),
+        postgresql_where=text("NOT shown"),
+    ),
     Index("rules_accounts_due", "partition", "due_at"),
     Index("rules_accounts_seen", "seen_at", "account"),
+)
+
+# Accounts as analysts read them; see `account_rows.py`.
+account_rows = Table(
+    "rules_account_rows",
+    metadata,
+    Column("seq", Long, primary_key=True, autoincrement=True),
+    Column("account", String(256), nullable=False),
+    Column("doc", LargeBinary, nullable=False),  # what the API shows but for the next two, as JSON
+    Column("first_event_at", Long, nullable=False),
+    Column("last_event_at", Long, nullable=False),
+    stamp_column(),
+    Index("rules_account_rows_stamp", "stamp", "seq"),
+    UniqueConstraint("account", name="rules_account_rows_account"),
 )
 
 # What was in force, in one history: a row for every version of a rule or of the tiers that came into force, and for
@@ -100,6 +130,8 @@ triggers = Table(
     Column("relayed", Boolean, nullable=False, server_default=false()),
     # no play comes of it, so it is not deleted with one
     Column("alone", Boolean, nullable=False, server_default=false()),
+    stamp_column(),
+    Index("rules_triggers_stamp", "stamp", "seq"),
     UniqueConstraint("id", name="rules_triggers_id"),
     Index("rules_triggers_alone", "partition", "alone", "at"),
     Index("rules_triggers_rule", "rule", "seq"),
@@ -109,6 +141,9 @@ triggers = Table(
     Index("rules_triggers_key_digest", "key_digest", "seq"),
     Index("rules_triggers_outbox", "partition", "relayed"),
 )
+
+# What is left of exported rows that were erased.
+export_erased = erased_table(metadata)
 
 # Event types, and the names seen in the data of each ("" for the type itself), for the lint.
 seen = Table(

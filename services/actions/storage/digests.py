@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, fun
 from sqlalchemy import bindparam as bind
 
 from backbone.database import insert_unless_there
+from backbone.exports.erased import note_rows
 from backbone.log import partition_for
 from schemas.names import MAX_NAME, fitting
 from schemas.play_reasons import ActionReason
@@ -19,7 +20,7 @@ from services.actions.plays import digests
 from services.actions.plays.model import SENDABLE, ActionDraft, DigestItem, LeaveDigests
 from services.actions.storage.mentions import INSTEAD
 from services.actions.storage.status import close_actions
-from services.actions.tables import actions, attempts, digest_items, mails_gone, plays
+from services.actions.tables import actions, attempts, digest_items, export_erased, mails_gone, plays
 
 CHUNK = 500
 _WAITS = digest_items.c.action.is_(None)
@@ -238,6 +239,7 @@ def take_back(conn: Connection, ids: Collection[str]) -> set[str]:
 def _take_back(conn: Connection, mail: str) -> None:
     """Let the items of a mail wait again: their digest is due, so its mail is made anew."""
     conn.execute(delete(attempts).where(attempts.c.action == mail))
+    note_rows(conn, export_erased, "actions", select(actions.c.id).where(actions.c.id == mail))
     conn.execute(delete(actions).where(actions.c.id == mail))
     conn.execute(update(digest_items).where(digest_items.c.action == mail).values(action=None))
 

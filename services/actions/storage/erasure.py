@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, delete, insert, or_, select
 
+from backbone.exports.erased import note_rows
 from schemas.names import MAX_NAME, fitting
 from services.actions.channels import LEAVE_FILES, NEED_CONSENT
 from services.actions.plays.model import ActionDraft, DigestItem, Op, OwnEvent, StepNote
@@ -17,6 +18,7 @@ from services.actions.tables import (
     attempts,
     begins,
     digest_items,
+    export_erased,
     history,
     mail_reports,
     mails_gone,
@@ -33,6 +35,9 @@ class ToErase(msgspec.Struct, frozen=True):
     contact: str | None
     addresses: list[str | None]
     name: str | None = None
+
+
+EXPORTED = {"actions": actions, "tasks": tasks, "plays": plays}
 
 
 class _Told(msgspec.Struct):
@@ -61,7 +66,9 @@ def _account(conn: Connection, erasure: ToErase, now: int) -> None:
     addresses = _hold(conn, gone, actions.c.contact.is_not(None), now)
     suppressions.forget(conn, [*erasure.addresses, *addresses])
     _forget_sends(conn, gone)
-    for table in (actions, begins, tasks, history, plays, outbox, accounts):
+    for kind, table in EXPORTED.items():
+        _delete(conn, kind, table, table.c.account == erasure.account)
+    for table in (begins, history, outbox, accounts):
         conn.execute(delete(table).where(table.c.account == erasure.account))
 
 
@@ -77,16 +84,19 @@ def _contact(conn: Connection, erasure: ToErase, contact: str, now: int) -> None
     addresses = _hold(conn, gone, actions.c.contact == contact, now)
     suppressions.forget(conn, [*erasure.addresses, *addresses])
     _forget_sends(conn, gone)
-    conn.execute(delete(actions).where(gone))
-    conn.execute(
-        delete(tasks).where(
-            tasks.c.account == erasure.account, or_(tasks.c.contact == contact, tasks.c.play.in_(mine))
-        )
-    )
+    _delete(conn, "actions", actions, gone)
+    of_tasks = or_(tasks.c.contact == contact, tasks.c.play.in_(mine))
+    _delete(conn, "tasks", tasks, (tasks.c.account == erasure.account) & of_tasks)
     _untell(conn, erasure.account, contact, set(mine))
     conn.execute(delete(history).where(history.c.play.in_(mine)))
-    conn.execute(delete(plays).where(of_contact))
+    _delete(conn, "plays", plays, of_contact)
     unname(conn, erasure.account, contact, [*erasure.addresses, erasure.name])
+
+
+def _delete(conn: Connection, kind: str, table: Table, which: ColumnElement[bool]) -> None:
+    """Delete rows of an exported table; their ids stay, for those who have read them."""
+    note_rows(conn, export_erased, kind, select(table.c.id).where(which))
+    conn.execute(delete(table).where(which))
 
 
 def _forget_sends(conn: Connection, gone: ColumnElement[bool]) -> None:

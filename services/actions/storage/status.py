@@ -199,6 +199,12 @@ def rewrite_task(conn: Connection, task: str, columns: Row) -> None:
     )
 
 
+def wake_tasks(conn: Connection, now: int) -> None:
+    """Open the snoozed tasks whose time has come."""
+    due = update(tasks).where(tasks.c.status == "snoozed", tasks.c.snoozed_until <= now)
+    change_status(conn, due, {"status": "open", "reason": None, "snoozed_until": None})
+
+
 def close_tasks(conn: Connection, op: CloseTasks) -> None:
     """Close the open tasks of a play with the reason."""
     given = {"status": "closed", "reason": op.reason, "snoozed_until": None, "over_at": op.at}

@@ -1,18 +1,19 @@
 """Tasks: made or updated by a step, closed with a play, completed, snoozed and reassigned by people. SQL only."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, select, text, union
 
+from backbone.database import Database
 from schemas.names import MAX_NAME, fitting
 from schemas.task import CompleteIn, TaskIn
 from services.actions.plays.action_drafts import approval_title
 from services.actions.plays.lifecycle_events import about
 from services.actions.plays.model import OPEN_TASK, ActionDraft, Approval, OwnEvent, TaskSpec
 from services.actions.storage import search_columns
-from services.actions.storage.status import new_task, rewrite_task, set_task
+from services.actions.storage.status import new_task, rewrite_task, set_task, wake_tasks
 from services.actions.tables import NEVER, actions, tasks
 
 MAX_TITLE, MAX_BODY, MAX_KEY = 2_000, 50_000, 512  # how many characters of a rendered field are kept
@@ -184,6 +185,17 @@ def locked(conn: Connection, task: str) -> Row[Any] | None:
 def snooze(conn: Connection, task: str, until: int) -> None:
     """Put a task off until a moment, in microseconds."""
     set_task(conn, task, "snoozed", snoozed_until=until)
+
+
+def wake(db: Database, clock: Callable[[Connection], int]) -> None:
+    """Open the snoozed tasks whose time has come, so that their rows say so to whoever reads tables or exports."""
+    with db.read() as conn:
+        now = clock(conn)
+        due = select(tasks.c.seq).where(tasks.c.status == "snoozed", tasks.c.snoozed_until <= now)
+        if conn.scalar(due.limit(1)) is None:
+            return
+    with db.write() as conn:
+        wake_tasks(conn, now)
 
 
 def complete(conn: Connection, task: str, how: CompleteIn, by: str, now: int) -> None:

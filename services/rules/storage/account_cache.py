@@ -1,10 +1,13 @@
 """The account states of one partition: a bounded cache in front of `rules_accounts`."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from hashlib import blake2b
 
+import msgspec
 from sqlalchemy import select, tuple_
 
 from backbone.database import Database
+from schemas.profile import Profile
 from services.rules.engine.account_state import AccountState
 from services.rules.engine.state_codec import decode, encode
 from services.rules.storage import queries
@@ -14,6 +17,24 @@ from services.rules.tables import accounts
 BARE_STATE = 3_000
 EXPANSION = 5
 READ_AHEAD = 1_000  # accounts loaded together when timers fall due
+
+
+_pack = msgspec.msgpack.Encoder().encode
+
+
+def profile_hash(profile: Profile) -> int:
+    """Tells whether a profile is still the one that its row shows."""
+    return int.from_bytes(blake2b(_pack(profile), digest_size=8).digest(), "big", signed=True)
+
+
+def account_row(state: AccountState, partition: int, seen_at: int) -> queries.AccountRow:
+    """An account as its table has it; `seen_at` counts only for a new one."""
+    closed = state.profile.closed
+    into = closed.into if closed is not None else None
+    times = state.earliest, state.newest
+    return queries.AccountRow(
+        state.account, partition, seen_at, state.due, into, encode(state), *times, profile_hash(state.profile)
+    )
 
 
 class AccountCache:
@@ -100,11 +121,9 @@ class AccountCache:
             if state is None:
                 continue
             self._states[name] = state  # now the last to be dropped
-            blob = encode(state)
-            self._weigh(name, blob)
-            closed = state.profile.closed
-            into = closed.into if closed is not None else None
-            given.append(queries.AccountRow(name, self._partition, now, state.due, into, blob))
+            row = account_row(state, self._partition, now)
+            self._weigh(name, row.state)
+            given.append(row)
         return given
 
     def stored(self, touched: Collection[str], erased: Collection[str]) -> None:

@@ -7,8 +7,19 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, select, tuple_, update
 
 from backbone.database import insert_new
+from backbone.exports.erased import Place, note_accounts, note_rows
 from backbone.log import EVENTS
-from services.rules.tables import accounts, erased, heartbeats, outbox, partitions, revisions, triggers
+from services.rules.tables import (
+    account_rows,
+    accounts,
+    erased,
+    export_erased,
+    heartbeats,
+    outbox,
+    partitions,
+    revisions,
+    triggers,
+)
 
 ROWS = 2_000  # account rows in one statement
 CHUNK = 500  # bound parameters of one IN list; SQLite's own limit is far above
@@ -23,6 +34,9 @@ class AccountRow(NamedTuple):
     due_at: int | None
     merged_into: str | None
     state: bytes
+    earliest: int
+    newest: int
+    profile_hash: int
 
 
 class ReadAccount(NamedTuple):
@@ -66,17 +80,19 @@ def key_digest(key: str | None) -> bytes | None:
     return None if key is None else blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
+_columns = "account, partition, seen_at, due_at, merged_into, state, earliest, newest, profile_hash"
+_changes = (
+    "ON CONFLICT (account) DO UPDATE SET due_at = excluded.due_at, merged_into = excluded.merged_into, "
+    "state = excluded.state, earliest = excluded.earliest, newest = excluded.newest, "
+    "profile_hash = excluded.profile_hash, "
+    "shown = rules_accounts.shown AND rules_accounts.profile_hash = excluded.profile_hash"
+)
 _account_upsert = {
-    "sqlite": (
-        "INSERT INTO rules_accounts (account, partition, seen_at, due_at, merged_into, state) "
-        "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (account) DO UPDATE SET "
-        "due_at = excluded.due_at, merged_into = excluded.merged_into, state = excluded.state"
-    ),
-    "postgresql": (  # six arrays in binary hold all rows: a fifth of the client time of one row at a time
-        "INSERT INTO rules.rules_accounts (account, partition, seen_at, due_at, merged_into, state) "
-        "SELECT * FROM unnest(%b::text[], %b::int[], %b::bigint[], %b::bigint[], %b::text[], %b::bytea[]) "
-        "ON CONFLICT (account) DO UPDATE SET "
-        "due_at = excluded.due_at, merged_into = excluded.merged_into, state = excluded.state"
+    "sqlite": f"INSERT INTO rules_accounts ({_columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {_changes}",  # noqa: S608
+    "postgresql": (  # arrays in binary hold all rows: a fifth of the client time of one row at a time
+        f"INSERT INTO rules.rules_accounts ({_columns}) SELECT * FROM unnest(%b::text[], %b::int[], "  # noqa: S608
+        "%b::bigint[], %b::bigint[], %b::text[], %b::bytea[], %b::bigint[], %b::bigint[], %b::bigint[]) "
+        f"{_changes}"
     ),
 }
 
@@ -92,11 +108,15 @@ def save_accounts(conn: Connection, rows: Sequence[AccountRow]) -> None:
         conn.exec_driver_sql(_account_upsert["postgresql"], tuple(list(column) for column in columns))
 
 
-def erase_accounts(conn: Connection, names: Sequence[str]) -> None:
-    """Erasure: nothing of these accounts stays in our tables."""
-    for part in chunked(names):
+def erase_accounts(conn: Connection, partition: int, places: Mapping[str, int]) -> None:
+    """Erasure of accounts, by name, with the offsets of their erasures: nothing of them stays in our tables but the
+    ids of triggers."""
+    for part in chunked(sorted(places)):
+        known = conn.scalars(select(accounts.c.account).where(accounts.c.account.in_(part)))
+        note_accounts(conn, export_erased, [Place(partition, places[name]) for name in known])
         conn.execute(delete(accounts).where(accounts.c.account.in_(part)))
-        conn.execute(delete(triggers).where(triggers.c.account.in_(part)))
+        conn.execute(delete(account_rows).where(account_rows.c.account.in_(part)))
+        _erase_triggers(conn, triggers.c.account.in_(part))
         insert_new(conn, erased, [{"account": _digest(name)} for name in part], ["account"])
 
 
@@ -114,7 +134,14 @@ def _digest(name: str) -> bytes:
 def erase_contacts(conn: Connection, contacts: Sequence[tuple[str, str]]) -> None:
     """Erasure of (account, contact): the triggers that show them go."""
     for account, contact in contacts:
-        conn.execute(delete(triggers).where(triggers.c.account == account, triggers.c.contact == contact))
+        conn.execute(delete(account_rows).where(account_rows.c.account == account))
+        conn.execute(update(accounts).where(accounts.c.account == account).values(shown=False))
+        _erase_triggers(conn, (triggers.c.account == account) & (triggers.c.contact == contact))
+
+
+def _erase_triggers(conn: Connection, which: ColumnElement[bool]) -> None:
+    note_rows(conn, export_erased, "triggers", select(triggers.c.id).where(which))
+    conn.execute(delete(triggers).where(which))
 
 
 def load_accounts(conn: Connection, partition: int, names: Sequence[str]) -> dict[str, bytes]:

@@ -45,7 +45,7 @@ class WriteSet:
     def save(self, conn: Connection) -> None:
         """Write it. Raises `Fenced` if the partition is no longer ours, or not at the expected offsets."""
         OWNERSHIP.advance(conn, self.row, self.expected)
-        queries.erase_accounts(conn, sorted(self.erased))
+        queries.erase_accounts(conn, self.row.partition, self.erased)
         contacts = [(account, fitting(name, MAX_NAME) or "") for account, name in self.erased_contacts]
         queries.erase_contacts(conn, contacts)
         note_erased(conn, sorted(self.erased), contacts, self.written_at)

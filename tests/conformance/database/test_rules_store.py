@@ -21,7 +21,7 @@ def tables(db: Database) -> Database:
 
 
 def account(name: str, due: int | None, state: bytes, seen_at: int = 1) -> AccountRow:
-    return AccountRow(name, 3, seen_at, due, None, state)
+    return AccountRow(name, 3, seen_at, due, None, state, 1, 2, 3)
 
 
 def trigger(number: int) -> TriggerRow:

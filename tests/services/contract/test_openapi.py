@@ -62,7 +62,7 @@ class Caller:
             return None
         self.seen.add(self.page.place_of(answer))
         self.flaws += self.page.flaws(answer)
-        return answer.json() if "json" in answer.headers["content-type"] else answer.text
+        return answer.json() if answer.headers["content-type"] == "application/json" else answer.text
 
     def settle(self) -> None:
         while not self("get", "/v1/status")["idle"]:
@@ -285,6 +285,9 @@ def _rest(call: Caller) -> None:
     assert call("get", "/v1/keys?revoked=true")["items"]
     assert call("get", "/v1/me")["scopes"] == ["admin"]
     call.settle()
+    for kind in ("triggers", "accounts", "plays", "actions", "tasks"):
+        assert '"id":' in call("get", f"/v1/export/{kind}")
+        assert call("get", f"/v1/export/{kind}?format=csv").startswith("cursor,deleted,id,")
     for path in ("/healthz", "/readyz", "/metrics", "/u/preview"):
         call("get", path)
     call("post", "/u/preview")
