@@ -50,10 +50,15 @@ class Line(asyncio.Protocol):
 
 
 def post(path: str, body: bytes, key: str) -> bytes:
-    """The bytes of a request."""
+    """The bytes of a request with an API key."""
+    return post_with(path, body, f"authorization: Bearer {key}")
+
+
+def post_with(path: str, body: bytes, header: str) -> bytes:
+    """The bytes of a request with a header of its own."""
     head = (
         f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer {key}\r\ncontent-length: {len(body)}\r\n\r\n"
+        f"{header}\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
@@ -65,7 +70,7 @@ async def connect(port: int) -> Line:
 
 
 def rate(port: int, requests: Sequence[bytes], connections: int, seconds: float) -> float:
-    """Requests a second that were answered 202; anything else is an error."""
+    """Requests a second that were answered 200 or 202; anything else is an error."""
     return uvloop.run(_rate(port, requests, connections, seconds))
 
 
@@ -85,7 +90,7 @@ async def _ask_on(line: Line, requests: Sequence[bytes], until: float) -> int:
     done = 0
     while time.perf_counter() < until:
         status = await line.ask(requests[done % len(requests)])
-        if status != 202:
+        if status not in (200, 202):
             raise RuntimeError(f"answered {status}")
         done += 1
     return done

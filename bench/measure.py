@@ -17,7 +17,7 @@ GOALS: dict[tuple[str, int | str | None], float] = {
     ("memory", 10): 0.40, ("memory", 100): 0.25, ("memory", 1000): 0.10,
     ("durable", 10): 0.10, ("durable", 100): 0.10, ("durable", 1000): 0.05,
     ("kafka", 10): 0.60, ("kafka", 100): 0.50, ("kafka", 1000): 0.25,
-    ("ingest_batch", None): 0.50, ("ingest_single", None): 0.60,
+    ("ingest_batch", None): 0.50, ("ingest_single", None): 0.60, ("hooks", None): 1 / 3,
     ("webhooks", None): 0.50, ("webhooks_slow", None): 0.90, ("mails", None): 0.50,
     ("policy", None): 0.80, ("backtest", None): 0.50,
     ("backtest_beside", None): 2.0, ("rehearsal", None): 2_000,

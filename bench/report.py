@@ -25,6 +25,7 @@ NAMES = {
     "durable": "states, offsets and triggers durable, embedded",
     "ingest_batch": "events over HTTP in batches of 100",
     "ingest_single": "events over HTTP one by one",
+    "hooks": "hooks with one event each, to events over HTTP one by one",
     "kafka": "rules on Kafka and PostgreSQL, one worker",
     "latency_embedded": "from POST to webhook, embedded, above append-and-poll",
     "latency_kafka": "from POST to webhook, Kafka, above append-and-poll",

@@ -17,7 +17,7 @@ from backbone.errors import RateLimited
 from backbone.web.api_keys import Principal
 
 MAX_UNVOUCHED = 16 * 1_048_576  # bytes per process
-MAX_OPEN_BODY = 16_384  # bytes of a body on a route that requires no key
+MAX_OPEN_BODY = 16_384  # bytes of a body on a route that requires no key and says nothing else (`@open_body`)
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 KeyOf = Callable[[bytes], str | None]
@@ -46,6 +46,16 @@ def may_be_signed(check: SignatureCheck) -> Callable[[Handler], Handler]:
 
     def mark(handler: Handler) -> Handler:
         handler.may_be_signed = check  # type: ignore[attr-defined]
+        return handler
+
+    return mark
+
+
+def open_body(most: int) -> Callable[[Handler], Handler]:
+    """Decorator: the body of this open route may have `most` bytes, in place of `MAX_OPEN_BODY`."""
+
+    def mark(handler: Handler) -> Handler:
+        handler.open_body = most  # type: ignore[attr-defined]
         return handler
 
     return mark

@@ -20,7 +20,7 @@ from backbone.errors import BadRequest, FieldError, TouchlineError
 from backbone.telemetry import REQUEST_SECONDS, REQUESTS, get_logger
 from backbone.web.api_keys import CALLER, Keys
 from backbone.web.bodies import MAX_BODY, LargeBodies, read_body
-from backbone.web.body_budget import MAX_OPEN_BODY, BodyBudget, KeyOf, SignatureCheck
+from backbone.web.body_budget import BodyBudget, KeyOf, SignatureCheck
 from backbone.web.query_params import check, takes_any
 from backbone.web.raw_route import BODY, RawRoute
 from backbone.web.route_lookup import RouteEntry, RouteTable
@@ -145,7 +145,7 @@ class RequestMiddleware:
             if bodiless:
                 return None
             async with self._unvouched.hold() as came:
-                return await read_body(scope, receive, most=MAX_OPEN_BODY, came=came)
+                return await read_body(scope, receive, most=door.open_body, came=came)
         if header is None and door.key_in_body is not None:
             return await self._by_body(door, door.key_in_body, scope, receive)
         if header is None and door.may_be_signed is not None:

@@ -16,7 +16,7 @@ from starlette.types import Scope
 
 from backbone.web.api_keys import OPEN
 from backbone.web.bodies import LargeBody
-from backbone.web.body_budget import KeyOf, SignatureCheck
+from backbone.web.body_budget import MAX_OPEN_BODY, KeyOf, SignatureCheck
 from backbone.web.openapi import route_scope
 
 Direct = Callable[[], Awaitable[Response]]
@@ -38,6 +38,7 @@ class RouteEntry(NamedTuple):
     key_in_body: KeyOf | None
     large_body: LargeBody | None
     may_be_signed: SignatureCheck | None
+    open_body: int  # bytes that a body may have where no key is required
 
     @property
     def open(self) -> bool:
@@ -65,6 +66,7 @@ class RouteTable:
             getattr(endpoint, "key_in_body", None),
             getattr(endpoint, "large_body", None),
             getattr(endpoint, "may_be_signed", None),
+            getattr(endpoint, "open_body", MAX_OPEN_BODY),
         )
         if "{" in route.path:
             self._shaped.setdefault(method, []).append((route.path_regex, door))

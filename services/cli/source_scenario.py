@@ -1,9 +1,7 @@
 """`touchline test` for sources: what becomes of a hook, by the code that a server runs; nothing is looked up."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 from backbone.errors import Invalid
 from backbone.web.validation import validate
@@ -15,10 +13,11 @@ from services.cli.documents import Document, FileProblem, FileProblems, load
 from services.cli.file_variables import filled
 from services.cli.yamlfile import Located
 from services.ingest.decoding.refusals import NotReadable, Refusal
-from services.ingest.sources.bodies import FORM, read
+from services.ingest.sources.bodies import read
 from services.ingest.sources.expressions import TooCostly
 from services.ingest.sources.mapping import Element, MappedEvent, SourceMapping, TooManyElements
-from services.ingest.sources.verify import HookRequest, verifier
+from services.ingest.sources.requests import made_up
+from services.ingest.sources.verify import verifier
 
 
 def are_of_sources(located: Sequence[Located]) -> bool:
@@ -62,7 +61,7 @@ def _problem(item: Located, field: str, message: str) -> FileProblem:
 
 def _run(item: Located, test: SourceScenario, document: Document) -> list[Difference]:
     source = validate(SourceIn, filled(document.body, test.secrets))
-    request = _request(test)
+    request = made_up(test.body, test.headers, test.url)
     differences = []
     if test.expect.verified is not None:
         now = 0 if test.received is None else microseconds(test.received)
@@ -77,17 +76,6 @@ def _run(item: Located, test: SourceScenario, document: Document) -> list[Differ
     except (NotReadable, TooCostly, TooManyElements) as error:
         raise FileProblems([_problem(item, "body", str(error))]) from None
     return differences + list(_differences(test, elements))
-
-
-def _request(test: SourceScenario) -> HookRequest:
-    headers = {name.lower(): value for name, value in test.headers.items()}
-    if isinstance(test.body, str):
-        body = test.body.encode()
-    elif headers.get("content-type", "").startswith(FORM) and isinstance(test.body, dict):
-        body = urlencode(test.body).encode()
-    else:
-        body = json.dumps(test.body).encode()
-    return HookRequest(body, headers, urlsplit(test.url).query, test.url)
 
 
 def _differences(test: SourceScenario, elements: Sequence[Element]) -> Sequence[Difference]:

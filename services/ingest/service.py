@@ -19,6 +19,7 @@ from services.ingest.account_fates import AccountFates
 from services.ingest.account_record import record
 from services.ingest.api.calls import calls_router
 from services.ingest.api.events import accounts_router, clock_router, events_router
+from services.ingest.api.hooks import hooks_router
 from services.ingest.api.receiver import Receiver
 from services.ingest.api.segment import library_settings_router
 from services.ingest.api.sources import sources_routers
@@ -26,6 +27,7 @@ from services.ingest.api.unmatched import unmatched_router
 from services.ingest.directory_progress import DirectoryProgress
 from services.ingest.event_type_aliases import Aliases, aliases_router
 from services.ingest.event_warnings import EventWarnings
+from services.ingest.hooks import HookReceiver
 from services.ingest.identity.directory import Directory
 from services.ingest.identity.merged_accounts import MergedAccounts
 from services.ingest.identity.pruning import prune_followed
@@ -62,12 +64,15 @@ class IngestService:
         ]
         doubts = EventWarnings(db, wall=settings.clock == "wall")
         receiver = Receiver(self.intake, doubts, identities)
+        sources = SavedSources(db)
+        hooks = HookReceiver(sources, self.sources, clock, wall=settings.clock == "wall")
         self.routers: Sequence[APIRouter] = [
             events_router(receiver),
             accounts_router(self.intake, doubts),
             clock_router(self.intake, settings, log.partitions),
             aliases_router(aliases),
-            *sources_routers(db, clock, SavedSources(db)),
+            *sources_routers(db, clock, sources, hooks),
+            hooks_router(hooks, settings.base_url),
             calls_router(receiver),
             library_settings_router(settings),
             unmatched_router(db, self.unmatched),

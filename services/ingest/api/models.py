@@ -48,6 +48,80 @@ class EventsAccepted(Answer):
     )
 
 
+class HookThere(Answer):
+    """The source is there."""
+
+    source: str = Field(examples=["stripe"])
+
+
+class HookAccepted(Answer):
+    """What became of the elements of a hook."""
+
+    accepted: int = Field(description="Events that are stored durably.")
+    ignored: int = Field(description="Elements for which no `when` holds.")
+    unmatched: int = Field(description="Events that are parked, as nobody knows their account yet.")
+    rejected: int = Field(description="Elements that become no valid event.")
+
+
+class HookIn(BaseModel):
+    """A hook to preview."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    body: Any = Field(description="The body: a value, or a text as the raw body.")
+    headers: dict[str, str] = Field(
+        default_factory=dict, description="Its headers.", examples=[{"Content-Type": "application/xml"}]
+    )
+
+
+class TriedWay(Answer):
+    """A way to find an account."""
+
+    way: str = Field(description="`external_id`, `id`, `email` or `domain`.", examples=["external_id"])
+    system: str | None = Field(description="For `external_id`: the name under which it stands.")
+    value: str = Field(examples=["cus_1"])
+
+
+class PreviewedContact(Answer):
+    """The contact of an event, by its id or address."""
+
+    id: str | None
+    email: str | None
+
+
+class PreviewedEvent(Answer):
+    """An event that a source would make."""
+
+    index: int = Field(description="The place of the element, from 0.")
+    type: str = Field(examples=["payment.failed"])
+    id: str
+    source: str
+    time: Time | None = Field(description="Null: the time of receipt.")
+    tried: list[TriedWay] = Field(
+        description="The ways to its account, in the order in which they are tried."
+    )
+    create: bool = Field(description="Whether an unknown `id` makes the account.")
+    contact: PreviewedContact | None
+    data: Any
+
+
+class LeftOut(Answer):
+    """An element that would become no event."""
+
+    index: int = Field(description="The place of the element, from 0.")
+    reason: Literal["ignored", "rejected"]
+    field: str = Field(description="The part of the mapping that is wrong. Empty for what is ignored.")
+    message: str
+
+
+class HookPreview(Answer):
+    """What a source would make of a body."""
+
+    events: list[PreviewedEvent]
+    left_out: list[LeftOut]
+    challenge: str | None = Field(description="What would be answered, if the body is a challenge.")
+
+
 class AccountAccepted(Answer):
     """The update has been stored durably as an event."""
 
@@ -103,6 +177,11 @@ def documents(*models: type[BaseModel]) -> Callable[[Handler], Handler]:
         return handler
 
     return mark
+
+
+def shown(schema: Mapping[str, Any], example: Any) -> dict[str, Any]:
+    """The description of one content type, for `body_of`."""
+    return {"schema": dict(schema), "examples": {"example": {"value": example}}}
 
 
 def body_of(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,7 +36,12 @@ def read(body: bytes, headers: Mapping[str, str]) -> Any:
     if kind in {"application/xml", "text/xml"} or kind.endswith("+xml"):
         return _xml(body)
     says_json = kind == "application/json" or kind.endswith("+json")
-    return _xml(body) if not says_json and body.lstrip()[:1] == b"<" else _json(body)
+    if not says_json and body.lstrip()[:1] == b"<":
+        return _xml(body)
+    value = _json(body)
+    if not isinstance(value, dict | list):
+        raise NotReadable("JSON should be an object or an array here")
+    return value
 
 
 def _json(body: bytes) -> Any:

@@ -78,6 +78,7 @@ def call(api: httpx.Client, served: tuple[Runtime, str]) -> Caller:
     _plays(caller)
     _tasks(caller)
     _segment(caller)
+    _hooks(caller)
     _backtests(caller)
     _held(caller)
     _by_hand(caller)
@@ -255,6 +256,15 @@ def _segment(call: Caller) -> None:
         json={"batch": [{"type": "track", "userId": "bob", "event": "x"}, {"type": "track"}]},
     )
     call("get", "/v1/projects/some-key/settings")
+
+
+def _hooks(call: Caller) -> None:
+    mapping = {"type": "called", "account": {"id": "id", "create": True}, "time": "at"}
+    call("put", "/v1/sources/open", json={"verify": {"scheme": "none"}, "events": [mapping]})
+    call("get", "/v1/hooks/open")
+    call("post", "/v1/hooks/open", json=[{"id": "acme"}, {}])
+    call("post", "/v1/hooks/extra", json={})
+    call("post", "/v1/sources/open/preview", json={"body": [{"id": "acme"}, {"id": "acme", "at": "soon"}]})
 
 
 def _backtests(call: Caller) -> None:

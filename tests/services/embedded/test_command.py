@@ -153,7 +153,7 @@ def test_every_route_of_the_house(tmp_path: Path) -> None:
     open_paths = {path for _, path, scope in scopes if scope == OPEN}
     assert open_paths == {
         *("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/u/{token}"),
-        *("/v1/projects/{key}/settings", "/static/{digest}/{path:path}"),
+        *("/v1/hooks/{source}", "/v1/projects/{key}/settings", "/static/{digest}/{path:path}"),
     }
     without = [
         (method, path)
