@@ -31,16 +31,21 @@ class _ReadRequest(Request):
 class RawRoute(APIRoute):
     """`APIRouter(route_class=RawRoute)`: handlers are `async def f(request, principal=require(scope)) -> Response`.
 
-    They read the body with `await request.body()`, and may raise any `TouchlineError`. Registering a handler of
-    another shape raises `TypeError`.
+    On an open route they are `async def f(request, …) -> Response`, with the parts of the path as text. They read the
+    body with `await request.body()`, and may raise any `TouchlineError`. Registering a handler of another shape raises
+    `TypeError`.
     """
 
     def __init__(self, path: str, endpoint: Any, **more: Any) -> None:
         super().__init__(path, endpoint, **more)
         shape = list(inspect.signature(endpoint).parameters)
-        if shape != ["request", "principal"] or route_scope(self) in {None, OPEN} or "{" in path:
+        scope = route_scope(self)
+        self._open = scope == OPEN
+        wanted = ["request", *self.param_convertors] if self._open else ["request", "principal"]
+        if shape != wanted or scope is None or ("{" in path and not self._open):
             raise TypeError(
-                f"{path}: a RawRoute's handler is `async def f(request, principal=require(scope))`"
+                f"{path}: a RawRoute's handler is `async def f(request, principal=require(scope))`, or on an open "
+                "route `async def f(request, …)` with the parts of the path"
             )
         self.app = self._serve
 
@@ -49,5 +54,9 @@ class RawRoute(APIRoute):
         request = _ReadRequest(scope, receive, send)
         if scope["query_string"] and not takes_any(self):
             check(self, request.query_params)
-        answer: Response = await self.endpoint(request, scope[CALLER])
+        if self._open:
+            found = self.path_regex.match(scope["path"])
+            answer: Response = await self.endpoint(request, **(found.groupdict() if found else {}))
+        else:
+            answer = await self.endpoint(request, scope[CALLER])
         await answer(scope, receive, send)

@@ -19,7 +19,7 @@ from services.ingest.account_fates import AccountFates
 from services.ingest.account_record import record
 from services.ingest.api.calls import calls_router
 from services.ingest.api.events import accounts_router, clock_router, events_router
-from services.ingest.api.hooks import hooks_router
+from services.ingest.api.hooks import hooks_routers
 from services.ingest.api.receiver import Receiver
 from services.ingest.api.segment import library_settings_router
 from services.ingest.api.sources import sources_routers
@@ -72,7 +72,7 @@ class IngestService:
             clock_router(self.intake, settings, log.partitions),
             aliases_router(aliases),
             *sources_routers(db, clock, sources, hooks),
-            hooks_router(hooks, settings.base_url),
+            *hooks_routers(hooks, settings.base_url),
             calls_router(receiver),
             library_settings_router(settings),
             unmatched_router(db, self.unmatched),

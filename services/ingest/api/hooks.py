@@ -8,6 +8,7 @@ from backbone.web.api_keys import open_route
 from backbone.web.app import any_query, json_response
 from backbone.web.bodies import MAX_BODY
 from backbone.web.body_budget import open_body
+from backbone.web.raw_route import RawRoute
 from services.ingest.api import models
 from services.ingest.hooks import HookReceiver
 from services.ingest.sources.verify import HookRequest
@@ -26,11 +27,12 @@ _BODY: dict[str, Any] = {
 }
 
 
-def hooks_router(receiver: HookReceiver, public_url: str) -> APIRouter:
+def hooks_routers(receiver: HookReceiver, public_url: str) -> list[APIRouter]:
     """The one address, for each source."""
     router = APIRouter(tags=["sources"])
+    raw = APIRouter(tags=["sources"], route_class=RawRoute)
 
-    @router.post(
+    @raw.post(
         PATH,
         dependencies=[open_route],
         response_model=models.HookAccepted,
@@ -69,4 +71,4 @@ def hooks_router(receiver: HookReceiver, public_url: str) -> APIRouter:
             include_in_schema=shown,
             response_model=models.HookThere,
         )
-    return router
+    return [raw, router]
