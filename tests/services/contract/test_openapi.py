@@ -263,7 +263,6 @@ def _hooks(call: Caller) -> None:
     call("put", "/v1/sources/open", json={"verify": {"scheme": "none"}, "events": [mapping]})
     call("get", "/v1/hooks/open")
     call("post", "/v1/hooks/open", json=[{"id": "acme"}, {}])
-    call("post", "/v1/hooks/extra", json={})
     call("post", "/v1/sources/open/preview", json={"body": [{"id": "acme"}, {"id": "acme", "at": "soon"}]})
 
 

@@ -10,7 +10,7 @@ from backbone.audit import AuditTrail
 from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.documents import registry
-from backbone.errors import PreconditionFailed
+from backbone.errors import DatabaseUnavailable, PreconditionFailed
 from schemas.aliases import AliasesDoc
 from schemas.event import Event, from_microseconds
 from schemas.lint.outline import TiersOutline, outline_rule
@@ -19,6 +19,7 @@ from schemas.rule import RuleIn
 from services.ingest.acceptor import Accepted
 from services.ingest.event_type_aliases import Aliases
 from services.ingest.event_warnings import EventWarnings
+from services.ingest.saved_sources import SOURCES, SavedSources
 from tests.migrated import migrated
 from tests.services.ingest.kit import NOW
 
@@ -56,6 +57,47 @@ async def test_aliases_of_one_process_are_read_by_another(db: Database) -> None:
     stored = here.stored()
     assert stored is not None
     assert (stored.version, stored.changed_by, stored.doc) == (2, "bob", {"aliases": {}})
+
+
+async def test_sources_of_one_process_are_read_by_another(db: Database) -> None:
+    """By who saved one at once, by the others within a second; also while the database is away."""
+    passed = [0.0]
+    here, there = SavedSources(db), SavedSources(db, monotonic=lambda: passed[0])
+    event = {"type": "x", "account": {"id": "id"}}
+
+    def save(each: str) -> None:
+        doc = {"verify": {"scheme": "none"}, "each": each, "events": [event]}
+        with db.write() as connection:
+            here.note()
+            SOURCES.put(connection, "crm", doc, "ann", NOW)
+
+    async def each(sources: SavedSources) -> str | None:
+        found = await sources.get("crm")
+        return None if found is None else found.doc.each
+
+    assert [await each(here), await each(there)] == [None, None]
+    save("a")
+    passed[0] += 0.6
+    assert [await each(here), await each(there)] == ["a", "a"]
+    save("b")
+    assert [await each(here), await each(there)] == ["b", "a"]
+    passed[0] += 0.6
+    assert await each(there) == "b"
+    with db.write() as connection:
+        here.note()
+        SOURCES.delete(connection, "crm", "ann", NOW)
+    passed[0] += 0.6
+    assert [await each(here), await each(there)] == [None, None]
+
+
+async def test_a_source_is_not_taken_for_unknown_while_the_database_is_away(tmp_path: Path) -> None:
+    db = Database(f"sqlite:///{tmp_path / 'touchline.db'}")  # without tables
+    with pytest.raises(DatabaseUnavailable):
+        await SavedSources(db).get("crm")
+    migrated(db)
+    sources = SavedSources(db)
+    assert await sources.get("crm") is None
+    db.close()
 
 
 async def test_the_board_as_the_door_reads_it(db: Database) -> None:

@@ -3,13 +3,23 @@
 import gzip
 import json
 from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from backbone.clock import ManualClock
+from backbone.database import Database
+from backbone.settings import load_settings
+from backbone.web.api_keys import ensure_admin_key
 from schemas.event import Event
+from services.app import open_runtime
 from services.ingest.sources.bodies import MAX_DEPTH
+from tests.conftest import KafkaServer
+from tests.migrated import migrated
 from tests.services.ingest.kit import NOW, Kit
 from tests.unit.ingest.sources.test_verify import Headers, digest, stripe
 
@@ -33,6 +43,39 @@ COUNTS = {"accepted": 0, "ignored": 0, "unmatched": 0, "rejected": 0}
 async def save(kit: Kit, name: str = "crm", source: Any = SOURCE, **headers: str) -> httpx.Response:
     sent = {"authorization": f"Bearer {kit.admin}", **headers}
     return await kit.http.put(f"/v1/sources/{name}", json=source, headers=sent)
+
+
+@pytest.fixture
+async def large(kafka: KafkaServer, fresh_postgres_url: str, tmp_path: Path) -> AsyncIterator[Kit]:
+    """The same on Kafka and PostgreSQL."""
+    with closing(Database(fresh_postgres_url)) as database:
+        migrated(database)
+    given: dict[str, Any] = {
+        "database_url": fresh_postgres_url,
+        "kafka_bootstrap_servers": kafka.bootstrap_servers,
+    }
+    settings = load_settings(data_dir=tmp_path / "data", secret_key="sixteen letters and more", **given)
+    with open_runtime(settings, ["ingest"], clock=ManualClock(NOW)) as rooms:
+        ensure_admin_key(rooms.db, rooms.clock, settings.data_dir / "admin.key")
+        made = Kit(rooms)
+        yield made
+        await made.http.aclose()
+
+
+@pytest.mark.kafka
+@pytest.mark.postgres
+async def test_on_the_large_stack(large: Kit) -> None:
+    await save(large)
+    items = [WON, {"kind": "lost"}, {**WON, "id": ["x"]}, {**WON, "id": "2"}]
+    before = len(large.events())
+    assert (await hook(large, WON, headers={})).status_code == 401
+    assert len(large.events()) == before
+    assert (await hook(large, {"items": items})).json() == COUNTS | {
+        "accepted": 2,
+        "ignored": 1,
+        "rejected": 1,
+    }
+    assert names(large.events()[before:]) == [("1", "acme", "crm"), ("2", "acme", "crm")]
 
 
 async def shown(kit: Kit, path: str) -> Any:
