@@ -8,28 +8,42 @@ import msgspec
 from schemas.event import microseconds, rfc3339
 from services.ingest.decoding.refusals import Refusal
 from services.ingest.decoding.validation import EventValidator
+from services.ingest.identity.source_placement import SourcePlacement
 from services.ingest.source_acceptor import checked
 from services.ingest.sources.mapping import Element, MappedEvent
 
 _IGNORED = {"reason": "ignored", "field": "", "message": "no `when` holds for it"}
 
 
-def previewed(elements: Sequence[Element], validator: EventValidator) -> dict[str, Any]:
-    """The events, and why the other elements become none."""
-    events, left_out = [], []
+MOST_ACCOUNTS = 100  # of one event that are shown
+
+
+def previewed(
+    elements: Sequence[Element], validator: EventValidator, placement: SourcePlacement
+) -> dict[str, Any]:
+    """The events with their accounts, and why the other elements become none. Blocks."""
+    events: list[tuple[int, MappedEvent]] = []
+    left_out: list[dict[str, Any]] = []
     for index, one in enumerate(elements):
         found: Element
         if isinstance(one, MappedEvent):
-            found = checked(validator, index, msgspec.structs.replace(one.event)) or one
+            found = checked(validator, index, msgspec.structs.replace(one.event), one.whose) or one
         else:
             found = one
         if isinstance(found, MappedEvent):
-            events.append({"index": index, **_shown(found)})
+            events.append((index, found))
         elif found is None:
             left_out.append({"index": index, **_IGNORED})
         else:
             left_out.append({"index": index, **_refused(found)})
-    return {"events": events, "left_out": left_out}
+    accounts = placement.find([one.whose for _, one in events])
+    return {
+        "events": [
+            {"index": index, "accounts": found[:MOST_ACCOUNTS], **_shown(one)}
+            for (index, one), found in zip(events, accounts, strict=True)
+        ],
+        "left_out": left_out,
+    }
 
 
 def _refused(refusal: Refusal) -> dict[str, Any]:

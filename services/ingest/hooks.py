@@ -14,6 +14,7 @@ from schemas.source import HookAnswer
 from services.ingest.decoding.refusals import NotReadable, Refusal
 from services.ingest.decoding.validation import EventValidator
 from services.ingest.hook_preview import previewed
+from services.ingest.identity.source_placement import SourcePlacement
 from services.ingest.metrics import HOOK_ELEMENTS
 from services.ingest.saved_sources import SavedSource, SavedSources
 from services.ingest.source_acceptor import SourceAcceptor, Went
@@ -48,7 +49,16 @@ class HookContent(NamedTuple):
 class HookReceiver:
     """Belongs to the event loop."""
 
-    def __init__(self, sources: SavedSources, acceptor: SourceAcceptor, clock: Clock, *, wall: bool) -> None:
+    def __init__(
+        self,
+        sources: SavedSources,
+        acceptor: SourceAcceptor,
+        placement: SourcePlacement,
+        clock: Clock,
+        *,
+        wall: bool,
+    ) -> None:
+        self._placement = placement
         self._wall = wall
         self._sources = sources
         self._acceptor = acceptor
@@ -84,7 +94,8 @@ class HookReceiver:
         source = await self.known(name)
         found = await at_the_door(content_of, source, request)
         validator = EventValidator(now=self._clock.now(), wall=self._wall, erasing=False, new_id=str)
-        return {**previewed(found.elements, validator), "challenge": found.challenge}
+        shown = await at_the_door(previewed, found.elements, validator, self._placement)
+        return {**shown, "challenge": found.challenge}
 
     async def _accept(self, name: str, elements: Sequence[Element]) -> Mapping[str, int]:
         mapped = [one for one in elements if isinstance(one, MappedEvent)]

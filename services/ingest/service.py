@@ -65,7 +65,7 @@ class IngestService:
         doubts = EventWarnings(db, wall=settings.clock == "wall")
         receiver = Receiver(self.intake, doubts, identities)
         sources = SavedSources(db)
-        hooks = HookReceiver(sources, self.sources, clock, wall=settings.clock == "wall")
+        hooks = HookReceiver(sources, self.sources, placement, clock, wall=settings.clock == "wall")
         self.routers: Sequence[APIRouter] = [
             events_router(receiver),
             accounts_router(self.intake, doubts),

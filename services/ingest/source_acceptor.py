@@ -83,7 +83,7 @@ class _Batch:
         placed: list[tuple[int, Event | Refusal]] = []
         good: dict[int, Asked] = {}
         for index, (event, whose) in enumerate(self._items):
-            refusal = _checked(door, index, event, whose)
+            refusal = checked(door, index, event, whose)
             if refusal is None:
                 good[index] = Asked(event, whose, self._source)
             else:
@@ -106,7 +106,7 @@ def _result(one: Placed) -> Went | Parked:
     return Went(tuple(each.account or "" for each in one.events)) if one.events else Parked(one.parked)
 
 
-def _checked(door: EventValidator, index: int, event: Event, whose: Whose) -> Refusal | None:
+def checked(door: EventValidator, index: int, event: Event, whose: Whose) -> Refusal | None:
     """Why an event whose account is not known yet is refused; None if it is not. Its id and time are set."""
     if event.type in RESERVED and event.type not in UPDATES:
         return Refusal(Code.RESERVED, "type", f"a source makes no {event.type}", event.id or None)

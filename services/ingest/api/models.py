@@ -97,6 +97,9 @@ class PreviewedEvent(Answer):
     id: str
     source: str
     time: Time | None = Field(description="Null: the time of receipt.")
+    accounts: list[str] = Field(
+        description="The accounts that it would go to now, at most 100. Empty: nobody knows, so it would be parked."
+    )
     tried: list[TriedWay] = Field(
         description="The ways to its account, in the order in which they are tried."
     )

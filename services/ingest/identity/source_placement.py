@@ -55,6 +55,13 @@ class SourcePlacement:
         """Place each event. Raises `DatabaseUnavailable`."""
         return self._together.run(asked)
 
+    def find(self, all_: Sequence[Whose]) -> list[tuple[str, ...]]:
+        """The accounts that events of these would go to now; nothing is kept. Raises `DatabaseUnavailable`."""
+        keys = {key for one in all_ for key in keys_of(one, self._directory.key)}
+        with self._db.read() as connection:
+            lookup = self._directory.lookup(connection, keys)
+        return [lookup.accounts(one) for one in all_]
+
     def _place(self, asked: Sequence[Asked]) -> list[Placed]:
         names = [self._directory.key("placed", one.event.source, one.event.id) for one in asked]
         keys = {key for one in asked for key in keys_of(one.whose, self._directory.key)}

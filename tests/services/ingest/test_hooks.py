@@ -119,7 +119,7 @@ async def test_each_element_is_counted_and_a_bad_one_takes_no_other_with_it(kit:
         assert (await hook(kit, nothing)).status_code == 200
     unknown = {"external_id": "account"}
     await save(kit, source={**SOURCE, "events": [{**SOURCE["events"][0], "account": unknown}]})  # type: ignore[index]
-    assert (await hook(kit, WON)).json() == COUNTS | {"unmatched": 1}
+    assert (await hook(kit, {**WON, "id": "3"})).json() == COUNTS | {"unmatched": 1}
 
 
 FORGED: list[Headers] = [
@@ -339,6 +339,7 @@ async def test_preview_shows_the_events_and_why_others_become_none(kit: Kit) -> 
         [{"way": "id", "system": None, "value": "acme"}],
     )
     assert (last["index"], last["data"], last["tried"][0]["system"]) == (4, {"tier": "low"}, "crm")
+    assert (first["accounts"], last["accounts"]) == (["acme"], [])
     assert [(one["index"], one["reason"], one["field"]) for one in body["left_out"]] == [
         (1, "rejected", "data.tier"), (2, "ignored", ""), (3, "rejected", "id"),
     ]  # fmt: skip
