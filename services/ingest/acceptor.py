@@ -187,10 +187,9 @@ class Acceptor:
         self.in_flight += 1
         began = time.perf_counter()
         try:
-            appended = self._log.append(EVENTS, entries)
-            await self._waiting.until_done(appended)
+            places = await self._waiting.until_done(self._log.append(EVENTS, entries))
             hit("ingest.after_append_before_answer")
-            return appended.result()
+            return places
         except TimeoutError:
             raise LogUnavailable(f"the log did not take the events within {PATIENCE_S:.0f} s") from None
         finally:

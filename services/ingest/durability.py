@@ -4,7 +4,9 @@ import asyncio
 from collections import deque
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 
 class DurabilityWaiter:
@@ -14,19 +16,19 @@ class DurabilityWaiter:
         """`patience`: the longest time that a request waits, in seconds."""
         self._patience = patience
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._ended: deque[tuple[asyncio.Future[None], Future[Any]]] = deque()
+        self._ended: deque[tuple[asyncio.Future[Any], Future[Any]]] = deque()
         self._called = False
 
-    async def until_done(self, future: Future[Any]) -> None:
-        """Returns when the future has a result. Raises its exception, or `TimeoutError` after cancelling it."""
+    async def until_done(self, future: Future[Result]) -> Result:
+        """The future's result, once it has one. Raises its exception, or `TimeoutError` after cancelling it."""
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
             self._loop, self._called = loop, False
-        waiter: asyncio.Future[None] = loop.create_future()
+        waiter: asyncio.Future[Result] = loop.create_future()
         timer = loop.call_later(self._patience, _give_up, waiter)
         future.add_done_callback(partial(self._tell, loop, waiter))
         try:
-            await waiter
+            return await waiter
         except TimeoutError:
             future.cancel()
             raise
@@ -36,9 +38,7 @@ class DurabilityWaiter:
             # request. They would stay until garbage collection, hundreds of them while the log is away.
             del future, waiter
 
-    def _tell(
-        self, loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[None], ended: Future[Any]
-    ) -> None:
+    def _tell(self, loop: asyncio.AbstractEventLoop, waiter: asyncio.Future[Any], ended: Future[Any]) -> None:
         self._ended.append((waiter, ended))
         if not self._called:  # else a call is pending, and handles this one too
             self._called = True
@@ -52,11 +52,11 @@ class DurabilityWaiter:
                 continue
             error = ended.exception()
             if error is None:
-                waiter.set_result(None)
+                waiter.set_result(ended.result())
             else:
                 waiter.set_exception(error)
 
 
-def _give_up(waiter: asyncio.Future[None]) -> None:
+def _give_up(waiter: asyncio.Future[Any]) -> None:
     if not waiter.done():
         waiter.set_exception(TimeoutError())
