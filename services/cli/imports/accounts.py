@@ -1,6 +1,7 @@
 """`touchline import accounts.csv`: a row is an update of an account. What is so already on the server is not sent."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +15,7 @@ from schemas.account import AccountIn
 from schemas.names import MAX_NAME
 from schemas.profile import Profile
 from services.cli.client import Client
-from services.cli.imports.columns import Column, Row, doubt, row_of
+from services.cli.imports.columns import ID, Column, Row, doubt, row_of
 from services.cli.imports.csv_rows import Table
 from services.cli.imports.delivery import deliver
 from services.cli.imports.progress import bar
@@ -25,6 +26,7 @@ from services.cli.terminal import Terminal
 
 AT_ONCE = 500  # rows whose accounts are asked for together
 SOURCE = "import"
+_ROUNDED = re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ def updates(table: Table, columns: Sequence[Column], report: Report, standing: S
             before = so_far.get(row.account) or profile_of(row.account, shown)
             body = with_owner(row.body, before)
             after = so_far[row.account] = updated(before, body)
+            if shown is not None and shown.get("merged_into") is not None:
+                report.warn(line, "", "was merged into another account: the row counts there", row.account)
             yield Update(line, row, shown, new, before, after, body, position)
 
 
@@ -74,14 +78,22 @@ def _good_rows(table: Table, columns: Sequence[Column], report: Report) -> Itera
         for one in columns:
             said = doubt(read.cells[one.place].strip()) if one.kind == "any" else None
             if said is not None:
-                report.warn(read.line, one.label, f"{read.cells[one.place].strip()!r} {said}")
+                report.warn(read.line, one.label, said, read.cells[one.place].strip())
+        if _ROUNDED.fullmatch(row.account):
+            report.warn(
+                read.line, _id(columns).label, "looks like a number that a spreadsheet rounded", row.account
+            )
         yield read.line, table.position, row
+
+
+def _id(columns: Sequence[Column]) -> Column:
+    return next(one for one in columns if one.path == ID)
 
 
 def _wrong(columns: Sequence[Column], row: Row) -> Iterator[tuple[str, str]]:
     """Every cell that cannot be taken, by its column."""
     yield from ((one.label, message) for one, message in row.wrong)
-    name = next(one for one in columns if one.path == ("id",))
+    name = _id(columns)
     if not row.account:
         yield name.label, "is empty: every row needs the id of its account"
     elif len(row.account) > MAX_NAME:

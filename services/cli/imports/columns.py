@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from schemas.account import AccountIn, ContactIn
+from schemas.account import AccountIn, ContactIn, writable_tier
 
-Kind = Literal["text", "truth", "list", "texts", "any", "object"]
+Kind = Literal["text", "truth", "list", "texts", "any", "object", "shown"]
 Path = tuple[str | int, ...]
 ID: Path = ("id",)
 ID_NAMES = frozenset({"id", "account", "account.id"})
@@ -28,6 +28,9 @@ _OF_CONTACT: dict[str, Kind] = {
     "id": "text", "email": "text", "name": "text", "phone": "text", "timezone": "text", "locale": "text",
     "roles": "list", "active": "truth", "attributes": "object",
 }  # fmt: skip
+# What `GET /v1/export/accounts` has besides: it says nothing new, but tells an erased account and a resolved tier.
+DELETED = "deleted"
+_SHOWN = (AccountIn.read_only - ID_NAMES) | {"cursor", DELETED}
 _BELOW: dict[str, Kind] = {"attributes": "any", "external_ids": "texts"}
 _OWNER = ("name", "email")
 
@@ -68,6 +71,8 @@ def column(place: int, header: str, path: str) -> Column | None:
 def _resolved(path: str) -> tuple[Path, Kind] | None:
     if path in ID_NAMES:
         return ID, "text"
+    if path in _SHOWN:
+        return (path,), "shown"
     path = path.removeprefix("account.")
     head, _, rest = path.partition(".")
     if head == "contact":
@@ -217,6 +222,9 @@ def row_of(columns: Sequence[Column], cells: Sequence[str]) -> Row:
             row.account = value
         else:
             _put(row.body, one.path, value)
+    if row.body.get(DELETED) == "true":
+        row.wrong.append((next(one for one in columns if one.path == (DELETED,)), "the account was erased"))
+    row.body = {name: value for name, value in writable_tier(row.body).items() if name not in _SHOWN}
     contacts = row.body.get("contacts")
     if isinstance(contacts, dict):
         row.wrong += _without_id(columns, contacts)

@@ -194,10 +194,9 @@ def _import(client: Client, source: Source, options: Options) -> int:
             import_suppressions(client, source.table, source.places, report, err)
     except (KeyboardInterrupt, TouchlineError):
         report.end()
-        err.print(
-            f"{path}: not finished: {report.taken:,} taken. Run it again to go on: nothing counts twice.",
-            markup=False,
-        )
+        if report.taken:
+            said = f"not finished: {report.taken:,} taken. Run it again to go on: nothing counts twice."
+            err.print(f"{path}: {said}", markup=False)
         raise
     report.end()
     out.print(_sum(source, report, same, before), markup=False)

@@ -6,6 +6,7 @@ Bytes that are no UTF-8 make their row a bad one, which is named, and no neighbo
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from services.cli.imports.report import Unusable
 DELIMITERS = ",;\t"
 MOST_BYTES = 1 << 20  # of one row: a quote that is never closed would swallow the file
 LATIN = "windows-1252"
+_SEP = re.compile(r'"?sep=([,;\t])"?\r?\n', re.IGNORECASE)
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 NO_UTF8 = f"has bytes that are no UTF-8: save the file as CSV UTF-8, or say --encoding {LATIN}"
 
@@ -38,6 +40,7 @@ class Table:
     delimiter: str = ","
     size: int = 0
     position: int = 0
+    above: int = 0  # lines above the header
 
     def __post_init__(self) -> None:
         """Read the header. Raises `Unusable`."""
@@ -50,9 +53,18 @@ class Table:
         text = begin.decode(
             self.encoding, "surrogateescape" if self.encoding.startswith("utf-8") else "replace"
         )
-        found = {mark: _first(io.StringIO(text, newline=""), mark) for mark in DELIMITERS}
-        self.delimiter = max(DELIMITERS, key=lambda mark: len(found[mark]))
-        self.header = [name.strip() for name in found[self.delimiter]]
+        if told := _SEP.match(text):  # a line by which Excel is told the separator
+            self.delimiter, self.above = told[1], 1
+            found = _first(io.StringIO(text[told.end() :], newline=""), self.delimiter)
+        else:
+            tried = {mark: _first(io.StringIO(text, newline=""), mark) for mark in DELIMITERS}
+            self.delimiter = max(DELIMITERS, key=lambda mark: len(tried[mark]))
+            found = tried[self.delimiter]
+        if not found:
+            raise Unusable(
+                f"{self.path}:1: the names of the columns cannot be read: something is wrong with the quotes"
+            )
+        self.header = [name.strip() for name in found]
         if any(not _is_text(name) for name in self.header):
             raise Unusable(f"{self.path}:1: {NO_UTF8}")
 
@@ -73,7 +85,8 @@ class Table:
                 raw, self.encoding, "surrogateescape" if lenient else "replace", newline=""
             )
             reader = csv.reader(text, delimiter=self.delimiter, strict=True)
-            next(reader)
+            for _ in range(1 + self.above):
+                next(reader)
             while True:
                 line = reader.line_num + 1
                 try:
@@ -109,7 +122,7 @@ def _broken(error: csv.Error, first: int, last: int) -> str:
 
 def _first(text: io.StringIO, delimiter: str) -> list[str]:
     try:
-        return next(csv.reader(text, delimiter=delimiter), [])
+        return next(csv.reader(text, delimiter=delimiter, strict=True), [])
     except csv.Error:
         return []
 

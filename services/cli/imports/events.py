@@ -15,9 +15,9 @@ from services.cli.imports.report import Report
 from services.cli.imports.sender import Item, Sender
 from services.cli.terminal import Terminal
 
-UNDATED = "says no time: it counts as of now"
+UNDATED = "events without a time count as of now"
 LATE = (
-    "is more than 7 days behind an event of its account that stands before it: rules in force do not count it. Keep "
+    "more than 7 days behind an event of the account that stands before: rules in force do not count these. Keep "
     "the file in the order of time, or activate rules with backfill"
 )
 WEEK = timedelta(microseconds=LATE_US)
@@ -95,9 +95,9 @@ class _Run:
         late = self._is_late(event)
         if fresh:
             if not event.dated:
-                self._report.warn(line.number, "time", UNDATED)
+                self._report.warn(line.number, "", UNDATED)
             if late:
-                self._report.warn(line.number, "time", LATE)
+                self._report.warn(line.number, "", LATE)
             sender.put(event.account, Item(line.number, line.begin, event.body))
 
     def _is_late(self, event: EventLine) -> bool:

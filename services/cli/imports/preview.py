@@ -212,7 +212,7 @@ class World:
             report.wrong(line.number, (read.field, read.message))
             return None
         if not said.dated:
-            report.warn(line.number, "time", UNDATED)
+            report.warn(line.number, "", UNDATED)
         return read
 
     def _event(self, found: OfEvents, event: Event) -> None:

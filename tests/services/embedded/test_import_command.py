@@ -106,6 +106,9 @@ def test_again_what_is_known_is_not_sent_and_an_empty_cell_takes_nothing_away(
     file.write_text("id,name,owner.name,owner.email,attributes.seats\nzeta,Zeta,Jo,jo@us.test,5\n")
     assert called(file)[:2] == (0, f"{file}: 1 row of accounts taken\n")
     before = account(client, "zeta")
+    twice = tmp_path / "twice.csv"
+    twice.write_text("id,name\neta,Eta\neta,Eta\n")  # the second row says what the first one did
+    assert called(twice)[:2] == (0, f"{twice}: 1 row of accounts taken, 1 said nothing new\n")
     assert called(file)[:2] == (0, f"{file}: 0 rows of accounts taken, 1 said nothing new\n")
     file.write_text("id,name,owner.name,owner.email,attributes.seats\nzeta,,,jo@us.test,\n")
     assert called(file)[:2] == (0, f"{file}: 0 rows of accounts taken, 1 said nothing new\n")
@@ -247,7 +250,7 @@ def test_events_need_to_be_of_the_past_or_of_now(client: httpx.Client, tmp_path:
     assert client.get("/v1/accounts/now").status_code == 404
     status, out, said = called(file, "--live")
     assert (status, out) == (0, f"{file}: 1 event taken\n")
-    assert "time: says no time: it counts as of now (line 1)" in said
+    assert "events without a time count as of now (line 1)" in said
     (event,) = (settled(client), client.get("/v1/accounts/now/events").json()["items"])[1]
     assert not event.get("historical")
 

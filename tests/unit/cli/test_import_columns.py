@@ -211,6 +211,38 @@ def test_a_row_that_cannot_be_read_leaves_its_neighbours(tmp_path: Path) -> None
     assert found[9] == "a quote is opened here and not closed; lines 9 to 10 were not read"
 
 
+def test_a_line_that_tells_excel_the_separator_is_no_header(tmp_path: Path) -> None:
+    table = table_of(tmp_path, "sep=;\r\nid;name\r\nacme;a,b,c\r\n")
+    assert table.header == ["id", "name"]
+    assert [(one.line, one.cells) for one in table.rows()] == [(3, ["acme", "a,b,c"])]
+
+
+def test_what_the_export_shows_of_an_account_can_be_brought_back() -> None:
+    """A tier that the policy gave stays the policy's, and an erased account stays erased."""
+    shown = {
+        "id": "acme", "name": "Acme", "tier": "low", "tier_reason": "low by entry 1 of the tier policy",
+        "owner": '{"name":"Jo","email":"jo@us.test"}', "domains": "[\"acme.test\"]",
+        "attributes": '{"arr":5,"n":{"a":1}}',
+        "contacts": '[{"id":"ann","email":"ann@acme.test"}]', "first_event_at": "2026-01-01T00:00:00Z",
+        "last_event_at": "2026-01-01T00:00:00Z", "merged_into": "", "cursor": "c1", "deleted": "",
+    }  # fmt: skip
+    columns = columns_of(*shown)
+    assert [one.header for one in columns] == list(shown)
+    row = row_of(columns, list(shown.values()))
+    assert (row.account, row.wrong) == ("acme", [])
+    assert row.body == {
+        "name": "Acme",
+        "owner": {"name": "Jo", "email": "jo@us.test"},
+        "domains": ["acme.test"],
+        "attributes": {"arr": 5, "n": {"a": 1}},
+        "contacts": [{"id": "ann", "email": "ann@acme.test"}],
+    }
+    own = {**shown, "tier_reason": "the account's own tier"}
+    assert row_of(columns, list(own.values())).body["tier"] == "low"
+    erased = row_of(columns, ["acme", *[""] * (len(shown) - 2), "true"])
+    assert [(one.header, message) for one, message in erased.wrong] == [("deleted", "the account was erased")]
+
+
 def test_bytes_of_another_encoding_are_read_when_it_is_named(tmp_path: Path) -> None:
     table = table_of(tmp_path, b"id;name\na;M\xfcller \x80\n", "windows-1252")
     assert [one.cells for one in table.rows()] == [["a", "Müller €"]]
@@ -232,6 +264,7 @@ def test_bytes_of_another_encoding_are_read_when_it_is_named(tmp_path: Path) -> 
         ("Email,Why", [], "If these are suppressions, say --map Email=address"),
         ("address,Why", [], "a suppression has address, topic and reason"),
         ("", [], "is empty"),
+        ('"id"x,name', [], "the names of the columns cannot be read"),
     ],
 )  # fmt: skip
 def test_a_header_of_no_use_is_refused_whole(tmp_path: Path, header: str, maps: list[str], said: str) -> None:

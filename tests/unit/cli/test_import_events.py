@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from backbone.errors import ConfigurationError
 from services.cli.client import ApiError
+from services.cli.imports import report as reports
 from services.cli.imports import sender as sending
 from services.cli.imports.event_lines import MOST_BYTES, BadLine, Line, Namer, lines_of
 from services.cli.imports.journal import Journal, Place
@@ -194,3 +195,23 @@ def test_a_journal_that_cannot_be_read_or_written_costs_nothing_but_time(
     kept.passed(Place(2, 2, 2, "d"))
     kept.save(2)
     assert kept.read().place == Place()
+
+
+def test_what_is_warned_of_is_told_once_and_bad_lines_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "SHOWN", 2)
+    monkeypatch.setattr(reports, "WARNED", 2)
+    said = io.StringIO()
+    report = Report(Path("a.csv"), Terminal(file=said, width=200))
+    for line in range(1, 6):
+        report.warn(line, "ARR", "is text", f"{line},000")
+        report.warn(line, "id", f"of its own kind {line}")
+        report.wrong(line, ("tier", "should be [high]"))
+    report.end()
+    assert said.getvalue().splitlines() == [
+        "error   a.csv:1: tier: should be [high]",
+        "error   a.csv:2: tier: should be [high]",
+        "warning a.csv: ARR: '1,000' is text (lines 1, 2, 3 and 2 more)",
+        "warning a.csv: id: of its own kind 1 (line 1)",
+        "warning a.csv: 4 more of other kinds",
+        "error   a.csv: 3 further lines",
+    ]
