@@ -4,12 +4,12 @@ import re
 from decimal import Decimal
 from typing import Any
 
-# ISO 4217; all others have two decimals.
-_NO_DECIMALS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+# ISO 4217; all others have two decimals. xxx is "no currency": with it a text becomes the number that it is.
+_NO_DECIMALS = "bif clp djf gnf isk jpy kmf krw pyg rwf ugx uyi vnd vuv xaf xof xpf xxx"
 _DECIMALS = {
     **dict.fromkeys(_NO_DECIMALS.split(), 0),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-    **dict.fromkeys(("CLF", "UYW"), 4),
+    **dict.fromkeys(("bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd"), 3),
+    **dict.fromkeys(("clf", "uyw"), 4),
 }
 MAX_DIGITS = 30
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
@@ -21,7 +21,7 @@ def minor_units(amount: Any, currency: Any) -> int | float | None:
     exact = _exact(amount)
     if exact is None or not isinstance(currency, str) or not _CURRENCY.fullmatch(currency):
         return None
-    value = exact.scaleb(-_DECIMALS.get(currency.upper(), 2))
+    value = exact.scaleb(-_DECIMALS.get(currency.lower(), 2))
     return int(value) if value == value.to_integral_value() else float(value)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.ingest.sources.money import minor_units
 
-DECIMALS = {"USD": 2, "eur": 2, "JPY": 0, "krw": 0, "KWD": 3, "CLF": 4}
+DECIMALS = {"USD": 2, "eur": 2, "JPY": 0, "krw": 0, "KWD": 3, "CLF": 4, "xxx": 0}
 
 
 @given(st.integers(-(10**12), 10**12), st.sampled_from(sorted(DECIMALS)), st.booleans())
@@ -22,6 +22,12 @@ def test_a_whole_amount_is_a_whole_number() -> None:
     assert repr(minor_units(119_900, "usd")) == "1199"
     assert repr(minor_units(119_950, "USD")) == "1199.5"
     assert repr(minor_units("119950.5", "USD")) == "1199.505"
+
+
+def test_without_a_currency_a_text_becomes_its_number() -> None:
+    assert repr(minor_units("40", "xxx")) == "40"
+    assert repr(minor_units("12000.50", "Xxx")) == "12000.5"
+    assert repr(minor_units(40, "xxx")) == "40"
 
 
 @pytest.mark.parametrize(
