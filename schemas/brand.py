@@ -3,12 +3,12 @@
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 from schemas.addresses import BadAddress, valid_address
 from schemas.fields import OF_VERSIONS, Strict
+from schemas.web_addresses import web_address
 
 KIND = "brand"
 _COLOUR = re.compile(r"#(?:[0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})")
@@ -37,13 +37,7 @@ def _colour(text: str) -> str:
 
 
 def _web(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018  (raises for a port that is none)
-    except ValueError as error:
-        raise ValueError("is no address") from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be an http or https address")
+    parts = web_address(text)
     if parts.username is not None or not _printed(text):
         raise ValueError("must hold no user name, spaces or control characters")
     return text

@@ -5,7 +5,6 @@ import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +20,7 @@ from schemas.blanks import blanks, check_url, without_blanks
 from schemas.channels.webhook import strings
 from schemas.fields import OF_VERSIONS, Name, Strict, invalid
 from schemas.timestamps import Moment
+from schemas.web_addresses import web_address
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  (the prefix of Standard Webhooks, not a secret)
 MIN_SECRET, MAX_SECRET = 24, 64  # bytes, by Standard Webhooks
@@ -38,13 +38,7 @@ _FRAMING = frozenset(
 
 
 def _url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018  (raises for a port that is none)
-    except ValueError as error:
-        raise ValueError("is no address") from error
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be an http or https address")
+    parts = web_address(text)
     if parts.username is not None or parts.password is not None:
         raise ValueError("must not hold a user name or password")
     if any(ord(char) <= 32 or ord(char) == 127 for char in text):

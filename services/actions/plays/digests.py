@@ -103,18 +103,6 @@ def put_off(item: DigestItem, moment: int) -> None:
     item.since, item.due = moment, next_moment(moment, item.time, item.days, item.zone)
 
 
-class SharedDigests:
-    """The part of `ports.Store` of a store that looks after no digests: other partitions share them."""
-
-    def next_digest(self, upto: int) -> int | None:  # noqa: ARG002
-        """None."""
-        return None
-
-    def send_digests(self, moment: int, library: Library) -> None:
-        """Is never asked for."""
-        raise NotImplementedError("digests are sent for all partitions together")
-
-
 class Sorted(NamedTuple):
     """What becomes of the items of a digest: they go with it, wait for the next one, or are left out."""
 
@@ -185,26 +173,14 @@ def compose(kept: Sequence[DigestItem], moment: int, library: Library) -> Action
         owner=first.scope["owner"],
         internal=first.internal,
     )
-    return ActionDraft(
+    return _action_of(
+        first,
         id=digest_id(normal(first.recipient), first.key, moment),
-        play=first.play,
-        playbook=first.playbook,
-        account=first.account,
-        contact=first.contact,
-        channel="email",
-        step=first.step,
-        recipient=first.recipient,
-        topic=first.topic,
-        rule=first.rule,
-        tier=first.tier,
         status="pending" if missing is None else "failed",
         reason=missing,
         due_at=moment,
         priority=first.priority,
         waited=first.waited,
-        depth=first.depth,
-        place=first.place,
-        digest=first.key,
         spec=spec,
         context={
             "items": [_shown(item) for item in shown],
@@ -236,8 +212,13 @@ def sample(context: Mapping[str, Any], playbook: str) -> dict[str, Any]:
 
 def told(item: DigestItem, reason: ActionReason, moment: int) -> ActionDraft:
     """The action that tells why an item was left out."""
+    spec = ActionSpec(internal=item.internal)
+    return _action_of(item, id=item.id, status="skipped", reason=reason, due_at=moment, spec=spec)
+
+
+def _action_of(item: DigestItem, **fields: Any) -> ActionDraft:
+    """An action of a digest: whose it is and where it goes are the item's."""
     return ActionDraft(
-        id=item.id,
         play=item.play,
         playbook=item.playbook,
         account=item.account,
@@ -248,11 +229,8 @@ def told(item: DigestItem, reason: ActionReason, moment: int) -> ActionDraft:
         topic=item.topic,
         rule=item.rule,
         tier=item.tier,
-        status="skipped",
-        reason=reason,
-        due_at=moment,
         depth=item.depth,
         place=item.place,
         digest=item.key,
-        spec=ActionSpec(internal=item.internal),
+        **fields,
     )

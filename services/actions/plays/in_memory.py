@@ -6,6 +6,7 @@ tells of it as in earnest. One that has to be approved waits until `approve` or 
 
 import copy
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from schemas.addresses import normal
@@ -42,7 +43,7 @@ from services.actions.plays.model import (
     TaskSpec,
 )
 from services.actions.plays.outgoing import Outgoing
-from services.actions.plays.ports import Library, Stands
+from services.actions.plays.ports import DueDigests, Library, Stands
 from services.actions.policy.rules import SendingPolicy
 
 
@@ -189,11 +190,11 @@ class MemoryStore:
                 self._tell(CHANNELS[draft.channel].event("done", None), draft, at)
         self._take_back(changed.mails, at)
 
-    def next_digest(self, upto: int) -> int | None:
+    def next_digest(self, upto: int) -> DueDigests | None:
         moment = self.digests.next()
-        return moment if moment is not None and moment <= upto else None
+        return None if moment is None or moment > upto else DueDigests(moment, partial(self._send, moment))
 
-    def send_digests(self, moment: int, library: Library) -> None:
+    def _send(self, moment: int, library: Library) -> None:
         for found in self.digests.take(moment, library, self._standing):
             for draft in found.left_out:
                 self._act(draft)
@@ -383,12 +384,7 @@ class MemoryStore:
         self.events.append(
             about(
                 kind,
-                action=draft.id,
-                play=draft.play,
-                playbook=draft.playbook,
-                step=draft.step,
-                account=draft.account,
-                contact=draft.contact,
+                draft,
                 time=draft.due_at if at is None else at,
                 depth=draft.depth,
                 place=draft.place,

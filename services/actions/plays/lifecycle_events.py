@@ -1,20 +1,32 @@
 """Lifecycle events about actions and tasks: their types, their ids, their data. Pure."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from schemas.event import OWN_PREFIX, depth_after
 from services.actions.plays.model import OwnEvent, event_id
 
 
+class Told(Protocol):
+    """What events tell about: an action or a task, as a row or in memory."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def play(self) -> str: ...
+    @property
+    def playbook(self) -> str: ...
+    @property
+    def step(self) -> str: ...
+    @property
+    def account(self) -> str: ...
+    @property
+    def contact(self) -> str | None: ...
+
+
 def about(
     kind: str,
+    told: Told,
     *,
-    action: str,
-    play: str,
-    playbook: str,
-    step: str,
-    account: str,
-    contact: str | None,
     time: int,
     depth: int | None,
     place: int | None,
@@ -25,7 +37,7 @@ def about(
     `depth` is None for what a person did by hand.
     """
     type_ = OWN_PREFIX + kind
-    named = {"play": play, "playbook": playbook, "step": step, "action": action}
+    named = {"play": told.play, "playbook": told.playbook, "step": told.step, "action": told.id}
     # A task made by hand has no play.
     data: dict[str, Any] = {name: value for name, value in named.items() if value}
     data |= more or {}
@@ -33,10 +45,10 @@ def about(
     if place is not None:
         data["place"] = place
     return OwnEvent(
-        id=event_id(kind, action),
+        id=event_id(kind, told.id),
         type=type_,
-        account=account,
-        contact=contact,
+        account=told.account,
+        contact=told.contact,
         time=time,
         data=data,
     )

@@ -4,25 +4,19 @@ from typing import Any
 
 import msgspec
 
+from services.actions.plays.model import ActionFacts
 
-class MemoryAction(msgspec.Struct, kw_only=True):
+
+class MemoryAction(ActionFacts, kw_only=True):
     """An action as `touchline test` compares it; `rendered` is its content, {} if there is none."""
 
-    id: str
-    play: str
-    playbook: str
-    account: str
-    contact: str | None
-    channel: str
-    step: str
-    recipient: str | None
     status: str
     reason: str | None
     due_at: int
     begun_at: int | None = None  # of a mail to a contact that waited, or might have had to
     done_at: int | None = None  # when it ended, however it did
     template: str | None = None
-    rendered: dict[str, Any] = {}
+    rendered: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 class MemoryTask(msgspec.Struct, kw_only=True):

@@ -105,13 +105,8 @@ class Approval(msgspec.Struct, frozen=True):
     until: int
 
 
-class ActionDraft(msgspec.Struct, kw_only=True):
-    """The action that a step produced for one recipient.
-
-    `status` is pending; or it is skipped or failed, with a reason, and the draft is not rendered.
-    `context` holds the names in scope of templates: account, contact, owner, trigger, tier, now (RFC 3339); rendering
-    adds `unsubscribe_url`. `account` and the others are JSON objects whose known fields are always there.
-    """
+class ActionFacts(msgspec.Struct, kw_only=True):
+    """Whose action it is, what made it, and where it goes."""
 
     id: str
     play: str
@@ -121,6 +116,16 @@ class ActionDraft(msgspec.Struct, kw_only=True):
     channel: str
     step: str
     recipient: str | None  # an email address, a task's assignee, an endpoint's name
+
+
+class ActionDraft(ActionFacts, kw_only=True):
+    """The action that a step produced for one recipient.
+
+    `status` is pending; or it is skipped or failed, with a reason, and the draft is not rendered.
+    `context` holds the names in scope of templates: account, contact, owner, trigger, tier, now (RFC 3339); rendering
+    adds `unsubscribe_url`. `account` and the others are JSON objects whose known fields are always there.
+    """
+
     topic: str
     rule: str
     tier: str
@@ -143,17 +148,9 @@ class ActionDraft(msgspec.Struct, kw_only=True):
         return self.status == "pending" and (isinstance(self.spec, TaskSpec) or self.approval is not None)
 
 
-class Leased(msgspec.Struct, kw_only=True, frozen=True):
+class Leased(ActionFacts, kw_only=True):
     """An action to carry out; `rendered` is its final content. Times are in microseconds, wall clock."""
 
-    id: str
-    play: str
-    playbook: str
-    account: str
-    contact: str | None
-    channel: str
-    step: str
-    recipient: str | None
     topic: str
     attempts: int  # how many have begun so far
     tries_before: int = 0  # of these, those before somebody asked for it again

@@ -1,7 +1,7 @@
 """What the pure plays ask of the outside: a store of plays and profiles, and a library of saved documents."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from schemas.blanks import EndpointTemplates
 from schemas.profile import Profile
@@ -83,18 +83,21 @@ class Store(Protocol):
         stands still."""
         ...
 
-    def next_digest(self, upto: int) -> int | None:
-        """The moment of the digest that is due first, if at or before `upto`. None where something else looks after
-        them: several partitions share them."""
-        ...
-
-    def send_digests(self, moment: int, library: "Library") -> None:
-        """Let the digests of this moment go out."""
+    def next_digest(self, upto: int) -> "DueDigests | None":
+        """The digests that are due first, if at or before `upto`. None where something else looks after them: several
+        partitions share them."""
         ...
 
     def do(self, op: Op) -> None:
         """Keep what a step left: a draft to render and store, an end to actions or tasks, an event, a note."""
         ...
+
+
+class DueDigests(NamedTuple):
+    """The digests of one moment, which `send` lets go out."""
+
+    moment: int
+    send: "Callable[[Library], None]"
 
 
 class Library(Protocol):

@@ -118,13 +118,13 @@ class PlaysPartition:
     def _run_digests(self, upto: int) -> bool:
         """Let the digests that are due first go out, if that is by `upto` and no wait runs out before; returns whether
         there were any."""
-        moment = self._store.next_digest(upto)
-        if moment is None:
+        due = self._store.next_digest(upto)
+        if due is None:
             return False
-        play = self._store.next_wait(moment)
-        if play is not None and play.wait is not None and play.wait.due < moment:
+        play = self._store.next_wait(due.moment)
+        if play is not None and play.wait is not None and play.wait.due < due.moment:
             return False
-        self._store.send_digests(moment, self._library)
+        due.send(self._library)
         return True
 
     def _run_wait(self, upto: int, *, late: bool = False) -> bool:

@@ -8,7 +8,6 @@ import copy
 from collections import defaultdict
 from collections.abc import Callable
 from heapq import heappop, heappush
-from typing import Any
 
 import msgspec
 
@@ -18,7 +17,6 @@ from schemas.play_reasons import ActionReason
 from schemas.profile import Profile
 from services.actions.channels import CHANNELS
 from services.actions.plays.admission import Admission, Holds
-from services.actions.plays.digests import SharedDigests
 from services.actions.plays.lifecycle_events import about
 from services.actions.plays.memory_digests import MemoryDigests
 from services.actions.plays.model import (
@@ -69,7 +67,7 @@ class OpenTask(msgspec.Struct, gc=False):
     play: str
 
 
-class Stage(SharedDigests):
+class Stage:
     """Implements `ports.Store`. `library` says which events plays hear; the others are not told. `digests` are those of
     all partitions: who has collected them sends them. What `holds` lets stand still does so to the end, for nobody
     resumes anything in a rehearsal."""
@@ -97,6 +95,7 @@ class Stage(SharedDigests):
         self._tasks: dict[tuple[str, str], OpenTask] = {}  # by account and key
         self._tasked: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)  # the open tasks of a play
         self._waits: list[tuple[int, str]] = []
+        self._put_off: list[tuple[int, str]] = []  # of these waits
         self._seen: dict[bytes, Sighting] = {}
         self._told: list[OwnEvent] = []
 
@@ -205,10 +204,16 @@ class Stage(SharedDigests):
         return None  # a mail counts as approved at once
 
     def put_off(self, play: str) -> None:
-        raise NotImplementedError("nothing is under way in a rehearsal")
+        self._put_off.append((heappop(self._waits)[0], play))
 
-    def recall(self, stands: Stands) -> None:
-        pass
+    def recall(self, stands: Stands) -> None:  # noqa: ARG002
+        for one in self._put_off:
+            heappush(self._waits, one)
+        self._put_off.clear()
+
+    def next_digest(self, upto: int) -> None:  # noqa: ARG002
+        """None: all partitions together send them."""
+        return
 
     def next_look(self, upto: int) -> int | None:
         return self._outgoing.next_look(upto)
@@ -326,15 +331,5 @@ class Stage(SharedDigests):
     def _tell_of(self, kind: str | None, draft: ActionDraft, at: int | None = None) -> None:
         if kind is None or not self._library.watches(OWN_PREFIX + kind):
             return
-        told: dict[str, Any] = {
-            "action": draft.id,
-            "play": draft.play,
-            "playbook": draft.playbook,
-            "step": draft.step,
-            "account": draft.account,
-            "contact": draft.contact,
-            "time": draft.due_at if at is None else at,
-            "depth": draft.depth,
-            "place": draft.place,
-        }
-        self._told.append(about(kind, **told))
+        time = draft.due_at if at is None else at
+        self._told.append(about(kind, draft, time=time, depth=draft.depth, place=draft.place))

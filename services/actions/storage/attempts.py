@@ -340,12 +340,7 @@ def _event(row: Row[Any], decision: Decision, moment: int) -> list[OwnEvent]:
     return [
         about(
             kind,
-            action=row.id,
-            play=row.play,
-            playbook=row.playbook,
-            step=row.step,
-            account=row.account,
-            contact=row.contact,
+            row,
             time=moment,
             depth=row.depth,
             place=row.place,

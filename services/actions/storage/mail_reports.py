@@ -171,12 +171,7 @@ def _event(conn: Connection, row: Row[Any], kind: ReportKind, reason: ActionReas
     place = conn.scalar(select(plays.c.place).where(plays.c.id == row.play))
     return about(
         EVENTS[reason],
-        action=row.id,
-        play=row.play,
-        playbook=row.playbook,
-        step=row.step,
-        account=row.account,
-        contact=row.contact,
+        row,
         time=now,
         depth=None,
         place=place,

@@ -13,7 +13,6 @@ from sqlalchemy import Connection, func, select, tuple_
 from backbone.database import upsert
 from backbone.ownership import Fenced
 from schemas.profile import Profile
-from services.actions.plays.digests import SharedDigests
 from services.actions.plays.model import (
     LIVE,
     ActionDraft,
@@ -46,7 +45,7 @@ _profile = msgspec.json.Decoder(Profile).decode
 _profile_json = msgspec.json.Encoder().encode
 
 
-class PlayStore(SharedDigests):
+class PlayStore:
     """Implements `plays.ports.Store`. `connect` gives the batch's connection, and opens its transaction if need be."""
 
     def __init__(
@@ -227,6 +226,10 @@ class PlayStore(SharedDigests):
             if self._loaded >= (upto, LAST) or upto < self.floor:
                 return self._plays[first[1]] if first is not None and first[0] <= upto else None
             self._load_waits(upto)
+
+    def next_digest(self, upto: int) -> None:  # noqa: ARG002
+        """None: all partitions together send them."""
+        return
 
     def put_off(self, play: str) -> None:
         self._put_off.add(play)

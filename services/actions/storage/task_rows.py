@@ -157,12 +157,7 @@ def created_event(draft: ActionDraft, key: str) -> OwnEvent:
     """`touchline.task.created`."""
     return about(
         "task.created",
-        action=draft.id,
-        play=draft.play,
-        playbook=draft.playbook,
-        step=draft.step,
-        account=draft.account,
-        contact=draft.contact,
+        draft,
         time=draft.due_at,
         depth=draft.depth,
         place=draft.place,
@@ -223,12 +218,7 @@ def _event(
     """An event about what a person did; it follows from no event of ours."""
     return about(
         kind,
-        action=row.id,
-        play=row.play,
-        playbook=row.playbook,
-        step=row.step,
-        account=row.account,
-        contact=row.contact,
+        row,
         time=at,
         depth=None,
         place=place,

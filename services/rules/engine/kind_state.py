@@ -19,11 +19,13 @@ class Arming(msgspec.Struct, array_like=True):
 
 
 class KindState(msgspec.Struct, array_like=True):
-    """Base of the states. The order of the fields is the stored form: new fields come last and have a default."""
+    """Base of the states, each of which has to say what it forgets: a kind whose state does not is refused.
+
+    The order of the fields is the stored form: new fields come last and have a default.
+    """
 
     def forget(self, contact: str) -> None:
         """Drop what the state holds of an erased contact. That contact's own states are dropped as a whole."""
-        raise NotImplementedError
 
     def armed(self) -> Iterable[Arming]:
         """The events that the state keeps in full, for the record of what is kept about a person."""

@@ -8,7 +8,7 @@ from backbone.log import EVENTS, Entry, partition_for
 from schemas.event import Event, encode, from_microseconds
 from services.actions import tables
 from tests.services.actions.kit import ACTIONS, House
-from tests.unit.plays.kit import SECOND, T0, account
+from tests.unit.plays.kit import SECOND, T0, account, book
 
 HOUR = 3_600 * SECOND
 NINE = T0 + 9 * HOUR
@@ -34,6 +34,20 @@ def put(house: House, at: int, *names: str, **fields: Any) -> None:
         (place,) = house.post(account(at, name))
         house.fire(at, place, account=name, **fields)
     house.settle(2)
+
+
+def collected(house: House, *more: dict[str, Any]) -> None:
+    """A playbook with a digest and more steps, and an item of each account on it."""
+    house.save(book(steps=[LIST, *more]))
+    put(house, T0 + HOUR, HERE, THERE)
+
+
+def mail_of_both(house: House, *more: dict[str, Any]) -> Any:
+    """The mail that comes of these two items; it waits to be sent."""
+    collected(house, *more)
+    carry(house, NINE)
+    (mail,) = mails(house)
+    return mail
 
 
 def carry(house: House, at: int, *partitions: int) -> None:

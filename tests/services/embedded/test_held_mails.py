@@ -60,8 +60,8 @@ def closed_now() -> JSON:
     )
 
 
-def test_a_mail_waits_is_not_due_and_leaves_with_its_play(client: httpx.Client) -> None:
-    client.put("/v1/policy", json=closed_now()).raise_for_status()
+def start_play(client: httpx.Client) -> str:
+    """A play of an account with a contact; returns the time at which it began."""
     now = datetime.now(UTC).isoformat()
     person = {"id": "ann", "email": "ann@acme.test"}
     send(
@@ -69,6 +69,12 @@ def test_a_mail_waits_is_not_due_and_leaves_with_its_play(client: httpx.Client) 
         {"type": "account.updated", "account": "acme", "time": now, "data": {"contacts": [person]}},
         {"type": "go", "account": "acme", "time": now},
     )
+    return now
+
+
+def test_a_mail_waits_is_not_due_and_leaves_with_its_play(client: httpx.Client) -> None:
+    client.put("/v1/policy", json=closed_now()).raise_for_status()
+    now = start_play(client)
     until("it waits", lambda: actions(client, reason="quiet_hours"), 30)
     (mail,) = actions(client, reason="quiet_hours")
     assert (mail["status"], mail["begun_at"], mail["attempts"]) == ("pending", None, 0)
@@ -90,13 +96,7 @@ def test_a_mail_behind_another_is_listed_too(client: httpx.Client) -> None:
     """When it is looked at next depends on the mail before it: nobody knows."""
     client.put("/v1/policy", json=closed_now()).raise_for_status()
     client.put("/v1/playbooks/book", json={**BOOK, "steps": STEPS * 2}).raise_for_status()
-    now = datetime.now(UTC).isoformat()
-    person = {"id": "ann", "email": "ann@acme.test"}
-    send(
-        client,
-        {"type": "account.updated", "account": "acme", "time": now, "data": {"contacts": [person]}},
-        {"type": "go", "account": "acme", "time": now},
-    )
+    start_play(client)
     until("it waits", lambda: actions(client, reason="behind"), 30)
     first, second = sorted(actions(client), key=lambda one: str(one["step"]))
     assert (first["reason"], second["reason"]) == ("quiet_hours", "behind")

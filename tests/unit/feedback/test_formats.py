@@ -34,6 +34,25 @@ READERS: dict[str, Callable[[object], Reports]] = {
 }
 HARD, SOFT, NOT_SENT = ReportKind.HARD_BOUNCE, ReportKind.SOFT_BOUNCE, ReportKind.NOT_SENT
 COMPLAINT, NO_MATTER = ReportKind.COMPLAINT, ReportKind.NO_MATTER
+OF_POSTMARK = {  # kinds of bounce
+    "BadEmailAddress": HARD,
+    "SoftBounce": SOFT,
+    "Blocked": SOFT,
+    "SpamNotification": SOFT,
+    "Transient": NO_MATTER,
+    "AutoResponder": NO_MATTER,
+    "DMARCPolicy": NOT_SENT,
+}
+OF_MAILGUN = {  # another value of a field
+    ("reason", "bounce"): HARD,
+    ("reason", "suppress-complaint"): COMPLAINT,
+    ("reason", "suppress-unsubscribe"): NOT_SENT,
+    ("reason", "old"): SOFT,
+    ("severity", "temporary"): NO_MATTER,
+    ("event", "complained"): COMPLAINT,
+    ("event", "rejected"): NOT_SENT,
+    ("event", "delivered"): NO_MATTER,
+}
 CASES: list[tuple[str, Any, ReportKind]] = [
     ("ses", SES_BOUNCE, HARD),
     ("ses", SES_EVENT, HARD),
@@ -56,27 +75,17 @@ CASES: list[tuple[str, Any, ReportKind]] = [
     ("sendgrid", changed(SENDGRID_BOUNCE, event="delivered"), NO_MATTER),
     ("sendgrid", SENDGRID_COMPLAINT, COMPLAINT),
     ("postmark", POSTMARK_BOUNCE, HARD),
-    ("postmark", changed(POSTMARK_BOUNCE, Type="BadEmailAddress"), HARD),
-    ("postmark", changed(POSTMARK_BOUNCE, Type="SoftBounce"), SOFT),
-    ("postmark", changed(POSTMARK_BOUNCE, Type="Blocked"), SOFT),
-    ("postmark", changed(POSTMARK_BOUNCE, Type="SpamNotification"), SOFT),
-    ("postmark", changed(POSTMARK_BOUNCE, Type="Transient"), NO_MATTER),
-    ("postmark", changed(POSTMARK_BOUNCE, Type="AutoResponder"), NO_MATTER),
-    ("postmark", changed(POSTMARK_BOUNCE, Type="DMARCPolicy"), NOT_SENT),
+    *(("postmark", changed(POSTMARK_BOUNCE, Type=type_), kind) for type_, kind in OF_POSTMARK.items()),
     ("postmark", POSTMARK_COMPLAINT, COMPLAINT),
     ("postmark", POSTMARK_CHANGE, HARD),
     ("postmark", changed(POSTMARK_CHANGE, SuppressionReason="ManualSuppression"), NO_MATTER),
     ("postmark", changed(POSTMARK_CHANGE, SuppressSending=False), NO_MATTER),
     ("postmark", changed(POSTMARK_BOUNCE, RecordType="Delivery"), NO_MATTER),
     ("mailgun", MAILGUN_FAILED, HARD),
-    ("mailgun", changed(MAILGUN_FAILED, event_0_data__reason="bounce"), HARD),
-    ("mailgun", changed(MAILGUN_FAILED, event_0_data__reason="suppress-complaint"), COMPLAINT),
-    ("mailgun", changed(MAILGUN_FAILED, event_0_data__reason="suppress-unsubscribe"), NOT_SENT),
-    ("mailgun", changed(MAILGUN_FAILED, event_0_data__reason="old"), SOFT),
-    ("mailgun", changed(MAILGUN_FAILED, event_0_data__severity="temporary"), NO_MATTER),
-    ("mailgun", changed(MAILGUN_FAILED, event_0_data__event="complained"), COMPLAINT),
-    ("mailgun", changed(MAILGUN_FAILED, event_0_data__event="rejected"), NOT_SENT),
-    ("mailgun", changed(MAILGUN_FAILED, event_0_data__event="delivered"), NO_MATTER),
+    *(
+        ("mailgun", changed(MAILGUN_FAILED, **{f"event_0_data__{field}": value}), kind)
+        for (field, value), kind in OF_MAILGUN.items()
+    ),
 ]
 
 

@@ -189,9 +189,8 @@ class TriggerKind(ABC):
         """The matches at the daily tick at `ctx.time`."""
         return []
 
-    def sweep(self, state: AccountState, key: SubjectKey, floor: int) -> None:
-        """Drop the subject's state if no event or moment from `floor` on can need it. For kinds that keep a state."""
-        raise NotImplementedError
+    def sweep(self, state: AccountState, key: SubjectKey, floor: int) -> None:  # noqa: B027 - some keep none
+        """Drop the subject's state if no event or moment from `floor` on can need it. Kinds with a `state` define it."""
 
     def sweep_series(self, state: AccountState, key: SubjectKey, floor: int) -> None:
         """Drop the records that no check from `floor` on can count."""
