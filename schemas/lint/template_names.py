@@ -23,6 +23,7 @@ FIELDS: dict[Names, frozenset[str]] = {
     ("contact",): frozenset(_CONTACT),
     ("owner",): frozenset(_OWNER),
     ("brand",): frozenset(BRAND),
+    ("action",): frozenset({"id"}),
     ("trigger",): frozenset(Trigger.__struct_fields__) - {"shadow", "scope", "depth"},
     ("trigger", "event"): frozenset(TriggerEvent.__struct_fields__),
     ("trigger", "position"): frozenset(Position.__struct_fields__),

@@ -190,7 +190,7 @@ class TriggerKind(ABC):
         return []
 
     def sweep(self, state: AccountState, key: SubjectKey, floor: int) -> None:  # noqa: B027 - some keep none
-        """Drop the subject's state if no event or moment from `floor` on can need it. Kinds with a `state` define it."""
+        """Drop the subject's state if no event or moment from `floor` on can need it. Kinds with a `state` say how."""
 
     def sweep_series(self, state: AccountState, key: SubjectKey, floor: int) -> None:
         """Drop the records that no check from `floor` on can count."""
