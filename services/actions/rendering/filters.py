@@ -177,7 +177,7 @@ def epoch(context: Context, value: Any) -> Any:
 def one(value: Any) -> Any:
     """A text or number, or the only one of a list. Raises `ValueError` for any other value."""
     if isinstance(value, Undefined):
-        return value  # raises as soon as it is printed
+        raise ValueError(f"there is no {value._undefined_name}")  # noqa: SLF001 - has no other name
     found = value if isinstance(value, list) else [] if value in (None, "") else [value]
     if len(found) != 1:
         raise ValueError(

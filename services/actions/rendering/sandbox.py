@@ -178,8 +178,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if expression is None:
             return self.render(source, context)
         scope = expression.new_context(dict(context))
-        for _ in expression.root_render_func(scope):
-            pass
+        try:
+            for _ in expression.root_render_func(scope):
+                pass
+        except Exception:  # noqa: BLE001 - raises it again, with the template's line in place of the compiled one's
+            self.handle_exception()
         found = _in_json(scope, scope.vars[_VALUE])
         if len(_encode(found)) > PART_CHARS:
             raise OverLimit(f"the output has more than {PART_CHARS:,} characters")

@@ -83,3 +83,14 @@ JSON = st.recursive(
 def test_any_value_arrives_as_it_is(value: Any) -> None:
     assert msgspec.json.encode(filled({"a": "{{ v }}"}, v=value)["a"]) is not None
     assert filled({"a": "{{ v }}"}, v=value)["a"] == value
+
+
+def test_an_error_names_the_line_of_the_template() -> None:
+    for source in ("{{ [] | one }}", "{{\n [] | one }}"):
+        failure = answer(TextJob(body={"id": source}, context={}, typed=True))
+        assert isinstance(failure, Failure)
+        assert (failure.field, failure.line, failure.message) == (
+            "id",
+            source.count("\n") + 1,
+            "there is no value",
+        )
