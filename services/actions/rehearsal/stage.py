@@ -211,9 +211,8 @@ class Stage:
             heappush(self._waits, one)
         self._put_off.clear()
 
-    def next_digest(self, upto: int) -> None:  # noqa: ARG002
+    def next_digest(self, upto: int) -> None:
         """None: all partitions together send them."""
-        return
 
     def next_look(self, upto: int) -> int | None:
         return self._outgoing.next_look(upto)

@@ -13,15 +13,7 @@ from sqlalchemy import Connection, func, select, tuple_
 from backbone.database import upsert
 from backbone.ownership import Fenced
 from schemas.profile import Profile
-from services.actions.plays.model import (
-    LIVE,
-    ActionDraft,
-    DigestItem,
-    DraftRendering,
-    Op,
-    Play,
-    Sighting,
-)
+from services.actions.plays.model import LIVE, ActionDraft, DigestItem, DraftRendering, Op, Play, Sighting
 from services.actions.plays.outgoing import is_mail
 from services.actions.plays.ports import Stands
 from services.actions.storage import digests, search_columns, task_rows
@@ -227,9 +219,8 @@ class PlayStore:
                 return self._plays[first[1]] if first is not None and first[0] <= upto else None
             self._load_waits(upto)
 
-    def next_digest(self, upto: int) -> None:  # noqa: ARG002
+    def next_digest(self, upto: int) -> None:
         """None: all partitions together send them."""
-        return
 
     def put_off(self, play: str) -> None:
         self._put_off.add(play)
