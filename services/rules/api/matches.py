@@ -1,7 +1,6 @@
 """Who matches a rule now, over HTTP: from stored states, so that any rules process can answer for all accounts."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from heapq import nsmallest
 from typing import Annotated, Any, NamedTuple
 
@@ -16,13 +15,12 @@ from backbone.web.app import Pages, json_response
 from backbone.web.json_route import JsonRoute
 from backbone.web.pagination import Paging, bad_cursor, encode_cursor
 from schemas.answers import page_of
-from schemas.event import microseconds, rfc3339
 from schemas.rule_answers import MatchOut
 from services.rules.clock_ahead import of_account
 from services.rules.engine.account_state import AccountState
 from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.heartbeats import Heartbeat
-from services.rules.engine.matches import Matching, matching, slots_of
+from services.rules.engine.matches import Matching, matching, shown_time, slots_of
 from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.state_codec import decode_parts
 from services.rules.sources import heartbeats_of
@@ -31,7 +29,6 @@ from services.rules.storage.ownership import OWNERSHIP
 from services.rules.storage.revisions import RuleSets, exists_at, latest
 
 READ_AT_ONCE = 1_000  # accounts
-LAST = microseconds(datetime(9999, 12, 31, tzinfo=UTC))
 Place = tuple[float, str, str, str]
 Near = Annotated[
     float | None,
@@ -171,20 +168,5 @@ def _place(cursor: tuple[str | int, ...]) -> tuple[int, Place]:
 
 
 def _shown(one: Matching) -> dict[str, Any]:
-    return {
-        "account": one.account,
-        "contact": one.contact,
-        "key": one.key,
-        "tier": one.tier,
-        "share": one.share,
-        "value": one.value,
-        "threshold": one.threshold,
-        "due": _time(one.due),
-        "last_trigger": _time(one.last),
-        "cooldown_until": _time(one.until),
-    }
-
-
-def _time(at: int | None) -> str | None:
-    """A time as it is shown; None also for one after the year 9999, which a date may lead to."""
-    return None if at is None or at > LAST else rfc3339(at)
+    times = {"last_trigger": shown_time(one.last), "cooldown_until": shown_time(one.until)}
+    return one.shown() | times

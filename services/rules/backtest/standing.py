@@ -6,14 +6,12 @@ from typing import Any
 
 import msgspec
 
-from schemas.event import rfc3339
 from services.rules.backtest.plan import MATCHES
 from services.rules.engine.matches import Matching
 
 KEPT = 100_000
 SPARE = 25_000  # how many more are in memory at times: they take some 500 bytes each
 PART = 2_000
-LAST = 253_402_214_400_000_000  # 9999-12-31: a date may lead beyond what can be shown
 _encode = msgspec.json.Encoder().encode
 
 Place = tuple[float, str, str, str]
@@ -26,7 +24,7 @@ def tell(found: Iterable[Matching], part: Callable[[str, int, bytes], None]) -> 
     for one in found:
         place = one.place
         if last is None or place < last:
-            kept.append((place, _encode(_shown(one))))
+            kept.append((place, _encode(one.shown() | {"holds": one.holds})))
             if len(kept) >= KEPT + SPARE:
                 kept = sorted(kept)[:KEPT]
                 last = kept[-1][0]
@@ -34,20 +32,6 @@ def tell(found: Iterable[Matching], part: Callable[[str, int, bytes], None]) -> 
     for start in range(0, len(kept), PART):
         bodies = [body for _, body in kept[start : start + PART]]
         part(MATCHES, len(bodies), zlib.compress(b"[" + b",".join(bodies) + b"]", 3))
-
-
-def _shown(one: Matching) -> dict[str, Any]:
-    return {
-        "account": one.account,
-        "contact": one.contact,
-        "key": one.key,
-        "tier": one.tier,
-        "share": one.share,
-        "value": one.value,
-        "threshold": one.threshold,
-        "due": None if one.due is None or one.due > LAST else rfc3339(one.due),
-        "holds": one.holds,
-    }
 
 
 def chosen(

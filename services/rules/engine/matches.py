@@ -5,8 +5,10 @@ nothing. `where` sees what it sees at a moment: the account and the contact, and
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from schemas.event import microseconds, rfc3339
 from services.rules.engine.account_state import AccountState, Subject, slot_of, subject_key, subject_of
 from services.rules.engine.compiled_rule import CompiledRule
 from services.rules.engine.context import NO_HEARTBEATS
@@ -15,6 +17,8 @@ from services.rules.engine.kinds.base import NOW, Match, Share
 from services.rules.engine.per_tier import NEVER
 from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.subjects import ALL
+
+LAST = microseconds(datetime(9999, 12, 31, tzinfo=UTC))  # a date may lead beyond what can be shown
 
 
 class Matching(NamedTuple):
@@ -39,6 +43,24 @@ class Matching(NamedTuple):
     def place(self) -> tuple[float, str, str, str]:
         """Its place in a list: the greatest share first."""
         return -self.share, self.account, self.contact or "", self.key or ""
+
+    def shown(self) -> dict[str, Any]:
+        """The subject and how near it is, as the API shows it."""
+        return {
+            "account": self.account,
+            "contact": self.contact,
+            "key": self.key,
+            "tier": self.tier,
+            "share": self.share,
+            "value": self.value,
+            "threshold": self.threshold,
+            "due": shown_time(self.due),
+        }
+
+
+def shown_time(at: int | None) -> str | None:
+    """A time as it is shown; None also for one after the year 9999, which a date may lead to."""
+    return None if at is None or at > LAST else rfc3339(at)
 
 
 def matching(
