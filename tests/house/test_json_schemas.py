@@ -26,12 +26,12 @@ def test_bundled_as_generated(name: str) -> None:
 def test_library_fits_and_mistakes_do_not() -> None:
     check = Draft202012Validator(json.loads(text_of(DOCUMENT)))
     scenario = Draft202012Validator(json.loads(text_of(TEST)))
-    documents = [one.value for path in find([ROOT / "playbooks"]) for one in read_yaml(path)]
+    documents = [one.value for path in find([ROOT / "playbooks", ROOT / "sinks"]) for one in read_yaml(path)]
     assert len(documents) > 100
     for document in documents:
         check.validate(document)
         assert not check.is_valid({**document, "unheard_of": 1})
-    for path in find([ROOT / "playbooks"], tests=True):
+    for path in find([ROOT / "playbooks", ROOT / "sinks"], tests=True):
         scenario.validate(read_yaml(path)[0].value)
 
 
