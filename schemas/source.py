@@ -16,6 +16,7 @@ from schemas.names import is_name
 from schemas.source_expressions import Expression
 from schemas.updates import UPDATES
 
+MAX_ANSWER = 10_000  # bytes
 MOST_SECRETS = 2  # while one is replaced
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # filled by `touchline apply`
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)  # the name of a header (RFC 9110)
@@ -293,10 +294,23 @@ class HookAnswer(Strict):
     """What the other system wants as an answer."""
 
     status: int = Field(200, strict=True, ge=200, le=299, description="The status.")
-    content_type: Annotated[str, AfterValidator(_printable)] = Field(
-        "text/plain; charset=utf-8", min_length=1, max_length=200, description="The content type."
+    content_type: Annotated[str, AfterValidator(_printable)] | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="The content type. Default: `text/plain; charset=utf-8`, or `application/json` for an object.",
     )
-    body: str = Field("", max_length=10_000, description="The body, as it stands.")
+    body: Annotated[str, Field(max_length=MAX_ANSWER)] | DataFields = Field(
+        "",
+        description="The body: a text, as it stands; or an expression over the hook's body for each field of it.",
+        examples=[{"action": "action", "status": "'success'"}],
+    )
+
+    @model_validator(mode="after")
+    def _json(self) -> "HookAnswer":
+        if not isinstance(self.body, str) and self.content_type not in (None, "application/json"):
+            raise invalid("must have the content type application/json where the body is an object")
+        return self
 
 
 class SourceIn(Strict):

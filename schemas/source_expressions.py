@@ -24,6 +24,14 @@ FUNCTIONS = {
 MAX_EXPRESSION = 2_000  # characters
 MAX_NODES = 500  # of the tree that an expression becomes
 MAX_NESTING = 60
+_PATHS = {
+    "subexpression",
+    "projection",
+    "value_projection",
+    "filter_projection",
+    "flatten",
+    "index_expression",
+}
 Node = dict[str, Any]  # of jmespath's tree: `type`, `children`, `value`
 
 
@@ -70,6 +78,8 @@ def _nodes(tree: Node) -> Iterator[tuple[Node, int]]:
 def _check(node: Node) -> None:
     if node["type"] == "expref":
         raise BadExpression("may not have &: no function here takes an expression")
+    if node["type"] in _PATHS and node["children"] and node["children"][0].get("type") == "not_expression":
+        raise BadExpression("has ! before a path, where it binds to its first name alone: write !(a.b)")
     if node["type"] == "slice" and node["children"][2] == 0:
         raise BadExpression("has a slice with a step of 0")
     if node["type"] != "function_expression":

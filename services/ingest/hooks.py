@@ -20,7 +20,7 @@ from services.ingest.saved_sources import SavedSource, SavedSources
 from services.ingest.source_acceptor import SourceAcceptor, Went
 from services.ingest.sources.bodies import read
 from services.ingest.sources.expressions import TooCostly
-from services.ingest.sources.mapping import Element, MappedEvent, TooManyElements
+from services.ingest.sources.mapping import Element, MappedEvent, NoAnswer, TooManyElements
 from services.ingest.sources.verify import HookRequest
 from services.ingest.thread_pools import at_the_door
 
@@ -40,10 +40,11 @@ class Unverified(Unauthorized):
 
 
 class HookContent(NamedTuple):
-    """What is in a hook: its challenge, or else what becomes of each element."""
+    """What is in a hook: its challenge, or else what becomes of each element, and the answer to it."""
 
     challenge: str | None
     elements: Sequence[Element]
+    answer: bytes | None  # in place of the counts, as JSON
 
 
 class HookReceiver:
@@ -87,7 +88,7 @@ class HookReceiver:
         if found.challenge is not None:
             return Response(found.challenge, media_type="text/plain", headers=_PLAIN)
         counts = await self._accept(name, found.elements)
-        return _answer(source.doc.answer, counts)
+        return _answer(source.doc.answer, found.answer, counts)
 
     async def preview(self, name: str, request: HookRequest) -> dict[str, Any]:
         """What a hook would become; nothing is verified or kept. Raises as `receive` does."""
@@ -125,20 +126,25 @@ def content_of(source: SavedSource, request: HookRequest) -> HookContent:
         value = read(body, request.headers)
         challenge = mapping.challenge(value, request.headers, len(body))
         elements = () if challenge is not None else mapping.elements(value, request.headers, body)
+        answer = None if challenge is not None else mapping.answer(value, request.headers, len(body))
     except NotReadable as error:
         raise NotJson(str(error), code="not_readable") from None
     except TooManyElements as error:
         raise TooLarge(str(error), code="too_many_events") from None
+    except NoAnswer as error:
+        raise Invalid([{"field": "answer", "message": str(error)}]) from None
     except TooCostly as error:
         raise Invalid([{"field": "body", "message": str(error)}], code="too_costly") from None
-    return HookContent(challenge, elements)
+    return HookContent(challenge, elements, answer)
 
 
 _PLAIN = {"X-Content-Type-Options": "nosniff"}
 
 
-def _answer(wanted: HookAnswer | None, counts: Mapping[str, int]) -> Response:
+def _answer(wanted: HookAnswer | None, made: bytes | None, counts: Mapping[str, int]) -> Response:
+    """`made`: the body, where it is not a text that stands in the source."""
     if wanted is None:
         return json_response(dict(counts))
-    headers: dict[str, Any] = {"Content-Type": wanted.content_type, **_PLAIN}
-    return Response(wanted.body, wanted.status, headers)
+    usual = "text/plain; charset=utf-8" if made is None else "application/json"
+    headers: dict[str, Any] = {"Content-Type": wanted.content_type or usual, **_PLAIN}
+    return Response(wanted.body if made is None else made, wanted.status, headers)

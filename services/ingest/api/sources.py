@@ -13,6 +13,7 @@ from backbone.web.api_keys import Principal, require
 from backbone.web.app import json_response
 from backbone.web.json_route import AS_SHOWN, JsonRoute, example
 from schemas.answers import SecretsCheckOut, SourceOut
+from schemas.lint.source import lint_source
 from schemas.source import SOURCE_EXAMPLE, SourceIn
 from services.ingest import source_secrets as secrets
 from services.ingest.api import models
@@ -36,7 +37,7 @@ def sources_routers(db: Database, clock: Clock, saved: SavedSources, hooks: Hook
             DocumentKind(
                 "/v1/sources", "source", SourceIn, SourceOut, SOURCE_EXAMPLE,
                 "rules:read", "rules:write", prepare=_prepared, render=secrets.hidden,
-                saved=saved.note, removing=saved.note,
+                saved=saved.note, removing=saved.note, lint=lambda _connection, body: lint_source(body),
             ), SOURCES, db, clock,
         ),
     ]  # fmt: skip
@@ -57,7 +58,7 @@ def _check(routes: APIRouter, db: Database) -> None:
             before = SOURCES.get(connection, body.name)
             after = _prepared(connection, body, before)
         differ = secrets.differ(after, {} if before is None else before.doc)
-        return json_response({"warnings": [], "secrets_differ": differ})
+        return json_response({"warnings": lint_source(body), "secrets_differ": differ})
 
 
 def _preview(routes: APIRouter, hooks: HookReceiver) -> None:

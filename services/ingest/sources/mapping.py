@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.event import Event
 from schemas.names import MAX_NAME
-from schemas.source import AccountWay, EventMapping, SourceIn
+from schemas.source import MAX_ANSWER, AccountWay, EventMapping, SourceIn
 from schemas.source_expressions import Node, parsed
 from services.ingest.decoding.events import MAX_EVENT, MAX_EVENTS
 from services.ingest.decoding.refusals import Code, Refusal
@@ -35,6 +35,10 @@ Element = MappedEvent | Refusal | None  # None: no `when` holds, so it is ignore
 
 class TooManyElements(ValueError):
     """A body with more elements than a request may have events."""
+
+
+class NoAnswer(ValueError):
+    """A body from which the answer that the source promises cannot be made."""
 
 
 class _Refused(Exception):
@@ -74,6 +78,8 @@ class SourceMapping:
         self._each = parsed(source.each)
         self._challenge = None if source.challenge is None else parsed(source.challenge)
         self._events = [_compiled(source.name, one) for one in source.events]
+        answer = None if source.answer is None else source.answer.body
+        self._answer = None if answer is None or isinstance(answer, str) else _fields(answer)
 
     def challenge(self, body: Any, headers: Mapping[str, str], size: int) -> str | None:
         """The challenge in a body, if there is one. `size`: of the body, in bytes. Raises `TooCostly`."""
@@ -81,6 +87,21 @@ class SourceMapping:
             return None
         value = Evaluator(body, headers, size).value(self._challenge, body)
         return value[:MAX_CHALLENGE] if isinstance(value, str) and value else None
+
+    def answer(self, body: Any, headers: Mapping[str, str], size: int) -> bytes | None:
+        """The answer as JSON, where it follows from the body. Raises `TooCostly`, `NoAnswer`."""
+        if self._answer is None:
+            return None
+        evaluator = Evaluator(body, headers, size)
+        try:
+            value = _data(evaluator, self._answer, body)
+            _fit(evaluator, value, "answer", 0)
+        except _Refused as error:
+            raise NoAnswer(error.message) from None
+        text = _encode(value)
+        if len(text) > MAX_ANSWER:
+            raise NoAnswer(f"may have {MAX_ANSWER:,} bytes")
+        return text
 
     def elements(self, body: Any, headers: Mapping[str, str], raw: bytes) -> list[Element]:
         """What becomes of each element. `raw`: the body as sent. Raises `TooCostly`, `TooManyElements`."""

@@ -256,6 +256,23 @@ async def test_answer_and_challenge(kit: Kit) -> None:
     assert names(kit.events()) == [("1", "acme", "crm")]
 
 
+async def test_an_answer_is_made_of_the_body(kit: Kit) -> None:
+    wanted = {"body": {"action": "kind", "status": "'success'"}}
+    await save(kit, source={**SOURCE, "answer": wanted})
+    answer = await hook(kit, WON)
+    assert (answer.status_code, answer.json()) == (200, {"action": "won", "status": "success"})
+    assert answer.headers["content-type"] == "application/json"
+    refused = await hook(kit, {**WON, "id": "2", "kind": "\ud800"})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "answer")
+    assert names(kit.events()) == [("1", "acme", "crm")]
+
+
+async def test_a_source_that_is_probably_wrong_is_saved_with_a_warning(kit: Kit) -> None:
+    made = await save(kit, source={**OPEN, "events": [{"type": "x", "account": {"id": "a"}}, EVENT]})
+    assert [one["field"] for one in made.json()["warnings"]] == ["verify", "events.1.when"]
+    assert not (await save(kit)).json().get("warnings")
+
+
 async def test_secrets_are_kept_and_never_shown(kit: Kit) -> None:
     made = await save(kit)
     assert made.json()["verify"] == {"scheme": "stripe", "secret": "***"}
@@ -287,7 +304,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"events": [{**EVENT, "when": "a["}]}, "events.0.when"), ({"events": []}, "events"),
     ({"events": [{**EVENT, "data": {"a": {"b": "nope(@)"}}}]}, "events.0.data.a.b"),
     ({"events": [{**EVENT, "account": [{"id": "a"}, {"email": "&x"}]}]}, "events.0.account.1.email"),
-    ({"answer": {"status": 500}}, "answer.status"), ({"nonsense": 1}, "nonsense"),
+    ({"answer": {"status": 500}}, "answer.status"), ({"answer": {"body": {"a": "b["}}}, "answer.body.a"),
+    ({"answer": {"body": {"a": "b"}, "content_type": "text/html"}}, "answer"), ({"nonsense": 1}, "nonsense"),
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What a source warns of: what anybody may send, and entries that never make an event. And the sources that are fine."""
+"""What a source warns of: what anybody may send, and entries that never make an event. And sources that are fine."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_an_open_source_says_so_and_a_proven_one_is_quiet() -> None:
     [
         ([None, "a"], {1: "events.0 has no when, and takes every element"}),
         ([None, None], {1: "events.0 has no when, and takes every element"}),
-        (["a", None, "b", "a"], {n: "events.1 has no when, and takes every element" for n in (2, 3)}),
+        (["a", None, "b", "a"], dict.fromkeys((2, 3), "events.1 has no when, and takes every element")),
         (["a", "b", "a"], {2: "events.0 has the same when"}),
         (["a", "b", None], {}),
         (["a", "!a"], {}),

@@ -83,7 +83,7 @@ def test_none_of_jmespaths_own_functions_is_there(name: str) -> None:
     [
         "", " ", "a[", "a..b", "lower()", "lower(a, b)", "body(@)", "&a", "lower(&a)", "a[::0]", "(" * 500 + "a",
         "(" * 5_000, "!" * 100 + "a", "a" * (MAX_EXPRESSION + 1), "[" + "a," * 600 + "a]", "'", "a b", "\0",
-        "a" + "[0" * 900,
+        "a" + "[0" * 900, "!a.b", "c && !body().a.b", "!a[?b]", "!a[].b", "!a.*", "[?!a.b]",
     ],
 )  # fmt: skip
 def test_what_no_source_may_save(text: str) -> None:

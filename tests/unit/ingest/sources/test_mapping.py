@@ -11,7 +11,7 @@ from services.ingest.decoding.refusals import Refusal
 from services.ingest.identity.whose import Way, Whose
 from services.ingest.sources.bodies import read
 from services.ingest.sources.expressions import TooCostly
-from services.ingest.sources.mapping import Element, MappedEvent, SourceMapping, TooManyElements
+from services.ingest.sources.mapping import Element, MappedEvent, NoAnswer, SourceMapping, TooManyElements
 
 WAY = {"external_id": "org"}
 
@@ -174,6 +174,31 @@ def test_too_many_elements() -> None:
     assert len(mapped([{"org": 1}] * 500, one)) == 500
     with pytest.raises(TooManyElements):
         mapped([{"org": 1}] * 501, one)
+
+
+def test_an_answer_made_of_the_body() -> None:
+    one = {"type": "x", "account": WAY}
+    fields = {"action": "action", "status": "'success'", "of": {"page": "page"}}
+    made = mapping(one, answer={"body": fields})
+    answer = made.answer({"action": "add", "page": 3}, {}, 10)
+    assert answer is not None
+    assert json.loads(answer) == {"action": "add", "status": "success", "of": {"page": 3}}
+    assert json.loads(made.answer([], {}, 10) or b"") == {"status": "success"}
+    assert mapping(one, answer={"body": "ok"}).answer({"action": "add"}, {}, 10) is None
+    assert mapping(one).answer({"action": "add"}, {}, 10) is None
+
+
+@pytest.mark.parametrize("action", ["\ud800", "x" * 10_001, float("inf")])
+def test_an_answer_that_cannot_be_made(action: Any) -> None:
+    made = mapping({"type": "x", "account": WAY}, answer={"body": {"action": "action"}})
+    with pytest.raises(NoAnswer):
+        made.answer({"action": action}, {}, 10)
+
+
+def test_the_answers_of_all_fields_share_one_budget() -> None:
+    bomb = " | ".join(["[@, @]"] * 30)
+    with pytest.raises(TooCostly):
+        mapping({"type": "x", "account": WAY}, answer={"body": {"d": bomb}}).answer({}, {}, 10)
 
 
 def test_a_challenge() -> None:
