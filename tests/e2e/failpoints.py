@@ -11,6 +11,8 @@ from tests.e2e.faults import Run
 from tests.e2e.stack import KINDS, until
 
 MOST_S = 120.0
+# Passed by webhooks of sources alone, which these runs do not send; `test_unmatched_kills` does.
+OF_SOURCES = {"ingest.after_placing_before_append", "ingest.after_sending_on_before_forgetting"}
 PREFIXES = {"ingest": ("ingest.",), "rules": ("rules.",), "actions": ("actions.", "delivery.")}
 
 
@@ -22,7 +24,7 @@ def hit_all(run: Run, rounds: int, seed: int) -> set[str]:
 
 def _hit(run: Run, rounds: int, seed: int, kind: str) -> list[str]:
     rng = random.Random(f"{seed} {kind}")
-    points = sorted(point for point in POINTS if point.startswith(PREFIXES[kind]))
+    points = sorted(point for point in POINTS - OF_SOURCES if point.startswith(PREFIXES[kind]))
     process = run.stack.one(kind)
     process.kill9()
     for _ in range(rounds):

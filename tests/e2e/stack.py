@@ -26,7 +26,9 @@ READY_S = 90.0
 SETTLED_S = 150.0
 TOLD_S = 30.0
 KINDS = ("ingest", "rules", "actions")
-INGEST = frozenset({"events", "clock", "track", "identify", "group", "batch", "aliases", "unmatched"})
+INGEST = frozenset(
+    {"events", "clock", "track", "identify", "group", "batch", "aliases", "unmatched", "sources", "hooks"}
+)
 # The metrics that a process of each kind counts as soon as it gets to work.
 WORK = {
     "ingest": "touchline_events_accepted_total",

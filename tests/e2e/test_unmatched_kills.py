@@ -1,6 +1,6 @@
-"""Parked events on Kafka and PostgreSQL: two ingest processes die again and again while they learn whose they are.
+"""Webhooks on Kafka and PostgreSQL: two ingest processes die again and again while they learn whose they are.
 
-Each event goes to its account once, and nothing stays parked.
+Each event, sent more than once, goes to its account once, and nothing stays parked.
 """
 
 from __future__ import annotations
@@ -14,13 +14,6 @@ from typing import Any
 import httpx
 import pytest
 
-from backbone.clock import WallClock
-from backbone.data_folder import secret_key
-from schemas.event import Event
-from services.ingest.identity.directory import Directory
-from services.ingest.identity.source_placement import Asked, SourcePlacement
-from services.ingest.identity.unmatched import Unmatched
-from services.ingest.identity.whose import Way, Whose
 from tests.e2e.conftest import MakeStack
 from tests.e2e.server import items
 from tests.e2e.stack import Process, Stack, until
@@ -28,31 +21,53 @@ from tests.e2e.stack import Process, Stack, until
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
 
 ACCOUNTS, KILLS = 60, 6
-POINTS = ("ingest.before_commit:3", "ingest.after_sending_on_before_forgetting:2", "")
+POINTS = (
+    "ingest.after_placing_before_append:5",
+    "ingest.after_sending_on_before_forgetting:2",
+    "ingest.before_commit:3",
+)
+SOURCE = {
+    "verify": {"scheme": "none"},
+    "events": [
+        {
+            "type": "won",
+            "id": "id",
+            "account": [{"external_id": "customer"}, {"email": "email"}, {"domain": "domain"}],
+        }
+    ],
+}
 RULES = [
     {"name": f"at-{n}", "when": {"threshold": {"event": "won", "within": "30d", "at_least": n}}, "status": "active"}
     for n in (3, 4)
 ]  # fmt: skip
 
 
-def park(stack: Stack) -> None:
-    """As a door does: three events of each account, found by an id, an address and a domain."""
-    database, log, clock = stack.open_database(), stack.open_log(), WallClock()
-    directory = Directory(secret_key(stack.loaded()))
-    placement = SourcePlacement(database, clock, directory, Unmatched(database, log, clock, directory))
-    for number in range(ACCOUNTS):
-        ways = (
-            Way("external_id", "crm", f"c{number}"),
-            Way("email", None, f"ann@a{number}.test"),
-            Way("domain", None, f"a{number}.test"),
+def hook(client: httpx.Client, body: dict[str, Any]) -> None:
+    """Send a webhook until it is taken, as another system does."""
+
+    def taken() -> bool:
+        try:
+            answer = client.post("/v1/hooks/crm", json=body)
+        except httpx.HTTPError:
+            return False
+        if answer.status_code != 200:
+            return False
+        counts = answer.json()
+        assert counts["accepted"] + counts["unmatched"] == 1, counts
+        return True
+
+    until("a webhook is taken", taken)
+
+
+def bodies() -> list[dict[str, Any]]:
+    """Three events of each account, found by an id, an address and a domain."""
+    return [
+        {"id": f"{number}-{at}", **way}
+        for number in range(ACCOUNTS)
+        for at, way in enumerate(
+            ({"customer": f"c{number}"}, {"email": f"ann@a{number}.test"}, {"domain": f"a{number}.test"})
         )
-        asked = [
-            Asked(Event(type="won", source="crm", id=f"{number}-{at}", data={}), Whose((way,)), "crm")
-            for at, way in enumerate(ways)
-        ]
-        assert all(one.parked for one in placement.place(asked))
-    log.close()
-    database.close()
+    ]
 
 
 def tell(client: httpx.Client, number: int) -> None:
@@ -93,15 +108,20 @@ def die_now_and_then(stack: Stack, over: threading.Event) -> None:
 @pytest.mark.timeout(300)
 def test_every_parked_event_goes_in_once(make_stack: MakeStack) -> None:
     stack = make_stack(ingest=2, CLOCK="wall")
-    park(stack)
     with stack.client() as client:
+        assert client.put("/v1/sources/crm", json=SOURCE).is_success
+        early = bodies()
+        for body in early[:60]:
+            hook(client, body)
         for rule in RULES:
             assert client.put(f"/v1/rules/{rule['name']}", json=rule).is_success
         assert client.get("/v1/unmatched", params={"limit": 1}).json()["items"]
         over = threading.Event()
         with ThreadPoolExecutor(5) as pool:
             dying = pool.submit(die_now_and_then, stack, over)
-            for each in [pool.submit(tell, client, number) for number in range(ACCOUNTS)]:
+            sent = [pool.submit(tell, client, number) for number in range(ACCOUNTS)]
+            sent += [pool.submit(hook, client, body) for body in [*early[60:], *early]]
+            for each in sent:
                 each.result()
             dying.result()
 
