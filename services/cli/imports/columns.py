@@ -124,6 +124,8 @@ def proposed(header: str) -> str:
         return fixed[near[0]]
     if re.fullmatch(r"account_?(id|name)|company(_name)?|customer(_id|_name)?", said):
         return "id" if said.endswith("id") or said == "customer" else "name"
+    if (system := re.fullmatch(r"([a-z0-9]+)_id", said)) and system[1] not in ("parent", "owner", "user"):
+        return f"external_ids.{system[1]}"
     head, dot, rest = said.partition(".")
     if dot and get_close_matches(head, _BELOW, 1, 0.7):
         return f"{get_close_matches(head, _BELOW, 1, 0.7)[0]}.{rest}"

@@ -29,6 +29,8 @@ def import_events(client: Client, path: Path, report: Report, err: Terminal, *, 
     kept = journal.read()
     if kept.place.offset and not _unchanged(path, kept.place):
         kept = Kept()
+    if kept.place.offset and _goes_on(path, kept.place):
+        kept = kept.without_last_line()
     for problem in kept.problems:
         report.problems.append(problem)
         report.show(problem)
@@ -46,6 +48,13 @@ def _unchanged(path: Path, place: Place) -> bool:
             digest.update(part)
             left -= len(part)
     return not left and digest.hexdigest() == place.digest
+
+
+def _goes_on(path: Path, place: Place) -> bool:
+    """Whether the file ended at a place without the end of a line, and goes on there now."""
+    with path.open("rb") as file:
+        file.seek(place.offset - 1)
+        return file.read(1) != b"\n" and file.read(1) != b""
 
 
 class _Run:
@@ -85,7 +94,7 @@ class _Run:
             yield Place(end, number, lines, digest.hexdigest())
 
     def _line(self, sender: Sender, line: Line) -> None:
-        fresh = line.begin >= self._begin.offset
+        fresh = line.end > self._begin.offset
         try:
             event = self._namer.event(line)
         except BadLine as error:

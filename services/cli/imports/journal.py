@@ -10,7 +10,7 @@ import json
 import os
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,12 @@ class Kept:
     place: Place = field(default_factory=Place)
     bad: int = 0
     problems: list[Problem] = field(default_factory=list)
+
+    def without_last_line(self) -> "Kept":
+        """The same place, but its last line is to be looked at again."""
+        problems = [one for one in self.problems if one.line != self.place.line]
+        bad = self.bad - (len(problems) < len(self.problems))
+        return Kept(replace(self.place, lines=self.place.lines - 1), bad, problems)
 
 
 class Journal:

@@ -127,7 +127,8 @@ class Judge:
         for rule in self._ruleset.rules:
             found = Touched(rule.doc)
             found.fires = [subject for name, subject in self.fired if name == rule.name]
-            found.unjudged = not (events or all(member.name in ONLY_ACCOUNTS for member in rule.members))
+            only_accounts = rule.unless is None and all(one.name in ONLY_ACCOUNTS for one in rule.members)
+            found.unjudged = not (events or only_accounts)
             if not found.unjudged:
                 for state in self._accounts.all():
                     for one in matching(self._ruleset, rule, state, self.now, NEAR):

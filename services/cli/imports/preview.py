@@ -176,7 +176,7 @@ class World:
             found.tiers.setdefault((before, after), Named()).add(name)
         if not new:
             differences = list(changes(update.before, update.after))
-            found.fields.update(path for path, _, _ in differences)
+            found.fields.update(_field(path) for path, _, _ in differences)
             if len(found.examples) < EXAMPLES or name in found.examples:
                 found.examples.setdefault(name, []).extend(differences)
         self.judge.update(name, update.body, historical=self.historical)
@@ -245,3 +245,8 @@ class World:
                 found.new += key not in kept
                 kept.add(key)
         return found
+
+
+def _field(path: str) -> str:
+    """A field of an account, or of any contact."""
+    return f"contact.{path.rpartition('.')[2]}" if path.startswith("contacts.") else path

@@ -13,19 +13,18 @@ from services.cli.imports.report import Report
 from services.cli.terminal import Terminal
 
 NAMED = 8  # of what is listed in one line
+LISTED = 20  # of what is listed in lines of its own
 LONGEST = 40  # characters of a value
 
 
 def accounts(out: Terminal, report: Report, found: OfAccounts) -> None:
     """What a table of accounts would do."""
-    head = [
-        f"{found.new.count:,} new",
-        f"{found.changed.count:,} changed",
-        f"{_times(found.same, 'row')} without news",
-    ]
-    _line(out, f"{report.path}: accounts: {', '.join(head)}{_bad(report)}")
-    for path, count in found.fields.most_common():
+    head = f"{_times(found.new.count, 'new account')}, {found.changed.count:,} changed"
+    _line(out, f"{report.path}: {head}, {_times(found.same, 'row')} without news{_bad(report)}")
+    for path, count in found.fields.most_common(LISTED):
         _line(out, f"  {path}: {_times(count, 'change')}")
+    if len(found.fields) > LISTED:
+        _line(out, f"  … and {len(found.fields) - LISTED:,} more fields")
     for account, differences in found.examples.items():
         said = ", ".join(f"{path} {_value(old)} → {_value(new)}" for path, old, new in differences)
         _line(out, f"  {account}: {said}")
@@ -75,7 +74,7 @@ def rules(out: Terminal, judge: Judge, touched: Sequence[Touched], *, of_events:
     if not touched:
         _line(out, "rules: none is in force; name some with --rules PATH to see whom they would touch")
         return
-    _line(out, f"rules: {len(touched):,}, over the files and the accounts on the server")
+    _line(out, f"{_times(len(touched), 'rule')}, over the files and the accounts on the server:")
     quiet = [one.rule.name for one in touched if not (one.fires or one.holds or one.near or one.unjudged)]
     for one in touched:
         if one.rule.name not in quiet:
@@ -115,7 +114,7 @@ def _bad(report: Report) -> str:
 
 def _names(first: Sequence[str], count: int) -> str:
     more = count - len(first[:NAMED])
-    return f"{count:,}: {', '.join(first[:NAMED])}" + (f" and {more:,} more" if more > 0 else "")
+    return f"{count:,} ({', '.join(first[:NAMED])}{f' and {more:,} more' if more > 0 else ''})"
 
 
 def _subjects(found: Sequence[Subject]) -> str:

@@ -63,14 +63,13 @@ def show_matches(client: Client, out: Terminal) -> None:
     """Print for whom each rule in force holds. Nothing with a key that may not know."""
     try:
         items = [one for one in client.items("/v1/rules") if one.get("status") in IN_FORCE]
+        if not items:
+            said = "no rule is in force: touchline backtest PATH… says whom one would have touched"
+            out.print(said, markup=False)
+            return
         read = _has_read(client)
         lines = [line for rule in items if (line := _line(client, rule))]
     except TouchlineError:
-        return
-    if not items:
-        out.print(
-            "no rule is in force: touchline backtest PATH… says whom one would have touched", markup=False
-        )
         return
     out.print("rules that hold now" + ("" if read else ", as far as the server has read") + ":", markup=False)
     for line in lines or ["  none"]:
@@ -78,10 +77,13 @@ def show_matches(client: Client, out: Terminal) -> None:
 
 
 def _has_read(client: Client) -> bool:
+    """Whether rules has read the log to its end, after a while at most; no where another service answers for itself."""
     end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
-        if client.call("GET", "/v1/status")["services"].get("rules", {}).get("lag") == 0:
+    while rules := client.call("GET", "/v1/status")["services"].get("rules"):
+        if rules["lag"] == 0:
             return True
+        if time.monotonic() > end:
+            return False
         time.sleep(LOOK_S)
     return False
 

@@ -200,11 +200,11 @@ def test_it_says_who_is_new_who_changes_and_how(client: httpx.Client, tmp_path: 
     assert status == 1
     assert f"{addresses}: 1 new, 2 suppressed already; 1 line would not be taken\n" in out
     assert f"{events}: 1 event of 1 account; live, rules fire at them; 1 line would not be taken\n" in out
-    assert f"{accounts}: accounts: 1 new, 1 changed, 1 row without news; 1 line would not be taken\n" in out
+    assert f"{accounts}: 1 new account, 1 changed, 1 row without news; 1 line would not be taken\n" in out
     assert '  acme: attributes.arr 10 → 60000, attributes.plan "free" → "pro"\n' in out
-    assert "  tech → high: 1: acme\n" in out
-    assert "  new, tech: 1: fresh\n" in out
-    assert "  pro\n    would fire for 1: acme\n" in out
+    assert "  tech → high: 1 (acme)\n" in out
+    assert "  new, tech: 1 (fresh)\n" in out
+    assert "  pro\n    would fire for 1 (acme)\n" in out
     assert out.endswith("nothing was sent or stored\n")
     assert f"{events}:2: type: types under touchline. come only from Touchline\n" in said
     assert f"{accounts}:5: owner.email: should be an email address" in said
@@ -220,7 +220,7 @@ def test_rules_that_are_only_files_are_judged_in_the_order_of_time(
     newest_first = [json.dumps({"type": "e", "account": "mixed", "time": ago(days)}) for days in (1, 12)]
     events.write_text("\n".join(newest_first))
     status, out, _ = called(events, "--historical", "--dry-run", "--rules", rule)
-    assert (status, "  two\n    would hold afterwards for 1: mixed\n" in out) == (0, True)
+    assert (status, "  two\n    would hold afterwards for 1 (mixed)\n" in out) == (0, True)
     status, out, _ = called(events, "--historical", "--dry-run")
     assert (status, "1 event more than 7 days behind the newest of the account" in out) == (0, True)
     rule.write_text("kind: rule\nname: two\n")

@@ -137,6 +137,7 @@ def test_what_is_proposed_for_a_header_can_be_taken(header: str) -> None:
     [
         ("ARR", "attributes.arr"),
         ("Name", "name"),
+        ("Stripe ID", "external_ids.stripe"),
         ("Owner Email", "owner.email"),
         ("Account ID", "id"),
         ("atributes.arr", "attributes.arr"),

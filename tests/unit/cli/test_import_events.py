@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from backbone.errors import ConfigurationError
 from services.cli.client import ApiError
+from services.cli.imports import events as running
 from services.cli.imports import report as reports
 from services.cli.imports import sender as sending
 from services.cli.imports.event_lines import MOST_BYTES, BadLine, Line, Namer, lines_of
@@ -215,3 +217,93 @@ def test_what_is_warned_of_is_told_once_and_bad_lines_up_to_a_limit(monkeypatch:
         "warning a.csv: 4 more of other kinds",
         "error   a.csv: 3 further lines",
     ]
+
+
+class FakeDoor:
+    """Takes events as the server does: each id once, and refuses the type "bad"."""
+
+    identity = ("server", "key")
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+        self.asked = 0
+
+    def send(self, path: str, body: bytes, media: str) -> dict[str, Any]:
+        """The answer of `POST /v1/events`."""
+        assert (path, media) == ("/v1/events", "application/json")
+        events = json.loads(body)
+        self.asked += len(events)
+        refused = [place for place, event in enumerate(events) if event.get("type") == "bad"]
+        self.ids |= {event["id"] for place, event in enumerate(events) if place not in refused}
+        error = {"code": "invalid", "field": "type", "message": "is bad"}
+        answer = {
+            "accepted": len(events) - len(refused),
+            "rejected": [{"index": place, "id": None, "error": error} for place in refused],
+        }
+        if not answer["accepted"]:
+            raise ApiError(422, answer)
+        return answer
+
+
+LINE = st.sampled_from(
+    ['{"type":"a","account":"x"}', '{"type":"b","account":"y"}', '{"type":"bad"}', "{", "", "7"]
+)
+FILES = st.lists(LINE, min_size=1, max_size=6).map("\n".join).filter(str.strip)
+EDITS = st.one_of(
+    st.tuples(st.just("append"), st.sampled_from(["\n", ""]), FILES),
+    st.tuples(st.just("cut"), st.integers(1, 40), st.just("")),
+    st.tuples(st.just("put"), st.integers(0, 6), LINE),
+)
+
+
+def edited(text: str, edit: tuple[str, Any, str]) -> str:
+    what, where, with_ = edit
+    if what == "append":
+        return f"{text}{where}{with_}"
+    if what == "cut":
+        return text[:-where]
+    return "\n".join([*text.split("\n")[:where], with_, *text.split("\n")[where + 1 :]])
+
+
+def wanted_of(text: str) -> tuple[set[str], int]:
+    """The ids that the server should have of a file, and how many of its lines are bad."""
+    ids, bad = set(), 0
+    with Namer(historical=True) as namer:
+        for line in lines_of(io.BytesIO(text.encode())):
+            try:
+                event = json.loads(namer.event(line).body)
+            except BadLine:
+                bad += 1
+                continue
+            if event["type"] == "bad":
+                bad += 1
+            else:
+                ids.add(event["id"])
+    return ids, bad
+
+
+@given(FILES, st.lists(EDITS, max_size=4), st.integers(1, 40))
+def test_a_file_that_was_edited_between_runs_is_brought_in_whole(
+    text: str, edits: list[tuple[str, Any, str]], every: int
+) -> None:
+    """What it says now is there, and all its bad lines are named, also those of a run before."""
+    door = FakeDoor()
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", folder)
+        patch.setattr(running, "EVERY_BYTES", every)
+        path = Path(folder) / "events.ndjson"
+        for edit in [None, *edits]:
+            text = text if edit is None else edited(text, edit)
+            if not text.strip():
+                return
+            path.write_text(text)
+            silent = Terminal(file=io.StringIO())
+            for again in (False, True):
+                report, asked = Report(path, silent), door.asked
+                before = running.import_events(door, path, report, silent, historical=True)  # type: ignore[arg-type]
+                ids, bad = wanted_of(text)
+                assert ids <= door.ids
+                assert (report.bad, len({one.line for one in report.problems})) == (bad, bad)
+                lines = sum(bool(line.strip()) for line in text.split("\n"))
+                if again:
+                    assert (door.asked, report.taken, before) == (asked, 0, lines - bad)
