@@ -10,9 +10,15 @@ from schemas.updates import UPDATES
 from services.ingest.acceptor import SOURCE, Acceptor
 from services.ingest.decoding.refusals import Code, Refusal
 from services.ingest.decoding.validation import EventValidator
-from services.ingest.identity.source_placement import MAX_ACCOUNTS, Asked, Placed, SourcePlacement
+from services.ingest.gathering import Gathering
+from services.ingest.identity.source_placement import (
+    MAX_ACCOUNTS,
+    MAX_ITEMS,
+    Asked,
+    Placed,
+    SourcePlacement,
+)
 from services.ingest.identity.whose import Whose
-from services.ingest.thread_pools import at_the_door
 
 _ANY = "?"  # stands for an account or contact that is not known yet while an event is checked
 _TOO_MANY = f"belongs to more than {MAX_ACCOUNTS:,} accounts, or this request does"
@@ -39,7 +45,7 @@ class SourceAcceptor:
 
     def __init__(self, intake: Acceptor, placement: SourcePlacement) -> None:
         self._intake = intake
-        self._placement = placement
+        self._places = Gathering(placement.place, MAX_ITEMS)
 
     async def accept(self, items: Sequence[tuple[Event, Whose]], source: str) -> list[Taken]:
         """Make the events durable, each at the accounts that it belongs to. Returns what became of each, in order.
@@ -55,7 +61,7 @@ class SourceAcceptor:
         Raises `TooLarge` for more than 500 events, `RateLimited`, `LogUnavailable` and `DatabaseUnavailable`: then
         the sender shall send all of them again, and what was accepted already counts once.
         """
-        batch = _Batch(items, source, self._placement)
+        batch = _Batch(items, source, self._places)
         taken = await self._intake.take(
             [event for event, _ in items],
             source=SOURCE,
@@ -72,10 +78,12 @@ class SourceAcceptor:
 class _Batch:
     """The events of one request."""
 
-    def __init__(self, items: Sequence[tuple[Event, Whose]], source: str, placement: SourcePlacement) -> None:
+    def __init__(
+        self, items: Sequence[tuple[Event, Whose]], source: str, places: Gathering[Asked, Placed]
+    ) -> None:
         self._items = items
         self._source = source
-        self._placement = placement
+        self._places = places
         self.results: dict[int, Taken] = {}
 
     async def place(self, door: EventValidator) -> list[tuple[int, Event | Refusal]]:
@@ -88,7 +96,7 @@ class _Batch:
                 good[index] = Asked(event, whose, self._source)
             else:
                 placed.append((index, refusal))
-        found = await at_the_door(self._placement.place, list(good.values())) if good else []
+        found = await self._places.run(list(good.values())) if good else []
         room = MAX_ACCOUNTS
         for index, one in zip(good, found, strict=True):
             room -= len(one.events)

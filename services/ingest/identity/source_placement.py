@@ -84,7 +84,8 @@ class SourcePlacement:
                 results.append(Placed(events, parked.get(name, "")))
             now = self._clock.now()
             insert_all(connection, placed, [{**row, "received_at": now} for row in rows])
-            self._unmatched.park(connection, waiting)
+            if waiting:
+                self._unmatched.park(connection, waiting)
         hit("ingest.after_placing_before_append")
         return results
 
