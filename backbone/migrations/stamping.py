@@ -1,5 +1,6 @@
 """For migrations: tables whose rows are stamped when they change. See `backbone.exports.stamps`."""
 
+import re
 from collections.abc import Sequence
 
 from alembic import op
@@ -17,10 +18,6 @@ def make_stamps(room: str) -> None:
         connection.exec_driver_sql(f"INSERT INTO {room}_stamps VALUES (0)")  # noqa: S608
         return
     make_functions(connection, room)
-    connection.exec_driver_sql(
-        f"CREATE FUNCTION {room}.stamp_change() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$BEGIN NEW.stamp := {room}.change_stamp(); RETURN NEW; END$$"
-    )
 
 
 def stamp_table(room: str, table: str, watched: Sequence[str] = ()) -> None:
@@ -35,14 +32,24 @@ def stamp_table(room: str, table: str, watched: Sequence[str] = ()) -> None:
             f"ALTER TABLE {room}.{table} ALTER COLUMN stamp SET DEFAULT {room}.change_stamp()"
         )
         if watched:
-            changed = " OR ".join(_differs(one, "IS DISTINCT FROM") for one in watched)
-            connection.exec_driver_sql(
-                f"CREATE TRIGGER {table}_changed BEFORE UPDATE ON {room}.{table} FOR EACH ROW "
-                f"WHEN ({changed}) EXECUTE FUNCTION {room}.stamp_change()"
-            )
+            _postgres_trigger(connection, room, table, watched)
     else:
         _sqlite_triggers(connection, room, table, watched)
     op.create_index(f"{table}_stamp", table, ["stamp", "seq"], schema=room)
+
+
+def _postgres_trigger(connection: Connection, room: str, table: str, watched: Sequence[str]) -> None:
+    # The comparison is in the function, which is prepared once. In the trigger's own WHEN it would be prepared with
+    # every statement, which took as long as the update itself.
+    connection.exec_driver_sql(
+        f"CREATE FUNCTION {room}.{table}_changed() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+        f"IF ({_changed(watched, 'IS DISTINCT FROM')}) THEN NEW.stamp := {room}.change_stamp(); END IF; "
+        "RETURN NEW; END$$"
+    )
+    connection.exec_driver_sql(
+        f"CREATE TRIGGER {table}_changed BEFORE UPDATE OF {_columns(watched)} ON {room}.{table} "
+        f"FOR EACH ROW EXECUTE FUNCTION {room}.{table}_changed()"
+    )
 
 
 def _sqlite_triggers(connection: Connection, room: str, table: str, watched: Sequence[str]) -> None:
@@ -52,15 +59,19 @@ def _sqlite_triggers(connection: Connection, room: str, table: str, watched: Seq
     )
     connection.exec_driver_sql(f"CREATE TRIGGER {table}_made AFTER INSERT ON {table} {body}")
     if watched:
-        # only the stamp itself is set without these columns: its own update calls no trigger
-        changed = " OR ".join([*(_differs(one, "IS NOT") for one in watched)])
         connection.exec_driver_sql(
-            f"CREATE TRIGGER {table}_changed AFTER UPDATE ON {table} WHEN NEW.stamp = OLD.stamp AND ({changed}) {body}"
+            f"CREATE TRIGGER {table}_changed AFTER UPDATE OF {_columns(watched)} ON {table} "
+            f"WHEN {_changed(watched, 'IS NOT')} {body}"
         )
 
 
-def _differs(expression: str, operator: str) -> str:
-    return f"{expression.format(row='OLD')} {operator} {expression.format(row='NEW')}"
+def _columns(watched: Sequence[str]) -> str:
+    """The columns that these expressions read: an update that sets none of them calls no trigger."""
+    return ", ".join(dict.fromkeys(re.findall(r"\{row\}\.(\w+)", " ".join(watched))))
+
+
+def _changed(watched: Sequence[str], differs: str) -> str:
+    return " OR ".join(f"{one.format(row='OLD')} {differs} {one.format(row='NEW')}" for one in watched)
 
 
 def unstamp_table(room: str, table: str, *, changes: bool) -> None:
@@ -72,7 +83,7 @@ def unstamp_table(room: str, table: str, *, changes: bool) -> None:
         if changes:
             connection.exec_driver_sql(f"DROP TRIGGER {table}_changed")
     elif changes:
-        connection.exec_driver_sql(f"DROP TRIGGER {table}_changed ON {room}.{table}")
+        connection.exec_driver_sql(f"DROP FUNCTION {room}.{table}_changed() CASCADE")
     drop_column(room, table, "stamp")
 
 
@@ -82,5 +93,5 @@ def drop_stamps(room: str) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(f"DROP TABLE {room}_stamps")
         return
-    for name in ("stamp_change", "change_stamp", "readable_stamp", "latest_stamp"):
+    for name in ("change_stamp", "readable_stamp", "latest_stamp"):
         connection.exec_driver_sql(f"DROP FUNCTION {room}.{name}()")

@@ -19,7 +19,7 @@ from backbone.tables import facts
 from schemas.event import rfc3339
 from schemas.rule_answers import AccountOut
 from services.rules.api.explain import Explainer
-from services.rules.engine.state_codec import decode
+from services.rules.engine.state_codec import decode, encode_profile
 from services.rules.storage.account_cache import profile_hash
 from services.rules.storage.revisions import latest
 from services.rules.tables import account_rows, accounts
@@ -134,7 +134,13 @@ def _write(conn: Connection, rows: Sequence[Row[Any]], view: _View) -> None:
                 "last_event_at": state.newest,
             }
         )
-        hashes.append({"b_account": row.account, "profile_hash": profile_hash(state.profile), "shown": True})
+        hashes.append(
+            {
+                "b_account": row.account,
+                "profile_hash": profile_hash(row.account, encode_profile(state.profile)),
+                "shown": True,
+            }
+        )
     upsert(conn, account_rows, made, ["account"])
     if hashes:
         conn.execute(update(accounts).where(accounts.c.account == bindparam("b_account")), hashes)

@@ -65,8 +65,18 @@ def _kept(state: AccountState, kind: str) -> _Keyed:
     return [(key, one.stored()) for key, one in state.kept.get(kind, {}).items()]
 
 
-def encode(state: AccountState) -> bytes:
-    """The state as bytes; the same history always gives the same bytes."""
+def _as_is(profile: bytes) -> Any:
+    return msgspec.Raw(profile)
+
+
+def encode_profile(profile: Profile) -> bytes:
+    """The profile as it stands in the state."""
+    return _encode(profile)
+
+
+def encode(state: AccountState, profile: bytes | None = None) -> bytes:
+    """The state as bytes; the same history always gives the same bytes. `profile`: encoded already, by
+    `encode_profile`."""
     stores, parted = {}, []
     for key, series in state.stores.items():
         if type(key) is int:
@@ -81,7 +91,7 @@ def encode(state: AccountState) -> bytes:
         _Stored(
             FORMAT,
             state.account,
-            state.profile,
+            state.profile if profile is None else _as_is(profile),
             (state.earliest, state.newest, state.due, state.sweep_at),
             state.source,
             packed,

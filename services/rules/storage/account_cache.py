@@ -3,13 +3,11 @@
 from collections.abc import Callable, Collection, Iterable, Iterator
 from hashlib import blake2b
 
-import msgspec
 from sqlalchemy import select, tuple_
 
 from backbone.database import Database
-from schemas.profile import Profile
 from services.rules.engine.account_state import AccountState
-from services.rules.engine.state_codec import decode, encode
+from services.rules.engine.state_codec import decode, encode, encode_profile
 from services.rules.storage import queries
 from services.rules.tables import accounts
 
@@ -19,22 +17,24 @@ EXPANSION = 5
 READ_AHEAD = 1_000  # accounts loaded together when timers fall due
 
 
-_pack = msgspec.msgpack.Encoder().encode
+def profile_hash(_account: str, profile: bytes) -> int:
+    """Tells whether an encoded profile is still the one that its account's row shows."""
+    return int.from_bytes(blake2b(profile, digest_size=8).digest(), "big", signed=True)
 
 
-def profile_hash(profile: Profile) -> int:
-    """Tells whether a profile is still the one that its row shows."""
-    return int.from_bytes(blake2b(_pack(profile), digest_size=8).digest(), "big", signed=True)
-
-
-def account_row(state: AccountState, partition: int, seen_at: int) -> queries.AccountRow:
-    """An account as its table has it; `seen_at` counts only for a new one."""
+def account_row(
+    state: AccountState, partition: int, seen_at: int, hash_of: Callable[[str, bytes], int] = profile_hash
+) -> queries.AccountRow:
+    """An account as its table has it; `seen_at` counts only for a new one. `hash_of` may know the hash already."""
+    profile = encode_profile(state.profile)
     closed = state.profile.closed
     into = closed.into if closed is not None else None
-    times = state.earliest, state.newest
-    return queries.AccountRow(
-        state.account, partition, seen_at, state.due, into, encode(state), *times, profile_hash(state.profile)
+    blob, times, hashed = (
+        encode(state, profile),
+        (state.earliest, state.newest),
+        hash_of(state.account, profile),
     )
+    return queries.AccountRow(state.account, partition, seen_at, state.due, into, blob, *times, hashed)
 
 
 class AccountCache:
@@ -50,6 +50,9 @@ class AccountCache:
         self._room = room
         self._states: dict[str, AccountState] = {}
         self._sizes: dict[str, int] = {}  # sizes of the stored ones
+        self._hashes: dict[
+            str, tuple[int, int]
+        ] = {}  # of their profiles: Python's own, which costs little, and ours
         self._taken = 0
         self._missing: set[str] = set()
         self._erased: set[str] = set()  # the table may still have them
@@ -121,7 +124,7 @@ class AccountCache:
             if state is None:
                 continue
             self._states[name] = state  # now the last to be dropped
-            row = account_row(state, self._partition, now)
+            row = account_row(state, self._partition, now, self._hash_of)
             self._weigh(name, row.state)
             given.append(row)
         return given
@@ -152,6 +155,14 @@ class AccountCache:
     def _drop(self, name: str) -> None:
         self._states.pop(name, None)
         self._taken -= self._sizes.pop(name, 0)
+        self._hashes.pop(name, None)
+
+    def _hash_of(self, name: str, profile: bytes) -> int:
+        quick = hash(profile)
+        known = self._hashes.get(name)
+        if known is None or known[0] != quick:
+            known = self._hashes[name] = quick, profile_hash(name, profile)
+        return known[1]
 
     def _load_with_neighbours(self, account: str) -> None:
         """Load one account and those that fall due right after it, which a tick asks for next."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from backbone.clock import ManualClock
 from backbone.database import Database
 from backbone.errors import ConfigurationError
 from backbone.exports import erased, stamps
+from backbone.exports.formats import body
 from backbone.exports.reading import CHUNK, Page
 from backbone.migrations import migrate
 from services.actions.api import exports
@@ -53,10 +55,10 @@ def held(analyst: Analyst) -> dict[str, str]:
 # -- a reader against writers
 
 WRITERS = ("a", "b", "c")  # each has an account and tasks of its own, so that none waits for another
-WRITTEN = st.tuples(
-    st.sampled_from(WRITERS), st.sampled_from(["make", "rename", "erase", "commit", "roll back"])
-)
-STEPS = st.lists(WRITTEN | st.tuples(st.just("read"), st.integers(1, 3)), max_size=25)
+WORDS = ["make", "make", "rename", "erase", "commit", "commit", "roll back", "die"]
+WRITTEN = st.tuples(st.sampled_from(WRITERS), st.sampled_from(WORDS))
+READ = st.tuples(st.just("read"), st.integers(1, 3))
+STEPS = st.lists(WRITTEN | READ, min_size=10, max_size=40)
 
 
 class Writers:
@@ -67,8 +69,8 @@ class Writers:
         self.open: dict[str, tuple[ExitStack, Connection]] = {}
 
     def write(self, who: str, what: str) -> None:
-        if what in {"commit", "roll back"}:
-            self.end(who, well=what == "commit")
+        if what in {"commit", "roll back", "die"}:
+            self.end(who, what)
             return
         if self.db.dialect == "sqlite":
             with self.db.write() as conn:
@@ -91,18 +93,20 @@ class Writers:
         else:
             erase(conn, ToErase(who, None, []), NOW)
 
-    def end(self, who: str, *, well: bool) -> None:
+    def end(self, who: str, how: str) -> None:
         stack, connection = self.open.pop(who, (ExitStack(), None))
         if connection is not None:
-            (connection.commit if well else connection.rollback)()
+            {"commit": connection.commit, "roll back": connection.rollback, "die": connection.invalidate}[
+                how
+            ]()
         stack.close()
 
     def close(self) -> None:
         for who in list(self.open):
-            self.end(who, well=True)
+            self.end(who, "commit")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, limit=st.integers(1, 4))
 def test_nothing_is_missed_and_nothing_comes_twice(
     reader: Reader, steps: list[tuple[str, Any]], limit: int
@@ -161,6 +165,21 @@ def test_rows_that_change_while_a_page_is_read_come_later(reader: Reader) -> Non
     analyst.cursor = page.next_cursor
     again = {(one["id"], one["title"]) for one in analyst.read()}
     assert again == {(f"t{CHUNK + 1}", "new"), ("t0", "new")}
+
+
+def test_a_large_answer_takes_little_memory(reader: Reader) -> None:
+    large = {**PLAIN, "account": "acme", "body": "x" * 20_000}
+    with reader.db.write() as conn:
+        conn.execute(insert(tasks), [{**large, "id": f"t{n}"} for n in range(2_000)])
+    *_, of_tasks = exports.exports(Times(reader.db, ManualClock(NOW), log_clock=False))
+    tracemalloc.start()
+    try:
+        sent = sum(map(len, body(Page(reader.db, of_tasks, None, 10_000), "ndjson", ())))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sent > 40_000_000
+    assert peak < 25_000_000  # a chunk as rows, as items and as lines
 
 
 # -- what comes again
