@@ -113,9 +113,14 @@ class Database:
         self._writing = threading.local()
 
     @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """A transaction to read in: one consistent snapshot on SQLite. Raises `DatabaseUnavailable`."""
+    def read(self, *, steady: bool = False) -> Iterator[Connection]:
+        """A transaction to read in. Raises `DatabaseUnavailable`.
+
+        On SQLite it is one consistent snapshot; on PostgreSQL each statement is one, or with `steady` all together.
+        """
         with _translated(), self.engine.begin() as connection:
+            if steady and self.dialect == "postgresql":
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield connection
 
     @contextmanager
@@ -267,13 +272,21 @@ def _insert(connection: Connection, table: Table) -> Any:
 
 
 def upsert(
-    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], keys: Sequence[str]
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    keys: Sequence[str],
+    *,
+    keeping: Sequence[str] = (),
 ) -> None:
-    """Insert the rows; where one with the same `keys` exists, set its other given columns instead."""
+    """Insert the rows; where one with the same `keys` exists, set its other given columns instead.
+
+    `keeping`: but for these.
+    """
     if not rows:
         return
     statement = _insert(connection, table)
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in (*keys, *keeping)}
     if changed:
         statement = statement.on_conflict_do_update(index_elements=list(keys), set_=changed)
     else:

@@ -247,6 +247,22 @@ class TaskMade(TaskOut):
     warnings: list[FieldWarning] | None = Field(None, description="Warnings about the task.")
 
 
+class StandingCount(Answer):
+    """The open plays of a tier that stand at one step."""
+
+    tier: str = Field(examples=["high"])
+    step: str | None = Field(
+        description="The id of the step at which they wait. Null if none has been reached.", examples=["2"]
+    )
+    n: int = Field(description="How many plays stand there.", examples=[12])
+
+
+class StandingOut(Answer):
+    """Where the open plays of a playbook stand."""
+
+    items: list[StandingCount]
+
+
 class SuppressionOut(Answer):
     """An address that gets no mail, or none about a topic."""
 

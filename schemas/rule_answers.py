@@ -153,6 +153,25 @@ class ExplanationOut(Answer):
     )
 
 
+class AccountExplanationOut(ExplanationOut):
+    """What a rule decides about an account now, for the subject that is nearest."""
+
+    rule: str
+    contact: str | None = Field(description="The contact, for a rule with `scope: contact`.")
+    key: str | None = Field(description="The value of `by`, for a rule with `by`.")
+    share: float | None = Field(
+        description="How near the subject is to a match. 1 means that the condition holds. Null if there is nothing "
+        "to measure.",
+        examples=[0.9],
+    )
+
+
+class AccountExplanationsOut(Answer):
+    """What every rule decides about an account now, nearest first."""
+
+    items: list[AccountExplanationOut]
+
+
 class BacktestMatchOut(Answer):
     """A subject that matched the rule at the end of the log, or nearly did."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeVar
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
@@ -17,7 +17,7 @@ from backbone.audit import AuditTrail
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents.in_use import refuse_if_used
-from backbone.documents.store import DocumentStore, StoredDocument
+from backbone.documents.store import DocumentStore, Keep, StoredDocument
 from backbone.errors import Invalid
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Once, Pages, json_response
@@ -86,6 +86,15 @@ class Check(Protocol):
     def __call__(self, connection: Connection, body: Any, *, alone: bool) -> list[LintWarning]: ...
 
 
+# What narrows a list: given the transaction, it says which documents belong; None: all do.
+Filter = Callable[[Connection], Keep] | None
+
+
+def unfiltered() -> Filter:
+    """The dependency of a list that has no parameters of its own."""
+    return None
+
+
 @dataclass(frozen=True)
 class DocumentKind:
     """One kind of document. The hooks run in the saving transaction and may raise `Invalid`."""
@@ -110,6 +119,7 @@ class DocumentKind:
     saved: Callable[[Connection, Any, StoredDocument], None] = lambda _connection, _body, _stored: None
     removing: Callable[[Connection, str], None] = lambda _connection, _name: None
     lint: Callable[[Connection, Any], list[LintWarning]] | None = None  # `warnings` of the answer to a save
+    narrow: Callable[..., Filter] = unfiltered  # the list's own parameters, as a dependency
     check: Check | None = None  # answers `POST …/check`
 
 
@@ -206,9 +216,14 @@ def _checking(router: APIRouter, kind: DocumentKind, checked: Check, db: Databas
 
 def _reading(router: APIRouter, kind: DocumentKind, documents: DocumentStore, db: Database) -> None:
     @router.get(kind.path, response_model=page_of(kind.answer), summary=f"List {kind.noun}s, newest first")
-    def listed(pages: Pages, _: Principal = require(kind.read)) -> Response:
+    def listed(
+        pages: Pages,
+        filter_: Annotated[Filter, Depends(kind.narrow)],
+        _: Principal = require(kind.read),
+    ) -> Response:
         with db.read() as connection:
-            return json_response(documents.page(connection, pages, kind.render))
+            keep = None if filter_ is None else filter_(connection)
+            return json_response(documents.page(connection, pages, kind.render, keep))
 
     @router.get(kind.path + "/{name}", response_model=kind.answer, summary=f"Get the {kind.noun} in force")
     def one(name: Name, _: Principal = require(kind.read)) -> Response:

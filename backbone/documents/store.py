@@ -7,7 +7,7 @@ Versions are numbered on after a deletion, so that an ETag never means two thing
 service share two tables.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -86,6 +86,9 @@ class StoredDocument(msgspec.Struct, frozen=True):
     def etag(self) -> str:
         """Its ETag."""
         return etag(self.version)
+
+
+Keep = Callable[[StoredDocument], bool]
 
 
 class DocumentStore:
@@ -188,10 +191,16 @@ class DocumentStore:
         query = select(heads.name, heads.version).where(heads.kind == self.kind, heads.deleted.is_(False))
         return {row.name: row.version for row in connection.execute(query)}
 
-    def page(self, connection: Connection, paging: Paging, render: Any) -> dict[str, Any]:
-        """A page of the documents, newest first. `render(Stored)` makes an item."""
-        query = self._current()
-        return page(connection, query, [self._heads.c.seq], paging, lambda row: render(_stored(row)))
+    def page(
+        self, connection: Connection, paging: Paging, render: Any, keep: Keep | None = None
+    ) -> dict[str, Any]:
+        """A page of the documents, newest first.
+
+        `render(Stored)` makes an item; `keep` says which documents belong to the list (None: all).
+        """
+        belongs = None if keep is None else lambda row: keep(_stored(row))
+        query, order = self._current(), [self._heads.c.seq]
+        return page(connection, query, order, paging, lambda row: render(_stored(row)), keep=belongs)
 
     def versions(self, connection: Connection, name: str, paging: Paging, render: Any) -> dict[str, Any]:
         """A page of a document's versions, newest first, each with whether it is in force.

@@ -31,6 +31,7 @@ from backbone.telemetry import REGISTRY
 from backbone.web.account_record import Parts, record_router
 from backbone.web.api_keys import ANY, OPEN, Keys, Principal, open_route, require
 from backbone.web.assets import assets_router
+from backbone.web.attention import Attention, attention_router
 from backbone.web.audit import audit_router, owners_of
 from backbone.web.cors import let_browsers_in
 from backbone.web.docs_page import docs_page
@@ -104,6 +105,10 @@ class Service(Protocol):
         """Whether it can work now."""
         ...
 
+    def attention(self) -> Iterable[Attention]:
+        """See `backbone.web.attention.Watched`."""
+        ...
+
     def record(self, account: str, contact: str | None) -> Parts:
         """See `backbone.web.account_record.Keeps`."""
         ...
@@ -145,6 +150,7 @@ def create_app(
         record_router(services, clock),
         audit_router(db, [service.name for service in services]),
         keys_router(db, clock),
+        attention_router(services),
         *(router for service in services for router in service.routers),
     ]:
         # flat: one look-up per request, and every route can be seen

@@ -4,10 +4,12 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import Depends, Query
+from pydantic import AfterValidator
 from sqlalchemy import ColumnElement, Connection, Row, Select, tuple_
 
 from backbone.errors import Invalid, PreconditionFailed
@@ -17,6 +19,7 @@ from schemas.timestamps import QueryMoment
 Scalar = str | int
 _decoder = msgspec.json.Decoder(list[Scalar])
 _LONG = 2**63
+READ_AT_ONCE = 500  # rows
 
 
 class Paging(msgspec.Struct, frozen=True):
@@ -48,6 +51,15 @@ Before = Annotated[
     QueryMoment | None,
     Query(description="Only items earlier than this time. Sorts the list by time, newest first."),
 ]
+
+
+def _address(text: str) -> str:
+    if "@" not in text:
+        raise ValueError("should be an address, such as jo@us.test")
+    return text
+
+
+Address = Annotated[str | None, Query(max_length=320), AfterValidator(lambda text: text and _address(text))]
 
 
 def equal(query: Select[Any], **wanted: Any) -> Select[Any]:
@@ -108,24 +120,39 @@ def page(
     render: Callable[[Row[Any]], Any],
     *,
     rising: str = "",
+    keep: Callable[[Row[Any]], bool] | None = None,
 ) -> dict[str, Any]:
     """One page: `{"items": […], "next_cursor": text or null}`.
 
     `order`: columns that are unique together and never null, sorted descending; `query` must select them. `render`
     turns a row into an item. `rising`: sorts ascending; its cursors carry this name, and a cursor of another order
-    is refused.
+    is refused. `keep`: which rows of the query belong to the list, for what no query can tell.
     """
     tag = [rising] if rising else []
     if paging.cursor is not None:
         place = _place(paging.cursor, tag, order)
         query = query.where(tuple_(*order) > place if rising else tuple_(*order) < place)
     sorted_by = [column.asc() if rising else column.desc() for column in order]
-    rows = connection.execute(query.order_by(*sorted_by).limit(paging.limit + 1)).all()
+    query = query.order_by(*sorted_by)
+    if keep is None:
+        rows: Sequence[Row[Any]] = connection.execute(query.limit(paging.limit + 1)).all()
+    else:
+        rows = _kept(connection, query, paging.limit + 1, keep)
     kept = rows[: paging.limit]
     more = len(rows) > paging.limit
     last = [kept[-1]._mapping[column] for column in order] if more else []  # noqa: SLF001 - public
     cursor = encode_cursor([*tag, *last]) if more else None
     return {"items": [render(row) for row in kept], "next_cursor": cursor}
+
+
+def _kept(
+    connection: Connection, query: Select[Any], wanted: int, keep: Callable[[Row[Any]], bool]
+) -> list[Row[Any]]:
+    """The first rows that belong to the list, read little by little."""
+    read = connection.execute(query, execution_options={"yield_per": READ_AT_ONCE})
+    found = list(islice((row for row in read if keep(row)), wanted))
+    read.close()
+    return found
 
 
 def _place(cursor: Sequence[Scalar], tag: Sequence[str], order: Sequence[ColumnElement[Any]]) -> Any:

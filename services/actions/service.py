@@ -1,6 +1,6 @@
 """Wires the actions service: its API, the worker that runs plays, the dispatcher that delivers, its status."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from email.utils import parseaddr
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from backbone.log import EVENTS, TRIGGERS, Log, partition_for
 from backbone.settings import Settings
 from backbone.status_metrics import Sample
 from backbone.web.account_record import Parts
+from backbone.web.attention import Attention
 from schemas.event import rfc3339
 from services.actions import published_outlines
 from services.actions.account_record import record
@@ -37,6 +38,7 @@ from services.actions.api import (
     retry,
     send_test,
     sending,
+    standing,
     suppressions,
     tasks,
     unsubscribe,
@@ -44,6 +46,7 @@ from services.actions.api import (
 from services.actions.api.details import Details
 from services.actions.api.plays import Times
 from services.actions.api.unsubscribe import UnsubscribeLinks
+from services.actions.attention import attention
 from services.actions.channels.email.channel import StagingRecipients
 from services.actions.channels.email.eml_files import OUTBOX
 from services.actions.channels.email.erased_files import ErasedMailFiles
@@ -55,7 +58,7 @@ from services.actions.notices.notifier import Notifier
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.process_pool import RendererUnavailable
 from services.actions.rendering.renderer import RenderPool
-from services.actions.status import MOST_SHOWN, measure, status
+from services.actions.status import MOST_SHOWN, behind, measure, status
 from services.actions.storage import beginnings, ownership
 from services.actions.storage import sending as sending_switch
 from services.actions.storage.mail_reports import ReportBook
@@ -161,6 +164,7 @@ class ActionsService:
         db, clock, partitions = self._db, self._clock, self._log.partitions
         details = Details(StagingRecipients.of(settings))
         return [
+            standing.router(db),
             plays.router(db, clock, times, partitions, self.worker.wake, details),
             approval.router(db, clock, times, partitions, self._pools[1], details, self._goes_on),
             retry.router(db, clock, times, partitions, details, self._goes_on),
@@ -207,6 +211,12 @@ class ActionsService:
 
     def _due(self) -> None:
         self.delivery.wake()
+
+    def attention(self) -> Iterator[Attention]:
+        """What the tables tell, and that the worker is behind."""
+        with self._db.read(steady=True) as conn:
+            yield from attention(conn, self._times.oldest(conn))
+        yield from behind(self._db, self._log, self._clock, log_clock=self._log_clock)
 
     def record(self, account: str, contact: str | None) -> Parts:
         """The plays, actions, tasks and suppressions of an account or a contact."""

@@ -9,6 +9,8 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.log import EVENTS, TRIGGERS, Log
 from backbone.status_metrics import Sample, lag_samples
+from backbone.web.attention import BEHIND_US, Attention
+from schemas.attention import AttentionKind
 from schemas.event import rfc3339
 from schemas.play_reasons import EXPLAINED, ActionReason
 from schemas.sentences import states
@@ -141,6 +143,19 @@ def _over(conn: Connection, now: int, partitions: Sequence[int]) -> int:
 def _earliest(log: Log, places: Mapping[int, ActionsPartition]) -> int:
     """The clock of the partition that is furthest behind."""
     return min(row.clock for row in places.values()) if len(places) == log.partitions else 0
+
+
+def behind(db: Database, log: Log, clock: Clock, *, log_clock: bool) -> Iterator[Attention]:
+    """That the service is more than a minute behind; with the log clock, that it is behind at all."""
+    with db.read() as conn:
+        places = ownership.positions(conn)
+        waiting = outbox.count(conn)
+    lags = [_behind(log, topic, places) for topic in (EVENTS, TRIGGERS)]
+    late = [places[p].clock if p in places else 0 for lag in lags for p, n in lag.items() if n]
+    if late and (log_clock or min(late) < clock.now() - BEHIND_US):
+        count = waiting + sum(sum(lag.values()) for lag in lags)
+        since = min((one for one in late if one), default=None)
+        yield Attention(AttentionKind.BEHIND, count, since, "/v1/status", "actions:read")
 
 
 def _behind(log: Log, topic: str, places: Mapping[int, ActionsPartition]) -> dict[int, int]:

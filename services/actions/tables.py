@@ -68,6 +68,7 @@ seen = Table(
     Index("actions_seen_at", "partition", "at"),
 )
 
+OPEN = text("status = 'open'")
 plays = Table(
     "actions_plays",
     metadata,
@@ -120,6 +121,7 @@ plays = Table(
         sqlite_where=text("counts"),
         postgresql_where=text("counts"),
     ),
+    Index("actions_plays_open", "playbook", "tier", "step", sqlite_where=OPEN, postgresql_where=OPEN),
     Index("actions_plays_ended", "partition", "ended_at"),
     Index("actions_plays_account", "account", "status"),
     Index("actions_plays_playbook", "playbook", "seq"),

@@ -14,6 +14,8 @@ from backbone.log import EVENTS, Log
 from backbone.settings import Settings
 from backbone.status_metrics import Sample, lag_samples
 from backbone.web.account_record import Parts
+from backbone.web.attention import Attention
+from schemas.attention import AttentionKind
 from services.ingest.acceptor import Acceptor
 from services.ingest.account_fates import AccountFates
 from services.ingest.account_record import record
@@ -24,6 +26,7 @@ from services.ingest.api.receiver import Receiver
 from services.ingest.api.segment import library_settings_router
 from services.ingest.api.sources import sources_routers
 from services.ingest.api.unmatched import unmatched_router
+from services.ingest.attention import unmatched
 from services.ingest.directory_progress import DirectoryProgress
 from services.ingest.event_type_aliases import Aliases, aliases_router
 from services.ingest.event_warnings import EventWarnings
@@ -85,6 +88,13 @@ class IngestService:
     def stop(self) -> None:
         """Finish the current batch. The server has answered every request by then."""
         self.worker.stop()
+
+    def attention(self) -> Iterator[Attention]:
+        """The events whose account nobody knows."""
+        with self._db.read() as connection:
+            count, oldest = unmatched(connection)
+        if count:
+            yield Attention(AttentionKind.UNMATCHED, count, oldest, "/v1/unmatched", "rules:read")
 
     def record(self, account: str, contact: str | None) -> Parts:
         """The users and calls known from Segment, and by what the account is found."""

@@ -26,6 +26,7 @@ from services.rules.engine.processor import PartitionEngine
 from services.rules.event_catalog import EventCatalog
 from services.rules.storage import queries, starts
 from services.rules.storage.account_cache import AccountCache
+from services.rules.storage.listings import row_of
 from services.rules.storage.ownership import OWNERSHIP, RulesPartition
 from services.rules.storage.revisions import RuleSets
 from services.rules.storage.write_set import WriteSet
@@ -143,6 +144,9 @@ class RulesTask:
             row=copy(self.row),
             expected=self._expected,
             accounts=self._accounts.rows(self._touched, now),
+            listings=[
+                row_of(state, self.engine.rules, now) for state in self._accounts.unlisted(self._touched)
+            ],
             triggers=self._triggers,
             relayed=self.relayed,
             erased=self._erased,

@@ -17,6 +17,8 @@ from backbone.settings import Settings
 from backbone.status_metrics import Sample, lag_samples
 from backbone.telemetry import get_logger
 from backbone.web.account_record import Parts
+from backbone.web.attention import BEHIND_US, Attention
+from schemas.attention import AttentionKind
 from schemas.event import rfc3339
 from services.rules import published_outlines
 from services.rules.account_record import AccountRecord
@@ -28,6 +30,7 @@ from services.rules.api.backtests import backtests_router
 from services.rules.api.explain import Explainer
 from services.rules.api.matches import Matches, matches_router
 from services.rules.api.pause import RulePauses
+from services.rules.api.rule_list import rule_list_router
 from services.rules.api.rules import rules_router
 from services.rules.api.start import StartsByHand, start_router
 from services.rules.backtest.erased import ErasedFromBacktests
@@ -38,10 +41,12 @@ from services.rules.silent_notices import SilentNotices
 from services.rules.sources import SourceState, heartbeats_of, sources, written
 from services.rules.sources import trouble as silence
 from services.rules.storage import queries
+from services.rules.storage.listings import refresh as refresh_listings
 from services.rules.storage.ownership import OWNERSHIP, RulesPartition
 from services.rules.storage.retention import is_swept
 from services.rules.storage.rule_repository import RuleRepository
 from services.rules.tables import export_erased
+from services.rules.troubles import RuleTroubles
 from services.rules.unhealthy_notices import UnhealthyNotices
 from services.rules.worker import RulesWorker
 
@@ -83,6 +88,12 @@ class RulesService:
         explainer = Explainer(db, clock, wall=self._wall, partition_of=where, unhealthy=self.worker.unhealthy)
         rows = AccountRows(db, explainer)
         self.chores.append(HousekeepingJob("accounts for analysts", 2.0, rows.sweep))
+        self.chores.append(
+            HousekeepingJob("listings of accounts", 2.0, lambda: refresh_listings(db, explainer.rules))
+        )
+        self._troubles = RuleTroubles(
+            db, failed=self.worker.failed, sources=self._sources, rules=explainer.rules
+        )
         matches = Matches(db, clock, wall=self._wall)
         pauses = RulePauses(db, log, clock)
         self.chores.append(HousekeepingJob("answers to pauses", 3_600.0, pauses.prune))
@@ -91,6 +102,7 @@ class RulesService:
         self._recorder = AccountRecord(db, log, explainer, where)
         self.routers = [
             rules_router(db, self._saver, explainer, partial(warnings_about, db), pauses),
+            rule_list_router(db, explainer, self._troubles),
             matches_router(matches),
             start_router(by_hand),
             accounts_router(db, explainer, AccountEvents(db, log, wall=self._wall)),
@@ -110,6 +122,18 @@ class RulesService:
         """Finish the current batch, then stop. A backtest starts again elsewhere, or at the next start."""
         self._runner.stop()
         self.worker.stop()
+
+    def attention(self) -> Iterator[Attention]:
+        """Rules that need a person, and that the worker is behind."""
+        yield from self._troubles.attention()
+        with self._db.read() as conn:
+            places = OWNERSHIP.positions(conn)
+        late = [p for p, lag in self._lags(places).items() if lag]
+        clocks = [places[p].clock if p in places else 0 for p in late]
+        if clocks and (not self._wall or min(clocks) < self._clock.now() - BEHIND_US):
+            count = self.status()["lag"]
+            since = min((clock for clock in clocks if clock), default=None)
+            yield Attention(AttentionKind.BEHIND, count, since, "/v1/status", "rules:read")
 
     def record(self, account: str, contact: str | None) -> Parts:
         """The account, its state, its triggers, and its records in the log."""

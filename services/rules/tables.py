@@ -10,6 +10,7 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Table,
+    Text,
     UniqueConstraint,
     false,
     text,
@@ -75,6 +76,24 @@ account_rows = Table(
     stamp_column(),
     Index("rules_account_rows_stamp", "stamp", "seq"),
     UniqueConstraint("account", name="rules_account_rows_account"),
+)
+
+# What lists of accounts search and filter by (see `storage.listings`).
+listings = Table(
+    "rules_listings",
+    metadata,
+    Column("account", String(256), primary_key=True),
+    Column("seen_at", Long, nullable=False),  # that of the account
+    Column("text", Text, nullable=False),  # of `q`: the account, its domains and contacts
+    Column("owner", String(320)),  # the owner's address in the form that compares
+    Column("tier", String(16)),
+    Column(
+        "tiers", Integer, nullable=False
+    ),  # the revision of the tiers that the row is by; -1: it is not filled in
+    Index("rules_listings_seen", "seen_at", "account"),
+    Index("rules_listings_owner", "owner", "seen_at", "account"),
+    Index("rules_listings_tier", "tier", "seen_at", "account"),
+    Index("rules_listings_tiers", "tiers"),
 )
 
 # What was in force, in one history: a row for every version of a rule or of the tiers that came into force, and for

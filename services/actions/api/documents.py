@@ -2,23 +2,25 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from sqlalchemy import Connection
 
 from backbone.clock import Clock
 from backbone.database import Database
 from backbone.documents import registry
-from backbone.documents.api import DocumentKind, documents_router, dump, show
+from backbone.documents.api import DocumentKind, Filter, documents_router, dump, show
 from backbone.documents.in_use import hold
-from backbone.documents.store import StoredDocument
+from backbone.documents.store import Keep, StoredDocument
 from backbone.errors import FieldError, Invalid
+from backbone.web.pagination import Text
 from schemas.answers import PlaybookOut, PlaybookVersionOut, TemplateOut
 from schemas.lint.single import LintWarning
 from schemas.mail_topic import TopicIn, TopicOut
 from schemas.playbook import PlaybookIn
 from schemas.playbook_texts import texts_of
+from schemas.search import searchable, sought
 from schemas.sentences.documents import sentence_of
 from schemas.template import TemplateIn
 from services.actions import published_outlines
@@ -97,7 +99,7 @@ def routers(
                 "/v1/playbooks", "playbook", PlaybookIn, PlaybookOut, PLAYBOOK_EXAMPLE,
                 "actions:read", "actions:write", prepare=playbook,
                 saved=published_outlines.write_outline, removing=_take_down("playbook"),
-                lint=published_outlines.warnings_about,
+                lint=published_outlines.warnings_about, narrow=_narrow_playbooks,
                 check=check_playbook, render=playbook_view(db), render_version=version_view,
                 version_answer=PlaybookVersionOut,
             ), PLAYBOOKS, db, clock,
@@ -117,6 +119,38 @@ def routers(
             ), TOPICS, db, clock,
         ),
     ]  # fmt: skip
+
+
+def _narrow_playbooks(
+    status: Literal["active", "paused"] | None = None,
+    q: Annotated[
+        Text,
+        Query(
+            description="Only playbooks with this text in their name, description or sentence, whatever its case."
+        ),
+    ] = None,
+    unhealthy: Annotated[
+        bool | None, Query(description="Whether the playbook can no longer be read.")
+    ] = None,
+) -> Filter:
+    if status is None and q is None and unhealthy is None:
+        return None
+
+    def of(connection: Connection) -> Keep:
+        paused = {key.name for key in holds.paused(connection) if key.kind == "playbook"}
+
+        def keep(stored: StoredDocument) -> bool:
+            if status is not None and (status == "paused") != (stored.name in paused):
+                return False
+            why = None if unhealthy is None else readable(stored.name, stored.version, stored.doc).unhealthy
+            if unhealthy not in (None, why is not None):
+                return False
+            said = sentence_of("playbook", stored.name, stored.doc)
+            return q is None or sought(q) in searchable([stored.name, stored.doc.get("description"), said])
+
+        return keep
+
+    return of
 
 
 def playbook_view(db: Database) -> Callable[[StoredDocument], dict[str, Any]]:

@@ -1,15 +1,15 @@
 """`/v1/endpoints` beside its documents: whether one fails or is disabled, enabling it, and what is sent again."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Response
 from sqlalchemy import Connection
 
 from backbone.clock import Clock
 from backbone.database import Database
-from backbone.documents.api import DocumentKind, documents_router, dump
-from backbone.documents.store import StoredDocument
+from backbone.documents.api import DocumentKind, Filter, documents_router, dump
+from backbone.documents.store import Keep, StoredDocument
 from backbone.errors import FieldError, Invalid, StateConflict
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import json_response
@@ -85,11 +85,22 @@ def routers(
             DocumentKind(
                 "/v1/endpoints", "endpoint", EndpointIn, EndpointOut, ENDPOINT_EXAMPLE,
                 "actions:read", "actions:write", prepare=prepare, removing=forget,
-                render=view(db), created=view(db, secrets.shown_once),
+                narrow=_narrow, render=view(db), created=view(db, secrets.shown_once),
                 render_version=secrets.hidden, given=secrets.given, shown_once=frozenset({"secret"}),
             ), ENDPOINTS, db, clock,
         ),
     ]  # fmt: skip
+
+
+def _narrow(status: Literal["active", "disabled"] | None = None) -> Filter:
+    if status is None:
+        return None
+
+    def of(connection: Connection) -> Keep:
+        disabled = {one.name for one in endpoints.failing(connection) if one.disabled_at is not None}
+        return lambda stored: (stored.name in disabled) == (status == "disabled")
+
+    return of
 
 
 def _check(routes: APIRouter, db: Database, prepare: Prepare) -> None:

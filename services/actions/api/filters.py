@@ -5,10 +5,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import Depends, Query
-from pydantic import AfterValidator
 from sqlalchemy import ColumnElement, Select, and_, not_, or_, select
 
-from backbone.web.pagination import After, Before, Text, between, equal, newest
+from backbone.web.pagination import Address, After, Before, Text, between, equal, newest
 from schemas.account import Tier
 from schemas.play import TaskStatus
 from schemas.play_reasons import PlayReason
@@ -23,15 +22,6 @@ RISING: dict[str, list[ColumnElement[Any]]] = {
     "due": [tasks.c.due_or_never, tasks.c.seq],
     "priority": [tasks.c.urgency, tasks.c.due_or_never, tasks.c.seq],
 }
-
-
-def _address(text: str) -> str:
-    if "@" not in text:
-        raise ValueError("should be an address, such as jo@us.test")
-    return text
-
-
-Address = Annotated[str | None, Query(max_length=320), AfterValidator(lambda text: text and _address(text))]
 
 
 class PlayFilters(msgspec.Struct, frozen=True):

@@ -10,34 +10,74 @@ from backbone.database import Database
 from backbone.errors import NotFound
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Pages, json_response, page
-from backbone.web.pagination import After, Before, Text, between, equal, newest
+from backbone.web.pagination import Address, After, Before, Text, between, equal, newest
 from backbone.web.path_params import ends_apart
 from schemas.account import Tier
 from schemas.answers import page_of
 from schemas.conditions.keys import MAX_KEY
-from schemas.rule_answers import AccountOut, EventOut, TriggerOut
+from schemas.rule_answers import AccountExplanationsOut, AccountOut, EventOut, TriggerOut
 from services.rules.api.account_events import AccountEvents, Wanted
 from services.rules.api.explain import Explainer
 from services.rules.api.trigger_views import TriggerViews
-from services.rules.storage import queries
+from services.rules.storage import listings, queries
 from services.rules.tables import accounts, triggers
 
+NOTHING_SOUGHT = listings.Sought()
 Id = Annotated[str, Path(min_length=1, max_length=256)]
 
 
 def accounts_router(db: Database, explainer: Explainer, events: AccountEvents) -> APIRouter:
     """`/v1/accounts`."""
     router = APIRouter(tags=["accounts"])
+    _listing(router, db, explainer)
+    _one(router, db, explainer, events)
+    return router
 
+
+def _listing(router: APIRouter, db: Database, explainer: Explainer) -> None:
     @router.get("/v1/accounts", response_model=page_of(AccountOut), summary="List accounts, newest first")
-    def listed(pages: Pages, _: Principal = require("rules:read")) -> Response:
+    def listed(
+        pages: Pages,
+        q: Annotated[
+            Text,
+            Query(
+                description="Only accounts with this text in their id, name or domains, or in the id, name or email of "
+                "a contact, whatever its case."
+            ),
+        ] = None,
+        tier: Tier | None = None,
+        owner: Annotated[Address, Query(description="The address of the account's owner.")] = None,
+        _: Principal = require("rules:read"),
+    ) -> Response:
         """Accounts that were merged into others are left out."""
-        view = explainer.account_view()
-        query = select(accounts).where(accounts.c.merged_into.is_(None))
-        with db.read() as conn:
-            return json_response(page(conn, query, [accounts.c.seen_at, accounts.c.account], pages, view))
+        rules, view = explainer.rules(), explainer.account_view()
+        wanted = listings.Sought(q, tier, owner)
+        with db.read(steady=True) as conn:
+            if wanted == NOTHING_SOUGHT:
+                query = select(accounts).where(accounts.c.merged_into.is_(None))
+                return json_response(page(conn, query, [accounts.c.seen_at, accounts.c.account], pages, view))
+            query, keep = listings.listed(conn, wanted, rules)
+            return json_response(page(conn, query, listings.ORDER, pages, view, keep=keep))
 
-    # Registered before the account itself, whose name may be any text.
+
+def _one(router: APIRouter, db: Database, explainer: Explainer, events: AccountEvents) -> None:
+    # Registered before the account itself, whose name may be any text; and so are its events.
+    @router.get(
+        "/v1/accounts/{id:path}/explain",
+        response_model=AccountExplanationsOut,
+        summary="Explain every rule for the account now, nearest first",
+    )
+    def explain_all(request: Request, id: Id, principal: Principal = require("rules:read")) -> Response:
+        """One item for every rule that is active, shadow or paused, each as `GET /v1/rules/{name}/explain` answers
+        it. For a rule that counts for contacts or by a value, it is about the contact and value that are nearest.
+
+        `share` is how near that is: 1 means that the rule's condition holds. It is null where there is nothing to
+        measure, and those come last.
+        """
+        if not ends_apart(request, "explain"):  # an account whose name ends in `/explain`
+            return one(f"{id}/explain", principal)
+        return json_response({"items": explainer.explain_all(id)})
+
     @router.get(
         "/v1/accounts/{id:path}/events",
         response_model=page_of(EventOut),
@@ -79,8 +119,6 @@ def accounts_router(db: Database, explainer: Explainer, events: AccountEvents) -
         if row is None:
             raise NotFound(f"no event of an account {id!r} has been processed yet")
         return json_response(explainer.account_view()(row))
-
-    return router
 
 
 def triggers_router(db: Database) -> APIRouter:

@@ -1,10 +1,10 @@
 """Answers for people, from stored state: why a rule fires or not, and an account with its tier."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Row, select
+from sqlalchemy import Connection, Row, select
 
 from backbone.clock import Clock
 from backbone.database import Database
@@ -14,6 +14,8 @@ from schemas.profile import Contact, Profile, is_vouched
 from services.rules.clock_ahead import of_account
 from services.rules.engine.account_state import AccountState
 from services.rules.engine.explain import explain, tier_of
+from services.rules.engine.explain_all import explain_all
+from services.rules.engine.heartbeats import Heartbeat
 from services.rules.engine.ruleset import RuleSet
 from services.rules.engine.state_codec import decode
 from services.rules.sources import heartbeats_of
@@ -21,6 +23,19 @@ from services.rules.storage import queries
 from services.rules.storage.ownership import OWNERSHIP
 from services.rules.storage.revisions import RuleSets, exists_at
 from services.rules.tables import accounts
+
+
+class _Known(NamedTuple):
+    """An account's state, the time at which it is judged, the rules in force, and the heartbeats of its partition.
+
+    `clock`: what is to be said of a clock that had jumped ahead; empty if none had.
+    """
+
+    state: AccountState | None
+    now: int
+    revision: int
+    hearts: Mapping[str, Heartbeat]
+    clock: dict[str, Any]
 
 
 class Explainer:
@@ -45,22 +60,42 @@ class Explainer:
         with self._db.read() as conn:
             if not exists_at(conn, rule):
                 raise NotFound(f"there is no rule named {rule}")
-            row = conn.execute(select(accounts).where(accounts.c.account == account)).one_or_none()
-            place = OWNERSHIP.positions(conn).get(self._partition_of(account))
-            revision = queries.last_revision(conn)
-            partition = self._partition_of(account)
-            hearts = heartbeats_of(conn, partition).get(partition, {})
+            known = self._known(conn, account)
+        try:
+            rules = self._rulesets(known.revision)
+            answer = explain(rules, rule, known.state, account, contact, key, known.now, known.hearts)
+            return answer | known.clock
+        except ValueError as error:
+            raise Invalid([{"field": "contact", "message": str(error)}]) from None
+
+    def explain_all(self, account: str) -> list[dict[str, Any]]:
+        """The verdict of every rule but drafts, for the account's nearest subject. Raises `NotFound`."""
+        with self._db.read() as conn:
+            known = self._known(conn, account)
+        if known.state is None:
+            raise NotFound(f"no event of an account {account!r} has been processed yet")
+        answers = explain_all(self._rulesets(known.revision), known.state, known.now, known.hearts)
+        return [answer | known.clock for answer in answers]
+
+    def _known(self, conn: Connection, account: str) -> "_Known":
+        """What verdicts about an account rest on."""
+        row = conn.execute(select(accounts).where(accounts.c.account == account)).one_or_none()
+        partition = self._partition_of(account)
+        place = OWNERSHIP.positions(conn).get(partition)
         now = self._clock.now() if self._wall or place is None else place.clock
         state = decode(row.state) if row is not None else None
         reached = (0 if place is None else place.clock, None if state is None else state.newest)
         said = of_account(*reached, now) if self._wall else {}
         if said:  # judged by the account's clock: by ours, a window would end before it begins
             now = max(reached[0], reached[1] or 0)
-        try:
-            answer = explain(self._rulesets(revision), rule, state, account, contact, key, now, hearts)
-            return answer | ({"clock": said} if said else {})
-        except ValueError as error:
-            raise Invalid([{"field": "contact", "message": str(error)}]) from None
+        hearts = heartbeats_of(conn, partition).get(partition, {})
+        return _Known(state, now, queries.last_revision(conn), hearts, {"clock": said} if said else {})
+
+    def rules(self) -> RuleSet:
+        """The rules and tiers in force. Like `account_view`, not to be called while holding a connection."""
+        with self._db.read() as conn:
+            revision = queries.last_revision(conn)
+        return self._rulesets(revision)
 
     def account_view(self) -> Callable[[Row[Any]], dict[str, Any]]:
         """A function that makes an account's row an item of the API, with the tiers as they are now.
@@ -68,9 +103,7 @@ class Explainer:
         Do not call this while holding a connection: compiling takes another one, and every caller may be waiting for
         the one that compiles.
         """
-        with self._db.read() as conn:
-            revision = queries.last_revision(conn)
-        ruleset = self._rulesets(revision)
+        ruleset = self.rules()
         return lambda row: _account(decode(row.state), ruleset)
 
 

@@ -19,20 +19,19 @@ from backbone.web.audit import Trail
 from backbone.web.json_route import AS_SHOWN, JsonRoute, created, example, named_in_address
 from schemas.answers import CheckOut, page_of
 from schemas.conditions.keys import MAX_KEY
-from schemas.event import rfc3339
 from schemas.fields import EmptyBody
 from schemas.json_schemas import DOCUMENT, KINDS, TEST, schema_of
 from schemas.lint.single import LintWarning
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE, ActivateIn, PauseIn, RuleIn, TiersDoc
 from schemas.rule_answers import ExplanationOut, RuleOut, RuleVersionOut, TiersOut
-from schemas.sentences.documents import sentence_of
 from services.rules.api.audited import audited, audited_apart
 from services.rules.api.explain import Explainer
 from services.rules.api.pause import Plays, RulePauses
-from services.rules.storage.revisions import DEFAULT_TIERS, latest, newest_rules
+from services.rules.api.rule_views import author, sentence, shown, version_shown
+from services.rules.storage.revisions import DEFAULT_TIERS, latest
 from services.rules.storage.rule_repository import RuleRepository, exists, tag
 from services.rules.storage.versions import all_versions, newest
-from services.rules.tables import revisions, versions
+from services.rules.tables import versions
 
 Name = Annotated[str, Path(min_length=1, max_length=256)]
 RuleBody = Annotated[RuleIn, AS_SHOWN, example(RULE_EXAMPLE)]
@@ -57,7 +56,11 @@ class Lint(Protocol):
 
 
 def rules_router(
-    db: Database, saver: RuleRepository, explainer: Explainer, lint: Lint, pauses: RulePauses
+    db: Database,
+    saver: RuleRepository,
+    explainer: Explainer,
+    lint: Lint,
+    pauses: RulePauses,
 ) -> APIRouter:
     """`/v1/rules` and `/v1/tiers`."""
     router = APIRouter(tags=["rules"], route_class=JsonRoute)
@@ -238,11 +241,6 @@ def _verbs(router: APIRouter, saver: RuleRepository, lint: Lint, pauses: RulePau
 
 
 def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
-    @router.get("/v1/rules", response_model=page_of(RuleOut), summary="List rules, last changed first")
-    def rules(pages: Pages, _: Principal = require("rules:read")) -> Response:
-        with db.read() as conn:
-            return json_response(page(conn, newest_rules(), [revisions.c.revision], pages, shown))
-
     @router.get("/v1/rules/{name}", response_model=RuleOut, summary="Get the rule in force")
     def rule(name: Name, _: Principal = require("rules:read")) -> Response:
         with db.read() as conn:
@@ -264,7 +262,7 @@ def _reading(router: APIRouter, db: Database, explainer: Explainer) -> None:
             if newest(conn, name) == 0:
                 raise NotFound(f"there was never a rule named {name}")
             now = latest(conn, name)
-            show = partial(_version_shown, now=now if exists(now) else None)
+            show = partial(version_shown, now=now if exists(now) else None)
             return json_response(page(conn, all_versions(name), [versions.c.version], pages, show))
 
     @router.get(
@@ -336,41 +334,14 @@ def _schemas(router: APIRouter) -> None:
             ) from None
 
 
-def shown(row: Row[Any]) -> dict[str, Any]:
-    """A rule as it is in force, as the API shows it."""
-    holds = {"plays": "hold"} if row.holds else {}
-    return {**row.doc, "status": row.status, **holds, **_author(row), "sentence": _sentence(row)}
-
-
-def _version_shown(row: Row[Any], now: Row[Any] | None) -> dict[str, Any]:
-    """A version of a rule, beside the rule as it is in force now (None: it is not there)."""
-    current = now is not None and now.version == row.version
-    status = (
-        {"status": "deleted"}
-        if row.deleted
-        else {"status": now.status}
-        if now is not None and current
-        else {}
-    )
-    return {**row.doc, **status, **_author(row), "in_force": current, "sentence": _sentence(row)}
-
-
-def _sentence(row: Row[Any]) -> str | None:
-    return sentence_of("rule", row.name, row.doc)
-
-
-def _author(row: Row[Any]) -> dict[str, Any]:
-    return {"version": row.version, "changed_by": row.changed_by, "changed_at": rfc3339(row.changed_at)}
-
-
 def _tiers_shown(row: Row[Any]) -> dict[str, Any]:
-    return {**row.doc, **_author(row)}
+    return {**row.doc, **author(row)}
 
 
 def _apart(kept: Row[Any], now: Row[Any] | None, warnings: Sequence[LintWarning]) -> Response:
     """The answer to a save that changes nothing in force: the version, and status and ETag of the rule (None: new)."""
     status = "draft" if now is None else now.status
-    shown = {**kept.doc, "status": status, **_author(kept), "in_force": False, "sentence": _sentence(kept)}
+    shown = {**kept.doc, "status": status, **author(kept), "in_force": False, "sentence": sentence(kept)}
     more = {"warnings": list(warnings)} if warnings else {}
     tagged = tag(now)
     headers = {"Location": f"/v1/rules/{kept.name}/versions"} if tagged is None else {"ETag": tagged}

@@ -56,6 +56,7 @@ class AccountState:
         "kept",
         "last",
         "layout",
+        "listed",
         "lone",
         "muted",
         "newest",
@@ -111,6 +112,8 @@ class AccountState:
         # slots of rules with `alive` to the daily ticks that wait for a heartbeat before they are decided
         self.held: dict[int, list[int]] = {}
         # the fields below are derived and not stored
+        # whether the account's listing shows the profile as it is; whoever changes the profile clears it
+        self.listed = False
         self.waits: dict[SubjectKey, Wait] = {}  # subjects whose deadline waits for a heartbeat, or was moved
         self.tier = "tech"
         self.agenda: list[tuple[int, int, SubjectKey]] = []  # heap: moment, order of entry, subject

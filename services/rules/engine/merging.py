@@ -200,6 +200,7 @@ class Merging(SeenEvents):
         closing = Closing(said.into, contact, said.unvouched)
         names = names_of(state.profile, closing)
         contacts = close(state.profile, closing)
+        state.listed = False
         whole = Absorbed(said.account, names, contacts, state.source, state.lone, said.unvouched)
         for place, piece in enumerate(in_pieces(whole)):
             self._tell(offset, ABSORBED, said.into, piece, (event.source, event.id, event.time, place))
@@ -211,7 +212,7 @@ class Merging(SeenEvents):
 
         That event then counts for the account.
         """
-        state.profile.closed = None
+        state.profile.closed, state.listed = None, False
         self._adopt(state)
         self._move(state, offset, Moved(state.account, self._at_place(offset - 1)))
 
@@ -310,6 +311,7 @@ class Merging(SeenEvents):
                 what = Erased(state.account, contact)
                 self._tell(offset, ERASED, name, what, (state.account, self._at_place(offset), contact))
         forget(state.profile, contact)
+        state.listed = False
 
     def _erased_there(self, state: AccountState | None, offset: int, event: Event) -> None:
         """The account that this one was merged into was erased, or a person there: forget the same here."""

@@ -314,6 +314,7 @@ class PartitionEngine(Merging):
             ctx.scope.tier, ctx.scope.contact = state.tier, state.contact(event.contact)
             before = {member.slot: member.before(ctx) for member in self.rules.comparing}
         merge(state.profile, event)
+        state.listed = False
         merged_before(state, event)
         if event.type == ABSORBED:
             self._took_in(state, ctx.offset, event, known=known)

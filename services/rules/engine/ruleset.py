@@ -65,9 +65,11 @@ class RuleSet:
         tiers: TiersDoc,
         backfills: frozenset[str],
         *,
+        tiers_revision: int = 0,
         fastpath: bool = True,
     ) -> None:
         self.revision, self.rules, self.tiers = revision, list(rules), tiers
+        self.tiers_revision = tiers_revision
         self.backfills = backfills
         self.by_name = {rule.name: rule for rule in rules}
         self.place = {rule.name: place for place, rule in enumerate(rules)}
@@ -164,13 +166,21 @@ class RuleSet:
 
 
 def compile_rules(
-    revision: int, rules: Iterable[RuleRevision], tiers: TiersDoc, *, fastpath: bool = True
+    revision: int,
+    rules: Iterable[RuleRevision],
+    tiers: TiersDoc,
+    *,
+    tiers_revision: int = 0,
+    fastpath: bool = True,
 ) -> RuleSet:
-    """The rule set of a revision. Drafts are left out: they have no state and decide nothing."""
+    """The rule set of a revision. Drafts are left out: they have no state and decide nothing.
+
+    `tiers_revision`: the revision that the tiers are of; 0: nobody has ever saved any.
+    """
     rules = [rule for rule in rules if rule.status != "draft"]
     live = [_compiled(rule) for rule in rules]
     backfills = frozenset(rule.name for rule in rules if rule.backfill)
-    return RuleSet(revision, live, tiers, backfills, fastpath=fastpath)
+    return RuleSet(revision, live, tiers, backfills, tiers_revision=tiers_revision, fastpath=fastpath)
 
 
 def _compiled(rule: RuleRevision) -> CompiledRule:

@@ -130,6 +130,7 @@ def decode(blob: bytes) -> AccountState:
     """The state from its `encode`d bytes. Raises `ValueError` for another release's form."""
     stored = _read(blob)
     state = AccountState(stored.account)
+    state.listed = True
     state.profile, state.source = stored.profile, stored.source
     state.earliest, state.newest, state.due, state.sweep_at = stored.times
     stamps = _series(stored.stamps)
@@ -167,6 +168,11 @@ def decode_parts(blob: bytes, slots: frozenset[int]) -> AccountState:
     for kind, pairs in _kept_pairs(stored):
         state.kept[kind] = {_key(key): STATES[kind].restored(value) for key, value in _of(pairs, slots)}
     return state
+
+
+def decode_profile(blob: bytes) -> Profile:
+    """The profile alone. Raises `ValueError` for another release's form."""
+    return _read(blob).profile
 
 
 def _of(pairs: _Keyed, slots: frozenset[int]) -> _Keyed:

@@ -129,6 +129,14 @@ class AccountCache:
             given.append(row)
         return given
 
+    def unlisted(self, touched: Iterable[str]) -> Iterator[AccountState]:
+        """Those of the touched states whose profiles changed since they were last asked for here."""
+        for name in sorted(touched):
+            state = self._states.get(name)
+            if state is not None and not state.listed:
+                state.listed = True
+                yield state
+
     def stored(self, touched: Collection[str], erased: Collection[str]) -> None:
         """Note that what `rows` returned is in the table, but for states touched or erased since.
 

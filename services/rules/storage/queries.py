@@ -15,6 +15,7 @@ from services.rules.tables import (
     erased,
     export_erased,
     heartbeats,
+    listings,
     outbox,
     partitions,
     revisions,
@@ -116,6 +117,7 @@ def erase_accounts(conn: Connection, partition: int, places: Mapping[str, int]) 
         note_accounts(conn, export_erased, [Place(partition, places[name]) for name in known])
         conn.execute(delete(accounts).where(accounts.c.account.in_(part)))
         conn.execute(delete(account_rows).where(account_rows.c.account.in_(part)))
+        conn.execute(delete(listings).where(listings.c.account.in_(part)))
         _erase_triggers(conn, triggers.c.account.in_(part))
         insert_new(conn, erased, [{"account": _digest(name)} for name in part], ["account"])
 

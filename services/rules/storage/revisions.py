@@ -167,6 +167,7 @@ class RuleSets:
                 if name is not None and row.status != DELETED
             ],
             TiersDoc.model_validate(tiers.doc if tiers is not None else {"tiers": DEFAULT_TIERS}),
+            tiers_revision=0 if tiers is None else tiers.revision,
         )
 
     def _rule(self, row: Row[Any]) -> RuleRevision:

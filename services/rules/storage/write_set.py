@@ -16,7 +16,8 @@ from schemas.trigger import Trigger
 from services.rules.backtest.erased import note as note_erased
 from services.rules.engine.by_hand import StartAnswer
 from services.rules.engine.concerned import Concerned
-from services.rules.storage import queries, rule_pauses, starts
+from services.rules.storage import listings, queries, rule_pauses, starts
+from services.rules.storage.listings import Listing
 from services.rules.storage.ownership import OWNERSHIP, RulesPartition
 
 _trigger_json = msgspec.json.Encoder().encode
@@ -29,6 +30,7 @@ class WriteSet:
     row: RulesPartition
     expected: tuple[int, ...]
     accounts: list[queries.AccountRow]
+    listings: list[Listing]  # of those accounts whose profiles changed
     triggers: list[Trigger]
     relayed: list[str]  # ids of triggers that are on the log
     erased: dict[str, int]  # accounts to the offset of the erasure
@@ -50,6 +52,7 @@ class WriteSet:
         queries.erase_contacts(conn, contacts)
         note_erased(conn, sorted(self.erased), contacts, self.written_at)
         queries.save_accounts(conn, self.accounts)
+        listings.save(conn, self.listings)
         queries.save_triggers(
             conn, [_stored(trigger) for trigger in self.triggers if not self._gone(trigger)]
         )

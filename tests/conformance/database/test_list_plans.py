@@ -13,16 +13,20 @@ from sqlalchemy import event
 
 from backbone.clock import ManualClock
 from backbone.database import Database
+from backbone.log.embedded.log import EmbeddedLog
 from schemas.event import rfc3339
 from services.actions.api import plays, tasks
 from services.actions.api.plays import Times
-from services.rules.api.accounts import triggers_router
+from services.rules.api.account_events import AccountEvents
+from services.rules.api.accounts import accounts_router, triggers_router
+from services.rules.api.explain import Explainer
 from tests.conformance.database.reading import DAY, NOW, Reader
 from tests.migrated import migrated
 
 TIMES = {"after": rfc3339(NOW), "before": rfc3339(NOW + DAY)}
 NARROWED = {"account": "acme", "rule": "r", "playbook": "p", "tier": "low", "owner": "jo@us.test", **TIMES}
 FILTERS: dict[str, dict[str, Any]] = {
+    "/v1/accounts": {"tier": "low", "owner": "jo@us.test", "q": "acme"},
     "/v1/triggers": {"rule": "r", "account": "acme", "tier": "low", "key": "88", **TIMES},
     "/v1/plays": {**NARROWED, "status": "open", "reason": "by_hand"},
     "/v1/actions": {
@@ -52,7 +56,10 @@ def test_no_filter_reads_a_whole_table(tmp_path: Path, path: str, name: str, val
         plays.router(db, clock, times, 1, lambda: None),
         tasks.router(db, times, 1, lambda: None),
     )
-    reader = Reader(db, tmp_path / "log", *routers, triggers_router(db))
+    explainer = Explainer(db, clock, wall=True, partition_of=lambda _: 0, unhealthy=lambda _: None)
+    events = AccountEvents(db, EmbeddedLog(tmp_path / "events", 1), wall=True)
+    of_rules = accounts_router(db, explainer, events), triggers_router(db)
+    reader = Reader(db, tmp_path / "log", *routers, *of_rules)
     with listening(db, asked):
         assert reader.client.get(path, params={name: value}).status_code == 200
     ((text, parameters),) = [one for one in asked if "LIMIT" in one[0] and "ORDER BY" in one[0]]

@@ -140,6 +140,8 @@ def _endpoints(call: Caller, rooms: Runtime) -> None:
         with rooms.db.write() as conn:
             endpoints.note(conn, [("again", "timeout")], rooms.clock.now() - since)
     call("get", "/v1/endpoints/again")
+    assert call("get", "/v1/endpoints?status=disabled")["items"]
+    assert call("get", "/v1/attention")["items"]
     call("post", "/v1/endpoints/again/enable")
     call("post", "/v1/endpoints/again/retry", json={"after": "2026-01-01T00:00:00Z"})
 
@@ -159,6 +161,11 @@ def _accounts(call: Caller) -> None:
     assert call("get", "/v1/accounts/acme/events")["items"]
     assert call("get", "/v1/accounts/acme")["contacts"]
     call("get", "/v1/accounts")
+    assert call("get", "/v1/accounts?q=ACM")["items"]
+    assert call("get", "/v1/accounts/acme/explain")["items"]
+    assert call("get", "/v1/rules?q=overdue&status=active&playbook=chase")["items"]
+    assert call("get", "/v1/playbooks?q=chase&status=active")["items"]
+    assert "items" in call("get", "/v1/playbooks/chase/standing")
     call("get", "/v1/accounts/acme/record")
     call("get", "/v1/rules/overdue/explain?account=acme")
     call("get", "/v1/rules/overdue/explain?account=nobody")

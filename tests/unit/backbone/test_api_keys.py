@@ -75,6 +75,16 @@ def test_keys_that_others_hold_allow_what_they_are_for_and_nothing_else(db: Data
     assert not both.allows("events:write")
 
 
+def test_a_key_says_whose_it_is(db: Database) -> None:
+    keys = Keys(db)
+    key = create_key(db, CLOCK, "jo", ["rules:read"], " Jo@us.test ")
+    assert keys.find(key).email == "Jo@us.test"
+    assert keys.find(create_key(db, CLOCK, "ci", ["rules:read"])).email is None
+    assert {one.name: one.email for one in list_keys(db)} == {"ci": None, "jo": "Jo@us.test"}
+    with pytest.raises(Invalid, match="email"):
+        create_key(db, CLOCK, "kim", ["rules:read"], "kim")
+
+
 @pytest.mark.parametrize(
     ("name", "scopes"), [("", ["admin"]), ("x", []), ("x", ["rules:*"]), ("x" * 257, ["admin"])]
 )
