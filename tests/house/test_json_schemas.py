@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from schemas.json_schemas import DOCUMENT, FOLDER, KINDS, TEST, text_of
 from services.cli.documents import find
 from services.cli.yamlfile import read_yaml
-from tests.house.tree import ROOT
+from tests.house.tree import LIBRARIES, ROOT
 
 NAMES = (*KINDS, TEST, DOCUMENT)
 
@@ -26,13 +26,15 @@ def test_bundled_as_generated(name: str) -> None:
 def test_library_fits_and_mistakes_do_not() -> None:
     check = Draft202012Validator(json.loads(text_of(DOCUMENT)))
     scenario = Draft202012Validator(json.loads(text_of(TEST)))
-    documents = [one.value for path in find([ROOT / "playbooks", ROOT / "sinks"]) for one in read_yaml(path)]
+    folders = [ROOT / name for name in LIBRARIES]
+    documents = [one.value for path in find(folders) for one in read_yaml(path)]
     assert len(documents) > 100
     for document in documents:
         check.validate(document)
         assert not check.is_valid({**document, "unheard_of": 1})
-    for path in find([ROOT / "playbooks", ROOT / "sinks"], tests=True):
-        scenario.validate(read_yaml(path)[0].value)
+    for path in find(folders, tests=True):
+        for one in read_yaml(path):
+            scenario.validate(one.value)
 
 
 COUNT = {"event": "a", "at_least": 1}

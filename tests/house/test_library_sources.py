@@ -12,6 +12,10 @@ from tests.house.library_table import SOURCES, documents, source_files
 
 VARIABLE = re.compile(r"\$\{[A-Z][A-Z0-9_]*\}")
 STEP = re.compile(r"^[0-9]+\. ", re.MULTILINE)
+VENDORS = {
+    "stripe", "zuora", "chargebee", "salesforce", "hubspot", "zendesk", "intercom", "mixpanel", "google-analytics",
+    "gainsight-px", "pagerduty", "statuspage", "delighted", "typeform", "calendly",
+}  # fmt: skip
 FOLDERS = sorted(path for path in SOURCES.iterdir() if path.is_dir())
 
 
@@ -27,6 +31,7 @@ def _secrets(source: dict[str, Any]) -> list[str]:
 
 def test_each_folder_holds_a_document_its_test_and_a_page() -> None:
     """And no code."""
+    assert {folder.name for folder in FOLDERS} >= VENDORS
     found = {folder.name: sorted(path.name for path in folder.iterdir()) for folder in FOLDERS}
     assert found == {name: sorted([f"{name}.yaml", f"{name}.test.yaml", "README.md"]) for name in found}
     assert [path.stem for path in source_files()] == list(found)
