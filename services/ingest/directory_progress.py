@@ -1,7 +1,7 @@
 """Lets a request wait until the directory has followed what the request put onto the log."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from sqlalchemy import select
 
@@ -19,6 +19,7 @@ class DirectoryProgress:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self.hurry: Callable[[], None] = lambda: None  # tells this process's worker that a request waits
         self._loop: asyncio.AbstractEventLoop | None = None
         self._read: dict[int, int] = {}  # partition to the offset that is read next, as far as is known here
         self._changed = asyncio.Event()
@@ -39,6 +40,7 @@ class DirectoryProgress:
         if self._loop is not loop:
             self._loop, self._changed = loop, asyncio.Event()
         give_up = loop.time() + PATIENCE_S
+        self.hurry()
         while not self._passed(ends):
             if loop.time() > give_up:
                 return False

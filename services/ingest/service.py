@@ -56,6 +56,7 @@ class IngestService:
         self.unmatched = Unmatched(db, log, clock, directory)
         progress = DirectoryProgress(db)
         self.worker = IngestWorker(db, log, clock, directory, self.unmatched, progress.advanced)
+        progress.hurry = self.worker.hurry
         fates = AccountFates(db, clock, merges, identities)
         self.intake = Acceptor(settings, log, clock, fates, aliases, progress)
         placement = SourcePlacement(db, clock, directory, self.unmatched)
