@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, delete, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
 
 from backbone.database import among, insert_all, upsert
 from schemas.event import MERGED, Event
@@ -196,7 +196,6 @@ class Directory:
                 of_it.add(mine)
                 connection.execute(delete(known_accounts).where(known_accounts.c.account == mine))
                 connection.execute(delete(followed).where(followed.c.account == mine))
-                connection.execute(delete(closed).where((closed.c.account == mine) | (closed.c.into == mine)))
                 connection.execute(delete(placed).where(placed.c.account == account))
             asked = select(unmatched_keys.c.event).where(among(connection, unmatched_keys.c.key, of_it))
             events = connection.execute(asked).scalars().all()
@@ -222,9 +221,12 @@ class Directory:
             elif event.type == ABSORBED and (absorbed := absorbed_of(event)) and not absorbed.unvouched:
                 self._close(connection, self.id_key(absorbed.account), account, taken_in=True, lone=False)
             elif event.type == "account.deleted":
-                connection.execute(
-                    delete(closed).where((closed.c.account == account) | (closed.c.into == account))
+                # each in its own partition: what the others hold of these merges goes when they read of the erasure
+                mine = or_(
+                    and_(closed.c.account == account, ~closed.c.taken_in),
+                    and_(closed.c.into == account, closed.c.taken_in),
                 )
+                connection.execute(delete(closed).where(mine))
 
     def _close(
         self, connection: Connection, account: bytes, into: bytes, *, taken_in: bool, lone: bool

@@ -318,8 +318,10 @@ async def test_too_many_a_second(kit: Kit) -> None:
 
 async def test_status_and_metrics(kit: Kit) -> None:
     await kit.post("/v1/events", [EVENT, {"type": "a"}])
-    status = await kit.http.get("/v1/status", headers={"authorization": f"Bearer {kit.writer}"})
-    assert status.json()["idle"] is True
+    key = {"authorization": f"Bearer {kit.writer}"}
+    async with asyncio.timeout(20):  # seconds, until the directory has read it too
+        while not (await kit.http.get("/v1/status", headers=key)).json()["idle"]:
+            await asyncio.sleep(0.01)
     text = (await kit.http.get("/metrics")).text
     assert 'touchline_events_accepted_total{source="native"}' in text
     assert 'touchline_events_rejected_total{code="required"}' in text
