@@ -17,6 +17,7 @@ from schemas.source_expressions import Expression
 from schemas.updates import UPDATES
 
 MAX_ANSWER = 10_000  # bytes
+MAX_SOURCE = 131_072  # characters of a whole source, as JSON: every process keeps it compiled
 MOST_SECRETS = 2  # while one is replaced
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # filled by `touchline apply`
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)  # the name of a header (RFC 9110)
@@ -340,6 +341,12 @@ class SourceIn(Strict):
         description="Where this gives a value for the body, it is answered as text, and nothing else happens.",
         examples=["challenge"],
     )
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "SourceIn":
+        if len(self.model_dump_json(exclude_unset=True)) > MAX_SOURCE:
+            raise invalid("may have {most} characters in all", most=f"{MAX_SOURCE:,}")
+        return self
 
 
 SOURCE_EXAMPLE: dict[str, Any] = {

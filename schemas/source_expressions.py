@@ -39,7 +39,7 @@ class BadExpression(ValueError):
     """An expression that is refused, and why."""
 
 
-@lru_cache(4_096)
+@lru_cache(256)  # a tree may take 150 KB
 def parsed(text: str) -> Node:
     """The tree of an expression. Raises `BadExpression`."""
     if len(text) > MAX_EXPRESSION:

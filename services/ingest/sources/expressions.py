@@ -67,12 +67,6 @@ class Evaluator(TreeInterpreter):  # type: ignore[misc]
             flat += part
         return flat
 
-    def visit_slice(self, node: Node, value: Any) -> Any:
-        """Costs as many steps as the list has elements."""
-        if isinstance(value, list):
-            self.spend(len(value))
-        return super().visit_slice(node, value)
-
     def visit_comparator(self, node: Node, value: Any) -> Any:
         """As JMESPath's, but null where a text is compared with a number by order."""
         left, right = (self.visit(child, value) for child in node["children"])
