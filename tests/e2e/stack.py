@@ -114,7 +114,8 @@ class Routes(httpx.BaseTransport):
 def service_of(method: str, path: str) -> str:
     """The service that answers a call."""
     parts = path.strip("/").split("/")
-    first = parts[1] if len(parts) > 1 else ""
+    named = parts[2:] if parts[1:2] == ["export"] else parts[1:]
+    first = named[0] if named else ""
     if first in INGEST or (first == "accounts" and method == "PUT"):
         return "ingest"
     return "rules" if first in {"rules", "tiers", "triggers", "accounts"} else "actions"

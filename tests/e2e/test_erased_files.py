@@ -168,11 +168,20 @@ def test_no_table_holds_anything_of_the_erased(
             live(client, who)
         stack.settle()
         assert {"rules_accounts", "actions_plays"} <= set(tables_with(stack, "canary"))
+        read = {
+            kind: client.get(f"/v1/export/{kind}").headers["next-cursor"] for kind in ("accounts", "plays")
+        }
         erasure = {"type": f"{gone}.deleted", "account": "canary-account"}
         client.post(
             "/v1/events", json=erasure | ({"contact": "canary-person"} if gone == "contact" else {})
         ).raise_for_status()
         stack.settle()
+        if gone == "account":  # whoever has read it hears its name from the log
+            told = {
+                kind: client.get(f"/v1/export/{kind}", params={"cursor": read[kind]}).text for kind in read
+            }
+            assert '"id":"canary-account","deleted":true' in told["accounts"]
+            assert '"deleted":true' in told["plays"]
         words = [f"canary-{one}" for one in OF_THE_ACCOUNT if gone == "account" or one in OF_THE_CONTACT]
         for word in words:
             assert none_within(WITHIN_S, lambda word=word: tables_with(stack, word)) == [], word

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from backbone.migrations import add_column, drop_column
-from backbone.migrations.stamping import stamp_table
+from backbone.migrations.stamping import stamp_table, unstamp_table
 
 revision = "r016"
 down_revision = "r015"
@@ -43,6 +43,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop it."""
+    unstamp_table("rules", ROWS, changes=True)
     op.drop_table(ROWS, schema="rules")
     op.drop_index("rules_accounts_unshown", ACCOUNTS, schema="rules")
     for name in ("shown", "profile_hash", "newest", "earliest"):
