@@ -89,8 +89,10 @@ class Directory:
             account = event.account or ""
             if event.type in LEARNED:
                 apply(after[account], event, self.address_key)
-            if event.type in ("account.deleted", "contact.deleted"):
-                gone.add((account, None if event.type == "account.deleted" else contact_of(event)))
+            if event.type == "account.deleted":
+                gone.add((account, None))
+            elif event.type == "contact.deleted" and (contact := contact_of(event)) is not None:
+                gone.add((account, contact))
         had = {name: set(rows_of(found, self.key)) for name, found in before.items()}
         has = {name: set(rows_of(found, self.key)) for name, found in after.items()}
         erased = {account for account, contact in gone if contact is None}

@@ -22,7 +22,7 @@ from schemas.addresses import normal
 from schemas.event import MERGED, Event, decode
 from schemas.external_ids import listed
 from schemas.forwarding import ABSORBED, ERASED, Absorbed, Erased, take_in
-from schemas.profile import Contact, Profile, apply_update, contact_of
+from schemas.profile import Contact, Profile, apply_update
 from services.ingest.identity.directory import Directory
 from services.ingest.identity.lookup import keys_of
 from services.ingest.identity.source_placement import Asked, SourcePlacement
@@ -297,4 +297,13 @@ def test_of_a_person_nothing_is_kept_but_a_hash(followed: Database) -> None:
         [row] = connection.execute(select(entries)).all()
     assert (row.account, row.kind, row.name, row.text) == ("acme", "email", "c1", None)
     assert b"ann" not in row.key
-    assert contact_of(event) is None
+
+
+def test_an_erasure_that_names_nobody_erases_nobody(followed: Database) -> None:
+    """As another program may write it."""
+    directory, whose = Directory(KEY), Whose((Way("id", None, "acme"),))
+    said = Event(type="account.updated", account="acme", id="1", data={"external_ids": {"crm": "7"}})
+    follow(followed, directory, [said])
+    follow(followed, directory, [Event(type="contact.deleted", account="acme", id="2")])
+    with followed.read() as connection:
+        assert directory.lookup(connection, keys_of(whose, directory.key)).accounts(whose) == ("acme",)
