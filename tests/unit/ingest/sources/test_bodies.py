@@ -41,6 +41,15 @@ def test_of_a_field_that_comes_twice_the_last() -> None:
     assert read(b"a=1&b=&a=2", FORM) == {"a": "2", "b": ""}
 
 
+def test_what_curl_calls_a_form_is_read_by_how_it_begins() -> None:
+    """`curl -d` calls everything a form. A form itself may hold JSON, or look like it where it is not escaped."""
+    assert read(b' {"a": "b=c&d"}', FORM) == {"a": "b=c&d"}
+    assert read(b"[1]", FORM) == [1]
+    assert read(b"<a><b>1</b></a>", FORM) == {"a": {"b": "1"}}
+    assert read(b"payload={}&b=[1]", FORM) == {"payload": "{}", "b": "[1]"}
+    assert read(b"%7B=1&%5B=2", FORM) == {"{": "1", "[": "2"}
+
+
 # An element: its children by name, each a list of elements, or its text.
 elements = st.recursive(
     texts,
@@ -102,7 +111,8 @@ LAUGHS = b'<!DOCTYPE a [<!ENTITY b "b">]><a>&b;</a>'
         (b"9" * 100_000, {}), (b"[NaN]", {}), (b"[Infinity]", {}), (b"\xff", {}), (b"{'a': 1}", {}),
         (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), {}), (b"[" * 100_000, {}),
         (b"[1" + b",1" * MAX_VALUES + b",1]", {}),
-        (b"a=1&" * 2_000, FORM), (b"x", {"content-type": "multipart/form-data; boundary=x"}),
+        (b"a=1&" * 2_000, FORM), (b'{"a": 1', FORM), (LAUGHS, FORM),
+        (b"x", {"content-type": "multipart/form-data; boundary=x"}),
         (LAUGHS, XML), (LAUGHS, {}), (b"<!DOCTYPE a SYSTEM 'http://127.0.0.1/'><a/>", XML), (b"<a>&b;</a>", XML),
         (b"<a>", XML), (b"<a/><b/>", XML), (b"", XML), (b'<?xml version="1.0" encoding="x-none"?><a/>', XML),
         (b"<a>" * (MAX_DEPTH + 1) + b"</a>" * (MAX_DEPTH + 1), XML),
