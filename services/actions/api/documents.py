@@ -25,6 +25,7 @@ from schemas.sentences.documents import sentence_of
 from schemas.template import TemplateIn
 from services.actions import published_outlines
 from services.actions.api import endpoints
+from services.actions.api.template_flaws import flaws, flaws_of_texts
 from services.actions.api.views import moment
 from services.actions.plays.model import DraftRendering
 from services.actions.storage import holds
@@ -64,7 +65,7 @@ def routers(
     """The routers. `saved` is called when a playbook is about to be saved, `due` when webhooks may go on."""
 
     def check_playbook(connection: Connection, body: PlaybookIn, *, alone: bool = False) -> list[LintWarning]:
-        errors = [*([] if alone else _unknown(connection, body)), *_flaws(texts_of(body), renderer)]
+        errors = [*([] if alone else _unknown(connection, body)), *flaws_of_texts(texts_of(body), renderer)]
         if errors:
             raise Invalid(errors)
         return published_outlines.warnings_about(connection, body, alone=alone)
@@ -72,14 +73,14 @@ def routers(
     def playbook(
         connection: Connection, body: PlaybookIn, before: StoredDocument | None
     ) -> Mapping[str, Any]:
-        errors = [*_unknown(connection, body), *_flaws(texts_of(body), renderer)]
+        errors = [*_unknown(connection, body), *flaws_of_texts(texts_of(body), renderer)]
         if errors:
             raise Invalid(errors)
         saved()
         return dump(connection, body, before)
 
     def check_template(connection: Connection, body: TemplateIn, *, alone: bool = False) -> list[LintWarning]:
-        errors = _flaws(body.sources(), renderer)
+        errors = flaws_of_texts(body.sources(), renderer)
         if errors:
             raise Invalid(errors)
         return published_outlines.warnings_about(connection, body, alone=alone)
@@ -87,13 +88,13 @@ def routers(
     def template(
         connection: Connection, body: TemplateIn, before: StoredDocument | None
     ) -> Mapping[str, Any]:
-        errors = _flaws(body.sources(), renderer)
+        errors = flaws_of_texts(body.sources(), renderer)
         if errors:
             raise Invalid(errors)
         return dump(connection, body, before)
 
     return [
-        *endpoints.routers(db, clock, partial(_flaws, renderer=renderer), due),
+        *endpoints.routers(db, clock, partial(flaws, renderer=renderer), due),
         documents_router(
             DocumentKind(
                 "/v1/playbooks", "playbook", PlaybookIn, PlaybookOut, PLAYBOOK_EXAMPLE,
@@ -191,10 +192,3 @@ def _unknown(connection: Connection, body: PlaybookIn) -> list[FieldError]:
         if not known[kind, name]:
             errors.append(FieldError(field=path, message=f"there is no {kind} {name!r}"))
     return errors
-
-
-def _flaws(sources: dict[str, str], renderer: DraftRendering) -> list[FieldError]:
-    """The errors in templates, by the path at which they stand."""
-    if not sources:
-        return []
-    return [FieldError(field=field, message=message) for field, message in renderer.check(sources)]

@@ -3,7 +3,7 @@
 All that a rehearsal needs of the database is put into its job here: its process has none.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -27,6 +27,7 @@ from schemas.playbook_texts import texts_of
 from schemas.policy import PolicyDoc
 from schemas.rehearsal import RehearsalIn, RehearsalOut
 from schemas.template import TemplateIn
+from services.actions.api.template_flaws import flaws_of_texts
 from services.actions.plays.model import DraftRendering
 from services.actions.rehearsal_body import MAX_BYTES, RehearsalJob, read_rehearsal, triggers_of
 from services.actions.storage.library import ENDPOINTS, PLAYBOOKS, POLICY, TEMPLATES, brand_now
@@ -147,7 +148,7 @@ def _templates(
     sources = {f"playbook.{path}": text for path, text in texts_of(playbook).items()}
     for place, one in enumerate(body.templates):
         sources |= {f"templates.{place}.{field}": text for field, text in one.sources().items()}
-    wrong += _flaws(sources, renderer)
+    wrong += flaws_of_texts(sources, renderer)
     if wrong:
         raise Invalid(wrong)
     return list(found.values())
@@ -167,11 +168,6 @@ def _endpoints(conn: Connection, playbook: PlaybookIn, body: RehearsalIn) -> dic
     called = {name for kind, name, _ in playbook.references() if kind == "endpoint"} - {*body.endpoints}
     stored = {name: ENDPOINTS.get(conn, name) for name in sorted(called)}
     return {name: templates_of(one.doc) for name, one in stored.items() if one is not None}
-
-
-def _flaws(sources: dict[str, str], renderer: DraftRendering) -> Iterable[FieldError]:
-    found = renderer.check(sources) if sources else []
-    return [FieldError(field=field, message=message) for field, message in found]
 
 
 def _suppressed(conn: Connection, topic: str) -> bytes:

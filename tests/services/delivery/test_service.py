@@ -305,6 +305,25 @@ def test_a_template_is_checked_when_it_is_saved(running: Running) -> None:
     assert errors["markdown"].startswith("line 2: ")
 
 
+def test_only_a_webhook_may_name_its_action(running: Running) -> None:
+    mail = {"name": "t", "subject": "{{ action.id }}", "markdown": "{% set action = 1 %}{{ action }}"}
+    steps = [
+        {"task": {"title": "{{ action.id }}"}},
+        {"webhook": {"endpoint": "e", "body": {"id": "{{ action.id }}"}}},
+    ]
+    playbook = {"name": "p", "steps": steps}
+    for path, body, fields in (
+        ("/v1/templates", mail, ["subject"]),
+        ("/v1/templates/check", mail, ["subject"]),
+        ("/v1/playbooks", playbook, ["steps.0.task.title"]),
+    ):
+        answer = running.client.post(path, json=body)
+        errors = [one for one in answer.json()["errors"] if "action" in one["message"]]
+        assert (answer.status_code, [one["field"] for one in errors]) == (422, fields), answer.text
+    endpoint = {"name": "e", "url": "https://hooks.example/x", "body": {"id": "{{ action.id }}"}}
+    assert running.client.post("/v1/endpoints", json=endpoint).status_code == 201
+
+
 def test_erasure_leaves_only_the_hash(running: Running) -> None:
     running.set_up()
     running.fire()
