@@ -25,7 +25,7 @@ from bench.served import Served, cpu_seconds, served
 from bench.workload import TIERS, accounts, lines, rule_documents, rule_set
 from deploy.local.process import free_port, wait_until
 
-COUNT = int(200_000 * SCALE)
+COUNT = int(600_000 * SCALE)  # reading them takes some times as long as starting a process
 PARTITIONS, AT_ONCE, REPEATS, ROUNDS = 8, 20_000, 2, 2
 MODULE = b"services.rules.backtest.process"
 PATIENCE_S = 300.0
