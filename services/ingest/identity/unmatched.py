@@ -186,7 +186,10 @@ class Unmatched:
         lookup = self._directory.lookup(connection, keys_of(whose, self._directory.key))
         made = [addressed(event, account, whose, lookup) for account in going.accounts]
         if going.learn:
-            made.insert(0, self._lesson(connection, row.id, event, whose, going.accounts[0]))
+            lesson = self._lesson(connection, row.id, event, whose, going.accounts[0], lookup)
+            if made[0].contact is None and _says_of(lesson, whose):
+                made[0].contact = lesson.contact
+            made.insert(0, lesson)
         return made
 
     # -- by hand
@@ -240,13 +243,25 @@ class Unmatched:
             raise NotFound(f"there is no unmatched event {id}")
         return row
 
-    def _lesson(self, connection: Connection, id: str, event: Event, whose: Whose, account: str) -> Event:
-        """The update by which events like this one find the account from now on."""
+    def _lesson(
+        self, connection: Connection, id: str, event: Event, whose: Whose, account: str, lookup: Lookup
+    ) -> Event:
+        """The update by which events like this one find the account from now on. An address goes to the contact who
+        has it, else to the event's own if that has none, else to a new one: it takes nobody's place."""
         way = learnable(whose)
         made = Event(type="account.updated", id=f"learn-{id}", account=account, time=event.time)
         if way is None or way.way == "email":
             address = way.value.strip() if way else ""
-            contact = event.contact or normal(address)
+            contact = lookup.contact(account, address)
+            if contact is None and event.contact is not None:
+                mine = (
+                    entries.c.account == account,
+                    entries.c.kind == "email",
+                    entries.c.name == event.contact,
+                )
+                has_one = connection.execute(select(entries.c.name).where(*mine)).first() is not None
+                contact = None if has_one else event.contact
+            contact = contact or normal(address)
             return msgspec.structs.replace(
                 made, type="contact.updated", contact=contact, data={"email": address}
             )
@@ -271,6 +286,14 @@ def addressed(event: Event, account: str, whose: Whose, lookup: Lookup) -> Event
             contact = contact or normal(email)
             data = {"email": email.strip(), **data} if isinstance(data, Mapping) else data
     return msgspec.structs.replace(event, account=account, contact=contact, data=data)
+
+
+def _says_of(lesson: Event, whose: Whose) -> bool:
+    """Whether what is learned is the address by which the event's contact is found."""
+    known = lesson.data.get("email") if isinstance(lesson.data, Mapping) else None
+    return (
+        known is not None and whose.contact_email is not None and normal(known) == normal(whose.contact_email)
+    )
 
 
 def learnable(whose: Whose) -> Way | None:

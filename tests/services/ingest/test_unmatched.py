@@ -104,6 +104,38 @@ async def test_what_is_learned_brings_the_others_in(kit: Kit, whose: Whose, lear
     assert await accept(kit, (event("3"), whose)) == [Went(("acme",))]
 
 
+@pytest.mark.parametrize(
+    ("contact", "person", "learned"),
+    [
+        ({"email": "ann@acme.test"}, "ann@acme.test", "ann@acme.test"),
+        ({"email": "eve@acme.test"}, None, "ann@acme.test"),  # another's address says nothing of this person
+        ({"id": "new"}, "new", "new"),
+        ({"id": "bob"}, "bob", "ann@acme.test"),  # who has an address keeps it
+        ({}, None, "ann@acme.test"),
+    ],
+)
+async def test_an_address_that_is_learned_is_the_contact_s_own(
+    kit: Kit, contact: dict[str, str], person: str | None, learned: str
+) -> None:
+    await put(kit, "acme", contacts=[{"id": "bob", "email": "bob@acme.test"}])
+    whose = Whose((Way("email", None, "ann@acme.test"),), contact_email=contact.get("email"))
+    [parked] = await accept(kit, (event("1", contact=contact.get("id")), whose))
+    assert isinstance(parked, Parked)
+    await call(kit, "POST", f"/v1/unmatched/{parked.id}/assign", {"account": "acme", "learn": True})
+    await settled(kit)
+    assert [one.contact for one in kit.events() if one.id == "1"] == [person]
+    assert [one.contact for one in kit.events() if one.id == f"learn-{parked.id}"] == [learned]
+
+
+async def test_an_address_that_fits_several_accounts_makes_no_second_contact(kit: Kit) -> None:
+    for account in ("acme", "beta"):
+        await put(kit, account, contacts=[{"id": "ann", "email": "ann@both.test"}])
+    [parked] = await accept(kit, (event("1"), by_email("Ann@both.test")))
+    assert isinstance(parked, Parked)
+    await call(kit, "POST", f"/v1/unmatched/{parked.id}/assign", {"account": "acme", "learn": True})
+    assert [one.contact for one in kit.events() if one.id == f"learn-{parked.id}"] == ["ann"]
+
+
 async def test_what_cannot_be_learned_is_refused(kit: Kit) -> None:
     public = Whose((Way("id", None, "old"), Way("domain", None, "ann@gmail.com")))
     [parked] = await accept(kit, (event("1"), public))
