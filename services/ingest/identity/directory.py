@@ -70,6 +70,11 @@ class Directory:
         known = frozenset(_known(connection, keys))
         return Lookup(self.key, dict(entries), known, _merges(connection, ids))
 
+    def is_closed(self, connection: Connection, account: str) -> bool:
+        """Whether the account was merged into another one."""
+        key = self.id_key(account)
+        return key in _merges(connection, {key})
+
     # -- following the log, in the worker
 
     def follow(self, connection: Connection, new: Iterable[str], events: Sequence[Event], now: int) -> None:

@@ -198,6 +198,10 @@ class Unmatched:
         """Send an event to an account. Raises `NotFound`, `StateConflict`, `Invalid`, `LogUnavailable`."""
         with self._db.read() as connection:
             row = self.get(connection, id)
+            closed = learn and self._directory.is_closed(connection, account)
+        if closed:  # what it is taught replaces what the other one has
+            message = "was merged into another account: name that one, or do not learn"
+            raise Invalid([{"field": "account", "message": message}])
         if learn and learnable(decode_whose(row.whose)) is None:
             message = "there is nothing to learn: no external id, address or domain of its own was tried"
             raise Invalid([{"field": "learn", "message": message}])

@@ -5,8 +5,12 @@ from typing import Any
 import httpx
 import pytest
 
+from backbone.log import EVENTS, Entry
 from backbone.web.api_keys import create_key
+from schemas.event import Event, encode
+from schemas.forwarding import ABSORBED
 from services.ingest.identity import unmatched
+from services.ingest.identity.unmatched import HEADERS
 from services.ingest.identity.whose import Way, Whose
 from services.ingest.source_acceptor import Parked, Went
 from tests.services.ingest.kit import Kit
@@ -19,6 +23,7 @@ from tests.services.ingest.test_source_acceptor import (
     put,
     service,
     settled,
+    tell,
     went,
 )
 
@@ -134,6 +139,23 @@ async def test_an_address_that_fits_several_accounts_makes_no_second_contact(kit
     assert isinstance(parked, Parked)
     await call(kit, "POST", f"/v1/unmatched/{parked.id}/assign", {"account": "acme", "learn": True})
     assert [one.contact for one in kit.events() if one.id == f"learn-{parked.id}"] == ["ann"]
+
+
+async def test_an_account_that_was_merged_is_taught_nothing(kit: Kit) -> None:
+    """Its updates go to the account that goes on, and would replace the external ids there."""
+    await put(kit, "old", external_ids={"crm": "1"})
+    await put(kit, "acme", external_ids={"crm": "2"})
+    [parked] = await accept(kit, (event("1"), by_id("7")))
+    assert isinstance(parked, Parked)
+    await tell(kit, "account.merged", "old", data={"into": "acme"})
+    absorbed = Event(type=ABSORBED, account="acme", id="a", source="touchline", data={"account": "old"})
+    kit.rooms.log.append(EVENTS, [Entry(encode(absorbed), "acme", None, HEADERS)]).result(timeout=30)
+    await settled(kit)
+    path = f"/v1/unmatched/{parked.id}/assign"
+    answer = await call(kit, "POST", path, {"account": "old", "learn": True})
+    assert (answer.status_code, [one["field"] for one in answer.json()["errors"]]) == (422, ["account"])
+    assert len(await listed(kit)) == 1
+    assert (await call(kit, "POST", path, {"account": "old"})).status_code == 200
 
 
 async def test_what_cannot_be_learned_is_refused(kit: Kit) -> None:
