@@ -118,6 +118,11 @@ _VISIT = {
 
 
 def domain_of(text: str) -> str | None:
-    """The domain of an address, in lower case; None for what is none."""
-    local, at, domain = text[-1_000:].strip().rpartition("@")
-    return domain.rstrip(">").strip().lower() or None if at and local else None
+    """The domain of one address, such as `ann@acme.test` or `Ann <ann@acme.test>`, in lower case; None for all else."""
+    if len(text) > 1_000:
+        return None
+    text = text.strip()
+    if text.endswith(">"):
+        text = text[:-1].rpartition("<")[2]
+    local, at, domain = text.rpartition("@")
+    return domain.strip().lower() or None if at and local and "@" not in local else None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.source_expressions import MAX_EXPRESSION, BadExpression, parsed
-from services.ingest.sources.expressions import MOST_STEPS, Evaluator, TooCostly
+from services.ingest.sources.expressions import MOST_STEPS, Evaluator, TooCostly, domain_of
 
 BODY = {
     "a": [{"n": 1, "t": "x"}, {"n": 2, "t": "y"}, {"n": 3}],
@@ -126,3 +126,22 @@ def test_the_budget_grows_with_the_body_and_what_is_plain_never_spends_it(body: 
     evaluator = Evaluator(body, {}, len(json.dumps(body)))
     for text in ("@", "a.b", "*", "[].a", "[?a == @]", "{a: a, b: @}"):
         evaluator.value(parsed(text), body)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Ann@Acme.test ", "acme.test"),
+        ("Ann <ann@acme.test>", "acme.test"),
+        ('"ann@home.test" <ann@acme.test>', "acme.test"),
+        ("ann@acme.test, bob@beta.test", None),  # of two people, neither's account
+        ("ann@acme.test;bob@beta.test", None),
+        ("a@b@acme.test", None),
+        ("@acme.test", None),
+        ("acme.test", None),
+        ("ann@", None),
+        ("<>", None),
+    ],
+)
+def test_the_domain_is_that_of_one_address(text: str, found: str | None) -> None:
+    assert domain_of(text) == found
