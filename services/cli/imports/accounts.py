@@ -15,7 +15,7 @@ from schemas.account import AccountIn
 from schemas.names import MAX_NAME
 from schemas.profile import Profile
 from services.cli.client import Client
-from services.cli.imports.columns import ID, Column, Row, doubt, row_of
+from services.cli.imports.columns import ID, Column, Row, attribute, doubt, row_of
 from services.cli.imports.csv_rows import Table
 from services.cli.imports.delivery import deliver
 from services.cli.imports.progress import bar
@@ -76,7 +76,7 @@ def _good_rows(table: Table, columns: Sequence[Column], report: Report) -> Itera
             report.wrong(read.line, *wrong)
             continue
         for one in columns:
-            said = doubt(read.cells[one.place].strip()) if one.kind == "any" else None
+            said = doubt(attribute(read.cells[one.place].strip())) if one.kind == "any" else None
             if said is not None:
                 report.warn(read.line, one.label, said, read.cells[one.place].strip())
         if _ROUNDED.fullmatch(row.account):

@@ -72,7 +72,7 @@ EXCEL = (
     'beta;"Beta\r\nInc.";240,000;;;;;;\r\n'
     ";Nameless;1;;;;;;\r\n"
     "gamma;Gamma;7;Kim;no address;;;;\r\n"
-    "acme;;;;;bo;bo@acme.test;;\r\n"
+    "acme;;240;;;bo;bo@acme.test;;\r\n"
 )
 MAPS = ("--map", "Name=name", "--map", "ARR=attributes.arr", "--map", "Notes=")
 
@@ -87,9 +87,10 @@ def test_accounts_as_excel_writes_them(client: httpx.Client, tmp_path: Path) -> 
     assert (
         "ARR (attributes.arr): '240,000' is text: should be a number such as 240000 or 19.5 (line 3)" in said
     )
+    assert said.count("warning") == 1
 
     acme, beta = account(client, "acme"), account(client, "beta")
-    assert (acme["name"], acme["attributes"]) == ("Acme GmbH", {"arr": 240000})
+    assert (acme["name"], acme["attributes"]) == ("Acme GmbH", {"arr": 240})
     assert acme["owner"] == {"name": "Jo Doe", "email": "jo@us.test"}
     assert {one["id"]: (one["email"], one["active"]) for one in acme["contacts"]} == {
         "ann": ("ann@acme.test", True),
