@@ -22,6 +22,7 @@ from backbone.log.kafka.log import KafkaLog
 from backbone.settings import load_settings
 from backbone.web.api_keys import create_key
 from deploy.local.kafka import Kafka, Listener
+from deploy.local.process import wait_until
 from services.app import running
 from tests.conformance.certificates import PASSWORD as OF_THE_KEY
 from tests.conformance.certificates import Certificates, make_certificates
@@ -231,6 +232,7 @@ def test_serving_with_a_wrong_password(secured: Secured, tmp_path: Path) -> None
         with running(load_settings(**common, **given), ["ingest"]) as (rooms, url):
             key = key or create_key(rooms.db, rooms.clock, "client", ["events:write"])
             assert call(f"{url}/healthz")[0] == 200
+            wait_until("it says so", lambda url=url, ready=ready: call(f"{url}/readyz")[0] == ready, WAIT_S)
             status, _, body = call(f"{url}/readyz")
             assert (status, body["checks"]["log"]) == (ready, ready == 200)
             began = time.monotonic()

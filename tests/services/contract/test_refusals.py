@@ -87,9 +87,9 @@ def test_a_filter_that_cannot_work_says_what_can(
 
 
 def test_no_call_takes_a_field_that_it_does_not_read(api: httpx.Client) -> None:
-    """But for the calls whose bodies are another's: Segment's, and the reports of mail providers."""
+    """But for the calls whose bodies are others': Segment's, webhooks, and the reports of mail providers."""
     segments = {f"/v1/{call}" for call in ("track", "identify", "group", "page", "screen", "alias", "batch")}
-    others = ("/u/", "/v1/mail/feedback/")
+    others = ("/u/", "/v1/hooks/", "/v1/mail/feedback/")
     asked = [
         (method, path)
         for path, calls in api.get("/openapi.json").json()["paths"].items()

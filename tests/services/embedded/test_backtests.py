@@ -98,13 +98,14 @@ def triggers(client: httpx.Client, path: str, **query: Any) -> list[JSON]:
 
 
 def rows(rooms: Runtime) -> JSON:
-    """How many rows every table has, but for those of jobs and what a chore deletes, and where the log ends."""
+    """How many rows every table has, but for those of jobs and what chores write, and where the log ends."""
+    chores = (rules_tables.backtest_erasures, rules_tables.account_rows)
     with rooms.db.read() as conn:
         counts = {
             table.name: conn.scalar(select(func.count()).select_from(table))
             for metadata in ROOMS
             for table in metadata.tables.values()
-            if not table.name.startswith("backbone_job") and table is not rules_tables.backtest_erasures
+            if not table.name.startswith("backbone_job") and table not in chores
         }
         states = {row.account: row.state for row in conn.execute(select(rules_tables.accounts))}
     return {
