@@ -8,13 +8,11 @@ from backbone.tables import jobs
 from services.actions.rehearsal_body import RehearsalJob
 from services.actions.storage.erasure import ToErase, erase
 from services.actions.storage.rehearsals import KIND
-from tests.migrated import migrated
 from tests.services.actions.kit import House
 from tests.unit.plays.kit import T0, trigger
 
 
 def test_only_those_of_the_account(house: House) -> None:
-    migrated(house.db)
     queues = {kind: JobQueue(house.db, house.clock, kind) for kind in (KIND, "backtest")}
     of: dict[str, str] = {}
     for place, name in enumerate(("acme", "acme-2", "me", "none")):
