@@ -19,7 +19,7 @@ def export(folder: Path) -> int:
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"{folder} is a file: export takes a folder, and writes one file a document")
     client = Client()
-    held = everything(client, {*PATHS, "tiers"})
+    held = everything(client, {*PATHS, "tiers"} - {"source"})  # ingest may be behind another address
     # the default too, where nobody has saved any
     held.documents.setdefault(("tiers", "tiers"), client.call("GET", f"/v1/{SINGLE['tiers']}"))
     files = _files(folder, held.documents)
