@@ -8,6 +8,7 @@ from fastapi import Response
 
 from backbone.clock import Clock
 from backbone.errors import Invalid, NotFound, TooLarge, Unauthorized
+from backbone.telemetry import get_logger
 from backbone.web.app import json_response
 from backbone.web.bodies import NotJson
 from schemas.source import HookAnswer
@@ -24,7 +25,9 @@ from services.ingest.sources.mapping import Element, MappedEvent, NoAnswer, TooM
 from services.ingest.sources.verify import HookRequest
 from services.ingest.thread_pools import at_the_door
 
+log = get_logger("hooks")
 INLINE = 8_192  # bytes: a larger body is read in a thread, so that it keeps no other request waiting
+MOST_TOLD = 10  # fields and codes of a line in the log of the process
 OUTCOMES = ("accepted", "ignored", "unmatched", "rejected")
 
 
@@ -102,17 +105,15 @@ class HookReceiver:
         mapped = [one for one in elements if isinstance(one, MappedEvent)]
         taken = await self._acceptor.accept(mapped, name) if mapped else []
         counts = Counter(dict.fromkeys(OUTCOMES, 0))
+        refused = [one for one in (*elements, *taken) if isinstance(one, Refusal)]
         counts["ignored"] = sum(one is None for one in elements)
-        counts["rejected"] = sum(isinstance(one, Refusal) for one in elements)
+        counts["rejected"] = len(refused)
         for one in taken:
-            went = (
-                "rejected"
-                if isinstance(one, Refusal)
-                else "accepted"
-                if isinstance(one, Went)
-                else "unmatched"
-            )
-            counts[went] += 1
+            if not isinstance(one, Refusal):
+                counts["accepted" if isinstance(one, Went) else "unmatched"] += 1
+        if refused:  # who sends hooks does not read answers; no value is told, as it may be somebody's
+            why = sorted({f"{one.field}: {one.code}" for one in refused})
+            log.warning("elements_rejected", source=name, rejected=len(refused), why=why[:MOST_TOLD])
         for outcome, count in counts.items():
             if count:
                 HOOK_ELEMENTS.labels(name, outcome).inc(count)

@@ -9,6 +9,7 @@ string or number: these are then refused with the event that holds them.
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -33,6 +34,7 @@ _decode = msgspec.json.Decoder().decode
 def read(body: bytes, headers: Mapping[str, str]) -> Any:
     """The value of a body; `headers` with names in lower case. Raises `NotReadable`."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = body.removeprefix(BOM_UTF8)  # which some systems write
     begins = body.lstrip()[:1]
     if kind == FORM and begins not in _NO_FORM:
         return _form(body)

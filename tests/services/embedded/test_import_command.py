@@ -23,7 +23,7 @@ from services.app import running
 from services.cli.main import app
 
 COMMAND = [sys.executable, "-m", "services.cli.main", "import"]
-RATE = 3_000  # events a second that a key may send
+RATE = 2_000  # events a second that a key may send
 WAIT_S = 60.0
 
 
@@ -199,7 +199,7 @@ def test_runs_that_are_interrupted_and_killed_double_nothing(
     many = {"event": "login", "at_least": 1_000_000}
     rule = {"name": "logins", "when": {"threshold": many}, "status": "active"}
     assert client.post("/v1/rules", json=rule).status_code == 201
-    events = lines(4 * RATE)
+    events = lines(6 * RATE)
     expected = Counter(json.loads(line)["account"] for line in events)
     file = tmp_path / "events.ndjson"
     file.write_text("\n".join(["{'type': 'login'}", *events]) + "\n")

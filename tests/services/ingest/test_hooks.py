@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from backbone.clock import ManualClock
 from backbone.database import Database
@@ -112,8 +113,12 @@ async def test_each_element_is_counted_and_a_bad_one_takes_no_other_with_it(kit:
         {**WON, "account": None},
         {**WON, "amount": "\ud800"},
     ]
-    answer = await hook(kit, {"items": items})
+    with capture_logs() as logs:
+        answer = await hook(kit, {"items": items})
     assert answer.json() == {"accepted": 2, "ignored": 1, "unmatched": 0, "rejected": 3}
+    [told] = [one for one in logs if one["event"] == "elements_rejected"]
+    assert (told["source"], told["rejected"]) == ("crm", 3)
+    assert told["why"] == ["account: required", "data.amount: invalid", "id: invalid"]
     assert names(kit.events()) == [("1", "acme", "crm"), ("2", "acme", "crm")]
     for nothing in ({"items": []}, {"items": [{"kind": "lost"}]}):
         assert (await hook(kit, nothing)).status_code == 200

@@ -1,6 +1,7 @@
 """Bodies of hooks: JSON, forms, XML; what cannot be read, or is too much, is refused as a whole."""
 
 import json
+from codecs import BOM_UTF8
 from typing import Any
 from urllib.parse import urlencode
 from xml.sax.saxutils import escape
@@ -48,6 +49,13 @@ def test_what_curl_calls_a_form_is_read_by_how_it_begins() -> None:
     assert read(b"<a><b>1</b></a>", FORM) == {"a": {"b": "1"}}
     assert read(b"payload={}&b=[1]", FORM) == {"payload": "{}", "b": "[1]"}
     assert read(b"%7B=1&%5B=2", FORM) == {"{": "1", "[": "2"}
+
+
+@pytest.mark.parametrize(
+    ("body", "value"), [(b'{"a": 1}', {"a": 1}), (b"<a><b>1</b></a>", {"a": {"b": "1"}})]
+)
+def test_a_byte_order_mark_is_passed_over(body: bytes, value: Any) -> None:
+    assert read(BOM_UTF8 + body, {}) == value
 
 
 # An element: its children by name, each a list of elements, or its text.
