@@ -2,7 +2,9 @@
 finds invalid ones.
 
 The API refuses an update with an invalid value. Where nobody can be told (another program's record, a call of
-a Segment library), the value is left out and counted, and the rest is accepted.
+a Segment library), the value is left out and counted, and the rest is accepted. An owner or a
+list of domains of which nothing is left is left out as a whole, so that what is known stays: nobody has asked to
+delete it.
 """
 
 from collections.abc import Callable, Iterator
@@ -42,11 +44,14 @@ def right(type_: str, data: dict[str, Any]) -> tuple[dict[str, Any], list[BadVal
     owner = data.get("owner")
     if isinstance(owner, dict):
         found = _fields(owner, "owner.", (("email", "owner.email", trimmed_address),), wrong)
-        changed = changed if found is owner else {**changed, "owner": found}
+        if found is not owner:
+            left = any(value is not None for value in found.values())
+            changed = {**changed, "owner": found} if left else _without(changed, "owner")
     domains = data.get("domains")
     if isinstance(domains, list):
         fine = list(_domains(domains, wrong))
-        changed = changed if fine == domains else {**changed, "domains": fine}
+        if fine != domains:
+            changed = {**changed, "domains": fine} if fine else _without(changed, "domains")
     ids = data.get("external_ids")
     if isinstance(ids, dict):
         known = dict(_external_ids(ids, wrong))
@@ -57,6 +62,10 @@ def right(type_: str, data: dict[str, Any]) -> tuple[dict[str, Any], list[BadVal
         if any(one is not before for one, before in zip(people, contacts, strict=True)):
             changed = {**changed, "contacts": people}
     return changed, wrong
+
+
+def _without(data: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key != name}
 
 
 def _domains(sent: list[Any], wrong: list[BadValue]) -> Iterator[str]:

@@ -85,6 +85,20 @@ def test_what_was_put_right_is_right(type_: str, sent: dict[str, Any]) -> None:
     assert len({one.path for one in wrong}) == len(wrong)
 
 
+@pytest.mark.parametrize("owner", [{"email": "jo.us.test"}, {"email": "jo.us.test", "name": None}])
+def test_what_is_invalid_as_a_whole_deletes_nothing(owner: dict[str, Any]) -> None:
+    profile = Profile("acme")
+    known = {"owner": {"name": "Jo", "email": "jo@us.test"}, "domains": ["acme.test"]}
+    apply_update(profile, Event(type="account.updated", account="acme", data=known))
+    wrong = {"name": "Acme", "owner": owner, "domains": ["gmail.com", "a b"]}
+    apply_update(profile, Event(type="account.updated", account="acme", data=wrong))
+    assert profile.owner is not None
+    assert (profile.name, profile.owner.email, profile.domains) == ("Acme", "jo@us.test", ["acme.test"])
+    none: dict[str, Any] = {"owner": None, "domains": []}
+    apply_update(profile, Event(type="account.updated", account="acme", data=none))
+    assert (profile.owner, list(profile.domains or [])) == (None, [])
+
+
 def test_a_profile_takes_the_rest() -> None:
     """As rules and actions both read it from the log, where other programs write too."""
     profile = Profile("acme")
