@@ -46,8 +46,8 @@ def test_a_handler_that_asks_for_more_is_refused_when_it_is_registered(handler: 
         _router().post("/v1/things")(handler)
 
 
-def test_a_path_with_parameters_and_a_route_without_a_key_are_refused() -> None:
+def test_a_path_with_parameters_needs_an_open_route_and_a_handler_that_takes_them() -> None:
     with pytest.raises(TypeError):
         _router().post("/v1/things/{id}")(_good)
     with pytest.raises(TypeError):
-        _router().post("/v1/things", dependencies=[open_route])(_no_caller)
+        _router().post("/v1/things/{id}", dependencies=[open_route])(_no_caller)
