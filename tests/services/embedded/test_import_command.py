@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -208,7 +209,13 @@ def test_runs_that_are_interrupted_and_killed_double_nothing(
         found = list(state.glob("**/*.json"))
         return json.loads(found[0].read_text())["place"]["offset"] if found else 0
 
-    first = subprocess.Popen([*COMMAND, file, "--historical"], stderr=subprocess.PIPE, text=True)
+    first = subprocess.Popen(
+        [*COMMAND, file, "--historical"],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell lets what it starts in the background ignore Ctrl-C, and tests may run there.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     until(offset)
     first.send_signal(signal.SIGINT)
     _, said = first.communicate(timeout=WAIT_S)
