@@ -5,7 +5,7 @@ from typing import Any
 
 from backbone.errors import Invalid
 from backbone.web.validation import validate
-from schemas.event import microseconds, rfc3339
+from schemas.event import microseconds
 from schemas.source import SourceIn
 from schemas.source_scenario import SourceScenario
 from services.cli.comparing import Difference, compare
@@ -103,20 +103,13 @@ def _differences(test: SourceScenario, elements: Sequence[Element]) -> Sequence[
 
 def shown(one: MappedEvent) -> dict[str, Any]:
     """An event as tests compare it: `account` has the ways to find it, the first of each kind."""
-    event, whose = one
+    whose = one.whose
     ways: dict[str, Any] = {}
     for way in whose.ways:
         if way.way not in ways:
             ways |= {way.way: way.value} | ({"system": way.system} if way.system is not None else {})
     if whose.create:
         ways["create"] = True
-    contact = {"id": event.contact, "email": whose.contact_email}
-    return {
-        "type": event.type,
-        "id": event.id,
-        "source": event.source,
-        "time": None if event.time is None else rfc3339(microseconds(event.time)),
-        "account": ways,
-        "contact": {name: value for name, value in contact.items() if value is not None} or None,
-        "data": event.data,
-    }
+    contact = {"id": one.event.contact, "email": whose.contact_email}
+    said = {name: value for name, value in contact.items() if value is not None}
+    return {**one.shown(), "account": ways, "contact": said or None}

@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 
-from schemas.event import microseconds, rfc3339
 from services.ingest.decoding.refusals import Refusal
 from services.ingest.decoding.validation import EventValidator
 from services.ingest.identity.source_placement import SourcePlacement
@@ -13,8 +12,6 @@ from services.ingest.source_acceptor import checked
 from services.ingest.sources.mapping import Element, MappedEvent
 
 _IGNORED = {"reason": "ignored", "field": "", "message": "no `when` holds for it"}
-
-
 MOST_ACCOUNTS = 100  # of one event that are shown
 
 
@@ -51,15 +48,10 @@ def _refused(refusal: Refusal) -> dict[str, Any]:
 
 
 def _shown(one: MappedEvent) -> dict[str, Any]:
-    event, whose = one
-    contact = {"id": event.contact, "email": whose.contact_email}
+    contact = {"id": one.event.contact, "email": one.whose.contact_email}
     return {
-        "type": event.type,
-        "id": event.id,
-        "source": event.source,
-        "time": None if event.time is None else rfc3339(microseconds(event.time)),
-        "tried": [msgspec.structs.asdict(way) for way in whose.ways],
-        "create": whose.create,
+        **one.shown(),
+        "tried": [msgspec.structs.asdict(way) for way in one.whose.ways],
+        "create": one.whose.create,
         "contact": contact if any(contact.values()) else None,
-        "data": event.data,
     }

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from schemas.event import Event
+from schemas.event import Event, microseconds, rfc3339
 from schemas.names import MAX_NAME
 from schemas.source import MAX_ANSWER, AccountWay, EventMapping, SourceIn
 from schemas.source_expressions import Node, parsed
@@ -28,6 +28,17 @@ class MappedEvent(NamedTuple):
 
     event: Event
     whose: Whose
+
+    def shown(self) -> dict[str, Any]:
+        """The event as people read it, but for account and contact."""
+        event = self.event
+        return {
+            "type": event.type,
+            "id": event.id,
+            "source": event.source,
+            "time": None if event.time is None else rfc3339(microseconds(event.time)),
+            "data": event.data,
+        }
 
 
 Element = MappedEvent | Refusal | None  # None: no `when` holds, so it is ignored

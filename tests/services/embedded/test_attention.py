@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -18,10 +17,11 @@ from backbone.web.api_keys import create_key
 from schemas.notices import NoticeKind
 from services.actions.storage import endpoints
 from services.actions.tables import actions, documents
-from services.app import Runtime, running
+from services.app import running
 from services.rules.service import RulesService
 from tests.conftest import KafkaServer
 from tests.migrated import migrated
+from tests.services.embedded.house_kit import House
 from tests.services.ingest.kit import park
 
 DAY = 86_400_000_000
@@ -32,20 +32,8 @@ AWAITING = "/v1/actions?reason=awaiting_approval"
 QUIET = {"absence": {"event": "login", "for": "1d"}}
 
 
-class House:
+class AttentiveHouse(House):
     """A running server."""
-
-    def __init__(self, rooms: Runtime, client: httpx.Client) -> None:
-        self.rooms, self.client = rooms, client
-
-    def call(self, method: str, path: str, **more: Any) -> Any:
-        answer = self.client.request(method, path, **more)
-        assert answer.is_success, (method, path, answer.text)
-        return answer.json() if answer.content else None
-
-    def settle(self) -> None:
-        while not self.call("GET", "/v1/status")["idle"]:
-            time.sleep(0.02)
 
     def items(self, **headers: str) -> dict[str, dict[str, Any]]:
         """What needs a person, by kind and path."""
@@ -65,7 +53,7 @@ class House:
 
 
 @pytest.fixture(params=["small", pytest.param("large", marks=[pytest.mark.kafka, pytest.mark.postgres])])
-def house(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[House]:
+def house(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[AttentiveHouse]:
     given: dict[str, Any] = {"clock": "log", "partitions": 1}
     if request.param == "large":
         kafka: KafkaServer = request.getfixturevalue("kafka")
@@ -79,10 +67,10 @@ def house(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[House]:
     with running(load_settings(data_dir=tmp_path / "data", port=0, **given)) as (rooms, url):
         key = create_key(rooms.db, rooms.clock, "jo", ["admin"])
         with httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=30) as client:
-            yield House(rooms, client)
+            yield AttentiveHouse(rooms, client)
 
 
-def trouble(house: House) -> None:
+def trouble(house: AttentiveHouse) -> None:
     """Something of every kind, and beside each something that is well."""
     known = {"tier": "high", "contacts": [{"id": "a", "email": "a@x.test"}]}
     for account in ("acme", "beta"):
@@ -129,7 +117,7 @@ def ended(status: str, days: int, now: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_each_count_is_that_of_the_list_behind_its_link(house: House) -> None:
+def test_each_count_is_that_of_the_list_behind_its_link(house: AttentiveHouse) -> None:
     house.settle()
     assert house.items() == {}
     trouble(house)
@@ -160,7 +148,7 @@ def test_each_count_is_that_of_the_list_behind_its_link(house: House) -> None:
     assert {one["name"] for one in house.listed("/v1/playbooks?unhealthy=false")} == {"stops", "goes"}
 
 
-def test_it_says_that_sending_is_off_and_that_a_worker_is_behind(house: House) -> None:
+def test_it_says_that_sending_is_off_and_that_a_worker_is_behind(house: AttentiveHouse) -> None:
     house.call("PUT", "/v1/sending", json={"status": "off", "reason": "wrong prices"})
     off = house.items()["sending_off /v1/actions"]
     assert (off["count"], off["oldest"]) == (0, house.call("GET", "/v1/sending")["at"])
@@ -180,7 +168,7 @@ def test_it_says_that_sending_is_off_and_that_a_worker_is_behind(house: House) -
     assert "sending_off /v1/actions" not in house.items()
 
 
-def test_what_a_key_may_not_read_is_left_out(house: House) -> None:
+def test_what_a_key_may_not_read_is_left_out(house: AttentiveHouse) -> None:
     trouble(house)
     db, clock = house.rooms.db, house.rooms.clock
     for scope, wanted in (
@@ -194,7 +182,7 @@ def test_what_a_key_may_not_read_is_left_out(house: House) -> None:
     assert house.client.get("/v1/attention", headers={"authorization": f"Bearer {page}"}).status_code == 403
 
 
-def test_what_is_done_leaves_it(house: House) -> None:
+def test_what_is_done_leaves_it(house: AttentiveHouse) -> None:
     trouble(house)
     held = house.listed("/v1/plays?status=held")
     house.call("POST", f"/v1/plays/{held[0]['id']}/discard")

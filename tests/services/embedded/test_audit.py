@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +18,8 @@ from backbone.web.api_keys import create_key, revoke_key
 from backbone.web.audit import trail_of
 from services.actions.storage import endpoints
 from services.actions.tables import actions
-from services.app import Runtime, running
+from services.app import running
+from tests.services.embedded.house_kit import House
 from tests.services.ingest.kit import park
 
 WHEN = {"threshold": {"event": "called", "at_least": 1}}
@@ -51,20 +51,8 @@ DOCUMENTS = {
 }
 
 
-class House:
+class AuditedHouse(House):
     """All services in one, and what was called of them."""
-
-    def __init__(self, rooms: Runtime, client: httpx.Client) -> None:
-        self.rooms, self.client = rooms, client
-
-    def call(self, method: str, path: str, **more: Any) -> Any:
-        answer = self.client.request(method, path, **more)
-        assert answer.is_success, (method, path, answer.text)
-        return answer.json() if answer.content else None
-
-    def settle(self) -> None:
-        while not self.call("GET", "/v1/status")["idle"]:
-            time.sleep(0.02)
 
     def audit(self, **query: Any) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = self.call("GET", "/v1/audit", params=query)["items"]
@@ -75,12 +63,12 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedHouse]:
     settings = load_settings(data_dir=tmp_path_factory.mktemp("data"), port=0, partitions=1, clock="log")
     with running(settings) as (rooms, url):
         key = create_key(rooms.db, rooms.clock, "jo", ["admin"])
         with httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=30) as client:
-            yield House(rooms, client)
+            yield AuditedHouse(rooms, client)
 
 
 # One real call, or more, of every route that changes something: `{id}` is filled in by what is made beforehand, and
@@ -122,7 +110,7 @@ CALLS: list[tuple[str, str, Any]] = [
 ]
 
 
-def the_plays(house: House) -> dict[str, str]:
+def the_plays(house: AuditedHouse) -> dict[str, str]:
     """The ids of an open play, of two that are held, of three mails that await an approval, and of one that is
     skipped."""
     house.call("PUT", "/v1/accounts/acme", json=ACCOUNT)
@@ -155,7 +143,7 @@ def the_plays(house: House) -> dict[str, str]:
     }
 
 
-def an_endpoint_that_failed(house: House, play: str) -> None:
+def an_endpoint_that_failed(house: AuditedHouse, play: str) -> None:
     """It is disabled, and a webhook to it has failed."""
     rooms, now = house.rooms, house.rooms.clock.now()
     action = {
@@ -170,7 +158,7 @@ def an_endpoint_that_failed(house: House, play: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def called(house: House) -> dict[tuple[str, str], list[dict[str, Any]]]:
+def called(house: AuditedHouse) -> dict[tuple[str, str], list[dict[str, Any]]]:
     """Every call once, and the entries that each has made, by method and route."""
     ids = {**the_plays(house), "task": ""}
     park(house.rooms, "unm_assigned", "kim@acme.test")
@@ -194,7 +182,7 @@ def called(house: House) -> dict[tuple[str, str], list[dict[str, Any]]]:
 
 
 def test_every_route_that_changes_something_is_called_here(
-    house: House, called: dict[tuple[str, str], list[dict[str, Any]]]
+    house: AuditedHouse, called: dict[tuple[str, str], list[dict[str, Any]]]
 ) -> None:
     """A route that takes the trail writes its entry: add one of your calls to `CALLS`."""
     changing = {
@@ -207,7 +195,7 @@ def test_every_route_that_changes_something_is_called_here(
 
 
 def test_an_entry_says_who_did_what(
-    house: House, called: dict[tuple[str, str], list[dict[str, Any]]]
+    house: AuditedHouse, called: dict[tuple[str, str], list[dict[str, Any]]]
 ) -> None:
     every = [one for entries in called.values() for one in entries]
     assert {one["actor"] for one in every} == {"jo"}
@@ -259,7 +247,7 @@ def test_an_entry_says_who_did_what(
 
 
 def test_no_secret_and_nothing_of_a_person_is_written(
-    house: House, called: dict[tuple[str, str], list[dict[str, Any]]]
+    house: AuditedHouse, called: dict[tuple[str, str], list[dict[str, Any]]]
 ) -> None:
     endpoint = called["POST", "/v1/endpoints"][0]["after"]
     assert endpoint == {
@@ -272,7 +260,7 @@ def test_no_secret_and_nothing_of_a_person_is_written(
     assert [name for name in (*NAMES, SECRET, KEY) if name in kept] == []
 
 
-def test_what_fails_or_changes_nothing_has_no_entry(house: House) -> None:
+def test_what_fails_or_changes_nothing_has_no_entry(house: AuditedHouse) -> None:
     house.call("PUT", "/v1/rules/calm", json={"when": WHEN, "status": "active"})
     house.call("PUT", "/v1/templates/calm", json={"subject": "Hi", "markdown": "Hi"})
     before = house.audit()
@@ -300,7 +288,7 @@ def test_what_fails_or_changes_nothing_has_no_entry(house: House) -> None:
     assert house.audit() == before
 
 
-def test_a_repeated_request_has_one_entry(house: House) -> None:
+def test_a_repeated_request_has_one_entry(house: AuditedHouse) -> None:
     once = {"Idempotency-Key": "once"}
     for path, body in (
         ("rules", {"name": "once", "when": WHEN}),
@@ -311,7 +299,7 @@ def test_a_repeated_request_has_one_entry(house: House) -> None:
         assert len(house.audit(object=f"{path[:-1]}/once")) == 1
 
 
-def test_a_version_that_was_only_saved_replaces_nothing(house: House) -> None:
+def test_a_version_that_was_only_saved_replaces_nothing(house: AuditedHouse) -> None:
     for kind in DOCUMENTS:
         first, second = DOCUMENTS[kind]
         path = f"/v1/{kind}/apart"
@@ -324,7 +312,7 @@ def test_a_version_that_was_only_saved_replaces_nothing(house: House) -> None:
         assert entry["version"] == entry["after"]["version"] > 1
 
 
-def test_it_is_filtered_and_paged(house: House) -> None:
+def test_it_is_filtered_and_paged(house: AuditedHouse) -> None:
     for number in range(3):
         house.call("PUT", "/v1/templates/paged", json={"subject": str(number), "markdown": "Hi"})
     mine = house.audit(object="template/paged")
@@ -343,7 +331,9 @@ def test_it_is_filtered_and_paged(house: House) -> None:
     assert house.client.get("/v1/audit", params={"wher": "x"}).status_code == 422
 
 
-def test_keys_made_and_revoked_by_the_command_are_in_it_and_their_secrets_are_not(house: House) -> None:
+def test_keys_made_and_revoked_by_the_command_are_in_it_and_their_secrets_are_not(
+    house: AuditedHouse,
+) -> None:
     db, clock = house.rooms.db, house.rooms.clock
     key = create_key(db, clock, "ci", ["rules:read"])
     revoke_key(db, clock, "ci", wait=0)
@@ -376,7 +366,7 @@ def test_secrets_are_masked_wherever_they_stand() -> None:
     ]
 
 
-def test_old_entries_leave(house: House) -> None:
+def test_old_entries_leave(house: AuditedHouse) -> None:
     house.call("PUT", "/v1/templates/old", json={"subject": "Old", "markdown": "Hi"})
     db = house.rooms.db
     with db.write() as conn:
