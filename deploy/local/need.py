@@ -2,7 +2,7 @@
 
 `python -m deploy.local.need`. If TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS or TOUCHLINE_DATABASE_URL is set, the
 tests use that server, except for those that kill or rebuild one; a missing server is then only reported.
-Node.js and Chromium run other people's libraries.
+Node.js and Chromium run other people's libraries, Chromium our pages too.
 """
 
 from __future__ import annotations
