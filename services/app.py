@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 from sqlalchemy import MetaData
+from starlette.types import ASGIApp
 
 from backbone.audit import prune as prune_audit
 from backbone.clock import Clock, SteadyClock
@@ -35,6 +36,7 @@ from backbone.web import server
 from backbone.web.api_keys import ensure_admin_key
 from backbone.web.app import Service, create_app
 from backbone.web.idempotency import prune_all
+from services.console.front import open_front
 
 SERVICES = ("ingest", "rules", "actions")
 SCRUB_S = 15.0  # what was deleted is out of all files after that much quiet
@@ -44,7 +46,8 @@ log = get_logger("touchline")
 
 @dataclass
 class Runtime:
-    """What runs in this process. `new_admin_key` is set on the first start."""
+    """What runs in this process. `app` is the API; `front` is what is served: the API, and the console's pages where
+    all services are. `new_admin_key` is set on the first start."""
 
     settings: Settings
     db: Database
@@ -52,6 +55,7 @@ class Runtime:
     clock: Clock
     services: Sequence[Service]
     app: FastAPI
+    front: ASGIApp
     new_admin_key: str | None = None
 
 
@@ -84,7 +88,14 @@ def open_runtime(
         )
         stack.callback(upkeep.stop)
         upkeep.start()
-        yield Runtime(settings, db, records, time, services, app, new_key)
+        yield Runtime(settings, db, records, time, services, app, _front(app, settings, names, time), new_key)
+
+
+def _front(app: FastAPI, settings: Settings, names: Sequence[str], clock: Clock) -> ASGIApp:
+    """The pages need all three services; a part of them has none."""
+    if set(names) != set(SERVICES):
+        return app
+    return open_front(app, secret=secret_key(settings), public_url=settings.public_url, clock=clock)
 
 
 def prepare(db: Database, names: Sequence[str]) -> None:
@@ -104,7 +115,7 @@ def serve(settings: Settings, names: Sequence[str] = SERVICES) -> None:
         if rooms.new_admin_key is not None:
             _show_admin_key(settings, rooms.new_admin_key)
         _say_where(settings, names)
-        server.run(rooms.app, settings, listener)
+        server.run(rooms.front, settings, listener)
         log.info("stopping")
         _stop_for_sure()
     log.info("stopped")
@@ -116,7 +127,7 @@ def running(
 ) -> Iterator[tuple[Runtime, str]]:
     """A runtime behind a server in a thread: (runtime, its address). For tests and demo; port 0 takes a free one."""
     with open_runtime(settings, names, clock=clock) as rooms:
-        threaded = server.ThreadedServer(rooms.app, settings)
+        threaded = server.ThreadedServer(rooms.front, settings)
         threaded.start()
         try:
             yield rooms, threaded.url

@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from backbone.errors import ConfigurationError
 from backbone.settings import Settings
@@ -41,7 +41,7 @@ def bind(settings: Settings) -> socket.socket:
     return listener
 
 
-def make_server(app: FastAPI, settings: Settings) -> uvicorn.Server:
+def make_server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
     """A server for this app; it does not run yet."""
     config = uvicorn.Config(
         app,
@@ -69,7 +69,7 @@ def _lines(settings: Settings) -> Callable[..., SharedReadBuffer]:
     return connect
 
 
-def run(app: FastAPI, settings: Settings, listener: socket.socket) -> None:
+def run(app: ASGIApp, settings: Settings, listener: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM, then finish the requests under way. Call it in the main thread."""
     with _signals_end_quietly():
         make_server(app, settings).run(sockets=[listener])
@@ -95,7 +95,7 @@ def _signals_end_quietly() -> Iterator[None]:
 class ThreadedServer:
     """A server in its own thread, for tests and the demo."""
 
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._listener = bind(settings)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://{settings.host}:{self.port}"

@@ -1,0 +1,158 @@
+"""The API as the pages use it: with the key of whoever signed in, over any ASGI app or transport.
+
+    api = Api(client, key)
+    rule = await api.get("/v1/rules/{}", name)                 # the parts of a path are quoted
+    await api.send("POST", "/v1/tasks/{}/complete", task, body={"note": "called"})
+    rules, tasks = await together(api.get("/v1/rules"), api.get("/v1/tasks"))
+
+Everything that is no success is raised as `ApiError`.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+TIMEOUT_S = 30.0
+T1, T2, T3, T4 = TypeVar("T1"), TypeVar("T2"), TypeVar("T3"), TypeVar("T4")
+Query = Mapping[str, Any]
+
+
+class FieldProblem(NamedTuple):
+    """What is wrong with one field, by its path in the body."""
+
+    field: str
+    message: str
+
+
+class ApiError(Exception):
+    """The API refused a call (`status` 4xx), or could not answer it (5xx). `errors`: what is wrong with which field."""
+
+    def __init__(
+        self, status: int, code: str, title: str, detail: str, errors: Sequence[FieldProblem] = ()
+    ) -> None:
+        super().__init__(f"{status} {code}: {detail}")
+        self.status, self.code, self.title, self.detail, self.errors = status, code, title, detail, errors
+
+
+class Api:
+    """Calls with one key. Belongs to the event loop."""
+
+    def __init__(self, client: httpx.AsyncClient, key: str) -> None:
+        self._client = client
+        self._headers = {"Authorization": f"Bearer {key}"}
+
+    async def get(self, path: str, *parts: str, **query: Any) -> Any:
+        """The answer to a GET, decoded. Query parameters that are None or empty are left out. Raises `ApiError`."""
+        return _decoded(await self._call("GET", path, parts, query=query))
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *parts: str,
+        body: Any = None,
+        query: Query | None = None,
+        if_match: str | None = None,
+        once: str | None = None,
+    ) -> Any:
+        """Change something; the decoded answer, None if it is empty.
+
+        `once` makes a POST that creates safe to repeat: the same value never creates twice. Raises `ApiError`.
+        """
+        more = {} if if_match is None else {"If-Match": if_match}
+        if once is not None:
+            more["Idempotency-Key"] = once
+        return _decoded(await self._call(method, path, parts, query=query, body=body, headers=more))
+
+    async def text(self, path: str, *parts: str, **query: Any) -> str:
+        """The answer to a GET that is no JSON. Raises `ApiError`."""
+        return (await self._call("GET", path, parts, query=query)).text
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        parts: Sequence[str],
+        *,
+        query: Query | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        address = path.format(*(quote(part, safe="") for part in parts))
+        content = None if body is None else msgspec.json.encode(body)
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        try:
+            answer = await self._client.request(
+                method,
+                address,
+                params=_given(query or {}),
+                content=content,
+                headers={**self._headers, **kind, **(headers or {})},
+            )
+        except httpx.HTTPError as error:
+            raise ApiError(
+                502, "unreachable", "The API cannot be reached", str(error) or type(error).__name__
+            ) from None
+        if answer.is_success:
+            return answer
+        raise _refusal(answer)
+
+
+def client_of(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
+    """What `Api` calls with."""
+    return httpx.AsyncClient(
+        transport=transport, base_url="http://api", timeout=TIMEOUT_S, follow_redirects=False, trust_env=False
+    )
+
+
+def new_once() -> str:
+    """A value for `once`, to be put into a form as it is shown."""
+    return secrets.token_urlsafe(16)
+
+
+async def together(*calls: Awaitable[Any]) -> list[Any]:
+    """The answers of several calls that are made at once. Raises the first `ApiError` once all have ended."""
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    for one in found:
+        if isinstance(one, BaseException):
+            raise one
+    return list(found)
+
+
+def _given(query: Query) -> dict[str, Any]:
+    return {name: _text(value) for name, value in query.items() if value not in (None, "", [], ())}
+
+
+def _text(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _decoded(answer: httpx.Response) -> Any:
+    return msgspec.json.decode(answer.content) if answer.content else None
+
+
+def _refusal(answer: httpx.Response) -> ApiError:
+    try:
+        said = msgspec.json.decode(answer.content)
+    except msgspec.DecodeError:
+        said = None
+    if not isinstance(said, dict):
+        return ApiError(
+            answer.status_code, "unexpected", "The API answered unexpectedly", f"HTTP {answer.status_code}"
+        )
+    wrong = [
+        FieldProblem(str(one.get("field", "")), str(one.get("message", "")))
+        for one in said.get("errors") or ()
+    ]
+    return ApiError(
+        answer.status_code,
+        str(said.get("code", "")),
+        str(said.get("title", "")),
+        str(said.get("detail", "")),
+        wrong,
+    )

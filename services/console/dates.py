@@ -1,0 +1,75 @@
+"""Times for people: absolute, in the reader's zone, with how long ago that is as a hint."""
+
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+class When(NamedTuple):
+    """A time as a page shows it: `iso` for machines, `text` in the reader's zone, `ago` relative to now."""
+
+    iso: str
+    text: str
+    ago: str
+
+
+def zone_named(name: str | None) -> ZoneInfo:
+    """A zone by its IANA name; UTC if there is no such zone."""
+    try:
+        return ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+def parsed(iso: str) -> datetime:
+    """An RFC 3339 time of the API. Raises `ValueError`."""
+    return datetime.fromisoformat(iso)
+
+
+def from_microseconds(at: int) -> datetime:
+    """A time of a `Clock`."""
+    return datetime.fromtimestamp(at / 1_000_000, UTC)
+
+
+def rfc3339(moment: datetime) -> str:
+    """A time as the API takes it."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def when(iso: str, zone: ZoneInfo, now: datetime) -> When:
+    """How to show a time: the year only if it is another one than now."""
+    moment = parsed(iso).astimezone(zone)
+    here = now.astimezone(zone)
+    day = f"{moment.day} {moment:%b}" + ("" if moment.year == here.year else f" {moment.year}")
+    return When(iso, f"{day}, {moment:%H:%M}", ago(moment, now))
+
+
+def day_text(iso: str, zone: ZoneInfo, now: datetime) -> str:
+    """The day of a time in words: "Today", "Tomorrow", "Yesterday", or "Monday, 30 Nov"."""
+    day = parsed(iso).astimezone(zone).date()
+    away = (day - now.astimezone(zone).date()).days
+    if away in {-1, 0, 1}:
+        return {-1: "Yesterday", 0: "Today", 1: "Tomorrow"}[away]
+    year = "" if day.year == now.astimezone(zone).year else f" {day.year}"
+    return f"{day:%A}, {day.day} {day:%b}{year}"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """How far away a time is: "3 hours ago", "in 2 days", "now"."""
+    away = now - moment
+    size = span(abs(away))
+    if size == "":
+        return "now"
+    return f"{size} ago" if away > timedelta() else f"in {size}"
+
+
+def span(length: timedelta) -> str:
+    """A length of time in its greatest unit, rounded down: "3 hours". Empty below a second."""
+    seconds = int(length.total_seconds())
+    for unit, size in _UNITS:
+        if seconds >= size:
+            n = seconds // size
+            return f"{n:,} {unit}{'' if n == 1 else 's'}"
+    return ""

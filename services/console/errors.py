@@ -1,0 +1,45 @@
+"""Pages that say what went wrong, and what to do about it."""
+
+import re
+
+from starlette.responses import HTMLResponse, Response
+
+from services.console.api import ApiError
+from services.console.render import render
+from services.console.visit import Visit
+
+_SCOPE = re.compile(r"lacks the scope ([a-z:]+)")
+
+
+def plain(status: int, title: str, detail: str) -> Response:
+    """A page for when nobody is signed in, or the API cannot say who is."""
+    return HTMLResponse(render("plain.html", {"title": title, "detail": detail}), status)
+
+
+async def missing(visit: Visit) -> Response:
+    """There is no such page."""
+    return await visit.page(
+        "problem.html", 404, title="There is no such page", detail="", scope=None, errors=()
+    )
+
+
+async def page(visit: Visit, error: ApiError) -> Response:
+    """What a page says that one of its calls was refused."""
+    scope = _SCOPE.search(error.detail) if error.status == 403 else None
+    return await visit.page(
+        "problem.html",
+        error.status,
+        title=title_of(error),
+        detail="" if scope else error.detail,
+        scope=scope.group(1) if scope else None,
+        errors=error.errors,
+    )
+
+
+def title_of(error: ApiError) -> str:
+    """A heading for an error of the API."""
+    if error.status == 404:
+        return "There is no such thing here"
+    if error.status == 403:
+        return "Your key does not allow this"
+    return error.title

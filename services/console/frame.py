@@ -1,0 +1,62 @@
+"""What stands around every page: how much waits in each room, and a warning while sending is off."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+from services.console.api import Api, ApiError
+
+# the page that shows what a call of the API lists
+PAGES = {
+    "/v1/plays": "/plays",
+    "/v1/actions": "/deliveries",
+    "/v1/tasks": "/tasks",
+    "/v1/rules": "/rules",
+    "/v1/playbooks": "/playbooks",
+    "/v1/endpoints": "/settings/endpoints",
+    "/v1/unmatched": "/settings/unmatched",
+    "/v1/sending": "/",
+    "/v1/status": "/settings/status",
+}
+ROOMS = {"/deliveries": "Deliveries", "/rules": "Rules", "/plays": "Playbooks", "/playbooks": "Playbooks"}
+
+
+class Frame(NamedTuple):
+    """`attention`: as the API answers it; `counts`: what waits, by the name of the room in the navigation; `off`:
+    `GET /v1/sending` while sending is off."""
+
+    attention: Sequence[Mapping[str, Any]]
+    counts: Mapping[str, int]
+    off: Mapping[str, Any] | None
+
+
+async def frame_of(api: Api) -> Frame:
+    """The frame for whoever has this key. What it may not see is left out."""
+    try:
+        items = (await api.get("/v1/attention"))["items"]
+    except ApiError:
+        return Frame((), {}, None)
+    off = None
+    if any(item["kind"] == "sending_off" for item in items):
+        try:
+            off = await api.get("/v1/sending")
+        except ApiError:
+            off = {"status": "off", "reason": None, "by": None, "at": None}
+    return Frame(items, counts_of(items), off)
+
+
+def counts_of(items: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How much waits in each room of the navigation."""
+    counts: dict[str, int] = {}
+    for item in items:
+        room = ROOMS.get(page_of(item["link"]).partition("?")[0])
+        if room is not None and item["kind"] != "sending_off":
+            counts[room] = counts.get(room, 0) + item["count"]
+    return counts
+
+
+def page_of(link: str) -> str:
+    """The page that shows what a link of the API lists: the same query, at our address."""
+    parts = urlsplit(link)
+    path = PAGES.get(parts.path, "/")
+    return f"{path}?{parts.query}" if parts.query and path != "/" and parse_qs(parts.query) else path

@@ -1,0 +1,5 @@
+"""One module a page: its routes, and plain functions that make what a template shows from the API's answers."""
+
+from services.console.pages import home
+
+ROUTES = [*home.ROUTES]

@@ -1,0 +1,130 @@
+"""One request of a signed-in person, as the handlers of pages see it."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from services.console.api import Api, ApiError
+from services.console.frame import Frame, frame_of
+from services.console.render import render
+from services.console.session import Session, Sessions
+
+SAID = "touchline_said"  # the cookie that tells the next page what was done
+MOST_SAID = 400  # characters of it
+
+
+class Me:
+    """The key that is signed in: its name, its scopes, and whose it is."""
+
+    def __init__(self, said: Mapping[str, Any]) -> None:
+        self.name: str = said["name"]
+        self.email: str | None = said["email"]
+        self.scopes = frozenset(said["scopes"])
+
+    def may(self, scope: str) -> bool:
+        """Whether the key has this scope; `admin` has all."""
+        return not self.scopes.isdisjoint({scope, "admin"})
+
+
+class Visit:
+    """What a handler works with.
+
+    `api` calls with the visitor's key; `query` and `form` are what was asked and sent; `zone` and `now` are the
+    reader's. A handler ends with `page(…)` after a GET, and with `go(…)` after a change.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        api: Api,
+        me: Me,
+        session: Session,
+        sessions: Sessions,
+        zone: ZoneInfo,
+        now: datetime,
+    ) -> None:
+        self.request, self.api, self.me = request, api, me
+        self.query: Mapping[str, str] = dict(request.query_params)
+        self.form = FormData()
+        self.zone, self.now = zone, now
+        self.token = sessions.token(session)
+        self._sessions = sessions
+        self._frame = asyncio.create_task(frame_of(api))
+
+    def may(self, scope: str) -> bool:
+        """Whether the visitor's key has this scope."""
+        return self.me.may(scope)
+
+    def part(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params[name])
+
+    async def page(self, template: str, status: int = 200, **view: Any) -> Response:
+        """A page: the template with `view`, inside the frame that all pages have."""
+        frame: Frame = await self._frame
+        said = self._sessions.read_message(self.request.cookies.get(SAID))
+        everything = {
+            "visit": self,
+            "me": self.me,
+            "may": self.may,
+            "token": self.token,
+            "query": self.query,
+            "path": self.request.url.path,
+            "here": self.here,
+            "frame": frame,
+            "said": said,
+            "zone": self.zone,
+            "now": self.now,
+            **view,
+        }
+        answer = HTMLResponse(render(template, everything), status)
+        if said is not None:
+            answer.delete_cookie(SAID)
+        return answer
+
+    async def piece(self, template: str, **view: Any) -> Response:
+        """A part of a page, for a page that is there already."""
+        everything = {
+            "may": self.may,
+            "token": self.token,
+            "query": self.query,
+            "zone": self.zone,
+            "now": self.now,
+        }
+        return HTMLResponse(render(template, {**everything, **view}))
+
+    def go(self, path: str, said: str | None = None) -> Response:
+        """On to a page, after a change; `said`: what was done, in a sentence, shown there."""
+        answer = RedirectResponse(path, 303)
+        if said is not None:
+            answer.set_cookie(
+                SAID, self._sessions.message(said[:MOST_SAID]), max_age=60, httponly=True, samesite="lax"
+            )
+        return answer
+
+    @property
+    def here(self) -> str:
+        """The address of this page, query included."""
+        url = self.request.url
+        return f"{url.path}?{url.query}" if url.query else url.path
+
+    async def close(self) -> None:
+        """End what the request began and nobody waited for."""
+        self._frame.cancel()
+        await asyncio.gather(self._frame, return_exceptions=True)
+
+
+async def quietly(call: Any, otherwise: Any = None) -> Any:
+    """The answer of a call that a page can do without: `otherwise` if the API refuses it."""
+    try:
+        return await call
+    except ApiError as error:
+        if error.status == 401:
+            raise
+        return otherwise
