@@ -89,6 +89,34 @@ class ByHand(_Strict):
         return self
 
 
+class Reported(_Strict):
+    """What a provider or mail server reports about mails that went out, at a moment: one of the four.
+
+    Each takes fields of an action, and is about all mails that have them.
+    """
+
+    at: Moment
+    hard_bounce: dict[str, Any] | None = Field(
+        None, description="The mails that bounced for good. Their addresses get no more mail."
+    )
+    soft_bounce: dict[str, Any] | None = Field(
+        None,
+        description="The mails that bounced, but not for good. After three within 7 days their address gets no more.",
+    )
+    not_sent: dict[str, Any] | None = Field(
+        None, description="The mails that the provider did not send, and not because of their address."
+    )
+    complaint: dict[str, Any] | None = Field(
+        None, description="The mails whose readers marked them as spam. Their addresses get no more mail."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if len(self.model_fields_set - {"at"}) != 1:
+            raise invalid("should hold, beside at, one of hard_bounce, soft_bounce, not_sent and complaint")
+        return self
+
+
 class Expectation(_Strict):
     """What must happen. The lists are complete: what they do not name must not happen. A list that is left
     out is not checked.
@@ -138,6 +166,9 @@ class Scenario(_Strict):
     by_hand: list[ByHand] = Field(
         default_factory=list,
         description="What people do meanwhile: pause and resume playbooks, and the like.",
+    )
+    feedback: list[Reported] = Field(
+        default_factory=list, description="What comes back of the mails: bounces and complaints."
     )
     limit: PlayLimit | None = Field(
         None,

@@ -18,7 +18,7 @@ from backbone.errors import Invalid
 from backbone.web.validation import validate
 from schemas.account import AccountIn
 from schemas.event import Event
-from schemas.scenario import Scenario
+from schemas.scenario import ByHand, Scenario
 from schemas.sentences.rules import of_trigger as sentence_of
 from schemas.trigger import Trigger
 from services.actions.plays.model import DraftRendering
@@ -27,6 +27,7 @@ from services.actions.rendering.renderer import RenderPool as Pool
 from services.cli.comparing import Difference, compare
 from services.cli.documents import TEST_SUFFIX, Document, FileProblem, FileProblems, find, load
 from services.cli.scenario_by_hand import do
+from services.cli.scenario_feedback import take_back
 from services.cli.scenario_shown import shown_play
 from services.cli.scenario_why import of_action, of_trigger
 from services.cli.scenario_world import World, course
@@ -158,9 +159,13 @@ def play(
     for one in steps:
         if isinstance(one, Event):
             world.feed(one)
-        elif (wrong := do(world, one)) is not None:
+            continue
+        what, wrong = (
+            ("by_hand", do(world, one)) if isinstance(one, ByHand) else ("feedback", take_back(world, one))
+        )
+        if wrong is not None:
             differences.append(
-                Difference("by_hand", [one.model_dump(mode="json", exclude_unset=True)], [], [wrong])
+                Difference(what, [one.model_dump(mode="json", exclude_unset=True)], [], [wrong])
             )
     if scenario.expect.triggers is not None:
         got = [_trigger(world, trigger) for trigger in world.triggers]

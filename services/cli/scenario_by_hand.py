@@ -1,9 +1,8 @@
 """What people do in a scenario: playbooks are paused and resumed, plays released and discarded, as over the API."""
 
-from datetime import UTC
 from typing import cast
 
-from schemas.event import CLOCK, Event, rfc3339
+from schemas.event import rfc3339
 from schemas.play_reasons import PlayReason
 from schemas.scenario import ByHand, PlayNamed
 from services.actions.plays.interpreter import Interpreter
@@ -16,7 +15,7 @@ OF_PLAYBOOK = (PlayReason.PAUSED, PlayReason.BREAKER)  # the reasons that a resu
 
 def do(world: World, act: ByHand) -> str | None:
     """Do it once the clock is there; returns why that cannot be done, if it cannot."""
-    world.feed(Event(id=f"by hand {act.at}", source="test", type=CLOCK, time=act.at.astimezone(UTC)))
+    world.reach(act.at)
     if act.approve is not None or act.reject is not None:
         return _decide(world, act)
     named = act.release or act.discard

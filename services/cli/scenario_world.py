@@ -17,10 +17,12 @@ from schemas.play_reasons import ActionReason
 from schemas.playbook import PlaybookIn, PlayLimit
 from schemas.policy import PolicyDoc
 from schemas.rule import RuleIn, TiersDoc
-from schemas.scenario import ByHand, Scenario, ScenarioEvent
+from schemas.scenario import ByHand, Reported, Scenario, ScenarioEvent
 from schemas.template import TemplateIn
 from schemas.trigger import Moved, Trigger
+from services.actions.channels import NEED_CONSENT
 from services.actions.plays.in_memory import MemoryStore
+from services.actions.plays.mail_reports import ReportKind
 from services.actions.plays.memory_holds import MemoryHolds
 from services.actions.plays.memory_library import MemoryLibrary
 from services.actions.plays.memory_rows import MemoryAction
@@ -84,6 +86,10 @@ class World:
             waiting.extend(self._append(waiting.popleft()))
             waiting.extend(_own(told) for told in self.store.drain())
 
+    def reach(self, moment: datetime) -> None:
+        """Let the clock reach a moment, with all that happens until then."""
+        self.feed(Event(id=f"clock {moment}", source="test", type=CLOCK, time=moment))
+
     def go_on(self) -> None:
         """Let what was released, or stood still, go on."""
         while self.plays.catch_up():
@@ -124,6 +130,20 @@ class World:
         else:
             self.store.reject(action, self.plays.clock)
         self.go_on()
+
+    def gone_out(self) -> list[MemoryAction]:
+        """The mails that went out."""
+        return [
+            one for one in self.store.actions.values() if one.channel in NEED_CONSENT and one.status == "done"
+        ]
+
+    def report(self, mail: MemoryAction, kind: ReportKind) -> None:
+        """Take a report about a mail that went out."""
+        play = self.store.plays.get(mail.play)
+        place = None if play is None else play.place
+        told = self.store.reports.take(mail, kind, self.plays.clock, place)
+        if told is not None:
+            self.store.events.append(told)
 
     def impact(self) -> list[dict[str, Any]]:
         """What each playbook with a goal or a holdout has done so far, as the API shows it."""
@@ -176,8 +196,9 @@ def arrivals(scenario: Scenario) -> list[Event]:
     return [one for one in course(scenario) if isinstance(one, Event)]
 
 
-def course(scenario: Scenario) -> list[Event | ByHand]:
-    """The log of a scenario, and what people do meanwhile, each behind the events that have arrived by then."""
+def course(scenario: Scenario) -> list[Event | ByHand | Reported]:
+    """The log of a scenario, what comes back of its mails and what people do meanwhile, each behind the events that
+    have arrived by then."""
     sent = [one for place, event in enumerate(scenario.events) for one in _repeated(place, event)]
     sent.sort(key=lambda pair: pair[0])
     first = min((cast("datetime", event.time) for _, event in sent), default=scenario.until or BEGINNING)
@@ -191,8 +212,11 @@ def course(scenario: Scenario) -> list[Event | ByHand]:
     end = (
         [] if scenario.until is None else [Event(id="until", source="test", type=CLOCK, time=scenario.until)]
     )
-    done: list[tuple[datetime, Event | ByHand]] = [*sent, *((one.at, one) for one in scenario.by_hand)]
-    done.sort(key=lambda pair: pair[0])  # at the same time, events come first
+    others: list[ByHand | Reported] = [*scenario.feedback, *scenario.by_hand]
+    done: list[tuple[datetime, Event | ByHand | Reported]] = [*sent, *((one.at, one) for one in others)]
+    done.sort(
+        key=lambda pair: pair[0]
+    )  # at the same time they stay in this order: events come first, people last
     return [*known, *(one for _, one in done), *end]
 
 

@@ -10,7 +10,7 @@ from schemas.event import rfc3339
 from schemas.play_reasons import ActionReason, HistoryReason, PlayReason, StepReason
 from schemas.sentences.plays import PlayCase, said
 from services.actions.api.views import case_of
-from services.actions.feedback.report import ReportKind
+from services.actions.plays.mail_reports import REASONS, ReportKind
 from services.actions.storage import mail_reports
 from services.actions.storage.library import PLAYBOOKS, readable
 from services.actions.tables import history
@@ -99,7 +99,7 @@ def _reports(
     for report in reports:
         row = by_id[report.action]
         order = (1, places.get(row.step, len(places)), 2 * row.seq + 1)
-        reason = mail_reports.REASONS[ReportKind(report.kind)]
+        reason = REASONS[ReportKind(report.kind)]
         yield _Entry(report.at, order, row.step, ActionReason, reason, case_of(row), row.id)
 
 

@@ -22,10 +22,11 @@ from backbone.web.raw_route import RawRoute
 from schemas.mail_feedback import FeedbackOut
 from services.actions.feedback import mailgun, postmark, report_mail, sendgrid, ses
 from services.actions.feedback.examples import EXAMPLES
-from services.actions.feedback.report import MailReport, ReportKind, Reports
+from services.actions.feedback.report import MailReport, Reports
 from services.actions.feedback.signatures import Unsigned, is_sendgrids, mailguns_token
 from services.actions.feedback.sns import Fetch, SnsTopics
 from services.actions.metrics import MAIL_REPORTS
+from services.actions.plays.mail_reports import ReportKind
 from services.actions.storage.mail_reports import ReportBook, StillSending
 
 PATH = "/v1/mail/feedback/"

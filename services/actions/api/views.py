@@ -8,9 +8,8 @@ from sqlalchemy import Row
 from schemas.event import rfc3339
 from schemas.play_reasons import ActionReason, PlayReason, TaskReason
 from schemas.sentences.plays import PlayCase, said
-from services.actions.feedback.report import ReportKind
+from services.actions.plays.mail_reports import REASONS, ReportKind
 from services.actions.policy.queue import STANDS
-from services.actions.storage.mail_reports import REASONS
 
 
 def moment(us: int | None) -> str | None:

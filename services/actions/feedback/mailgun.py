@@ -7,7 +7,6 @@ from typing import Any
 
 from services.actions.feedback.report import (
     MailReport,
-    ReportKind,
     Reports,
     action_in,
     from_seconds,
@@ -15,6 +14,7 @@ from services.actions.feedback.report import (
     part,
     report,
 )
+from services.actions.plays.mail_reports import ReportKind
 
 # Reasons of failures for good that say less than that the address is dead.
 _REASONS = {

@@ -8,7 +8,6 @@ from typing import Any
 
 from services.actions.feedback.report import (
     MailReport,
-    ReportKind,
     Reports,
     action_in,
     from_text,
@@ -16,6 +15,7 @@ from services.actions.feedback.report import (
     part,
     report,
 )
+from services.actions.plays.mail_reports import ReportKind
 
 _KINDS = {
     "HardBounce": ReportKind.HARD_BOUNCE,

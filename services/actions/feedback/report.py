@@ -3,26 +3,16 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from services.actions.channels.email.message import METADATA
+from services.actions.plays.mail_reports import ReportKind
 
 MAX_DETAIL = 2_000  # characters kept of what the other side says
 _ACTION = re.compile(r"(?<![0-9A-Za-z_])act_[0-9a-z]{1,60}(?![0-9A-Za-z_])")
 _LATEST = 4_102_444_800  # 2100; a later time is no time at all
-
-
-class ReportKind(StrEnum):
-    """What a report says. `not_sent`: the provider did not send it, for a reason other than the address."""
-
-    HARD_BOUNCE = "hard_bounce"
-    SOFT_BOUNCE = "soft_bounce"
-    NOT_SENT = "not_sent"
-    COMPLAINT = "complaint"
-    NO_MATTER = "no_matter"  # a delay, a delivery, not-spam: nothing follows from it
 
 
 class MailReport(msgspec.Struct, frozen=True):

@@ -12,12 +12,12 @@ from email.utils import parsedate_to_datetime
 
 from services.actions.feedback.report import (
     MailReport,
-    ReportKind,
     Reports,
     action_in,
     from_seconds,
     report,
 )
+from services.actions.plays.mail_reports import ReportKind
 
 _STATUS = re.compile(r"(?<![0-9.])([245])\.([0-9]{1,3})\.([0-9]{1,3})(?![0-9.])")
 _OURS = ("x-touchline-action", "message-id")  # headers of the mail that is reported about

@@ -7,13 +7,13 @@ from typing import Any
 
 from services.actions.feedback.report import (
     MailReport,
-    ReportKind,
     Reports,
     action_in,
     from_seconds,
     metadata_of,
     report,
 )
+from services.actions.plays.mail_reports import ReportKind
 
 # Why SendGrid dropped a mail without sending it, in lower case; for any other reason the address is not to blame.
 _DROPPED = {

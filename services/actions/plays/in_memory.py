@@ -18,6 +18,7 @@ from services.actions.plays.admission import Admission, Holds, NothingHeld
 from services.actions.plays.lifecycle_events import about
 from services.actions.plays.memory_approvals import MemoryApprovals
 from services.actions.plays.memory_digests import Changed, MemoryDigests
+from services.actions.plays.memory_reports import MemoryReports
 from services.actions.plays.memory_rows import MemoryAction, MemoryTask, drop
 from services.actions.plays.model import (
     LIVE,
@@ -70,7 +71,8 @@ class MemoryStore:
         self.tasks: dict[str, MemoryTask] = {}
         self.events: list[OwnEvent] = []
         self.notes: list[StepNote] = []  # the history that steps without an action left
-        self.digests = MemoryDigests(active=self._outgoing.is_active)
+        self.reports = MemoryReports()
+        self.digests = MemoryDigests(self.reports.suppressed, active=self._outgoing.is_active)
         self._approvals = MemoryApprovals()
         self._seen: dict[bytes, Sighting] = {}
         self._put_off: set[str] = set()
@@ -179,15 +181,14 @@ class MemoryStore:
 
     def look(self, at: int, stands: Stands) -> None:
         changed = Changed(self.digests, self._digested, self._standing)
-        for mail, turn in self._outgoing.look(at, stands, anew=changed.has):
+        for mail, turn in self._outgoing.look(at, stands, self.reports, changed.has):
             action, action.reason = self.actions[mail.id], turn.reason
             if turn.skipped:
                 action.status, action.done_at = "skipped", at
                 del self._drafts[mail.id]
             elif turn.begins:
-                action.status, action.begun_at, action.done_at = "done", at, at
-                draft = self._drafts.pop(mail.id)
-                self._tell(CHANNELS[draft.channel].event("done", None), draft, at)
+                action.begun_at = at
+                self._go_out(self._drafts.pop(mail.id), action, at)
         self._take_back(changed.mails, at)
 
     def next_digest(self, upto: int) -> DueDigests | None:
@@ -270,8 +271,8 @@ class MemoryStore:
             self._drafts[action] = draft
             self._outgoing.queue.free(action, now)
         else:
-            known.status, known.begun_at, known.done_at = "done", now, now
-            self._tell(CHANNELS[draft.channel].event("done", None), draft, now)
+            known.begun_at = now
+            self._go_out(draft, known, now)
         return True
 
     def reject(self, action: str, at: int) -> bool:
@@ -329,11 +330,20 @@ class MemoryStore:
         if self._outgoing.take(draft):
             self._drafts[draft.id], action.done_at = draft, None
             return
-        action.status = "done"
         if isinstance(draft.spec, TaskSpec):
+            action.status = "done"
             self._task(draft, draft.spec, action)
         else:
-            self._tell(CHANNELS[draft.channel].event("done", None), draft)
+            self._go_out(draft, action, draft.due_at)
+
+    def _go_out(self, draft: ActionDraft, action: MemoryAction, at: int) -> None:
+        """Let an action go out, unless it is a mail to an address that gets none any more."""
+        channel, action.done_at = CHANNELS[draft.channel], at
+        if channel.needs_consent and self.reports.suppressed(draft.recipient or "", draft.topic):
+            action.status, action.reason, action.begun_at = "skipped", ActionReason.SUPPRESSED, None
+            return
+        action.status = "done"
+        self._tell(channel.event("done", None), draft, at)
 
     def _render(self, draft: ActionDraft) -> Rendered | RenderFailure:
         if draft.spec.ready is not None:
@@ -381,12 +391,5 @@ class MemoryStore:
     def _tell(self, kind: str | None, draft: ActionDraft, at: int | None = None) -> None:
         if kind is None:
             return
-        self.events.append(
-            about(
-                kind,
-                draft,
-                time=draft.due_at if at is None else at,
-                depth=draft.depth,
-                place=draft.place,
-            )
-        )
+        time = draft.due_at if at is None else at
+        self.events.append(about(kind, draft, time=time, depth=draft.depth, place=draft.place))

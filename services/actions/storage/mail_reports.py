@@ -18,27 +18,18 @@ from backbone.errors import Unavailable
 from schemas.addresses import normal
 from schemas.play_reasons import ActionReason
 from services.actions.channels import NEED_CONSENT
-from services.actions.feedback.report import MailReport, ReportKind
+from services.actions.feedback.report import MailReport
 from services.actions.feedback.signatures import FRESH_US, SignedToken
 from services.actions.plays.lifecycle_events import about
+from services.actions.plays.mail_reports import EVENTS, FINAL, REASONS, WITHIN_US, ReportKind, too_often
 from services.actions.plays.model import OwnEvent
 from services.actions.storage import outbox, suppressions
 from services.actions.storage.status import report_action
 from services.actions.storage.suppressions import ALL_TOPICS, Hasher, Origin
 from services.actions.tables import actions, mail_reports, mail_tokens, plays
 
-DAY_US = 86_400_000_000
-SOFT_BOUNCES = 3  # so many different mails that bounce softly suppress the address, if they do
-WITHIN_US = 7 * DAY_US  # within this time
 WENT_OUT = ("done", "uncertain")
 _AT_ONCE = 500
-REASONS = {
-    ReportKind.HARD_BOUNCE: ActionReason.BOUNCED,
-    ReportKind.SOFT_BOUNCE: ActionReason.BOUNCED,
-    ReportKind.NOT_SENT: ActionReason.BOUNCED,
-    ReportKind.COMPLAINT: ActionReason.COMPLAINED,
-}
-EVENTS = {ActionReason.BOUNCED: "email.bounced", ActionReason.COMPLAINED: "email.complained"}
 
 
 class StillSending(Unavailable):
@@ -121,16 +112,13 @@ class ReportBook:
         Soft bounces count if they are within the time both as they happened and as they came: neither a batch that
         was held up nor a provider's wrong clock makes them more than they are.
         """
-        if kind in (ReportKind.HARD_BOUNCE, ReportKind.COMPLAINT):
+        if kind in FINAL:
             return True
         if kind != ReportKind.SOFT_BOUNCE:
             return False
         table = mail_reports.c
         mine = (table.address == digest) & (table.kind == kind.value) & (table.at > now - WITHIN_US)
-        times = sorted(conn.scalars(select(table.happened_at).where(mine)))
-        return any(
-            last - first < WITHIN_US for first, last in zip(times, times[SOFT_BOUNCES - 1 :], strict=False)
-        )
+        return too_often(conn.scalars(select(table.happened_at).where(mine)))
 
     def accept_token(self, token: SignedToken, body: bytes) -> bool:
         """Remember a token with its body; returns False if it came with another body before."""

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from sqlalchemy import delete
 
 from backbone.clock import ManualClock
-from services.actions.feedback.report import MailReport, ReportKind
+from services.actions.feedback.report import MailReport
 from services.actions.feedback.signatures import FRESH_US, SignedToken
+from services.actions.plays.mail_reports import DAY_US, ReportKind
 from services.actions.storage import suppressions
 from services.actions.storage.erasure import ToErase, erase
-from services.actions.storage.mail_reports import DAY_US, ReportBook, StillSending
+from services.actions.storage.mail_reports import ReportBook, StillSending
 from services.actions.tables import actions, mail_reports, mail_tokens, outbox
 from services.actions.tables import suppressions as suppressed_table
 from tests.services.delivery.kit import HASHER, House

@@ -7,7 +7,8 @@ import pytest
 
 from services.actions.feedback import report_mail
 from services.actions.feedback.examples import EXAMPLES
-from services.actions.feedback.report import ReportKind, Reports
+from services.actions.feedback.report import Reports
+from services.actions.plays.mail_reports import ReportKind
 from tests.unit.feedback.samples import ACTION
 from tests.unit.feedback.test_formats import READERS
 

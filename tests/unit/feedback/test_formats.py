@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.actions.feedback import mailgun, postmark, sendgrid, ses
-from services.actions.feedback.report import MailReport, ReportKind, Reports, action_in
+from services.actions.feedback.report import MailReport, Reports, action_in
+from services.actions.plays.mail_reports import ReportKind
 from tests.unit.feedback.samples import (
     ACTION,
     BOUNCED_AT,

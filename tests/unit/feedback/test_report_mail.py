@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.actions.feedback.report import MailReport, ReportKind
+from services.actions.feedback.report import MailReport
 from services.actions.feedback.report_mail import reports
+from services.actions.plays.mail_reports import ReportKind
 from tests.unit.feedback.samples import ACTION, MESSAGE_ID, RETURNED, arf, dsn
 
 HARD, SOFT = ReportKind.HARD_BOUNCE, ReportKind.SOFT_BOUNCE
