@@ -1,6 +1,8 @@
 """`touchline test` for sources: what becomes of a hook, by the code that a server runs; nothing is looked up."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from backbone.errors import Invalid
@@ -27,7 +29,8 @@ def are_of_sources(located: Sequence[Located]) -> bool:
 
 def run_sources(located: Sequence[Located]) -> list[Difference]:
     """Run every test of a file. Returns what differs. Raises `FileProblems` for what cannot be read as a test."""
-    tests = [(item, *_read(item)) for item in located]
+    loaded = cache(_sources)
+    tests = [(item, *_read(item, loaded)) for item in located]
     several = len(tests) > 1
     found = []
     for number, (item, test, source) in enumerate(tests, 1):
@@ -38,7 +41,11 @@ def run_sources(located: Sequence[Located]) -> list[Difference]:
     return found
 
 
-def _read(item: Located) -> tuple[SourceScenario, Document]:
+def _sources(file: Path) -> list[Document]:
+    return [one for one in load([file]) if one.kind == "source"]
+
+
+def _read(item: Located, loaded: Callable[[Path], list[Document]]) -> tuple[SourceScenario, Document]:
     try:
         test = validate(SourceScenario, item.value)
     except Invalid as error:
@@ -47,7 +54,7 @@ def _read(item: Located) -> tuple[SourceScenario, Document]:
     file = item.path.parent / (test.source if by_file else f"{test.source}.yaml")
     if not file.is_file():
         raise FileProblems([_problem(item, "source", f"there is no file {file.name}")])
-    sources = [one for one in load([file]) if one.kind == "source"]
+    sources = loaded(file)
     named = [one for one in sources if by_file or one.name == test.source]
     if len(named) != 1:
         what = f"one source, not {len(sources)}" if by_file else f"the source {test.source}"
