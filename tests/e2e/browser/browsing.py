@@ -3,13 +3,14 @@
 A test asks for `site` (an empty installation, one for each module) and `browse`, which opens a page of it in a context
 of its own: no cookies, no cache, nothing left of another test.
 
-    def test_operations(site: Site, browse: Browse) -> None:
+    def test_tasks(site: Site, browse: Browse) -> None:
         site.call("PUT", "/v1/accounts/acme", json={"name": "Acme"})
-        page = browse("/docs")  # 1280 by 900, light, a reader in Berlin
-        expect(page.get_by_role("heading", level=1)).to_contain_text("Touchline")
+        page = browse("/tasks")  # 1280 by 900, light, a reader in Berlin, signed in with the admin key
+        expect(page.get_by_role("heading", level=1)).to_have_text("Tasks")
         axe(page)  # nothing serious: contrast, labels, roles
-        no_sideways_scroll(browse("/docs", size=NARROW, dark=True))
-        browse("/docs", script=False, zone="America/New_York", locale="de-DE")
+        no_sideways_scroll(browse("/tasks", size=NARROW, dark=True))
+        browse("/tasks", script=False, key=site.new_key("actions:read"))
+        browse("/tasks", key=None, zone="America/New_York", locale="de-DE")  # nobody is signed in
 
 At its end the test fails if a page wrote to the console, raised an error, broke its content security policy or asked
 another address for something. What a test provokes it announces, as in `browse.allow(r"status of 404")`; an announced
@@ -19,7 +20,7 @@ line that never comes fails the test as well.
 never with a sleep. Neither tests nor fixtures here can be async, as Playwright's loop runs in their thread.
 
 A module whose server needs settings or content has a fixture `site` of its own, around `open_site(folder, …)`.
-`screenshot(page, "docs-wide")` saves a picture if SCREENSHOTS names a folder. When a test has failed, pictures of its
+`screenshot(page, "tasks-wide")` saves a picture if SCREENSHOTS names a folder. When a test has failed, pictures of its
 pages are in `tmp_path`.
 """
 
@@ -33,7 +34,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, ViewportSize, WebError
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    ViewportSize,
+    WebError,
+)
 
 from backbone.settings import load_settings
 from backbone.web.api_keys import create_key
@@ -41,7 +50,8 @@ from services.app import Runtime, running
 
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 NARROW: ViewportSize = {"width": 390, "height": 844}
-PATIENCE_MS = 20_000  # for a machine under load
+ADMIN = "the admin key"
+PATIENCE_MS = 60_000  # for a machine under load
 AXE = Path(__file__).parents[2] / "vendor" / "axe-core" / "axe.min.js"
 # The browser's own line about a violation does not always name the directive.
 TELL_VIOLATIONS = """addEventListener('securitypolicyviolation', e => console.error(
@@ -55,6 +65,7 @@ class Site:
         self.rooms, self.url, self.api = rooms, url, api
         self.admin_key = (rooms.settings.data_dir / "admin.key").read_text().strip()
         api.headers["authorization"] = f"Bearer {self.admin_key}"
+        self._cookies: dict[str, list[Any]] = {}
 
     def call(self, method: str, path: str, **more: Any) -> Any:
         """The answer of the API; `more` goes to httpx."""
@@ -65,6 +76,18 @@ class Site:
     def new_key(self, *scopes: str) -> str:
         """A key that may do only this."""
         return create_key(self.rooms.db, self.rooms.clock, "a test's", list(scopes))
+
+    def cookies(self, key: str) -> list[Any]:
+        """Those of somebody who has signed in with a key."""
+        if key not in self._cookies:
+            answer = httpx.post(f"{self.url}/login", data={"key": key}, timeout=PATIENCE_MS / 1000)
+            assert answer.status_code == 303, answer.text
+            found = answer.cookies.jar
+            self._cookies[key] = [
+                {"name": one.name, "value": one.value or "", "url": self.url, "httpOnly": True}
+                for one in found
+            ]
+        return self._cookies[key]
 
 
 @contextmanager
@@ -91,10 +114,11 @@ class Browse:
         size: ViewportSize = WIDE,
         dark: bool = False,
         script: bool = True,
+        key: str | None = ADMIN,
         zone: str = "Europe/Berlin",
         locale: str = "en-GB",
     ) -> Page:
-        """A loaded page in a context of its own."""
+        """A loaded page in a context of its own. `key`: whose session it is; None for nobody's."""
         context = self.browser.new_context(
             base_url=self.site.url,
             viewport=size,
@@ -108,6 +132,8 @@ class Browse:
         context.set_default_timeout(PATIENCE_MS)
         context.add_init_script(TELL_VIOLATIONS)
         self._listen(context)
+        if key is not None:
+            context.add_cookies(self.site.cookies(self.site.admin_key if key == ADMIN else key))
         page = context.new_page()
         page.goto(path)
         return page
@@ -125,7 +151,8 @@ class Browse:
 
     def _listen(self, context: BrowserContext) -> None:
         def console(message: ConsoleMessage) -> None:
-            self.heard.append(f"console {message.type}: {message.text} ({message.location['url']})")
+            if message.type != "verbose":  # advice, some of which comes on slow machines alone
+                self.heard.append(f"console {message.type}: {message.text} ({message.location['url']})")
 
         def error(failure: WebError) -> None:
             self.heard.append(f"page error: {failure.error.message}")
