@@ -63,7 +63,9 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(static=static, address=address)
-    made.filters.update(number=number, when=_when, day=_day, plural=plural, pretty=pretty, seg=segment)
+    made.filters.update(
+        number=number, when=_when, day=_day, plural=plural, pretty=pretty, seg=segment, mailbox=mailbox
+    )
     return made
 
 
@@ -98,6 +100,14 @@ def plural(count: int, one: str, many: str | None = None) -> str:
 def pretty(value: Any) -> str:
     """A value as JSON that people can read."""
     return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False)
+
+
+def mailbox(person: Mapping[str, Any] | str | None) -> str:
+    """A sender or recipient as mail programs show it: "Jo Lee <jo@us.test>"."""
+    if not isinstance(person, Mapping):
+        return person or "–"
+    name, email = person.get("name"), person.get("email") or "–"
+    return f"{name} <{email}>" if name else email
 
 
 @pass_context

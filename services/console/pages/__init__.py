@@ -1,5 +1,8 @@
 """One module a page: its routes, and plain functions that make what a template shows from the API's answers."""
 
-from services.console.pages import home
+from services.console.pages import deliveries, home
 
-ROUTES = [*home.ROUTES]
+ROUTES = [
+    *deliveries.ROUTES,
+    *home.ROUTES,
+]

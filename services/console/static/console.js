@@ -77,9 +77,18 @@ document.addEventListener("click", (event) => {
   }
   const all = event.target.closest("[data-selects]");
   if (all) document.querySelectorAll(`input[name="${CSS.escape(all.dataset.selects)}"]`).forEach((box) => { box.checked = all.checked; });
+  countChosen();
 });
 
+function countChosen() {
+  document.querySelectorAll("[data-count-of]").forEach((text) => {
+    const n = document.querySelectorAll(`input[name="${CSS.escape(text.dataset.countOf)}"]:checked`).length;
+    text.textContent = n ? `the ${n} chosen` : "the chosen";
+  });
+}
+
 document.addEventListener("change", (event) => {
+  countChosen();
   if (event.target.id === "keys-off") {
     localStorage.setItem(OFF, event.target.checked ? "1" : "0");
     showKeys();

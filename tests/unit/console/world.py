@@ -90,6 +90,10 @@ class World:
             self.sign_in()
         return self.call("POST", path, {"token": self.token, **form})
 
+    def query(self, path: str) -> dict[str, str]:
+        """What the last GET of this path asked for."""
+        return dict(next(one for one in reversed(self.asked) if one.url.path == path).url.params)
+
     def call(
         self, method: str, path: str, form: Any = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
