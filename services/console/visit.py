@@ -65,7 +65,7 @@ class Visit:
         """A part of the path."""
         return str(self.request.path_params[name])
 
-    async def page(self, template: str, status: int = 200, **view: Any) -> Response:
+    async def page(self, template: str, status: int = 200, /, **view: Any) -> Response:
         """A page: the template with `view`, inside the frame that all pages have."""
         frame: Frame = await self._frame
         said = self._sessions.read_message(self.request.cookies.get(SAID))
@@ -88,7 +88,7 @@ class Visit:
             answer.delete_cookie(SAID)
         return answer
 
-    async def piece(self, template: str, **view: Any) -> Response:
+    async def piece(self, template: str, /, **view: Any) -> Response:
         """A part of a page, for a page that is there already."""
         everything = {
             "may": self.may,

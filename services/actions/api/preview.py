@@ -18,6 +18,7 @@ from backbone.web.json_route import JsonRoute, example
 from schemas.fields import Strict
 from schemas.play import PreviewOut
 from schemas.profile import Contact, Profile
+from schemas.template import TemplateIn
 from services.actions.api.plays import Times
 from services.actions.api.unsubscribe import UnsubscribeLinks
 from services.actions.channels.email.spec import EmailSpec, from_of, mail_job
@@ -70,6 +71,14 @@ class PreviewIn(Strict):
     )
 
 
+class PreviewUnsavedIn(PreviewIn):
+    """What to preview, perhaps a template that is not saved."""
+
+    template: TemplateIn | None = Field(
+        None, description="A template to preview instead of the saved one, which then need not exist."
+    )
+
+
 class Drawn(NamedTuple):
     """A template as an account would get it: the mail, who it comes from, and the owner whom replies go to."""
 
@@ -94,10 +103,15 @@ class Previews:
         self._sender, self._partitions = sender, partitions
         self._places = BoundedSemaphore(PREVIEWS)
 
-    def draw(self, name: str, wish: PreviewIn) -> Drawn:
-        """The template of this name. Raises `NotFound`, `Invalid`, and `RateLimited` if too many are being drawn."""
+    def draw(self, name: str, wish: PreviewIn, unsaved: TemplateIn | None = None) -> Drawn:
+        """The template of this name, or an unsaved one. Raises `NotFound`, `Invalid`, and `RateLimited` if too many are
+        being drawn."""
         with self._db.read() as connection:
-            document = TEMPLATES.fetch(connection, name).doc
+            document = (
+                TEMPLATES.fetch(connection, name).doc
+                if unsaved is None
+                else unsaved.model_dump(mode="json", exclude_unset=True)
+            )
             play, profile, contact = _subject(connection, wish, self._partitions)
             now = self._times.now(connection, partition_for(wish.account, self._partitions))
             brand = brand_now(connection)
@@ -128,11 +142,11 @@ def router(previews: Previews) -> APIRouter:
     )
     def preview(
         name: Annotated[str, Path(min_length=1, max_length=256)],
-        model: Annotated[PreviewIn, example(EXAMPLE)],
+        model: Annotated[PreviewUnsavedIn, example(EXAMPLE)],
         _: Principal = require("actions:read"),
     ) -> Response:
         """The mail is in the variant that fits the contact's locale."""
-        mail = previews.draw(name, model).mail
+        mail = previews.draw(name, model, model.template).mail
         return json_response({"subject": mail.subject, "html": mail.html, "text": mail.text})
 
     return routes

@@ -80,6 +80,14 @@ document.addEventListener("click", (event) => {
   countChosen();
 });
 
+let pause;
+document.addEventListener("input", (event) => {
+  const form = event.target.closest("form[data-live]");
+  if (!form) return;
+  clearTimeout(pause);
+  pause = setTimeout(() => form.querySelectorAll("button[formtarget]").forEach((button) => form.requestSubmit(button)), 500);
+});
+
 function countChosen() {
   document.querySelectorAll("[data-count-of]").forEach((text) => {
     const n = document.querySelectorAll(`input[name="${CSS.escape(text.dataset.countOf)}"]:checked`).length;
