@@ -11,6 +11,7 @@ from backbone.failpoint import POINTS
 from tests.chaos.conftest import Size, Told
 from tests.e2e.capped import Capped
 from tests.e2e.conftest import MakeStack
+from tests.e2e.digests import Digested
 from tests.e2e.duplicates import send_again_and_again
 from tests.e2e.failpoints import OF_SOURCES, hit_all, in_actions
 from tests.e2e.faults import configured, loaded, posting
@@ -155,3 +156,17 @@ def test_caps(
     )
     capped.run(tries=size(1_000), kills=kills)
     told(capped.finish())
+
+
+@pytest.mark.parametrize("clock", ["wall", "log"])
+def test_digests(make_stack: MakeStack, sink: Sinks, seed: int, size: Size, told: Told, clock: str) -> None:
+    """Lists of entries from all partitions go out once, with exactly their entries, while workers die around then."""
+    digested = Digested(make_stack(actions=2, CLOCK=clock), sink, seed, accounts=200, owners=20)
+    try:
+        if clock == "log":
+            digested.mornings(size(60), entries=400, kills=size(60))
+        else:
+            digested.once(entries=size(2_000), kills=size(6))
+        told(digested.finish())
+    finally:
+        digested.close()
