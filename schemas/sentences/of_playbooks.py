@@ -45,6 +45,11 @@ def sentence(playbook: PlaybookIn) -> str:
     return " ".join([*_steps(playbook), *_ends(playbook), *_limits(playbook)])
 
 
+def beside_steps(playbook: PlaybookIn) -> str:
+    """What the sentence says besides the steps, for where those are drawn."""
+    return " ".join([*_ends(playbook), *_limits(playbook)])
+
+
 def _steps(playbook: PlaybookIn) -> list[str]:
     if isinstance(playbook.steps, list):
         return [f"For every tier, it {_joined(playbook.steps, None)}."]
