@@ -23,6 +23,8 @@ POINTS = frozenset(
         "delivery.after_wire_before_note",
         "delivery.after_wire_before_commit",
         "delivery.after_commit",
+        "task_mails.after_begin_before_wire",
+        "task_mails.after_wire_before_note",
         "ingest.after_append_before_answer",
         "ingest.before_commit",
         "ingest.after_placing_before_append",

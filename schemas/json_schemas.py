@@ -15,6 +15,7 @@ from schemas.rule import RuleIn, TiersDoc
 from schemas.scenario import Scenario
 from schemas.source import SourceIn
 from schemas.source_scenario import SourceScenario
+from schemas.task_mails import TaskMailsDoc
 from schemas.template import TemplateIn
 
 # In the order in which they can be applied: a document comes before those that refer to it.
@@ -23,6 +24,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "tiers": TiersDoc,
     "policy": PolicyDoc,
     "brand": BrandIn,
+    "task-mails": TaskMailsDoc,
     "source": SourceIn,
     "endpoint": EndpointIn,
     "template": TemplateIn,

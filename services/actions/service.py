@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from fastapi import APIRouter
+from sqlalchemy import Connection
 
 from backbone import telemetry
 from backbone.clock import Clock
@@ -40,6 +41,7 @@ from services.actions.api import (
     sending,
     standing,
     suppressions,
+    task_mails,
     tasks,
     unsubscribe,
 )
@@ -67,6 +69,7 @@ from services.actions.storage.sending_policy import PolicyReader
 from services.actions.storage.suppressions import Hasher
 from services.actions.storage.task_rows import wake
 from services.actions.tables import export_erased
+from services.actions.task_mails.sender import TaskMailSender
 from services.actions.unsubscribe_token import Tokens
 from services.actions.worker import ActionsWorker
 
@@ -80,8 +83,7 @@ class ActionsService:
 
     def __init__(self, settings: Settings, db: Database, log: Log, clock: Clock) -> None:
         self._db, self._log, self._clock = db, log, clock
-        self._log_clock = settings.clock == "log"
-        self._kept = settings.log_retention
+        self._log_clock, self._kept = settings.clock == "log", settings.log_retention
         key = secret_key(settings)
         hasher, tokens = Hasher(key), Tokens(key)
         # One for plays, one for requests, so that plays do not wait for requests.
@@ -115,6 +117,7 @@ class ActionsService:
             on_health=mail_server.note,
         )
         self._notices = Notifier(settings, db, clock, key, alone=alone)
+        self._task_mails = TaskMailSender(settings, db, clock, self._passed)
         files = ErasedMailFiles(settings.data_dir / OUTBOX, db, clock)
         self._times = times = Times(db, clock, log_clock=self._log_clock)
         book = ReportBook(db, clock, times.now, hasher, log.partitions)
@@ -129,14 +132,14 @@ class ActionsService:
         ]
         previews = preview.Previews(db, times, self._pools[1], links, sender, log.partitions)
         changed = self.worker.wake
-        goes_on = self._goes_on
         self.routers: Sequence[APIRouter] = [
             *documents.routers(db, clock, asked, self.worker.playbook_saved, self._due),
             policy.router(db, clock, times.oldest, hasher),
             brand.router(db, clock),
+            *task_mails.routers(db, clock, lambda conn: times.now(conn, None)),
             impact.router(db, clock, log_clock=self._log_clock),
             *self._of_plays(settings, times),
-            holding.router(db, clock, times, log.partitions, documents.playbook_view(db), goes_on),
+            holding.router(db, clock, times, log.partitions, documents.playbook_view(db), self._goes_on),
             tasks.router(db, times, log.partitions, changed),
             preview.router(previews),
             send_test.router(previews, settings, db, clock, hasher, links.preview),
@@ -171,6 +174,13 @@ class ActionsService:
             exports.router(db, times),
         ]
 
+    def _passed(self, conn: Connection) -> int:
+        """The time; with the log clock, that which every partition has passed."""
+        if not self._log_clock:
+            return self._clock.now()
+        clocks = [row.clock for row in ownership.positions(conn).values()]
+        return min(clocks) if len(clocks) == self._log.partitions else 0
+
     def start(self) -> None:
         """Start the first render process, then the threads. If it does not start, the worker tries again."""
         published_outlines.refresh(self._db)
@@ -183,6 +193,7 @@ class ActionsService:
         self.worker.start()
         self.delivery.start()
         self._notices.start()
+        self._task_mails.start()
         self.rehearsals.start()
 
     def stop(self) -> None:
@@ -191,6 +202,7 @@ class ActionsService:
         self.delivery.stop()
         self.worker.stop()
         self._notices.stop()
+        self._task_mails.stop()
         for pool in self._pools:
             pool.close()
 

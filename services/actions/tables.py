@@ -21,6 +21,7 @@ from sqlalchemy import (
 from backbone.documents.store import document_tables
 from backbone.exports.erased import erased_table
 from backbone.exports.stamps import stamp_column
+from services.actions import task_mail_tables as task_mail_tables
 from services.actions.digest_tables import digest_items as digest_items
 from services.actions.mail_tables import mail_reports as mail_reports
 from services.actions.mail_tables import mail_tokens as mail_tokens

@@ -22,7 +22,8 @@ from services.cli.server_documents import (
 )
 from services.cli.yamltext import yaml_text
 
-ASKED = frozenset(SINGLE) - {"brand"}  # a brand changes how mails look, and not who gets them
+# not of a brand, which changes how mails look, and not who gets them; nor of mails to colleagues
+ASKED = frozenset(SINGLE) - {"brand", "task-mails"}
 WORDS = ("created", "updated", "unchanged", "deleted")
 
 

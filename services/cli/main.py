@@ -259,7 +259,7 @@ def export(
 ) -> None:
     """Write the server's rules, playbooks, templates, endpoints and single documents as files for `apply`.
 
-    The single ones are tiers, policy, brand and aliases.
+    The single ones are tiers, policy, brand, task-mails and aliases.
     """
     from services.cli.export import export as write
 

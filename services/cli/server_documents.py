@@ -24,6 +24,7 @@ SINGLE = {
     "policy": "policy",
     "aliases": "aliases",
     "brand": "brand",
+    "task-mails": "task-mails",
 }  # kinds of which there is always one, without a name of its own
 # Fields of a server's document that a file may have too, and that are not part of its content.
 KEPT_BACK = {"secret", "secrets", "backfill"}

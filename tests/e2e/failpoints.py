@@ -13,6 +13,8 @@ from tests.e2e.stack import KINDS, until
 MOST_S = 120.0
 # Passed by webhooks of sources alone, which these runs do not send; `test_unmatched_kills` does.
 OF_SOURCES = {"ingest.after_placing_before_append", "ingest.after_sending_on_before_forgetting"}
+# Passed by mails about tasks alone, which these runs do not ask for; `test_task_mail_kills` does.
+OF_TASK_MAILS = {"task_mails.after_begin_before_wire", "task_mails.after_wire_before_note"}
 PREFIXES = {"ingest": ("ingest.",), "rules": ("rules.",), "actions": ("actions.", "delivery.")}
 
 

@@ -25,7 +25,8 @@ from services.actions.api.new_task import LATEST_US, make, owner_of, profile_of
 from services.actions.api.plays import Times
 from services.actions.api.views import moment, task_view
 from services.actions.plays.model import OPEN_TASK
-from services.actions.storage import outbox, task_rows
+from services.actions.storage import outbox, search_columns, task_mails, task_rows
+from services.actions.storage.task_mails import Given
 from services.actions.tables import tasks
 
 TaskBody = Annotated[TaskIn, AS_SHOWN, example(TASK_EXAMPLE)]
@@ -88,16 +89,19 @@ def router(db: Database, times: Times, partitions: int, changed: Callable[[], No
         "/v1/tasks/{task}/reassign", summary="Reassign the task to somebody else", response_model=TaskOut
     )
     def reassign(
-        task: str, body: ReassignBody, trail: Trail, _: Principal = require("actions:write")
+        task: str, body: ReassignBody, trail: Trail, caller: Principal = require("actions:write")
     ) -> Response:
-        return json_response(verbs.run(task, partial(_reassign, assignee=body.assignee), trail))
+        verb = partial(_reassign, assignee=body.assignee, by=caller.email)
+        return json_response(verbs.run(task, verb, trail))
 
     return routes
 
 
 def _making(routes: APIRouter, db: Database, verbs: "_Verbs", changed: Callable[[], None]) -> None:
     @routes.post("/v1/tasks", status_code=201, response_model=TaskMade, summary="Create a task by hand")
-    def create(body: TaskBody, once: Once, trail: Trail, _: Principal = require("actions:write")) -> Response:
+    def create(
+        body: TaskBody, once: Once, trail: Trail, caller: Principal = require("actions:write")
+    ) -> Response:
         """The task is completed, snoozed, reassigned and listed like any other. It is deleted when its
         account is erased.
         """
@@ -107,6 +111,7 @@ def _making(routes: APIRouter, db: Database, verbs: "_Verbs", changed: Callable[
                 now = verbs.now(connection, body.account)
                 row, warnings = make(connection, body, now, verbs.partitions)
                 trail.note(connection, "task", row.id, after=_audited(row))
+                task_mails.note(connection, [Given(row.id, row.assignee)], by=caller.email)
                 headers = {"Location": f"/v1/tasks/{row.id}", "ETag": etag(row.seq)}
                 view = task_view(row, now) | ({"warnings": warnings} if warnings else {})
                 return json_response(view, 201, headers)
@@ -176,10 +181,14 @@ def _snooze(_verbs: _Verbs, connection: Connection, row: Row[Any], now: int, *, 
     task_rows.snooze(connection, row.id, until)
 
 
-def _reassign(verbs: _Verbs, connection: Connection, row: Row[Any], _now: int, *, assignee: str) -> None:
+def _reassign(
+    verbs: _Verbs, connection: Connection, row: Row[Any], _now: int, *, assignee: str, by: str | None
+) -> None:
     if assignee == "owner":
         assignee = owner_of(profile_of(connection, row.account, verbs.partitions))
     task_rows.reassign(connection, row.id, assignee)
+    if search_columns.address(assignee) != row.assigned:
+        task_mails.note(connection, [Given(row.id, assignee, handed_over=True)], by=by)
 
 
 def _moment(time: datetime) -> int:

@@ -10,7 +10,7 @@ from backbone.exports.erased import note_rows
 from schemas.names import MAX_NAME, fitting
 from services.actions.channels import LEAVE_FILES, NEED_CONSENT
 from services.actions.plays.model import ActionDraft, DigestItem, Op, OwnEvent, StepNote
-from services.actions.storage import digests, rehearsals, suppressions
+from services.actions.storage import digests, rehearsals, suppressions, task_mails
 from services.actions.storage.mentions import unname
 from services.actions.tables import (
     accounts,
@@ -66,6 +66,7 @@ def _account(conn: Connection, erasure: ToErase, now: int) -> None:
     addresses = _hold(conn, gone, actions.c.contact.is_not(None), now)
     suppressions.forget(conn, [*erasure.addresses, *addresses])
     _forget_sends(conn, gone)
+    task_mails.forget(conn, tasks.c.account == erasure.account, now)
     for kind, table in EXPORTED.items():
         _delete(conn, kind, table, table.c.account == erasure.account)
     for table in (begins, history, outbox, accounts):
@@ -86,6 +87,7 @@ def _contact(conn: Connection, erasure: ToErase, contact: str, now: int) -> None
     _forget_sends(conn, gone)
     _delete(conn, "actions", actions, gone)
     of_tasks = or_(tasks.c.contact == contact, tasks.c.play.in_(mine))
+    task_mails.forget(conn, (tasks.c.account == erasure.account) & of_tasks, now)
     _delete(conn, "tasks", tasks, (tasks.c.account == erasure.account) & of_tasks)
     _untell(conn, erasure.account, contact, set(mine))
     conn.execute(delete(history).where(history.c.play.in_(mine)))

@@ -16,6 +16,7 @@ from schemas.brand import in_scope
 from schemas.playbook import PlaybookIn
 from schemas.profile import Profile
 from schemas.rule import TierEntry
+from schemas.task_mails import KIND as TASK_MAILS_KIND
 from schemas.tier_policy import TierPolicy
 from services.actions.metrics import show_health
 from services.actions.plays.goals import LATE_US
@@ -31,6 +32,7 @@ TEMPLATES = DocumentStore(documents, "template")
 ENDPOINTS = DocumentStore(documents, "endpoint")
 POLICY = DocumentStore(documents, "policy")  # one document, named as its kind
 BRANDS = DocumentStore(documents, BRAND)  # one at most, under the name of its kind
+TASK_MAILS = DocumentStore(documents, TASK_MAILS_KIND)  # likewise
 TOPICS = DocumentStore(documents, "topic")
 
 log_ = telemetry.get_logger("touchline.actions")

@@ -1,7 +1,7 @@
 """Tasks: made or updated by a step, closed with a play, completed, snoozed and reassigned by people. SQL only."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, Row, select, text, union
@@ -31,6 +31,14 @@ class TaskContent(msgspec.Struct, kw_only=True):
     key: str
 
 
+class PutTask(NamedTuple):
+    """The task of a step: its id, whether it is new, and whether somebody has it who had not."""
+
+    id: str
+    new: bool
+    given: bool
+
+
 def content_of(spec: TaskSpec, rendered: dict[str, Any]) -> TaskContent:
     """The fields of a rendered task, cut to their limits. The key replaces a title that came out empty."""
     key = _clean(rendered.get("key") or spec.default_key, MAX_KEY) or "task"
@@ -44,8 +52,8 @@ def _clean(text: Any, limit: int) -> str | None:
 
 def put_task(
     conn: Connection, draft: ActionDraft, spec: TaskSpec, content: TaskContent, partition: int
-) -> tuple[str, bool]:
-    """Make the task of a step, or update the open one with its account and key; returns (id, whether it is new)."""
+) -> PutTask:
+    """Make the task of a step, or update the open one with its account and key."""
     found = open_task(conn, draft.account, content.key, hold=True)
     values: dict[str, Any] = {
         "play": draft.play,
@@ -62,10 +70,11 @@ def put_task(
         if found.reassigned:
             del values["assignee"], values["assigned"]
         rewrite_task(conn, str(found.id), values)
-        return str(found.id), False
+        moved = values.get("assigned", found.assigned) not in (None, found.assigned)
+        return PutTask(str(found.id), new=False, given=moved)
     fresh = {"id": draft.id, "account": draft.account, "key": content.key, "partition": partition}
     new_task(conn, {**values, **fresh, "created_at": draft.due_at})
-    return draft.id, True
+    return PutTask(draft.id, new=True, given=True)
 
 
 def open_task(conn: Connection, account: str, key: str, *, hold: bool = False) -> Any:
@@ -76,7 +85,7 @@ def open_task(conn: Connection, account: str, key: str, *, hold: bool = False) -
     if conn.dialect.name == "postgresql":
         name = {"name": f"{account}\n{key}"}
         conn.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), name)
-    query = select(tasks.c.id, tasks.c.reassigned).where(
+    query = select(tasks.c.id, tasks.c.reassigned, tasks.c.assigned).where(
         tasks.c.account == account, tasks.c.key == key, tasks.c.status.in_(OPEN_TASK)
     )
     newest = query.order_by(tasks.c.seq.desc()).limit(1)

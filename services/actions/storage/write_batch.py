@@ -26,11 +26,12 @@ from services.actions.plays.model import (
     TaskSpec,
 )
 from services.actions.plays.outgoing import is_mail
-from services.actions.storage import approvals, digests, outbox, task_rows
+from services.actions.storage import approvals, digests, outbox, task_mails, task_rows
 from services.actions.storage.partition_mails import PartitionMails
 from services.actions.storage.rows import action_row
 from services.actions.storage.sending_policy import is_in_force
 from services.actions.storage.status import close_task, close_tasks, new_actions, skip_actions
+from services.actions.storage.task_mails import Given
 from services.actions.tables import attempts, history
 
 MAX_DETAIL = 2_000
@@ -75,6 +76,7 @@ def write_ops(
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, Any]] = []
     events: list[OwnEvent] = []
+    given: list[Given] = []
     notes: list[dict[str, Any]] = []
     mailed = not mails.by_log and any(isinstance(op, ActionDraft) and is_mail(op) for op in ops)
     governed = mailed and is_in_force(conn)
@@ -87,7 +89,7 @@ def write_ops(
                 if isinstance(answer, RenderFailure):
                     failures.append(_failure(op, row, answer, now))
                 elif answer is not None:
-                    events += _carry_out(conn, op, row, answer.content)
+                    events += _carry_out(conn, op, row, answer.content, given)
                     row |= {} if row["approve_until"] is not None else mails.columns(op, now)
                 rows.append(row)
             case Cancel():
@@ -111,6 +113,7 @@ def write_ops(
         conn.execute(insert(attempts), failures)
     if notes:
         conn.execute(insert(history), notes)
+    task_mails.note(conn, given)
     outbox.emit(conn, events, partitions)
     tally = Counter((row["channel"], row["status"], row["reason"] or "") for row in rows)
     return FlushResult(tally, sum(row["next_attempt_at"] is not None for row in rows))
@@ -171,17 +174,20 @@ def _render(drafts: Sequence[ActionDraft], renderer: DraftRendering, stay: Calla
 
 
 def _carry_out(
-    conn: Connection, draft: ActionDraft, row: dict[str, Any], content: dict[str, Any]
+    conn: Connection, draft: ActionDraft, row: dict[str, Any], content: dict[str, Any], given: list[Given]
 ) -> list[OwnEvent]:
-    """Put the content into the action's row. That is all a task's action needs to be done."""
+    """Put the content into the action's row. That is all a task's action needs to be done. Tasks go to `given`."""
     row["rendered"] = content
     if draft.approval is not None:
         key = task_rows.ask_approval(conn, draft, draft.approval, content, row["partition"])
+        given.append(Given(draft.id, draft.approval.approver))
         return [task_rows.created_event(draft, key)]
     if not isinstance(draft.spec, TaskSpec):
         return []
     fields = task_rows.content_of(draft.spec, content)
-    task, new = task_rows.put_task(conn, draft, draft.spec, fields, row["partition"])
+    task, new, moved = task_rows.put_task(conn, draft, draft.spec, fields, row["partition"])
+    if moved:
+        given.append(Given(task, draft.spec.assignee, handed_over=not new))
     row |= {"status": "done", "done_at": draft.due_at, "next_attempt_at": None}
     row["reason"] = None if new else ActionReason.TASK_UPDATED
     row["rendered"] = {

@@ -320,8 +320,8 @@ def _schemas(router: APIRouter) -> None:
         kind: Annotated[
             str,
             Path(
-                description="The kind of file: rule, playbook, template, endpoint, tiers, policy, brand, aliases, "
-                "test or document."
+                description="The kind of file: rule, playbook, template, endpoint, tiers, policy, brand, "
+                "task-mails, aliases, test or document."
             ),
         ],
         _: Principal = require(ANY),

@@ -17,6 +17,7 @@ from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE
 from schemas.source import SOURCE_EXAMPLE
 from schemas.start import START_EXAMPLE
 from schemas.task import TASK_EXAMPLE
+from schemas.task_mails import TASK_MAILS_EXAMPLE
 from services.actions.api.documents import TEMPLATE_EXAMPLE, TOPIC_EXAMPLE
 from services.actions.api.endpoints import ENDPOINT_EXAMPLE
 from services.actions.storage import endpoints
@@ -95,6 +96,8 @@ def _documents(call: Caller) -> None:
     call("post", "/v1/policy/check", json=POLICY_EXAMPLE)
     call("get", "/v1/brand")
     call("post", "/v1/brand/check", json=BRAND_EXAMPLE)
+    call("get", "/v1/task-mails")
+    call("post", "/v1/task-mails/check", json=TASK_MAILS_EXAMPLE)
     for _ in range(2):
         call("put", "/v1/policy", json=POLICY_EXAMPLE)
         call("get", "/v1/policy")
@@ -102,6 +105,8 @@ def _documents(call: Caller) -> None:
         call("put", "/v1/aliases", json=ALIASES_EXAMPLE)
         call("put", "/v1/brand", json=BRAND_EXAMPLE)
         call("get", "/v1/brand")
+        call("put", "/v1/task-mails", json=TASK_MAILS_EXAMPLE)
+        call("get", "/v1/task-mails")
         call("get", "/v1/tiers")
         call("get", "/v1/aliases")
     call("post", "/v1/templates", json=TEMPLATE_EXAMPLE)
@@ -298,6 +303,10 @@ def _by_hand(call: Caller) -> None:
 def _rest(call: Caller) -> None:
     call("post", "/v1/keys", json=KEY_EXAMPLE)
     call("delete", f"/v1/keys/{KEY_EXAMPLE['name']}")
+    made = {"title": "Call", "assignee": "jo@us.test"}
+    call("post", "/v1/tasks", json=made)
+    while not call("get", "/v1/task-mails/deliveries")["items"]:
+        time.sleep(0.1)
     assert call("get", "/v1/keys?revoked=true")["items"]
     assert call("get", "/v1/me")["scopes"] == ["admin"]
     call.settle()

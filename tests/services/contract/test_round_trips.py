@@ -11,6 +11,7 @@ from schemas.brand import BRAND_EXAMPLE
 from schemas.policy import POLICY_EXAMPLE
 from schemas.rule import RULE_EXAMPLE, TIERS_EXAMPLE
 from schemas.source import SOURCE_EXAMPLE
+from schemas.task_mails import TASK_MAILS_EXAMPLE
 from services.actions.api.documents import PLAYBOOK_EXAMPLE, TEMPLATE_EXAMPLE, TOPIC_EXAMPLE
 from services.actions.api.endpoints import ENDPOINT_EXAMPLE
 
@@ -26,6 +27,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("/v1/policy", POLICY_EXAMPLE),
     ("/v1/aliases", ALIASES_EXAMPLE),
     ("/v1/brand", BRAND_EXAMPLE),
+    ("/v1/task-mails", TASK_MAILS_EXAMPLE),
 ]
 
 

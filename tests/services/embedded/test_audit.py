@@ -87,6 +87,7 @@ CALLS: list[tuple[str, str, Any]] = [
     ("PUT", "/v1/policy", {"hours": {"from": "08:00", "to": "18:00"}}),
     ("PUT", "/v1/aliases", {"aliases": {"rang": "called"}}),
     ("PUT", "/v1/brand", {"name": "Acme", "postal_address": "1 Main Street"}),
+    ("PUT", "/v1/task-mails", {"made": True}),
     ("POST", "/v1/tasks", TASK),
     ("POST", "/v1/tasks/{task}/snooze", {"until": "2090-01-01T00:00:00Z"}),
     ("POST", "/v1/tasks/{task}/reassign", {"assignee": "kim@us.test"}),

@@ -9,7 +9,7 @@ import pytest
 
 from services.cli.main import main
 
-SINGLE = {"/v1/tiers": "tiers", "/v1/policy": "policy", "/v1/aliases": "aliases", "/v1/brand": "brand"}
+SINGLE = {f"/v1/{name}": name for name in ("tiers", "policy", "aliases", "brand", "task-mails")}
 Refusal = Callable[[str, str], tuple[int, dict[str, Any]] | None]
 
 

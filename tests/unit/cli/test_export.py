@@ -23,14 +23,15 @@ def server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     server.save("/v1/aliases", aliases={"signed_up": "account.signed_up", "1e3": "x"})
     server.save("/v1/policy", hours={"from": "08:00", "to": "24:00"}, holidays=["2026-12-25"], warnings=[])
     server.save("/v1/brand", name="1e3", postal_address="08\nSpringfield", logo_url=None)
+    server.save("/v1/task-mails", made=True, morning={"at": "08:00"}, people={"08@us.test": {"made": False}})
     return server
 
 
 def test_there_and_back(server: Fake, tmp_path: Path) -> None:
     code, out, err = server.touchline("export", str(tmp_path / "out"))
-    assert (code, out, err) == (0, f"8 documents written to {tmp_path}/out\n", "")
+    assert (code, out, err) == (0, f"9 documents written to {tmp_path}/out\n", "")
     code, out, err = server.touchline("apply", str(tmp_path / "out"))
-    assert (code, out.splitlines()[-1], err) == (0, "8 unchanged", "")
+    assert (code, out.splitlines()[-1], err) == (0, "9 unchanged", "")
 
 
 def test_into_an_empty_server(server: Fake, tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_names_that_differ_in_capitals_alone(server: Fake, tmp_path: Path) -> No
     server.touchline("export", str(tmp_path))
     names = {path.name.casefold() for path in (tmp_path / "templates").iterdir()}
     assert names == {"t.yaml", "t~2.yaml"}
-    assert server.touchline("apply", str(tmp_path))[1].splitlines()[-1] == "9 unchanged"
+    assert server.touchline("apply", str(tmp_path))[1].splitlines()[-1] == "10 unchanged"
 
 
 def test_what_was_deleted_since_is_named(server: Fake, tmp_path: Path) -> None:

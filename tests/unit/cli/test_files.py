@@ -64,6 +64,7 @@ SINGLE: dict[str, Any] = {
     "/v1/policy": {"version": 0},
     "/v1/aliases": {"aliases": {}},
     "/v1/brand": {"name": None},
+    "/v1/task-mails": {"version": 0},
 }
 APART: dict[str, Any] = {
     "http://in": {"ingest": {}},
@@ -89,7 +90,7 @@ def test_services_apart_are_each_asked_for_their_own(
     monkeypatch.setattr(httpx.Client, "request", request)
     assert export(tmp_path) == 0
     judge = {"/v1/rules", "/v1/tiers"}
-    hand = {"/v1/playbooks", "/v1/templates", "/v1/endpoints", "/v1/policy", "/v1/brand"}
+    hand = {"/v1/playbooks", "/v1/templates", "/v1/endpoints", "/v1/policy", "/v1/brand", "/v1/task-mails"}
     door = {(path, "http://in") for path in ("/v1/aliases", "/v1/sources")}
     assert (
         asked == {(path, "http://judge") for path in judge} | {(path, "http://hand") for path in hand} | door

@@ -1,0 +1,1 @@
+"""Mails to assignees about their tasks: when they are due, their words, and their sending."""
