@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from backbone.terminal_text import one_line
+from backbone.yaml.writing import yaml_text
 from services.cli.documents import Document
 from services.cli.server_documents import (
     PATHS,
@@ -20,7 +21,6 @@ from services.cli.server_documents import (
     label,
     normal,
 )
-from services.cli.yamltext import yaml_text
 
 # not of a brand, which changes how mails look, and not who gets them; nor of mails to colleagues
 ASKED = frozenset(SINGLE) - {"brand", "task-mails"}

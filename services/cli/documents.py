@@ -10,10 +10,10 @@ from pydantic import BaseModel
 
 from backbone.errors import Invalid
 from backbone.web.validation import validate
+from backbone.yaml.reading import Located, YamlError, read_yaml
 from schemas.json_schemas import KINDS
 from services.cli.file_variables import FILLED, filled, unfilled
 from services.cli.server_documents import SINGLE, label
-from services.cli.yamlfile import Located, YamlError, read_yaml
 
 TEST_SUFFIX = ".test.yaml"
 _LINE = re.compile(r"line ([0-9]{1,6}): ")  # how a message about a template begins

@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 from backbone.errors import ConfigurationError
+from backbone.yaml.writing import yaml_text
 from schemas.fields import NAME
 from services.cli.client import Client
 from services.cli.server_documents import PATHS, SINGLE, Item, Key, as_filed, everything
 from services.cli.terminal import err, out
-from services.cli.yamltext import yaml_text
 
 
 def export(folder: Path) -> int:

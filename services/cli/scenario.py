@@ -16,6 +16,7 @@ from rich.table import Table
 
 from backbone.errors import Invalid
 from backbone.web.validation import validate
+from backbone.yaml.reading import Located, YamlError, read_yaml
 from schemas.account import AccountIn
 from schemas.event import Event
 from schemas.scenario import ByHand, Scenario
@@ -33,7 +34,6 @@ from services.cli.scenario_why import of_action, of_trigger
 from services.cli.scenario_world import World, course
 from services.cli.source_scenario import are_of_sources, run_sources
 from services.cli.terminal import Terminal
-from services.cli.yamlfile import Located, YamlError, read_yaml
 
 MAX_EVENTS = 1_000_000
 SENDER: dict[str, str | None] = {"name": "Touchline", "email": "touchline@touchline.test"}

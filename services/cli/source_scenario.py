@@ -7,13 +7,13 @@ from typing import Any
 
 from backbone.errors import Invalid
 from backbone.web.validation import validate
+from backbone.yaml.reading import Located
 from schemas.event import microseconds
 from schemas.source import SourceIn
 from schemas.source_scenario import SourceScenario
 from services.cli.comparing import Difference, compare
 from services.cli.documents import Document, FileProblem, FileProblems, load
 from services.cli.file_variables import filled
-from services.cli.yamlfile import Located
 from services.ingest.decoding.refusals import NotReadable, Refusal
 from services.ingest.sources.bodies import read
 from services.ingest.sources.expressions import TooCostly

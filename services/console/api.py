@@ -50,6 +50,11 @@ class Api:
         """The answer to a GET, decoded. Query parameters that are None or empty are left out. Raises `ApiError`."""
         return _decoded(await self._call("GET", path, parts, query=query))
 
+    async def tagged(self, path: str, *parts: str) -> tuple[Any, str | None]:
+        """The answer to a GET, and its ETag, to be sent as `if_match` with a change. Raises `ApiError`."""
+        answer = await self._call("GET", path, parts)
+        return _decoded(answer), answer.headers.get("etag")
+
     async def send(
         self,
         method: str,

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from schemas.json_schemas import DOCUMENT, FOLDER, KINDS, TEST, text_of
 from services.cli.documents import find
-from services.cli.yamlfile import read_yaml
+from backbone.yaml.reading import read_yaml
 from tests.house.tree import LIBRARIES, ROOT
 
 NAMES = (*KINDS, TEST, DOCUMENT)

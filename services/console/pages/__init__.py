@@ -1,12 +1,27 @@
 """One module a page: its routes, and plain functions that make what a template shows from the API's answers."""
 
-from services.console.pages import deliveries, home, playbooks, plays, templates, triggers
+from services.console.pages import (
+    backtests,
+    deliveries,
+    home,
+    playbooks,
+    plays,
+    rule,
+    rule_versions,
+    rules,
+    templates,
+    triggers,
+)
 
 ROUTES = [
+    *backtests.ROUTES,
     *deliveries.ROUTES,
     *home.ROUTES,
     *playbooks.ROUTES,
     *plays.ROUTES,
+    *rule.ROUTES,
+    *rule_versions.ROUTES,
+    *rules.ROUTES,
     *templates.ROUTES,
     *triggers.ROUTES,
 ]

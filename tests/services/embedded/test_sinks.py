@@ -15,7 +15,7 @@ import httpx
 from backbone.settings import load_settings
 from services.app import running
 from services.cli.documents import find
-from services.cli.yamlfile import read_yaml
+from backbone.yaml.reading import read_yaml
 from tests.e2e.stack import until
 
 JSON = dict[str, Any]

@@ -13,7 +13,7 @@ import pytest
 
 from services.cli.comparing import Difference
 from services.cli.source_scenario import run_sources
-from services.cli.yamlfile import Located, read_yaml
+from backbone.yaml.reading import Located, read_yaml
 from tests.unit.library.files import documents
 
 SOURCES = Path(__file__).resolve().parents[3] / "sources"

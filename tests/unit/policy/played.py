@@ -7,7 +7,7 @@ from schemas.json_schemas import KINDS
 from schemas.scenario import Scenario
 from services.cli.documents import Document
 from services.cli.scenario_world import World, arrivals
-from services.cli.yamlfile import Located
+from backbone.yaml.reading import Located
 from tests.oracle.policy import Course, Mail
 from tests.oracle.times import format_time, span
 

@@ -10,7 +10,7 @@ from jsonschema import Draft7Validator
 
 from schemas.json_schemas import DOCUMENT, KINDS, TEST, text_of
 from services.cli.documents import find
-from services.cli.yamlfile import read_yaml
+from backbone.yaml.reading import read_yaml
 from tests.house.tree import ROOT
 
 PAGE = (ROOT / "docs" / "writing-playbooks.md").read_text(encoding="utf-8")

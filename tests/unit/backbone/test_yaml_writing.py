@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.cli.yamlfile import read_yaml
-from services.cli.yamltext import yaml_text
+from backbone.yaml.reading import read_yaml
+from backbone.yaml.writing import yaml_text
 
 # What is a number, a truth value, a time, a sign or an end of line, by one YAML or another.
 LOOKS_OTHERWISE = [

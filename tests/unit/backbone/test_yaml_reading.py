@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.yamlfile import DEEPEST, MOST_BYTES, MOST_VALUES, YamlError, read_yaml
+from backbone.yaml.reading import DEEPEST, MOST_BYTES, MOST_VALUES, YamlError, read_yaml
 
 FILE = """\
 kind: rule
@@ -97,7 +97,7 @@ HOSTILE = {
 READ = """
 import resource, sys
 from pathlib import Path
-from services.cli.yamlfile import YamlError, read_yaml
+from backbone.yaml.reading import YamlError, read_yaml
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     read_yaml(Path(sys.argv[1]))

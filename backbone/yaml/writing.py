@@ -1,11 +1,12 @@
-"""Writes YAML: long texts as blocks, no aliases, and every text such that `yamlfile` reads it as that text."""
+"""Writes YAML: long texts as blocks, no aliases, and every text such that `reading` reads it as that text."""
 
+import math
 import re
 from typing import Any
 
 import yaml
 
-from services.cli.yamlfile import CORE
+from backbone.yaml.reading import CORE
 
 # Characters that YAML reads as line ends, or drops, unless they are escaped.
 _ENDS = re.compile("[\r\x85\u2028\u2029\ufeff]")
@@ -36,3 +37,11 @@ _Dumper.add_representer(str, _text)
 def yaml_text(value: Any) -> str:
     """A document."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def yaml_line(value: Any) -> str:
+    """A value as one line, in brackets and braces."""
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=math.inf, default_flow_style=True
+    )
+    return text.removesuffix("\n").removesuffix("\n...")

@@ -81,7 +81,14 @@ class Located:
 
 def read_yaml(path: Path) -> list[Located]:
     """Every document of a file; empty ones are left out. Raises `YamlError`, also beyond the limits above."""
-    text = _text(path)
+    return parse_yaml(_text(path), path)
+
+
+def parse_yaml(text: str, path: Path) -> list[Located]:
+    """Every document of a text; empty ones are left out. `path`: what errors call it.
+
+    Raises `YamlError`, also beyond the limits above, but for `MOST_BYTES`, which is the caller's.
+    """
     try:
         _hold_to_limits(text, path)
         return list(_documents(text, path))

@@ -1,0 +1,1 @@
+"""YAML as Touchline reads and writes it: JSON values within limits, whoever wrote them."""
