@@ -14,10 +14,16 @@ PLAYBOOK_UNHEALTHY = Gauge(
 )
 BREAKERS = Counter("touchline_breakers", "Times that the breaker paused a playbook", ["playbook"])
 ACTIONS = Counter("touchline_actions", "Actions by the status they came to", ["channel", "status", "reason"])
+ACTIONS.labels("email", "failed", "bounced")  # from 0 on, as the ones below
 ATTEMPTS = Counter("touchline_attempts", "Attempts to carry out an action", ["channel", "outcome"])
 MAIL_REPORTS = Counter(
     "touchline_mail_reports", "Reports about our mails, repeats included", ["provider", "kind"]
 )
+MAILS_RETURNED = Counter(
+    "touchline_mails_returned", "Mails that a report came about, once for each kind of report", ["kind"]
+)
+for _kind in ("hard_bounce", "soft_bounce", "not_sent", "complaint"):
+    MAILS_RETURNED.labels(_kind)  # from 0 on: the first one counts in rates too
 MAIL_SERVER_REFUSES = Gauge(
     "touchline_mail_server_refuses", "1 while the mail server does not let us send anything"
 )

@@ -25,7 +25,7 @@ from services.actions.feedback.examples import EXAMPLES
 from services.actions.feedback.report import MailReport, Reports
 from services.actions.feedback.signatures import Unsigned, is_sendgrids, mailguns_token
 from services.actions.feedback.sns import Fetch, SnsTopics
-from services.actions.metrics import MAIL_REPORTS
+from services.actions.metrics import MAIL_REPORTS, MAILS_RETURNED
 from services.actions.plays.mail_reports import ReportKind
 from services.actions.storage.mail_reports import ReportBook, StillSending
 
@@ -78,7 +78,10 @@ class _Desk:
         MAIL_REPORTS.labels(provider, report.kind.value).inc()
         if report.kind == ReportKind.NO_MATTER or report.kind.value in known:
             return True
-        return self._book.write(report, recipient, provider)
+        new = self._book.write(report, recipient, provider)
+        if new:
+            MAILS_RETURNED.labels(report.kind.value).inc()
+        return new is not None
 
 
 def router(book: ReportBook, settings: Settings, changed: Callable[[], None], fetch: Fetch) -> APIRouter:

@@ -66,27 +66,27 @@ class ReportBook:
                 found[row.id] = (row.recipient or "", said)
         return found
 
-    def write(self, report: MailReport, recipient: str, provider: str) -> bool:
-        """Write a report and what follows; returns whether its action is still there. Blocks for sends to the address.
+    def write(self, report: MailReport, recipient: str, provider: str) -> bool | None:
+        """Write a report and what follows; returns whether it is new, and None if its action is gone. Blocks for sends
+        to the address.
 
         Raises `StillSending` if that very mail is under way for longer than one waits for.
         """
         digest = self.hasher.digest(recipient)
 
-        def act(conn: Connection) -> bool:
+        def act(conn: Connection) -> bool | None:
             row = conn.execute(
                 select(actions).where(actions.c.id == report.action).with_for_update()
             ).one_or_none()
             if row is None:
-                return False
+                return None
             if row.attempting and (row.lease_until or 0) >= self.clock.now():
                 raise StillSending
-            self._write(conn, row, report, digest, provider)
-            return True
+            return self._write(conn, row, report, digest, provider)
 
         return suppressions.once_quiet(self.db, self.hasher, digest, self.clock, act)
 
-    def _write(self, conn: Connection, row: Row[Any], report: MailReport, digest: str, provider: str) -> None:
+    def _write(self, conn: Connection, row: Row[Any], report: MailReport, digest: str, provider: str) -> bool:
         now = self.now_in(conn, row.partition)
         happened = now if report.at is None else min(report.at, now)
         reason = REASONS[report.kind]
@@ -96,7 +96,7 @@ class ReportBook:
             "provider": provider, "detail": report.detail,
         }  # fmt: skip
         if not insert_new(conn, mail_reports, [new], ["action", "kind"]):
-            return  # another worker was faster
+            return False  # another worker was faster
         if row.status in WENT_OUT and row.reason != ActionReason.COMPLAINED:
             report_action(conn, row.id, reason)
         if reason not in said:
@@ -105,6 +105,7 @@ class ReportBook:
             shown = normal(row.recipient or "")
             origin = Origin.COMPLAINT if report.kind == ReportKind.COMPLAINT else Origin.BOUNCE
             suppressions.add(conn, digest, ALL_TOPICS, shown, reason.value, self.clock.now(), origin)
+        return True
 
     def _suppresses(self, conn: Connection, kind: ReportKind, digest: str, now: int) -> bool:
         """Whether the address gets no more mail from now on.

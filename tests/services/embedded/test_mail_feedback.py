@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from backbone.web.api_keys import create_key
 from services.actions import service
+from services.actions.metrics import MAILS_RETURNED
 from services.cli.mail_feedback import TRY_AGAIN, mail_feedback
 from tests.services.embedded.mail_kit import PATH, Server, started
 from tests.unit.feedback import test_sns as amazon
@@ -91,8 +92,10 @@ def test_what_comes_back_of_a_mail(server: Server, provider: str, sample: Any, r
         if isinstance(sample, bytes)
         else about(sample, action)
     )
+    before = returned()
     for _ in range(2):
         assert server.told(provider, body) == {"matched": 1, "unknown": 0}
+    assert returned() == before + 1, "the alerts count mails, not reports"
     shown = server.action(action)
     assert (shown["status"], shown["reason"]) == ("done", reason)
     assert shown["sentence"]
@@ -110,6 +113,12 @@ def test_what_comes_back_of_a_mail(server: Server, provider: str, sample: Any, r
         "action_done",
         reason,
     ]
+
+
+def returned() -> float:
+    """How many mails came back, as the metric says."""
+    (family,) = MAILS_RETURNED.collect()
+    return sum(sample.value for sample in family.samples if sample.name.endswith("_total"))
 
 
 def test_mails_carry_what_comes_back(server: Server) -> None:
