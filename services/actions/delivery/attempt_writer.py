@@ -15,7 +15,7 @@ from services.actions.delivery.policy_gate import Judged, PolicyGate
 from services.actions.plays.model import SENDABLE, Leased
 from services.actions.plays.retry_policy import Decision, Outcome, decide
 from services.actions.policy.rules import SendingPolicy
-from services.actions.storage import attempts, endpoints, sending, suppressions
+from services.actions.storage import attempts, endpoints, sending, suppressions, waiting
 from services.actions.storage.attempts import LEASE_US, PUT_BACK_US, Finished
 from services.actions.storage.due import Wanted, due_ids
 from services.actions.storage.sql import Sql, listed
@@ -243,6 +243,8 @@ class AttemptWriter:
         ]
         for one in decided:
             self._bounced(conn, by_id[one], now)
+        unsent = [one for one in decided if by_id[one].outcome.kind == "skipped" and by_id[one].n == 0]
+        written.woken += waiting.wake_behind(conn, unsent, now)
 
     def _bounced(self, conn: Connection, end: AttemptEnd, now: int) -> None:
         """Suppress an address that was refused for good, for all topics."""

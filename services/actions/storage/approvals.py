@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, select, tuple_, update
 from backbone.ownership import Fenced
 from schemas.play_reasons import ActionReason, HistoryReason, TaskReason
 from services.actions.plays.model import ActionDraft, Awaited, NotApproved, Op, Play
-from services.actions.storage import by_hand, holds, sending
+from services.actions.storage import by_hand, holds, sending, waiting
 from services.actions.storage.standing import Standing
 from services.actions.storage.status import close_actions, close_task
 from services.actions.tables import actions, plays
@@ -170,6 +170,8 @@ def reject(conn: Connection, row: Row[Any], by: str, why: str | None, *, at: int
         behind = (actions.c.play == row.play, actions.c.waits, actions.c.next_look_at > at)
         conn.execute(update(actions).where(*behind).values(next_look_at=at))
         holds.touch(conn)
+    else:
+        waiting.wake_behind(conn, [row.id], at)
 
 
 def give_up(conn: Connection, op: NotApproved) -> None:
@@ -178,3 +180,4 @@ def give_up(conn: Connection, op: NotApproved) -> None:
     if conn.execute(select(actions.c.id).where(awaited).with_for_update()).first() is not None:
         close_actions(conn, [op.action], "skipped", ActionReason.NOT_APPROVED, op.at)
         close_task(conn, op.action, TaskReason.NOT_APPROVED, op.at)
+        waiting.wake_behind(conn, [op.action], op.at)

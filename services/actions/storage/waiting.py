@@ -88,6 +88,9 @@ _BEHIND = """
 """
 _WAKE = "UPDATE actions.actions_actions SET next_attempt_at = ?, next_look_at = ? WHERE id IN (%s)"
 _BEHIND_TO, _BEHIND_OF = (_BEHIND % (name, name) for name in ("addressee", "account"))
+_addressees = Sql(
+    "SELECT DISTINCT addressee FROM actions.actions_actions WHERE id {ids} AND addressee IS NOT NULL"
+)
 _wake_to = Sql(_WAKE % _BEHIND_TO)
 _wake_to_or_of = Sql(_WAKE % f"{_BEHIND_TO} UNION {_BEHIND_OF}")
 
@@ -213,6 +216,13 @@ def wake(conn: Connection, addressees: Collection[str], accounts: Collection[str
         return _wake_to.run(conn, now, now, *to).rowcount
     of = listed(conn, sorted(accounts)), now, WOKEN_EACH * len(accounts)
     return _wake_to_or_of.run(conn, now, now, *to, *of).rowcount
+
+
+def wake_behind(conn: Connection, ids: Sequence[str], now: int) -> int:
+    """Look at once at mails that wait behind these, which ended without having begun; returns how many there are. With
+    the log clock the worker looks at them by itself."""
+    found = _addressees.run(conn, listed(conn, ids)).scalars().all() if ids else ()
+    return wake(conn, found, (), now) if found else 0
 
 
 # -- with the log clock
