@@ -15,11 +15,11 @@ from backbone.audit import AuditTrail
 from schemas.policy import PolicyDoc
 from schemas.profile import Contact, Profile
 from services.actions.delivery import sending_switch
-from services.actions.plays.model import Cancel, Leased, NotApproved
+from services.actions.plays.model import Cancel
 from services.actions.plays.retry_policy import Outcome
 from services.actions.policy.rules import compile_policy
 from services.actions.status import status
-from services.actions.storage import approvals, beginnings, sending, suppressions
+from services.actions.storage import beginnings, sending, suppressions
 from services.actions.storage.library import POLICY
 from services.actions.storage.status import skip_actions
 from services.actions.tables import accounts, actions, begins
@@ -327,62 +327,6 @@ def test_a_mail_that_follows_one_that_is_skipped_does_not_wait_for_it(post: Post
     post.waits("act_2", "behind")
     post.go("30 08:00")
     post.ends(act_1="quiet_hours", act_2=None)
-
-
-def followed(post: Post, **fields: Any) -> None:
-    """A mail that has to wait, and one that follows it in its play and waits for it."""
-    post.mail("act_1", play="ply_1", **fields)
-    post.go()
-    post.mail("act_2", play="ply_1")
-    post.go()
-    post.waits("act_2", "behind")
-
-
-def test_a_mail_that_follows_one_that_the_server_rejects_begins_with_it(post: Post) -> None:
-    """Nothing waits for a look, for the clock stands still."""
-    post.policy(OFFICE)
-    post.hand.time = at("30 07:00")
-    rejected = Outcome(kind="permanent", reason="rejected")
-    post.loop(email=Fake(lambda mail: rejected if mail.id == "act_1" else Outcome(kind="done")))
-    followed(post)
-    post.go("30 08:00")
-    post.ends(act_2=None)
-    assert post.states()["act_1"] == ("failed", "rejected")
-
-
-def test_a_mail_that_follows_one_that_is_not_sent_does_not_wait_for_a_look(post: Post) -> None:
-    """The first one is for an address that a staging system does not write to; so it ends without having begun."""
-
-    class Staging(Fake):
-        async def prepare(self, action: Leased) -> Any:
-            if action.id == "act_1":
-                return Outcome(kind="skipped", reason="not_on_list")
-            return await super().prepare(action)
-
-    post.policy(OFFICE)
-    post.hand.time = at("30 07:00")
-    post.loop(email=Staging())
-    followed(post)
-    post.go("30 08:00")
-    post.ends(act_1="not_on_list", act_2=None)
-
-
-@pytest.mark.parametrize("how", ["rejected", "over"])
-def test_a_mail_that_follows_one_that_nobody_approves_begins_with_the_decision(
-    either: Post, how: str
-) -> None:
-    either.policy(OFFICE)
-    either.loop(email=Fake())
-    until = either.clock.now() + HOUR
-    followed(either, approve_until=until, next_attempt_at=None, next_look_at=None, reason="awaiting_approval")
-    with either.db.write() as conn:
-        if how == "rejected":
-            row = approvals.locked(conn, ["act_1"])["act_1"]
-            approvals.reject(conn, row, "jo", None, at=either.clock.now(), log_clock=False)
-        else:
-            approvals.give_up(conn, NotApproved("act_1", "ply_1", until, either.clock.now()))
-    either.go()
-    either.ends(act_1="not_approved", act_2=None)
 
 
 def test_at_its_beginning_a_mail_is_looked_at_again(post: Post) -> None:
