@@ -31,6 +31,7 @@ class Fake:
     concurrency = 20
     per_key = 20
     marks_effect = independent = False
+    trouble = None
 
     def __init__(
         self, script: Callable[[Leased], Any] = lambda _: Outcome(kind="done"), *, idempotent: bool = True

@@ -52,7 +52,7 @@ PLAYBOOK = {
 class Running:
     """The service with its threads, a client, and an HTTP server that gets the webhooks."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **more: Any) -> None:
         self.folder = folder
         self.hooks = Scripted()
         self._loop = asyncio.new_event_loop()
@@ -68,6 +68,7 @@ class Running:
             webhook_allowed_networks="127.0.0.0/8",
             sender="Us <hello@us.test>",
             _env_file=None,
+            **more,
         )  # type: ignore[call-arg]
         clock = WallClock()
         self.service = ActionsService(settings, self.db, self.log, clock)

@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from backbone.telemetry import get_logger
 from schemas.event import rfc3339
@@ -22,6 +23,15 @@ SILENT_S = 5.0  # without an answer
 _CODE = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})\b")
 
 log = get_logger("touchline.mail")
+
+
+@dataclass(slots=True)
+class _Wait:
+    """A wait for an answer. `since`: when it began, by the clock of the loop."""
+
+    phase: str
+    since: float
+    timer: asyncio.TimerHandle | None = None
 
 
 class ServerHealth:
@@ -41,13 +51,15 @@ class ServerHealth:
         return self._refusal or self._silence
 
     @contextmanager
-    def listening(self, phase: str) -> Iterator[None]:
+    def listening(self, phase: str, *, answers: bool = True) -> Iterator[None]:
         """Wait for an answer of the server, inside. It is silent if there is none for `SILENT_S`, from any connection.
 
         If the wait ends by a timeout and the server is silent still, it hangs, which is as good as a refusal.
+        `answers`: whether the end of the wait is an answer; if not, the server has only taken what we sent.
         """
         loop = asyncio.get_running_loop()
-        timer = loop.call_later(SILENT_S, self._fell_silent, phase, loop.time())
+        wait = _Wait(phase, loop.time())
+        self._look_later(loop, wait, SILENT_S)
         try:
             yield
         except TimeoutError:
@@ -55,16 +67,25 @@ class ServerHealth:
                 self.refused(phase, "no answer")
             raise
         else:
-            self._heard(loop.time())
+            if answers:
+                self._heard(loop.time())
         finally:
-            timer.cancel()
+            if wait.timer is not None:
+                wait.timer.cancel()
 
-    def _fell_silent(self, phase: str, since: float) -> None:
-        if self._silence is None and self._heard_at < since:
+    def _look_later(self, loop: asyncio.AbstractEventLoop, wait: "_Wait", seconds: float) -> None:
+        wait.timer = loop.call_later(seconds, self._look, loop, wait)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, wait: "_Wait") -> None:
+        """See whether the server is silent: whoever was heard last may have been the last one to be heard."""
+        left = max(wait.since, self._heard_at) + SILENT_S - loop.time()
+        if left > 0:
+            self._look_later(loop, wait, left)
+        elif self._silence is None:
             began = self._now() - round(SILENT_S * 1_000_000)
-            self._silence = ChannelTrouble(since=began, detail=f"{phase}: no answer for {SILENT_S:g} s")
+            self._silence = ChannelTrouble(since=began, detail=f"{wait.phase}: no answer for {SILENT_S:g} s")
             MAIL_SERVER_SILENT.set(1)
-            log.warning("the mail server does not answer", phase=phase)
+            log.warning("the mail server does not answer", phase=wait.phase)
 
     def _heard(self, at: float) -> None:
         self._heard_at = at

@@ -292,8 +292,9 @@ class MailTransaction:
         body = _DOT.sub(b"..", message)
         protocol = self._line.protocol
         protocol.write(body)
-        async with asyncio.timeout(BODY_S):
-            await protocol._drain_helper()  # noqa: SLF001  all that stands between us and the socket
+        with self._transport.health.listening("the body", answers=False):
+            async with asyncio.timeout(BODY_S):
+                await protocol._drain_helper()  # noqa: SLF001  all that stands between us and the socket
         await asyncio.sleep(LOOK_S)
         with await self._transport.gate.enter():
             protocol = self._line.protocol  # raises if the server hung up during the body

@@ -1,0 +1,113 @@
+"""A mail server that hangs, or answers nothing but a refusal, delays nobody else, and everybody can see which it is."""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from backbone.settings import Settings
+from services.actions.channels.email import server_health
+from services.actions.channels.email.channel import email_channel
+from services.actions.delivery.lease_book import MOST_LEASED
+from tests.services.delivery.kit import Fake, House
+from tests.services.delivery.test_service import Running
+from tests.unit.channels.helpers import Server
+from tests.unit.channels.test_silent_mail_server import Silent
+from tests.unit.channels.test_smtp import Scripted
+
+HOOKS = 300
+
+
+class Refuses(Scripted):
+    """Lets nobody send."""
+
+    def __init__(self) -> None:
+        super().__init__(say={"banner": "554 5.7.1 go away"})
+
+    def heal(self) -> None:
+        self.say = {}
+
+
+MailServer = Silent | Refuses
+KINDS: dict[str, Callable[[], MailServer]] = {
+    "accepts and says nothing": lambda: Silent("banner"),
+    "goes silent at a command": lambda: Silent("rcpt"),
+    "goes silent after the dot": lambda: Silent("dot"),
+    "refuses us": Refuses,
+}
+each = pytest.mark.parametrize("kind", KINDS)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts as silent at once; nothing that is waited for here would come anyway."""
+    monkeypatch.setattr(server_health, "SILENT_S", 0.05)
+
+
+@contextmanager
+def serving(script: MailServer) -> Iterator[tuple[str, Callable[[], object]]]:
+    """The mail server in a thread of its own: its address, and what makes it well again."""
+    loop, server = asyncio.new_event_loop(), Server(script)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(10)
+    try:
+        yield f"smtp://127.0.0.1:{server.port}", partial(loop.call_soon_threadsafe, script.heal)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@each
+def test_webhooks_flow_past_more_mails_than_one_process_leases(tmp_path: Path, kind: str) -> None:
+    """All mails are due before the first webhook is."""
+    house = House(tmp_path)
+    with serving(KINDS[kind]()) as (url, heal):
+        house.settings = Settings(data_dir=tmp_path, smtp_url=url, _env_file=None)  # type: ignore[call-arg]
+        mails = [f"act_m{n}" for n in range(MOST_LEASED + 100)]
+        house.put(*mails, each=[{"recipient": f"ann@d{n % 90}.test"} for n in range(len(mails))])
+        hooks = [f"act_w{n}" for n in range(HOOKS)]
+        house.put(*hooks, channel="webhook", recipient="crm", contact=None, rendered={"body": {}})
+        receiver = Fake()
+        loop = house.loop(email=email_channel, webhook=receiver)  # type: ignore[arg-type]
+        try:
+            house.until(lambda: len(set(receiver.sent)) == HOOKS)
+            house.until(lambda: Counter(house.states().values())["done", None] == HOOKS)
+            house.until(lambda: "email" in loop.troubles())
+            assert Counter(house.states().values())["done", None] == HOOKS, "no mail can have gone out"
+            assert loop.alive
+        finally:
+            heal()
+            house.close()
+
+
+@each
+def test_the_play_goes_on_and_the_status_names_the_server(tmp_path: Path, kind: str) -> None:
+    with serving(KINDS[kind]()) as (url, heal):
+        running = Running(tmp_path, smtp_url=url)
+        try:
+            running.set_up()
+            running.fire()
+            running.until(lambda: len(running.hooks.requests) == 1)
+            running.until(lambda: bool(running.client.get("/v1/tasks").json()["items"]))
+            running.until(lambda: "email" in troubles(running))
+            assert running.client.get("/readyz").status_code == 200
+            metrics = running.client.get("/metrics").text
+            name = "touchline_mail_server_refuses" if kind == "refuses us" else "touchline_mail_server_silent"
+            assert f"{name} 1.0" in metrics
+            assert "acme.test" not in troubles(running)["email"], "no address is shown"
+        finally:
+            heal()
+            running.close()
+
+
+def troubles(running: Running) -> dict[str, str]:
+    """The details of the troubles in `/v1/status`, by channel."""
+    said = running.client.get("/v1/status").json()["services"]["actions"]
+    return {one["channel"]: one["detail"] for one in said["trouble"]}
