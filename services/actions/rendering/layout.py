@@ -12,7 +12,7 @@ _LAYOUT = Path(__file__).with_name("layout.html").read_text(encoding="utf-8")
 _INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
 _ACCENT = "#0b5cad"
 _READABLE = 4.5  # contrast of text to its ground, by WCAG 2 (AA)
-_WHITE, _BLACK = "#ffffff", "#1f2328"
+_WHITE, _DARK, _BLACK = "#ffffff", "#1f2328", "#000000"
 
 
 class Look(NamedTuple):
@@ -49,7 +49,9 @@ def document(title: str, body: str, footer: str, look: Look = Look()) -> str:
 def _layout(lang: str, accent: str) -> str:
     """The layout in a language and a colour. Light text is put on a dark colour, and links on white can be read."""
     dark = _contrast(accent, _WHITE) >= _READABLE
-    colours = {"accent": accent, "on_accent": _WHITE if dark else _BLACK, "link": accent if dark else _ACCENT}
+    readable = [one for one in (_WHITE, _DARK) if _contrast(accent, one) >= _READABLE]
+    on_accent = readable[0] if readable else _BLACK  # readable on all that white is not
+    colours = {"accent": accent, "on_accent": on_accent, "link": accent if dark else _ACCENT}
     found = _LAYOUT
     for name, value in {"lang": escape(lang), **colours}.items():
         found = found.replace("{" + name + "}", value)
