@@ -6,8 +6,10 @@ used instead (a test that asks for `kafka` deletes the topics there; databases a
 
 from __future__ import annotations
 
+import gc
 import math
 import os
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,11 +23,14 @@ from kafka.admin import KafkaAdminClient
 
 from deploy.local.kafka import Kafka, clear_topics
 from deploy.local.postgres import Postgres, create_database, drop_database
+from tests.migrated import up_to_date
 
 # Every run judges the same examples, so that a change is judged by what it changed; `--hypothesis-profile=new` looks
 # for new ones. Neither has a deadline: the time that an example takes depends on the machine, not on the code.
 settings.register_profile("new", deadline=None)
 settings.load_profile("ci")
+
+ROUTES_KEPT = 1_000  # of some six servers
 
 _GIVEN = {name: value for name, value in os.environ.items() if name.startswith("TOUCHLINE_")}
 
@@ -37,6 +42,27 @@ def _no_settings_of_the_developer() -> Iterator[None]:
         for name in _GIVEN:
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _new_files_come_migrated() -> Iterator[None]:
+    """Servers in the tests' processes start on an empty file without running every migration again."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "services.app" in sys.modules:
+            patch.setattr("services.app.migrate_all", up_to_date)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _apps_are_let_go() -> Iterator[None]:
+    """FastAPI remembers the functions of the last 4,096 routes, and they hold their servers: gigabytes in the end."""
+    yield
+    known = vars(sys.modules.get("fastapi.dependencies.models", object)).values()
+    caches = [one for one in known if hasattr(one, "cache_clear")]
+    if any(one.cache_info().currsize > ROUTES_KEPT for one in caches):
+        for one in caches:
+            one.cache_clear()
+        gc.collect()  # by itself it hardly ever comes to it: see backbone/gc_tuning.py
 
 
 # Quick rooms come first, so that a failing run fails soon.

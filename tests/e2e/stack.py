@@ -16,11 +16,11 @@ import httpx
 from backbone.clock import WallClock
 from backbone.database import Database
 from backbone.log import Log, open_log
-from backbone.migrations import migrate_all
 from backbone.settings import Settings, load_settings
 from backbone.web.api_keys import ensure_admin_key
 from deploy.local.process import Child, free_port, tail, wait_until
 from tests.e2e.nursery import Service
+from tests.migrated import up_to_date
 
 READY_S = 90.0
 SETTLED_S = 150.0
@@ -165,7 +165,7 @@ class Stack:
         self.folder.mkdir(parents=True, exist_ok=True)
         database = self.open_database()
         try:
-            migrate_all(database)
+            up_to_date(database)
             self.key = ensure_admin_key(database, WallClock(), self.folder / "admin.key") or ""
         finally:
             database.close()
