@@ -38,6 +38,14 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def in_zone(local: str, zone: ZoneInfo) -> datetime | None:
+    """A moment as a `datetime-local` field gives it, in the reader's zone; None if it is none."""
+    try:
+        return datetime.fromisoformat(local).replace(tzinfo=zone)
+    except ValueError:
+        return None
+
+
 def when(iso: str, zone: ZoneInfo, now: datetime) -> When:
     """How to show a time: the year only if it is another one than now."""
     moment = parsed(iso).astimezone(zone)

@@ -3,12 +3,14 @@
 from services.console.pages import (
     backtests,
     deliveries,
+    documents,
     home,
     playbooks,
     plays,
     rule,
     rule_versions,
     rules,
+    settings,
     templates,
     triggers,
 )
@@ -16,12 +18,14 @@ from services.console.pages import (
 ROUTES = [
     *backtests.ROUTES,
     *deliveries.ROUTES,
+    *documents.ROUTES,
     *home.ROUTES,
     *playbooks.ROUTES,
     *plays.ROUTES,
     *rule.ROUTES,
     *rule_versions.ROUTES,
     *rules.ROUTES,
+    *settings.ROUTES,
     *templates.ROUTES,
     *triggers.ROUTES,
 ]

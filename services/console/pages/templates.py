@@ -130,11 +130,11 @@ async def check(visit: Visit) -> Response:
     """What would be wrong with it, as it is being written."""
     try:
         found = await visit.api.send("POST", "/v1/templates/check", body=document_of(visit.form))
-        return await visit.piece("checked.html", problems=(), warnings=found["warnings"])
+        return await visit.piece("checked.html", problems=(), warnings=found["warnings"], words=None)
     except ApiError as error:
         if error.status != 422:
             raise
-        return await visit.piece("checked.html", problems=error.errors, warnings=())
+        return await visit.piece("checked.html", problems=error.errors, warnings=(), words=None)
 
 
 def document_of(form: FormData) -> dict[str, Any]:
