@@ -1,6 +1,6 @@
 """Times for people: absolute, in the reader's zone, with how long ago that is as a hint."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -62,6 +62,18 @@ def day_text(iso: str, zone: ZoneInfo, now: datetime) -> str:
         return {-1: "Yesterday", 0: "Today", 1: "Tomorrow"}[away]
     year = "" if day.year == now.astimezone(zone).year else f" {day.year}"
     return f"{day:%A}, {day.day} {day:%b}{year}"
+
+
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """The moment at which a day begins in a zone."""
+    return datetime.combine(day, time(), zone)
+
+
+def of_day(first: str, last: str, zone: ZoneInfo) -> dict[str, str]:
+    """`after` and `before` of a list that shows what happened from one day to another, both included."""
+    begins = midnight(date.fromisoformat(first), zone) - timedelta(microseconds=1)
+    ends = midnight(date.fromisoformat(last) + timedelta(days=1), zone)
+    return {"after": rfc3339(begins), "before": rfc3339(ends)}
 
 
 def ago(moment: datetime, now: datetime) -> str:

@@ -18,7 +18,14 @@ PAGES = {
     "/v1/sending": "/",
     "/v1/status": "/settings/status",
 }
-ROOMS = {"/deliveries": "Deliveries", "/rules": "Rules", "/plays": "Playbooks", "/playbooks": "Playbooks"}
+ROOMS = {
+    "/deliveries": "Deliveries",
+    "/rules": "Rules",
+    "/plays": "Playbooks",
+    "/playbooks": "Playbooks",
+    "/settings/endpoints": "Settings",
+    "/settings/unmatched": "Settings",
+}
 
 
 class Frame(NamedTuple):

@@ -61,6 +61,10 @@ class Visit:
         """Whether the visitor's key has this scope."""
         return self.me.may(scope)
 
+    async def frame(self) -> Frame:
+        """What stands around every page, which has been asked for already."""
+        return await self._frame
+
     def part(self, name: str) -> str:
         """A part of the path."""
         return str(self.request.path_params[name])

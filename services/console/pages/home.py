@@ -1,14 +1,22 @@
 """`/`: what needs a person now; the switch that stops all sending."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from starlette.responses import Response
 
+from services.console.api import together
+from services.console.charts import Bars, Series, by_tier, days_from, stacked_bars
+from services.console.dates import of_day
 from services.console.frame import page_of
-from services.console.render import plural
+from services.console.render import address, plural
 from services.console.routing import change, show
-from services.console.visit import Visit
+from services.console.visit import Visit, quietly
+
+DAYS = 30
+CHANNELS = (("email", "Mails", "one"), ("task", "Tasks", "two"), ("webhook", "Webhooks", "three"))
 
 
 class Line(NamedTuple):
@@ -45,8 +53,53 @@ def lines_of(items: Sequence[Mapping[str, Any]]) -> list[Line]:
 
 async def home(visit: Visit) -> Response:
     """The first page."""
-    items = (await visit.api.get("/v1/attention"))["items"]
-    return await visit.page("home.html", lines=lines_of(items))
+    days = days_from(
+        visit.now.astimezone(visit.zone).date() - timedelta(days=DAYS - 1),
+        visit.now.astimezone(visit.zone).date(),
+    )
+    span = {**of_day(days[0], days[-1], visit.zone), "timezone": visit.zone.key}
+    rule = visit.query.get("rule")
+    frame, triggers, by_rule, actions = await together(
+        visit.frame(),
+        quietly(visit.api.get("/v1/stats/triggers", by="day,rule,tier" if rule else "day,tier", **span)),
+        quietly(visit.api.get("/v1/stats/triggers", by="rule", **span)),
+        quietly(visit.api.get("/v1/stats/actions", by="day,channel,status", **span)),
+    )
+    return await visit.page(
+        "home.html",
+        lines=lines_of(frame.attention),
+        triggers=None if triggers is None else fired(triggers["items"], days, visit.zone, rule),
+        outcomes=None if actions is None else gone_out(actions["items"], days, visit.zone),
+        by_rule=sorted(by_rule["items"], key=lambda one: -one["n"]) if by_rule else [],
+        is_new=by_rule is not None and not by_rule["items"],
+        rule=rule,
+        span={name: span[name] for name in ("after", "before")},
+    )
+
+
+def fired(items: Sequence[Mapping[str, Any]], days: Sequence[str], zone: ZoneInfo, rule: str | None) -> Bars:
+    """Triggers by day and tier, of one rule or of all."""
+    found = [one for one in items if rule is None or one["rule"] == rule]
+
+    def link(first: str, last: str) -> str:
+        return address("/triggers", of_day(first, last, zone), rule=rule)
+
+    return stacked_bars(days, by_tier(found, days), "trigger", link=link)
+
+
+def gone_out(items: Sequence[Mapping[str, Any]], days: Sequence[str], zone: ZoneInfo) -> Bars:
+    """Mails, webhooks and tasks by day, of those that were done."""
+    at = {day: n for n, day in enumerate(days)}
+    series = {channel: [0] * len(days) for channel, _, _ in CHANNELS}
+    for one in items:
+        if one["status"] == "done" and one["day"] in at and one["channel"] in series:
+            series[one["channel"]][at[one["day"]]] += one["n"]
+    shown = [Series(name, kind, series[channel]) for channel, name, kind in CHANNELS]
+
+    def link(first: str, last: str) -> str:
+        return address("/deliveries", of_day(first, last, zone), status="done")
+
+    return stacked_bars(days, shown, "delivery", "deliveries", link=link)
 
 
 async def sending(visit: Visit) -> Response:
