@@ -8,13 +8,21 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from schemas.playbook import PlaybookIn
-from schemas.sentences.of_playbooks import sentence
+from schemas.policy import PolicyDoc
+from schemas.rule import TiersDoc
+from schemas.sentences import of_playbooks, of_settings
 from services.console.api import ApiError, new_once
 from services.console.document_kinds import KINDS, Kind, as_yaml, from_yaml
 from services.console.lists import listed
 from services.console.render import segment
 from services.console.routing import Handler, PageRoute, change, show
 from services.console.visit import Visit, quietly
+
+WORDS: Mapping[str, Callable[[Any], str]] = {
+    "playbook": lambda document: of_playbooks.sentence(PlaybookIn.model_validate(document)),
+    "policy": lambda document: of_settings.policy(PolicyDoc.model_validate(document)),
+    "tiers": lambda document: of_settings.tiers(TiersDoc.model_validate(document)),
+}
 
 OfKind = Callable[[Kind, Visit], Awaitable[Response]]
 
@@ -67,10 +75,11 @@ async def _form(
 
 def words_of(kind: Kind, text: str) -> str | None:
     """What the document says, in words, where it can be read and there are words for its kind."""
-    if kind.noun != "playbook":
+    found = WORDS.get(kind.noun)
+    if found is None:
         return None
     try:
-        return sentence(PlaybookIn.model_validate(from_yaml(text)))
+        return found(from_yaml(text))
     except (ApiError, ValidationError):
         return None
 
