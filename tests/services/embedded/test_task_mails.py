@@ -124,7 +124,7 @@ def test_the_document_is_one_and_says_what_is_wrong(one: Desk) -> None:
     refused = one.client.put("/v1/task-mails", json=bad)
     assert refused.status_code == 422
     assert sorted(error["field"] for error in refused.json()["errors"]) == [
-        "morning.at", "morning.day", "made", "people.kim@us.test.timezone",
+        "made", "morning.at", "morning.day", "people.kim@us.test.timezone",
     ]  # fmt: skip
     (error,) = one.client.put("/v1/task-mails", json={"people": {"kim": {}}}).json()["errors"]
     assert error["field"] == "people"
