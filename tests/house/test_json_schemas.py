@@ -8,9 +8,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
+from backbone.yaml.reading import read_yaml
 from schemas.json_schemas import DOCUMENT, FOLDER, KINDS, TEST, text_of
 from services.cli.documents import find
-from backbone.yaml.reading import read_yaml
 from tests.house.tree import LIBRARIES, ROOT
 
 NAMES = (*KINDS, TEST, DOCUMENT)

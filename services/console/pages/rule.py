@@ -123,8 +123,11 @@ async def _matches(visit: Visit) -> dict[str, Any]:
 
 def parted(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Those that match, those that are near, and the subjects that a start would name."""
-    matching = [item for item in items if item["share"] >= 1]
-    near = [item for item in items if item["share"] < 1]
+    known = [
+        {"last_trigger": None, "cooldown_until": None, **item} for item in items
+    ]  # a backtest knows neither
+    matching = [item for item in known if item["share"] >= 1]
+    near = [item for item in known if item["share"] < 1]
     return {"matching": matching, "near": near, "subjects": [encoded(subject_of(one)) for one in matching]}
 
 

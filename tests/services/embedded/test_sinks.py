@@ -13,9 +13,9 @@ from urllib.parse import unquote
 import httpx
 
 from backbone.settings import load_settings
+from backbone.yaml.reading import read_yaml
 from services.app import running
 from services.cli.documents import find
-from backbone.yaml.reading import read_yaml
 from tests.e2e.stack import until
 
 JSON = dict[str, Any]

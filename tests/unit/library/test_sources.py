@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from backbone.yaml.reading import Located, read_yaml
 from services.cli.comparing import Difference
 from services.cli.source_scenario import run_sources
-from backbone.yaml.reading import Located, read_yaml
 from tests.unit.library.files import documents
 
 SOURCES = Path(__file__).resolve().parents[3] / "sources"

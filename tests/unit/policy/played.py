@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from backbone.yaml.reading import Located
 from schemas.json_schemas import KINDS
 from schemas.scenario import Scenario
 from services.cli.documents import Document
 from services.cli.scenario_world import World, arrivals
-from backbone.yaml.reading import Located
 from tests.oracle.policy import Course, Mail
 from tests.oracle.times import format_time, span
 

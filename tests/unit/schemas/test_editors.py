@@ -8,9 +8,9 @@ from typing import Any
 
 from jsonschema import Draft7Validator
 
+from backbone.yaml.reading import read_yaml
 from schemas.json_schemas import DOCUMENT, KINDS, TEST, text_of
 from services.cli.documents import find
-from backbone.yaml.reading import read_yaml
 from tests.house.tree import ROOT
 
 PAGE = (ROOT / "docs" / "writing-playbooks.md").read_text(encoding="utf-8")

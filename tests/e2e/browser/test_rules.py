@@ -1,0 +1,151 @@
+"""A rule in the browser: written, backtested, put into force, started for whom it concerns, looked at by anybody."""
+
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from playwright.sync_api import Page, ViewportSize, expect
+
+from tests.e2e.browser.browsing import (
+    NARROW,
+    PATIENCE_MS,
+    WIDE,
+    Browse,
+    Site,
+    axe,
+    no_sideways_scroll,
+    open_site,
+    screenshot,
+)
+
+RULE = {
+    "name": "spike",
+    "when": {
+        "threshold": {"event": "ticket.opened", "within": "30d", "at_least": {"high": 3, "low": 4, "tech": 8}}
+    },
+    "cooldown": "1d",
+    "playbook": "call",
+}
+CALL = {"id": "call", "task": {"title": "Call {{ account.id }}", "assignee": "jo@us.test"}}
+BOOK = {"name": "call", "steps": {tier: [CALL] for tier in ("high", "low", "tech")}}
+LOOKS = [(WIDE, False), (WIDE, True), (NARROW, False), (NARROW, True)]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Ten accounts with ever more tickets, and a rule that is in shadow."""
+    with open_site(tmp_path_factory.mktemp("rules")) as site:
+        site.call("POST", "/v1/playbooks", json=BOOK)
+        site.call("POST", "/v1/rules", json={**RULE, "status": "shadow"})
+        begin = datetime.now(UTC) - timedelta(days=5)
+        events = [
+            {
+                "type": "ticket.opened",
+                "account": f"account {number}/é",
+                "id": f"{number}-{ticket}",
+                "time": (begin + timedelta(hours=10 * ticket, minutes=number)).isoformat(),
+            }
+            for ticket in range(10)
+            for number in range(ticket, 10)
+        ]
+        site.call("POST", "/v1/events", json=events)
+        deadline = time.monotonic() + PATIENCE_MS / 1000
+        while len(site.call("GET", "/v1/rules/spike/matches")["items"]) < 2:
+            assert time.monotonic() < deadline, "nobody matches"
+            time.sleep(0.05)
+        yield site
+
+
+def heading(page: Page, text: str) -> None:
+    expect(page.get_by_role("heading", level=1)).to_contain_text(text)
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+def test_a_rule_is_written_backtested_and_activated(site: Site, browse: Browse, script: bool) -> None:
+    name = "written" if script else "written-plainly"
+    page = browse("/rules", script=script)
+    page.get_by_role("link", name="New rule").click()
+    page.get_by_role("link", name="Something happens often enough").click()
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Events", exact=True).fill("ticket.opened")
+    page.get_by_label("All tiers").fill("many")
+    if not script:
+        page.get_by_role("button", name="Check").click()
+    expect(page.locator("#checked")).to_contain_text("must be a number")
+    page.get_by_label("All tiers").fill("6")
+    if not script:
+        page.get_by_role("button", name="Check").click()
+    expect(page.locator("#checked")).to_contain_text("is at least 6")
+    expect(page.get_by_role("textbox", name="YAML")).to_have_value(re.compile("at_least: 6"))
+    yaml = page.get_by_role("textbox", name="YAML").input_value()
+    page.get_by_role("textbox", name="YAML").fill(yaml.replace("at_least: 6", "at_least: 7"))
+    if not script:
+        page.get_by_role("button", name="Check").click()
+    expect(page.get_by_label("All tiers")).to_have_value("7")
+    assert all(one["name"] != name for one in site.call("GET", "/v1/rules")["items"]), "nothing is saved yet"
+    page.get_by_role("button", name="Save", exact=True).click()
+    heading(page, name)
+    expect(page.get_by_role("status")).to_contain_text("It is a draft")
+
+    page.get_by_role("link", name="Activate").click()
+    expect(page.get_by_text("Nobody knows yet whom this would concern")).to_be_visible()
+    page.get_by_role("link", name="Backtest it first").click()
+    page.get_by_role("button", name=f"Backtest {name}").click()
+    expect(page.get_by_text("It would have fired")).to_be_visible()
+    expect(page.get_by_role("img", name="Triggers by day")).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("^Triggers: "))).to_be_visible()
+
+    page.get_by_role("link", name="Overview").click()
+    page.get_by_role("link", name="Activate").click()
+    expect(page.get_by_text("at the end of its backtest")).to_be_visible()
+    page.get_by_role("button", name="Activate").click()
+    expect(page.get_by_role("status")).to_contain_text(f"{name} is active now.")
+    assert site.call("GET", f"/v1/rules/{name}")["status"] == "active"
+    page.locator("summary", has_text="Pause").click()
+    page.get_by_label("They are held").check()
+    page.get_by_role("button", name=f"Pause {name}").click()
+    expect(page.get_by_role("status")).to_contain_text("paused now")
+    assert site.call("GET", f"/v1/rules/{name}")["plays"] == "hold"
+
+
+def test_those_who_match_are_started_after_a_look(site: Site, browse: Browse) -> None:
+    page = browse("/rules/spike/matches")
+    page.get_by_role("button", name="See what starting these").click()
+    expect(page.get_by_text("Nothing was started yet.")).to_be_visible()
+    expect(page.get_by_text("The rule is in shadow")).to_be_visible()
+
+
+def test_a_backtest_tells_the_tasks_of_people(site: Site, browse: Browse) -> None:
+    page = browse("/rules/spike/backtest")
+    page.get_by_role("button", name="Backtest spike").click()
+    expect(page.get_by_text("It would have fired")).to_be_visible()
+    page.get_by_role("button", name="Rehearse").first.click()
+    expect(page.get_by_role("cell", name="jo@us.test")).to_be_visible()
+    expect(page.get_by_role("img", name=re.compile("^Tasks in the busiest week"))).to_be_visible()
+    for size, dark in LOOKS:
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        page.set_viewport_size(size)
+        axe(page)
+        no_sideways_scroll(page)
+        screenshot(page, f"backtest-{size['width']}-{'dark' if dark else 'light'}")
+
+
+@pytest.mark.parametrize(("size", "dark"), LOOKS)
+def test_pages_of_rules_are_fit_for_all(site: Site, browse: Browse, size: ViewportSize, dark: bool) -> None:
+    page = browse("/rules", size=size, dark=dark)
+    for path in (
+        "",
+        "/spike",
+        "/spike/matches",
+        "/spike/backtest",
+        "/spike/versions",
+        "/spike/edit",
+        "/spike/activate",
+    ):
+        page.goto(f"/rules{path}")
+        axe(page)
+        no_sideways_scroll(page)
+        shown = path.strip("/").replace("/", "-") or "rules"
+        screenshot(page, f"{shown}-{size['width']}-{'dark' if dark else 'light'}")
