@@ -94,9 +94,12 @@ def fired(name: str, stats: Mapping[str, Any] | None, today: date) -> Bars | Non
 
 
 def triggers_of(name: str, first: str, last: str) -> str:
-    """The list of a rule's triggers from the first to the last of these days (UTC)."""
-    end = date.fromisoformat(last) + timedelta(days=1)
-    return address("/triggers", rule=name, after=f"{first}T00:00:00Z", before=f"{end.isoformat()}T00:00:00Z")
+    """The list of a rule's triggers from the first to the last of these days (UTC).
+
+    `after` is exclusive, and the daily tick fires at midnight sharp.
+    """
+    begin, end = date.fromisoformat(first) - timedelta(days=1), date.fromisoformat(last) + timedelta(days=1)
+    return address("/triggers", rule=name, after=f"{begin}T23:59:59.999999Z", before=f"{end}T00:00:00Z")
 
 
 # -- who matches now

@@ -1,7 +1,7 @@
 """`/rules`: every rule as a sentence, what is wrong with it, and how often it fired lately."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from starlette.responses import Response
@@ -66,8 +66,9 @@ async def rules(visit: Visit) -> Response:
 
 
 def since(now: datetime) -> str:
-    """The first day of what is called lately, as the API takes it."""
-    return rfc3339((now - LATELY).replace(hour=0, minute=0, second=0, microsecond=0))
+    """Where what is called lately begins: the tick of its first midnight counts, and the API's `after` is exclusive."""
+    first = (now - LATELY).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return rfc3339(first - timedelta(microseconds=1))
 
 
 def lines_of(

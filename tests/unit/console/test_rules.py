@@ -58,7 +58,9 @@ def test_the_list_says_each_rule_and_how_often_it_fired() -> None:
     stats = {"items": [{"rule": "spike", "n": 1_200}, {"rule": "spike", "n": 34}]}
     page = world({"GET /v1/stats/triggers": stats}).get("/rules").text
     assert "Fires for an account." in page
-    assert '<a href="/triggers?rule=spike&amp;after=2026-02-08T00%3A00%3A00Z">1,234 triggers</a>' in page
+    assert (
+        '<a href="/triggers?rule=spike&amp;after=2026-02-07T23%3A59%3A59.999999Z">1,234 triggers</a>' in page
+    )
 
 
 def test_without_counts_the_list_says_nothing_of_them() -> None:
@@ -138,7 +140,7 @@ def test_the_chart_counts_this_rule_alone_and_leads_to_its_triggers() -> None:
     assert chart is not None
     assert chart.total == 2
     assert chart.bars[-2].link == (
-        "/triggers?rule=spike&after=2026-03-09T00%3A00%3A00Z&before=2026-03-10T00%3A00%3A00Z"
+        "/triggers?rule=spike&after=2026-03-08T23%3A59%3A59.999999Z&before=2026-03-10T00%3A00%3A00Z"
     )
     assert fired("spike", None, date(2026, 3, 10)) is None
 
