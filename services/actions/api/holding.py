@@ -23,6 +23,7 @@ from schemas.play import PausePlaybookIn, PlayOut, ResumeIn
 from schemas.play_reasons import PlayReason
 from services.actions.api.plays import PlayEndings, Times, play_said
 from services.actions.api.views import play_view
+from services.actions.delivery import begun_ahead
 from services.actions.plays.interpreter import Interpreter
 from services.actions.storage import holds
 from services.actions.storage.holds import OF_PLAYBOOK, Key
@@ -89,6 +90,7 @@ def _playbooks(
                 before={"status": "active"},
                 after={"status": "paused", "reason": reason or "by_hand"},
             )
+        begun_ahead.settle(db, clock, name)
         changed()
         return json_response(render(stored))
 

@@ -51,6 +51,7 @@ class Batch(msgspec.Struct):
     ends: list[AttemptEnd] = []
     put_back: list[str] = []  # for a moment, behind others
     free: list[str] = []  # for anybody to lease at once
+    unsent: list[str] = []  # begun and not sent, for anybody to lease at once
     extend: list[str] = []
     lease: Wanted | None = None
 
@@ -60,6 +61,9 @@ class BatchResult(msgspec.Struct):
 
     begun: dict[str, int] = {}
     at: int = 0  # when they began
+    fresh_until: int = (
+        0  # until when those that began with their lease may be sent, as `clock.counted` counts
+    )
     # (channel, status, reason) of every action that ended or is to be retried
     tally: list[tuple[str, str, str]] = []
     later: dict[str, int] = {}  # actions whose endpoint's rate lets them ask again at this moment
@@ -85,9 +89,11 @@ class AttemptWriter:
         written = BatchResult(at=now)
         if batch.begins or batch.lease:
             paused.lock(conn)
-        if batch.begins:
+        if batch.begins or (batch.lease and batch.lease.begin):
             sending.lock_shared(conn)  # a beginning and a turn of the switch are never under way together
         rates = self._lock_endpoints(conn, batch, written)
+        if batch.unsent:
+            attempts.give_back(conn, batch.unsent, self.owner, now, log_clock=self._log_clock)
         asked = bool(batch.begins or batch.lease)
         off, policy = asked and sending.is_off(conn), self._gate.policy(conn) if asked else None
         blocked = self._suppressed(conn, batch.begins, policy)
@@ -186,10 +192,23 @@ class AttemptWriter:
         )
         going = endpoints.keep_back(conn, paused.keep_back(conn, due), now)
         written.leased = self._may_be_leased(conn, policy, going, now, written)
+        if wanted.begin:
+            self._begin_ahead(conn, wanted, now, written)
         if more or others or len(written.leased) < len(due):  # others may be due behind these
             written.next_due = now
         elif len(written.leased) < wanted.limit:
             written.next_due = self._next_due(conn, now)
+
+    def _begin_ahead(self, conn: Connection, wanted: Wanted, now: int, written: BatchResult) -> None:
+        """Begin what was just leased for quick endpoints. Where there is a rate, each waits for its turn and its place:
+        those that began together would be sent together."""
+        mine = [one for one in written.leased if not one.interrupted and _begins(one, wanted)]
+        targets = _targets(conn, mine)
+        written.targets |= targets
+        paced = {name for name, target in targets.items() if target is not None and target.rate}
+        written.begun |= attempts.start_leased(
+            conn, [one for one in mine if one.recipient not in paced], now, log_clock=self._log_clock
+        )
 
     def _may_be_leased(
         self,
@@ -274,6 +293,10 @@ class AttemptWriter:
 
 def _to_endpoint(action: Leased) -> bool:
     return CHANNELS[action.channel].to_endpoints
+
+
+def _begins(action: Leased, wanted: Wanted) -> bool:
+    return (action.channel, action.recipient or "") in wanted.begin and _to_endpoint(action)
 
 
 def _told(ends: Sequence[AttemptEnd]) -> list[tuple[str, str | None]]:

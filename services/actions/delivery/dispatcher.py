@@ -2,9 +2,9 @@
 
 It has one event loop, in one thread. An action is leased → prepared (`prepare`: the message is built, the connection
 is open) → begun, by a commit whose transaction also looks at the suppressions → sent (`send`) → its end is written
-to the journal → and committed. An attempt that a crash leaves begun and not ended is `interrupted`. An idempotent
-channel sends the action again under the same id. In any other channel it ends as `uncertain`, unless the journal
-shows that its effect had not begun.
+to the journal → and committed. To a quick endpoint it begins with its lease (see `begun_ahead`). An attempt that a
+crash leaves begun and not ended is `interrupted`. An idempotent channel sends the action again under the same id. In
+any other channel it ends as `uncertain`, unless the journal shows that its effect had not begun.
 """
 
 import asyncio
@@ -22,9 +22,11 @@ from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
 from backbone.failpoint import hit
 from backbone.settings import Settings
-from services.actions.channels.base import Channel, ChannelContext, ChannelTrouble, Prepared, Target
+from services.actions.channels.base import Channel, ChannelContext, ChannelTrouble, Target
 from services.actions.channels.senders import SENDERS, Sender
 from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, BatchResult
+from services.actions.delivery.begun_ahead import Begun, BegunAhead
+from services.actions.delivery.channel_calls import prepared, sent
 from services.actions.delivery.fair_share import FairShare, KeyLimit, UnderWay
 from services.actions.delivery.group_commit import AttemptGroupCommit, Later
 from services.actions.delivery.journal import Journal
@@ -77,12 +79,14 @@ class Dispatcher:
         self._on_events = on_events
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken: asyncio.Event | None = None
+        self._soon = True  # whether what is leased next may find a free place
         self._capacity = asyncio.Event()
         self._stopping = False
         self._channels: dict[str, Channel] = {}
         self._channel_limits: dict[str, FairShare] = {}
         self._book = LeaseBook()
         self._tasks: dict[str, asyncio.Task[None]] = {}  # of the leased actions whose end is not known yet
+        self._ahead = BegunAhead(self._tasks)
         self.silent = SilentEndpoints(clock.now)
         self._journal: Journal | None = None
         self._commits: AttemptGroupCommit | None = None
@@ -97,10 +101,15 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Look for due actions now."""
-        loop, woken = self._loop, self._woken
-        if loop is not None and woken is not None:
+        loop = self._loop
+        if loop is not None:
             with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(woken.set)
+                loop.call_soon_threadsafe(self._look, True)
+
+    def _look(self, soon: bool) -> None:
+        self._soon |= soon
+        if self._woken is not None:
+            self._woken.set()
 
     def stop(self) -> None:
         """Finish the sends under way as far as they are quick; returns when the thread has ended."""
@@ -191,15 +200,25 @@ class Dispatcher:
             if room.total < MIN_FREE:
                 await self._wait_for_capacity(commits)
                 continue
-            written = await commits.lease(Wanted(room.total, room.without, room.of, room.others))
-            self._start_deliveries(commits, written.leased)
+            soon, self._soon = self._soon, False
+            wanted = Wanted(room.total, room.without, room.of, room.others, room.quick)
+            written = await commits.lease(wanted, soon=soon)
+            self._start_deliveries(commits, written)
             if len(written.leased) < room.total:
-                self._book.room()  # whoever has none now wakes us when there is some
-                with suppress(TimeoutError):
+                full = room.filled(
+                    self._book.held[one.id] for one in written.leased if one.id in self._book.held
+                )
+                if full & self._book.room().of.keys():
+                    continue  # its share has grown meanwhile
+                # whoever has no room now wakes us when there is some
+                try:
                     await asyncio.wait_for(woken.wait(), self._pause(written))
+                except TimeoutError:
+                    self._soon = True
 
     async def _wait_for_capacity(self, commits: AttemptGroupCommit) -> None:
         """Wait for capacity; if none comes, let go of actions, so that others get their turn."""
+        self._soon = True
         self._capacity.clear()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._capacity.wait(), STALL_S)
@@ -217,9 +236,9 @@ class Dispatcher:
             return IDLE_S
         return min(IDLE_S, max(0.0, (written.next_due - self._clock.now()) / 1_000_000))
 
-    def _start_deliveries(self, commits: AttemptGroupCommit, leased: list[Leased]) -> None:
+    def _start_deliveries(self, commits: AttemptGroupCommit, written: BatchResult) -> None:
         """Start to deliver the leased actions."""
-        for action in leased:
+        for action in written.leased:
             channel = self._channels.get(action.channel)
             if channel is None or action.id in self._book.held:
                 continue  # a channel of a newer version; or an action of ours whose lease ran out meanwhile
@@ -230,7 +249,10 @@ class Dispatcher:
                     channel.per_key, independent=channel.independent, on_silence=heard
                 )
             self._book.enter(action.id, key)
+            if action.id in written.begun:
+                self._book.limits[key].allow(channel.places(key[1]))
             self._tasks[action.id] = asyncio.create_task(self._deliver(commits, channel, key, action))
+        self._ahead.add(written)
 
     async def _deliver(
         self, commits: AttemptGroupCommit, channel: Channel, key: tuple[str, str], action: Leased
@@ -249,10 +271,13 @@ class Dispatcher:
             # The place is free for the next one, whose beginning goes into the same commit as this one's end.
             del self._tasks[action.id]
             if ended is None:
+                if self._ahead.left(action.id):
+                    commits.give_back(action.id)
                 self._forget(action.id)
             else:
-                self._book.waiting.pop(action.id, None)
                 commits.end(action, *ended)
+                if self._book.over(action.id):
+                    self._look(soon=False)
 
     async def _in_turn(
         self, commits: AttemptGroupCommit, channel: Channel, action: Leased, place: UnderWay
@@ -264,7 +289,7 @@ class Dispatcher:
             answered = False
             try:
                 self._book.waiting.pop(action.id, None)
-                ended = await self._run_attempt(commits, channel, action)
+                ended = await self._run_attempt(commits, channel, action, place)
                 if not isinstance(ended, Later):
                     answered = ended is not None and ended[1].answered
                     return ended
@@ -283,8 +308,8 @@ class Dispatcher:
             hit("delivery.after_commit")
 
     def _forget(self, action: str) -> None:
-        if self._book.leave(action) and self._woken is not None:
-            self._woken.set()
+        if self._book.leave(action):
+            self._look(soon=False)
         self._signal_capacity()
 
     def _is_slow(self, action: str) -> bool:
@@ -298,15 +323,21 @@ class Dispatcher:
             self._capacity.set()
 
     async def _run_attempt(
-        self, commits: AttemptGroupCommit, channel: Channel, action: Leased
+        self, commits: AttemptGroupCommit, channel: Channel, action: Leased, place: UnderWay
     ) -> tuple[int, Outcome] | Later | None:
         """Make an attempt; returns its number and how it ended, or None if none was begun."""
-        if self._stopping:
+        begun: Begun | Later | None = None
+        if self._ahead.waits(action.id):
+            begun = self._ahead.take(action.id)
+            if begun is None:
+                return None
+        elif self._stopping:
             return None  # the lease ends at `close`
-        ready = await _prepared(channel, action)
-        if isinstance(ready, Outcome) and ready.kind == "skipped":
-            return 0, ready
-        begun = await commits.begin(action)
+        ready = await prepared(channel, action)
+        if begun is None:
+            if isinstance(ready, Outcome) and ready.kind == "skipped":
+                return 0, ready
+            begun = await commits.begin(action)
         if begun is None or isinstance(begun, Later):
             if not isinstance(ready, Outcome):
                 await ready.drop()
@@ -316,9 +347,10 @@ class Dispatcher:
         key = self._book.held[action.id]
         self._book.limits[key].allow(channel.places(key[1]))
         hit("delivery.after_begin_before_wire")
+        place.sends()
         if not (channel.idempotent or channel.marks_effect):
             self._before_effect(action.id)
-        outcome = await _sent(ready, channel, begun.at)
+        outcome = await sent(ready, channel, begun.at)
         hit("delivery.after_wire_before_note")
         if self._journal is not None:
             self._journal.ended(action.id, outcome)
@@ -346,22 +378,3 @@ class Dispatcher:
         for task in list(self._tasks.values()):
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-
-
-async def _prepared(channel: Channel, action: Leased) -> Prepared | Outcome:
-    try:
-        return await channel.prepare(action)
-    except Exception as error:
-        log_.exception("a channel failed to prepare an action", action=action.id)
-        return Outcome(kind="temporary", reason="interrupted", detail=repr(error))
-
-
-async def _sent(ready: Prepared, channel: Channel, begun_at: int) -> Outcome:
-    """Send an action. Channels raise nothing; if one does all the same, nobody knows whether the effect happened."""
-    try:
-        return await ready.send(begun_at)
-    except Exception as error:
-        log_.exception("a channel failed to send an action")
-        if channel.idempotent:
-            return Outcome(kind="temporary", reason="interrupted", detail=repr(error))
-        return Outcome(kind="uncertain", reason="maybe_delivered", detail=repr(error))

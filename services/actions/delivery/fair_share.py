@@ -11,6 +11,9 @@ from collections.abc import Callable
 
 SLOW_S = 0.25  # an action that has been under way this long no longer counts in its channel
 QUIET_S = 5.0  # a key without an answer for this long is back at one place
+QUICK_S = 0.1  # a key whose answers take no longer is quick
+WEIGHT = 0.2  # of the newest answer in how long answers take
+PACE_S = 0.1  # time over which answers are counted
 MOST_SLOW = 600  # slow actions of one process that may be left out of the count; each holds a connection
 
 
@@ -68,21 +71,33 @@ class KeyLimit(FairShare):
         super().__init__(1 if independent else most)
         self.most = most
         self.independent = independent
-        self._answers = not independent
+        self.answers = not independent  # lately
         self._heard_at = 0.0
         self._open_at = 0.0
         self._on_silence, self._silent = on_silence, False
+        self._watched: deque[UnderWay] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
         self.slow = 0  # actions under way that are slow
+        self.takes = float("inf")  # seconds that an answer takes, smoothed
+        self.pace = 0.0  # answers a second, lately
+        self._counted, self._counted_from = 0, 0.0
+
+    @property
+    def quick(self) -> bool:
+        """Whether a place, once taken, is free again in a moment."""
+        return self.independent and self.answers and not self.slow and self.takes <= QUICK_S
 
     @property
     def blocked(self) -> bool:
         """Whether an action that waits for a silent machine has taken its only place for a while."""
-        return not self._answers and self.slow > 0
+        return not self.answers and self.slow > 0
 
     @property
     def full(self) -> bool:
         """Whether the next one to come has to wait."""
-        return super().full or asyncio.get_running_loop().time() < self._open_at
+        return self.taken >= self.limit or (
+            self._open_at > 0 and asyncio.get_running_loop().time() < self._open_at
+        )
 
     def pause(self, seconds: float) -> None:
         """Let nobody in for this long, or less if less was asked for already."""
@@ -100,22 +115,40 @@ class KeyLimit(FairShare):
     def allow(self, most: int) -> None:
         """Set how many places there are while the machine answers."""
         self.most = most
-        if self._answers:
+        if self.answers:
             self.limit = most
             self.let_in()
 
-    def answered(self) -> None:
-        """Note that the other machine answers."""
-        self._heard_at = asyncio.get_running_loop().time()
-        self._answers, self.limit = True, self.most
+    def answered(self, took: float = 0.0) -> None:
+        """Note that the other machine answers, in so many seconds."""
+        self._heard_at = now = asyncio.get_running_loop().time()
+        self._counted += 1
+        if now - self._counted_from >= PACE_S:
+            self.pace = self._counted / (now - self._counted_from)
+            self._counted, self._counted_from = 0, now
+        self.takes = took if self.takes == float("inf") else self.takes + WEIGHT * (took - self.takes)
+        self.answers, self.limit = True, self.most
         self._tell(silent=False)
         self.let_in()
 
     def silent(self, since: float) -> None:
         """Note that an action has been under way since then without an answer."""
         if self.independent and self._heard_at < since:
-            self._answers, self.limit = False, 1
+            self.answers, self.limit = False, 1
             self._tell(silent=True)
+
+    def watch(self, place: "UnderWay") -> None:
+        """Tell a place when it is slow. One timer serves all, which have come in the order of their times."""
+        self._watched.append(place)
+        if self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_at(place.since + SLOW_S, self._look)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._watched and (self._watched[0].over or self._watched[0].since + SLOW_S <= loop.time()):
+            self._watched.popleft().turn_slow()
+        waits = bool(self._watched)
+        self._alarm = loop.call_at(self._watched[0].since + SLOW_S, self._look) if waits else None
 
     def _tell(self, *, silent: bool) -> None:
         if silent != self._silent:
@@ -129,15 +162,19 @@ class UnderWay:
     Once it is slow, it gives its place in the channel to others; `on_slow` says whether it may.
     """
 
-    __slots__ = ("_channel", "_key_limit", "_loop", "_on_slow", "_since", "_slow", "_timers", "_within")
+    __slots__ = (
+        "_channel", "_key_limit", "_loop", "_on_slow", "_quiet", "_sent_at", "_slow", "_within", "over", "since",
+    )  # fmt: skip
 
     def __init__(self, key: KeyLimit, channel: FairShare, on_slow: Callable[[], bool] | None) -> None:
         self._key_limit, self._channel, self._on_slow = key, channel, on_slow
         self._loop = asyncio.get_running_loop()
-        self._since = 0.0
+        self.since = 0.0  # by the loop's clock
+        self._sent_at = 0.0
+        self.over = True
         self._within = False  # whether it counts in its channel
         self._slow = False
-        self._timers: list[asyncio.TimerHandle] = []
+        self._quiet: asyncio.TimerHandle | None = None
 
     async def enter(self) -> None:
         """Wait for a place of the key, then for one of the channel."""
@@ -147,27 +184,35 @@ class UnderWay:
         except asyncio.CancelledError:
             self._key_limit.give()
             raise
-        self._within, self._slow, self._since = True, False, self._loop.time()
+        self._within, self._slow, self.over = True, False, False
+        self.since = self._sent_at = self._loop.time()
         if self._on_slow is not None:
-            self._timers = [
-                self._loop.call_later(SLOW_S, self._is_slow),
-                self._loop.call_later(QUIET_S, self._key_limit.silent, self._since),
-            ]
+            self._key_limit.watch(self)
 
-    def _is_slow(self) -> None:
+    def sends(self) -> None:
+        """It goes out now; the time before, until it had begun, is not the other machine's."""
+        self._sent_at = self._loop.time()
+
+    def turn_slow(self) -> None:
+        """It is slow now, unless it is over."""
+        if self.over or self._slow or self._on_slow is None:
+            return
         self._slow = True
         self._key_limit.slow += 1
-        if self._on_slow is not None and self._on_slow():
+        self._quiet = self._loop.call_at(self.since + QUIET_S, self._key_limit.silent, self.since)
+        if self._on_slow():
             self._within = False
             self._channel.give()
 
     def leave(self, *, answered: bool) -> None:
         """The action is over. `answered`: the other machine said something."""
-        for timer in self._timers:
-            timer.cancel()
+        self.over = True
+        if self._quiet is not None:
+            self._quiet.cancel()
+            self._quiet = None
         self._key_limit.slow -= self._slow
         if answered:
-            self._key_limit.answered()
+            self._key_limit.answered(self._loop.time() - self._sent_at)
         if self._within:
             self._channel.give()
         self._key_limit.give()

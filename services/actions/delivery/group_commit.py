@@ -9,12 +9,13 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from backbone.clock import Clock
+from backbone.clock import Clock, counted
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
 from backbone.telemetry import get_logger
 from services.actions.channels.base import Target
 from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, Batch, BatchResult
+from services.actions.delivery.begun_ahead import FRESH_US, Begun
 from services.actions.delivery.journal import Journal
 from services.actions.metrics import ATTEMPTS, count_actions
 from services.actions.plays.model import Leased
@@ -23,17 +24,11 @@ from services.actions.storage.due import Wanted
 
 GATHER_S = 0.001  # between looks at whether every action under way has something to write by now
 GATHERINGS = 8  # most looks: a commit shall serve many actions, and an action alone shall not wait
+PATIENCE = 24  # most looks where no send waits for the commit
 PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # between tries while the database is away
 
 Answer = TypeVar("Answer")
 log_ = get_logger("touchline.delivery")
-
-
-class Begun(NamedTuple):
-    """An attempt that has begun: its number, and when the action's first one began (microseconds)."""
-
-    n: int
-    at: int
 
 
 class Later(NamedTuple):
@@ -49,6 +44,7 @@ class _Round:
     batch: Batch = field(default_factory=Batch)
     begins: dict[str, asyncio.Future[Begun | Later | None]] = field(default_factory=dict)
     leases: list[asyncio.Future[BatchResult]] = field(default_factory=list)
+    awaited: bool = False  # whether a send waits for it
 
     def tell(self, written: BatchResult) -> None:
         """The transaction is durable: answer those who wait."""
@@ -64,7 +60,7 @@ def _answer(action: Leased, written: BatchResult) -> Begun | Later | None:
     n, later = written.begun.get(action.id), written.later.get(action.id)
     if n is None:
         return None if later is None else Later(later)
-    return Begun(n, written.at if action.begun_at is None else action.begun_at)
+    return Begun.of(action, n, written.at)
 
 
 class AttemptGroupCommit:
@@ -99,6 +95,7 @@ class AttemptGroupCommit:
         """Begin an attempt; returns it once that is durable, or None if the action must not be sent."""
         future: asyncio.Future[Begun | Later | None] = asyncio.get_running_loop().create_future()
         self._next.batch.begins.append(action)
+        self._next.awaited = True
         self._next.begins[action.id] = future
         self._arrived.set()
         return await future
@@ -109,17 +106,28 @@ class AttemptGroupCommit:
         self._arrived.set()
 
     async def lease(
-        self, wanted: Wanted | None, put_back: Collection[str] = (), free: Collection[str] = ()
+        self,
+        wanted: Wanted | None,
+        put_back: Collection[str] = (),
+        free: Collection[str] = (),
+        *,
+        soon: bool = True,
     ) -> BatchResult:
-        """End some leases (see `Batch`), then lease due actions."""
+        """End some leases (see `Batch`), then lease due actions. `soon`: some place may be free for them already."""
         future: asyncio.Future[BatchResult] = asyncio.get_running_loop().create_future()
         batch = self._next.batch
         batch.lease = wanted
         batch.put_back += put_back
         batch.free += free
         self._next.leases.append(future)
+        self._next.awaited |= soon
         self._arrived.set()
         return await future
+
+    def give_back(self, action: str) -> None:
+        """Let anybody lease an action that has begun and was not sent."""
+        self._next.batch.unsent.append(action)
+        self._arrived.set()
 
     def extend(self, ids: list[str]) -> None:
         """Extend the leases of actions under way."""
@@ -136,6 +144,7 @@ class AttemptGroupCommit:
             self._arrived.clear()
             written = await self._commit(this.batch)
             self.targets |= written.targets
+            self._journal.settled(this.batch.unsent)
             self._journal.begun(written.begun.items())
             this.tell(written)
             if this.batch.ends:
@@ -144,12 +153,13 @@ class AttemptGroupCommit:
     async def _gather(self) -> None:
         """Wait a little for other actions under way that may have something to write, as long as some do."""
         batch = self._next.batch
-        for _ in range(GATHERINGS):
+        for looks in range(PATIENCE):
             come = len(batch.begins) + len(batch.ends)
             if self._under_way() <= come:
                 return
             await asyncio.sleep(GATHER_S)
-            if len(batch.begins) + len(batch.ends) == come:
+            idle = len(batch.begins) + len(batch.ends) == come
+            if self._next.awaited and (idle or looks >= GATHERINGS):
                 return
 
     async def _commit(self, batch: Batch) -> BatchResult:
@@ -191,7 +201,7 @@ class AttemptGroupCommit:
         for piece in [*pieces, rest]:
             part = await self._commit(piece)
             whole.begun |= part.begun
-            whole.at = part.at
+            whole.at, whole.fresh_until = part.at, part.fresh_until
             whole.later |= part.later
             whole.targets |= part.targets
             whole.leased += part.leased
@@ -208,8 +218,11 @@ class AttemptGroupCommit:
             self._on_woken()
 
     def _write(self, batch: Batch) -> BatchResult:
+        fresh_until = counted() + FRESH_US
         with self._db.write() as conn:
-            return self._recorder.write(conn, batch, self._clock.now())
+            written = self._recorder.write(conn, batch, self._clock.now())
+        written.fresh_until = fresh_until
+        return written
 
     def close(self) -> None:
         """End the leases of actions that were not begun, and the thread. Blocking."""

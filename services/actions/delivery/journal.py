@@ -130,7 +130,7 @@ class Journal:
         n = self._begun.get(action)
         if self._file is None or n is None:
             return
-        if outcome is not None:
+        if outcome is not None and not (outcome.detail.isascii() and len(outcome.detail) <= DETAIL_CHARS):
             shown = outcome.detail[:DETAIL_CHARS].encode("utf-8", "replace").decode()
             outcome = msgspec.structs.replace(outcome, detail=shown)
         line = _encode(JournalEntry(action, n, outcome)) + b"\n"

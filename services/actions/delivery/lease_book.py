@@ -3,17 +3,22 @@
 No key may take all leases, or what is due behind its actions would not get a turn. A key whose machine answers has at
 most its share of them, always enough to keep its places taken until the next lease. So actions are put back only where
 many keys together have taken all.
+
+What is leased of a quick key begins with its lease, so that no place waits for a commit. It has about as much leased as
+it answers within `AHEAD_S`, so that all of it is sent soon.
 """
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+from schemas.endpoint import AT_ONCE
 from services.actions.delivery.fair_share import MOST_SLOW, KeyLimit
 
 MOST_LEASED = 400  # actions leased at once
 MIN_FREE = 50  # how many more it must be able to lease before it does
 AHEAD = 2  # a key has this many times its places leased, at least
+AHEAD_S = 0.2  # a quick key has what it answers in this time leased, or what every key has at least
 
 Key = tuple[str, str]  # channel and concurrency key
 
@@ -21,13 +26,18 @@ Key = tuple[str, str]  # channel and concurrency key
 class Room(NamedTuple):
     """How many more actions may be leased: `total`; of each key in `of`; of any other independent key, `others`.
 
-    `without`: keys of which none may be.
+    `without`: keys of which none may be. `quick`: keys whose actions may begin as they are leased.
     """
 
     total: int
     of: dict[Key, int]
     others: int
     without: frozenset[Key]
+    quick: frozenset[Key]
+
+    def filled(self, leased: Iterable[Key]) -> frozenset[Key]:
+        """The keys whose room these leases have used up."""
+        return frozenset(key for key, n in Counter(leased).items() if n >= self.of.get(key, self.others))
 
 
 class LeaseBook:
@@ -38,7 +48,8 @@ class LeaseBook:
         self.held: dict[str, Key] = {}  # the key of every action that is leased and not over
         self.waiting: dict[str, Key] = {}  # of these, the actions that wait for their turn
         self.slow: set[str] = set()  # of these, those that wait for an answer for long, and count no more
-        self._count: Counter[Key] = Counter()  # of `held`
+        self._over: set[str] = set()  # of these, those whose end is known and not committed
+        self._count: Counter[Key] = Counter()  # of `held` without `_over`
         # keys that got no room, and how many may be left when they get some
         self._left_out: dict[Key, int] = {}
 
@@ -58,10 +69,23 @@ class LeaseBook:
         self.held[action] = self.waiting[action] = key
 
     def leave(self, action: str) -> bool:
-        """An action is over. Returns whether its key may be leased again, which it was not."""
-        key = self.held.pop(action)
-        self.waiting.pop(action, None)
+        """An action is over and done with. Returns whether its key may be leased again, which it was not."""
+        again = self.over(action)
+        del self.held[action]
+        self._over.discard(action)
         self.slow.discard(action)
+        return again
+
+    def over(self, action: str) -> bool:
+        """An action has ended, and its key may have another, whose lease goes into the commit of this one's end.
+
+        Returns whether its key may be leased again, which it was not.
+        """
+        self.waiting.pop(action, None)
+        if action in self._over:
+            return False
+        self._over.add(action)
+        key = self.held[action]
         self._count[key] -= 1
         left = self._count[key]
         if not left:
@@ -82,16 +106,26 @@ class LeaseBook:
         independent = [key for key in self._count if self.limits[key].independent]
         share = (MOST_LEASED - 2 * MIN_FREE) // (len(independent) + 1)
         self._left_out = {key: MOST_LEASED for key, limit in self.limits.items() if limit.blocked}
+        quick = frozenset(key for key, limit in self.limits.items() if limit.quick)
         of: dict[Key, int] = {}
-        for key in independent:
+        for key in quick.union(independent):
             most = self.limits[key].most
-            most_held, held = max(share, AHEAD * most), self._count[key]
+            most_held, held = self._most_held(key, share), self._count[key]
             low = (most + most_held) // 2
             if key not in self._left_out and held <= low:
                 of[key] = most_held - held
             else:
                 self._left_out.setdefault(key, low)
-        return Room(self.free, of, share, frozenset(self._left_out))
+        return Room(self.free, of, min(share, AHEAD * AT_ONCE), frozenset(self._left_out), quick)
+
+    def _most_held(self, key: Key, share: int) -> int:
+        limit = self.limits[key]
+        least = AHEAD * limit.most
+        if not limit.answers:
+            return least
+        if not limit.quick:
+            return max(share, least)
+        return max(least, min(share, round(limit.pace * AHEAD_S)))
 
     def in_vain(self) -> Collection[str]:
         """The actions that wait for machines that do not answer. Their keys get no room."""

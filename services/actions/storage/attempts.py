@@ -269,14 +269,48 @@ def start_attempts(
     # An attempt under way was begun by a commit whose success we did not hear of: it keeps its number.
     known = {row.id: row.attempts for row in rows if row.open and row.id not in over}
     new = {row.id: row.attempts + 1 for row in rows if not row.open and row.id not in over}
-    if new:
-        parameter = listed(conn, list(new))
-        if log_clock:
-            _begin_by_log.run(conn, parameter)
-        else:
-            _begin.run(conn, now, parameter)
-        _write_begin.run(conn, now, parameter)
+    _start(conn, list(new), now, log_clock=log_clock)
     return known | new
+
+
+def _start(conn: Connection, ids: Sequence[str], now: int, *, log_clock: bool) -> None:
+    if not ids:
+        return
+    parameter = listed(conn, ids)
+    if log_clock:
+        _begin_by_log.run(conn, parameter)
+    else:
+        _begin.run(conn, now, parameter)
+    _write_begin.run(conn, now, parameter)
+
+
+def start_leased(
+    conn: Connection, leased: Sequence[Leased], now: int, *, log_clock: bool = False
+) -> dict[str, int]:
+    """Begin attempts at actions that this transaction has leased, none of them interrupted; returns their numbers."""
+    _start(conn, [one.id for one in leased], now, log_clock=log_clock)
+    return {one.id: one.attempts + 1 for one in leased}
+
+
+_forget = Sql("DELETE FROM actions.actions_attempts WHERE action {ids} AND ended_at IS NULL")
+_take_back = Sql("""
+    UPDATE actions.actions_actions SET attempts = attempts - 1, attempting = FALSE, lease_owner = NULL,
+    lease_until = NULL, begun_at = CASE WHEN attempts > 1 THEN begun_at END WHERE id {ids}
+""")
+
+
+def give_back(conn: Connection, ids: Sequence[str], owner: str, now: int, *, log_clock: bool = False) -> None:
+    """Forget attempts that this owner began and did not send, and let anybody lease their actions.
+
+    An exit skips no action under way, so those whose play has been exited meanwhile are skipped here.
+    """
+    rows = [row for row in _mine.run(conn, listed(conn, ids), owner) if row.open]
+    parameter = listed(conn, [row.id for row in rows])
+    _forget.run(conn, parameter)
+    _take_back.run(conn, parameter)
+    exited = [row for row in rows if row.play_status == "exited"]
+    over = [row.id for row in exited if row.attempts > 1 or row.tries_before is not None or not log_clock]
+    _skip_exited(conn, over, now)
 
 
 _ending = Sql(

@@ -28,13 +28,14 @@ _due_but = Sql(_DUE % "AND NOT (a.channel || ' ' || COALESCE(a.recipient, '') {i
 class Wanted(NamedTuple):
     """How many actions to lease: `limit`; of each endpoint in `of` (channel and name) that many, of any other `others`.
 
-    None of `without`, (channel, recipient) each.
+    None of `without`, (channel, recipient) each. What is leased of an endpoint in `begin` begins with its lease.
     """
 
     limit: int
     without: Collection[Key] = ()
     of: Mapping[Key, int] = {}
     others: int | None = None  # None: any number
+    begin: Collection[Key] = ()
 
 
 def due_ids(conn: Connection, now: int, wanted: Wanted) -> tuple[list[str], bool]:

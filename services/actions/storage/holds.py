@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, text,
 from backbone.database import insert_new
 from schemas.play_reasons import PlayReason
 from schemas.sentences import states
+from services.actions.channels import CHANNELS
 from services.actions.plays.admission import Hold
 from services.actions.plays.model import SENDABLE
 from services.actions.storage import digests
@@ -229,6 +230,14 @@ _PARK = Sql("""
     WHERE id {ids}
 """)
 
+_BEGUN = Sql(
+    """
+    SELECT 1 FROM actions.actions_actions a WHERE a.next_attempt_at <= ? AND a.attempting AND a.lease_until >= ?
+    AND a.playbook = ? AND a.channel IN ({channels}) LIMIT 1
+""",
+    channels=", ".join(f"'{spec.name}'" for spec in CHANNELS.values() if spec.to_endpoints),
+)
+
 
 def standing(conn: Connection, ids: Sequence[str]) -> set[str]:
     """Those of these actions whose playbook or rule is paused, or that of a play which their digest serves."""
@@ -247,6 +256,11 @@ def park(conn: Connection, ids: Iterable[str]) -> None:
     doomed = sorted(ids)
     if doomed:
         _PARK.run(conn, listed(conn, doomed))
+
+
+def begun(conn: Connection, playbook: str, now: int) -> bool:
+    """Whether a webhook of a playbook has begun and not ended, as far as its process lives."""
+    return _BEGUN.run(conn, now, now, playbook).first() is not None
 
 
 def _unpark(conn: Connection, mine: tuple[ColumnElement[bool], ...], now: int) -> None:

@@ -181,3 +181,53 @@ async def test_whoever_stops_waiting_takes_no_place(independent: bool) -> None:
     for place in bench.inside:
         place.leave(answered=False)
     assert (lane.taken, other.taken, bench.channel.taken) == (0, 0, 0)
+
+
+async def test_a_key_is_quick_while_it_answers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fair_share, "QUICK_S", 0.5)
+    bench = Bench()
+    lane = bench.lane()
+    assert not lane.quick  # nobody knows
+    lane.answered(2.0)
+    assert not lane.quick
+    while not lane.quick:
+        lane.answered(0.001)
+    bench.come(lane)
+    await until(lambda: lane.slow == 1)
+    assert not lane.quick
+    bench.inside.pop().leave(answered=False)
+    assert lane.quick
+    bench.come(lane)
+    await until(lambda: lane.limit == 1)
+    bench.inside.pop().leave(answered=False)
+    assert not lane.quick  # silent
+    lane.answered(0.001)
+    assert lane.quick
+
+
+async def test_the_time_until_it_leaves_is_not_the_other_machine_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit that takes long makes no endpoint slow to answer."""
+    bench = Bench()
+    lane = bench.lane()
+    place = UnderWay(lane, bench.channel, lambda: True)
+    await place.enter()
+    await until(lambda: lane.slow == 1)
+    place.sends()
+    place.leave(answered=True)
+    assert lane.takes < fair_share.SLOW_S
+    assert not KeyLimit(MOST, independent=False).quick
+
+
+async def test_one_that_waits_again_is_slow_once() -> None:
+    bench = Bench()
+    lane = bench.lane()
+    place = UnderWay(lane, bench.channel, lambda: True)
+    for _ in range(3):
+        await place.enter()
+        place.leave(answered=True)
+    await place.enter()
+    await until(lambda: lane.slow == 1)
+    await until(lambda: lane.limit == 1)  # time for all the others
+    assert lane.slow == 1
+    place.leave(answered=False)
+    assert (lane.slow, bench.channel.taken, lane.taken) == (0, 0, 0)

@@ -19,6 +19,8 @@ async def read(response: aiohttp.ClientResponse) -> bytes:
     """The answer's body up to the cap. The connection is closed if the body is longer, breaks off or is slow."""
     pieces, size = [], 0
     try:
+        if response.content.is_eof():  # all of it came with the status, as short answers do
+            return response.content.read_nowait()[:ANSWER_BYTES]
         async with asyncio.timeout(REST_S):
             async for piece in response.content.iter_any():
                 pieces.append(piece)

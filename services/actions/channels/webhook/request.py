@@ -87,7 +87,7 @@ def _field(value: Any) -> str:
 
 def hide(target: Target, answer: bytes, token: str | None = None) -> bytes:
     """An answer without the endpoint's secrets, which some receivers repeat when they refuse them."""
-    return without({*_secrets(target), *([token] if token else [])}, answer)
+    return without({*_secrets(target), *([token] if token else [])}, answer) if answer else answer
 
 
 def without(secrets: Iterable[str], answer: bytes) -> bytes:

@@ -1,9 +1,9 @@
 """The signature of Standard Webhooks 1.0.0: HMAC-SHA256 over `id.timestamp.body`, base64, `v1,` before it."""
 
-import hashlib
 import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
+from functools import lru_cache
 
 PREFIX = "whsec_"
 
@@ -20,6 +20,10 @@ def signatures(action: str, timestamp: int, body: bytes, secrets: Iterable[str])
 
 def signature(action: str, timestamp: int, body: bytes, secret: str) -> str:
     """One signature. `secret` is base64, with or without `whsec_`."""
-    key = b64decode(secret.removeprefix(PREFIX) + "==")
-    digest = hmac.new(key, f"{action}.{timestamp}.".encode() + body, hashlib.sha256).digest()
+    digest = hmac.digest(_key(secret), f"{action}.{timestamp}.".encode() + body, "sha256")
     return f"v1,{b64encode(digest).decode()}"
+
+
+@lru_cache(maxsize=256)
+def _key(secret: str) -> bytes:
+    return b64decode(secret.removeprefix(PREFIX) + "==")

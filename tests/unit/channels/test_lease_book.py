@@ -1,0 +1,73 @@
+"""The lease book: how much of each key may be leased, and begin at once."""
+
+import pytest
+
+from services.actions.delivery.fair_share import KeyLimit
+from services.actions.delivery.lease_book import AHEAD, AHEAD_S, MIN_FREE, MOST_LEASED, LeaseBook
+
+CRM = ("webhook", "crm")
+MOST = 10
+
+
+async def heard(book: LeaseBook, takes: float, pace: float = 0.0) -> KeyLimit:
+    book.limits[CRM] = limit = KeyLimit(MOST, independent=True)
+    limit.answered(takes)
+    limit.pace = pace
+    return limit
+
+
+async def test_of_an_endpoint_that_has_not_answered_little_is_leased() -> None:
+    book = LeaseBook()
+    room = book.room()
+    assert (room.total, room.others, room.of, room.quick) == (MOST_LEASED, AHEAD * MOST, {}, frozenset())
+    book.limits[CRM] = KeyLimit(MOST, independent=True)
+    for n in range(AHEAD * MOST):
+        book.enter(f"act_{n}", CRM)
+    assert CRM in book.room().without
+
+
+@pytest.mark.parametrize(
+    ("pace", "most"), [(0, AHEAD * MOST), (200, 200 * AHEAD_S), (1_000_000, MOST_LEASED - 2 * MIN_FREE)]
+)
+async def test_a_quick_one_begins_as_much_as_it_answers_in_a_moment(pace: float, most: float) -> None:
+    book = LeaseBook()
+    await heard(book, 0.002, pace)
+    room = book.room()
+    assert room.quick == {CRM}
+    assert room.of[CRM] == most
+
+
+async def test_a_slow_one_begins_nothing_as_it_is_leased() -> None:
+    book = LeaseBook()
+    await heard(book, 1.0)
+    assert book.room().quick == frozenset()
+
+
+async def test_whose_end_is_known_makes_room_and_counts_until_it_is_committed() -> None:
+    book = LeaseBook()
+    await heard(book, 0.002)
+    names = [f"act_{n}" for n in range(AHEAD * MOST)]
+    for one in names:
+        book.enter(one, CRM)
+    assert CRM in book.room().without
+    low = (MOST + AHEAD * MOST) // 2
+    again = [book.over(one) for one in names]
+    assert again.index(True) == len(names) - low - 1
+    assert again.count(True) == 1
+    assert book.free == MOST_LEASED - len(names)
+    assert not any(book.leave(one) for one in names)
+    assert (book.free, book.waiting, book.room().of[CRM]) == (MOST_LEASED, {}, AHEAD * MOST)
+
+
+async def test_a_share_that_has_grown_is_seen() -> None:
+    """All of its room was used: what more there is has to be asked for at once, for nothing will wake us."""
+    book = LeaseBook()
+    limit = await heard(book, 0.002)
+    room = book.room()
+    assert room.filled([CRM] * (AHEAD * MOST)) == {CRM}
+    assert room.filled([CRM] * (AHEAD * MOST - 1)) == frozenset()
+    for n in range(AHEAD * MOST):
+        book.enter(f"act_{n}", CRM)
+    assert CRM not in book.room().of
+    limit.pace = 1_000
+    assert book.room().of[CRM] > 0
