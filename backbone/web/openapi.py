@@ -16,9 +16,9 @@ MANNERS = """\
 Times are RFC 3339, in UTC. Lists are `{"items": […], "next_cursor": …}`, newest first unless stated
 otherwise, and paged with `limit` and `cursor`.
 
-Unknown fields, unknown query parameters and repeated parameters are refused with 422; `errors` lists each of them,
-with the nearest known name. You may send back what `GET` shows: its read-only fields (`version`, `changed_by`, …)
-are accepted and ignored.
+Unknown fields, unknown query parameters and repeated parameters (but for those that are lists) are refused with 422;
+`errors` lists each of them, with the nearest known name. You may send back what `GET` shows: its read-only fields
+(`version`, `changed_by`, …) are accepted and ignored.
 """
 _REF = "#/components/schemas/{model}"
 _ERRORS = {

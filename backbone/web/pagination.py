@@ -53,6 +53,15 @@ Before = Annotated[
 ]
 
 
+MOST_IDS = 200
+Ids = Annotated[
+    list[str] | None,
+    Query(
+        max_length=MOST_IDS, description="Only those with these ids: the parameter is given once for each."
+    ),
+]
+
+
 def _address(text: str) -> str:
     if "@" not in text:
         raise ValueError("should be an address, such as jo@us.test")
@@ -69,6 +78,11 @@ def equal(query: Select[Any], **wanted: Any) -> Select[Any]:
         if value is not None:
             query = query.where(columns[name] == value)
     return query
+
+
+def among(query: Select[Any], ids: Sequence[str] | None) -> Select[Any]:
+    """Only rows with one of these ids; None: every row."""
+    return query.where(query.selected_columns["id"].in_(ids)) if ids else query
 
 
 def between(

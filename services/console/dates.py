@@ -5,6 +5,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+DAY_BEGINS = 8  # o'clock: when a task that was put off to a day comes back
 
 
 class When(NamedTuple):
@@ -93,3 +94,25 @@ def span(length: timedelta) -> str:
             n = seconds // size
             return f"{n:,} {unit}{'' if n == 1 else 's'}"
     return ""
+
+
+def local(text: str, zone: ZoneInfo, hour: int = DAY_BEGINS) -> datetime:
+    """What a date or time field of a form says, in the reader's zone; a date alone is that day at `hour`.
+
+    Raises `ValueError` if it says no date.
+    """
+    moment = datetime.fromisoformat(text.strip())
+    if len(text.strip()) <= len("2026-03-10"):
+        moment = moment.replace(hour=hour)
+    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+
+
+def in_days(days: int, zone: ZoneInfo, now: datetime) -> datetime:
+    """The morning of a day from today, in the reader's zone."""
+    day = now.astimezone(zone).date() + timedelta(days=days)
+    return datetime(day.year, day.month, day.day, DAY_BEGINS, tzinfo=zone)
+
+
+def next_monday(zone: ZoneInfo, now: datetime) -> datetime:
+    """The morning of the Monday after today, in the reader's zone."""
+    return in_days(7 - now.astimezone(zone).weekday(), zone, now)

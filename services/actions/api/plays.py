@@ -14,7 +14,7 @@ from backbone.web.api_keys import Principal, require
 from backbone.web.app import Pages, json_response, page
 from backbone.web.audit import Trail
 from backbone.web.json_route import JsonRoute, example
-from backbone.web.pagination import Text
+from backbone.web.pagination import Ids, Text, among
 from schemas.answers import page_of
 from schemas.fields import EmptyBody
 from schemas.play import ActionDetail, ActionOut, PlayDetail, PlayOut
@@ -136,12 +136,13 @@ def _plays(routes: APIRouter, db: Database) -> None:
     def listed(
         pages: Pages,
         narrow: Narrowed,
+        id: Ids = None,
         status: PlayStatus | None = None,
         reason: PlayReason | None = None,
         _: Principal = require("actions:read"),
     ) -> Response:
         """`after` and `before` are compared with `started_at`."""
-        query = narrow.of(plays, plays.c.started_at, status=status, reason=reason)
+        query = among(narrow.of(plays, plays.c.started_at, status=status, reason=reason), id)
         order = narrow.order(plays, plays.c.started_at)
         with db.read() as connection:
             return json_response(page(connection, query, order, pages, play_view))

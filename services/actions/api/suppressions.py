@@ -26,7 +26,14 @@ from services.actions.tables import suppressions as table
 
 NOUN = "suppression"  # in the audit, by the hash of its address
 EXAMPLE = {"address": "ann@acme.test", "topic": "billing", "reason": "asked by phone"}
-Address = Annotated[str | None, Query(max_length=320, description="Only suppressions of this address.")]
+MOST_ADDRESSES = 200
+Addresses = Annotated[
+    list[Annotated[str, Field(max_length=320)]] | None,
+    Query(
+        max_length=MOST_ADDRESSES,
+        description="Only suppressions of this address. Given several times: of any of these addresses.",
+    ),
+]
 
 
 class SuppressionIn(Strict):
@@ -72,12 +79,12 @@ def router(db: Database, clock: Clock, hasher: Hasher) -> APIRouter:
         "/v1/suppressions", response_model=page_of(SuppressionOut), summary="List suppressions, newest first"
     )
     def listed(
-        pages: Pages, address: Address = None, topic: Annotated[str | None, Query(max_length=256)] = None,
+        pages: Pages, address: Addresses = None, topic: Annotated[str | None, Query(max_length=256)] = None,
         _: Principal = require("actions:read"),
     ) -> Response:  # fmt: skip
         query = select(table)
         if address is not None:
-            query = query.where(table.c.address == hasher.digest(address))
+            query = query.where(table.c.address.in_([hasher.digest(each) for each in address]))
         if topic is not None:
             query = query.where(table.c.topic == topic)
         with db.read() as connection:

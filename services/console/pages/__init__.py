@@ -13,6 +13,10 @@ from services.console.pages import (
     rule_versions,
     rules,
     settings,
+    task,
+    task_bulk,
+    task_new,
+    tasks,
     templates,
     triggers,
 )
@@ -32,4 +36,8 @@ ROUTES = [
     *settings.ROUTES,
     *templates.ROUTES,
     *triggers.ROUTES,
+    *tasks.ROUTES,
+    *task_new.ROUTES,
+    *task_bulk.ROUTES,
+    *task.ROUTES,
 ]

@@ -26,16 +26,30 @@ function move(step) {
   if (!all.length) return;
   const at = all.indexOf(here());
   const next = all[Math.min(Math.max(at + step, 0), all.length - 1)];
-  here()?.classList.remove("here");
-  next.classList.add("here");
-  (next.querySelector("a, summary, button, input") ?? next).focus({ preventScroll: true });
+  mark(next);
   next.scrollIntoView({ block: "nearest" });
+}
+
+function mark(row) {
+  here()?.classList.remove("here");
+  row.classList.add("here");
+  (row.querySelector("summary, a, button, input") ?? row).focus({ preventScroll: true });
+}
+
+// While rows are ticked, a key is for all of them.
+function bulk(key) {
+  if (!document.querySelector("[data-row] input[type=checkbox]:checked")) return null;
+  return document.querySelector(`[data-bulk-key="${CSS.escape(key)}"]`);
 }
 
 function press(key) {
   const wanted = `[data-key="${CSS.escape(key)}"]`;
-  const found = here()?.querySelector(wanted) ?? document.querySelector(`main ${wanted}`);
+  const found = bulk(key) ?? here()?.querySelector(wanted) ?? document.querySelector(`main ${wanted}`);
   if (!found) return false;
+  for (let outer = found.parentElement; (outer = outer?.closest("details")); outer = outer.parentElement) {
+    if (outer !== found.closest("summary")?.parentElement) outer.open = true;
+  }
+  if (found.matches("textarea, select, input")) { found.focus(); return true; }
   found.click();
   found.closest("details")?.querySelector("form input:not([type=hidden]), form textarea, form select, form button")?.focus();
   return true;
@@ -47,6 +61,11 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
     document.activeElement?.closest("details.confirm")?.removeAttribute("open");
     if (isTyping(event.target)) event.target.blur();
+    return;
+  }
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.form) {
+    event.preventDefault();
+    event.target.form.requestSubmit();
     return;
   }
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || keysAreOff()) return;
@@ -105,6 +124,8 @@ document.addEventListener("change", (event) => {
 });
 
 addEventListener("DOMContentLoaded", () => {
+  const row = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (row?.matches("[data-row]")) mark(row);
   showKeys();
   const box = document.getElementById("keys-off");
   if (box) box.checked = keysAreOff();

@@ -10,7 +10,7 @@ from backbone.database import Database
 from backbone.errors import NotFound
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Pages, json_response, page
-from backbone.web.pagination import Address, After, Before, Text, between, equal, newest
+from backbone.web.pagination import Address, After, Before, Ids, Text, among, between, equal, newest
 from backbone.web.path_params import ends_apart
 from schemas.account import Tier
 from schemas.answers import page_of
@@ -129,6 +129,7 @@ def triggers_router(db: Database) -> APIRouter:
     @router.get("/v1/triggers", response_model=page_of(TriggerOut), summary="List triggers, newest first")
     def listed(
         pages: Pages,
+        id: Ids = None,
         rule: Text = None,
         account: Text = None,
         tier: Tier | None = None,
@@ -143,7 +144,7 @@ def triggers_router(db: Database) -> APIRouter:
         """`after` and `before` are compared with `at`."""
         digest = queries.key_digest(key)
         query = equal(select(triggers), rule=rule, account=account, tier=tier, key_digest=digest)
-        query = between(query, triggers.c.at, after, before)
+        query = between(among(query, id), triggers.c.at, after, before)
         order = newest(triggers.c.seq, triggers.c.at, after, before)
         with db.read() as conn:
             return json_response(page(conn, query, order, pages, partial(views.show, conn)))

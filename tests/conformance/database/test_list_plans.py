@@ -27,8 +27,8 @@ TIMES = {"after": rfc3339(NOW), "before": rfc3339(NOW + DAY)}
 NARROWED = {"account": "acme", "rule": "r", "playbook": "p", "tier": "low", "owner": "jo@us.test", **TIMES}
 FILTERS: dict[str, dict[str, Any]] = {
     "/v1/accounts": {"tier": "low", "owner": "jo@us.test", "q": "acme"},
-    "/v1/triggers": {"rule": "r", "account": "acme", "tier": "low", "key": "88", **TIMES},
-    "/v1/plays": {**NARROWED, "status": "open", "reason": "by_hand"},
+    "/v1/triggers": {"id": ["trg_1", "trg_2"], "rule": "r", "account": "acme", "tier": "low", "key": "88", **TIMES},
+    "/v1/plays": {"id": ["ply_1", "ply_2"], **NARROWED, "status": "open", "reason": "by_hand"},
     "/v1/actions": {
         **NARROWED, "play": "p", "channel": "email", "recipient": "ann@acme.test", "status": "done",
         "reason": "timeout",

@@ -64,6 +64,18 @@ def optional(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | strategy
 
 
+def ids(prefix: str) -> st.SearchStrategy[list[str] | None]:
+    """What may be asked for by id: some that may be there, and one that is not."""
+    return optional(
+        st.lists(st.sampled_from([*(f"{prefix}_{n}" for n in range(5)), "none"]), min_size=1, max_size=4)
+    )
+
+
+def named(id_: str, asked: dict[str, Any]) -> bool:
+    """Whether a row is one that is asked for by its id."""
+    return asked["id"] is None or id_ in asked["id"]
+
+
 LONG = "k" * 1024
 TRIGGER = st.fixed_dictionaries(
     {
@@ -77,6 +89,7 @@ TRIGGER = st.fixed_dictionaries(
 TRIGGERS_ASKED = st.fixed_dictionaries(
     {
         "limit": st.integers(1, 4),
+        "id": ids("trg"),
         "rule": optional(st.sampled_from(["a", "b", "c"])),
         "account": optional(st.sampled_from(["acme", "a/b é"])),
         "tier": optional(st.sampled_from(["high", "low", "tech"])),
@@ -104,6 +117,7 @@ def test_triggers(reader: Reader, rows: list[dict[str, Any]], asked: dict[str, A
         f"trg_{n}"
         for n, row in newest(rows, asked)
         if within(row["at"], asked)
+        and named(f"trg_{n}", asked)
         and all(asked[name] in {None, row[name]} for name in ("rule", "account", "tier", "key"))
     ]
     times = {"after": time(asked["after"]), "before": time(asked["before"])}
@@ -177,6 +191,7 @@ PLAY = st.fixed_dictionaries(
 PLAYS_ASKED = st.fixed_dictionaries(
     {
         **COMMON_ASKED,
+        "id": ids("ply"),
         "status": optional(st.sampled_from(["open", "exited", "skipped"])),
         "reason": optional(st.sampled_from(["by_hand", "completed"])),
     }
@@ -195,7 +210,8 @@ def test_plays(actions_reader: Reader, rows: list[dict[str, Any]], asked: dict[s
         for n, row in enumerate(rows)
     ]  # fmt: skip
     actions_reader.fill(plays, [play_row(play) for play in made])
-    wanted = [f"ply_{n}" for n, row in newest(rows, asked) if fits(row, asked, "status", "reason")]
+    found = [(f"ply_{n}", row) for n, row in newest(rows, asked)]
+    wanted = [id_ for id_, row in found if named(id_, asked) and fits(row, asked, "status", "reason")]
     assert [one["id"] for one in actions_reader.whole("/v1/plays", **question(asked))] == wanted
 
 

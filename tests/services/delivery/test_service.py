@@ -245,6 +245,11 @@ def test_suppressions_over_the_api(running: Running) -> None:
     found = client.get("/v1/suppressions", params={"address": " ANN@acme.test"}).json()["items"]
     assert [one["topic"] for one in found] == [None, "billing"]
     assert client.get("/v1/suppressions", params={"address": "bob@acme.test"}).json()["items"] == []
+    client.post("/v1/suppressions", json={"address": "bob@acme.test"})
+    client.post("/v1/suppressions", json={"address": "kim@acme.test"})
+    several = {"address": ["bob@acme.test", "nobody@acme.test", "ANN@acme.test"]}
+    found = client.get("/v1/suppressions", params={"address": several["address"]}).json()["items"]
+    assert [one["address"] for one in found] == ["bob@acme.test", "ann@acme.test", "ann@acme.test"]
     assert client.delete("/v1/suppressions/ANN%40acme.test", params={"topic": "billing"}).status_code == 204
     assert client.delete("/v1/suppressions/ann%40acme.test").status_code == 204
     assert client.delete("/v1/suppressions/ann%40acme.test").status_code == 404
