@@ -65,7 +65,7 @@ run: setup ## serve everything in one process on embedded storage, http://127.0.
 demo: setup ## replay the bundled event log through the canned playbooks
 	@exec $(VENV)/bin/touchline demo
 
-stack: setup ## Kafka, PostgreSQL and the three services as processes of this machine
+stack: setup ## Kafka, PostgreSQL, the three services and the console as processes of this machine
 	@exec $(PY) -m deploy.local.stack --ingest $(INGEST) --rules $(RULES) --actions $(ACTIONS)
 
 check: setup-dev ## linters, types, import rules

@@ -44,6 +44,15 @@ def check_webhook(address: str) -> None:
         raise ValueError(f"{field}{wrong['msg'].removeprefix('Value error, ')}") from None
 
 
+def check_service(url: str) -> None:
+    """Raises `ValueError` if this is not the address of a service: scheme, host and perhaps a port."""
+    parts = urlsplit(url)
+    more = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+    if parts.scheme not in {"http", "https"} or not parts.hostname or more:
+        raise ValueError("should be an address such as http://rules:8080, without a path or a password")
+    check_port(url)
+
+
 def check_port(url: str) -> None:
     """Raises `ValueError` if a URL's port is out of range."""
     try:

@@ -19,6 +19,7 @@ from backbone.setting_checks import (
     PREFIX,
     check_address,
     check_port,
+    check_service,
     check_webhook,
     is_database,
     is_loopback,
@@ -59,6 +60,14 @@ class Settings(MailSettings):
         description="origins of web pages whose Segment libraries may call us, such as https://app.example.com, "
         "separated by commas",
     )
+    trusted_proxies: Annotated[Networks, NoDecode] = Field(
+        (),
+        description="networks, as CIDR, separated by commas, of the proxies before us: of what comes from there, the "
+        "caller's address, protocol and host are those in X-Forwarded-For, -Proto and -Host",
+    )
+    ingest_url: str = Field("", description="where `touchline serve console` finds the ingest service")
+    rules_url: str = Field("", description="where it finds the rules service")
+    actions_url: str = Field("", description="where it finds the actions service")
     ops_email: str | None = Field(
         None,
         description="the address to tell when something needs the people who run Touchline, and when it is over",
@@ -154,7 +163,7 @@ class Settings(MailSettings):
             raise ValueError("should be a duration such as 12h, 90d or 4w")
         return int(found[1]) * _UNITS[found[2]] * SECOND_US
 
-    @field_validator("webhook_allowed_networks", mode="before")
+    @field_validator("webhook_allowed_networks", "trusted_proxies", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -206,6 +215,13 @@ class Settings(MailSettings):
         if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
             raise ValueError("should be a http:// or https:// address")
         check_port(value)
+        return value.rstrip("/")
+
+    @field_validator("ingest_url", "rules_url", "actions_url")
+    @classmethod
+    def _service_url(cls, value: str) -> str:
+        if value:
+            check_service(value)
         return value.rstrip("/")
 
     @field_validator("ops_webhook")

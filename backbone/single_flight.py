@@ -3,7 +3,8 @@
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Generic, TypeVar
 
 from backbone.thread_pool import ThreadPool
@@ -12,15 +13,15 @@ Value = TypeVar("Value")
 _making = ThreadPool("shared", 4)
 
 
-class SingleFlight(Generic[Value]):
-    """`await flight()`. `make` runs in a thread; its result is used for `keep_s` seconds, counted from its beginning.
+class SharedCall(Generic[Value]):
+    """`await call()`. The result of `make` is used for `keep_s` seconds, counted from its beginning.
 
     An error goes to all who wait, and is not kept. Belongs to the event loop.
     """
 
     def __init__(
         self,
-        make: Callable[[], Value],
+        make: Callable[[], Awaitable[Value]],
         *,
         keep_s: float = math.inf,
         monotonic: Callable[[], float] = time.monotonic,
@@ -39,6 +40,19 @@ class SingleFlight(Generic[Value]):
 
     async def _renew(self) -> Value:
         began = self._monotonic()
-        value = await _making(self._make)
+        value = await self._make()
         self._kept = (began, value)
         return value
+
+
+class SingleFlight(SharedCall[Value]):
+    """The same of a `make` that blocks, which runs in a thread."""
+
+    def __init__(
+        self,
+        make: Callable[[], Value],
+        *,
+        keep_s: float = math.inf,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(partial(_making, make), keep_s=keep_s, monotonic=monotonic)

@@ -203,6 +203,13 @@ class ClockJumpOut(Answer):
     detail: str
 
 
+class LogEndsOut(Answer):
+    """How many records were written to each topic so far, those that have left it included."""
+
+    events: int
+    triggers: int
+
+
 class StatusOut(Answer):
     """Whether there is anything left to do, and how far each service has come."""
 
@@ -211,6 +218,9 @@ class StatusOut(Answer):
         description="The state of each service, by name. `ingest`: `in_flight` · `rules`: `lag`, `clock`, "
         "`clock_ahead`, `silent` · `actions`: `lag`, `due`, `clock`, `sending`, `trouble`: what keeps "
         "mails or the webhooks of an endpoint from going out, each with `channel`, `since` and `detail`."
+    )
+    log: LogEndsOut = Field(
+        description="The end of the log. Services that were idle at the same end were idle together."
     )
     clock: ClockJumpOut | None = Field(
         default=None, description="A jump of the machine's clock. Left out while the clock is trusted."

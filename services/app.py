@@ -36,6 +36,7 @@ from backbone.web import server
 from backbone.web.api_keys import ensure_admin_key
 from backbone.web.app import Service, create_app
 from backbone.web.idempotency import prune_all
+from services.console.forwarding.app import gateway_of
 from services.console.front import open_front
 
 SERVICES = ("ingest", "rules", "actions")
@@ -116,6 +117,21 @@ def serve(settings: Settings, names: Sequence[str] = SERVICES) -> None:
             _show_admin_key(settings, rooms.new_admin_key)
         _say_where(settings, names)
         server.run(rooms.front, settings, listener)
+        log.info("stopping")
+        _stop_for_sure()
+    log.info("stopped")
+
+
+def serve_console(settings: Settings) -> None:
+    """Serve the console before services that run apart, until SIGINT or SIGTERM. Raises `ConfigurationError`."""
+    time = SteadyClock(follow=settings.clock_jumps == "follow")
+    front = open_front(
+        gateway_of(settings), secret=secret_key(settings), public_url=settings.public_url, clock=time
+    )
+    listener = server.bind(settings)
+    with listener:
+        _say_where(settings, ["console"])
+        server.run(front, settings, listener, gateway=True)
         log.info("stopping")
         _stop_for_sure()
     log.info("stopped")

@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.routing import Match
+from starlette.types import ASGIApp
 
 from backbone.clock import Clock, SteadyClock
 from backbone.database import Database
@@ -130,18 +131,7 @@ def create_app(
     description: str = MANNERS,
 ) -> FastAPI:
     """The app of these services, with health, metrics, status and docs. The caller starts and stops the services."""
-
-    app = FastAPI(
-        title=title,
-        version=VERSION,
-        description=description,
-        redirect_slashes=False,
-        redoc_url=None,
-        docs_url=None,
-        openapi_url=None,
-        strict_content_type=False,
-        separate_input_output_schemas=False,
-    )
+    app = _bare(title, description)
     app.state.settings, app.state.db, app.state.log, app.state.clock = settings, db, log, clock
     app.state.keys = Keys(db)
     app.state.owners = owners_of({service.name: service.routers for service in services})
@@ -156,6 +146,37 @@ def create_app(
         # flat: one look-up per request, and every route can be seen
         app.router.routes.extend(router.routes)
     app.router.routes.extend([*_docs(app).routes, *assets_router().routes])
+    gate = RequestMiddleware(_finished(app), keys=app.state.keys, doors=RouteTable(app.routes))
+    app.middleware_stack = let_browsers_in(gate, app.routes, settings.cors_origins)
+    return app
+
+
+def open_app(title: str, routers: Iterable[APIRouter]) -> FastAPI:
+    """An app of open routes alone, for a process without a database. Put `ProblemMiddleware` around it."""
+    app = _bare(title, "")
+    for router in [*routers, assets_router()]:
+        app.router.routes.extend(router.routes)
+    app.middleware_stack = _finished(app)
+    return app
+
+
+def _bare(title: str, description: str) -> FastAPI:
+    return FastAPI(
+        title=title,
+        version=VERSION,
+        description=description,
+        redirect_slashes=False,
+        redoc_url=None,
+        docs_url=None,
+        openapi_url=None,
+        strict_content_type=False,
+        separate_input_output_schemas=False,
+    )
+
+
+def _finished(app: FastAPI) -> ASGIApp:
+    """What answers once all routes are there, without the framework's own layer for unexpected errors: ours is around
+    it, and answers them itself."""
     _heads(app)
     check_bodies(app.routes)
     _keys_first(app)
@@ -164,12 +185,9 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http_error)
     install(app)
-    # Outermost, around the framework's own layer for unexpected errors, which this answers itself.
     inner = app.build_middleware_stack()
     assert isinstance(inner, ServerErrorMiddleware)  # noqa: S101 - how Starlette builds it
-    gate = RequestMiddleware(inner.app, keys=app.state.keys, doors=RouteTable(app.routes))
-    app.middleware_stack = let_browsers_in(gate, app.routes, settings.cors_origins)
-    return app
+    return inner.app
 
 
 def _keys_first(app: FastAPI) -> None:
@@ -249,8 +267,14 @@ def _health(db: Database, log: Log, clock: Clock, services: Sequence[Service]) -
         parts = {each.name: dict(each.status()) for each in services}
         idle = all(tuple(bool(part.pop("idle", True)) for part in parts.values()))
         # Each service was asked at a different moment: they were idle together if the log stood still meanwhile.
-        idle = idle and before == _ends(log)
-        said = {"idle": idle, "services": {name: part for name, part in parts.items() if part}}
+        after = _ends(log)
+        said = {
+            "idle": idle and before == after,
+            "services": {name: part for name, part in parts.items() if part},
+            "log": {
+                name: sum(ends.values()) for name, ends in zip(("events", "triggers"), after, strict=True)
+            },
+        }
         return json_response(said | _clock_trouble(clock))
 
     return router

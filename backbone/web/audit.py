@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -30,6 +30,14 @@ Object = Annotated[
         min_length=1,
         max_length=600,
         description="Only changes of this object, as `kind/name`, or of this `kind` of objects.",
+    ),
+]
+ALL = "all"
+Origin = Annotated[
+    Literal["ingest", "rules", "actions", "backbone", "all"] | None,
+    Query(
+        description="Only changes made in this service (`backbone`: of the keys), or with `all` in every service. "
+        "The default is the services that answer, and the keys."
     ),
 ]
 Owners = dict[Callable[..., Any], str]  # handlers to the names of their services
@@ -60,7 +68,8 @@ Trail = Annotated[AuditTrail, Depends(trail_of)]
 
 
 def audit_router(db: Database, services: Sequence[str]) -> APIRouter:
-    """The route. Every app answers with the entries of the services that it runs, and with those of the keys."""
+    """The route. Every app answers with the entries of the services that it runs, and with those of the keys, or of
+    whichever service is asked for: the table belongs to all."""
     router = APIRouter(tags=["audit"])
     mine = [*services, OF_ALL]
 
@@ -69,6 +78,7 @@ def audit_router(db: Database, services: Sequence[str]) -> APIRouter:
         pages: Pages,
         actor: Text = None,
         object: Object = None,
+        service: Origin = None,
         after: After = None,
         _: Principal = require("admin"),
     ) -> Response:
@@ -78,7 +88,8 @@ def audit_router(db: Database, services: Sequence[str]) -> APIRouter:
         """
         kind, _slash, name = (object or "").partition("/")
         query = equal(select(audit), actor=actor, kind=kind or None, name=name or None)
-        query = query.where(audit.c.service.in_(mine))
+        if service != ALL:
+            query = query.where(audit.c.service.in_(mine if service is None else [service]))
         query = between(query, audit.c.at, after, None)
         order = newest(audit.c.seq, audit.c.at, after, None)
         with db.read() as connection:

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from backbone.web.bodies import MAX_BODY
 from backbone.web.connection_limit import ConnectionLimit, neighbourhood
 from backbone.web.streaming import PIECE, early, pieces, whole
+from backbone.web.trusted_proxies import Networks, comes_from, seen_through
 
 MAX_HEADERS = 32_768  # bytes of the address and headers of one request
 MAX_HEADER_LINES = 100
@@ -25,6 +26,9 @@ MAX_TRAILERS = 32  # lines after a chunked body; nothing reads them
 MAX_CHUNKS = 20_000  # of a body: some 50 bytes each in a body of the maximum size
 MAX_FRAMING = 262_144  # bytes of a body that are not content: chunk sizes, chunk extensions, trailers
 MAX_AHEAD = 1  # requests sent before the previous one was answered
+MAX_DROPPED = (
+    64 * 1_048_576
+)  # bytes that a trusted proxy may have on the way when it hears that a body is refused
 LINGER_S = 2.0  # how long an answer given before the end of its request's body can be read
 _IDLE, _HEADERS, _BODY = range(3)
 _AT_ONCE = struct.pack("ii", 1, 0)
@@ -49,10 +53,12 @@ class ProtocolFault(Exception):
 class Connection(HttpToolsProtocol):
     """A connection. Belongs to the event loop."""
 
-    def __init__(self, patience: Deadlines, crowd: ConnectionLimit, **uvicorn: Any) -> None:
+    def __init__(
+        self, patience: Deadlines, crowd: ConnectionLimit, proxies: Networks, **uvicorn: Any
+    ) -> None:
         super().__init__(**uvicorn)
-        self._patience, self._crowd = patience, crowd
-        self.address = ""
+        self._patience, self._crowd, self._proxies = patience, crowd, proxies
+        self.address = ""  # of the client; of a trusted proxy's, while there is a request of theirs
         self._phase = _IDLE
         self._received = self._content = 0  # bytes in this phase; and those of them that are body content
         self._items = self._chunks = 0  # header lines or trailers in this phase; chunks
@@ -60,6 +66,7 @@ class Connection(HttpToolsProtocol):
         self._deaf = False  # everything that still arrives is thrown away
         self._cut = False  # the answer came before the end of the body
         self._ended = False  # nothing more is sent
+        self._is_proxy = False
         self._fault: ProtocolFault | None = None
         self._why = "idle"  # why it closes, if nothing else happens
         self._since = 0.0  # when we began to wait for the client
@@ -74,6 +81,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=PIECE, low=0)
         self.address = neighbourhood(self.client[0]) if self.client else ""
+        self._is_proxy = self.client is not None and comes_from(self.client[0], self._proxies)
         self._wait(self._patience.headers)
         if not self._crowd.admit(self, self.connections):  # type: ignore[type-var]
             transport.write(whole(503, "too_many_connections", "Too many connections"))
@@ -89,7 +97,7 @@ class Connection(HttpToolsProtocol):
         """Whether these incoming bytes are to be ignored."""
         if self._deaf:
             self._received += size
-            if self._received > MAX_BODY:
+            if self._received > (MAX_DROPPED if self._is_proxy else MAX_BODY):
                 self._hang_up(self._why)
         return self._deaf or self.transport.is_closing()
 
@@ -182,6 +190,9 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         """Run the application. Then the rest of its answer waits for the client without the application's memory."""
         rest: list[Message] = []
+        if self._is_proxy:
+            scope = seen_through(scope, self._proxies)
+            self.address = neighbourhood(scope["client"][0]) if scope["client"] else ""
 
         async def ask() -> Message:
             if cycle is self.cycle:
@@ -219,6 +230,7 @@ class Connection(HttpToolsProtocol):
         super().on_response_complete()
         self._answered += 1
         self._since = self.loop.time()
+        self.address = neighbourhood(self.client[0]) if self.client else ""
         if self.cycle.response_complete:
             self.cycle.body = bytearray()
             if self._cut:

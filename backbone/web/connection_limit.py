@@ -104,13 +104,16 @@ def neighbourhood(address: str) -> str:
     return str(packed.ipv4_mapped or ipaddress.IPv6Network((packed, 64), strict=False))
 
 
-def room_for_connections() -> int:
-    """How many connections this process can hold; raises its limit on open files if that is allowed."""
+def room_for_connections(files: int = 1) -> int:
+    """How many connections this process can hold; raises its limit on open files if that is allowed.
+
+    `files`: how many files each connection needs.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MAX_CONNECTIONS + OTHER_FILES
+    wanted = MAX_CONNECTIONS * files + OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     if soft == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
-    return max(1, min(MAX_CONNECTIONS, soft - OTHER_FILES))
+    return max(1, min(MAX_CONNECTIONS, (soft - OTHER_FILES) // files))

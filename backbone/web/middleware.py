@@ -1,7 +1,7 @@
 """Handles every request around its route: first its key and the limits on its body; then problem+json and metrics.
 
-This is the only middleware, in pure ASGI. The key is checked before anything else, so that nothing is read or kept
-for clients without one. The body is read whole, so that no route can forget a limit.
+This is a service's only middleware, in pure ASGI. The key is checked before anything else, so that nothing is read or
+kept for clients without one. The body is read whole, so that no route can forget a limit.
 """
 
 import logging
@@ -67,22 +67,14 @@ def problem_of(error: TouchlineError) -> Response:
     )
 
 
-class RequestMiddleware:
-    """`on_error` is called with every unexpected exception; tests use it to fail loudly."""
+class ProblemMiddleware:
+    """Counts every HTTP request, and answers errors as problem+json.
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        keys: Keys,
-        doors: RouteTable,
-        on_error: Callable[[Exception], None] | None = None,
-    ) -> None:
+    `on_error` is called with every unexpected exception; tests use it to fail loudly.
+    """
+
+    def __init__(self, app: ASGIApp, *, on_error: Callable[[Exception], None] | None = None) -> None:
         self.app = app
-        self._keys = keys
-        self._doors = doors
-        self._unvouched = BodyBudget()
-        self._large = LargeBodies()
         self._on_error = on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,6 +104,33 @@ class RequestMiddleware:
         finally:
             seconds = time.perf_counter() - began
             _count(scope, status, seconds)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+    async def _answer(
+        self, status: int, answer: Response, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if status == 0:
+            await answer(scope, receive, send)
+
+
+class RequestMiddleware(ProblemMiddleware):
+    """Also checks the key, and reads the body, of every request."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        keys: Keys,
+        doors: RouteTable,
+        on_error: Callable[[Exception], None] | None = None,
+    ) -> None:
+        super().__init__(app, on_error=on_error)
+        self._keys = keys
+        self._doors = doors
+        self._unvouched = BodyBudget()
+        self._large = LargeBodies()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         door = self._doors.find(scope)
@@ -174,12 +193,6 @@ class RequestMiddleware:
             scope[CALLER] = await check(Headers(scope=scope), body)
         _check_text(scope)
         return body
-
-    async def _answer(
-        self, status: int, answer: Response, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        if status == 0:
-            await answer(scope, receive, send)
 
 
 def _is_utf8(raw_path: bytes) -> bool:
@@ -245,4 +258,7 @@ def _count(scope: Scope, status: int, seconds: float) -> None:
         _requests[place] = REQUESTS.labels(route, method, str(status))
     _requests[place].inc()
     if _plain.isEnabledFor(logging.DEBUG):
-        log.debug("request", route=route, method=method, status=status, seconds=round(seconds, 6))
+        client = scope["client"][0] if scope.get("client") else None
+        log.debug(
+            "request", route=route, method=method, status=status, seconds=round(seconds, 6), client=client
+        )

@@ -41,38 +41,43 @@ def bind(settings: Settings) -> socket.socket:
     return listener
 
 
-def make_server(app: ASGIApp, settings: Settings) -> uvicorn.Server:
-    """A server for this app; it does not run yet."""
+def make_server(app: ASGIApp, settings: Settings, *, gateway: bool = False) -> uvicorn.Server:
+    """A server for this app; it does not run yet. `gateway`: see `run`."""
     config = uvicorn.Config(
         app,
-        http=_lines(settings),  # type: ignore[arg-type]  # whatever makes a protocol will do
+        http=_lines(settings, files=2 if gateway else 1),  # type: ignore[arg-type]  # whatever makes a protocol will do
         ws="none",
-        lifespan="off",
+        lifespan="on" if gateway else "off",
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nothing here needs the client's identity, or the address it used
+        proxy_headers=False,  # connections do that: see backbone/web/trusted_proxies.py
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
     return uvicorn.Server(config)
 
 
-def _lines(settings: Settings) -> Callable[..., SharedReadBuffer]:
+def _lines(settings: Settings, files: int) -> Callable[..., SharedReadBuffer]:
     patience = Deadlines(settings.header_timeout, settings.body_timeout, settings.write_timeout)
-    crowd = ConnectionLimit(room_for_connections())
+    crowd = ConnectionLimit(room_for_connections(files))
+    proxies = settings.trusted_proxies
     room = memoryview(bytearray(READ))  # each server has its own event loop and thread
 
     def connect(_loop: Any = None, **uvicorn: Any) -> SharedReadBuffer:
-        return SharedReadBuffer(Connection(patience, crowd, _loop=_loop, **uvicorn), room)
+        return SharedReadBuffer(Connection(patience, crowd, proxies, _loop=_loop, **uvicorn), room)
 
     return connect
 
 
-def run(app: ASGIApp, settings: Settings, listener: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM, then finish the requests under way. Call it in the main thread."""
+def run(app: ASGIApp, settings: Settings, listener: socket.socket, *, gateway: bool = False) -> None:
+    """Serve until SIGINT or SIGTERM, then finish the requests under way. Call it in the main thread.
+
+    `gateway`: the app opens a connection for each that it serves, and closes them when it is told of the end (ASGI's
+    lifespan).
+    """
     with _signals_end_quietly():
-        make_server(app, settings).run(sockets=[listener])
+        make_server(app, settings, gateway=gateway).run(sockets=[listener])
 
 
 @contextmanager
@@ -95,11 +100,11 @@ def _signals_end_quietly() -> Iterator[None]:
 class ThreadedServer:
     """A server in its own thread, for tests and the demo."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, *, gateway: bool = False) -> None:
         self._listener = bind(settings)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://{settings.host}:{self.port}"
-        self._server = make_server(app, settings)
+        self._server = make_server(app, settings, gateway=gateway)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def _run(self) -> None:

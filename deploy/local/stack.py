@@ -1,4 +1,4 @@
-"""`make stack`: Kafka, PostgreSQL and the three services as separate processes of this machine.
+"""`make stack`: Kafka, PostgreSQL, the three services and the console as separate processes of this machine.
 
 Everything lies under the data folder (TOUCHLINE_DATA_DIR, default ./data): `admin.key`, `stack.json` with the
 pid, address and log of every process, and `stack/` with the servers' data and the logs. What ends is started
@@ -36,7 +36,8 @@ from deploy.local.process import Child, LocalError, free_port, port_is_open, wai
 from deploy.local.supervisor import Watch, interrupt_on_signals, stop_all, supervise
 
 KINDS = ("ingest", "rules", "actions")
-FIRST_PORT = 8081
+CONSOLE = "console"
+FIRST_PORT = 8080
 DATABASE = "touchline"
 
 
@@ -72,10 +73,10 @@ class Service:
 
 
 class Stack:
-    """The whole of it, in the order in which it is started: Kafka, PostgreSQL, migration, key, services."""
+    """The whole of it, in the order in which it is started: Kafka, PostgreSQL, migration, key, services, console."""
 
     def __init__(self, data: Path, counts: dict[str, int], first_port: int = FIRST_PORT) -> None:
-        self.ports = {kind: first_port + place for place, kind in enumerate(KINDS)}
+        self.ports = {kind: first_port + place for place, kind in enumerate((CONSOLE, *KINDS))}
         self.data = data.resolve()
         self.home = self.data / "stack"
         self.home.mkdir(parents=True, exist_ok=True)
@@ -128,22 +129,39 @@ class Stack:
         env["TOUCHLINE_HOST"] = "127.0.0.1"
         given = load_settings()  # of .env too, which yields to the environment
         if not given.public_url:
-            env["TOUCHLINE_PUBLIC_URL"] = f"http://127.0.0.1:{self.ports['actions']}"
+            env["TOUCHLINE_PUBLIC_URL"] = self._url(CONSOLE)
         if given.secret_key is None:
             env["TOUCHLINE_SECRET_KEY"] = kept_secret(self.data / "secret.key")
         return env
 
+    def _url(self, kind: str) -> str:
+        return f"http://127.0.0.1:{self.ports[kind]}"
+
     def _plan(self) -> list[Service]:
-        """The fixed ports first; further workers of a service take free ones."""
+        """The fixed ports first; further workers of a service take free ones. The services trust the console, which
+        is on this machine, to say who called it."""
         plan = []
+        proxies = ",".join(map(str, [*load_settings().trusted_proxies, "127.0.0.1/32"]))
         for kind, count in self.counts.items():
             for number in range(1, count + 1):
                 name = kind if number == 1 else f"{kind}-{number}"
                 port = self.ports[kind] if number == 1 else free_port()
-                env = {**self.environment(), "TOUCHLINE_PORT": str(port)}
-                child = Child(name, [_touchline(), "serve", kind], self.home / f"{name}.log", env)
-                plan.append(Service(name, port, child))
-        return plan
+                env = {**self.environment(), "TOUCHLINE_TRUSTED_PROXIES": proxies}
+                plan.append(self._service(kind, name, port, env))
+        return [*plan, self._service(CONSOLE, CONSOLE, self.ports[CONSOLE], self._of_console())]
+
+    def _service(self, kind: str, name: str, port: int, env: dict[str, str]) -> Service:
+        env = {**env, "TOUCHLINE_PORT": str(port)}
+        return Service(name, port, Child(name, [_touchline(), "serve", kind], self.home / f"{name}.log", env))
+
+    def _of_console(self) -> dict[str, str]:
+        """The console's own environment: where the services are, and neither Kafka nor a database."""
+        env = self.environment() | {f"TOUCHLINE_{kind.upper()}_URL": self._url(kind) for kind in KINDS}
+        for name in ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL"):
+            del env[f"TOUCHLINE_{name}"]
+        if not load_settings().public_url:  # its readers may also call this machine by another name
+            del env["TOUCHLINE_PUBLIC_URL"]
+        return env
 
     def _admin_key(self) -> None:
         """Make `admin.key`, readable only to its user; one that is there already holds here too."""
@@ -219,7 +237,9 @@ def _options() -> argparse.Namespace:
     )
     default = load_settings().data_dir
     parser.add_argument("--data", type=Path, default=default, help="default: TOUCHLINE_DATA_DIR or ./data")
-    parser.add_argument("--first-port", type=int, default=FIRST_PORT, help="of ingest; then rules, actions")
+    parser.add_argument(
+        "--first-port", type=int, default=FIRST_PORT, help="of the console; then ingest, rules, actions"
+    )
     for kind in KINDS:
         parser.add_argument(f"--{kind}", type=int, default=1, help=f"how many {kind} processes")
     return parser.parse_args()

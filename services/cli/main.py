@@ -51,19 +51,25 @@ class Which(StrEnum):
     ingest = "ingest"
     rules = "rules"
     actions = "actions"
+    console = "console"
     all = "all"
 
 
 @app.command()
 def serve(
-    which: Annotated[Which, typer.Argument(help="One service, or all three in one process.")],
+    which: Annotated[
+        Which,
+        typer.Argument(
+            help="One service, all in one process, or the console before services that run apart."
+        ),
+    ],
     host: Annotated[str | None, typer.Option(help="Address to listen on, instead of TOUCHLINE_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on, instead of TOUCHLINE_PORT.")] = None,
 ) -> None:
     """Serve until Ctrl-C. With Kafka, several processes of one service share the work."""
     from backbone.settings import load_settings, unknown_settings
     from backbone.telemetry import configure_logging, get_logger
-    from services.app import SERVICES
+    from services.app import SERVICES, serve_console
     from services.app import serve as serve_until_signal
 
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
@@ -71,7 +77,10 @@ def serve(
     configure_logging(settings.log_level, settings.log_format)
     for name in unknown_settings():
         get_logger("touchline").warning("there is no such setting", name=name)
-    serve_until_signal(settings, SERVICES if which is Which.all else (which.value,))
+    if which is Which.console:
+        serve_console(settings)
+    else:
+        serve_until_signal(settings, SERVICES if which is Which.all else (which.value,))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # everything is closed; taking the interpreter apart would only cost seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import shutil
@@ -90,7 +91,7 @@ def _rows(count: int) -> Iterator[int]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     data = tmp_path_factory.mktemp("stack")
     command = [sys.executable, "-m", "deploy.local.stack", "--data", str(data), "--rules", "2"]
-    command += ["--first-port", str(free_ports(3))]
+    command += ["--first-port", str(free_ports(4))]
     env = {name: value for name, value in os.environ.items() if not name.startswith("TOUCHLINE_")}
     with (data / "out").open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, env=env, start_new_session=True)
@@ -114,7 +115,7 @@ def test_events_become_tasks_whatever_is_killed(stack: Running) -> None:
     stack.ask("actions", "POST", "/v1/playbooks", PLAYBOOK)
     stack.ask("rules", "POST", "/v1/rules", RULE)
     expected = []
-    for victim in ("nobody", "rules", "actions", "ingest", "postgres", "kafka"):
+    for victim in ("nobody", "console", "rules", "actions", "ingest", "postgres", "kafka"):
         if victim != "nobody":
             killed = stack.told()[victim]["pid"]
             os.kill(killed, signal.SIGKILL)
@@ -128,6 +129,127 @@ def test_events_become_tasks_whatever_is_killed(stack: Running) -> None:
         expected.append(f"Call {victim}")
         wait_until(f"a task after {victim}", lambda: len(stack.tasks()) >= len(expected), SETTLED_S)
         assert stack.tasks() == sorted(expected)
+
+
+class Console:
+    """The console of a stack, over HTTP and for the command line."""
+
+    def __init__(self, stack: Running) -> None:
+        self.url: str = stack.told()["console"]["address"]
+        self._key = stack.headers["Authorization"].removeprefix("Bearer ")
+        self.client = httpx.Client(base_url=self.url, headers=stack.headers, timeout=60)
+
+    def get(self, path: str, **query: Any) -> Any:
+        answer = self.client.get(path, params=query)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def touchline(self, *arguments: str) -> str:
+        """What a command prints that knows this one address."""
+        env = {name: value for name, value in os.environ.items() if not name.startswith("TOUCHLINE_")}
+        env |= {"TOUCHLINE_URL": self.url, "TOUCHLINE_API_KEY": self._key}
+        command = [str(Path(sys.executable).with_name("touchline")), *arguments]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def console(stack: Running) -> Iterator[Console]:
+    found = Console(stack)
+    with found.client:
+        yield found
+
+
+def test_the_command_line_needs_one_address(console: Console, tmp_path: Path) -> None:
+    spike = Path(__file__).parents[2] / "playbooks" / "support-spike"
+    console.touchline("apply", str(spike), "--yes")
+    (tmp_path / "accounts.csv").write_text("id,name,tier\nacme,Acme,high\nzoo,Zoo,low\n")
+    console.touchline("import", str(tmp_path / "accounts.csv"))
+    console.touchline("export", str(tmp_path / "out"))
+    kinds = {line for path in (tmp_path / "out").rglob("*.yaml") for line in path.read_text().splitlines()}
+    assert {"kind: rule", "kind: playbook", "kind: template"} <= kinds
+    shown = json.loads(console.touchline("backtest", str(spike), "--json"))
+    assert [one["status"] for one in shown["backtests"]] == ["done"]
+    assert {account["id"] for account in console.get("/v1/accounts")["items"]} >= {"acme", "zoo"}
+
+
+def test_the_console_joins_what_each_service_answers_for_itself(stack: Running, console: Console) -> None:
+    assert console.client.post("/v1/events", json=three_tickets("joined")).status_code == 202
+    until = partial(wait_until, timeout_s=SETTLED_S)
+    until("all is done", lambda: console.get("/v1/status")["idle"])  # idle together: what follows is there
+    assert "Call joined" in [task["title"] for task in console.get("/v1/tasks", limit=1000)["items"]]
+    assert console.get("/v1/triggers", account="joined")["items"]
+    assert console.get("/v1/status")["services"].keys() == {"ingest", "rules", "actions"}
+
+    console.client.put("/v1/sending", json={"status": "off", "reason": "a test"}).raise_for_status()
+    kinds = [item["kind"] for item in console.get("/v1/attention")["items"]]
+    console.client.put("/v1/sending", json={"status": "on"}).raise_for_status()
+    apart = [
+        item["kind"] for name in ("ingest", "rules", "actions")
+        for item in stack.ask(name, "GET", "/v1/attention")["items"]
+    ]  # fmt: skip
+    assert kinds == [*apart, "sending_off"]
+
+    entries, cursor = [], None
+    while True:
+        page = console.get("/v1/audit", limit=2, **({"cursor": cursor} if cursor else {}))
+        entries += page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert {"rules", "actions"} <= {entry["service"] for entry in entries}
+    assert len({entry["id"] for entry in entries}) == len(entries)
+    assert [entry["at"] for entry in entries] == sorted((entry["at"] for entry in entries), reverse=True)
+    own = [stack.ask(name, "GET", "/v1/audit?limit=1000")["items"] for name in ("ingest", "rules", "actions")]
+    assert {entry["id"] for entry in entries} == {entry["id"] for part in own for entry in part}
+
+    record = console.get("/v1/accounts/joined/record")
+    assert record["services"].keys() == {"ingest", "rules", "actions"}
+    assert (
+        record["services"]["actions"]
+        == stack.ask("actions", "GET", "/v1/accounts/joined/record")["services"]["actions"]
+    )
+
+
+def test_one_page_for_the_whole_api(stack: Running, console: Console) -> None:
+    pages = [httpx.get(stack.told()[name]["address"] + "/openapi.json", timeout=60).json()
+             for name in ("console", "ingest", "rules", "actions")]  # fmt: skip
+    routes = [
+        {(method, path) for path, methods in page["paths"].items() for method in methods} for page in pages
+    ]
+    assert routes[0] == set().union(*routes[1:])
+    for path in ("/", "/login", "/docs"):
+        answer = console.client.get(path, headers={"accept": "text/html"})
+        assert (answer.status_code in {200, 303}, "html" in answer.headers.get("content-type", "html")) == (
+            True,
+            True,
+        )
+
+
+def test_limits_hold_behind_the_console(console: Console) -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    packed = {"content-encoding": "gzip"}
+    assert console.client.post("/v1/events", content=bomb, headers=packed).status_code == 413
+    assert console.client.post("/v1/events", content=b"x" * 1_100_000).status_code == 413
+    assert console.client.post("/v1/rehearsals", content=b"x" * 34_000_000).status_code == 413
+    assert console.client.post("/v1/rehearsals", content=b" " * 32_000_000 + b"{}").status_code == 422
+    refused = httpx.post(f"{console.url}/v1/rehearsals", content=b"x" * 30_000_000, timeout=60)
+    assert (refused.status_code, refused.json()["code"]) == (401, "unauthorized")
+
+
+def test_a_service_that_is_gone_takes_its_own_paths_along(stack: Running, console: Console) -> None:
+    pid = stack.told()["ingest"]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    gone = console.client.get("/v1/sources")
+    others = [
+        console.client.get(path).status_code for path in ("/v1/rules", "/v1/tasks", "/v1/me", "/v1/audit")
+    ]
+    assert (gone.status_code, gone.json()["code"], gone.json()["detail"]) == (
+        502, "service_unreachable", "the ingest service cannot be reached"
+    )  # fmt: skip
+    assert others == [200] * 4
+    wait_until("it is back", lambda: console.client.get("/v1/sources").status_code == 200, SETTLED_S)
 
 
 def test_services_apart_warn_of_what_does_not_fit_together(stack: Running) -> None:

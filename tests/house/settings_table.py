@@ -21,7 +21,7 @@ FOOT = """
 | setting | default | meaning |
 |---|---|---|
 | `TOUCHLINE_URL` | `http://host:port` of the above, or `TOUCHLINE_PUBLIC_URL` | where Touchline answers; \
-of services that run apart with no proxy before them, the addresses of rules and actions, separated by a comma |
+of services that run apart with no console before them, the addresses of rules and actions, separated by a comma |
 | `TOUCHLINE_API_KEY` | `admin.key` in the data folder | the key to use |
 """
 SHOWN = {"log_retention": "90d", "history_retention": "400d"}  # kept in microseconds internally

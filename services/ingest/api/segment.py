@@ -45,8 +45,7 @@ def _here(request: Request, public_url: str) -> str:
     host = request.url.netloc
     if urlsplit(public_url).netloc == host:
         return public_url
-    forwarded = request.headers.get("x-forwarded-proto", "")
-    return f"{forwarded if forwarded in {'http', 'https'} else request.url.scheme}://{host}"
+    return f"{request.url.scheme}://{host}"
 
 
 def library_settings_of(key: str, here: str) -> dict[str, Any]:

@@ -212,7 +212,11 @@ async def test_who_may_do_what(app: Any) -> None:
     assert (await reader("GET", "/v1/things")).status_code == 200
     refused = await reader("POST", "/v1/things", json={"name": "x"})
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
-    assert (await reader("GET", "/v1/status")).json() == {"idle": True, "services": {"things": {"lag": 0}}}
+    assert (await reader("GET", "/v1/status")).json() == {
+        "idle": True,
+        "services": {"things": {"lag": 0}},
+        "log": {"events": 0, "triggers": 0},
+    }
     for path in ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"):
         assert (await Client(app, "")("GET", path)).status_code == 200
 

@@ -71,21 +71,33 @@ def compose() -> dict[str, Any]:
     return found
 
 
-def test_compose_runs_the_three_services_and_the_migration() -> None:
+def test_compose_runs_the_services_the_console_and_the_migration() -> None:
     commands = {name: each["command"] for name, each in compose()["services"].items() if "command" in each}
     assert commands == {
         "migrate": ["migrate"],
         "ingest": ["serve", "ingest"],
         "rules": ["serve", "rules"],
         "actions": ["serve", "actions"],
+        "console": ["serve", "console"],
     }
 
 
 def test_compose_and_chart_set_settings_that_exist() -> None:
     values = yaml.safe_load((DEPLOY / "helm/touchline/values.yaml").read_text())
-    set_here = {**compose()["services"]["rules"]["environment"], **values["settings"], **values["secrets"]}
+    services = compose()["services"]
+    of_console = services["console"]["environment"]
+    set_here = {**services["rules"]["environment"], **of_console, **values["settings"], **values["secrets"]}
     assert unknown_settings(set_here) == []
-    assert set(values["services"]) == {"ingest", "rules", "actions"}
+    assert set(values["services"]) == {"ingest", "rules", "actions", "console"}
+    helpers = (DEPLOY / "helm/touchline/templates/_helpers.tpl").read_text()
+    for name in ("ingest", "rules", "actions"):
+        assert of_console[f"TOUCHLINE_{name.upper()}_URL"] == f"http://{name}:8080"
+        assert f'"{name}"' in helpers
+
+
+def test_the_console_gets_neither_database_nor_log() -> None:
+    environment = compose()["services"]["console"]["environment"]
+    assert not {name for name in environment if "DATABASE" in name or "KAFKA" in name or "SMTP" in name}
 
 
 def test_the_memory_of_rules_fits_its_pods() -> None:

@@ -39,8 +39,30 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> local.Stack:
 
 
 def test_the_services_listen_where_the_readme_says(stack: local.Stack) -> None:
-    assert stack.ports == {"ingest": 8081, "rules": 8082, "actions": 8083}
-    assert stack.environment()["TOUCHLINE_PUBLIC_URL"] == "http://127.0.0.1:8083"
+    assert stack.ports == {"console": 8080, "ingest": 8081, "rules": 8082, "actions": 8083}
+    assert stack.environment()["TOUCHLINE_PUBLIC_URL"] == "http://127.0.0.1:8080"
+
+
+def test_the_console_finds_the_services_and_they_believe_it(
+    stack: local.Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOUCHLINE_TRUSTED_PROXIES", "10.1.0.0/16")
+    *services, console = [(each.name, each.child.env or {}) for each in stack._plan()]
+    assert [name for name, _ in services] == ["ingest", "rules", "actions"]
+    assert {env["TOUCHLINE_TRUSTED_PROXIES"] for _, env in services} == {"10.1.0.0/16,127.0.0.1/32"}
+    name, env = console
+    assert name == "console"
+    assert env["TOUCHLINE_TRUSTED_PROXIES"] == "10.1.0.0/16"  # not every caller on this machine is a proxy
+    assert [env[f"TOUCHLINE_{each}_URL"][-4:] for each in ("INGEST", "RULES", "ACTIONS")] == [
+        "8081",
+        "8082",
+        "8083",
+    ]
+    assert env["TOUCHLINE_PORT"] == "8080"
+    assert env["TOUCHLINE_SECRET_KEY"] == services[0][1]["TOUCHLINE_SECRET_KEY"]
+    assert env.keys().isdisjoint(
+        {"TOUCHLINE_DATABASE_URL", "TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS", "TOUCHLINE_PUBLIC_URL"}
+    )
 
 
 def test_a_secret_is_made_once(stack: local.Stack) -> None:

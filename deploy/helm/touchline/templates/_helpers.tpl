@@ -57,14 +57,30 @@ securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities: {drop: [ALL]}
+{{- $component := .component | default "" }}
+{{- $trusted := .Values.trustedProxies.services }}
+{{- if eq $component "console" }}
+{{- $trusted = .Values.trustedProxies.console }}
+env:
+  # of the secrets, the one that its sessions are encrypted with
+  - {name: TOUCHLINE_SECRET_KEY, valueFrom: {secretKeyRef: {name: {{ include "touchline.secret" . }}, key: TOUCHLINE_SECRET_KEY}}}
+{{- range $service := list "ingest" "rules" "actions" }}
+  - {name: TOUCHLINE_{{ upper $service }}_URL, value: "http://{{ include "touchline.name" $ }}-{{ $service }}"}
+{{- end }}
+{{- else }}
 envFrom:
   - secretRef: {name: {{ include "touchline.secret" . }}}
 env:
+{{- end }}
+{{- with $trusted }}
+  - {name: TOUCHLINE_TRUSTED_PROXIES, value: {{ join "," . | quote }}}
+{{- end }}
 {{- $settings := .Values.settings }}
 {{- $_ := required "settings.TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS is required" $settings.TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS }}
 {{- $_ := required "settings.TOUCHLINE_PUBLIC_URL is required" $settings.TOUCHLINE_PUBLIC_URL }}
+{{- $ofConsole := list "TOUCHLINE_PUBLIC_URL" "TOUCHLINE_LOG_LEVEL" "TOUCHLINE_LOG_FORMAT" "TOUCHLINE_CLOCK_JUMPS" "TOUCHLINE_HEADER_TIMEOUT" "TOUCHLINE_BODY_TIMEOUT" "TOUCHLINE_WRITE_TIMEOUT" }}
 {{- range $name, $value := $settings }}
-{{- if ne (toString $value) "" }}
+{{- if and (ne (toString $value) "") (or (ne $component "console") (has $name $ofConsole)) }}
   - {name: {{ $name }}, value: {{ $value | quote }}}
 {{- end }}
 {{- end }}
