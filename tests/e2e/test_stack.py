@@ -175,6 +175,9 @@ def test_the_command_line_needs_one_address(console: Console, tmp_path: Path) ->
 
 
 def test_the_console_joins_what_each_service_answers_for_itself(stack: Running, console: Console) -> None:
+    for path, document in (("/v1/playbooks/call", PLAYBOOK), ("/v1/rules/three-tickets", RULE)):
+        console.client.put(path, json=document).raise_for_status()
+    console.client.put("/v1/accounts/joined", json={"tier": "low"}).raise_for_status()
     assert console.client.post("/v1/events", json=three_tickets("joined")).status_code == 202
     until = partial(wait_until, timeout_s=SETTLED_S)
     until("all is done", lambda: console.get("/v1/status")["idle"])  # idle together: what follows is there
