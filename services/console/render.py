@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
-from services.console.dates import When, day_text, when
+from services.console.dates import When, day_text, parsed, when
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -64,7 +64,15 @@ def environment() -> Environment:
     )
     made.globals.update(static=static, address=address)
     made.filters.update(
-        number=number, when=_when, day=_day, plural=plural, pretty=pretty, seg=segment, mailbox=mailbox
+        number=number,
+        when=_when,
+        day=_day,
+        plural=plural,
+        pretty=pretty,
+        seg=segment,
+        mailbox=mailbox,
+        clock=_clock,
+        worded=worded,
     )
     return made
 
@@ -102,6 +110,15 @@ def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False)
 
 
+def worded(value: Any) -> str:
+    """A value of an attribute: as it is if it is text, else with separators, `yes` or `no`, or as JSON."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)):
+        return number(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def mailbox(person: Mapping[str, Any] | str | None) -> str:
     """A sender or recipient as mail programs show it: "Jo Lee <jo@us.test>"."""
     if not isinstance(person, Mapping):
@@ -122,6 +139,15 @@ def _when(context: Context, iso: str | None) -> Markup:
 @pass_context
 def _day(context: Context, iso: str) -> str:
     return day_text(iso, _zone(context), _now(context))
+
+
+@pass_context
+def _clock(context: Context, iso: str) -> Markup:
+    """The time of day in the reader's zone, as `<time>`; the day and how long ago as its hint."""
+    shown = when(iso, _zone(context), _now(context))
+    return Markup('<time datetime="{}" title="{}, {}">{:%H:%M}</time>').format(
+        shown.iso, shown.text, shown.ago, parsed(iso).astimezone(_zone(context))
+    )
 
 
 def _zone(context: Context) -> ZoneInfo:

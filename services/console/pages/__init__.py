@@ -1,6 +1,8 @@
 """One module a page: its routes, and plain functions that make what a template shows from the API's answers."""
 
 from services.console.pages import (
+    account,
+    accounts,
     backtests,
     deliveries,
     documents,
@@ -40,4 +42,6 @@ ROUTES = [
     *task_new.ROUTES,
     *task_bulk.ROUTES,
     *task.ROUTES,
+    *accounts.ROUTES,
+    *account.ROUTES,
 ]

@@ -33,7 +33,8 @@ function move(step) {
 function mark(row) {
   here()?.classList.remove("here");
   row.classList.add("here");
-  (row.querySelector("summary, a, button, input") ?? row).focus({ preventScroll: true });
+  const first = row.querySelector(".opens > summary") ?? row.querySelector("a, summary, button, input:not([type=checkbox])");
+  (first ?? row).focus({ preventScroll: true });
 }
 
 // While rows are ticked, a key is for all of them.
