@@ -214,7 +214,7 @@ def test_rehearsing_plays_the_triggers_of_the_value() -> None:
     made = world({"POST /v1/rehearsals": (202, {"id": "reh_2"})})
     answer = made.post(f"{PAGE}/rehearse", variant="1", rehearsal="0:reh_1", varied="cooldown")
     assert made.sent == [("POST", "/v1/rehearsals", {"playbook": "call", "triggers": [TRIGGER]})]
-    asked = [one.url.params.get("variant") for one in made.asked if one.url.path.endswith("/triggers")]
+    asked = [one.url.params.get("variant") for one in made.asked if one.url.path.endswith("bac_1/triggers")]
     assert asked == ["1"]
     assert answer.headers["location"] == (f"{PAGE}?varied=cooldown&rehearsal=0%3Areh_1&rehearsal=1%3Areh_2")
     made = world({"GET /v1/backtests/bac_1/triggers": page_of([])})

@@ -55,7 +55,8 @@ def world(more: dict[str, Any] | None = None, **kwargs: Any) -> World:
 
 
 def test_the_list_says_each_rule_and_how_often_it_fired() -> None:
-    stats = {"items": [{"rule": "spike", "n": 1_200}, {"rule": "spike", "n": 34}]}
+    day = {"rule": "spike", "day": "2026-03-09", "tier": "high"}  # home asks too, by day
+    stats = {"items": [{**day, "n": 1_200}, {**day, "n": 34}]}
     page = world({"GET /v1/stats/triggers": stats}).get("/rules").text
     assert "Fires for an account." in page
     assert (
