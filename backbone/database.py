@@ -278,15 +278,20 @@ def upsert(
     keys: Sequence[str],
     *,
     keeping: Sequence[str] = (),
+    adding: Sequence[str] = (),
 ) -> None:
     """Insert the rows; where one with the same `keys` exists, set its other given columns instead.
 
-    `keeping`: but for these.
+    `keeping`: but for these. `adding`: to these, the numbers given are added.
     """
     if not rows:
         return
     statement = _insert(connection, table)
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in (*keys, *keeping)}
+    changed = {
+        name: table.c[name] + statement.excluded[name] if name in adding else statement.excluded[name]
+        for name in rows[0]
+        if name not in (*keys, *keeping)
+    }
     if changed:
         statement = statement.on_conflict_do_update(index_elements=list(keys), set_=changed)
     else:

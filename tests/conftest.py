@@ -13,6 +13,7 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,10 +21,14 @@ from typing import Protocol
 import pytest
 from hypothesis import settings
 from kafka.admin import KafkaAdminClient
+from sqlalchemy.exc import ProgrammingError
 
+from backbone.database import Database
+from backbone.errors import DatabaseUnavailable
 from deploy.local.kafka import Kafka, clear_topics
 from deploy.local.postgres import Postgres, create_database, drop_database
 from tests.migrated import up_to_date
+from tests.recount import check_counts
 
 # Every run judges the same examples, so that a change is judged by what it changed; `--hypothesis-profile=new` looks
 # for new ones. Neither has a deadline: the time that an example takes depends on the machine, not on the code.
@@ -63,6 +68,22 @@ def _apps_are_let_go() -> Iterator[None]:
         for one in caches:
             one.cache_clear()
         gc.collect()  # by itself it hardly ever comes to it: see backbone/gc_tuning.py
+
+
+def _counts_of_every_database() -> Iterator[None]:
+    """Whenever a test closes a database, the counts in it are those of its rows, if it can be read."""
+    close = Database.close
+
+    def checked(database: Database) -> None:
+        try:
+            with suppress(DatabaseUnavailable, ProgrammingError):
+                check_counts(database)
+        finally:
+            close(database)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Database, "close", checked)
+        yield
 
 
 # Quick rooms come first, so that a failing run fails soon.

@@ -18,9 +18,11 @@ from backbone.jobs.queue import JobQueue
 from backbone.jobs.runner import JobRunner
 from backbone.log import EVENTS, TRIGGERS, Log, partition_for
 from backbone.settings import Settings
+from backbone.stats.fold import fold
 from backbone.status_metrics import Sample
 from backbone.web.account_record import Parts
 from backbone.web.attention import Attention
+from backbone.web.stats import stats_router
 from schemas.event import rfc3339
 from services.actions import published_outlines
 from services.actions.account_record import record
@@ -60,6 +62,7 @@ from services.actions.notices.notifier import Notifier
 from services.actions.rendering.draft_renderer import DraftRenderer
 from services.actions.rendering.process_pool import RendererUnavailable
 from services.actions.rendering.renderer import RenderPool
+from services.actions.stats_tables import COUNTED, STATS
 from services.actions.status import MOST_SHOWN, behind, measure, status
 from services.actions.storage import beginnings, ownership
 from services.actions.storage import sending as sending_switch
@@ -160,10 +163,11 @@ class ActionsService:
             HousekeepingJob("snoozed tasks", 2.0, lambda: wake(db, lambda conn: times.now(conn, None))),
             HousekeepingJob("rows erased before the log begins", 600.0, self._forget_erased),
             HousekeepingJob("old beginnings", 600.0, self._forget_beginnings),
+            HousekeepingJob("counts", 2.0, partial(fold, db, STATS)),
         ]
 
     def _of_plays(self, settings: Settings, times: Times) -> list[APIRouter]:
-        """The routes of plays and actions, and of what is exported of them."""
+        """The routes of plays and actions, and of what is exported and counted of them."""
         db, clock, partitions = self._db, self._clock, self._log.partitions
         details = Details(StagingRecipients.of(settings))
         return [
@@ -172,6 +176,7 @@ class ActionsService:
             approval.router(db, clock, times, partitions, self._pools[1], details, self._goes_on),
             retry.router(db, clock, times, partitions, details, self._goes_on),
             exports.router(db, times),
+            stats_router(db, STATS, COUNTED, "actions:read"),
         ]
 
     def _passed(self, conn: Connection) -> int:

@@ -29,6 +29,7 @@ from services.actions.mail_tables import suppressions as suppressions
 from services.actions.mail_tables import topic_returns as topic_returns
 from services.actions.metadata import Long
 from services.actions.metadata import metadata as metadata
+from services.actions.stats_tables import STATS as STATS
 
 # Playbooks, templates and endpoints, every version of them.
 documents = document_tables(metadata)
@@ -69,7 +70,7 @@ seen = Table(
     Index("actions_seen_at", "partition", "at"),
 )
 
-OPEN = text("status = 'open'")
+OPEN, DONE = text("status = 'open'"), text("done_at IS NOT NULL")
 plays = Table(
     "actions_plays",
     metadata,
@@ -245,6 +246,7 @@ actions = Table(
     Index("actions_actions_reason", "reason", "seq"),
     Index("actions_actions_tier", "tier", "seq"),
     Index("actions_actions_due", "due_at", "seq"),
+    Index("actions_actions_done", "done_at", sqlite_where=DONE, postgresql_where=DONE),
     Index("actions_actions_playbook", "playbook", "seq"),
     Index("actions_actions_channel", "channel", "seq"),
     Index("actions_actions_addressee", "addressee", "seq"),

@@ -14,10 +14,12 @@ from backbone.jobs.queue import JobQueue
 from backbone.jobs.runner import JobRunner
 from backbone.log import EVENTS, Log, partition_for
 from backbone.settings import Settings
+from backbone.stats.fold import fold
 from backbone.status_metrics import Sample, lag_samples
 from backbone.telemetry import get_logger
 from backbone.web.account_record import Parts
 from backbone.web.attention import BEHIND_US, Attention
+from backbone.web.stats import stats_router
 from schemas.attention import AttentionKind
 from schemas.event import rfc3339
 from services.rules import published_outlines
@@ -45,7 +47,7 @@ from services.rules.storage.listings import refresh as refresh_listings
 from services.rules.storage.ownership import OWNERSHIP, RulesPartition
 from services.rules.storage.retention import is_swept
 from services.rules.storage.rule_repository import RuleRepository
-from services.rules.tables import export_erased
+from services.rules.tables import COUNTED, STATS, export_erased
 from services.rules.troubles import RuleTroubles
 from services.rules.unhealthy_notices import UnhealthyNotices
 from services.rules.worker import RulesWorker
@@ -80,6 +82,7 @@ class RulesService:
             HousekeepingJob("unhealthy rules", 2.0, unhealthy.write),
             HousekeepingJob("silent sources", 5.0, silent.write),
             HousekeepingJob("rows erased before the log begins", 600.0, self._forget_erased),
+            HousekeepingJob("counts", 2.0, partial(fold, db, STATS)),
             HousekeepingJob("old backtests", 600.0, backtests.prune),
             HousekeepingJob("backtests of the erased", 5.0, ErasedFromBacktests(db, clock, backtests).sweep),
         ]
@@ -108,6 +111,7 @@ class RulesService:
             accounts_router(db, explainer, AccountEvents(db, log, wall=self._wall)),
             triggers_router(db),
             exports.router(db, log, rows, wall=self._wall),
+            stats_router(db, STATS, COUNTED, "rules:read"),
             backtests_router(db, backtests, self._runner.wake),
         ]
 

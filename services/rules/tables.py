@@ -20,6 +20,7 @@ from sqlalchemy import (
 from backbone.database import metadata as room_metadata
 from backbone.exports.erased import erased_table
 from backbone.exports.stamps import stamp_column
+from backbone.stats.counted import Counted, stats_tables
 
 metadata = room_metadata("rules")
 Long = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows itself only if the type is INTEGER
@@ -163,6 +164,10 @@ triggers = Table(
 
 # What is left of exported rows that were erased.
 export_erased = erased_table(metadata)
+
+# How many triggers there are, by quarter hours.
+COUNTED = (Counted("rules", "rules_triggers", "triggers", ("at",), {"rule": "rule", "tier": "tier"}),)
+STATS = stats_tables(metadata, *COUNTED)
 
 # Event types, and the names seen in the data of each ("" for the type itself), for the lint.
 seen = Table(

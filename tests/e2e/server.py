@@ -11,7 +11,10 @@ from typing import Any
 
 import httpx
 
+from backbone.database import Database
+from backbone.settings import load_settings
 from tests.e2e.nursery import Service
+from tests.recount import check_counts
 
 READY_S = 60.0
 SETTLED_S = 120.0
@@ -90,10 +93,16 @@ class Server:
                 time.sleep(0.05)
         raise AssertionError(f"not idle after {SETTLED_S} s: {status}\n{self.log()}")
 
+    def check_counts(self) -> None:
+        """The counts in the database are those of its rows. To be called when the server has stopped."""
+        url = self._settings.get("DATABASE_URL", f"sqlite:///{self.folder / 'data' / 'touchline.db'}")
+        with contextlib.closing(Database(load_settings(database_url=url).url)) as database:
+            check_counts(database)
+
 
 @contextlib.contextmanager
 def running(folder: Path, **settings: str) -> Iterator[Server]:
-    """A started server, stopped at the end."""
+    """A started server, stopped at the end. Then its counts are right."""
     folder.mkdir(parents=True, exist_ok=True)
     server = Server(folder, **settings)
     server.start()
@@ -101,6 +110,7 @@ def running(folder: Path, **settings: str) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+    server.check_counts()
 
 
 def items(client: httpx.Client, path: str, **query: Any) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from backbone.web.api_keys import ensure_admin_key
 from deploy.local.process import Child, free_port, tail, wait_until
 from tests.e2e.nursery import Service
 from tests.migrated import up_to_date
+from tests.recount import check_counts
 
 READY_S = 90.0
 SETTLED_S = 150.0
@@ -114,7 +115,7 @@ class Routes(httpx.BaseTransport):
 def service_of(method: str, path: str) -> str:
     """The service that answers a call."""
     parts = path.strip("/").split("/")
-    named = parts[2:] if parts[1:2] == ["export"] else parts[1:]
+    named = parts[2:] if parts[1:2] in (["export"], ["stats"]) else parts[1:]
     first = named[0] if named else ""
     if first in INGEST or (first == "accounts" and method == "PUT"):
         return "ingest"
@@ -266,12 +267,14 @@ class Stack:
 
 @contextlib.contextmanager
 def stacked(stack: Stack) -> Iterator[Stack]:
-    """A started stack, stopped at the end."""
+    """A started stack, stopped at the end. Then its counts are right."""
     try:
         stack.start()
         yield stack
     finally:
         stack.stop()
+    with contextlib.closing(stack.open_database()) as database:
+        check_counts(database)
 
 
 def until(what: str, check: Callable[[], Any], timeout_s: float = 60.0) -> Any:

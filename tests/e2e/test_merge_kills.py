@@ -74,3 +74,4 @@ def test_a_process_that_dies_around_the_outbox(tmp_path: Path, point: str) -> No
         after.settle()
         assert {one["rule"] for one in items(client, "/v1/triggers")} == {"at-3", "at-4"}
     after.stop()
+    after.check_counts()

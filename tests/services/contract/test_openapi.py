@@ -313,6 +313,8 @@ def _rest(call: Caller) -> None:
     for kind in ("triggers", "accounts", "plays", "actions", "tasks"):
         assert '"id":' in call("get", f"/v1/export/{kind}")
         assert call("get", f"/v1/export/{kind}?format=csv").startswith("cursor,deleted,id,")
+    for kind in ("triggers", "plays", "actions", "tasks"):
+        assert call("get", f"/v1/stats/{kind}?by=day,rule&timezone=Asia/Kolkata")["items"]
     for path in ("/healthz", "/readyz", "/metrics", "/u/preview"):
         call("get", path)
     call("post", "/u/preview")
