@@ -63,11 +63,6 @@ def _moment(quarter: int) -> datetime:
         return _LAST if quarter > 0 else _FIRST
 
 
-def day_of(quarter: int, ahead: int) -> int:
-    """The day (since the epoch) of a quarter hour, where clocks are that many quarters ahead of UTC."""
-    return (quarter + ahead) // OF_A_DAY
-
-
 def written(day: int) -> str:
     """A day since the epoch as `2026-12-01`."""
     return date.fromordinal(min(max(EPOCH + day, 1), date.max.toordinal())).isoformat()

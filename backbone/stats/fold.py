@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, func, select
 from backbone.database import Database, among, upsert
 from backbone.stats.counted import StatsTables
 
-AT_ONCE = 5_000  # changes in one transaction
+AT_ONCE = 2_000  # changes in one transaction
 _encode = msgspec.json.Encoder().encode
 
 
