@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Table, select
+from sqlalchemy import Connection, Table, delete, select
 
 from backbone.clock import ManualClock
 from backbone.database import Database
@@ -26,6 +26,13 @@ from tests.unit.plays.kit import T0, trigger
 
 HASHER = Hasher(b"a key for tests only")
 _json = msgspec.json.Encoder().encode
+
+
+def empty_tables(conn: Connection) -> None:
+    """Delete all rows; those that count the others last."""
+    counts = [tables.STATS.changes, tables.STATS.counts]
+    for table in (*(one for one in tables.metadata.sorted_tables if one not in counts), *counts):
+        conn.execute(delete(table))
 
 
 class PlainRenderer:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from backbone.database import Database
 from services.actions import tables
@@ -16,7 +16,7 @@ from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.holds import Key
 from services.actions.storage.plays import PlayStore
 from tests.migrated import migrated
-from tests.services.actions.kit import PlainRenderer
+from tests.services.actions.kit import PlainRenderer, empty_tables
 from tests.unit.plays.kit import SECOND, T0, book, trigger
 
 BOOK = Key("playbook", "book")
@@ -50,8 +50,7 @@ def by_hand(history: list[int], limit: int) -> list[str]:
 
 def on_database(db: Database, history: list[int], limit: int, cuts: list[int]) -> list[str]:
     with db.write() as conn:
-        for table in tables.metadata.sorted_tables:
-            conn.execute(delete(table))
+        empty_tables(conn)
     library = MemoryLibrary([book(limit={"plays": limit, "within": f"{WITHIN}s"})])
     now, number, place, turn = T0, 0, 0, 0
     while place < len(history):

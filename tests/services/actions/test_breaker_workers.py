@@ -6,7 +6,7 @@ from random import Random
 from threading import Barrier
 
 import pytest
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
 from backbone.database import Database
 from backbone.ownership import Fenced
@@ -18,7 +18,7 @@ from services.actions.storage.batch_holds import BatchHolds
 from services.actions.storage.holds import Key
 from services.actions.storage.plays import PlayStore
 from tests.migrated import migrated
-from tests.services.actions.kit import PlainRenderer
+from tests.services.actions.kit import PlainRenderer, empty_tables
 from tests.unit.plays.kit import SECOND, T0, book, trigger
 
 pytestmark = pytest.mark.postgres
@@ -37,8 +37,7 @@ def db(new_database: Callable[[], str]) -> Iterator[Database]:
 @pytest.fixture(autouse=True)
 def _empty(db: Database) -> None:
     with db.write() as conn:
-        for table in reversed(tables.metadata.sorted_tables):
-            conn.execute(delete(table))
+        empty_tables(conn)
 
 
 class Batch:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from backbone.database import Database
 from services.actions import tables
@@ -17,7 +17,7 @@ from services.actions.plays.merge import MergedOrder
 from services.actions.plays.processor import PlaysPartition
 from services.actions.storage.plays import PlayStore
 from tests.migrated import migrated
-from tests.services.actions.kit import PlainRenderer
+from tests.services.actions.kit import PlainRenderer, empty_tables
 from tests.unit.plays.kit import TEMPLATES
 from tests.unit.plays.test_order import BOOKS, _offer, histories, outcome
 
@@ -50,8 +50,7 @@ def in_memory(history: Any) -> Any:
 def on_database(db: Database, history: Any, cuts: list[int]) -> Any:
     """Batches of the given numbers of steps, each read, rendered and written as the worker does."""
     with db.write() as conn:
-        for table in tables.metadata.sorted_tables:
-            conn.execute(delete(table))
+        empty_tables(conn)
         store = PlayStore(0, 2, lambda: conn)
         library, merge = MemoryLibrary(BOOKS, TEMPLATES), MergedOrder()
         partition = PlaysPartition(0, mode="log", store=store, library=library, merge=merge)
