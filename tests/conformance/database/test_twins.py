@@ -233,6 +233,8 @@ def test_every_unique_index_is_asked_for_at_the_start(db: Database, name: str, a
     schema = f"{name}." if db.dialect == "postgresql" else ""
     expected: set[str] = set()
     with db.write() as conn:
+        if not schema:  # else no table can be renamed while a trigger names one that is gone
+            conn.exec_driver_sql("PRAGMA legacy_alter_table=ON")
         for table in ROOMS[name].sorted_tables:
             conn.exec_driver_sql(f"CREATE TABLE {schema}bare AS SELECT * FROM {schema}{table.name}")
             conn.exec_driver_sql(
