@@ -70,6 +70,7 @@ def _apps_are_let_go() -> Iterator[None]:
         gc.collect()  # by itself it hardly ever comes to it: see backbone/gc_tuning.py
 
 
+@pytest.fixture(scope="session", autouse=True)
 def _counts_of_every_database() -> Iterator[None]:
     """Whenever a test closes a database, the counts in it are those of its rows, if it can be read."""
     close = Database.close

@@ -192,7 +192,7 @@ def test_long_names_fit(house: Database) -> None:
 
 def test_a_migration_counts_what_is_there(db: Database) -> None:
     migrate(db, "rules", "r018")
-    migrate(db, "actions", "a064")
+    migrate(db, "actions", "a070")
     old = {"account": "acme", "partition": 0, "doc": b"{}", "rule": "r"}
     names = [*old, "id", "at", "tier"]
     schema = "rules" if db.dialect == "postgresql" else None
@@ -218,7 +218,7 @@ def test_a_migration_counts_what_is_there(db: Database) -> None:
 
 
 def downgraded(db: Database) -> None:
-    for room, to in (("rules", "r018"), ("actions", "a064")):
+    for room, to in (("rules", "r018"), ("actions", "a070")):
         config = _config(room)
         with db.write() as conn:
             config.attributes.update(connection=conn, room=room)

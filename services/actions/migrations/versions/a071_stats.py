@@ -6,8 +6,8 @@ from alembic import op
 from backbone.migrations.counting import count_table, drop_counts, make_counts, uncount_table
 from backbone.stats.counted import Counted, stats_tables
 
-revision = "a065"
-down_revision = "a064"
+revision = "a071"
+down_revision = "a070"
 
 _OF_A_PLAY = {name: name for name in ("rule", "tier", "status", "reason", "playbook")}
 COUNTED = (
