@@ -105,7 +105,9 @@ document.addEventListener("input", (event) => {
   const form = event.target.closest("form[data-live]");
   if (!form) return;
   clearTimeout(pause);
-  pause = setTimeout(() => form.querySelectorAll("button[formtarget]").forEach((button) => form.requestSubmit(button)), 500);
+  pause = setTimeout(() => form.querySelectorAll("button[formtarget]").forEach((button, n) => {
+    setTimeout(() => form.requestSubmit(button), 100 * n); // of two at once the browser drops the first
+  }), 500);
 });
 
 function countChosen() {
