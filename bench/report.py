@@ -36,6 +36,7 @@ NAMES = {
     "backtest": "backtest of one rule over HTTP, to the engine in memory",
     "backtest_beside": "from POST to webhook beside a backtest, to without one",
     "rehearsal": "plays a second of a rehearsal",
+    "console": "the slowest list of the console, to the call of the API behind it",
     "idle_rules": "cost per event with 10,000 idle rules, to ten",
     "bytes_per_state": "stored bytes per (rule, account), to 200 and 24 an event kept",
     "kafka_two_workers": "two workers on Kafka, to one",

@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Sequence
+from functools import partial
 from urllib.parse import parse_qsl, quote
 
 import httpx
@@ -23,6 +24,7 @@ from backbone.web.body_budget import BodyBudget
 from services.console import errors
 from services.console.api import Api, ApiError, client_of
 from services.console.dates import from_microseconds, zone_named
+from services.console.frame import Frames
 from services.console.guard import Address, Tries, local_path, protect
 from services.console.pages import ROUTES
 from services.console.render import PREFIX, render, static_files
@@ -51,7 +53,7 @@ class Console:
         self._client = client_of(transport)
         self._sessions, self._address, self._tries = Sessions(secret), Address(public_url), Tries()
         self._clock, self._routes = clock, routes
-        self._forms = BodyBudget()
+        self._forms, self._frames = BodyBudget(), Frames()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -98,7 +100,13 @@ class Console:
                 return errors.plain(502, error.title, error.detail)
             return errors.plain(403, "This key cannot open the console", error.detail)
         zone = zone_named(request.cookies.get(ZONE))
-        visit = Visit(request, api, me, session, self._sessions, zone, from_microseconds(self._clock.now()))
+        frame = partial(self._frames.of, session.key, api)
+        if request.method == "POST":
+            self._frames.forget(session.key)
+        else:
+            frame()  # while the page's own calls are made
+        now = from_microseconds(self._clock.now())
+        visit = Visit(request, api, me, self._sessions.token(session), frame, self._sessions, zone, now)
         visit.form = form
         try:
             return await self._page(visit)
@@ -107,7 +115,8 @@ class Console:
                 return self._signed_out(request, f"/login?next={quote(_back(request), safe='')}")
             return await errors.page(visit, error)
         finally:
-            await visit.close()
+            if request.method == "POST":
+                self._frames.forget(session.key)
 
     async def _page(self, visit: Visit) -> Response:
         methods = set()

@@ -54,6 +54,11 @@ KINDS = {
             {"name": "Your company", "postal_address": "1 Main Street, Springfield"},
         ),
         Kind(
+            "task-mails", "Mails to assignees", "Which mails your team gets about its tasks.", "/v1/task-mails", True,
+            True, "actions:read", "actions:write", "/settings/task-mails",
+            {"made": True, "morning": {"at": "08:00"}, "timezone": "Europe/Paris"},
+        ),
+        Kind(
             "aliases", "Event aliases", "Other systems' names for events, and the names that rules use.", "/v1/aliases",
             True, False, "rules:read", "rules:write", "/settings/aliases",
             {"aliases": {"Ticket Created": "ticket.opened"}},

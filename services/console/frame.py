@@ -1,10 +1,17 @@
 """What stands around every page: how much waits in each room, and a warning while sending is off."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from services.console.api import Api, ApiError
+
+FRESH_S = (
+    2.0  # for which pages of one key show the same frame, as what it says takes longer to count than a list
+)
+MOST_KEPT = 1_000
 
 # the page that shows what a call of the API lists
 PAGES = {
@@ -35,6 +42,30 @@ class Frame(NamedTuple):
     attention: Sequence[Mapping[str, Any]]
     counts: Mapping[str, int]
     off: Mapping[str, Any] | None
+
+
+class Frames:
+    """The frames of those who have looked lately, by their key. Belongs to the event loop."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._kept: dict[str, tuple[float, asyncio.Task[Frame]]] = {}
+
+    def of(self, key: str, api: Api) -> "asyncio.Task[Frame]":
+        """The frame for this key; it may be `FRESH_S` old."""
+        now = self._monotonic()
+        began, task = self._kept.get(key, (now - FRESH_S, None))
+        if task is not None and now - began < FRESH_S:
+            return task
+        if len(self._kept) >= MOST_KEPT:
+            self._kept.clear()
+        task = asyncio.create_task(frame_of(api))
+        self._kept[key] = (now, task)
+        return task
+
+    def forget(self, key: str) -> None:
+        """Who has changed something sees what came of it."""
+        self._kept.pop(key, None)
 
 
 async def frame_of(api: Api) -> Frame:

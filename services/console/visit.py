@@ -1,7 +1,7 @@
 """One request of a signed-in person, as the handlers of pages see it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from services.console.api import Api, ApiError
-from services.console.frame import Frame, frame_of
+from services.console.frame import Frame
 from services.console.render import render
-from services.console.session import Session, Sessions
+from services.console.session import Sessions
 
 SAID = "touchline_said"  # the cookie that tells the next page what was done
 MOST_SAID = 400  # characters of it
@@ -44,26 +44,25 @@ class Visit:
         request: Request,
         api: Api,
         me: Me,
-        session: Session,
+        token: str,
+        frame: Callable[[], "asyncio.Task[Frame]"],
         sessions: Sessions,
         zone: ZoneInfo,
         now: datetime,
     ) -> None:
-        self.request, self.api, self.me = request, api, me
+        self.request, self.api, self.me, self.token = request, api, me, token
         self.query: Mapping[str, str] = dict(request.query_params)
         self.form = FormData()
         self.zone, self.now = zone, now
-        self.token = sessions.token(session)
-        self._sessions = sessions
-        self._frame = asyncio.create_task(frame_of(api))
+        self._sessions, self._frame = sessions, frame
 
     def may(self, scope: str) -> bool:
         """Whether the visitor's key has this scope."""
         return self.me.may(scope)
 
     async def frame(self) -> Frame:
-        """What stands around every page, which has been asked for already."""
-        return await self._frame
+        """What stands around every page."""
+        return await asyncio.shield(self._frame())
 
     def part(self, name: str) -> str:
         """A part of the path."""
@@ -71,7 +70,7 @@ class Visit:
 
     async def page(self, template: str, status: int = 200, /, **view: Any) -> Response:
         """A page: the template with `view`, inside the frame that all pages have."""
-        frame: Frame = await self._frame
+        frame = await self.frame()
         said = self._sessions.read_message(self.request.cookies.get(SAID))
         everything = {
             "visit": self,
@@ -117,11 +116,6 @@ class Visit:
         """The address of this page, query included."""
         url = self.request.url
         return f"{url.path}?{url.query}" if url.query else url.path
-
-    async def close(self) -> None:
-        """End what the request began and nobody waited for."""
-        self._frame.cancel()
-        await asyncio.gather(self._frame, return_exceptions=True)
 
 
 async def quietly(call: Any, otherwise: Any = None) -> Any:

@@ -38,7 +38,8 @@ ROOMS: Sequence[tuple[str, Sequence[Room]]] = (
         _of("source"), _of("endpoint"), _of("aliases"),
         Room("Unmatched events", "/settings/unmatched", "Events whose account nobody knows.", "rules:read"),
     ]),
-    ("This installation", [
+    ("Your team", [
+        _of("task-mails"),
         Room("Keys", "/settings/keys", "Who may do what.", "admin"),
         Room("Audit", "/settings/audit", "Who changed what, and when.", "admin"),
         Room("Status", "/settings/status", "How far each service has come.", ""),

@@ -1,12 +1,13 @@
 """`/`: what needs a person, in words and with links; the charts; the switch that stops all sending."""
 
+import asyncio
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from schemas.attention import AttentionKind
-from services.console.frame import counts_of, page_of
+from services.console.frame import Frames, counts_of, page_of
 from services.console.pages.home import fired, gone_out, lines_of
 from tests.unit.console.world import World
 
@@ -107,3 +108,32 @@ def test_without_counters_the_rest_of_the_page_is_there() -> None:
     page = World({"GET /v1/attention": {"items": [item("held", 4, "/v1/plays?status=held")]}}).get("/").text
     assert "4 plays held" in page
     assert "first steps" not in page
+
+
+def test_what_stands_around_pages_is_asked_for_once_in_a_while_and_after_a_change() -> None:
+    clock = [0.0]
+    asked: list[str] = []
+
+    class Counting:
+        async def get(self, path: str) -> Any:
+            asked.append(path)
+            return {"items": []}
+
+    async def look(frames: Frames) -> None:
+        await frames.of("key", Counting())  # type: ignore[arg-type]
+
+    async def run() -> None:
+        frames = Frames(lambda: clock[0])
+        await look(frames)
+        await look(frames)
+        assert len(asked) == 1
+        frames.forget("key")
+        await look(frames)
+        assert len(asked) == 2
+        clock[0] = 2.0
+        await look(frames)
+        assert len(asked) == 3
+        await frames.of("another key", Counting())  # type: ignore[arg-type]
+        assert len(asked) == 4
+
+    asyncio.run(run())

@@ -75,7 +75,7 @@ class World:
         """Sign in with the key that the API knows."""
         answer = self.call("POST", "/login", {"key": KEY})
         assert answer.status_code == 303, answer.text
-        self.token = _TOKEN.findall(self.call("GET", "/").text)[0]
+        self.token = _TOKEN.findall(self.call("GET", "/settings").text)[0]
         return self
 
     def get(self, path: str, **headers: str) -> httpx.Response:
