@@ -66,7 +66,7 @@ async def template(visit: Visit) -> Response:
 def choices_of(triggers: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """The triggers that a mail may tell of, for a select."""
     return [
-        ("", "None: with sample values"),
+        ("", "None: what a trigger tells stays empty"),
         *((one["id"], f"{one['rule']}, {one['at'][:10]}") for one in triggers),
     ]
 
