@@ -92,13 +92,16 @@ class Api:
         content = None if body is None else msgspec.json.encode(body)
         kind = {} if body is None else {"Content-Type": "application/json"}
         try:
-            answer = await self._client.request(
-                method,
-                address,
-                params=_given(query or {}),
-                content=content,
-                headers={**self._headers, **kind, **(headers or {})},
-            )
+            async with asyncio.timeout(TIMEOUT_S):  # an ASGI transport knows no timeouts of its own
+                answer = await self._client.request(
+                    method,
+                    address,
+                    params=_given(query or {}),
+                    content=content,
+                    headers={**self._headers, **kind, **(headers or {})},
+                )
+        except TimeoutError:
+            raise ApiError(504, "timeout", "The API did not answer in time", _late(method)) from None
         except httpx.HTTPError as error:
             raise ApiError(
                 502, "unreachable", "The API cannot be reached", str(error) or type(error).__name__
@@ -127,6 +130,15 @@ async def together(*calls: Awaitable[Any]) -> list[Any]:
         if isinstance(one, BaseException):
             raise one
     return list(found)
+
+
+def _late(method: str) -> str:
+    waited = f"There was no answer within {TIMEOUT_S:g} seconds"
+    return (
+        waited
+        if method == "GET"
+        else f"{waited}. What you asked for may have been done: look before you retry"
+    )
 
 
 def _given(query: Query) -> dict[str, Any]:

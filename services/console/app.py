@@ -124,6 +124,8 @@ class Console:
             match, found = route.matches(visit.request.scope)
             if match == Match.FULL:
                 visit.request.scope.update(found)
+                if route.needs is not None and not visit.may(route.needs):
+                    return await errors.lacking(visit, route.needs)
                 return await route.handler(visit)
             if match == Match.PARTIAL:
                 methods |= route.methods or set()

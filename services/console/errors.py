@@ -23,6 +23,11 @@ async def missing(visit: Visit) -> Response:
     )
 
 
+async def lacking(visit: Visit, scope: str) -> Response:
+    """The page is of no use without this scope."""
+    return await page(visit, ApiError(403, "forbidden", "", f"the key lacks the scope {scope}"))
+
+
 async def page(visit: Visit, error: ApiError) -> Response:
     """What a page says that one of its calls was refused."""
     scope = _SCOPE.search(error.detail) if error.status == 403 else None

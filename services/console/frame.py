@@ -37,11 +37,12 @@ ROOMS = {
 
 class Frame(NamedTuple):
     """`attention`: as the API answers it; `counts`: what waits, by the name of the room in the navigation; `off`:
-    `GET /v1/sending` while sending is off."""
+    `GET /v1/sending` while sending is off; `unknown`: why nobody can tell what waits, when the API cannot."""
 
     attention: Sequence[Mapping[str, Any]]
     counts: Mapping[str, int]
     off: Mapping[str, Any] | None
+    unknown: str | None = None
 
 
 class Frames:
@@ -72,8 +73,8 @@ async def frame_of(api: Api) -> Frame:
     """The frame for whoever has this key. What it may not see is left out."""
     try:
         items = (await api.get("/v1/attention"))["items"]
-    except ApiError:
-        return Frame((), {}, None)
+    except ApiError as error:
+        return Frame((), {}, None, error.detail if error.status >= 500 else None)
     off = None
     if any(item["kind"] == "sending_off" for item in items):
         try:

@@ -1,6 +1,8 @@
 """How pages name their routes.
 
 ROUTES = [show("/tasks", tasks), change("/tasks/{id}/complete", complete)]   # async def tasks(visit: Visit) -> Response
+
+A page that leads to nothing but a change names the scope of it: show("/tasks/new", new, "actions:write").
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,16 +16,16 @@ Handler = Callable[[Visit], Awaitable[Response]]
 
 
 class PageRoute(Route):
-    """A route of the console. `handler`: what answers it, for somebody signed in."""
+    """A route of the console. `handler`: what answers it, for somebody signed in whose key has the scope `needs`."""
 
-    def __init__(self, path: str, method: str, handler: Handler) -> None:
+    def __init__(self, path: str, method: str, handler: Handler, needs: str | None = None) -> None:
         super().__init__(path, endpoint=_unused, methods=[method])
-        self.handler = handler
+        self.handler, self.needs = handler, needs
 
 
-def show(path: str, handler: Handler) -> PageRoute:
-    """A page."""
-    return PageRoute(path, "GET", handler)
+def show(path: str, handler: Handler, needs: str | None = None) -> PageRoute:
+    """A page. `needs`: the scope without which it is of no use; its calls ask for theirs besides."""
+    return PageRoute(path, "GET", handler, needs)
 
 
 def change(path: str, handler: Handler) -> PageRoute:

@@ -72,6 +72,7 @@ async def home(visit: Visit) -> Response:
         outcomes=None if actions is None else gone_out(actions["items"], days, visit.zone),
         by_rule=sorted(by_rule["items"], key=lambda one: -one["n"]) if by_rule else [],
         is_new=by_rule is not None and not by_rule["items"],
+        unseen=[scope for scope in ("rules:read", "actions:read") if not visit.may(scope)],
         rule=rule,
         span={name: span[name] for name in ("after", "before")},
     )

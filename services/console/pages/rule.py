@@ -266,7 +266,7 @@ ROUTES = [
     show("/rules/{name}", overview),
     show("/rules/{name}/matches", matches),
     change("/rules/{name}/start", start),
-    show("/rules/{name}/activate", activation),
+    show("/rules/{name}/activate", activation, "rules:write"),
     change("/rules/{name}/turn", turn),
     change("/rules/{name}/delete", remove),
 ]

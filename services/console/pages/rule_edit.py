@@ -244,7 +244,7 @@ async def _saved(
 
 
 ROUTES = [
-    show("/rules/new", new),
+    show("/rules/new", new, "rules:write"),
     change("/rules/new", send_new),
     change("/rules/check", check),
     show("/rules/{name}/edit", edit),

@@ -53,4 +53,4 @@ async def make(visit: Visit) -> Response:
     return visit.go(f"/tasks/{segment(made['id'])}", f"Made “{made['title']}”.{doubts}")
 
 
-ROUTES = [show("/tasks/new", new), change("/tasks", make)]
+ROUTES = [show("/tasks/new", new, "actions:write"), change("/tasks", make)]

@@ -224,12 +224,12 @@ async def send_test(visit: Visit) -> Response:
 
 ROUTES = [
     show("/templates", templates),
-    show("/templates/new", new),
+    show("/templates/new", new, "actions:write"),
     change("/templates/preview", preview),
     change("/templates/check", check),
     change("/templates/save", save),
     show("/templates/{name}", template),
-    show("/templates/{name}/edit", edit),
+    show("/templates/{name}/edit", edit, "actions:write"),
     show("/templates/{name}/frame", frame),
     change("/templates/{name}/send-test", send_test),
 ]

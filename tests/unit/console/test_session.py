@@ -1,12 +1,16 @@
 """Signing in, forms and their tokens, and what a page may do."""
 
+import asyncio
 from typing import Any
 
+import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
+from services.console.api import Api, ApiError, client_of
 from services.console.guard import Tries, local_path
 from services.console.session import Sessions
-from tests.unit.console.world import HERE, KEY, World, refusal
+from tests.unit.console.world import HERE, KEY, World, page_of, refusal
 
 
 def test_a_stranger_is_sent_to_sign_in_and_comes_back() -> None:
@@ -176,3 +180,66 @@ def test_names_are_text() -> None:
     assert "<script>alert" not in page.text
     assert "&lt;script&gt;alert(1)" in page.text
     assert "{{ 7 * 7 }}" in page.text
+
+
+@pytest.mark.parametrize(
+    ("path", "scope"),
+    [
+        ("/rules/new", "rules:write"),
+        ("/rules/spike/activate?verb=activate", "rules:write"),
+        ("/playbooks/new", "actions:write"),
+        ("/templates/new", "actions:write"),
+        ("/templates/welcome/edit", "actions:write"),
+        ("/tasks/new", "actions:write"),
+        ("/settings/endpoints/new", "actions:write"),
+        ("/settings/sources/new", "rules:write"),
+    ],
+)
+def test_a_form_that_the_key_may_not_send_names_the_scope_instead(path: str, scope: str) -> None:
+    me = {"name": "reader", "scopes": ["rules:read", "actions:read"], "email": None}
+    answer = World(me=me).get(path)
+    assert answer.status_code == 403
+    assert f"<code>{scope}</code>" in answer.text
+    assert "<textarea" not in answer.text
+
+
+def test_a_service_that_is_away_takes_no_page_along() -> None:
+    away = refusal(502, "the rules service cannot be reached", code="service_unreachable")
+    world = World({"GET /v1/attention": away, "GET /v1/tasks": page_of([])})
+    answer = world.get("/")
+    assert answer.status_code == 200
+    assert "The rules service cannot be reached." in answer.text
+    assert "Nothing waits for you" not in answer.text
+    assert world.get("/tasks").status_code == 200
+
+
+def test_the_first_page_says_what_a_key_cannot_see() -> None:
+    me = {"name": "sender", "scopes": ["events:write"], "email": None}
+    page = World(me=me).get("/").text
+    assert "<code>rules:read</code> and <code>actions:read</code>" in page
+    assert "Nothing waits for you" not in page
+    assert (
+        "Nothing waits for you"
+        in World(
+            {"GET /v1/stats/triggers": {"items": [{"n": 1, "rule": "r", "day": "2026-03-10", "tier": "low"}]}}
+        )
+        .get("/")
+        .text
+    )
+
+
+def test_a_call_that_hangs_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hanging(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.Event().wait()
+
+    async def run(method: str) -> ApiError:
+        api = Api(client_of(httpx.ASGITransport(hanging)), KEY)
+        with pytest.raises(ApiError) as said:
+            await api.send(method, "/v1/tasks")
+        return said.value
+
+    monkeypatch.setattr("services.console.api.TIMEOUT_S", 0.01)
+    late = asyncio.run(run("GET"))
+    assert (late.status, late.code) == (504, "timeout")
+    assert "may have been done" not in late.detail
+    assert "may have been done" in asyncio.run(run("POST")).detail
