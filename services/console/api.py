@@ -88,9 +88,13 @@ class Api:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        address = path.format(*(quote(part, safe="") for part in parts))
-        content = None if body is None else msgspec.json.encode(body)
+        address = path.format(*map(_segment, parts))
+        content = None if body is None else _encoded(body)
         kind = {} if body is None else {"Content-Type": "application/json"}
+        if not all(value.isascii() and value.isprintable() for value in (headers or {}).values()):
+            raise ApiError(
+                400, "bad_header", "This form is damaged", "Nothing was changed. Go back, reload, retry."
+            )
         try:
             async with asyncio.timeout(TIMEOUT_S):  # an ASGI transport knows no timeouts of its own
                 answer = await self._client.request(
@@ -145,6 +149,21 @@ def _given(query: Query) -> dict[str, Any]:
     return {name: _text(value) for name, value in query.items() if value not in (None, "", [], ())}
 
 
+def _segment(part: str) -> str:
+    """A part of a path. "." and ".." would lead to another path, whatever they are quoted as."""
+    if part in {"", ".", ".."}:
+        raise ApiError(404, "not_found", "There is no such thing", f"nothing has the name {part!r}")
+    return quote(part, safe="")
+
+
+def _encoded(body: Any) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        why = "It has a value that JSON cannot carry."
+        raise ApiError(422, "not_json", "This cannot be sent", why) from None
+
+
 def _text(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
 
@@ -158,10 +177,9 @@ def _refusal(answer: httpx.Response) -> ApiError:
         said = msgspec.json.decode(answer.content)
     except msgspec.DecodeError:
         said = None
-    if not isinstance(said, dict):
-        return ApiError(
-            answer.status_code, "unexpected", "The API answered unexpectedly", f"HTTP {answer.status_code}"
-        )
+    if not isinstance(said, dict) or not answer.is_error:
+        status = answer.status_code if answer.is_error else 502
+        return ApiError(status, "unexpected", "The API answered unexpectedly", f"HTTP {answer.status_code}")
     wrong = [
         FieldProblem(str(one.get("field", "")), str(one.get("message", "")))
         for one in said.get("errors") or ()

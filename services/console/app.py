@@ -17,7 +17,7 @@ from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 from backbone.clock import Clock
-from backbone.errors import TouchlineError
+from backbone.errors import TooLarge, TouchlineError
 from backbone.telemetry import get_logger
 from backbone.web.bodies import MAX_BODY, read_body
 from backbone.web.body_budget import BodyBudget
@@ -25,12 +25,12 @@ from services.console import errors
 from services.console.api import Api, ApiError, client_of
 from services.console.dates import from_microseconds, zone_named
 from services.console.frame import Frames
-from services.console.guard import Address, Tries, local_path, protect
+from services.console.guard import Address, Tries, address_of, local_path, protect
 from services.console.pages import ROUTES
 from services.console.render import PREFIX, render, static_files
 from services.console.routing import PageRoute
 from services.console.session import LASTS_S, Session, Sessions
-from services.console.visit import Me, Visit
+from services.console.visit import SAID, Me, Visit
 
 log = get_logger("console")
 MOST_FIELDS = 2_000  # of a form
@@ -70,7 +70,7 @@ class Console:
         await answer(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        path = request.url.path
+        path = request.scope["path"]
         if path.startswith(f"{PREFIX}/"):
             return _static(request)
         form = await self._form(request) if request.method == "POST" else FormData()
@@ -144,7 +144,7 @@ class Console:
             return answer
         key = str(form.get("key", "")).strip()
         try:
-            if not key.isascii() or not key.isprintable():
+            if not key or not key.isascii() or not key.isprintable():
                 raise ApiError(401, "", "", "")
             await Api(self._client, key).get("/v1/me")
         except ApiError as error:
@@ -172,6 +172,7 @@ class Console:
 
     def _signed_out(self, request: Request, path: str) -> Response:
         answer = RedirectResponse(path, 303)
+        answer.delete_cookie(SAID)
         answer.delete_cookie(
             self._cookie(request), secure=self._address.is_https(request), httponly=True, samesite="lax"
         )
@@ -180,7 +181,9 @@ class Console:
     async def _form(self, request: Request) -> FormData:
         async with self._forms.hold() as came:
             body = await read_body(request.scope, request.receive, most=MAX_BODY, came=came)
-        pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        if body.count(b"&") >= MOST_FIELDS:
+            raise TooLarge(f"a form may have {MOST_FIELDS:,} fields", code="too_many_fields")
+        pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
         return FormData([(name, value.replace("\r\n", "\n")) for name, value in pairs])
 
 
@@ -188,7 +191,7 @@ def _back(request: Request) -> str:
     """The page to come back to; after a change that was not made, the first one."""
     if request.method != "GET":
         return "/"
-    return local_path(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
+    return local_path(address_of(request.scope))
 
 
 def _why_not(error: ApiError) -> str:
@@ -204,7 +207,7 @@ def _login_page(following: str, wrong: str | None = None, status: int = 200) -> 
 
 
 def _static(request: Request) -> Response:
-    digest, _, path = request.url.path.removeprefix(f"{PREFIX}/").partition("/")
+    digest, _, path = request.scope["path"].removeprefix(f"{PREFIX}/").partition("/")
     found = static_files().get(path)
     if found is None or found.digest != digest:
         return errors.plain(404, "There is nothing here", "The address of a file changes with its content.")

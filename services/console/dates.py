@@ -24,6 +24,15 @@ def zone_named(name: str | None) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
+def moment_in(iso: str, zone: ZoneInfo) -> datetime:
+    """A time of the API in a zone; in UTC at the ends of the calendar, where the zone's time would lie beyond them."""
+    moment = parsed(iso)
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment
+
+
 def parsed(iso: str) -> datetime:
     """An RFC 3339 time of the API. Raises `ValueError`."""
     return datetime.fromisoformat(iso)
@@ -42,14 +51,14 @@ def rfc3339(moment: datetime) -> str:
 def in_zone(local: str, zone: ZoneInfo) -> datetime | None:
     """A moment as a `datetime-local` field gives it, in the reader's zone; None if it is none."""
     try:
-        return datetime.fromisoformat(local).replace(tzinfo=zone)
-    except ValueError:
+        return datetime.fromisoformat(local).replace(tzinfo=zone).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
 
 
 def when(iso: str, zone: ZoneInfo, now: datetime) -> When:
     """How to show a time: the year only if it is another one than now."""
-    moment = parsed(iso).astimezone(zone)
+    moment = moment_in(iso, zone)
     here = now.astimezone(zone)
     day = f"{moment.day} {moment:%b}" + ("" if moment.year == here.year else f" {moment.year}")
     return When(iso, f"{day}, {moment:%H:%M}", ago(moment, now))
@@ -57,7 +66,7 @@ def when(iso: str, zone: ZoneInfo, now: datetime) -> When:
 
 def day_text(iso: str, zone: ZoneInfo, now: datetime) -> str:
     """The day of a time in words: "Today", "Tomorrow", "Yesterday", or "Monday, 30 Nov"."""
-    day = parsed(iso).astimezone(zone).date()
+    day = moment_in(iso, zone).date()
     away = (day - now.astimezone(zone).date()).days
     if away in {-1, 0, 1}:
         return {-1: "Yesterday", 0: "Today", 1: "Tomorrow"}[away]

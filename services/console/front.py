@@ -4,7 +4,7 @@ front = open_front(api, secret=…, public_url=…, clock=…)      # an ASGI ap
 """
 
 import httpx
-from starlette.requests import Request
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backbone.clock import Clock
@@ -23,18 +23,18 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on."""
-        page = scope["type"] == "http" and is_page(Request(scope))
+        page = scope["type"] == "http" and is_page(scope)
         await (self._console if page else self._api)(scope, receive, send)
 
 
-def is_page(request: Request) -> bool:
+def is_page(scope: Scope) -> bool:
     """Whether the console answers this request."""
-    first, _, rest = request.url.path.lstrip("/").partition("/")
+    first, _, rest = scope["path"].lstrip("/").partition("/")
     if first == "static":
         return rest.startswith("console/")
     if first in API:
         return False
-    return first in PAGES or "text/html" in request.headers.get("accept", "")
+    return first in PAGES or "text/html" in Headers(scope=scope).get("accept", "")
 
 
 def open_front(api: ASGIApp, *, secret: bytes, public_url: str, clock: Clock) -> Front:

@@ -2,10 +2,13 @@
 
 import time
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
+
+from backbone.web.connection_limit import neighbourhood
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -15,6 +18,8 @@ POLICY = (
 MAIL_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox"
 TRIES = 5  # to sign in, for each address and second
 ADDRESSES = 10_000  # that are remembered for a second
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}  # which browsers leave out of an origin
+_AS_SENT = "".join(map(chr, range(0x21, 0x7F)))
 
 
 def protect(answer: Response, *, mail: bool = False) -> None:
@@ -31,11 +36,11 @@ class Address:
     """Where the console is for its readers: that of `TOUCHLINE_PUBLIC_URL`, else that of each request."""
 
     def __init__(self, public_url: str) -> None:
-        self._public = urlsplit(public_url) if public_url else None
+        self._public = urlsplit(public_url.lower()) if public_url else None
 
     def is_https(self, request: Request) -> bool:
         """Whether readers come over https."""
-        return (self._public.scheme if self._public else request.url.scheme) == "https"
+        return (self._public.scheme if self._public else request.scope["scheme"]) == "https"
 
     def is_own(self, request: Request) -> bool:
         """Whether a request that changes something comes from a page of ours, as far as the browser says."""
@@ -45,9 +50,14 @@ class Address:
         return origin is None or origin.lower() == self._origin(request)
 
     def _origin(self, request: Request) -> str:
-        if self._public is not None:
-            return f"{self._public.scheme}://{self._public.netloc}".lower()
-        return f"{request.url.scheme}://{request.headers.get('host', '')}".lower()
+        if self._public is None:
+            return f"{request.scope['scheme']}://{request.headers.get('host', '')}".lower()
+        return self._public._replace(
+            netloc=self._public.netloc.removesuffix(_DEFAULT_PORTS[self._public.scheme]),
+            path="",
+            query="",
+            fragment="",
+        ).geturl()
 
 
 class Tries:
@@ -60,11 +70,17 @@ class Tries:
 
     def is_over(self, address: str) -> bool:
         """Note one attempt from this address; whether that is more than it may make in this second."""
-        second = int(self._monotonic())
+        address, second = neighbourhood(address), int(self._monotonic())
         if second != self._second or len(self._seen) >= ADDRESSES:
             self._second, self._seen = second, {}
         self._seen[address] = self._seen.get(address, 0) + 1
         return self._seen[address] > TRIES
+
+
+def address_of(scope: Scope) -> str:
+    """The address that was asked for, as it was sent: path and query, with their percent-encoding."""
+    path, query = scope.get("raw_path") or quote(scope["path"]).encode(), scope["query_string"]
+    return quote(path + b"?" + query if query else path, safe=_AS_SENT)
 
 
 def local_path(path: str | None) -> str:

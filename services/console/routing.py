@@ -8,7 +8,8 @@ A page that leads to nothing but a change names the scope of it: show("/tasks/ne
 from collections.abc import Awaitable, Callable
 
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from services.console.visit import Visit
 
@@ -21,6 +22,13 @@ class PageRoute(Route):
     def __init__(self, path: str, method: str, handler: Handler, needs: str | None = None) -> None:
         super().__init__(path, endpoint=_unused, methods=[method])
         self.handler, self.needs = handler, needs
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """As `Route` has it; a number of thousands of digits in the path is none."""
+        try:
+            return super().matches(scope)
+        except ValueError:
+            return Match.NONE, {}
 
 
 def show(path: str, handler: Handler, needs: str | None = None) -> PageRoute:

@@ -54,16 +54,18 @@ class Sessions:
         """Whether a form's token is this session's."""
         return hmac.compare_digest(self.token(session).encode(), token.encode("utf-8", "replace"))
 
-    def message(self, text: str) -> str:
-        """A cookie that tells the next page what was done."""
-        return self._messages.encrypt(text.encode()).decode()
+    def message(self, token: str, text: str) -> str:
+        """A cookie that tells the next page of the session with this token what was done."""
+        return self._messages.encrypt(f"{token} {text}".encode()).decode()
 
-    def read_message(self, cookie: str | None) -> str | None:
-        """What a message's cookie says; None if there is none, or it is old."""
+    def read_message(self, token: str, cookie: str | None) -> str | None:
+        """What a message's cookie says; None if there is none, it is old, or another session's."""
         try:
-            return self._messages.decrypt((cookie or "").encode(), ttl=SAID_S).decode()
+            said = self._messages.decrypt((cookie or "").encode(), ttl=SAID_S).decode()
         except (InvalidToken, UnicodeError):
             return None
+        whose, _, text = said.partition(" ")
+        return text if whose == token else None
 
 
 def _derived(secret: bytes, purpose: bytes) -> bytes:

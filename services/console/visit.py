@@ -71,15 +71,14 @@ class Visit:
     async def page(self, template: str, status: int = 200, /, **view: Any) -> Response:
         """A page: the template with `view`, inside the frame that all pages have."""
         frame = await self.frame()
-        said = self._sessions.read_message(self.request.cookies.get(SAID))
+        said = self._sessions.read_message(self.token, self.request.cookies.get(SAID))
         everything = {
             "visit": self,
             "me": self.me,
             "may": self.may,
             "token": self.token,
             "query": self.query,
-            "path": self.request.url.path,
-            "here": self.here,
+            "path": self.request.scope["path"],
             "frame": frame,
             "said": said,
             "zone": self.zone,
@@ -107,15 +106,13 @@ class Visit:
         answer = RedirectResponse(path, 303)
         if said is not None:
             answer.set_cookie(
-                SAID, self._sessions.message(said[:MOST_SAID]), max_age=60, httponly=True, samesite="lax"
+                SAID,
+                self._sessions.message(self.token, said[:MOST_SAID]),
+                max_age=60,
+                httponly=True,
+                samesite="lax",
             )
         return answer
-
-    @property
-    def here(self) -> str:
-        """The address of this page, query included."""
-        url = self.request.url
-        return f"{url.path}?{url.query}" if url.query else url.path
 
 
 async def quietly(call: Any, otherwise: Any = None) -> Any:

@@ -1,11 +1,11 @@
 """`/library`: the canned plays; look at one, and add it. `/start`: from nothing to the first mail, step by step."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.responses import Response
 
+from backbone.web.bodies import NotJson, parse_json
 from services.console.api import ApiError, new_once, together
 from services.console.errors import missing
 from services.console.library import CannedPlay, library
@@ -129,10 +129,10 @@ async def send_sample(visit: Visit) -> Response:
     }
     count = str(visit.form.get("count", ""))
     try:
-        data = json.loads(form["data"] or "{}")
-    except ValueError as error:
+        data = parse_json(form["data"].encode() or b"{}")
+    except NotJson as error:
         return await _start(visit, ApiError(422, "", "The data is no JSON", f"The data is no JSON: {error}"))
-    many = int(count) if count.isascii() and count.isdigit() else 1
+    many = int(count) if count.isascii() and count.isdigit() and len(count) < 10 else 1
     account = {"name": form["name"] or form["account"], "tier": form["tier"]}
     if form["email"]:
         account["contacts"] = [
