@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from services.console.api import Api, ApiError
 from services.console.frame import Frame
+from services.console.guard import address_of, local_path
 from services.console.render import render
 from services.console.session import Sessions
 
@@ -79,6 +80,7 @@ class Visit:
             "token": self.token,
             "query": self.query,
             "path": self.request.scope["path"],
+            "here": local_path(address_of(self.request.scope)),
             "frame": frame,
             "said": said,
             "zone": self.zone,
