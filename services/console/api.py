@@ -106,6 +106,10 @@ class Api:
                 )
         except TimeoutError:
             raise ApiError(504, "timeout", "The API did not answer in time", _late(method)) from None
+        except httpx.InvalidURL:
+            raise ApiError(
+                414, "too_long", "This is too long", "A name or filter has too many characters."
+            ) from None
         except httpx.HTTPError as error:
             raise ApiError(
                 502, "unreachable", "The API cannot be reached", str(error) or type(error).__name__

@@ -113,7 +113,10 @@ def local(text: str, zone: ZoneInfo, hour: int = DAY_BEGINS) -> datetime:
     moment = datetime.fromisoformat(text.strip())
     if len(text.strip()) <= len("2026-03-10"):
         moment = moment.replace(hour=hour)
-    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
+    try:
+        return (moment.replace(tzinfo=zone) if moment.tzinfo is None else moment).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("beyond the ends of the calendar") from None
 
 
 def in_days(days: int, zone: ZoneInfo, now: datetime) -> datetime:

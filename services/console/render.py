@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
-from services.console.dates import When, day_text, parsed, when
+from services.console.dates import When, day_text, moment_in, when
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -146,7 +146,7 @@ def _clock(context: Context, iso: str) -> Markup:
     """The time of day in the reader's zone, as `<time>`; the day and how long ago as its hint."""
     shown = when(iso, _zone(context), _now(context))
     return Markup('<time datetime="{}" title="{}, {}">{:%H:%M}</time>').format(
-        shown.iso, shown.text, shown.ago, parsed(iso).astimezone(_zone(context))
+        shown.iso, shown.text, shown.ago, moment_in(iso, _zone(context))
     )
 
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from starlette.responses import Response
 
 from services.console.api import Api
-from services.console.dates import parsed
+from services.console.dates import moment_in, parsed
 from services.console.render import address
 from services.console.routing import show
 from services.console.visit import Visit, quietly
@@ -64,7 +64,7 @@ def _due_group(due_at: str | None, zone: ZoneInfo, now: datetime) -> str:
     due, today = parsed(due_at), now.astimezone(zone).date()
     if due < now:
         return "Overdue"
-    day: date = due.astimezone(zone).date()
+    day: date = moment_in(due_at, zone).date()
     if day == today:
         return "Today"
     return "This week" if day <= today + timedelta(days=6 - today.weekday()) else "Later"

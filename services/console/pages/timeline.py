@@ -87,7 +87,7 @@ def place_of(query: Mapping[str, str]) -> Place:
     return Place(
         query.get("before") or None,
         cursor or None,
-        int(below) if below.isascii() and below.isdigit() else None,
+        int(below) if below.isascii() and below.isdigit() and len(below) < 10 else None,
     )
 
 

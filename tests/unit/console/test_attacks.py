@@ -230,6 +230,12 @@ def test_no_part_of_a_path_leads_to_another(part: str) -> None:
     assert refused.value.status == 404
 
 
+def test_a_name_of_any_length_is_no_mistake_of_ours() -> None:
+    with pytest.raises(ApiError) as refused:
+        asked(httpx.Response(200), "/v1/suppressions/{}", "a" * 900_000)
+    assert refused.value.status == 414
+
+
 @pytest.mark.parametrize("body", [{"a": "\ud800"}, {"a": object()}, {(1, 2): 3}])
 def test_what_json_cannot_carry_is_not_sent(body: Any) -> None:
     with pytest.raises(ApiError) as refused:

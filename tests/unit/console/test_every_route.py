@@ -3,17 +3,29 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+import services.console
 from services.console.app import Console
 from services.console.pages import ROUTES
 from services.console.routing import PageRoute
 from services.console.session import Session, Sessions
 from tests.unit.console.world import KEY, World, refusal
 
+# what any page reads of a query or a form, by the code and the templates
+_FILES = sorted(Path(services.console.__file__).parent.rglob("*"))
+SOURCE = "".join(each.read_text() for each in _FILES if each.suffix in {".py", ".html"})
+ASKED = sorted({*re.findall(r'query(?:\.get\(|\[)"(\w+)"', SOURCE), "cursor", "after", "before", "account"})
+TYPED = sorted({
+    *re.findall(r'form\.get(?:list)?\(\s*"(\w+)"', SOURCE), *re.findall(r' name="([\w.-]+)"', SOURCE)
+} - {"token"})  # fmt: skip
+ODD = [
+    "\u00e9\r\nX: y\0", "9" * 5_000, "9999-12-31T23:59", "[" * 1_000, '"\\ud800"', "0001-01-01", "//evil.test", "..",
+]  # fmt: skip
 HOSTILE = "%3Cscript%3Ealert(1)%3C%2Fscript%3E%22'%20onload=x"
 SHOWN = [route for route in ROUTES if "GET" in (route.methods or ())]
 CHANGES = [route for route in ROUTES if "POST" in (route.methods or ())]
@@ -159,6 +171,26 @@ def test_hostile_names_in_the_path_are_text(route: PageRoute, name: str) -> None
     assert answer.status_code < 500
     assert "set-cookie" not in answer.headers
     assert world.changed == []
+
+
+@every(SHOWN)
+def test_odd_queries_are_no_mistake_of_ours(route: PageRoute) -> None:
+    for value in ODD:
+        world = Closed()
+        world.cookies.set("touchline_zone", "America/New_York", domain="console.test")
+        for names in (ASKED,) if len(value) < 99 else (ASKED[::3], ASKED[1::3], ASKED[2::3]):
+            query = httpx.QueryParams(dict.fromkeys(names, value))
+            assert fine(world.call("GET", f"{filled(route)}?{query}")).status_code < 500
+        assert world.changed == []
+
+
+@every(CHANGES)
+def test_odd_forms_are_no_mistake_of_ours(route: PageRoute) -> None:
+    for value in ODD:
+        world = Closed(refusal(422, "said", ("name", "is wrong")))
+        world.cookies.set("touchline_zone", "America/New_York", domain="console.test")
+        form = {**dict.fromkeys(TYPED, value), "token": world.token}
+        assert fine(world.call("POST", filled(route), form)).status_code < 500
 
 
 @every([route for route in ROUTES if re.search(r"\{\w+(:path)?\}", route.path)])
