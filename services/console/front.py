@@ -29,7 +29,8 @@ class Front:
 
 def is_page(scope: Scope) -> bool:
     """Whether the console answers this request."""
-    first, _, rest = scope["path"].lstrip("/").partition("/")
+    path: str = scope["path"]
+    first, _, rest = path.lstrip("/").partition("/")
     if first == "static":
         return rest.startswith("console/")
     if first in API:
