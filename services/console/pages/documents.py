@@ -176,7 +176,7 @@ def _routes() -> list[PageRoute]:
         if kind.noun != "playbook":
             routes.append(show(kind.home, _of(documents, kind)))
         routes += [
-            show(f"{kind.home}/new", _of(new, kind), kind.write),
+            show(f"{kind.home}/-/new", _of(new, kind), kind.write),
             show(at, _of(named, kind)),
             change(f"{kind.home}/{{name}}/delete", _of(delete, kind)),
             change(f"{kind.home}/{{name}}/versions/{{version}}/publish", _of(publish, kind)),

@@ -1,4 +1,4 @@
-"""`/rules/new` and `/rules/{name}/edit`: one document as a form and as YAML; what was edited last counts.
+"""`/rules/-/new` and `/rules/{name}/edit`: one document as a form and as YAML; what was edited last counts.
 
 The page carries the YAML as it was shown (`yaml_was`), which the form showed too. So a save can tell which of the two
 somebody changed, without script as well.
@@ -129,7 +129,7 @@ def view_of(draft: Draft, said: Said, name: str | None) -> dict[str, Any]:
         "draft": draft,
         "verdict": said,
         "name": name,
-        "at": "/rules/new" if name is None else f"{path_of(name)}/edit",
+        "at": "/rules/-/new" if name is None else f"{path_of(name)}/edit",
         "fields": fields,
         "grids": {grid: padded(rows) for grid, rows in fields.grids.items()},
         "kinds": KINDS,
@@ -244,8 +244,8 @@ async def _saved(
 
 
 ROUTES = [
-    show("/rules/new", new, "rules:write"),
-    change("/rules/new", send_new),
+    show("/rules/-/new", new, "rules:write"),
+    change("/rules/-/new", send_new),
     change("/rules/check", check),
     show("/rules/{name}/edit", edit),
     change("/rules/{name}/edit", send),

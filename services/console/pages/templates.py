@@ -224,7 +224,7 @@ async def send_test(visit: Visit) -> Response:
 
 ROUTES = [
     show("/templates", templates),
-    show("/templates/new", new, "actions:write"),
+    show("/templates/-/new", new, "actions:write"),
     change("/templates/preview", preview),
     change("/templates/check", check),
     change("/templates/save", save),

@@ -93,11 +93,11 @@ def test_pages_are_fit_for_all(site: Site, browse: Browse, size: ViewportSize, d
     ids = _ids(site)
     paths = [
         "/", "/deliveries", f"/deliveries/{ids['actions']}", "/plays", f"/plays/{ids['plays']}", "/triggers",
-        f"/triggers/{ids['triggers']}", "/playbooks", "/playbooks/welcome", "/playbooks/welcome/edit", "/playbooks/new",
-        "/library", "/library/payment-failed", "/start", "/templates", "/templates/hello", "/templates/hello/edit",
-        "/templates/new", "/settings", "/settings/tiers", "/settings/policy", "/settings/endpoints",
-        "/settings/endpoints/crm", "/settings/topics", "/settings/sources/new", "/settings/keys",
-        "/settings/suppressions", "/settings/unmatched", "/settings/audit", "/settings/status",
+        f"/triggers/{ids['triggers']}", "/playbooks", "/playbooks/welcome", "/playbooks/welcome/edit",
+        "/playbooks/-/new", "/library", "/library/payment-failed", "/start", "/templates", "/templates/hello",
+        "/templates/hello/edit", "/templates/-/new", "/settings", "/settings/tiers", "/settings/policy",
+        "/settings/endpoints", "/settings/endpoints/crm", "/settings/topics", "/settings/sources/-/new",
+        "/settings/keys", "/settings/suppressions", "/settings/unmatched", "/settings/audit", "/settings/status",
     ]  # fmt: skip
     page = browse(paths[0], size=size, dark=dark)
     for path in paths:

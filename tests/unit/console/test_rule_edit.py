@@ -252,7 +252,7 @@ def test_a_file_of_apply_may_be_pasted() -> None:
 
 def test_a_blank_of_each_kind() -> None:
     for kind in [*KINDS, "all_of", "nonsense"]:
-        page = world().get(f"/rules/new?kind={kind}")
+        page = world().get(f"/rules/-/new?kind={kind}")
         assert page.status_code == 200
         assert "status: draft" in page.text
         assert "Fires for an account" in page.text
@@ -311,7 +311,7 @@ def test_saving_is_one_call_with_the_tag_that_was_seen() -> None:
 
 def test_a_new_rule_is_made_once() -> None:
     made = world({"POST /v1/rules": (201, {**RULE, "status": "draft", "version": 1})})
-    answer = made.post("/rules/new", do="save", once="abc", **dict(form_of(DOC).multi_items()))
+    answer = made.post("/rules/-/new", do="save", once="abc", **dict(form_of(DOC).multi_items()))
     assert answer.headers["location"] == "/rules/spike"
     assert made.sent == [("POST", "/v1/rules", DOC)]
     assert made.asked[-1].headers["idempotency-key"] == "abc"

@@ -94,8 +94,8 @@ def test_an_empty_list_says_what_to_do() -> None:
     none = {"GET /v1/rules": page_of([])}
     page = world(none).get("/rules").text
     assert "There is no rule yet" in page
-    assert 'href="/rules/new?kind=absence"' in page
-    assert "/rules/new" not in world(none, me=READER).get("/rules").text
+    assert 'href="/rules/-/new?kind=absence"' in page
+    assert "/rules/-/new" not in world(none, me=READER).get("/rules").text
     assert "No rule fits" in world(none).get("/rules?q=x").text
 
 
@@ -328,3 +328,11 @@ def test_differences_add_up_to_both_documents() -> None:
     assert "version" not in before
     assert [one.sign for one in sentences_changed("A. B. C.", "A. X. C.")] == ["-", "+"]
     assert sentences_changed(None, None) == []
+
+
+def test_a_rule_may_be_named_new() -> None:
+    rule = {**RULE, "name": "new"}
+    found = world({"GET /v1/rules/new": rule})
+    assert RULE["sentence"] in found.get("/rules/new").text
+    assert "<textarea" not in found.get("/rules/new").text
+    assert "<textarea" in found.get("/rules/-/new").text

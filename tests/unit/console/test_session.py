@@ -185,14 +185,14 @@ def test_names_are_text() -> None:
 @pytest.mark.parametrize(
     ("path", "scope"),
     [
-        ("/rules/new", "rules:write"),
+        ("/rules/-/new", "rules:write"),
         ("/rules/spike/activate?verb=activate", "rules:write"),
-        ("/playbooks/new", "actions:write"),
-        ("/templates/new", "actions:write"),
+        ("/playbooks/-/new", "actions:write"),
+        ("/templates/-/new", "actions:write"),
         ("/templates/welcome/edit", "actions:write"),
         ("/tasks/new", "actions:write"),
-        ("/settings/endpoints/new", "actions:write"),
-        ("/settings/sources/new", "rules:write"),
+        ("/settings/endpoints/-/new", "actions:write"),
+        ("/settings/sources/-/new", "rules:write"),
     ],
 )
 def test_a_form_that_the_key_may_not_send_names_the_scope_instead(path: str, scope: str) -> None:
