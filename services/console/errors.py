@@ -5,7 +5,7 @@ import re
 from starlette.responses import HTMLResponse, Response
 
 from services.console.api import ApiError
-from services.console.render import render
+from services.console.render import as_sentence, render
 from services.console.visit import Visit
 
 _SCOPE = re.compile(r"lacks the scope ([a-z:]+)")
@@ -35,7 +35,7 @@ async def page(visit: Visit, error: ApiError) -> Response:
         "problem.html",
         error.status,
         title=title_of(error),
-        detail="" if scope else error.detail,
+        detail="" if scope or error.errors else as_sentence(error.detail),
         scope=scope.group(1) if scope else None,
         errors=error.errors,
     )

@@ -71,6 +71,7 @@ def environment() -> Environment:
         pretty=pretty,
         seg=segment,
         mailbox=mailbox,
+        as_sentence=as_sentence,
         clock=_clock,
         worded=worded,
     )
@@ -117,6 +118,12 @@ def worded(value: Any) -> str:
     if isinstance(value, (int, float)):
         return number(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def as_sentence(text: str) -> str:
+    """What the API says of an error, with a capital and a full stop."""
+    begun = text[:1].upper() + text[1:]
+    return begun if not begun or begun[-1] in ".!?" else f"{begun}."
 
 
 def mailbox(person: Mapping[str, Any] | str | None) -> str:

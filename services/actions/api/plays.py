@@ -139,10 +139,11 @@ def _plays(routes: APIRouter, db: Database) -> None:
         id: Ids = None,
         status: PlayStatus | None = None,
         reason: PlayReason | None = None,
+        step: Annotated[Text, Query(description="The step that the play has reached.")] = None,
         _: Principal = require("actions:read"),
     ) -> Response:
         """`after` and `before` are compared with `started_at`."""
-        query = among(narrow.of(plays, plays.c.started_at, status=status, reason=reason), id)
+        query = among(narrow.of(plays, plays.c.started_at, status=status, reason=reason, step=step), id)
         order = narrow.order(plays, plays.c.started_at)
         with db.read() as connection:
             return json_response(page(connection, query, order, pages, play_view))

@@ -11,7 +11,7 @@ from services.console.render import address, plural
 from services.console.routing import change, show
 from services.console.visit import Visit
 
-FILTERS = ("status", "reason", "account", "rule", "playbook", "tier", "owner", "after", "before")
+FILTERS = ("status", "reason", "account", "rule", "playbook", "step", "tier", "owner", "after", "before")
 TABS = (
     ("All", ""), ("Open", "open"), ("Held", "held"), ("Finished", "finished"), ("Exited", "exited"),
     ("Skipped", "skipped"), ("Held out", "held_out"),

@@ -134,6 +134,10 @@ def test_open_plays_by_tier_and_step(seek: httpx.Client) -> None:
     assert items == [{"tier": "high", "step": "0", "n": 2}, {"tier": "low", "step": "0", "n": 1}]
     plays = seek.get("/v1/plays", params={"playbook": "seek-waits", "status": "open"}).json()["items"]
     assert len(plays) == 3
+    for item in items:
+        there = {"playbook": "seek-waits", "status": "open", "tier": item["tier"], "step": item["step"]}
+        assert len(seek.get("/v1/plays", params=there).json()["items"]) == item["n"]
+    assert seek.get("/v1/plays", params={"playbook": "seek-waits", "step": "1"}).json()["items"] == []
     seek.post(f"/v1/plays/{plays[0]['id']}/exit")
     assert sum(one["n"] for one in seek.get("/v1/playbooks/seek-waits/standing").json()["items"]) == 2
     assert seek.get("/v1/playbooks/seek-stops/standing").json() == {"items": []}

@@ -84,7 +84,7 @@ def test_what_this_release_cannot_read_has_no_picture() -> None:
 
 def test_a_number_leads_to_what_it_counts() -> None:
     page = World(answers()).get("/playbooks/p").text
-    assert 'href="/plays?playbook=p&amp;status=open&amp;tier=low">4 here now' in page
+    assert 'href="/plays?playbook=p&amp;status=open&amp;tier=low&amp;step=pause">4 here now' in page
     assert "Nobody is held out." in page
     assert 'href="/rules/r"' in page
 
@@ -157,3 +157,10 @@ def test_an_empty_list_says_what_to_do() -> None:
     world = World({"GET /v1/playbooks": page_of([])})
     assert "Choose from the library" in world.get("/playbooks").text
     assert "No playbook fits" in world.get("/playbooks?status=paused").text
+
+
+def test_the_list_of_those_at_a_step_keeps_the_step_while_it_is_narrowed() -> None:
+    world = World({"GET /v1/plays": page_of([])})
+    page = world.get("/plays?playbook=p&step=pause").text
+    assert world.query("/v1/plays") == {"limit": "50", "playbook": "p", "step": "pause"}
+    assert '<input type="hidden" name="step" value="pause">' in page

@@ -243,3 +243,14 @@ def test_a_call_that_hangs_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (late.status, late.code) == (504, "timeout")
     assert "may have been done" not in late.detail
     assert "may have been done" in asyncio.run(run("POST")).detail
+
+
+def test_a_refusal_is_a_sentence_and_said_once() -> None:
+    world = World({
+        "GET /v1/rules/none": refusal(404, "there is no rule named none"),
+        "GET /v1/plays": refusal(422, "tier: should be high", ("tier", "should be high")),
+    })  # fmt: skip
+    assert "There is no rule named none." in world.get("/rules/none").text
+    page = world.get("/plays?tier=x").text
+    assert "<code>tier</code>: should be high" in page
+    assert "<p>Tier: should be high.</p>" not in page
