@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
+from services.console.api import new_once
 from services.console.dates import When, day_text, moment_in, when
 
 HERE = Path(__file__).parent
@@ -62,7 +63,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(static=static, address=address)
+    made.globals.update(static=static, address=address, new_once=new_once)
     made.filters.update(
         number=number,
         when=_when,

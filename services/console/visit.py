@@ -10,7 +10,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from services.console.api import Api, ApiError
+from services.console.api import Api, ApiError, new_once
 from services.console.frame import Frame
 from services.console.guard import address_of, local_path
 from services.console.render import render
@@ -64,6 +64,11 @@ class Visit:
     async def frame(self) -> Frame:
         """What stands around every page."""
         return await asyncio.shield(self._frame())
+
+    @property
+    def once(self) -> str:
+        """What the form carries so that it creates once, however often it is sent; see `Api.send`."""
+        return str(self.form.get("once") or "") or new_once()
 
     def part(self, name: str) -> str:
         """A part of the path."""

@@ -139,7 +139,7 @@ async def send_sample(visit: Visit) -> Response:
             {"id": "sample", "email": form["email"], "name": form["name"], "roles": ["admin"]}
         ]  # type: ignore[assignment]
     event = {"type": form["event"], "account": form["account"], "source": "console", "data": data}
-    once = new_once()
+    once = visit.once
     events = [{**event, "id": f"sample-{once}-{n}"} for n in range(min(max(many, 1), MOST))]
     try:
         await visit.api.send("PUT", "/v1/accounts/{}", form["account"] or " ", body=account)

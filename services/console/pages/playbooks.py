@@ -9,7 +9,7 @@ from starlette.responses import Response
 from schemas.playbook import KINDS, PlaybookIn, Step
 from schemas.sentences.conditions import in_words
 from schemas.sentences.of_playbooks import beside_steps, step_in_words
-from services.console.api import ApiError, new_once, together
+from services.console.api import ApiError, together
 from services.console.lists import is_narrowed, listed
 from services.console.render import segment
 from services.console.routing import change, show
@@ -170,7 +170,7 @@ async def rehearse(visit: Visit) -> Response:
         )
     try:
         job = await visit.api.send(
-            "POST", "/v1/rehearsals", body={"playbook": name, "triggers": triggers}, once=new_once()
+            "POST", "/v1/rehearsals", body={"playbook": name, "triggers": triggers}, once=visit.once
         )
     except ApiError as error:
         if error.status not in {422, 429}:

@@ -89,9 +89,8 @@ async def create_key(visit: Visit) -> Response:
     }
     if email := str(visit.form.get("email", "")).strip():
         body["email"] = email
-    once = str(visit.form.get("once", "")) or new_once()
     try:
-        made = await visit.api.send("POST", "/v1/keys", body=body, once=once)
+        made = await visit.api.send("POST", "/v1/keys", body=body, once=visit.once)
     except ApiError as error:
         if error.status not in {409, 422}:
             raise
@@ -134,7 +133,7 @@ async def suppress(visit: Visit) -> Response:
     given = {name: str(visit.form.get(name, "")).strip() for name in ("address", "topic", "reason")}
     body = {name: value for name, value in given.items() if value}
     try:
-        await visit.api.send("POST", "/v1/suppressions", body=body, once=new_once())
+        await visit.api.send("POST", "/v1/suppressions", body=body, once=visit.once)
     except ApiError as error:
         if error.status not in {409, 422}:
             raise

@@ -17,6 +17,11 @@ from services.console.guard import Address, Tries, address_of, local_path
 from services.console.session import Sessions
 from tests.unit.console.world import HERE, KEY, NOW, World, page_of, refusal
 
+RULE = {
+    "name": "r", "status": "active", "playbook": None,
+    "when": {"threshold": {"event": "e", "aggregate": "count", "above": 2, "within": "1d"}},
+}  # fmt: skip
+
 
 def scope_of(path: str = "/", query: bytes = b"", **headers: str) -> dict[str, Any]:
     named = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
@@ -198,6 +203,35 @@ def test_data_that_is_no_json_is_said_to_be_none(data: str) -> None:
     assert answer.status_code == 422
     assert "The data is no JSON" in answer.text
     assert world.sent == []
+
+
+@pytest.mark.parametrize(
+    ("page", "path", "form"),
+    [
+        ("/settings/suppressions", "/settings/suppressions", {"address": "jo@x.test"}),
+        ("/settings/keys", "/settings/keys", {"name": "n", "scopes": "track"}),
+        ("/start", "/start/sample", {"account": "a", "event": "e", "data": "{}"}),
+    ],
+)
+def test_a_form_that_is_sent_twice_creates_once(page: str, path: str, form: dict[str, str]) -> None:
+    listed = page_of([])
+    world = World({
+        "GET /v1/keys": listed, "GET /v1/suppressions": listed, "GET /v1/rules": page_of([RULE]),
+        "GET /v1/triggers": listed, "GET /v1/actions": listed, "PUT /v1/accounts/a": {},
+        "POST /v1/keys": {"key": KEY, "name": "n"}, "POST /v1/suppressions": {}, "POST /v1/events": {},
+    })  # fmt: skip
+    once = world.get(page).text.partition('name="once" value="')[2].partition('"')[0]
+    assert len(once) > 20
+    world.post(path, once=once, **form)
+    world.post(path, once=once, **form)
+    world.post(path, once="another", **form)
+    made = [
+        one.headers.get("idempotency-key") or one.content
+        for one in world.asked
+        if one.method == "POST" and one.url.path.startswith("/v1/")
+    ]
+    assert len(made) == 3
+    assert made[0] == made[1] != made[2]
 
 
 def test_a_count_of_thousands_of_digits_is_none() -> None:
