@@ -79,7 +79,7 @@ KINDS = {
             {
                 "name": "helpdesk",
                 "verify": {"scheme": "token", "header": "X-Token", "secret": "a-long-secret"},
-                "events": [{"type": "'ticket.opened'", "account": {"id": "customer.id"}, "data": "ticket"}],
+                "events": [{"type": "ticket.opened", "account": {"id": "customer.id"}, "data": "ticket"}],
             },
         ),
         Kind(

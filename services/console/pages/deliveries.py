@@ -30,6 +30,11 @@ TABS: tuple[tuple[str, Mapping[str, str]], ...] = (
 CHANNELS = (("", "All"), ("email", "Mails"), ("webhook", "Webhooks"), ("task", "Tasks"))
 RETRIED = frozenset({"failed", "uncertain", "skipped"})
 NEVER_AGAIN = frozenset({"play_exited", "not_approved"})
+# a mail of which nothing was rendered, or for nobody: the API refuses to send it again
+NOTHING_TO_SEND = frozenset({
+    "template_error", "template_limits", "template_unknown", "no_recipient", "no_owner", "no_address",
+    "contact_unknown",
+})  # fmt: skip
 
 
 def tabs_of(query: Mapping[str, str]) -> list[tuple[str, str, bool]]:
@@ -41,6 +46,8 @@ def tabs_of(query: Mapping[str, str]) -> list[tuple[str, str, bool]]:
 
 def may_retry(action: Mapping[str, Any]) -> bool:
     """Whether a person may send it again."""
+    if action["channel"] == "email" and action["reason"] in NOTHING_TO_SEND:
+        return False
     return action["status"] in RETRIED and action["reason"] not in NEVER_AGAIN and action["channel"] != "task"
 
 

@@ -138,3 +138,16 @@ def test_who_may_only_read_finds_no_button() -> None:
         main = world.get(path).text.split("<main", 1)[1].split("</main>")[0]
         assert "<button" not in main
         assert "New endpoint" not in main
+
+
+def test_a_brand_has_a_name_of_its_own_and_is_still_the_only_one() -> None:
+    brand = {"name": "Lumen", "postal_address": "1 Main Street", "version": 2}
+    page = World({"GET /v1/brand": brand}).get("/settings/brand").text
+    assert "<h1>Brand</h1>" in page
+    assert "/settings/brand/Lumen" not in page
+    assert 'name="name"' not in page
+
+
+def test_the_example_of_a_source_makes_events_that_rules_know() -> None:
+    # `type` stands as it is: quotes, as JMESPath has them around a text, would be part of it
+    assert [one["type"] for one in KINDS["source"].example["events"]] == ["ticket.opened"]
