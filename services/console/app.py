@@ -131,7 +131,7 @@ class Console:
                 methods |= route.methods or set()
         if methods == {"POST"}:  # the address of a change, reloaded after the session had ended
             return visit.go("/")
-        return await errors.missing(visit)
+        return await errors.missing(visit, 405 if methods else 404)
 
     async def _login(self, request: Request, form: FormData) -> Response:
         following = local_path(str(form.get("next") or request.query_params.get("next") or ""))

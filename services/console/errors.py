@@ -16,11 +16,10 @@ def plain(status: int, title: str, detail: str) -> Response:
     return HTMLResponse(render("plain.html", {"title": title, "detail": detail}), status)
 
 
-async def missing(visit: Visit) -> Response:
-    """There is no such page."""
-    return await visit.page(
-        "problem.html", 404, title="There is no such page", detail="", scope=None, errors=()
-    )
+async def missing(visit: Visit, status: int = 404) -> Response:
+    """There is no such page (404), or nothing that can be done there this way (405)."""
+    title = "There is no such page" if status == 404 else "This page cannot be used this way"
+    return await visit.page("problem.html", status, title=title, detail="", scope=None, errors=())
 
 
 async def lacking(visit: Visit, scope: str) -> Response:

@@ -35,6 +35,14 @@ ROOMS = {
 }
 
 
+_OFF = {
+    "status": "off",
+    "reason": None,
+    "by": None,
+    "at": None,
+}  # who may not read more knows this from attention
+
+
 class Frame(NamedTuple):
     """`attention`: as the API answers it; `counts`: what waits, by the name of the room in the navigation; `off`:
     `GET /v1/sending` while sending is off; `unknown`: why nobody can tell what waits, when the API cannot."""
@@ -74,14 +82,20 @@ async def frame_of(api: Api) -> Frame:
     try:
         items = (await api.get("/v1/attention"))["items"]
     except ApiError as error:
-        return Frame((), {}, None, error.detail if error.status >= 500 else None)
-    off = None
-    if any(item["kind"] == "sending_off" for item in items):
-        try:
-            off = await api.get("/v1/sending")
-        except ApiError:
-            off = {"status": "off", "reason": None, "by": None, "at": None}
-    return Frame(items, counts_of(items), off)
+        if error.status < 500:
+            return Frame((), {}, None)
+        return Frame((), {}, await _off(api, otherwise=None), error.detail)
+    is_off = any(item["kind"] == "sending_off" for item in items)
+    return Frame(items, counts_of(items), await _off(api, otherwise=_OFF) if is_off else None)
+
+
+async def _off(api: Api, otherwise: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """`GET /v1/sending` if sending is off, None if it is on; `otherwise` if this cannot be read."""
+    try:
+        found: Mapping[str, Any] = await api.get("/v1/sending")
+    except ApiError:
+        return otherwise
+    return found if found["status"] == "off" else None
 
 
 def counts_of(items: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -211,6 +211,15 @@ def test_a_service_that_is_away_takes_no_page_along() -> None:
     assert "The rules service cannot be reached." in answer.text
     assert "Nothing waits for you" not in answer.text
     assert world.get("/tasks").status_code == 200
+    assert "Sending is off" not in answer.text
+
+
+def test_that_sending_is_off_shows_while_another_service_is_away() -> None:
+    away = refusal(502, "the rules service cannot be reached", code="service_unreachable")
+    off = {"status": "off", "reason": "a wrong price", "by": "jo", "at": "2026-03-10T09:00:00Z"}
+    page = World({"GET /v1/attention": away, "GET /v1/sending": off}).get("/").text
+    assert "a wrong price" in page
+    assert "Stop sending" not in page
 
 
 def test_the_first_page_says_what_a_key_cannot_see() -> None:
@@ -254,3 +263,10 @@ def test_a_refusal_is_a_sentence_and_said_once() -> None:
     page = world.get("/plays?tier=x").text
     assert "<code>tier</code>: should be high" in page
     assert "<p>Tier: should be high.</p>" not in page
+
+
+def test_a_page_that_is_posted_to_says_so() -> None:
+    world = World()
+    assert world.post("/triggers").status_code == 405
+    assert "cannot be used this way" in world.post("/triggers").text
+    assert world.post("/nowhere").status_code == 404
