@@ -2,7 +2,7 @@
 
 ROUTES = [show("/tasks", tasks), change("/tasks/{id}/complete", complete)]   # async def tasks(visit: Visit) -> Response
 
-A page that leads to nothing but a change names the scope of it: show("/tasks/new", new, "actions:write").
+A page that is of no use without a scope names it: show("/tasks/new", new, "actions:write").
 """
 
 from collections.abc import Awaitable, Callable

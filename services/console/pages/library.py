@@ -158,6 +158,6 @@ ROUTES = [
     show("/library", plays),
     show("/library/{name}", play),
     change("/library/{name}/add", add),
-    show("/start", start),
+    show("/start", start, "rules:read"),
     change("/start/sample", send_sample),
 ]

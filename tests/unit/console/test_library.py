@@ -146,3 +146,10 @@ def test_wrong_data_is_told_and_kept() -> None:
     assert "{no json" in answer.text
     assert 'value="kept"' in answer.text
     assert world.sent == []
+
+
+def test_the_first_steps_do_not_guess_what_the_key_cannot_see() -> None:
+    me = {"name": "x", "scopes": ["actions:read"], "email": None}
+    answer = World(me=me).get("/start")
+    assert answer.status_code == 403
+    assert "<code>rules:read</code>" in answer.text
