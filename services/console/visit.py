@@ -116,6 +116,7 @@ class Visit:
                 SAID,
                 self._sessions.message(self.token, said[:MOST_SAID]),
                 max_age=60,
+                secure=self.request.url.scheme == "https",
                 httponly=True,
                 samesite="lax",
             )

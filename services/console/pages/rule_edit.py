@@ -208,7 +208,8 @@ async def _sent(visit: Visit, name: str | None) -> Response:
         return await _page(visit, draft, said, name, tag, status)
     try:
         if wish == "backtest" and name is not None:
-            made = await visit.api.send("POST", "/v1/backtests", body={"rule": draft.doc})
+            once = str(visit.form.get("once", "")) or None
+            made = await visit.api.send("POST", "/v1/backtests", body={"rule": draft.doc}, once=once)
             return visit.go(path_of(name, "backtests", made["id"]))
         return await _saved(visit, draft.doc, name, tag, publish=wish != "apart")
     except ApiError as error:
