@@ -9,6 +9,7 @@ Everything that is no success is raised as `ApiError`.
 """
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
@@ -67,11 +68,12 @@ class Api:
     ) -> Any:
         """Change something; the decoded answer, None if it is empty.
 
-        `once` makes a POST that creates safe to repeat: the same value never creates twice. Raises `ApiError`.
+        `once` makes a POST that creates safe to repeat: the same value with the same body never creates twice. With
+        another body, as from a form to which somebody went back, it does. Raises `ApiError`.
         """
         more = {} if if_match is None else {"If-Match": if_match}
         if once is not None:
-            more["Idempotency-Key"] = once
+            more["Idempotency-Key"] = f"{once}-{hashlib.sha256(msgspec.json.encode(body)).hexdigest()[:16]}"
         return _decoded(await self._call(method, path, parts, query=query, body=body, headers=more))
 
     async def text(self, path: str, *parts: str, **query: Any) -> str:

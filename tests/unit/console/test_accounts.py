@@ -314,7 +314,7 @@ def test_suppressing_an_address_and_lifting_it() -> None:
         "/accounts/acme/suppress", address="Ann@acme.test", topic=" ", reason="asked by phone", once="o1"
     )
     assert world.sent[-1][2] == {"address": "Ann@acme.test", "topic": None, "reason": "asked by phone"}
-    assert world.asked[-1].headers["idempotency-key"] == "o1"
+    assert world.asked[-1].headers["idempotency-key"].rpartition("-")[0] == "o1"
     world.post("/accounts/acme/lift", address="Ann@acme.test", topic="billing")
     assert world.sent[-1] == ("DELETE", "/v1/suppressions/Ann%40acme.test?topic=billing", None)
     assert suppressed_of(an_account(), [{**kept, "address": None}]) == {}

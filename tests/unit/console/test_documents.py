@@ -85,7 +85,7 @@ def test_a_named_one_is_made_once_and_changed_at_its_version() -> None:
     )
     world.post("/settings/endpoints/save", text="name: crm\nurl: https://x.test", once="o1")
     made = next(one for one in world.asked if one.method == "POST")
-    assert made.headers["idempotency-key"] == "o1"
+    assert made.headers["idempotency-key"].rpartition("-")[0] == "o1"
     page = world.get("/settings/endpoints/crm").text
     assert "whsec_x" in page, "shown this once"
     assert "whsec_x" not in world.get("/settings/endpoints/crm").text

@@ -193,7 +193,7 @@ def test_a_start_is_shown_first_and_then_does_what_was_shown() -> None:
     assert page.count('name="subject"') == 1, "who was left out is not asked for again"
     answer = made.post("/rules/spike/start", subject='{"account":"acme"}', sure="yes", once="abc")
     assert made.sent[-1][2] == {"subjects": [{"account": "acme"}], "dry_run": False}
-    assert made.asked[-1].headers["idempotency-key"] == "abc"
+    assert made.asked[-1].headers["idempotency-key"].rpartition("-")[0] == "abc"
     assert answer.headers["location"] == "/triggers?rule=spike"
     assert started({"triggers": [], "left_out": [left]}).endswith("the first because: It rests.")
 

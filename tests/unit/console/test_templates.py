@@ -85,7 +85,7 @@ def test_a_new_one_is_made_once() -> None:
     world = World(answers(**{"POST /v1/templates": (201, template(version=1))}))
     world.post("/templates/save", name="hello", subject="S", markdown="M", once="o1")
     made = next(one for one in world.asked if one.method == "POST")
-    assert made.headers["idempotency-key"] == "o1"
+    assert made.headers["idempotency-key"].rpartition("-")[0] == "o1"
 
 
 @pytest.mark.parametrize("status", [409, 412, 422])
