@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import event, inspect
+from sqlalchemy.exc import DatabaseError
 
 from backbone.database import ROOMS, Database
 from backbone.migrations import migrate, migrate_all
@@ -27,9 +28,18 @@ def migrated(db: Database, rooms: Sequence[str] = ROOMS) -> None:
 
 def up_to_date(db: Database, rooms: Sequence[str] = ROOMS) -> None:
     """`migrate_all`, the short way if nothing is there yet."""
-    seen = inspect(db.engine)
-    old = "backbone" in seen.get_schema_names() if db.dialect == "postgresql" else seen.get_table_names()
-    (migrate_all if old else migrated)(db, rooms)
+    (migrated if _is_empty(db) else migrate_all)(db, rooms)
+
+
+def _is_empty(db: Database) -> bool:
+    """Whether nothing is there; False for what cannot be read, which is not for us to say."""
+    try:
+        seen = inspect(db.engine)
+        return not (
+            "backbone" in seen.get_schema_names() if db.dialect == "postgresql" else seen.get_table_names()
+        )
+    except DatabaseError:
+        return False
 
 
 def _recorded(db: Database, room: str) -> list[tuple[str, Any]]:

@@ -171,6 +171,7 @@ def test_prune_and_an_export_of_every_kind(tmp_path: Path) -> None:
         "kind: endpoint\nname: crm\nurl: https://crm.test/in\n---\n"
         "kind: brand\nname: Acme\npostal_address: 1 Main Street\n---\n"
         "kind: policy\nhours: {from: '08:00', to: '18:00'}\n---\n"
+        "kind: task-mails\nmade: true\n---\n"
         "kind: aliases\naliases: {signed_up: account.signed_up}\n---\n"
         "kind: source\nname: desk\nverify: {scheme: none}\n"
         "events: [{when: \"kind == '08'\", type: ticket.opened, account: {external_id: org}}]\n---\n"
@@ -187,19 +188,19 @@ def test_prune_and_an_export_of_every_kind(tmp_path: Path) -> None:
     with running(tmp_path / "server") as server:
         assert touchline(server, "apply", files)[0] == touchline(server, "apply", more)[0] == 0
         status, said, wrong = touchline(server, "apply", files)
-        assert (status, words(said)) == (0, Counter(unchanged=9)), wrong
+        assert (status, words(said)) == (0, Counter(unchanged=10)), wrong
         assert "  rule: other\n  playbook: others\n  template: hello-more\n" in said
         status, _, wrong = touchline(server, "apply", files, "--prune")
         assert (status, "deletes 1 playbooks: others" in wrong) == (1, True)
         status, said, wrong = touchline(server, "apply", files, "--prune", "--yes")
-        assert (status, said.splitlines()[-1]) == (0, "9 unchanged, 3 deleted"), wrong
+        assert (status, said.splitlines()[-1]) == (0, "10 unchanged, 3 deleted"), wrong
         status, said, wrong = touchline(server, "export", tmp_path / "out")
-        assert (status, said) == (0, f"9 documents written to {tmp_path}/out\n"), wrong
+        assert (status, said) == (0, f"10 documents written to {tmp_path}/out\n"), wrong
     with running(tmp_path / "another") as server:
         status, said, wrong = touchline(server, "apply", tmp_path / "out")
-        assert (status, words(said)) == (0, Counter(created=9)), wrong
+        assert (status, words(said)) == (0, Counter(created=10)), wrong
         status, said, wrong = touchline(server, "apply", files)
-        assert (status, words(said)) == (0, Counter(unchanged=9)), wrong
+        assert (status, words(said)) == (0, Counter(unchanged=10)), wrong
 
 
 def test_files_are_held_against_what_the_server_has(server: Server, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, ViewportSize, expect
 
 from tests.e2e.browser.browsing import NARROW, WIDE, Browse, Site, axe, no_sideways_scroll, screenshot
+from tests.e2e.stack import until
 
 LOOKS = pytest.mark.parametrize(
     ("size", "dark"), [(WIDE, False), (WIDE, True), (NARROW, False), (NARROW, True)]
@@ -22,6 +23,16 @@ def _sending_is_on(site: Site) -> Iterator[None]:
 
 def heading(page: Page, text: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(text)
+
+
+def see_that_sending_is_off(page: Page) -> None:
+    """What others have changed is on every page two seconds later."""
+
+    def seen() -> bool:
+        page.reload()
+        return page.get_by_text("Sending is off").is_visible()
+
+    until("sending is off", seen)
 
 
 def sign_in(page: Page, key: str) -> None:
@@ -58,8 +69,7 @@ def test_pages_are_fit_for_all(site: Site, browse: Browse, size: ViewportSize, d
         no_sideways_scroll(page)
         screenshot(page, f"{path.strip('/') or 'home'}-{look}")
     site.call("PUT", "/v1/sending", json={"status": "off", "reason": "a wrong template " * 9})
-    page.reload()
-    expect(page.get_by_text("Sending is off")).to_be_visible()
+    see_that_sending_is_off(page)
     axe(page)
     no_sideways_scroll(page)
     screenshot(page, f"home-off-{look}")
@@ -132,6 +142,7 @@ def test_single_keys_can_be_switched_off(browse: Browse) -> None:
 def test_times_are_those_of_the_readers_zone(site: Site, browse: Browse) -> None:
     site.call("PUT", "/v1/sending", json={"status": "off"})
     page = browse("/", zone="Asia/Kathmandu")
+    see_that_sending_is_off(page)
     page.reload()  # the first page tells the zone
     since = page.get_by_role("alert").locator("time")
     shown = page.evaluate(

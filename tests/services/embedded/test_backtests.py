@@ -105,7 +105,9 @@ def rows(rooms: Runtime) -> JSON:
             table.name: conn.scalar(select(func.count()).select_from(table))
             for metadata in ROOMS
             for table in metadata.tables.values()
-            if not table.name.startswith("backbone_job") and table not in chores
+            if not table.name.startswith("backbone_job")
+            and "_stats" not in table.name
+            and table not in chores
         }
         states = {row.account: row.state for row in conn.execute(select(rules_tables.accounts))}
     return {
