@@ -48,6 +48,14 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+@pytest.fixture(scope="package", autouse=True)
+def _frames_are_fresh() -> Iterator[None]:
+    """What one test changed over the API, the next one's first page shows; else it may be two seconds late."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("services.console.frame.FRESH_S", 0.0)
+        yield
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """An empty installation for this module's tests."""
