@@ -22,7 +22,7 @@ from backbone.telemetry import get_logger
 from backbone.web.bodies import MAX_BODY, read_body
 from backbone.web.body_budget import BodyBudget
 from services.console import errors
-from services.console.api import Api, ApiError, client_of
+from services.console.api import Api, ApiError
 from services.console.dates import from_microseconds, zone_named
 from services.console.frame import Frames
 from services.console.guard import Address, Tries, address_of, local_path, protect
@@ -50,7 +50,7 @@ class Console:
         clock: Clock,
         routes: Sequence[PageRoute] = ROUTES,
     ) -> None:
-        self._client = client_of(transport)
+        self._transport = transport
         self._sessions, self._address, self._tries = Sessions(secret), Address(public_url), Tries()
         self._clock, self._routes = clock, routes
         self._forms, self._frames = BodyBudget(), Frames()
@@ -90,7 +90,7 @@ class Console:
         return await self._visit(request, form, session)
 
     async def _visit(self, request: Request, form: FormData, session: Session) -> Response:
-        api = Api(self._client, session.key)
+        api = Api(self._transport, session.key)
         try:
             me = Me(await api.get("/v1/me"))
         except ApiError as error:
@@ -146,7 +146,7 @@ class Console:
         try:
             if not key or not key.isascii() or not key.isprintable():
                 raise ApiError(401, "", "", "")
-            await Api(self._client, key).get("/v1/me")
+            await Api(self._transport, key).get("/v1/me")
         except ApiError as error:
             return _login_page(following, _why_not(error), error.status)
         _, cookie = self._sessions.begin(key)

@@ -141,7 +141,7 @@ def _when(context: Context, iso: str | None) -> Markup:
     if iso is None:
         return Markup("–")
     shown: When = when(iso, _zone(context), _now(context))
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(shown.iso, shown.ago, shown.text)
+    return _time(shown.iso, shown.ago, shown.text)
 
 
 @pass_context
@@ -153,9 +153,11 @@ def _day(context: Context, iso: str) -> str:
 def _clock(context: Context, iso: str) -> Markup:
     """The time of day in the reader's zone, as `<time>`; the day and how long ago as its hint."""
     shown = when(iso, _zone(context), _now(context))
-    return Markup('<time datetime="{}" title="{}, {}">{:%H:%M}</time>').format(
-        shown.iso, shown.text, shown.ago, moment_in(iso, _zone(context))
-    )
+    return _time(shown.iso, f"{shown.text}, {shown.ago}", f"{moment_in(iso, _zone(context)):%H:%M}")
+
+
+def _time(iso: str, hint: str, text: str) -> Markup:
+    return Markup('<time datetime="%s" title="%s">%s</time>') % (iso, hint, text)
 
 
 def _zone(context: Context) -> ZoneInfo:

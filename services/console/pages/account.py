@@ -94,8 +94,8 @@ async def account(visit: Visit) -> Response:
 async def _shown(visit: Visit, id_: str, refused: ApiError | None = None) -> Response:
     kinds = kinds_of(visit.query)
     try:
-        found, rules, page = await together(
-            visit.api.get("/v1/accounts/{}", id_),
+        (found, known), rules, page = await together(
+            _read(visit, id_),
             quietly(visit.api.get("/v1/accounts/{}/explain", id_), NOTHING),
             read(visit.api, id_, kinds, place_of(visit.query)),
         )
@@ -103,10 +103,6 @@ async def _shown(visit: Visit, id_: str, refused: ApiError | None = None) -> Res
         if error.status != 404:
             raise
         return await visit.page("account_unknown.html", 404, id=id_)
-    mailed = [contact["email"] for contact in found["contacts"][:MOST_CONTACTS] if contact["email"]]
-    known = NOTHING
-    if mailed:
-        known = await quietly(visit.api.get("/v1/suppressions", address=mailed, limit=1_000), NOTHING)
     following = None
     if page.following is not None:
         older = query_of(page.following)
@@ -118,7 +114,7 @@ async def _shown(visit: Visit, id_: str, refused: ApiError | None = None) -> Res
         rules=rules["items"],
         nearest=NEAREST,
         most_contacts=MOST_CONTACTS,
-        suppressed=suppressed_of(found, known["items"]),
+        suppressed=suppressed_of(found, known),
         days=days_of(page, visit.zone, visit.now),
         crowded=page.crowded,
         older=following,
@@ -129,6 +125,16 @@ async def _shown(visit: Visit, id_: str, refused: ApiError | None = None) -> Res
         once=new_once(),
         refused_with=refused,
     )
+
+
+async def _read(visit: Visit, id_: str) -> tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]:
+    """The account, and what is suppressed of its contacts' addresses."""
+    found = await visit.api.get("/v1/accounts/{}", id_)
+    mailed = [contact["email"] for contact in found["contacts"][:MOST_CONTACTS] if contact["email"]]
+    if not mailed:
+        return found, ()
+    known = await quietly(visit.api.get("/v1/suppressions", address=mailed, limit=1_000), NOTHING)
+    return found, known["items"]
 
 
 async def _record(visit: Visit, id_: str) -> Response:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from services.console.api import together
 from services.console.dates import rfc3339
-from services.console.render import address
+from services.console.render import address, segment
 from services.console.routing import show
 from services.console.visit import Visit, quietly
 
@@ -53,7 +53,7 @@ async def rules(visit: Visit) -> Response:
     after = since(visit.now)
     found, silent, stats = await together(
         visit.api.get("/v1/rules", **asked, limit=LIMIT, cursor=visit.query.get("cursor")),
-        quietly(visit.api.get("/v1/rules", silent=True, limit=MOST_SILENT), {"items": []}),
+        _silent(visit),
         quietly(visit.api.get("/v1/stats/triggers", by="rule", after=after)),
     )
     return await visit.page(
@@ -63,6 +63,14 @@ async def rules(visit: Visit) -> Response:
         filtered=any(asked.values()),
         kinds=KINDS,
     )
+
+
+async def _silent(visit: Visit) -> Any:
+    """The rules whose source is silent, asked for only where the frame of the page knows of some."""
+    nothing: dict[str, Any] = {"items": []}
+    if all(item["kind"] != "silent" for item in (await visit.frame()).attention):
+        return nothing
+    return await quietly(visit.api.get("/v1/rules", silent=True, limit=MOST_SILENT), nothing)
 
 
 def since(now: datetime) -> str:
@@ -82,12 +90,13 @@ def lines_of(
     counts: dict[str, int] = {}
     for item in stats["items"] if stats is not None else ():
         counts[item["rule"]] = counts.get(item["rule"], 0) + item["n"]
+    fired = address("/triggers", after=after)
     return [
         Line(
             {**LEFT_OUT, **rule},
             rule["name"] in quiet,
             None if stats is None else counts.get(rule["name"], 0),
-            address("/triggers", rule=rule["name"], after=after),
+            f"{fired}&rule={segment(rule['name'])}",
         )
         for rule in rules
     ]

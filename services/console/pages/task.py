@@ -42,7 +42,7 @@ def back_of(visit: Visit) -> str:
 async def context_of(visit: Visit, task: Task) -> dict[str, Any]:
     """What led to a task: why, the account's last events, and the mails of the same play."""
     why, events, mails = await together(
-        whys(visit.api, [task]),
+        whys(visit.api, [task["play"]] if task["play"] else []),
         _events(visit, task["account"]),
         _mails(visit, task["play"]),
     )
@@ -74,9 +74,9 @@ async def task(visit: Visit) -> Response:
 
 
 async def context(visit: Visit) -> Response:
-    """What led to a task, for the list, which opens it in place."""
+    """What a task of the list opens to: what one can do about it, and what led to it."""
     found = await visit.api.get("/v1/tasks/{}", visit.part("id"))
-    return await visit.piece("task_context.html", **await context_of(visit, found))
+    return await visit.piece("task_context.html", **await context_of(visit, found), back=back_of(visit))
 
 
 async def _shown(

@@ -80,24 +80,19 @@ def loads(tasks: Sequence[Task], now: datetime) -> list[Load]:
     return sorted(counted, key=lambda one: (-one.overdue, -one.open, one.assignee or ""))
 
 
-async def whys(api: Api, tasks: Sequence[Task]) -> dict[str, str]:
-    """Why there is a task: what its trigger says, by the id of the play."""
-    plays = sorted({task["play"] for task in tasks if task["play"]})
+async def whys(api: Api, plays: Sequence[str]) -> dict[str, str]:
+    """Why there are these plays: what their triggers say."""
     if not plays:
         return {}
     nothing: dict[str, Any] = {"items": []}
     limit = len(plays)
-    of = {
-        play["id"]: play["trigger"]
-        for play in (await quietly(api.get("/v1/plays", id=plays, limit=limit), nothing))["items"]
-    }
+    found = await quietly(api.get("/v1/plays", id=plays, limit=limit), nothing)
+    of = {play["id"]: play["trigger"] for play in found["items"]}
     wanted = sorted(set(of.values()))
     if not wanted:
         return {}
-    said = {
-        trigger["id"]: trigger["sentence"]
-        for trigger in (await quietly(api.get("/v1/triggers", id=wanted, limit=limit), nothing))["items"]
-    }
+    triggers = await quietly(api.get("/v1/triggers", id=wanted, limit=limit), nothing)
+    said = {trigger["id"]: trigger["sentence"] for trigger in triggers["items"]}
     return {play: said[trigger] for play, trigger in of.items() if said.get(trigger)}
 
 
@@ -116,10 +111,16 @@ async def tasks(visit: Visit) -> Response:
         filters=filters,
         mine=not any(name in visit.query for name in FILTERS),
         narrowed=any(visit.query.get(name) for name in FILTERS if name not in ("assignee", "status")),
-        whys=await whys(visit.api, items),
+        plays=sorted({task["play"] for task in items if task["play"]}),
         outcomes=OUTCOMES,
         tabs=tabs_of(filters),
     )
+
+
+async def reasons(visit: Visit) -> Response:
+    """Why there are the tasks of the list, which is there already: to know it takes longer than to list them."""
+    plays = visit.request.query_params.getlist("play")[:LIMIT]
+    return await visit.piece("task_whys.html", whys=await whys(visit.api, plays))
 
 
 def following(items: Sequence[Task]) -> dict[str, str]:
@@ -150,4 +151,4 @@ async def everyone(visit: Visit) -> Response:
     )
 
 
-ROUTES = [show("/tasks", tasks), show("/tasks/everyone", everyone)]
+ROUTES = [show("/tasks", tasks), show("/tasks/everyone", everyone), show("/tasks/whys", reasons)]

@@ -45,6 +45,12 @@ function bulk(key) {
 
 function press(key) {
   const wanted = `[data-key="${CSS.escape(key)}"]`;
+  const closed = bulk(key) ? null : here()?.querySelector(".opens:not([open])");
+  if (closed && !closed.querySelector("form")) { // what it opens to has yet to come
+    closed.addEventListener("htmx:after:swap", () => press(key), { once: true });
+    closed.open = true;
+    return true;
+  }
   const found = bulk(key) ?? here()?.querySelector(wanted) ?? document.querySelector(`main ${wanted}`);
   if (!found) return false;
   for (let outer = found.parentElement; (outer = outer?.closest("details")); outer = outer.parentElement) {

@@ -101,6 +101,10 @@ def _here(page: Page) -> Any:
     return page.locator("[data-row].here")
 
 
+def _why(page: Page, title: str) -> Any:
+    return page.locator("[data-row]", has_text=title).locator("summary .muted").first
+
+
 @pytest.mark.parametrize(("size", "dark"), [(WIDE, False), (NARROW, True)], ids=["wide light", "narrow dark"])
 def test_pages_are_fit_for_all(site: Site, browse: Browse, jo: str, size: ViewportSize, dark: bool) -> None:
     task = _ids(site)["Call Acme"]
@@ -125,6 +129,7 @@ def test_tasks_with_the_keys_alone(site: Site, browse: Browse, jo: str) -> None:
     ids = _ids(site)
     page = browse("/tasks", key=jo)
     expect(page.get_by_role("heading", name="Overdue")).to_be_visible()
+    expect(_why(page, "Call Acme")).to_contain_text("ticket.opened events")  # fetched after the list
     page.keyboard.press("j")
     page.keyboard.press("e")
     note = _here(page).get_by_label("Note")
@@ -152,6 +157,7 @@ def test_tasks_with_the_keys_alone(site: Site, browse: Browse, jo: str) -> None:
 def test_tasks_without_script(site: Site, browse: Browse, jo: str) -> None:
     ids = _ids(site)
     page = browse("/tasks", key=jo, script=False)
+    expect(_why(page, "Call Acme")).to_have_text("By the rule unhappy.")
     page.get_by_label("Tick Task 4").check()
     page.get_by_role("button", name="Hand over…").click()
     page.get_by_label("To").fill("kim@us.test")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from services.console.api import Api, ApiError, client_of
+from services.console.api import Api, ApiError
 from services.console.dates import day_text, in_zone, when, zone_named
 from services.console.front import Front, is_page
 from services.console.guard import Address, Tries, address_of, local_path
@@ -253,8 +253,8 @@ def test_a_version_of_thousands_of_digits_is_nowhere() -> None:
 
 def asked(answer: httpx.Response, path: str, *parts: str, **more: Any) -> Any:
     """What `Api` makes of a call whose answer is known."""
-    client = client_of(httpx.MockTransport(lambda _: answer))
-    return asyncio.run(Api(client, KEY).send("POST", path, *parts, **more))
+    transport = httpx.MockTransport(lambda _: answer)
+    return asyncio.run(Api(transport, KEY).send("POST", path, *parts, **more))
 
 
 @pytest.mark.parametrize("part", ["", ".", ".."])

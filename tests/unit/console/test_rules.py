@@ -3,6 +3,7 @@
 from datetime import date
 from typing import Any
 
+import httpx
 import pytest
 
 from services.console.pages.rule import fired, newest_of, parted, started, turned, turned_by
@@ -60,7 +61,7 @@ def test_the_list_says_each_rule_and_how_often_it_fired() -> None:
     page = world({"GET /v1/stats/triggers": stats}).get("/rules").text
     assert "Fires for an account." in page
     assert (
-        '<a href="/triggers?rule=spike&amp;after=2026-02-07T23%3A59%3A59.999999Z">1,234 triggers</a>' in page
+        '<a href="/triggers?after=2026-02-07T23%3A59%3A59.999999Z&amp;rule=spike">1,234 triggers</a>' in page
     )
 
 
@@ -72,11 +73,22 @@ def test_without_counts_the_list_says_nothing_of_them() -> None:
 
 def test_what_is_wrong_with_a_rule_stands_in_the_list() -> None:
     broken = {**RULE, "unhealthy": "its pattern does not compile"}
-    page = world({"GET /v1/rules": page_of([broken])}).get("/rules").text
+    found = world({"GET /v1/rules": page_of([broken])})
+    page = found.get("/rules").text
     assert "does not run" in page
     assert "its pattern does not compile" in page
-    assert "source is silent" in page, "the fake answers the same for silent rules"
-    assert "source is silent" not in world({"GET /v1/rules": page_of([])}).get("/rules").text
+    assert "source is silent" not in page
+    assert not any("silent" in one.url.params for one in found.asked), "nothing says that there is one"
+
+
+def test_silent_rules_are_asked_for_where_there_are_some() -> None:
+    def rules(request: httpx.Request) -> dict[str, Any]:
+        return page_of([RULE] if "silent" in request.url.params else [RULE, {**RULE, "name": "other"}])
+
+    silent = {"kind": "silent", "count": 1, "oldest": None, "link": "/v1/rules?silent=true"}
+    page = world({"GET /v1/rules": rules, "GET /v1/attention": {"items": [silent]}}).get("/rules").text
+    assert page.count("source is silent") == 1
+    assert page.index("spike") < page.index("source is silent") < page.index("other")
 
 
 def test_filters_are_the_apis_own_and_stay() -> None:

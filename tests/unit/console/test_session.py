@@ -7,7 +7,7 @@ import httpx
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from services.console.api import Api, ApiError, client_of
+from services.console.api import Api, ApiError
 from services.console.guard import Tries, local_path
 from services.console.session import Sessions
 from tests.unit.console.world import HERE, KEY, World, page_of, refusal
@@ -242,7 +242,7 @@ def test_a_call_that_hangs_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         await asyncio.Event().wait()
 
     async def run(method: str) -> ApiError:
-        api = Api(client_of(httpx.ASGITransport(hanging)), KEY)
+        api = Api(httpx.ASGITransport(hanging), KEY)
         with pytest.raises(ApiError) as said:
             await api.send(method, "/v1/tasks")
         return said.value

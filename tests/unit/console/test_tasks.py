@@ -88,10 +88,42 @@ def test_mine_are_those_of_the_address_of_the_key() -> None:
     assert asked_for == {"assignee": "jo@us.test", "status": "open", "sort": "due", "limit": "50"}
     assert "My tasks" in page
     assert "Call Acme" in page
-    assert "No login for 30 days." in page
     assert 'href="/accounts/acme"' in page
     assert "high touch" in page
-    assert query(world, "/v1/plays") == {"id": "p1", "limit": "1"}
+
+
+def test_why_there_are_the_tasks_comes_after_the_list() -> None:
+    world = a_world(a_task(), a_task("t2", play="p2"), a_task("t3", play=None, rule=None))
+    page = world.get("/tasks").text
+    assert "By the rule gone-quiet." in page
+    assert "No login for 30 days." not in page
+    assert not {"/v1/plays", "/v1/triggers"} & {one.url.path for one in world.asked}
+    assert 'hx-get="/tasks/whys?play=p1&amp;play=p2"' in page
+    whys = world.get("/tasks/whys?play=p1&play=p2").text
+    assert whys.count("<span") == 1, "nothing is known of the other play"
+    assert 'hx-swap-oob="innerHTML:.why-p1">No login for 30 days.<' in whys
+    assert world.asked[-2].url.params.get_list("id") == ["p1", "p2"]
+
+
+def test_who_may_not_read_triggers_asks_for_none() -> None:
+    me = {"name": "kim", "scopes": ["actions:read"], "email": "jo@us.test"}
+    page = a_world(a_task(), me=me).get("/tasks").text
+    assert "By the rule gone-quiet." in page
+    assert "/tasks/whys" not in page
+
+
+def test_what_a_task_opens_to_is_not_in_the_list() -> None:
+    world = a_world(a_task(), a_task("t2"))
+    page = world.get("/tasks").text
+    assert 'name="note"' not in page
+    assert 'hx-get="/tasks/t1/context?back=%2Ftasks&amp;after=t2"' in page
+    assert 'href="/tasks/t1?back=%2Ftasks"' in page, "without script this leads to the forms"
+    piece = world.get("/tasks/t1/context?back=%2Ftasks&after=t2").text
+    assert 'action="/tasks/t1/complete"' in piece
+    assert 'name="back" value="/tasks"' in piece
+    assert 'name="after" value="t2"' in piece
+    assert "No login for 30 days." in piece
+    assert "<html" not in piece
 
 
 def test_without_an_address_all_are_shown_and_it_says_what_to_do() -> None:
@@ -181,12 +213,6 @@ def test_a_task_says_what_led_to_it() -> None:
     assert "login" in page
     assert "touchline.task.created" not in page
     assert 'href="/plays/p1"' in page
-
-
-def test_in_the_list_it_is_a_piece_of_the_page() -> None:
-    piece = a_world(a_task()).get("/tasks/t1/context").text
-    assert "No login for 30 days." in piece
-    assert "<html" not in piece
 
 
 def test_a_task_made_by_hand_asks_for_no_play() -> None:
