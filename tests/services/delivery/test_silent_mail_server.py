@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from backbone.settings import Settings
-from services.actions.channels.email import server_health
+from services.actions.channels.email import server_health, smtp
 from services.actions.channels.email.channel import email_channel
 from services.actions.delivery.lease_book import MOST_LEASED
+from services.actions.tables import actions, attempts
 from tests.services.delivery.kit import Fake, House
 from tests.services.delivery.test_service import Running
 from tests.unit.channels.helpers import Server
@@ -21,6 +23,7 @@ from tests.unit.channels.test_silent_mail_server import Silent
 from tests.unit.channels.test_smtp import Scripted
 
 HOOKS = 300
+MAILS, A_FEW = 100, 10
 
 
 class Refuses(Scripted):
@@ -86,6 +89,55 @@ def test_webhooks_flow_past_more_mails_than_one_process_leases(tmp_path: Path, k
         finally:
             heal()
             house.close()
+
+
+def test_a_server_that_hangs_after_the_dot_costs_few_mails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next mails after 10 ms, 40 ms, 160 ms and so on are left in doubt; the others wait, and go out in the end."""
+    monkeypatch.setattr(smtp, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(smtp, "TURN_S", 0.2)
+    house, script = House(tmp_path), Silent("dot")
+    with serving(script) as (url, heal):
+        house.settings = Settings(data_dir=tmp_path, smtp_url=url, _env_file=None)  # type: ignore[call-arg]
+        house.put(*(f"act_m{n}" for n in range(MAILS)))
+        loop = house.loop(email=email_channel)  # type: ignore[arg-type]
+
+        def statuses() -> Counter[str]:
+            return Counter(status for status, _ in house.states().values())
+
+        def again() -> None:
+            with house.db.write() as conn:
+                retrying = update(actions).where(actions.c.status == "retrying")
+                conn.execute(retrying.values(next_attempt_at=1))
+            loop.wake()
+
+        def tried_again() -> bool:
+            again()
+            tried = Counter(row.action for row in house.rows(attempts) if row.ended_at is not None)
+            return sum(n > 1 for n in tried.values()) >= MAILS - A_FEW
+
+        def ended() -> bool:
+            again()
+            return statuses()["done"] + statuses()["uncertain"] == MAILS
+
+        try:
+            house.until(tried_again)
+            assert statuses()["done"] == 0
+            assert loop.troubles()["email"].detail.startswith("the mail: no answer")
+            heal()
+            house.until(ended)
+            assert 1 <= statuses()["uncertain"] <= A_FEW
+            copies = Counter(_action_of(message) for message in script.accepted)
+            assert set(copies.values()) == {1}, "no mail went out twice"
+            assert len(copies) == MAILS, "each one arrived, those in doubt included"
+        finally:
+            heal()
+            house.close()
+
+
+def _action_of(message: bytes) -> bytes:
+    return next(line for line in message.split(b"\r\n") if line.startswith(b"Message-ID:"))
 
 
 @each

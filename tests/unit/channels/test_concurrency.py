@@ -1,4 +1,5 @@
-"""The gate: few at once to whoever answers quickly, many to whoever takes long, and nobody held up for ever."""
+"""The limit on mails between dot and answer: few to a server that answers quickly, many to one that takes long, and one
+at a time to one that hangs."""
 
 import asyncio
 import time
@@ -6,13 +7,29 @@ import time
 import pytest
 
 from services.actions.channels.email import concurrency as module
-from services.actions.channels.email.concurrency import SAMPLES, AdaptiveLimit
+from services.actions.channels.email.concurrency import LONGER, SAMPLES, UNUSUAL, AdaptiveLimit, Permit
 
-LEAST, STEP_S, PATIENCE_S = 2, 0.002, 0.25
+LEAST, STEP_S, PATIENCE_S, MOST_PATIENCE_S = 2, 0.002, 0.25, 100.0
 
 
 def made(patience: float = PATIENCE_S) -> AdaptiveLimit:
-    return AdaptiveLimit(least=LEAST, step=STEP_S, patience=patience)
+    return AdaptiveLimit(least=LEAST, step=STEP_S, patience=patience, most_patience=MOST_PATIENCE_S)
+
+
+async def sent(gate: AdaptiveLimit) -> Permit:
+    """A mail that is on the wire."""
+    permit = await gate.enter()
+    permit.__enter__()
+    return permit
+
+
+def answered(permit: Permit) -> None:
+    permit.__exit__(None, None, None)
+
+
+def ends(permit: Permit, error: Exception) -> None:
+    """It will have no answer."""
+    permit.__exit__(type(error), error, None)
 
 
 class Loop:
@@ -46,12 +63,12 @@ async def test_the_room_follows_from_the_quickest_answer(clock: Loop, took: floa
 
 async def test_one_at_a_time_until_it_is_measured(clock: Loop) -> None:
     gate = made()
-    first = await gate.enter()
+    first = await sent(gate)
     second = asyncio.create_task(gate.enter())
     await asyncio.sleep(0)
     assert not second.done()
-    first.__exit__(None, None, None)
-    (await second).__exit__(None, None, None)
+    answered(first)
+    (await second).give_back()
 
 
 async def test_a_quick_failure_measures_nothing(clock: Loop) -> None:
@@ -67,10 +84,10 @@ async def test_a_quick_failure_measures_nothing(clock: Loop) -> None:
 async def test_answers_to_many_at_once_measure_nothing(clock: Loop) -> None:
     gate = made()
     await measure(gate, clock, 0.0004)
-    passes = [await gate.enter() for _ in range(LEAST)]
+    passes = [await sent(gate) for _ in range(LEAST)]
     clock.now += 1
     for one in passes:
-        one.__exit__(None, None, None)
+        answered(one)
     assert gate.room == LEAST
     clock.now += module.AGAIN_S
     await measure(gate, clock, 9.0)  # and after a while it is measured again
@@ -79,54 +96,143 @@ async def test_answers_to_many_at_once_measure_nothing(clock: Loop) -> None:
 
 async def test_what_stays_without_an_answer_holds_up_nobody() -> None:
     gate = made(patience=0.001)
-    stuck = [await asyncio.wait_for(gate.enter(), 10) for _ in range(5)]
+    stuck = [await sent(gate) for _ in range(5)]
     for one in stuck:
-        one.__exit__(None, None, None)  # late, and without a second effect
-    last = await asyncio.wait_for(gate.enter(), 10)
-    last.__exit__(None, None, None)
+        answered(one)  # late, and without a second effect
+    answered(await sent(gate))
     assert gate._inside == 0
 
 
-async def test_patience_grows_while_nothing_is_answered(clock: Loop) -> None:
-    """A server that stalls has few on the wire when we are killed; one that answers again is as before."""
+def tire(permit: Permit, clock: Loop) -> None:
+    """The time passes until the patience with this mail is over."""
+    clock.now = permit._since + permit._patience
+    permit._tire(clock.now)
+
+
+async def test_a_server_that_answers_nothing_gets_one_mail_at_a_time_and_ever_more_seldom(
+    clock: Loop,
+) -> None:
     gate = made()
-    stuck = []
-    for times in (1, 2, 4, 8, 8):
-        assert gate.patience == times * PATIENCE_S
-        one = await gate.enter()
-        clock.now += gate.patience
-        one._tire(clock.now)
-        stuck.append(one)
-    with pytest.raises(TimeoutError), await gate.enter():
-        raise TimeoutError
-    assert gate.patience == 8 * PATIENCE_S
-    stuck[0].__exit__(None, None, None)
-    assert gate.patience == PATIENCE_S
+    await measure(gate, clock, 10 * STEP_S)
+    at_once = [await sent(gate) for _ in range(gate.room)]
+    for one in at_once:
+        assert one._patience == PATIENCE_S
+        tire(one, clock)
+    assert (gate.hangs, gate.room) == (True, 1)
+    for times in range(1, 6):
+        probe = await sent(gate)
+        assert probe._patience == min(LONGER**times * PATIENCE_S, MOST_PATIENCE_S)
+        second = asyncio.create_task(gate.enter())
+        await asyncio.sleep(0)
+        assert not second.done()
+        second.cancel()
+        tire(probe, clock)
+    assert gate.patience == MOST_PATIENCE_S
+
+
+async def test_the_first_answer_opens_all_places_again(clock: Loop) -> None:
+    gate = made()
+    await measure(gate, clock, 10 * STEP_S)
+    room = gate.room
+    first = await sent(gate)
+    tire(first, clock)
+    probe = await sent(gate)
+    waiting = [asyncio.create_task(gate.enter()) for _ in range(room)]
+    await asyncio.sleep(0)
+    answered(first)  # its place was given away long ago
+    assert (gate.hangs, gate.room, gate.patience) == (False, room, PATIENCE_S)
+    await asyncio.sleep(0)
+    assert sum(one.done() for one in waiting) == room - 1, "the probe has the other place"
+    answered(probe)
+    await asyncio.gather(*waiting)
+
+
+async def test_a_server_that_was_never_heard_gets_single_mails_until_it_answers(clock: Loop) -> None:
+    """That a mail stays without an answer says nothing about how long an answer takes."""
+    gate = made()
+    for _ in range(SAMPLES + 1):
+        tire(await sent(gate), clock)
+    assert (gate.hangs, gate.room) == (True, 1)
+    assert gate._wanted == SAMPLES
+    answered(await sent(gate))
+    assert not gate.hangs
+
+
+async def test_a_server_as_slow_as_usual_does_not_hang(clock: Loop) -> None:
+    gate = made()
+    await measure(gate, clock, 2.0)
+    room = gate.room
+    assert room == LEAST + int(PATIENCE_S / STEP_S)
+    slow = [await sent(gate) for _ in range(40)]
+    for one in slow:
+        tire(one, clock)
+    assert (gate.hangs, gate.room) == (False, room)
+    clock.now = slow[0]._since + 2.0
+    for one in slow:
+        answered(one)
+    late = await sent(gate)
+    clock.now += 2.0 * UNUSUAL
+    ends(late, TimeoutError())
+    assert gate.hangs, "but this is not usual"
+
+
+async def test_one_mail_without_an_answer_is_no_sign_while_others_have_theirs(clock: Loop) -> None:
+    gate = made()
+    await measure(gate, clock, STEP_S)
+    stuck, other = await sent(gate), await sent(gate)
+    clock.now += STEP_S
+    answered(other)
+    tire(stuck, clock)
+    assert (gate.hangs, gate.patience) == (False, PATIENCE_S)
+    clock.now += MOST_PATIENCE_S
+    ends(stuck, TimeoutError())
+    assert (gate.hangs, gate.patience, gate._inside) == (False, PATIENCE_S, 0)
+
+
+async def test_a_server_that_hangs_up_does_not_hang(clock: Loop) -> None:
+    gate = made()
+    for _ in range(5):
+        mail = await sent(gate)
+        clock.now += 10
+        ends(mail, ConnectionError())
+    assert (gate.hangs, gate._inside) == (False, 0)
+
+
+async def test_a_place_is_given_back_once(clock: Loop) -> None:
+    gate = made()
+    unused, used = await gate.enter(), None
+    unused.give_back()
+    unused.give_back()
+    assert gate._inside == 0
+    used = await sent(gate)
+    answered(used)
+    used.give_back()
+    assert gate._inside == 0
 
 
 async def test_patience_that_ends_late_is_no_sign() -> None:
     """The loop was busy: the answer may be here, unread. Timers come before what was received."""
     gate = made(patience=0.02)
-    first = await gate.enter()
+    first = await sent(gate)
     second = asyncio.create_task(gate.enter())
     await asyncio.sleep(0)
     time.sleep(gate.patience + 2 * module.LATE_S)  # busy
     for _ in range(5):
         await asyncio.sleep(0)
     assert not second.done()
-    (await asyncio.wait_for(second, 10)).__exit__(None, None, None)  # idle: then it ends
-    first.__exit__(None, None, None)
+    (await asyncio.wait_for(second, 10)).give_back()  # idle: then it ends
+    answered(first)
     assert gate._inside == 0
 
 
 async def test_whoever_stops_waiting_takes_no_place(clock: Loop) -> None:
     gate = made()
-    first = await gate.enter()
+    first = await sent(gate)
     waiting = [asyncio.create_task(gate.enter()) for _ in range(3)]
     await asyncio.sleep(0)
     waiting[0].cancel()
-    first.__exit__(None, None, None)  # gives its place to the second, who is cancelled with it in hand
+    answered(first)  # gives its place to the second, who is cancelled with it in hand
     waiting[1].cancel()
     await asyncio.gather(*waiting[:2], return_exceptions=True)
-    (await asyncio.wait_for(waiting[2], 10)).__exit__(None, None, None)
+    (await asyncio.wait_for(waiting[2], 10)).give_back()
     assert gate._inside == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -23,7 +24,7 @@ SILENT_S, PATIENCE_S = 0.05, 0.3
 def patience(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """The same waits, shorter: a server is silent long before its time is over."""
     monkeypatch.setattr(server_health, "SILENT_S", SILENT_S)
-    for name in ("CONNECT_S", "COMMAND_S", "BODY_S", "VERDICT_S"):
+    for name in ("CONNECT_S", "COMMAND_S", "BODY_S", "TURN_S", "VERDICT_S"):
         monkeypatch.setattr(module, name, PATIENCE_S)
     caplog.set_level(logging.INFO)
     server_health.MAIL_SERVER_SILENT.set(0)
@@ -108,6 +109,137 @@ async def test_after_the_dot_the_mail_is_in_doubt_and_stays_so() -> None:
         assert (await sent(transport, "act_2")).kind == "done"
         await transport.close()
     assert (silent(), transport.trouble) == (0, None)
+
+
+MAILS, A_FEW = 40, 8  # as many as there are connections; the ninth would have to wait for minutes
+Tasks = list[asyncio.Task[Outcome]]
+
+
+@pytest.fixture
+def tires_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that hangs gets a second mail after 10 ms, a third after 40 ms more, then after 160 ms, …"""
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    for name in ("CONNECT_S", "COMMAND_S", "BODY_S", "VERDICT_S"):
+        monkeypatch.setattr(module, name, 60.0)
+
+
+async def in_vain(transport: SmtpTransport, script: Silent, name: str) -> Tasks:
+    """Send many mails at once to a server that hangs after the dot; returns those that got so far.
+
+    All others are given up, to be tried again.
+    """
+    before = len(script.accepted)
+    mails = [asyncio.create_task(sent(transport, f"act_{name}_{n}")) for n in range(MAILS)]
+    async with asyncio.timeout(30):
+        while sum(one.done() for one in mails) + len(script.accepted) - before < MAILS:
+            await asyncio.sleep(0.005)
+    given_up = Counter((one.result().kind, one.result().reason) for one in mails if one.done())
+    stuck = [one for one in mails if not one.done()]
+    assert given_up == {("temporary", "timeout"): MAILS - len(stuck)}
+    return stuck
+
+
+async def all_sent(transport: SmtpTransport, name: str) -> bool:
+    """Whether the server takes many mails at once, without one that has to be tried again."""
+    mails = (sent(transport, f"act_{name}_{n}") for n in range(MAILS))
+    return {outcome.kind for outcome in await asyncio.gather(*mails)} == {"done"}
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.usefixtures("tires_soon")
+async def test_a_server_that_hangs_after_the_dot_gets_few_mails(known: bool) -> None:
+    script = Silent("dot")
+    async with Server(script) as server:
+        transport = SmtpTransport(server_of(server.port))
+        if known:
+            script.phase = ""
+            assert await all_sent(transport, "before")
+            script.phase = "dot"
+        at_once = transport.gate.room
+        stuck = await in_vain(transport, script, "first")
+        assert 1 <= len(stuck) <= at_once + A_FEW
+        before = script.commands.count("DATA")
+        later = [await in_vain(transport, script, f"round{n}") for n in range(3)]
+        assert sum(len(more) for more in later) <= A_FEW, "no flood of them, round after round"
+        assert script.commands.count("DATA") - before <= A_FEW, "the others do not even begin"
+        assert "the mail: no answer" in str(transport.trouble)
+        script.heal()  # hangs up on whoever waits
+        ends = await asyncio.gather(*stuck, *(one for more in later for one in more))
+        assert {(end.kind, end.reason) for end in ends} == {("uncertain", "maybe_delivered")}
+        assert await all_sent(transport, "after")
+        assert transport.trouble is None
+        await transport.close()
+
+
+@pytest.mark.usefixtures("tires_soon")
+async def test_a_mail_that_is_answered_lets_the_others_go_though_some_stay_without_an_answer() -> None:
+    script = Silent("dot")
+    async with Server(script) as server:
+        transport = SmtpTransport(server_of(server.port))
+        stuck = await in_vain(transport, script, "first")
+        script.phase = ""
+        async with asyncio.timeout(30):
+            while (await sent(transport, "act_probe")).kind == "temporary":
+                pass
+        assert await all_sent(transport, "after")
+        assert transport.trouble is None
+        assert not any(one.done() for one in stuck)
+        script.heal()
+        await asyncio.gather(*stuck)
+        await transport.close()
+
+
+@pytest.mark.usefixtures("tires_soon")
+async def test_a_server_that_answers_commands_and_no_mail_is_silent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    script = Silent("dot")
+    async with Server(script) as server:
+        transport = SmtpTransport(server_of(server.port))
+        stuck = asyncio.create_task(sent(transport))
+        await until(True, transport)
+        script.say["rcpt"] = "550 5.1.1 no such user"
+        assert (await sent(transport, "act_2")).reason == "bounced"
+        assert silent() == 1
+        assert "the mail: no answer" in str(transport.trouble)
+        script.say.clear()
+        script.phase = ""
+        assert (await sent(transport, "act_3")).kind == "done"
+        assert (silent(), transport.trouble) == (0, None)
+        script.heal()
+        await stuck
+        await transport.close()
+    assert caplog.text.count("the mail server does not answer") == 1
+    assert caplog.text.count("the mail server answers again") == 1
+
+
+class Slow(Scripted):
+    """Takes eight times the patience for each mail. `most`: how many it had at once."""
+
+    now = most = 0
+
+    async def answer(self, writer: asyncio.StreamWriter, phase: str, good: str) -> bool:
+        if phase == "dot":
+            self.now += 1
+            self.most = max(self.most, self.now)
+            await asyncio.sleep(0.4)
+            self.now -= 1
+        return await super().answer(writer, phase, good)
+
+
+async def test_a_slow_server_is_not_taken_for_one_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_S", 0.05)
+    for name in ("CONNECT_S", "COMMAND_S", "BODY_S", "TURN_S", "VERDICT_S"):
+        monkeypatch.setattr(module, name, 60.0)
+    monkeypatch.setattr(server_health, "SILENT_S", 5.0)
+    script = Slow()
+    async with Server(script) as server:
+        transport = SmtpTransport(server_of(server.port))
+        for name in ("first", "second", "third"):
+            assert await all_sent(transport, name)
+        assert not transport.gate.hangs
+        assert script.most > MAILS // 2
+        await transport.close()
 
 
 async def test_a_server_that_stops_reading_is_seen_too() -> None:

@@ -2,14 +2,17 @@
 
 The number follows from how quickly the server answers a single mail: `least` at once, and one more for every `step`
 seconds that it takes. It is measured again now and then, with one mail at a time, since the answers to many mails at
-once include their time in the queue. A mail that waits long for its answer holds up no other.
+once include their time in the queue. A mail that waits long for its answer holds up no other, as long as others are
+answered. A server that answers none hangs: it gets single mails, further and further apart, until it answers one.
 """
 
 import asyncio
 from collections import deque
 from types import TracebackType
 
-MOST_PATIENT = 8  # the patience grows up to this many times
+LONGER = 4  # after each mail without an answer, the patience is this many times as long
+UNUSUAL = 4  # a server that takes this many times as long as usual hangs
+WEIGHT = 0.2  # of the newest answer in what is usual
 LATE_S = 0.02  # a timeout that fires this late means that we were busy, and the answer may be waiting unread
 SAMPLES = 3  # how many single answers make a measurement; the quickest counts
 AGAIN_S = 10.0  # between measurements
@@ -18,25 +21,33 @@ AGAIN_S = 10.0  # between measurements
 class AdaptiveLimit:
     """The limit for one server; belongs to one event loop. The channel's own limit holds as well.
 
-    After `patience` seconds without an answer, a mail gives its place to another; the next one does so after twice as
-    long, and so on up to `MOST_PATIENT` times the patience, until there is an answer.
+    After `patience` seconds without an answer, a mail gives its place to another; the next one does so after `LONGER`
+    times that, and so on up to `most_patience`, until there is an answer.
     """
 
-    def __init__(self, *, least: int, step: float, patience: float) -> None:
-        self._least, self._step, self._patience = least, step, patience
-        self.patience = patience  # seconds, for the next mail that enters
-        self.room = 1  # how many places there are at present
+    def __init__(self, *, least: int, step: float, patience: float, most_patience: float) -> None:
+        self._least, self._step, self._patience, self._most_patience = least, step, patience, most_patience
+        self.patience = patience  # seconds, for the next mail that goes out
+        self.hangs = False  # whether mails went out and none has been answered for longer than usual
+        self._room = 1
         self._inside = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._best = patience
         self._wanted = SAMPLES
         self._measured_at = 0.0
+        self._usual = 0.0  # seconds that an answer takes, smoothed
+        self._heard_at = 0.0
+
+    @property
+    def room(self) -> int:
+        """How many places there are at present."""
+        return 1 if self.hangs else self._room
 
     async def enter(self) -> "Permit":
         """Wait for a place."""
         loop = asyncio.get_running_loop()
         if not self._wanted and loop.time() > self._measured_at + AGAIN_S:
-            self.room, self._best, self._wanted = 1, self._patience, SAMPLES
+            self._room, self._best, self._wanted = 1, self._patience, SAMPLES
         if self._inside < self.room:
             self._inside += 1
         else:
@@ -56,19 +67,26 @@ class AdaptiveLimit:
     def leave(self) -> None:
         """Free a place."""
         self._inside -= 1
+        self._let_in()
+
+    def _let_in(self) -> None:
         while self._queue and self._inside < self.room:
             turn = self._queue.popleft()
             if not turn.done():
                 self._inside += 1
                 turn.set_result(None)
 
-    def answered(self) -> None:
-        """Note that the server answers."""
-        self.patience = self._patience
+    def answered(self, took: float, now: float) -> None:
+        """Note that the server has answered a mail, in so many seconds."""
+        self._usual += (took - self._usual) * (WEIGHT if self._usual else 1)
+        self._heard_at, self.patience, self.hangs = now, self._patience, False
+        self._let_in()
 
-    def tired(self) -> None:
-        """Note that the server has not answered for this long."""
-        self.patience = min(2 * self.patience, MOST_PATIENT * self._patience)
+    def tired(self, waited: float, since: float) -> None:
+        """Note that the server has left a mail without an answer for this long."""
+        if self._heard_at <= since:  # others have none either
+            self.patience = min(max(self.patience, LONGER * waited), self._most_patience)
+            self.hangs |= waited >= UNUSUAL * self._usual
 
     @property
     def alone(self) -> bool:
@@ -80,48 +98,56 @@ class AdaptiveLimit:
         self._best = min(self._best, seconds)
         self._wanted -= 1
         if self._wanted <= 0:
-            self.room, self._measured_at = self._least + int(self._best / self._step), now
+            self._room, self._measured_at = self._least + int(self._best / self._step), now
 
 
 class Permit:
-    """A place, kept until the answer is there or the patience is over: `with await limit.enter(): …`."""
+    """A place, to be used (`with permit: …`) or given back.
 
-    __slots__ = ("_alone", "_gate", "_loop", "_since", "_timer")
+    Used, it is kept until the answer is there or the patience is over.
+    """
+
+    __slots__ = ("_alone", "_gate", "_kept", "_loop", "_patience", "_since", "_timer")
 
     def __init__(self, gate: AdaptiveLimit, loop: asyncio.AbstractEventLoop) -> None:
-        self._gate, self._loop, self._since = gate, loop, loop.time()
-        self._alone = gate.alone
+        self._gate, self._loop = gate, loop
+        self._kept, self._alone = True, False
         self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        self._since, self._patience, self._alone = self._loop.time(), self._gate.patience, self._gate.alone
         self._wait()
 
     def _wait(self) -> None:
-        patience = self._gate.patience
-        self._timer = self._loop.call_later(patience, self._tire, self._loop.time() + patience)
+        self._timer = self._loop.call_later(self._patience, self._tire, self._loop.time() + self._patience)
 
     def _tire(self, due: float) -> None:
         if self._loop.time() - due > LATE_S:
             self._wait()
-        else:
-            self._gate.tired()
-            self._end()
+            return
+        self._gate.tired(self._patience, self._since)
+        self._alone = self._alone and not self._gate.hangs  # that says nothing about how long an answer takes
+        self.give_back()
 
-    def _end(self) -> None:
-        if self._timer is None:
-            return  # the patience was over before
-        self._timer.cancel()
-        self._timer = None
+    def give_back(self) -> None:
+        """Free the place, if it is still kept."""
+        if not self._kept:
+            return
+        self._kept = False
+        if self._timer is not None:
+            self._timer.cancel()
         if self._alone:
             now = self._loop.time()
             self._gate.measured(now - self._since, now)
         self._gate.leave()
 
-    def __enter__(self) -> None:
-        pass
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._alone = self._alone and kind is None  # a quick failure is not an answer
+        now = self._loop.time()
         if kind is None:
-            self._gate.answered()
-        self._end()
+            self._gate.answered(now - self._since, now)
+        elif isinstance(error, TimeoutError):
+            self._gate.tired(now - self._since, self._since)
+        self._alone = self._alone and kind is None  # a quick failure is not an answer
+        self.give_back()

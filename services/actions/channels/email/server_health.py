@@ -4,6 +4,8 @@ as a notice (`on_health`, see `MailServerWatch`).
 A mail that is refused because of its recipient says nothing about the server. The server refuses us if it cannot be
 reached, wants another password or does not let us send; once it takes a mail, it is well again. No part of a mail is
 logged, and only the codes of an answer, since servers quote addresses in their texts.
+
+A server that takes commands and leaves mails without an answer is silent until it answers a mail.
 """
 
 import asyncio
@@ -20,9 +22,18 @@ from services.actions.metrics import MAIL_SERVER_SILENT, show_mail_server
 # RFC 4954: these codes are about our login, which can be repaired; no mail is given up for them.
 LOGIN_WANTED = (530, 534, 535, 538)
 SILENT_S = 5.0  # without an answer
+AFTER_THE_DOT = "the mail"  # the phase in which a mail waits for its answer
 _CODE = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})\b")
 
 log = get_logger("touchline.mail")
+
+
+@dataclass(slots=True)
+class _Silence:
+    """Whether answers of one kind stay away. `heard_at`: when there was one, by the clock of the loop."""
+
+    heard_at: float = 0.0
+    trouble: ChannelTrouble | None = None
 
 
 @dataclass(slots=True)
@@ -31,6 +42,7 @@ class _Wait:
 
     phase: str
     since: float
+    silence: _Silence
     timer: asyncio.TimerHandle | None = None
 
 
@@ -42,13 +54,12 @@ class ServerHealth:
     ) -> None:
         self._now, self._on_health = now, on_health
         self._refusal: ChannelTrouble | None = None
-        self._silence: ChannelTrouble | None = None
-        self._heard_at = 0.0
+        self._to_commands, self._to_mails = _Silence(), _Silence()
 
     @property
     def trouble(self) -> ChannelTrouble | None:
         """The trouble that keeps the server from taking any mail, or makes it slow."""
-        return self._refusal or self._silence
+        return self._refusal or self._to_mails.trouble or self._to_commands.trouble
 
     @contextmanager
     def listening(self, phase: str, *, answers: bool = True) -> Iterator[None]:
@@ -58,17 +69,18 @@ class ServerHealth:
         `answers`: whether the end of the wait is an answer; if not, the server has only taken what we sent.
         """
         loop = asyncio.get_running_loop()
-        wait = _Wait(phase, loop.time())
+        silence = self._to_mails if phase == AFTER_THE_DOT else self._to_commands
+        wait = _Wait(phase, loop.time(), silence)
         self._look_later(loop, wait, SILENT_S)
         try:
             yield
         except TimeoutError:
-            if self._silence is not None:
+            if silence.trouble is not None:
                 self.refused(phase, "no answer")
             raise
         else:
             if answers:
-                self._heard(loop.time())
+                self._heard(loop.time(), phase)
         finally:
             if wait.timer is not None:
                 wait.timer.cancel()
@@ -78,20 +90,24 @@ class ServerHealth:
 
     def _look(self, loop: asyncio.AbstractEventLoop, wait: "_Wait") -> None:
         """See whether the server is silent: whoever was heard last may have been the last one to be heard."""
-        left = max(wait.since, self._heard_at) + SILENT_S - loop.time()
+        left = max(wait.since, wait.silence.heard_at) + SILENT_S - loop.time()
         if left > 0:
             self._look_later(loop, wait, left)
-        elif self._silence is None:
+        elif wait.silence.trouble is None:
             began = self._now() - round(SILENT_S * 1_000_000)
-            self._silence = ChannelTrouble(since=began, detail=f"{wait.phase}: no answer for {SILENT_S:g} s")
+            detail = f"{wait.phase}: no answer for {SILENT_S:g} s"
+            wait.silence.trouble = ChannelTrouble(since=began, detail=detail)
             MAIL_SERVER_SILENT.set(1)
             log.warning("the mail server does not answer", phase=wait.phase)
 
-    def _heard(self, at: float) -> None:
-        self._heard_at = at
-        if self._silence is not None:
-            log.info("the mail server answers again", since=rfc3339(self._silence.since))
-            self._silence = None
+    def _heard(self, at: float, phase: str) -> None:
+        ended = [self._to_commands, self._to_mails] if phase == AFTER_THE_DOT else [self._to_commands]
+        for silence in ended:
+            silence.heard_at = at
+            if silence.trouble is not None:
+                log.info("the mail server answers again", since=rfc3339(silence.trouble.since))
+                silence.trouble = None
+        if self._to_commands.trouble is None and self._to_mails.trouble is None:
             MAIL_SERVER_SILENT.set(0)
 
     def took(self) -> None:

@@ -2,7 +2,8 @@
 
 Before the final dot, the server has accepted nothing, and the mail is tried again. From the moment the dot may have
 left until the server's answer, the mail may have been accepted: the outcome is `uncertain`, and the mail is never
-sent a second time.
+sent a second time. So a server that hangs after the dot gets single mails until it answers one (see `AdaptiveLimit`);
+the others wait before their first command, or before the dot, for at most `TURN_S`, and are tried again later.
 """
 
 import asyncio
@@ -19,21 +20,22 @@ from aiosmtplib.protocol import SMTPProtocol
 
 from backbone.setting_checks import is_loopback
 from services.actions.channels.base import ChannelTrouble
-from services.actions.channels.email.concurrency import AdaptiveLimit
+from services.actions.channels.email.concurrency import AdaptiveLimit, Permit
 from services.actions.channels.email.message import Envelope
 from services.actions.channels.email.pace import Pace
-from services.actions.channels.email.server_health import LOGIN_WANTED, ServerHealth, bare
+from services.actions.channels.email.server_health import AFTER_THE_DOT, LOGIN_WANTED, ServerHealth, bare
 from services.actions.metrics import show_mail_server
 from services.actions.plays.retry_policy import Outcome
 
 CONNECT_S = 20.0
 COMMAND_S = 30.0
 BODY_S = 120.0  # for the body to go out
+TURN_S = 30.0  # for the turn of this mail's dot
 VERDICT_S = 300.0  # for the answer to the dot; RFC 5321 asks for ten minutes, but servers give up sooner
 LOOK_S = 0.002  # looks at the connection before the dot: no dot goes to a server that hung up during the body
 DOTS = 2  # dots under way to a server that answers at once: one there, one on its way
 ONE_MORE_S = 0.002  # one more dot for each time that the server's answer takes this long
-PATIENCE_S = 0.25  # after this time the next dot goes out, even if the server does not answer
+PATIENCE_S = 0.25  # after this time the next dot goes out, even if the server does not answer; then less and less often
 IDLE_S = 25.0  # a connection that was idle for longer is not used again
 PER_CONNECTION = 200  # most mails over one connection
 
@@ -128,7 +130,7 @@ class SmtpTransport:
         self.health = ServerHealth(now, on_health)
         self.before_effect = before_effect  # called with the action whose final dot is about to go out
         # The limit on mails between the final dot and its answer.
-        self.gate = AdaptiveLimit(least=DOTS, step=ONE_MORE_S, patience=PATIENCE_S)
+        self.gate = AdaptiveLimit(least=DOTS, step=ONE_MORE_S, patience=PATIENCE_S, most_patience=VERDICT_S)
         self._idle: deque[SmtpConnection] = deque()
         self._name = name or re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname()) or "localhost"
 
@@ -144,6 +146,14 @@ class SmtpTransport:
             self.health.refused("connection", _sentence(error))
             return Outcome(kind="temporary", reason=_why(error), detail=_sentence(error))
         return MailTransaction(self, line, action, envelope)
+
+    async def permit(self) -> Permit:
+        """Wait for the turn of a mail's dot. Raises `TimeoutError` if it does not come."""
+        try:
+            async with asyncio.timeout(TURN_S):
+                return await self.gate.enter()
+        except TimeoutError:
+            raise TimeoutError("the server leaves mails without an answer") from None
 
     @property
     def trouble(self) -> ChannelTrouble | None:
@@ -211,6 +221,7 @@ class MailTransaction:
         self._line = line
         self._action = action
         self._envelope = envelope
+        self._permit: Permit | None = None  # for the dot, if it has been given already
         self._dotted = False  # once true, the server may have accepted the mail
 
     async def drop(self) -> None:
@@ -229,10 +240,15 @@ class MailTransaction:
         except BaseException:
             self._line.smtp.close()
             raise
+        finally:
+            if self._permit is not None:
+                self._permit.give_back()
         self._transport.keep(self._line)
         return outcome
 
     async def _submit(self, begun_at: int) -> Outcome:
+        if self._transport.gate.hangs:
+            self._permit = await self._transport.permit()
         refusal = await self._mail()
         if refusal is None:
             refusal = await self._recipient()
@@ -248,7 +264,7 @@ class MailTransaction:
 
     async def _mail(self) -> Outcome | None:
         """Send MAIL FROM; if the connection died while it was idle, send it once more on a new one."""
-        reused = self._line.mails > 0
+        reused = self._line.mails > 0 or self._permit is not None
         self._line.mails += 1
         try:
             refusal = await self._from()
@@ -296,21 +312,21 @@ class MailTransaction:
             async with asyncio.timeout(BODY_S):
                 await protocol._drain_helper()  # noqa: SLF001  all that stands between us and the socket
         await asyncio.sleep(LOOK_S)
-        with await self._transport.gate.enter():
+        with self._permit or await self._transport.permit():
             protocol = self._line.protocol  # raises if the server hung up during the body
             if protocol._buffer:  # noqa: SLF001
                 raise ConnectionAbortedError("the server answered what it was not asked")
             self._transport.before_effect(self._action)
             self._dotted = True
             protocol.write(b".\r\n")
-            with self._transport.health.listening("the mail"):
+            with self._transport.health.listening(AFTER_THE_DOT):
                 code, text = await protocol.read_response(timeout=VERDICT_S)
         if code // 100 == 2:
             self._transport.health.took()
             return Outcome(kind="done", detail=_said(code, text))
         if code // 100 not in _NO:
             raise SMTPResponseException(code, text)  # neither accepted nor refused
-        self._transport.health.answered("the mail", code, text)
+        self._transport.health.answered(AFTER_THE_DOT, code, text)
         return _verdict(code, text)
 
 
