@@ -140,10 +140,15 @@ def _plays(routes: APIRouter, db: Database) -> None:
         status: PlayStatus | None = None,
         reason: PlayReason | None = None,
         step: Annotated[Text, Query(description="The step that the play has reached.")] = None,
+        any_step: Annotated[
+            bool | None, Query(description="Whether the play has reached a step at all.")
+        ] = None,
         _: Principal = require("actions:read"),
     ) -> Response:
         """`after` and `before` are compared with `started_at`."""
         query = among(narrow.of(plays, plays.c.started_at, status=status, reason=reason, step=step), id)
+        if any_step is not None:
+            query = query.where(plays.c.step.is_not(None) if any_step else plays.c.step.is_(None))
         order = narrow.order(plays, plays.c.started_at)
         with db.read() as connection:
             return json_response(page(connection, query, order, pages, play_view))

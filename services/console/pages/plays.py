@@ -11,7 +11,9 @@ from services.console.render import address, plural
 from services.console.routing import change, show
 from services.console.visit import Visit
 
-FILTERS = ("status", "reason", "account", "rule", "playbook", "step", "tier", "owner", "after", "before")
+FILTERS = (
+    "status", "reason", "account", "rule", "playbook", "step", "any_step", "tier", "owner", "after", "before",
+)  # fmt: skip
 TABS = (
     ("All", ""), ("Open", "open"), ("Held", "held"), ("Finished", "finished"), ("Exited", "exited"),
     ("Skipped", "skipped"), ("Held out", "held_out"),

@@ -19,6 +19,7 @@ from services.actions.api.details import Details
 from services.actions.rendering import RenderPool
 from services.actions.status import status
 from services.actions.tables import documents
+from services.actions.tables import plays as play_rows
 from tests.services.actions.kit import House
 from tests.unit.plays.kit import DAY, T0, account, event
 
@@ -312,6 +313,29 @@ def test_status_counts_what_is_left(house: House, client: TestClient) -> None:
     after = actions()
     assert (after["lag"], after["due"], after["clock"]) == (0, 1, "2026-01-01T00:00:00Z")
     assert client.get("/v1/status").json()["idle"] is False
+
+
+def test_plays_that_have_reached_no_step_are_listed_by_themselves(house: House, client: TestClient) -> None:
+    saved(client)
+    at_a_step = played(house, client)["id"]
+    (place,) = house.post(account())
+    house.fire(T0, place, id="trg_new", key="new", playbook="chase")
+    house.settle()
+    (about_to_begin,) = [
+        one["id"] for one in client.get("/v1/plays").json()["items"] if one["id"] != at_a_step
+    ]
+    with house.db.write() as conn:
+        conn.execute(
+            update(play_rows).where(play_rows.c.id == about_to_begin).values(step=None, status="open")
+        )
+
+    def listed(asked: str) -> list[str]:
+        return [one["id"] for one in client.get(f"/v1/plays?{asked}").json()["items"]]
+
+    assert listed("any_step=false") == [about_to_begin]
+    assert listed("any_step=true") == [at_a_step]
+    assert len(listed("")) == 2
+    assert listed("status=open&any_step=false") == [about_to_begin]
 
 
 def test_idempotency_key_on_creation(client: TestClient) -> None:

@@ -83,8 +83,10 @@ def test_what_this_release_cannot_read_has_no_picture() -> None:
 
 
 def test_a_number_leads_to_what_it_counts() -> None:
-    page = World(answers()).get("/playbooks/p").text
+    standing = [{"tier": "low", "step": "pause", "n": 4}, {"tier": "low", "step": None, "n": 1}]
+    page = World(answers(**{"GET /v1/playbooks/p/standing": {"items": standing}})).get("/playbooks/p").text
     assert 'href="/plays?playbook=p&amp;status=open&amp;tier=low&amp;step=pause">4 here now' in page
+    assert 'href="/plays?playbook=p&amp;status=open&amp;tier=low&amp;any_step=false">1 about to begin' in page
     assert "Nobody is held out." in page
     assert 'href="/rules/r"' in page
 
