@@ -99,8 +99,8 @@ def footer_lines(context: Mapping[str, Any], sent_by: str) -> list[str]:
     account, contact, owner = (context.get(name) or {} for name in ("account", "contact", "owner"))
     sender = sent_by or owner.get("name") or owner.get("email")
     whom = contact.get("email") or "you"
-    name = account.get("name") or account.get("id")
-    # A person who is an account of his own is no contact "of" it.
+    # A person who is an account of his own is no contact "of" it, and an id means nothing to a reader.
+    name = account.get("name")
     why = (
         f", as a contact of {name}"
         if name and name not in (whom, contact.get("name"), contact.get("id"))

@@ -96,6 +96,16 @@ def test_who_has_no_seat_left_is_not_told_that_some_are(*, bare: bool) -> None:
     assert told == {"86% of your seats are in use": False, "100% of your seats are in use": True}
 
 
+@pytest.mark.parametrize("bare", [False, True], ids=["known", "bare"])
+def test_who_uses_no_feature_is_not_told_of_those_not_used_yet(*, bare: bool) -> None:
+    told = {
+        "used none of" in one.rendered["text"]: "The ones you don't use yet" in one.rendered["text"]
+        for one in ACTED["consumption-gap", bare]
+        if one.step == "training"
+    }
+    assert told == {True: False, False: True}
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_has_a_title_and_says_more(task: MemoryAction) -> None:
     title, body = task.rendered["title"], task.rendered["body"]

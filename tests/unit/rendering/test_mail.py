@@ -142,6 +142,14 @@ def test_an_internal_mail_has_no_footer(renderer: RenderPool, context: dict[str,
     assert "Unsubscribe" not in made.html
 
 
+def test_a_footer_names_no_account_that_has_no_name(renderer: RenderPool, context: dict[str, Any]) -> None:
+    """Its id means nothing to a reader."""
+    context["account"] |= {"id": "acc_7f3a", "name": None}
+    made = mail(renderer, context, markdown="x", sent_by="Jo Doe")
+    assert "Sent by Jo Doe to ann@acme.test.\n" in made.text
+    assert "acc_7f3a" not in made.text + made.html
+
+
 def test_a_subject_is_one_line(renderer: RenderPool, context: dict[str, Any]) -> None:
     context["account"]["name"] = "Acme\r\nBcc: x@evil.test\x00\x0b\u2028y"
     assert (
