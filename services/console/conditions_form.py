@@ -1,6 +1,8 @@
-"""A condition as rows of a form: path, operator, value. What rows cannot say stays YAML. Pure.
+"""A condition as rows of a form: path, operator, value, and how it counts. What rows cannot say stays YAML. Pure.
 
 rows_of({"data.severity": {"in": ["high", "urgent"]}})     [Row("data.severity", "in", "high, urgent")]
+rows_of({"any": [{"data.a": 1}, {"data.b": 2}]})           [Row("data.a", "eq", "1", "any"), …]
+rows_of({"not": {"data.a": 1}})                            [Row("data.a", "eq", "1", "not")]
 """
 
 import json
@@ -24,6 +26,7 @@ OPERATORS: Mapping[str, str] = {
     "starts_with": "starts with",
     "matches": "matches the pattern",
 }
+GROUPS: Mapping[str, str] = {"": "must", "any": "one of these", "not": "must not"}
 LISTS = {"in", "not_in"}
 TEXTS = {"starts_with", "matches"}
 COMBINED = {"all", "any", "not"}
@@ -39,41 +42,83 @@ class Row(NamedTuple):
     path: str = ""
     operator: str = "eq"
     value: str = ""
+    group: str = ""
 
 
 def rows_of(condition: Any) -> list[Row] | None:
     """The rows of a condition; None if rows cannot say it. No condition is no row."""
     if condition is None:
         return []
-    if not isinstance(condition, Mapping) or COMBINED & condition.keys():
+    if not isinstance(condition, Mapping):
         return None
-    rows = [
-        Row(path, operator, _shown(value, operator))
-        for path, given in condition.items()
-        for operator, value in _operators(given).items()
-    ]
+    plain = {path: given for path, given in condition.items() if path not in COMBINED}
+    rows = _rows(plain)
+    for group, parts in _grouped(condition).items():
+        for part in parts:
+            row = _rows(part, group) if isinstance(part, Mapping) else []
+            if len(row) != 1:
+                return None
+            rows += row
     if not all(text.isprintable() for row in rows for text in row):
         return None
     back, problems = condition_of(rows, "")
-    plain = {path: _plain(_operators(given)) for path, given in condition.items()}
-    return rows if not problems and _same(back or {}, plain) else None
+    return rows if not problems and _same(_spelled(back or {}), _spelled(condition)) else None
+
+
+def _rows(plain: Mapping[str, Any], group: str = "") -> list[Row]:
+    return [
+        Row(path, operator, _shown(value, operator), group)
+        for path, given in plain.items()
+        for operator, value in _operators(given).items()
+    ]
+
+
+def _grouped(condition: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+    """Conditions of which one must hold, and those that must not."""
+    found: dict[str, Sequence[Any]] = {}
+    if isinstance(any_of := condition.get("any"), list):
+        found["any"] = any_of
+    if isinstance(not_ := condition.get("not"), Mapping):
+        none_of = not_.get("any") if not_.keys() == {"any"} else None
+        found["not"] = none_of if isinstance(none_of, list) else [not_]
+    return found
+
+
+def _spelled(condition: Any) -> Any:
+    """The same with every operator in full where rows say it: a plain value means `eq`."""
+    if isinstance(condition, list):
+        return [_spelled(one) for one in condition]
+    if not isinstance(condition, Mapping):
+        return condition
+    return {
+        name: _spelled(given) if name in COMBINED else dict(_operators(given))
+        for name, given in condition.items()
+    }
 
 
 def condition_of(rows: Iterable[Row], field: str) -> tuple[dict[str, Any] | None, list[FieldProblem]]:
     """The condition that rows say, and what is wrong with them, as problems of `field`; without rows none."""
     found: dict[str, dict[str, Any]] = {}
+    groups: dict[str, list[dict[str, Any]]] = {"any": [], "not": []}
     problems = []
     for row in rows:
         path = row.path.strip()
         if not path and not row.value.strip():
             continue
-        if not path or path in COMBINED or row.operator not in OPERATORS:
+        if not path or path in COMBINED or row.operator not in OPERATORS or row.group not in GROUPS:
             problems.append(FieldProblem(field, f"{row.value or path}: needs a path, such as data.severity"))
+        elif row.group:
+            groups[row.group].append({path: _plain({row.operator: _read(row.value, row.operator)})})
         elif row.operator in found.setdefault(path, {}):
             problems.append(FieldProblem(field, f"says twice what {path} {OPERATORS[row.operator]}"))
         else:
             found[path][row.operator] = _read(row.value, row.operator)
-    return {path: _plain(given) for path, given in found.items()} or None, problems
+    condition: dict[str, Any] = {path: _plain(given) for path, given in found.items()}
+    if groups["any"]:
+        condition["any"] = groups["any"]
+    if groups["not"]:
+        condition["not"] = groups["not"][0] if len(groups["not"]) == 1 else {"any": groups["not"]}
+    return condition or None, problems
 
 
 def _operators(given: Any) -> Mapping[str, Any]:

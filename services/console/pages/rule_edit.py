@@ -4,7 +4,7 @@ The page carries the YAML as it was shown (`yaml_was`), which the form showed to
 somebody changed, without script as well.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,13 +15,22 @@ from backbone.yaml.reading import YamlError, parse_yaml
 from backbone.yaml.writing import yaml_text
 from schemas.sentences.documents import sentence_of
 from services.console.api import ApiError, FieldProblem, new_once
-from services.console.conditions_form import OPERATORS, Row
+from services.console.conditions_form import GROUPS, OPERATORS, Row
 from services.console.pages.rule import path_of
 from services.console.pages.rules import KINDS
 from services.console.render import segment
 from services.console.routing import change, show
 from services.console.rule_differences import document_of as stored_document
-from services.console.rule_form import EMPTY_ROWS, as_form, blank, document_of, field_of, fields_of, offering
+from services.console.rule_form import (
+    EMPTY_ROWS,
+    as_form,
+    blank,
+    document_of,
+    field_of,
+    fields_of,
+    is_reshaped,
+    offering,
+)
 from services.console.visit import Visit
 
 BOTH = "You changed both the form and the YAML. The YAML counts; what you typed into the form was not taken."
@@ -112,13 +121,11 @@ async def said_of(visit: Visit, draft: Draft) -> Said:
     return Said(sentence_of("rule", name, draft.doc), (), found["warnings"])
 
 
-def errors_of(problems: Sequence[FieldProblem]) -> dict[str, str]:
-    """The fields of the form that the errors belong to."""
+def errors_of(problems: Sequence[FieldProblem], ours: Collection[str]) -> dict[str, str]:
+    """The fields of the form that the errors belong to. `ours`: those by whose name we call them ourselves."""
     found: dict[str, str] = {}
     for one in problems:
-        found.setdefault(
-            one.field if one.field in {"yaml", "where", "when.where"} else field_of(one.field), one.message
-        )
+        found.setdefault(one.field if one.field in ours else field_of(one.field), one.message)
     return found
 
 
@@ -131,17 +138,19 @@ def view_of(draft: Draft, said: Said, name: str | None) -> dict[str, Any]:
         "name": name,
         "at": "/rules/-/new" if name is None else f"{path_of(name)}/edit",
         "fields": fields,
-        "grids": {grid: padded(rows) for grid, rows in fields.grids.items()},
+        "grids": {grid: padded(grid, rows) for grid, rows in fields.grids.items()},
         "kinds": KINDS,
         "offering": offering,
         "operators": list(OPERATORS.items()),
-        "errors": errors_of(said.problems),
+        "groups": list(GROUPS.items()),
+        "errors": errors_of(said.problems, {"yaml", *fields.grids}),
     }
 
 
-def padded(rows: Sequence[Row] | None) -> Sequence[Row] | None:
-    """Rows with some empty ones to write into."""
-    return None if rows is None else [*rows, *[Row()] * EMPTY_ROWS]
+def padded(grid: str, rows: Sequence[Row] | None) -> Sequence[Row] | None:
+    """Rows with empty ones to write into: one where conditions are rare."""
+    empty = EMPTY_ROWS if grid in {"where", "when.where"} else 1
+    return None if rows is None else [*rows, *[Row()] * empty]
 
 
 # -- pages
@@ -180,12 +189,11 @@ async def check(visit: Visit) -> Response:
     said = await said_of(visit, draft)
     view = view_of(draft, said, str(visit.form.get("rule") or "") or None)
     edited = str(visit.form.get("edited", ""))
-    kind = str(visit.form.get("kind", "")) != str(visit.form.get("shown_kind", ""))
     return await visit.piece(
         "rule_checked.html",
         **view,
         yaml_follows=edited == "form",
-        form_follows=draft.doc is not None and (edited == "yaml" or kind),
+        form_follows=draft.doc is not None and (edited == "yaml" or is_reshaped(visit.form)),
     )
 
 

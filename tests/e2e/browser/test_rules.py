@@ -80,11 +80,12 @@ def test_a_rule_is_written_backtested_and_activated(site: Site, browse: Browse, 
     page.get_by_role("link", name="Something happens often enough").click()
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_label("Events", exact=True).fill("ticket.opened")
-    page.get_by_label("All tiers").fill("many")
+    limit = page.get_by_role("group", name="Fires when it is").get_by_label("All tiers")
+    limit.fill("many")
     if not script:
         page.get_by_role("button", name="Check").click()
     expect(page.locator("#checked")).to_contain_text("must be a number")
-    page.get_by_label("All tiers").fill("6")
+    limit.fill("6")
     if not script:
         page.get_by_role("button", name="Check").click()
     expect(page.locator("#checked")).to_contain_text("is at least 6")
@@ -93,7 +94,7 @@ def test_a_rule_is_written_backtested_and_activated(site: Site, browse: Browse, 
     page.get_by_role("textbox", name="YAML").fill(yaml.replace("at_least: 6", "at_least: 7"))
     if not script:
         page.get_by_role("button", name="Check").click()
-    expect(page.get_by_label("All tiers")).to_have_value("7")
+    expect(limit).to_have_value("7")
     assert all(one["name"] != name for one in site.call("GET", "/v1/rules")["items"]), "nothing is saved yet"
     page.get_by_role("button", name="Save", exact=True).click()
     heading(page, name)
@@ -118,6 +119,39 @@ def test_a_rule_is_written_backtested_and_activated(site: Site, browse: Browse, 
     page.get_by_role("button", name=f"Pause {name}").click()
     expect(page.get_by_role("status")).to_contain_text("paused now")
     assert site.call("GET", f"/v1/rules/{name}")["plays"] == "hold"
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
+def test_several_things_that_come_together(browse: Browse, script: bool) -> None:
+    page = browse("/rules/-/new?kind=all_of", script=script)
+
+    def check() -> None:
+        if not script:
+            page.get_by_role("button", name="Check").click()
+
+    yaml = page.get_by_role("textbox", name="YAML")
+    page.get_by_label("One more part").select_option("becomes")
+    check()
+    expect(page.get_by_role("group", name="Part 3")).to_be_visible()
+    expect(yaml).to_have_value(re.compile("becomes:"))
+    page.get_by_role("group", name="Part 2", exact=True).get_by_label(
+        "What comes together here"
+    ).select_option("")
+    check()
+    expect(page.get_by_role("group", name="Part 3")).to_have_count(0)
+    expect(yaml).not_to_have_value(re.compile("absence:"))
+    part = page.get_by_role("group", name="Part 1", exact=True)
+    part.get_by_label("How it counts").first.select_option("not")
+    part.get_by_label("Path").first.fill("data.kind")
+    part.get_by_label("Value").first.fill("spam")
+    page.locator("summary", has_text="Unless something held it back").click()
+    page.get_by_label("Events that hold it back").fill("call.held")
+    check()
+    expect(yaml).to_have_value(re.compile(r"not:\s+data.kind: spam"))
+    expect(yaml).to_have_value(re.compile(r"unless:\s+threshold:\s+event: call.held\s+at_least: 1"))
+    expect(page.locator("#checked")).to_contain_text("It does not fire if the number of call.held")
+    if script:
+        fit_for_all(page, "rule-all-of")
 
 
 def test_those_who_match_are_started_after_a_look(site: Site, browse: Browse) -> None:

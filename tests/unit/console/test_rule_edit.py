@@ -3,36 +3,14 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from starlette.datastructures import FormData
 
-from backbone.yaml.reading import read_yaml
 from backbone.yaml.writing import yaml_text
 from schemas.when import KINDS
-from services.console.conditions_form import Row, condition_of, rows_of
-from services.console.pages.rule_edit import BOTH, beginning, drafted, errors_of
-from services.console.rule_form import as_form, blank, document_of, field_of, fields_of
-from tests.house.tree import ROOT
+from services.console.pages.rule_edit import BOTH, beginning, drafted
+from tests.unit.console.test_rule_form import DOC, QUIET, TICKETS, form_of, parts_together
 from tests.unit.console.test_rules import HOSTILE, READER, RULE
 from tests.unit.console.world import World, page_of, refusal
-
-DOC: dict[str, Any] = {"name": "spike", "when": RULE["when"], "playbook": "call"}
-CANNED = [
-    {name: value for name, value in one.value.items() if name != "kind"}
-    for path in sorted((ROOT / "playbooks").rglob("*.yaml"))
-    for one in read_yaml(path)
-    if isinstance(one.value, dict) and one.value.get("kind") == "rule"
-]
-
-
-def form_of(doc: dict[str, Any], **changed: str) -> FormData:
-    """What a browser sends after somebody changed these fields."""
-    text = yaml_text(doc)
-    pairs = dict(as_form(fields_of(doc)).multi_items())
-    sent = [(name, value) for name, value in as_form(fields_of(doc)).multi_items() if name not in changed]
-    assert changed.keys() <= {*pairs, "edited", "yaml", "limit.high", "kind", "repeat"}
-    return FormData([*sent, *{"yaml": text, "yaml_was": text, **changed}.items()])
 
 
 def world(more: dict[str, Any] | None = None, **kwargs: Any) -> World:
@@ -45,162 +23,6 @@ def world(more: dict[str, Any] | None = None, **kwargs: Any) -> World:
         },
         **kwargs,
     )
-
-
-# -- one document
-
-
-def test_the_canned_rules_are_there() -> None:
-    assert len(CANNED) > 20
-
-
-@pytest.mark.parametrize(
-    "doc", [*CANNED, *map(blank, [*KINDS, "all_of"])], ids=lambda doc: doc["name"] or "blank"
-)
-def test_a_form_that_nobody_touched_says_the_same(doc: dict[str, Any]) -> None:
-    assert document_of(as_form(fields_of(doc)), doc) == (doc, [])
-
-
-@pytest.mark.parametrize("doc", CANNED, ids=lambda doc: doc["name"])
-def test_what_a_change_does_not_concern_stays(doc: dict[str, Any]) -> None:
-    found = drafted(form_of(doc, cooldown="77d"))
-    assert found.doc == {**doc, "cooldown": "77d"}
-
-
-anything: Any = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=6),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
-    max_leaves=8,
-)
-KEYS = [
-    "event",
-    "where",
-    "within",
-    "at_least",
-    "for",
-    "since",
-    "of",
-    "is",
-    "before",
-    "repeat",
-    "min_baseline",
-    "x",
-]
-documents = st.fixed_dictionaries(
-    {"name": anything},
-    optional={
-        "when": anything | st.dictionaries(
-            st.sampled_from([*KINDS, "all_of", "other"]),
-            anything | st.dictionaries(st.sampled_from(KEYS), anything),
-            max_size=2,
-        ),
-        "where": anything | st.dictionaries(st.text(max_size=6), anything, max_size=3),
-        "unless": anything,
-        "status": anything,
-        "cooldown": anything,
-        "description": st.text(),
-    },
-)  # fmt: skip
-
-
-@given(documents)
-def test_whatever_yaml_says_is_shown_and_kept(doc: dict[str, Any]) -> None:
-    kept, problems = document_of(as_form(fields_of(doc)), doc)
-    assert problems == []
-    assert {name: value for name, value in kept.items() if value is not None and name != "when"} == {
-        name: value for name, value in doc.items() if value is not None and name != "when"
-    }
-
-
-def test_every_kind_has_its_fields() -> None:
-    for kind in KINDS:
-        fields = fields_of(blank(kind))
-        assert fields.kind == kind
-        assert fields.kept == []
-
-
-def test_what_the_form_has_no_field_for_is_named() -> None:
-    doc = {
-        "name": "x",
-        "when": {"threshold": {"event": "a", "where": {"any": [{"data.a": 1}]}, "since": {"event": "b"}, "above": 1}},
-        "unless": {"threshold": {}},
-    }  # fmt: skip
-    assert fields_of(doc).kept == ["the condition on where", "since", "unless"]
-    assert fields_of(blank("all_of")).kept == ["what has to come together (all_of)"]
-    changed = drafted(form_of(doc, limit="5")).doc
-    assert changed == {**doc, "when": {"threshold": {**doc["when"]["threshold"], "above": 5}}}
-
-
-def test_a_tier_left_empty_has_the_value_for_all() -> None:
-    changed = drafted(form_of(DOC, **{"limit.high": "7"})).doc
-    assert changed is not None
-    assert changed["when"]["threshold"]["at_least"] == {"high": 7, "low": 10, "tech": 10}
-
-
-def test_another_kind_begins_with_its_example_and_keeps_the_rest() -> None:
-    changed = drafted(form_of(DOC, kind="absence")).doc
-    assert changed == {**DOC, "when": {"absence": KINDS["absence"].example}}
-
-
-@pytest.mark.parametrize("text", ["1_000", "nan", "inf", "1e999", "x", "--1", "9" * 50])
-def test_what_is_no_number_stays_text_for_the_api_to_refuse(text: str) -> None:
-    changed = drafted(form_of(DOC, limit=text)).doc
-    assert changed is not None
-    assert changed["when"]["threshold"]["at_least"] == text
-
-
-# -- conditions
-
-
-scalars = st.booleans() | st.integers(-(10**15), 10**15) | st.floats(-1e9, 1e9) | st.text(max_size=8)
-operands = scalars | st.fixed_dictionaries(
-    {},
-    optional={"gte": scalars, "ne": scalars, "in": st.lists(scalars, min_size=1), "exists": st.booleans()},
-).filter(bool)  # fmt: skip
-
-
-@given(st.dictionaries(st.text("abc.", min_size=1, max_size=5), operands, min_size=1, max_size=4))
-def test_rows_say_what_the_condition_says_or_are_none(condition: dict[str, Any]) -> None:
-    rows = rows_of(condition)
-    if rows is not None:
-        found, problems = condition_of(rows, "where")
-        assert problems == []
-        assert repr(found) == repr(condition)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("high", "high"),
-        (10, "10"),
-        ("10", '"10"'),
-        (True, "true"),
-        ("true", '"true"'),
-        (" a", '" a"'),
-        ("", '""'),
-    ],
-)
-def test_texts_that_look_like_something_else_are_quoted(value: Any, text: str) -> None:
-    assert rows_of({"data.x": value}) == [Row("data.x", "eq", text)]
-
-
-def test_lists_hold_commas() -> None:
-    rows = rows_of({"data.x": {"in": ["a,b", "c", 1]}})
-    assert rows == [Row("data.x", "in", '"a,b", c, 1')]
-
-
-@pytest.mark.parametrize(
-    "condition",
-    [{"any": [{"data.a": 1}]}, {"data.a": {"eq": [1]}}, [1], {"data.a": {"like": 1}}, {"a": "x\ny"}],
-)
-def test_what_rows_cannot_say_is_yaml(condition: Any) -> None:
-    assert rows_of(condition) is None
-
-
-def test_rows_that_say_nothing_or_twice_are_told_so() -> None:
-    assert condition_of([Row(), Row(" ", "eq", " ")], "where") == (None, [])
-    for rows in ([Row("", "eq", "x")], [Row("a", "eq", "1"), Row("a", "eq", "2")], [Row("any", "eq", "1")]):
-        assert len(condition_of(rows, "where")[1]) == 1
 
 
 # -- what was edited last
@@ -361,16 +183,19 @@ def test_a_reader_may_check_but_not_save() -> None:
     assert 'value="save"' not in page
 
 
-def test_errors_find_their_fields() -> None:
-    for path, field in {
-        "when.threshold.at_least.high": "limit.high",
-        "when.threshold.at_least": "limit",
-        "when.threshold.where.data.x": "when.where",
-        "when.becomes.is.account.x": "when.where",
-        "when.absence.for": "limit",
-        "when": "kind",
-        "where.data.x": "where",
-        "cooldown": "cooldown",
-    }.items():
-        assert field_of(path) == field
-    assert errors_of([]) == {}
+def test_the_form_follows_when_other_fields_are_to_be_shown() -> None:
+    form = dict(form_of(parts_together(TICKETS), edited="form").multi_items())
+    kinds = {"all_of.0.shown_kind": "threshold", "all_of.0.kind": "threshold"}
+    for changed, follows in (({}, False), ({"all_of.0.kind": "date"}, True), ({"all_of.kind": "date"}, True)):
+        piece = world().post("/rules/check", rule="both", **{**form, **kinds, **changed}).text
+        assert ('id="form-side"' in piece) == follows
+    page = (
+        world({"GET /v1/rules/both": {**RULE, **parts_together(TICKETS, QUIET)}}).get("/rules/both/edit").text
+    )
+    assert page.count('class="part"') == 2
+    assert 'name="all_of.1.since"' in page
+
+
+def test_the_source_is_asked_for_where_a_rule_may_rest_on_silence() -> None:
+    assert 'name="alive.event"' in world().get("/rules/-/new?kind=absence").text
+    assert 'name="alive.event"' not in world().get("/rules/-/new?kind=date").text
