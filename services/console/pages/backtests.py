@@ -1,6 +1,6 @@
 """`/rules/{name}/backtest`: what a rule would have done, with other values too, and how many tasks that makes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from backbone.yaml.reading import YamlError, parse_yaml
 from services.console import backtest_figures as figures
 from services.console.api import ApiError, FieldProblem, new_once, together
-from services.console.pages.rule import framed, path_of
+from services.console.pages.rule import UNSAVED, framed, nothing, path_of
 from services.console.render import address
 from services.console.routing import change, show
 from services.console.visit import Visit, quietly
@@ -110,16 +110,28 @@ def request_of(rule: Any, form: FormData) -> tuple[dict[str, Any], list[FieldPro
 async def backtest(visit: Visit) -> Response:
     """One backtest: how far it is, then what it found."""
     found = await _backtest(visit)
-    if found["backtest"]["status"] == "done":
-        answer = await framed(visit, TAB, "backtest.html", _results(visit, found["backtest"]), **found)
-    else:
-        answer = await framed(visit, TAB, "backtest.html", **found)
+    results = _results(visit, found["backtest"]) if found["backtest"]["status"] == "done" else None
+    answer = await _framed(visit, "backtest.html", results, **found)
     waiting = found["backtest"]["status"] in WAITS or any(
         one["status"] in WAITS for one in found["rehearsals"].values()
     )
     if waiting:
         answer.headers["Refresh"] = REFRESH_S
     return answer
+
+
+async def _framed(
+    visit: Visit, template: str, call: Awaitable[dict[str, Any]] | None, *, backtest: JSON, **view: Any
+) -> Response:
+    """A page of a backtest: a part of its rule's, or by itself where the rule has not been saved."""
+    if visit.part("name") != UNSAVED:
+        return await framed(visit, TAB, template, call, backtest=backtest, **view)
+    found = await (call or nothing())
+    playbook = next((one["playbook"] for one in found.get("examples", ())), None)
+    rule = {"name": backtest["rule"], "playbook": playbook, "when": {}}
+    return await visit.page(
+        template, frame_of="rule_unsaved.html", rule=rule, backtest=backtest, **found, **view
+    )
 
 
 async def _backtest(visit: Visit) -> dict[str, Any]:
@@ -166,14 +178,18 @@ async def triggers(visit: Visit) -> Response:
     """All triggers that it found; `variant` and `change` as the API has them."""
     asked = {name: visit.query.get(name) for name in ("variant", "change", "cursor")}
     path = "/v1/backtests/{}/triggers"
-    found = await visit.api.get(path, visit.part("job"), limit=LIMIT, **asked)
-    return await framed(visit, TAB, "backtest_triggers.html", found=found, job=visit.part("job"))
+    done, found = await together(
+        visit.api.get("/v1/backtests/{}", visit.part("job")),
+        visit.api.get(path, visit.part("job"), limit=LIMIT, **asked),
+    )
+    return await _framed(visit, "backtest_triggers.html", None, backtest=done, found=found)
 
 
 async def cancel(visit: Visit) -> Response:
     """End it and forget it."""
     await visit.api.send("DELETE", "/v1/backtests/{}", visit.part("job"))
-    return visit.go(path_of(visit.part("name"), "backtest"), "The backtest was cancelled and is gone.")
+    name, said = visit.part("name"), "The backtest was cancelled and is gone."
+    return visit.go("/rules" if name == UNSAVED else path_of(name, "backtest"), said)
 
 
 async def rehearse(visit: Visit) -> Response:

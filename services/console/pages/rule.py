@@ -18,6 +18,7 @@ LIMIT = 50
 NEAR = 0.8
 VERBS = {"activate": "active", "shadow": "shadow", "pause": "paused"}
 PLAYS = ("go_on", "hold", "exit")
+UNSAVED = "-"  # in an address, for a rule that has not been saved
 
 
 class Turned(NamedTuple):

@@ -16,7 +16,7 @@ from backbone.yaml.writing import yaml_text
 from schemas.sentences.documents import sentence_of
 from services.console.api import ApiError, FieldProblem, new_once
 from services.console.conditions_form import GROUPS, OPERATORS, Row
-from services.console.pages.rule import path_of
+from services.console.pages.rule import UNSAVED, path_of
 from services.console.pages.rules import KINDS
 from services.console.render import segment
 from services.console.routing import change, show
@@ -198,7 +198,7 @@ async def check(visit: Visit) -> Response:
 
 
 async def send_new(visit: Visit) -> Response:
-    """Check or save a new rule."""
+    """Check or save a new rule, or backtest it as it stands here."""
     return await _sent(visit, None)
 
 
@@ -215,10 +215,10 @@ async def _sent(visit: Visit, name: str | None) -> Response:
         status = 422 if wish != "check" and said.problems else 200
         return await _page(visit, draft, said, name, tag, status)
     try:
-        if wish == "backtest" and name is not None:
+        if wish == "backtest":
             once = str(visit.form.get("once", "")) or None
             made = await visit.api.send("POST", "/v1/backtests", body={"rule": draft.doc}, once=once)
-            return visit.go(path_of(name, "backtests", made["id"]))
+            return visit.go(path_of(name or UNSAVED, "backtests", made["id"]))
         return await _saved(visit, draft.doc, name, tag, publish=wish != "apart")
     except ApiError as error:
         if error.status not in REFUSED:

@@ -95,6 +95,13 @@ def test_a_rule_is_written_backtested_and_activated(site: Site, browse: Browse, 
     if not script:
         page.get_by_role("button", name="Check").click()
     expect(limit).to_have_value("7")
+    with page.expect_popup() as opened:
+        page.get_by_role("button", name="Backtest it as it is here").click()
+    expect(opened.value.get_by_text("It would have fired")).to_be_visible()
+    expect(opened.value.get_by_role("heading", level=1)).to_contain_text("not saved")
+    if script:
+        fit_for_all(opened.value, "rule-unsaved")
+    opened.value.close()
     assert all(one["name"] != name for one in site.call("GET", "/v1/rules")["items"]), "nothing is saved yet"
     page.get_by_role("button", name="Save", exact=True).click()
     heading(page, name)

@@ -230,6 +230,32 @@ def test_all_triggers_can_be_read() -> None:
     assert f'href="{PAGE}/triggers?variant=1&amp;cursor=more"' in page.text
 
 
+# -- of a rule that has not been saved
+
+
+def test_a_rule_that_is_not_saved_has_its_backtest_by_itself() -> None:
+    unsaved = {**DONE, "rule": "written", "rule_version": None, "variants": [], "against": None}
+    made = world({"GET /v1/backtests/bac_1": unsaved})
+    page = made.get("/rules/-/backtests/bac_1").text
+    assert "not saved" in page
+    assert "It would have fired 84 times" in page
+    assert 'action="/rules/-/backtests/bac_1/rehearse"' in page, "its triggers name a playbook"
+    assert 'href="/rules/-/backtests/bac_1/triggers"' in page
+    assert 'href="/rules/-/backtest"' not in page
+    assert "not saved" in made.get("/rules/-/backtests/bac_1/triggers").text
+    assert not any(one.url.path.startswith("/v1/rules/") for one in made.asked), "there is no such rule"
+    made.answers["DELETE /v1/backtests/bac_1"] = (204, None)
+    assert made.post("/rules/-/backtests/bac_1/cancel").headers["location"] == "/rules"
+
+
+def test_one_that_found_nothing_says_nothing_of_a_playbook() -> None:
+    nothing = {**DONE, "triggers": 0, "variants": [], "against": None}
+    more = {"GET /v1/backtests/bac_1": nothing, "GET /v1/backtests/bac_1/triggers": page_of([])}
+    page = world(more).get("/rules/-/backtests/bac_1").text
+    assert "Nothing would have been started." in page
+    assert "It starts no playbook" not in page
+
+
 # -- figures
 
 

@@ -177,6 +177,16 @@ def test_a_rule_can_be_backtested_before_it_is_saved() -> None:
     assert answer.headers["location"] == "/rules/spike/backtests/bac_9"
 
 
+def test_a_rule_can_be_backtested_before_there_is_one() -> None:
+    made = world({"POST /v1/backtests": (202, {"id": "bac_9"})})
+    answer = made.post("/rules/-/new", do="backtest", **dict(form_of(DOC).multi_items()))
+    assert made.sent == [("POST", "/v1/backtests", {"rule": DOC})]
+    assert answer.headers["location"] == "/rules/-/backtests/bac_9"
+    made.answers["POST /v1/backtests"] = refusal(422, "invalid", ("rule.name", "should match a pattern"))
+    page = made.post("/rules/-/new", do="backtest", **dict(form_of(DOC).multi_items()))
+    assert 'id="e-name">should match a pattern' in page.text
+
+
 def test_a_reader_may_check_but_not_save() -> None:
     page = world(me=READER).get("/rules/spike/edit").text
     assert 'value="check"' in page
