@@ -189,6 +189,46 @@ async def test_a_mail_that_is_answered_lets_the_others_go_though_some_stay_witho
         await transport.close()
 
 
+class Restarted(Silent):
+    """Hangs after the dot until it is started anew, which ends all connections."""
+
+    def __init__(self) -> None:
+        super().__init__("dot")
+        self.connected: list[asyncio.StreamWriter] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connected.append(writer)
+        await super().__call__(reader, writer)
+
+    def restart(self) -> None:
+        self.heal()
+        for writer in self.connected:
+            writer.transport.abort()
+
+
+async def test_what_waits_goes_out_once_the_server_was_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits on connections that are gone then."""
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    for name in ("CONNECT_S", "COMMAND_S", "BODY_S", "TURN_S", "VERDICT_S"):
+        monkeypatch.setattr(module, name, 60.0)
+    script = Restarted()
+    async with Server(script) as server:
+        transport = SmtpTransport(server_of(server.port))
+        stuck = asyncio.create_task(sent(transport))
+        async with asyncio.timeout(30):
+            while not transport.gate.hangs:
+                await asyncio.sleep(0.005)
+            mails = [asyncio.create_task(sent(transport, f"act_{n}")) for n in range(MAILS)]
+            while len(transport.gate._queue) + len(script.accepted) < 1 + MAILS:
+                await asyncio.sleep(0.005)
+        script.restart()
+        ends = Counter(outcome.kind for outcome in await asyncio.gather(stuck, *mails))
+        assert ends.keys() == {"uncertain", "done"}, "nobody has to try again"
+        assert ends["uncertain"] <= A_FEW
+        await transport.close()
+    assert ends["done"] <= len(script.accepted) <= 1 + MAILS, "none arrived twice"
+
+
 @pytest.mark.usefixtures("tires_soon")
 async def test_a_server_that_answers_commands_and_no_mail_is_silent(
     caplog: pytest.LogCaptureFixture,
