@@ -9,6 +9,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
@@ -16,8 +17,9 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from schemas.endpoint import AT_ONCE
-from services.actions.channels.base import ChannelContext, OAuth2Client, Prepared, Target
+from services.actions.channels.base import ChannelContext, Prepared, Target
 from services.actions.channels.webhook.answer import judged, read
+from services.actions.channels.webhook.deadlines import Deadline, Deadlines
 from services.actions.channels.webhook.final_status import FinalStatus, StatusConnector, expect
 from services.actions.channels.webhook.oauth import AccessTokens, NoToken
 from services.actions.channels.webhook.request import CannotBeWritten, hide, request_of
@@ -73,7 +75,7 @@ class WebhookChannel:
         self._endpoint = context.endpoint
         self._guard = AddressGuard(context.settings.webhook_allowed_networks)
         self._now = context.now
-        self._deadline = deadline
+        self._deadlines = Deadlines(deadline)
         self._session: aiohttp.ClientSession | None = None
         self._tokens = AccessTokens(self._open)
 
@@ -96,7 +98,7 @@ class WebhookChannel:
             action.id,
             action.rendered,
             now=self._now,
-            deadline=self._deadline,
+            deadlines=self._deadlines,
         )
 
     def _open(self) -> aiohttp.ClientSession:
@@ -130,7 +132,7 @@ class WebhookDelivery:
         content: Mapping[str, Any],
         *,
         now: Callable[[], int],
-        deadline: float,
+        deadlines: Deadlines,
     ) -> None:
         self._session = session
         self._endpoint = endpoint
@@ -139,7 +141,7 @@ class WebhookDelivery:
         self._action = action
         self._content = content
         self._now = now
-        self._deadline = deadline
+        self._deadlines = deadlines
 
     async def drop(self) -> None:
         """Nothing to give back."""
@@ -161,7 +163,9 @@ class WebhookDelivery:
                 return judged(answer.status, {}, b"", self._now())
             if isinstance(error, TimeoutError):
                 return Outcome(
-                    kind="temporary", reason="timeout", detail=f"no answer within {self._deadline:g} s"
+                    kind="temporary",
+                    reason="timeout",
+                    detail=f"no answer within {self._deadlines.seconds:g} s",
                 )
             refused = error if isinstance(error, aiohttp.InvalidURL) else refusal_in(error)
             if refused is not None:
@@ -172,33 +176,35 @@ class WebhookDelivery:
 
     async def _post(self, target: Target, answer: FinalStatus) -> Outcome:
         """Post it. If its access token is refused, post it once again with another one."""
-        until = asyncio.get_running_loop().time() + self._deadline
-        client = None if target.auth is None else target.auth.oauth2
-        if client is None:
-            return await self._request(target, until)
-        token = await self._token(client, until)
-        outcome = await self._request(target, until, token)
-        if answer.status != UNAUTHORIZED:
-            return outcome
-        answer.status = None
-        self._tokens.refused(client, token)
-        return await self._request(target, until, await self._token(client, until))
+        with self._deadlines.next() as deadline:
+            client = None if target.auth is None else target.auth.oauth2
+            if client is None:
+                return await self._request(target, deadline)
+            token = await self._tokens.get(client)
+            async with self._response(target, token) as response:
+                if response.status != UNAUTHORIZED:
+                    deadline.met()
+                    return await self._judged(target, response, token)
+                answer.status = None
+            self._tokens.refused(client, token)
+            return await self._request(target, deadline, await self._tokens.get(client))
 
-    async def _token(self, client: OAuth2Client, until: float) -> str:
-        async with asyncio.timeout_at(until):
-            return await self._tokens.get(client)
+    async def _request(self, target: Target, deadline: Deadline, token: str | None = None) -> Outcome:
+        async with self._response(target, token) as response:
+            deadline.met()
+            return await self._judged(target, response, token)
 
-    async def _request(self, target: Target, until: float, token: str | None = None) -> Outcome:
-        request = request_of(target, self._action, self._now() // SECOND_US, self._content, token)
-        async with (
-            asyncio.timeout_at(until) as limit,
-            self._session().request(
-                request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False
-            ) as response,
-        ):
-            limit.reschedule(None)
-            answer = hide(target, await read(response), token)
-            return judged(response.status, response.headers, answer, self._now())
+    def _response(
+        self, target: Target, token: str | None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        one = request_of(target, self._action, self._now() // SECOND_US, self._content, token)
+        return self._session().request(
+            one.method, one.url, data=one.body, headers=one.headers, allow_redirects=False
+        )
+
+    async def _judged(self, target: Target, response: aiohttp.ClientResponse, token: str | None) -> Outcome:
+        answer = hide(target, await read(response), token)
+        return judged(response.status, response.headers, answer, self._now())
 
 
 def webhook_channel(context: ChannelContext) -> WebhookChannel:
