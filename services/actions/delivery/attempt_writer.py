@@ -17,7 +17,7 @@ from services.actions.plays.retry_policy import Decision, Outcome, decide
 from services.actions.policy.rules import SendingPolicy
 from services.actions.storage import attempts, endpoints, sending, suppressions, waiting
 from services.actions.storage.attempts import LEASE_US, PUT_BACK_US, Finished
-from services.actions.storage.due import Wanted, due_ids
+from services.actions.storage.due import Chosen, Looks, Wanted, due_ids
 from services.actions.storage.sql import Sql, listed
 from services.actions.storage.suppressions import ALL_TOPICS, Hasher, Origin
 from services.actions.tables import actions
@@ -83,6 +83,7 @@ class AttemptWriter:
         self._partitions = partitions
         self._log_clock = log_clock
         self._gate = PolicyGate(hasher, log_clock=log_clock)
+        self._looks = Looks()
 
     def write(self, conn: Connection, batch: Batch, now: int) -> BatchResult:
         """Write ends, beginnings and leases, in this order. An end that is written twice counts once."""
@@ -186,29 +187,37 @@ class AttemptWriter:
     ) -> None:
         """Lease due actions. While sending is off they are held back instead, except those in doubt."""
         more = off and sending.park(conn, now) == sending.PARKED
-        chosen, others = ([], False) if off else due_ids(conn, now, wanted)
-        due = attempts.lease_due(
-            conn, now, self.owner, wanted.limit, log_clock=self._log_clock, in_doubt=off, chosen=chosen
+        chosen = Chosen([]) if off else due_ids(conn, now, wanted, self._looks)
+        due = attempts.take_due(
+            conn, now, wanted.limit, log_clock=self._log_clock, in_doubt=off, chosen=chosen.ids
         )
+        ahead = self._ahead(conn, due, wanted, written)
+        attempts.lease(conn, [one for one in due if one.id not in ahead], self.owner, now)
         going = endpoints.keep_back(conn, paused.keep_back(conn, due), now)
         written.leased = self._may_be_leased(conn, policy, going, now, written)
-        if wanted.begin:
-            self._begin_ahead(conn, wanted, now, written)
-        if more or others or len(written.leased) < len(due):  # others may be due behind these
+        written.begun |= attempts.start_leased(
+            conn,
+            [one for one in written.leased if one.id in ahead],
+            self.owner,
+            now,
+            log_clock=self._log_clock,
+        )
+        if more or len(written.leased) < len(due):  # others may be due behind these
             written.next_due = now
+        elif chosen.again is not None:
+            written.next_due = chosen.again
         elif len(written.leased) < wanted.limit:
             written.next_due = self._next_due(conn, now)
 
-    def _begin_ahead(self, conn: Connection, wanted: Wanted, now: int, written: BatchResult) -> None:
-        """Begin what was just leased for quick endpoints. Where there is a rate, each waits for its turn and its place:
-        those that began together would be sent together."""
-        mine = [one for one in written.leased if not one.interrupted and _begins(one, wanted)]
+    @staticmethod
+    def _ahead(conn: Connection, due: Sequence[Leased], wanted: Wanted, written: BatchResult) -> set[str]:
+        """Those that begin as they are leased: what goes to quick endpoints. Where there is a rate, each waits for its
+        turn and its place: those that began together would be sent together."""
+        mine = [one for one in due if not one.interrupted and not one.waits and _begins(one, wanted)]
         targets = _targets(conn, mine)
         written.targets |= targets
         paced = {name for name, target in targets.items() if target is not None and target.rate}
-        written.begun |= attempts.start_leased(
-            conn, [one for one in mine if one.recipient not in paced], now, log_clock=self._log_clock
-        )
+        return {one.id for one in mine if one.recipient not in paced}
 
     def _may_be_leased(
         self,

@@ -1,16 +1,18 @@
 """What the delivery loop reads and writes: leases of due actions, attempts, and how they ended. SQL only.
 
-An action goes through `lease_due` (it is ours for a while) → `start_attempts` (durable before anything is on the
-wire) → sending → `finish_attempts` (row, attempt and the event about them in one transaction). These take lists, so
-that one transaction serves many actions. They check the owner, so a process that has lost its lease writes nothing.
+An action goes through `take_due` → `lease` (it is ours for a while) → `start_attempts` (durable before anything is on
+the wire) → sending → `finish_attempts` (row, attempt and the event about them in one transaction); `start_leased` does
+two steps at once. These take lists, so that one transaction serves many actions. They check the owner, so a process
+that has lost its lease writes nothing.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, update
+from sqlalchemy import Connection, update
 
 from schemas.play_reasons import ActionReason
 from services.actions.channels import CHANNELS
@@ -18,9 +20,9 @@ from services.actions.plays.lifecycle_events import about
 from services.actions.plays.model import SENDABLE, Leased, OwnEvent
 from services.actions.plays.retry_policy import Decision
 from services.actions.storage import outbox
-from services.actions.storage.due import Wanted, due_ids
+from services.actions.storage.due import Looks, Wanted, due_ids
 from services.actions.storage.sql import Sql, listed
-from services.actions.storage.status import close_actions, end_attempts
+from services.actions.storage.status import Result, close_actions, end_attempts
 from services.actions.tables import actions
 
 LEASE_US = 20_000_000
@@ -43,6 +45,52 @@ _WORDS = {
     "open": "EXISTS (SELECT 1 FROM actions.actions_attempts t WHERE t.action = a.id AND t.n = a.attempts"
     " AND t.ended_at IS NULL)",
 }
+
+
+class _Row(msgspec.Struct, array_like=True):
+    """An action as it is read, in the order of `_COLUMNS`."""
+
+    id: str
+    play: str
+    playbook: str
+    account: str
+    contact: str | None
+    channel: str
+    step: str
+    recipient: str | None
+    topic: str
+    attempts: int
+    due_at: int
+    ready_at: int | None
+    begun_at: int | None
+    waits: bool | int
+    tries_before: int | None
+    attempting: bool | int
+
+
+class _Content(_Row, array_like=True):
+    rendered: str | None
+    play_status: str
+
+
+class _Ending(msgspec.Struct, array_like=True):
+    """An action whose attempt has ended, and the place of its play in the log."""
+
+    id: str
+    play: str
+    playbook: str
+    account: str
+    contact: str | None
+    channel: str
+    step: str
+    status: str
+    attempts: int
+    due_at: int
+    begun_at: int | None
+    lease_owner: str | None
+    play_status: str
+    depth: int | None
+    place: int | None
 
 
 class Finished(msgspec.Struct, kw_only=True, frozen=True):
@@ -81,41 +129,43 @@ _lease = Sql(
 )
 
 
-def lease_due(
+def take_due(
     conn: Connection,
     now: int,
-    owner: str,
     limit: int,
-    lease: int = LEASE_US,
     *,
     log_clock: bool = False,
     in_doubt: bool = False,
     chosen: Sequence[str] | None = None,
 ) -> list[Leased]:
-    """Lease up to `limit` due actions that nobody has leased, for `lease` microseconds, the longest due first.
+    """Up to `limit` due actions that nobody has leased, the longest due first, for `lease` or `start_leased`.
 
     `chosen`: those of `due_ids`, if the caller has asked for them already. `in_doubt`: only actions whose process died
-    in an attempt; even while sending is off it must be recorded what became of them. Expired leases are taken over. An
-    action that was tried before and whose play has been exited since is not leased but ended: `skipped`, or
-    `uncertain` if its last attempt may have had an effect.
+    in an attempt; even while sending is off it must be recorded what became of them. Actions whose lease has expired
+    are taken as well. An action that was tried before and whose play has been exited since is not taken but ended:
+    `skipped`, or `uncertain` if its last attempt may have had an effect.
     """
     if in_doubt:
         ids: Sequence[str] = _due_in_doubt.run(conn, now, now, limit).scalars().all()
     else:
-        ids = due_ids(conn, now, Wanted(limit))[0] if chosen is None else chosen
-    found = {row.id: row for row in _content_of.run(conn, listed(conn, ids))} if ids else {}
+        ids = due_ids(conn, now, Wanted(limit), Looks()).ids if chosen is None else chosen
+    found = {row.id: row for row in _content_of.read(conn, _Content, listed(conn, ids))} if ids else {}
     rows = [found[one] for one in ids if one in found]
     interrupt(conn, [row.id for row in rows if row.attempting], now)
     over = {row.id for row in rows if _over(row, log_clock=log_clock)}
     _skip_exited(conn, [row.id for row in rows if row.id in over and not row.attempting], now)
     _leave_uncertain(conn, [row.id for row in rows if row.id in over and row.attempting], now)
-    mine = [row for row in rows if row.id not in over]
-    if mine:
-        _lease.run(conn, owner, now + lease, listed(conn, [row.id for row in mine]))
-    return [_leased(row, _content(row.rendered), log_clock=log_clock) for row in mine]
+    return [_leased(row, _content(row.rendered), log_clock=log_clock) for row in rows if row.id not in over]
 
 
-def _leased(row: Row[Any], content: dict[str, Any], *, log_clock: bool = False) -> Leased:
+def lease(conn: Connection, due: Sequence[Leased], owner: str, now: int, until: int | None = None) -> None:
+    """Lease due actions, until that moment or for `LEASE_US`."""
+    if due:
+        until = now + LEASE_US if until is None else until
+        _lease.run(conn, owner, until, listed(conn, [one.id for one in due]))
+
+
+def _leased(row: _Row, content: dict[str, Any], *, log_clock: bool = False) -> Leased:
     return Leased(
         id=row.id,
         play=row.play,
@@ -144,7 +194,7 @@ def _content(text: str | None) -> dict[str, Any]:
     return found or {}
 
 
-def _over(row: Row[Any], *, log_clock: bool) -> bool:
+def _over(row: "_Content | _Mine", *, log_clock: bool) -> bool:
     """Whether an action must not be tried again because its play was exited.
 
     The exit itself skips actions that were never tried. With the log clock, an action that was due before the exit is
@@ -202,7 +252,7 @@ _not_begun = Sql("UPDATE actions.actions_actions SET attempting = FALSE WHERE id
 
 def held_by(conn: Connection, owner: str, now: int) -> list[Leased]:
     """The actions that an owner has leased, without their content; `interrupted`: an attempt is under way."""
-    return [_leased(row, {}) for row in _held.run(conn, now, owner)]
+    return [_leased(row, {}) for row in _held.read(conn, _Row, now, owner)]
 
 
 def release(conn: Connection, ids: Sequence[str]) -> None:
@@ -231,6 +281,16 @@ def never_sent(conn: Connection, ids: Sequence[str], now: int) -> None:
     if ids:
         interrupt(conn, ids, now)
         _not_begun.run(conn, listed(conn, ids))
+
+
+class _Mine(msgspec.Struct, array_like=True):
+    """An action that this owner has leased. `open`: its last attempt is under way."""
+
+    id: str
+    attempts: int
+    tries_before: int | None
+    open: bool | int
+    play_status: str
 
 
 _mine = Sql(
@@ -263,7 +323,7 @@ def start_attempts(
     An action that is missing in the answer must not be sent: its lease was lost, its play was exited, or its account
     was erased.
     """
-    rows = _mine.run(conn, listed(conn, ids), owner).all()
+    rows = _mine.read(conn, _Mine, listed(conn, ids), owner)
     over = {row.id for row in rows if _over(row, log_clock=log_clock)}
     _skip_exited(conn, sorted(over), now)
     # An attempt under way was begun by a commit whose success we did not hear of: it keeps its number.
@@ -284,12 +344,36 @@ def _start(conn: Connection, ids: Sequence[str], now: int, *, log_clock: bool) -
     _write_begin.run(conn, now, parameter)
 
 
+# No column of an index is written that need not be. What is leased so waits for nothing (`waits`).
+_lease_and_begin = Sql("""
+    UPDATE actions.actions_actions SET lease_owner = ?, lease_until = ?, attempts = attempts + 1, attempting = TRUE,
+    begun_at = COALESCE(begun_at, ?) WHERE id {ids}
+""")
+_lease_and_begin_by_log = Sql("""
+    UPDATE actions.actions_actions SET lease_owner = ?, lease_until = ?, attempts = attempts + 1, attempting = TRUE,
+    begun_at = COALESCE(begun_at, ready_at, due_at) WHERE id {ids}
+""")
+_no_longer_off = Sql(
+    "UPDATE actions.actions_actions SET reason = NULL WHERE id {ids} AND reason = '{off}'", **_WORDS
+)
+
+
 def start_leased(
-    conn: Connection, leased: Sequence[Leased], now: int, *, log_clock: bool = False
+    conn: Connection, due: Sequence[Leased], owner: str, now: int, *, log_clock: bool = False
 ) -> dict[str, int]:
-    """Begin attempts at actions that this transaction has leased, none of them interrupted; returns their numbers."""
-    _start(conn, [one.id for one in leased], now, log_clock=log_clock)
-    return {one.id: one.attempts + 1 for one in leased}
+    """Lease due actions and begin attempts at them, in one statement; returns the numbers of the attempts.
+
+    None of the actions is `interrupted` or `waits`.
+    """
+    if due:
+        ids, until = listed(conn, [one.id for one in due]), now + LEASE_US
+        _no_longer_off.run(conn, ids)
+        if log_clock:
+            _lease_and_begin_by_log.run(conn, owner, until, ids)
+        else:
+            _lease_and_begin.run(conn, owner, until, now, ids)
+        _write_begin.run(conn, now, ids)
+    return {one.id: one.attempts + 1 for one in due}
 
 
 _forget = Sql("DELETE FROM actions.actions_attempts WHERE action {ids} AND ended_at IS NULL")
@@ -304,7 +388,7 @@ def give_back(conn: Connection, ids: Sequence[str], owner: str, now: int, *, log
 
     An exit skips no action under way, so those whose play has been exited meanwhile are skipped here.
     """
-    rows = [row for row in _mine.run(conn, listed(conn, ids), owner) if row.open]
+    rows = [row for row in _mine.read(conn, _Mine, listed(conn, ids), owner) if row.open]
     parameter = listed(conn, [row.id for row in rows])
     _forget.run(conn, parameter)
     _take_back.run(conn, parameter)
@@ -322,7 +406,7 @@ _ending = Sql(
 )
 _write_end = Sql("""
     UPDATE actions.actions_attempts SET ended_at = ?, outcome = ?, reason = ?, detail = ?
-    WHERE action = ? AND n = ? AND ended_at IS NULL
+    WHERE action {ids} AND n = ? AND ended_at IS NULL
 """)
 
 
@@ -336,9 +420,10 @@ def finish_attempts(
     """
     written: dict[str, Decision] = {}
     events: list[OwnEvent] = []
-    tried: list[tuple[Any, ...]] = []
-    ended: list[tuple[Any, ...]] = []
-    rows = {row.id: row for row in _ending.run(conn, listed(conn, [end.action for end in ends]))}
+    # Many end alike: one statement writes all of these.
+    tried: dict[tuple[str, str | None, str, int], list[str]] = defaultdict(list)
+    ended: dict[Result, list[str]] = defaultdict(list)
+    rows = {row.id: row for row in _ending.read(conn, _Ending, listed(conn, [end.action for end in ends]))}
     for end in ends:
         row = rows.get(end.action)
         if row is None or not _still(row, end, owner) or end.action in written:
@@ -346,28 +431,29 @@ def finish_attempts(
         decision = end.decision
         if end.n is not None:
             detail = end.detail[:MAX_DETAIL].replace("\0", "")
-            tried.append((now, end.outcome, decision.reason, detail, end.action, end.n))
+            tried[end.outcome, decision.reason, detail, end.n].append(end.action)
         if decision.status == "retrying" and row.play_status == "exited":
             decision = Decision(status="skipped", reason=ActionReason.PLAY_EXITED)
         moment = (row.begun_at or row.due_at) if log_clock else now
         again = decision.status == "retrying"
         due, done = (decision.next_attempt_at, None) if again else (None, moment)
-        ended.append((decision.status, decision.reason, due, done, end.action))
+        ended[decision.status, decision.reason, due, done].append(end.action)
         written[end.action] = decision
         events += _event(row, decision, moment)
-    _write_end.each(conn, tried)
+    for (outcome, reason, detail, n), ids in tried.items():
+        _write_end.run(conn, now, outcome, reason, detail, listed(conn, ids), n)
     end_attempts(conn, ended)
     outbox.emit(conn, events, partitions)
     return written
 
 
-def _still(row: Row[Any], end: Finished, owner: str) -> bool:
+def _still(row: _Ending, end: Finished, owner: str) -> bool:
     """Whether this is the end of the action's last attempt, and this owner still has the action leased."""
     mine: bool = row.status in SENDABLE and row.lease_owner == owner
     return mine and (end.n is None or end.n == row.attempts)
 
 
-def _event(row: Row[Any], decision: Decision, moment: int) -> list[OwnEvent]:
+def _event(row: _Ending, decision: Decision, moment: int) -> list[OwnEvent]:
     kind = CHANNELS[row.channel].event(decision.status, decision.reason)
     if kind is None:
         return []

@@ -31,7 +31,7 @@ def emit(conn: Connection, events: Sequence[OwnEvent], partitions: int) -> None:
     rows = [
         (partition_for(event.account, partitions), event.account, encode(as_event(event))) for event in events
     ]
-    _emit.each(conn, rows)
+    _emit.insert(conn, rows)
 
 
 def forgotten(conn: Connection, partition: int, triggers: Sequence[str], at: int) -> None:
@@ -43,7 +43,7 @@ def forgotten(conn: Connection, partition: int, triggers: Sequence[str], at: int
 def tell(conn: Connection, partition: int, one: ControlRecord) -> None:
     """Put a control record for the partition's log into the outbox."""
     event = Event(id=one.id, source=SOURCE, type=one.type, time=from_microseconds(one.time), data=one.data)
-    _emit.each(conn, [(partition, "", encode(event))])
+    _emit.insert(conn, [(partition, "", encode(event))])
 
 
 def place_of(conn: Connection, play: str) -> int | None:

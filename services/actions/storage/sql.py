@@ -6,17 +6,23 @@ for the locks that PostgreSQL needs so that rows `a` stay as they were read. Oth
 """
 
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from itertools import chain
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, CursorResult
 
+ROWS_AT_ONCE = 200
 _FORMS = {
     "sqlite": {"ids": "IN (SELECT value FROM json_each(?))", "lock": "", "lock_free": ""},
     "postgresql": {
         "ids": "= ANY(?)", "lock": "FOR UPDATE OF a", "lock_free": "FOR UPDATE OF a SKIP LOCKED",
     },
 }  # fmt: skip
+
+
+Read = TypeVar("Read", bound=msgspec.Struct)
 
 
 class Sql:
@@ -30,10 +36,35 @@ class Sql:
         """Run it once; returns the result."""
         return conn.exec_driver_sql(self._for(conn), parameters)
 
+    def read(self, conn: Connection, kind: type[Read], *parameters: Any) -> list[Read]:
+        """Run a query that has the fields of `kind` as its columns, in their order; returns its rows.
+
+        `kind` is `array_like`. SQLite gives all rows as one JSON text: Python's lock is handed over for every row that
+        is fetched, and a busy event loop takes its time to hand it back.
+        """
+        if conn.dialect.name == "postgresql":
+            return [kind(*row) for row in self.run(conn, *parameters)]
+        fields = ", ".join(kind.__struct_fields__)
+        text = f"SELECT json_group_array(json_array({fields})) FROM ({self._for(conn)})"  # noqa: S608 - our own names
+        return _rows_of(kind).decode(conn.exec_driver_sql(text, parameters).scalar_one())
+
     def each(self, conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Run it once for each row of parameters."""
         if rows:
             conn.exec_driver_sql(self._for(conn), list(rows))
+
+    def insert(self, conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert these rows. The statement ends with one row of parameters; SQLite takes many rows at once."""
+        if conn.dialect.name == "postgresql":
+            self.each(conn, rows)
+            return
+        text = self._for(conn)
+        row = text[text.rindex("(") :]
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[start : start + ROWS_AT_ONCE]
+            conn.exec_driver_sql(
+                ", ".join([text, *[row] * (len(some) - 1)]), tuple(chain.from_iterable(some))
+            )
 
     def _for(self, conn: Connection) -> str:
         name = conn.dialect.name
@@ -48,6 +79,11 @@ class Sql:
             )
             self._built[name] = built
         return built
+
+
+@lru_cache
+def _rows_of(kind: type[Read]) -> msgspec.json.Decoder[list[Read]]:
+    return msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
 
 
 def listed(conn: Connection, ids: Sequence[str]) -> Any:

@@ -17,6 +17,7 @@ from services.actions.storage.sql import Sql, listed
 from services.actions.tables import actions, plays, tasks
 
 Row = Mapping[str, Any]
+Result = tuple[str, str | None, int | None, int | None]  # status, reason, next attempt, end (microseconds)
 
 
 def change_status(conn: Connection, statement: Insert | Update | Sql, given: Any) -> None:
@@ -65,7 +66,7 @@ def discard_plays(conn: Connection, which: Sequence[ColumnElement[bool]], now: i
 _end = Sql("""
     UPDATE actions.actions_actions SET status = ?, reason = ?, next_attempt_at = ?, done_at = ?,
     lease_owner = NULL, lease_until = NULL, attempting = FALSE, waits = FALSE, next_look_at = NULL,
-    disabled_since = NULL WHERE id = ?
+    disabled_since = NULL WHERE id {ids}
 """)
 _close = Sql("""
     UPDATE actions.actions_actions SET status = ?, reason = ?, done_at = ?, next_attempt_at = NULL,
@@ -105,11 +106,9 @@ def new_actions(conn: Connection, rows: Sequence[Row]) -> None:
         change_status(conn, insert(actions), rows)
 
 
-def end_attempts(
-    conn: Connection, ends: Sequence[tuple[str, str | None, int | None, int | None, str]]
-) -> None:
-    """Write the results of attempts: status, reason, next attempt, end (microseconds), and the action's id."""
-    change_status(conn, _end, ends)
+def end_attempts(conn: Connection, ends: Mapping[Result, Sequence[str]]) -> None:
+    """Write the results of attempts at these actions."""
+    change_status(conn, _end, [(*result, listed(conn, ids)) for result, ids in ends.items()])
 
 
 def close_actions(conn: Connection, ids: Sequence[str], status: str, reason: str, at: int) -> None:
@@ -120,7 +119,11 @@ def close_actions(conn: Connection, ids: Sequence[str], status: str, reason: str
 
 def close_each(conn: Connection, ends: Sequence[tuple[str, str, int, str]]) -> None:
     """End actions without an attempt: status, reason, end and id of each."""
-    change_status(conn, _end, [(status, reason, None, at, action) for status, reason, at, action in ends])
+    change_status(
+        conn,
+        _end,
+        [(status, reason, None, at, listed(conn, [action])) for status, reason, at, action in ends],
+    )
 
 
 def send_again(conn: Connection, action: str, **more: Any) -> None:

@@ -11,12 +11,12 @@ from services.actions.storage.attempts import (
     Finished,
     finish_attempts,
     held_by,
-    lease_due,
     let_go,
     release_leases,
     start_attempts,
 )
 from tests.services.actions.kit import ACTIONS, ATTEMPTS, House
+from tests.services.leases import lease_due
 from tests.unit.plays.kit import SECOND, T0, account, book, event
 
 MINUTE = 60 * SECOND

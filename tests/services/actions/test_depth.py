@@ -9,6 +9,7 @@ from services.actions.plays.retry_policy import Decision
 from services.actions.storage import attempts
 from services.actions.storage.task_rows import complete, completed_event
 from tests.services.actions.kit import ACTIONS, PLAYS, TASKS, House
+from tests.services.leases import lease_due
 from tests.unit.plays.kit import T0, account, book
 
 STEPS = [
@@ -56,7 +57,7 @@ def _carry_out(house: House, ends: dict[str, tuple[Any, str | None]]) -> None:
     """What the delivery loop would have written of the actions of these channels."""
     with house.db.write() as conn:
         ids = {row.id: ends[row.channel] for row in house.rows(ACTIONS) if row.channel in ends}
-        assert {one.id for one in attempts.lease_due(conn, house.clock.now(), "me", 10)} == ids.keys()
+        assert {one.id for one in lease_due(conn, house.clock.now(), "me", 10)} == ids.keys()
         attempts.start_attempts(conn, list(ids), "me", house.clock.now())
         finished = [
             attempts.Finished(

@@ -12,9 +12,10 @@ from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, 
 from services.actions.delivery.journal import read
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
-from services.actions.storage.attempts import lease_due, start_attempts
+from services.actions.storage.attempts import start_attempts
 from services.actions.tables import actions, attempts, outbox, plays
 from tests.services.delivery.kit import HASHER, Fake, House
+from tests.services.leases import lease_due
 
 
 def test_what_is_due_is_sent_and_told(house: House) -> None:

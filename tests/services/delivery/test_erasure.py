@@ -17,6 +17,7 @@ from services.actions.storage.due import Wanted
 from services.actions.storage.erasure import ToErase, erase
 from services.actions.tables import actions, attempts, outbox
 from tests.services.delivery.kit import HASHER, House
+from tests.services.leases import lease_due
 
 WHOLE = ToErase("acme", None, ["ann@acme.test"])
 PERSON = ToErase("acme", "ann", ["ann@acme.test"])
@@ -57,7 +58,7 @@ def waits(house: House) -> bool:
 def test_an_attempt_that_begins_meanwhile_goes_too(shared: House, erasure: ToErase) -> None:
     shared.put("act_1")
     with shared.db.write() as conn:
-        store.lease_due(conn, shared.clock.now(), "me", 10)
+        lease_due(conn, shared.clock.now(), "me", 10)
 
     def begin(conn: Connection) -> None:
         assert store.start_attempts(conn, ["act_1"], "me", shared.clock.now()) == {"act_1": 1}

@@ -14,7 +14,7 @@ from services.actions.delivery.lease_book import MIN_FREE, MOST_LEASED, LeaseBoo
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 from services.actions.status import status
-from services.actions.storage.due import Wanted, due_ids
+from services.actions.storage.due import LATELY_US, Looks, Wanted, due_ids
 from services.actions.tables import actions
 from tests.services.delivery.kit import Fake, House
 
@@ -51,7 +51,7 @@ def test_a_slow_lane_does_not_hold_up_the_others(house: House) -> None:
         concurrency = 10
         per_key = 2
 
-    house.put(*(f"act_slow_{n}" for n in range(600)), recipient="a@slow.test")
+    house.put(*(f"act_slow_{n}" for n in range(MOST_LEASED + 200)), recipient="a@slow.test")
     house.put("act_quick", recipient="a@quick.test")
     house.loop(email=Narrow(stuck))
     house.until(lambda: house.states()["act_quick"][0] == "done")
@@ -74,7 +74,7 @@ class Hung(Fake):
 
 def test_a_slow_channel_does_not_hold_up_the_others(house: House) -> None:
     """A mail server that hangs, and mails to hundreds of domains: none of their lanes is full."""
-    many = [f"act_slow_{n}" for n in range(600)]
+    many = [f"act_slow_{n}" for n in range(MOST_LEASED + 200)]
     house.put(*many, each=[{"recipient": f"ann@{one}.test"} for one in many])
     house.put("act_quick", channel="webhook", recipient="crm")
     hung = Hung()
@@ -177,14 +177,34 @@ def test_an_endpoint_never_runs_dry_while_it_has_more_to_get(house: House, monke
 
 def test_what_one_endpoint_has_due_does_not_hide_the_others(house: House) -> None:
     """All of it is due before, and more than may be leased at once."""
-    house.put(*(f"act_slow_{n}" for n in range(600)), channel="webhook", recipient="slow")
+    house.put(*(f"act_slow_{n}" for n in range(MOST_LEASED + 200)), channel="webhook", recipient="slow")
     house.put("act_quick", channel="webhook", recipient="quick")
     with house.db.write() as conn:
         wanted = Wanted(MOST_LEASED, of={("webhook", "slow"): 20}, others=100)
-        ids, more = due_ids(conn, house.clock.now(), wanted)
-        assert (ids, more) == ([*(f"act_slow_{n}" for n in range(20)), "act_quick"], False)
+        ids, again = due_ids(conn, house.clock.now(), wanted, Looks())
+        assert (ids, again) == ([*(f"act_slow_{n}" for n in range(20)), "act_quick"], None)
         without = wanted._replace(without={("webhook", "slow")})
-        assert due_ids(conn, house.clock.now(), without) == (["act_quick"], False)
+        assert due_ids(conn, house.clock.now(), without, Looks()) == (["act_quick"], None)
+
+
+def test_looking_past_a_full_endpoint_rests(house: House, monkeypatch: Any) -> None:
+    """Meanwhile only what fell due lately is seen, and the rest of it afterwards: nothing is missed for good."""
+    monkeypatch.setattr("services.actions.storage.due.REST", 1e9)
+    house.put(*(f"act_slow_{n}" for n in range(30)), channel="webhook", recipient="slow")
+    wanted, looks = Wanted(MOST_LEASED, of={("webhook", "slow"): 20}, others=100), Looks()
+    with house.db.write() as conn:
+        assert due_ids(conn, house.clock.now(), wanted, looks).again is None
+    now = house.clock.now()
+    house.put("act_old", channel="webhook", recipient="quick", next_attempt_at=now - 10 * LATELY_US)
+    house.put("act_new", channel="webhook", recipient="quick", next_attempt_at=now)
+    with house.db.write() as conn:
+        ids, again = due_ids(conn, now, wanted._replace(without={("webhook", "slow")}), looks)
+        assert ids == ["act_new"]
+        assert again is not None
+        assert again > now
+        looks._rest_until = 0.0  # it is over
+        again_all = due_ids(conn, now, wanted._replace(without={("webhook", "slow")}), looks)
+        assert again_all == (["act_old", "act_new"], None)
 
 
 def test_being_woken_puts_nothing_back(house: House, monkeypatch: Any) -> None:

@@ -11,9 +11,10 @@ from services.actions.delivery.attempt_writer import AttemptWriter, BatchResult
 from services.actions.delivery.journal import Journal, boot_id, read, taken
 from services.actions.delivery.recovery import take_over
 from services.actions.plays.retry_policy import Outcome
-from services.actions.storage.attempts import lease_due, start_attempts
+from services.actions.storage.attempts import start_attempts
 from services.actions.tables import actions
 from tests.services.delivery.kit import HASHER, Fake, House
+from tests.services.leases import lease_due
 
 DONE = Outcome(kind="done", detail="250 taken \ud800")
 KNOWN = boot_id() != ""  # else silence is never evidence
