@@ -3,16 +3,21 @@
 They are sent soon or not at all: one that is older than `FRESH_US` is given back, and another attempt follows when it
 may. Its attempt counts as never begun. So whoever says that nothing more may be sent (a pause, the sending switch) can
 wait until they are gone.
+
+Those of one endpoint are sent by as many *lanes* as it has places, tasks that each send one after the other.
 """
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections import defaultdict, deque
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from backbone.clock import Clock, counted
 from backbone.database import Database
 from services.actions.delivery.attempt_writer import BatchResult
+from services.actions.delivery.lease_book import Key
 from services.actions.plays.model import Leased
 from services.actions.storage import holds
 
@@ -34,22 +39,75 @@ class Begun(NamedTuple):
         return cls(n, at if action.begun_at is None else action.begun_at)
 
 
+class _Waiting(NamedTuple):
+    action: Leased
+    begun: Begun
+    fresh_until: int  # as `clock.counted` counts
+
+
 class BegunAhead:
-    """The attempts that have begun and wait for a place. Belongs to one event loop. `tasks`: those that deliver."""
+    """The attempts that have begun and wait for a place, and the lanes that send them. Belongs to one event loop.
 
-    def __init__(self, tasks: Mapping[str, asyncio.Task[None]]) -> None:
-        self._tasks = tasks
-        self._waiting: dict[str, tuple[Begun, int]] = {}
+    `deliver` sends an action and sees to its end. `tasks` are those that deliver, by action. `drop` is called with an
+    action whose attempt has waited for too long before a lane took it up.
+    """
 
-    def add(self, written: BatchResult) -> None:
-        """Add those that began with their lease."""
-        added = [one for one in written.leased if one.id in written.begun and one.id in self._tasks]
-        for one in added:
-            self._waiting[one.id] = Begun.of(one, written.begun[one.id], written.at), written.fresh_until
-        if added:
+    def __init__(
+        self,
+        deliver: Callable[[Key, Leased], Coroutine[None, None, None]],
+        tasks: dict[str, asyncio.Task[None]],
+        drop: Callable[[str], None],
+    ) -> None:
+        self._deliver, self._tasks, self._drop = deliver, tasks, drop
+        self._waiting: dict[str, _Waiting] = {}
+        self._queues: defaultdict[Key, deque[_Waiting]] = defaultdict(
+            deque
+        )  # those that no lane has taken up
+        self._lanes: defaultdict[Key, set[asyncio.Task[None]]] = defaultdict(set)
+        self._places: dict[Key, int] = {}
+
+    def add(self, actions: Sequence[tuple[Key, Leased]], written: BatchResult) -> None:
+        """Add those that began with their lease, each with its concurrency key."""
+        for key, one in actions:
+            begun = Begun.of(one, written.begun[one.id], written.at)
+            waiting = self._waiting[one.id] = _Waiting(one, begun, written.fresh_until)
+            self._queues[key].append(waiting)
+        if actions:
             left_s = (written.fresh_until - counted()) / SECOND_US
-            ids = [one.id for one in added]
+            ids = [one.id for _, one in actions]
             asyncio.get_running_loop().call_later(max(0.0, left_s), self._expire, ids, written.fresh_until)
+
+    def send(self, key: Key, places: int) -> None:
+        """See that each of a key's places has a lane, as far as something waits for one."""
+        self._places[key] = places
+        for _ in range(min(places - len(self._lanes[key]), len(self._queues[key]))):
+            lane = asyncio.create_task(self._lane(key))
+            self._lanes[key].add(lane)
+            lane.add_done_callback(partial(self._ended, key))
+
+    async def _lane(self, key: Key) -> None:
+        """Send one after the other until nothing of the key is left."""
+        lane = asyncio.current_task()
+        assert lane is not None  # noqa: S101  this is a coroutine
+        queue = self._queues[key]
+        while queue:
+            one = queue.popleft()
+            if self._waiting.get(one.action.id) is one:  # else it was let go
+                self._tasks[one.action.id] = lane
+                await self._deliver(key, one.action)
+
+    def _ended(self, key: Key, lane: asyncio.Task[None]) -> None:
+        """A lane has ended; if it was cancelled with what it had in hand, another one goes on."""
+        self._lanes[key].discard(lane)
+        if self._queues[key]:
+            self.send(key, self._places[key])
+        elif not self._lanes[key]:
+            del self._lanes[key], self._queues[key], self._places[key]
+
+    def stop(self) -> None:
+        """Take up nothing more."""
+        for queue in self._queues.values():
+            queue.clear()
 
     def waits(self, action: str) -> bool:
         """Whether an attempt at this action has begun and waits."""
@@ -57,20 +115,30 @@ class BegunAhead:
 
     def take(self, action: str) -> Begun | None:
         """The attempt, which is about to be sent; None: too late."""
-        begun, fresh_until = self._waiting[action]
-        if counted() > fresh_until:
+        one = self._waiting[action]
+        if counted() > one.fresh_until:
             return None
         del self._waiting[action]
-        return begun
+        return one.begun
 
     def left(self, action: str) -> bool:
         """Forget an action; returns whether an attempt at it has begun and was not sent."""
         return self._waiting.pop(action, None) is not None
 
+    def let_go(self, action: str) -> None:
+        """Give up an action that waits, whether it has begun or not."""
+        task = self._tasks.get(action)
+        if task is not None:
+            task.cancel()
+        else:
+            self._drop(action)
+
     def _expire(self, actions: list[str], fresh_until: int) -> None:
         for one in actions:
-            if one in self._waiting and self._waiting[one][1] <= fresh_until:  # it may have begun anew since
-                self._tasks[one].cancel()
+            if (
+                one in self._waiting and self._waiting[one].fresh_until <= fresh_until
+            ):  # it may have begun anew since
+                self.let_go(one)
 
 
 def settle(db: Database, clock: Clock, playbook: str) -> None:

@@ -30,7 +30,7 @@ from services.actions.delivery.channel_calls import prepared, sent
 from services.actions.delivery.fair_share import FairShare, KeyLimit, UnderWay
 from services.actions.delivery.group_commit import AttemptGroupCommit, Later
 from services.actions.delivery.journal import Journal
-from services.actions.delivery.lease_book import MIN_FREE, LeaseBook
+from services.actions.delivery.lease_book import MIN_FREE, Key, LeaseBook, Room
 from services.actions.delivery.recovery import take_over
 from services.actions.delivery.silent_endpoints import SilentEndpoints
 from services.actions.metrics import show_mail_server
@@ -86,7 +86,7 @@ class Dispatcher:
         self._channel_limits: dict[str, FairShare] = {}
         self._book = LeaseBook()
         self._tasks: dict[str, asyncio.Task[None]] = {}  # of the leased actions whose end is not known yet
-        self._ahead = BegunAhead(self._tasks)
+        self._ahead = BegunAhead(self._deliver_begun, self._tasks, self._dropped)
         self.silent = SilentEndpoints(clock.now)
         self._journal: Journal | None = None
         self._commits: AttemptGroupCommit | None = None
@@ -196,13 +196,11 @@ class Dispatcher:
                 if helper.done():
                     helper.result()  # raises what ended it
             woken.clear()
-            room = self._book.room()
-            if room.total < MIN_FREE:
+            if self._book.free < MIN_FREE:
                 await self._wait_for_capacity(commits)
                 continue
             soon, self._soon = self._soon, False
-            wanted = Wanted(room.total, room.without, room.of, room.others, room.quick)
-            written = await commits.lease(wanted, soon=soon)
+            room, written = await self._lease(commits, soon=soon)
             self._start_deliveries(commits, written)
             if len(written.leased) < room.total:
                 full = room.filled(
@@ -216,6 +214,18 @@ class Dispatcher:
                 except TimeoutError:
                     self._soon = True
 
+    async def _lease(self, commits: AttemptGroupCommit, *, soon: bool) -> tuple[Room, BatchResult]:
+        """Lease as much as there is room for when the commit begins."""
+        rooms: list[Room] = []
+
+        def wanted() -> Wanted:
+            room = self._book.room()
+            rooms.append(room)
+            return Wanted(room.total, room.without, room.of, room.others, room.quick)
+
+        written = await commits.lease(wanted, soon=soon)
+        return rooms[-1], written
+
     async def _wait_for_capacity(self, commits: AttemptGroupCommit) -> None:
         """Wait for capacity; if none comes, let go of actions, so that others get their turn."""
         self._soon = True
@@ -227,7 +237,7 @@ class Dispatcher:
         free = self._book.in_vain()
         surplus = [] if free else self._book.surplus()
         for one in (*free, *surplus):
-            self._tasks[one].cancel()
+            self._ahead.let_go(one)
         await asyncio.sleep(0)
         await commits.lease(None, surplus, free)
 
@@ -238,6 +248,7 @@ class Dispatcher:
 
     def _start_deliveries(self, commits: AttemptGroupCommit, written: BatchResult) -> None:
         """Start to deliver the leased actions."""
+        ahead: list[tuple[Key, Leased]] = []
         for action in written.leased:
             channel = self._channels.get(action.channel)
             if channel is None or action.id in self._book.held:
@@ -250,13 +261,27 @@ class Dispatcher:
                 )
             self._book.enter(action.id, key)
             if action.id in written.begun:
-                self._book.limits[key].allow(channel.places(key[1]))
-            self._tasks[action.id] = asyncio.create_task(self._deliver(commits, channel, key, action))
-        self._ahead.add(written)
+                ahead.append((key, action))
+            else:
+                delivery = self._deliver(commits, channel, key, action)
+                self._tasks[action.id] = asyncio.create_task(delivery)
+        self._ahead.add(ahead, written)
+        for key in {key for key, _ in ahead}:
+            places = self._channels[key[0]].places(key[1])
+            self._book.limits[key].allow(places)
+            self._ahead.send(key, places)
 
-    async def _deliver(
-        self, commits: AttemptGroupCommit, channel: Channel, key: tuple[str, str], action: Leased
-    ) -> None:
+    async def _deliver_begun(self, key: Key, action: Leased) -> None:
+        assert self._commits is not None  # noqa: S101  set by _main
+        await self._deliver(self._commits, self._channels[key[0]], key, action)
+
+    def _dropped(self, action: str) -> None:
+        """An action was not sent; anybody may lease it."""
+        if self._ahead.left(action) and self._commits is not None:
+            self._commits.give_back(action)
+        self._forget(action)
+
+    async def _deliver(self, commits: AttemptGroupCommit, channel: Channel, key: Key, action: Leased) -> None:
         on_slow = partial(self._is_slow, action.id) if channel.independent else None
         place = UnderWay(self._book.limits[key], self._channel_limits[action.channel], on_slow)
         ended: tuple[int, Outcome] | None = None
@@ -271,9 +296,7 @@ class Dispatcher:
             # The place is free for the next one, whose beginning goes into the same commit as this one's end.
             del self._tasks[action.id]
             if ended is None:
-                if self._ahead.left(action.id):
-                    commits.give_back(action.id)
-                self._forget(action.id)
+                self._dropped(action.id)
             else:
                 commits.end(action, *ended)
                 if self._book.over(action.id):
@@ -375,6 +398,7 @@ class Dispatcher:
             await asyncio.wait(self._tasks.values(), timeout=GRACE_S) if self._tasks else await asyncio.sleep(
                 0.01
             )
+        self._ahead.stop()
         for task in list(self._tasks.values()):
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

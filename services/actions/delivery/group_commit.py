@@ -24,7 +24,8 @@ from services.actions.storage.due import Wanted
 
 GATHER_S = 0.001  # between looks at whether every action under way has something to write by now
 GATHERINGS = 8  # most looks: a commit shall serve many actions, and an action alone shall not wait
-PATIENCE = 24  # most looks where no send waits for the commit
+PATIENCE = 16  # most looks where no send waits for the commit
+REACTIONS = 3  # turns of the loop until whoever was told of a commit has asked for the next one, and sends
 PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # between tries while the database is away
 
 Answer = TypeVar("Answer")
@@ -44,6 +45,7 @@ class _Round:
     batch: Batch = field(default_factory=Batch)
     begins: dict[str, asyncio.Future[Begun | Later | None]] = field(default_factory=dict)
     leases: list[asyncio.Future[BatchResult]] = field(default_factory=list)
+    wanted: Callable[[], Wanted] | None = None
     awaited: bool = False  # whether a send waits for it
 
     def tell(self, written: BatchResult) -> None:
@@ -107,16 +109,19 @@ class AttemptGroupCommit:
 
     async def lease(
         self,
-        wanted: Wanted | None,
+        wanted: Callable[[], Wanted] | None,
         put_back: Collection[str] = (),
         free: Collection[str] = (),
         *,
         soon: bool = True,
     ) -> BatchResult:
-        """End some leases (see `Batch`), then lease due actions. `soon`: some place may be free for them already."""
+        """End some leases (see `Batch`), then lease due actions.
+
+        `wanted` says which, and is asked when the commit begins. `soon`: some place may be free for them already.
+        """
         future: asyncio.Future[BatchResult] = asyncio.get_running_loop().create_future()
         batch = self._next.batch
-        batch.lease = wanted
+        self._next.wanted = wanted
         batch.put_back += put_back
         batch.free += free
         self._next.leases.append(future)
@@ -141,6 +146,7 @@ class AttemptGroupCommit:
             self._arrived.clear()
             await self._gather()
             this, self._next = self._next, _Round()
+            this.batch.lease = None if this.wanted is None else this.wanted()
             self._arrived.clear()
             written = await self._commit(this.batch)
             self.targets |= written.targets
@@ -152,6 +158,8 @@ class AttemptGroupCommit:
 
     async def _gather(self) -> None:
         """Wait a little for other actions under way that may have something to write, as long as some do."""
+        for _ in range(REACTIONS):
+            await asyncio.sleep(0)
         batch = self._next.batch
         for looks in range(PATIENCE):
             come = len(batch.begins) + len(batch.ends)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from schemas.endpoint import AT_ONCE
 from services.actions.delivery.fair_share import MOST_SLOW, KeyLimit
 
-MOST_LEASED = 400  # actions leased at once
+MOST_LEASED = 800  # actions leased at once
 MIN_FREE = 50  # how many more it must be able to lease before it does
 AHEAD = 2  # a key has this many times its places leased, at least
 AHEAD_S = 0.2  # a quick key has what it answers in this time leased, or what every key has at least
@@ -111,7 +111,7 @@ class LeaseBook:
         for key in quick.union(independent):
             most = self.limits[key].most
             most_held, held = self._most_held(key, share), self._count[key]
-            low = (most + most_held) // 2
+            low = most_held - most
             if key not in self._left_out and held <= low:
                 of[key] = most_held - held
             else:

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from backbone.clock import counted
 from schemas.play_reasons import PlayReason
 from services.actions.delivery import begun_ahead, sending_switch
 from services.actions.delivery.attempt_writer import AttemptWriter, Batch, BatchResult
-from services.actions.delivery.begun_ahead import FRESH_US, BegunAhead
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage import holds
@@ -72,9 +70,9 @@ def hung(house: House) -> Quick:
     channel, ahead, begun = ready(house), house.loops[0]._ahead, set[str]()
     add = ahead.add
 
-    def noted(written: BatchResult) -> None:
+    def noted(given: Any, written: BatchResult) -> None:
         begun.update(written.begun)
-        add(written)
+        add(given, written)
 
     ahead.add = noted  # type: ignore[method-assign]
     channel.hangs.set()
@@ -270,28 +268,3 @@ def test_what_is_given_back_after_its_play_exited(
         writer.write(conn, Batch(unsent=["act_1"]), house.clock.now())
     assert house.states() == {"act_1": state}
     assert house.rows(attempts) == []
-
-
-def test_what_is_taken_is_not_given_back_and_what_is_late_is_not_taken(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def main(look: Callable[[BegunAhead], None]) -> None:
-        task = asyncio.create_task(asyncio.sleep(60))
-        ahead = BegunAhead({"act_1": task})
-        ahead._waiting["act_1"] = begun_ahead.Begun(1, 5), counted() + FRESH_US
-        look(ahead)
-        task.cancel()
-
-    def taken(ahead: BegunAhead) -> None:
-        assert ahead.waits("act_1")
-        assert ahead.take("act_1") == (1, 5)
-        assert not ahead.waits("act_1")
-        assert not ahead.left("act_1")
-
-    def late(ahead: BegunAhead) -> None:
-        monkeypatch.setattr(begun_ahead, "counted", lambda: counted() + FRESH_US + 1)
-        assert ahead.take("act_1") is None
-        assert ahead.left("act_1")
-
-    asyncio.run(main(taken))
-    asyncio.run(main(late))
