@@ -24,8 +24,8 @@ from services.actions.metrics import (
 )
 from services.actions.plays.model import SENDABLE
 from services.actions.storage import digests, endpoints, holds, outbox, ownership, sending
-from services.actions.storage.attempts import PUT_BACK_US
 from services.actions.storage.endpoints import EndpointState
+from services.actions.storage.leases import PUT_BACK_US
 from services.actions.storage.ownership import ActionsPartition
 from services.actions.storage.retention import is_swept
 from services.actions.storage.sending import Sending

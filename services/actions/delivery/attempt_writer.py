@@ -15,9 +15,10 @@ from services.actions.delivery.policy_gate import Judged, PolicyGate
 from services.actions.plays.model import SENDABLE, Leased
 from services.actions.plays.retry_policy import Decision, Outcome, decide
 from services.actions.policy.rules import SendingPolicy
-from services.actions.storage import attempts, endpoints, sending, suppressions, waiting
-from services.actions.storage.attempts import LEASE_US, PUT_BACK_US, Finished
+from services.actions.storage import attempts, endpoints, leases, sending, suppressions, waiting
+from services.actions.storage.attempts import Finished
 from services.actions.storage.due import Chosen, Looks, Wanted, due_ids
+from services.actions.storage.leases import LEASE_US, PUT_BACK_US
 from services.actions.storage.sql import Sql, listed
 from services.actions.storage.suppressions import ALL_TOPICS, Hasher, Origin
 from services.actions.tables import actions
@@ -103,7 +104,7 @@ class AttemptWriter:
         refused = [AttemptEnd(action, 0, Outcome(kind="skipped", reason="suppressed")) for action in blocked]
         self.finish(conn, [*batch.ends, *refused], now, written, owner=self.owner)
         if batch.extend:
-            attempts.extend_leases(conn, batch.extend, self.owner, now + LEASE_US)
+            leases.extend(conn, batch.extend, self.owner, now + LEASE_US)
         kept_back = {action.id for action in blocked} | anew
         allowed = [action.id for action in batch.begins if action.id not in kept_back]
         if allowed and off:
@@ -188,14 +189,14 @@ class AttemptWriter:
         """Lease due actions. While sending is off they are held back instead, except those in doubt."""
         more = off and sending.park(conn, now) == sending.PARKED
         chosen = Chosen([]) if off else due_ids(conn, now, wanted, self._looks)
-        due = attempts.take_due(
+        due = leases.take_due(
             conn, now, wanted.limit, log_clock=self._log_clock, in_doubt=off, chosen=chosen.ids
         )
         ahead = self._ahead(conn, due, wanted, written)
-        attempts.lease(conn, [one for one in due if one.id not in ahead], self.owner, now)
+        leases.lease(conn, [one for one in due if one.id not in ahead], self.owner, now)
         going = endpoints.keep_back(conn, paused.keep_back(conn, due), now)
         written.leased = self._may_be_leased(conn, policy, going, now, written)
-        written.begun |= attempts.start_leased(
+        written.begun |= leases.start_leased(
             conn,
             [one for one in written.leased if one.id in ahead],
             self.owner,
@@ -297,7 +298,7 @@ class AttemptWriter:
 
     def let_go(self, conn: Connection) -> None:
         """At the end: let others lease at once the actions that we leased and did not begin."""
-        attempts.let_go(conn, self.owner)
+        leases.let_go(conn, self.owner)
 
 
 def _to_endpoint(action: Leased) -> bool:

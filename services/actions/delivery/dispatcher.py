@@ -36,9 +36,9 @@ from services.actions.delivery.silent_endpoints import SilentEndpoints
 from services.actions.metrics import show_mail_server
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
-from services.actions.storage import attempts
-from services.actions.storage.attempts import LEASE_US
+from services.actions.storage import leases
 from services.actions.storage.due import Wanted
+from services.actions.storage.leases import LEASE_US
 from services.actions.storage.suppressions import Hasher
 
 FOLDER = "delivery"  # in the data folder; holds the journals of this machine's processes
@@ -86,7 +86,7 @@ class Dispatcher:
         self._channel_limits: dict[str, FairShare] = {}
         self._book = LeaseBook()
         self._tasks: dict[str, asyncio.Task[None]] = {}  # of the leased actions whose end is not known yet
-        self._ahead = BegunAhead(self._deliver_begun, self._tasks, self._dropped)
+        self._ahead: BegunAhead
         self.silent = SilentEndpoints(clock.now)
         self._journal: Journal | None = None
         self._commits: AttemptGroupCommit | None = None
@@ -154,6 +154,7 @@ class Dispatcher:
             self._db, self._clock, self._recorder, journal, self._on_events, self._on_ends_committed,
             lambda: self._book.under_way, self.wake,
         )  # fmt: skip
+        self._ahead = BegunAhead(partial(self._deliver, commits), self._tasks, self._dropped)
         await self._recover(commits)
         helpers = [asyncio.create_task(commits.run()), asyncio.create_task(self._maintain(commits, journal))]
         try:
@@ -185,7 +186,7 @@ class Dispatcher:
 
     def _release(self) -> None:
         with self._db.write() as conn:
-            attempts.release_leases(conn)
+            leases.release_all(conn)
 
     async def _lease_loop(self, commits: AttemptGroupCommit, helpers: list[asyncio.Task[None]]) -> None:
         """Lease while there is capacity and an action due; else wait for whichever is missing."""
@@ -249,31 +250,25 @@ class Dispatcher:
     def _start_deliveries(self, commits: AttemptGroupCommit, written: BatchResult) -> None:
         """Start to deliver the leased actions."""
         ahead: list[tuple[Key, Leased]] = []
+        limits = self._book.limits
         for action in written.leased:
             channel = self._channels.get(action.channel)
             if channel is None or action.id in self._book.held:
                 continue  # a channel of a newer version; or an action of ours whose lease ran out meanwhile
             key = (action.channel, channel.concurrency_key(action))
-            if key not in self._book.limits:
+            if key not in limits:
                 heard = partial(self.silent.note, key[1])
-                self._book.limits[key] = KeyLimit(
-                    channel.per_key, independent=channel.independent, on_silence=heard
-                )
+                limits[key] = KeyLimit(channel.per_key, independent=channel.independent, on_silence=heard)
             self._book.enter(action.id, key)
             if action.id in written.begun:
                 ahead.append((key, action))
             else:
-                delivery = self._deliver(commits, channel, key, action)
-                self._tasks[action.id] = asyncio.create_task(delivery)
+                self._tasks[action.id] = asyncio.create_task(self._deliver(commits, key, action))
         self._ahead.add(ahead, written)
         for key in {key for key, _ in ahead}:
             places = self._channels[key[0]].places(key[1])
-            self._book.limits[key].allow(places)
+            limits[key].allow(places)
             self._ahead.send(key, places)
-
-    async def _deliver_begun(self, key: Key, action: Leased) -> None:
-        assert self._commits is not None  # noqa: S101  set by _main
-        await self._deliver(self._commits, self._channels[key[0]], key, action)
 
     def _dropped(self, action: str) -> None:
         """An action was not sent; anybody may lease it."""
@@ -281,7 +276,8 @@ class Dispatcher:
             self._commits.give_back(action)
         self._forget(action)
 
-    async def _deliver(self, commits: AttemptGroupCommit, channel: Channel, key: Key, action: Leased) -> None:
+    async def _deliver(self, commits: AttemptGroupCommit, key: Key, action: Leased) -> None:
+        channel = self._channels[key[0]]
         on_slow = partial(self._is_slow, action.id) if channel.independent else None
         place = UnderWay(self._book.limits[key], self._channel_limits[action.channel], on_slow)
         ended: tuple[int, Outcome] | None = None

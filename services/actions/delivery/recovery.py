@@ -16,7 +16,7 @@ from services.actions.channels import CHANNELS
 from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, BatchResult
 from services.actions.delivery.journal import SUFFIX, JournalRest, taken
 from services.actions.plays.model import Leased
-from services.actions.storage import attempts
+from services.actions.storage import attempts, leases
 
 log_ = telemetry.get_logger("touchline.delivery")
 
@@ -57,7 +57,7 @@ def _apply(db: Database, clock: Clock, recorder: AttemptWriter, left: JournalRes
 def apply(conn: Connection, recorder: AttemptWriter, left: JournalRest, now: int) -> BatchResult:
     """Apply one dead process's journal to the actions it had leased, except those taken over by others since."""
     written = BatchResult()
-    held = attempts.held_by(conn, left.owner, now)
+    held = leases.held_by(conn, left.owner, now)
     ends = list(_ends(left, held))
     recorder.finish(conn, ends, now, written, owner=left.owner)
     ended = {end.action.id for end in ends}
@@ -67,7 +67,7 @@ def apply(conn: Connection, recorder: AttemptWriter, left: JournalRest, now: int
             one.id for one in rest if one.interrupted and (one.id, one.attempts) not in left.begun_effects
         ]
         attempts.never_sent(conn, silent, now)
-    attempts.release(conn, [one.id for one in rest])
+    leases.release(conn, [one.id for one in rest])
     log_.info("took over from a dead process", owner=left.owner, leased=len(held), ended=len(written.tally))
     return written
 

@@ -6,15 +6,8 @@ import pytest
 
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Decision
-from services.actions.storage.attempts import (
-    LEASE_US,
-    Finished,
-    finish_attempts,
-    held_by,
-    let_go,
-    release_leases,
-    start_attempts,
-)
+from services.actions.storage.attempts import Finished, finish_attempts, start_attempts
+from services.actions.storage.leases import LEASE_US, held_by, let_go, release_all
 from tests.services.actions.kit import ACTIONS, ATTEMPTS, House
 from tests.services.leases import lease_due
 from tests.unit.plays.kit import SECOND, T0, account, book, event
@@ -104,7 +97,7 @@ def test_what_is_leased_is_not_leased_again_until_the_lease_ends(house: House) -
 def test_released_leases_can_be_taken_at_once(house: House) -> None:
     lease(house)
     with house.db.write() as conn:
-        release_leases(conn)
+        release_all(conn)
     assert len(lease(house, T0, "other")) == 2
 
 
