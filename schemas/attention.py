@@ -27,10 +27,11 @@ class AttentionItem(Answer):
 
     kind: AttentionKind = Field(
         description="`held`: plays that wait to be released or discarded · `awaiting_approval`: mails that wait for a "
-        "decision · `failed`, `uncertain`: actions that were due in the last 7 days and ended so · `unhealthy`: rules "
-        "or playbooks that cannot be run · `disabled`: endpoints that have failed for days · `silent`: rules whose "
-        "source is silent · `unmatched`: events whose account nobody knows · `behind`: records of the log that wait, "
-        "since the service is more than a minute behind · `sending_off`: actions that wait because sending is off."
+        "decision · `failed`, `uncertain`: actions that were due in the last 7 days and ended so, and, as items of "
+        "their own, mails to assignees about their tasks · `unhealthy`: rules or playbooks that cannot be run · "
+        "`disabled`: endpoints that have failed for days · `silent`: rules whose source is silent · `unmatched`: "
+        "events whose account nobody knows · `behind`: records of the log that wait, since the service is more than a "
+        "minute behind · `sending_off`: actions that wait because sending is off."
     )
     count: int = Field(
         description="How many there are: as many as the list behind the link has.", examples=[3]

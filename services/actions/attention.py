@@ -1,4 +1,5 @@
-"""What needs a person now in actions: plays, actions, playbooks, endpoints. Each count is that of its list."""
+"""What needs a person now in actions: plays, actions, mails to assignees, playbooks, endpoints. Each count is that of
+its list."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from schemas.play_reasons import ActionReason
 from services.actions.storage import endpoints, sending
 from services.actions.storage.library import PLAYBOOKS, readable
 from services.actions.tables import actions, plays
+from services.actions.task_mail_tables import task_mails
 
 READ = "actions:read"
 LATELY_US = 7 * 86_400_000_000
@@ -27,10 +29,9 @@ def attention(conn: Connection, now: int) -> Iterator[Attention]:
     )
     for kind in (AttentionKind.FAILED, AttentionKind.UNCERTAIN):
         lately, asked = now - LATELY_US, {"status": kind.value}
-        yield from _some(
-            conn, kind, actions, actions.c.due_at, "/v1/actions", asked, actions.c.due_at > lately,
-            after=rfc3339(lately),
-        )  # fmt: skip
+        for table, path in ((actions, "/v1/actions"), (task_mails, "/v1/task-mails/deliveries")):
+            due = table.c.due_at
+            yield from _some(conn, kind, table, due, path, asked, due > lately, after=rfc3339(lately))
     yield from _unhealthy(conn)
     disabled = [one.disabled_at for one in endpoints.failing(conn) if one.disabled_at is not None]
     if disabled:

@@ -16,6 +16,14 @@ BREAKERS = Counter("touchline_breakers", "Times that the breaker paused a playbo
 ACTIONS = Counter("touchline_actions", "Actions by the status they came to", ["channel", "status", "reason"])
 ACTIONS.labels("email", "failed", "bounced")  # from 0 on, as the ones below
 ATTEMPTS = Counter("touchline_attempts", "Attempts to carry out an action", ["channel", "outcome"])
+TASK_MAILS = Counter(
+    "touchline_task_mails",
+    "Mails to assignees about their tasks by the status they came to",
+    ["kind", "status"],
+)
+for _status in ("failed", "uncertain"):
+    for _kind in ("made", "morning"):
+        TASK_MAILS.labels(_kind, _status)  # from 0 on, as the ones below
 MAIL_REPORTS = Counter(
     "touchline_mail_reports", "Reports about our mails, repeats included", ["provider", "kind"]
 )

@@ -22,6 +22,7 @@ PAGES = {
     "/v1/playbooks": "/playbooks",
     "/v1/endpoints": "/settings/endpoints",
     "/v1/unmatched": "/settings/unmatched",
+    "/v1/task-mails/deliveries": "/settings/task-mails/deliveries",
     "/v1/sending": "/",
     "/v1/status": "/settings/status",
 }
@@ -32,6 +33,7 @@ ROOMS = {
     "/playbooks": "Playbooks",
     "/settings/endpoints": "Settings",
     "/settings/unmatched": "Settings",
+    "/settings/task-mails/deliveries": "Settings",
 }
 
 

@@ -12,7 +12,7 @@ from backbone.database import Database
 from backbone.documents.single import SingleKind, single_router
 from backbone.web.api_keys import Principal, require
 from backbone.web.app import Pages, json_response, page
-from backbone.web.pagination import Address, equal
+from backbone.web.pagination import Address, After, Before, between, equal, newest
 from schemas.answers import FieldWarning, Time, page_of
 from schemas.lint.single import LintWarning
 from schemas.play_reasons import ActionReason
@@ -91,20 +91,24 @@ def _deliveries(db: Database) -> APIRouter:
         task: Annotated[
             str | None, Query(max_length=64, description="Only mails that tell of this task.")
         ] = None,
+        after: After = None,
+        before: Before = None,
         _: Principal = require("actions:read"),
     ) -> Response:
-        """Mails of the last 30 days."""
+        """Mails of the last 30 days. `after` and `before` are compared with `due_at`."""
         query = equal(select(task_mails), status=status, kind=kind, assigned=search_columns.address(assignee))
         if task is not None:
             about = select(task_mail_items.c.mail).where(task_mail_items.c.task == task)
             query = query.where(task_mails.c.id.in_(about))
+        query = between(query, task_mails.c.due_at, after, before)
+        order = newest(task_mails.c.seq, task_mails.c.due_at, after, before)
         with db.read() as connection:
             off = sending.is_off(connection)
 
             def view(row: Row[Any]) -> dict[str, Any]:
                 return _view(connection, row, off=off)
 
-            return json_response(page(connection, query, [task_mails.c.seq], pages, view))
+            return json_response(page(connection, query, order, pages, view))
 
     return routes
 

@@ -25,6 +25,7 @@ from schemas.task_mails import NOTHING_LEFT
 from services.actions.channels.base import Channel, ChannelContext, Prepared
 from services.actions.channels.email.channel import email_channel
 from services.actions.channels.senders import Sender
+from services.actions.metrics import TASK_MAILS
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import HOUR, MINUTE, SECOND, Outcome, decide
 from services.actions.storage import sending
@@ -257,6 +258,8 @@ class TaskMailSender:
             status, again = "pending", now + HELD_US
         with self._db.write() as conn:
             attempts.end(conn, mail.id, self._owner, status, decided.reason, outcome.detail, now, again)
+        if again is None:
+            TASK_MAILS.labels(mail.kind, status).inc()
         if status in {"failed", "uncertain"}:
             log.error("a mail about tasks did not go out, or may not have", **about)
         elif again is None:

@@ -38,6 +38,7 @@ _WORDS = {
     "unmatched": ("{} of unknown accounts", "event"),
     "behind": ("{} waiting to be processed", "record"),
 }
+_TO_US = ("mail to assignees", "mails to assignees")  # in place of deliveries to customers
 
 
 def lines_of(items: Sequence[Mapping[str, Any]]) -> list[Line]:
@@ -47,7 +48,10 @@ def lines_of(items: Sequence[Mapping[str, Any]]) -> list[Line]:
         if item["kind"] == "sending_off":
             continue
         form, *noun = _WORDS.get(item["kind"], ("{}", item["kind"].replace("_", " ")))
-        lines.append(Line(form.format(plural(item["count"], *noun)), item["oldest"], page_of(item["link"])))
+        path = page_of(item["link"])
+        if path.startswith("/settings/task-mails/"):
+            noun = [*_TO_US]
+        lines.append(Line(form.format(plural(item["count"], *noun)), item["oldest"], path))
     return lines
 
 

@@ -47,6 +47,7 @@ ROOMS: Sequence[tuple[str, Sequence[Room]]] = (
 )  # fmt: skip
 AUDIT_FILTERS = ("actor", "object", "after")
 SUPPRESSION_FILTERS = ("address", "topic")
+TASK_MAIL_FILTERS = ("assignee", "status", "kind", "task", "after", "before")
 
 
 async def settings(visit: Visit) -> Response:
@@ -173,6 +174,17 @@ async def forget(visit: Visit) -> Response:
     return visit.go("/settings/unmatched", "The event was deleted.")
 
 
+async def task_mails(visit: Visit) -> Response:
+    """What became of the mails to assignees."""
+    found = await listed(visit, "/v1/task-mails/deliveries", TASK_MAIL_FILTERS)
+    return await visit.page(
+        "task_mails.html",
+        mails=found["items"],
+        next_cursor=found["next_cursor"],
+        narrowed=is_narrowed(visit, TASK_MAIL_FILTERS),
+    )
+
+
 async def audit(visit: Visit) -> Response:
     """Who changed what."""
     found = await listed(visit, "/v1/audit", AUDIT_FILTERS)
@@ -221,6 +233,7 @@ ROUTES = [
     show("/settings/unmatched", unmatched),
     change("/settings/unmatched/{id}/assign", assign),
     change("/settings/unmatched/{id}/delete", forget),
+    show("/settings/task-mails/deliveries", task_mails),
     show("/settings/audit", audit),
     show("/settings/status", status),
     change("/settings/endpoints/{name}/enable", enable),

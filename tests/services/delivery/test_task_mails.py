@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from backbone.audit import AuditTrail
 from services.actions.channels.email.channel import email_channel
@@ -165,10 +166,19 @@ def test_of_an_attempt_that_nobody_saw_the_end_of(
 def test_a_mail_that_fails_is_tried_again_until_that_is_of_no_use(house: House, start: Start) -> None:
     give(house.db, "t1", asked(house))
     fake = Fake(lambda _: Outcome(kind="temporary", reason="unreachable", detail="refused"), idempotent=False)
+    counted = {status: ended_so(status) for status in ("failed", "done", "retrying")}
     start(fake)
     house.until(ended(house))
     assert (len(fake.sent), len(set(fake.sent))) == (4, 1)
     assert states(house) == [("failed", "attempts_exhausted")]
+    house.until(lambda: ended_so("failed") == counted["failed"] + 1)
+    assert (ended_so("done"), ended_so("retrying")) == (counted["done"], counted["retrying"])
+
+
+def ended_so(status: str) -> float:
+    """How many mails about new tasks the metric counts."""
+    value = REGISTRY.get_sample_value("touchline_task_mails_total", {"kind": "made", "status": status})
+    return value or 0.0
 
 
 def test_a_channel_that_raises_may_have_sent_it(house: House, start: Start) -> None:

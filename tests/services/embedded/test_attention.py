@@ -17,6 +17,7 @@ from backbone.web.api_keys import create_key
 from schemas.notices import NoticeKind
 from services.actions.storage import endpoints
 from services.actions.tables import actions, documents
+from services.actions.task_mail_tables import task_mails
 from services.app import running
 from services.rules.service import RulesService
 from tests.conftest import KafkaServer
@@ -102,6 +103,10 @@ def trouble(house: AttentiveHouse) -> None:
             insert(actions), [ended("failed", 1, now), ended("failed", 8, now), ended("done", 1, now)]
         )
         conn.execute(insert(actions), [ended("failed", 2, now), ended("uncertain", 6, now)])
+        conn.execute(
+            insert(task_mails), [told("failed", 1, now), told("failed", 8, now), told("done", 1, now)]
+        )
+        conn.execute(insert(task_mails), [told("failed", 2, now), told("uncertain", 6, now)])
         broken = {"steps": [{"wait": "soon"}]}
         of_asks = (documents.versions.c.kind == "playbook", documents.versions.c.name == "asks")
         conn.execute(update(documents.versions).where(*of_asks).values(doc=broken))
@@ -117,6 +122,14 @@ def ended(status: str, days: int, now: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def told(status: str, days: int, now: int) -> dict[str, Any]:
+    """A mail to an assignee that was due so many days ago."""
+    return {
+        "id": f"tm_{status}_{days}", "kind": "made", "assigned": "jo@us.test", "address": "jo@us.test",
+        "status": status, "due_at": now - days * DAY, "done_at": now,
+    }  # fmt: skip
+
+
 def test_each_count_is_that_of_the_list_behind_its_link(house: AttentiveHouse) -> None:
     house.settle()
     assert house.items() == {}
@@ -126,7 +139,9 @@ def test_each_count_is_that_of_the_list_behind_its_link(house: AttentiveHouse) -
     assert counts == {
         "unmatched /v1/unmatched": 2, "unhealthy /v1/rules": 1, "silent /v1/rules": 1, "held /v1/plays": 2,
         "awaiting_approval /v1/actions": 4,
-        "failed /v1/actions": 2, "uncertain /v1/actions": 1, "unhealthy /v1/playbooks": 1, "disabled /v1/endpoints": 1,
+        "failed /v1/actions": 2, "uncertain /v1/actions": 1,
+        "failed /v1/task-mails/deliveries": 2, "uncertain /v1/task-mails/deliveries": 1,
+        "unhealthy /v1/playbooks": 1, "disabled /v1/endpoints": 1,
     }  # fmt: skip
     lists = {name: house.listed(one["link"]) for name, one in found.items()}
     assert {name: len(items) for name, items in lists.items()} == counts
@@ -173,7 +188,10 @@ def test_what_a_key_may_not_read_is_left_out(house: AttentiveHouse) -> None:
     db, clock = house.rooms.db, house.rooms.clock
     for scope, wanted in (
         ("rules:read", {"/v1/rules", "/v1/unmatched"}),
-        ("actions:read", {"/v1/plays", "/v1/actions", "/v1/playbooks", "/v1/endpoints"}),
+        (
+            "actions:read",
+            {"/v1/plays", "/v1/actions", "/v1/task-mails/deliveries", "/v1/playbooks", "/v1/endpoints"},
+        ),
     ):
         key = create_key(db, clock, scope, [scope])
         found = house.items(authorization=f"Bearer {key}")

@@ -34,6 +34,17 @@ def test_a_line_leads_to_what_it_counts() -> None:
     assert page_of("/v1/strange?x=1") == "/"
 
 
+def test_mails_to_assignees_are_told_apart_from_deliveries() -> None:
+    found = lines_of(
+        [item("failed", 1), item("failed", 2, "/v1/task-mails/deliveries?status=failed&after=x")]
+    )
+    assert [one.text for one in found] == [
+        "1 delivery failed in the last 7 days", "2 mails to assignees failed in the last 7 days",
+    ]  # fmt: skip
+    assert found[1].path == "/settings/task-mails/deliveries?status=failed&after=x"
+    assert counts_of([item("failed", 2, "/v1/task-mails/deliveries?status=failed")]) == {"Settings": 2}
+
+
 def test_counts_stand_in_the_navigation() -> None:
     items = [
         item("failed"),

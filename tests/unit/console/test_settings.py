@@ -121,3 +121,26 @@ def test_status_and_audit_show_whatever_there_is() -> None:
     assert "<svg onload" not in world.get("/settings/audit?object=rule/x").text
     assert world.query("/v1/audit") == {"limit": "50", "object": "rule/x"}
     assert "Work is under way" in world.get("/settings/status").text
+
+
+# -- mails to assignees
+
+
+def test_what_became_of_mails_to_assignees() -> None:
+    mail = {
+        "id": "tm_1", "kind": "made", "assignee": "jo@us.test", "status": "failed", "reason": "rejected",
+        "sentence": "The mail server refused it.", "detail": "550 no <such> user", "attempts": 6, "tasks": ["t1", "t2"],
+        "moment": None, "due_at": "2026-03-09T08:00:00Z", "done_at": "2026-03-09T13:00:00Z",
+    }  # fmt: skip
+    made = World({"GET /v1/task-mails/deliveries": page_of([mail], "next")})
+    page = made.get("/settings/task-mails/deliveries?status=failed&after=2026-03-03T09%3A30%3A00Z").text
+    asked = [one for one in made.asked if one.url.path == "/v1/task-mails/deliveries"][-1]
+    assert dict(asked.url.params) == {"status": "failed", "after": "2026-03-03T09:30:00Z", "limit": "50"}
+    assert "The mail server refused it." in page
+    assert "550 no &lt;such&gt; user" in page
+    assert 'href="/tasks/t2"' in page
+    assert 'name="after" value="2026-03-03T09:30:00Z"' in page
+    assert "status=failed&amp;after=2026-03-03T09%3A30%3A00Z&amp;cursor=next" in page
+    empty = World({"GET /v1/task-mails/deliveries": page_of([])})
+    assert "No mail yet." in empty.get("/settings/task-mails/deliveries").text
+    assert "No such mail" in empty.get("/settings/task-mails/deliveries?status=failed").text
