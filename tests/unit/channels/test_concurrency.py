@@ -200,7 +200,7 @@ async def test_a_server_that_hangs_up_does_not_hang(clock: Loop) -> None:
 
 async def test_a_place_is_given_back_once(clock: Loop) -> None:
     gate = made()
-    unused, used = await gate.enter(), None
+    unused = await gate.enter()
     unused.give_back()
     unused.give_back()
     assert gate._inside == 0
