@@ -42,9 +42,11 @@ class ApiError(Exception):
 
 
 class Api:
-    """Calls with one key. Belongs to the event loop."""
+    """Calls with one key. Belongs to the event loop. `retry_after`: when to try a call again that was refused for now,
+    as its header says."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport, key: str) -> None:
+        self.retry_after: str | None = None
         self._transport = (
             transport  # without a client, whose cookies and redirects cost more than a small call
         )
@@ -121,6 +123,7 @@ class Api:
             ) from None
         if answer.is_success:
             return answer
+        self.retry_after = answer.headers.get("retry-after", self.retry_after)
         raise _refusal(answer)
 
 

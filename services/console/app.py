@@ -35,6 +35,7 @@ from services.console.visit import SAID, Me, Visit
 log = get_logger("console")
 MOST_FIELDS = 2_000  # of a form
 ZONE = "touchline_zone"  # the cookie in which the page tells the reader's time zone
+FOR_NOW = {429, 503}  # refusals that say when to try again
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -109,14 +110,17 @@ class Console:
         visit = Visit(request, api, me, self._sessions.token(session), frame, self._sessions, zone, now)
         visit.form = form
         try:
-            return await self._page(visit)
+            answer = await self._page(visit)
         except ApiError as error:
             if error.status == 401:
                 return self._signed_out(request, f"/login?next={quote(_back(request), safe='')}")
-            return await errors.page(visit, error)
+            answer = await errors.page(visit, error)
         finally:
             if request.method == "POST":
                 self._frames.forget(session.key)
+        if answer.status_code in FOR_NOW and api.retry_after is not None:
+            answer.headers["Retry-After"] = api.retry_after
+        return answer
 
     async def _page(self, visit: Visit) -> Response:
         methods = set()

@@ -1,12 +1,12 @@
 """What each service answers for itself, joined to one answer. It is whole or an error: a half would look like all."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from starlette.types import Scope, Send
 
-from backbone.errors import BadGateway
+from backbone.errors import BadGateway, TouchlineError
 from backbone.web.responses import json_response
 from services.console.forwarding.record import END, head_and_rest
 from services.console.forwarding.relay import Whole, read_whole, send_whole, whole_of
@@ -14,6 +14,24 @@ from services.console.forwarding.table import Manner
 from services.console.forwarding.upstream import ServiceUnreachable, Upstream, together
 
 Said = Mapping[str, Any]
+
+
+class MethodNotAllowed(TouchlineError):
+    """No service has this method there. `methods`: those that there are."""
+
+    status = 405
+    code = "method_not_allowed"
+    title = "Method not allowed"
+
+    def __init__(self, method: str, methods: Iterable[str]) -> None:
+        self._allow = ", ".join(sorted(methods))
+        super().__init__(f"{method[:20]} is not possible here; possible: {self._allow}")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Allow": self._allow}
+
+
 _JSON = [(b"content-type", b"application/json")]
 
 
@@ -44,6 +62,9 @@ async def join(manner: Manner, upstreams: Sequence[Upstream], scope: Scope, send
     if manner is Manner.RECORD:
         await _join_records(upstreams, scope, send)
         return
+    if manner is Manner.REFUSED:
+        await _join_refusals(upstreams, scope, send)
+        return
     answers = await together(*(read_whole(upstream, scope) for upstream in upstreams))
     refused = next((answer for answer in answers if not answer.fine), None)
     if refused is not None:
@@ -54,6 +75,16 @@ async def join(manner: Manner, upstreams: Sequence[Upstream], scope: Scope, send
     except (msgspec.DecodeError, LookupError, TypeError):
         raise BadGateway("the services' answers do not fit together: are they of one release?") from None
     await send_whole(Whole(200, said.raw_headers, bytes(said.body)), send)
+
+
+async def _join_refusals(upstreams: Sequence[Upstream], scope: Scope, send: Send) -> None:
+    """One refusal that names the methods of all services. Raises `MethodNotAllowed`."""
+    answers = await together(*(read_whole(upstream, scope) for upstream in upstreams))
+    allowed = [value for answer in answers for name, value in answer.headers if name == b"allow"]
+    methods = {one.strip() for value in allowed for one in value.decode("latin-1").split(",")} - {""}
+    if methods:
+        raise MethodNotAllowed(scope["method"], methods)
+    await send_whole(answers[0], send)
 
 
 async def _join_records(upstreams: Sequence[Upstream], scope: Scope, send: Send) -> None:

@@ -29,6 +29,7 @@ class Manner(StrEnum):
     STATUS = "status"  # these are joined of the answers of all
     ATTENTION = "attention"
     RECORD = "record"
+    REFUSED = "refused"  # by both services that have the path: neither has the method
 
 
 class Destination(NamedTuple):
@@ -61,6 +62,8 @@ def destination(method: str, path: str, raw_path: bytes) -> Destination | None:
 
 def _of_accounts(method: str, path: str, raw_path: bytes) -> Destination:
     """Accounts are written at ingest and read at rules. `/record` may be part of an account's name, as `%2Frecord`."""
+    if method not in {"GET", "PUT"} or (method == "PUT" and path == "/v1/accounts"):
+        return Destination(Manner.REFUSED, "", "/v1/accounts")
     if method == "PUT":
         return Destination(Manner.ONE, INGEST, "/v1/accounts")
     if method == "GET" and raw_path.endswith(b"/record") and _RECORD.fullmatch(path):

@@ -81,6 +81,16 @@ def test_every_route_answers_the_same_as_directly(apart: Apart, key: str | None)
     assert succeeded > 5
 
 
+@pytest.mark.parametrize("path", ["/v1/accounts", "/v1/accounts/acme", "/v1/accounts/a%2Fb/events"])
+def test_what_can_be_done_with_accounts_is_what_all_services_can(apart: Apart, path: str) -> None:
+    """They are written at ingest and read at rules."""
+    for method in ("POST", "DELETE", "PATCH", "HEAD", *(["PUT"] if path == "/v1/accounts" else [])):
+        whole, through = (apart.ask(where, method, path, content=b"") for where in ("all", "console"))
+        assert (through.status_code, through.headers["allow"]) == (405, whole.headers["allow"]), method
+        assert through.content == whole.content or method == "HEAD"
+    assert ("PUT" in through.headers["allow"]) is (path != "/v1/accounts")
+
+
 def seen(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
     """Without what differs between two requests, and with the name of the docs page left out."""
     headers = {name: value for name, value in answer.headers.items() if name not in VOLATILE}

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -134,9 +135,19 @@ def test_what_the_api_refuses_stands_at_its_field() -> None:
     assert page.status_code == 422
     assert 'id="e-vary_values">should be a duration' in page.text
     assert 'id="e-against">there is no rule x' in page.text
-    busy = world({"POST /v1/backtests": refusal(429, "two of your backtests wait or run already")})
-    assert "two of your backtests" in busy.post("/rules/spike/backtest").text
     assert errors_of([]) == {}
+
+
+def test_what_is_refused_for_now_says_when_to_try_again() -> None:
+    status, said = refusal(429, "two of your backtests wait or run already")
+    later = httpx.Response(status, json=said, headers={"Retry-After": "7"})
+    answer = world({"POST /v1/backtests": later}).post("/rules/spike/backtest")
+    assert "two of your backtests" in answer.text
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
+    without = world({"POST /v1/backtests": (status, said)}).post("/rules/spike/backtest")
+    assert (without.status_code, without.headers.get("retry-after")) == (429, None)
+    lacking = world({"GET /v1/backtests": later}).get("/rules/spike/backtest")
+    assert (lacking.status_code, lacking.headers.get("retry-after")) == (200, None), "the page can do without"
 
 
 # -- while it runs

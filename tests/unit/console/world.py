@@ -5,7 +5,7 @@
     world.post("/sending", status="off")       # with the session's token
     assert world.sent[-1] == ("PUT", "/v1/sending", {"status": "off", "reason": None})
 
-An answer is a body, `(status, body)`, or a function of the request. What is not named is answered with 404.
+An answer is a body, `(status, body)`, a response, or a function of the request. What is not named is answered with 404.
 """
 
 import asyncio
@@ -66,6 +66,8 @@ class World:
             said = said(request)
         if said is None:
             return _problem(404, "not_found", f"there is nothing at {request.url.path}")
+        if isinstance(said, httpx.Response):
+            return said
         status, body = said if isinstance(said, tuple) else (200, said)
         if status == 204:
             return httpx.Response(204)
