@@ -26,7 +26,7 @@ from services.console.api import Api, ApiError
 from services.console.dates import from_microseconds, zone_named
 from services.console.frame import Frames
 from services.console.guard import Address, Tries, address_of, local_path, protect
-from services.console.pages import ROUTES
+from services.console.pages import ROUTES, deleted
 from services.console.render import PREFIX, render, static_files
 from services.console.routing import PageRoute
 from services.console.session import LASTS_S, Session, Sessions
@@ -114,7 +114,7 @@ class Console:
         except ApiError as error:
             if error.status == 401:
                 return self._signed_out(request, f"/login?next={quote(_back(request), safe='')}")
-            answer = await errors.page(visit, error)
+            answer = await deleted.page(visit, error) or await errors.page(visit, error)
         finally:
             if request.method == "POST":
                 self._frames.forget(session.key)

@@ -4,6 +4,7 @@ from services.console.pages import (
     account,
     accounts,
     backtests,
+    deleted,
     deliveries,
     documents,
     home,
@@ -25,6 +26,7 @@ from services.console.pages import (
 
 ROUTES = [
     *backtests.ROUTES,
+    *deleted.ROUTES,
     *deliveries.ROUTES,
     *documents.ROUTES,
     *home.ROUTES,

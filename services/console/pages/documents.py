@@ -155,7 +155,7 @@ async def delete(kind: Kind, visit: Visit) -> Response:
             raise
         saved = await visit.api.get(kind.api + "/{}", name)
         return await _form(kind, visit, as_yaml(kind, saved), saved, error)
-    return visit.go(kind.home, f"{name} was deleted.")
+    return visit.go(f"{kind.home}/{segment(name)}", f"{name} was deleted. Its versions are kept.")
 
 
 def _of(handler: OfKind, kind: Kind) -> Handler:

@@ -249,7 +249,7 @@ async def remove(visit: Visit) -> Response:
         await visit.api.send("DELETE", "/v1/rules/{}", name, if_match=_tag(visit))
     except ApiError as error:
         return await refused(visit, error)
-    return visit.go("/rules", f"The rule {name} was deleted. Its triggers and versions are kept.")
+    return visit.go(path_of(name), f"The rule {name} was deleted. Its triggers and versions are kept.")
 
 
 async def refused(visit: Visit, error: ApiError) -> Response:

@@ -10,6 +10,7 @@ from services.console.api import ApiError, new_once
 from services.console.dates import in_zone, rfc3339
 from services.console.document_kinds import KINDS
 from services.console.lists import is_narrowed, listed
+from services.console.pages.deleted import page_of
 from services.console.render import address, plural, segment
 from services.console.routing import change, show
 from services.console.visit import Visit
@@ -190,7 +191,7 @@ async def audit(visit: Visit) -> Response:
     found = await listed(visit, "/v1/audit", AUDIT_FILTERS)
     return await visit.page(
         "audit.html",
-        entries=found["items"],
+        entries=[(entry, page_of(entry["object"])) for entry in found["items"]],
         next_cursor=found["next_cursor"],
         narrowed=is_narrowed(visit, AUDIT_FILTERS),
     )

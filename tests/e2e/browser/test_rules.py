@@ -161,6 +161,20 @@ def test_several_things_that_come_together(browse: Browse, script: bool) -> None
         fit_for_all(page, "rule-all-of")
 
 
+def test_a_deleted_rule_is_brought_back(site: Site, browse: Browse) -> None:
+    site.call("PUT", "/v1/rules/short", json={"when": RULE["when"]})
+    page = browse("/rules/short")
+    page.locator("summary", has_text="Delete").click()
+    page.get_by_role("button", name="Delete short").click()
+    expect(page.get_by_role("status")).to_contain_text("The rule short was deleted")
+    expect(page.get_by_text("Deleted by")).to_be_visible()
+    fit_for_all(page, "rule-deleted")
+    page.locator("summary", has_text="Bring it back").click()
+    page.get_by_role("button", name="Bring back version 1").click()
+    expect(page.get_by_role("status")).to_contain_text("short is back, as version 1 has it.")
+    assert site.call("GET", "/v1/rules/short")["status"] == "draft"
+
+
 def test_those_who_match_are_started_after_a_look(site: Site, browse: Browse) -> None:
     page = browse("/rules/spike/matches")
     page.get_by_role("button", name="See what starting these").click()

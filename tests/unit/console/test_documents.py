@@ -105,7 +105,7 @@ def test_what_is_in_use_is_not_deleted_and_says_why() -> None:
     assert answer.status_code == 409
     assert "it is used by the playbook p" in answer.text
     world.answers["DELETE /v1/endpoints/crm"] = (204, None)
-    assert world.post("/settings/endpoints/crm/delete").headers["location"] == "/settings/endpoints"
+    assert world.post("/settings/endpoints/crm/delete").headers["location"] == "/settings/endpoints/crm"
 
 
 def test_the_check_tells_and_saves_nothing() -> None:

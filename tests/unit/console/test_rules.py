@@ -259,7 +259,7 @@ def test_a_rule_that_changed_meanwhile_is_left_alone() -> None:
 
 def test_deleting_is_one_call() -> None:
     made = world({"DELETE /v1/rules/spike": (204, None)})
-    assert made.post("/rules/spike/delete", etag='"3"').headers["location"] == "/rules"
+    assert made.post("/rules/spike/delete", etag='"3"').headers["location"] == "/rules/spike"
     assert made.sent == [("DELETE", "/v1/rules/spike", None)]
 
 
