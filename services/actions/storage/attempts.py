@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from schemas.play_reasons import ActionReason
 from services.actions.channels import CHANNELS
 from services.actions.plays.lifecycle_events import about
-from services.actions.plays.model import SENDABLE, OwnEvent
+from services.actions.plays.model import SENDABLE, ActionFacts, OwnEvent
 from services.actions.plays.retry_policy import Decision
 from services.actions.storage import outbox
 from services.actions.storage.sql import Sql, listed
@@ -23,9 +23,11 @@ from services.actions.storage.status import Result, close_actions, end_attempts
 
 MAX_DETAIL = 2_000  # characters kept of an attempt's detail
 
+FACTS = ", ".join(f"a.{name}" for name in ActionFacts.__struct_fields__)
 # `attempting` stays set until an end is recorded, whoever leases the action: its last attempt may have had an effect.
 # The attempt's own row tells whether it is still under way, or was closed as interrupted (`open`).
 WORDS = {
+    "facts": FACTS,
     "sendable": ", ".join(f"'{status}'" for status in SENDABLE),
     "play_status": "CASE WHEN a.digest_key IS NULL THEN p.status ELSE 'open' END AS play_status",
     "joined": "actions.actions_actions a JOIN actions.actions_plays p ON p.id = a.play",
@@ -45,16 +47,9 @@ class Tried(Protocol):
     def play_status(self) -> str: ...
 
 
-class _Ending(msgspec.Struct, array_like=True):
+class _Ending(ActionFacts, array_like=True, kw_only=True):
     """An action whose attempt has ended, and the place of its play in the log."""
 
-    id: str
-    play: str
-    playbook: str
-    account: str
-    contact: str | None
-    channel: str
-    step: str
     status: str
     attempts: int
     due_at: int
@@ -207,8 +202,8 @@ def give_back(conn: Connection, ids: Sequence[str], owner: str, now: int, *, log
 
 _ending = Sql(
     """
-    SELECT a.id, a.play, a.playbook, a.account, a.contact, a.channel, a.step, a.status, a.attempts, a.due_at,
-    a.begun_at, a.lease_owner, {play_status}, p.depth, p.place FROM {joined} WHERE a.id {ids} {lock}
+    SELECT {facts}, a.status, a.attempts, a.due_at, a.begun_at, a.lease_owner, {play_status}, p.depth, p.place
+    FROM {joined} WHERE a.id {ids} {lock}
 """,
     **WORDS,
 )

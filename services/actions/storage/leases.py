@@ -12,8 +12,9 @@ import msgspec
 from sqlalchemy import Connection, update
 
 from schemas.play_reasons import ActionReason
-from services.actions.plays.model import Leased
+from services.actions.plays.model import ActionFacts, Leased
 from services.actions.storage.attempts import (
+    FACTS,
     WORDS,
     interrupt,
     is_over,
@@ -28,10 +29,7 @@ from services.actions.tables import actions
 LEASE_US = 20_000_000
 PUT_BACK_US = 1_000_000  # how long an action that is put back waits behind others
 
-_COLUMNS = (
-    "a.id, a.play, a.playbook, a.account, a.contact, a.channel, a.step,"  # as `Leased` has them
-    " a.recipient, a.topic, a.attempts, a.due_at, a.ready_at, a.begun_at, a.waits, a.tries_before"
-)
+_COLUMNS = f"{FACTS}, a.topic, a.attempts, a.due_at, a.ready_at, a.begun_at, a.waits, a.tries_before"
 _WORDS = {
     **WORDS,
     "off": ActionReason.SENDING_OFF.value,
@@ -40,17 +38,9 @@ _WORDS = {
 }
 
 
-class _Row(msgspec.Struct, array_like=True):
+class _Row(ActionFacts, array_like=True, kw_only=True):
     """An action as it is read, in the order of `_COLUMNS`."""
 
-    id: str
-    play: str
-    playbook: str
-    account: str
-    contact: str | None
-    channel: str
-    step: str
-    recipient: str | None
     topic: str
     attempts: int
     due_at: int
@@ -61,7 +51,7 @@ class _Row(msgspec.Struct, array_like=True):
     attempting: bool | int
 
 
-class _Content(_Row, array_like=True):
+class _Content(_Row, array_like=True, kw_only=True):
     rendered: str | None
     play_status: str
 

@@ -43,7 +43,7 @@ class Sql:
         is fetched, and a busy event loop takes its time to hand it back.
         """
         if conn.dialect.name == "postgresql":
-            return [kind(*row) for row in self.run(conn, *parameters)]
+            return msgspec.convert([tuple(row) for row in self.run(conn, *parameters)], list[kind])  # type: ignore[valid-type]
         fields = ", ".join(kind.__struct_fields__)
         text = f"SELECT json_group_array(json_array({fields})) FROM ({self._for(conn)})"  # noqa: S608 - our own names
         return _rows_of(kind).decode(conn.exec_driver_sql(text, parameters).scalar_one())
