@@ -55,10 +55,9 @@ def rows_of(condition: Any) -> list[Row] | None:
     rows = _rows(plain)
     for group, parts in _grouped(condition).items():
         for part in parts:
-            row = _rows(part, group) if isinstance(part, Mapping) else []
-            if len(row) != 1:
+            if not isinstance(part, Mapping):
                 return None
-            rows += row
+            rows += _rows(part, group)
     if not all(text.isprintable() for row in rows for text in row):
         return None
     back, problems = condition_of(rows, "")
