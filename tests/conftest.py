@@ -27,7 +27,7 @@ from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
 from deploy.local.kafka import Kafka, clear_topics
 from deploy.local.postgres import Postgres, create_database, drop_database
-from tests.migrated import up_to_date
+from tests.migrated import templates, up_to_date
 from tests.recount import check_counts
 
 # Every run judges the same examples, so that a change is judged by what it changed; `--hypothesis-profile=new` looks
@@ -187,7 +187,7 @@ def new_database(postgres_server_url: str) -> Iterator[Callable[[], str]]:
         return f"{postgres_server_url.rpartition('/')[0]}/{made[-1]}"
 
     yield make
-    for name in made if _GIVEN.get("TOUCHLINE_DATABASE_URL") else ():
+    for name in (*made, *templates()) if _GIVEN.get("TOUCHLINE_DATABASE_URL") else ():
         drop_database(postgres_server_url, name)
 
 
