@@ -28,9 +28,10 @@ ACTIONS ?= 1
 INGEST  ?= 1
 
 # The unit tests share nothing but the processors. Of the others each file stays in one process, which starts a Kafka and
-# a PostgreSQL of its own; if servers are given, all tests share those, one at a time.
+# a PostgreSQL of its own; if servers are given, all tests share those, one at a time. Files come in the order of
+# `tests/conftest.py`: xdist by itself puts those with few tests last, which take the longest.
 PARALLEL := -n auto --dist worksteal
-BY_FILE  := $(if $(TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS)$(TOUCHLINE_DATABASE_URL),,-n auto --dist loadfile)
+BY_FILE  := $(if $(TOUCHLINE_KAFKA_BOOTSTRAP_SERVERS)$(TOUCHLINE_DATABASE_URL),,-n auto --dist loadfile --no-loadscope-reorder)
 
 CODE := schemas backbone services
 LINT := $(wildcard schemas backbone services deploy tests bench playbooks sources sinks docs)

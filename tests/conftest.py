@@ -87,8 +87,9 @@ def _counts_of_every_database() -> Iterator[None]:
         yield
 
 
-# Quick rooms come first, so that a failing run fails soon.
-_ORDER = ("house", "unit", "oracle", "conformance", "scenarios", "services", "e2e", "chaos")
+# What `make test` runs first comes first. Then come the rooms with the longest tests, so that no process is left alone
+# with one of those at the end.
+_ORDER = ("house", "unit", "e2e", "scenarios", "services", "conformance", "oracle", "chaos")
 
 # The time budget of each room's tests together, in seconds, on a machine with two processors. It is only shown at the
 # end of a run: a slow machine fails no test. All budgets add up to 20 minutes, with unit tests two at a time.
