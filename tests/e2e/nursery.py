@@ -27,6 +27,7 @@ IMPORTS = (
     "services.actions.service", "services.ingest.tables", "services.rules.tables", "services.actions.tables",
     "backbone.tables", "backbone.log.kafka.log", "psycopg", "uvloop", "uvicorn.protocols.http.httptools_impl",
     "uvicorn.lifespan.on", "uvicorn.loops.uvloop", "encodings.idna", "sqlalchemy.dialects.postgresql.psycopg",
+    "pydantic.v1",
 )  # fmt: skip
 READY_S = 120.0
 
