@@ -296,8 +296,10 @@ class AttemptWriter:
         moment: int | None = _NEXT_DUE.run(conn, now).scalar()
         return moment
 
-    def let_go(self, conn: Connection) -> None:
-        """At the end: let others lease at once the actions that we leased and did not begin."""
+    def let_go(self, conn: Connection, unsent: Sequence[str], now: int) -> None:
+        """At the end: let others lease at once the actions that we leased and did not begin, or began and did not
+        send."""
+        attempts.give_back(conn, unsent, self.owner, now, log_clock=self._log_clock)
         leases.let_go(conn, self.owner)
 
 

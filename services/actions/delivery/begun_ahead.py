@@ -10,7 +10,7 @@ Those of one endpoint are sent by as many *lanes* as it has places, tasks that e
 import asyncio
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -65,9 +65,15 @@ class BegunAhead:
         )  # those that no lane has taken up
         self._lanes: defaultdict[Key, set[asyncio.Task[None]]] = defaultdict(set)
         self._places: dict[Key, int] = {}
+        self._in_time = True  # whether what began with the newest lease could be sent
+
+    def may_begin(self, keys: Collection[Key]) -> Collection[Key]:
+        """Those of the keys whose actions may begin with their lease: none while commits take too long."""
+        return keys if self._in_time else ()
 
     def add(self, actions: Sequence[tuple[Key, Leased]], written: BatchResult) -> None:
-        """Add those that began with their lease, each with its concurrency key."""
+        """A lease is there: add those that began with it, each with its concurrency key."""
+        self._in_time = counted() < written.fresh_until
         for key, one in actions:
             begun = Begun.of(one, written.begun[one.id], written.at)
             waiting = self._waiting[one.id] = _Waiting(one, begun, written.fresh_until)

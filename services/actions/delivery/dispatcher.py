@@ -222,7 +222,7 @@ class Dispatcher:
         def wanted() -> Wanted:
             room = self._book.room()
             rooms.append(room)
-            return Wanted(room.total, room.without, room.of, room.others, room.quick)
+            return Wanted(room.total, room.without, room.of, room.others, self._ahead.may_begin(room.quick))
 
         written = await commits.lease(wanted, soon=soon)
         return rooms[-1], written

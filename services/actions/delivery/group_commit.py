@@ -209,7 +209,7 @@ class AttemptGroupCommit:
         for piece in [*pieces, rest]:
             part = await self._commit(piece)
             whole.begun |= part.begun
-            whole.at, whole.fresh_until = part.at, part.fresh_until
+            whole.at, whole.fresh_until = part.at or whole.at, part.fresh_until
             whole.later |= part.later
             whole.targets |= part.targets
             whole.leased += part.leased
@@ -233,10 +233,10 @@ class AttemptGroupCommit:
         return written
 
     def close(self) -> None:
-        """End the leases of actions that were not begun, and the thread. Blocking."""
+        """End the leases of actions that were not begun or not sent, and the thread. Blocking."""
         try:
             with self._db.write() as conn:
-                self._recorder.let_go(conn)
+                self._recorder.let_go(conn, self._next.batch.unsent, self._clock.now())
         except DatabaseUnavailable as error:
             log_.warning("leases are left to run out", error=error)
         self._thread.shutdown()

@@ -116,7 +116,7 @@ class LeaseBook:
                 of[key] = most_held - held
             else:
                 self._left_out.setdefault(key, low)
-        return Room(self.free, of, min(share, AHEAD * AT_ONCE), frozenset(self._left_out), quick)
+        return Room(self.free, of, max(1, min(share, AHEAD * AT_ONCE)), frozenset(self._left_out), quick)
 
     def _most_held(self, key: Key, share: int) -> int:
         limit = self.limits[key]

@@ -1,12 +1,14 @@
 """Which actions a process may lease next: the longest due first, and of each endpoint no more than it has room for.
 
 SQL only. What one endpoint has due beyond that is passed over, so that it does not hide the actions behind it. This
-reads all of it, so a process does so for a tenth of its time at most; in between it looks at what fell due lately.
+reads all of it, so a process does so for a tenth of its time at most. In between it looks at what fell due lately, and
+at the endpoints that had more due than room, each from where the rest of it begins.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
@@ -17,25 +19,33 @@ from services.actions.storage.sql import Sql, listed
 
 ROUNDS = 5  # reads of one lease; each passes over the endpoints that had more due than room
 REST = 9  # looks past endpoints pause this many times as long as the last one took
+LONGEST_REST_S = 5.0  # but no longer: what was given back, or whose lease ran out, may have been due for long
 LATELY_US = 250_000  # longer than it takes until others see what falls due now
 SECOND_US = 1_000_000
 
 Key = tuple[str, str]  # channel and recipient
 _DUE = """
-    SELECT a.id, a.channel, a.recipient FROM actions.actions_actions a
+    SELECT a.id, a.channel, a.recipient, a.next_attempt_at AS at FROM actions.actions_actions a {by_due}
     WHERE a.next_attempt_at <= ? AND a.status IN ({sendable}) AND (a.lease_until IS NULL OR a.lease_until < ?)
     %s ORDER BY a.next_attempt_at, a.seq LIMIT ? {lock_free}
 """
-_BUT = "AND NOT (a.channel || ' ' || COALESCE(a.recipient, '') {ids}) AND a.next_attempt_at >= ?"
+_KEY = "(a.channel || ' ' || COALESCE(a.recipient, '') {ids})"
+_SINCE = "AND a.next_attempt_at >= ?"
 _WORDS = {"sendable": ", ".join(f"'{status}'" for status in SENDABLE)}
 _due = Sql(_DUE % "", **_WORDS)
-_due_but = Sql(_DUE % _BUT, **_WORDS)
+_due_but = Sql(_DUE % f"AND NOT {_KEY} {_SINCE}", **_WORDS)
+_due_of = Sql(_DUE % f"AND {_KEY} {_SINCE}", **_WORDS)
 
 
 class _Due(msgspec.Struct, array_like=True):
     id: str
     channel: str
     recipient: str | None
+    at: int
+
+    @property
+    def key(self) -> Key:
+        return self.channel, self.recipient or ""
 
 
 class Wanted(NamedTuple):
@@ -50,31 +60,72 @@ class Wanted(NamedTuple):
     others: int | None = None  # None: any number
     begin: Collection[Key] = ()
 
+    def room(self, key: Key) -> int | None:
+        """How many actions of a key to lease at most; None: any number."""
+        spec = CHANNELS.get(key[0])
+        if self.others is None or spec is None or not spec.to_endpoints:
+            return None
+        return self.of.get(key, self.others)
+
 
 class Looks:
-    """When a process looks past the endpoints that have more due than room, and how far back."""
+    """When a process looks past the endpoints that have more due than room, and what it knows of them in between."""
 
     def __init__(self) -> None:
         self._from = 0  # what fell due before has been looked at
         self._rest_until = 0.0
+        self._left: dict[Key, int] = {}  # endpoints that may have more due, and since when
 
     @property
     def rest_us(self) -> int:
-        """How long it looks only at what fell due lately."""
+        """How long it does not look at everything."""
         return max(0, round((self._rest_until - time.monotonic()) * SECOND_US))
 
+    def leave(self, key: Key, at: int) -> None:
+        """An endpoint has more due than room, from this moment on."""
+        self._left[key] = at
+
     def past(
-        self, conn: Connection, now: int, limit: int, without: Collection[Key], *, everything: bool
-    ) -> list[_Due]:
-        """The due actions of all other endpoints; unless `everything`, those of them that fell due since."""
+        self, conn: Connection, now: int, limit: int, without: Collection[Key], wanted: Wanted
+    ) -> tuple[list[_Due], bool]:
+        """Due actions of all other endpoints, and whether there may be more."""
+        if self.rest_us:
+            known = {key: at for key, at in self._left.items() if key not in without}
+            found, more = self._of(conn, now, limit, known, wanted) if known else ([], False)
+            found += self._but(conn, now, limit - len(found), [*without, *known], self._lately(now))
+            return found, more or len(found) >= limit
         started = time.monotonic()
-        since = 0 if everything else min(self._from, now) - LATELY_US
-        left_out = listed(conn, [" ".join(one) for one in without])
-        found = _due_but.read(conn, _Due, now, now, left_out, since, limit)
-        if everything and len(found) < limit:
-            ended = time.monotonic()
-            self._from, self._rest_until = now, ended + REST * (ended - started)
-        return found
+        found = self._but(conn, now, limit, without, 0)
+        if len(found) >= limit:
+            return found, True
+        ended = time.monotonic()
+        self._rest_until = ended + min(LONGEST_REST_S, REST * (ended - started))
+        self._left = {key: self._left.get(key, self._lately(now)) for key in without}
+        self._from = now
+        return found, False
+
+    def _lately(self, now: int) -> int:
+        """Since when what falls due has not been looked at."""
+        return min(self._from, now) - LATELY_US
+
+    @staticmethod
+    def _but(conn: Connection, now: int, limit: int, without: Collection[Key], since: int) -> list[_Due]:
+        return _due_but.read(conn, _Due, now, now, _listed(conn, without), since, limit) if limit > 0 else []
+
+    def _of(
+        self, conn: Connection, now: int, limit: int, known: Mapping[Key, int], wanted: Wanted
+    ) -> tuple[list[_Due], bool]:
+        """What endpoints have due of what was left: of one of them at least more than it has room for, or all."""
+        most = min(limit, sum(limit if (room := wanted.room(key)) is None else room + 1 for key in known))
+        found = _due_of.read(conn, _Due, now, now, _listed(conn, known), min(known.values()), most)
+        more = len(found) >= most
+        first = {row.key: row.at for row in reversed(found)}
+        for key, at in known.items():
+            if more:  # all that was due before the last one has been found
+                self._left[key] = first.get(key, max(at, found[-1].at))
+            else:
+                del self._left[key]
+        return found, more
 
 
 class Chosen(NamedTuple):
@@ -92,25 +143,26 @@ def due_ids(conn: Connection, now: int, wanted: Wanted, looks: Looks) -> Chosen:
         if limit <= 0:
             return Chosen(done)
         if without:
-            rows = looks.past(conn, now, limit, without, everything=not rest)
+            rows, more = looks.past(conn, now, limit, without, wanted)
         else:
             rows = _due.read(conn, _Due, now, now, limit)
-        found: dict[Key, list[str]] = {}
+            more = len(rows) >= limit
+        found = defaultdict[Key, list[_Due]](list)
         for row in rows:
-            found.setdefault((row.channel, row.recipient or ""), []).append(row.id)
-        full = {
-            key: room for key in found if (room := _room(wanted, key)) is not None and len(found[key]) > room
-        }
-        if not full:
-            return Chosen([*done, *(row.id for row in rows)], now + rest if without and rest else None)
+            found[row.key].append(row)
+        rooms = {key: room for key in found if (room := wanted.room(key)) is not None}
+        full = {key: room for key, room in rooms.items() if len(found[key]) > room}
         for key, room in full.items():
-            done += found[key][:room]
+            looks.leave(key, found[key][room].at)
+        if not (full and more):
+            beyond = {row.id for key, room in full.items() for row in found[key][room:]}
+            ids = [row.id for row in rows if row.id not in beyond]
+            return Chosen([*done, *ids], now + rest if without and rest else None)
+        for key, room in full.items():
+            done += [row.id for row in found[key][:room]]
         without |= full.keys()
     return Chosen(done, now)
 
 
-def _room(wanted: Wanted, key: Key) -> int | None:
-    spec = CHANNELS.get(key[0])
-    if wanted.others is None or spec is None or not spec.to_endpoints:
-        return None
-    return wanted.of.get(key, wanted.others)
+def _listed(conn: Connection, keys: Collection[Key]) -> Any:
+    return listed(conn, [" ".join(key) for key in keys])

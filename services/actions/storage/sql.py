@@ -2,7 +2,9 @@
 
 SQLAlchemy's own statements would cost more than the database's work. The text is the same for both databases: `?`
 stands for a parameter, `{ids}` for "is one of these" (its parameter is `listed(…)`). `{lock}` and `{lock_free}` stand
-for the locks that PostgreSQL needs so that rows `a` stay as they were read. Other words in braces are arguments.
+for the locks that PostgreSQL needs so that rows `a` stay as they were read. `{by_due}`, after the table of actions, has
+SQLite read them by when they are due; without statistics it would read all that are pending, and sort them. Other words
+in braces are arguments.
 """
 
 from collections.abc import Sequence
@@ -15,9 +17,13 @@ from sqlalchemy import Connection, CursorResult
 
 ROWS_AT_ONCE = 200
 _FORMS = {
-    "sqlite": {"ids": "IN (SELECT value FROM json_each(?))", "lock": "", "lock_free": ""},
+    "sqlite": {
+        "ids": "IN (SELECT value FROM json_each(?))", "lock": "", "lock_free": "",
+        "by_due": "INDEXED BY actions_actions_next",
+    },
     "postgresql": {
         "ids": "= ANY(?)", "lock": "FOR UPDATE OF a", "lock_free": "FOR UPDATE OF a SKIP LOCKED",
+        "by_due": "",
     },
 }  # fmt: skip
 

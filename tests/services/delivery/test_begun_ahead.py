@@ -11,6 +11,7 @@ from backbone.clock import counted
 from schemas.play_reasons import PlayReason
 from services.actions.delivery import begun_ahead, sending_switch
 from services.actions.delivery.attempt_writer import AttemptWriter, Batch, BatchResult
+from services.actions.delivery.group_commit import AttemptGroupCommit
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 from services.actions.storage import holds
@@ -105,6 +106,19 @@ def test_no_more_on_the_wire_than_the_endpoint_takes_and_none_twice(either: Hous
     assert channel.most <= 2 * channel.per_key  # two processes
     assert Counter(channel.sent) == Counter(["act_first", *names])
     assert {(row.n, row.outcome) for row in either.rows(attempts)} == {(1, "done")}
+
+
+def test_where_commits_take_long_nothing_begins_ahead_and_all_is_sent(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What began with its lease would be late whenever its commit ends, be given back, and begin anew for ever."""
+    fresh(monkeypatch, 0)
+    channel = ready(house)
+    house.put(*MANY, **HOOK)
+    house.loops[0].wake()
+    house.settled()
+    assert Counter(channel.sent) == Counter(["act_first", *MANY])
+    assert {(row.n, row.outcome) for row in house.rows(attempts)} == {(1, "done")}
 
 
 def test_what_waits_too_long_counts_as_never_begun(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,6 +260,22 @@ def test_a_retry_that_is_given_back_keeps_what_was_before(house: House) -> None:
     given_back(house)
     assert house.attempts("act_1") == [(1, "temporary", True)]
     assert [row._asdict() | {"stamp": 0} for row in house.rows(actions)] == before
+
+
+async def test_what_is_given_back_last_of_all_is_given_back_when_the_process_ends(either: House) -> None:
+    either.put("act_1", "act_2", **HOOK)
+    writer = AttemptWriter("me", HASHER, 2, log_clock=False)
+    with either.db.write() as conn:
+        begun = writer.write(conn, Batch(lease=LEASE), either.clock.now()).begun
+    assert begun == {"act_1": 1, "act_2": 1}
+    commits: Any = AttemptGroupCommit(either.db, either.clock, writer, *[None] * 5)  # type: ignore[arg-type]
+    commits.give_back("act_1")
+    commits.close()
+    assert (either.attempts("act_1"), either.attempts("act_2")) == (
+        [],
+        [(1, None, False)],
+    )  # that one is on the wire
+    assert {row.id: row.lease_owner for row in either.rows(actions)} == {"act_1": None, "act_2": "me"}
 
 
 @pytest.mark.parametrize(

@@ -71,3 +71,12 @@ async def test_a_share_that_has_grown_is_seen() -> None:
     assert CRM not in book.room().of
     limit.pace = 1_000
     assert book.room().of[CRM] > 0
+
+
+async def test_however_many_endpoints_hang_another_one_has_room() -> None:
+    """Without any, its action was looked at over and over and never leased."""
+    book = LeaseBook()
+    for n in range(2 * MOST_LEASED):
+        book.limits["webhook", f"hung_{n}"] = KeyLimit(MOST, independent=True)
+        book.enter(f"act_{n}", ("webhook", f"hung_{n}"))
+    assert book.room().others == 1
