@@ -51,13 +51,9 @@ def actions(client: httpx.Client, **wanted: str) -> list[JSON]:
 
 
 def closed_now() -> JSON:
-    """Hours that begin in two to three hours, by a clock of UTC."""
+    """An hour that begins in two to three hours, by a clock of UTC; late in the evening that is one of tomorrow."""
     hour = (datetime.now(UTC) + timedelta(hours=3)).hour
-    return (
-        {"hours": {"from": f"{hour:02}:00", "to": "24:00"}}
-        if hour
-        else {"hours": {"from": "00:00", "to": "00:01"}}
-    )
+    return {"hours": {"from": f"{hour:02}:00", "to": f"{hour + 1:02}:00"}}
 
 
 def start_play(client: httpx.Client) -> str:
