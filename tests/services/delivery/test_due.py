@@ -11,6 +11,7 @@ from sqlalchemy import delete, update
 
 from services.actions.storage import due
 from services.actions.storage.due import ROUNDS, SECOND_US, Key, Looks, Wanted, due_ids
+from services.actions.storage.leases import take_due
 from services.actions.tables import actions
 from tests.services.delivery.kit import House
 from tests.services.delivery.test_sending import either
@@ -31,7 +32,7 @@ wishes = st.builds(
     of=st.dictionaries(st.sampled_from(KEYS), st.integers(1, 5)),
     others=st.just(OTHERS),
 )
-steps = st.lists(st.tuples(puts, st.integers(0, 2 * SECOND_US), wishes), max_size=12)
+steps = st.lists(st.tuples(puts, st.integers(0, 4 * SECOND_US), wishes, st.booleans()), max_size=12)
 
 
 @dataclass
@@ -83,11 +84,14 @@ def check(house: House, way: list[Any], last: set[Key], *, old: bool) -> None:
     with house.db.write() as conn:
         conn.execute(delete(actions))
     model = Model(house)
-    for new, passed, wanted in way:
+    for new, passed, wanted, rested in way:
         for n, (name, count) in enumerate(new):
             model.put(name, count, ago=n * 3 * SECOND_US if old else 0)
+        model.now += passed // 2
+        if rested:
+            model.looks._rest_until = 0.0
         model.lease(wanted)
-        model.now += passed
+        model.now += passed // 2
     if old:
         model.looks._rest_until = 0.0
     model.drained(Wanted(20, without=last, others=OTHERS))
@@ -136,6 +140,18 @@ def test_a_backlog_beside_one_of_an_endpoint_that_hangs_does_not_wait_for_the_ne
     assert len(model.due) == 300
 
 
+@pytest.mark.usefixtures("rests")
+def test_what_came_while_its_endpoint_was_full_is_leased_once_it_is_not(house: House) -> None:
+    """Although another one is full then, and everything was looked at in between."""
+    model = Model(house)
+    for _ in range(2):
+        model.put(NAMES[0], 3)
+        model.now += SECOND_US
+        model.looks._rest_until = 0.0
+        assert model.lease(Wanted(20, without={KEYS[0]}, others=OTHERS)) == []
+    model.drained(Wanted(20, without={KEYS[1]}, others=OTHERS))
+
+
 def test_a_rest_after_a_long_look_ends_soon(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was given back may have been due for long; nobody waits for it for a minute because a look took seconds."""
     monkeypatch.setattr(due, "REST", 1e12)
@@ -143,6 +159,31 @@ def test_a_rest_after_a_long_look_ends_soon(house: House, monkeypatch: pytest.Mo
     model.put(NAMES[0], 3)
     model.lease(Wanted(10, without={KEYS[0]}, others=OTHERS))
     assert 0 < model.looks.rest_us <= due.LONGEST_REST_S * SECOND_US
+
+
+def test_what_is_leased_is_as_it_was_written(either: House) -> None:
+    """SQLite gives rows as JSON: numbers beyond 64 bits, texts of any kind and length, and missing values pass."""
+    body = {
+        "big": 2**80,
+        "small": -(2**63),
+        "part": 0.1,
+        "no": False,
+        "text": '\\ " \u2028 \x7f \U0001f600',
+        "none": None,
+    }
+    name = 'crm " \\ \u2028 \U0001f600' + "x" * 5_000
+    either.put(
+        "act_1", channel="webhook", recipient=name, contact=None, rendered={"body": body}, due_at=2**62
+    )
+    with either.db.write() as conn:
+        ids, _ = due_ids(conn, either.clock.now(), Wanted(9, without={KEYS[0]}, others=OTHERS), Looks())
+        (one,) = take_due(conn, either.clock.now(), 9, chosen=ids)
+        assert (
+            due_ids(conn, either.clock.now(), Wanted(9, without={("webhook", name)}, others=1), Looks()).ids
+            == []
+        )
+    assert (one.recipient, one.contact, one.due_at, one.rendered["body"]) == (name, None, 2**62, body)
+    assert (one.waits, one.interrupted, one.begun_at) == (False, False, None)
 
 
 def test_no_lease_reads_all_that_is_pending(house: House) -> None:
