@@ -22,7 +22,9 @@ _copying = threading.Lock()
 
 
 def migrated(db: Database, rooms: Sequence[str] = ROOMS) -> None:
-    """Bring the rooms of an empty database up to date."""
+    """Bring the rooms of an empty database up to date. One that another process has filled stays as it is."""
+    if not _is_empty(db):
+        return
     with _copying:
         (_copy_file if db.dialect == "sqlite" else _copy_template)(db, rooms)
 
