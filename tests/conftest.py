@@ -27,7 +27,7 @@ from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
 from deploy.local.kafka import Kafka, clear_topics
 from deploy.local.postgres import Postgres, create_database, drop_database
-from tests.migrated import templates, up_to_date
+from tests.migrated import migrated, templates
 from tests.recount import check_counts
 
 # Every run judges the same examples, so that a change is judged by what it changed; `--hypothesis-profile=new` looks
@@ -54,7 +54,7 @@ def _new_files_come_migrated() -> Iterator[None]:
     """Servers in the tests' processes start on an empty file without running every migration again."""
     with pytest.MonkeyPatch.context() as patch:
         if "services.app" in sys.modules:
-            patch.setattr("services.app.migrate_all", up_to_date)
+            patch.setattr("services.app.migrate_all", migrated)
         yield
 
 

@@ -1,4 +1,4 @@
-"""Empty databases brought up to date as `migrate_all` does it, at a tenth of the cost: the migrations run once in a
+"""Databases brought up to date as `migrate_all` does it, at a tenth of the cost: the migrations run once in a
 process, and every other database becomes a copy of what they came to."""
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import uuid
 from collections.abc import Sequence
 from contextlib import closing
 
-from sqlalchemy import URL, inspect
+from sqlalchemy import URL, create_engine, inspect
 from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import NullPool
 
 from backbone.database import ROOMS, Database
 from backbone.migrations import migrate_all
-from deploy.local.postgres import create_database, drop_database
 
 _FILES: dict[tuple[str, ...], sqlite3.Connection] = {}  # in memory, of these rooms
 _TEMPLATES: dict[tuple[str, ...], str] = {}  # databases of PostgreSQL, of a server and these rooms
@@ -22,16 +22,14 @@ _copying = threading.Lock()
 
 
 def migrated(db: Database, rooms: Sequence[str] = ROOMS) -> None:
-    """Bring the rooms of an empty database up to date. One that another process has filled stays as it is."""
-    if not _is_empty(db):
-        return
+    """Bring the rooms up to date, the short way if nothing is there yet."""
     with _copying:
-        (_copy_file if db.dialect == "sqlite" else _copy_template)(db, rooms)
-
-
-def up_to_date(db: Database, rooms: Sequence[str] = ROOMS) -> None:
-    """`migrate_all`, the short way if nothing is there yet."""
-    (migrated if _is_empty(db) else migrate_all)(db, rooms)
+        if not _is_empty(db):
+            migrate_all(db, rooms)
+        elif db.dialect == "sqlite":
+            _copy_file(db, rooms)
+        else:
+            _copy_template(db, rooms)
 
 
 def templates() -> list[str]:
@@ -44,7 +42,7 @@ def _is_empty(db: Database) -> bool:
     try:
         seen = inspect(db.engine)
         return not (
-            "backbone" in seen.get_schema_names() if db.dialect == "postgresql" else seen.get_table_names()
+            {*ROOMS} & {*seen.get_schema_names()} if db.dialect == "postgresql" else seen.get_table_names()
         )
     except DatabaseError:
         return False
@@ -69,16 +67,22 @@ def _copy_template(db: Database, rooms: Sequence[str]) -> None:
     known = (_address(url, ""), *rooms)
     if known not in _TEMPLATES:
         template = f"touchline_test_{uuid.uuid4().hex[:12]}"
-        create_database(_address(url, url.database), template)
+        _say(url, f'CREATE DATABASE "{template}"')
         with closing(Database(_address(url, template))) as made:
             migrate_all(made, rooms)
         _TEMPLATES[known] = template
     db.engine.dispose()
-    beside = _address(url, _TEMPLATES[known])
-    drop_database(beside, str(url.database))
-    create_database(beside, str(url.database), template=_TEMPLATES[known])
+    beside = url.set(database=_TEMPLATES[known])
+    _say(beside, f'DROP DATABASE "{url.database}" WITH (FORCE)')
+    _say(beside, f'CREATE DATABASE "{url.database}" TEMPLATE "{_TEMPLATES[known]}"')
 
 
-def _address(url: URL, database: str | None) -> str:
+def _say(url: URL, statement: str) -> None:
+    engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def _address(url: URL, database: str) -> str:
     """With its password, which `str(url)` would hide."""
     return url.set(database=database).render_as_string(hide_password=False)

@@ -185,13 +185,13 @@ def _connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
     return psycopg.connect(plain, autocommit=True, connect_timeout=5)
 
 
-def create_database(server_url: str, name: str, template: str = "template1") -> None:
-    """CREATE DATABASE `name`, a copy of another, on the server of `server_url`, unless it is there."""
+def create_database(server_url: str, name: str) -> None:
+    """CREATE DATABASE `name` on the server of `server_url`, unless it is there."""
     with _connect(server_url) as connection:
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
         if found is None:
-            names = map(psycopg.sql.Identifier, (name, template))
-            connection.execute(psycopg.sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+            quoted = psycopg.sql.Identifier(name)
+            connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(quoted))
 
 
 def drop_database(server_url: str, name: str) -> None:

@@ -20,7 +20,7 @@ from backbone.settings import Settings, load_settings
 from backbone.web.api_keys import ensure_admin_key
 from deploy.local.process import Child, free_port, tail, wait_until
 from tests.e2e.nursery import Service
-from tests.migrated import up_to_date
+from tests.migrated import migrated
 from tests.recount import check_counts
 
 READY_S = 90.0
@@ -166,7 +166,7 @@ class Stack:
         self.folder.mkdir(parents=True, exist_ok=True)
         database = self.open_database()
         try:
-            up_to_date(database)
+            migrated(database)
             self.key = ensure_admin_key(database, WallClock(), self.folder / "admin.key") or ""
         finally:
             database.close()
