@@ -60,9 +60,8 @@ class BegunAhead:
     ) -> None:
         self._deliver, self._tasks, self._drop = deliver, tasks, drop
         self._waiting: dict[str, _Waiting] = {}
-        self._queues: defaultdict[Key, deque[_Waiting]] = defaultdict(
-            deque
-        )  # those that no lane has taken up
+        # those that no lane has taken up
+        self._queues: defaultdict[Key, deque[_Waiting]] = defaultdict(deque)
         self._lanes: defaultdict[Key, set[asyncio.Task[None]]] = defaultdict(set)
         self._places: dict[Key, int] = {}
         self._in_time = True  # whether what began with the newest lease could be sent
@@ -141,9 +140,8 @@ class BegunAhead:
 
     def _expire(self, actions: list[str], fresh_until: int) -> None:
         for one in actions:
-            if (
-                one in self._waiting and self._waiting[one].fresh_until <= fresh_until
-            ):  # it may have begun anew since
+            waiting = self._waiting.get(one)
+            if waiting is not None and waiting.fresh_until <= fresh_until:  # else it has begun anew since
                 self.let_go(one)
 
 
