@@ -22,11 +22,10 @@ from services.actions.tables import actions, attempts
 from tests.e2e.faults import until_ready
 from tests.e2e.progress import Progress
 from tests.e2e.sinks import Sinks
-from tests.e2e.stack import Stack, until
+from tests.e2e.stack import Stack, until_there
 from tests.e2e.workload import START, batches, post
 
 NAME = "caps"
-PATIENCE_S = 600.0
 WINDOW_S = {"wall": 24 * 3_600, "log": 3_600}
 PRIORITIES = (1, 5, 9)
 AT_ONCE = 100  # events of a request
@@ -60,9 +59,9 @@ class Capped:
                 end = START + 2 * timedelta(seconds=self.window_s) * self.accounts
                 client.post("/v1/clock", json={"time": end.isoformat()}).raise_for_status()
         self.mails = tries * self.accounts
-        until("every mail is there", lambda: self._count() == self.mails, PATIENCE_S)
+        until_there("mails", self._count, self.mails)
         expected = tries if self.clock == "wall" else self.mails
-        until("all have begun that may", lambda: self._count(begun=True) >= expected, PATIENCE_S)
+        until_there("beginnings", lambda: self._count(begun=True), expected)
         self.stack.settle()
 
     def _events(self, tries: int) -> Iterator[dict[str, Any]]:

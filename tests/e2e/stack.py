@@ -280,3 +280,12 @@ def stacked(stack: Stack) -> Iterator[Stack]:
 def until(what: str, check: Callable[[], Any], timeout_s: float = 60.0) -> Any:
     """Poll until `check` returns something true, and return that."""
     return wait_until(what, check, timeout_s)
+
+
+def until_there(what: str, count: Callable[[], int], goal: int, still_s: float = SETTLED_S) -> None:
+    """Poll until `count` has reached the goal. `still_s`: for how long it may stay the same."""
+    found, changed = -1, time.monotonic()
+    while (now := count()) < goal:
+        found, changed = (found, changed) if now == found else (now, time.monotonic())
+        assert time.monotonic() - changed < still_s, f"{what}: {found} of {goal}, and no more for {still_s:g} s"
+        time.sleep(0.5)
