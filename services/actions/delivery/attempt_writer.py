@@ -61,7 +61,8 @@ class BatchResult(msgspec.Struct):
     """The result of a batch. An action that is missing in `begun` must not be sent."""
 
     begun: dict[str, int] = {}
-    at: int = 0  # when they began
+    at: int = 0  # when they began, but for those in `begun_at`
+    begun_at: dict[str, int] = {}
     fresh_until: int = (
         0  # until when those that began with their lease may be sent, as `clock.counted` counts
     )

@@ -62,7 +62,7 @@ def _answer(action: Leased, written: BatchResult) -> Begun | Later | None:
     n, later = written.begun.get(action.id), written.later.get(action.id)
     if n is None:
         return None if later is None else Later(later)
-    return Begun.of(action, n, written.at)
+    return Begun.of(action, n, written.begun_at.get(action.id, written.at))
 
 
 class AttemptGroupCommit:
@@ -198,23 +198,20 @@ class AttemptGroupCommit:
         """Write a batch piece by piece, so that a bad row costs only itself.
 
         The attempt of such a row stays begun, and is `interrupted` once its lease has run out. Its entries stay in
-        the journal, for it may have had its effect.
+        the journal, for it may have had its effect. The lease comes last: what began with it has to be sent soon.
         """
         pieces = [Batch(ends=[end]) for end in batch.ends] + [Batch(begins=[begin]) for begin in batch.begins]
         if len(pieces) <= 1:
             await asyncio.sleep(PAUSES_S[1])  # the leasing itself may be what fails: no tight loop
             return BatchResult(refused={end.action.id for end in batch.ends})
-        whole = BatchResult()
-        rest = msgspec.structs.replace(batch, begins=[], ends=[])
-        for piece in [*pieces, rest]:
-            part = await self._commit(piece)
+        parts = [await self._commit(piece) for piece in pieces]
+        whole = await self._commit(msgspec.structs.replace(batch, begins=[], ends=[]))
+        for part in parts:
             whole.begun |= part.begun
-            whole.at, whole.fresh_until = part.at or whole.at, part.fresh_until
+            whole.begun_at |= dict.fromkeys(part.begun, part.at)
             whole.later |= part.later
-            whole.targets |= part.targets
-            whole.leased += part.leased
+            whole.targets = part.targets | whole.targets
             whole.refused |= part.refused
-            whole.next_due = part.next_due
         return whole
 
     def tell(self, written: BatchResult) -> None:
