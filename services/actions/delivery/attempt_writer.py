@@ -189,7 +189,8 @@ class AttemptWriter:
     ) -> None:
         """Lease due actions. While sending is off they are held back instead, except those in doubt."""
         more = off and sending.park(conn, now) == sending.PARKED
-        chosen = Chosen([]) if off else due_ids(conn, now, wanted, self._looks)
+        looks, self._looks = self._looks, Looks()  # if this fails, nothing has been looked at
+        chosen = Chosen([]) if off else due_ids(conn, now, wanted, looks)
         due = leases.take_due(
             conn, now, wanted.limit, log_clock=self._log_clock, in_doubt=off, chosen=chosen.ids
         )
@@ -204,6 +205,7 @@ class AttemptWriter:
             now,
             log_clock=self._log_clock,
         )
+        self._looks = looks
         if more or len(written.leased) < len(due):  # others may be due behind these
             written.next_due = now
         elif chosen.again is not None:

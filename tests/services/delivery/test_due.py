@@ -9,11 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, update
 
-from services.actions.storage import due
+from services.actions.delivery.attempt_writer import AttemptWriter, Batch
+from services.actions.storage import due, leases
 from services.actions.storage.due import ROUNDS, SECOND_US, Key, Looks, Wanted, due_ids
 from services.actions.storage.leases import take_due
 from services.actions.tables import actions
-from tests.services.delivery.kit import House
+from tests.services.delivery.kit import HASHER, House
 from tests.services.delivery.test_sending import either
 
 __all__ = ["either"]  # the fixture
@@ -193,3 +194,20 @@ def test_no_lease_reads_all_that_is_pending(house: House) -> None:
             text = query._for(conn)
             plan = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", (1,) * text.count("?")).all()
             assert "USING INDEX actions_actions_next (next_attempt_at" in plan[0].detail
+
+
+@pytest.mark.usefixtures("rests")
+def test_a_lease_that_fails_has_looked_at_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it had found would wait until the next look at everything."""
+    house.put("act_1", "act_2", channel="webhook", recipient=NAMES[0], next_attempt_at=T0)
+    writer, wanted = AttemptWriter("me", HASHER, 2, log_clock=False), Wanted(10, without={KEYS[1]})
+
+    def leased() -> list[str]:
+        with house.db.write() as conn:
+            return [one.id for one in writer.write(conn, Batch(lease=wanted), house.clock.now()).leased]
+
+    with monkeypatch.context() as broken:
+        broken.setattr(leases, "lease", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            leased()
+    assert leased() == ["act_1", "act_2"]
