@@ -6,6 +6,7 @@ from hashlib import blake2b
 import msgspec
 from sqlalchemy import Connection, update
 
+from backbone.telemetry import get_logger
 from schemas.addresses import normal
 from schemas.play_reasons import ActionReason
 from services.actions.channels import CHANNELS
@@ -15,11 +16,11 @@ from services.actions.delivery.policy_gate import Judged, PolicyGate
 from services.actions.plays.model import SENDABLE, Leased
 from services.actions.plays.retry_policy import Decision, Outcome, decide
 from services.actions.policy.rules import SendingPolicy
-from services.actions.storage import attempts, endpoints, leases, sending, suppressions, waiting
+from services.actions.storage import attempts, endpoints, leases, sending, suppressions, unreadable, waiting
 from services.actions.storage.attempts import Finished
-from services.actions.storage.due import Chosen, Looks, Wanted, due_ids
+from services.actions.storage.due import Chosen, Looks, Wanted, due_ids, next_due
 from services.actions.storage.leases import LEASE_US, PUT_BACK_US
-from services.actions.storage.sql import Sql, listed
+from services.actions.storage.sql import Sql, Unreadable, listed
 from services.actions.storage.suppressions import ALL_TOPICS, Hasher, Origin
 from services.actions.tables import actions
 
@@ -34,7 +35,7 @@ _TARGETS = Sql("""
     ON v.kind = h.kind AND v.name = h.name AND v.version = h.version
     WHERE h.kind = 'endpoint' AND NOT h.deleted AND h.name {ids}
 """)
-_NEXT_DUE = Sql("SELECT min(next_attempt_at) FROM actions.actions_actions WHERE next_attempt_at > ?")
+log_ = get_logger("touchline.delivery")
 
 
 class AttemptEnd(msgspec.Struct, frozen=True):
@@ -88,7 +89,10 @@ class AttemptWriter:
         self._looks = Looks()
 
     def write(self, conn: Connection, batch: Batch, now: int) -> BatchResult:
-        """Write ends, beginnings and leases, in this order. An end that is written twice counts once."""
+        """Write ends, beginnings and leases, in this order. An end that is written twice counts once.
+
+        Raises `Unreadable`, see `readable.written`.
+        """
         written = BatchResult(at=now)
         if batch.begins or batch.lease:
             paused.lock(conn)
@@ -211,7 +215,7 @@ class AttemptWriter:
         elif chosen.again is not None:
             written.next_due = chosen.again
         elif len(written.leased) < wanted.limit:
-            written.next_due = self._next_due(conn, now)
+            written.next_due = next_due(conn, now)
 
     @staticmethod
     def _ahead(conn: Connection, due: Sequence[Leased], wanted: Wanted, written: BatchResult) -> set[str]:
@@ -278,6 +282,18 @@ class AttemptWriter:
         unsent = [one for one in decided if by_id[one].outcome.kind == "skipped" and by_id[one].n == 0]
         written.woken += waiting.wake_behind(conn, unsent, now)
 
+    def end_unreadable(self, conn: Connection, found: Unreadable, now: int) -> BatchResult:
+        """End the actions that cannot be read. Raises `found` if none of them is to be sent."""
+        over = unreadable.end(
+            conn, found.columns, now, partitions=self._partitions, log_clock=self._log_clock
+        )
+        if not over:
+            raise found
+        for one in over:
+            log_.error("an action cannot be read", action=one.id, status=one.status, columns=one.columns)
+        woken = waiting.wake_behind(conn, [one.id for one in over], now)
+        return BatchResult(tally=[(one.channel, one.status, one.reason) for one in over], woken=woken)
+
     def _bounced(self, conn: Connection, end: AttemptEnd, now: int) -> None:
         """Suppress an address that was refused for good, for all topics."""
         address = end.action.recipient
@@ -293,11 +309,6 @@ class AttemptWriter:
         later = free.values(next_attempt_at=now + PUT_BACK_US)
         conn.execute(later.where(actions.c.id.in_(batch.put_back)))
         conn.execute(free.where(actions.c.id.in_(batch.free)))
-
-    @staticmethod
-    def _next_due(conn: Connection, now: int) -> int | None:
-        moment: int | None = _NEXT_DUE.run(conn, now).scalar()
-        return moment
 
     def let_go(self, conn: Connection, unsent: Sequence[str], now: int) -> None:
         """At the end: let others lease at once the actions that we leased and did not begin, or began and did not
@@ -329,7 +340,10 @@ def _targets(conn: Connection, begins: Sequence[Leased]) -> dict[str, Target | N
     targets: dict[str, Target | None] = dict.fromkeys(names)
     if names:
         for row in _TARGETS.run(conn, listed(conn, sorted(names))):
-            targets[row.name] = msgspec.json.decode(row.doc, type=Target)
+            try:
+                targets[row.name] = msgspec.json.decode(row.doc, type=Target)
+            except msgspec.DecodeError:  # it costs only the webhooks to it
+                log_.error("an endpoint cannot be read", endpoint=row.name)
     return targets
 
 

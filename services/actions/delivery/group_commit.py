@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 import msgspec
+from sqlalchemy import Connection
 
 from backbone.clock import Clock, counted
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
 from backbone.telemetry import get_logger
 from services.actions.channels.base import Target
+from services.actions.delivery import readable
 from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, Batch, BatchResult
 from services.actions.delivery.begun_ahead import FRESH_US, Begun
 from services.actions.delivery.journal import Journal
@@ -224,16 +226,18 @@ class AttemptGroupCommit:
 
     def _write(self, batch: Batch) -> BatchResult:
         fresh_until = counted() + FRESH_US
-        with self._db.write() as conn:
-            written = self._recorder.write(conn, batch, self._clock.now())
+        written = self._readable(lambda conn: self._recorder.write(conn, batch, self._clock.now()))
         written.fresh_until = fresh_until
         return written
+
+    def _readable(self, work: Callable[[Connection], Answer]) -> Answer:
+        return readable.written(self._db, self._clock, self._recorder, self.tell, work)
 
     def close(self) -> None:
         """End the leases of actions that were not begun or not sent, and the thread. Blocking."""
         try:
-            with self._db.write() as conn:
-                self._recorder.let_go(conn, self._next.batch.unsent, self._clock.now())
+            unsent = self._next.batch.unsent
+            self._readable(lambda conn: self._recorder.let_go(conn, unsent, self._clock.now()))
         except DatabaseUnavailable as error:
             log_.warning("leases are left to run out", error=error)
         self._thread.shutdown()

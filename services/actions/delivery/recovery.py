@@ -13,6 +13,7 @@ from backbone.clock import Clock
 from backbone.database import Database
 from backbone.errors import DatabaseUnavailable
 from services.actions.channels import CHANNELS
+from services.actions.delivery import readable
 from services.actions.delivery.attempt_writer import AttemptEnd, AttemptWriter, BatchResult
 from services.actions.delivery.journal import SUFFIX, JournalRest, taken
 from services.actions.plays.model import Leased
@@ -35,7 +36,7 @@ def take_over(
             with taken(path) as left:
                 if left is not None:
                     found = True
-                    tell(_apply(db, clock, recorder, left))
+                    tell(_apply(db, clock, recorder, tell, left))
         except FileNotFoundError:
             pass  # another process was faster
         except OSError as error:
@@ -43,10 +44,17 @@ def take_over(
     return found
 
 
-def _apply(db: Database, clock: Clock, recorder: AttemptWriter, left: JournalRest) -> BatchResult:
+def _apply(
+    db: Database,
+    clock: Clock,
+    recorder: AttemptWriter,
+    tell: Callable[[BatchResult], None],
+    left: JournalRest,
+) -> BatchResult:
     try:
-        with db.write() as conn:
-            return apply(conn, recorder, left, clock.now())
+        return readable.written(
+            db, clock, recorder, tell, lambda conn: apply(conn, recorder, left, clock.now())
+        )
     except DatabaseUnavailable:
         raise
     except Exception:

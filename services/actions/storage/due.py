@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from services.actions.channels import CHANNELS
 from services.actions.plays.model import SENDABLE
-from services.actions.storage.sql import Sql, listed
+from services.actions.storage.sql import Sql, Unreadable, listed
 
 ROUNDS = 5  # reads of one lease; each passes over the endpoints that had more due than room
 REST = 9  # looks past endpoints pause this many times as long as the last one took
@@ -25,7 +25,7 @@ SECOND_US = 1_000_000
 
 Key = tuple[str, str]  # channel and recipient
 _DUE = """
-    SELECT a.id, a.channel, a.recipient, a.next_attempt_at AS at FROM actions.actions_actions a {by_due}
+    SELECT a.id, a.channel, a.recipient, a.next_attempt_at FROM actions.actions_actions a {by_due}
     WHERE a.next_attempt_at <= ? AND a.status IN ({sendable}) AND (a.lease_until IS NULL OR a.lease_until < ?)
     %s ORDER BY a.next_attempt_at, a.seq LIMIT ? {lock_free}
 """
@@ -35,13 +35,26 @@ _WORDS = {"sendable": ", ".join(f"'{status}'" for status in SENDABLE)}
 _due = Sql(_DUE % "", **_WORDS)
 _due_but = Sql(_DUE % f"AND NOT {_KEY} {_SINCE}", **_WORDS)
 _due_of = Sql(_DUE % f"AND {_KEY} {_SINCE}", **_WORDS)
+_WORDS_OF_NEXT = {**_WORDS, "most": str(2**63 - 1)}  # what sorts after it is no number
+_next = Sql(
+    """
+    SELECT (SELECT min(next_attempt_at) FROM actions.actions_actions
+    WHERE next_attempt_at > ? AND next_attempt_at <= {most}) AS first,
+    (SELECT max(next_attempt_at) FROM actions.actions_actions) AS last
+""",
+    **_WORDS_OF_NEXT,
+)
+_never = Sql(
+    "SELECT id FROM actions.actions_actions WHERE next_attempt_at > {most} AND status IN ({sendable})",
+    **_WORDS_OF_NEXT,
+)
 
 
 class _Due(msgspec.Struct, array_like=True):
     id: str
     channel: str
     recipient: str | None
-    at: int
+    next_attempt_at: int
 
     @property
     def key(self) -> Key:
@@ -119,10 +132,10 @@ class Looks:
         most = min(limit, sum(limit if (room := wanted.room(key)) is None else room + 1 for key in known))
         found = _due_of.read(conn, _Due, now, now, _listed(conn, known), min(known.values()), most)
         more = len(found) >= most
-        first = {row.key: row.at for row in reversed(found)}
+        first = {row.key: row.next_attempt_at for row in reversed(found)}
         for key, at in known.items():
             if more:  # all that was due before the last one has been found
-                self._left[key] = first.get(key, max(at, found[-1].at))
+                self._left[key] = first.get(key, max(at, found[-1].next_attempt_at))
             else:
                 del self._left[key]
         return found, more
@@ -136,7 +149,7 @@ class Chosen(NamedTuple):
 
 
 def due_ids(conn: Connection, now: int, wanted: Wanted, looks: Looks) -> Chosen:
-    """The actions to lease."""
+    """The actions to lease. Raises `Unreadable`."""
     without, done, rest = set(wanted.without), list[str](), looks.rest_us
     for _ in range(ROUNDS):
         limit = wanted.limit - len(done)
@@ -153,7 +166,7 @@ def due_ids(conn: Connection, now: int, wanted: Wanted, looks: Looks) -> Chosen:
         rooms = {key: room for key in found if (room := wanted.room(key)) is not None}
         full = {key: room for key, room in rooms.items() if len(found[key]) > room}
         for key, room in full.items():
-            looks.leave(key, found[key][room].at)
+            looks.leave(key, found[key][room].next_attempt_at)
         if not (full and more):
             beyond = {row.id for key, room in full.items() for row in found[key][room:]}
             ids = [row.id for row in rows if row.id not in beyond]
@@ -162,6 +175,15 @@ def due_ids(conn: Connection, now: int, wanted: Wanted, looks: Looks) -> Chosen:
             done += [row.id for row in found[key][:room]]
         without |= full.keys()
     return Chosen(done, now)
+
+
+def next_due(conn: Connection, now: int) -> int | None:
+    """When the next action falls due after a moment. Raises `Unreadable` if there are some that never do."""
+    row = _next.run(conn, now).one()
+    if isinstance(row.last, str | bytes) and (never := _never.run(conn).scalars().all()):
+        raise Unreadable(dict.fromkeys(never, ("next_attempt_at",)))
+    moment: int | None = row.first
+    return moment
 
 
 def _listed(conn: Connection, keys: Collection[Key]) -> Any:

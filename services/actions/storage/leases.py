@@ -5,7 +5,7 @@ A lease that is not extended runs out, and anybody may take the action over.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -23,7 +23,7 @@ from services.actions.storage.attempts import (
     write_begin,
 )
 from services.actions.storage.due import Looks, Wanted, due_ids
-from services.actions.storage.sql import Sql, listed
+from services.actions.storage.sql import Sql, Unreadable, listed
 from services.actions.tables import actions
 
 LEASE_US = 20_000_000
@@ -96,19 +96,22 @@ def take_due(
     `chosen`: those of `due_ids`, if the caller has asked for them already. `in_doubt`: only actions whose process died
     in an attempt; even while sending is off it must be recorded what became of them. Actions whose lease has expired
     are taken as well. An action that was tried before and whose play has been exited since is not taken but ended:
-    `skipped`, or `uncertain` if its last attempt may have had an effect.
+    `skipped`, or `uncertain` if its last attempt may have had an effect. Raises `Unreadable`.
     """
     if in_doubt:
         ids: Sequence[str] = _due_in_doubt.run(conn, now, now, limit).scalars().all()
     else:
         ids = due_ids(conn, now, Wanted(limit), Looks()).ids if chosen is None else chosen
     found = {row.id: row for row in _content_of.read(conn, _Content, listed(conn, ids))} if ids else {}
-    rows = [found[one] for one in ids if one in found]
-    interrupt(conn, [row.id for row in rows if row.attempting], now)
+    if alone := set(ids) - found.keys():
+        raise Unreadable(dict.fromkeys(alone, ("play",)))
+    rows = [found[one] for one in ids]
     over = {row.id for row in rows if is_over(row, log_clock=log_clock)}
+    contents = _contents(row for row in rows if row.id not in over)
+    interrupt(conn, [row.id for row in rows if row.attempting], now)
     skip_exited(conn, [row.id for row in rows if row.id in over and not row.attempting], now)
     leave_uncertain(conn, [row.id for row in rows if row.id in over and row.attempting], now)
-    return [_leased(row, _content(row.rendered), log_clock=log_clock) for row in rows if row.id not in over]
+    return [_leased(row, contents[row.id], log_clock=log_clock) for row in rows if row.id not in over]
 
 
 def lease(conn: Connection, due: Sequence[Leased], owner: str, now: int) -> None:
@@ -138,12 +141,27 @@ def _leased(row: _Row, content: dict[str, Any], *, log_clock: bool = False) -> L
     )
 
 
-def _content(text: str | None) -> dict[str, Any]:
+def _contents(rows: Iterable[_Content]) -> dict[str, dict[str, Any]]:
+    """What is to be sent of each action. Raises `Unreadable`."""
+    found = {row.id: _content(row.rendered) for row in rows}
+    contents = {one: content for one, content in found.items() if content is not None}
+    if len(contents) < len(found):
+        raise Unreadable(dict.fromkeys(found.keys() - contents.keys(), ("rendered",)))
+    return contents
+
+
+def _content(text: str | None) -> dict[str, Any] | None:
+    """The content; None: it is no JSON object."""
     try:
         found = msgspec.json.decode(text or "null")
-    except msgspec.DecodeError:  # NaN or half a surrogate pair, which only Python's own JSON reads
-        found = json.loads(text or "null")
-    return found or {}
+    except (msgspec.DecodeError, RecursionError):
+        try:
+            found = json.loads(
+                text or "null"
+            )  # NaN and half a surrogate pair are read by Python's own JSON alone
+        except (ValueError, RecursionError):
+            return None
+    return {} if found is None else found if isinstance(found, dict) else None
 
 
 # No column of an index is written that need not be. What is leased so waits for nothing (`waits`).
@@ -204,7 +222,8 @@ _release = Sql("UPDATE actions.actions_actions SET lease_until = 0 WHERE id {ids
 
 
 def held_by(conn: Connection, owner: str, now: int) -> list[Leased]:
-    """The actions that an owner has leased, without their content; `interrupted`: an attempt is under way."""
+    """The actions that an owner has leased, without their content; `interrupted`: an attempt is under way. Raises
+    `Unreadable`."""
     return [_leased(row, {}) for row in _held.read(conn, _Row, now, owner)]
 
 

@@ -7,13 +7,14 @@ SQLite read them by when they are due; without statistics it would read all that
 in braces are arguments.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, CursorResult
+from sqlalchemy import Connection, CursorResult, exc
 
 ROWS_AT_ONCE = 200
 _FORMS = {
@@ -29,6 +30,17 @@ _FORMS = {
 
 
 Read = TypeVar("Read", bound=msgspec.Struct)
+
+
+class Unreadable(Exception):
+    """Rows hold what their columns cannot: a number that is text, text that is not UTF-8, content that is not JSON.
+
+    `columns`: of each such row, by its `id`, the names of these columns.
+    """
+
+    def __init__(self, columns: Mapping[Any, Collection[str]]) -> None:
+        super().__init__(f"{len(columns)} rows cannot be read")
+        self.columns = columns
 
 
 class Sql:
@@ -47,12 +59,49 @@ class Sql:
 
         `kind` is `array_like`. SQLite gives all rows as one JSON text: Python's lock is handed over for every row that
         is fetched, and a busy event loop takes its time to hand it back.
+
+        Raises `Unreadable` with all rows that do not fit; `kind` has an `id` then.
         """
+        rows, odd = self._sorted_out(conn, kind, *parameters)
+        if odd:
+            raise Unreadable(odd)
+        return rows
+
+    def read_fitting(self, conn: Connection, kind: type[Read], *parameters: Any) -> list[Read]:
+        """As `read`, without the rows that do not fit."""
+        return self._sorted_out(conn, kind, *parameters)[0]
+
+    def _sorted_out(
+        self, conn: Connection, kind: type[Read], *parameters: Any
+    ) -> tuple[list[Read], dict[Any, list[str]]]:
+        try:
+            return self._together(conn, kind, *parameters), {}
+        except (msgspec.DecodeError, exc.OperationalError) as error:
+            if isinstance(error, exc.OperationalError) and conn.dialect.name != "sqlite":
+                raise  # SQLite says so of bytes too
+            rows = self.apart(conn, kind, *parameters)
+        odd = {values["id"]: columns for values, columns in rows if columns}
+        return [kind(**values) for values, columns in rows if not columns], odd
+
+    def _together(self, conn: Connection, kind: type[Read], *parameters: Any) -> list[Read]:
         if conn.dialect.name == "postgresql":
             return msgspec.convert([tuple(row) for row in self.run(conn, *parameters)], list[kind])  # type: ignore[valid-type]
         fields = ", ".join(kind.__struct_fields__)
         text = f"SELECT json_group_array(json_array({fields})) FROM ({self._for(conn)})"  # noqa: S608 - our own names
         return _rows_of(kind).decode(conn.exec_driver_sql(text, parameters).scalar_one())
+
+    def apart(
+        self, conn: Connection, kind: type[Read], *parameters: Any
+    ) -> list[tuple[dict[str, Any], list[str]]]:
+        """As `read`, each row by itself: its values, and the names of the columns whose values do not fit."""
+        with _any_text(conn):
+            rows = self.run(conn, *parameters).all()
+        fields = msgspec.structs.fields(kind)
+        found = []
+        for row in rows:
+            values = {field.name: value for field, value in zip(fields, row, strict=True)}
+            found.append((values, [one.name for one in fields if not _fits(values[one.name], one.type)]))
+        return found
 
     def each(self, conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Run it once for each row of parameters."""
@@ -85,6 +134,35 @@ class Sql:
             )
             self._built[name] = built
         return built
+
+
+@contextmanager
+def _any_text(conn: Connection) -> Iterator[None]:
+    """Have SQLite give text that is not UTF-8 as bytes, instead of refusing all rows for it."""
+    driver: Any = conn.connection.driver_connection
+    if conn.dialect.name != "sqlite":
+        yield
+        return
+    driver.text_factory = _text
+    try:
+        yield
+    finally:
+        driver.text_factory = str
+
+
+def _text(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 @lru_cache

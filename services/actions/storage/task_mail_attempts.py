@@ -10,14 +10,16 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, func, insert, or_, select, update
 
+from schemas.play_reasons import ActionReason
 from services.actions.storage import sending
+from services.actions.storage.sql import Sql, Unreadable
 from services.actions.task_mail_tables import task_mail_items, task_mails
 
 LEASE_US = 30_000_000
 MOST = 20  # mails that a process takes at once
 
 
-class TaskMail(msgspec.Struct, frozen=True):
+class TaskMail(msgspec.Struct, frozen=True, array_like=True):
     """A mail to be sent; `moment`: of a morning mail. `interrupted`: an attempt began, and nobody knows its end."""
 
     id: str
@@ -27,19 +29,32 @@ class TaskMail(msgspec.Struct, frozen=True):
     moment: int | None
     attempts: int
     due_at: int
-    interrupted: bool
+    interrupted: bool | int
+
+
+_due = Sql("""
+    SELECT a.id, a.kind, a.assigned, a.address, a.moment, a.attempts, a.due_at, a.attempting AS interrupted
+    FROM actions.actions_task_mails a
+    WHERE a.next_attempt_at <= ? AND (a.lease_until IS NULL OR a.lease_until < ?)
+    ORDER BY a.next_attempt_at, a.seq LIMIT ?
+""")
+_end_odd = Sql("""
+    UPDATE actions.actions_task_mails SET status = CASE WHEN attempting THEN 'uncertain' ELSE 'failed' END, reason = ?,
+    detail = ?, next_attempt_at = NULL, done_at = ?, attempting = FALSE, lease_owner = NULL, lease_until = NULL
+    WHERE id = ? OR id = CAST(? AS TEXT)
+""")
 
 
 def due(conn: Connection, now: int) -> list[TaskMail]:
-    """The mails whose time has come and that nobody has claimed, oldest first."""
-    query = select(task_mails).where(task_mails.c.next_attempt_at <= now, _free(now))
-    rows = conn.execute(query.order_by(task_mails.c.next_attempt_at, task_mails.c.seq).limit(MOST))
-    return [
-        TaskMail(
-            row.id, row.kind, row.assigned, row.address, row.moment, row.attempts, row.due_at, row.attempting
-        )
-        for row in rows
-    ]
+    """The mails whose time has come and that nobody has claimed, oldest first. Raises `Unreadable`."""
+    return _due.read(conn, TaskMail, now, now, MOST)
+
+
+def end_unreadable(conn: Connection, found: Unreadable, now: int) -> None:
+    """End mails whose rows cannot be read, so that the others go on."""
+    for mail, columns in found.columns.items():
+        why = f"what is stored of it cannot be read: {', '.join(columns)}"
+        _end_odd.run(conn, ActionReason.TEMPLATE_ERROR.value, why, now, mail, mail)
 
 
 def claim(conn: Connection, mail: str, owner: str, now: int) -> bool:

@@ -19,7 +19,7 @@ from services.actions.channels import NEED_CONSENT
 from services.actions.plays.model import SENDABLE, DigestItem
 from services.actions.policy.mails import DEFAULT_PRIORITY, Earlier, WaitingMail, due
 from services.actions.policy.turns import Contender
-from services.actions.storage.sql import Sql, listed
+from services.actions.storage.sql import Sql, Unreadable, listed
 from services.actions.storage.suppressions import Hasher
 
 WOKEN_EACH = (
@@ -48,7 +48,7 @@ _to = Sql(_WAITING % "addressee", **_WORDS)
 _to_or_of = Sql(f"{_WAITING % 'addressee'} UNION {_WAITING % 'account'}", **_WORDS)
 _of_plays = Sql(
     """
-    SELECT a.play, a.addressee, a.begun_at, a.waited, a.seq, a.status FROM actions.actions_actions a
+    SELECT a.id, a.play, a.addressee, a.begun_at, a.waited, a.seq, a.status FROM actions.actions_actions a
     WHERE a.play {ids} AND {mails}
 """,
     **_WORDS,
@@ -95,6 +95,36 @@ _wake_to = Sql(_WAKE % _BEHIND_TO)
 _wake_to_or_of = Sql(_WAKE % f"{_BEHIND_TO} UNION {_BEHIND_OF}")
 
 
+class _Waiting(msgspec.Struct, array_like=True):
+    """A mail that waits, in the order of `columns`."""
+
+    id: str
+    play: str
+    account: str
+    contact: str | None
+    recipient: str | None
+    addressee: str | None
+    topic: str
+    tier: str | None
+    priority: int | None
+    due_at: int
+    ready_at: int | None
+    late_at: int | None
+    waited: int | None
+    reason: str | None
+    seq: int
+
+
+class _OfPlay(msgspec.Struct, array_like=True):
+    id: str
+    play: str
+    addressee: str | None
+    begun_at: int | None
+    waited: int | None
+    seq: int
+    status: str
+
+
 class _Person(msgspec.Struct):
     timezone: str | None = None
     active: bool = True
@@ -121,16 +151,19 @@ class Scene(msgspec.Struct):
 
 def scene(conn: Connection, ids: Sequence[str], hasher: Hasher, now: int, *, by_account: bool) -> Scene:
     """The mails among these actions that have not begun, and those that wait for the same addresses and may be looked
-    at by now; `by_account`: and for the same accounts. What is looked at later cannot begin before."""
-    ours = {row.id: row for row in _ours.run(conn, listed(conn, list(ids)))}
+    at by now; `by_account`: and for the same accounts. What is looked at later cannot begin before.
+
+    Raises `Unreadable`.
+    """
+    ours = {row.id: row for row in _ours.read(conn, _Waiting, listed(conn, list(ids)))}
     rows = dict(ours)
     if ours:
         to = listed(conn, sorted({row.addressee or "" for row in ours.values()}))
         if by_account:
             of = listed(conn, sorted({row.account for row in ours.values()}))
-            beside = _to_or_of.run(conn, to, now, of, now)
+            beside = _to_or_of.read(conn, _Waiting, to, now, of, now)
         else:
-            beside = _to.run(conn, to, now)
+            beside = _to.read(conn, _Waiting, to, now)
         rows |= {row.id: row for row in beside}
     known, earlier = _accounts(conn, rows.values()), _Earlier(conn, rows.values())
     contenders = []
@@ -152,28 +185,33 @@ def inactive(conn: Connection, items: Collection[DigestItem]) -> set[str]:
     return {item.id for item in theirs if not _is_active(item, known)}
 
 
-def _accounts(conn: Connection, rows: Collection[Row[Any] | DigestItem]) -> dict[str, Known]:
+def _accounts(conn: Connection, rows: Collection[_Waiting] | Collection[DigestItem]) -> dict[str, Known]:
     wanted = sorted({row.account for row in rows})
-    if not wanted:
-        return {}
-    return {row.account: _known(row.profile) for row in _profiles.run(conn, listed(conn, wanted))}
+    found: dict[str, Known] = {}
+    for row in _profiles.run(conn, listed(conn, wanted)) if wanted else ():
+        try:
+            found[row.account] = _known(row.profile)
+        except msgspec.DecodeError:
+            mine = [one.id for one in rows if one.account == row.account]
+            raise Unreadable(dict.fromkeys(mine, ("profile",))) from None
+    return found
 
 
-def _is_active(row: Row[Any] | DigestItem, known: dict[str, Known]) -> bool:
+def _is_active(row: _Waiting | DigestItem, known: dict[str, Known]) -> bool:
     account = known.get(row.account)
     person = None if account is None else account.contacts.get(row.contact or "")
     return person is None or person.active
 
 
-def mail_of(row: Row[Any], known: Known | None, hasher: Hasher) -> WaitingMail:
+def mail_of(row: Row[Any] | _Waiting, known: Known | None, hasher: Hasher) -> WaitingMail:
     """The mail in a row. `known`: its account, for the zone of its reader."""
-    person = None if known is None else known.contacts.get(row.contact)
+    person = None if known is None else known.contacts.get(row.contact or "")
     zone = None if person is None else person.timezone
     return WaitingMail(
         id=row.id,
         play=row.play,
         account=row.account,
-        contact=row.contact,
+        contact=row.contact or "",
         address=hasher.digest(row.recipient or ""),
         topic=row.topic,
         tier=row.tier or "",
@@ -188,15 +226,15 @@ def mail_of(row: Row[Any], known: Known | None, hasher: Hasher) -> WaitingMail:
 
 
 class _Earlier:
-    """The mails of the same plays, by recipient."""
+    """The mails of the same plays, by recipient, as far as they can be read: they may have ended long ago."""
 
-    def __init__(self, conn: Connection, rows: Collection[Row[Any]]) -> None:
-        self._found: defaultdict[tuple[str, str | None], list[Row[Any]]] = defaultdict(list)
+    def __init__(self, conn: Connection, rows: Collection[_Waiting]) -> None:
+        self._found: defaultdict[tuple[str, str | None], list[_OfPlay]] = defaultdict(list)
         plays = sorted({row.play for row in rows})
-        for row in _of_plays.run(conn, listed(conn, plays)) if plays else ():
+        for row in _of_plays.read_fitting(conn, _OfPlay, listed(conn, plays)) if plays else ():
             self._found[row.play, row.addressee].append(row)
 
-    def of(self, row: Row[Any]) -> list[Earlier]:
+    def of(self, row: _Waiting) -> list[Earlier]:
         """Those from before a mail, in order."""
         found = [one for one in self._found.get((row.play, row.addressee), ()) if one.seq < row.seq]
         found.sort(key=lambda one: int(one.seq))

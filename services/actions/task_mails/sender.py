@@ -33,6 +33,7 @@ from services.actions.storage import task_mail_attempts as attempts
 from services.actions.storage import task_mail_contents as contents
 from services.actions.storage import task_mails as rows
 from services.actions.storage.library import brand_now
+from services.actions.storage.sql import Unreadable
 from services.actions.storage.task_mail_attempts import TaskMail
 from services.actions.task_mails import wording
 from services.actions.task_mails.letter import Letter, Link, rendered
@@ -173,7 +174,7 @@ class TaskMailSender:
         return Leased(
             id=mail.id, play="", playbook="", account="", contact=None, channel="email", step="",
             recipient=mail.address, topic="", attempts=mail.attempts, due_at=mail.due_at, rendered=ready.content,
-            interrupted=mail.interrupted,
+            interrupted=bool(mail.interrupted),
         )  # fmt: skip
 
     # -- the database, in threads of their own
@@ -191,8 +192,14 @@ class TaskMailSender:
         if planned:
             with self._db.write() as conn:
                 rows.plan(conn, now, upto, late=self._late)
-        with self._db.read() as conn:
-            return [] if sending.is_off(conn) else attempts.due(conn, now)
+        try:
+            with self._db.read() as conn:
+                return [] if sending.is_off(conn) else attempts.due(conn, now)
+        except Unreadable as found:
+            log.error("mails about tasks cannot be read", mails=sorted(map(str, found.columns)))
+            with self._db.write() as conn:
+                attempts.end_unreadable(conn, found, now)
+        return []
 
     def _extend(self, mails: Sequence[str]) -> None:
         with self._db.write() as conn:

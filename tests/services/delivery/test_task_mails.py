@@ -257,3 +257,19 @@ def test_the_file_of_a_mail_about_an_erased_account_goes(house: House, start: St
         rows.forget(conn, tasks.c.account == "acme", house.clock.now())
     files.sweep()
     assert mails(house) == []
+
+
+@pytest.mark.parametrize("column", ["address", "due_at", "attempts", "moment", "id"])
+def test_one_that_cannot_be_read_keeps_no_other_waiting(house: House, start: Start, column: str) -> None:
+    """SQLite keeps anything in any column."""
+    now = asked(house)
+    give(house.db, "t1", now, to="odd@us.test")
+    with house.db.write() as conn:
+        rows.plan(conn, now, now, late=None)
+        conn.exec_driver_sql(f"UPDATE actions_task_mails SET {column} = CAST(X'ff41' AS TEXT)")
+    give(house.db, "t2", now, title="Call Acme")
+    start()
+    house.until(lambda: len(mails(house)) == 1)
+    with house.db.read() as conn:
+        found = conn.exec_driver_sql("SELECT status, detail FROM actions_task_mails ORDER BY seq").all()
+    assert tuple(found[0]) == ("failed", f"what is stored of it cannot be read: {column}")
