@@ -287,5 +287,7 @@ def until_there(what: str, count: Callable[[], int], goal: int, still_s: float =
     found, changed = -1, time.monotonic()
     while (now := count()) < goal:
         found, changed = (found, changed) if now == found else (now, time.monotonic())
-        assert time.monotonic() - changed < still_s, f"{what}: {found} of {goal}, and no more for {still_s:g} s"
+        assert time.monotonic() - changed < still_s, (
+            f"{what}: {found} of {goal}, and no more for {still_s:g} s"
+        )
         time.sleep(0.5)
