@@ -36,7 +36,8 @@ MAIL_SERVER_REFUSES = Gauge(
     "touchline_mail_server_refuses", "1 while the mail server does not let us send anything"
 )
 MAIL_SERVER_SILENT = Gauge(
-    "touchline_mail_server_silent", "1 while the mail server has left a mail without an answer for 5 seconds"
+    "touchline_mail_server_silent",
+    "1 while the mail server has left a mail without an answer for 5 seconds, or has hung up on mails for as long",
 )
 ENDPOINT_SILENT = Gauge(
     "touchline_endpoint_silent", "1 while an endpoint has not answered for 5 seconds", ["endpoint"]

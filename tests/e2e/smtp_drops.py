@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from unittest.mock import patch
 
 from pydantic import SecretStr
 from sqlalchemy import func, select, update
 
+from services.actions.channels.email import concurrency, smtp
 from services.actions.channels.senders import SENDERS
 from services.actions.tables import actions
 from tests.services.delivery.kit import House
@@ -21,6 +23,7 @@ from tests.unit.channels.test_smtp import PHASES, Scripted
 __all__ = ["PHASES", "Dropped", "drop"]
 
 MAILS_AT_ONCE = 40  # in a round at the phase `quit`, which comes once a connection
+PAUSE_S = 0.01  # after each mail that is cut off after the dot
 
 
 @dataclass
@@ -52,7 +55,12 @@ def _listening(script: Scripted) -> Iterator[str]:
 def drop(house: House, phase: str, times: int) -> Dropped:
     """Send as many mails as the server hangs up at this phase, and carry them all out to their end."""
     script = Scripted(drop=phase, times=times)
-    with _listening(script) as url:
+    # Pauses as short as the first one, for otherwise most of the mails would wait for days.
+    with (
+        _listening(script) as url,
+        patch.object(concurrency, "LONGER", 1),
+        patch.object(smtp, "PATIENCE_S", PAUSE_S),
+    ):
         house.settings = house.settings.model_copy(update={"smtp_url": SecretStr(url)})
         ids = [f"act_{phase}_{number}" for number in range(times)]
         if phase == "quit":  # said once a connection, so it takes several rounds

@@ -1,5 +1,5 @@
 """The limit on mails between dot and answer: few to a server that answers quickly, many to one that takes long, and one
-at a time to one that hangs."""
+at a time to one that hangs or hangs up."""
 
 import asyncio
 import time
@@ -74,9 +74,10 @@ async def test_one_at_a_time_until_it_is_measured(clock: Loop) -> None:
 async def test_a_quick_failure_measures_nothing(clock: Loop) -> None:
     gate = made()
     for _ in range(SAMPLES):
-        with pytest.raises(OSError, match="refused"), await gate.enter():
-            raise OSError("refused")
-    assert gate.room == 1
+        mail = await sent(gate)
+        ends(mail, OSError("refused"))
+        rest(mail, clock)
+    assert (gate.room, gate._wanted) == (1, SAMPLES)
     await measure(gate, clock, 3.5 * STEP_S)
     assert gate.room == LEAST + 3
 
@@ -189,12 +190,76 @@ async def test_one_mail_without_an_answer_is_no_sign_while_others_have_theirs(cl
     assert (gate.hangs, gate.patience, gate._inside) == (False, PATIENCE_S, 0)
 
 
-async def test_a_server_that_hangs_up_does_not_hang(clock: Loop) -> None:
+def rest(permit: Permit, clock: Loop) -> None:
+    """The time passes until the pause after a broken connection is over."""
+    assert permit._timer is not None
+    clock.now = permit._timer.when()
+    permit._timer._run()
+
+
+async def test_a_server_that_hangs_up_gets_one_mail_at_a_time_and_ever_more_seldom(clock: Loop) -> None:
     gate = made()
-    for _ in range(5):
-        mail = await sent(gate)
-        clock.now += 10
-        ends(mail, ConnectionError())
+    await measure(gate, clock, 10 * STEP_S)
+    room = gate.room
+    at_once = [await sent(gate) for _ in range(room)]
+    clock.now += STEP_S
+    for one in at_once:
+        ends(one, ConnectionError())
+    assert (gate.hangs, gate.room, gate._inside) == (True, 1, room), "the places are kept"
+    for one in at_once:
+        rest(one, clock)
+    assert gate._inside == 0
+    for times in range(1, 6):
+        probe, sent_at = await sent(gate), clock.now
+        second = asyncio.create_task(gate.enter())
+        await asyncio.sleep(0)
+        ends(probe, ConnectionError())
+        await asyncio.sleep(0)
+        assert not second.done()
+        second.cancel()
+        rest(probe, clock)
+        assert clock.now - sent_at == pytest.approx(min(LONGER**times * PATIENCE_S, MOST_PATIENCE_S))
+    with await gate.enter():
+        clock.now += 10 * STEP_S
+    assert (gate.hangs, gate.pause, gate._inside) == (False, PATIENCE_S, 0)
+    await measure(gate, clock, 10 * STEP_S)  # for that was long ago
+    assert gate.room > LEAST
+
+
+async def test_one_broken_connection_is_no_sign_while_others_are_answered(clock: Loop) -> None:
+    gate = made()
+    await measure(gate, clock, STEP_S)
+    broken, other = await sent(gate), await sent(gate)
+    clock.now += STEP_S
+    answered(other)
+    ends(broken, ConnectionError())
+    assert (gate.hangs, gate.pause) == (False, PATIENCE_S)
+    assert gate._inside == 1, "its place is kept all the same"
+    rest(broken, clock)
+    assert gate._inside == 0
+
+
+async def test_a_server_that_hung_and_is_started_anew_is_soon_tried_again(clock: Loop) -> None:
+    """That breaks the connections; how long it hung says nothing any more."""
+    gate = made()
+    stuck = []
+    for _ in range(4):
+        stuck.append(await sent(gate))
+        tire(stuck[-1], clock)
+    last = await sent(gate)
+    clock.now += PATIENCE_S
+    for one in (*stuck, last):
+        ends(one, ConnectionError())
+    begun = clock.now
+    rest(last, clock)
+    assert clock.now - begun == pytest.approx(PATIENCE_S)
+    assert gate._inside == 0
+
+
+async def test_a_mail_that_we_give_up_ourselves_says_nothing(clock: Loop) -> None:
+    gate = made()
+    with pytest.raises(asyncio.CancelledError), await gate.enter():
+        raise asyncio.CancelledError
     assert (gate.hangs, gate._inside) == (False, 0)
 
 

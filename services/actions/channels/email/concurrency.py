@@ -3,7 +3,8 @@
 The number follows from how quickly the server answers a single mail: `least` at once, and one more for every `step`
 seconds that it takes. It is measured again now and then, with one mail at a time, since the answers to many mails at
 once include their time in the queue. A mail that waits long for its answer holds up no other, as long as others are
-answered. A server that answers none hangs: it gets single mails, further and further apart, until it answers one.
+answered. A server that answers none hangs, and so does one that hangs up instead of answering: it gets single mails,
+further and further apart, until it answers one.
 """
 
 import asyncio
@@ -22,13 +23,16 @@ class AdaptiveLimit:
     """The limit for one server; belongs to one event loop. The channel's own limit holds as well.
 
     After `patience` seconds without an answer, a mail gives its place to another; the next one does so after `LONGER`
-    times that, and so on up to `most_patience`, until there is an answer.
+    times that, and so on up to `most_patience`, until there is an answer. A mail whose connection broke instead keeps
+    its place for a `pause` that grows likewise. Each has its own count: a server that hung and is started anew breaks
+    connections too, and is soon tried again.
     """
 
     def __init__(self, *, least: int, step: float, patience: float, most_patience: float) -> None:
         self._least, self._step, self._patience, self._most_patience = least, step, patience, most_patience
-        self.patience = patience  # seconds, for the next mail that goes out
-        self.hangs = False  # whether mails went out and none has been answered for longer than usual
+        self.patience = self.pause = patience  # seconds, for the next mail that goes out
+        # Whether mails went out and none has been answered for longer than usual, or connections broke instead.
+        self.hangs = False
         self._room = 1
         self._inside = 0
         self._queue: deque[asyncio.Future[None]] = deque()
@@ -79,7 +83,8 @@ class AdaptiveLimit:
     def answered(self, took: float, now: float) -> None:
         """Note that the server has answered a mail, in so many seconds."""
         self._usual += (took - self._usual) * (WEIGHT if self._usual else 1)
-        self._heard_at, self.patience, self.hangs = now, self._patience, False
+        self.patience = self.pause = self._patience
+        self._heard_at, self.hangs = now, False
         self._let_in()
 
     def tired(self, waited: float, since: float) -> None:
@@ -87,6 +92,12 @@ class AdaptiveLimit:
         if self._heard_at <= since:  # others have none either
             self.patience = min(max(self.patience, LONGER * waited), self._most_patience)
             self.hangs |= waited >= UNUSUAL * self._usual
+
+    def broken(self, pause: float, since: float) -> None:
+        """Note that a mail's connection broke before its answer, and that it keeps its place for this long."""
+        if self._heard_at <= since:  # others have none either
+            self.pause = min(max(self.pause, LONGER * pause), self._most_patience)
+            self.hangs = True
 
     @property
     def alone(self) -> bool:
@@ -104,10 +115,10 @@ class AdaptiveLimit:
 class Permit:
     """A place, to be used (`with permit: …`) or given back.
 
-    Used, it is kept until the answer is there or the patience is over.
+    Used, it is kept until the answer is there, the patience is over, or the pause after a broken connection.
     """
 
-    __slots__ = ("_alone", "_gate", "_kept", "_loop", "_patience", "_since", "_timer")
+    __slots__ = ("_alone", "_gate", "_kept", "_loop", "_patience", "_pause", "_since", "_timer")
 
     def __init__(self, gate: AdaptiveLimit, loop: asyncio.AbstractEventLoop) -> None:
         self._gate, self._loop = gate, loop
@@ -115,7 +126,8 @@ class Permit:
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> None:
-        self._since, self._patience, self._alone = self._loop.time(), self._gate.patience, self._gate.alone
+        self._since, self._alone = self._loop.time(), self._gate.alone
+        self._patience, self._pause = self._gate.patience, self._gate.pause
         self._wait()
 
     def _wait(self) -> None:
@@ -145,9 +157,19 @@ class Permit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         now = self._loop.time()
+        self._alone = self._alone and kind is None  # a quick failure is not an answer
         if kind is None:
             self._gate.answered(now - self._since, now)
         elif isinstance(error, TimeoutError):
             self._gate.tired(now - self._since, self._since)
-        self._alone = self._alone and kind is None  # a quick failure is not an answer
+        elif isinstance(error, Exception):  # not if we gave up ourselves
+            self._gate.broken(self._pause, self._since)
+            self._rest()
+            return
         self.give_back()
+
+    def _rest(self) -> None:
+        """Keep the place for the pause, if it is still kept: the next mail may end like this one."""
+        if self._kept and self._timer is not None:
+            self._timer.cancel()
+            self._timer = self._loop.call_later(self._pause, self.give_back)

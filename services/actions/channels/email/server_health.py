@@ -5,7 +5,8 @@ A mail that is refused because of its recipient says nothing about the server. T
 reached, wants another password or does not let us send; once it takes a mail, it is well again. No part of a mail is
 logged, and only the codes of an answer, since servers quote addresses in their texts.
 
-A server that takes commands and leaves mails without an answer is silent until it answers a mail.
+A server that takes commands and leaves mails without an answer is silent until it answers a mail, and so is one that
+hangs up on them.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from services.actions.metrics import MAIL_SERVER_SILENT, show_mail_server
 LOGIN_WANTED = (530, 534, 535, 538)
 SILENT_S = 5.0  # without an answer
 AFTER_THE_DOT = "the mail"  # the phase in which a mail waits for its answer
+HANGS_UP = "no answer, it hangs up"
 _CODE = re.compile(r"^([245]\.\d{1,3}\.\d{1,3})\b")
 
 log = get_logger("touchline.mail")
@@ -30,9 +32,13 @@ log = get_logger("touchline.mail")
 
 @dataclass(slots=True)
 class _Silence:
-    """Whether answers of one kind stay away. `heard_at`: when there was one, by the clock of the loop."""
+    """Whether answers of one kind stay away, by the clock of the loop.
+
+    `heard_at`: when there was one; `broken_at`: when a connection broke, the first one since then.
+    """
 
     heard_at: float = 0.0
+    broken_at: float | None = None
     trouble: ChannelTrouble | None = None
 
 
@@ -65,7 +71,7 @@ class ServerHealth:
     def listening(self, phase: str, *, answers: bool = True) -> Iterator[None]:
         """Wait for an answer of the server, inside. It is silent if there is none for `SILENT_S`, from any connection.
 
-        If the wait ends by a timeout and the server is silent still, it hangs, which is as good as a refusal.
+        If the wait ends without an answer and the server is silent still, it hangs, which is as good as a refusal.
         `answers`: whether the end of the wait is an answer; if not, the server has only taken what we sent.
         """
         loop = asyncio.get_running_loop()
@@ -77,6 +83,10 @@ class ServerHealth:
         except TimeoutError:
             if silence.trouble is not None:
                 self.refused(phase, "no answer")
+            raise
+        except Exception:
+            if phase == AFTER_THE_DOT:
+                self._broke(wait, loop.time())
             raise
         else:
             if answers:
@@ -94,16 +104,28 @@ class ServerHealth:
         if left > 0:
             self._look_later(loop, wait, left)
         elif wait.silence.trouble is None:
-            began = self._now() - round(SILENT_S * 1_000_000)
-            detail = f"{wait.phase}: no answer for {SILENT_S:g} s"
-            wait.silence.trouble = ChannelTrouble(since=began, detail=detail)
-            MAIL_SERVER_SILENT.set(1)
-            log.warning("the mail server does not answer", phase=wait.phase)
+            self._silent(wait, SILENT_S, f"no answer for {SILENT_S:g} s")
+
+    def _broke(self, wait: "_Wait", at: float) -> None:
+        """See whether the server hangs up on all mails. What broke at one moment may have met a restart."""
+        silence = wait.silence
+        if silence.trouble is not None:
+            self.refused(wait.phase, HANGS_UP)
+        elif silence.broken_at is None:
+            silence.broken_at = at
+        elif at - silence.broken_at >= SILENT_S:
+            self._silent(wait, at - silence.broken_at, HANGS_UP)
+
+    def _silent(self, wait: "_Wait", seconds: float, how: str) -> None:
+        began = self._now() - round(seconds * 1_000_000)
+        wait.silence.trouble = ChannelTrouble(since=began, detail=f"{wait.phase}: {how}")
+        MAIL_SERVER_SILENT.set(1)
+        log.warning("the mail server does not answer", phase=wait.phase, how=how)
 
     def _heard(self, at: float, phase: str) -> None:
         ended = [self._to_commands, self._to_mails] if phase == AFTER_THE_DOT else [self._to_commands]
         for silence in ended:
-            silence.heard_at = at
+            silence.heard_at, silence.broken_at = at, None
             if silence.trouble is not None:
                 log.info("the mail server answers again", since=rfc3339(silence.trouble.since))
                 silence.trouble = None

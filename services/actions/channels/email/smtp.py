@@ -2,8 +2,9 @@
 
 Before the final dot, the server has accepted nothing, and the mail is tried again. From the moment the dot may have
 left until the server's answer, the mail may have been accepted: the outcome is `uncertain`, and the mail is never
-sent a second time. So a server that hangs after the dot gets single mails until it answers one (see `AdaptiveLimit`);
-the others wait before their first command, or before the dot, for at most `TURN_S`, and are tried again later.
+sent a second time. So a server that hangs or hangs up after the dot gets single mails until it answers one (see
+`AdaptiveLimit`); the others wait before their first command, or before the dot, for at most `TURN_S`, and are tried
+again later.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ IDLE_S = 25.0  # a connection that was idle for longer is not used again
 PER_CONNECTION = 200  # most mails over one connection
 
 _OK, _MORE, _SERVICE_OFF, _REFUSED = 250, 354, 421, 500
-_NO = (4, 5)  # first digits of refusals: temporary, permanent
+_YES, _NO = 2, (4, 5)  # first digits of answers: it is done; refusals, temporary and permanent
 _DOT = re.compile(rb"(?m)^\.")
 _ENHANCED = re.compile(r"^(?:\d{3}[ -])?([245])\.(\d{1,3})\.(\d{1,3})\b")
 _UNKNOWN_MAILBOX = (550, 551, 553)
@@ -221,7 +222,7 @@ class MailTransaction:
         self._line = line
         self._action = action
         self._envelope = envelope
-        self._permit: Permit | None = None  # for the dot, if it has been given already
+        self._permit: Permit | None = None  # for the dot, once it is given
         self._dotted = False  # once true, the server may have accepted the mail
 
     async def drop(self) -> None:
@@ -241,7 +242,7 @@ class MailTransaction:
             self._line.smtp.close()
             raise
         finally:
-            if self._permit is not None:
+            if self._permit is not None and not self._dotted:
                 self._permit.give_back()
         self._transport.keep(self._line)
         return outcome
@@ -312,20 +313,20 @@ class MailTransaction:
             async with asyncio.timeout(BODY_S):
                 await protocol._drain_helper()  # noqa: SLF001  all that stands between us and the socket
         await asyncio.sleep(LOOK_S)
-        with self._permit or await self._transport.permit():
-            protocol = self._line.protocol  # raises if the server hung up during the body
-            if protocol._buffer:  # noqa: SLF001
-                raise ConnectionAbortedError("the server answered what it was not asked")
-            self._transport.before_effect(self._action)
-            self._dotted = True
+        permit = self._permit = self._permit or await self._transport.permit()
+        protocol = self._line.protocol  # raises if the server hung up during the body
+        if protocol._buffer:  # noqa: SLF001
+            raise ConnectionAbortedError("the server answered what it was not asked")
+        self._transport.before_effect(self._action)
+        self._dotted = True
+        with permit, self._transport.health.listening(AFTER_THE_DOT):
             protocol.write(b".\r\n")
-            with self._transport.health.listening(AFTER_THE_DOT):
-                code, text = await protocol.read_response(timeout=VERDICT_S)
-        if code // 100 == 2:
+            code, text = await protocol.read_response(timeout=VERDICT_S)
+            if code // 100 not in (_YES, *_NO):
+                raise SMTPResponseException(code, text)  # as good as no answer
+        if code // 100 == _YES:
             self._transport.health.took()
             return Outcome(kind="done", detail=_said(code, text))
-        if code // 100 not in _NO:
-            raise SMTPResponseException(code, text)  # neither accepted nor refused
         self._transport.health.answered(AFTER_THE_DOT, code, text)
         return _verdict(code, text)
 
