@@ -44,13 +44,13 @@ class OpenHours:
     def opening(self, at: int, zone: str, until: int) -> int | None:
         """The first moment from `at` on that lies within the hours; None if there is none up to `until`."""
         today = local_day(at, zone)
-        if at <= until and any(begin <= at < end for begin, end in self._open(today, zone)):
+        if at <= until and any(begin <= at < end for begin, end in _open(self, today, zone)):
             return at
         found: int | None = None
         day = today - 1
         last = min(local_day(until, zone) + 1, day + _MOST_DAYS)
         while day <= last:
-            for begin, end in self._open(day, zone):
+            for begin, end in _open(self, day, zone):
                 if end > at and (found is None or begin < found):
                     found = max(begin, at)
             if found is not None and day > local_day(found, zone):
@@ -58,18 +58,21 @@ class OpenHours:
             day += 1
         return found if found is not None and found <= until else None
 
-    def _open(self, day: int, zone: str) -> Iterator[tuple[int, int]]:
-        if (day + _FIRST_WEEKDAY) % 7 not in self.days or day in self.holidays:
-            return
-        midnight = day * DAY
-        for begin, end, offset in stretches(zone, day):
-            first = max(begin, midnight + self.start - offset)
-            past = min(end, midnight + self.end - offset)
-            if first < past:
-                yield first, past
-
 
 _MOST_DAYS = 800  # that are looked through: longer than any mail waits
+
+
+@lru_cache(8_192)
+def _open(hours: OpenHours, day: int, zone: str) -> list[tuple[int, int]]:
+    """The hours of a local date, from and to (exclusive)."""
+    if (day + _FIRST_WEEKDAY) % 7 not in hours.days or day in hours.holidays:
+        return []
+    midnight = day * DAY
+    found = [
+        (max(begin, midnight + hours.start - offset), min(end, midnight + hours.end - offset))
+        for begin, end, offset in stretches(zone, day)
+    ]
+    return [(first, past) for first, past in found if first < past]
 
 
 def local_day(at: int, zone: str) -> int:

@@ -9,10 +9,10 @@ import msgspec
 DEFAULT_PRIORITY = 5
 
 
-class Begun(NamedTuple):
+class Begun(msgspec.Struct, frozen=True, array_like=True):
     """A mail that began. `address` is in a form that compares."""
 
-    action: str
+    id: str
     at: int
     address: str
     account: str
@@ -81,8 +81,8 @@ class Past:
 
     def add(self, one: Begun) -> None:
         """Count a mail that begins; a second time, it counts no more."""
-        self._to[one.address][one.action, one.at] = one
-        self._of[one.account][one.action, one.at] = one
+        self._to[one.address][one.id, one.at] = one
+        self._of[one.account][one.id, one.at] = one
 
     def to(self, address: str) -> Collection[Begun]:
         """The mails to an address."""

@@ -7,9 +7,9 @@ under way (see `sending`). Addresses are kept as hashes, and leave with their ac
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, delete, exists, select
 
-from backbone.database import insert_all
 from services.actions.channels import NEED_CONSENT
 from services.actions.policy.mails import Begun, Past, WaitingMail
 from services.actions.policy.rules import SendingPolicy
@@ -18,30 +18,30 @@ from services.actions.storage.suppressions import Hasher
 from services.actions.tables import actions, begins
 
 AT_ONCE = 1_000  # rows
-_BEGUN = (
-    "SELECT action, at, address, account, topic, tier FROM actions.actions_begins WHERE %s {ids} AND at > ?"
-)
+_BEGUN = "SELECT action AS id, at, address, account, topic, tier FROM actions.actions_begins WHERE %s {ids} AND at > ?"
 _begun_to = Sql(_BEGUN % "address")
 _begun_to_or_of = Sql(f"{_BEGUN % 'address'} UNION {_BEGUN % 'account'}")
+_keep = Sql("""
+    INSERT INTO actions.actions_begins (action, at, address, account, topic, tier) VALUES (?, ?, ?, ?, ?, ?)
+""")
 
 
 def past(conn: Connection, mails: Iterable[WaitingMail], since: int, *, by_account: bool) -> Past:
-    """The mails to the same addresses that began after a moment; `by_account`: and those of the same accounts."""
+    """The mails to the same addresses that began after a moment, as far as that can be read; `by_account`: and those of
+    the same accounts."""
     mails = list(mails)
     if not mails:
         return Past()
     to = listed(conn, sorted({one.address for one in mails}))
     if by_account:
         of = listed(conn, sorted({one.account for one in mails}))
-        found = _begun_to_or_of.run(conn, to, since, of, since)
-    else:
-        found = _begun_to.run(conn, to, since)
-    return Past(Begun(row.action, row.at, row.address, row.account, row.topic, row.tier) for row in found)
+        return Past(_begun_to_or_of.read_fitting(conn, Begun, to, since, of, since))
+    return Past(_begun_to.read_fitting(conn, Begun, to, since))
 
 
 def keep(conn: Connection, begun: Iterable[Begun]) -> None:
     """Keep that mails began."""
-    insert_all(conn, begins, [one._asdict() for one in begun])
+    _keep.insert(conn, [msgspec.structs.astuple(one) for one in begun])
 
 
 def collect(conn: Connection, policy: SendingPolicy, now: int, hasher: Hasher) -> None:

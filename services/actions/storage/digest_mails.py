@@ -4,17 +4,32 @@ from collections import defaultdict
 from collections.abc import Collection
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from services.actions.plays.model import DigestItem
 from services.actions.storage import holds, suppressions, waiting
+from services.actions.storage.sql import Sql, Unreadable, listed
 from services.actions.storage.suppressions import Hasher
-from services.actions.tables import actions, digest_items
+
+
+class _InMail(msgspec.Struct, array_like=True):
+    """An item of a digest, without its scope, as JSON. `id`: of the mail that it went with."""
+
+    id: str
+    item: str
+
+
+_in_mails = Sql("""
+    SELECT i.action AS id, CAST(i.item AS TEXT) AS item FROM actions.actions_digest_items i
+    JOIN actions.actions_actions a ON a.id = i.action
+    WHERE i.action {ids} AND a.digest_key IS NOT NULL AND a.begun_at IS NULL AND NOT a.attempting
+""")
+_item = msgspec.json.Decoder(DigestItem).decode
 
 
 def changed(conn: Connection, ids: Collection[str], hasher: Hasher) -> set[str]:
     """Those of these actions that are mails of digests, have not begun, and have an item that may not go any more: its
-    play stands still, its contact is no longer active, or the recipient has left its topic."""
+    play stands still, its contact is no longer active, or the recipient has left its topic. Raises `Unreadable`."""
     items = _items(conn, ids)
     every = [item for mine in items.values() for item in mine]
     if not every:
@@ -34,11 +49,10 @@ def changed(conn: Connection, ids: Collection[str], hasher: Hasher) -> set[str]:
 
 def _items(conn: Connection, ids: Collection[str]) -> dict[str, list[DigestItem]]:
     """The items, by mail, without their scopes."""
-    query = select(digest_items.c.action, digest_items.c.item).join(
-        actions, actions.c.id == digest_items.c.action
-    )
-    fresh = (actions.c.digest_key.is_not(None), actions.c.begun_at.is_(None), actions.c.attempting.is_(False))
     found: defaultdict[str, list[DigestItem]] = defaultdict(list)
-    for row in conn.execute(query.where(digest_items.c.action.in_(sorted(ids)), *fresh)):
-        found[row.action].append(msgspec.convert(row.item, DigestItem))
+    for one in _in_mails.read(conn, _InMail, listed(conn, sorted(ids))):
+        try:
+            found[one.id].append(_item(one.item))
+        except msgspec.DecodeError:
+            raise Unreadable({one.id: ("item",)}) from None
     return found

@@ -201,7 +201,7 @@ class PartitionMails:
             return
         since = min(one.ran_at for one in fresh) - policy.longest
         for begun in beginnings.past(self._connect(), fresh, since, by_account=policy.by_account).all():
-            self._known.add((begun.action, begun.at))
+            self._known.add((begun.id, begun.at))
             self._outgoing.queue.past.add(begun)
         self._addresses |= {one.address for one in fresh}
         self._accounts |= {one.account for one in fresh}
@@ -250,7 +250,7 @@ class PartitionMails:
             return
         since = min(at for at, _ in self._begun.values()) - policy.longest
         found = beginnings.past(conn, mails, since, by_account=policy.by_account).all()
-        if any((one.action, one.at) not in self._known for one in found):
+        if any((one.id, one.at) not in self._known for one in found):
             raise Fenced("mails to the same addresses began meanwhile")
 
     def columns(self, draft: ActionDraft, now: int) -> dict[str, Any]:

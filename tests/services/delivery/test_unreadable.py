@@ -17,7 +17,7 @@ from services.actions.plays.retry_policy import Outcome
 from services.actions.storage.due import Wanted
 from services.actions.storage.library import ENDPOINTS
 from services.actions.storage.sql import Unreadable
-from services.actions.tables import accounts, actions, attempts
+from services.actions.tables import accounts, actions, attempts, begins, digest_items
 from tests.services.delivery.kit import HASHER, Fake, House
 from tests.services.delivery.test_journal import Dead, die
 from tests.services.delivery.test_policy import Post
@@ -320,6 +320,35 @@ def test_an_account_that_cannot_be_read(post: Post) -> None:
     until_over(post)
     assert states(post) == dict.fromkeys(GOOD, ("done", None)) | {"act_bad": FAILED}
     assert details(post, "act_bad") == [(1, "permanent", f"{SEEN}profile")]
+
+
+def test_a_beginning_that_cannot_be_read_counts_for_no_cap(post: Post) -> None:
+    post.policy({"caps": [{"at_most": 1, "within": "7d"}]})
+    post.mail("act_begun")
+    post.loop(email=Fake())
+    until_over(post)
+    table = begins.name if post.db.dialect == "sqlite" else f"actions.{begins.name}"
+    with post.db.write() as conn:
+        conn.execute(text(f"UPDATE {table} SET at = 'yesterday'"))  # for SQLite greater than any number
+    post.mail("act_next")
+    post.loops[0].wake()
+    until_over(post)
+    assert states(post)["act_next"] == ("done", None)
+
+
+def test_an_item_of_a_digest_that_cannot_be_read_costs_its_mail_alone(post: Post) -> None:
+    for action in ("act_bad", *GOOD):
+        post.mail(action, to=f"{action}@acme.test", digest_key="weekly")
+    item = {
+        "id": "i", "digest": "d", "home": 0, "partition": 0, "play": "ply_act_bad", "account": "acme", "since": 0,
+        "due": 0, "action": "act_bad", "item": {"id": 5}, "scope": {},
+    }  # fmt: skip
+    with post.db.write() as conn:
+        conn.execute(insert(digest_items), [item])
+    post.loop(email=Fake())
+    until_over(post)
+    assert states(post) == dict.fromkeys(GOOD, ("done", None)) | {"act_bad": FAILED}
+    assert details(post, "act_bad") == [(1, "permanent", f"{SEEN}item")]
 
 
 # -- endpoints
