@@ -326,7 +326,7 @@ async def test_a_name_server_that_changes_its_mind(tmp_path: Path, monkeypatch: 
     async with Server(canary) as server:
         sender = to(tmp_path, f"http://rebound.test:{server.port}/", allowed="")
         monkeypatch.setattr(socket, "getaddrinfo", answer)
-        monkeypatch.setattr("services.actions.channels.webhook.channel.Resolver.resolve", _unchecked)
+        monkeypatch.setattr("services.actions.channels.webhook.connections.Resolver.resolve", _unchecked)
         outcome = await deliver(sender, leased(channel="webhook"))
         await sender.close()
     assert outcome.reason == "address_refused"

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 
 import aiohttp
@@ -15,21 +16,20 @@ SECOND_US = 1_000_000
 AGAIN = frozenset((408, 425, 429))  # like 5xx: not now, but later
 
 
-async def read(response: aiohttp.ClientResponse) -> bytes:
-    """The answer's body up to the cap. The connection is closed if the body is longer, breaks off or is slow."""
+async def read(content: aiohttp.StreamReader) -> bytes:
+    """The body of an answer, up to the cap; less if it breaks off or is slow."""
+    if (
+        content.is_eof() and content.exception() is None
+    ):  # all of it came with the status, as short answers do
+        return content.read_nowait()[:ANSWER_BYTES]
     pieces, size = [], 0
-    try:
-        if response.content.is_eof():  # all of it came with the status, as short answers do
-            return response.content.read_nowait()[:ANSWER_BYTES]
+    with suppress(aiohttp.ClientError, OSError, ValueError):  # `TimeoutError` is an `OSError`
         async with asyncio.timeout(REST_S):
-            async for piece in response.content.iter_any():
+            async for piece in content.iter_any():
                 pieces.append(piece)
                 size += len(piece)
                 if size > ANSWER_BYTES:
-                    response.close()
                     break
-    except (aiohttp.ClientError, OSError, ValueError):
-        response.close()
     return b"".join(pieces)[:ANSWER_BYTES]
 
 

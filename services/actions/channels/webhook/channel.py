@@ -5,22 +5,17 @@ most 64 KiB of an answer are read. One deadline holds for everything up to the s
 ignored. The status decides; the body is for people, as far as it arrives.
 """
 
-import asyncio
-import socket
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
-from functools import partial
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from schemas.endpoint import AT_ONCE
 from services.actions.channels.base import ChannelContext, Prepared, Target
-from services.actions.channels.webhook.answer import judged, read
-from services.actions.channels.webhook.deadlines import Deadline, Deadlines
-from services.actions.channels.webhook.final_status import FinalStatus, StatusConnector, expect
+from services.actions.channels.webhook.answer import judged
+from services.actions.channels.webhook.connections import Answer, Connections
+from services.actions.channels.webhook.deadlines import Deadlines
+from services.actions.channels.webhook.final_status import FinalStatus
 from services.actions.channels.webhook.oauth import AccessTokens, NoToken
 from services.actions.channels.webhook.request import CannotBeWritten, hide, request_of
 from services.actions.channels.webhook.ssrf import AddressGuard, AddressRefused, refusal_in
@@ -28,38 +23,8 @@ from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
 
 DEADLINE_S = 20.0  # for name, connection, request, and the status of the answer
-KEEP_S = 3.0  # an idle connection is not used later: many servers hang up after five seconds
 SECOND_US = 1_000_000
 UNAUTHORIZED = 401
-NAMES_AT_ONCE = 256  # many, so that a name server that hangs does not hold up other look-ups
-
-
-class Resolver(AbstractResolver):
-    """Resolves names to addresses. If one of a name's addresses is not allowed, the name is refused."""
-
-    def __init__(self, guard: AddressGuard) -> None:
-        self._guard = guard
-        self._threads = ThreadPoolExecutor(NAMES_AT_ONCE, thread_name_prefix="webhook-names")
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """The addresses from the system's resolver, in its order."""
-        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, family=family)
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
-        for _, _, _, _, place in found:
-            self._guard.check(str(place[0]))
-        return [
-            ResolveResult(
-                hostname=host, host=str(place[0]), port=port, family=kind, proto=protocol,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for kind, _, protocol, _, place in found
-        ]  # fmt: skip
-
-    async def close(self) -> None:
-        """Shut the threads down; one that still waits for a name server ends when the answer or its timeout comes."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class WebhookChannel:
@@ -76,7 +41,7 @@ class WebhookChannel:
         self._guard = AddressGuard(context.settings.webhook_allowed_networks)
         self._now = context.now
         self._deadlines = Deadlines(deadline)
-        self._session: aiohttp.ClientSession | None = None
+        self._connections: Connections | None = None
         self._tokens = AccessTokens(self._open)
 
     def concurrency_key(self, action: Leased) -> str:
@@ -101,22 +66,16 @@ class WebhookChannel:
             deadlines=self._deadlines,
         )
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = StatusConnector(
-                resolver=Resolver(self._guard), socket_factory=self._guard.socket, limit=0, keepalive_timeout=KEEP_S,
-            )  # fmt: skip
-            self._session = aiohttp.ClientSession(
-                connector=connector, trust_env=False, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None),
-            )  # fmt: skip
-        return self._session
+    def _open(self) -> Connections:
+        if self._connections is None:
+            self._connections = Connections(self._guard)
+        return self._connections
 
     async def close(self) -> None:
         """Close the connections."""
         await self._tokens.close()
-        if self._session is not None:
-            await self._session.close()
+        if self._connections is not None:
+            await self._connections.close()
 
 
 class WebhookDelivery:
@@ -124,7 +83,7 @@ class WebhookDelivery:
 
     def __init__(
         self,
-        session: Callable[[], aiohttp.ClientSession],
+        connections: Callable[[], Connections],
         endpoint: Callable[[str], Target | None],
         tokens: AccessTokens,
         name: str,
@@ -134,7 +93,7 @@ class WebhookDelivery:
         now: Callable[[], int],
         deadlines: Deadlines,
     ) -> None:
-        self._session = session
+        self._connections = connections
         self._endpoint = endpoint
         self._tokens = tokens
         self._name = name
@@ -151,16 +110,16 @@ class WebhookDelivery:
         target = self._endpoint(self._name)
         if target is None:
             return Outcome(kind="permanent", reason="endpoint_unknown", detail=self._name)
-        answer = expect()
+        status = FinalStatus()
         try:
-            return await self._post(target, answer)
+            return await self._post(target, status)
         except NoToken as error:
             return Outcome(kind="temporary", reason="no_token", detail=str(error))
         except CannotBeWritten as error:
             return Outcome(kind="permanent", reason="template_error", detail=str(error))
         except (AddressRefused, aiohttp.ClientError, OSError, ValueError) as error:
-            if answer.status is not None:
-                return judged(answer.status, {}, b"", self._now())
+            if status.status is not None:
+                return judged(status.status, {}, b"", self._now())
             if isinstance(error, TimeoutError):
                 return Outcome(
                     kind="temporary",
@@ -174,37 +133,25 @@ class WebhookDelivery:
                 kind="temporary", reason="unreachable", detail=f"{type(error).__name__}: {error}"[:500]
             )
 
-    async def _post(self, target: Target, answer: FinalStatus) -> Outcome:
+    async def _post(self, target: Target, status: FinalStatus) -> Outcome:
         """Post it. If its access token is refused, post it once again with another one."""
         with self._deadlines.next() as deadline:
             client = None if target.auth is None else target.auth.oauth2
-            if client is None:
-                return await self._request(target, deadline)
-            token = await self._tokens.get(client)
-            async with self._response(target, token) as response:
-                if response.status != UNAUTHORIZED:
-                    deadline.met()
-                    return await self._judged(target, response, token)
-                answer.status = None
-            self._tokens.refused(client, token)
-            return await self._request(target, deadline, await self._tokens.get(client))
-
-    async def _request(self, target: Target, deadline: Deadline, token: str | None = None) -> Outcome:
-        async with self._response(target, token) as response:
+            token = None if client is None else await self._tokens.get(client)
+            answer = await self._sent(target, status, token)
+            if client is not None and token is not None and answer.status == UNAUTHORIZED:
+                await answer.body()
+                status.status = None
+                self._tokens.refused(client, token)
+                token = await self._tokens.get(client)
+                answer = await self._sent(target, status, token)
             deadline.met()
-            return await self._judged(target, response, token)
+            said = hide(target, await answer.body(), token)
+            return judged(answer.status, answer.headers, said, self._now())
 
-    def _response(
-        self, target: Target, token: str | None
-    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    async def _sent(self, target: Target, status: FinalStatus, token: str | None) -> Answer:
         one = request_of(target, self._action, self._now() // SECOND_US, self._content, token)
-        return self._session().request(
-            one.method, one.url, data=one.body, headers=one.headers, allow_redirects=False
-        )
-
-    async def _judged(self, target: Target, response: aiohttp.ClientResponse, token: str | None) -> Outcome:
-        answer = hide(target, await read(response), token)
-        return judged(response.status, response.headers, answer, self._now())
+        return await self._connections().send(one, status)
 
 
 def webhook_channel(context: ChannelContext) -> WebhookChannel:

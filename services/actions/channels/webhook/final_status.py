@@ -5,14 +5,9 @@ fifty headers, even though the receiver has done its work and said so. If the we
 would do the work twice. So this module reads the bytes of each response itself, up to the end of the status line.
 """
 
-import asyncio
-import functools
 import re
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
 
-import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 _MOST_BYTES = 4_096  # bytes of a status line and the interim responses (1xx) before it, at most
@@ -22,31 +17,21 @@ _END = re.compile(rb"\r?\n\r?\n")
 
 @dataclass(slots=True)
 class FinalStatus:
-    """The status of the response to the current request; None until the status line has arrived."""
+    """The status of the response to a request; None until the status line has arrived."""
 
     status: int | None = None
 
 
-_expected: ContextVar[FinalStatus | None] = ContextVar("expected_answer", default=None)
-
-
-def expect() -> FinalStatus:
-    """The object that gets the status of the response to this task's next request."""
-    answer = FinalStatus()
-    _expected.set(answer)
-    return answer
-
-
-class _Handler(ResponseHandler):
+class Handler(ResponseHandler):
     """aiohttp's connection, which reports the status of each response as soon as it arrives."""
 
     _head = b""
     _answer: FinalStatus | None = None
 
-    def set_response_params(self, **params: Any) -> None:
-        """Called in the sending task when a request is about to leave."""
-        self._head, self._answer = b"", _expected.get()
-        super().set_response_params(**params)
+    def expect(self, answer: FinalStatus) -> None:
+        """A request is about to leave, and this object gets the status of its response."""
+        self._head, self._answer = b"", answer
+        self.set_response_params(read_until_eof=True, auto_decompress=False)
 
     def data_received(self, data: bytes) -> None:
         """Called with bytes of the response."""
@@ -67,11 +52,3 @@ def final_status(head: bytes) -> int | None:
             return None
         head = head[end.end() :]
     return None
-
-
-class StatusConnector(aiohttp.TCPConnector):
-    """A connector that makes such connections."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._factory = functools.partial(_Handler, loop=asyncio.get_running_loop())  # type: ignore[assignment]

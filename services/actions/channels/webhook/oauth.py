@@ -12,15 +12,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlencode
 
 import aiohttp
 import msgspec
 
 from services.actions.channels.base import OAuth2Client
-from services.actions.channels.webhook.answer import read, shown
-from services.actions.channels.webhook.final_status import expect
-from services.actions.channels.webhook.request import basic, without
+from services.actions.channels.webhook.answer import shown
+from services.actions.channels.webhook.connections import Connections
+from services.actions.channels.webhook.final_status import FinalStatus
+from services.actions.channels.webhook.request import FORM, USER_AGENT, Request, basic, without
 from services.actions.channels.webhook.ssrf import AddressRefused, refusal_in
 
 TOKEN_S = 10.0  # for a token; less than a webhook has, so that its attempt says what was missing
@@ -51,8 +52,8 @@ class _Token:
 class AccessTokens:
     """The tokens of one process. Belongs to one event loop."""
 
-    def __init__(self, session: Callable[[], aiohttp.ClientSession]) -> None:
-        self._session = session
+    def __init__(self, connections: Callable[[], Connections]) -> None:
+        self._connections = connections
         self._tokens: dict[OAuth2Client, _Token] = {}
         self._asked: dict[OAuth2Client, asyncio.Task[str]] = {}
         self._in_body: set[OAuth2Client] = set()  # clients whose servers want the secret in the body
@@ -87,7 +88,6 @@ class AccessTokens:
         await asyncio.gather(*asked, return_exceptions=True)
 
     async def _ask(self, client: OAuth2Client) -> str:
-        expect()  # this task's own: the status of a token's answer is not that of the webhook
         try:
             async with asyncio.timeout(TOKEN_S):
                 status, answer = await self._answered(client)
@@ -117,15 +117,19 @@ class AccessTokens:
 
     async def _post(self, client: OAuth2Client, *, in_body: bool) -> tuple[int, bytes]:
         fields = {"grant_type": "client_credentials"} | ({"scope": client.scope} if client.scope else {})
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            **USER_AGENT,
+            "Content-Type": FORM,
+        }
         if in_body:
             fields |= {"client_id": client.client_id, "client_secret": client.client_secret}
         else:  # written as in a form first (RFC 6749, section 2.3.1)
             headers["Authorization"] = basic(quote_plus(client.client_id), quote_plus(client.client_secret))
-        async with self._session().post(
-            client.token_url, data=fields, headers=headers, allow_redirects=False
-        ) as response:
-            return response.status, await read(response)
+        request = Request("POST", client.token_url, headers, urlencode(fields).encode())
+        answer = await self._connections().send(request, FinalStatus())
+        return answer.status, await answer.body()
 
     def _keep(self, client: OAuth2Client, token: str, seconds: float) -> None:
         now = asyncio.get_running_loop().time()

@@ -12,11 +12,10 @@ from services.actions.channels.base import Target, TargetAuth
 from services.actions.channels.webhook.signing import id_headers, signatures
 
 LEAST_HIDDEN = 4  # characters of a secret; shorter ones would take words out of everything
-_HEADERS = {
-    "Accept-Encoding": "identity",
-    "User-Agent": "Touchline (webhooks)",
-}  # unless the endpoint has its own
-_TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
+USER_AGENT = {"User-Agent": "Touchline (webhooks)"}
+_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", **USER_AGENT}  # unless the endpoint has its own
+FORM = "application/x-www-form-urlencoded"
+_TYPES = {"json": "application/json", "form": FORM}
 _to_json = msgspec.json.Encoder().encode
 
 
