@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -43,17 +44,23 @@ def request_of(
     written = _form(body) if target.format == "form" else _to_json(body)
     try:
         url = fill_url(target.url, values)
-        own = {name: fill_header(name, text, values) for name, text in target.headers.items()}
+        own = [(name, fill_header(name, text, values)) for name, text in target.headers.items()]
     except BlankError as error:
         raise CannotBeWritten(str(error)) from error
-    taken = {name.lower() for name in own}
-    headers = {name: value for name, value in _HEADERS.items() if name.lower() not in taken} | own
+    headers = {**_fixed(target.format, tuple(own)), **id_headers(action, timestamp)}
     if target.auth is not None:
         headers["Authorization"] = _authorization(target.auth, token)
-    headers |= {"Content-Type": _TYPES[target.format], **id_headers(action, timestamp)}
     if target.sign:
         headers["webhook-signature"] = signatures(action, timestamp, written, target.keys)
     return Request(target.method, url, headers, written)
+
+
+@lru_cache(maxsize=256)
+def _fixed(form: str, own: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """The headers that are the same for many requests to an endpoint: its own, ours, and the type of the body."""
+    taken = {name.lower() for name, _ in own}
+    ours = {name: value for name, value in _HEADERS.items() if name.lower() not in taken}
+    return {**ours, **dict(own), "Content-Type": _TYPES[form]}
 
 
 def _authorization(auth: TargetAuth, token: str | None = None) -> str:
@@ -86,26 +93,43 @@ def _field(value: Any) -> str:
 
 def hide(target: Target, answer: bytes, token: str | None = None) -> bytes:
     """An answer without the endpoint's secrets, which some receivers repeat when they refuse them."""
-    return without({*_secrets(target), *([token] if token else [])}, answer) if answer else answer
+    if not answer:
+        return answer
+    secrets = _secrets_of(tuple(target.headers.values()), tuple(target.keys), target.auth)
+    return without((*secrets, token) if token else secrets, answer)
 
 
 def without(secrets: Iterable[str], answer: bytes) -> bytes:
     """An answer without these secrets, as they are or as JSON writes them."""
-    for secret in sorted(set(secrets), key=len, reverse=True):
-        if len(secret) >= LEAST_HIDDEN:
-            for written in {secret, secret.replace("/", r"\/"), _to_json(secret).decode()[1:-1]}:
-                answer = answer.replace(written.encode(), b"***")
+    for written in _written(frozenset(secrets)):
+        answer = answer.replace(written, b"***")
     return answer
 
 
-def _secrets(target: Target) -> Iterator[str]:
-    for value in (piece for text in target.headers.values() for piece in literals(text)):
+@lru_cache(maxsize=256)
+def _written(secrets: frozenset[str]) -> list[bytes]:
+    """The forms of secrets that are looked for, the longest first."""
+    forms = {
+        form
+        for secret in secrets
+        if len(secret) >= LEAST_HIDDEN
+        for form in (secret, secret.replace("/", r"\/"), _to_json(secret).decode()[1:-1])
+    }
+    return [form.encode() for form in sorted(forms, key=len, reverse=True)]
+
+
+@lru_cache(maxsize=256)
+def _secrets_of(headers: tuple[str, ...], keys: tuple[str, ...], auth: TargetAuth | None) -> frozenset[str]:
+    return frozenset(_secrets(headers, keys, auth or TargetAuth()))
+
+
+def _secrets(headers: Iterable[str], keys: Iterable[str], auth: TargetAuth) -> Iterator[str]:
+    for value in (piece for text in headers for piece in literals(text)):
         yield value
         yield value.rpartition(" ")[2]  # what follows a scheme, as in `Token abc`
-    for secret in target.keys:
+    for secret in keys:
         yield secret
         yield secret.removeprefix("whsec_")
-    auth = target.auth or TargetAuth()
     if auth.bearer is not None:
         yield auth.bearer
     if auth.basic is not None:

@@ -20,10 +20,12 @@ def signatures(action: str, timestamp: int, body: bytes, secrets: Iterable[str])
 
 def signature(action: str, timestamp: int, body: bytes, secret: str) -> str:
     """One signature. `secret` is base64, with or without `whsec_`."""
-    digest = hmac.digest(_key(secret), f"{action}.{timestamp}.".encode() + body, "sha256")
-    return f"v1,{b64encode(digest).decode()}"
+    mac = _keyed(secret).copy()
+    mac.update(f"{action}.{timestamp}.".encode() + body)
+    return f"v1,{b64encode(mac.digest()).decode()}"
 
 
 @lru_cache(maxsize=256)
-def _key(secret: str) -> bytes:
-    return b64decode(secret.removeprefix(PREFIX) + "==")
+def _keyed(secret: str) -> hmac.HMAC:
+    """The beginning of every signature with a secret: `hmac.digest` takes three times as long as a copy of this."""
+    return hmac.new(b64decode(secret.removeprefix(PREFIX) + "=="), digestmod="sha256")
