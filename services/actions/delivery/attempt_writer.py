@@ -74,7 +74,7 @@ class BatchResult(msgspec.Struct):
     leased: list[Leased] = []
     next_due: int | None = None  # when the next action falls due, in microseconds
     refused: set[str] = set()  # actions whose ends the database refuses
-    woken: int = 0  # mails that may be their turn now
+    woken: int = 0  # actions that may be their turn now
 
 
 class AttemptWriter:
@@ -101,6 +101,7 @@ class AttemptWriter:
         rates = self._lock_endpoints(conn, batch, written)
         if batch.unsent:
             attempts.give_back(conn, batch.unsent, self.owner, now, log_clock=self._log_clock)
+            written.woken += len(batch.unsent)
         asked = bool(batch.begins or batch.lease)
         off, policy = asked and sending.is_off(conn), self._gate.policy(conn) if asked else None
         blocked = self._suppressed(conn, batch.begins, policy)

@@ -204,10 +204,9 @@ class Dispatcher:
             room, written = await self._lease(commits, soon=soon)
             self._start_deliveries(commits, written)
             if len(written.leased) < room.total:
-                full = room.filled(
-                    self._book.held[one.id] for one in written.leased if one.id in self._book.held
-                )
-                if full & self._book.room().of.keys():
+                held = self._book.held
+                more = room.may_have_more(held[one.id] for one in written.leased if one.id in held)
+                if more & self._book.room().of.keys():
                     continue  # its share has grown meanwhile
                 # whoever has no room now wakes us when there is some
                 try:

@@ -14,6 +14,9 @@ QUIET_S = 5.0  # a key without an answer for this long is back at one place
 QUICK_S = 0.1  # a key whose answers take no longer is quick
 WEIGHT = 0.2  # of the newest answer in how long answers take
 PACE_S = 0.1  # time over which answers are counted
+PACE_FADES = (
+    0.7  # share of an earlier pace that is left after `PACE_S`: where we were slow, the machine was not
+)
 MOST_SLOW = 600  # slow actions of one process that may be left out of the count; each holds a connection
 
 
@@ -123,8 +126,10 @@ class KeyLimit(FairShare):
         """Note that the other machine answers, in so many seconds."""
         self._heard_at = now = asyncio.get_running_loop().time()
         self._counted += 1
-        if now - self._counted_from >= PACE_S:
-            self.pace = self._counted / (now - self._counted_from)
+        counted_for = now - self._counted_from
+        if counted_for >= PACE_S:
+            before = self.pace * PACE_FADES ** (counted_for / PACE_S)
+            self.pace = max(self._counted / counted_for, before)
             self._counted, self._counted_from = 0, now
         self.takes = took if self.takes == float("inf") else self.takes + WEIGHT * (took - self.takes)
         self.answers, self.limit = True, self.most

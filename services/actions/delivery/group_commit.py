@@ -26,7 +26,7 @@ from services.actions.storage.due import Wanted
 
 GATHER_S = 0.001  # between looks at whether every action under way has something to write by now
 GATHERINGS = 8  # most looks: a commit shall serve many actions, and an action alone shall not wait
-PATIENCE = 16  # most looks where no send waits for the commit
+PATIENCE_S = 0.02  # longest time over all looks
 REACTIONS = 3  # turns of the loop until whoever was told of a commit has asked for the next one, and sends
 PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # between tries while the database is away
 
@@ -71,7 +71,7 @@ class AttemptGroupCommit:
     """The group commit of attempts. Belongs to one event loop.
 
     `on_events` is called after a commit that put events into the outbox, `on_woken` after one
-    that made waiting mails due. `on_ended` is called with the ends that have
+    that made waiting mails due, or gave back what had begun. `on_ended` is called with the ends that have
     been dealt with, and with the actions among them whose ends the database refused. `under_way` says how many
     actions are between their preparation and their end.
     """
@@ -162,14 +162,16 @@ class AttemptGroupCommit:
         """Wait a little for other actions under way that may have something to write, as long as some do."""
         for _ in range(REACTIONS):
             await asyncio.sleep(0)
-        batch = self._next.batch
-        for looks in range(PATIENCE):
+        loop, batch = asyncio.get_running_loop(), self._next.batch
+        looks, until = 0, loop.time() + PATIENCE_S
+        while loop.time() < until:
             come = len(batch.begins) + len(batch.ends)
             if self._under_way() <= come:
                 return
             await asyncio.sleep(GATHER_S)
+            looks += 1
             idle = len(batch.begins) + len(batch.ends) == come
-            if self._next.awaited and (idle or looks >= GATHERINGS):
+            if self._next.awaited and (idle or looks > GATHERINGS):
                 return
 
     async def _commit(self, batch: Batch) -> BatchResult:

@@ -79,8 +79,10 @@ class Journal:
         self._size = 0
         self._file: int | None = None
         self._told = False  # whether the log says that it is withdrawn
-        with self._guarded():
+        try:
             self._renew()
+        except OSError as error:
+            self._fail(error)
 
     def begun(self, attempts: Iterable[tuple[str, int]]) -> None:
         """Note that these attempts (action, number) are committed as begun."""
@@ -114,8 +116,11 @@ class Journal:
         else:
             worth = self._size > RENEW_BYTES or (self._size > len(self._head) and not self._lines)
         if worth:
-            with suppress(OSError), self._guarded():
+            try:
                 self._renew()
+            except OSError as error:
+                with suppress(OSError):
+                    self._fail(error)
 
     def close(self) -> None:
         """Delete the file, unless something in it is not committed: that is for another process to read."""
@@ -134,8 +139,11 @@ class Journal:
             shown = outcome.detail[:DETAIL_CHARS].encode("utf-8", "replace").decode()
             outcome = msgspec.structs.replace(outcome, detail=shown)
         line = _encode(JournalEntry(action, n, outcome)) + b"\n"
-        with self._guarded():
+        try:
             _put(self._file, line)
+        except OSError as error:
+            self._fail(error)
+        else:
             self._size += len(line)
             self._lines[action] = self._lines.get(action, b"") + line
 
@@ -158,16 +166,12 @@ class Journal:
         if old is not None:
             os.close(old)
 
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Withdraw the journal on a disk error, so that the work goes on."""
-        try:
-            yield
-        except OSError as error:
-            if not self._told:
-                log_.warning("delivery goes on without its journal", path=str(self._path), error=error)
-                self._told = True
-            self._withdraw()
+    def _fail(self, error: OSError) -> None:
+        """Withdraw the journal after a disk error, so that the work goes on. Raises `OSError` as `_withdraw` does."""
+        if not self._told:
+            log_.warning("delivery goes on without its journal", path=str(self._path), error=error)
+            self._told = True
+        self._withdraw()
 
     def _withdraw(self) -> None:
         """Remove the journal. Raises `OSError` if that cannot be done: see `before_effect`."""

@@ -35,9 +35,10 @@ class Room(NamedTuple):
     without: frozenset[Key]
     quick: frozenset[Key]
 
-    def filled(self, leased: Iterable[Key]) -> frozenset[Key]:
-        """The keys whose room these leases have used up."""
-        return frozenset(key for key, n in Counter(leased).items() if n >= self.of.get(key, self.others))
+    def may_have_more(self, leased: Iterable[Key]) -> frozenset[Key]:
+        """The keys that may have more due than these leases: they got none, or all that there was room for."""
+        filled = {key for key, n in Counter(leased).items() if n >= self.of.get(key, self.others)}
+        return self.without | filled
 
 
 class LeaseBook:
@@ -55,8 +56,8 @@ class LeaseBook:
 
     @property
     def free(self) -> int:
-        """How many more actions may be leased."""
-        return MOST_LEASED - len(self.held) + len(self.slow)
+        """How many more actions may be leased by the commit that writes down what is over by now."""
+        return MOST_LEASED - len(self.held) + len(self._over) + len(self.slow)
 
     @property
     def under_way(self) -> int:
@@ -85,6 +86,7 @@ class LeaseBook:
         if action in self._over:
             return False
         self._over.add(action)
+        self.slow.discard(action)
         key = self.held[action]
         self._count[key] -= 1
         left = self._count[key]
@@ -104,28 +106,19 @@ class LeaseBook:
     def room(self) -> Room:
         """How many more actions may be leased. Keys that get none are remembered until `leave` frees enough."""
         independent = [key for key in self._count if self.limits[key].independent]
-        share = (MOST_LEASED - 2 * MIN_FREE) // (len(independent) + 1)
         self._left_out = {key: MOST_LEASED for key, limit in self.limits.items() if limit.blocked}
         quick = frozenset(key for key, limit in self.limits.items() if limit.quick)
         of: dict[Key, int] = {}
         for key in quick.union(independent):
-            most = self.limits[key].most
-            most_held, held = self._most_held(key, share), self._count[key]
-            low = most_held - most
+            limit = self.limits[key]
+            most_held, held = _most_held(limit, len(independent)), self._count[key]
+            low = most_held - limit.most
             if key not in self._left_out and held <= low:
                 of[key] = most_held - held
             else:
                 self._left_out.setdefault(key, low)
-        return Room(self.free, of, max(1, min(share, AHEAD * AT_ONCE)), frozenset(self._left_out), quick)
-
-    def _most_held(self, key: Key, share: int) -> int:
-        limit = self.limits[key]
-        least = AHEAD * limit.most
-        if not limit.answers:
-            return least
-        if not limit.quick:
-            return max(share, least)
-        return max(least, min(share, round(limit.pace * AHEAD_S)))
+        others = max(1, min(_share(len(independent) + 1), AHEAD * AT_ONCE))
+        return Room(self.free, of, others, frozenset(self._left_out), quick)
 
     def in_vain(self) -> Collection[str]:
         """The actions that wait for machines that do not answer. Their keys get no room."""
@@ -144,3 +137,19 @@ class LeaseBook:
         ((name, _),) = Counter(way[0] for way in self.waiting.values()).most_common(1)
         in_channel = [one for one, way in self.waiting.items() if way[0] == name]
         return same_key[self.limits[key].most :] or in_channel[MOST_LEASED // 2 :]
+
+
+def _share(keys: int) -> int:
+    """The leases of each of so many keys; some are kept for keys that come along."""
+    return (MOST_LEASED - 2 * MIN_FREE) // keys
+
+
+def _most_held(limit: KeyLimit, keys: int) -> int:
+    """How many leases a key may have at most beside others, `keys` together."""
+    least = AHEAD * limit.most
+    if not limit.answers:
+        return least
+    if not limit.quick:
+        return max(_share(keys + 1), least)
+    # It is soon done with them, so no share is kept free beside it.
+    return max(least, min(_share(max(1, keys)), round(limit.pace * AHEAD_S)))

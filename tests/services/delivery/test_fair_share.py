@@ -4,12 +4,13 @@ import asyncio
 import threading
 from collections import Counter
 from contextlib import closing
+from itertools import cycle
 from typing import Any
 
 from sqlalchemy import update
 
 from backbone.log import open_log
-from services.actions.delivery import Dispatcher
+from services.actions.delivery import Dispatcher, lease_book
 from services.actions.delivery.lease_book import MIN_FREE, MOST_LEASED, LeaseBook
 from services.actions.plays.model import Leased
 from services.actions.plays.retry_policy import Outcome
@@ -175,6 +176,34 @@ def test_an_endpoint_never_runs_dry_while_it_has_more_to_get(house: House, monke
     """It may lease a share at a time; the next one is leased when that runs low, not when somebody looks by chance."""
     monkeypatch.setattr("services.actions.delivery.dispatcher.IDLE_S", 3_600)
     endpoints = Endpoints()
+    house.put(*(f"act_{n}" for n in range(MOST_LEASED)), channel="webhook", recipient="crm")
+    house.loop(webhook=endpoints)
+    house.settled()
+    assert len(endpoints.sent) == MOST_LEASED
+
+
+def test_however_its_share_changes_it_never_runs_dry(house: House, monkeypatch: Any) -> None:
+    """Its pace goes up and down, so that it may have no room when a commit begins and much when that is over."""
+    monkeypatch.setattr("services.actions.delivery.dispatcher.IDLE_S", 3_600)
+    in_commit, leased = [False], Dispatcher._lease
+    shares = cycle((700, 20))
+
+    async def lease(*args: Any, **more: Any) -> Any:
+        in_commit[0] = True
+        try:
+            return await leased(*args, **more)
+        finally:
+            in_commit[0] = False
+
+    monkeypatch.setattr(Dispatcher, "_lease", lease)
+    monkeypatch.setattr(lease_book, "_most_held", lambda *_: next(shares) if in_commit[0] else 700)
+
+    async def answer(_: Leased) -> Outcome:
+        await asyncio.sleep(0.01)  # a commit is over before much of what it leased has been sent
+        return Outcome(kind="done")
+
+    endpoints = Endpoints()
+    endpoints.script = answer
     house.put(*(f"act_{n}" for n in range(MOST_LEASED)), channel="webhook", recipient="crm")
     house.loop(webhook=endpoints)
     house.settled()

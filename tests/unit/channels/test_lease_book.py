@@ -54,23 +54,52 @@ async def test_whose_end_is_known_makes_room_and_counts_until_it_is_committed() 
     again = [book.over(one) for one in names]
     assert again.index(True) == len(names) - low - 1
     assert again.count(True) == 1
-    assert book.free == MOST_LEASED - len(names)
+    assert book.free == MOST_LEASED  # for the commit that writes these ends down
     assert not any(book.leave(one) for one in names)
     assert (book.free, book.waiting, book.room().of[CRM]) == (MOST_LEASED, {}, AHEAD * MOST)
 
 
 async def test_a_share_that_has_grown_is_seen() -> None:
-    """All of its room was used: what more there is has to be asked for at once, for nothing will wake us."""
+    """It got none, or all that it had room for: what more there is has to be asked for, for nothing will wake us."""
     book = LeaseBook()
     limit = await heard(book, 0.002)
     room = book.room()
-    assert room.filled([CRM] * (AHEAD * MOST)) == {CRM}
-    assert room.filled([CRM] * (AHEAD * MOST - 1)) == frozenset()
+    assert room.may_have_more([CRM] * (AHEAD * MOST)) == {CRM}
+    assert room.may_have_more([CRM] * (AHEAD * MOST - 1)) == frozenset()
     for n in range(AHEAD * MOST):
         book.enter(f"act_{n}", CRM)
-    assert CRM not in book.room().of
+    room = book.room()
+    assert CRM not in room.of
+    assert room.may_have_more([]) == {CRM}
     limit.pace = 1_000
     assert book.room().of[CRM] > 0
+
+
+async def test_a_quick_one_beside_a_slow_one_leaves_room_for_others() -> None:
+    book = LeaseBook()
+    await heard(book, 0.002, pace=1_000_000)
+    book.limits["webhook", "slow"] = slow = KeyLimit(MOST, independent=True)
+    slow.answered(1.0)
+    for key in (CRM, ("webhook", "slow")):
+        for n in range(MOST_LEASED):
+            if key not in book.room().of:
+                break
+            book.enter(f"act_{key[1]}_{n}", key)
+    assert book.room().total >= 2 * MIN_FREE
+    assert book.room().others == AHEAD * MOST
+
+
+async def test_who_ended_after_a_long_time_counts_once() -> None:
+    book = LeaseBook()
+    await heard(book, 0.002)
+    book.enter("act_1", CRM)
+    book.waiting.clear()
+    assert book.turned_slow("act_1")
+    assert (book.free, book.under_way) == (MOST_LEASED, 0)
+    book.over("act_1")
+    assert (book.free, book.under_way) == (MOST_LEASED, 1)  # until its end is committed
+    book.leave("act_1")
+    assert (book.free, book.under_way) == (MOST_LEASED, 0)
 
 
 async def test_however_many_endpoints_hang_another_one_has_room() -> None:

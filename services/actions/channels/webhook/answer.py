@@ -49,6 +49,8 @@ def judged(status: int, headers: Mapping[str, str], answer: bytes, now: int) -> 
 
 def shown(answer: bytes) -> str:
     """The beginning of an answer, for people."""
+    if not answer:
+        return ""
     text = answer[: SHOWN_CHARS * 4].decode("utf-8", "replace")
     return " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())[:SHOWN_CHARS]
 

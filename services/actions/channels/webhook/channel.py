@@ -118,8 +118,9 @@ class WebhookDelivery:
         except CannotBeWritten as error:
             return Outcome(kind="permanent", reason="template_error", detail=str(error))
         except (AddressRefused, aiohttp.ClientError, OSError, ValueError) as error:
-            if status.status is not None:
-                return judged(status.status, {}, b"", self._now())
+            said = status.status
+            if said is not None:
+                return judged(said, {}, b"", self._now())
             if isinstance(error, TimeoutError):
                 return Outcome(
                     kind="temporary",
@@ -141,7 +142,7 @@ class WebhookDelivery:
             answer = await self._sent(target, status, token)
             if client is not None and token is not None and answer.status == UNAUTHORIZED:
                 await answer.body()
-                status.status = None
+                status.forget()
                 self._tokens.refused(client, token)
                 token = await self._tokens.get(client)
                 answer = await self._sent(target, status, token)

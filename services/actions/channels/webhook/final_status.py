@@ -6,7 +6,6 @@ would do the work twice. So this module reads the bytes of each response itself,
 """
 
 import re
-from dataclasses import dataclass
 
 from aiohttp.client_proto import ResponseHandler
 
@@ -15,29 +14,43 @@ _STATUS = re.compile(rb"HTTP/\d\.\d ([1-5]\d\d)(?: [^\r\n]*)?\r?\n")
 _END = re.compile(rb"\r?\n\r?\n")
 
 
-@dataclass(slots=True)
 class FinalStatus:
-    """The status of the response to a request; None until the status line has arrived."""
+    """The status of the response to a request, by the first bytes of it."""
 
-    status: int | None = None
+    __slots__ = ("_head",)
+
+    def __init__(self) -> None:
+        self._head = b""
+
+    def hear(self, data: bytes) -> None:
+        """More of the response has arrived."""
+        if len(self._head) < _MOST_BYTES:
+            self._head += data[:_MOST_BYTES]
+
+    def forget(self) -> None:
+        """Another request follows."""
+        self._head = b""
+
+    @property
+    def status(self) -> int | None:
+        """None until the status line has arrived."""
+        return final_status(self._head)
 
 
 class Handler(ResponseHandler):
-    """aiohttp's connection, which reports the status of each response as soon as it arrives."""
+    """aiohttp's connection, which reports each response as it arrives."""
 
-    _head = b""
     _answer: FinalStatus | None = None
 
     def expect(self, answer: FinalStatus) -> None:
         """A request is about to leave, and this object gets the status of its response."""
-        self._head, self._answer = b"", answer
+        self._answer = answer
         self.set_response_params(read_until_eof=True, auto_decompress=False)
 
     def data_received(self, data: bytes) -> None:
         """Called with bytes of the response."""
-        if self._answer is not None and self._answer.status is None and len(self._head) < _MOST_BYTES:
-            self._head += data[:_MOST_BYTES]
-            self._answer.status = final_status(self._head)
+        if self._answer is not None:
+            self._answer.hear(data)
         super().data_received(data)
 
 

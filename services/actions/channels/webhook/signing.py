@@ -14,14 +14,17 @@ def id_headers(action: str, timestamp: int) -> dict[str, str]:
 
 
 def signatures(action: str, timestamp: int, body: bytes, secrets: Iterable[str]) -> str:
-    """The header `webhook-signature`, with one signature for each secret: a receiver is content if one is right."""
-    return " ".join(signature(action, timestamp, body, secret) for secret in secrets)
+    """The header `webhook-signature`, with one signature for each secret: a receiver is content if one is right.
+
+    Secrets are base64, with or without `whsec_`.
+    """
+    text = f"{action}.{timestamp}.".encode() + body
+    return " ".join([_signature(text, secret) for secret in secrets])
 
 
-def signature(action: str, timestamp: int, body: bytes, secret: str) -> str:
-    """One signature. `secret` is base64, with or without `whsec_`."""
+def _signature(text: bytes, secret: str) -> str:
     mac = _keyed(secret).copy()
-    mac.update(f"{action}.{timestamp}.".encode() + body)
+    mac.update(text)
     return f"v1,{b64encode(mac.digest()).decode()}"
 
 
