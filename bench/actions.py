@@ -35,7 +35,7 @@ from services.actions.storage.library import POLICY as POLICIES
 from services.actions.storage.suppressions import Hasher
 from services.actions.tables import accounts, actions, plays
 
-HOOKS, MAILS = 2_000, 1_000  # a repeat
+HOOKS, MAILS = 10_000, 1_000  # a repeat
 POLICY = {  # every mail may begin, and each has to be judged: one to an address, two of an account
     "timezone": "Europe/Berlin",
     "hours": {"from": "00:00", "to": "24:00"},

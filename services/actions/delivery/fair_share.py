@@ -13,7 +13,7 @@ SLOW_S = 0.25  # an action that has been under way this long no longer counts in
 QUIET_S = 5.0  # a key without an answer for this long is back at one place
 QUICK_S = 0.1  # a key whose answers take no longer is quick
 WEIGHT = 0.2  # of the newest answer in how long answers take
-PACE_S = 0.1  # time over which answers are counted
+PACE_S, FIRST_PACE_S = 0.1, 0.02  # time over which answers are counted; where nothing is known of late, first
 PACE_FADES = (
     0.7  # share of an earlier pace that is left after `PACE_S`: where we were slow, the machine was not
 )
@@ -127,7 +127,7 @@ class KeyLimit(FairShare):
         self._heard_at = now = asyncio.get_running_loop().time()
         self._counted += 1
         counted_for = now - self._counted_from
-        if counted_for >= PACE_S:
+        if counted_for >= (PACE_S if self.pace * PACE_S > 1 else FIRST_PACE_S):
             before = self.pace * PACE_FADES ** (counted_for / PACE_S)
             self.pace = max(self._counted / counted_for, before)
             self._counted, self._counted_from = 0, now
